@@ -107,7 +107,7 @@ impl Zone<'_> {
         debug_assert_eq!(self.lists.tag(index).order(), block.order);
         let migratetype = self.pageblock(index);
         self.fill_poison(block.first, pages);
-        self.free_one(index, block.order, migratetype);
+        self.free_one(index, block.order, migratetype, false);
         self.count_free(pages, migratetype);
     }
 
@@ -135,9 +135,9 @@ impl Zone<'_> {
     /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
     ///
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
-    /// tail, so that it is handed out last.
+    /// tail, so that it is handed out last; so does everything that boot frees.
     #[inline]
-    pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype) {
+    pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype, to_tail: bool) {
         self.lists.set_tag(index, Tag::BODY);
         while order < MAX_PAGE_ORDER {
             let buddy = index ^ (1 << order);
@@ -149,7 +149,7 @@ impl Zone<'_> {
             index &= buddy;
             order += 1;
         }
-        if self.merge_is_likely(index, order) {
+        if to_tail || self.merge_is_likely(index, order) {
             self.lists.push_back(index, order, migratetype);
         } else {
             self.lists.push_front(index, order, migratetype);

@@ -52,12 +52,18 @@ impl Zone<'_> {
     /// operation per aligned block (`free_contig_range`).
     pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
+        self.free_blocks_of(first, pages, false);
+    }
+
+    /// Frees the pages from `first` as the largest aligned blocks that they form.
+    #[inline]
+    pub(super) fn free_blocks_of(&mut self, first: Pfn, pages: u32, to_tail: bool) {
         let mut index = self.index(first);
         let end = index + pages;
         while index < end {
             let order = largest_order(index, end);
             let migratetype = self.pageblock(index);
-            self.free_one(index, order, migratetype);
+            self.free_one(index, order, migratetype, to_tail);
             self.count_free(1 << order, migratetype);
             index += 1 << order;
         }
