@@ -7,5 +7,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cma;
 pub mod dt;
+pub mod mm;
+pub mod system;
 pub mod units;

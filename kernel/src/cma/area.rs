@@ -1,0 +1,191 @@
+//! One area: where it lies, which of its pages are allocated, and Linux's `struct cma` counters.
+
+use alloc::string::String;
+
+use super::bitmap::Bitmap;
+use super::placement::{FirstFit, Placement, Request};
+use super::{Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
+use crate::mm::zone::Zone;
+use crate::mm::{Imbalance, Place, balance};
+use crate::units::Pfn;
+
+/// A contiguous range of CMA pageblocks.
+pub struct Area {
+    name: String,
+    base: Pfn,
+    pages: u32,
+    order_per_bit: u32,
+    bitmap: Bitmap,
+    placement: &'static dyn Placement,
+    pub(crate) stats: AreaStats,
+}
+
+/// What an area has done since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct AreaStats {
+    /// Calls that allocated (`cma_alloc_success` in `/proc/vmstat`).
+    pub alloc_success: u64,
+    /// Calls that failed.
+    pub alloc_fail: u64,
+    /// Pages allocated (`alloc_pages_success` in `/sys/kernel/mm/cma`).
+    pub alloc_pages_success: u64,
+    /// Pages asked for by calls that failed.
+    pub alloc_pages_fail: u64,
+    /// Pages released.
+    pub release_pages_success: u64,
+}
+
+impl Area {
+    /// An empty area of `pages` from `base` with one bit for 2^`order_per_bit` pages; `pages` is a multiple of that.
+    pub fn new(name: String, base: Pfn, pages: u32, order_per_bit: u32) -> Self {
+        let bitmap = Bitmap::new(pages >> order_per_bit);
+        Self { name, base, pages, order_per_bit, bitmap, placement: &FirstFit, stats: AreaStats::default() }
+    }
+
+    /// Its node's name, or `reserved` for the one from `cma=`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// First page.
+    pub fn base(&self) -> Pfn {
+        self.base
+    }
+
+    /// Length in pages.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// log2 of the pages that one bit stands for; 0 for every area from a device tree.
+    pub fn order_per_bit(&self) -> u32 {
+        self.order_per_bit
+    }
+
+    /// The bitmap.
+    pub fn bitmap(&self) -> &Bitmap {
+        &self.bitmap
+    }
+
+    /// Allocated pages, counted in whole bits.
+    pub fn used_pages(&self) -> u32 {
+        self.bitmap.used() << self.order_per_bit
+    }
+
+    /// Pages that are not allocated, counted in whole bits.
+    pub fn free_pages(&self) -> u32 {
+        self.bitmap.free() << self.order_per_bit
+    }
+
+    /// The longest run of pages that are not allocated.
+    pub fn longest_free_run(&self) -> u32 {
+        self.bitmap.longest_free_run() << self.order_per_bit
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &AreaStats {
+        &self.stats
+    }
+
+    /// The rule that places requests.
+    pub fn placement(&self) -> &'static dyn Placement {
+        self.placement
+    }
+
+    /// Changes the rule; what is allocated stays where it is.
+    pub fn set_placement(&mut self, placement: &'static dyn Placement) {
+        self.placement = placement;
+    }
+
+    /// The request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`, `cma_bitmap_aligned_offset`).
+    pub(crate) fn request(&self, pages: u32, align_order: u32) -> Result<Request, CmaError> {
+        if pages == 0 {
+            return Err(CmaError::Invalid { argument: "number of pages" });
+        }
+        if align_order > MAX_ALIGN_ORDER {
+            return Err(CmaError::Invalid { argument: "alignment order" });
+        }
+        let bits = pages.div_ceil(1 << self.order_per_bit);
+        let align_mask = (1u32 << align_order.saturating_sub(self.order_per_bit)) - 1;
+        let align_offset = (self.base.0 & ((1 << align_order) - 1)) >> self.order_per_bit;
+        Ok(Request { bits, align_mask, align_offset })
+    }
+
+    /// Where the placement wants the request, at or after bit `start`.
+    #[inline]
+    pub(crate) fn place(&self, request: &Request, start: u32) -> Option<u32> {
+        if request.bits > self.bitmap.free() {
+            return None;
+        }
+        self.placement.place(&self.bitmap, request, start)
+    }
+
+    /// Reserves the bits of a request.
+    #[inline]
+    pub(crate) fn reserve(&mut self, bit: u32, bits: u32) {
+        self.bitmap.set(bit, bits);
+    }
+
+    /// Gives reserved bits back.
+    #[inline]
+    pub(crate) fn unreserve(&mut self, bit: u32, bits: u32) {
+        self.bitmap.clear(bit, bits);
+    }
+
+    /// The first page of a bit.
+    #[inline]
+    pub(crate) fn frame(&self, bit: u32) -> Pfn {
+        self.base.add(bit << self.order_per_bit)
+    }
+
+    /// The bits of a buffer, every one of which is set: (first, count).
+    #[inline]
+    pub(crate) fn bits_of(&self, buffer: &Buffer) -> Result<(u32, u32), ReleaseError> {
+        let offset = buffer.first().0.wrapping_sub(self.base.0);
+        if offset >= self.pages || buffer.pages() > self.pages - offset {
+            return Err(ReleaseError::OutsideArea { frame: buffer.first() });
+        }
+        let bit = offset >> self.order_per_bit;
+        let bits = buffer.pages().div_ceil(1 << self.order_per_bit);
+        match self.bitmap.first_clear_of(bit, bits) {
+            None => Ok((bit, bits)),
+            Some(clear) => Err(ReleaseError::NotAllocated { frame: self.frame(clear) }),
+        }
+    }
+
+    /// What a failed request met.
+    pub(crate) fn shortage(&self, pages: u32) -> CmaError {
+        let free = self.free_pages();
+        if pages > free {
+            CmaError::Full { free }
+        } else {
+            CmaError::Fragmented { free, longest_run: self.longest_free_run() }
+        }
+    }
+}
+
+/// The books of an area against those of the zone.
+impl Area {
+    pub(crate) fn check(&self, zone: &Zone<'_>) -> Result<(), Imbalance> {
+        let mut used = 0;
+        for offset in 0..self.pages {
+            let frame = self.base.add(offset);
+            let place = zone.place(frame);
+            if self.bitmap.is_set(offset >> self.order_per_bit) {
+                used += 1;
+                // Of a bit that is only partly asked for, the rest stays with the page allocator.
+                if self.order_per_bit == 0 {
+                    balance("an allocated page is in no block", Some(frame), 0, u32::from(place != Place::Neither))?;
+                }
+            } else {
+                balance(
+                    "a page that is not allocated is in a block",
+                    Some(frame),
+                    0,
+                    u32::from(place == Place::Neither),
+                )?;
+            }
+        }
+        balance("allocated pages of an area", Some(self.base), used, self.used_pages())
+    }
+}

@@ -1,0 +1,179 @@
+//! Blocks in and out: the smallest block that serves a request is split, a block that comes back merges with its buddy.
+//!
+//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy lies in the same
+//! pageblock always, so merging never mixes types.
+
+use core::fmt;
+
+use super::page::Tag;
+use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype};
+use crate::units::Pfn;
+
+/// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
+#[must_use = "a block that is dropped is leaked"]
+#[derive(PartialEq, Eq, Debug)]
+pub struct Block {
+    first: Pfn,
+    order: u32,
+}
+
+impl Block {
+    /// The first page.
+    pub fn first(&self) -> Pfn {
+        self.first
+    }
+
+    /// log2 of the pages.
+    pub fn order(&self) -> u32 {
+        self.order
+    }
+}
+
+/// Why no block could be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AllocError {
+    /// The order is above [`MAX_PAGE_ORDER`].
+    OrderTooLarge {
+        /// What was asked for.
+        order: u32,
+    },
+    /// This type of pageblock cannot be asked for: CMA pages go to movable requests, isolated pages to nobody.
+    NotRequestable {
+        /// What was asked for.
+        migratetype: Migratetype,
+    },
+    /// No free block is large enough among those the request may use.
+    NoBlock {
+        /// What was asked for.
+        order: u32,
+        /// Free pages of every type at that moment.
+        free: u32,
+        /// How many of them lie in CMA pageblocks.
+        free_cma: u32,
+    },
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::OrderTooLarge { order } => write!(f, "order {order} is above {MAX_PAGE_ORDER}"),
+            Self::NotRequestable { migratetype } => write!(f, "{} pages cannot be asked for", migratetype.name()),
+            Self::NoBlock { order, free, free_cma } => {
+                write!(f, "no block of order {order}: {free} pages free, {free_cma} of them CMA")
+            }
+        }
+    }
+}
+
+impl Zone<'_> {
+    /// Takes a block of 2^`order` pages for a use.
+    ///
+    /// A movable request takes from CMA pageblocks first when more than half of the free memory is there, and last
+    /// otherwise (`__rmqueue` since 2020); no other request ever does.
+    ///
+    /// # Errors
+    /// See [`AllocError`]; the zone is then as it was.
+    pub fn alloc_pages(&mut self, order: u32, migratetype: Migratetype) -> Result<Block, AllocError> {
+        use Migratetype::{Cma, HighAtomic, Isolate, Movable, Reclaimable, Unmovable};
+        if order > MAX_PAGE_ORDER {
+            return Err(AllocError::OrderTooLarge { order });
+        }
+        let index = match migratetype {
+            Movable if self.nr_free_cma > self.nr_free / 2 => {
+                self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable))
+            }
+            Movable => self
+                .take_smallest(order, Movable)
+                .or_else(|| self.take_smallest(order, Cma))
+                .or_else(|| self.steal(order, Movable)),
+            Unmovable | Reclaimable => self.take_own_or_steal(order, migratetype),
+            HighAtomic | Cma | Isolate => return Err(AllocError::NotRequestable { migratetype }),
+        };
+        let Some(index) = index else {
+            return Err(AllocError::NoBlock { order, free: self.nr_free, free_cma: self.nr_free_cma });
+        };
+        self.lists.set_tag(index, Tag::allocated(order, migratetype));
+        self.count_taken(1 << order, self.pageblock(index));
+        let first = self.start.add(index);
+        self.verify_poison(first, 1 << order);
+        Ok(Block { first, order })
+    }
+
+    /// Gives a block back; it merges with every free buddy it meets.
+    pub fn free_pages(&mut self, block: Block) {
+        let index = self.index(block.first);
+        let pages = 1 << block.order;
+        debug_assert_eq!(self.lists.tag(index).order(), block.order);
+        let migratetype = self.pageblock(index);
+        self.fill_poison(block.first, pages);
+        self.free_one(index, block.order, migratetype, false);
+        self.count_free(pages, migratetype);
+    }
+
+    fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
+    }
+
+    /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is left over
+    /// (`__rmqueue_smallest`).
+    pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        let (found, index) =
+            (order..=MAX_PAGE_ORDER).find_map(|o| self.lists.first(o, migratetype).map(|index| (o, index)))?;
+        self.lists.unlink(index);
+        self.expand(index, order, found, migratetype);
+        Some(index)
+    }
+
+    /// Frees the upper halves of a block that is larger than asked for (`expand`).
+    pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
+        for half in (order..found).rev() {
+            self.lists.push_front(index + (1 << half), half, migratetype);
+        }
+    }
+
+    /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
+    ///
+    /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
+    /// tail, so that it is handed out last; so does everything that boot frees.
+    #[inline]
+    pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype, to_tail: bool) {
+        self.lists.set_tag(index, Tag::BODY);
+        while order < MAX_PAGE_ORDER {
+            let buddy = index ^ (1 << order);
+            if !self.lists.tag(buddy).is_free_of(order) {
+                break;
+            }
+            self.lists.unlink(buddy);
+            self.lists.set_tag(buddy, Tag::BODY);
+            index &= buddy;
+            order += 1;
+        }
+        if to_tail || self.merge_is_likely(index, order) {
+            self.lists.push_back(index, order, migratetype);
+        } else {
+            self.lists.push_front(index, order, migratetype);
+        }
+    }
+
+    /// True where the block one order up would find its own buddy free (`buddy_merge_likely`).
+    #[inline]
+    fn merge_is_likely(&self, index: u32, order: u32) -> bool {
+        let parent = index & !(1 << order);
+        order + 1 < MAX_PAGE_ORDER && self.lists.tag(parent ^ (2 << order)).is_free_of(order + 1)
+    }
+
+    pub(super) fn fill_poison(&mut self, first: Pfn, pages: u32) {
+        if let Some(poison) = &mut self.poison {
+            poison.fill(first, pages);
+        }
+    }
+
+    pub(super) fn verify_poison(&mut self, first: Pfn, pages: u32) {
+        if let Some(poison) = &mut self.poison
+            && let Some(damage) = poison.find_damage(first, pages)
+        {
+            poison.report(damage);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The books: proves that every page is in exactly one place and that every counter equals what it counts.
+//!
+//! Slow and thorough; run by self-tests, by host tests after every step, and with `check=on`.
+
+use core::fmt;
+
+use super::page::State;
+use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
+use crate::units::Pfn;
+
+/// A book that does not balance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Imbalance {
+    /// What is wrong.
+    pub what: &'static str,
+    /// Where: a frame, where one can be named.
+    pub frame: Option<Pfn>,
+    /// What should be there.
+    pub expected: u32,
+    /// What is there.
+    pub found: u32,
+}
+
+impl fmt::Display for Imbalance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} expected, {} found", self.what, self.expected, self.found)?;
+        match self.frame {
+            Some(frame) => write!(f, ", at pfn {:#x}", frame.0),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Errs unless two figures agree.
+pub(crate) fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, found: u32) -> Result<(), Imbalance> {
+    if expected == found { Ok(()) } else { Err(Imbalance { what, frame, expected, found }) }
+}
+
+/// What a frame is part of, as the checker sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// In a block of the free lists.
+    Free,
+    /// In a block that `alloc_pages` handed out.
+    Allocated,
+    /// In neither: taken as a range, reserved, or no RAM.
+    Neither,
+}
+
+impl Zone<'_> {
+    /// Checks lists, descriptors, pageblocks and counters against each other.
+    ///
+    /// # Errors
+    /// The first disagreement.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        let (mut free, mut free_cma) = (0, 0);
+        for order in 0..=MAX_PAGE_ORDER {
+            for migratetype in Migratetype::ALL {
+                let blocks = self.check_list(order, migratetype)?;
+                balance("blocks on a free list", None, blocks, self.lists.count(order, migratetype))?;
+            }
+        }
+        let mut listed = 0;
+        for order in 0..=MAX_PAGE_ORDER {
+            listed += Migratetype::ALL.iter().map(|&m| self.lists.count(order, m)).sum::<u32>();
+        }
+        let mut index = 0;
+        while index < self.spanned_pages() {
+            let tag = self.lists.tag(index);
+            let pages = match tag.state() {
+                State::Body | State::Held => 1,
+                State::Free | State::Allocated => 1 << tag.order(),
+            };
+            self.check_block_body(index, pages)?;
+            if tag.is_free() {
+                listed = listed.wrapping_sub(1);
+                free += pages;
+                if self.pageblock(index) == Migratetype::Cma {
+                    free_cma += pages;
+                }
+            }
+            index += pages;
+        }
+        balance("free blocks that are on no list", None, 0, listed)?;
+        balance("free pages", None, free, self.nr_free)?;
+        balance("free CMA pages", None, free_cma, self.nr_free_cma)?;
+        let cma_blocks = self.pageblocks_of(Migratetype::Cma);
+        balance("CMA pageblocks", None, self.cma_pages() >> PAGEBLOCK_ORDER, cma_blocks)
+    }
+
+    /// Walks one list; every block on it must say so, be aligned, and have no free buddy.
+    fn check_list(&self, order: u32, migratetype: Migratetype) -> Result<u32, Imbalance> {
+        let mut blocks = 0;
+        for index in self.lists.iter(order, migratetype) {
+            let at = Some(self.start.add(index));
+            let tag = self.lists.tag(index);
+            balance("a block on a free list is free", at, 1, u32::from(tag.is_free()))?;
+            balance("the order of a free block", at, order, tag.order())?;
+            balance("the migratetype of a free block", at, migratetype as u32, tag.migratetype() as u32)?;
+            balance("the alignment of a free block", at, 0, index & ((1 << order) - 1))?;
+            let is_cma = self.pageblock(index) == Migratetype::Cma;
+            balance("a CMA block is on a CMA list", at, u32::from(is_cma), u32::from(migratetype == Migratetype::Cma))?;
+            if order < MAX_PAGE_ORDER {
+                let buddy = self.lists.tag(index ^ (1 << order));
+                balance("free buddies that did not merge", at, 0, u32::from(buddy.is_free_of(order)))?;
+            }
+            blocks += 1;
+            if blocks > self.spanned_pages() {
+                return balance("blocks on a free list that ends", at, 0, blocks).map(|()| blocks);
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Inside a block no other begins.
+    fn check_block_body(&self, head: u32, pages: u32) -> Result<(), Imbalance> {
+        for index in head + 1..head + pages {
+            let inside = self.lists.tag(index).state();
+            balance("a block inside a block", Some(self.start.add(index)), 0, u32::from(inside != State::Body))?;
+        }
+        Ok(())
+    }
+
+    /// What a frame is part of.
+    pub(crate) fn place(&self, frame: Pfn) -> Place {
+        let index = self.index(frame);
+        if self.covering_free_block(index).is_some() {
+            Place::Free
+        } else if self.covering_allocated_block(index).is_some() {
+            Place::Allocated
+        } else {
+            Place::Neither
+        }
+    }
+}

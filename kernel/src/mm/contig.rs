@@ -1,0 +1,105 @@
+//! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever they lie in blocks.
+//!
+//! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests, takes the pages off the
+//! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
+//! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
+
+use super::MAX_PAGE_ORDER;
+use super::page::{State, Tag};
+use super::zone::Zone;
+use crate::units::Pfn;
+
+/// The range holds a page that is not free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Busy {
+    /// The first such page.
+    pub frame: Pfn,
+}
+
+impl Zone<'_> {
+    /// Takes the pages from `first` out of the allocator; every one has to be free.
+    ///
+    /// # Errors
+    /// [`Busy`] names the first page in use; nothing was changed then.
+    pub(crate) fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
+        let start = self.index(first);
+        let end = start + pages;
+        let head = self.covering_free_block(start).ok_or(Busy { frame: first })?;
+        let mut after = head + (1 << self.lists.tag(head).order());
+        while after < end {
+            let tag = self.lists.tag(after);
+            if !tag.is_free() {
+                return Err(Busy { frame: self.start.add(after) });
+            }
+            after += 1 << tag.order();
+        }
+
+        let mut block = head;
+        while block < end {
+            let pages = 1 << self.lists.tag(block).order();
+            self.lists.unlink(block);
+            self.lists.set_tag(block, Tag::BODY);
+            block += pages;
+        }
+        self.insert_free(head, start);
+        self.insert_free(end, after);
+        self.count_taken(pages, self.pageblock(start));
+        self.verify_poison(first, pages);
+        Ok(())
+    }
+
+    /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the cost of one
+    /// operation per aligned block (`free_contig_range`).
+    pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
+        self.fill_poison(first, pages);
+        self.free_blocks_of(first, pages, false);
+    }
+
+    /// Frees the pages from `first` as the largest aligned blocks that they form.
+    #[inline]
+    pub(super) fn free_blocks_of(&mut self, first: Pfn, pages: u32, to_tail: bool) {
+        let mut index = self.index(first);
+        let end = index + pages;
+        while index < end {
+            let order = largest_order(index, end);
+            let migratetype = self.pageblock(index);
+            self.free_one(index, order, migratetype, to_tail);
+            self.count_free(1 << order, migratetype);
+            index += 1 << order;
+        }
+    }
+
+    /// The head of the free block that a frame lies in.
+    pub(super) fn covering_free_block(&self, index: u32) -> Option<u32> {
+        (0..=MAX_PAGE_ORDER).find_map(|order| {
+            let head = index & !((1 << order) - 1);
+            let tag = self.lists.tag(head);
+            (tag.is_free() && tag.order() >= order).then_some(head)
+        })
+    }
+
+    /// Puts what sticks out of a taken range back on the lists. It was part of a free block, whose buddies are
+    /// either in the range or not free, so there is nothing to merge with.
+    fn insert_free(&mut self, mut index: u32, end: u32) {
+        while index < end {
+            let order = largest_order(index, end);
+            self.lists.push_front(index, order, self.pageblock(index));
+            index += 1 << order;
+        }
+    }
+
+    /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed out.
+    pub(super) fn covering_allocated_block(&self, index: u32) -> Option<u32> {
+        (0..=MAX_PAGE_ORDER).find_map(|order| {
+            let head = index & !((1 << order) - 1);
+            let tag = self.lists.tag(head);
+            (tag.state() == State::Allocated && tag.order() >= order).then_some(head)
+        })
+    }
+}
+
+/// The largest order of an aligned block that begins at `index` and ends at or before `end`.
+#[inline]
+fn largest_order(index: u32, end: u32) -> u32 {
+    index.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER)
+}

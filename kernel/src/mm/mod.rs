@@ -1,0 +1,82 @@
+//! The page allocator: one zone of page frames, managed by buddies in pageblocks of one migratetype each.
+//!
+//! The way of the data: `memblock` says which frames are free → [`zone::Zone`] holds a 16-byte descriptor for each and
+//! free lists by order and migratetype → `buddy` serves and merges blocks, `fallback` steals between the types →
+//! `contig` takes a range out by address, which is what a CMA area asks for.
+//!
+//! What holds true: a block never crosses a pageblock, because the largest order is the pageblock's; only the first
+//! descriptor of a block says anything, so cost follows blocks and not pages.
+
+mod buddy;
+mod check;
+mod contig;
+mod fallback;
+pub mod frames;
+mod free_list;
+mod page;
+pub mod zone;
+
+pub use buddy::{AllocError, Block};
+pub use check::Imbalance;
+pub(crate) use check::{Place, balance};
+pub use contig::Busy;
+pub use page::Page;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest order of a block: 2^10 pages, 4 MiB (Linux's `MAX_ORDER - 1` on this board).
+pub const MAX_PAGE_ORDER: u32 = 10;
+/// How many orders there are.
+pub const ORDERS: usize = MAX_PAGE_ORDER as usize + 1;
+/// log2 of the pages in a pageblock (Linux's `pageblock_order` without huge pages).
+pub const PAGEBLOCK_ORDER: u32 = MAX_PAGE_ORDER;
+/// Pages in a pageblock.
+pub const PAGEBLOCK_PAGES: u32 = 1 << PAGEBLOCK_ORDER;
+
+/// What the pages of a pageblock may be used for, in Linux's order (`enum migratetype`, `include/linux/mmzone.h`).
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Migratetype {
+    /// Kernel allocations that stay where they are.
+    Unmovable = 0,
+    /// Pages whose owner lets them be migrated.
+    Movable = 1,
+    /// Pages that can be dropped and made again.
+    Reclaimable = 2,
+    /// Linux's reserve for atomic requests; never filled here, listed as Linux lists it.
+    HighAtomic = 3,
+    /// Lent by a CMA area: serves movable requests only and never changes.
+    Cma = 4,
+    /// Being emptied for a contiguous allocation: serves nobody.
+    Isolate = 5,
+}
+
+impl Migratetype {
+    /// Every type, in the order of `/proc/pagetypeinfo`.
+    pub const ALL: [Self; 6] =
+        [Self::Unmovable, Self::Movable, Self::Reclaimable, Self::HighAtomic, Self::Cma, Self::Isolate];
+
+    /// The name in `/proc/pagetypeinfo`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unmovable => "Unmovable",
+            Self::Movable => "Movable",
+            Self::Reclaimable => "Reclaimable",
+            Self::HighAtomic => "HighAtomic",
+            Self::Cma => "CMA",
+            Self::Isolate => "Isolate",
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        match bits {
+            0 => Self::Unmovable,
+            1 => Self::Movable,
+            2 => Self::Reclaimable,
+            3 => Self::HighAtomic,
+            4 => Self::Cma,
+            _ => Self::Isolate,
+        }
+    }
+}

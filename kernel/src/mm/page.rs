@@ -1,0 +1,80 @@
+//! The page descriptor: 16 bytes a frame (Linux 6.1 needs 32), of which only the first of each block means anything.
+//!
+//! A descriptor of all zeroes is a valid one and says [`State::Body`]: "ask the block that I lie in". A fresh page table
+//! is therefore zeroed memory, and no operation touches more descriptors than it touches blocks.
+
+use super::Migratetype;
+
+/// One page frame's descriptor.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Page {
+    /// Free: the next block on the list. Held: the buffer's identifier.
+    pub(super) next: u32,
+    /// Free: the block before it on the list. Held: the buffer's length in pages.
+    pub(super) prev: u32,
+    pub(super) tag: Tag,
+    /// Reserved for the owner of an allocated page.
+    pub(super) owner: u32,
+}
+
+const _: () = assert!(size_of::<Page>() == 16);
+
+/// What a descriptor is the head of. Every legal value:
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or no RAM at all.
+    Body,
+    /// Head of a free block that is on the free list of its order and migratetype.
+    Free,
+    /// Head of a block handed out by `alloc_pages`; the migratetype is the one asked for.
+    Allocated,
+    /// First page of a CMA buffer that is kept under an identifier (`next`) with its length (`prev`).
+    Held,
+}
+
+/// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Tag(u32);
+
+impl Tag {
+    pub(super) const BODY: Self = Self(0);
+    pub(super) const HELD: Self = Self(3);
+    const STATE_AND_ORDER: u32 = 0xffff;
+
+    pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
+        Self(1 | order << 8 | (migratetype as u32) << 16)
+    }
+
+    pub(super) const fn allocated(order: u32, migratetype: Migratetype) -> Self {
+        Self(2 | order << 8 | (migratetype as u32) << 16)
+    }
+
+    pub(super) const fn state(self) -> State {
+        match self.0 & 0xff {
+            0 => State::Body,
+            1 => State::Free,
+            2 => State::Allocated,
+            _ => State::Held,
+        }
+    }
+
+    pub(super) const fn is_free(self) -> bool {
+        self.0 & 0xff == 1
+    }
+
+    /// True for the head of a free block of exactly this order, whatever its list.
+    pub(super) const fn is_free_of(self, order: u32) -> bool {
+        self.0 & Self::STATE_AND_ORDER == 1 | order << 8
+    }
+
+    /// log2 of the block's pages; meaningless for a body.
+    pub(super) const fn order(self) -> u32 {
+        self.0 >> 8 & 0xff
+    }
+
+    pub(super) const fn migratetype(self) -> Migratetype {
+        Migratetype::from_bits((self.0 >> 16 & 0xff) as u8)
+    }
+}

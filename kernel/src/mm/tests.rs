@@ -1,0 +1,284 @@
+//! The buddy allocator against a plain model, and its books after every step.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::zone::{Zone, descriptors, span};
+use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
+use crate::units::Pfn;
+use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
+
+const START: Pfn = Pfn(0x60000);
+
+/// Descriptors for a zone of its own for each test.
+fn pages(pageblocks: u32) -> Vec<Page> {
+    vec![Page::default(); descriptors(pageblocks * PAGEBLOCK_PAGES)]
+}
+
+/// A zone whose first pageblocks are free RAM and whose last ones are a CMA area.
+fn zone(pages: &mut [Page], ram: u32, cma: u32) -> Zone<'_> {
+    let mut zone = Zone::new(START, pages);
+    zone.free_range(START, ram * PAGEBLOCK_PAGES);
+    zone.free_cma_range(START.add(ram * PAGEBLOCK_PAGES), cma * PAGEBLOCK_PAGES);
+    zone
+}
+
+/// Free blocks by order and type.
+fn lists(zone: &Zone) -> Vec<u32> {
+    (0..=MAX_PAGE_ORDER).flat_map(|order| Migratetype::ALL.map(|mt| zone.free_blocks(order, mt))).collect()
+}
+
+/// Free blocks by order alone.
+fn orders(zone: &Zone) -> Vec<u32> {
+    (0..=MAX_PAGE_ORDER).map(|order| Migratetype::ALL.iter().map(|&mt| zone.free_blocks(order, mt)).sum()).collect()
+}
+
+#[test]
+fn a_zone_begins_with_whole_pageblocks() {
+    let mut pages = pages(6);
+    let zone = zone(&mut pages, 4, 2);
+    assert_eq!((zone.nr_free_pages(), zone.nr_free_cma(), zone.managed_pages()), (6144, 2048, 6144));
+    assert_eq!((zone.free_blocks(10, Movable), zone.free_blocks(10, Cma)), (4, 2));
+    assert_eq!((zone.pageblocks_of(Movable), zone.pageblocks_of(Cma)), (4, 2));
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_span_is_whole_pageblocks() {
+    assert_eq!(span(Pfn(0x60000), Pfn(0x68000)), (Pfn(0x60000), 0x8000));
+    assert_eq!(span(Pfn(0x60001), Pfn(0x60002)), (Pfn(0x60000), 0x400));
+    assert_eq!(span(Pfn(0x603ff), Pfn(0x60401)), (Pfn(0x60000), 0x800));
+}
+
+#[test]
+fn a_ragged_range_is_freed_as_its_largest_aligned_blocks() {
+    let mut pages = pages(2);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START.add(3), 1024);
+    // 3, 4-7, 8-15, … 512-1023, then 1024-1025 and 1026.
+    assert_eq!(orders(&zone), [2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    zone.check().unwrap();
+}
+
+#[test]
+fn only_movable_requests_take_cma_pages() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 1, 1);
+    let mut held = Vec::new();
+    while let Ok(block) = zone.alloc_pages(0, Unmovable) {
+        assert!(block.first() < START.add(PAGEBLOCK_PAGES));
+        held.push(block);
+    }
+    assert_eq!((held.len(), zone.nr_free_pages(), zone.nr_free_cma()), (1024, 1024, 1024));
+    assert!(zone.alloc_pages(0, Reclaimable).is_err());
+    let error = zone.alloc_pages(3, Unmovable).unwrap_err();
+    assert_eq!(std::format!("{error}"), "no block of order 3: 1024 pages free, 1024 of them CMA");
+    assert!(zone.alloc_pages(0, Movable).is_ok_and(|block| block.first() >= START.add(PAGEBLOCK_PAGES)));
+    assert_eq!(zone.pageblocks_of(Cma), 1);
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_movable_request_takes_cma_first_when_most_free_memory_is_there() {
+    let mut pages = pages(4);
+    let mut zone = zone(&mut pages, 1, 3);
+    let block = zone.alloc_pages(0, Movable).unwrap();
+    assert_eq!(zone.nr_free_cma(), 3 * 1024 - 1);
+    zone.free_pages(block);
+    let cma: Vec<Block> = (0..2).map(|_| zone.alloc_pages(10, Movable).unwrap()).collect();
+    assert_eq!((zone.nr_free_cma(), zone.nr_free_pages()), (1024, 2048));
+    let block = zone.alloc_pages(0, Movable).unwrap();
+    assert_eq!(zone.nr_free_cma(), 1024, "exactly half is not more than half");
+    zone.free_pages(block);
+    cma.into_iter().for_each(|block| zone.free_pages(block));
+    assert_eq!((zone.free_blocks(10, Movable), zone.free_blocks(10, Cma)), (1, 3));
+}
+
+#[test]
+fn an_unmovable_request_claims_a_pageblock_that_is_mostly_free() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 2, 0);
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Movable)), (1, 1));
+    assert_eq!((0..10).map(|order| zone.free_blocks(order, Unmovable)).sum::<u32>(), 10);
+    zone.free_pages(block);
+    assert_eq!(zone.free_blocks(10, Unmovable), 1, "the type stays, as on Linux");
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_pageblock_in_movable_use_keeps_its_type() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 1, 0);
+    let movable: Vec<Block> = (0..5).map(|_| zone.alloc_pages(7, Movable).unwrap()).collect();
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    assert_eq!(zone.pageblocks_of(Unmovable), 0, "384 pages free and none alike are less than half");
+    zone.check().unwrap();
+    zone.free_pages(block);
+    movable.into_iter().for_each(|block| zone.free_pages(block));
+    assert_eq!(orders(&zone)[10], 1);
+}
+
+#[test]
+fn a_small_movable_request_takes_the_smallest_foreign_block() {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 4 + 16);
+    // Everything is unmovable's after this, blocks of 4 and 16 pages.
+    let first = zone.alloc_pages(4, Unmovable).unwrap();
+    zone.free_pages(first);
+    let before = lists(&zone);
+    let page = zone.alloc_pages(1, Movable).unwrap();
+    assert_eq!(zone.free_blocks(4, Movable) + zone.free_blocks(4, Unmovable), 1, "the block of 16 is left whole");
+    zone.free_pages(page);
+    zone.check().unwrap();
+    assert_eq!(orders(&zone).len(), before.len() / 6);
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 1, 0);
+    for (order, migratetype) in [(11, Movable), (u32::MAX, Movable), (0, Cma), (0, Migratetype::Isolate)] {
+        assert!(zone.alloc_pages(order, migratetype).is_err());
+    }
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_range_in_use_is_busy_and_nothing_changes() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 0, 2);
+    let blocks: Vec<Block> = (0..3).map(|_| zone.alloc_pages(0, Movable).unwrap()).collect();
+    let last = blocks.iter().map(Block::first).max().unwrap();
+    let before = lists(&zone);
+    let busy = zone.take_range(last, 8).unwrap_err();
+    assert_eq!(busy.frame, last);
+    let busy = zone.take_range(START, 2048).unwrap_err();
+    assert!(blocks.iter().any(|block| block.first() == busy.frame));
+    assert_eq!(lists(&zone), before);
+    zone.check().unwrap();
+}
+
+/// Free memory page by page, and the rules of the allocator said as plainly as they can be.
+struct Model {
+    free: Vec<bool>,
+}
+
+impl Model {
+    /// The free blocks that buddies merge to: an aligned run of 2^order free pages whose buddy is not all free.
+    fn blocks(&self) -> BTreeSet<(u32, u32)> {
+        let all_free = |first: usize, order: u32| self.free[first..first + (1 << order)].iter().all(|&free| free);
+        let mut blocks = BTreeSet::new();
+        for order in 0..=MAX_PAGE_ORDER {
+            for first in (0..self.free.len()).step_by(1 << order) {
+                let whole = order < MAX_PAGE_ORDER && all_free(first & !(1 << order), order + 1);
+                if all_free(first, order) && !whole {
+                    blocks.insert((order, first as u32));
+                }
+            }
+        }
+        blocks
+    }
+
+    fn orders(&self) -> Vec<u32> {
+        let mut orders = vec![0; MAX_PAGE_ORDER as usize + 1];
+        self.blocks().iter().for_each(|&(order, _)| orders[order as usize] += 1);
+        orders
+    }
+
+    fn set(&mut self, first: u32, pages: u32, free: bool) {
+        for page in &mut self.free[first as usize..(first + pages) as usize] {
+            assert_ne!(*page, free, "a page is in exactly one place");
+            *page = free;
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Alloc(u32, Migratetype),
+    Free(usize),
+    Take(u32, u32),
+    Give(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let migratetype = prop_oneof![Just(Unmovable), Just(Movable), Just(Reclaimable)];
+    let order = prop_oneof![4 => 0..4u32, 1 => 0..11u32];
+    let step = prop_oneof![
+        5 => (order, migratetype).prop_map(|(order, mt)| Step::Alloc(order, mt)),
+        3 => any::<usize>().prop_map(Step::Free),
+        3 => (0..2048u32, prop_oneof![1..60u32, 1..1500u32]).prop_map(|(offset, pages)| Step::Take(offset, pages)),
+        2 => any::<usize>().prop_map(Step::Give),
+    ];
+    prop::collection::vec(step, 1..if cfg!(miri) { 20 } else { 150 })
+}
+
+const RAM: u32 = 3;
+const AREA: u32 = RAM * PAGEBLOCK_PAGES;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 96 }))]
+
+    #[test]
+    fn any_sequence_agrees_with_the_model_and_gives_everything_back(steps in steps()) {
+        let mut pages = pages(RAM + 2);
+        let mut zone = zone(&mut pages, RAM, 2);
+        let mut model = Model { free: vec![true; zone.spanned_pages() as usize] };
+        let after_boot = orders(&zone);
+        let (mut blocks, mut ranges) = (Vec::<Block>::new(), Vec::<(u32, u32)>::new());
+        for step in steps {
+            match step {
+                Step::Alloc(order, migratetype) => {
+                    let usable = |&(o, first): &(u32, u32)| o >= order && (migratetype == Movable || first < AREA);
+                    let possible = model.blocks().iter().any(usable);
+                    let block = zone.alloc_pages(order, migratetype);
+                    prop_assert_eq!(block.is_ok(), possible);
+                    if let Ok(block) = block {
+                        let first = block.first().0 - START.0;
+                        prop_assert_eq!(first % (1 << order), 0);
+                        prop_assert!(migratetype == Movable || first < AREA);
+                        model.set(first, 1 << order, false);
+                        blocks.push(block);
+                    }
+                }
+                Step::Free(which) if !blocks.is_empty() => {
+                    let block = blocks.swap_remove(which % blocks.len());
+                    model.set(block.first().0 - START.0, 1 << block.order(), true);
+                    zone.free_pages(block);
+                }
+                Step::Take(offset, pages) => {
+                    let first = AREA + offset;
+                    let pages = pages.min(2048 - offset);
+                    let blocked = (first..first + pages).find(|&page| !model.free[page as usize]);
+                    match zone.take_range(START.add(first), pages) {
+                        Ok(()) => {
+                            prop_assert_eq!(blocked, None);
+                            model.set(first, pages, false);
+                            ranges.push((first, pages));
+                        }
+                        Err(busy) => prop_assert_eq!(Some(busy.frame.0 - START.0), blocked),
+                    }
+                }
+                Step::Give(which) if !ranges.is_empty() => {
+                    let (first, pages) = ranges.swap_remove(which % ranges.len());
+                    model.set(first, pages, true);
+                    zone.give_range(START.add(first), pages);
+                }
+                Step::Free(_) | Step::Give(_) => {}
+            }
+            prop_assert_eq!(zone.check(), Ok(()));
+            prop_assert_eq!(orders(&zone), model.orders());
+            prop_assert!(zone.nr_free_cma() <= zone.cma_pages());
+        }
+        blocks.into_iter().for_each(|block| zone.free_pages(block));
+        ranges.into_iter().for_each(|(first, pages)| zone.give_range(START.add(first), pages));
+        prop_assert_eq!(zone.check(), Ok(()));
+        prop_assert_eq!(orders(&zone), after_boot);
+        prop_assert_eq!(zone.free_blocks(10, Cma), 2);
+    }
+}

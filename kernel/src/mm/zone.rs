@@ -1,0 +1,172 @@
+//! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps about it.
+//!
+//! A zone starts with nothing free. Boot hands it the free ranges of `memblock` ([`Zone::free_range`]) and the pageblocks
+//! of each CMA area ([`Zone::free_cma_range`]); from then on pages leave and return as blocks (`buddy`) or as ranges
+//! (`contig`).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::frames::Poison;
+use super::free_list::{FreeLists, LIST_HEADS};
+use super::page::{Page, Tag};
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use crate::units::Pfn;
+
+/// All page frames between the lowest and the highest RAM address, and who may use them.
+pub struct Zone<'m> {
+    /// First frame, on a pageblock boundary, so that buddies are found by index.
+    pub(super) start: Pfn,
+    pub(super) lists: FreeLists<'m>,
+    pub(super) pageblocks: Vec<Migratetype>,
+    pub(super) nr_free: u32,
+    pub(super) nr_free_cma: u32,
+    managed: u32,
+    cma: u32,
+    pub(super) poison: Option<Box<dyn Poison + 'm>>,
+}
+
+/// Descriptors a zone over this many frames needs.
+pub const fn descriptors(frames: u32) -> usize {
+    frames as usize + LIST_HEADS
+}
+
+/// The frames a zone has to span so that the RAM from `first` to `end` (excluded) lies in it: whole pageblocks.
+pub const fn span(first: Pfn, end: Pfn) -> (Pfn, u32) {
+    let start = first.0 & !(PAGEBLOCK_PAGES - 1);
+    (Pfn(start), (end.0 - start).next_multiple_of(PAGEBLOCK_PAGES))
+}
+
+impl<'m> Zone<'m> {
+    /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors for.
+    ///
+    /// `start` is a multiple of [`PAGEBLOCK_PAGES`] (see [`span`]); `pages` holds [`descriptors`] zeroed descriptors.
+    /// Every pageblock begins as movable, as on Linux (`memmap_init_range`).
+    pub fn new(start: Pfn, pages: &'m mut [Page]) -> Self {
+        assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
+        let lists = FreeLists::new(pages);
+        let pageblocks = vec![Migratetype::Movable; lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize];
+        Self { start, lists, pageblocks, nr_free: 0, nr_free_cma: 0, managed: 0, cma: 0, poison: None }
+    }
+
+    /// First frame.
+    pub fn start(&self) -> Pfn {
+        self.start
+    }
+
+    /// Frames spanned, holes included.
+    pub fn spanned_pages(&self) -> u32 {
+        self.lists.frames()
+    }
+
+    /// Pages that were ever handed to the allocator.
+    pub fn managed_pages(&self) -> u32 {
+        self.managed
+    }
+
+    /// Pages of all CMA areas, free or not.
+    pub fn cma_pages(&self) -> u32 {
+        self.cma
+    }
+
+    /// Free pages of every type.
+    pub fn nr_free_pages(&self) -> u32 {
+        self.nr_free
+    }
+
+    /// Free pages in CMA pageblocks.
+    pub fn nr_free_cma(&self) -> u32 {
+        self.nr_free_cma
+    }
+
+    /// Blocks on the free list of an order and type.
+    pub fn free_blocks(&self, order: u32, migratetype: Migratetype) -> u32 {
+        if order <= MAX_PAGE_ORDER { self.lists.count(order, migratetype) } else { 0 }
+    }
+
+    /// How many pageblocks are of a type.
+    pub fn pageblocks_of(&self, migratetype: Migratetype) -> u32 {
+        self.pageblocks.iter().filter(|&&block| block == migratetype).count() as u32
+    }
+
+    /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages must be in no block.
+    ///
+    /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory (`__free_pages_core`).
+    pub fn free_range(&mut self, first: Pfn, pages: u32) {
+        self.managed += pages;
+        self.free_blocks_of(first, pages, true);
+    }
+
+    /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages (`init_cma_reserved_pageblock`).
+    ///
+    /// `first` and `pages` are multiples of [`PAGEBLOCK_PAGES`], which is CMA_MIN_ALIGNMENT.
+    pub fn free_cma_range(&mut self, first: Pfn, pages: u32) {
+        let block = (self.index(first) >> PAGEBLOCK_ORDER) as usize;
+        let blocks = (pages >> PAGEBLOCK_ORDER) as usize;
+        self.pageblocks[block..block + blocks].fill(Migratetype::Cma);
+        self.cma += pages;
+        self.managed += pages;
+        self.free_blocks_of(first, pages, false);
+    }
+
+    /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.
+    pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
+        for order in 0..=MAX_PAGE_ORDER {
+            for migratetype in Migratetype::ALL {
+                for block in self.lists.iter(order, migratetype) {
+                    poison.fill(self.start.add(block), 1 << order);
+                }
+            }
+        }
+        self.poison = Some(poison);
+    }
+
+    /// Writes into the descriptor of a taken range's first page whose it is.
+    pub(crate) fn hold(&mut self, first: Pfn, pages: u32, id: u32) {
+        let index = self.index(first);
+        *self.lists.page_mut(index) = Page { next: id, prev: pages, tag: Tag::HELD, owner: 0 };
+    }
+
+    /// Forgets whose a taken range is.
+    pub(crate) fn unhold(&mut self, first: Pfn) {
+        let index = self.index(first);
+        self.lists.set_tag(index, Tag::BODY);
+    }
+
+    /// The identifier and the length of the taken range that begins here, if it was written down.
+    pub(crate) fn held(&self, first: Pfn) -> Option<(u32, u32)> {
+        let page = self.lists.page(self.index(first));
+        (page.tag == Tag::HELD).then_some((page.next, page.prev))
+    }
+
+    /// The frame's place in the zone.
+    #[inline]
+    pub(super) fn index(&self, frame: Pfn) -> u32 {
+        frame.0.wrapping_sub(self.start.0)
+    }
+
+    /// The type of the pageblock that a frame of the zone lies in.
+    #[inline]
+    pub(super) fn pageblock(&self, index: u32) -> Migratetype {
+        self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize]
+    }
+
+    /// Counts pages that become free in a pageblock of a type.
+    #[inline]
+    pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
+        self.nr_free += pages;
+        if migratetype == Migratetype::Cma {
+            self.nr_free_cma += pages;
+        }
+    }
+
+    /// Counts pages that leave a pageblock of a type.
+    #[inline]
+    pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
+        self.nr_free -= pages;
+        if migratetype == Migratetype::Cma {
+            self.nr_free_cma -= pages;
+        }
+    }
+}
