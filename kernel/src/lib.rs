@@ -9,6 +9,11 @@ extern crate std;
 
 pub mod cma;
 pub mod dt;
+pub mod lab;
+pub mod machine;
 pub mod mm;
+#[cfg(test)]
+mod mock;
+pub mod monitor;
 pub mod system;
 pub mod units;

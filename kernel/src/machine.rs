@@ -1,45 +1,98 @@
-//! What the portable half asks of the machine under it: a clock, a console, the memory behind a block, and faults to order.
+//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory behind
+//! a block, and faults on purpose.
 //!
-//! `boot` implements this over the board; host tests implement it over ordinary memory.
+//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the monitor returns its
+//! outcome, and `boot`'s `main` ends the machine.
+
+use core::fmt;
 
 use crate::mm::Block;
 
-/// A fault taken on purpose, to see that the machine names it.
+/// A fault taken on purpose, to see its report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// Recursion into the guard page under the stack.
+    /// Overflow the stack into its guard page.
     Stack,
-    /// A read of address 0.
+    /// Read through a null pointer.
     Null,
-    /// A write to the kernel's own text.
+    /// Write to the kernel's code.
     Text,
-    /// A jump into data.
+    /// Execute data.
     Exec,
-    /// A word read from an odd address.
+    /// Load a word from an odd address.
     Unaligned,
-    /// An instruction that no processor has.
+    /// Execute an undefined instruction.
     Undefined,
-    /// A Rust panic.
+    /// Panic.
     Panic,
 }
 
-/// The machine under the kernel. Powering off and rebooting are not here: the monitor hands them up to its caller.
+impl Fault {
+    /// Every fault, in the order `help` lists them.
+    pub const ALL: [Self; 7] =
+        [Self::Stack, Self::Null, Self::Text, Self::Exec, Self::Unaligned, Self::Undefined, Self::Panic];
+
+    /// The word that names it on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Null => "null",
+            Self::Text => "text",
+            Self::Exec => "exec",
+            Self::Unaligned => "unaligned",
+            Self::Undefined => "undefined",
+            Self::Panic => "panic",
+        }
+    }
+
+    /// The fault that `name` names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+}
+
+/// The machine under the laboratory.
 pub trait Machine {
-    /// Nanoseconds since the kernel's first instruction; never goes back, and costs a few instructions.
+    /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured paths (a few
+    /// instructions and two or three device reads).
     fn now_ns(&self) -> u64;
 
-    /// True once after a Ctrl-C was typed.
+    /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
+    /// [`Machine::read_byte`] returns.
     fn interrupted(&self) -> bool;
 
-    /// Prints on the console. Lines end in `\n`; what the terminal wants instead is the machine's business.
+    /// Writes to the console. `\n` ends a line.
     fn write_str(&mut self, text: &str);
 
-    /// The next byte typed; waits for one.
+    /// The next byte typed; sleeps until there is one. A Ctrl-C that nobody asked [`Machine::interrupted`] for comes as
+    /// 0x03, and is then no longer pending there.
     fn read_byte(&mut self) -> u8;
 
     /// Takes a fault on purpose.
     fn fault(&mut self, fault: Fault) -> !;
 
-    /// The memory of a block of pages, as words. Its contents are whatever was there before.
+    /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there before.
+    ///
+    /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to that memory.
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32];
+}
+
+impl fmt::Write for dyn Machine + '_ {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        Machine::write_str(self, text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fault;
+
+    #[test]
+    fn every_fault_is_found_by_its_name() {
+        for fault in Fault::ALL {
+            assert_eq!(Fault::from_name(fault.name()), Some(fault));
+        }
+        assert_eq!(Fault::from_name("none"), None);
+    }
 }

@@ -35,7 +35,11 @@ impl fmt::Display for OutOfMemory {
         if *wanted_bytes > MAX_ID_ENTRIES * ENTRY_WORDS * size_of::<u32>() {
             write!(f, "more than {ids} different IDs; raise MAX_ID_ENTRIES")
         } else {
-            write!(f, "{ids} different IDs, and no {} KiB free for a larger table; boot with more memory", wanted_bytes / 1024)
+            write!(
+                f,
+                "{ids} different IDs, and no {} KiB free for a larger table; boot with more memory",
+                wanted_bytes / 1024
+            )
         }
     }
 }
@@ -63,8 +67,7 @@ impl IdTable {
     pub fn new() -> Result<Self, OutOfMemory> {
         let words = HEAP_ENTRIES * ENTRY_WORDS;
         let mut heap = Vec::new();
-        heap.try_reserve_exact(words)
-            .map_err(|_| OutOfMemory { ids: 0, wanted_bytes: words * size_of::<u32>() })?;
+        heap.try_reserve_exact(words).map_err(|_| OutOfMemory { ids: 0, wanted_bytes: words * size_of::<u32>() })?;
         heap.resize(words, 0);
         Ok(Self { storage: Storage::Heap(heap), entries: HEAP_ENTRIES, used: 0 })
     }

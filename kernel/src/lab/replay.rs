@@ -113,8 +113,8 @@ pub fn run<M: Machine + ?Sized>(
         return Err(ReplayError::NotEmpty { used });
     }
     let mut ids = IdTable::new()?;
-    let result = validate(system, machine, &mut ids, trace)
-        .and_then(|()| answer(system, machine, &mut ids, options, trace));
+    let result =
+        validate(system, machine, &mut ids, trace).and_then(|()| answer(system, machine, &mut ids, options, trace));
     ids.release(&mut system.zone);
     if result.is_err() {
         system.release_all(options.area);

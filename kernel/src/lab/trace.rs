@@ -208,10 +208,7 @@ mod tests {
     #[test]
     fn lines_comments_and_blanks() {
         let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
-        assert_eq!(
-            ops,
-            [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]
-        );
+        assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
     }
 
     #[test]
