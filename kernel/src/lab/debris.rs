@@ -22,7 +22,7 @@ use crate::system::System;
 pub const PUBLISHED_SEED: u32 = 1_577_527_915;
 
 /// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
-pub const DEFAULT_OPS: u64 = 10_000_000;
+pub const DEFAULT_OPS: u64 = 5_000_000;
 
 /// One round of the load.
 #[derive(Clone, Debug)]

@@ -85,7 +85,7 @@ fn buddyinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
 
 fn pagetypeinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     writeln!(out, "Page block order: {PAGEBLOCK_ORDER}\nPages per block:  {PAGEBLOCK_PAGES}\n")?;
-    write!(out, "{:<43}", "Free pages count per migrate type at order ")?;
+    write!(out, "{:<43} ", "Free pages count per migrate type at order ")?;
     for order in 0..=MAX_PAGE_ORDER {
         write!(out, "{order:>6} ")?;
     }
