@@ -117,34 +117,37 @@ impl Bitmap {
         self.bounds.allocated(start, start + count);
     }
 
-    /// Clears `count` set bits from `start`.
+    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
     #[inline]
-    pub(super) fn clear(&mut self, start: u32, count: u32) {
+    pub(super) fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
         let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
-        self.words[head] &= !head_mask;
-        if tail_mask != 0 {
+        let mut clear = !self.words[head] & head_mask;
+        if tail_mask == 0 {
+            if clear == 0 {
+                self.words[head] &= !head_mask;
+            }
+        } else {
             let tail = whole.end;
-            self.words[whole].fill(0);
-            self.words[tail] &= !tail_mask;
+            clear |= !self.words[tail] & tail_mask;
+            clear |= !self.words[whole.clone()].iter().fold(u32::MAX, |all, word| all & word);
+            if clear == 0 {
+                self.words[head] &= !head_mask;
+                self.words[whole].fill(0);
+                self.words[tail] &= !tail_mask;
+            }
+        }
+        if clear != 0 {
+            return Err(self.next_clear(start).unwrap_or(start));
         }
         self.used -= count;
         let (from, to) = (self.run_start(start), self.run_end(start + count));
-        for node in from.div_ceil(NODE_BITS)..to / NODE_BITS {
-            self.touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+        if to - from >= NODE_BITS {
+            for node in from.div_ceil(NODE_BITS)..to / NODE_BITS {
+                self.touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+            }
         }
         self.bounds.released(start, start + count, from, to);
-    }
-
-    /// The first clear one of `count` bits from `start`, which lie in the bitmap.
-    #[inline]
-    pub(super) fn first_clear_of(&self, start: u32, count: u32) -> Option<u32> {
-        let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
-        let mut clear = !self.words[head] & head_mask;
-        if tail_mask != 0 {
-            clear |= !self.words[whole.end] & tail_mask;
-            clear |= !self.words[whole].iter().fold(u32::MAX, |all, word| all & word);
-        }
-        if clear == 0 { None } else { self.next_clear(start) }
+        Ok(())
     }
 
     /// True where `count` bits from `start` are clear.

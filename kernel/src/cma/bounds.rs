@@ -3,7 +3,7 @@
 //! A node is 256 bits, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages), a group is 32
 //! nodes. For each node, each group and the whole area, and for each alignment order from 0 to 8 (a lane), there is a
 //! bound on the longest free run that begins there on an aligned bit, however far it reaches. Node and group bounds
-//! stop counting at 255: longer is as good as 255 to them.
+//! stop counting at 255: longer is as good as 255 to them, and only of longer runs the area's bound speaks.
 //!
 //! What holds true: no bound is ever below the truth. It may be above it: allocating leaves the bounds as they are, a
 //! release raises those of the runs that it makes longer, and a search that finds a bound to promise too much lowers it.
@@ -35,16 +35,9 @@ pub(super) struct Bounds {
 }
 
 /// The first aligned bit at or after `bit`.
-#[inline]
+#[inline(always)]
 const fn align_up(bit: u32, lane: usize) -> u32 {
     (bit + (1 << lane) - 1) >> lane << lane
-}
-
-#[inline]
-fn raise(bound: &Cell<u8>, to: u32) {
-    if u32::from(bound.get()) < to {
-        bound.set(to.min(SATURATED) as u8);
-    }
 }
 
 impl Bounds {
@@ -64,16 +57,18 @@ impl Bounds {
         self.nodes.len() as u32
     }
 
-    /// The bound on a whole area's runs.
+    /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
     #[inline]
-    pub(super) fn area(&self, lane: usize) -> u32 {
-        self.area[lane].get()
+    pub(super) fn area_may_hold(&self, lane: usize, length: u32) -> bool {
+        length <= SATURATED || length <= self.area[lane].get()
     }
 
     /// No run of `length` bits begins anywhere on an aligned bit.
     #[inline]
     pub(super) fn area_lacks(&self, lane: usize, length: u32) {
-        self.area[lane].set(self.area[lane].get().min(length - 1));
+        if length > SATURATED {
+            self.area[lane].set(length - 1);
+        }
     }
 
     /// True where a run of `length` bits may begin in the group.
@@ -119,34 +114,35 @@ impl Bounds {
     /// Bits further than [`SATURATED`] before `start` began runs of that length before.
     #[inline]
     pub(super) fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
-        for (lane, bound) in self.area.iter_mut().enumerate() {
-            let aligned = align_up(from, lane);
-            if aligned >= to {
-                break;
+        if to - from > SATURATED {
+            for (lane, bound) in self.area.iter_mut().enumerate() {
+                let bound = bound.get_mut();
+                *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));
             }
-            let bound = bound.get_mut();
-            *bound = (*bound).max(to - aligned);
         }
-        let mut node = from.max(start.saturating_sub(SATURATED)) / NODE_BITS;
         let last = (end - 1) / NODE_BITS;
-        while node <= last {
+        for node in from.max(start.saturating_sub(SATURATED)) / NODE_BITS..=last {
+            let group = &self.groups[(node / GROUP_NODES) as usize];
             let first = (node * NODE_BITS).max(from);
-            let node_end = (node + 1) * NODE_BITS;
-            for lane in 0..LANES {
+            let limit = ((node + 1) * NODE_BITS).min(to);
+            for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
                 let aligned = align_up(first, lane);
-                if aligned >= to || aligned >= node_end {
+                if aligned >= limit {
                     break;
                 }
-                raise(&self.nodes[node as usize][lane], to - aligned);
-                raise(&self.groups[(node / GROUP_NODES) as usize][lane], to - aligned);
+                let length = (to - aligned).min(SATURATED) as u8;
+                if bound.get() < length {
+                    bound.set(length);
+                    group[lane].set(group[lane].get().max(length));
+                }
             }
-            node += 1;
         }
     }
 
-    /// The bounds of one node and its group, for the tests.
+    /// The bounds of one node, its group and the area, for the tests.
     #[cfg(test)]
-    pub(super) fn of_node(&self, node: u32, lane: usize) -> (u8, u8) {
-        (self.nodes[node as usize][lane].get(), self.groups[(node / GROUP_NODES) as usize][lane].get())
+    pub(super) fn of_node(&self, node: u32, lane: usize) -> (u8, u8, u32) {
+        let group = &self.groups[(node / GROUP_NODES) as usize];
+        (self.nodes[node as usize][lane].get(), group[lane].get(), self.area[lane].get())
     }
 }

@@ -17,7 +17,7 @@ impl Bitmap {
         if request.align_offset != 0 {
             return self.first_fit_by_runs(request, start, self.bits());
         }
-        if request.bits > self.bounds.area(lane) {
+        if !self.bounds.area_may_hold(lane, request.bits) {
             return None;
         }
         let found = self.first_fit_by_nodes(request, start, lane, order == lane);

@@ -137,7 +137,7 @@ impl Zone<'_> {
     ///
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
     /// tail, so that it is handed out last; so does everything that boot frees.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype, to_tail: bool) {
         while order < MAX_PAGE_ORDER {
             let buddy = index ^ (1 << order);

@@ -3,31 +3,29 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
-use super::page::{Page, Tag};
-use super::{Migratetype, ORDERS};
+use super::page::{Page, Tag, ring};
+use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
 
 /// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = ORDERS * TYPES;
-const TYPES: usize = Migratetype::ALL.len();
+pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len();
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
     pages: &'m mut [Page],
-    /// Frames of the zone; the heads of the rings follow them. A head counts its blocks in `owner`.
+    /// Frames of the zone; the heads of the rings follow them. A head counts its blocks in `owner`, and its `tag` is
+    /// the one that its blocks get.
     frames: u32,
-}
-
-const fn ring(order: u32, migratetype: Migratetype) -> u32 {
-    order * TYPES as u32 + migratetype as u32
 }
 
 impl<'m> FreeLists<'m> {
     /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames.
     pub(super) fn new(pages: &'m mut [Page]) -> Self {
         let frames = pages.len().saturating_sub(LIST_HEADS);
-        for (head, page) in pages.iter_mut().enumerate().skip(frames) {
-            page.next = head as u32;
-            page.prev = head as u32;
+        for order in 0..=MAX_PAGE_ORDER {
+            for migratetype in Migratetype::ALL {
+                let head = frames as u32 + ring(order, migratetype);
+                pages[head as usize] = Page { next: head, prev: head, tag: Tag::free(order, migratetype), owner: 0 };
+            }
         }
         Self { pages, frames: frames as u32 }
     }
@@ -84,9 +82,10 @@ impl<'m> FreeLists<'m> {
         let head = self.head(order, migratetype);
         let page = &mut self.pages[head as usize];
         page.owner += 1;
-        let next = core::mem::replace(&mut page.next, index);
+        let (next, tag) = (page.next, page.tag);
+        page.next = index;
         self.pages[next as usize].prev = index;
-        self.pages[index as usize] = Page { next, prev: head, tag: Tag::free(order, migratetype), owner: 0 };
+        self.pages[index as usize] = Page { next, prev: head, tag, owner: 0 };
     }
 
     /// Marks a block free and puts it at the tail of its list: it is left alone for longest.
@@ -95,9 +94,10 @@ impl<'m> FreeLists<'m> {
         let head = self.head(order, migratetype);
         let page = &mut self.pages[head as usize];
         page.owner += 1;
-        let prev = core::mem::replace(&mut page.prev, index);
+        let (prev, tag) = (page.prev, page.tag);
+        page.prev = index;
         self.pages[prev as usize].next = index;
-        self.pages[index as usize] = Page { next: head, prev, tag: Tag::free(order, migratetype), owner: 0 };
+        self.pages[index as usize] = Page { next: head, prev, tag, owner: 0 };
     }
 
     /// Takes a free block off whichever list it is on and makes it a body; returns its order.
@@ -109,8 +109,7 @@ impl<'m> FreeLists<'m> {
         page.tag = Tag::BODY;
         self.pages[prev as usize].next = next;
         self.pages[next as usize].prev = prev;
-        let head = self.head(tag.order(), tag.migratetype());
-        self.pages[head as usize].owner -= 1;
+        self.pages[(self.frames + tag.ring()) as usize].owner -= 1;
         tag.order()
     }
 }
