@@ -109,7 +109,8 @@ impl<'m> System<'m> {
                     return Ok(Buffer::new(id, first, pages));
                 }
                 Err(Busy { frame }) => {
-                    area.unreserve(bit, request.bits);
+                    let unreserved = area.unreserve(first, pages);
+                    debug_assert_eq!(unreserved, Ok(()));
                     first_busy.get_or_insert(frame);
                     start = bit + request.align_mask + 1;
                 }
@@ -126,9 +127,8 @@ impl<'m> System<'m> {
     /// See [`ReleaseError`]; nothing was changed then.
     pub fn cma_release(&mut self, buffer: Buffer) -> Result<(), ReleaseError> {
         let area = &mut self.areas[buffer.area().0 as usize];
-        let (bit, bits) = area.bits_of(&buffer)?;
+        area.unreserve(buffer.first(), buffer.pages())?;
         self.zone.give_range(buffer.first(), buffer.pages());
-        area.unreserve(bit, bits);
         area.stats.release_pages_success += u64::from(buffer.pages());
         Ok(())
     }

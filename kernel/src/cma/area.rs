@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use super::bitmap::Bitmap;
 use super::placement::{FirstFit, Placement, Request};
-use super::{Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
+use super::{CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use crate::mm::zone::Zone;
 use crate::mm::{Imbalance, Place, balance};
 use crate::units::Pfn;
@@ -126,30 +126,23 @@ impl Area {
         self.bitmap.set(bit, bits);
     }
 
-    /// Gives reserved bits back.
-    #[inline]
-    pub(crate) fn unreserve(&mut self, bit: u32, bits: u32) {
-        self.bitmap.clear(bit, bits);
-    }
-
     /// The first page of a bit.
     #[inline]
     pub(crate) fn frame(&self, bit: u32) -> Pfn {
         self.base.add(bit << self.order_per_bit)
     }
 
-    /// The bits of a buffer, every one of which is set: (first, count).
+    /// Gives the reserved bits of pages back, every one of which has to be set.
     #[inline]
-    pub(crate) fn bits_of(&self, buffer: &Buffer) -> Result<(u32, u32), ReleaseError> {
-        let offset = buffer.first().0.wrapping_sub(self.base.0);
-        if offset >= self.pages || buffer.pages() > self.pages - offset {
-            return Err(ReleaseError::OutsideArea { frame: buffer.first() });
+    pub(crate) fn unreserve(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
+        let offset = first.0.wrapping_sub(self.base.0);
+        if offset >= self.pages || pages > self.pages - offset {
+            return Err(ReleaseError::OutsideArea { frame: first });
         }
-        let bit = offset >> self.order_per_bit;
-        let bits = buffer.pages().div_ceil(1 << self.order_per_bit);
-        match self.bitmap.first_clear_of(bit, bits) {
-            None => Ok((bit, bits)),
-            Some(clear) => Err(ReleaseError::NotAllocated { frame: self.frame(clear) }),
+        let bits = pages.div_ceil(1 << self.order_per_bit);
+        match self.bitmap.clear(offset >> self.order_per_bit, bits) {
+            Ok(()) => Ok(()),
+            Err(clear) => Err(ReleaseError::NotAllocated { frame: self.frame(clear) }),
         }
     }
 

@@ -1,17 +1,24 @@
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
 //! What holds true: the bits behind the last one, in its word, are set, so that no search ever finds room there; the
-//! number of set bits is known without counting.
+//! number of set bits is known without counting; a node (256 bits) that is wholly free is marked as such, so that a run
+//! is measured in steps of nodes; and [`bounds`](super::bounds) are never below the truth.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::bounds::{Bounds, NODE_BITS};
+
 const WORD_BITS: u32 = u32::BITS;
+const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 
 /// Which bits are allocated, lowest first.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bitmap {
     words: Vec<u32>,
+    /// One bit a node: set where any bit of the node is.
+    touched_nodes: Vec<u32>,
+    pub(super) bounds: Bounds,
     bits: u32,
     used: u32,
 }
@@ -22,24 +29,45 @@ const fn mask(from: u32, to: u32) -> u32 {
     (u32::MAX << from) & (u32::MAX >> (WORD_BITS - to))
 }
 
-/// The words that `count` bits from `start` touch, each with the mask of its touched bits.
-#[inline]
-fn masks(start: u32, count: u32) -> impl Iterator<Item = (usize, u32)> {
-    let end = start + count;
-    (start / WORD_BITS..end.div_ceil(WORD_BITS)).map(move |word| {
-        let base = word * WORD_BITS;
-        (word as usize, mask(start.max(base) - base, (end - base).min(WORD_BITS)))
-    })
+/// A range of bits as words: a partial one, whole ones, and a partial one that may be missing.
+struct Split {
+    head: usize,
+    head_mask: u32,
+    whole: core::ops::Range<usize>,
+    /// 0 where the range ends in the first word.
+    tail_mask: u32,
+}
+
+impl Split {
+    /// `count` bits from `start`, at least one.
+    #[inline]
+    fn new(start: u32, count: u32) -> Self {
+        let last_bit = start + count - 1;
+        let (head, tail) = ((start / WORD_BITS) as usize, (last_bit / WORD_BITS) as usize);
+        let (from, to) = (start % WORD_BITS, last_bit % WORD_BITS + 1);
+        if head == tail {
+            Self { head, head_mask: mask(from, to), whole: tail..tail, tail_mask: 0 }
+        } else {
+            Self { head, head_mask: mask(from, WORD_BITS), whole: head + 1..tail, tail_mask: mask(0, to) }
+        }
+    }
 }
 
 impl Bitmap {
     /// A bitmap of `bits` bits, all clear.
     pub fn new(bits: u32) -> Self {
-        let mut words = vec![0; bits.div_ceil(WORD_BITS) as usize];
-        if let (Some(last), tail @ 1..) = (words.last_mut(), bits % WORD_BITS) {
-            *last = !mask(0, tail);
+        let nodes = bits.div_ceil(NODE_BITS);
+        let mut words = vec![u32::MAX; nodes as usize * NODE_WORDS];
+        words[..(bits / WORD_BITS) as usize].fill(0);
+        if !bits.is_multiple_of(WORD_BITS) {
+            words[(bits / WORD_BITS) as usize] = !mask(0, bits % WORD_BITS);
         }
-        Self { words, bits, used: 0 }
+        // Beyond the last node every bit reads as touched, and the last node is wholly free only if it is whole.
+        let mut touched_nodes = vec![u32::MAX; (nodes / WORD_BITS) as usize + 1];
+        for node in 0..bits / NODE_BITS {
+            touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+        }
+        Self { words, touched_nodes, bounds: Bounds::new(bits), bits, used: 0 }
     }
 
     /// How many bits there are.
@@ -60,10 +88,10 @@ impl Bitmap {
         self.bits - self.used
     }
 
-    /// The words, bit 0 the lowest of the first; what lies behind the last bit is set.
+    /// The words that hold the bits, bit 0 the lowest of the first; what lies behind the last bit is set.
     #[inline]
     pub fn words(&self) -> &[u32] {
-        &self.words
+        &self.words[..self.bits.div_ceil(WORD_BITS) as usize]
     }
 
     /// True for an allocated bit, and for every bit beyond the end.
@@ -75,55 +103,106 @@ impl Bitmap {
     /// Sets `count` clear bits from `start`.
     #[inline]
     pub(super) fn set(&mut self, start: u32, count: u32) {
-        for (word, mask) in masks(start, count) {
-            debug_assert_eq!(self.words[word] & mask, 0);
-            self.words[word] |= mask;
+        let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
+        self.words[head] |= head_mask;
+        if tail_mask != 0 {
+            let tail = whole.end;
+            self.words[whole].fill(u32::MAX);
+            self.words[tail] |= tail_mask;
         }
         self.used += count;
+        for node in start / NODE_BITS..=(start + count - 1) / NODE_BITS {
+            self.touched_nodes[(node / WORD_BITS) as usize] |= 1 << (node % WORD_BITS);
+        }
+        self.bounds.allocated(start, start + count);
     }
 
-    /// Clears `count` bits from `start`.
+    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
     #[inline]
-    pub(super) fn clear(&mut self, start: u32, count: u32) {
-        for (word, mask) in masks(start, count) {
-            debug_assert_eq!(self.words[word] & mask, mask);
-            self.words[word] &= !mask;
+    pub(super) fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
+        let mut clear = !self.words[head] & head_mask;
+        if tail_mask == 0 {
+            if clear == 0 {
+                self.words[head] &= !head_mask;
+            }
+        } else {
+            let tail = whole.end;
+            clear |= !self.words[tail] & tail_mask;
+            clear |= !self.words[whole.clone()].iter().fold(u32::MAX, |all, word| all & word);
+            if clear == 0 {
+                self.words[head] &= !head_mask;
+                self.words[whole].fill(0);
+                self.words[tail] &= !tail_mask;
+            }
+        }
+        if clear != 0 {
+            return Err(self.next_clear(start).unwrap_or(start));
         }
         self.used -= count;
+        let (from, to) = (self.run_start(start), self.run_end(start + count));
+        if to - from >= NODE_BITS {
+            for node in from.div_ceil(NODE_BITS)..to / NODE_BITS {
+                self.touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+            }
+        }
+        self.bounds.released(start, start + count, from, to);
+        Ok(())
     }
 
-    /// The first clear one of `count` bits from `start`, which lie in the bitmap.
+    /// True where `count` bits from `start` are clear.
     #[inline]
-    pub(super) fn first_clear_of(&self, start: u32, count: u32) -> Option<u32> {
-        masks(start, count).find_map(|(word, mask)| {
-            let clear = !self.words[word] & mask;
-            (clear != 0).then(|| word as u32 * WORD_BITS + clear.trailing_zeros())
-        })
+    pub(super) fn is_free(&self, start: u32, count: u32) -> bool {
+        let shift = start % WORD_BITS;
+        if shift + count <= WORD_BITS {
+            self.words[(start / WORD_BITS) as usize] & mask(shift, shift + count) == 0
+        } else {
+            self.run_end(start) >= start + count
+        }
+    }
+
+    /// The words of the node from the one that holds `bit`, each with the number of its first bit.
+    #[inline]
+    pub(super) fn node_words(&self, bit: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let first = (bit / WORD_BITS) as usize;
+        let end = (first / NODE_WORDS + 1) * NODE_WORDS;
+        self.words[first..end].iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
     }
 
     /// The first clear bit at or after `start`.
     #[inline]
     pub fn next_clear(&self, start: u32) -> Option<u32> {
-        self.next_where(start, |word| !word)
+        next_where(&self.words, start, |word| !word)
     }
 
     /// The first set bit at or after `start`, or the number of bits where there is none.
     #[inline]
     pub fn next_set(&self, start: u32) -> u32 {
-        self.next_where(start, |word| word).unwrap_or(self.bits).min(self.bits)
+        self.run_end(start)
     }
 
+    /// Where the free run that goes on at `bit` ends: the first set bit at or after it, or the end.
     #[inline]
-    fn next_where(&self, start: u32, wanted: impl Fn(u32) -> u32) -> Option<u32> {
-        let first = (start / WORD_BITS) as usize;
-        let below = (1 << (start % WORD_BITS)) - 1;
-        let mut hits = wanted(*self.words.get(first)?) & !below;
-        let mut word = first;
-        while hits == 0 {
-            word += 1;
-            hits = wanted(*self.words.get(word)?);
+    pub(super) fn run_end(&self, bit: u32) -> u32 {
+        let node = bit / NODE_BITS;
+        let end = (node as usize + 1) * NODE_WORDS;
+        let found = self.words.get(..end).and_then(|words| next_where(words, bit, |word| word)).or_else(|| {
+            let node = next_where(&self.touched_nodes, node + 1, |word| word)?;
+            next_where(&self.words, node * NODE_BITS, |word| word)
+        });
+        found.unwrap_or(self.bits).min(self.bits)
+    }
+
+    /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
+    #[inline]
+    pub(super) fn run_start(&self, bit: u32) -> u32 {
+        let node = bit.saturating_sub(1) / NODE_BITS;
+        let floor = node * NODE_BITS;
+        if let Some(last) = last_set_before(&self.words, bit, floor) {
+            return last + 1;
         }
-        Some(word as u32 * WORD_BITS + hits.trailing_zeros())
+        let Some(node) = last_set_before(&self.touched_nodes, node, 0) else { return 0 };
+        last_set_before(&self.words, (node + 1) * NODE_BITS, 0).map_or(0, |last| last + 1)
     }
 
     /// The free runs from the lowest bit: where each begins and how long it is, in bits.
@@ -131,18 +210,44 @@ impl Bitmap {
         let mut at = 0;
         core::iter::from_fn(move || {
             let start = self.next_clear(at)?;
-            at = self.next_set(start);
+            at = self.run_end(start);
             Some((start, at - start))
         })
-    }
-
-    /// The length of the longest free run, in bits.
-    pub fn longest_free_run(&self) -> u32 {
-        self.runs().map(|(_, length)| length).max().unwrap_or(0)
     }
 
     /// How many free runs there are.
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32
     }
+}
+
+/// The first bit at or after `start` of which `wanted` makes a set one.
+#[inline]
+fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32) -> Option<u32> {
+    let mut word = (start / WORD_BITS) as usize;
+    let below = (1 << (start % WORD_BITS)) - 1;
+    let mut hits = wanted(*words.get(word)?) & !below;
+    while hits == 0 {
+        word += 1;
+        hits = wanted(*words.get(word)?);
+    }
+    Some(word as u32 * WORD_BITS + hits.trailing_zeros())
+}
+
+/// The last set bit before `end` and not before `floor`, a multiple of the word's bits.
+#[inline]
+fn last_set_before(words: &[u32], end: u32, floor: u32) -> Option<u32> {
+    if end <= floor {
+        return None;
+    }
+    let mut word = ((end - 1) / WORD_BITS) as usize;
+    let mut hits = words[word] & mask(0, (end - 1) % WORD_BITS + 1);
+    while hits == 0 {
+        if word as u32 * WORD_BITS <= floor {
+            return None;
+        }
+        word -= 1;
+        hits = words[word];
+    }
+    Some(word as u32 * WORD_BITS + hits.ilog2())
 }

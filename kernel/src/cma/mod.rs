@@ -7,7 +7,9 @@
 
 pub mod area;
 pub mod bitmap;
+mod bounds;
 pub mod placement;
+mod search;
 
 #[cfg(test)]
 mod tests;

@@ -236,3 +236,51 @@ mod areas {
         }
     }
 }
+
+/// The longest free run that begins in the node on a bit of the lane, counted bit by bit.
+fn true_bound(map: &Bitmap, node: u32, order: u32) -> u32 {
+    (node * 256..(node + 1) * 256)
+        .step_by(1 << order)
+        .map(|bit| (bit..map.bits()).take_while(|&bit| !map.is_set(bit)).count() as u32)
+        .max()
+        .unwrap_or(0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+
+    #[test]
+    fn bounds_are_never_below_the_truth_and_searches_stay_exact(
+        bits in 1..3000u32,
+        steps in prop::collection::vec((any::<bool>(), any::<u32>(), prop_oneof![1..60u32, 1..900u32], 0..10u32),
+                                       1..if cfg!(miri) { 6 } else { 60 })
+    ) {
+        let mut map = Bitmap::new(bits);
+        let mut held = Vec::<(u32, u32)>::new();
+        for (release, which, length, order) in steps {
+            if release && !held.is_empty() {
+                let (bit, length) = held.swap_remove(which as usize % held.len());
+                prop_assert_eq!(map.clear(bit, length), Ok(()));
+            } else {
+                let request = Request { bits: length, align_mask: (1 << order) - 1, align_offset: 0 };
+                let start = if which % 4 == 0 { which % bits } else { 0 };
+                let found = map.first_fit(&request, start);
+                prop_assert_eq!(found, plain_first_fit(&map, &request, start));
+                if let Some(bit) = found {
+                    map.set(bit, length);
+                    held.push((bit, length));
+                }
+            }
+            let longest = map.runs().map(|run| run.1).max().unwrap_or(0);
+            for node in 0..bits.div_ceil(256) {
+                for lane in 0..9 {
+                    let truth = true_bound(&map, node, lane);
+                    let (of_node, of_group, of_area) = map.bounds.of_node(node, lane as usize);
+                    prop_assert!(u32::from(of_node) >= truth.min(255) && of_group >= of_node);
+                    prop_assert!(truth < 256 || of_area >= truth);
+                }
+            }
+            prop_assert_eq!(map.longest_free_run(), longest);
+        }
+    }
+}

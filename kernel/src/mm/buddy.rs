@@ -107,6 +107,7 @@ impl Zone<'_> {
         debug_assert_eq!(self.lists.tag(index).order(), block.order);
         let migratetype = self.pageblock(index);
         self.fill_poison(block.first, pages);
+        self.lists.set_tag(index, Tag::BODY);
         self.free_one(index, block.order, migratetype, false);
         self.count_free(pages, migratetype);
     }
@@ -136,16 +137,14 @@ impl Zone<'_> {
     ///
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
     /// tail, so that it is handed out last; so does everything that boot frees.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype, to_tail: bool) {
-        self.lists.set_tag(index, Tag::BODY);
         while order < MAX_PAGE_ORDER {
             let buddy = index ^ (1 << order);
             if !self.lists.tag(buddy).is_free_of(order) {
                 break;
             }
             self.lists.unlink(buddy);
-            self.lists.set_tag(buddy, Tag::BODY);
             index &= buddy;
             order += 1;
         }

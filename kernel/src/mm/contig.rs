@@ -4,9 +4,9 @@
 //! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
 //! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
 
-use super::MAX_PAGE_ORDER;
-use super::page::{State, Tag};
+use super::page::State;
 use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// The range holds a page that is not free.
@@ -36,13 +36,10 @@ impl Zone<'_> {
 
         let mut block = head;
         while block < end {
-            let pages = 1 << self.lists.tag(block).order();
-            self.lists.unlink(block);
-            self.lists.set_tag(block, Tag::BODY);
-            block += pages;
+            block += 1 << self.lists.unlink(block);
         }
-        self.insert_free(head, start);
-        self.insert_free(end, after);
+        self.insert_head(head, start);
+        self.insert_tail(end, after);
         self.count_taken(pages, self.pageblock(start));
         self.verify_poison(first, pages);
         Ok(())
@@ -55,17 +52,20 @@ impl Zone<'_> {
         self.free_blocks_of(first, pages, false);
     }
 
-    /// Frees the pages from `first` as the largest aligned blocks that they form.
+    /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
     #[inline]
     pub(super) fn free_blocks_of(&mut self, first: Pfn, pages: u32, to_tail: bool) {
         let mut index = self.index(first);
         let end = index + pages;
         while index < end {
-            let order = largest_order(index, end);
             let migratetype = self.pageblock(index);
-            self.free_one(index, order, migratetype, to_tail);
-            self.count_free(1 << order, migratetype);
-            index += 1 << order;
+            let stop = end.min((index | (PAGEBLOCK_PAGES - 1)) + 1);
+            self.count_free(stop - index, migratetype);
+            while index < stop {
+                let order = index.trailing_zeros().min((stop - index).ilog2());
+                self.free_one(index, order, migratetype, to_tail);
+                index += 1 << order;
+            }
         }
     }
 
@@ -78,13 +78,25 @@ impl Zone<'_> {
         })
     }
 
-    /// Puts what sticks out of a taken range back on the lists. It was part of a free block, whose buddies are
-    /// either in the range or not free, so there is nothing to merge with.
-    fn insert_free(&mut self, mut index: u32, end: u32) {
-        while index < end {
-            let order = largest_order(index, end);
-            self.lists.push_front(index, order, self.pageblock(index));
-            index += 1 << order;
+    /// Puts the part of a free block from its head to the taken range back on the lists, largest block first.
+    ///
+    /// Its buddies are either in the range or not free, so there is nothing to merge with; the same holds behind.
+    #[inline]
+    fn insert_head(&mut self, mut head: u32, start: u32) {
+        while head < start {
+            let order = (start - head).ilog2();
+            self.lists.push_front(head, order, self.pageblock(head));
+            head += 1 << order;
+        }
+    }
+
+    /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
+    #[inline]
+    fn insert_tail(&mut self, mut end: u32, after: u32) {
+        while end < after {
+            let order = end.trailing_zeros();
+            self.lists.push_front(end, order, self.pageblock(end));
+            end += 1 << order;
         }
     }
 
@@ -96,10 +108,4 @@ impl Zone<'_> {
             (tag.state() == State::Allocated && tag.order() >= order).then_some(head)
         })
     }
-}
-
-/// The largest order of an aligned block that begins at `index` and ends at or before `end`.
-#[inline]
-fn largest_order(index: u32, end: u32) -> u32 {
-    index.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER)
 }

@@ -3,45 +3,45 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
-use super::page::{Page, Tag};
+use super::page::{Page, Tag, ring};
 use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
 
 /// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = ORDERS * TYPES;
-const TYPES: usize = Migratetype::ALL.len();
+pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len();
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
     pages: &'m mut [Page],
-    /// Frames of the zone; the heads of the rings follow them.
+    /// Frames of the zone; the heads of the rings follow them. A head counts its blocks in `owner`, and its `tag` is
+    /// the one that its blocks get.
     frames: u32,
-    /// Blocks on each ring.
-    counts: [u32; LIST_HEADS],
-}
-
-const fn ring(order: u32, migratetype: Migratetype) -> usize {
-    order as usize * TYPES + migratetype as usize
 }
 
 impl<'m> FreeLists<'m> {
     /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames.
     pub(super) fn new(pages: &'m mut [Page]) -> Self {
         let frames = pages.len().saturating_sub(LIST_HEADS);
-        for (head, page) in pages.iter_mut().enumerate().skip(frames) {
-            page.next = head as u32;
-            page.prev = head as u32;
+        for order in 0..=MAX_PAGE_ORDER {
+            for migratetype in Migratetype::ALL {
+                let head = frames as u32 + ring(order, migratetype);
+                pages[head as usize] = Page { next: head, prev: head, tag: Tag::free(order, migratetype), owner: 0 };
+            }
         }
-        Self { pages, frames: frames as u32, counts: [0; LIST_HEADS] }
+        Self { pages, frames: frames as u32 }
     }
 
     pub(super) const fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// The tag of a frame; a body beyond the zone's end.
+    #[inline]
+    const fn head(&self, order: u32, migratetype: Migratetype) -> u32 {
+        self.frames + ring(order, migratetype)
+    }
+
     #[inline]
     pub(super) fn tag(&self, index: u32) -> Tag {
-        if index < self.frames { self.pages[index as usize].tag } else { Tag::BODY }
+        self.pages[index as usize].tag
     }
 
     #[inline]
@@ -60,14 +60,13 @@ impl<'m> FreeLists<'m> {
     /// Blocks on a list.
     #[inline]
     pub(super) fn count(&self, order: u32, migratetype: Migratetype) -> u32 {
-        self.counts[ring(order, migratetype)]
+        self.pages[self.head(order, migratetype) as usize].owner
     }
 
     /// The block at the head of a list: the one Linux would hand out.
     #[inline]
     pub(super) fn first(&self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        let head = self.frames as usize + ring(order, migratetype);
-        let first = self.pages[head].next;
+        let first = self.pages[self.head(order, migratetype) as usize].next;
         (first < self.frames).then_some(first)
     }
 
@@ -80,37 +79,37 @@ impl<'m> FreeLists<'m> {
     /// Marks a block free and puts it at the head of its list: it is handed out next.
     #[inline]
     pub(super) fn push_front(&mut self, index: u32, order: u32, migratetype: Migratetype) {
-        let head = self.frames + ring(order, migratetype) as u32;
-        let next = self.pages[head as usize].next;
-        self.link(index, order, migratetype, head, next);
+        let head = self.head(order, migratetype);
+        let page = &mut self.pages[head as usize];
+        page.owner += 1;
+        let (next, tag) = (page.next, page.tag);
+        page.next = index;
+        self.pages[next as usize].prev = index;
+        self.pages[index as usize] = Page { next, prev: head, tag, owner: 0 };
     }
 
     /// Marks a block free and puts it at the tail of its list: it is left alone for longest.
     #[inline]
     pub(super) fn push_back(&mut self, index: u32, order: u32, migratetype: Migratetype) {
-        let head = self.frames + ring(order, migratetype) as u32;
-        let prev = self.pages[head as usize].prev;
-        self.link(index, order, migratetype, prev, head);
-    }
-
-    #[inline]
-    fn link(&mut self, index: u32, order: u32, migratetype: Migratetype, prev: u32, next: u32) {
-        let page = &mut self.pages[index as usize];
-        page.next = next;
-        page.prev = prev;
-        page.tag = Tag::free(order, migratetype);
+        let head = self.head(order, migratetype);
+        let page = &mut self.pages[head as usize];
+        page.owner += 1;
+        let (prev, tag) = (page.prev, page.tag);
+        page.prev = index;
         self.pages[prev as usize].next = index;
-        self.pages[next as usize].prev = index;
-        self.counts[ring(order, migratetype)] += 1;
+        self.pages[index as usize] = Page { next: head, prev, tag, owner: 0 };
     }
 
-    /// Takes a free block off whichever list it is on. Its tag is left for the caller to change.
+    /// Takes a free block off whichever list it is on and makes it a body; returns its order.
     #[inline]
-    pub(super) fn unlink(&mut self, index: u32) {
-        let Page { next, prev, tag, .. } = self.pages[index as usize];
-        debug_assert!(tag.is_free() && tag.order() <= MAX_PAGE_ORDER);
+    pub(super) fn unlink(&mut self, index: u32) -> u32 {
+        let page = &mut self.pages[index as usize];
+        let Page { next, prev, tag, .. } = *page;
+        debug_assert!(tag.is_free());
+        page.tag = Tag::BODY;
         self.pages[prev as usize].next = next;
         self.pages[next as usize].prev = prev;
-        self.counts[ring(tag.order(), tag.migratetype())] -= 1;
+        self.pages[(self.frames + tag.ring()) as usize].owner -= 1;
+        tag.order()
     }
 }

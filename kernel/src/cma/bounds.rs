@@ -1,0 +1,148 @@
+//! Upper bounds on the free runs of a bitmap, by which a search leaves out what cannot hold a request.
+//!
+//! A node is 256 bits, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages), a group is 32
+//! nodes. For each node, each group and the whole area, and for each alignment order from 0 to 8 (a lane), there is a
+//! bound on the longest free run that begins there on an aligned bit, however far it reaches. Node and group bounds
+//! stop counting at 255: longer is as good as 255 to them, and only of longer runs the area's bound speaks.
+//!
+//! What holds true: no bound is ever below the truth. It may be above it: allocating leaves the bounds as they are, a
+//! release raises those of the runs that it makes longer, and a search that finds a bound to promise too much lowers it.
+//! So a node is visited in vain at most once in a lane for each time something changed in it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use super::CMA_ALIGNMENT;
+
+/// Alignment orders that have bounds of their own.
+pub(super) const LANES: usize = CMA_ALIGNMENT as usize + 1;
+/// Bits in a node.
+pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
+/// Nodes in a group.
+pub(super) const GROUP_NODES: u32 = 32;
+/// Node and group bounds count up to here.
+const SATURATED: u32 = u8::MAX as u32;
+
+type Lanes = [Cell<u8>; LANES];
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    nodes: Vec<Lanes>,
+    groups: Vec<Lanes>,
+    area: [Cell<u32>; LANES],
+}
+
+/// The first aligned bit at or after `bit`.
+#[inline(always)]
+const fn align_up(bit: u32, lane: usize) -> u32 {
+    (bit + (1 << lane) - 1) >> lane << lane
+}
+
+impl Bounds {
+    /// Bounds of an area that may be wholly free.
+    pub(super) fn new(bits: u32) -> Self {
+        let nodes = bits.div_ceil(NODE_BITS);
+        let all: Lanes = [const { Cell::new(SATURATED as u8) }; LANES];
+        Self {
+            nodes: vec![all.clone(); nodes as usize],
+            groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
+            area: core::array::from_fn(|_| Cell::new(bits)),
+        }
+    }
+
+    /// How many nodes there are.
+    pub(super) fn nodes(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
+    #[inline]
+    pub(super) fn area_may_hold(&self, lane: usize, length: u32) -> bool {
+        length <= SATURATED || length <= self.area[lane].get()
+    }
+
+    /// No run of `length` bits begins anywhere on an aligned bit.
+    #[inline]
+    pub(super) fn area_lacks(&self, lane: usize, length: u32) {
+        if length > SATURATED {
+            self.area[lane].set(length - 1);
+        }
+    }
+
+    /// True where a run of `length` bits may begin in the group.
+    #[inline]
+    pub(super) fn group_may_hold(&self, group: u32, lane: usize, length: u32) -> bool {
+        u32::from(self.groups[group as usize][lane].get()) >= length.min(SATURATED)
+    }
+
+    /// True where a run of `length` bits may begin in the node.
+    #[inline]
+    pub(super) fn node_may_hold(&self, node: u32, lane: usize, length: u32) -> bool {
+        u32::from(self.nodes[node as usize][lane].get()) >= length.min(SATURATED)
+    }
+
+    /// No run of `length` bits begins in the node on an aligned bit.
+    #[inline]
+    pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
+        if length <= SATURATED {
+            self.nodes[node as usize][lane].set(length as u8 - 1);
+        }
+    }
+
+    /// Lowers a group's bound to the highest of its nodes'.
+    pub(super) fn tighten_group(&self, group: u32, lane: usize) {
+        let first = (group * GROUP_NODES) as usize;
+        let end = self.nodes.len().min(first + GROUP_NODES as usize);
+        let highest = self.nodes[first..end].iter().map(|node| node[lane].get()).max();
+        self.groups[group as usize][lane].set(highest.unwrap_or(0));
+    }
+
+    /// The bits `start..end` were allocated. Nodes that lie wholly in them hold nothing now; the rest is left to the
+    /// searches to find out.
+    #[inline]
+    pub(super) fn allocated(&mut self, start: u32, end: u32) {
+        let (first, last) = (start.div_ceil(NODE_BITS) as usize, (end / NODE_BITS) as usize);
+        if first < last {
+            self.nodes[first..last].as_flattened_mut().iter_mut().for_each(|bound| *bound.get_mut() = 0);
+        }
+    }
+
+    /// The bits `start..end` were released and are now part of the free run `from..to`.
+    ///
+    /// Bits further than [`SATURATED`] before `start` began runs of that length before.
+    #[inline]
+    pub(super) fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
+        if to - from > SATURATED {
+            for (lane, bound) in self.area.iter_mut().enumerate() {
+                let bound = bound.get_mut();
+                *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));
+            }
+        }
+        let last = (end - 1) / NODE_BITS;
+        for node in from.max(start.saturating_sub(SATURATED)) / NODE_BITS..=last {
+            let group = &self.groups[(node / GROUP_NODES) as usize];
+            let first = (node * NODE_BITS).max(from);
+            let limit = ((node + 1) * NODE_BITS).min(to);
+            for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
+                let aligned = align_up(first, lane);
+                if aligned >= limit {
+                    break;
+                }
+                let length = (to - aligned).min(SATURATED) as u8;
+                if bound.get() < length {
+                    bound.set(length);
+                    group[lane].set(group[lane].get().max(length));
+                }
+            }
+        }
+    }
+
+    /// The bounds of one node, its group and the area, for the tests.
+    #[cfg(test)]
+    pub(super) fn of_node(&self, node: u32, lane: usize) -> (u8, u8, u32) {
+        let group = &self.groups[(node / GROUP_NODES) as usize];
+        (self.nodes[node as usize][lane].get(), group[lane].get(), self.area[lane].get())
+    }
+}
