@@ -36,6 +36,9 @@ pub const STATUS_CHECK_FAILED: u8 = 3;
 /// What runs after boot unless `run=` says otherwise.
 pub const DEFAULT_RUN: &str = "debris";
 
+/// A self-test of the machine's own layer: its name, and what says what is wrong.
+pub type MachineTest = (&'static str, fn() -> Result<(), String>);
+
 /// What the monitor is told about the boot it woke up in.
 #[derive(Clone, Copy)]
 pub struct Context<'c> {
@@ -49,8 +52,8 @@ pub struct Context<'c> {
     pub ns_to_ready: u64,
     /// The line that `version` prints.
     pub version: &'c str,
-    /// Self-tests of the machine's own layer: name, and what says what is wrong.
-    pub tests: &'c [(&'static str, fn() -> Result<(), String>)],
+    /// Self-tests of the machine's own layer.
+    pub tests: &'c [MachineTest],
 }
 
 /// How a line ended.
