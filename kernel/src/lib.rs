@@ -7,5 +7,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cmdline;
 pub mod dt;
+pub mod mm;
+pub mod notes;
 pub mod units;
