@@ -83,6 +83,9 @@ fn default_areas() -> Vec<ReservedNode> {
     ]
 }
 
+/// An area as the cases name it: name, base, size in MiB, and whether it is the default.
+type Area<'a> = (&'a str, u64, u64, bool);
+
 /// A placement under test: the memory before, what was decided, and the memory after.
 struct Case {
     facts: Facts,
@@ -180,14 +183,13 @@ impl Case {
         lines.into_iter().filter(|line| !VRAM_LINES.contains(line)).collect()
     }
 
-    /// Name, base, size in MiB and whether it is the default, for each area.
-    fn areas(&self) -> Vec<(&str, u64, u64, bool)> {
+    fn areas(&self) -> Vec<Area<'_>> {
         let areas = self.placed.areas.iter();
         areas.map(|area| (area.name.as_str(), area.range.start, area.range.size() / M, area.default)).collect()
     }
 
     #[track_caller]
-    fn assert(&self, areas: &[(&str, u64, u64, bool)], lines: &[&str]) {
+    fn assert(&self, areas: &[Area], lines: &[&str]) {
         assert_eq!(self.areas(), areas);
         assert_eq!(self.other_lines(), lines);
     }

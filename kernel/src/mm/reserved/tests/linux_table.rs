@@ -137,7 +137,7 @@ fn ten_pools_and_eight_slots() {
 
 #[test]
 fn cma_on_the_command_line() {
-    let cases: [(&str, &[(&str, u64, u64, bool)], &[&str]); 7] = [
+    let cases: [(&str, &[Area], &[&str]); 7] = [
         ("cma=32M", &[("reserved", 0x9e00_0000, 32, true)], &["cma: Reserved 32 MiB at 0x9e000000"]),
         ("cma=16M@0x80000000", &[("reserved", 0x8000_0000, 16, true)], &["cma: Reserved 16 MiB at 0x80000000"]),
         (

@@ -7,7 +7,7 @@ use super::*;
 /// Addresses with a taste for edges: RAM's ends, the blobs, pageblocks, the end of 32 and of 64 bits.
 fn address() -> impl Strategy<Value = u64> {
     prop_oneof![
-        8 => (0x60_0u64..0xa0_8).prop_map(|mib| mib << 20),
+        8 => (0x600u64..0xa08).prop_map(|mib| mib << 20),
         4 => (0x180u64..0x288).prop_map(|block| block << 22),
         2 => prop::sample::select(vec![0, 0x6000_0000, 0x6800_0000, 0x6900_0000, 0x9fc0_0000, 0xffc0_0000, 1 << 32]),
         2 => 0x6000_0000u64..0x7000_0000,
@@ -90,7 +90,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 4000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_placement_holds(facts in any_facts(), bootargs in any_bootargs(), tree_mib in 0u64..160) {
