@@ -79,7 +79,18 @@ fn nothing_moves_for_a_region_that_will_not_stay() {
     let mut nodes: Vec<_> = (0..8).map(|index| cma(dynamic(&format!("p{index}"), 4 * M, &[]))).collect();
     nodes.push(cma(dynamic("ninth", 4 * M, &[(0x6800_0000, 4 * M)])));
     nodes.push(cma(fixed("tenth", 0x6800_0000, 4 * M)));
-    assert!(Case::new(nodes, "").placed.moves.is_empty());
+    let case = Case::new(nodes, "");
+    assert!(case.placed.moves.is_empty());
+    assert_eq!(
+        case.other_lines()[16..],
+        [
+            "OF: reserved mem: failed to allocate memory for node 'ninth': size 4 MiB",
+            "cma: Not enough slots for CMA reserved regions!",
+            "Reserved memory: unable to setup CMA region",
+            "OF: reserved mem: node tenth compatible matching fail",
+            "9th CMA area ignored: raise MAX_CMA_AREAS",
+        ]
+    );
 }
 
 #[test]
