@@ -8,7 +8,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod cma;
+pub mod cmdline;
 pub mod dt;
 pub mod mm;
+pub mod notes;
 pub mod system;
 pub mod units;
