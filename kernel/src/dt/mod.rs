@@ -4,8 +4,8 @@
 //! can fail on the tree. What the tree says wrongly is reported as a [`Note`] and left out, and the rest goes on; only
 //! bytes that are no tree at all are a [`TreeError`].
 //!
-//! The way through: [`validate`] checks the bytes → [`index`] walks them once, with the `fdt` crate, into two flat
-//! tables → [`memory`], [`chosen`], [`reserved`] and [`devices`] (with [`bus`] and [`interrupts`]) read the tables
+//! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
+//! tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and `interrupts`) read the tables
 //! into [`Facts`]. Nobody is asked for anything else: where regions go is for `mm::reserved` to say.
 //!
 //! What holds whatever the bytes are: no panic, no recursion, time in proportion to the tree's size (look-ups that

@@ -125,7 +125,7 @@ fn whole_number(value: &[u8], cells: u32) -> Option<u64> {
 
 /// All of `value` as ranges; `None` where its length or a number is wrong.
 fn ranges_in(tree: &Tree<'_>, node: NodeId, value: &[u8], cells: Cells, notes: &mut Notes) -> Option<Vec<PhysRange>> {
-    let count = value.len() / cells.pair_bytes().filter(|bytes| value.len() % bytes == 0)?;
+    let count = value.len() / cells.pair_bytes().filter(|bytes| value.len().is_multiple_of(*bytes))?;
     if count > MAX_RANGES_PER_NODE {
         let name = tree.name(node);
         notes.error(format!(

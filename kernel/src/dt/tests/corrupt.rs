@@ -222,7 +222,7 @@ fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
             let word = [random.below(bytes.len()) as u32, CELLS[random.below(CELLS.len())]][random.below(2)];
             bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
         }
-        2 => {
+        2..=4 => {
             // A word anywhere, often one that a token or a cell count could be.
             let at = random.below(bytes.len() / 4) * 4;
             bytes[at..at + 4].copy_from_slice(&CELLS[random.below(CELLS.len())].to_be_bytes());
@@ -238,7 +238,7 @@ fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
 }
 
 /// Random trees in a run, wrecks of each, and wrecks of the rich tree; Miri, a thousand times slower, makes do with few.
-const TREES: u32 = if cfg!(miri) { 5 } else { 2000 };
+const TREES: u32 = if cfg!(miri) { 5 } else { 4000 };
 const WRECKS: usize = 20;
 const RICH_WRECKS: usize = if cfg!(miri) { 50 } else { 40_000 };
 
