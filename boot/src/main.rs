@@ -48,7 +48,7 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     // SAFETY: the MMU is off.
     let tree = unsafe { tree::locate(r2) };
     // SAFETY: the entry code comes here once, with the MMU off and caches invalidated.
-    unsafe { memory_map::start(tree.ok()) };
+    unsafe { memory_map::start(tree.as_ref().ok().copied()) };
     // SAFETY: called once, and the image is mapped.
     unsafe { heap::init() };
     cpu::clock::init();

@@ -1,50 +1,44 @@
 //! Where the loader left the device tree.
 //!
 //! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first two words are looked at
-//! here; everything else about the tree is for `kernel::dt` to judge.
+//! here, to know how much to map; everything else about the tree is for `kernel::dt` to judge.
 
 use core::fmt;
 
+use kernel::dt::{self, TreeError};
 use kernel::units::PhysRange;
 
 use crate::board::RAM_BASE;
 
-/// The first word of a flattened device tree, big-endian (Devicetree Specification, 5.2).
-const MAGIC: u32 = 0xd00d_feed;
-/// The first tag of an ATAG list is ATAG_CORE, in its second word.
+/// The first tag of an ATAG list, its second word.
 const ATAG_CORE: u32 = 0x5441_0001;
-/// Header of a tree, in bytes.
-const HEADER_BYTES: u32 = 40;
-/// Largest tree accepted: Linux and QEMU stop at 1 MiB or 2 MiB too.
-pub const MAX_TREE_BYTES: u32 = 2 << 20;
+/// What is looked at here: the tree's magic number and its size.
+const START_BYTES: u32 = 8;
 
 /// Why there is no tree to read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NoTree {
-    /// r2 was 0, and there is none at the start of RAM either.
+    /// The boot loader passed none, and there is none at the start of RAM either.
     Nowhere,
     /// The boot loader passed an ATAG list.
     Atags(u32),
-    /// No tree at the address passed.
-    BadMagic(u32, u32),
-    /// Its size cannot be.
-    BadSize(u32, u32),
+    /// What it passed cannot be a tree's address.
+    Address(u32),
+    /// What lies there cannot be a tree.
+    Unusable(u32, TreeError),
 }
 
 impl fmt::Display for NoTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Nowhere => write!(f, "no device tree at {RAM_BASE:#010x}, and the boot loader passed none"),
+        match self {
+            Self::Nowhere => {
+                write!(f, "no device tree: the boot loader passed none, and none lies at {RAM_BASE:#010x}")
+            }
             Self::Atags(address) => {
-                write!(f, "the boot loader passed an ATAG list at {address:#010x} instead of a device tree")
+                write!(f, "no device tree: the boot loader passed an ATAG list at {address:#010x}")
             }
-            Self::BadMagic(address, magic) => {
-                write!(f, "no device tree at {address:#010x}: it begins with {magic:#010x} instead of {MAGIC:#010x}")
-            }
-            Self::BadSize(address, size) => write!(
-                f,
-                "no usable device tree at {address:#010x}: it says that it has {size} bytes (MAX_TREE_BYTES is {MAX_TREE_BYTES})"
-            ),
+            Self::Address(address) => write!(f, "no device tree: none can lie at {address:#010x}"),
+            Self::Unusable(address, error) => write!(f, "no device tree at {address:#010x}: {error}"),
         }?;
         f.write_str("; start QEMU with -dtb FILE")
     }
@@ -56,25 +50,21 @@ impl fmt::Display for NoTree {
 /// The MMU is off: every physical address can be read.
 pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     let address = if r2 == 0 { RAM_BASE } else { r2 };
-    if !address.is_multiple_of(4) || address.checked_add(HEADER_BYTES).is_none() {
-        return Err(NoTree::BadMagic(address, 0));
+    if !address.is_multiple_of(4) || address.checked_add(START_BYTES).is_none() {
+        return Err(NoTree::Address(address));
     }
     // SAFETY: aligned, and by the caller's word readable.
-    let magic = u32::from_be(unsafe { word(address) });
-    // SAFETY: as above, and the address leaves room for a header.
+    let first = unsafe { word(address) };
+    // SAFETY: as above; the address leaves room for two words.
     let second = unsafe { word(address + 4) };
-    if magic != MAGIC {
-        return Err(match second {
-            ATAG_CORE => NoTree::Atags(address),
-            _ if r2 == 0 => NoTree::Nowhere,
-            _ => NoTree::BadMagic(address, magic),
-        });
+    let start: [[u8; 4]; 2] = [first.to_ne_bytes(), second.to_ne_bytes()];
+    match dt::total_size(start.as_flattened()) {
+        Ok(size) if address.checked_add(size as u32).is_some() => Ok(PhysRange::sized(address.into(), size as u64)),
+        Ok(_) => Err(NoTree::Address(address)),
+        Err(TreeError::NotATree { .. }) if second == ATAG_CORE => Err(NoTree::Atags(address)),
+        Err(TreeError::NotATree { .. }) if r2 == 0 => Err(NoTree::Nowhere),
+        Err(error) => Err(NoTree::Unusable(address, error)),
     }
-    let size = u32::from_be(second);
-    if !(HEADER_BYTES..=MAX_TREE_BYTES).contains(&size) || address.checked_add(size).is_none() {
-        return Err(NoTree::BadSize(address, size));
-    }
-    Ok(PhysRange::sized(address.into(), size.into()))
 }
 
 /// The tree's bytes.

@@ -87,9 +87,10 @@ fn page_window() -> Result<(), String> {
         let frame = frames[round % 2];
         mappings::with(|map| map.space().set_page(WINDOW, Some(frame)));
         // SAFETY: the window shows a frame of `memory`, which nobody else refers to while this runs.
-        unsafe { window.add(round).write_volatile(0x600d_0000 + round as u32) };
+        unsafe { window.wrapping_add(round).write_volatile(0x600d_0000 + round as u32) };
+        let word = core::ptr::with_exposed_provenance::<u32>(frame as usize).wrapping_add(round);
         // SAFETY: the same word, by the address it has in `memory`.
-        let seen = unsafe { core::ptr::with_exposed_provenance::<u32>(frame as usize).add(round).read_volatile() };
+        let seen = unsafe { word.read_volatile() };
         if seen != 0x600d_0000 + round as u32 {
             result = Err(format!("round {round}: frame {frame:#010x} holds {seen:#010x}"));
         }
