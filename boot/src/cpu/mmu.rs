@@ -7,6 +7,7 @@
 //! coherently once ACTLR.SMP is set); everything but text is execute-never. Page 0 is never mapped.
 
 use core::cell::UnsafeCell;
+use core::ops::Range;
 
 use arbitrary_int::u4;
 use cortex_a::asm::{dsb, isb};
@@ -14,10 +15,12 @@ use cortex_a::mmu::{AccessPermissions, L1Section, MemoryRegionAttributes, Sectio
 use cortex_a::register::dacr::{Dacr, DomainAccess};
 use cortex_a::register::ttbr0::{Region, Ttbr0};
 use cortex_a::register::{BpIAll, Sctlr, SysReg, SysRegWrite, TlbIAll};
-use kernel::units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
+use kernel::units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
 
+/// log2 of a section's bytes.
+const SECTION_SHIFT: u32 = 20;
 /// Bytes of a section.
-pub const SECTION_SIZE: u64 = 1 << 20;
+pub const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
 /// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of memory, no-map
 /// regions, devices).
 pub const MAX_PAGE_TABLES: usize = 128;
@@ -69,9 +72,21 @@ impl Access {
         L1Section::new_with_addr_and_attrs(0, attributes).raw_value()
     }
 
-    /// The small page descriptor for address 0.
-    const fn page(self) -> u32 {
-        page_attributes(self.section())
+    /// The section and the small page descriptor for address 0, worked out at compile time.
+    const fn descriptors(self) -> [u32; 2] {
+        const fn both(access: Access) -> [u32; 2] {
+            [access.section(), page_attributes(access.section())]
+        }
+        const TEXT: [u32; 2] = both(Access::Text);
+        const READ_ONLY: [u32; 2] = both(Access::ReadOnly);
+        const DATA: [u32; 2] = both(Access::Data);
+        const DEVICE: [u32; 2] = both(Access::Device);
+        match self {
+            Self::Text => TEXT,
+            Self::ReadOnly => READ_ONLY,
+            Self::Data => DATA,
+            Self::Device => DEVICE,
+        }
     }
 }
 
@@ -84,11 +99,6 @@ const fn page_attributes(section: u32) -> u32 {
     let shareable_not_global = ((section >> 16) & 0b11) << 10;
     0b10 | execute_never | cacheable_bufferable | access | type_extension | shareable_not_global
 }
-
-const TEXT: [u32; 2] = [Access::Text.section(), Access::Text.page()];
-const READ_ONLY: [u32; 2] = [Access::ReadOnly.section(), Access::ReadOnly.page()];
-const DATA: [u32; 2] = [Access::Data.section(), Access::Data.page()];
-const DEVICE: [u32; 2] = [Access::Device.section(), Access::Device.page()];
 
 #[repr(C, align(16384))]
 struct FirstLevel(UnsafeCell<[u32; 4096]>);
@@ -140,45 +150,53 @@ impl AddressSpace {
     /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to whole pages and cut at
     /// page 0 and at 4 GiB.
     pub fn map(&mut self, range: PhysRange, access: Access) -> Result<(), OutOfPageTables> {
-        let [section, page] = match access {
-            Access::Text => TEXT,
-            Access::ReadOnly => READ_ONLY,
-            Access::Data => DATA,
-            Access::Device => DEVICE,
-        };
-        let mut address = (range.start & !(PAGE_SIZE - 1)).max(PAGE_SIZE);
+        let start = (range.start & !(PAGE_SIZE - 1)).max(PAGE_SIZE);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
-        let mut result = Ok(());
-        while address < end {
-            let index = (address / SECTION_SIZE) as usize;
-            let piece_end = ((index as u64 + 1) * SECTION_SIZE).min(end);
-            if self.first[index] == 0 && piece_end - address == SECTION_SIZE {
-                self.first[index] = section | address as u32;
-            } else if !is_section(self.first[index]) {
-                match self.table(index) {
-                    Ok(table) => {
-                        let first_page = (address % SECTION_SIZE / PAGE_SIZE) as usize;
-                        let pages = ((piece_end - address) / PAGE_SIZE) as usize;
-                        let mut descriptor = page | address as u32;
-                        for entry in &mut table.0[first_page..first_page + pages] {
-                            if *entry == 0 {
-                                *entry = descriptor;
-                            }
-                            descriptor = descriptor.wrapping_add(PAGE_SIZE as u32);
-                        }
-                    }
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
-                }
-            }
-            address = piece_end;
-        }
+        let result = if start < end { self.map_pieces(start, end, access) } else { Ok(()) };
         // An empty descriptor is never held in a TLB: the new ones only have to be seen by the next walk.
         dsb();
         isb();
         result
+    }
+
+    /// Pages up to the first whole section, sections, and pages again. `start` < `end`, both on a page.
+    fn map_pieces(&mut self, start: u64, end: u64, access: Access) -> Result<(), OutOfPageTables> {
+        let first_whole = start.div_ceil(SECTION_SIZE) as usize;
+        let end_whole = (end / SECTION_SIZE) as usize;
+        if first_whole > end_whole {
+            return self.map_pages(end_whole, page_in_section(start)..page_in_section(end), access);
+        }
+        if page_in_section(start) != 0 {
+            self.map_pages(first_whole - 1, page_in_section(start)..PAGES_PER_SECTION, access)?;
+        }
+        let descriptor = access.descriptors()[0];
+        for index in first_whole..end_whole {
+            if self.first[index] == 0 {
+                self.first[index] = descriptor | (index as u32) << SECTION_SHIFT;
+            } else {
+                self.map_pages(index, 0..PAGES_PER_SECTION, access)?;
+            }
+        }
+        if page_in_section(end) != 0 {
+            self.map_pages(end_whole, 0..page_in_section(end), access)?;
+        }
+        Ok(())
+    }
+
+    /// Maps those of a section's pages that are not mapped yet.
+    fn map_pages(&mut self, index: usize, pages: Range<usize>, access: Access) -> Result<(), OutOfPageTables> {
+        if is_section(self.first[index]) {
+            return Ok(());
+        }
+        let mut descriptor =
+            access.descriptors()[1] | (index as u32) << SECTION_SHIFT | (pages.start as u32) << PAGE_SHIFT;
+        for entry in &mut self.table(index)?.0[pages] {
+            if *entry == 0 {
+                *entry = descriptor;
+            }
+            descriptor = descriptor.wrapping_add(PAGE_SIZE as u32);
+        }
+        Ok(())
     }
 
     /// Empties whole sections again. Pages of a section that is mapped by pages stay.
@@ -211,12 +229,12 @@ impl AddressSpace {
         }
         let page_mask = PAGE_SIZE as u32 - 1;
         let Ok(table) = self.table(index) else { return };
-        let entry = &mut table.0[(address as u64 % SECTION_SIZE / PAGE_SIZE) as usize];
+        let entry = &mut table.0[page_in_section(address.into())];
         // Break, then make: no two translations of one address are ever live together.
         *entry = 0;
         flush_page(address);
         if let Some(frame) = frame {
-            *entry = DATA[1] | (frame & !page_mask);
+            *entry = Access::Data.descriptors()[1] | (frame & !page_mask);
             dsb();
             isb();
         }
@@ -229,11 +247,13 @@ impl AddressSpace {
             0b10 => page_attributes(entry),
             0b01 => {
                 let table = self.tables.iter().find(|table| descriptor_of(table) == entry)?;
-                table.0[(address as u64 % SECTION_SIZE / PAGE_SIZE) as usize] & (PAGE_SIZE as u32 - 1)
+                table.0[page_in_section(address.into())] & (PAGE_SIZE as u32 - 1)
             }
             _ => return None,
         };
-        [Access::Text, Access::ReadOnly, Access::Data, Access::Device].into_iter().find(|access| access.page() == page)
+        [Access::Text, Access::ReadOnly, Access::Data, Access::Device]
+            .into_iter()
+            .find(|access| access.descriptors()[1] == page)
     }
 
     /// Page tables in use.
@@ -313,6 +333,11 @@ impl SysReg for TlbiMvaIs {
 }
 
 impl SysRegWrite for TlbiMvaIs {}
+
+/// Which page of its section an address lies in; 0 for a section's start.
+fn page_in_section(address: u64) -> usize {
+    (address % SECTION_SIZE / PAGE_SIZE) as usize
+}
 
 fn is_section(entry: u32) -> bool {
     entry & 0b11 == 0b10
