@@ -10,6 +10,7 @@ extern crate std;
 pub mod cma;
 pub mod cmdline;
 pub mod dt;
+pub mod machine;
 pub mod mm;
 pub mod notes;
 pub mod system;
