@@ -49,7 +49,7 @@ monitor: image ## boot to the prompt
 	@echo 'To leave: the command poweroff, or Ctrl-A x.'
 	@RUN=version scripts/qemu $(IMAGE)
 
-test: image ## every test, on the host and in QEMU; ends with the counts
+test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
 
 bench: image ## the benchmark table, in instructions (QEMU's -icount)
