@@ -8,6 +8,7 @@
 //! The tests use nothing that a user could not: the image in `build/`, the command line, the keyboard, the console.
 
 mod boot;
+pub mod data;
 
 mod outcome;
 mod session;
