@@ -8,4 +8,5 @@ extern crate alloc;
 extern crate std;
 
 pub mod dt;
+pub mod machine;
 pub mod units;

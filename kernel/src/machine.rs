@@ -1,0 +1,90 @@
+//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, and faults on purpose.
+//!
+//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the monitor returns its
+//! outcome, and `boot`'s `main` ends the machine.
+
+use core::fmt;
+
+/// A fault taken on purpose, to see its report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Overflow the stack into its guard page.
+    Stack,
+    /// Read through a null pointer.
+    Null,
+    /// Write to the kernel's code.
+    Text,
+    /// Execute data.
+    Exec,
+    /// Load a word from an odd address.
+    Unaligned,
+    /// Execute an undefined instruction.
+    Undefined,
+    /// Panic.
+    Panic,
+}
+
+impl Fault {
+    /// Every fault, in the order `help` lists them.
+    pub const ALL: [Self; 7] =
+        [Self::Stack, Self::Null, Self::Text, Self::Exec, Self::Unaligned, Self::Undefined, Self::Panic];
+
+    /// The word that names it on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Null => "null",
+            Self::Text => "text",
+            Self::Exec => "exec",
+            Self::Unaligned => "unaligned",
+            Self::Undefined => "undefined",
+            Self::Panic => "panic",
+        }
+    }
+
+    /// The fault that `name` names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+}
+
+/// The machine under the laboratory.
+pub trait Machine {
+    /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured paths (a few
+    /// instructions and two or three device reads).
+    fn now_ns(&self) -> u64;
+
+    /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
+    /// [`Machine::read_byte`] returns.
+    fn interrupted(&self) -> bool;
+
+    /// Writes to the console. `\n` ends a line.
+    fn write_str(&mut self, text: &str);
+
+    /// The next byte typed; sleeps until there is one. A Ctrl-C that nobody asked [`Machine::interrupted`] for comes as
+    /// 0x03, and is then no longer pending there.
+    fn read_byte(&mut self) -> u8;
+
+    /// Takes a fault on purpose.
+    fn fault(&mut self, fault: Fault) -> !;
+}
+
+impl fmt::Write for dyn Machine + '_ {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        Machine::write_str(self, text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fault;
+
+    #[test]
+    fn every_fault_is_found_by_its_name() {
+        for fault in Fault::ALL {
+            assert_eq!(Fault::from_name(fault.name()), Some(fault));
+        }
+        assert_eq!(Fault::from_name("none"), None);
+    }
+}
