@@ -26,44 +26,46 @@ fn dumps_registers(outcome: &Outcome) {
 #[test]
 fn stack_overflow_hits_the_guard_page() {
     let outcome = fault("stack");
-    says_all(&outcome, &["guard"]);
+    says_all(&outcome, &["data abort", "translation fault"]);
+    says_all(&outcome, &["hit the guard page under the supervisor stack"]);
     dumps_registers(&outcome);
 }
 
 #[test]
 fn null_read_faults() {
     let outcome = fault("null");
-    says_all(&outcome, &["translation", "0x00000000"]);
+    says_all(&outcome, &["data abort", "translation fault", "read from 0x00000000"]);
+    says_all(&outcome, &["null page"]);
     dumps_registers(&outcome);
 }
 
 #[test]
 fn text_is_read_only() {
     let outcome = fault("text");
-    says_all(&outcome, &["permission"]);
-    says_all(&outcome, &["text"]);
+    says_all(&outcome, &["data abort", "permission fault", "write"]);
+    says_all(&outcome, &["hit the kernel's text"]);
     dumps_registers(&outcome);
 }
 
 #[test]
 fn data_is_not_executed() {
     let outcome = fault("exec");
-    says_all(&outcome, &["prefetch abort"]);
-    says_all(&outcome, &["permission"]);
+    says_all(&outcome, &["prefetch abort", "permission fault"]);
+    says_all(&outcome, &["hit the kernel's data"]);
     dumps_registers(&outcome);
 }
 
 #[test]
 fn unaligned_access_faults() {
     let outcome = fault("unaligned");
-    says_all(&outcome, &["alignment"]);
+    says_all(&outcome, &["data abort", "alignment fault"]);
     dumps_registers(&outcome);
 }
 
 #[test]
 fn undefined_instruction_faults() {
     let outcome = fault("undefined");
-    says_all(&outcome, &["undefined"]);
+    says_all(&outcome, &["undefined instruction 0x"]);
     dumps_registers(&outcome);
 }
 
