@@ -110,6 +110,7 @@ fn elf_and_raw_boot_alike() {
     raw.ended_with(0);
     elf.ended_with(0);
     let rows = |outcome: &boot_tests::Outcome| boot_tests::data::parse_bitmap(outcome.console());
+    assert_eq!(rows(&raw).len(), 2048, "{raw}");
     assert_eq!(rows(&raw), rows(&elf), "{raw}\n{elf}");
 }
 
@@ -158,8 +159,10 @@ fn exit_statuses() {
 
 #[test]
 fn without_semihosting_the_machine_still_ends() {
-    Boot::commands("version").without_semihosting().run().ended_with(0);
-    Boot::commands("fault undefined").without_semihosting().run().ended_with(0);
+    let outcome = areas_of(Boot::commands("version").without_semihosting());
+    assert_eq!(outcome.record("boot")["areas"], 2, "{outcome}");
+    let outcome = Boot::commands("fault undefined").without_semihosting().run();
+    outcome.ended_with(0).says("FATAL: undefined instruction");
     Boot::commands("version").without_semihosting().entry(Entry::Elf).run().ended_with(0);
 }
 
