@@ -10,8 +10,12 @@ extern crate std;
 pub mod cma;
 pub mod cmdline;
 pub mod dt;
+pub mod lab;
 pub mod machine;
 pub mod mm;
+#[cfg(test)]
+mod mock;
+pub mod monitor;
 pub mod notes;
 pub mod system;
 pub mod units;

@@ -151,6 +151,17 @@ impl<'m> System<'m> {
         Some(Buffer::new(area, first, pages))
     }
 
+    /// Takes the buffer that begins at a page of an area out of the registry; costs the same however many there are.
+    pub fn take_back_at(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
+        let area = self.area(id);
+        if first.0.wrapping_sub(area.base().0) >= area.pages() {
+            return None;
+        }
+        let (_, pages) = self.zone.held(first)?;
+        self.zone.unhold(first);
+        Some(Buffer::new(id, first, pages))
+    }
+
     /// The buffers of an area that are in the registry, by address: identifier, first page, pages.
     pub fn kept(&self, id: AreaId) -> impl Iterator<Item = (u32, Pfn, u32)> + '_ {
         let mut bit = 0;

@@ -1,0 +1,263 @@
+//! The debris load: 255 slots of fixed sizes are filled and emptied at random until the area is in ruins.
+//!
+//! A step draws a slot; an empty one is allocated, a full one released. It ends at the first request that fails, after a
+//! number of steps, or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back:
+//! they are leaked on purpose, stay registered with the system, and the report says so.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::metrics::Metrics;
+use super::record::Record;
+use super::request::Align;
+use super::rng::Rng;
+use super::sizes::{SLOT_PAGES, SLOTS};
+use super::stopwatch::{ClockCost, Timing};
+use crate::cma::{AreaId, Buffer, CmaError, ReleaseError};
+use crate::machine::Machine;
+use crate::system::System;
+
+/// The seed of the published run: 2019-12-28, in seconds.
+pub const PUBLISHED_SEED: u32 = 1_577_527_915;
+
+/// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
+pub const DEFAULT_OPS: u64 = 5_000_000;
+
+/// One round of the load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where.
+    pub area: AreaId,
+    /// Seed of the first round; each further round takes the next one.
+    pub seed: u32,
+    /// A name of [`Rng::NAMES`].
+    pub rng: &'static str,
+    /// How requests are aligned.
+    pub align: Align,
+    /// Whether the first failure ends a round.
+    pub stop_at_failure: bool,
+    /// Steps after which a round ends.
+    pub ops: u64,
+}
+
+/// Why a round ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// A request failed.
+    Failure,
+    /// All steps were done.
+    Ops,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// The first request of a round that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What it asked for.
+    pub pages: u32,
+    /// What it was told.
+    pub error: CmaError,
+}
+
+impl Failure {
+    /// The word for records.
+    pub fn cause(&self) -> &'static str {
+        match self.error {
+            // A request that no area of this size can ever serve finds it as full as it gets.
+            CmaError::Full { .. } | CmaError::Invalid { .. } => "full",
+            CmaError::Fragmented { .. } => "fragmented",
+            CmaError::Busy { .. } => "busy",
+        }
+    }
+}
+
+/// What a round did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    area: String,
+    pages: u32,
+    placement: &'static str,
+    align: Align,
+    rng: &'static str,
+    seed: u32,
+    /// Counted from 1.
+    pub round: u64,
+    /// Allocations that succeeded.
+    pub allocs: u64,
+    /// Releases.
+    pub releases: u64,
+    /// Allocations that failed.
+    pub failed: u64,
+    /// The first of them.
+    pub failure: Option<Failure>,
+    /// Why it ended.
+    pub end: End,
+    /// The area at the end.
+    pub metrics: Metrics,
+    alloc: Timing,
+    release: Timing,
+    cost: ClockCost,
+}
+
+/// Runs one round; its live buffers stay registered with the system.
+///
+/// # Errors
+/// The area refused a buffer that it had given: the books are wrong.
+pub fn run_round<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    options: &Options,
+    round: u64,
+) -> Result<Report, ReleaseError> {
+    let area = system.area(options.area);
+    // Rounds may outnumber seeds; they then start over.
+    let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
+    let mut report = Report {
+        area: area.name().into(),
+        pages: area.pages(),
+        placement: area.placement().name(),
+        align: options.align,
+        rng: options.rng,
+        seed,
+        round,
+        allocs: 0,
+        releases: 0,
+        failed: 0,
+        failure: None,
+        end: End::Ops,
+        metrics: Metrics::of(area),
+        alloc: Timing::default(),
+        release: Timing::default(),
+        cost: ClockCost::measure(machine),
+    };
+    let mut slots: Vec<Option<Buffer>> = core::iter::repeat_with(|| None).take(SLOTS).collect();
+    let result = steps(system, machine, options, &mut slots, &mut report);
+    for buffer in slots.into_iter().flatten() {
+        system.keep(buffer);
+    }
+    report.metrics = Metrics::of(system.area(options.area));
+    result.map(|()| report)
+}
+
+fn steps<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    options: &Options,
+    slots: &mut [Option<Buffer>],
+    report: &mut Report,
+) -> Result<(), ReleaseError> {
+    let Some(mut rng) = Rng::named(options.rng, report.seed) else { return Ok(()) };
+    for _ in 0..options.ops {
+        if machine.interrupted() {
+            report.end = End::Interrupted;
+            break;
+        }
+        let slot = rng.below(SLOTS as u32) as usize;
+        match slots[slot].take() {
+            None => {
+                let pages = u32::from(SLOT_PAGES[slot]);
+                let align_order = options.align.of(pages);
+                let start_ns = machine.now_ns();
+                let answer = system.cma_alloc(options.area, pages, align_order);
+                report.alloc.add(start_ns, machine.now_ns());
+                match answer {
+                    Ok(buffer) => {
+                        report.allocs += 1;
+                        slots[slot] = Some(buffer);
+                    }
+                    Err(error) => {
+                        report.failed += 1;
+                        report.failure.get_or_insert(Failure { pages, error });
+                        if options.stop_at_failure {
+                            report.end = End::Failure;
+                            break;
+                        }
+                    }
+                }
+            }
+            Some(buffer) => {
+                let start_ns = machine.now_ns();
+                let answer = system.cma_release(buffer);
+                report.release.add(start_ns, machine.now_ns());
+                answer?;
+                report.releases += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Report {
+    /// Buffers that this round leaked.
+    pub fn live(&self) -> u64 {
+        self.allocs - self.releases
+    }
+
+    /// Mean time of an allocation and of a release, in ns, net.
+    pub fn means_ns(&self) -> (u64, u64) {
+        (self.alloc.mean_ns(self.cost), self.release.mean_ns(self.cost))
+    }
+
+    /// Timing of allocations and releases, and what of it is the clock's.
+    pub fn timings(&self) -> (Timing, Timing, ClockCost) {
+        (self.alloc, self.release, self.cost)
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let (alloc_ns, release_ns) = self.means_ns();
+        Record::new("debris")
+            .string("area", &self.area)
+            .number("pages", self.pages)
+            .string("placement", self.placement)
+            .display("align", self.align)
+            .string("rng", self.rng)
+            .number("seed", self.seed)
+            .number("round", self.round)
+            .number("allocs", self.allocs)
+            .number("releases", self.releases)
+            .number("live", self.live())
+            .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
+            .string("cause", self.failure.as_ref().map_or("none", Failure::cause))
+            .number("used", self.metrics.used)
+            .number("free", self.metrics.free)
+            .number("maxchunk", self.metrics.longest)
+            .number("free_runs", self.metrics.free_runs)
+            .number("frag_permille", self.metrics.frag_permille())
+            .number("alloc_ns", alloc_ns)
+            .number("release_ns", release_ns)
+            .number("failed", self.failed)
+    }
+}
+
+impl fmt::Display for Report {
+    /// The text for people; ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { area, pages, placement, align, rng, seed, round, .. } = self;
+        writeln!(
+            f,
+            "debris on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:"
+        )?;
+        write!(f, "  {} allocations, {} releases, then ", self.allocs, self.releases)?;
+        match (self.end, &self.failure) {
+            (End::Failure, Some(failure)) => writeln!(
+                f,
+                "a request for {} pages failed ({}): {} pages are free, the longest free run is {} pages.",
+                failure.pages,
+                failure.cause(),
+                self.metrics.free,
+                self.metrics.longest
+            )?,
+            (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
+            _ => writeln!(f, "the last of the steps asked for (ops= sets how many); {} requests failed.", self.failed)?,
+        }
+        writeln!(f, "  {} buffers are leaked on purpose: `release all {area}` gives them back.", self.live())?;
+        let (alloc_ns, release_ns) = self.means_ns();
+        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)
+    }
+}
+
+#[cfg(test)]
+mod tests;

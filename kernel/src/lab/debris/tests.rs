@@ -1,0 +1,77 @@
+use super::*;
+use crate::mock::with_board;
+use std::string::ToString;
+
+fn options(system: &System<'_>) -> Options {
+    Options {
+        area: system.find_area("BiscuitOS_cma").expect("the board has it"),
+        seed: PUBLISHED_SEED,
+        rng: "glibc",
+        align: Align::Order,
+        stop_at_failure: true,
+        ops: DEFAULT_OPS,
+    }
+}
+
+#[test]
+fn the_published_run() {
+    with_board(64, |system, machine| {
+        let options = options(system);
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let record = report.record().to_string();
+        let expected = "{\"record\":\"debris\",\"area\":\"BiscuitOS_cma\",\"pages\":2048,\"placement\":\"first-fit\",\
+            \"align\":\"order\",\"rng\":\"glibc\",\"seed\":1577527915,\"round\":1,\"allocs\":16687,\"releases\":16550,\
+            \"live\":137,\"failed_pages\":51,\"cause\":\"fragmented\",\"used\":1384,\"free\":664,\"maxchunk\":44,";
+        assert!(record.starts_with(expected), "{record}");
+        assert!(report.to_string().contains(
+            "16687 allocations, 16550 releases, then a request for 51 pages failed (fragmented): 664 pages are free, \
+             the longest free run is 44 pages."
+        ));
+        // The clock steps by 10 a reading and calls take no time, so all that is measured is the clock itself.
+        assert_eq!(report.means_ns(), (0, 0));
+        assert_eq!(system.kept(options.area).count(), 137);
+        system.check().expect("the books balance");
+        assert_eq!(system.release_all(options.area), 137);
+    });
+}
+
+#[test]
+fn rounds_leak_until_none_succeeds() {
+    with_board(64, |system, machine| {
+        let options = options(system);
+        let mut allocs = std::vec::Vec::new();
+        let mut used = 0;
+        while allocs.last() != Some(&0) {
+            let round = allocs.len() as u64 + 1;
+            let report = run_round(system, machine, &options, round).expect("the books balance");
+            assert_eq!(report.seed, PUBLISHED_SEED + allocs.len() as u32);
+            assert!(report.metrics.used >= used);
+            used = report.metrics.used;
+            allocs.push(report.allocs);
+        }
+        assert_eq!(allocs[0], 16687);
+        assert!(allocs.len() > 2, "{allocs:?}");
+        system.check().expect("the books balance");
+    });
+}
+
+#[test]
+fn steps_and_interruptions_end_a_round() {
+    with_board(64, |system, machine| {
+        let mut options = options(system);
+        options.ops = 1000;
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!((report.end, report.allocs + report.releases, report.failure), (End::Ops, 1000, None));
+        system.release_all(options.area);
+        machine.interrupt_after.set(Some(500));
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!((report.end, report.allocs + report.releases), (End::Interrupted, 500));
+        assert!(report.to_string().contains("Ctrl-C"));
+        system.release_all(options.area);
+        options.stop_at_failure = false;
+        options.ops = 50_000;
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!((report.end, report.allocs + report.releases + report.failed), (End::Ops, 50_000));
+        assert!(report.failed > 0 && report.failure.is_some_and(|failure| failure.pages == 51));
+    });
+}

@@ -1,0 +1,103 @@
+//! Records: one line of compact JSON per result, at the start of a line, so that `grep '^{'` on a console log is a data set.
+
+use alloc::string::String;
+use core::fmt::{self, Display, Write};
+
+/// A record being written. Fields come out in the order they are added; `record` is the first.
+#[derive(Debug)]
+pub struct Record {
+    text: String,
+}
+
+impl Record {
+    /// Begins a record of a kind (`debris`, `replay`, …).
+    pub fn new(kind: &str) -> Self {
+        let mut record = Self { text: String::from("{\"record\":") };
+        record.quote(kind);
+        record
+    }
+
+    /// Adds an integer.
+    #[must_use]
+    pub fn number(mut self, name: &str, value: impl Into<u64>) -> Self {
+        self.name(name);
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "{}", value.into());
+        self
+    }
+
+    /// Adds a string, escaped.
+    #[must_use]
+    pub fn string(mut self, name: &str, value: &str) -> Self {
+        self.name(name);
+        self.quote(value);
+        self
+    }
+
+    /// Adds what a value prints as a string, escaped.
+    #[must_use]
+    pub fn display(self, name: &str, value: impl Display) -> Self {
+        let mut text = String::new();
+        let _ = write!(text, "{value}");
+        self.string(name, &text)
+    }
+
+    fn name(&mut self, name: &str) {
+        self.text.push(',');
+        self.quote(name);
+        self.text.push(':');
+    }
+
+    /// RFC 8259, section 7: quote, backslash and everything below space are escaped. Names come from device trees and
+    /// may hold any character.
+    fn quote(&mut self, value: &str) {
+        self.text.push('"');
+        for character in value.chars() {
+            match character {
+                '"' => self.text.push_str("\\\""),
+                '\\' => self.text.push_str("\\\\"),
+                control if control < ' ' || control == '\u{7f}' => {
+                    let _ = write!(self.text, "\\u{:04x}", u32::from(control));
+                }
+                plain => self.text.push(plain),
+            }
+        }
+        self.text.push('"');
+    }
+}
+
+impl Display for Record {
+    /// The whole line, without its newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        f.write_char('}')
+    }
+}
+
+/// `part` of `whole` in permille, floored; 0 where there is no whole.
+pub fn permille(part: u32, whole: u32) -> u32 {
+    if whole == 0 { 0 } else { (u64::from(part) * 1000 / u64::from(whole)) as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn compact_and_in_order() {
+        let record = Record::new("x").number("a", 1u32).string("b", "two").display("c", 0x2a);
+        assert_eq!(record.to_string(), r#"{"record":"x","a":1,"b":"two","c":"42"}"#);
+    }
+
+    #[test]
+    fn strings_are_escaped() {
+        let record = Record::new("x").string("name", "a\"b\\c\n\u{1}\u{7f}é");
+        assert_eq!(record.to_string(), r#"{"record":"x","name":"a\"b\\c\u000a\u0001\u007fé"}"#);
+    }
+
+    #[test]
+    fn permille_floors() {
+        assert_eq!((permille(1, 3), permille(0, 0), permille(u32::MAX, u32::MAX)), (333, 0, 1000));
+    }
+}

@@ -1,0 +1,122 @@
+//! The generators behind the loads. `glibc` is the one the published experiment drew from, and the default;
+//! `wyrand` is a modern one, to see that a result is not an accident of the first.
+
+use alloc::boxed::Box;
+
+/// Where a load draws its numbers from. A closed set, so that the measured loop calls no function pointer.
+#[derive(Clone, Debug)]
+pub enum Rng {
+    /// glibc's `rand()`, bit for bit.
+    Glibc(Box<GlibcRand>),
+    /// wyrand, as `fastrand` has it.
+    Wyrand(fastrand::Rng),
+}
+
+impl Rng {
+    /// The names that [`Rng::named`] knows.
+    pub const NAMES: &'static [&'static str] = &["glibc", "wyrand"];
+
+    /// The generator of that name, seeded; `None` for a name that is not in [`Rng::NAMES`].
+    pub fn named(name: &str, seed: u32) -> Option<Self> {
+        match name {
+            "glibc" => Some(Self::Glibc(Box::new(GlibcRand::new(seed)))),
+            "wyrand" => Some(Self::Wyrand(fastrand::Rng::with_seed(u64::from(seed)))),
+            _ => None,
+        }
+    }
+
+    /// A number below `limit`, drawn the way the generator's users do. `limit` must not be 0.
+    #[inline]
+    pub fn below(&mut self, limit: u32) -> u32 {
+        match self {
+            Self::Glibc(rand) => rand.rand() % limit,
+            Self::Wyrand(rand) => rand.u32(0..limit),
+        }
+    }
+}
+
+/// glibc's `rand()`: the additive feedback generator TYPE_3, `r[i] = r[i-3] + r[i-31]`, result `r[i] >> 1`.
+#[derive(Clone, Debug)]
+pub struct GlibcRand {
+    ring: [u32; Self::DEGREE],
+    /// Index of the oldest value, `r[i-31]`, which the next one replaces.
+    oldest: usize,
+}
+
+impl GlibcRand {
+    const DEGREE: usize = 31;
+    const SEPARATION: usize = 3;
+    /// Outputs that seeding throws away.
+    const DROPPED: usize = 310;
+    const MODULUS: u64 = (1 << 31) - 1;
+    const MULTIPLIER: u64 = 16807;
+
+    /// What `srand(seed)` leaves behind. Seed 0 is seed 1, as in glibc.
+    pub fn new(seed: u32) -> Self {
+        let mut ring = [0; Self::DEGREE];
+        ring[0] = seed.max(1);
+        // glibc holds the seed in a signed word: from 2^31 on it is negative, and the remainder is brought back above 0.
+        let mut word = i64::from(ring[0].cast_signed()).rem_euclid(Self::MODULUS.cast_signed()).cast_unsigned();
+        for slot in &mut ring[1..] {
+            word = word * Self::MULTIPLIER % Self::MODULUS;
+            *slot = word as u32;
+        }
+        // r[31..34] repeat r[0..3], so the first sum is r[34] = r[31] + r[3]: the oldest value is the ring's fourth.
+        let mut rand = Self { ring, oldest: Self::SEPARATION };
+        for _ in 0..Self::DROPPED {
+            rand.rand();
+        }
+        rand
+    }
+
+    /// The next output, below 2^31.
+    #[inline]
+    pub fn rand(&mut self) -> u32 {
+        let lag = self.oldest + Self::DEGREE - Self::SEPARATION;
+        let lag = if lag >= Self::DEGREE { lag - Self::DEGREE } else { lag };
+        let value = self.ring[self.oldest].wrapping_add(self.ring[lag]);
+        self.ring[self.oldest] = value;
+        self.oldest = if self.oldest + 1 == Self::DEGREE { 0 } else { self.oldest + 1 };
+        value >> 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Printed by a C program on glibc 2.36: seed, the first six outputs, and output 10,001.
+    const GLIBC: [(u32, [u32; 6], u32); 7] = [
+        (0, [1804289383, 846930886, 1681692777, 1714636915, 1957747793, 424238335], 89057537),
+        (1, [1804289383, 846930886, 1681692777, 1714636915, 1957747793, 424238335], 89057537),
+        (1577527915, [1372641826, 713838335, 1745934070, 514630503, 126929314, 1630354555], 790040067),
+        (2147483646, [1320593690, 1199968952, 1432693999, 317934276, 69604050, 522196235], 630763734),
+        (2147483647, [1065668062, 2142264300, 1066566375, 1064012770, 2141034222, 1065509725], 2008753977),
+        (2147483648, [1336741213, 1210407648, 1447044896, 337392383, 82502902, 538660432], 908223076),
+        (4294967295, [254925627, 1205188300, 366127624, 1401405153, 76053476, 1604170158], 769493405),
+    ];
+
+    #[test]
+    fn glibc_bit_for_bit() {
+        for (seed, first, late) in GLIBC {
+            let mut rand = GlibcRand::new(seed);
+            let outputs: Vec<u32> = (0..10_001).map(|_| rand.rand()).collect();
+            assert_eq!(outputs[..6], first, "seed {seed}");
+            assert_eq!(outputs[10_000], late, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn names_and_bounds() {
+        for name in Rng::NAMES {
+            let mut rng = Rng::named(name, 7).expect("a listed name");
+            let draws: Vec<u32> = (0..20_000).map(|_| rng.below(255)).collect();
+            assert!(draws.iter().all(|&draw| draw < 255));
+            assert!((0..255).all(|slot| draws.contains(&slot)), "{name} never drew some slot");
+            let mut again = Rng::named(name, 7).expect("a listed name");
+            assert!(draws.iter().all(|&draw| draw == again.below(255)), "{name} does not repeat");
+        }
+        assert!(Rng::named("dice", 1).is_none());
+    }
+}

@@ -1,0 +1,95 @@
+//! Times single calls, net of what reading the clock costs.
+//!
+//! A span between two readings contains about one reading. The clock may be coarser than a call (10 ns a step on this
+//! board), so one call's time means little and the mean over many is right: phases are random.
+
+use crate::machine::Machine;
+
+/// How many readings the calibration averages over.
+const READINGS: u64 = 256;
+
+/// What one reading of the clock costs.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockCost {
+    /// ns that all [`READINGS`] take.
+    total_ns: u64,
+}
+
+impl ClockCost {
+    /// Measures the machine's clock with itself.
+    pub fn measure<M: Machine + ?Sized>(machine: &M) -> Self {
+        let start_ns = machine.now_ns();
+        let mut end_ns = start_ns;
+        for _ in 0..READINGS {
+            end_ns = machine.now_ns();
+        }
+        Self { total_ns: end_ns.saturating_sub(start_ns) }
+    }
+
+    /// The cost of so many readings, in ns.
+    const fn of(self, readings: u64) -> u64 {
+        (self.total_ns as u128 * readings as u128 / READINGS as u128) as u64
+    }
+}
+
+/// Sum, count and maximum of a kind of call.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Timing {
+    calls: u64,
+    gross_ns: u64,
+    gross_max_ns: u64,
+}
+
+impl Timing {
+    /// Takes in one call.
+    #[inline]
+    pub fn add(&mut self, start_ns: u64, end_ns: u64) {
+        let span_ns = end_ns.saturating_sub(start_ns);
+        self.calls += 1;
+        self.gross_ns += span_ns;
+        self.gross_max_ns = self.gross_max_ns.max(span_ns);
+    }
+
+    /// How many calls there were.
+    pub const fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Mean time of a call in ns, net, rounded; 0 if there was none.
+    pub fn mean_ns(&self, cost: ClockCost) -> u64 {
+        let net_ns = self.gross_ns.saturating_sub(cost.of(self.calls));
+        (net_ns + self.calls / 2).checked_div(self.calls).unwrap_or(0)
+    }
+
+    /// The longest call in ns, net.
+    pub fn max_ns(&self, cost: ClockCost) -> u64 {
+        self.gross_max_ns.saturating_sub(cost.of(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn net_of_the_clock() {
+        let cost = ClockCost { total_ns: 20 * READINGS };
+        let mut timing = Timing::default();
+        assert_eq!((timing.mean_ns(cost), timing.max_ns(cost)), (0, 0));
+        timing.add(100, 150);
+        timing.add(200, 221);
+        assert_eq!((timing.calls(), timing.mean_ns(cost), timing.max_ns(cost)), (2, 16, 30));
+        timing.add(300, 290);
+        assert_eq!(timing.mean_ns(cost), 4, "a clock that goes back counts as 0, and nothing wraps");
+    }
+
+    #[test]
+    fn fractions_of_the_cost_add_up() {
+        let cost = ClockCost { total_ns: READINGS / 2 };
+        let mut timing = Timing::default();
+        for call in 0..1000 {
+            timing.add(call * 10, call * 10 + 3);
+        }
+        assert_eq!(timing.mean_ns(cost), 3, "2.5 rounds up");
+    }
+}

@@ -1,0 +1,269 @@
+//! The trace format: a recorded stream of requests, one a line, read where it lies.
+//!
+//! `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty lines say nothing. A trace may be
+//! tens of megabytes in an initrd: the parser borrows it, keeps no line, and names the line of whatever is wrong.
+
+use core::fmt;
+
+use crate::cma::MAX_ALIGN_ORDER;
+
+/// One line of a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Allocate `pages` aligned to 2^`align_order` pages, and remember them as `id`.
+    Alloc {
+        /// The trace's name for the buffer.
+        id: u32,
+        /// Size in pages, not 0.
+        pages: u32,
+        /// At most [`MAX_ALIGN_ORDER`].
+        align_order: u32,
+    },
+    /// Release what `id` holds.
+    Release {
+        /// The trace's name for the buffer.
+        id: u32,
+    },
+}
+
+/// What is wrong with a trace, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceError {
+    /// Counted from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a line is no good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// Neither `a`, `r` nor a comment.
+    UnknownOp,
+    /// A word is missing.
+    Missing(Field),
+    /// Words after the last one.
+    Extra,
+    /// Not a decimal number, or out of range.
+    Bad(Field),
+    /// CR LF line ends.
+    CarriageReturn,
+    /// A byte that no text holds.
+    Binary(u8),
+    /// `r` for an ID without any `a` before it.
+    NeverAllocated(u32),
+    /// `a` for an ID that holds a buffer.
+    Held(u32),
+    /// No line that does anything.
+    Empty,
+}
+
+/// The words of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    /// `ID`.
+    Id,
+    /// `PAGES`.
+    Pages,
+    /// `ALIGN_ORDER`.
+    AlignOrder,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id => f.write_str("ID (0 to 4294967295)"),
+            Self::Pages => f.write_str("PAGES (1 to 4294967295)"),
+            Self::AlignOrder => write!(f, "ALIGN_ORDER (0 to {MAX_ALIGN_ORDER})"),
+        }
+    }
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Reason::Empty => return f.write_str("the trace is empty: no line allocates or releases anything"),
+            _ => write!(f, "line {}: ", self.line)?,
+        }
+        match self.reason {
+            Reason::UnknownOp => f.write_str("neither `a ID PAGES ALIGN_ORDER` nor `r ID` nor a # comment"),
+            Reason::Missing(field) => write!(f, "{field} is missing"),
+            Reason::Extra => f.write_str("more words than the operation has"),
+            Reason::Bad(field) => write!(f, "not a good {field}"),
+            Reason::CarriageReturn => f.write_str("ends in CR LF; a trace has LF alone"),
+            Reason::Binary(byte) => write!(f, "byte {byte:#04x} is not text; is this a trace?"),
+            Reason::NeverAllocated(id) => write!(f, "releases ID {id}, which was never allocated"),
+            Reason::Held(id) => write!(f, "allocates ID {id}, which holds a buffer already"),
+            Reason::Empty => Ok(()),
+        }
+    }
+}
+
+/// The operations of a trace with the lines they stand on, up to the first error.
+#[derive(Clone, Debug)]
+pub struct Ops<'t> {
+    rest: &'t [u8],
+    line: u64,
+    failed: bool,
+}
+
+impl<'t> Ops<'t> {
+    /// Reads a trace from its start.
+    pub const fn new(bytes: &'t [u8]) -> Self {
+        Self { rest: bytes, line: 0, failed: false }
+    }
+
+    fn next_line(&mut self) -> Option<&'t [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.line += 1;
+        let end = self.rest.iter().position(|&byte| byte == b'\n');
+        let (line, rest) = match end {
+            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+            None => (self.rest, &[][..]),
+        };
+        self.rest = rest;
+        Some(line)
+    }
+}
+
+impl Iterator for Ops<'_> {
+    type Item = Result<(u64, Op), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        while let Some(line) = self.next_line() {
+            match parse_line(line) {
+                Ok(None) => {}
+                Ok(Some(op)) => return Some(Ok((self.line, op))),
+                Err(reason) => {
+                    self.failed = true;
+                    return Some(Err(TraceError { line: self.line, reason }));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// One line: an operation, or `None` for a comment or nothing.
+fn parse_line(line: &[u8]) -> Result<Option<Op>, Reason> {
+    if line.first() == Some(&b'#') {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\r') {
+        return Err(Reason::CarriageReturn);
+    }
+    if let Some(&byte) = line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
+        return Err(Reason::Binary(byte));
+    }
+    let mut words = line.split(|&byte| byte == b' ' || byte == b'\t').filter(|word| !word.is_empty());
+    let op = match words.next() {
+        None => return Ok(None),
+        Some(b"a") => Op::Alloc {
+            id: number(words.next(), Field::Id, 0, u32::MAX)?,
+            pages: number(words.next(), Field::Pages, 1, u32::MAX)?,
+            align_order: number(words.next(), Field::AlignOrder, 0, MAX_ALIGN_ORDER)?,
+        },
+        Some(b"r") => Op::Release { id: number(words.next(), Field::Id, 0, u32::MAX)? },
+        Some(_) => return Err(Reason::UnknownOp),
+    };
+    if words.next().is_some() { Err(Reason::Extra) } else { Ok(Some(op)) }
+}
+
+/// A decimal number between two bounds; digits only, no sign.
+fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u32, Reason> {
+    let word = word.ok_or(Reason::Missing(field))?;
+    let mut value = 0u32;
+    for &byte in word {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Reason::Bad(field));
+        }
+        value = value.checked_mul(10).and_then(|v| v.checked_add(u32::from(digit))).ok_or(Reason::Bad(field))?;
+    }
+    if (least..=most).contains(&value) { Ok(value) } else { Err(Reason::Bad(field)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn read(text: &[u8]) -> Result<Vec<(u64, Op)>, TraceError> {
+        Ops::new(text).collect()
+    }
+
+    fn error(text: &[u8]) -> (u64, Reason) {
+        let error = read(text).expect_err("not a good trace");
+        assert!(!error.to_string().contains('\n'));
+        (error.line, error.reason)
+    }
+
+    #[test]
+    fn lines_comments_and_blanks() {
+        let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
+        assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
+    }
+
+    #[test]
+    fn every_error_has_its_line() {
+        use Field::{AlignOrder, Id, Pages};
+        assert_eq!(error(b"a 1 1 0\nb 1\n"), (2, Reason::UnknownOp));
+        assert_eq!(error(b"alloc 1 1 0\n"), (1, Reason::UnknownOp));
+        assert_eq!(error(b"a\n"), (1, Reason::Missing(Id)));
+        assert_eq!(error(b"a 1\n"), (1, Reason::Missing(Pages)));
+        assert_eq!(error(b"# x\na 1 2"), (2, Reason::Missing(AlignOrder)));
+        assert_eq!(error(b"r\n"), (1, Reason::Missing(Id)));
+        assert_eq!(error(b"a 1 2 3 4\n"), (1, Reason::Extra));
+        assert_eq!(error(b"r 1 2\n"), (1, Reason::Extra));
+        assert_eq!(error(b"a 4294967296 1 0\n"), (1, Reason::Bad(Id)));
+        assert_eq!(error(b"r -1\n"), (1, Reason::Bad(Id)));
+        assert_eq!(error(b"a 1 0 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 0x10 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 99999999999999999999 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 1 21\n"), (1, Reason::Bad(AlignOrder)));
+        assert_eq!(error(b"a 1 1 0\r\n"), (1, Reason::CarriageReturn));
+        assert_eq!(error(b"a 1 1 0\n\x1f\x8b\x08"), (2, Reason::Binary(0x1f)));
+        assert_eq!(error(b"a 1 1 0\0\n"), (1, Reason::Binary(0)));
+    }
+
+    #[test]
+    fn nothing_after_the_first_error() {
+        let mut ops = Ops::new(b"x\na 1 1 0\n");
+        assert!(ops.next().is_some_and(|op| op.is_err()));
+        assert!(ops.next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn nearly_traces_never_panic(text in "([ar#\t ]{1,2}[0-9 x\r-]{0,14}\n?){0,20}") {
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn what_is_written_is_read(ops in proptest::collection::vec((any::<u32>(), 1u32.., 0..=MAX_ALIGN_ORDER, any::<bool>()), 0..50)) {
+            let mut text = std::string::String::new();
+            let mut expected = Vec::new();
+            for (line, &(id, pages, align_order, release)) in ops.iter().enumerate() {
+                let op = if release { Op::Release { id } } else { Op::Alloc { id, pages, align_order } };
+                text += &match op {
+                    Op::Release { id } => std::format!("r {id}\n"),
+                    Op::Alloc { id, pages, align_order } => std::format!("a {id} {pages} {align_order}\n"),
+                };
+                expected.push((line as u64 + 1, op));
+            }
+            prop_assert_eq!(read(text.as_bytes()), Ok(expected));
+        }
+    }
+}

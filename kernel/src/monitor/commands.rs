@@ -1,0 +1,89 @@
+//! The commands, in groups: `areas` by hand, `experiments`, and the rest here.
+
+mod areas;
+mod experiments;
+
+use alloc::format;
+use core::fmt::Write;
+
+use super::output::Output;
+use super::syntax::{Args, nearest, number, shown};
+use super::{Context, End, Failure, Outcome, help, selftest};
+use crate::machine::{Fault, Machine};
+use crate::system::System;
+
+/// What a command works on.
+pub(super) struct Session<'s, 'm, M: ?Sized> {
+    pub(super) system: &'s mut System<'m>,
+    pub(super) context: &'s Context<'s>,
+    /// Largest status that `run=` met so far.
+    pub(super) worst: u8,
+    pub(super) out: Output<'s, M>,
+}
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    /// Does one command of `help`'s table.
+    pub(super) fn command(&mut self, name: &str, args: &Args) -> Result<Outcome, Failure> {
+        match name {
+            "debris" => self.debris(args),
+            "replay" => self.replay(args),
+            "bench" => self.bench(args),
+            "cma" => self.cma(),
+            "bitmap" => self.bitmap(args),
+            "alloc" => self.alloc(args),
+            "release" => self.release(args),
+            "cat" => self.cat(args),
+            "ls" => self.ls(args),
+            "echo" => self.echo(args),
+            "selftest" => selftest::run(self, args),
+            "fault" => self.fault(args),
+            "help" => self.help(args),
+            "version" => Ok(writeln!(self.out, "{}", self.context.version)?),
+            "poweroff" => {
+                let status = args.word(0).map(|word| number("STATUS", word, 0, 255)).transpose()?;
+                return Ok(Outcome::PowerOff(status.map_or(self.worst, |status| status as u8)));
+            }
+            "reboot" => return Ok(Outcome::Reboot),
+            "grep" => Err(Failure::bad("stands behind another command: COMMAND | grep WORD")),
+            _ => Err(Failure::bad("is in the table of commands, but nothing does it")),
+        }?;
+        Ok(Outcome::Ok)
+    }
+
+    fn fault(&mut self, args: &Args) -> Result<(), Failure> {
+        let name = args.word(0).unwrap_or_default();
+        let fault = Fault::from_name(name)
+            .ok_or_else(|| format!("no fault {}; there are {}", shown(name), Fault::ALL.map(Fault::name).join(" ")))?;
+        self.out.machine.fault(fault)
+    }
+
+    fn help(&mut self, args: &Args) -> Result<(), Failure> {
+        let Some(name) = args.word(0) else {
+            for entry in &help::COMMANDS {
+                writeln!(self.out, "{:<10} {}", entry.name, entry.summary)?;
+            }
+            writeln!(self.out, "`help COMMAND` explains one; `COMMAND | grep WORD` filters; `;` separates commands.")?;
+            return Ok(());
+        };
+        let entry =
+            help::find(name).ok_or_else(|| match nearest(name, help::COMMANDS.iter().map(|entry| entry.name)) {
+                Some(near) => format!("no command {}; did you mean {near}?", shown(name)),
+                None => format!("no command {}; `help` lists them all", shown(name)),
+            })?;
+        writeln!(self.out, "{}\n  {}", entry.usage, entry.summary)?;
+        if !entry.details.is_empty() {
+            writeln!(self.out, "  {}", entry.details)?;
+        }
+        writeln!(self.out, "  example: {}", entry.example)?;
+        Ok(())
+    }
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::PowerOff(status) => Self::PowerOff(status),
+            End::Reboot => Self::Reboot,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The experiments: keys into options, runs into text and records.
+
+use alloc::format;
+use core::fmt::Write;
+
+use super::Session;
+use super::areas::choose_area;
+use crate::cma::AreaId;
+use crate::cma::placement::{self, PLACEMENTS, Placement};
+use crate::lab::bench::{self, BenchError, Measurement};
+use crate::lab::debris::{self, End};
+use crate::lab::replay::{self, ReplayError};
+use crate::lab::request::Align;
+use crate::lab::rng::Rng;
+use crate::machine::Machine;
+use crate::monitor::Failure;
+use crate::monitor::syntax::{Args, nearest, number, shown};
+
+/// The placement that `placement=` names, if it is there.
+fn placement_of(args: &Args) -> Result<Option<&'static dyn Placement>, Failure> {
+    let Some(name) = args.key("placement") else { return Ok(None) };
+    placement::by_name(name).map(Some).ok_or_else(|| {
+        let names = PLACEMENTS.map(Placement::name).join(" ");
+        Failure::bad(format!("no placement {}; there are {names}", shown(name)))
+    })
+}
+
+/// One of a key's words.
+fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'static str, Failure> {
+    let Some(value) = args.key(key) else { return Ok(choices[0]) };
+    choices.iter().copied().find(|&choice| choice == value).ok_or_else(|| {
+        let near = nearest(value, choices.iter().copied());
+        let near =
+            near.map_or_else(|| format!("it can be {}", choices.join(" ")), |near| format!("did you mean {near}?"));
+        Failure::bad(format!("{key} is {}; {near}", shown(value)))
+    })
+}
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    pub(super) fn debris(&mut self, args: &Args) -> Result<(), Failure> {
+        let whole = |key, default, least, most| match args.key(key) {
+            Some(value) => number(key, value, least, most),
+            None => Ok(default),
+        };
+        let until = one_of(args, "until", &["failure", "ops"])?;
+        if until == "ops" && args.key("ops").is_none() {
+            return Err(Failure::bad("until=ops needs ops=, the number of steps"));
+        }
+        let align = args.key("align").unwrap_or("order");
+        let options = debris::Options {
+            area: choose_area(self.system, args.key("area"))?,
+            seed: whole("seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
+            rng: one_of(args, "rng", Rng::NAMES)?,
+            align: Align::parse(align)
+                .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
+            stop_at_failure: until == "failure",
+            ops: whole("ops", debris::DEFAULT_OPS, 1, u64::MAX)?,
+        };
+        let rounds = whole("rounds", 1, 0, u64::MAX)?;
+        let placement = placement_of(args)?;
+        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds))
+    }
+
+    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64) -> Result<(), Failure> {
+        let mut round = 0;
+        loop {
+            round += 1;
+            let report = debris::run_round(self.system, self.out.machine, options, round)
+                .map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
+            write!(self.out, "{report}")?;
+            writeln!(self.out, "{}", report.record())?;
+            if report.end == End::Interrupted || round == rounds {
+                return Ok(());
+            }
+            if rounds == 0 && report.allocs == 0 {
+                writeln!(self.out, "Round {round} made no allocation: the area is in ruins.")?;
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn replay(&mut self, args: &Args) -> Result<(), Failure> {
+        let area = choose_area(self.system, args.key("area"))?;
+        let align = match one_of(args, "align", &["asis", "order", "page"])? {
+            "order" => Some(Align::Order),
+            "page" => Some(Align::Page),
+            _ => None,
+        };
+        let placement = placement_of(args)?;
+        let Some(trace) = self.context.initrd else {
+            return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
+        };
+        self.with_placement(area, placement, |session| {
+            let report = replay::run(session.system, session.out.machine, replay::Options { area, align }, trace)
+                .map_err(|error| session.replay_failure(area, error))?;
+            write!(session.out, "{report}")?;
+            writeln!(session.out, "{}", report.record())?;
+            Ok(())
+        })
+    }
+
+    fn replay_failure(&self, area: AreaId, error: ReplayError) -> Failure {
+        let name = self.system.area(area).name();
+        match error {
+            ReplayError::NotEmpty { used } => Failure::bad(format!(
+                "{used} pages of {name} are in use, and a replay begins on an empty area: `release all {name}` first"
+            )),
+            ReplayError::Release(_) => Failure::check(format!("{name}: {error}")),
+            _ => Failure::bad(format!("{error}")),
+        }
+    }
+
+    pub(super) fn bench(&mut self, args: &Args) -> Result<(), Failure> {
+        let preferred = choose_area(self.system, None).ok();
+        let wanted = args.word(0);
+        writeln!(self.out, "{}", Measurement::HEADING)?;
+        let mut measurements = alloc::vec::Vec::new();
+        let mut missing = None;
+        for name in wanted.into_iter().chain(bench::NAMES.into_iter().filter(|_| wanted.is_none())) {
+            match bench::run(self.system, self.out.machine, name, preferred, self.context.ns_to_ready) {
+                Ok(measurement) => {
+                    writeln!(self.out, "{measurement}")?;
+                    measurements.push(measurement);
+                }
+                Err(BenchError::NoArea) => missing = Some(name),
+                Err(error @ BenchError::Release(_)) => return Err(Failure::check(format!("{error}"))),
+                Err(error) => return Err(Failure::bad(format!("{}: {error}", shown(name)))),
+            }
+            if self.out.machine.interrupted() {
+                writeln!(self.out, "Stopped by Ctrl-C.")?;
+                break;
+            }
+        }
+        for measurement in measurements {
+            writeln!(self.out, "{}", measurement.record())?;
+        }
+        missing.map_or(Ok(()), |name| Err(Failure::bad(format!("{name}: {}", BenchError::NoArea))))
+    }
+
+    /// Does something under another placement, and puts the area's own back.
+    fn with_placement(
+        &mut self,
+        area: AreaId,
+        placement: Option<&'static dyn Placement>,
+        load: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let before = self.system.area(area).placement();
+        self.system.area_mut(area).set_placement(placement.unwrap_or(before));
+        let result = load(self);
+        self.system.area_mut(area).set_placement(before);
+        result
+    }
+}

@@ -1,0 +1,121 @@
+//! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`, `mm/vmstat.c`).
+
+use core::fmt::{self, Write};
+
+use crate::mm::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use crate::monitor::Context;
+use crate::system::System;
+use crate::units::PAGE_SIZE;
+
+/// A file of `/proc`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::monitor) enum Proc {
+    Buddyinfo,
+    Cmdline,
+    Iomem,
+    Meminfo,
+    Pagetypeinfo,
+    Vmstat,
+}
+
+impl Proc {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Buddyinfo, Self::Cmdline, Self::Iomem, Self::Meminfo, Self::Pagetypeinfo, Self::Vmstat];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Buddyinfo => "buddyinfo",
+            Self::Cmdline => "cmdline",
+            Self::Iomem => "iomem",
+            Self::Meminfo => "meminfo",
+            Self::Pagetypeinfo => "pagetypeinfo",
+            Self::Vmstat => "vmstat",
+        }
+    }
+
+    pub(super) fn write(self, out: &mut dyn Write, system: &System<'_>, context: &Context<'_>) -> fmt::Result {
+        match self {
+            Self::Buddyinfo => buddyinfo(out, system),
+            Self::Cmdline => writeln!(out, "{}", context.cmdline),
+            Self::Iomem => whole_lines(out, context.iomem),
+            Self::Meminfo => meminfo(out, system),
+            Self::Pagetypeinfo => pagetypeinfo(out, system),
+            Self::Vmstat => vmstat(out, system),
+        }
+    }
+}
+
+fn whole_lines(out: &mut dyn Write, text: &str) -> fmt::Result {
+    out.write_str(text)?;
+    if text.is_empty() || text.ends_with('\n') { Ok(()) } else { out.write_char('\n') }
+}
+
+/// The rows that mean something here, in Linux's order; there are neither buffers nor a page cache nor swap, and rows that
+/// every tool reads say so.
+fn meminfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+    let zone = &system.zone;
+    let rows = [
+        ("MemTotal:", zone.managed_pages()),
+        ("MemFree:", zone.nr_free_pages()),
+        ("MemAvailable:", zone.nr_free_pages()),
+        ("Buffers:", 0),
+        ("Cached:", 0),
+        ("SwapCached:", 0),
+        ("SwapTotal:", 0),
+        ("SwapFree:", 0),
+        ("Shmem:", 0),
+        ("SReclaimable:", 0),
+        ("CmaTotal:", zone.cma_pages()),
+        ("CmaFree:", zone.nr_free_cma()),
+    ];
+    for (label, pages) in rows {
+        writeln!(out, "{label:<16}{:>8} kB", u64::from(pages) * PAGE_SIZE / 1024)?;
+    }
+    Ok(())
+}
+
+fn buddyinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+    write!(out, "Node 0, zone {:>8} ", "Normal")?;
+    for order in 0..=MAX_PAGE_ORDER {
+        let blocks: u32 = Migratetype::ALL.iter().map(|&migratetype| system.zone.free_blocks(order, migratetype)).sum();
+        write!(out, "{blocks:>6} ")?;
+    }
+    writeln!(out)
+}
+
+fn pagetypeinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+    writeln!(out, "Page block order: {PAGEBLOCK_ORDER}\nPages per block:  {PAGEBLOCK_PAGES}\n")?;
+    write!(out, "{:<43} ", "Free pages count per migrate type at order ")?;
+    for order in 0..=MAX_PAGE_ORDER {
+        write!(out, "{order:>6} ")?;
+    }
+    writeln!(out)?;
+    for migratetype in Migratetype::ALL {
+        write!(out, "Node {:>4}, zone {:>8}, type {:>12} ", 0, "Normal", migratetype.name())?;
+        for order in 0..=MAX_PAGE_ORDER {
+            write!(out, "{:>6} ", system.zone.free_blocks(order, migratetype))?;
+        }
+        writeln!(out)?;
+    }
+    write!(out, "\n{:<23}", "Number of blocks type ")?;
+    for migratetype in Migratetype::ALL {
+        write!(out, "{:>12} ", migratetype.name())?;
+    }
+    write!(out, "\nNode 0, zone {:>8} ", "Normal")?;
+    for migratetype in Migratetype::ALL {
+        write!(out, "{:>12} ", system.zone.pageblocks_of(migratetype))?;
+    }
+    writeln!(out)
+}
+
+fn vmstat(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+    let (mut success, mut fail) = (0, 0);
+    for area in system.areas() {
+        success += area.stats().alloc_success;
+        fail += area.stats().alloc_fail;
+    }
+    writeln!(out, "nr_free_pages {}", system.zone.nr_free_pages())?;
+    writeln!(out, "nr_free_cma {}", system.zone.nr_free_cma())?;
+    writeln!(out, "cma_alloc_success {success}")?;
+    writeln!(out, "cma_alloc_fail {fail}")
+}

@@ -1,0 +1,205 @@
+//! Every command: what it takes, what it does, and an example that works. `help` prints this table, the executor checks
+//! words and keys against it, and completion reads its names.
+
+/// One command.
+#[derive(Debug)]
+pub struct Entry {
+    /// What is typed.
+    pub name: &'static str,
+    /// How it is written.
+    pub usage: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// More, if there is more to say.
+    pub details: &'static str,
+    /// A line that can be typed.
+    pub example: &'static str,
+    /// The keys it takes.
+    pub keys: &'static [&'static str],
+    /// Fewest words it takes.
+    pub least_words: usize,
+    /// Most words it takes.
+    pub most_words: usize,
+}
+
+/// All commands, in the order `help` lists them.
+pub const COMMANDS: [Entry; 17] = [
+    Entry {
+        name: "debris",
+        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=first-fit] \
+                [until=failure|ops] [ops=] [rounds=1]",
+        summary: "fills and empties 255 slots at random until the area is in ruins",
+        details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
+                  again with the next seed, until a round makes no allocation. Ctrl-C stops between two steps.",
+        example: "debris seed=1 until=ops ops=20000",
+        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds"],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "replay",
+        usage: "replay [area=] [placement=first-fit] [align=asis|order|page]",
+        summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
+        details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
+        example: "replay align=page",
+        keys: &["area", "placement", "align"],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "bitmap",
+        usage: "bitmap [AREA]",
+        summary: "shows which pages of an area are used",
+        details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
+        example: "bitmap BiscuitOS_cma",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "cma",
+        usage: "cma",
+        summary: "lists the areas: base, pages, used, longest free run, placement",
+        details: "",
+        example: "cma",
+        keys: &[],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "alloc",
+        usage: "alloc AREA PAGES [ALIGN_ORDER]",
+        summary: "allocates contiguous pages by hand",
+        details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`.",
+        example: "alloc BiscuitOS_cma 64 0",
+        keys: &[],
+        least_words: 2,
+        most_words: 3,
+    },
+    Entry {
+        name: "release",
+        usage: "release ID|all [AREA]",
+        summary: "gives a buffer back, or all buffers of an area",
+        details: "Leaked buffers of loads are among them.",
+        example: "release all BiscuitOS_cma",
+        keys: &[],
+        least_words: 1,
+        most_words: 2,
+    },
+    Entry {
+        name: "cat",
+        usage: "cat PATH",
+        summary: "prints a pseudo file",
+        details: "`ls` shows which there are.",
+        example: "cat /proc/meminfo | grep Cma",
+        keys: &[],
+        least_words: 1,
+        most_words: 1,
+    },
+    Entry {
+        name: "ls",
+        usage: "ls [PATH]",
+        summary: "lists pseudo files",
+        details: "",
+        example: "ls /proc",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "echo",
+        usage: "echo N > PATH",
+        summary: "writes a number to a pseudo file",
+        details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of those \
+                  allocated last.",
+        example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
+        keys: &[],
+        least_words: 3,
+        most_words: 3,
+    },
+    Entry {
+        name: "bench",
+        usage: "bench [NAME]",
+        summary: "measures single operations",
+        details: "",
+        example: "bench cma/64",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "selftest",
+        usage: "selftest [NAME]",
+        summary: "runs the kernel's tests and prints KTAP",
+        details: "",
+        example: "selftest",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "fault",
+        usage: "fault stack|null|text|exec|unaligned|undefined|panic",
+        summary: "takes a fault on purpose; ends with status 101",
+        details: "",
+        example: "fault null",
+        keys: &[],
+        least_words: 1,
+        most_words: 1,
+    },
+    Entry {
+        name: "help",
+        usage: "help [COMMAND]",
+        summary: "lists the commands, or explains one",
+        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands.",
+        example: "help debris",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "grep",
+        usage: "COMMAND | grep WORD",
+        summary: "prints the lines of another command that hold a word",
+        details: "",
+        example: "cat /proc/vmstat | grep cma",
+        keys: &[],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "version",
+        usage: "version",
+        summary: "says what this is",
+        details: "",
+        example: "version",
+        keys: &[],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "poweroff",
+        usage: "poweroff [STATUS]",
+        summary: "ends QEMU with a status from 0 to 255",
+        details: "Without one: with the largest status that the commands of run= met.",
+        example: "poweroff",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "reboot",
+        usage: "reboot",
+        summary: "starts the machine again",
+        details: "",
+        example: "reboot",
+        keys: &[],
+        least_words: 0,
+        most_words: 0,
+    },
+];
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    COMMANDS.iter().find(|entry| entry.name == name)
+}

@@ -1,0 +1,240 @@
+//! The monitor: one interface for the prompt, for `run=` and for tests.
+//!
+//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `help`'s table says which words and keys
+//! the command takes → `commands` does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
+//! `files`, line editing in `prompt`.
+//!
+//! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
+
+mod commands;
+mod files;
+pub mod help;
+mod output;
+mod prompt;
+mod selftest;
+pub mod syntax;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::lab::record::Record;
+use crate::machine::Machine;
+use crate::system::System;
+use commands::Session;
+use output::Output;
+use syntax::{Args, nearest, shown, split_outside_quotes, words};
+
+/// Status of a bad command, key or trace, and of a missing area.
+pub const STATUS_BAD_COMMAND: u8 = 2;
+/// Status of a self-test or check that failed.
+pub const STATUS_CHECK_FAILED: u8 = 3;
+
+/// What runs after boot unless `run=` says otherwise.
+pub const DEFAULT_RUN: &str = "debris";
+
+/// A self-test of the machine's own layer: its name, and what says what is wrong.
+pub type MachineTest = (&'static str, fn() -> Result<(), String>);
+
+/// What the monitor is told about the boot it woke up in.
+#[derive(Clone, Copy)]
+pub struct Context<'c> {
+    /// The command line, as it came.
+    pub cmdline: &'c str,
+    /// The listing for `/proc/iomem`.
+    pub iomem: &'c str,
+    /// The initrd, where there is one.
+    pub initrd: Option<&'c [u8]>,
+    /// Time from the kernel's first instruction to the first command.
+    pub ns_to_ready: u64,
+    /// The line that `version` prints.
+    pub version: &'c str,
+    /// Self-tests of the machine's own layer.
+    pub tests: &'c [MachineTest],
+}
+
+/// How a line ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Every command did what it should.
+    Ok,
+    /// The largest status of those that did not.
+    Failed(u8),
+    /// `poweroff` with a status.
+    PowerOff(u8),
+    /// `reboot`.
+    Reboot,
+}
+
+/// How the machine is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// With this status.
+    PowerOff(u8),
+    /// By starting again.
+    Reboot,
+}
+
+/// A command that did not do what it should: the line that says why, and its status.
+#[derive(Debug)]
+struct Failure {
+    line: String,
+    status: u8,
+}
+
+impl Failure {
+    fn bad(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: STATUS_BAD_COMMAND }
+    }
+
+    fn check(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: STATUS_CHECK_FAILED }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(line: String) -> Self {
+        Self::bad(line)
+    }
+}
+
+impl From<core::fmt::Error> for Failure {
+    fn from(_: core::fmt::Error) -> Self {
+        Self::check("the output could not be written")
+    }
+}
+
+/// Executes commands on a system.
+pub struct Monitor<'a, 'm, M: ?Sized> {
+    system: &'a mut System<'m>,
+    machine: &'a mut M,
+    context: Context<'a>,
+    /// Largest status that `run=` met.
+    worst: u8,
+}
+
+impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
+    /// A monitor over the system and the machine under it.
+    pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
+        Self { system, machine, context, worst: 0 }
+    }
+
+    /// Prints the `boot` record.
+    pub fn print_boot_record(&mut self) {
+        let record = Record::new("boot")
+            .number("mem_pages", self.system.zone.managed_pages())
+            .number("areas", self.system.areas().len() as u64)
+            .number("ns_to_ready", self.context.ns_to_ready);
+        self.machine.write_str(&format!("{record}\n"));
+    }
+
+    /// Runs the commands of `run=` (without it [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
+    pub fn run_to_end(&mut self, run: Option<&str>) -> End {
+        let outcome = match run {
+            Some(script) => self.run(script),
+            None => self.execute(DEFAULT_RUN),
+        };
+        match outcome {
+            Outcome::PowerOff(status) => End::PowerOff(status),
+            Outcome::Reboot => End::Reboot,
+            Outcome::Ok | Outcome::Failed(_) => prompt::run(self),
+        }
+    }
+
+    /// Executes the commands of `run=`, whose statuses `poweroff` remembers.
+    pub fn run(&mut self, script: &str) -> Outcome {
+        self.execute_all(script, true)
+    }
+
+    /// Executes a line as if typed at the prompt.
+    pub fn execute(&mut self, line: &str) -> Outcome {
+        self.execute_all(line, false)
+    }
+
+    fn execute_all(&mut self, line: &str, counts: bool) -> Outcome {
+        let mut worst = 0;
+        for command in split_outside_quotes(line, ';') {
+            match self.execute_one(command) {
+                Outcome::Failed(status) => {
+                    worst = worst.max(status);
+                    if counts {
+                        self.worst = self.worst.max(status);
+                    }
+                }
+                Outcome::Ok => {}
+                end => return end,
+            }
+        }
+        if worst == 0 { Outcome::Ok } else { Outcome::Failed(worst) }
+    }
+
+    fn execute_one(&mut self, command: &str) -> Outcome {
+        let result = self.dispatch(command).and_then(|outcome| {
+            if self.system.check_enabled {
+                let check = self.system.check();
+                check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))?;
+            }
+            Ok(outcome)
+        });
+        result.unwrap_or_else(|failure| {
+            self.machine.write_str(&format!("{}\n", failure.line));
+            Outcome::Failed(failure.status)
+        })
+    }
+
+    fn dispatch(&mut self, command: &str) -> Result<Outcome, Failure> {
+        let mut stages = split_outside_quotes(command, '|');
+        let mut first = words(stages.next().unwrap_or_default())?.into_iter();
+        let mut filters = Vec::new();
+        for stage in stages {
+            if filters.len() == syntax::MAX_WORDS {
+                return Err(Failure::bad(format!("more than {} filters (MAX_WORDS)", syntax::MAX_WORDS)));
+            }
+            filters.push(filter(stage)?);
+        }
+        let Some(name) = first.next() else {
+            return if filters.is_empty() {
+                Ok(Outcome::Ok)
+            } else {
+                Err(Failure::bad("grep: no command before the |"))
+            };
+        };
+        if name.starts_with('#') {
+            return Ok(Outcome::Ok);
+        }
+        let Some(entry) = help::find(&name) else {
+            let near = nearest(&name, help::COMMANDS.iter().map(|entry| entry.name));
+            return Err(Failure::bad(match near {
+                Some(near) => format!("unknown command {}; did you mean {near}? `help` lists them all", shown(&name)),
+                None => format!("unknown command {}; `help` lists them all", shown(&name)),
+            }));
+        };
+        let named = |failure: Failure| Failure { line: format!("{}: {}", entry.name, failure.line), ..failure };
+        let args = Args::new(entry, first).map_err(|line| named(line.into()))?;
+        let mut session = Session {
+            system: self.system,
+            context: &self.context,
+            worst: self.worst,
+            out: Output::new(self.machine, filters),
+        };
+        let result = session.command(entry.name, &args);
+        session.out.finish();
+        result.map_err(named)
+    }
+}
+
+/// The word of a `grep WORD` stage.
+fn filter(stage: &str) -> Result<String, Failure> {
+    let mut words = words(stage)?.into_iter();
+    match (words.next().as_deref(), words.next(), words.next()) {
+        (Some("grep"), Some(word), None) => Ok(word),
+        (Some("grep"), _, _) => Err(Failure::bad("grep: takes one word; usage: COMMAND | grep WORD")),
+        (other, _, _) => {
+            let other = shown(other.unwrap_or_default());
+            Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")))
+        }
+    }
+}
