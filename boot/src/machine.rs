@@ -1,9 +1,10 @@
 //! The board as the portable half sees it.
 
 use kernel::machine::{Fault, Machine};
+use kernel::mm::Block;
 
-use crate::console;
 use crate::cpu::{clock, fault};
+use crate::{console, frames};
 
 /// The only machine there is; its state is the hardware's.
 pub struct Board;
@@ -23,6 +24,10 @@ impl Machine for Board {
 
     fn read_byte(&mut self) -> u8 {
         console::read_byte()
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        frames::block_words(block)
     }
 
     fn fault(&mut self, fault: Fault) -> ! {

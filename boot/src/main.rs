@@ -15,29 +15,22 @@ extern crate alloc;
 mod board;
 mod console;
 mod cpu;
+mod frames;
 mod heap;
 mod machine;
+mod memory;
 mod memory_map;
 mod panic;
 mod tree;
 
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use board::{Devices, exit, gic, system_registers};
-use kernel::dt::{Facts, Placement};
-use kernel::machine::{Fault, Machine};
+use kernel::machine::Machine;
+use kernel::monitor::{Context, End, Monitor, STATUS_BAD_COMMAND};
 use kernel::units::PhysRange;
 use machine::Board;
 
-/// QEMU's status where there is no usable tree.
-const NO_TREE_STATUS: u32 = 2;
-
-/// How a session ends.
-enum End {
-    PowerOff(u32),
-    Reboot,
-}
+/// What `version` and the first line of the log say.
+const VERSION: &str = concat!("debris ", env!("CARGO_PKG_VERSION"), ": a laboratory for Linux's CMA, on vexpress-a9");
 
 /// The entry code comes here in supervisor mode, on the supervisor stack, with zeroed statics and the MMU off.
 #[unsafe(no_mangle)]
@@ -58,12 +51,12 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
         Ok(tree) => boot(tree),
         Err(no_tree) => {
             log::error!("{no_tree}");
-            End::PowerOff(NO_TREE_STATUS)
+            End::PowerOff(STATUS_BAD_COMMAND)
         }
     };
     console::flush();
     match end {
-        End::PowerOff(status) => exit::exit(status),
+        End::PowerOff(status) => exit::exit(status.into()),
         End::Reboot => exit::reboot(),
     }
 }
@@ -75,7 +68,7 @@ fn boot(tree: PhysRange) -> End {
         Ok(facts) => facts,
         Err(error) => {
             log::error!("the device tree at {:#010x} cannot be used: {error}", tree.start);
-            return End::PowerOff(NO_TREE_STATUS);
+            return End::PowerOff(STATUS_BAD_COMMAND);
         }
     };
     let devices = Devices::find(&facts);
@@ -83,85 +76,45 @@ fn boot(tree: PhysRange) -> End {
     system_registers::set_base(devices.system_registers);
     // SAFETY: the tree's UART, mapped by the line above.
     unsafe { console::init(devices.uart) };
-    for note in &facts.notes {
-        log::log!(note.level, "{}", note.text);
-    }
 
-    let no_map = no_map_regions(&facts);
-    memory_map::release_tree(tree);
-    for range in memory_map::map_memory(&facts.memory, &no_map) {
-        log::error!("{range} stays unused");
-    }
-    memory_map::map_devices(&facts, &no_map);
-    log::debug!("{} of {} page tables in use", memory_map::tables_used(), cpu::mmu::MAX_PAGE_TABLES);
+    let bootargs = facts.bootargs.clone().unwrap_or_default();
+    let cmdline = kernel::cmdline::parse(&bootargs);
+    console::set_loglevel(cmdline.loglevel);
+    log::info!("{VERSION}");
+    log::info!("Machine model: {}", facts.model.as_deref().unwrap_or("unknown"));
+    log::info!("Kernel command line: {bootargs}");
+    memory::log_notes(&facts.notes);
+    memory::log_notes(&cmdline.notes);
+
+    let mut memory = match memory::build(facts, &cmdline, tree) {
+        Ok(memory) => memory,
+        Err(why) => {
+            log::error!("{why}");
+            return End::PowerOff(STATUS_BAD_COMMAND);
+        }
+    };
+    let zone = &memory.system.zone;
+    log::info!(
+        "Memory: {}K free of {}K RAM, {}K of it CMA",
+        zone.nr_free_pages() * 4,
+        memory.ram_pages * 4,
+        zone.nr_free_cma() * 4
+    );
 
     // SAFETY: the addresses are the tree's or the board's for its GIC, mapped above.
     unsafe { gic::init(devices.distributor, devices.interface, devices.uart_interrupt) };
     console::enable_input();
-    session(&facts)
-}
 
-/// The fixed regions that must not be mapped.
-fn no_map_regions(facts: &Facts) -> Vec<(PhysRange, &str)> {
-    let mut regions = Vec::new();
-    for node in facts.reserved.iter().filter(|node| node.no_map) {
-        if let Placement::Fixed(ranges) = &node.placement {
-            regions.extend(ranges.iter().map(|range| (*range, node.name.as_str())));
-        }
-    }
-    regions
-}
-
-/// Stands in for the monitor: `fault=NAME`, `selftest`, `echo`, `reboot` and `poweroff=N` among the boot arguments.
-fn session(facts: &Facts) -> End {
     let mut board = Board;
-    let bootargs = facts.bootargs.as_deref().unwrap_or_default();
-    log::info!(
-        "{} MiB of RAM, {} devices",
-        facts.memory.iter().map(PhysRange::size).sum::<u64>() >> 20,
-        facts.devices.len()
-    );
-    let mut end = End::PowerOff(0);
-    for word in bootargs.split_whitespace() {
-        match word.split_once('=').unwrap_or((word, "")) {
-            ("fault", name) => match Fault::from_name(name) {
-                Some(fault) => board.fault(fault),
-                None => end = End::PowerOff(2),
-            },
-            ("selftest", _) => {
-                for (name, test) in cpu::selftest::TESTS {
-                    let before = board.now_ns();
-                    match test() {
-                        Ok(()) => log::info!("ok {name} ({} ns)", board.now_ns() - before),
-                        Err(error) => {
-                            log::error!("not ok {name}: {error}");
-                            end = End::PowerOff(3);
-                        }
-                    }
-                }
-            }
-            ("echo", _) => echo(&mut board),
-            ("reboot", _) => end = End::Reboot,
-            ("poweroff", status) => end = End::PowerOff(status.parse().unwrap_or(0)),
-            _ => {}
-        }
-    }
-    end
-}
-
-/// Repeats lines until one says `end`.
-fn echo(board: &mut Board) {
-    let mut line = String::new();
-    loop {
-        match board.read_byte() {
-            b'\n' | b'\r' => {
-                board.write_str(&alloc::format!("<{line}>\n"));
-                if line == "end" {
-                    return;
-                }
-                line.clear();
-            }
-            byte => line.push(byte.into()),
-        }
-    }
+    let context = Context {
+        cmdline: &bootargs,
+        iomem: &memory.iomem,
+        initrd: memory.initrd,
+        ns_to_ready: board.now_ns(),
+        version: VERSION,
+        tests: &cpu::selftest::TESTS,
+    };
+    let mut monitor = Monitor::new(&mut memory.system, &mut board, context);
+    monitor.print_boot_record();
+    monitor.run_to_end(cmdline.run.as_deref())
 }
