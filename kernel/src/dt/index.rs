@@ -33,6 +33,10 @@ struct Node<'a> {
     properties: core::ops::Range<usize>,
     /// Cell counts for the node's children.
     cells: Cells,
+    /// `interrupt-parent`, its own.
+    interrupt_parent: Option<u32>,
+    /// `#interrupt-cells`.
+    interrupt_cells: Option<u32>,
     /// Neither the node nor one above it is disabled.
     enabled: bool,
 }
@@ -84,19 +88,23 @@ impl<'a> Tree<'a> {
             Some(parent) => (self.node(parent).cells, self.node(parent).enabled),
             None => (Cells::ROOT_DEFAULT, true),
         };
+        let (mut interrupt_parent, mut interrupt_cells) = (None, None);
         for property in node.properties()?.iter() {
             let property = property?;
             match property.name {
                 "#address-cells" => cells.address = word(property.value).unwrap_or(cells.address),
                 "#size-cells" => cells.size = word(property.value).unwrap_or(cells.size),
                 "phandle" | "linux,phandle" => self.phandles.extend(word(property.value).map(|phandle| (phandle, id))),
+                "interrupt-parent" => interrupt_parent = word(property.value),
+                "#interrupt-cells" => interrupt_cells = word(property.value),
                 "status" => enabled = enabled && is_okay(property.value),
                 _ => {}
             }
             self.properties.push(property);
         }
         let properties = first..self.properties.len();
-        self.nodes.push(Node { name: node.name()?, parent: parent.unwrap_or(ROOT), properties, cells, enabled });
+        let (name, parent) = (node.name()?, parent.unwrap_or(ROOT));
+        self.nodes.push(Node { name, parent, properties, cells, interrupt_parent, interrupt_cells, enabled });
         Ok(id)
     }
 
@@ -154,7 +162,13 @@ impl<'a> Tree<'a> {
     /// The value of a property.
     pub fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
         let properties = &self.properties[self.node(id).properties.clone()];
-        properties.iter().find(|property| property.name == name).map(|property| property.value)
+        // Names of one length are common, names that begin alike as well are not: a call to memcmp less for most.
+        let is_it = |property: &&NodeProperty<'a>| {
+            property.name.len() == name.len()
+                && property.name.as_bytes().first() == name.as_bytes().first()
+                && property.name == name
+        };
+        properties.iter().find(is_it).map(|property| property.value)
     }
 
     /// True where the node has the property, whatever its value.
@@ -180,6 +194,16 @@ impl<'a> Tree<'a> {
     /// Cell counts for the node's children.
     pub fn cells(&self, id: NodeId) -> Cells {
         self.node(id).cells
+    }
+
+    /// The phandle in the node's own `interrupt-parent`.
+    pub fn interrupt_parent(&self, id: NodeId) -> Option<u32> {
+        self.node(id).interrupt_parent
+    }
+
+    /// `#interrupt-cells`.
+    pub fn interrupt_cells(&self, id: NodeId) -> Option<u32> {
+        self.node(id).interrupt_cells
     }
 
     /// `status` is okay, ok or absent: the node's own.
@@ -243,10 +267,11 @@ fn is_okay(status: &[u8]) -> bool {
 pub(super) fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
     let mut rest = value;
     core::iter::from_fn(move || {
-        let len = rest.iter().position(|&byte| byte == 0)?;
+        // One look at each byte: where the string ends, or that it is none.
+        let len = rest.iter().position(|&byte| !(byte == b' ' || byte.is_ascii_graphic()))?;
         let (text, after) = rest.split_at(len);
-        rest = &after[1..];
-        let printable = text.iter().all(|&byte| byte == b' ' || byte.is_ascii_graphic());
-        if printable { core::str::from_utf8(text).ok() } else { None }
+        let (0, after) = after.split_first().map(|(&end, after)| (end, after))? else { return None };
+        rest = after;
+        core::str::from_utf8(text).ok()
     })
 }

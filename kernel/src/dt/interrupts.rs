@@ -52,7 +52,7 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId) -> (Vec<u32>, usize) {
 
 /// Bytes of a specifier for this controller or nexus.
 fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
-    let cells = tree.word(controller, "#interrupt-cells")?;
+    let cells = tree.interrupt_cells(controller)?;
     (1..=MAX_SPECIFIER_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
@@ -61,12 +61,12 @@ fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
 fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     let mut node = node;
     for _ in 0..MAX_HOPS {
-        node = match tree.word(node, "interrupt-parent") {
+        node = match tree.interrupt_parent(node) {
             Some(phandle) => tree.by_phandle(phandle)?,
             None if node == ROOT => return None,
             None => tree.parent(node),
         };
-        if tree.has(node, "#interrupt-cells") {
+        if tree.interrupt_cells(node).is_some() {
             return Some(node);
         }
     }
@@ -100,6 +100,28 @@ struct Next<'a> {
     specifier: &'a [u8],
 }
 
+/// A controller that a map names, and the bytes of an address and of a specifier there.
+#[derive(Clone, Copy)]
+struct Controller {
+    node: NodeId,
+    address_bytes: usize,
+    specifier_bytes: usize,
+    available: bool,
+}
+
+fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
+    let node = tree.by_phandle(phandle)?;
+    // A controller without #address-cells has no addresses: nothing is inherited here.
+    let address_cells = tree.word(node, "#address-cells").filter(|&cells| cells <= MAX_SPECIFIER_CELLS).unwrap_or(0);
+    let specifier_bytes = specifier_bytes(tree, node)?;
+    Some(Controller {
+        node,
+        address_bytes: address_cells as usize * 4,
+        specifier_bytes,
+        available: tree.is_available(node),
+    })
+}
+
 /// The first entry of a nexus's map that fits. An entry is: address and specifier below, controller, address and
 /// specifier there, the last two as long as that controller says.
 fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], specifier: &[u8]) -> Option<Next<'a>> {
@@ -109,22 +131,31 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
     }
     let address_bytes = address_cells as usize * 4;
     let mask = tree.property(nexus, "interrupt-map-mask").unwrap_or(&[]);
-    // A device's address can be shorter than the nexus's: what is missing is zero.
-    let wanted = |at: usize| match at.checked_sub(address_bytes) {
-        Some(at) => specifier.get(at).copied().unwrap_or(0),
-        None => address.get(at).copied().unwrap_or(0),
+    // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can be shorter than the
+    // nexus's: what is missing is zero. A mask that is missing covers everything.
+    let fits = |at: usize, cell: u32| {
+        let wanted = match at.checked_sub(address_bytes) {
+            Some(at) => specifier.get(at..).and_then(word),
+            None => address.get(at..).and_then(word),
+        };
+        (cell ^ wanted.unwrap_or(0)) & mask.get(at..).and_then(word).unwrap_or(u32::MAX) == 0
     };
     let mut rest = map;
+    // Most maps name one controller again and again.
+    let mut last = None;
     while !rest.is_empty() && tree.step() {
         let (child, after) = rest.split_at_checked(address_bytes + specifier.len())?;
-        let controller = tree.by_phandle(word(after)?)?;
-        let there = tree.word(controller, "#address-cells").unwrap_or(0);
-        let there = (there <= MAX_SPECIFIER_CELLS).then_some(there as usize * 4)?;
-        let (parent_address, after) = after[4..].split_at_checked(there)?;
-        let (parent_specifier, after) = after.split_at_checked(specifier_bytes(tree, controller)?)?;
-        let fits = |(at, byte): (usize, &u8)| (byte ^ wanted(at)) & mask.get(at).copied().unwrap_or(0xff) == 0;
-        if tree.is_available(controller) && child.iter().enumerate().all(fits) {
-            return Some(Next { controller, address: parent_address, specifier: parent_specifier });
+        let phandle = word(after)?;
+        let next = match last {
+            Some((known, controller)) if known == phandle => controller,
+            _ => controller(tree, phandle)?,
+        };
+        last = Some((phandle, next));
+        let (parent_address, after) = after[4..].split_at_checked(next.address_bytes)?;
+        let (parent_specifier, after) = after.split_at_checked(next.specifier_bytes)?;
+        let mut cells = child.chunks_exact(4).enumerate();
+        if next.available && cells.all(|(index, cell)| word(cell).is_some_and(|cell| fits(index * 4, cell))) {
+            return Some(Next { controller: next.node, address: parent_address, specifier: parent_specifier });
         }
         rest = after;
     }
