@@ -89,7 +89,10 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
             }
         }
         let regions = tree.property(node, "memory-region").unwrap_or(&[]);
-        for phandle in regions.chunks(4) {
+        if regions.len() / 4 > MAX_AREA_USERS {
+            notes.warn(format!("OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"));
+        }
+        for phandle in regions.chunks(4).take(MAX_AREA_USERS) {
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
             let known = reserved.iter().find(|(id, _)| Some(*id) == target);
             match (target, known) {

@@ -19,8 +19,9 @@ const MAX_SPECIFIER_CELLS: u32 = 16;
 /// The interrupts that reach a GIC, and how many do not.
 pub(super) fn of_device(tree: &Tree<'_>, device: NodeId) -> (Vec<u32>, usize) {
     let (mut found, mut lost) = (Vec::new(), 0);
+    let address = tree.property(device, "reg").unwrap_or(&[]);
     let mut take = |controller: Option<NodeId>, specifier: &[u8]| match controller
-        .and_then(|controller| resolve(tree, device, controller, specifier))
+        .and_then(|controller| resolve(tree, address, controller, specifier))
     {
         Some(id) if found.len() < MAX_INTERRUPTS => found.push(id),
         _ => lost += 1,
@@ -52,7 +53,7 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId) -> (Vec<u32>, usize) {
 
 /// Bytes of a specifier for this controller or nexus.
 fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
-    let cells = tree.interrupt_cells(controller)?;
+    let cells = tree.wiring(controller).interrupt_cells?;
     (1..=MAX_SPECIFIER_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
@@ -61,25 +62,24 @@ fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
 fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     let mut node = node;
     for _ in 0..MAX_HOPS {
-        node = match tree.interrupt_parent(node) {
+        node = match tree.wiring(node).interrupt_parent {
             Some(phandle) => tree.by_phandle(phandle)?,
             None if node == ROOT => return None,
             None => tree.parent(node),
         };
-        if tree.interrupt_cells(node).is_some() {
+        if tree.wiring(node).interrupt_cells.is_some() {
             return Some(node);
         }
     }
     None
 }
 
-/// Follows a specifier through every nexus to the GIC.
-fn resolve(tree: &Tree<'_>, device: NodeId, controller: NodeId, specifier: &[u8]) -> Option<u32> {
-    // What a nexus compares: at first the device's own address, untranslated.
-    let mut address = tree.property(device, "reg").unwrap_or(&[]);
-    let (mut controller, mut specifier) = (controller, specifier);
+/// Follows a specifier through every nexus to the GIC. What a nexus compares is at first the device's own address,
+/// untranslated.
+fn resolve(tree: &Tree<'_>, address: &[u8], controller: NodeId, specifier: &[u8]) -> Option<u32> {
+    let (mut address, mut controller, mut specifier) = (address, controller, specifier);
     for _ in 0..MAX_HOPS {
-        match tree.property(controller, "interrupt-map") {
+        match tree.wiring(controller).interrupt_map {
             Some(map) => {
                 let next = through(tree, controller, map, address, specifier)?;
                 if next.controller == controller {
@@ -87,7 +87,7 @@ fn resolve(tree: &Tree<'_>, device: NodeId, controller: NodeId, specifier: &[u8]
                 }
                 (controller, address, specifier) = (next.controller, next.address, next.specifier);
             }
-            None if tree.has(controller, "interrupt-controller") => return gic_id(specifier),
+            None if tree.wiring(controller).interrupt_controller => return gic_id(specifier),
             None => controller = parent_of(tree, controller)?,
         }
     }
@@ -112,7 +112,7 @@ struct Controller {
 fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
     let node = tree.by_phandle(phandle)?;
     // A controller without #address-cells has no addresses: nothing is inherited here.
-    let address_cells = tree.word(node, "#address-cells").filter(|&cells| cells <= MAX_SPECIFIER_CELLS).unwrap_or(0);
+    let address_cells = tree.wiring(node).address_cells.filter(|&cells| cells <= MAX_SPECIFIER_CELLS).unwrap_or(0);
     let specifier_bytes = specifier_bytes(tree, node)?;
     Some(Controller {
         node,
@@ -130,7 +130,7 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
         return None;
     }
     let address_bytes = address_cells as usize * 4;
-    let mask = tree.property(nexus, "interrupt-map-mask").unwrap_or(&[]);
+    let mask = tree.wiring(nexus).interrupt_map_mask;
     // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can be shorter than the
     // nexus's: what is missing is zero. A mask that is missing covers everything.
     let fits = |at: usize, cell: u32| {
