@@ -37,10 +37,7 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
             notes.warn(format!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
             break;
         }
-        let (interrupts, lost) = interrupts::of_device(tree, node);
-        if lost > 0 {
-            notes.warn(format!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
-        }
+        let interrupts = interrupts::of_device(tree, node, &path, notes);
         let compatible = tree.property(node, "compatible").into_iter().flat_map(strings);
         let compatible = compatible.filter(|text| text.len() <= MAX_NAME_BYTES).take(MAX_COMPATIBLE);
         found.push((node, Device { path, compatible: compatible.map(ToString::to_string).collect(), reg, interrupts }));

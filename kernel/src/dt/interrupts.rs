@@ -5,10 +5,12 @@
 //! address and a specifier (under `interrupt-map-mask`) who is next and with what specifier. Where Linux would go
 //! round in circles for ever, this gives up after [`MAX_HOPS`].
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::MAX_INTERRUPTS;
 use super::index::{NodeId, ROOT, Tree};
+use super::notes::Notes;
 use super::validate::word;
 
 /// The longest way from a device to its controller, in nodes.
@@ -16,39 +18,52 @@ const MAX_HOPS: usize = 32;
 /// The most cells an interrupt specifier may have, Linux's `MAX_PHANDLE_ARGS`.
 const MAX_SPECIFIER_CELLS: u32 = 16;
 
-/// The interrupts that reach a GIC, and how many do not.
-pub(super) fn of_device(tree: &Tree<'_>, device: NodeId) -> (Vec<u32>, usize) {
-    let (mut found, mut lost) = (Vec::new(), 0);
+/// The device's interrupts that reach a GIC; that some do not is reported under the device's path.
+pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, notes: &mut Notes) -> Vec<u32> {
     let address = tree.property(device, "reg").unwrap_or(&[]);
-    let mut take = |controller: Option<NodeId>, specifier: &[u8]| match controller
-        .and_then(|controller| resolve(tree, address, controller, specifier))
-    {
-        Some(id) if found.len() < MAX_INTERRUPTS => found.push(id),
-        _ => lost += 1,
+    let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
+    let mut take = |controller: NodeId, specifier: &[u8]| {
+        seen += 1;
+        if seen <= MAX_INTERRUPTS {
+            match resolve(tree, address, controller, specifier) {
+                Some(id) => found.push(id),
+                None => lost += 1,
+            }
+        }
     };
-    if let Some(mut rest) = tree.property(device, "interrupts-extended") {
-        while let Some(controller) = word(rest).and_then(|phandle| tree.by_phandle(phandle)) {
-            let Some(bytes) = specifier_bytes(tree, controller) else { break };
-            let Some((specifier, after)) = rest[4..].split_at_checked(bytes) else { break };
-            take(Some(controller), specifier);
+    // What is left of a list after something that makes no sense.
+    let mut rest: &[u8] = &[];
+    if let Some(value) = tree.property(device, "interrupts-extended") {
+        rest = value;
+        while let Some((controller, specifier, after)) = first_extended(tree, rest) {
+            take(controller, specifier);
             rest = after;
         }
-        if !rest.is_empty() {
-            take(None, &[]);
-        }
-    } else if let Some(value) = tree.property(device, "interrupts").filter(|value| !value.is_empty()) {
-        match parent_of(tree, device).and_then(|parent| Some((parent, specifier_bytes(tree, parent)?))) {
-            Some((parent, bytes)) => {
-                let specifiers = value.chunks_exact(bytes);
-                if !specifiers.remainder().is_empty() {
-                    take(None, &[]);
-                }
-                specifiers.for_each(|specifier| take(Some(parent), specifier));
-            }
-            None => take(None, &[]),
+    } else if let Some(value) = tree.property(device, "interrupts") {
+        rest = value;
+        if let Some((parent, bytes)) = parent_of(tree, device).and_then(|id| Some((id, specifier_bytes(tree, id)?))) {
+            let specifiers = value.chunks_exact(bytes);
+            rest = specifiers.remainder();
+            specifiers.for_each(|specifier| take(parent, specifier));
         }
     }
-    (found, lost)
+    if !rest.is_empty() {
+        notes.warn(format!("OF: {path}: its interrupts are ill-formed"));
+    }
+    if lost > 0 {
+        notes.warn(format!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
+    }
+    if seen > MAX_INTERRUPTS {
+        notes.warn(format!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));
+    }
+    found
+}
+
+/// The first entry of an `interrupts-extended` list, controller and specifier, and what follows it.
+fn first_extended<'a>(tree: &Tree<'_>, list: &'a [u8]) -> Option<(NodeId, &'a [u8], &'a [u8])> {
+    let controller = tree.by_phandle(word(list)?)?;
+    let (specifier, after) = list[4..].split_at_checked(specifier_bytes(tree, controller)?)?;
+    Some((controller, specifier, after))
 }
 
 /// Bytes of a specifier for this controller or nexus.
