@@ -12,7 +12,7 @@ pub(super) fn translate(tree: &Tree<'_>, bus: NodeId, address: u64) -> Option<u6
     let (mut bus, mut address) = (bus, address);
     while bus != ROOT {
         let outer = tree.parent(bus);
-        let ranges = tree.property(bus, "ranges")?;
+        let ranges = tree.wiring(bus).ranges?;
         if !ranges.is_empty() {
             address = through(tree, bus, outer, ranges, address)?;
         }

@@ -4,6 +4,8 @@
 //! (`of_bus_n_addr_cells` in `drivers/of/base.c`) and, for the root, one and one (`OF_ROOT_NODE_ADDR_CELLS_DEFAULT`);
 //! the Devicetree Specification says two and one, and not inherited. Linux's rule is ours.
 
+use super::validate::word;
+
 /// The most cells a number may be made of; more is taken for nonsense. Four is Linux's `OF_MAX_ADDR_CELLS`.
 pub(super) const MAX_CELLS: u32 = 4;
 
@@ -42,14 +44,14 @@ pub(super) fn bytes_of(cells: u32) -> Option<usize> {
     (1..=MAX_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
-/// The number that `cells` make, most significant first; `None` where it takes more than 64 bits.
+/// The number that whole cells make, most significant first; `None` where it takes more than 64 bits.
 pub(super) fn number(cells: &[u8]) -> Option<u64> {
     let mut number: u64 = 0;
-    for &byte in cells {
-        if number >> 56 != 0 {
+    for cell in cells.chunks_exact(4) {
+        if number >> 32 != 0 {
             return None;
         }
-        number = number << 8 | u64::from(byte);
+        number = number << 32 | u64::from(word(cell)?);
     }
     Some(number)
 }

@@ -37,10 +37,7 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
             notes.warn(format!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
             break;
         }
-        let (interrupts, lost) = interrupts::of_device(tree, node);
-        if lost > 0 {
-            notes.warn(format!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
-        }
+        let interrupts = interrupts::of_device(tree, node, &path, notes);
         let compatible = tree.property(node, "compatible").into_iter().flat_map(strings);
         let compatible = compatible.filter(|text| text.len() <= MAX_NAME_BYTES).take(MAX_COMPATIBLE);
         found.push((node, Device { path, compatible: compatible.map(ToString::to_string).collect(), reg, interrupts }));
@@ -89,7 +86,10 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
             }
         }
         let regions = tree.property(node, "memory-region").unwrap_or(&[]);
-        for phandle in regions.chunks(4) {
+        if regions.len() / 4 > MAX_AREA_USERS {
+            notes.warn(format!("OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"));
+        }
+        for phandle in regions.chunks(4).take(MAX_AREA_USERS) {
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
             let known = reserved.iter().find(|(id, _)| Some(*id) == target);
             match (target, known) {

@@ -31,10 +31,50 @@ struct Node<'a> {
     name: NodeName<'a>,
     parent: NodeId,
     properties: core::ops::Range<usize>,
-    /// Cell counts for the node's children.
-    cells: Cells,
     /// Neither the node nor one above it is disabled.
     enabled: bool,
+    wiring: Wiring<'a>,
+}
+
+/// What look-ups ask of one node after another, so often that it is kept at hand: how a node's children are connected
+/// to the rest of the machine.
+#[derive(Clone, Copy)]
+pub(super) struct Wiring<'a> {
+    /// Cell counts for the node's children, inherited where the node has none.
+    pub cells: Cells,
+    /// `status` is okay, ok or absent: the node's own.
+    pub available: bool,
+    /// `ranges`.
+    pub ranges: Option<&'a [u8]>,
+    /// The node's own `#address-cells`.
+    pub address_cells: Option<u32>,
+    /// The phandle in the node's own `interrupt-parent`.
+    pub interrupt_parent: Option<u32>,
+    /// `#interrupt-cells`.
+    pub interrupt_cells: Option<u32>,
+    /// `interrupt-controller` is present.
+    pub interrupt_controller: bool,
+    /// `interrupt-map`.
+    pub interrupt_map: Option<&'a [u8]>,
+    /// `interrupt-map-mask`; empty where absent.
+    pub interrupt_map_mask: &'a [u8],
+}
+
+impl Wiring<'_> {
+    /// A node without properties below one with these cell counts.
+    fn below(cells: Cells) -> Self {
+        Self {
+            cells,
+            available: true,
+            ranges: None,
+            address_cells: None,
+            interrupt_parent: None,
+            interrupt_cells: None,
+            interrupt_controller: false,
+            interrupt_map: None,
+            interrupt_map_mask: &[],
+        }
+    }
 }
 
 /// The index of a tree. Every [`NodeId`] that it hands out is one of its own.
@@ -80,23 +120,32 @@ impl<'a> Tree<'a> {
     fn add(&mut self, node: fdt::nodes::Node<'a, Parser<'a>>, parent: Option<NodeId>) -> Result<NodeId, fdt::FdtError> {
         let id = NodeId(self.nodes.len());
         let first = self.properties.len();
-        let (mut cells, mut enabled) = match parent {
-            Some(parent) => (self.node(parent).cells, self.node(parent).enabled),
+        let (cells, above_enabled) = match parent {
+            Some(parent) => (self.cells(parent), self.is_enabled(parent)),
             None => (Cells::ROOT_DEFAULT, true),
         };
+        let mut wiring = Wiring::below(cells);
         for property in node.properties()?.iter() {
             let property = property?;
+            let value = property.value;
             match property.name {
-                "#address-cells" => cells.address = word(property.value).unwrap_or(cells.address),
-                "#size-cells" => cells.size = word(property.value).unwrap_or(cells.size),
-                "phandle" | "linux,phandle" => self.phandles.extend(word(property.value).map(|phandle| (phandle, id))),
-                "status" => enabled = enabled && is_okay(property.value),
+                "#address-cells" => wiring.address_cells = word(value),
+                "#size-cells" => wiring.cells.size = word(value).unwrap_or(cells.size),
+                "phandle" | "linux,phandle" => self.phandles.extend(word(value).map(|phandle| (phandle, id))),
+                "status" => wiring.available = matches!(strings(value).next(), Some("okay" | "ok")),
+                "ranges" => wiring.ranges = Some(value),
+                "interrupt-parent" => wiring.interrupt_parent = word(value),
+                "#interrupt-cells" => wiring.interrupt_cells = word(value),
+                "interrupt-controller" => wiring.interrupt_controller = true,
+                "interrupt-map" => wiring.interrupt_map = Some(value),
+                "interrupt-map-mask" => wiring.interrupt_map_mask = value,
                 _ => {}
             }
             self.properties.push(property);
         }
-        let properties = first..self.properties.len();
-        self.nodes.push(Node { name: node.name()?, parent: parent.unwrap_or(ROOT), properties, cells, enabled });
+        wiring.cells.address = wiring.address_cells.unwrap_or(cells.address);
+        let (name, parent, properties) = (node.name()?, parent.unwrap_or(ROOT), first..self.properties.len());
+        self.nodes.push(Node { name, parent, properties, enabled: above_enabled && wiring.available, wiring });
         Ok(id)
     }
 
@@ -154,7 +203,13 @@ impl<'a> Tree<'a> {
     /// The value of a property.
     pub fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
         let properties = &self.properties[self.node(id).properties.clone()];
-        properties.iter().find(|property| property.name == name).map(|property| property.value)
+        // Names of one length are common, names that begin alike as well are not: a call to memcmp less for most.
+        let is_it = |property: &&NodeProperty<'a>| {
+            property.name.len() == name.len()
+                && property.name.as_bytes().first() == name.as_bytes().first()
+                && property.name == name
+        };
+        properties.iter().find(is_it).map(|property| property.value)
     }
 
     /// True where the node has the property, whatever its value.
@@ -177,14 +232,19 @@ impl<'a> Tree<'a> {
         self.property(node, "compatible").is_some_and(|value| strings(value).any(|text| text.eq_ignore_ascii_case(id)))
     }
 
+    /// How the node's children are connected.
+    pub fn wiring(&self, id: NodeId) -> &Wiring<'a> {
+        &self.node(id).wiring
+    }
+
     /// Cell counts for the node's children.
     pub fn cells(&self, id: NodeId) -> Cells {
-        self.node(id).cells
+        self.wiring(id).cells
     }
 
     /// `status` is okay, ok or absent: the node's own.
     pub fn is_available(&self, id: NodeId) -> bool {
-        self.property(id, "status").is_none_or(is_okay)
+        self.wiring(id).available
     }
 
     /// `status` is okay, ok or absent for the node and for every node above it.
@@ -235,18 +295,15 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn is_okay(status: &[u8]) -> bool {
-    matches!(strings(status).next(), Some("okay" | "ok"))
-}
-
 /// The strings of a property's value, up to the first that does not end or that is not printable ASCII.
 pub(super) fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
     let mut rest = value;
     core::iter::from_fn(move || {
-        let len = rest.iter().position(|&byte| byte == 0)?;
+        // One look at each byte: where the string ends, or that it is none.
+        let len = rest.iter().position(|&byte| !(byte == b' ' || byte.is_ascii_graphic()))?;
         let (text, after) = rest.split_at(len);
-        rest = &after[1..];
-        let printable = text.iter().all(|&byte| byte == b' ' || byte.is_ascii_graphic());
-        if printable { core::str::from_utf8(text).ok() } else { None }
+        let (0, after) = after.split_first().map(|(&end, after)| (end, after))? else { return None };
+        rest = after;
+        core::str::from_utf8(text).ok()
     })
 }

@@ -5,10 +5,12 @@
 //! address and a specifier (under `interrupt-map-mask`) who is next and with what specifier. Where Linux would go
 //! round in circles for ever, this gives up after [`MAX_HOPS`].
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::MAX_INTERRUPTS;
 use super::index::{NodeId, ROOT, Tree};
+use super::notes::Notes;
 use super::validate::word;
 
 /// The longest way from a device to its controller, in nodes.
@@ -16,43 +18,57 @@ const MAX_HOPS: usize = 32;
 /// The most cells an interrupt specifier may have, Linux's `MAX_PHANDLE_ARGS`.
 const MAX_SPECIFIER_CELLS: u32 = 16;
 
-/// The interrupts that reach a GIC, and how many do not.
-pub(super) fn of_device(tree: &Tree<'_>, device: NodeId) -> (Vec<u32>, usize) {
-    let (mut found, mut lost) = (Vec::new(), 0);
-    let mut take = |controller: Option<NodeId>, specifier: &[u8]| match controller
-        .and_then(|controller| resolve(tree, device, controller, specifier))
-    {
-        Some(id) if found.len() < MAX_INTERRUPTS => found.push(id),
-        _ => lost += 1,
+/// The device's interrupts that reach a GIC; that some do not is reported under the device's path.
+pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, notes: &mut Notes) -> Vec<u32> {
+    let address = tree.property(device, "reg").unwrap_or(&[]);
+    let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
+    let mut take = |controller: NodeId, specifier: &[u8]| {
+        seen += 1;
+        if seen <= MAX_INTERRUPTS {
+            match resolve(tree, address, controller, specifier) {
+                Some(id) => found.push(id),
+                None => lost += 1,
+            }
+        }
     };
-    if let Some(mut rest) = tree.property(device, "interrupts-extended") {
-        while let Some(controller) = word(rest).and_then(|phandle| tree.by_phandle(phandle)) {
-            let Some(bytes) = specifier_bytes(tree, controller) else { break };
-            let Some((specifier, after)) = rest[4..].split_at_checked(bytes) else { break };
-            take(Some(controller), specifier);
+    // What is left of a list after something that makes no sense.
+    let mut rest: &[u8] = &[];
+    if let Some(value) = tree.property(device, "interrupts-extended") {
+        rest = value;
+        while let Some((controller, specifier, after)) = first_extended(tree, rest) {
+            take(controller, specifier);
             rest = after;
         }
-        if !rest.is_empty() {
-            take(None, &[]);
-        }
-    } else if let Some(value) = tree.property(device, "interrupts").filter(|value| !value.is_empty()) {
-        match parent_of(tree, device).and_then(|parent| Some((parent, specifier_bytes(tree, parent)?))) {
-            Some((parent, bytes)) => {
-                let specifiers = value.chunks_exact(bytes);
-                if !specifiers.remainder().is_empty() {
-                    take(None, &[]);
-                }
-                specifiers.for_each(|specifier| take(Some(parent), specifier));
-            }
-            None => take(None, &[]),
+    } else if let Some(value) = tree.property(device, "interrupts") {
+        rest = value;
+        if let Some((parent, bytes)) = parent_of(tree, device).and_then(|id| Some((id, specifier_bytes(tree, id)?))) {
+            let specifiers = value.chunks_exact(bytes);
+            rest = specifiers.remainder();
+            specifiers.for_each(|specifier| take(parent, specifier));
         }
     }
-    (found, lost)
+    if !rest.is_empty() {
+        notes.warn(format!("OF: {path}: its interrupts are ill-formed"));
+    }
+    if lost > 0 {
+        notes.warn(format!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
+    }
+    if seen > MAX_INTERRUPTS {
+        notes.warn(format!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));
+    }
+    found
+}
+
+/// The first entry of an `interrupts-extended` list, controller and specifier, and what follows it.
+fn first_extended<'a>(tree: &Tree<'_>, list: &'a [u8]) -> Option<(NodeId, &'a [u8], &'a [u8])> {
+    let controller = tree.by_phandle(word(list)?)?;
+    let (specifier, after) = list[4..].split_at_checked(specifier_bytes(tree, controller)?)?;
+    Some((controller, specifier, after))
 }
 
 /// Bytes of a specifier for this controller or nexus.
 fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
-    let cells = tree.word(controller, "#interrupt-cells")?;
+    let cells = tree.wiring(controller).interrupt_cells?;
     (1..=MAX_SPECIFIER_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
@@ -61,25 +77,24 @@ fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
 fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     let mut node = node;
     for _ in 0..MAX_HOPS {
-        node = match tree.word(node, "interrupt-parent") {
+        node = match tree.wiring(node).interrupt_parent {
             Some(phandle) => tree.by_phandle(phandle)?,
             None if node == ROOT => return None,
             None => tree.parent(node),
         };
-        if tree.has(node, "#interrupt-cells") {
+        if tree.wiring(node).interrupt_cells.is_some() {
             return Some(node);
         }
     }
     None
 }
 
-/// Follows a specifier through every nexus to the GIC.
-fn resolve(tree: &Tree<'_>, device: NodeId, controller: NodeId, specifier: &[u8]) -> Option<u32> {
-    // What a nexus compares: at first the device's own address, untranslated.
-    let mut address = tree.property(device, "reg").unwrap_or(&[]);
-    let (mut controller, mut specifier) = (controller, specifier);
+/// Follows a specifier through every nexus to the GIC. What a nexus compares is at first the device's own address,
+/// untranslated.
+fn resolve(tree: &Tree<'_>, address: &[u8], controller: NodeId, specifier: &[u8]) -> Option<u32> {
+    let (mut address, mut controller, mut specifier) = (address, controller, specifier);
     for _ in 0..MAX_HOPS {
-        match tree.property(controller, "interrupt-map") {
+        match tree.wiring(controller).interrupt_map {
             Some(map) => {
                 let next = through(tree, controller, map, address, specifier)?;
                 if next.controller == controller {
@@ -87,7 +102,7 @@ fn resolve(tree: &Tree<'_>, device: NodeId, controller: NodeId, specifier: &[u8]
                 }
                 (controller, address, specifier) = (next.controller, next.address, next.specifier);
             }
-            None if tree.has(controller, "interrupt-controller") => return gic_id(specifier),
+            None if tree.wiring(controller).interrupt_controller => return gic_id(specifier),
             None => controller = parent_of(tree, controller)?,
         }
     }
@@ -100,6 +115,28 @@ struct Next<'a> {
     specifier: &'a [u8],
 }
 
+/// A controller that a map names, and the bytes of an address and of a specifier there.
+#[derive(Clone, Copy)]
+struct Controller {
+    node: NodeId,
+    address_bytes: usize,
+    specifier_bytes: usize,
+    available: bool,
+}
+
+fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
+    let node = tree.by_phandle(phandle)?;
+    // A controller without #address-cells has no addresses: nothing is inherited here.
+    let address_cells = tree.wiring(node).address_cells.filter(|&cells| cells <= MAX_SPECIFIER_CELLS).unwrap_or(0);
+    let specifier_bytes = specifier_bytes(tree, node)?;
+    Some(Controller {
+        node,
+        address_bytes: address_cells as usize * 4,
+        specifier_bytes,
+        available: tree.is_available(node),
+    })
+}
+
 /// The first entry of a nexus's map that fits. An entry is: address and specifier below, controller, address and
 /// specifier there, the last two as long as that controller says.
 fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], specifier: &[u8]) -> Option<Next<'a>> {
@@ -108,23 +145,32 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
         return None;
     }
     let address_bytes = address_cells as usize * 4;
-    let mask = tree.property(nexus, "interrupt-map-mask").unwrap_or(&[]);
-    // A device's address can be shorter than the nexus's: what is missing is zero.
-    let wanted = |at: usize| match at.checked_sub(address_bytes) {
-        Some(at) => specifier.get(at).copied().unwrap_or(0),
-        None => address.get(at).copied().unwrap_or(0),
+    let mask = tree.wiring(nexus).interrupt_map_mask;
+    // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can be shorter than the
+    // nexus's: what is missing is zero. A mask that is missing covers everything.
+    let fits = |at: usize, cell: u32| {
+        let wanted = match at.checked_sub(address_bytes) {
+            Some(at) => specifier.get(at..).and_then(word),
+            None => address.get(at..).and_then(word),
+        };
+        (cell ^ wanted.unwrap_or(0)) & mask.get(at..).and_then(word).unwrap_or(u32::MAX) == 0
     };
     let mut rest = map;
+    // Most maps name one controller again and again.
+    let mut last = None;
     while !rest.is_empty() && tree.step() {
         let (child, after) = rest.split_at_checked(address_bytes + specifier.len())?;
-        let controller = tree.by_phandle(word(after)?)?;
-        let there = tree.word(controller, "#address-cells").unwrap_or(0);
-        let there = (there <= MAX_SPECIFIER_CELLS).then_some(there as usize * 4)?;
-        let (parent_address, after) = after[4..].split_at_checked(there)?;
-        let (parent_specifier, after) = after.split_at_checked(specifier_bytes(tree, controller)?)?;
-        let fits = |(at, byte): (usize, &u8)| (byte ^ wanted(at)) & mask.get(at).copied().unwrap_or(0xff) == 0;
-        if tree.is_available(controller) && child.iter().enumerate().all(fits) {
-            return Some(Next { controller, address: parent_address, specifier: parent_specifier });
+        let phandle = word(after)?;
+        let next = match last {
+            Some((known, controller)) if known == phandle => controller,
+            _ => controller(tree, phandle)?,
+        };
+        last = Some((phandle, next));
+        let (parent_address, after) = after[4..].split_at_checked(next.address_bytes)?;
+        let (parent_specifier, after) = after.split_at_checked(next.specifier_bytes)?;
+        let mut cells = child.chunks_exact(4).enumerate();
+        if next.available && cells.all(|(index, cell)| word(cell).is_some_and(|cell| fits(index * 4, cell))) {
+            return Some(Next { controller: next.node, address: parent_address, specifier: parent_specifier });
         }
         rest = after;
     }

@@ -18,7 +18,7 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
     let mut ranges = Vec::new();
     let cells = tree.cells(ROOT);
     for node in tree.children(ROOT) {
-        if tree.text(node, "device_type") != Some("memory") || !tree.is_enabled(node) {
+        if tree.text(node, "device_type") != Some("memory") || !tree.is_available(node) {
             continue;
         }
         let Some(reg) = tree.property(node, "linux,usable-memory").or_else(|| tree.property(node, "reg")) else {

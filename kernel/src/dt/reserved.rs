@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::cells::{Cells, bytes_of, number};
 use super::index::{NodeId, ROOT, Tree, strings};
 use super::notes::Notes;
-use super::{MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, ReservedNode};
+use super::{MAX_NAME_BYTES, MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, ReservedNode};
 use crate::units::PhysRange;
 
 /// The node, if there is one, whatever its form.
@@ -49,7 +49,10 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Vec<(NodeId, Reserved
             ));
             break;
         }
-        let compatible = tree.property(node, "compatible").and_then(|value| strings(value).next());
+        let compatible = tree
+            .property(node, "compatible")
+            .and_then(|value| strings(value).next())
+            .filter(|id| id.len() <= MAX_NAME_BYTES);
         found.push((
             node,
             ReservedNode {

@@ -174,7 +174,7 @@ fn check_structure(structure: &[u8], strings_len: usize) -> Result<(usize, usize
 
 /// What dtc accepts in a node's name, unit address included. No slash: names make up paths.
 pub(super) fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b",._+*#?@-".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b',' | b'.' | b'_' | b'+' | b'*' | b'#' | b'?' | b'@' | b'-')
 }
 
 fn take_word(rest: &mut &[u8]) -> Option<u32> {

@@ -2,7 +2,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::build::{Builder, board, board_with_reserved};
-use super::super::{AreaUser, Facts, MAX_AREA_USERS, MAX_DEVICES, MAX_LOOKUP_STEPS, MAX_NOTES};
+use super::super::{AreaUser, Facts, MAX_AREA_USERS, MAX_DEVICES, MAX_INTERRUPTS, MAX_LOOKUP_STEPS, MAX_NOTES};
 use super::{facts, notes, range};
 
 const GIC: u32 = 1;
@@ -225,6 +225,16 @@ fn limits_name_their_constants() {
     assert!(lines[0].contains("raise MAX_DEVICES"), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("raise MAX_AREA_USERS")), "{lines:?}");
     assert!(lines[MAX_NOTES - 1].contains("raise MAX_NOTES"), "{lines:?}");
+
+    let busy = facts(&board(|root| {
+        gic(root);
+        root.node("dev@1000", |node| {
+            let interrupts: Vec<u32> = (0..40).flat_map(|n| [0, n, 4]).collect();
+            node.cells("reg", &[0x1000, 0x1000]).cells("interrupt-parent", &[GIC]).cells("interrupts", &interrupts);
+        });
+    }));
+    assert_eq!(device(&busy, "dev@1000").interrupts.len(), MAX_INTERRUPTS);
+    assert_eq!(notes(&busy), ["OF: /dev@1000: only 32 of 40 interrupts count (raise MAX_INTERRUPTS)"]);
 
     // Every device looks through a bus's 4,000 windows, of which the last one fits.
     let mut ranges: Vec<u32> = (0..4000).flat_map(|n| [0x1000 + n, 0, 1]).collect();

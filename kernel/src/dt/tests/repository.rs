@@ -51,7 +51,6 @@ fn check_board(facts: &Facts) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "starts a process")]
 fn the_board_with_its_areas() {
     let facts = compiled("vexpress-v2p-ca9.dts");
     check_board(&facts);
@@ -70,7 +69,6 @@ fn the_board_with_its_areas() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "starts a process")]
 fn the_tree_in_upstreams_structure() {
     let facts = compiled("upstream-like.dts");
     check_board(&facts);

@@ -63,7 +63,7 @@ fn header_fields_that_cannot_be_true() {
         let error = refused(&with_word(bytes.clone(), field * 4, value));
         assert!(!error.to_string().is_empty() && !error.to_string().contains('\n'));
     }
-    let huge = with_word(bytes, 4, 1 << 21);
+    let huge = with_word(bytes, 4, 1 << 22);
     assert!(refused(&huge).to_string().contains("raise MAX_TREE_BYTES"));
 }
 
