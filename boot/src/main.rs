@@ -78,17 +78,20 @@ fn boot(tree: PhysRange) -> End {
             return End::PowerOff(NO_TREE_STATUS);
         }
     };
-    let devices = Devices::find(&facts);
+    memory_map::release_tree(tree);
+    let mut devices = Devices::find(&facts);
     memory_map::map_essential_devices(&devices);
     system_registers::set_base(devices.system_registers);
-    // SAFETY: the tree's UART, mapped by the line above.
-    unsafe { console::init(devices.uart) };
+    // SAFETY: mapped as device memory two lines above.
+    if !unsafe { console::init(devices.uart) } {
+        log::warn!("no PL011 at {:#010x}, where the tree has one: the console stays", devices.uart);
+        devices.uart_interrupt = Devices::known().uart_interrupt;
+    }
     for note in &facts.notes {
         log::log!(note.level, "{}", note.text);
     }
 
     let no_map = no_map_regions(&facts);
-    memory_map::release_tree(tree);
     for range in memory_map::map_memory(&facts.memory, &no_map) {
         log::error!("{range} stays unused");
     }
