@@ -93,17 +93,22 @@ fn uart() -> Option<Pl011> {
     (base != 0).then(|| unsafe { Pl011::new(base) })
 }
 
-/// Prints on the UART at `base` from now on.
+/// Prints on the UART at `base` from now on, if there is one.
 ///
 /// # Safety
-/// `base` is a PL011's, and stays accessible as device memory.
-pub unsafe fn init(base: u32) {
+/// `base` is accessible as device memory, and stays so.
+pub unsafe fn init(base: u32) -> bool {
+    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
+    let new = unsafe { Pl011::new(base) };
+    if !new.is_present() {
+        return false;
+    }
     if let Some(before) = uart() {
         before.flush();
     }
-    // SAFETY: by the caller's word.
-    unsafe { Pl011::new(base) }.init();
+    new.init();
     UART.store(base, Ordering::Relaxed);
+    true
 }
 
 /// Takes input by interrupt from now on; the interrupt controller has to know the UART's.

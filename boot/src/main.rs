@@ -71,11 +71,15 @@ fn boot(tree: PhysRange) -> End {
             return End::PowerOff(STATUS_BAD_COMMAND);
         }
     };
-    let devices = Devices::find(&facts);
+    memory_map::release_tree(tree);
+    let mut devices = Devices::find(&facts);
     memory_map::map_essential_devices(&devices);
     system_registers::set_base(devices.system_registers);
-    // SAFETY: the tree's UART, mapped by the line above.
-    unsafe { console::init(devices.uart) };
+    // SAFETY: mapped as device memory two lines above.
+    if !unsafe { console::init(devices.uart) } {
+        log::warn!("no PL011 at {:#010x}, where the tree has one: the console stays", devices.uart);
+        devices.uart_interrupt = Devices::known().uart_interrupt;
+    }
 
     let bootargs = facts.bootargs.clone().unwrap_or_default();
     let cmdline = kernel::cmdline::parse(&bootargs);

@@ -46,7 +46,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     }
     let placed = reserved::place(&facts, cmdline, &mut memblock);
     log_notes(&placed.notes);
-    map(&facts, &mut memblock, tree);
+    map(&facts, &mut memblock);
     placed.moves.iter().for_each(carry_out);
 
     let frames = allocate_descriptors(&mut memblock)?;
@@ -74,14 +74,13 @@ pub fn log_notes(notes: &[Note]) {
 }
 
 /// Maps RAM and the devices' registers, and keeps what cannot be mapped away from the page allocator.
-fn map(facts: &Facts, memblock: &mut Memblock, tree: PhysRange) {
+fn map(facts: &Facts, memblock: &mut Memblock) {
     let no_map: Vec<(PhysRange, &str)> = memblock
         .reserved()
         .iter()
         .filter(|region| region.kind == Kind::NoMap)
         .map(|region| (region.range, region.name.as_str()))
         .collect();
-    memory_map::release_tree(tree);
     let unusable = memory_map::map_memory(memblock.ram(), &no_map);
     memory_map::map_devices(facts, &no_map);
     for range in unusable {

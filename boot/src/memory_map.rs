@@ -11,7 +11,7 @@ use kernel::dt::Facts;
 use kernel::units::{PAGE_SIZE, PhysRange};
 
 use crate::board::Devices;
-use crate::cpu::mmu::{Access, AddressSpace, SECTION_SIZE};
+use crate::cpu::mmu::{Access, AddressSpace};
 use crate::cpu::{self, image, mappings};
 
 /// The most that is mapped of one device's register range: the board's largest is a flash bank of 64 MiB.
@@ -37,7 +37,7 @@ pub unsafe fn start(tree: Option<PhysRange>) {
     }
     result = result.and(space.map(private_peripherals(), Access::Device));
     if let Some(tree) = tree {
-        result = result.and(space.map(tree_sections(tree), Access::ReadOnly));
+        result = result.and(space.map(tree, Access::ReadOnly));
     }
     assert!(result.is_ok(), "the image does not fit its page tables: raise MAX_PAGE_TABLES");
     // SAFETY: image, stacks and devices are mapped; the entry code has invalidated caches and TLB.
@@ -59,7 +59,7 @@ pub fn map_essential_devices(devices: &Devices) {
 
 /// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at all.
 pub fn release_tree(tree: PhysRange) {
-    mappings::with(|map| map.unmap_sections(tree_sections(tree)));
+    mappings::with(|map| map.space().unmap(tree));
 }
 
 /// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may use.
@@ -112,18 +112,8 @@ pub fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
     });
 }
 
-/// Page tables in use.
-pub fn tables_used() -> usize {
-    mappings::with(|map| map.space().tables_used())
-}
-
 fn private_peripherals() -> PhysRange {
     PhysRange::sized(cpu::private_peripherals() as u64, cpu::PRIVATE_PERIPHERALS_BYTES)
-}
-
-/// The sections the tree lies in: it is mapped by sections, so that RAM's mapping can take their place.
-fn tree_sections(tree: PhysRange) -> PhysRange {
-    PhysRange { start: tree.start & !(SECTION_SIZE - 1), end: tree.end.next_multiple_of(SECTION_SIZE) }
 }
 
 /// The pages that a range touches.

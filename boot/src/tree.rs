@@ -6,9 +6,10 @@
 use core::fmt;
 
 use kernel::dt::{self, TreeError};
-use kernel::units::PhysRange;
+use kernel::units::{ADDRESS_LIMIT, PhysRange};
 
 use crate::board::RAM_BASE;
+use crate::cpu::image;
 
 /// The first tag of an ATAG list, its second word.
 const ATAG_CORE: u32 = 0x5441_0001;
@@ -59,8 +60,12 @@ pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     let second = unsafe { word(address + 4) };
     let start: [[u8; 4]; 2] = [first.to_ne_bytes(), second.to_ne_bytes()];
     match dt::total_size(start.as_flattened()) {
-        Ok(size) if address.checked_add(size as u32).is_some() => Ok(PhysRange::sized(address.into(), size as u64)),
-        Ok(_) => Err(NoTree::Address(address)),
+        Ok(size) => {
+            let range = PhysRange::sized(address.into(), size as u64);
+            // What the entry code has cleared already, or what wraps around, is no tree's place.
+            let possible = range.end <= ADDRESS_LIMIT && !range.overlaps(&image::range());
+            possible.then_some(range).ok_or(NoTree::Address(address))
+        }
         Err(TreeError::NotATree { .. }) if second == ATAG_CORE => Err(NoTree::Atags(address)),
         Err(TreeError::NotATree { .. }) if r2 == 0 => Err(NoTree::Nowhere),
         Err(error) => Err(NoTree::Unusable(address, error)),

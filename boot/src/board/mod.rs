@@ -12,7 +12,7 @@ pub mod system_registers;
 use kernel::dt::{Device, Facts};
 use kernel::units::PhysRange;
 
-use crate::cpu;
+use crate::cpu::{self, image};
 
 /// Start of RAM: QEMU puts the device tree there when it enters an ELF image.
 pub const RAM_BASE: u32 = 0x6000_0000;
@@ -55,33 +55,33 @@ impl Devices {
         }
     }
 
-    /// What the tree says, and the board's own address for what it does not say.
+    /// What the tree says, and the board's own address for what it does not say, or says where RAM or the kernel is.
     pub fn find(facts: &Facts) -> Self {
         let mut devices = Self::known();
-        if let Some(gic) = facts.devices.iter().find(|device| is(device, "arm,cortex-a9-gic"))
-            && let [distributor, interface, ..] = gic.reg[..]
-            && let (Some(distributor), Some(interface)) = (address(distributor), address(interface))
+        let base = |reg: Option<&PhysRange>| {
+            let reg = reg?;
+            let in_memory = reg.overlaps(&image::range()) || facts.memory.iter().any(|memory| memory.overlaps(reg));
+            u32::try_from(reg.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4) && !in_memory)
+        };
+        let first = |compatible| facts.devices.iter().find(|device| is(device, compatible));
+
+        if let Some(gic) = first("arm,cortex-a9-gic")
+            && let (Some(distributor), Some(interface)) = (base(gic.reg.first()), base(gic.reg.get(1)))
         {
             devices.distributor = distributor;
             devices.interface = interface;
         }
-        let uarts = || facts.devices.iter().filter(|device| is(device, "arm,pl011"));
+        if let Some(system_registers) = first("arm,vexpress-sysreg").and_then(|device| base(device.reg.first())) {
+            devices.system_registers = system_registers;
+        }
         let stdout = facts.stdout.and_then(|index| facts.devices.get(index)).filter(|device| is(device, "arm,pl011"));
-        let uart0 = || uarts().find(|device| device.reg.first().is_some_and(|reg| reg.start == UART0.into()));
+        let uart0 =
+            || facts.devices.iter().find(|device| device.reg.first().is_some_and(|reg| reg.start == UART0.into()));
         if let Some(uart) = stdout.or_else(uart0)
-            && let Some(base) = uart.reg.first().copied().and_then(address)
+            && let Some(base) = base(uart.reg.first())
         {
             devices.uart = base;
             devices.uart_interrupt = uart.interrupts.first().copied().unwrap_or(UART0_INTERRUPT);
-        }
-        if let Some(base) = facts
-            .devices
-            .iter()
-            .find(|device| is(device, "arm,vexpress-sysreg"))
-            .and_then(|device| device.reg.first().copied())
-            .and_then(address)
-        {
-            devices.system_registers = base;
         }
         devices
     }
@@ -100,9 +100,4 @@ impl Devices {
 
 fn is(device: &Device, compatible: &str) -> bool {
     device.compatible.iter().any(|name| name == compatible)
-}
-
-/// A register block's address, where this processor can reach it and it is not at the null page.
-fn address(range: PhysRange) -> Option<u32> {
-    u32::try_from(range.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4))
 }

@@ -49,7 +49,9 @@ register_structs! {
         (0x30 => control: ReadWrite<u32, Control::Register>),
         (0x34 => fifo_level: ReadWrite<u32, FifoLevel::Register>),
         (0x38 => interrupt_mask: ReadWrite<u32, InterruptMask::Register>),
-        (0x3c => @END),
+        (0x3c => _reserved2),
+        (0xfe0 => identification: [ReadOnly<u32>; 8]),
+        (0x1000 => @END),
     }
 }
 
@@ -68,7 +70,8 @@ impl Pl011 {
     /// The UART at `base`.
     ///
     /// # Safety
-    /// `base` is a PL011's, and accessible as device memory whenever the value is used.
+    /// `base` is accessible as device memory whenever the value is used, and a PL011's if more than
+    /// [`Pl011::is_present`] is.
     pub const unsafe fn new(base: u32) -> Self {
         Self { base }
     }
@@ -76,6 +79,13 @@ impl Pl011 {
     fn registers(&self) -> &Registers {
         // SAFETY: by the word of `new`'s caller.
         unsafe { &*core::ptr::with_exposed_provenance(self.base as usize) }
+    }
+
+    /// True where the identification registers are a PL011's (part number 0x011, PrimeCell's signature), of any revision.
+    pub fn is_present(&self) -> bool {
+        let byte = |index: usize| self.registers().identification[index].get() & 0xff;
+        let part_number = byte(0) | (byte(1) & 0xf) << 8;
+        part_number == 0x011 && [4, 5, 6, 7].map(byte) == [0x0d, 0xf0, 0x05, 0xb1]
     }
 
     /// 115200 8N1 with FIFOs, no interrupts yet.

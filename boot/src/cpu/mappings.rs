@@ -46,12 +46,6 @@ impl Mappings {
         }
     }
 
-    /// Takes back sections that were mapped for a while, and their names.
-    pub fn unmap_sections(&mut self, range: PhysRange) {
-        self.named.retain(|named| !range.contains(&named.range));
-        self.space.unmap_sections(range);
-    }
-
     /// The tables, for 4 KiB mappings that change at run time.
     pub fn space(&mut self) -> &mut AddressSpace {
         &mut self.space

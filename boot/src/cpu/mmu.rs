@@ -199,16 +199,32 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Empties whole sections again. Pages of a section that is mapped by pages stay.
-    pub fn unmap_sections(&mut self, range: PhysRange) {
-        let first = (range.start / SECTION_SIZE) as usize;
-        let end = range.end.min(ADDRESS_LIMIT).div_ceil(SECTION_SIZE) as usize;
-        for entry in self.first.get_mut(first..end).into_iter().flatten() {
-            if is_section(*entry) {
-                *entry = 0;
+    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that is empty afterwards, and
+    /// was the last one taken, is free again.
+    pub fn unmap(&mut self, range: PhysRange) {
+        let start = range.start & !(PAGE_SIZE - 1);
+        let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
+        let mut address = start;
+        while address < end {
+            let index = (address / SECTION_SIZE) as usize;
+            let next = ((index as u64 + 1) * SECTION_SIZE).min(end);
+            if is_table(self.first[index]) {
+                self.unmap_pages(index, page_in_section(address)..page_in_section(next - 1) + 1);
+            } else if next - address == SECTION_SIZE {
+                self.first[index] = 0;
             }
+            address = next;
         }
         flush_all();
+    }
+
+    fn unmap_pages(&mut self, index: usize, pages: Range<usize>) {
+        let Ok(table) = self.table(index) else { return };
+        table.0[pages].fill(0);
+        if table.0.iter().all(|entry| *entry == 0) && self.slot_of(index) + 1 == self.tables_used {
+            self.first[index] = 0;
+            self.tables_used -= 1;
+        }
     }
 
     /// Prepares the page tables of a window, so that [`AddressSpace::set_page`] cannot fail in it; it stays unmapped.
@@ -256,24 +272,23 @@ impl AddressSpace {
             .find(|access| access.descriptors()[1] == page)
     }
 
-    /// Page tables in use.
-    pub fn tables_used(&self) -> usize {
-        self.tables_used
-    }
-
     /// The page table of an entry that is not a section; a new one where it is empty.
     fn table(&mut self, index: usize) -> Result<&mut PageTable, OutOfPageTables> {
-        let entry = &mut self.first[index];
-        let slot = if *entry == 0 {
+        let slot = if self.first[index] == 0 {
             let slot = self.tables_used;
             let table = self.tables.get(slot).ok_or(OutOfPageTables)?;
-            *entry = descriptor_of(table);
+            self.first[index] = descriptor_of(table);
             self.tables_used += 1;
             slot
         } else {
-            (*entry - descriptor_of(&self.tables[0])) as usize / size_of::<PageTable>()
+            self.slot_of(index)
         };
         self.tables.get_mut(slot).ok_or(OutOfPageTables)
+    }
+
+    /// Which page table a first-level entry refers to.
+    fn slot_of(&self, index: usize) -> usize {
+        (self.first[index] - descriptor_of(&self.tables[0])) as usize / size_of::<PageTable>()
     }
 
     /// Switches translation, caches and branch prediction on.
