@@ -207,6 +207,7 @@ mod tests {
     use crate::mock::with_board;
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn every_name_runs_and_restores() {
         with_board(64, |system, machine| {
             let before = system.zone.nr_free_pages();

@@ -203,6 +203,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn agrees_with_a_map_while_it_grows_and_leaves_the_zone_as_it_was() {
         with_board(64, |system, machine| {
             let before = system.zone.nr_free_pages();
@@ -227,6 +228,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn running_out_of_memory_is_an_answer() {
         with_board(20, |system, machine| {
             let before = system.zone.nr_free_pages();

@@ -98,6 +98,7 @@ mod tests {
     ];
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn glibc_bit_for_bit() {
         for (seed, first, late) in GLIBC {
             let mut rand = GlibcRand::new(seed);
@@ -108,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn names_and_bounds() {
         for name in Rng::NAMES {
             let mut rng = Rng::named(name, 7).expect("a listed name");

@@ -77,6 +77,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn a_line_without_end_is_bounded() {
         let mut machine = Mock::default();
         let mut output = Output::new(&mut machine, vec!["a".into()]);

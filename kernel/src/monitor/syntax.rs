@@ -199,6 +199,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
         #[test]
         fn nothing_typed_panics(line in any::<String>()) {
             for command in split_outside_quotes(&line, ';') {

@@ -14,6 +14,7 @@ fn options(system: &System<'_>) -> Options {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_published_run() {
     with_board(64, |system, machine| {
         let options = options(system);
@@ -36,6 +37,7 @@ fn the_published_run() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn rounds_leak_until_none_succeeds() {
     with_board(64, |system, machine| {
         let options = options(system);
@@ -56,6 +58,7 @@ fn rounds_leak_until_none_succeeds() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn steps_and_interruptions_end_a_round() {
     with_board(64, |system, machine| {
         let mut options = options(system);

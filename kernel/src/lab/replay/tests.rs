@@ -20,6 +20,7 @@ fn replay(system: &mut System<'_>, machine: &mut Mock, trace: &[u8]) -> Result<R
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_trace_ends_as_on_linux() {
     with_board(256, |system, machine| {
         let mut lines = 0;
@@ -118,6 +119,7 @@ fn ctrl_c_reports_what_was_done() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn more_ids_than_the_heap_would_hold() {
     with_board(64, |system, machine| {
         let free = system.zone.nr_free_pages();
