@@ -1,4 +1,4 @@
-//! First-fit over a bitmap, exactly as trying every bit would find it, guided by the [`bounds`](super::bounds).
+//! First-fit over a bitmap, exactly as trying every bit would find it, guided by its bounds (see `bounds`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
 //! 24 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
