@@ -127,8 +127,9 @@ impl Session {
     pub fn command(&mut self, command: &str) -> String {
         self.send(command);
         self.send("\r");
-        let answer = self.expect("debris> ");
-        answer.split_once('\n').map_or_else(String::new, |(_, rest)| rest.to_owned())
+        // The editor may draw the prompt again while the line is typed; its end is the return's echo.
+        self.expect("\n");
+        self.expect("debris> ")
     }
 
     /// Waits until `text` stands on the console behind what was expected before; returns what stood in front of it.

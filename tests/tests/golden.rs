@@ -32,6 +32,10 @@ fn steady(text: &str) -> String {
             Some((stamp, rest)) if stamp.contains('.') && !stamp.contains('X') => format!("[    T.TTTTTT]{rest}"),
             _ => line.to_owned(),
         };
+        let line = match line.split_once("Kernel image") {
+            Some(_) => "[    T.TTTTTT]   60010000-EEEEEEEE : Kernel image".to_owned(),
+            None => line,
+        };
         steady.push_str(&steady_times(&line));
         steady.push('\n');
     }
