@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod cma;
+pub mod cmdline;
 pub mod dt;
 pub mod lab;
 pub mod machine;
@@ -15,5 +16,6 @@ pub mod mm;
 #[cfg(test)]
 mod mock;
 pub mod monitor;
+pub mod notes;
 pub mod system;
 pub mod units;

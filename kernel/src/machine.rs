@@ -1,5 +1,5 @@
-//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory behind
-//! a block, and faults on purpose.
+//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory behind a
+//! block, and faults on purpose.
 //!
 //! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the monitor returns its
 //! outcome, and `boot`'s `main` ends the machine.
@@ -68,13 +68,13 @@ pub trait Machine {
     /// 0x03, and is then no longer pending there.
     fn read_byte(&mut self) -> u8;
 
-    /// Takes a fault on purpose.
-    fn fault(&mut self, fault: Fault) -> !;
-
     /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there before.
     ///
     /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to that memory.
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32];
+
+    /// Takes a fault on purpose.
+    fn fault(&mut self, fault: Fault) -> !;
 }
 
 impl fmt::Write for dyn Machine + '_ {

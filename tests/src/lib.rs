@@ -1,1 +1,28 @@
-//! Boots the image in QEMU and reads its console.
+//! Boots the image in a real QEMU and reads its real console.
+//!
+//! A [`Boot`] says what machine is wanted: memory, command line, device tree, initial RAM disk, how the image is entered.
+//! [`Boot::run`] lets it end by itself and returns an [`Outcome`]: what stood on the console, the records in it, and QEMU's
+//! exit status. [`Boot::start`] returns a [`Session`] to type at. QEMU is always started through `scripts/qemu`, the one
+//! place that knows its command line, and never outlives its test: a session that is dropped ends its own QEMU.
+//!
+//! The tests use nothing that a user could not: the image in `build/`, the command line, the keyboard, the console.
+
+mod boot;
+pub mod data;
+
+mod outcome;
+mod session;
+pub mod symbols;
+mod tree;
+
+pub use boot::{Boot, Entry};
+pub use outcome::Outcome;
+pub use session::Session;
+pub use tree::{Tree, TreeFile, compile_nodes};
+
+use std::path::PathBuf;
+
+/// A path inside the source tree.
+pub fn in_tree(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
+}

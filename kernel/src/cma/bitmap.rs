@@ -2,7 +2,7 @@
 //!
 //! What holds true: the bits behind the last one, in its word, are set, so that no search ever finds room there; the
 //! number of set bits is known without counting; a node (256 bits) that is wholly free is marked as such, so that a run
-//! is measured in steps of nodes; and [`bounds`](super::bounds) are never below the truth.
+//! is measured in steps of nodes; and the bounds (see `bounds`) are never below the truth.
 
 use alloc::vec;
 use alloc::vec::Vec;

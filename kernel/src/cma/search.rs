@@ -1,4 +1,4 @@
-//! First-fit over a bitmap, exactly as trying every bit would find it, guided by the [`bounds`](super::bounds).
+//! First-fit over a bitmap, exactly as trying every bit would find it, guided by its bounds (see `bounds`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
 //! 24 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
@@ -73,17 +73,27 @@ impl Bitmap {
             }
             return None;
         }
-        // A buffer no longer than its alignment cannot cross a word: every position of a word is tried at once.
-        let aligned = ALIGNED_BITS[request.align_mask.trailing_ones() as usize];
-        let mut allowed = aligned & (u32::MAX << (first % u32::BITS));
+        self.first_fit_in_words(request, first, alignment)
+    }
+
+    /// The lowest fit in a node of a request that is no longer than its alignment, which is at most a word: a word is
+    /// then a row of slots, and a buffer begins with one.
+    ///
+    /// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of them set is found
+    /// for all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
+    #[inline]
+    fn first_fit_in_words(&self, request: &Request, first: u32, alignment: u32) -> Option<u32> {
+        let lowest = SLOTS[alignment.trailing_zeros() as usize];
+        let highest = lowest << (alignment - 1);
+        let wanted = lowest.wrapping_mul(u32::MAX >> (u32::BITS - request.bits));
+        let mut before = (1 << (first % u32::BITS)) - 1;
         for (base, used) in self.node_words(first) {
-            if used != u32::MAX {
-                let fits = runs_of(!used, request.bits) & allowed;
-                if fits != 0 {
-                    return Some(base + fits.trailing_zeros());
-                }
+            let taken = (used | before) & wanted;
+            let empty = taken.wrapping_sub(lowest) & !taken & highest;
+            if empty != 0 {
+                return Some(base + empty.trailing_zeros() + 1 - alignment);
             }
-            allowed = aligned;
+            before = 0;
         }
         None
     }
@@ -137,17 +147,5 @@ impl Bitmap {
     }
 }
 
-/// The bits that a run of `length` set bits begins at, `1 <= length <= 32`, by doubling.
-#[inline]
-fn runs_of(mut free: u32, length: u32) -> u32 {
-    let mut known = 1;
-    while known < length {
-        let step = known.min(length - known);
-        free &= free >> step;
-        known += step;
-    }
-    free
-}
-
-/// The bits of a word that are multiples of 2^index.
-const ALIGNED_BITS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
+/// The first bit of each slot of 2^index bits in a word.
+const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];

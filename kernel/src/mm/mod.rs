@@ -1,8 +1,10 @@
-//! The page allocator: one zone of page frames, managed by buddies in pageblocks of one migratetype each.
+//! Memory, from the first look at the tree to the page allocator.
 //!
-//! The way of the data: `memblock` says which frames are free → [`zone::Zone`] holds a 16-byte descriptor for each and
-//! free lists by order and migratetype → `buddy` serves and merges blocks, `fallback` steals between the types →
-//! `contig` takes a range out by address, which is what a CMA area asks for.
+//! The way of the data: [`early`] records what is RAM and what is taken in a [`memblock::Memblock`] → [`reserved`] places
+//! the tree's reserved regions and the CMA areas in it → what is still free goes to the page allocator: a
+//! [`zone::Zone`] with a 16-byte descriptor for each frame and free lists by order and migratetype → `buddy` serves and
+//! merges blocks, `fallback` steals between the types → `contig` takes a range out by address, which is what a CMA area
+//! asks for.
 //!
 //! What holds true: a block never crosses a pageblock, because the largest order is the pageblock's; only the first
 //! descriptor of a block says anything, so cost follows blocks and not pages.
@@ -10,10 +12,13 @@
 mod buddy;
 mod check;
 mod contig;
+pub mod early;
 mod fallback;
 pub mod frames;
 mod free_list;
+pub mod memblock;
 mod page;
+pub mod reserved;
 pub mod zone;
 
 pub use buddy::{AllocError, Block};

@@ -1,0 +1,83 @@
+# The laboratory's commands: `make run` and `make test` are the two that a newcomer needs.
+
+TARGET := armv7a-none-eabi
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+ELF := build/debris.elf
+IMAGE := build/debris.bin
+TREE := build/vexpress-v2p-ca9.dtb
+CARGO := cargo
+HOST := --target host-tuple
+
+# What scripts/qemu reads from the environment. Taken by value: a `$$` in a command line stays as it was typed.
+MEM ?= 1024M
+SMP ?= 1
+override MEM := $(value MEM)
+override SMP := $(value SMP)
+override DTB := $(value DTB)
+override NODES := $(value NODES)
+override INITRD := $(value INITRD)
+override APPEND := $(value APPEND)
+override ADDR := $(value ADDR)
+export MEM SMP DTB NODES INITRD APPEND ADDR
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+.PHONY: help setup elf image run monitor test bench debug size symbolize miri fmt lint doc clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Variables of run, monitor, bench and debug:'
+	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes, put into the board'"'"'s tree)'
+	@echo '  INITRD=my.trace  APPEND='"'"'cma=64M run="cma; poweroff"'"'"
+
+setup:
+	@scripts/setup
+
+elf: setup
+	@$(CARGO) build --locked --release --target $(TARGET) -p boot
+	@mkdir -p build
+	@cmp -s $(TARGET_DIR)/$(TARGET)/release/debris $(ELF) || cp $(TARGET_DIR)/$(TARGET)/release/debris $(ELF)
+
+image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
+	@scripts/raw-image $(ELF) $(IMAGE)
+	@NODES= scripts/tree $(TREE)
+
+run: image ## boot, run the article's experiment, print the bitmap, power off
+	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)
+
+monitor: image ## boot to the prompt
+	@echo 'To leave: the command poweroff, or Ctrl-A x.'
+	@RUN=version scripts/qemu $(IMAGE)
+
+test: ## every test, on the host and in QEMU; ends with the counts
+	@scripts/test
+
+bench: image ## the benchmark table, in instructions (QEMU's -icount)
+	@ICOUNT=1 RUN='bench; poweroff' scripts/qemu $(IMAGE)
+
+debug: image ## boot and wait for gdb on port 1234
+	@echo 'In another terminal: gdb-multiarch $(ELF) -ex "target remote :1234"'
+	@scripts/qemu $(IMAGE) -gdb tcp::1234 -S
+
+size: elf ## text, data and bss of the image
+	@"$$(echo "$$(rustc --print sysroot)"/lib/rustlib/*/bin/llvm-size)" $(ELF)
+
+symbolize: elf ## functions and lines of backtrace addresses, from ADDR="0x… 0x…" or from standard input
+	@$(CARGO) run --locked --quiet $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
+
+miri: ## Miri over the portable library
+	@scripts/setup miri
+	@scripts/test miri
+
+fmt: setup ## format the sources
+	@$(CARGO) fmt --all
+
+lint: setup ## rustfmt, clippy and rustdoc, warnings denied
+	@scripts/test lint
+
+doc: setup ## the documentation, in target/doc
+	@$(CARGO) doc --locked --no-deps --target $(TARGET) -p kernel -p boot
+
+clean: ## remove everything that was built
+	@$(CARGO) clean
+	@rm -rf build

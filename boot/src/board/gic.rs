@@ -1,0 +1,111 @@
+//! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
+//!
+//! One interrupt is used, the console's. All are in group 0 and come as IRQ.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
+use tock_registers::{register_bitfields, register_structs};
+
+register_bitfields! [
+    u32,
+    Control [
+        ENABLE OFFSET(0) NUMBITS(1) []
+    ],
+    /// ICCIAR and ICCEOIR.
+    Acknowledge [
+        INTERRUPT OFFSET(0) NUMBITS(10) [
+            Spurious = 1023
+        ]
+    ]
+];
+
+register_structs! {
+    Distributor {
+        (0x000 => control: ReadWrite<u32, Control::Register>),
+        (0x004 => _reserved0),
+        (0x100 => set_enable: [ReadWrite<u32>; 32]),
+        (0x180 => clear_enable: [ReadWrite<u32>; 32]),
+        (0x200 => _reserved1),
+        (0x400 => priority: [ReadWrite<u8>; 1024]),
+        (0x800 => target: [ReadWrite<u8>; 1024]),
+        (0xc00 => @END),
+    }
+}
+
+register_structs! {
+    Interface {
+        (0x00 => control: ReadWrite<u32, Control::Register>),
+        (0x04 => priority_mask: ReadWrite<u32>),
+        (0x08 => _reserved0),
+        (0x0c => acknowledge: ReadOnly<u32, Acknowledge::Register>),
+        (0x10 => end_of_interrupt: WriteOnly<u32, Acknowledge::Register>),
+        (0x14 => @END),
+    }
+}
+
+/// Between the highest priority, 0, and the mask that lets everything pass.
+const PRIORITY: u8 = 0x80;
+/// Largest interrupt number a GIC can have.
+const MAX_INTERRUPT: u32 = 1019;
+
+static INTERFACE: AtomicU32 = AtomicU32::new(0);
+static CONSOLE_INTERRUPT: AtomicU32 = AtomicU32::new(u32::MAX);
+static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// Lets the console's interrupt, and no other, reach this processor.
+///
+/// # Safety
+/// Both addresses are a GIC's and are mapped as device memory.
+pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
+    // SAFETY: by the caller's word.
+    let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
+    registers.control.write(Control::ENABLE::CLEAR);
+    for enabled in &registers.clear_enable {
+        enabled.set(u32::MAX);
+    }
+    if console_interrupt <= MAX_INTERRUPT {
+        let number = console_interrupt as usize;
+        registers.priority[number].set(PRIORITY);
+        registers.target[number].set(1);
+        registers.set_enable[number / 32].set(1 << (number % 32));
+    }
+    registers.control.write(Control::ENABLE::SET);
+    CONSOLE_INTERRUPT.store(console_interrupt, Ordering::Relaxed);
+    INTERFACE.store(interface, Ordering::Relaxed);
+
+    // SAFETY: by the caller's word.
+    let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
+    registers.priority_mask.set(0xff);
+    registers.control.write(Control::ENABLE::SET);
+}
+
+/// The interrupt that [`handle_irq`] acknowledged last.
+pub fn last_interrupt() -> u32 {
+    LAST.load(Ordering::Relaxed)
+}
+
+/// The IRQ vector's handler; 0 for an interrupt that nobody asked for.
+#[unsafe(no_mangle)]
+extern "C" fn handle_irq() -> u32 {
+    let interface = INTERFACE.load(Ordering::Relaxed);
+    if interface == 0 {
+        return 0;
+    }
+    // SAFETY: `init` stored the address, of which its caller vouched.
+    let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
+    let acknowledged = registers.acknowledge.extract();
+    let number = acknowledged.read(Acknowledge::INTERRUPT);
+    if number == Acknowledge::INTERRUPT::Spurious.value {
+        // Withdrawn between the signal and the acknowledgement: nothing to end.
+        return 1;
+    }
+    LAST.store(number, Ordering::Relaxed);
+    let ours = number == CONSOLE_INTERRUPT.load(Ordering::Relaxed);
+    if ours {
+        crate::console::receive();
+    }
+    registers.end_of_interrupt.set(acknowledged.get());
+    ours.into()
+}

@@ -1,0 +1,64 @@
+//! Faults on purpose, for `fault` and the boot tests: each does once what a broken kernel would do.
+
+use core::arch::asm;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use kernel::machine::Fault;
+
+use super::image;
+
+/// `bx lr`, in memory that must not execute.
+static CODE_IN_DATA: AtomicU32 = AtomicU32::new(0xe12f_ff1e);
+
+/// Takes the fault; the report ends the machine.
+pub fn take(fault: Fault) -> ! {
+    match fault {
+        Fault::Stack => {
+            black_box(overflow(&[0; 64]));
+        }
+        Fault::Null => load(0),
+        Fault::Text => store(image::text_start()),
+        Fault::Exec => call(CODE_IN_DATA.as_ptr().addr() as u32),
+        Fault::Unaligned => load(CODE_IN_DATA.as_ptr().addr() as u32 + 1),
+        Fault::Undefined => undefined(),
+        Fault::Panic => panic!("asked for by the command fault"),
+    }
+    // Whoever gets here found a hole in the protection this command is there to show.
+    CODE_IN_DATA.store(0, Ordering::Relaxed);
+    panic!("fault {} was not noticed by the processor", fault.name())
+}
+
+/// Recurses until the stack ends. Each call needs its caller's frame afterwards, so none can become a loop.
+#[inline(never)]
+fn overflow(caller: &[u32; 64]) -> u32 {
+    let frame = black_box(*caller);
+    if frame[0] == u32::MAX {
+        return 0;
+    }
+    black_box(overflow(&frame)) + black_box(frame)[1]
+}
+
+/// Loads a word. Written in assembly because Rust has no unaligned or null load that it does not consider impossible.
+fn load(address: u32) {
+    // SAFETY: the load faults; where it does not, it only reads into a register.
+    unsafe { asm!("ldr {0}, [{0}]", inout(reg) address => _, options(nostack, readonly)) };
+}
+
+/// Stores a word.
+fn store(address: u32) {
+    // SAFETY: the caller gives an address of read-only text, so the store faults.
+    unsafe { asm!("str {0}, [{0}]", in(reg) address, options(nostack)) };
+}
+
+/// Calls code at an address.
+fn call(address: u32) {
+    // SAFETY: the caller gives execute-never memory, so the fetch faults; it holds a return in case it does not.
+    unsafe { asm!("blx {}", in(reg) address, out("lr") _, options(nostack)) };
+}
+
+/// Executes what the architecture promises to leave undefined.
+fn undefined() {
+    // SAFETY: the exception does not return.
+    unsafe { asm!("udf #0", options(nostack, nomem)) };
+}

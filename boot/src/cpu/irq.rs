@@ -1,0 +1,75 @@
+//! A lock that also masks interrupts while it is held, for data that an interrupt handler shares.
+//!
+//! `spin` does not mask interrupts: a handler that met a lock held by the code it interrupted would spin for ever.
+
+use core::ops::{Deref, DerefMut};
+
+use cortex_a::interrupt;
+use cortex_a::register::Cpsr;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+/// Masks IRQs until it is dropped; nests.
+pub struct IrqMask {
+    were_masked: bool,
+}
+
+impl IrqMask {
+    /// Masks them now.
+    pub fn new() -> Self {
+        let were_masked = Cpsr::read().i();
+        interrupt::disable();
+        Self { were_masked }
+    }
+}
+
+impl Drop for IrqMask {
+    fn drop(&mut self) {
+        if !self.were_masked {
+            // SAFETY: interrupts were enabled when this mask was made, so no outer critical section is open.
+            unsafe { interrupt::enable() };
+        }
+    }
+}
+
+/// A spin lock whose holder cannot be interrupted.
+pub struct IrqMutex<T> {
+    inner: SpinMutex<T>,
+}
+
+impl<T> IrqMutex<T> {
+    /// An open lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { inner: SpinMutex::new(value) }
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> IrqGuard<'_, T> {
+        let mask = IrqMask::new();
+        IrqGuard { guard: self.inner.lock(), _mask: mask }
+    }
+
+    /// The lock, unless somebody holds it.
+    pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+        let mask = IrqMask::new();
+        self.inner.try_lock().map(|guard| IrqGuard { guard, _mask: mask })
+    }
+}
+
+/// An [`IrqMutex`] held. The fields are dropped in order: the lock opens before interrupts do.
+pub struct IrqGuard<'a, T> {
+    guard: SpinMutexGuard<'a, T>,
+    _mask: IrqMask,
+}
+
+impl<T> Deref for IrqGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for IrqGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}

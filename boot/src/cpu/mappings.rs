@@ -1,0 +1,106 @@
+//! What is mapped where, by name: the one owner of the [`AddressSpace`], and the answer to "what did this address hit?".
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use kernel::units::PhysRange;
+
+use super::image;
+use super::irq::IrqMutex;
+use super::mmu::{Access, AddressSpace, OutOfPageTables};
+
+/// Named ranges kept for reports; what is beyond is mapped and reported as "mapped, unnamed".
+pub const MAX_NAMED_RANGES: usize = 512;
+
+/// The map, with the names of its parts.
+pub struct Mappings {
+    space: AddressSpace,
+    named: Vec<Named>,
+}
+
+/// A range that was mapped, or left out on purpose.
+struct Named {
+    range: PhysRange,
+    name: Cow<'static, str>,
+}
+
+static MAPPINGS: IrqMutex<Option<Mappings>> = IrqMutex::new(None);
+
+impl Mappings {
+    /// Maps a range and remembers its name.
+    pub fn map(
+        &mut self,
+        range: PhysRange,
+        access: Access,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Result<(), OutOfPageTables> {
+        self.name(range, name);
+        self.space.map(range, access)
+    }
+
+    /// Remembers the name of a range that stays unmapped.
+    pub fn name(&mut self, range: PhysRange, name: impl Into<Cow<'static, str>>) {
+        if self.named.len() < MAX_NAMED_RANGES {
+            self.named.push(Named { range, name: name.into() });
+        }
+    }
+
+    /// The tables, for 4 KiB mappings that change at run time.
+    pub fn space(&mut self) -> &mut AddressSpace {
+        &mut self.space
+    }
+}
+
+/// Hands the tables that the processor started with to their owner.
+pub fn adopt(space: AddressSpace) {
+    *MAPPINGS.lock() = Some(Mappings { space, named: Vec::new() });
+}
+
+/// Runs `change` on the map.
+///
+/// # Panics
+/// Before [`adopt`].
+pub fn with<T>(change: impl FnOnce(&mut Mappings) -> T) -> T {
+    let mut mappings = MAPPINGS.lock();
+    change(mappings.as_mut().expect("the page tables have not been adopted yet"))
+}
+
+/// Writes what `address` lies in: a part of the image, a guard page, a named range, or nothing. Never waits for a lock.
+pub fn describe(out: &mut impl Write, address: u32) -> fmt::Result {
+    if let Some(name) = image_part(address) {
+        return out.write_str(name);
+    }
+    for stack in image::stacks() {
+        if (stack.guard..stack.guard + image::GUARD_BYTES).contains(&address) {
+            return write!(out, "the guard page under the {}", stack.name);
+        }
+        if (stack.guard..stack.top).contains(&address) {
+            return write!(out, "the {}", stack.name);
+        }
+    }
+    if address < 4096 {
+        return out.write_str("the null page, never mapped");
+    }
+    let Some(mappings) = MAPPINGS.try_lock() else { return out.write_str("unknown: the map is being changed") };
+    let Some(mappings) = mappings.as_ref() else { return out.write_str("unknown: there is no map yet") };
+    let range = PhysRange::sized(address.into(), 1);
+    match (mappings.named.iter().find(|named| named.range.contains(&range)), mappings.space.rights(address)) {
+        (Some(named), Some(access)) => write!(out, "{} ({})", named.name, access.words()),
+        (Some(named), None) => write!(out, "{} (not mapped)", named.name),
+        (None, Some(access)) => write!(out, "mapped, unnamed ({})", access.words()),
+        (None, None) => out.write_str("no mapping"),
+    }
+}
+
+fn image_part(address: u32) -> Option<&'static str> {
+    if (image::text_start()..image::text_end()).contains(&address) {
+        Some("the kernel's text (read-only, executable)")
+    } else if (image::rodata_start()..image::rodata_end()).contains(&address) {
+        Some("the kernel's constants (read-only, execute-never)")
+    } else if (image::data_start()..image::data_end()).contains(&address) {
+        Some("the kernel's data (read-write, execute-never)")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,48 @@
+//! The memory behind frames that the page allocator owns, or that somebody owns as a block.
+//!
+//! RAM is mapped at its own address, so a frame's number is all it takes.
+
+use kernel::mm::Block;
+use kernel::mm::frames::{Damage, POISON_WORD, Poison};
+use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
+
+const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
+
+/// RAM by the identity mapping.
+pub struct IdentityMapped;
+
+/// The words of a run of frames.
+///
+/// # Safety
+/// The frames are RAM, mapped, and nobody else refers to them while the slice lives.
+unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
+    let start = core::ptr::with_exposed_provenance_mut(first.addr().0 as usize);
+    // SAFETY: by the caller's word; a page is aligned for words.
+    unsafe { core::slice::from_raw_parts_mut(start, pages as usize * PAGE_WORDS) }
+}
+
+/// The words of a block, for as long as it is borrowed.
+pub fn block_words(block: &mut Block) -> &mut [u32] {
+    // SAFETY:
+    // - the page allocator hands out RAM that is mapped;
+    // - whoever holds the block owns its frames, and it is borrowed for as long as the slice lives.
+    unsafe { words(block.first(), 1 << block.order()) }
+}
+
+impl Poison for IdentityMapped {
+    fn fill(&mut self, first: Pfn, pages: u32) {
+        // SAFETY: the zone calls this only for frames on its free lists: mapped RAM that nobody refers to.
+        unsafe { words(first, pages) }.fill(POISON_WORD);
+    }
+
+    fn find_damage(&mut self, first: Pfn, pages: u32) -> Option<Damage> {
+        // SAFETY: as above.
+        let words = unsafe { words(first, pages) };
+        let index = words.iter().position(|word| *word != POISON_WORD)?;
+        Some(Damage { addr: PhysAddr(first.addr().0 + 4 * index as u64), found: words[index] })
+    }
+
+    fn report(&mut self, damage: Damage) {
+        log::error!("check=on: free memory was written to: {:#010x} at {}", damage.found, damage.addr);
+    }
+}

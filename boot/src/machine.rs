@@ -1,0 +1,36 @@
+//! The board as the portable half sees it.
+
+use kernel::machine::{Fault, Machine};
+use kernel::mm::Block;
+
+use crate::cpu::{clock, fault};
+use crate::{console, frames};
+
+/// The only machine there is; its state is the hardware's.
+pub struct Board;
+
+impl Machine for Board {
+    fn now_ns(&self) -> u64 {
+        clock::now_ns()
+    }
+
+    fn interrupted(&self) -> bool {
+        console::interrupted()
+    }
+
+    fn write_str(&mut self, text: &str) {
+        console::print(text);
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        console::read_byte()
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        frames::block_words(block)
+    }
+
+    fn fault(&mut self, fault: Fault) -> ! {
+        fault::take(fault)
+    }
+}

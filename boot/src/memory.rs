@@ -1,0 +1,166 @@
+//! From the tree's facts to a memory system: the memory map, the areas in it, the page frames, the page allocator.
+//!
+//! The portable half decides what lies where; here the decisions are carried out: RAM is mapped, blobs that are in an
+//! area's way are moved, and the page descriptors get their memory.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use kernel::cmdline::Cmdline;
+use kernel::dt::{Facts, Note};
+use kernel::mm::Page;
+use kernel::mm::early::{self, Early};
+use kernel::mm::memblock::{Kind, Memblock, Search};
+use kernel::mm::reserved::{self, AreaPlan, Move};
+use kernel::mm::zone::{self, Zone};
+use kernel::system::System;
+use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
+
+use crate::cpu::image;
+use crate::frames::IdentityMapped;
+use crate::memory_map;
+
+/// What the monitor needs to know of memory.
+pub struct Memory {
+    /// Page allocator and areas.
+    pub system: System<'static>,
+    /// RAM, in pages.
+    pub ram_pages: u64,
+    /// The listing for `/proc/iomem`.
+    pub iomem: String,
+    /// The initrd, where there is one.
+    pub initrd: Option<&'static [u8]>,
+}
+
+/// Builds the memory system. `tree` is where the tree's blob lies, which nobody reads any more.
+///
+/// # Errors
+/// The line that says why the tree's memory cannot be used.
+pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
+    let Early { mut memblock, notes, .. } = early::memory_map(&facts, image::range(), tree);
+    log_notes(&notes);
+    if !memblock.is_ram(&image::range()) {
+        return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
+    }
+    let placed = reserved::place(&facts, cmdline, &mut memblock);
+    log_notes(&placed.notes);
+    map(&facts, &mut memblock);
+    placed.moves.iter().for_each(carry_out);
+
+    let frames = allocate_descriptors(&mut memblock)?;
+    let iomem = memblock.iomem().to_string();
+    for line in iomem.lines() {
+        log::info!("{line}");
+    }
+    let initrd = memblock.find_kind(Kind::Initrd).map(|region| region.range);
+    let mut system = activate(frames, &memblock, placed.areas, facts);
+    if cmdline.check {
+        system.check_enabled = true;
+        system.zone.enable_poison(Box::new(IdentityMapped));
+    }
+    // SAFETY: the initrd is reserved RAM, mapped, and never written again.
+    let initrd = initrd.map(|range| unsafe { bytes(range) });
+    let ram_pages = memblock.ram().iter().map(PhysRange::size).sum::<u64>() / PAGE_SIZE;
+    Ok(Memory { system, ram_pages, iomem, initrd })
+}
+
+/// Prints what was found before.
+pub fn log_notes(notes: &[Note]) {
+    for note in notes {
+        log::log!(note.level, "{}", note.text);
+    }
+}
+
+/// Maps RAM and the devices' registers, and keeps what cannot be mapped away from the page allocator.
+fn map(facts: &Facts, memblock: &mut Memblock) {
+    let no_map: Vec<(PhysRange, &str)> = memblock
+        .reserved()
+        .iter()
+        .filter(|region| region.kind == Kind::NoMap)
+        .map(|region| (region.range, region.name.as_str()))
+        .collect();
+    let unusable = memory_map::map_memory(memblock.ram(), &no_map);
+    memory_map::map_devices(facts, &no_map);
+    for range in unusable {
+        log::error!("{range} stays unused");
+        if let Err(full) = memblock.reserve(range, Kind::Reserved) {
+            log::error!("{range} is not reserved, {full}");
+        }
+    }
+}
+
+/// Copies a blob out of an area's way.
+fn carry_out(step: &Move) {
+    let source = core::ptr::with_exposed_provenance::<u8>(step.from.start as usize);
+    let target = core::ptr::with_exposed_provenance_mut::<u8>(step.to.start as usize);
+    // SAFETY:
+    // - both ranges are RAM that is mapped, and as long as each other;
+    // - `place` orders the moves so that none destroys what another has to move, nor anything in use.
+    unsafe { core::ptr::copy(source, target, step.from.size() as usize) };
+}
+
+/// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first frame.
+fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
+    let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
+    let (start, frames) = zone::span(PhysAddr(lowest).pfn(), PhysAddr(memblock.end_of_ram()).pfn());
+    let count = zone::descriptors(frames);
+    let size_bytes = ((count * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE);
+    let range = memblock
+        .allocate(Search::pages(size_bytes), Kind::PageFrames)
+        .map_err(|full| format!("no room for the page frames: {full}"))?
+        .ok_or_else(|| format!("no room for the page frames: {size_bytes} bytes for {frames} frames"))?;
+    if !answers(range) {
+        return Err(format!("{range} does not answer: the tree's /memory says more than there is"));
+    }
+    let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `count` descriptors.
+    unsafe { core::ptr::write_bytes(pages, 0, count) };
+    // SAFETY:
+    // - zeroed, and all zeroes is a valid descriptor;
+    // - aligned to a page, and nobody else ever refers to it.
+    let pages = unsafe { core::slice::from_raw_parts_mut(pages, count) };
+    Ok((start, pages))
+}
+
+/// True where the range's first and last word keep what is written to them. Where there is no RAM, reads give 0.
+fn answers(range: PhysRange) -> bool {
+    [range.start, range.end - 4].into_iter().all(|address| {
+        let word = core::ptr::with_exposed_provenance_mut::<u32>(address as usize);
+        let pattern = !(address as u32);
+        // SAFETY: mapped, aligned, and reserved for the caller.
+        unsafe { word.write_volatile(pattern) };
+        // SAFETY: as above.
+        unsafe { word.read_volatile() == pattern }
+    })
+}
+
+/// Hands free RAM to the page allocator and activates the areas.
+fn activate(
+    (start, pages): (Pfn, &'static mut [Page]),
+    memblock: &Memblock,
+    areas: Vec<AreaPlan>,
+    facts: Facts,
+) -> System<'static> {
+    let page_count = |range: PhysRange| (range.size() / PAGE_SIZE) as u32;
+    let mut zone = Zone::new(start, pages);
+    for range in memblock.free_pages() {
+        zone.free_range(PhysAddr(range.start).pfn(), page_count(range));
+    }
+    let mut system = System::new(zone, facts.area_users);
+    for AreaPlan { name, range, default } in areas {
+        system.activate_area(name, PhysAddr(range.start).pfn(), page_count(range), default);
+    }
+    system
+}
+
+/// A range of RAM as bytes.
+///
+/// # Safety
+/// The range is mapped, and never written again.
+unsafe fn bytes(range: PhysRange) -> &'static [u8] {
+    let start = core::ptr::with_exposed_provenance(range.start as usize);
+    // SAFETY: by the caller's word.
+    unsafe { core::slice::from_raw_parts(start, range.size() as usize) }
+}

@@ -1,0 +1,139 @@
+//! Which addresses are mapped, and how.
+//!
+//! First what is needed to run: the image's parts with their rights, the tree, the devices every report needs. Then, once the tree has been
+//! read, RAM without the regions that must not be mapped, and the devices' registers. Nothing else is: a wild access faults.
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use kernel::dt::Facts;
+use kernel::units::{PAGE_SIZE, PhysRange};
+
+use crate::board::Devices;
+use crate::cpu::mmu::{Access, AddressSpace};
+use crate::cpu::{self, image, mappings};
+
+/// The most that is mapped of one device's register range: the board's largest is a flash bank of 64 MiB.
+const MAX_DEVICE_BYTES: u64 = 64 << 20;
+
+/// Builds the first tables and switches translation and caches on.
+///
+/// # Safety
+/// Called once, by the entry code, with the MMU off and caches invalidated.
+pub unsafe fn start(tree: Option<PhysRange>) {
+    // SAFETY: by the caller's word.
+    let mut space = unsafe { AddressSpace::boot() };
+    let part = |start: u32, end: u32| PhysRange { start: start.into(), end: end.into() };
+    // The image's tables come first out of the pool, so they are always there.
+    let mut result = space.map(part(image::text_start(), image::text_end()), Access::Text);
+    result = result.and(space.map(part(image::rodata_start(), image::rodata_end()), Access::ReadOnly));
+    result = result.and(space.map(part(image::data_start(), image::data_end()), Access::Data));
+    for stack in image::stacks() {
+        result = result.and(space.map(part(stack.guard + image::GUARD_BYTES, stack.top), Access::Data));
+    }
+    for (range, _) in Devices::known().register_pages() {
+        result = result.and(space.map(range, Access::Device));
+    }
+    result = result.and(space.map(private_peripherals(), Access::Device));
+    if let Some(tree) = tree {
+        result = result.and(space.map(tree, Access::ReadOnly));
+    }
+    assert!(result.is_ok(), "the image does not fit its page tables: raise MAX_PAGE_TABLES");
+    // SAFETY: image, stacks and devices are mapped; the entry code has invalidated caches and TLB.
+    unsafe { space.enable() };
+    mappings::adopt(space);
+}
+
+/// Maps the registers of the devices the kernel drives, where the tree has them elsewhere than the board.
+pub fn map_essential_devices(devices: &Devices) {
+    mappings::with(|map| {
+        for (range, name) in devices.register_pages() {
+            if let Err(error) = map.map(range, Access::Device, name) {
+                log::error!("{name} at {:#010x}: {error}", range.start);
+            }
+        }
+        map.name(private_peripherals(), "the processor's private peripherals");
+    });
+}
+
+/// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at all.
+pub fn release_tree(tree: PhysRange) {
+    mappings::with(|map| map.space().unmap(tree));
+}
+
+/// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may use.
+pub fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
+    let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| whole_pages(*range)).collect();
+    // The image has its own mapping, and guard pages that have to stay empty.
+    holes.push(whole_pages(image::range()));
+    let mut unusable = Vec::new();
+    mappings::with(|map| {
+        for ((range, name), hole) in no_map.iter().zip(&holes) {
+            map.name(*hole, format!("the no-map region {name}"));
+            if range.overlaps(&image::range()) {
+                log::warn!("the no-map region {name} {range} holds the kernel, which stays mapped");
+            }
+        }
+        for range in memory {
+            for piece in without(*range, &holes) {
+                if let Err(error) = map.map(piece, Access::Data, "RAM") {
+                    log::error!("{piece} is not usable: {error}");
+                    unusable.push(piece);
+                }
+            }
+        }
+    });
+    unusable
+}
+
+/// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays out.
+pub fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
+    let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| whole_pages(*range)).collect();
+    mappings::with(|map| {
+        for device in &facts.devices {
+            for reg in &device.reg {
+                let mut range = *reg;
+                if facts.memory.iter().any(|memory| memory.overlaps(&range)) {
+                    log::warn!("{}: registers {range} lie in RAM: not mapped", device.path);
+                    continue;
+                }
+                if range.size() > MAX_DEVICE_BYTES {
+                    log::warn!("{}: registers {range} are mapped up to MAX_DEVICE_BYTES only", device.path);
+                    range.end = range.start + MAX_DEVICE_BYTES;
+                }
+                for piece in without(range, &holes) {
+                    if let Err(error) = map.map(piece, Access::Device, device.path.clone()) {
+                        log::error!("{}: registers {piece} are not mapped: {error}", device.path);
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn private_peripherals() -> PhysRange {
+    PhysRange::sized(cpu::private_peripherals() as u64, cpu::PRIVATE_PERIPHERALS_BYTES)
+}
+
+/// The pages that a range touches.
+fn whole_pages(range: PhysRange) -> PhysRange {
+    PhysRange { start: range.start & !(PAGE_SIZE - 1), end: range.end.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1) }
+}
+
+/// What is left of `range` outside `holes`.
+fn without(range: PhysRange, holes: &[PhysRange]) -> Vec<PhysRange> {
+    let mut pieces = vec![range];
+    for hole in holes.iter().filter(|hole| hole.overlaps(&range)) {
+        pieces = pieces
+            .into_iter()
+            .flat_map(|piece| {
+                let below = PhysRange { start: piece.start, end: piece.end.min(hole.start) };
+                let above = PhysRange { start: piece.start.max(hole.end), end: piece.end };
+                [below, above]
+            })
+            .filter(|piece| !piece.is_empty())
+            .collect();
+    }
+    pieces
+}

@@ -1,0 +1,148 @@
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn texts(cmdline: &Cmdline) -> Vec<&str> {
+    cmdline.notes.iter().map(|note| note.text.as_str()).collect()
+}
+
+fn cma(bootargs: &str) -> Option<(u32, u32, u32)> {
+    parse(bootargs).cma.map(|cma| (cma.size, cma.base, cma.limit))
+}
+
+#[test]
+fn an_empty_line_gives_the_defaults() {
+    for line in ["", "   ", "\t\n"] {
+        let cmdline = parse(line);
+        assert_eq!(cmdline, Cmdline { run: None, cma: None, loglevel: 7, check: false, notes: Vec::new() });
+    }
+}
+
+#[test]
+fn quotes_as_next_arg_has_them() {
+    let run = |line: &str| parse(line).run;
+    assert_eq!(run("run=\"debris; bitmap; poweroff\"").as_deref(), Some("debris; bitmap; poweroff"));
+    assert_eq!(run("run=\"alloc area=a pages=3\" loglevel=3").as_deref(), Some("alloc area=a pages=3"));
+    assert_eq!(run("\"run=debris; bitmap\" check=on").as_deref(), Some("debris; bitmap"));
+    assert_eq!(run("run=debris run=bitmap").as_deref(), Some("bitmap"));
+    assert_eq!(run("run=").as_deref(), Some(""));
+    assert_eq!(run("run=\"\"").as_deref(), Some(""));
+    assert_eq!(run("run=\"").as_deref(), Some(""));
+    assert_eq!(run("run=\"debris; loglevel=3").as_deref(), Some("debris; loglevel=3"));
+    assert_eq!(run("run=a\"b c\"d").as_deref(), Some("a\"b c\"d"));
+    assert_eq!(run("-- run=debris"), None);
+    assert_eq!(texts(&parse("run")), ["run: needs a value, run=\"COMMAND; COMMAND\"; ignored"]);
+}
+
+#[test]
+fn words_that_look_odd() {
+    assert_eq!(next_word("=x y").0, Word { name: "=x", value: None });
+    assert_eq!(next_word("a==b").0, Word { name: "a", value: Some("=b") });
+    assert_eq!(next_word("\"").0, Word { name: "", value: None });
+    assert_eq!(next_word("\"\" b"), (Word { name: "", value: None }, "b"));
+    assert_eq!(next_word("\"a=\"").0, Word { name: "a", value: Some("") });
+    assert_eq!(next_word("\"a=\"x\"\"").0, Word { name: "a", value: Some("x\"") });
+}
+
+#[test]
+fn levels_and_checks() {
+    assert_eq!(parse("loglevel=3").loglevel, 3);
+    assert_eq!(parse("loglevel=0 loglevel=5").loglevel, 5);
+    assert!(parse("check=on").check);
+    assert!(!parse("check=on check=off").check);
+    for line in ["loglevel=8", "loglevel=-1", "loglevel=", "loglevel", "loglevel=x", "loglevel=300"] {
+        let cmdline = parse(line);
+        assert_eq!(cmdline.loglevel, 7);
+        assert_eq!(cmdline.notes.len(), 1, "{line}");
+        assert!(cmdline.notes[0].text.starts_with("loglevel="));
+    }
+    for line in ["check", "check=1", "check=ON"] {
+        let cmdline = parse(line);
+        assert!(!cmdline.check);
+        assert!(cmdline.notes[0].text.starts_with("check="), "{line}");
+    }
+}
+
+#[test]
+fn cma_as_linux_reads_it() {
+    const M: u32 = 1 << 20;
+    assert_eq!(cma("cma=32M"), Some((32 * M, 0, 0)));
+    assert_eq!(cma("cma=16M@0x80000000"), Some((16 * M, 0x8000_0000, 0x8100_0000)));
+    assert_eq!(cma("cma=24M@0x70000000-0x78000000"), Some((24 * M, 0x7000_0000, 0x7800_0000)));
+    assert_eq!(cma("cma=24m@1792M-1G"), Some((24 * M, 0x7000_0000, 0x4000_0000)));
+    assert_eq!(cma("cma=16M@0x70000000-"), Some((16 * M, 0x7000_0000, 0)));
+    assert_eq!(cma("cma=0"), Some((0, 0, 0)));
+    assert_eq!(cma("cma=010K"), Some((8 << 10, 0, 0)));
+    assert_eq!(cma("cma=2G"), Some((1 << 31, 0, 0)));
+    assert_eq!(cma("cma=4G"), Some((0, 0, 0)));
+    assert_eq!(cma("cma=0xffffffff"), None);
+    assert_eq!(cma("loglevel=3"), None);
+    // The start of an earlier parameter outlives a later one that names none.
+    assert_eq!(cma("cma=16M@0x80000000 cma=32M"), Some((32 * M, 0x8000_0000, 0x8100_0000)));
+    assert!(texts(&parse("cma=24M@0x70000000-0x78000000")).is_empty());
+    assert!(texts(&parse("cma=24M@0x70000000-4G")).is_empty());
+}
+
+#[test]
+fn cma_that_is_garbage_is_zero_and_said_so() {
+    for value in ["", "x", "-1", "M", "@0x80000000", "\u{fffd}"] {
+        let line = format!("cma={value}");
+        let cmdline = parse(&line);
+        assert_eq!(cmdline.cma.map(|cma| cma.size), Some(0), "{line}");
+        assert!(cmdline.notes[0].text.starts_with(&format!("cma={value}: no size, taken as 0")), "{line}");
+    }
+    for line in ["cma=16Mx", "cma=16M@", "cma=16M@z", "cma=08M", "cma=16M@0x70000000-z"] {
+        assert_eq!(parse(line).notes.len(), 1, "{line}");
+    }
+    assert_eq!(cma("cma=16Mx"), Some((16 << 20, 0, 0)));
+    assert_eq!(texts(&parse("cma")), ["cma: Config string not provided", "Malformed early option 'cma'"]);
+    assert_eq!(cma("cma"), None);
+}
+
+#[test]
+fn unknown_parameters_share_one_line() {
+    let cmdline = parse("console=ttyAMA0 root=/dev/vda quiet loglevel=4");
+    assert_eq!(
+        texts(&cmdline),
+        ["Unknown kernel command line parameters \"console=ttyAMA0 root=/dev/vda quiet\", ignored"]
+    );
+    assert_eq!(cmdline.loglevel, 4);
+    let many: String = (0..1000).map(|index| format!("p{index}=\u{1b}[2J ")).collect();
+    let cmdline = parse(&many);
+    assert_eq!(cmdline.notes.len(), 1);
+    assert!(cmdline.notes[0].text.len() < 300);
+    assert!(cmdline.notes[0].text.contains(" more, ignored"));
+    assert!(!cmdline.notes[0].text.contains('\u{1b}'));
+}
+
+#[test]
+fn a_run_that_is_too_long_is_refused() {
+    let line = format!("run=\"{}\"", "x;".repeat(MAX_RUN_BYTES));
+    let cmdline = parse(&line);
+    assert_eq!(cmdline.run, None);
+    assert!(cmdline.notes[0].text.ends_with("raise MAX_RUN_BYTES"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_line_is_fine_and_its_notes_are_bounded(line in "[a-z0-9=\"@\\- \u{e9}\n]{0,120}|.{0,200}") {
+        for note in parse(&line).notes {
+            prop_assert!(note.text.len() < 600);
+            prop_assert!(!note.text.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn parameters_in_any_company_are_found(before in "[a-z]{1,8}", after in "[a-z]{1,8}", level in 0u8..8) {
+        let line = format!("x{before} loglevel={level}  y{after}=\"a b\" run=\"r {after}\"");
+        let cmdline = parse(&line);
+        prop_assert_eq!(cmdline.loglevel, level);
+        prop_assert_eq!(cmdline.run, Some(format!("r {after}")));
+    }
+}

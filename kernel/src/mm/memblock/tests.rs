@@ -1,0 +1,206 @@
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn range(start: u64, end: u64) -> PhysRange {
+    PhysRange { start, end }
+}
+
+/// 1 GiB of RAM at 0x60000000.
+fn board() -> Memblock {
+    let mut memblock = Memblock::new();
+    memblock.add_ram(range(0x6000_0000, 0xa000_0000)).unwrap();
+    memblock
+}
+
+#[test]
+fn ram_is_merged_and_sorted() {
+    let mut memblock = Memblock::new();
+    for (start, end) in [(8, 9), (1, 2), (4, 5), (2, 3), (3, 4), (6, 6), (7, 10)] {
+        memblock.add_ram(range(start, end)).unwrap();
+    }
+    assert_eq!(memblock.ram(), [range(1, 5), range(7, 10)]);
+    memblock.add_ram(range(0, 100)).unwrap();
+    assert_eq!(memblock.ram(), [range(0, 100)]);
+    assert_eq!(memblock.end_of_ram(), 100);
+}
+
+#[test]
+fn lists_are_bounded_and_name_their_constant() {
+    let mut memblock = Memblock::new();
+    for index in 0..MAX_RAM_RANGES as u64 {
+        memblock.add_ram(range(index * 4, index * 4 + 2)).unwrap();
+    }
+    assert_eq!(memblock.add_ram(range(5000, 5001)), Err(Full("MAX_RAM_RANGES")));
+    memblock.add_ram(range(0, 3)).unwrap();
+    for _ in 0..MAX_RESERVATIONS {
+        memblock.reserve(range(0, 1), Kind::Reserved).unwrap();
+    }
+    let full = memblock.reserve(range(0, 1), Kind::Reserved).unwrap_err();
+    assert_eq!(full.to_string(), "memory map full: raise MAX_RESERVATIONS");
+}
+
+#[test]
+fn the_search_goes_from_the_top_down() {
+    let mut memblock = board();
+    let search = Search { size: 0x80_0000, align: 0x40_0000, within: range(0, u64::MAX) };
+    assert_eq!(memblock.find(search), Some(0x9f80_0000));
+    memblock.reserve(range(0x9fff_0000, 0x9fff_0001), Kind::Reserved).unwrap();
+    assert_eq!(memblock.find(search), Some(0x9f40_0000));
+    assert_eq!(memblock.find(Search { within: range(0x6900_0000, 0x6980_0000), ..search }), Some(0x6900_0000));
+    assert_eq!(memblock.find(Search { within: range(0x6900_0000, 0x6970_0000), ..search }), None);
+    assert_eq!(memblock.find(Search { within: range(0x6900_0000, 0), ..search }), None);
+    assert_eq!(memblock.find(Search { size: u64::MAX, ..search }), None);
+    assert_eq!(memblock.find(Search { align: 1 << 63, ..search }), None);
+}
+
+#[test]
+fn allocating_reserves() {
+    let mut memblock = board();
+    let frames = memblock.allocate(Search::pages(0x40_0000), Kind::PageFrames).unwrap().unwrap();
+    assert_eq!(frames, range(0x9fc0_0000, 0xa000_0000));
+    assert_eq!(memblock.find_kind(Kind::PageFrames).unwrap().range, frames);
+    assert!(memblock.release(frames, Kind::PageFrames));
+    assert!(!memblock.release(frames, Kind::PageFrames));
+    assert_eq!(memblock, board());
+}
+
+#[test]
+fn whole_pages_only_are_free_pages() {
+    let mut memblock = board();
+    memblock.reserve(range(0x6800_0000, 0x6800_1001), Kind::DeviceTree).unwrap();
+    memblock.reserve(range(0x6800_3fff, 0x6800_4000), Kind::Reserved).unwrap();
+    let free: Vec<_> = memblock.free_pages().collect();
+    assert_eq!(
+        free,
+        [range(0x6000_0000, 0x6800_0000), range(0x6800_2000, 0x6800_3000), range(0x6800_4000, 0xa000_0000)]
+    );
+}
+
+#[test]
+fn the_listing_nests_clips_and_shows_what_is_outside() {
+    let mut memblock = board();
+    memblock.reserve_named(range(0x4c00_0000, 0x4c80_0000), Kind::NoMap, "vram@4c000000").unwrap();
+    memblock.reserve(range(0x6001_0000, 0x6005_0000), Kind::Image).unwrap();
+    memblock.reserve_named(range(0x6900_0000, 0x6980_0000), Kind::Cma, "linux,cma").unwrap();
+    memblock.reserve(range(0x6900_1000, 0x6900_2000), Kind::Memreserve).unwrap();
+    memblock.reserve_named(range(0x7000_0000, 0x7000_2000), Kind::Reserved, "a").unwrap();
+    memblock.reserve_named(range(0x7000_1000, 0x7000_3000), Kind::Reserved, "b").unwrap();
+    memblock.reserve_named(range(0x9fff_f000, 0xc000_0000), Kind::Reserved, "odd\n").unwrap();
+    memblock.reserve_named(range(0xd000_0000, 0xd000_0001), Kind::NoMap, "far").unwrap();
+    let expected = "\
+4c000000-4c7fffff : vram@4c000000
+60000000-9fffffff : System RAM
+  60010000-6004ffff : Kernel image
+  69000000-697fffff : linux,cma
+    69001000-69001fff : /memreserve/
+  70000000-70001fff : a
+  70001000-70002fff : b
+  9ffff000-9fffffff : odd?
+a0000000-bfffffff : odd?
+d0000000-d0000000 : far
+";
+    assert_eq!(memblock.iomem().to_string(), expected);
+}
+
+/// The model: one flag a byte of a tiny memory.
+const MODEL_BYTES: usize = 96;
+/// Where the tiny memory starts; above the first page, which a search never returns.
+const MODEL_BASE: u64 = PAGE_SIZE;
+
+fn small_range() -> impl Strategy<Value = PhysRange> {
+    (0..MODEL_BYTES as u64, 0u64..24)
+        .prop_map(|(start, size)| range(MODEL_BASE + start, MODEL_BASE + (start + size).min(MODEL_BYTES as u64)))
+}
+
+fn model(ram: &[PhysRange], reserved: &[PhysRange]) -> Vec<bool> {
+    let mut free = vec![false; MODEL_BYTES];
+    for (list, value) in [(ram, true), (reserved, false)] {
+        for range in list {
+            free[(range.start - MODEL_BASE) as usize..(range.end - MODEL_BASE) as usize].fill(value);
+        }
+    }
+    free
+}
+
+/// Every line lies in the line it is indented below, and starts no earlier than the line before it at its depth.
+fn check_listing(text: &str) {
+    let mut open: Vec<PhysRange> = Vec::new();
+    for line in text.lines() {
+        let words = line.trim_start();
+        let depth = (line.len() - words.len()) / 2;
+        let (first, rest) = words.split_once('-').unwrap();
+        let (last, _name) = rest.split_once(" : ").unwrap();
+        let number = |digits| u64::from_str_radix(digits, 16).unwrap();
+        let range = range(number(first), number(last) + 1);
+        assert!(!range.is_empty(), "{text}");
+        assert!(open.get(depth).is_none_or(|before| before.start <= range.start), "{text}");
+        open.truncate(depth);
+        assert_eq!(open.len(), depth, "{text}");
+        assert!(open.last().is_none_or(|parent| parent.contains(&range)), "{text}");
+        open.push(range);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 3000 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn free_memory_is_what_the_model_says(
+        ram in prop::collection::vec(small_range(), 0..8),
+        reserved in prop::collection::vec(small_range(), 0..12),
+        size in 1u64..16,
+        order in 0u32..4,
+        low in 0..MODEL_BYTES as u64,
+        span in 0..MODEL_BYTES as u64,
+    ) {
+        let mut memblock = Memblock::new();
+        for range in &ram {
+            memblock.add_ram(*range).unwrap();
+        }
+        for range in &reserved {
+            memblock.reserve(*range, Kind::Reserved).unwrap();
+        }
+        prop_assert!(memblock.ram().windows(2).all(|pair| pair[0].end < pair[1].start));
+        let expected = model(&ram, &reserved);
+        let free: Vec<_> = memblock.free().collect();
+        prop_assert!(free.iter().all(|range| !range.is_empty()));
+        prop_assert!(free.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        prop_assert_eq!(&model(&free, &[]), &expected);
+
+        let within = range(MODEL_BASE + low, MODEL_BASE + (low + span).min(MODEL_BYTES as u64));
+        let fits = |start: u64| {
+            start.is_multiple_of(1 << order)
+                && start + size <= within.end
+                && (start..start + size).all(|byte| expected[(byte - MODEL_BASE) as usize])
+        };
+        let best = (within.start..within.end).rev().find(|start| fits(*start));
+        prop_assert_eq!(memblock.find(Search { size, align: 1 << order, within }), best);
+
+        // The listing never fails, whatever overlaps what.
+        check_listing(&memblock.iomem().to_string());
+    }
+
+    #[test]
+    fn releasing_undoes_reserving(
+        ram in prop::collection::vec(small_range(), 0..8),
+        reserved in prop::collection::vec(small_range(), 0..12),
+    ) {
+        let mut memblock = Memblock::new();
+        for range in &ram {
+            memblock.add_ram(*range).unwrap();
+        }
+        let before = memblock.clone();
+        for range in &reserved {
+            memblock.reserve(*range, Kind::Cma).unwrap();
+        }
+        for range in &reserved {
+            prop_assert_eq!(memblock.release(*range, Kind::Cma), !range.is_empty());
+        }
+        prop_assert_eq!(memblock, before);
+    }
+}

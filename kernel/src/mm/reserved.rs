@@ -1,0 +1,198 @@
+//! The tree's reserved regions and the CMA areas: who lies where, and what is refused.
+//!
+//! Facts, command line and the early memory map go in; the areas come out, and the memory map holds every region that
+//! was placed. The way is Linux's (drivers/of/fdt.c, drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
+//!
+//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order;
+//! 2. `nodes`: dynamic regions are placed in the tree's order, and each becomes a pool or not; then the fixed ones do,
+//!    in the order of their addresses. (Linux sorts all of them with an unstable sort; the tree's order of the dynamic
+//!    ones is our choice.)
+//! 3. `declare`: `cma=` makes the area `reserved`;
+//! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else.
+//!
+//! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor anything else.
+//! Where Linux would go on into a crash (a pool outside RAM, or over the kernel or another region), the region is
+//! skipped with a line of our own, and the first in the tree wins. Unlike Linux, no area is made that nobody asked for.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::PAGEBLOCK_ORDER;
+use super::memblock::{Kind, Memblock, Region};
+use crate::cma::MAX_CMA_AREAS;
+use crate::cmdline::Cmdline;
+use crate::dt::{Facts, Note};
+use crate::notes::{Notes, Words};
+use crate::units::{PAGE_SIZE, PhysRange};
+
+mod blobs;
+mod declare;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+/// The most nodes that are looked at (drivers/of/of_reserved_mem.c); fixed ones beyond stay reserved, but are no pools.
+pub const MAX_RESERVED_REGIONS: usize = 64;
+
+/// Base and size of an area are multiples of this: a pageblock of 2^10 pages, in bytes (include/linux/cma.h).
+pub const CMA_MIN_ALIGNMENT: u64 = PAGE_SIZE << PAGEBLOCK_ORDER;
+
+/// An area's name has fewer bytes than this (include/linux/cma.h).
+pub const CMA_MAX_NAME: usize = 64;
+
+/// The name of the area that `cma=` makes.
+pub const CMDLINE_AREA: &str = "reserved";
+
+const MIB: u64 = 1 << 20;
+
+/// An area to be activated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AreaPlan {
+    /// The node's name, or [`CMDLINE_AREA`]; cut to [`CMA_MAX_NAME`].
+    pub name: String,
+    /// In RAM, not empty, [`CMA_MIN_ALIGNMENT`] at both ends.
+    pub range: PhysRange,
+    /// The area for devices that name none: at most one.
+    pub default: bool,
+}
+
+/// A blob to be copied away, page-aligned at its destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// [`Kind::DeviceTree`] or [`Kind::Initrd`].
+    pub what: Kind,
+    /// Where it lies.
+    pub from: PhysRange,
+    /// Where it goes; as long as `from`, which it may overlap.
+    pub to: PhysRange,
+}
+
+/// What [`place`] decided.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The areas, in Linux's order of creation; at most [`MAX_CMA_AREAS`].
+    pub areas: Vec<AreaPlan>,
+    /// To be made in this order, with memmove, before anything is written to an area. None destroys what another still
+    /// has to move, nor anything that is not free.
+    pub moves: Vec<Move>,
+    /// Lines for the log.
+    pub notes: Vec<Note>,
+}
+
+/// Places the tree's regions and that of `cma=`. `memblock` holds RAM and what is taken so far ([`super::early`]);
+/// afterwards it also holds every region that was placed, and the blobs where they will be after the moves.
+pub fn place(facts: &Facts, cmdline: &Cmdline, memblock: &mut Memblock) -> Placed {
+    // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided again without moving it.
+    let mut pinned = Vec::new();
+    loop {
+        let mut attempt = Attempt::new(cmdline, memblock.clone(), &pinned);
+        attempt.nodes(&facts.reserved);
+        if let Some(cma) = &cmdline.cma {
+            attempt.declare(cma);
+        }
+        match attempt.house_blobs() {
+            Ok(moves) => {
+                *memblock = attempt.memblock;
+                return Placed { areas: attempt.areas, moves, notes: attempt.notes.into_vec() };
+            }
+            Err(homeless) => pinned.push(homeless),
+        }
+    }
+}
+
+/// One run through all regions, with a memory map of its own.
+struct Attempt<'a> {
+    memblock: Memblock,
+    areas: Vec<AreaPlan>,
+    notes: Notes,
+    /// Blobs that cannot be moved.
+    pinned: &'a [Region],
+    /// `cma=` is given, even if it makes no area: default nodes are bypassed.
+    cma_given: bool,
+    /// Areas that found no slot.
+    beyond_slots: usize,
+}
+
+/// What keeps an area from being made, where Linux's `cma_init_reserved_mem` would refuse it.
+enum NoArea {
+    /// All of [`MAX_CMA_AREAS`] are taken.
+    NoSlot,
+    /// Its size is 0.
+    Empty,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(cmdline: &Cmdline, memblock: Memblock, pinned: &'a [Region]) -> Self {
+        let mut notes = Notes::default();
+        for blob in pinned {
+            notes.warn(format_args!("Reserved memory: no room to move the {} at {} away", blob.name, blob.range));
+        }
+        Self { memblock, areas: Vec::new(), notes, pinned, cma_given: cmdline.cma.is_some(), beyond_slots: 0 }
+    }
+
+    /// True for a region that makes way when it must.
+    fn movable(&self, region: &Region) -> bool {
+        matches!(region.kind, Kind::DeviceTree | Kind::Initrd) && !self.pinned.contains(region)
+    }
+
+    /// Reserves a region that was placed; false, with a line, where the map is full.
+    fn reserve(&mut self, range: PhysRange, kind: Kind, name: &str) -> bool {
+        match self.memblock.reserve_named(range, kind, name) {
+            Ok(()) => true,
+            Err(full) => {
+                self.notes.error(format_args!("Reserved memory: {}: {full}", Words(name)));
+                false
+            }
+        }
+    }
+
+    /// The name of the first region over `range` that stands in its way.
+    fn in_the_way(&self, range: &PhysRange, counts: impl Fn(&Region) -> bool) -> Option<String> {
+        let found = self
+            .memblock
+            .reserved()
+            .iter()
+            .find(|region| region.range.overlaps(range) && !self.movable(region) && counts(region));
+        found.map(|region| region.name.clone())
+    }
+
+    /// Makes an area of memory that is reserved for it already.
+    fn create_area(&mut self, range: PhysRange, name: &str, default: bool) -> Result<(), NoArea> {
+        if self.areas.len() == MAX_CMA_AREAS {
+            self.notes.error(format_args!("cma: Not enough slots for CMA reserved regions!"));
+            self.beyond_slots += 1;
+            return Err(NoArea::NoSlot);
+        }
+        if range.is_empty() {
+            return Err(NoArea::Empty);
+        }
+        let name = &name[..name.floor_char_boundary(CMA_MAX_NAME - 1)];
+        if default {
+            self.areas.iter_mut().for_each(|area| area.default = false);
+        }
+        self.areas.push(AreaPlan { name: name.to_string(), range, default });
+        Ok(())
+    }
+
+    /// Our line for an area beyond the slots, behind all of Linux's.
+    fn say_no_slot(&mut self) {
+        let number = MAX_CMA_AREAS + self.beyond_slots;
+        let ending = match (number % 10, number % 100) {
+            (_, 11..=13) => "th",
+            (1, _) => "st",
+            (2, _) => "nd",
+            (3, _) => "rd",
+            _ => "th",
+        };
+        self.notes.error(format_args!("{number}{ending} CMA area ignored: raise MAX_CMA_AREAS"));
+    }
+
+    /// Our line for a second area of the same name (Linux keeps both, but refuses the second's directories).
+    fn say_twin(&mut self) {
+        let Some((area, earlier)) = self.areas.split_last() else { return };
+        if earlier.iter().any(|other| other.name == area.name) {
+            let name = Words(&area.name);
+            self.notes.warn(format_args!("Reserved memory: {name}: a second area of this name, found only by number"));
+        }
+    }
+}

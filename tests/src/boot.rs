@@ -1,0 +1,164 @@
+//! What machine is wanted, and how it is started.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::in_tree;
+use crate::outcome::Outcome;
+use crate::session::Session;
+use crate::tree::{Tree, TreeFile};
+
+/// Longer than any boot here takes, on a busy machine too; a machine that is still there then is stuck.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// How the image is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// As Linux is: raw image, r2 holds the tree's address.
+    Raw,
+    /// At the ELF's entry point, all registers 0.
+    Elf,
+}
+
+/// A machine to be started.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    memory: String,
+    processors: u32,
+    append: String,
+    tree: Tree,
+    initrd: Option<PathBuf>,
+    entry: Entry,
+    semihosting: bool,
+    icount: bool,
+    time_limit: Duration,
+}
+
+impl Boot {
+    /// The board with 256 MiB, one processor and its own tree, the raw image, and this command line.
+    pub fn new(append: &str) -> Self {
+        Self {
+            memory: "256M".into(),
+            processors: 1,
+            append: append.into(),
+            tree: Tree::Board,
+            initrd: None,
+            entry: Entry::Raw,
+            semihosting: true,
+            icount: false,
+            time_limit: TIME_LIMIT,
+        }
+    }
+
+    /// The same machine with `commands` as its `run=`, followed by a power-off with the worst status met.
+    pub fn commands(commands: &str) -> Self {
+        Self::new(&format!("run=\"{commands}; poweroff\""))
+    }
+
+    /// RAM, as QEMU's `-m` takes it.
+    pub fn memory(mut self, size: &str) -> Self {
+        self.memory = size.into();
+        self
+    }
+
+    /// Number of processors.
+    pub fn processors(mut self, count: u32) -> Self {
+        self.processors = count;
+        self
+    }
+
+    /// More words for the command line, in front of the others.
+    pub fn with(mut self, words: &str) -> Self {
+        self.append = format!("{words} {}", self.append);
+        self
+    }
+
+    /// The device tree.
+    pub fn tree(mut self, tree: Tree) -> Self {
+        self.tree = tree;
+        self
+    }
+
+    /// The initial RAM disk.
+    pub fn initrd(mut self, path: impl AsRef<Path>) -> Self {
+        self.initrd = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// How the image is entered.
+    pub fn entry(mut self, entry: Entry) -> Self {
+        self.entry = entry;
+        self
+    }
+
+    /// Without semihosting, the exit status is QEMU's own.
+    pub fn without_semihosting(mut self) -> Self {
+        self.semihosting = false;
+        self
+    }
+
+    /// One instruction is one nanosecond: the same run prints the same bytes.
+    pub fn counted(mut self) -> Self {
+        self.icount = true;
+        self
+    }
+
+    /// Another limit than the usual minute.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Starts the machine and hands over its keyboard and console.
+    pub fn start(self) -> Session {
+        let tree = self.tree.to_file();
+        let command = self.command(tree.as_ref());
+        Session::start(command, tree, self.time_limit)
+    }
+
+    /// Lets the machine run until it ends by itself.
+    pub fn run(self) -> Outcome {
+        self.start().finish()
+    }
+
+    fn command(&self, tree: Option<&TreeFile>) -> Command {
+        let untouched = matches!(self.tree, Tree::Untouched(_));
+        let elf = untouched || self.entry == Entry::Elf;
+        let mut command = Command::new(in_tree("scripts/qemu"));
+        // What the caller's own environment says is for `make run`, not for the tests.
+        for variable in ["DTB", "NODES", "INITRD", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"] {
+            command.env_remove(variable);
+        }
+        command.env("MEM", &self.memory).env("SMP", self.processors.to_string()).env("APPEND", &self.append);
+        command.arg(in_tree(if elf { "build/debris.elf" } else { "build/debris.bin" }));
+        if elf {
+            command.env("BOOT", "elf");
+        }
+        match tree {
+            Some(file) if untouched => {
+                let file = file.path().display();
+                command
+                    .env("DTB", "none")
+                    .args(["-device", &format!("loader,file={file},addr=0x60000000,force-raw=on")]);
+            }
+            Some(file) => {
+                command.env("DTB", file.path());
+            }
+            None if matches!(self.tree, Tree::None) => {
+                command.env("DTB", "none");
+            }
+            None => {}
+        }
+        if let Some(initrd) = &self.initrd {
+            command.env("INITRD", initrd);
+        }
+        if !self.semihosting {
+            command.env("SEMIHOSTING", "off");
+        }
+        if self.icount {
+            command.env("ICOUNT", "1");
+        }
+        command
+    }
+}

@@ -1,0 +1,106 @@
+//! Device trees for the machine: the board's, changed ones, broken ones, none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::in_tree;
+
+/// Which device tree the machine gets.
+#[derive(Clone, Debug)]
+pub enum Tree {
+    /// The board's own tree with its two areas.
+    Board,
+    /// `dts/upstream-like.dts`: the shape of Linux's tree for this board, without areas.
+    UpstreamLike,
+    /// None: the kernel finds an ATAG list, or nothing.
+    None,
+    /// The board's tree with these nodes of `/reserved-memory` (or these fragments) in place of its own.
+    Nodes(String),
+    /// A whole tree in source form.
+    Source(String),
+    /// A whole tree as bytes, which QEMU reads and rewrites.
+    Blob(Vec<u8>),
+    /// A tree as bytes that QEMU must not touch: it is laid at the start of RAM and the ELF is entered.
+    Untouched(Vec<u8>),
+}
+
+/// A compiled tree, kept until the machine has ended.
+#[derive(Debug)]
+pub struct TreeFile {
+    _directory: TempDir,
+    path: PathBuf,
+}
+
+impl TreeFile {
+    /// Where the blob lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The blob.
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.path).expect("the tree that was just compiled can be read")
+    }
+}
+
+impl Tree {
+    /// The tree as a file; `None` where the machine's default does, or where there is none.
+    ///
+    /// # Panics
+    /// Where dtc refuses the source: a mistake in the test.
+    pub(crate) fn to_file(&self) -> Option<TreeFile> {
+        match self {
+            Self::Board | Self::None => None,
+            Self::UpstreamLike => {
+                let source = fs::read_to_string(in_tree("dts/upstream-like.dts")).expect("dts/upstream-like.dts");
+                Some(compile_source(&source))
+            }
+            Self::Nodes(nodes) => {
+                let (output, file) = compile_nodes(nodes);
+                assert!(output.status.success(), "scripts/tree: {}", String::from_utf8_lossy(&output.stderr));
+                Some(file)
+            }
+            Self::Source(source) => Some(compile_source(source)),
+            Self::Blob(bytes) | Self::Untouched(bytes) => {
+                let file = empty_file();
+                fs::write(&file.path, bytes).expect("the temporary directory can be written");
+                Some(file)
+            }
+        }
+    }
+}
+
+fn empty_file() -> TreeFile {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("tree.dtb");
+    TreeFile { _directory: directory, path }
+}
+
+fn compile_source(source: &str) -> TreeFile {
+    let file = empty_file();
+    let input = file.path.with_extension("dts");
+    fs::write(&input, source).expect("the temporary directory can be written");
+    let output = Command::new("dtc")
+        .args(["--quiet", "-I", "dts", "-O", "dtb", "-i"])
+        .arg(in_tree("dts"))
+        .arg("-o")
+        .args([&file.path, &input])
+        .output()
+        .expect("dtc runs: scripts/setup installs it");
+    assert!(output.status.success(), "dtc: {}", String::from_utf8_lossy(&output.stderr));
+    file
+}
+
+/// The board's tree with `nodes` in place of its own areas, made as `make run NODES=…` makes it, from a file that is
+/// called `my.dtsi`: what `scripts/tree` said, and the tree if it succeeded.
+pub fn compile_nodes(nodes: &str) -> (Output, TreeFile) {
+    let file = empty_file();
+    let input = file.path.with_file_name("my.dtsi");
+    fs::write(&input, nodes).expect("the temporary directory can be written");
+    let output =
+        Command::new(in_tree("scripts/tree")).arg(&file.path).env("NODES", &input).output().expect("scripts/tree runs");
+    (output, file)
+}

@@ -1,0 +1,182 @@
+//! Every way into the kernel and out of it: memory sizes, trees, image formats, processors, exit statuses.
+
+use std::fs::File;
+
+use boot_tests::{Boot, Entry, Tree, TreeFile, compile_nodes};
+use tempfile::TempDir;
+
+/// Boots, shows the areas, and returns to the caller with a status of 0.
+fn areas_of(boot: Boot) -> boot_tests::Outcome {
+    let outcome = boot.run();
+    outcome.ended_with(0);
+    assert_eq!(outcome.records_of("boot").len(), 1, "{outcome}");
+    outcome
+}
+
+#[test]
+fn both_areas_with_256_mib_and_more() {
+    for memory in ["256M", "512M", "1024M"] {
+        let outcome = areas_of(Boot::commands("cma").memory(memory));
+        outcome
+            .has_line("Reserved memory: created CMA memory pool at 0x69000000, size 8 MiB")
+            .has_line("OF: reserved mem: initialized node linux,cma, compatible id shared-dma-pool")
+            .has_line("Reserved memory: created CMA memory pool at 0x69800000, size 8 MiB")
+            .has_line("OF: reserved mem: initialized node BiscuitOS_cma, compatible id shared-dma-pool");
+        assert_eq!(outcome.record("boot")["areas"], 2, "{outcome}");
+    }
+}
+
+#[test]
+fn no_areas_with_128_mib() {
+    // Both alloc-ranges lie beyond the end of RAM.
+    let outcome = areas_of(Boot::commands("version").memory("128M"));
+    outcome
+        .has_line("OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB")
+        .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB");
+    assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
+    Boot::commands("debris").memory("128M").run().ended_with(2);
+}
+
+#[test]
+fn upstream_tree() {
+    let outcome = areas_of(Boot::commands("version").tree(Tree::UpstreamLike).memory("1024M"));
+    assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
+    let outcome = areas_of(Boot::commands("debris").with("cma=8M").tree(Tree::UpstreamLike).memory("1024M"));
+    outcome.has_line("cma: Reserved 8 MiB at 0x9f800000");
+    assert_eq!(outcome.record("debris")["area"], "reserved", "{outcome}");
+}
+
+#[test]
+fn no_tree_at_all() {
+    for entry in [Entry::Raw, Entry::Elf] {
+        let outcome = Boot::commands("version").tree(Tree::None).entry(entry).run();
+        outcome.ended_with(2);
+        assert!(outcome.console().to_lowercase().contains("device tree"), "{outcome}");
+    }
+}
+
+/// The board's tree as dtc makes it, its command line included.
+fn board_blob(run: &str) -> Vec<u8> {
+    tree_of(&format!("/ {{ chosen {{ bootargs = \"run=\\\"{run}; poweroff\\\"\"; }}; memory@60000000 {{ reg = <0x60000000 0x10000000>; }}; }};"))
+        .bytes()
+}
+
+fn tree_of(fragment: &str) -> TreeFile {
+    let (output, file) = compile_nodes(fragment);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    file
+}
+
+#[test]
+fn a_tree_that_qemu_did_not_touch() {
+    let outcome = Boot::new("").tree(Tree::Untouched(board_blob("version"))).run();
+    outcome.ended_with(0);
+    assert_eq!(outcome.records_of("boot").len(), 1, "{outcome}");
+}
+
+#[test]
+fn broken_trees_end_with_a_line_and_status_2() {
+    let whole = board_blob("version");
+    let changed = |at: usize, value: u32| {
+        let mut bytes = whole.clone();
+        bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+        bytes
+    };
+    // The header's fields in order: magic, total size, offsets of structure and strings, version 17 is at 20.
+    let broken = [
+        ("magic", changed(0, 0xd00d_feee)),
+        ("total size 0", changed(4, 0)),
+        ("total size huge", changed(4, 0xffff_fff0)),
+        ("structure outside", changed(8, 0x00ff_0000)),
+        ("strings outside", changed(12, 0xffff_fff0)),
+        ("version 1", changed(20, 1)),
+        ("only a header", {
+            let mut bytes = whole[..40].to_vec();
+            bytes.resize(whole.len(), 0);
+            bytes
+        }),
+    ];
+    for (what, bytes) in broken {
+        let outcome = Boot::new("").tree(Tree::Untouched(bytes)).run();
+        assert_eq!(outcome.status(), Some(2), "{what}: {outcome}");
+        assert!(outcome.console().to_lowercase().contains("device tree"), "{what}: {outcome}");
+    }
+}
+
+#[test]
+fn elf_and_raw_boot_alike() {
+    let raw = Boot::commands("debris; bitmap").run();
+    let elf = Boot::commands("debris; bitmap").entry(Entry::Elf).run();
+    raw.ended_with(0);
+    elf.ended_with(0);
+    let rows = |outcome: &boot_tests::Outcome| boot_tests::data::parse_bitmap(outcome.console());
+    assert_eq!(rows(&raw).len(), 2048, "{raw}");
+    assert_eq!(rows(&raw), rows(&elf), "{raw}\n{elf}");
+}
+
+#[test]
+fn four_processors() {
+    for entry in [Entry::Raw, Entry::Elf] {
+        let outcome = Boot::commands("debris").processors(4).entry(entry).run();
+        outcome.ended_with(0);
+        assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");
+    }
+}
+
+#[test]
+fn large_initrd_and_areas_fit_together() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("initrd");
+    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    // QEMU lays it at 0x68000000, over the areas.
+    for memory in ["512M", "1024M"] {
+        let outcome = Boot::commands("debris").memory(memory).initrd(&path).run();
+        outcome.ended_with(0).has_line("Reserved memory: created CMA memory pool at 0x69800000, size 8 MiB");
+        assert_eq!(outcome.record("boot")["areas"], 2, "{outcome}");
+        assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");
+    }
+}
+
+#[test]
+fn exit_statuses() {
+    let cases = [
+        ("poweroff", 0),
+        ("poweroff 7", 7),
+        ("poweroff 255", 255),
+        ("nonsense; poweroff", 2),
+        ("nonsense; poweroff 5", 5),
+        ("debris colour=red; poweroff", 2),
+        ("debris seed=many; poweroff", 2),
+        ("debris area=nowhere; poweroff", 2),
+        ("nonsense; version; poweroff", 2),
+        ("replay; poweroff", 2),
+    ];
+    for (run, status) in cases {
+        let outcome = Boot::new(&format!("run=\"{run}\"")).run();
+        assert_eq!(outcome.status(), Some(status), "{run}: {outcome}");
+    }
+}
+
+#[test]
+fn without_semihosting_the_machine_still_ends() {
+    let outcome = areas_of(Boot::commands("version").without_semihosting());
+    assert_eq!(outcome.record("boot")["areas"], 2, "{outcome}");
+    let outcome = Boot::commands("fault undefined").without_semihosting().run();
+    outcome.ended_with(0).says("FATAL: undefined instruction");
+    Boot::commands("version").without_semihosting().entry(Entry::Elf).run().ended_with(0);
+}
+
+#[test]
+fn ready_within_three_million_instructions() {
+    let outcome = Boot::commands("version").memory("1024M").counted().run();
+    let ns_to_ready = outcome.ended_with(0).record("boot")["ns_to_ready"].as_u64().expect("a number");
+    assert!(ns_to_ready <= 3_000_000, "{ns_to_ready} instructions from reset to the first command");
+}
+
+#[test]
+fn self_tests_pass() {
+    let outcome = Boot::commands("selftest").with("check=on").run();
+    outcome.ended_with(0).says("KTAP version 1");
+    assert!(outcome.lines().any(|line| line.trim_start().starts_with("ok ")), "{outcome}");
+    outcome.does_not_say("not ok");
+}

@@ -1,0 +1,68 @@
+//! Console output that a change may alter only on purpose: the boot log and the bitmap. `UPDATE_GOLDEN=1` writes it anew.
+
+use std::{env, fs};
+
+use boot_tests::{Boot, in_tree};
+
+/// The text is that of `tests/golden/NAME`, or becomes it where that is asked for.
+fn is_golden(name: &str, text: &str) {
+    let path = in_tree("tests/golden").join(name);
+    if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&path, text).expect("tests/golden can be written");
+        return;
+    }
+    let golden = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display()));
+    let differs = golden.lines().zip(text.lines()).position(|(golden, line)| golden != line);
+    let at = differs.unwrap_or_else(|| golden.lines().count().min(text.lines().count()));
+    assert!(
+        golden == text,
+        "line {} of {name} is {:?} and was {:?}; UPDATE_GOLDEN=1 accepts it; the whole text:\n{text}",
+        at + 1,
+        text.lines().nth(at),
+        golden.lines().nth(at)
+    );
+}
+
+/// `text` with what changes with every edit of the source (times, addresses within the image) made the same.
+fn steady(text: &str) -> String {
+    let mut steady = String::new();
+    for line in text.lines() {
+        let line = match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((stamp, rest)) if stamp.contains('.') && !stamp.contains('X') => format!("[    T.TTTTTT]{rest}"),
+            _ => line.to_owned(),
+        };
+        let line = match line.split_once("Kernel image") {
+            Some(_) => "[    T.TTTTTT]   60010000-EEEEEEEE : Kernel image".to_owned(),
+            None => line,
+        };
+        steady.push_str(&steady_times(&line));
+        steady.push('\n');
+    }
+    steady
+}
+
+/// The times in a record: every field whose name ends in `_ns` or begins with `ns_`.
+fn steady_times(line: &str) -> String {
+    let fields = line.split(',').map(|field| {
+        let Some((name, _)) = field.split_once(':') else { return field.to_owned() };
+        let bare = name.trim_matches(|c| "{\"".contains(c));
+        if !(bare.ends_with("_ns") || bare.starts_with("ns_")) {
+            return field.to_owned();
+        }
+        format!("{name}:T{}", if field.ends_with('}') { "}" } else { "" })
+    });
+    if line.starts_with('{') { fields.collect::<Vec<_>>().join(",") } else { line.to_owned() }
+}
+
+#[test]
+fn boot_log() {
+    let outcome = Boot::commands("version").memory("1024M").counted().run();
+    is_golden("boot.txt", &steady(outcome.ended_with(0).console()));
+}
+
+#[test]
+fn bitmap_after_the_experiment() {
+    let outcome = Boot::commands("debris; bitmap").with("loglevel=0").memory("1024M").counted().run();
+    is_golden("bitmap.txt", &steady(outcome.ended_with(0).console()));
+}

@@ -1,0 +1,157 @@
+//! The scripts around QEMU, without a machine: what QEMU would be started with, and what becomes of a user's nodes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use boot_tests::{compile_nodes, in_tree};
+use tempfile::TempDir;
+
+/// A program in QEMU's place that prints its arguments, one a line, and ends with status 42.
+struct FakeQemu {
+    directory: TempDir,
+}
+
+impl FakeQemu {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let program = directory.path().join("qemu");
+        let script = "#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done\nexit 42\n";
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(directory.path().join("image.bin"), "no ELF").unwrap();
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(in_tree("scripts/qemu"));
+        for variable in ["MEM", "SMP", "NODES", "INITRD", "APPEND", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"] {
+            command.env_remove(variable);
+        }
+        command.arg(self.path("image.bin")).env("QEMU", self.path("qemu")).env("DTB", "none");
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The arguments QEMU got.
+    fn arguments(&self, variables: &[(&str, &str)]) -> Vec<String> {
+        let output = self.run(variables);
+        assert_eq!(output.status.code(), Some(42), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The kernel command line, where there is one.
+    fn command_line(&self, variables: &[(&str, &str)]) -> Option<String> {
+        let arguments = self.arguments(variables);
+        let at = arguments.iter().position(|word| word == "-append")?;
+        Some(arguments[at + 1].clone())
+    }
+}
+
+#[test]
+fn status_is_returned_unchanged() {
+    let qemu = FakeQemu::new();
+    assert_eq!(qemu.run(&[]).status.code(), Some(42));
+    assert_eq!(qemu.run(&[("TIMEOUT", "30")]).status.code(), Some(42));
+}
+
+#[test]
+fn command_line_arrives_as_it_was_given() {
+    let qemu = FakeQemu::new();
+    let words = r#"cma=16M  run="debris seed=7; echo 'a b' > /x | grep $HOME `id` \ *; poweroff""#;
+    assert_eq!(qemu.command_line(&[("APPEND", words), ("RUN", "version")]).as_deref(), Some(words));
+    assert_eq!(qemu.command_line(&[]), None);
+}
+
+#[test]
+fn run_is_added_only_where_there_is_none() {
+    let qemu = FakeQemu::new();
+    let line = |append| qemu.command_line(&[("APPEND", append), ("RUN", "debris; poweroff")]).unwrap();
+    assert_eq!(line(""), r#"run="debris; poweroff""#);
+    assert_eq!(line("cma=16M"), r#"cma=16M run="debris; poweroff""#);
+    assert_eq!(line("run=version"), "run=version");
+    assert_eq!(line(r#"loglevel=3 "run=cma; poweroff""#), r#"loglevel=3 "run=cma; poweroff""#);
+    // Not a parameter of that name.
+    assert_eq!(line("rerun=1"), r#"rerun=1 run="debris; poweroff""#);
+    assert_eq!(line(r#"note="a run=x""#), r#"note="a run=x" run="debris; poweroff""#);
+}
+
+#[test]
+fn machine_is_as_asked() {
+    let qemu = FakeQemu::new();
+    let words = qemu.arguments(&[("MEM", "512M"), ("SMP", "2"), ("ICOUNT", "1")]).join(" ");
+    for part in ["-M vexpress-a9", "-m 512M", "-smp 2", "-icount shift=0,sleep=off", "enable=on,target=native"] {
+        assert!(words.contains(part), "{part} in {words}");
+    }
+    let words = qemu.arguments(&[("SEMIHOSTING", "off")]).join(" ");
+    assert!(words.contains("-m 1024M") && !words.contains("semihosting"), "{words}");
+}
+
+#[test]
+fn missing_files_are_named() {
+    let qemu = FakeQemu::new();
+    for (variable, name) in [("DTB", "no.dtb"), ("INITRD", "no.trace")] {
+        let output = qemu.run(&[(variable, name)]);
+        assert_eq!(output.status.code(), Some(1));
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(complaint.contains(variable) && complaint.contains(name), "{complaint}");
+    }
+}
+
+/// The board's tree with these nodes, as source again.
+fn source_with(nodes: &str) -> String {
+    let (output, file) = compile_nodes(nodes);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let source = Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(file.path()).output().unwrap();
+    String::from_utf8(source.stdout).unwrap()
+}
+
+#[test]
+fn nodes_of_ones_own_take_the_place_of_the_boards() {
+    let camera = "cam: camera@70000000 { compatible = \"shared-dma-pool\"; reusable; reg = <0x70000000 0x800000>; };";
+    let forms = [
+        camera.to_owned(),
+        format!("/* a {{ comment */\n// and / another\n{camera}"),
+        format!("reserved-memory {{ {camera} }};"),
+        format!("resmem: reserved-memory {{ #address-cells = <1>; #size-cells = <1>; ranges; {camera} }};"),
+        format!("/ {{ reserved-memory {{ {camera} }}; }};"),
+        format!("/{{\n\treserved-memory {{ {camera} }}; video {{ memory-region = <&cam>; }};\n}};"),
+    ];
+    for form in forms {
+        let source = source_with(&form);
+        let reserved = source.split_once("reserved-memory {").expect("the node").1;
+        assert!(reserved.contains("camera@70000000 {"), "{form}\n{source}");
+        assert!(!source.contains("linux,cma {") && !source.contains("BiscuitOS_cma {"), "{form}\n{source}");
+        assert!(source.contains("ranges;"), "{form}\n{source}");
+        assert_eq!(source.matches("reserved-memory {").count(), 1, "{form}\n{source}");
+    }
+}
+
+#[test]
+fn mistakes_in_ones_own_nodes_are_shown_where_they_are() {
+    for nodes in [
+        "camera@70000000 {\n\treusable;\n\treg = <0x70000000 0x800000>\n};\n",
+        "/ {\n\treserved-memory { pool { reusable; };\n\toops oops\n\t}; };\n",
+    ] {
+        let (output, _) = compile_nodes(nodes);
+        assert!(!output.status.success());
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = complaint.lines().find(|line| line.contains("my.dtsi:")).expect(&complaint);
+        let number = line.split_once("my.dtsi:").unwrap().1.split(['.', '-', ' ']).next().unwrap();
+        assert!(["3", "4"].contains(&number), "{complaint}");
+    }
+}
+
+#[test]
+fn files_that_are_no_nodes_are_refused_in_a_line() {
+    for (nodes, why) in [("", "no node"), ("// nothing\n", "no node"), ("/dts-v1/; / { };", "DTB=")] {
+        let (output, _) = compile_nodes(nodes);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && complaint.contains(why), "{nodes}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+}
