@@ -180,11 +180,11 @@ fn hand_made_buffers() {
     assert_eq!(outcome, Outcome::Ok);
     for line in [
         "id 1: 3 pages of BiscuitOS_cma at pfn 0x69800, address 0x69800000",
-        "id 2: 1 pages of linux,cma at pfn 0x69000, address 0x69000000",
+        "id 2: 1 page of linux,cma at pfn 0x69000, address 0x69000000",
         "id 3: 5 pages of BiscuitOS_cma at pfn 0x69808, address 0x69808000",
         "id 1: 3 pages given back to BiscuitOS_cma",
         "release: no buffer has the ID 2",
-        "1 buffers, 5 pages given back to BiscuitOS_cma",
+        "1 buffer, 5 pages given back to BiscuitOS_cma",
         "BiscuitOS_cma  0x69800000     2048        5     2035  first-fit",
         "BiscuitOS_cma  0x69800000     2048        0     2048  first-fit",
     ] {
