@@ -105,10 +105,17 @@ impl Area {
         if align_order > MAX_ALIGN_ORDER {
             return Err(CmaError::Invalid { argument: "alignment order" });
         }
-        let bits = pages.div_ceil(1 << self.order_per_bit);
+        // More than any area has, where rounding up would overflow.
+        let bits = if pages > self.pages { u32::MAX } else { self.bits_of(pages) };
         let align_mask = (1u32 << align_order.saturating_sub(self.order_per_bit)) - 1;
         let align_offset = (self.base.0 & ((1 << align_order) - 1)) >> self.order_per_bit;
         Ok(Request { bits, align_mask, align_offset })
+    }
+
+    /// Bits that so many pages take, at most the area's pages.
+    #[inline]
+    const fn bits_of(&self, pages: u32) -> u32 {
+        (pages + (1 << self.order_per_bit) - 1) >> self.order_per_bit
     }
 
     /// Where the placement wants the request, at or after bit `start`.
@@ -139,7 +146,7 @@ impl Area {
         if offset >= self.pages || pages > self.pages - offset {
             return Err(ReleaseError::OutsideArea { frame: first });
         }
-        let bits = pages.div_ceil(1 << self.order_per_bit);
+        let bits = self.bits_of(pages);
         match self.bitmap.clear(offset >> self.order_per_bit, bits) {
             Ok(()) => Ok(()),
             Err(clear) => Err(ReleaseError::NotAllocated { frame: self.frame(clear) }),

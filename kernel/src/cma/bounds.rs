@@ -52,9 +52,16 @@ impl Bounds {
         }
     }
 
-    /// How many nodes there are.
-    pub(super) fn nodes(&self) -> u32 {
-        self.nodes.len() as u32
+    /// How many groups there are.
+    #[inline]
+    pub(super) fn groups(&self) -> u32 {
+        self.groups.len() as u32
+    }
+
+    /// One past the last node of a group.
+    #[inline]
+    pub(super) fn end_of_group(&self, group: u32) -> u32 {
+        ((group + 1) * GROUP_NODES).min(self.nodes.len() as u32)
     }
 
     /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
@@ -77,12 +84,6 @@ impl Bounds {
         u32::from(self.groups[group as usize][lane].get()) >= length.min(SATURATED)
     }
 
-    /// True where a run of `length` bits may begin in the node.
-    #[inline]
-    pub(super) fn node_may_hold(&self, node: u32, lane: usize, length: u32) -> bool {
-        u32::from(self.nodes[node as usize][lane].get()) >= length.min(SATURATED)
-    }
-
     /// No run of `length` bits begins in the node on an aligned bit.
     #[inline]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
@@ -91,12 +92,20 @@ impl Bounds {
         }
     }
 
-    /// Lowers a group's bound to the highest of its nodes'.
-    pub(super) fn tighten_group(&self, group: u32, lane: usize) {
-        let first = (group * GROUP_NODES) as usize;
-        let end = self.nodes.len().min(first + GROUP_NODES as usize);
-        let highest = self.nodes[first..end].iter().map(|node| node[lane].get()).max();
-        self.groups[group as usize][lane].set(highest.unwrap_or(0));
+    /// No run of `length` bits begins in the group on an aligned bit.
+    #[inline]
+    pub(super) fn group_lacks(&self, group: u32, lane: usize, length: u32) {
+        if length <= SATURATED {
+            self.groups[group as usize][lane].set(length as u8 - 1);
+        }
+    }
+
+    /// The first node of `node..end` where a run of `length` bits may begin.
+    #[inline]
+    pub(super) fn next_node(&self, node: u32, end: u32, lane: usize, length: u32) -> Option<u32> {
+        let length = length.min(SATURATED) as u8;
+        let found = self.nodes[node as usize..end as usize].iter().position(|bounds| bounds[lane].get() >= length)?;
+        Some(node + found as u32)
     }
 
     /// The bits `start..end` were allocated. Nodes that lie wholly in them hold nothing now; the rest is left to the
@@ -120,21 +129,39 @@ impl Bounds {
                 *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));
             }
         }
-        let last = (end - 1) / NODE_BITS;
-        for node in from.max(start.saturating_sub(SATURATED)) / NODE_BITS..=last {
-            let group = &self.groups[(node / GROUP_NODES) as usize];
-            let first = (node * NODE_BITS).max(from);
-            let limit = ((node + 1) * NODE_BITS).min(to);
-            for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
-                let aligned = align_up(first, lane);
-                if aligned >= limit {
-                    break;
-                }
-                let length = (to - aligned).min(SATURATED) as u8;
-                if bound.get() < length {
-                    bound.set(length);
-                    group[lane].set(group[lane].get().max(length));
-                }
+        let (mut node, last) = (from.max(start.saturating_sub(SATURATED)) / NODE_BITS, (end - 1) / NODE_BITS);
+        if end - start >= NODE_BITS {
+            // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
+            let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
+            if whole < after {
+                let all = |bounds: &mut [Lanes]| bounds.fill([const { Cell::new(SATURATED as u8) }; LANES]);
+                all(&mut self.nodes[whole as usize..after as usize]);
+                all(&mut self.groups[(whole / GROUP_NODES) as usize..=((after - 1) / GROUP_NODES) as usize]);
+                (node..whole).for_each(|node| self.raise(node, from, to));
+                node = after;
+            }
+        }
+        while node <= last {
+            self.raise(node, from, to);
+            node += 1;
+        }
+    }
+
+    /// Raises the bounds of a node by the free run `from..to`, which has bits in it.
+    #[inline(always)]
+    fn raise(&self, node: u32, from: u32, to: u32) {
+        let first = from.max(node * NODE_BITS);
+        let limit = to.min((node + 1) * NODE_BITS);
+        let group = &self.groups[(node / GROUP_NODES) as usize];
+        for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
+            let aligned = align_up(first, lane);
+            if aligned >= limit {
+                break;
+            }
+            let length = (to - aligned).min(SATURATED) as u8;
+            if bound.get() < length {
+                bound.set(length);
+                group[lane].set(group[lane].get().max(length));
             }
         }
     }

@@ -7,6 +7,9 @@ use super::bitmap::Bitmap;
 use super::bounds::{GROUP_NODES, LANES, NODE_BITS};
 use super::placement::Request;
 
+/// Bits in a group.
+const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
+
 impl Bitmap {
     /// The lowest aligned bit at or after `start` that so many clear bits follow (`bitmap_find_next_zero_area_off`).
     #[inline]
@@ -14,6 +17,9 @@ impl Bitmap {
         let order = request.align_mask.trailing_ones() as usize;
         // An alignment above the lanes' is looked for in the highest, whose bounds hold for it but say too much.
         let lane = order.min(LANES - 1);
+        if start >= self.bits() {
+            return None;
+        }
         if request.align_offset != 0 {
             return self.first_fit_by_runs(request, start, self.bits());
         }
@@ -28,29 +34,27 @@ impl Bitmap {
     }
 
     fn first_fit_by_nodes(&self, request: &Request, start: u32, lane: usize, lane_is_exact: bool) -> Option<u32> {
-        let nodes = self.bounds.nodes();
-        let mut node = start / NODE_BITS;
-        while node < nodes {
-            let group = node / GROUP_NODES;
-            let group_end = nodes.min((group + 1) * GROUP_NODES);
-            if !self.bounds.group_may_hold(group, lane, request.bits) {
-                node = group_end;
-                continue;
-            }
-            while node < group_end {
-                if self.bounds.node_may_hold(node, lane, request.bits) {
-                    let first = start.max(node * NODE_BITS);
-                    let found = self.first_fit_in_node(request, first);
+        let mut first = start;
+        for group in start / GROUP_BITS..self.bounds.groups() {
+            let end = self.bounds.end_of_group(group);
+            if self.bounds.group_may_hold(group, lane, request.bits) {
+                let mut from = first / NODE_BITS;
+                while let Some(node) = self.bounds.next_node(from, end, lane, request.bits) {
+                    let from_bit = first.max(node * NODE_BITS);
+                    let found = self.first_fit_in_node(request, from_bit);
                     if found.is_some() {
                         return found;
                     }
-                    if lane_is_exact && first == node * NODE_BITS {
+                    if lane_is_exact && from_bit == node * NODE_BITS {
                         self.bounds.node_lacks(node, lane, request.bits);
                     }
+                    from = node + 1;
                 }
-                node += 1;
+                if lane_is_exact && first <= group * GROUP_BITS {
+                    self.bounds.group_lacks(group, lane, request.bits);
+                }
             }
-            self.bounds.tighten_group(group, lane);
+            first = (group + 1) * GROUP_BITS;
         }
         None
     }
@@ -119,18 +123,18 @@ impl Bitmap {
     /// Only nodes whose bound is above the longest run found so far are looked at.
     pub fn longest_free_run(&self) -> u32 {
         let mut longest = 0;
-        for group in 0..self.bounds.nodes().div_ceil(GROUP_NODES) {
+        for group in 0..self.bounds.groups() {
             if !self.bounds.group_may_hold(group, 0, longest + 1) {
                 continue;
             }
-            for node in group * GROUP_NODES..self.bounds.nodes().min((group + 1) * GROUP_NODES) {
-                if self.bounds.node_may_hold(node, 0, longest + 1) {
-                    let here = self.longest_run_from(node * NODE_BITS, (node + 1) * NODE_BITS);
-                    self.bounds.node_lacks(node, 0, here + 1);
-                    longest = longest.max(here);
-                }
+            let (mut node, end) = (group * GROUP_NODES, self.bounds.end_of_group(group));
+            while let Some(next) = self.bounds.next_node(node, end, 0, longest + 1) {
+                let here = self.longest_run_from(next * NODE_BITS, (next + 1) * NODE_BITS);
+                self.bounds.node_lacks(next, 0, here + 1);
+                longest = longest.max(here);
+                node = next + 1;
             }
-            self.bounds.tighten_group(group, 0);
+            self.bounds.group_lacks(group, 0, longest + 1);
         }
         self.bounds.area_lacks(0, longest + 1);
         longest
