@@ -1,7 +1,7 @@
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
 //! What holds true: the bits behind the last one, in its word, are set, so that no search ever finds room there; the
-//! number of set bits is known without counting. A bitmap of more than [`PLAIN_BITS`] has a summary, by which searches
+//! number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which searches
 //! leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which costs
 //! less than keeping a summary.
 
