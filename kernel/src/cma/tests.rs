@@ -191,6 +191,25 @@ mod areas {
         assert_eq!(system.zone.nr_free_cma(), 3072);
     }
 
+    #[test]
+    fn the_books_notice_what_does_not_balance() {
+        let mut pages = pages();
+        let (mut system, first, _) = system(&mut pages);
+        system.check().unwrap();
+        system.area_mut(first).reserve(5, 3);
+        assert!(system.check().is_err(), "bits are set, and the pages are free");
+        let base = system.area(first).base();
+        system.area_mut(first).unreserve(base.add(5), 3).unwrap();
+        system.check().unwrap();
+        let buffer = system.cma_alloc(first, 16, 4).unwrap();
+        system.zone.give_range(buffer.first(), 4);
+        assert!(system.check().is_err(), "pages are free whose bits are set");
+        system.zone.take_range(buffer.first(), 4).unwrap();
+        system.check().unwrap();
+        system.area_mut(first).unreserve(buffer.first(), 16).unwrap();
+        assert!(system.check().is_err(), "pages are in no place");
+    }
+
     /// What the area answers, page by page: the lowest aligned place that is free.
     fn plain_place(free: &[bool], pages: u32, order: u32) -> Option<u32> {
         (0..free.len() as u32)
