@@ -245,7 +245,7 @@ impl Bitmap {
 
     /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
     #[inline]
-    fn run_start(&self, bit: u32) -> u32 {
+    pub(super) fn run_start(&self, bit: u32) -> u32 {
         let node = bit.saturating_sub(1) / NODE_BITS;
         let found = match &self.summary {
             None => last_set_before(&self.words, bit, 0),
@@ -255,6 +255,15 @@ impl Bitmap {
             }),
         };
         found.map_or(0, |last| last + 1)
+    }
+
+    /// The first nodes at or after `node` that are wholly free, up to the next one that is not: first and one past the
+    /// last. None in a bitmap without a summary.
+    #[inline]
+    pub(super) fn next_free_nodes(&self, node: u32) -> Option<(u32, u32)> {
+        let touched = &self.summary.as_ref()?.touched_nodes;
+        let first = next_where(touched, node, |word| !word)?;
+        Some((first, next_where(touched, first, |word| word)?))
     }
 
     /// The free runs from the lowest bit: where each begins and how long it is, in bits.

@@ -1,7 +1,7 @@
 //! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its bounds (see `bounds`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
-//! 24 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
+//! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
 use super::bitmap::{Bitmap, Summary};
 use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
@@ -9,6 +9,9 @@ use super::placement::Request;
 
 /// Bits in a group.
 const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
+
+/// A run of so many bits covers at least one whole node, wherever it begins.
+const SURE_OF_A_NODE: u32 = 2 * NODE_BITS - 1;
 
 impl Bitmap {
     /// The lowest aligned bit at or after `start` that so many clear bits follow (`bitmap_find_next_zero_area_off`).
@@ -18,7 +21,7 @@ impl Bitmap {
             Some(Summary { bounds, .. }) if request.align_offset == 0 => {
                 self.first_fit_by_nodes(bounds, request, start)
             }
-            _ => self.first_fit_between(request, start, self.word_bits()),
+            _ => self.first_fit_between(request, start, self.word_bits()).ok(),
         }
     }
 
@@ -30,27 +33,38 @@ impl Bitmap {
         if !bounds.area_may_hold(lane, request.bits) {
             return None;
         }
+        if request.bits >= SURE_OF_A_NODE {
+            let found = self.first_fit_around_nodes(request, start);
+            if found.is_none() && lane_is_exact && start == 0 {
+                bounds.area_lacks(lane, request.bits);
+            }
+            return found;
+        }
         let mut first = start;
-        for group in start / GROUP_BITS..bounds.groups() {
-            let end = bounds.end_of_group(group);
-            if bounds.group_may_hold(group, lane, request.bits) {
-                let mut from = first / NODE_BITS;
-                while let Some(node) = bounds.next_node(from, end, lane, request.bits) {
-                    let from_bit = first.max(node * NODE_BITS);
-                    let found = self.first_fit_between(request, from_bit, (node + 1) * NODE_BITS);
-                    if found.is_some() {
-                        return found;
+        while let Some(group) = bounds.next_group(first / GROUP_BITS, lane, request.bits) {
+            let (group_start, group_end) = (group * GROUP_BITS, (group + 1) * GROUP_BITS);
+            let whole_group = first <= group_start;
+            first = first.max(group_start);
+            while let Some(node) = bounds.next_in_group(first / NODE_BITS, lane, request.bits) {
+                let (node_start, node_end) = (node * NODE_BITS, (node + 1) * NODE_BITS);
+                first = first.max(node_start);
+                match self.first_fit_between(request, first, node_end) {
+                    Ok(bit) => return Some(bit),
+                    Err(resume) => {
+                        if lane_is_exact && first == node_start {
+                            bounds.node_lacks(node, lane, request.bits);
+                        }
+                        first = resume.max(node_end);
                     }
-                    if lane_is_exact && from_bit == node * NODE_BITS {
-                        bounds.node_lacks(node, lane, request.bits);
-                    }
-                    from = node + 1;
                 }
-                if lane_is_exact && first <= group * GROUP_BITS {
-                    bounds.group_lacks(group, lane, request.bits);
+                if first >= group_end {
+                    break;
                 }
             }
-            first = (group + 1) * GROUP_BITS;
+            if lane_is_exact && whole_group {
+                bounds.group_lacks(group, lane, request.bits);
+            }
+            first = first.max(group_end);
         }
         if lane_is_exact && start == 0 {
             bounds.area_lacks(lane, request.bits);
@@ -58,24 +72,44 @@ impl Bitmap {
         None
     }
 
+    /// First-fit of a request that cannot fit without covering a whole node: only runs around free nodes are looked at.
+    fn first_fit_around_nodes(&self, request: &Request, start: u32) -> Option<u32> {
+        let mut node = start / NODE_BITS;
+        // So many free nodes a run has at least that is long enough.
+        let least = (request.bits - (SURE_OF_A_NODE - 1)).div_ceil(NODE_BITS);
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            if after - first >= least {
+                let bit = request.align_up(self.run_start(first * NODE_BITS).max(start))?;
+                if self.run_end(after * NODE_BITS).saturating_sub(bit) >= request.bits {
+                    return Some(bit);
+                }
+            }
+        }
+        None
+    }
+
     /// The lowest aligned bit of `first..end` that the request fits at; `end` is a multiple of the word's bits.
+    ///
+    /// # Errors
+    /// Where it does not: the bit to go on from, which is at or behind `end` or as good.
     #[inline]
-    fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
+    fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
         let alignment = request.align_mask + 1;
         if request.bits > alignment || request.align_offset != 0 {
             return self.first_fit_by_runs(request, first, end);
         }
         if alignment <= u32::BITS {
-            return self.first_fit_in_words(request, first, end, alignment);
+            return self.first_fit_in_words(request, first, end, alignment).ok_or(end);
         }
-        let mut bit = request.align_up(first)?;
+        let mut bit = request.align_up(first).ok_or(end)?;
         while bit < end {
             if self.is_free(bit, request.bits) {
-                return Some(bit);
+                return Ok(bit);
             }
             bit += alignment;
         }
-        None
+        Err(end)
     }
 
     /// The lowest fit of a request that is no longer than its alignment, which is at most a word: a word is
@@ -101,16 +135,17 @@ impl Bitmap {
     }
 
     /// First-fit from run to run among the bits `first..end`, for any request.
-    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
+    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
+        let end = end.min(self.bits());
         let mut at = first;
         loop {
-            let bit = request.align_up(self.next_clear(at)?)?;
-            if bit >= end.min(self.bits()) || request.bits > self.bits() - bit {
-                return None;
+            let bit = self.next_clear(at).and_then(|clear| request.align_up(clear)).ok_or(self.bits())?;
+            if bit >= end || request.bits > self.bits() - bit {
+                return Err(at.max(end));
             }
             let used = self.run_end(bit);
             if used - bit >= request.bits {
-                return Some(bit);
+                return Ok(bit);
             }
             at = used.max(bit + 1);
         }
@@ -121,21 +156,45 @@ impl Bitmap {
     /// Only nodes whose bound is above the longest run found so far are looked at.
     pub fn longest_free_run(&self) -> u32 {
         let Some(Summary { bounds, .. }) = &self.summary else { return self.longest_run_from(0, self.bits()) };
-        let mut longest = 0;
-        for group in 0..bounds.groups() {
-            if !bounds.group_may_hold(group, 0, longest + 1) {
-                continue;
-            }
-            let (mut node, end) = (group * GROUP_NODES, bounds.end_of_group(group));
-            while let Some(next) = bounds.next_node(node, end, 0, longest + 1) {
-                let here = self.longest_run_from(next * NODE_BITS, (next + 1) * NODE_BITS);
-                bounds.node_lacks(next, 0, here + 1);
-                longest = longest.max(here);
-                node = next + 1;
-            }
-            bounds.group_lacks(group, 0, longest + 1);
+        let (length, from) = bounds.longest_seen();
+        if !self.is_set(from) && self.run_end(from) - from == length {
+            return length;
         }
-        bounds.area_lacks(0, longest + 1);
+        let (mut longest, mut longest_at) = (0, 0);
+        let mut node = 0;
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            if (after - first) * NODE_BITS + SURE_OF_A_NODE > longest {
+                let from = self.run_start(first * NODE_BITS);
+                let length = self.run_end(after * NODE_BITS) - from;
+                if length > longest {
+                    (longest, longest_at) = (length, from);
+                }
+            }
+        }
+        // Where no run covers a whole node, the nodes that may begin a longer one than seen so far are looked at.
+        let mut first = 0;
+        while longest < SURE_OF_A_NODE
+            && let Some(group) = bounds.next_group(first / GROUP_BITS, 0, longest + 1)
+        {
+            let group_end = (group + 1) * GROUP_BITS;
+            first = first.max(group * GROUP_BITS);
+            while first < group_end
+                && let Some(node) = bounds.next_in_group(first / NODE_BITS, 0, longest + 1)
+            {
+                let node_end = (node + 1) * NODE_BITS;
+                first = first.max(node * NODE_BITS);
+                while let Some(from) = self.next_clear(first).filter(|&from| from < node_end) {
+                    first = self.run_end(from);
+                    if first - from > longest {
+                        (longest, longest_at) = (first - from, from);
+                    }
+                }
+                first = first.max(node_end);
+            }
+            first = first.max(group_end);
+        }
+        bounds.see_longest(longest, longest_at);
         longest
     }
 

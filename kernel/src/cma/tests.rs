@@ -298,7 +298,7 @@ proptest! {
                     let truth = true_bound(&map, node, lane);
                     let Some(summary) = &map.summary else { continue };
                     let (of_node, of_group, of_area) = summary.bounds.of_node(node, lane as usize);
-                    prop_assert!(u32::from(of_node) >= truth.min(255) && of_group >= of_node);
+                    prop_assert!(u32::from(of_node) >= truth.min(255) && u32::from(of_group) >= truth.min(255));
                     prop_assert!(truth < 256 || of_area >= truth);
                 }
             }
