@@ -16,6 +16,16 @@ pub(super) const PLAIN_BITS: u32 = 2048;
 const WORD_BITS: u32 = u32::BITS;
 
 /// Which bits are allocated, lowest first.
+///
+/// ```
+/// use kernel::cma::bitmap::Bitmap;
+/// use kernel::cma::placement::Request;
+///
+/// let map = Bitmap::new(2048);
+/// let request = Request { bits: 51, align_mask: 63, align_offset: 0 };
+/// assert_eq!(map.first_fit(&request, 1), Some(64));
+/// assert_eq!(map.longest_free_run(), 2048);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bitmap {
     words: Vec<u32>,
