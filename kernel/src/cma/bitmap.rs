@@ -286,6 +286,15 @@ impl Bitmap {
         })
     }
 
+    /// Memory that the words and the summary take, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let summary = self
+            .summary
+            .as_ref()
+            .map_or(0, |Summary { touched_nodes, bounds }| size_of_val(touched_nodes.as_slice()) + bounds.size_bytes());
+        size_of_val(self.words.as_slice()) + summary
+    }
+
     /// How many free runs there are.
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32

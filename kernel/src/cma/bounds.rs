@@ -177,6 +177,11 @@ impl Bounds {
         }
     }
 
+    /// Memory that the bounds take, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of_val(self.nodes.as_slice()) + size_of_val(self.groups.as_slice()) + size_of_val(&self.area)
+    }
+
     /// The bounds of one node, its group and the area, for the tests.
     #[cfg(test)]
     pub(super) fn of_node(&self, node: u32, lane: usize) -> (u8, u8, u32) {

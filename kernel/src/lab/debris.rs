@@ -159,9 +159,7 @@ fn steps<M: Machine + ?Sized>(
             None => {
                 let pages = u32::from(SLOT_PAGES[slot]);
                 let align_order = options.align.of(pages);
-                let start_ns = machine.now_ns();
-                let answer = system.cma_alloc(options.area, pages, align_order);
-                report.alloc.add(start_ns, machine.now_ns());
+                let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                 match answer {
                     Ok(buffer) => {
                         report.allocs += 1;
@@ -178,10 +176,7 @@ fn steps<M: Machine + ?Sized>(
                 }
             }
             Some(buffer) => {
-                let start_ns = machine.now_ns();
-                let answer = system.cma_release(buffer);
-                report.release.add(start_ns, machine.now_ns());
-                answer?;
+                report.release.time(machine, || system.cma_release(buffer))?;
                 report.releases += 1;
             }
         }

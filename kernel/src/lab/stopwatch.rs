@@ -3,6 +3,8 @@
 //! A span between two readings contains about one reading. The clock may be coarser than a call (10 ns a step on this
 //! board), so one call's time means little and the mean over many is right: phases are random.
 
+use core::hint::black_box;
+
 use crate::machine::Machine;
 
 /// How many readings the calibration averages over.
@@ -40,7 +42,41 @@ pub struct Timing {
     gross_max_ns: u64,
 }
 
+/// Where a profiler begins to count: right before every measured call (see `make profile`).
+///
+/// Its own function, and different from [`profile_ends`], so that its address is found in the image by its name.
+#[inline(never)]
+fn profile_begins() {
+    black_box(1);
+}
+
+/// Where a profiler stops counting: right behind every measured call.
+#[inline(never)]
+fn profile_ends() {
+    black_box(2);
+}
+
+/// Lets time pass that differs from call to call, so that a clock coarser than a call finds it at every phase of a step.
+#[inline(never)]
+pub fn dither(call: u32) {
+    for step in 0..call % 10 {
+        black_box(step);
+    }
+}
+
 impl Timing {
+    /// Times one call. Between the two readings of the clock there is nothing but the call.
+    #[inline(always)]
+    pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
+        profile_begins();
+        let start_ns = machine.now_ns();
+        let answer = call();
+        let end_ns = machine.now_ns();
+        profile_ends();
+        self.add(start_ns, end_ns);
+        answer
+    }
+
     /// Takes in one call.
     #[inline]
     pub fn add(&mut self, start_ns: u64, end_ns: u64) {

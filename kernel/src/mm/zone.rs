@@ -60,6 +60,11 @@ impl<'m> Zone<'m> {
         self.lists.frames()
     }
 
+    /// Memory that the descriptors, the free lists' heads included, and the pageblocks' types take, in bytes.
+    pub fn size_bytes(&self) -> (usize, usize) {
+        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(self.pageblocks.as_slice()))
+    }
+
     /// Pages that were ever handed to the allocator.
     pub fn managed_pages(&self) -> u32 {
         self.managed

@@ -124,7 +124,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("echo x > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "N is \"x\""),
         ("echo 1 / /proc/meminfo", "where > should be"),
         ("echo 4097 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "full: 2048 pages free"),
-        ("bench nothing", "there are cma/1"),
+        ("bench nothing", "there are boot cma/1"),
         ("selftest nothing", "there are books_balance"),
         ("fault", "a word is missing"),
         ("fault gently", "there are stack null text exec unaligned undefined panic"),
