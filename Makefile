@@ -71,7 +71,7 @@ size: elf ## text, data and bss of the image
 	@"$$(echo "$$(rustc --print sysroot)"/lib/rustlib/*/bin/llvm-size)" $(ELF)
 
 symbolize: elf ## functions and lines of backtrace addresses, from ADDR="0x… 0x…" or from standard input
-	@$(CARGO) run --locked --quiet $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
+	@$(CARGO) run --locked $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
 
 miri: ## Miri over the portable library
 	@scripts/setup miri

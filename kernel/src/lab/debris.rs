@@ -65,7 +65,7 @@ impl Failure {
     /// The word for records.
     pub fn cause(&self) -> &'static str {
         match self.error {
-            // A request that no area of this size can ever serve finds it as full as it gets.
+            // The load asks for at least a page, at an order that exists: nothing it asks for is invalid.
             CmaError::Full { .. } | CmaError::Invalid { .. } => "full",
             CmaError::Fragmented { .. } => "fragmented",
             CmaError::Busy { .. } => "busy",
@@ -246,7 +246,7 @@ impl fmt::Display for Report {
                 Counted(self.metrics.longest.into(), "page")
             )?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
-            _ => writeln!(f, "the last of the steps asked for (ops= sets how many); {} requests failed.", self.failed)?,
+            _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
         }
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;

@@ -142,7 +142,7 @@ pub const COMMANDS: [Entry; 17] = [
     },
     Entry {
         name: "fault",
-        usage: "fault stack|null|text|exec|unaligned|undefined|panic",
+        usage: "fault stack|null|text|exec|unaligned|undefined|svc|irq|panic",
         summary: "takes a fault on purpose; ends with status 101",
         details: "",
         example: "fault null",

@@ -127,7 +127,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("bench nothing", "there are boot cma/1"),
         ("selftest nothing", "there are books_balance"),
         ("fault", "a word is missing"),
-        ("fault gently", "there are stack null text exec unaligned undefined panic"),
+        ("fault gently", "there are stack null text exec unaligned undefined svc irq panic"),
         ("help debri", "did you mean debris?"),
         ("poweroff 256", "from 0 to 255"),
         ("poweroff -1", "from 0 to 255"),
