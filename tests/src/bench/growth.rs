@@ -45,6 +45,7 @@ fn draw(text: &mut String, curves: &[Curve], top: f64) -> Result<(), Box<dyn std
         .configure_mesh()
         .x_desc("area in MiB")
         .y_desc("instructions a call, mean")
+        .y_label_formatter(&|count| format!("{count:.0}"))
         .x_labels(8)
         .label_style(("sans-serif", 16))
         .axis_desc_style(("sans-serif", 17))
