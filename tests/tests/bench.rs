@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use boot_tests::bench::{Figures, baseline};
+use boot_tests::bench::{Figures, baseline, profile};
 use boot_tests::{Boot, in_tree};
 use tempfile::TempDir;
 
@@ -87,4 +87,20 @@ fn the_committed_baseline_names_what_make_bench_measures() {
 fn unknown_benchmarks_are_status_2_and_lists_are_not() {
     Boot::commands("bench nothing").run().ended_with(2).says("there are boot cma/1");
     Boot::commands("bench cma/131072").run().ended_with(2).says("needs an empty area of 131072 pages");
+}
+
+#[test]
+fn profile_finds_the_calls_and_their_functions() {
+    let text = profile::run("buddy/9").unwrap();
+    // "buddy/9: 2000 calls of 98.5 instructions, …"
+    let words: Vec<&str> = text.lines().next().unwrap().split(' ').collect();
+    assert_eq!(words[..3], ["buddy/9:", "2000", "calls"], "{text}");
+    let each: f64 = words[4].parse().unwrap();
+    let figures = Measured::new("buddy/9").figures;
+    let measured = ["op", "release"].map(|what| figures.get("buddy/9", what).unwrap() as f64).iter().sum::<f64>() / 2.0;
+    assert!((each / measured - 1.0).abs() < 0.15, "{each} counted, {measured} measured\n{text}");
+    for function in ["push_front", "free_one", "kernel/src/mm/buddy.rs"] {
+        assert!(text.contains(function), "{function}\n{text}");
+    }
+    assert!(profile::run("nothing").is_err_and(|error| error.contains("there are boot cma/1")));
 }

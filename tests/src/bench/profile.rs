@@ -4,7 +4,8 @@
 //! The log is read as it comes, and never stored. Between the kernel's two marks (`profile_begins` and `profile_ends` of
 //! its stopwatch, right before and behind each measured call) the instructions of executed blocks are counted by
 //! address; debug information then says whose they are, inlined functions included. The clock and the stopwatch are left
-//! out, as they are from the benchmark's figures. For `boot` everything up to the first command counts.
+//! out, as they are from the benchmark's figures. For `boot` everything up to the first command counts. Of a block that
+//! accesses a device an instruction may be counted twice; other code is exact.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -233,13 +234,9 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.functions.values().sum();
         let per_call = |times: u64| times as f64 / self.calls as f64;
-        writeln!(
-            f,
-            "{}: {} calls, {:.1} instructions each without clock and stopwatch",
-            self.benchmark,
-            self.calls,
-            per_call(total)
-        )?;
+        let calls = if self.calls == 1 { "call" } else { "calls" };
+        let (name, count, each) = (&self.benchmark, self.calls, per_call(total));
+        writeln!(f, "{name}: {count} {calls} of {each:.1} instructions, without clock and stopwatch")?;
         for (what, counts) in [("function", &self.functions), ("line", &self.lines)] {
             writeln!(f, "\n{:>12}  {:>6}  {what}", "per call", "share")?;
             let mut sorted: Vec<_> = counts.iter().collect();
