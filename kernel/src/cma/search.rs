@@ -157,7 +157,7 @@ impl Bitmap {
     pub fn longest_free_run(&self) -> u32 {
         let Some(Summary { bounds, .. }) = &self.summary else { return self.longest_run_from(0, self.bits()) };
         let (length, from) = bounds.longest_seen();
-        if !self.is_set(from) && self.run_end(from) - from == length {
+        if length == 0 || !self.is_set(from) && self.run_end(from) - from == length {
             return length;
         }
         let (mut longest, mut longest_at) = (0, 0);
