@@ -169,6 +169,13 @@ impl Bitmap {
         self.words[first..end].iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
     }
 
+    /// The words of a node in pairs.
+    #[inline]
+    pub(super) fn node_chunks(&self, node: u32) -> &[[u32; 2]] {
+        let first = node as usize * NODE_WORDS;
+        self.words[first..first + NODE_WORDS].as_chunks().0
+    }
+
     /// The first clear bit at or after `start`.
     #[inline]
     pub fn next_clear(&self, start: u32) -> Option<u32> {
@@ -203,6 +210,17 @@ impl Bitmap {
         }
         let Some(node) = last_set_before(&self.touched_nodes, node, 0) else { return 0 };
         last_set_before(&self.words, (node + 1) * NODE_BITS, 0).map_or(0, |last| last + 1)
+    }
+
+    /// The last clear bit before `end`, which is at most the number of bits.
+    pub(super) fn last_clear_before(&self, end: u32) -> Option<u32> {
+        let mut word = (end.checked_sub(1)? / WORD_BITS) as usize;
+        let mut clear = !self.words[word] & mask(0, (end - 1) % WORD_BITS + 1);
+        while clear == 0 {
+            word = word.checked_sub(1)?;
+            clear = !self.words[word];
+        }
+        Some(word as u32 * WORD_BITS + clear.ilog2())
     }
 
     /// The free runs from the lowest bit: where each begins and how long it is, in bits.

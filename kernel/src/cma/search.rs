@@ -114,6 +114,25 @@ impl Bitmap {
         }
     }
 
+    /// The nodes that may hold a request whose alignment is the lane's, from the lowest.
+    pub(super) fn nodes_that_may_hold(&self, lane: usize, bits: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut node = 0;
+        core::iter::from_fn(move || {
+            while node < self.bounds.nodes() {
+                let here = node;
+                if here.is_multiple_of(GROUP_NODES) && !self.bounds.group_may_hold(here / GROUP_NODES, lane, bits) {
+                    node += GROUP_NODES;
+                    continue;
+                }
+                node += 1;
+                if self.bounds.node_may_hold(here, lane, bits) {
+                    return Some(here);
+                }
+            }
+            None
+        })
+    }
+
     /// The length of the longest free run, in bits.
     ///
     /// Only nodes whose bound is above the longest run found so far are looked at.
@@ -148,4 +167,4 @@ impl Bitmap {
 }
 
 /// The first bit of each slot of 2^index bits in a word.
-const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
+pub(super) const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];

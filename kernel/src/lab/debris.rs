@@ -78,7 +78,7 @@ impl Failure {
 pub struct Report {
     area: String,
     pages: u32,
-    placement: &'static str,
+    placement: String,
     align: Align,
     rng: &'static str,
     seed: u32,
@@ -117,7 +117,7 @@ pub fn run_round<M: Machine + ?Sized>(
     let mut report = Report {
         area: area.name().into(),
         pages: area.pages(),
-        placement: area.placement().name(),
+        placement: area.placement().label(),
         align: options.align,
         rng: options.rng,
         seed,
@@ -211,7 +211,7 @@ impl Report {
         Record::new("debris")
             .string("area", &self.area)
             .number("pages", self.pages)
-            .string("placement", self.placement)
+            .string("placement", &self.placement)
             .display("align", self.align)
             .string("rng", self.rng)
             .number("seed", self.seed)

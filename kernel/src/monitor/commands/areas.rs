@@ -54,7 +54,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 area.pages(),
                 area.used_pages(),
                 area.longest_free_run(),
-                area.placement().name()
+                area.placement().label()
             )?;
         }
         Ok(())

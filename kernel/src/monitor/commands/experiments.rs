@@ -1,12 +1,13 @@
 //! The experiments: keys into options, runs into text and records.
 
+use alloc::boxed::Box;
 use alloc::format;
 use core::fmt::Write;
 
 use super::Session;
 use super::areas::choose_area;
 use crate::cma::AreaId;
-use crate::cma::placement::{self, PLACEMENTS, Placement};
+use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, BenchError, Measurement};
 use crate::lab::debris::{self, End};
 use crate::lab::replay::{self, ReplayError};
@@ -16,13 +17,26 @@ use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
 
-/// The placement that `placement=` names, if it is there.
-fn placement_of(args: &Args) -> Result<Option<&'static dyn Placement>, Failure> {
-    let Some(name) = args.key("placement") else { return Ok(None) };
-    placement::by_name(name).map(Some).ok_or_else(|| {
-        let names = PLACEMENTS.map(Placement::name).join(" ");
-        Failure::bad(format!("no placement {}; there are {names}", shown(name)))
+/// The placement that a text names.
+pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure> {
+    placement::parse(text).map_err(|bad| {
+        let name = shown(text);
+        Failure::bad(match bad {
+            BadPlacement::Unknown => {
+                let names = PLACEMENTS.map(|entry| entry.name).join(" ");
+                format!("no placement {name}; there are {names}")
+            }
+            BadPlacement::Parameters(entry, "") => format!("{name}: {entry} takes no parameters"),
+            BadPlacement::Parameters(entry, usual) => {
+                format!("{name}: the parameters of {entry} look like {entry}{usual}")
+            }
+        })
     })
+}
+
+/// The placement that `placement=` names, if it is there.
+fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
+    args.key("placement").map(placement_named).transpose()
 }
 
 /// One of a key's words.
@@ -141,13 +155,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn with_placement(
         &mut self,
         area: AreaId,
-        placement: Option<&'static dyn Placement>,
+        placement: Option<Box<dyn Placement>>,
         load: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let before = self.system.area(area).placement();
-        self.system.area_mut(area).set_placement(placement.unwrap_or(before));
+        let before = placement.map(|placement| self.system.area_mut(area).set_placement(placement));
         let result = load(self);
-        self.system.area_mut(area).set_placement(before);
+        if let Some(before) = before {
+            self.system.area_mut(area).set_placement(before);
+        }
         result
     }
 }

@@ -1,0 +1,199 @@
+//! Our placement: spare the heads.
+//!
+//! A request that is aligned by its order always begins at the head of an aligned block, and takes more than half of it
+//! (otherwise its order were smaller). So of the free pages of an aligned block of 2^k only the run from its first page
+//! counts for a request of order k, and of that run only what reaches beyond the middle: call it the block's *headroom*.
+//! A buffer put into the tail behind such a run costs the block nothing; one put into the head costs it all.
+//!
+//! The rule: of the places that a request fits at, take the one that costs the aligned blocks around it, up to a chunk of
+//! 64 pages, the least headroom in sum, and among equals the lowest. For requests of 16 pages and more their own block
+//! counts as well, so that they go where the tail behind them is already in use. In each chunk only the highest place
+//! that fits is looked at, so that small buffers gather in the tails. Sizes that do not fill their block (51 of 64) thus
+//! get company behind them (13 = 8 + 4 + 1), and what a head can serve is kept until nothing else is left. The look ends
+//! at the first place that costs no more than it must, which is soon found for small requests. Wholly free chunks come
+//! after all others that cost the same.
+//!
+//! Requests that are longer than a chunk, or than their own alignment, have no such head; they are placed by best-fit.
+//! The look goes over the first [`LOOK_NODES`] nodes of 256 pages that have room, so that its cost has a bound.
+
+use super::fits::BestFit;
+use super::{Placement, Request};
+use crate::cma::bitmap::Bitmap;
+use crate::cma::bounds::NODE_BITS;
+use crate::cma::search::SLOTS;
+
+/// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
+pub const LOOK_NODES: u32 = 8;
+
+const WORD_BITS: u32 = u32::BITS;
+const WORD_ORDER: u32 = 5;
+const CHUNK_ORDER: u32 = 6;
+/// The order from which on a request's own block counts.
+const OWN_COUNTS: u32 = 4;
+const CHUNK_BITS: u32 = 1 << CHUNK_ORDER;
+const NODE_CHUNKS: u32 = NODE_BITS / CHUNK_BITS;
+
+/// See the module.
+#[derive(Default)]
+pub struct SpareHeads;
+
+impl Placement for SpareHeads {
+    fn name(&self) -> &'static str {
+        "spare-heads"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let Request { bits, align_mask, align_offset } = *request;
+        if bits > align_mask + 1 || align_offset != 0 || start != 0 {
+            return BestFit.place(map, request, start);
+        }
+        // One look for each order, so that the shifts and masks of its levels are constants.
+        match align_mask {
+            0 => look::<0>(map, bits),
+            1 => look::<1>(map, bits),
+            3 => look::<2>(map, bits),
+            7 => look::<3>(map, bits),
+            15 => look::<4>(map, bits),
+            31 => look::<5>(map, bits),
+            63 => look::<CHUNK_ORDER>(map, bits),
+            _ => BestFit.place(map, request, start),
+        }
+    }
+}
+
+/// Where a request aligned by 2^`ORDER` goes, and no longer than that.
+// Inlined, all orders would share one frame, and spill what each could keep in registers.
+#[inline(never)]
+fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
+    let wanted = Wanted::new::<ORDER>(bits);
+    let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) };
+    let mut best_loss = u32::MAX;
+    let mut best_bit = 0;
+    let mut first_empty = None;
+    let mut looks = 0;
+    for node in map.nodes_that_may_hold(ORDER as usize, bits) {
+        let mut has_room = false;
+        for (chunk, &words) in (node * NODE_CHUNKS..).zip(map.node_chunks(node)) {
+            let [low, high] = words;
+            if low & high == u32::MAX {
+                continue;
+            }
+            if low | high == 0 {
+                // All empty chunks lose the same: the lowest stands for them.
+                first_empty = first_empty.or(Some(chunk));
+                has_room = true;
+            } else if let Some(at) = wanted.highest::<ORDER>(words) {
+                has_room = true;
+                let loss = headroom_lost::<ORDER>(words, at);
+                if loss < best_loss {
+                    best_loss = loss;
+                    best_bit = chunk * CHUNK_BITS + at;
+                    if loss == least {
+                        return Some(best_bit);
+                    }
+                }
+            }
+        }
+        if has_room {
+            looks += 1;
+            if looks == LOOK_NODES {
+                break;
+            }
+        } else {
+            map.bounds.node_lacks(node, ORDER as usize, bits);
+        }
+    }
+    if let Some(chunk) = first_empty
+        && let Some(at) = wanted.highest::<ORDER>([0; 2])
+        && headroom_lost::<ORDER>([0; 2], at) < best_loss
+    {
+        return Some(chunk * CHUNK_BITS + at);
+    }
+    (best_loss != u32::MAX).then_some(best_bit)
+}
+
+/// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the alignment, and a buffer
+/// begins with one.
+#[derive(Clone, Copy)]
+struct Wanted {
+    low: u32,
+    high: u32,
+}
+
+impl Wanted {
+    fn new<const ORDER: u32>(bits: u32) -> Self {
+        if ORDER == CHUNK_ORDER {
+            let low = bits.min(WORD_BITS);
+            return Self { low: low_bits(low), high: low_bits(bits - low) };
+        }
+        let slots = SLOTS[ORDER as usize].wrapping_mul(low_bits(bits));
+        Self { low: slots, high: slots }
+    }
+
+    /// The highest bit of the chunk that the request fits at.
+    #[inline(always)]
+    fn highest<const ORDER: u32>(self, [low, high]: [u32; 2]) -> Option<u32> {
+        let taken = [low & self.low, high & self.high];
+        if ORDER == CHUNK_ORDER {
+            return (taken == [0; 2]).then_some(0);
+        }
+        let free = free_slots::<ORDER>(taken[1]);
+        if free != 0 {
+            return Some(CHUNK_BITS - (1 << ORDER) - free.leading_zeros());
+        }
+        let free = free_slots::<ORDER>(taken[0]);
+        (free != 0).then(|| WORD_BITS - (1 << ORDER) - free.leading_zeros())
+    }
+}
+
+/// The last bit of each slot of a word that nothing is taken of: adding all bits but the last to what is taken carries
+/// into the last bit of every other slot.
+#[inline(always)]
+const fn free_slots<const ORDER: u32>(taken: u32) -> u32 {
+    let last = SLOTS[ORDER as usize] << ((1 << ORDER) - 1);
+    !((taken & !last).wrapping_add(!last) | taken) & last
+}
+
+/// So many bits, from the lowest; at most a word.
+const fn low_bits(count: u32) -> u32 {
+    if count == 0 { 0 } else { u32::MAX >> (WORD_BITS - count) }
+}
+
+/// The headroom, in pages, that the blocks around bit `at` of a chunk lose when a buffer begins there: from its slot of
+/// 2^`ORDER` (for small requests the next larger block) up to the chunk.
+///
+/// A block whose first free run ends before `at` loses nothing, and neither does any larger one then.
+#[inline(always)]
+fn headroom_lost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
+    if ORDER == CHUNK_ORDER {
+        return high.trailing_zeros();
+    }
+    let in_high = at >= WORD_BITS;
+    let word = if in_high { high } else { low };
+    let at = at % WORD_BITS;
+    // The free run around the place, within its word.
+    let from = WORD_BITS - (word & !(u32::MAX << at)).leading_zeros();
+    let to = (at + (word >> at).trailing_zeros()).min(WORD_BITS);
+    let mut lost = 0;
+    let mut order = if ORDER < OWN_COUNTS { ORDER + 1 } else { ORDER };
+    while order <= WORD_ORDER {
+        let (length, middle) = (1 << order, 1 << order >> 1);
+        let before = at % length;
+        if at - before < from {
+            return lost;
+        }
+        let run = (to - (at - before)).min(length);
+        lost += run.max(middle) - before.max(middle);
+        order += 1;
+    }
+    // The chunk itself, whose middle is where its upper word begins.
+    if from != 0 {
+        lost
+    } else if !in_high && to == WORD_BITS {
+        lost + high.trailing_zeros()
+    } else if in_high && low == 0 {
+        lost + to - at
+    } else {
+        lost
+    }
+}
