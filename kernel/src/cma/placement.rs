@@ -24,7 +24,7 @@ use super::bitmap::Bitmap;
 pub use classes::{SizeClasses, Zoned};
 pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
 pub use parameters::{MAX_SHARE, Shares};
-pub use spare_heads::SpareHeads;
+pub use spare_heads::{LOOK_NODES, SpareHeads};
 pub use two_ended::TwoEnded;
 
 /// What is looked for, in bits of the area.

@@ -49,12 +49,12 @@ impl Zone<'_> {
     /// operation per aligned block (`free_contig_range`).
     pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
-        self.free_blocks_of(first, pages, false);
+        self.free_blocks_of::<false>(first, pages);
     }
 
     /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
     #[inline]
-    pub(super) fn free_blocks_of(&mut self, first: Pfn, pages: u32, to_tail: bool) {
+    pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         let mut index = self.index(first);
         let end = index + pages;
         while index < end {
@@ -63,7 +63,7 @@ impl Zone<'_> {
             self.count_free(stop - index, migratetype);
             while index < stop {
                 let order = index.trailing_zeros().min((stop - index).ilog2());
-                self.free_one(index, order, migratetype, to_tail);
+                self.free_one::<TO_TAIL>(index, order, migratetype);
                 index += 1 << order;
             }
         }
@@ -83,20 +83,26 @@ impl Zone<'_> {
     /// Its buddies are either in the range or not free, so there is nothing to merge with; the same holds behind.
     #[inline]
     fn insert_head(&mut self, mut head: u32, start: u32) {
-        while head < start {
-            let order = (start - head).ilog2();
-            self.lists.push_front(head, order, self.pageblock(head));
-            head += 1 << order;
+        if head < start {
+            let migratetype = self.pageblock(head);
+            while head < start {
+                let order = (start - head).ilog2();
+                self.lists.push_front(head, order, migratetype);
+                head += 1 << order;
+            }
         }
     }
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
     #[inline]
     fn insert_tail(&mut self, mut end: u32, after: u32) {
-        while end < after {
-            let order = end.trailing_zeros();
-            self.lists.push_front(end, order, self.pageblock(end));
-            end += 1 << order;
+        if end < after {
+            let migratetype = self.pageblock(end);
+            while end < after {
+                let order = end.trailing_zeros();
+                self.lists.push_front(end, order, migratetype);
+                end += 1 << order;
+            }
         }
     }
 

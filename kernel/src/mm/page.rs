@@ -33,8 +33,7 @@ pub(super) enum State {
     Held,
 }
 
-/// State, order, ring and migratetype in one word, a byte each, so that a buddy is recognised by one comparison and
-/// its list found without arithmetic.
+/// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Tag(u32);
@@ -45,11 +44,11 @@ impl Tag {
     const STATE_AND_ORDER: u32 = 0xffff;
 
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
-        Self(1 | order << 8 | ring(order, migratetype) << 16 | (migratetype as u32) << 24)
+        Self(1 | order << 8 | (migratetype as u32) << 16)
     }
 
     pub(super) const fn allocated(order: u32, migratetype: Migratetype) -> Self {
-        Self(2 | order << 8 | (migratetype as u32) << 24)
+        Self(2 | order << 8 | (migratetype as u32) << 16)
     }
 
     pub(super) const fn state(self) -> State {
@@ -75,17 +74,7 @@ impl Tag {
         self.0 >> 8 & 0xff
     }
 
-    /// Which free list a free block is on.
-    pub(super) const fn ring(self) -> u32 {
-        self.0 >> 16 & 0xff
-    }
-
     pub(super) const fn migratetype(self) -> Migratetype {
-        Migratetype::from_bits((self.0 >> 24) as u8)
+        Migratetype::from_bits((self.0 >> 16) as u8)
     }
-}
-
-/// The number of the free list of an order and migratetype.
-pub(super) const fn ring(order: u32, migratetype: Migratetype) -> u32 {
-    order * Migratetype::ALL.len() as u32 + migratetype as u32
 }

@@ -18,7 +18,7 @@
 
 use super::fits::BestFit;
 use super::{Placement, Request};
-use crate::cma::bitmap::Bitmap;
+use crate::cma::bitmap::{Bitmap, Summary};
 use crate::cma::bounds::NODE_BITS;
 use crate::cma::search::SLOTS;
 
@@ -65,51 +65,91 @@ impl Placement for SpareHeads {
 // Inlined, all orders would share one frame, and spill what each could keep in registers.
 #[inline(never)]
 fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
-    let wanted = Wanted::new::<ORDER>(bits);
-    let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) };
-    let mut best_loss = u32::MAX;
-    let mut best_bit = 0;
-    let mut first_empty = None;
-    let mut looks = 0;
-    for node in map.nodes_that_may_hold(ORDER as usize, bits) {
+    let mut look = Look::<ORDER>::new(bits);
+    let chunks = map.word_pairs();
+    let Some(Summary { bounds, .. }) = &map.summary else {
+        look.at(0, chunks);
+        return look.answer();
+    };
+    let lane = ORDER as usize;
+    let mut next = 0;
+    for _ in 0..LOOK_NODES {
+        // Nodes without room are not counted: their bounds keep the next request from looking.
+        loop {
+            let Some(node) = bounds.next_node(next, lane, bits) else { return look.answer() };
+            next = node + 1;
+            if look.at(node * NODE_CHUNKS, &chunks[(node * NODE_CHUNKS) as usize..][..NODE_CHUNKS as usize]) {
+                break;
+            }
+            bounds.node_lacks(node, lane, bits);
+        }
+        if look.done() {
+            break;
+        }
+    }
+    look.answer()
+}
+
+/// A look for the place that costs least.
+struct Look<const ORDER: u32> {
+    wanted: Wanted,
+    /// No place costs less than this.
+    least: u32,
+    /// What the best place so far costs; [`u32::MAX`] where there is none.
+    best_loss: u32,
+    best_bit: u32,
+    /// The lowest chunk that is wholly free. All of them cost the same.
+    first_empty: Option<u32>,
+}
+
+impl<const ORDER: u32> Look<ORDER> {
+    fn new(bits: u32) -> Self {
+        let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) };
+        Self { wanted: Wanted::new::<ORDER>(bits), least, best_loss: u32::MAX, best_bit: 0, first_empty: None }
+    }
+
+    /// Looks at chunks, of which `first` is the number of the first, until none can be better; true if any had room.
+    #[inline(always)]
+    fn at(&mut self, first: u32, chunks: &[[u32; 2]]) -> bool {
         let mut has_room = false;
-        for (chunk, &words) in (node * NODE_CHUNKS..).zip(map.node_chunks(node)) {
+        for (chunk, &words) in (first..).zip(chunks) {
             let [low, high] = words;
             if low & high == u32::MAX {
                 continue;
             }
             if low | high == 0 {
-                // All empty chunks lose the same: the lowest stands for them.
-                first_empty = first_empty.or(Some(chunk));
+                self.first_empty = self.first_empty.or(Some(chunk));
                 has_room = true;
-            } else if let Some(at) = wanted.highest::<ORDER>(words) {
+            } else if let Some(at) = self.wanted.highest::<ORDER>(words) {
                 has_room = true;
                 let loss = headroom_lost::<ORDER>(words, at);
-                if loss < best_loss {
-                    best_loss = loss;
-                    best_bit = chunk * CHUNK_BITS + at;
-                    if loss == least {
-                        return Some(best_bit);
+                if loss < self.best_loss {
+                    self.best_loss = loss;
+                    self.best_bit = chunk * CHUNK_BITS + at;
+                    if self.done() {
+                        break;
                     }
                 }
             }
         }
-        if has_room {
-            looks += 1;
-            if looks == LOOK_NODES {
-                break;
-            }
-        } else {
-            map.bounds.node_lacks(node, ORDER as usize, bits);
+        has_room
+    }
+
+    /// True once nothing better can be found.
+    #[inline(always)]
+    fn done(&self) -> bool {
+        self.best_loss == self.least
+    }
+
+    fn answer(&self) -> Option<u32> {
+        if let Some(chunk) = self.first_empty
+            && let Some(at) = self.wanted.highest::<ORDER>([0; 2])
+            && headroom_lost::<ORDER>([0; 2], at) < self.best_loss
+        {
+            return Some(chunk * CHUNK_BITS + at);
         }
+        (self.best_loss != u32::MAX).then_some(self.best_bit)
     }
-    if let Some(chunk) = first_empty
-        && let Some(at) = wanted.highest::<ORDER>([0; 2])
-        && headroom_lost::<ORDER>([0; 2], at) < best_loss
-    {
-        return Some(chunk * CHUNK_BITS + at);
-    }
-    (best_loss != u32::MAX).then_some(best_bit)
 }
 
 /// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the alignment, and a buffer
@@ -166,7 +206,7 @@ const fn low_bits(count: u32) -> u32 {
 #[inline(always)]
 fn headroom_lost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
     if ORDER == CHUNK_ORDER {
-        return high.trailing_zeros();
+        return if low == 0 { high.trailing_zeros() } else { 0 };
     }
     let in_high = at >= WORD_BITS;
     let word = if in_high { high } else { low };
