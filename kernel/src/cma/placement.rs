@@ -86,7 +86,12 @@ pub struct Entry {
 
 /// Every placement, the default first.
 pub const PLACEMENTS: [Entry; 8] = [
-    Entry { name: "first-fit", parameters: "", summary: "at the lowest place that fits (Linux)", make: plain::<FirstFit> },
+    Entry {
+        name: "first-fit",
+        parameters: "",
+        summary: "at the lowest place that fits (Linux)",
+        make: plain::<FirstFit>,
+    },
     Entry {
         name: "next-fit",
         parameters: "",
@@ -99,12 +104,7 @@ pub const PLACEMENTS: [Entry; 8] = [
         summary: "into the shortest free run that holds it",
         make: plain::<BestFit>,
     },
-    Entry {
-        name: "worst-fit",
-        parameters: "",
-        summary: "into the longest free run",
-        make: plain::<WorstFit>,
-    },
+    Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
     Entry {
         name: "zoned",
         parameters: ":1:5:9",

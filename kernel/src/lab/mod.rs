@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod bitmap_view;
+pub mod compare;
 pub mod debris;
 pub mod fingerprint;
 pub mod ids;

@@ -23,10 +23,10 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 17] = [
+pub const COMMANDS: [Entry; 18] = [
     Entry {
         name: "debris",
-        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=first-fit] \
+        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=] [rounds=1]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
@@ -37,8 +37,22 @@ pub const COMMANDS: [Entry; 17] = [
         most_words: 0,
     },
     Entry {
+        name: "compare",
+        usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
+                [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
+        summary: "runs the debris load with the same seeds under several placements, as one table",
+        details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
+                  full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
+                  within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
+                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads.",
+        example: "compare placements=first-fit,zoned seeds=2 ops=20000",
+        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops"],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
         name: "replay",
-        usage: "replay [area=] [placement=first-fit] [align=asis|order|page]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
         summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
         details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
         example: "replay align=page",

@@ -96,6 +96,17 @@ fn bad_lines_get_one_line_and_status_2() {
         ("debris rng=glib", "did you mean glibc?"),
         ("debris align=21", "order, page, or an order from 0 to 20"),
         ("debris placement=worst", "there are first-fit"),
+        ("debris placement=zoned:1:5", "the parameters of zoned look like zoned:1:5:9"),
+        ("debris placement=best-fit:1", "best-fit takes no parameters"),
+        ("compare placements=", "no placement \"\""),
+        ("compare placements=first-fit,zone", "no placement \"zone\"; there are first-fit"),
+        ("compare placements=first-fit,two-ended:x", "the parameters of two-ended look like two-ended:24"),
+        ("compare placements=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "MAX_PLACEMENTS"),
+        ("compare seeds=0", "seeds is \"0\"; it has to be a number from 1 to 1000"),
+        ("compare seeds=1001", "from 1 to 1000"),
+        ("compare until=ops", "needs ops="),
+        ("compare area=nowhere", "no area"),
+        ("compare placement=zoned", "did you mean placements=?"),
         ("debris until=ops", "needs ops="),
         ("debris until=never", "it can be failure ops"),
         ("debris ops=0", "from 1 to"),
@@ -442,4 +453,28 @@ proptest! {
         ], 0..12)) {
         on_board(&[&words.join(" ")]);
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn compare_needs_an_empty_area_and_reports_what_ctrl_c_leaves() {
+    let (outcome, text) = on_board(&["alloc BiscuitOS_cma 5", "compare seeds=1 ops=100"]);
+    assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
+    let line = "compare: BiscuitOS_cma: 5 pages are in use, and a comparison begins on an empty area: \
+                `release all BiscuitOS_cma` first\n";
+    assert!(text.ends_with(line), "{text}");
+    with_board(64, |system, machine| {
+        machine.interrupt_after.set(Some(2500));
+        let outcome = Monitor::new(system, machine, context(None)).execute("compare seeds=2 ops=1000");
+        let text = machine.take();
+        assert_eq!(outcome, Outcome::Ok);
+        assert!(text.contains("Stopped by Ctrl-C; this is done:\n"), "{text}");
+        // Two loads of first-fit are done; of next-fit's, one failed before the interruption or none is.
+        assert!(
+            text.contains("\n{\"record\":\"compare\",\"placement\":\"first-fit\",\"seeds\":2,\"survived\":2,"),
+            "{text}"
+        );
+        assert!(!text.contains("worst-fit"), "{text}");
+        assert_eq!(system.areas()[1].used_pages(), 0);
+    });
 }

@@ -41,16 +41,20 @@ fn headroom(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
 /// The rule of `spare-heads` in its own words, on a map of which all nodes are looked at.
 fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     let order = request.align_mask.count_ones();
-    let best_of_chunks = places(map, request, 0).chunk_by(|a, b| a / 64 == b / 64).filter_map(|chunk| chunk.last().copied()).min_by_key(|&place| {
-        let before = |bit: u32| map.is_set(bit);
-        // What lies behind the buffer's first bit is out of a larger block's head, whatever it is.
-        let after = |bit: u32| map.is_set(bit) || bit == place;
-        let from = if order < 4 { order + 1 } else { order };
-        let lost: u32 = (from..=6).map(|order| headroom(&before, place, order) - headroom(&after, place, order)).sum();
-        let chunk = place / 64 * 64;
-        let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
-        (lost, empty, place)
-    });
+    let best_of_chunks = places(map, request, 0)
+        .chunk_by(|a, b| a / 64 == b / 64)
+        .filter_map(|chunk| chunk.last().copied())
+        .min_by_key(|&place| {
+            let before = |bit: u32| map.is_set(bit);
+            // What lies behind the buffer's first bit is out of a larger block's head, whatever it is.
+            let after = |bit: u32| map.is_set(bit) || bit == place;
+            let from = if order < 4 { order + 1 } else { order };
+            let lost: u32 =
+                (from..=6).map(|order| headroom(&before, place, order) - headroom(&after, place, order)).sum();
+            let chunk = place / 64 * 64;
+            let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
+            (lost, empty, place)
+        });
     best_of_chunks
 }
 
@@ -79,7 +83,8 @@ fn plain(name: &str, map: &Bitmap, request: &Request, start: u32) -> Option<u32>
         "two-ended" if request.bits < 24 => all.last().copied(),
         "two-ended" => lowest(0),
         "spare-heads" => {
-            let chunked = request.bits <= request.align_mask + 1 && request.align_mask < 64 && request.align_offset == 0;
+            let chunked =
+                request.bits <= request.align_mask + 1 && request.align_mask < 64 && request.align_offset == 0;
             if chunked && start == 0 { plain_spare_heads(map, request) } else { by_length(false) }
         }
         _ => panic!("{name} has no model"),
@@ -175,8 +180,6 @@ fn spare_heads_looks_at_a_part_of_a_large_map() {
     assert_eq!(SpareHeads.place(&map, &request(1), 0), Some(255), "the lowest of {LOOK_NODES} pairs");
     assert_eq!(SpareHeads.place(&map, &request(3), 0), None);
 }
-
-
 
 #[test]
 fn names_and_parameters() {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -51,29 +52,35 @@ fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'
     })
 }
 
+/// A key's number, or the default.
+pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64) -> Result<u64, String> {
+    args.key(key).map_or(Ok(default), |value| number(key, value, least, most))
+}
+
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn debris(&mut self, args: &Args) -> Result<(), Failure> {
-        let whole = |key, default, least, most| match args.key(key) {
-            Some(value) => number(key, value, least, most),
-            None => Ok(default),
-        };
+        let options = self.load_options(args, debris::DEFAULT_OPS)?;
+        let rounds = whole(args, "rounds", 1, 0, u64::MAX)?;
+        let placement = placement_of(args)?;
+        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds))
+    }
+
+    /// The debris load that the keys describe.
+    pub(super) fn load_options(&self, args: &Args, default_ops: u64) -> Result<debris::Options, Failure> {
         let until = one_of(args, "until", &["failure", "ops"])?;
         if until == "ops" && args.key("ops").is_none() {
             return Err(Failure::bad("until=ops needs ops=, the number of steps"));
         }
         let align = args.key("align").unwrap_or("order");
-        let options = debris::Options {
+        Ok(debris::Options {
             area: choose_area(self.system, args.key("area"))?,
-            seed: whole("seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
+            seed: whole(args, "seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
             rng: one_of(args, "rng", Rng::NAMES)?,
             align: Align::parse(align)
                 .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
             stop_at_failure: until == "failure",
-            ops: whole("ops", debris::DEFAULT_OPS, 1, u64::MAX)?,
-        };
-        let rounds = whole("rounds", 1, 0, u64::MAX)?;
-        let placement = placement_of(args)?;
-        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds))
+            ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
+        })
     }
 
     fn debris_rounds(&mut self, options: &debris::Options, rounds: u64) -> Result<(), Failure> {
