@@ -12,6 +12,7 @@ pub mod bitmap_view;
 pub mod compare;
 pub mod debris;
 pub mod fingerprint;
+pub mod fragmentation;
 pub mod ids;
 pub mod metrics;
 pub mod record;

@@ -31,6 +31,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "replay" => self.replay(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
+            "metrics" => self.metrics(args),
             "bitmap" => self.bitmap(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),

@@ -23,16 +23,18 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 18] = [
+pub const COMMANDS: [Entry; 19] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1]",
+                [until=failure|ops] [ops=] [rounds=1] [sample=N]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
-                  again with the next seed, until a round makes no allocation. Ctrl-C stops between two steps.",
+                  again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
+                  steps, with the free runs by length and the fragmentation indices by order. Ctrl-C stops between two \
+                  steps.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds"],
+        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds", "sample"],
         least_words: 0,
         most_words: 0,
     },
@@ -66,6 +68,17 @@ pub const COMMANDS: [Entry; 18] = [
         summary: "shows which pages of an area are used",
         details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
         example: "bitmap BiscuitOS_cma",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "metrics",
+        usage: "metrics [AREA]",
+        summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
+        details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
+                  index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
+        example: "metrics BiscuitOS_cma",
         keys: &[],
         least_words: 0,
         most_words: 1,

@@ -107,6 +107,8 @@ fn bad_lines_get_one_line_and_status_2() {
         ("compare until=ops", "needs ops="),
         ("compare area=nowhere", "no area"),
         ("compare placement=zoned", "did you mean placements=?"),
+        ("debris sample=0", "sample is \"0\"; it has to be a number from 1"),
+        ("metrics nowhere", "no area \"nowhere\""),
         ("debris until=ops", "needs ops="),
         ("debris until=never", "it can be failure ops"),
         ("debris ops=0", "from 1 to"),
@@ -477,4 +479,24 @@ fn compare_needs_an_empty_area_and_reports_what_ctrl_c_leaves() {
         assert!(!text.contains("worst-fit"), "{text}");
         assert_eq!(system.areas()[1].used_pages(), 0);
     });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn samples_are_records_on_the_way() {
+    let text = printed("debris sample=400 ops=1000 until=ops");
+    let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"record\":\"sample\",")).collect();
+    assert_eq!(samples.len(), 2, "{text}");
+    assert!(samples[0].contains("\"ops\":400,") && samples[1].contains("\"ops\":800,"), "{text}");
+    for field in ["used", "maxchunk", "runs", "unusable_permille", "fragindex_permille"] {
+        assert!(samples[0].contains(&format!("\"{field}\":")), "{field}: {text}");
+    }
+    // Looking on the way changes nothing.
+    let plain = printed("debris ops=1000 until=ops");
+    assert_eq!(text.lines().last(), plain.lines().last());
+    let text = printed("metrics");
+    assert!(
+        text.contains("\"runs\":[0,0,0,0,0,0,0,0,0,0,0,1],\"unusable_permille\":[0,0,0,0,0,0,0,0,0,0,0],"),
+        "{text}"
+    );
 }

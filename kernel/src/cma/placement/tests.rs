@@ -41,10 +41,8 @@ fn headroom(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
 /// The rule of `spare-heads` in its own words, on a map of which all nodes are looked at.
 fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     let order = request.align_mask.count_ones();
-    let best_of_chunks = places(map, request, 0)
-        .chunk_by(|a, b| a / 64 == b / 64)
-        .filter_map(|chunk| chunk.last().copied())
-        .min_by_key(|&place| {
+    places(map, request, 0).chunk_by(|a, b| a / 64 == b / 64).filter_map(|chunk| chunk.last().copied()).min_by_key(
+        |&place| {
             let before = |bit: u32| map.is_set(bit);
             // What lies behind the buffer's first bit is out of a larger block's head, whatever it is.
             let after = |bit: u32| map.is_set(bit) || bit == place;
@@ -54,8 +52,8 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
             let chunk = place / 64 * 64;
             let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
             (lost, empty, place)
-        });
-    best_of_chunks
+        },
+    )
 }
 
 /// The rule of every placement, in the plainest words there are.
@@ -165,8 +163,8 @@ proptest! {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn spare_heads_looks_at_a_part_of_a_large_map() {
-    // Chunks with nothing free but their last page, then one whose last two are: the pair is the dearer place for one
-    // page, but a single page far away is not looked for.
+    // A single free page far away costs nothing, the upper page of a pair the pair; but the pairs lie in the nodes that
+    // are looked at first.
     let mut map = Bitmap::new(1 << 17);
     map.set(0, 1 << 17);
     let request = |bits: u32| Request { bits, align_mask: bits.next_power_of_two() - 1, align_offset: 0 };

@@ -11,7 +11,7 @@ use super::areas::choose_area;
 use crate::cma::AreaId;
 use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, BenchError, Measurement};
-use crate::lab::debris::{self, End};
+use crate::lab::debris::{self, End, Round};
 use crate::lab::replay::{self, ReplayError};
 use crate::lab::request::Align;
 use crate::lab::rng::Rng;
@@ -61,8 +61,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn debris(&mut self, args: &Args) -> Result<(), Failure> {
         let options = self.load_options(args, debris::DEFAULT_OPS)?;
         let rounds = whole(args, "rounds", 1, 0, u64::MAX)?;
+        let sample = whole(args, "sample", u64::MAX, 1, u64::MAX)?;
         let placement = placement_of(args)?;
-        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds))
+        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds, sample))
     }
 
     /// The debris load that the keys describe.
@@ -83,12 +84,20 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64) -> Result<(), Failure> {
+    /// Rounds of debris, with a `sample` record after every so many steps.
+    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64, sample: u64) -> Result<(), Failure> {
         let mut round = 0;
         loop {
             round += 1;
-            let report = debris::run_round(self.system, self.out.machine, options, round)
-                .map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
+            let mut running = Round::begin(self.system, self.out.machine, options, round);
+            let result = loop {
+                match running.run(self.system, self.out.machine, sample) {
+                    Ok(true) => writeln!(self.out, "{}", running.sample(self.system))?,
+                    ended => break ended,
+                }
+            };
+            let report = running.finish(self.system);
+            result.map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
             write!(self.out, "{report}")?;
             writeln!(self.out, "{}", report.record())?;
             if report.end == End::Interrupted || round == rounds {
