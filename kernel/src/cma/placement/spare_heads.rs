@@ -6,12 +6,12 @@
 //! A buffer put into the tail behind such a run costs the block nothing; one put into the head costs it all.
 //!
 //! The rule: of the places that a request fits at, take the one that costs the aligned blocks around it, up to a chunk of
-//! 64 pages, the least headroom in sum, and among equals the lowest. For requests of 16 pages and more their own block
-//! counts as well, so that they go where the tail behind them is already in use. In each chunk only the highest place
-//! that fits is looked at, so that small buffers gather in the tails. Sizes that do not fill their block (51 of 64) thus
-//! get company behind them (13 = 8 + 4 + 1), and what a head can serve is kept until nothing else is left. The look ends
-//! at the first place that costs no more than it must, which is soon found for small requests. Wholly free chunks come
-//! after all others that cost the same.
+//! 64 pages, the least headroom in sum; among equals the one whose half of a chunk has the shortest free run at its own
+//! head, and then the lowest. For requests of 9 pages and more their own block counts as well, so that they go where the
+//! tail behind them is already in use. In each chunk only the highest place that fits is looked at, so that small buffers
+//! gather in the tails. Sizes that do not fill their block (51 of 64) thus get company behind them (13 = 8 + 4 + 1), and
+//! what a head can serve is kept until nothing else is left. The look ends at the first place that costs no more than it
+//! must, which is soon found for small requests. Wholly free chunks come after all others that cost the same.
 //!
 //! Requests that are longer than a chunk, or than their own alignment, have no such head; they are placed by best-fit.
 //! The look goes over the first [`LOOK_NODES`] nodes of 256 pages that have room, so that its cost has a bound.
@@ -31,6 +31,8 @@ const CHUNK_ORDER: u32 = 6;
 /// The order from which on a request's own block counts.
 const OWN_COUNTS: u32 = 4;
 const CHUNK_BITS: u32 = 1 << CHUNK_ORDER;
+/// Bits of a cost that hold the free run at the head of a word: 0 to 32.
+const HEAD_BITS: u32 = 6;
 const NODE_CHUNKS: u32 = NODE_BITS / CHUNK_BITS;
 
 /// See the module.
@@ -96,7 +98,7 @@ struct Look<const ORDER: u32> {
     /// No place costs less than this.
     least: u32,
     /// What the best place so far costs; [`u32::MAX`] where there is none.
-    best_loss: u32,
+    best_cost: u32,
     best_bit: u32,
     /// The lowest chunk that is wholly free. All of them cost the same.
     first_empty: Option<u32>,
@@ -104,8 +106,8 @@ struct Look<const ORDER: u32> {
 
 impl<const ORDER: u32> Look<ORDER> {
     fn new(bits: u32) -> Self {
-        let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) };
-        Self { wanted: Wanted::new::<ORDER>(bits), least, best_loss: u32::MAX, best_bit: 0, first_empty: None }
+        let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) << HEAD_BITS };
+        Self { wanted: Wanted::new::<ORDER>(bits), least, best_cost: u32::MAX, best_bit: 0, first_empty: None }
     }
 
     /// Looks at chunks, of which `first` is the number of the first, until none can be better; true if any had room.
@@ -122,9 +124,9 @@ impl<const ORDER: u32> Look<ORDER> {
                 has_room = true;
             } else if let Some(at) = self.wanted.highest::<ORDER>(words) {
                 has_room = true;
-                let loss = headroom_lost::<ORDER>(words, at);
-                if loss < self.best_loss {
-                    self.best_loss = loss;
+                let cost = cost::<ORDER>(words, at);
+                if cost < self.best_cost {
+                    self.best_cost = cost;
                     self.best_bit = chunk * CHUNK_BITS + at;
                     if self.done() {
                         break;
@@ -138,17 +140,17 @@ impl<const ORDER: u32> Look<ORDER> {
     /// True once nothing better can be found.
     #[inline(always)]
     fn done(&self) -> bool {
-        self.best_loss == self.least
+        self.best_cost == self.least
     }
 
     fn answer(&self) -> Option<u32> {
         if let Some(chunk) = self.first_empty
             && let Some(at) = self.wanted.highest::<ORDER>([0; 2])
-            && headroom_lost::<ORDER>([0; 2], at) < self.best_loss
+            && cost::<ORDER>([0; 2], at) < self.best_cost
         {
             return Some(chunk * CHUNK_BITS + at);
         }
-        (self.best_loss != u32::MAX).then_some(self.best_bit)
+        (self.best_cost != u32::MAX).then_some(self.best_bit)
     }
 }
 
@@ -197,6 +199,12 @@ const fn free_slots<const ORDER: u32>(taken: u32) -> u32 {
 /// So many bits, from the lowest; at most a word.
 const fn low_bits(count: u32) -> u32 {
     if count == 0 { 0 } else { u32::MAX >> (WORD_BITS - count) }
+}
+
+/// What it costs to begin a buffer at bit `at` of a chunk: the headroom lost, then the free run at the head of the word.
+#[inline(always)]
+fn cost<const ORDER: u32>(words: [u32; 2], at: u32) -> u32 {
+    headroom_lost::<ORDER>(words, at) << HEAD_BITS | words[(at / WORD_BITS) as usize & 1].trailing_zeros()
 }
 
 /// The headroom, in pages, that the blocks around bit `at` of a chunk lose when a buffer begins there: from its slot of

@@ -51,7 +51,9 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
                 (from..=6).map(|order| headroom(&before, place, order) - headroom(&after, place, order)).sum();
             let chunk = place / 64 * 64;
             let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
-            (lost, empty, place)
+            let half = place / 32 * 32;
+            let head = (half..half + 32).take_while(|&bit| !map.is_set(bit)).count();
+            (lost, head, empty, place)
         },
     )
 }
