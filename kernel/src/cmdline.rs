@@ -17,7 +17,7 @@ mod tests;
 
 pub use memparse::memparse;
 
-/// The log level without `loglevel=`: everything but trace.
+/// The log level without `loglevel=`: everything but debugging.
 pub const DEFAULT_LOGLEVEL: u8 = 7;
 
 /// The longest `run=` that is taken, in bytes.

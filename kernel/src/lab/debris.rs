@@ -66,7 +66,7 @@ impl Failure {
     /// The word for records.
     pub fn cause(&self) -> &'static str {
         match self.error {
-            // A request that no area of this size can ever serve finds it as full as it gets.
+            // The load asks for at least a page, at an order that exists: nothing it asks for is invalid.
             CmaError::Full { .. } | CmaError::Invalid { .. } => "full",
             CmaError::Fragmented { .. } => "fragmented",
             CmaError::Busy { .. } => "busy",
@@ -182,9 +182,7 @@ impl Round {
                 None => {
                     let pages = u32::from(SLOT_PAGES[slot]);
                     let align_order = options.align.of(pages);
-                    let start_ns = machine.now_ns();
-                    let answer = system.cma_alloc(options.area, pages, align_order);
-                    report.alloc.add(start_ns, machine.now_ns());
+                    let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                     match answer {
                         Ok(buffer) => {
                             report.allocs += 1;
@@ -201,10 +199,7 @@ impl Round {
                     }
                 }
                 Some(buffer) => {
-                    let start_ns = machine.now_ns();
-                    let answer = system.cma_release(buffer);
-                    report.release.add(start_ns, machine.now_ns());
-                    answer?;
+                    report.release.time(machine, || system.cma_release(buffer))?;
                     report.releases += 1;
                 }
             }
@@ -296,7 +291,7 @@ impl fmt::Display for Report {
                 Counted(self.metrics.longest.into(), "page")
             )?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
-            _ => writeln!(f, "the last of the steps asked for (ops= sets how many); {} requests failed.", self.failed)?,
+            _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
         }
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;

@@ -14,7 +14,7 @@ pub struct Page {
     /// Free: the block before it on the list. Held: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
-    /// Reserved for the owner of an allocated page.
+    /// Unused so far, 0.
     pub(super) owner: u32,
 }
 
