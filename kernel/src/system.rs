@@ -97,9 +97,10 @@ impl<'m> System<'m> {
     pub fn cma_alloc(&mut self, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
         let area = &mut self.areas[id.0 as usize];
         let request = area.request(pages, align_order)?;
-        let mut start = 0;
         let mut first_busy = None;
-        while let Some(bit) = area.place(&request, start) {
+        let mut swept = false;
+        let mut candidate = area.place(&request);
+        while let Some(bit) = candidate {
             area.reserve(bit, request.bits);
             let first = area.frame(bit);
             match self.zone.take_range(first, pages) {
@@ -112,7 +113,7 @@ impl<'m> System<'m> {
                     let unreserved = area.unreserve(first, pages);
                     debug_assert_eq!(unreserved, Ok(()));
                     first_busy.get_or_insert(frame);
-                    start = bit + request.align_mask + 1;
+                    candidate = area.place_behind(&request, bit, &mut swept);
                 }
             }
         }

@@ -109,6 +109,19 @@ impl Bounds {
         next(&self.nodes, node, end.min(self.nodes.len() as u32), lane, length)
     }
 
+    /// The first node at or after `node` where a run of `length` bits may begin.
+    pub(super) fn next_node(&self, mut node: u32, lane: usize, length: u32) -> Option<u32> {
+        while let Some(group) = self.next_group(node / GROUP_NODES, lane, length) {
+            node = node.max(group * GROUP_NODES);
+            let found = self.next_in_group(node, lane, length);
+            if found.is_some() {
+                return found;
+            }
+            node = (group + 1) * GROUP_NODES;
+        }
+        None
+    }
+
     /// No run of `length` bits begins in the node on an aligned bit.
     #[inline]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {

@@ -1,6 +1,7 @@
 //! The commands, in groups: `areas` by hand, `experiments`, and the rest here.
 
 mod areas;
+mod compare;
 mod experiments;
 
 use alloc::format;
@@ -26,9 +27,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn command(&mut self, name: &str, args: &Args) -> Result<Outcome, Failure> {
         match name {
             "debris" => self.debris(args),
+            "compare" => self.compare(args),
             "replay" => self.replay(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
+            "metrics" => self.metrics(args),
             "bitmap" => self.bitmap(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
