@@ -64,12 +64,7 @@ pub struct Failure {
 impl Failure {
     /// The word for records.
     pub fn cause(&self) -> &'static str {
-        match self.error {
-            // A request that no area of this size can ever serve finds it as full as it gets.
-            CmaError::Full { .. } | CmaError::Invalid { .. } => "full",
-            CmaError::Fragmented { .. } => "fragmented",
-            CmaError::Busy { .. } => "busy",
-        }
+        self.error.cause()
     }
 }
 

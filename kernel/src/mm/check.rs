@@ -44,7 +44,9 @@ pub(crate) enum Place {
     Free,
     /// In a block that `alloc_pages` handed out.
     Allocated,
-    /// In neither: taken as a range, reserved, or no RAM.
+    /// Free, on a per-CPU list.
+    Pcp,
+    /// In none of them: taken as a range, reserved, or no RAM.
     Neither,
 }
 
@@ -69,15 +71,20 @@ impl Zone<'_> {
         while index < self.spanned_pages() {
             let tag = self.lists.tag(index);
             let pages = match tag.state() {
-                State::Body | State::Held => 1,
+                State::Body | State::Held | State::Pcp => 1,
                 State::Free | State::Allocated => 1 << tag.order(),
             };
             self.check_block_body(index, pages)?;
             if tag.is_free() {
                 listed = listed.wrapping_sub(1);
-                free += pages;
-                if self.pageblock(index) == Migratetype::Cma {
-                    free_cma += pages;
+                // What is isolated is free for nobody, and not counted.
+                match self.pageblock(index) {
+                    Migratetype::Isolate => {}
+                    Migratetype::Cma => {
+                        free += pages;
+                        free_cma += pages;
+                    }
+                    _ => free += pages,
                 }
             }
             index += pages;
@@ -85,7 +92,8 @@ impl Zone<'_> {
         balance("free blocks that are on no list", None, 0, listed)?;
         balance("free pages", None, free, self.nr_free)?;
         balance("free CMA pages", None, free_cma, self.nr_free_cma)?;
-        let cma_blocks = self.pageblocks_of(Migratetype::Cma);
+        // Only pageblocks of areas are ever isolated.
+        let cma_blocks = self.pageblocks_of(Migratetype::Cma) + self.pageblocks_of(Migratetype::Isolate);
         balance("CMA pageblocks", None, self.cma_pages() >> PAGEBLOCK_ORDER, cma_blocks)
     }
 
@@ -99,8 +107,15 @@ impl Zone<'_> {
             balance("the order of a free block", at, order, tag.order())?;
             balance("the migratetype of a free block", at, migratetype as u32, tag.migratetype() as u32)?;
             balance("the alignment of a free block", at, 0, index & ((1 << order) - 1))?;
-            let is_cma = self.pageblock(index) == Migratetype::Cma;
-            balance("a CMA block is on a CMA list", at, u32::from(is_cma), u32::from(migratetype == Migratetype::Cma))?;
+            for kept_apart in [Migratetype::Cma, Migratetype::Isolate] {
+                let belongs = u32::from(self.pageblock(index) == kept_apart);
+                balance(
+                    "blocks of CMA and isolated pageblocks keep apart",
+                    at,
+                    belongs,
+                    u32::from(migratetype == kept_apart),
+                )?;
+            }
             if order < MAX_PAGE_ORDER {
                 let buddy = self.lists.tag(index ^ (1 << order));
                 balance("free buddies that did not merge", at, 0, u32::from(buddy.is_free_of(order)))?;
@@ -129,6 +144,8 @@ impl Zone<'_> {
             Place::Free
         } else if self.covering_allocated_block(index).is_some() {
             Place::Allocated
+        } else if self.lists.tag(index).state() == State::Pcp {
+            Place::Pcp
         } else {
             Place::Neither
         }

@@ -4,17 +4,18 @@
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
 use super::page::{Page, Tag, ring};
+use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
 
 /// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len();
+pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len() + Ring::ALL.len();
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
-    pages: &'m mut [Page],
+    pub(super) pages: &'m mut [Page],
     /// Frames of the zone; the heads of the rings follow them. A head counts its blocks in `owner`, and its `tag` is
     /// the one that its blocks get.
-    frames: u32,
+    pub(super) frames: u32,
 }
 
 impl<'m> FreeLists<'m> {
@@ -26,6 +27,10 @@ impl<'m> FreeLists<'m> {
                 let head = frames as u32 + ring(order, migratetype);
                 pages[head as usize] = Page { next: head, prev: head, tag: Tag::free(order, migratetype), owner: 0 };
             }
+        }
+        for ring in Ring::ALL {
+            let head = ring.head(frames as u32);
+            pages[head as usize] = Page { next: head, prev: head, tag: Tag::BODY, owner: 0 };
         }
         Self { pages, frames: frames as u32 }
     }

@@ -12,13 +12,24 @@
 mod buddy;
 mod check;
 mod contig;
+pub mod contig_range;
 pub mod early;
 mod fallback;
 pub mod frames;
 mod free_list;
+mod isolate;
+pub mod live;
+mod lru;
 pub mod memblock;
+mod migrate;
 mod page;
+mod pcp;
+mod policy;
+mod reclaim;
 pub mod reserved;
+mod rings;
+pub mod trace;
+mod watermark;
 pub mod zone;
 
 pub use buddy::{AllocError, Block};
@@ -26,6 +37,8 @@ pub use check::Imbalance;
 pub(crate) use check::{Place, balance};
 pub use contig::Busy;
 pub use page::Page;
+pub use policy::{CmaUse, Lend};
+pub use watermark::Watermarks;
 
 #[cfg(test)]
 mod tests;

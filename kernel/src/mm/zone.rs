@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use super::frames::Poison;
 use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{Page, Tag};
+use super::policy::CmaUse;
+use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
@@ -24,6 +26,11 @@ pub struct Zone<'m> {
     pub(super) nr_free_cma: u32,
     managed: u32,
     cma: u32,
+    /// When movable requests take CMA pages.
+    pub(super) cma_use: CmaUse,
+    /// No request takes CMA pages while this is set.
+    pub(super) cma_barred: bool,
+    pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
 }
 
@@ -47,7 +54,19 @@ impl<'m> Zone<'m> {
         assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
         let lists = FreeLists::new(pages);
         let pageblocks = vec![Migratetype::Movable; lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize];
-        Self { start, lists, pageblocks, nr_free: 0, nr_free_cma: 0, managed: 0, cma: 0, poison: None }
+        Self {
+            start,
+            lists,
+            pageblocks,
+            nr_free: 0,
+            nr_free_cma: 0,
+            managed: 0,
+            cma: 0,
+            cma_use: CmaUse::Half,
+            cma_barred: false,
+            reserve: Reserve::default(),
+            poison: None,
+        }
     }
 
     /// First frame.
@@ -152,21 +171,25 @@ impl<'m> Zone<'m> {
         self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize]
     }
 
-    /// Counts pages that become free in a pageblock of a type.
+    /// Counts pages that become free in a pageblock of a type; isolated ones are free for nobody, and not counted.
     #[inline]
     pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
-        self.nr_free += pages;
-        if migratetype == Migratetype::Cma {
-            self.nr_free_cma += pages;
+        match migratetype {
+            Migratetype::Isolate => return,
+            Migratetype::Cma => self.nr_free_cma += pages,
+            _ => {}
         }
+        self.nr_free += pages;
     }
 
     /// Counts pages that leave a pageblock of a type.
     #[inline]
     pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
-        self.nr_free -= pages;
-        if migratetype == Migratetype::Cma {
-            self.nr_free_cma -= pages;
+        match migratetype {
+            Migratetype::Isolate => return,
+            Migratetype::Cma => self.nr_free_cma -= pages,
+            _ => {}
         }
+        self.nr_free -= pages;
     }
 }

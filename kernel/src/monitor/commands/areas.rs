@@ -89,7 +89,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Err(CmaError::Invalid { argument }) => return Err(Failure::bad(format!("invalid {argument}"))),
             Err(error) => {
                 let area = self.system.area(id);
-                let code = if matches!(error, CmaError::Busy { .. }) { -16 } else { -12 };
+                let code = error.errno();
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
                 writeln!(self.out, "no {pages} pages of {}: {error}", area.name())?;

@@ -1,0 +1,31 @@
+//! What the living have done, counted as `/proc/vmstat` counts it.
+
+/// Counters since the living moved in.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Pages migrated (`pgmigrate_success`).
+    pub migrated: u64,
+    /// Attempts that failed (`pgmigrate_fail`).
+    pub migrate_failed: u64,
+    /// Clean pages dropped for contiguous allocations.
+    pub dropped: u64,
+    /// Pages that background reclaim freed (`pgsteal_kswapd`).
+    pub stolen_background: u64,
+    /// Pages that requests freed for themselves (`pgsteal_direct`).
+    pub stolen_direct: u64,
+    /// Pages written back.
+    pub written_back: u64,
+    /// Cache pages filled from their source (`pgpgin`, in pages).
+    pub filled: u64,
+    /// Objects killed for their memory (`oom_kill`).
+    pub oom_kills: u64,
+    /// Free pages of CMA areas at the first of them.
+    pub cma_free_at_first_kill: Option<u32>,
+}
+
+impl Stats {
+    /// Pages dropped, by whomever.
+    pub const fn reclaimed(&self) -> u64 {
+        self.dropped + self.stolen_background + self.stolen_direct
+    }
+}
