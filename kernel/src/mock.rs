@@ -15,8 +15,8 @@ use crate::mm::{Block, PAGEBLOCK_PAGES, Page};
 use crate::system::System;
 use crate::units::Pfn;
 
-/// First frame of the board's RAM.
-const RAM: Pfn = Pfn(0x60000);
+/// First frame of the board's RAM. Miri gets a small board: only what lies around the first two areas.
+const RAM: Pfn = Pfn(if cfg!(miri) { 0x68000 } else { 0x60000 });
 
 /// What stands in for the machine.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl Machine for Mock {
 /// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
 /// 0x70000000). The 2 pageblocks at 0x68000000 hold the image and are in no list.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
-    let frames = pageblocks * PAGEBLOCK_PAGES;
+    let frames = if cfg!(miri) { 0x6a000 - RAM.0 } else { pageblocks * PAGEBLOCK_PAGES };
     let mut pages = vec![Page::default(); descriptors(frames)];
     let mut zone = Zone::new(RAM, &mut pages);
     let areas = [("linux,cma", 0x69000, 2048), ("BiscuitOS_cma", 0x69800, 2048), ("big", 0x70000, 131_072)];

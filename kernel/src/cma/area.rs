@@ -6,7 +6,7 @@ use super::bitmap::Bitmap;
 use super::placement::{FirstFit, Placement, Request};
 use super::{CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use crate::mm::zone::Zone;
-use crate::mm::{Imbalance, Place, balance};
+use crate::mm::{Imbalance, balance};
 use crate::units::Pfn;
 
 /// A contiguous range of CMA pageblocks.
@@ -105,10 +105,17 @@ impl Area {
         if align_order > MAX_ALIGN_ORDER {
             return Err(CmaError::Invalid { argument: "alignment order" });
         }
-        let bits = pages.div_ceil(1 << self.order_per_bit);
+        // More than any area has, where rounding up would overflow.
+        let bits = if pages > self.pages { u32::MAX } else { self.bits_of(pages) };
         let align_mask = (1u32 << align_order.saturating_sub(self.order_per_bit)) - 1;
         let align_offset = (self.base.0 & ((1 << align_order) - 1)) >> self.order_per_bit;
         Ok(Request { bits, align_mask, align_offset })
+    }
+
+    /// Bits that so many pages take, at most the area's pages.
+    #[inline]
+    const fn bits_of(&self, pages: u32) -> u32 {
+        (pages + (1 << self.order_per_bit) - 1) >> self.order_per_bit
     }
 
     /// Where the placement wants the request, at or after bit `start`.
@@ -139,7 +146,7 @@ impl Area {
         if offset >= self.pages || pages > self.pages - offset {
             return Err(ReleaseError::OutsideArea { frame: first });
         }
-        let bits = pages.div_ceil(1 << self.order_per_bit);
+        let bits = self.bits_of(pages);
         match self.bitmap.clear(offset >> self.order_per_bit, bits) {
             Ok(()) => Ok(()),
             Err(clear) => Err(ReleaseError::NotAllocated { frame: self.frame(clear) }),
@@ -160,25 +167,48 @@ impl Area {
 /// The books of an area against those of the zone.
 impl Area {
     pub(crate) fn check(&self, zone: &Zone<'_>) -> Result<(), Imbalance> {
-        let mut used = 0;
-        for offset in 0..self.pages {
-            let frame = self.base.add(offset);
-            let place = zone.place(frame);
-            if self.bitmap.is_set(offset >> self.order_per_bit) {
-                used += 1;
-                // Of a bit that is only partly asked for, the rest stays with the page allocator.
-                if self.order_per_bit == 0 {
-                    balance("an allocated page is in no block", Some(frame), 0, u32::from(place != Place::Neither))?;
-                }
+        let end = self.base.add(self.pages);
+        let (mut frame, mut used) = (self.base, 0);
+        while frame < end {
+            let bit = self.bit(frame);
+            if self.bitmap.is_set(bit) {
+                let after = self.bitmap.next_clear(bit).map_or(end, |clear| self.frame(clear).min(end));
+                used += after.0 - frame.0;
+                self.check_allocated(zone, frame, after)?;
+                frame = after;
             } else {
+                // A free page lies in a block of the page allocator, and so does the rest of the block.
+                let block_end = zone.end_of_block(frame);
+                balance("a page that is not allocated is in a block", Some(frame), 1, u32::from(block_end.is_some()))?;
+                let after = self.frame(self.bitmap.next_set(bit)).min(end);
+                frame = block_end.unwrap_or(end).min(end);
+                let overlap = frame.0.saturating_sub(after.0);
                 balance(
-                    "a page that is not allocated is in a block",
-                    Some(frame),
+                    "allocated pages in a block",
+                    Some(after),
                     0,
-                    u32::from(place == Place::Neither),
+                    if self.order_per_bit == 0 { overlap } else { 0 },
                 )?;
             }
         }
         balance("allocated pages of an area", Some(self.base), used, self.used_pages())
+    }
+
+    /// Allocated pages are in no block of the page allocator.
+    fn check_allocated(&self, zone: &Zone<'_>, first: Pfn, after: Pfn) -> Result<(), Imbalance> {
+        if self.order_per_bit != 0 {
+            // Of a bit that is only partly asked for, the rest stays with the page allocator.
+            return Ok(());
+        }
+        balance("an allocated page is in no block", Some(first), 0, u32::from(zone.end_of_block(first).is_some()))?;
+        for frame in (first.0..after.0).map(Pfn) {
+            balance("no block begins at an allocated page", Some(frame), 1, u32::from(zone.is_body(frame)))?;
+        }
+        Ok(())
+    }
+
+    /// The bit of a page.
+    fn bit(&self, frame: Pfn) -> u32 {
+        (frame.0 - self.base.0) >> self.order_per_bit
     }
 }

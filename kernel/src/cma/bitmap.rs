@@ -1,26 +1,63 @@
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
 //! What holds true: the bits behind the last one, in its word, are set, so that no search ever finds room there; the
-//! number of set bits is known without counting; a node (256 bits) that is wholly free is marked as such, so that a run
-//! is measured in steps of nodes; and the bounds (see `bounds`) are never below the truth.
+//! number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which searches
+//! leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which costs
+//! less than keeping a summary.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bounds::{Bounds, NODE_BITS};
 
+/// The largest bitmap that needs no summary: 64 words.
+pub(super) const PLAIN_BITS: u32 = 2048;
+
 const WORD_BITS: u32 = u32::BITS;
-const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 
 /// Which bits are allocated, lowest first.
 #[derive(Clone, Debug)]
 pub struct Bitmap {
     words: Vec<u32>,
-    /// One bit a node: set where any bit of the node is.
-    touched_nodes: Vec<u32>,
-    pub(super) bounds: Bounds,
+    pub(super) summary: Option<Summary>,
     bits: u32,
     used: u32,
+}
+
+/// What is known of a bitmap without reading it.
+#[derive(Clone, Debug)]
+pub(super) struct Summary {
+    /// One bit a node (256 bits): set where any bit of the node is, and beyond the last whole node.
+    touched_nodes: Vec<u32>,
+    /// Upper bounds on the free runs, never below the truth.
+    pub(super) bounds: Bounds,
+}
+
+impl Summary {
+    fn new(bits: u32) -> Self {
+        let nodes = bits / NODE_BITS;
+        let mut touched_nodes = vec![u32::MAX; (nodes / WORD_BITS) as usize + 1];
+        for node in 0..nodes {
+            touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+        }
+        Self { touched_nodes, bounds: Bounds::new(bits) }
+    }
+
+    #[inline]
+    fn allocated(&mut self, start: u32, end: u32) {
+        for node in start / NODE_BITS..=(end - 1) / NODE_BITS {
+            self.touched_nodes[(node / WORD_BITS) as usize] |= 1 << (node % WORD_BITS);
+        }
+        self.bounds.allocated(start, end);
+    }
+
+    /// The bits `start..end` were released and are now part of the free run `from..to`.
+    fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
+        for node in from.div_ceil(NODE_BITS)..to / NODE_BITS {
+            self.touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
+        }
+        self.bounds.released(start, end, from, to);
+    }
 }
 
 /// The bits `from..to` of one word, `from < to <= 32`.
@@ -56,18 +93,13 @@ impl Split {
 impl Bitmap {
     /// A bitmap of `bits` bits, all clear.
     pub fn new(bits: u32) -> Self {
-        let nodes = bits.div_ceil(NODE_BITS);
-        let mut words = vec![u32::MAX; nodes as usize * NODE_WORDS];
+        let mut words = vec![u32::MAX; (bits.div_ceil(NODE_BITS) * NODE_BITS / WORD_BITS) as usize];
         words[..(bits / WORD_BITS) as usize].fill(0);
         if !bits.is_multiple_of(WORD_BITS) {
             words[(bits / WORD_BITS) as usize] = !mask(0, bits % WORD_BITS);
         }
-        // Beyond the last node every bit reads as touched, and the last node is wholly free only if it is whole.
-        let mut touched_nodes = vec![u32::MAX; (nodes / WORD_BITS) as usize + 1];
-        for node in 0..bits / NODE_BITS {
-            touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
-        }
-        Self { words, touched_nodes, bounds: Bounds::new(bits), bits, used: 0 }
+        let summary = (bits > PLAIN_BITS).then(|| Summary::new(bits));
+        Self { words, summary, bits, used: 0 }
     }
 
     /// How many bits there are.
@@ -111,10 +143,9 @@ impl Bitmap {
             self.words[tail] |= tail_mask;
         }
         self.used += count;
-        for node in start / NODE_BITS..=(start + count - 1) / NODE_BITS {
-            self.touched_nodes[(node / WORD_BITS) as usize] |= 1 << (node % WORD_BITS);
+        if let Some(summary) = &mut self.summary {
+            summary.allocated(start, start + count);
         }
-        self.bounds.allocated(start, start + count);
     }
 
     /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
@@ -140,14 +171,18 @@ impl Bitmap {
             return Err(self.next_clear(start).unwrap_or(start));
         }
         self.used -= count;
-        let (from, to) = (self.run_start(start), self.run_end(start + count));
-        if to - from >= NODE_BITS {
-            for node in from.div_ceil(NODE_BITS)..to / NODE_BITS {
-                self.touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
-            }
+        if self.summary.is_some() {
+            self.summarize_release(start, start + count);
         }
-        self.bounds.released(start, start + count, from, to);
         Ok(())
+    }
+
+    #[inline(never)]
+    fn summarize_release(&mut self, start: u32, end: u32) {
+        let (from, to) = (self.run_start(start), self.run_end(end));
+        if let Some(summary) = &mut self.summary {
+            summary.released(start, end, from, to);
+        }
     }
 
     /// True where `count` bits from `start` are clear.
@@ -155,18 +190,28 @@ impl Bitmap {
     pub(super) fn is_free(&self, start: u32, count: u32) -> bool {
         let shift = start % WORD_BITS;
         if shift + count <= WORD_BITS {
-            self.words[(start / WORD_BITS) as usize] & mask(shift, shift + count) == 0
-        } else {
-            self.run_end(start) >= start + count
+            return self.words[(start / WORD_BITS) as usize] & mask(shift, shift + count) == 0;
         }
+        if count > NODE_BITS {
+            return self.run_end(start) >= start + count;
+        }
+        let end = start + count;
+        let words = &self.words[..(end.div_ceil(WORD_BITS) as usize).min(self.words.len())];
+        end <= self.bits && next_where(words, start, |word| word).is_none_or(|set| set >= end)
     }
 
-    /// The words of the node from the one that holds `bit`, each with the number of its first bit.
+    /// The words from the one that holds `first` to the one before `end`, each with the number of its first bit.
     #[inline]
-    pub(super) fn node_words(&self, bit: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let first = (bit / WORD_BITS) as usize;
-        let end = (first / NODE_WORDS + 1) * NODE_WORDS;
-        self.words[first..end].iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
+    pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let first = (first / WORD_BITS) as usize;
+        let words = self.words.get(first..(end / WORD_BITS) as usize).unwrap_or_default();
+        words.iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
+    }
+
+    /// The bits of the words, those behind the last bit included.
+    #[inline]
+    pub(super) fn word_bits(&self) -> u32 {
+        self.words.len() as u32 * WORD_BITS
     }
 
     /// The first clear bit at or after `start`.
@@ -184,12 +229,17 @@ impl Bitmap {
     /// Where the free run that goes on at `bit` ends: the first set bit at or after it, or the end.
     #[inline]
     pub(super) fn run_end(&self, bit: u32) -> u32 {
-        let node = bit / NODE_BITS;
-        let end = (node as usize + 1) * NODE_WORDS;
-        let found = self.words.get(..end).and_then(|words| next_where(words, bit, |word| word)).or_else(|| {
-            let node = next_where(&self.touched_nodes, node + 1, |word| word)?;
-            next_where(&self.words, node * NODE_BITS, |word| word)
-        });
+        let found = match &self.summary {
+            None => next_where(&self.words, bit, |word| word),
+            Some(Summary { touched_nodes, .. }) => {
+                let node = bit / NODE_BITS;
+                let end = ((node + 1) * NODE_BITS / WORD_BITS) as usize;
+                self.words.get(..end).and_then(|words| next_where(words, bit, |word| word)).or_else(|| {
+                    let node = next_where(touched_nodes, node + 1, |word| word)?;
+                    next_where(&self.words, node * NODE_BITS, |word| word)
+                })
+            }
+        };
         found.unwrap_or(self.bits).min(self.bits)
     }
 
@@ -197,12 +247,23 @@ impl Bitmap {
     #[inline]
     pub(super) fn run_start(&self, bit: u32) -> u32 {
         let node = bit.saturating_sub(1) / NODE_BITS;
-        let floor = node * NODE_BITS;
-        if let Some(last) = last_set_before(&self.words, bit, floor) {
-            return last + 1;
-        }
-        let Some(node) = last_set_before(&self.touched_nodes, node, 0) else { return 0 };
-        last_set_before(&self.words, (node + 1) * NODE_BITS, 0).map_or(0, |last| last + 1)
+        let found = match &self.summary {
+            None => last_set_before(&self.words, bit, 0),
+            Some(Summary { touched_nodes, .. }) => last_set_before(&self.words, bit, node * NODE_BITS).or_else(|| {
+                let node = last_set_before(touched_nodes, node, 0)?;
+                last_set_before(&self.words, (node + 1) * NODE_BITS, 0)
+            }),
+        };
+        found.map_or(0, |last| last + 1)
+    }
+
+    /// The first nodes at or after `node` that are wholly free, up to the next one that is not: first and one past the
+    /// last. None in a bitmap without a summary.
+    #[inline]
+    pub(super) fn next_free_nodes(&self, node: u32) -> Option<(u32, u32)> {
+        let touched = &self.summary.as_ref()?.touched_nodes;
+        let first = next_where(touched, node, |word| !word)?;
+        Some((first, next_where(touched, first, |word| word)?))
     }
 
     /// The free runs from the lowest bit: where each begins and how long it is, in bits.

@@ -1,6 +1,6 @@
 //! Upper bounds on the free runs of a bitmap, by which a search leaves out what cannot hold a request.
 //!
-//! A node is 256 bits, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages), a group is 32
+//! A node is 256 bits, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages), a group is 16
 //! nodes. For each node, each group and the whole area, and for each alignment order from 0 to 8 (a lane), there is a
 //! bound on the longest free run that begins there on an aligned bit, however far it reaches. Node and group bounds
 //! stop counting at 255: longer is as good as 255 to them, and only of longer runs the area's bound speaks.
@@ -20,7 +20,7 @@ pub(super) const LANES: usize = CMA_ALIGNMENT as usize + 1;
 /// Bits in a node.
 pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
 /// Nodes in a group.
-pub(super) const GROUP_NODES: u32 = 32;
+pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 const SATURATED: u32 = u8::MAX as u32;
 
@@ -32,12 +32,22 @@ pub(super) struct Bounds {
     nodes: Vec<Lanes>,
     groups: Vec<Lanes>,
     area: [Cell<u32>; LANES],
+    /// Where the run began that the area's bound of the first lane was last raised for.
+    longest_at: Cell<u32>,
 }
 
 /// The first aligned bit at or after `bit`.
 #[inline(always)]
 const fn align_up(bit: u32, lane: usize) -> u32 {
     (bit + (1 << lane) - 1) >> lane << lane
+}
+
+/// The first of `from..end` whose bound in a lane allows a run of `length` bits.
+#[inline]
+fn next(bounds: &[Lanes], from: u32, end: u32, lane: usize, length: u32) -> Option<u32> {
+    let length = length.min(SATURATED) as u8;
+    let found = bounds.get(from as usize..end as usize)?.iter().position(|bounds| bounds[lane].get() >= length)?;
+    Some(from + found as u32)
 }
 
 impl Bounds {
@@ -49,12 +59,19 @@ impl Bounds {
             nodes: vec![all.clone(); nodes as usize],
             groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
             area: core::array::from_fn(|_| Cell::new(bits)),
+            longest_at: Cell::new(0),
         }
     }
 
-    /// How many nodes there are.
-    pub(super) fn nodes(&self) -> u32 {
-        self.nodes.len() as u32
+    /// No free run is longer than this; one that was as long began at this bit.
+    pub(super) fn longest_seen(&self) -> (u32, u32) {
+        (self.area[0].get(), self.longest_at.get())
+    }
+
+    /// The longest free run is this long and begins at this bit.
+    pub(super) fn see_longest(&self, length: u32, at: u32) {
+        self.area[0].set(length.max(SATURATED));
+        self.longest_at.set(at);
     }
 
     /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
@@ -71,16 +88,17 @@ impl Bounds {
         }
     }
 
-    /// True where a run of `length` bits may begin in the group.
+    /// The first group at or after `group` where a run of `length` bits may begin.
     #[inline]
-    pub(super) fn group_may_hold(&self, group: u32, lane: usize, length: u32) -> bool {
-        u32::from(self.groups[group as usize][lane].get()) >= length.min(SATURATED)
+    pub(super) fn next_group(&self, group: u32, lane: usize, length: u32) -> Option<u32> {
+        next(&self.groups, group, self.groups.len() as u32, lane, length)
     }
 
-    /// True where a run of `length` bits may begin in the node.
+    /// The first node at or after `node`, and in its group, where a run of `length` bits may begin.
     #[inline]
-    pub(super) fn node_may_hold(&self, node: u32, lane: usize, length: u32) -> bool {
-        u32::from(self.nodes[node as usize][lane].get()) >= length.min(SATURATED)
+    pub(super) fn next_in_group(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
+        let end = (node / GROUP_NODES + 1) * GROUP_NODES;
+        next(&self.nodes, node, end.min(self.nodes.len() as u32), lane, length)
     }
 
     /// No run of `length` bits begins in the node on an aligned bit.
@@ -91,12 +109,12 @@ impl Bounds {
         }
     }
 
-    /// Lowers a group's bound to the highest of its nodes'.
-    pub(super) fn tighten_group(&self, group: u32, lane: usize) {
-        let first = (group * GROUP_NODES) as usize;
-        let end = self.nodes.len().min(first + GROUP_NODES as usize);
-        let highest = self.nodes[first..end].iter().map(|node| node[lane].get()).max();
-        self.groups[group as usize][lane].set(highest.unwrap_or(0));
+    /// No run of `length` bits begins in the group on an aligned bit.
+    #[inline]
+    pub(super) fn group_lacks(&self, group: u32, lane: usize, length: u32) {
+        if length <= SATURATED {
+            self.groups[group as usize][lane].set(length as u8 - 1);
+        }
     }
 
     /// The bits `start..end` were allocated. Nodes that lie wholly in them hold nothing now; the rest is left to the
@@ -115,27 +133,47 @@ impl Bounds {
     #[inline]
     pub(super) fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
         if to - from > SATURATED {
+            if to - from >= self.area[0].get() {
+                self.longest_at.set(from);
+            }
             for (lane, bound) in self.area.iter_mut().enumerate() {
                 let bound = bound.get_mut();
                 *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));
             }
         }
-        let last = (end - 1) / NODE_BITS;
-        for node in from.max(start.saturating_sub(SATURATED)) / NODE_BITS..=last {
-            let group = &self.groups[(node / GROUP_NODES) as usize];
-            let first = (node * NODE_BITS).max(from);
-            let limit = ((node + 1) * NODE_BITS).min(to);
-            for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
-                let aligned = align_up(first, lane);
-                if aligned >= limit {
-                    break;
-                }
-                let length = (to - aligned).min(SATURATED) as u8;
-                if bound.get() < length {
-                    bound.set(length);
-                    group[lane].set(group[lane].get().max(length));
-                }
+        let (mut node, last) = (from.max(start.saturating_sub(SATURATED)) / NODE_BITS, (end - 1) / NODE_BITS);
+        if end - start >= NODE_BITS {
+            // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
+            let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
+            if whole < after {
+                let all = |bounds: &mut [Lanes]| bounds.fill([const { Cell::new(SATURATED as u8) }; LANES]);
+                all(&mut self.nodes[whole as usize..after as usize]);
+                all(&mut self.groups[(whole / GROUP_NODES) as usize..=((after - 1) / GROUP_NODES) as usize]);
+                (node..whole).for_each(|node| self.raise(node, from, to));
+                node = after;
             }
+        }
+        while node <= last {
+            self.raise(node, from, to);
+            node += 1;
+        }
+    }
+
+    /// Raises the bounds of a node by the free run `from..to`, which has bits in it.
+    #[inline(always)]
+    fn raise(&self, node: u32, from: u32, to: u32) {
+        let first = from.max(node * NODE_BITS);
+        let limit = to.min((node + 1) * NODE_BITS);
+        let group = &self.groups[(node / GROUP_NODES) as usize];
+        for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
+            let aligned = align_up(first, lane);
+            if aligned >= limit {
+                break;
+            }
+            let length = (to - aligned).min(SATURATED) as u8;
+            // A search may have lowered the group's bound below the node's.
+            bound.set(bound.get().max(length));
+            group[lane].set(group[lane].get().max(length));
         }
     }
 

@@ -1,93 +1,129 @@
-//! First-fit over a bitmap, exactly as trying every bit would find it, guided by its bounds (see `bounds`).
+//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its bounds (see `bounds`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
-//! 24 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
+//! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
-use super::bitmap::Bitmap;
-use super::bounds::{GROUP_NODES, LANES, NODE_BITS};
+use super::bitmap::{Bitmap, Summary};
+use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
 use super::placement::Request;
+
+/// Bits in a group.
+const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
+
+/// A run of so many bits covers at least one whole node, wherever it begins.
+const SURE_OF_A_NODE: u32 = 2 * NODE_BITS - 1;
 
 impl Bitmap {
     /// The lowest aligned bit at or after `start` that so many clear bits follow (`bitmap_find_next_zero_area_off`).
     #[inline]
     pub fn first_fit(&self, request: &Request, start: u32) -> Option<u32> {
+        match &self.summary {
+            Some(Summary { bounds, .. }) if request.align_offset == 0 => {
+                self.first_fit_by_nodes(bounds, request, start)
+            }
+            _ => self.first_fit_between(request, start, self.word_bits()).ok(),
+        }
+    }
+
+    fn first_fit_by_nodes(&self, bounds: &Bounds, request: &Request, start: u32) -> Option<u32> {
         let order = request.align_mask.trailing_ones() as usize;
         // An alignment above the lanes' is looked for in the highest, whose bounds hold for it but say too much.
         let lane = order.min(LANES - 1);
-        if request.align_offset != 0 {
-            return self.first_fit_by_runs(request, start, self.bits());
-        }
-        if !self.bounds.area_may_hold(lane, request.bits) {
+        let lane_is_exact = order == lane;
+        if !bounds.area_may_hold(lane, request.bits) {
             return None;
         }
-        let found = self.first_fit_by_nodes(request, start, lane, order == lane);
-        if found.is_none() && start == 0 && order == lane {
-            self.bounds.area_lacks(lane, request.bits);
-        }
-        found
-    }
-
-    fn first_fit_by_nodes(&self, request: &Request, start: u32, lane: usize, lane_is_exact: bool) -> Option<u32> {
-        let nodes = self.bounds.nodes();
-        let mut node = start / NODE_BITS;
-        while node < nodes {
-            let group = node / GROUP_NODES;
-            let group_end = nodes.min((group + 1) * GROUP_NODES);
-            if !self.bounds.group_may_hold(group, lane, request.bits) {
-                node = group_end;
-                continue;
+        if request.bits >= SURE_OF_A_NODE {
+            let found = self.first_fit_around_nodes(request, start);
+            if found.is_none() && lane_is_exact && start == 0 {
+                bounds.area_lacks(lane, request.bits);
             }
-            while node < group_end {
-                if self.bounds.node_may_hold(node, lane, request.bits) {
-                    let first = start.max(node * NODE_BITS);
-                    let found = self.first_fit_in_node(request, first);
-                    if found.is_some() {
-                        return found;
-                    }
-                    if lane_is_exact && first == node * NODE_BITS {
-                        self.bounds.node_lacks(node, lane, request.bits);
+            return found;
+        }
+        let mut first = start;
+        while let Some(group) = bounds.next_group(first / GROUP_BITS, lane, request.bits) {
+            let (group_start, group_end) = (group * GROUP_BITS, (group + 1) * GROUP_BITS);
+            let whole_group = first <= group_start;
+            first = first.max(group_start);
+            while let Some(node) = bounds.next_in_group(first / NODE_BITS, lane, request.bits) {
+                let (node_start, node_end) = (node * NODE_BITS, (node + 1) * NODE_BITS);
+                first = first.max(node_start);
+                match self.first_fit_between(request, first, node_end) {
+                    Ok(bit) => return Some(bit),
+                    Err(resume) => {
+                        if lane_is_exact && first == node_start {
+                            bounds.node_lacks(node, lane, request.bits);
+                        }
+                        first = resume.max(node_end);
                     }
                 }
-                node += 1;
+                if first >= group_end {
+                    break;
+                }
             }
-            self.bounds.tighten_group(group, lane);
+            if lane_is_exact && whole_group {
+                bounds.group_lacks(group, lane, request.bits);
+            }
+            first = first.max(group_end);
+        }
+        if lane_is_exact && start == 0 {
+            bounds.area_lacks(lane, request.bits);
         }
         None
     }
 
-    /// The lowest aligned bit that the request fits at, among those of the node from `first`.
-    #[inline]
-    fn first_fit_in_node(&self, request: &Request, first: u32) -> Option<u32> {
-        let alignment = request.align_mask + 1;
-        let node_end = (first / NODE_BITS + 1) * NODE_BITS;
-        if request.bits > alignment {
-            return self.first_fit_by_runs(request, first, node_end);
-        }
-        if alignment > u32::BITS {
-            let mut bit = request.align_up(first)?;
-            while bit < node_end {
-                if self.is_free(bit, request.bits) {
+    /// First-fit of a request that cannot fit without covering a whole node: only runs around free nodes are looked at.
+    fn first_fit_around_nodes(&self, request: &Request, start: u32) -> Option<u32> {
+        let mut node = start / NODE_BITS;
+        // So many free nodes a run has at least that is long enough.
+        let least = (request.bits - (SURE_OF_A_NODE - 1)).div_ceil(NODE_BITS);
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            if after - first >= least {
+                let bit = request.align_up(self.run_start(first * NODE_BITS).max(start))?;
+                if self.run_end(after * NODE_BITS).saturating_sub(bit) >= request.bits {
                     return Some(bit);
                 }
-                bit += alignment;
             }
-            return None;
         }
-        self.first_fit_in_words(request, first, alignment)
+        None
     }
 
-    /// The lowest fit in a node of a request that is no longer than its alignment, which is at most a word: a word is
+    /// The lowest aligned bit of `first..end` that the request fits at; `end` is a multiple of the word's bits.
+    ///
+    /// # Errors
+    /// Where it does not: the bit to go on from, which is at or behind `end` or as good.
+    #[inline]
+    fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
+        let alignment = request.align_mask + 1;
+        if request.bits > alignment || request.align_offset != 0 {
+            return self.first_fit_by_runs(request, first, end);
+        }
+        if alignment <= u32::BITS {
+            return self.first_fit_in_words(request, first, end, alignment).ok_or(end);
+        }
+        let mut bit = request.align_up(first).ok_or(end)?;
+        while bit < end {
+            if self.is_free(bit, request.bits) {
+                return Ok(bit);
+            }
+            bit += alignment;
+        }
+        Err(end)
+    }
+
+    /// The lowest fit of a request that is no longer than its alignment, which is at most a word: a word is
     /// then a row of slots, and a buffer begins with one.
     ///
     /// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of them set is found
     /// for all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
     #[inline]
-    fn first_fit_in_words(&self, request: &Request, first: u32, alignment: u32) -> Option<u32> {
+    fn first_fit_in_words(&self, request: &Request, first: u32, end: u32, alignment: u32) -> Option<u32> {
         let lowest = SLOTS[alignment.trailing_zeros() as usize];
         let highest = lowest << (alignment - 1);
         let wanted = lowest.wrapping_mul(u32::MAX >> (u32::BITS - request.bits));
         let mut before = (1 << (first % u32::BITS)) - 1;
-        for (base, used) in self.node_words(first) {
+        for (base, used) in self.words_between(first, end) {
             let taken = (used | before) & wanted;
             let empty = taken.wrapping_sub(lowest) & !taken & highest;
             if empty != 0 {
@@ -99,16 +135,17 @@ impl Bitmap {
     }
 
     /// First-fit from run to run among the bits `first..end`, for any request.
-    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
+    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
+        let end = end.min(self.bits());
         let mut at = first;
         loop {
-            let bit = request.align_up(self.next_clear(at)?)?;
-            if bit >= end.min(self.bits()) || request.bits > self.bits() - bit {
-                return None;
+            let bit = self.next_clear(at).and_then(|clear| request.align_up(clear)).ok_or(self.bits())?;
+            if bit >= end || request.bits > self.bits() - bit {
+                return Err(at.max(end));
             }
             let used = self.run_end(bit);
             if used - bit >= request.bits {
-                return Some(bit);
+                return Ok(bit);
             }
             at = used.max(bit + 1);
         }
@@ -118,21 +155,46 @@ impl Bitmap {
     ///
     /// Only nodes whose bound is above the longest run found so far are looked at.
     pub fn longest_free_run(&self) -> u32 {
-        let mut longest = 0;
-        for group in 0..self.bounds.nodes().div_ceil(GROUP_NODES) {
-            if !self.bounds.group_may_hold(group, 0, longest + 1) {
-                continue;
-            }
-            for node in group * GROUP_NODES..self.bounds.nodes().min((group + 1) * GROUP_NODES) {
-                if self.bounds.node_may_hold(node, 0, longest + 1) {
-                    let here = self.longest_run_from(node * NODE_BITS, (node + 1) * NODE_BITS);
-                    self.bounds.node_lacks(node, 0, here + 1);
-                    longest = longest.max(here);
+        let Some(Summary { bounds, .. }) = &self.summary else { return self.longest_run_from(0, self.bits()) };
+        let (length, from) = bounds.longest_seen();
+        if !self.is_set(from) && self.run_end(from) - from == length {
+            return length;
+        }
+        let (mut longest, mut longest_at) = (0, 0);
+        let mut node = 0;
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            if (after - first) * NODE_BITS + SURE_OF_A_NODE > longest {
+                let from = self.run_start(first * NODE_BITS);
+                let length = self.run_end(after * NODE_BITS) - from;
+                if length > longest {
+                    (longest, longest_at) = (length, from);
                 }
             }
-            self.bounds.tighten_group(group, 0);
         }
-        self.bounds.area_lacks(0, longest + 1);
+        // Where no run covers a whole node, the nodes that may begin a longer one than seen so far are looked at.
+        let mut first = 0;
+        while longest < SURE_OF_A_NODE
+            && let Some(group) = bounds.next_group(first / GROUP_BITS, 0, longest + 1)
+        {
+            let group_end = (group + 1) * GROUP_BITS;
+            first = first.max(group * GROUP_BITS);
+            while first < group_end
+                && let Some(node) = bounds.next_in_group(first / NODE_BITS, 0, longest + 1)
+            {
+                let node_end = (node + 1) * NODE_BITS;
+                first = first.max(node * NODE_BITS);
+                while let Some(from) = self.next_clear(first).filter(|&from| from < node_end) {
+                    first = self.run_end(from);
+                    if first - from > longest {
+                        (longest, longest_at) = (first - from, from);
+                    }
+                }
+                first = first.max(node_end);
+            }
+            first = first.max(group_end);
+        }
+        bounds.see_longest(longest, longest_at);
         longest
     }
 

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::metrics::Metrics;
+use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
@@ -235,20 +235,21 @@ impl fmt::Display for Report {
             f,
             "debris on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:"
         )?;
-        write!(f, "  {} allocations, {} releases, then ", self.allocs, self.releases)?;
+        write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
         match (self.end, &self.failure) {
             (End::Failure, Some(failure)) => writeln!(
                 f,
-                "a request for {} pages failed ({}): {} pages are free, the longest free run is {} pages.",
-                failure.pages,
+                "a request for {} failed ({}): {} free, the longest free run is {}.",
+                Counted(failure.pages.into(), "page"),
                 failure.cause(),
-                self.metrics.free,
-                self.metrics.longest
+                Counted(self.metrics.free.into(), "page"),
+                Counted(self.metrics.longest.into(), "page")
             )?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
             _ => writeln!(f, "the last of the steps asked for (ops= sets how many); {} requests failed.", self.failed)?,
         }
-        writeln!(f, "  {} buffers are leaked on purpose: `release all {area}` gives them back.", self.live())?;
+        let live = Counted(self.live(), "buffer");
+        writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
         writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)
     }

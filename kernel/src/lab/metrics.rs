@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::record::permille;
 use crate::cma::area::Area;
+use crate::units::PAGE_SIZE;
 
 /// A look at an area's bitmap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,24 +41,42 @@ impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} pages used, {} free in {} {}, longest free run {} pages ({} KiB)",
-            self.used,
+            "{} used, {} free in {}, longest free run {} ({} KiB)",
+            Counted(self.used.into(), "page"),
             self.free,
-            self.free_runs,
-            if self.free_runs == 1 { "run" } else { "runs" },
-            self.longest,
-            u64::from(self.longest) * 4
+            Counted(self.free_runs.into(), "run"),
+            Counted(self.longest.into(), "page"),
+            u64::from(self.longest) * PAGE_SIZE / 1024
         )
+    }
+}
+
+/// A number and what it counts: `1 page`, `2 pages`.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted(pub u64, pub &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        write!(f, "{number} {noun}{}", if *number == 1 { "" } else { "s" })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     #[test]
     fn fragmentation() {
         let metrics = |free, longest| Metrics { used: 0, free, free_runs: 1, longest }.frag_permille();
         assert_eq!((metrics(0, 0), metrics(664, 44), metrics(5, 5)), (0, 933, 0));
+    }
+
+    #[test]
+    fn one_and_many() {
+        let text = Metrics { used: 1, free: 2, free_runs: 1, longest: 1 }.to_string();
+        assert_eq!(text, "1 page used, 2 free in 1 run, longest free run 1 page (4 KiB)");
+        assert_eq!(Counted(0, "run").to_string(), "0 runs");
     }
 }

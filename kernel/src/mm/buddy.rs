@@ -102,7 +102,7 @@ impl Zone<'_> {
         let migratetype = self.pageblock(index);
         self.fill_poison(block.first, pages);
         self.lists.set_tag(index, Tag::BODY);
-        self.free_one(index, block.order, migratetype, false);
+        self.free_one::<false>(index, block.order, migratetype);
         self.count_free(pages, migratetype);
     }
 
@@ -147,7 +147,7 @@ impl Zone<'_> {
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
     /// tail, so that it is handed out last; so does everything that boot frees.
     #[inline(always)]
-    pub(super) fn free_one(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype, to_tail: bool) {
+    pub(super) fn free_one<const TO_TAIL: bool>(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype) {
         while order < MAX_PAGE_ORDER {
             let buddy = index ^ (1 << order);
             if !self.lists.tag(buddy).is_free_of(order) {
@@ -157,7 +157,7 @@ impl Zone<'_> {
             index &= buddy;
             order += 1;
         }
-        if to_tail || self.merge_is_likely(index, order) {
+        if TO_TAIL || self.merge_is_likely(index, order) {
             self.lists.push_back(index, order, migratetype);
         } else {
             self.lists.push_front(index, order, migratetype);

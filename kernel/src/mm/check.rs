@@ -37,19 +37,6 @@ pub(crate) fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, fou
     if expected == found { Ok(()) } else { Err(Imbalance { what, frame, expected, found }) }
 }
 
-/// What a frame is part of, as the checker sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
-    /// In a block of the free lists.
-    Free,
-    /// In a block that `alloc_pages` handed out.
-    Allocated,
-    /// Free, on a per-CPU list.
-    Pcp,
-    /// In none of them: taken as a range, reserved, or no RAM.
-    Neither,
-}
-
 impl Zone<'_> {
     /// Checks lists, descriptors, pageblocks and counters against each other.
     ///
@@ -137,17 +124,19 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// What a frame is part of.
-    pub(crate) fn place(&self, frame: Pfn) -> Place {
+    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither. A page
+    /// on a per-CPU list is a block of its own.
+    pub(crate) fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
         let index = self.index(frame);
-        if self.covering_free_block(index).is_some() {
-            Place::Free
-        } else if self.covering_allocated_block(index).is_some() {
-            Place::Allocated
-        } else if self.lists.tag(index).state() == State::Pcp {
-            Place::Pcp
-        } else {
-            Place::Neither
+        if self.is_on_pcp(index) {
+            return Some(frame.add(1));
         }
+        let head = self.covering_free_block(index).or_else(|| self.covering_allocated_block(index))?;
+        Some(self.start.add(head + (1 << self.lists.tag(head).order())))
+    }
+
+    /// True where no block begins at a frame.
+    pub(crate) fn is_body(&self, frame: Pfn) -> bool {
+        matches!(self.lists.tag(self.index(frame)).state(), State::Body | State::Held)
     }
 }

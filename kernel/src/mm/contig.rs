@@ -49,12 +49,12 @@ impl Zone<'_> {
     /// operation per aligned block (`free_contig_range`).
     pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
-        self.free_blocks_of(first, pages, false);
+        self.free_blocks_of::<false>(first, pages);
     }
 
     /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
     #[inline]
-    pub(super) fn free_blocks_of(&mut self, first: Pfn, pages: u32, to_tail: bool) {
+    pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         let mut index = self.index(first);
         let end = index + pages;
         while index < end {
@@ -63,7 +63,7 @@ impl Zone<'_> {
             self.count_free(stop - index, migratetype);
             while index < stop {
                 let order = index.trailing_zeros().min((stop - index).ilog2());
-                self.free_one(index, order, migratetype, to_tail);
+                self.free_one::<TO_TAIL>(index, order, migratetype);
                 index += 1 << order;
             }
         }

@@ -348,8 +348,8 @@ impl Mm<'_, '_> {
         let Ok((head, end)) = self.covering_block(first, pages) else { return };
         let start = end - pages;
         let after = self.zone.isolate_freepages_range(head, end);
-        self.zone.free_blocks_of(self.zone.start().add(head), start - head, false);
-        self.zone.free_blocks_of(self.zone.start().add(end), after - end, false);
+        self.zone.free_blocks_of::<false>(self.zone.start().add(head), start - head);
+        self.zone.free_blocks_of::<false>(self.zone.start().add(end), after - end);
         self.zone.verify_poison(first, pages);
         self.end_phase(Phase::Grab, report);
     }

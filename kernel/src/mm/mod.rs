@@ -34,7 +34,7 @@ pub mod zone;
 
 pub use buddy::{AllocError, Block};
 pub use check::Imbalance;
-pub(crate) use check::{Place, balance};
+pub(crate) use check::balance;
 pub use contig::Busy;
 pub use page::Page;
 pub use policy::{CmaUse, Lend};

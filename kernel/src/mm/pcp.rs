@@ -77,7 +77,7 @@ impl Zone<'_> {
     fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
         self.fill_poison(self.start.add(index), 1);
         self.lists.set_tag(index, Tag::BODY);
-        self.free_one(index, 0, migratetype, false);
+        self.free_one::<false>(index, 0, migratetype);
         self.count_free(1, migratetype);
     }
 

@@ -114,7 +114,7 @@ impl<'m> Zone<'m> {
     /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory (`__free_pages_core`).
     pub fn free_range(&mut self, first: Pfn, pages: u32) {
         self.managed += pages;
-        self.free_blocks_of(first, pages, true);
+        self.free_blocks_of::<true>(first, pages);
     }
 
     /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages (`init_cma_reserved_pageblock`).
@@ -126,7 +126,7 @@ impl<'m> Zone<'m> {
         self.pageblocks[block..block + blocks].fill(Migratetype::Cma);
         self.cma += pages;
         self.managed += pages;
-        self.free_blocks_of(first, pages, false);
+        self.free_blocks_of::<false>(first, pages);
     }
 
     /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.

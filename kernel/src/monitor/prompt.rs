@@ -174,7 +174,7 @@ impl Editor {
             (_, TAB) => self.give(TAB),
             (_, CTRL_A) => self.cursor_key(b'H'),
             (_, CTRL_E) => self.cursor_key(b'F'),
-            (_, CTRL_U) => (0..MAX_LINE).for_each(|_| self.give(BACKSPACE)),
+            (_, CTRL_U) => self.give_while_it_shows(&[BACKSPACE]),
             (_, b' '..=b'~') => {
                 let before = self.echo.len();
                 self.give(byte);
@@ -191,17 +191,19 @@ impl Editor {
 
     /// A cursor key by the last byte of its sequence.
     fn cursor_key(&mut self, key: u8) {
-        let (key, times) = match key {
-            b'A'..=b'D' => (key, 1),
-            b'H' => (b'D', MAX_LINE),
-            b'F' => (b'C', MAX_LINE),
-            _ => return,
-        };
-        for _ in 0..times {
+        match key {
+            b'A'..=b'D' => [ESCAPE, b'[', key].iter().for_each(|&byte| self.give(byte)),
+            b'H' => self.give_while_it_shows(&[ESCAPE, b'[', b'D']),
+            b'F' => self.give_while_it_shows(&[ESCAPE, b'[', b'C']),
+            _ => {}
+        }
+    }
+
+    /// Repeats a key until it changes nothing any more.
+    fn give_while_it_shows(&mut self, key: &[u8]) {
+        for _ in 0..MAX_LINE {
             let before = self.echo.len();
-            for byte in [ESCAPE, b'[', key] {
-                self.give(byte);
-            }
+            key.iter().for_each(|&byte| self.give(byte));
             if self.echo.len() == before {
                 break;
             }
@@ -231,7 +233,7 @@ impl Editor {
         self.dropped = 0;
         let before = self.echo.take();
         self.cursor_key(b'F');
-        (0..MAX_LINE).for_each(|_| self.give(BACKSPACE));
+        self.give_while_it_shows(&[BACKSPACE]);
         self.echo.take();
         *self.echo.0.borrow_mut() = before + "^C\n" + PROMPT;
     }

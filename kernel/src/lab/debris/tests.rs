@@ -25,7 +25,7 @@ fn the_published_run() {
             \"live\":137,\"failed_pages\":51,\"cause\":\"fragmented\",\"used\":1384,\"free\":664,\"maxchunk\":44,";
         assert!(record.starts_with(expected), "{record}");
         assert!(report.to_string().contains(
-            "16687 allocations, 16550 releases, then a request for 51 pages failed (fragmented): 664 pages are free, \
+            "16687 allocations, 16550 releases, then a request for 51 pages failed (fragmented): 664 pages free, \
              the longest free run is 44 pages."
         ));
         // The clock steps by 10 a reading and calls take no time, so all that is measured is the clock itself.

@@ -53,6 +53,7 @@ fn every_trace_ends_as_on_linux() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_bad_trace_changes_nothing() {
     let bad = [
         ("", 0, Reason::Empty),
@@ -106,6 +107,7 @@ fn alignments_can_be_overruled() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn ctrl_c_reports_what_was_done() {
     with_board(64, |system, machine| {
         let text: std::string::String = (0..2000).map(|id| format!("a {id} 1 0\n")).collect();

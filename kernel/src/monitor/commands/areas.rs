@@ -9,6 +9,7 @@ use super::Session;
 use crate::cma::area::Area;
 use crate::cma::{AreaId, CmaError, MAX_ALIGN_ORDER, align_order_of};
 use crate::lab::bitmap_view::{write_bitmap, write_summary};
+use crate::lab::metrics::Counted;
 use crate::machine::Machine;
 use crate::monitor::syntax::{Args, number, shown};
 use crate::monitor::{Failure, files};
@@ -81,7 +82,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let name = self.system.area(id).name();
                 writeln!(
                     self.out,
-                    "id {kept}: {pages} pages of {name} at pfn {:#x}, address {}",
+                    "id {kept}: {} of {name} at pfn {:#x}, address {}",
+                    Counted(pages.into(), "page"),
                     first.0,
                     first.addr()
                 )?;
@@ -106,7 +108,13 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let buffers = self.system.release_all(id);
             let area = self.system.area(id);
             let pages = used - area.used_pages();
-            writeln!(self.out, "{buffers} buffers, {pages} pages given back to {}", area.name())?;
+            writeln!(
+                self.out,
+                "{}, {} given back to {}",
+                Counted(buffers.into(), "buffer"),
+                Counted(pages.into(), "page"),
+                area.name()
+            )?;
             return Ok(());
         }
         let kept = number("ID", what, 1, u64::from(u32::MAX)).map_err(|line| format!("{line}, or `all`"))? as u32;
@@ -122,7 +130,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if let Some(buffer) = self.system.take_back_at(id, first) {
             self.system.cma_release(buffer).map_err(|error| Failure::check(format!("{error}")))?;
         }
-        writeln!(self.out, "id {kept}: {pages} pages given back to {}", self.system.area(id).name())?;
+        writeln!(
+            self.out,
+            "id {kept}: {} given back to {}",
+            Counted(pages.into(), "page"),
+            self.system.area(id).name()
+        )?;
         Ok(())
     }
 

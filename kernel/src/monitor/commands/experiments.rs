@@ -1,6 +1,7 @@
 //! The experiments: keys into options, runs into text and records.
 
 use alloc::format;
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
@@ -114,15 +115,15 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let preferred = choose_area(self.system, None).ok();
         let wanted = args.word(0);
         writeln!(self.out, "{}", Measurement::HEADING)?;
-        let mut measurements = alloc::vec::Vec::new();
-        let mut missing = None;
+        let mut measurements = Vec::new();
+        let mut missing = Vec::new();
         for name in wanted.into_iter().chain(bench::NAMES.into_iter().filter(|_| wanted.is_none())) {
             match bench::run(self.system, self.out.machine, name, preferred, self.context.ns_to_ready) {
                 Ok(measurement) => {
                     writeln!(self.out, "{measurement}")?;
                     measurements.push(measurement);
                 }
-                Err(BenchError::NoArea) => missing = Some(name),
+                Err(BenchError::NoArea) => missing.push(name),
                 Err(error @ BenchError::Release(_)) => return Err(Failure::check(format!("{error}"))),
                 Err(error) => return Err(Failure::bad(format!("{}: {error}", shown(name)))),
             }
@@ -134,7 +135,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         for measurement in measurements {
             writeln!(self.out, "{}", measurement.record())?;
         }
-        missing.map_or(Ok(()), |name| Err(Failure::bad(format!("{name}: {}", BenchError::NoArea))))
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::bad(format!("{}: {}", missing.join(" "), BenchError::NoArea)))
     }
 
     /// Does something under another placement, and puts the area's own back.
