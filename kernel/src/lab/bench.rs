@@ -3,16 +3,30 @@
 use core::fmt;
 
 use super::debris;
+use super::live_bench::{self, Filling};
 use super::record::Record;
 use super::request::Align;
 use super::stopwatch::{ClockCost, Timing};
 use crate::cma::{AreaId, CmaError, ReleaseError, align_order_of};
 use crate::machine::Machine;
+use crate::mm::live::{LiveError, OpenError};
 use crate::mm::{AllocError, Migratetype};
 use crate::system::System;
 
 /// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 7] = ["cma/1", "cma/64", "cma/2048", "debris", "buddy/0", "buddy/9", "boot"];
+pub const NAMES: [&str; 11] = [
+    "cma/1",
+    "cma/64",
+    "cma/2048",
+    "debris",
+    "buddy/0",
+    "buddy/9",
+    "cma/1-full",
+    "migrate/1",
+    "reclaim/clean",
+    "empty-area",
+    "boot",
+];
 
 /// Pages that an area needs to be measured on.
 pub const AREA_PAGES: u32 = 2048;
@@ -47,6 +61,10 @@ pub enum BenchError {
     Buddy(AllocError),
     /// A release was refused: the books are wrong.
     Release(ReleaseError),
+    /// Nobody could move into memory.
+    Open(OpenError),
+    /// Those who fill memory could not.
+    Live(LiveError),
 }
 
 impl fmt::Display for BenchError {
@@ -62,6 +80,8 @@ impl fmt::Display for BenchError {
             Self::Cma(error) => error.fmt(f),
             Self::Buddy(error) => error.fmt(f),
             Self::Release(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Live(error) => error.fmt(f),
         }
     }
 }
@@ -85,6 +105,10 @@ pub fn run<M: Machine + ?Sized>(
         "debris" => debris_load(system, machine, name, preferred),
         "buddy/0" => buddy(system, machine, name, 0),
         "buddy/9" => buddy(system, machine, name, 9),
+        "cma/1-full" => live_bench::single_in_full_system(system, machine, name, empty_area(system, preferred)?),
+        "migrate/1" => emptying(system, machine, name, preferred, Filling::Movable, true),
+        "reclaim/clean" => emptying(system, machine, name, preferred, Filling::Clean, true),
+        "empty-area" => emptying(system, machine, name, preferred, Filling::Movable, false),
         _ => Ok(Measurement { name, reps: 1, ns_per_op: ns_to_ready, max_ns: ns_to_ready, release_ns: None }),
     }
 }
@@ -95,6 +119,18 @@ fn empty_area(system: &System<'_>, preferred: Option<AreaId>) -> Result<AreaId, 
         .chain(system.area_ids())
         .find(|&id| system.area(id).used_pages() == 0 && system.area(id).pages() >= AREA_PAGES)
         .ok_or(BenchError::NoArea)
+}
+
+fn emptying<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    name: &'static str,
+    preferred: Option<AreaId>,
+    filling: Filling,
+    per_page: bool,
+) -> Result<Measurement, BenchError> {
+    let area = empty_area(system, preferred)?;
+    live_bench::empty_area(system, machine, name, area, filling, per_page)
 }
 
 fn measurement(name: &'static str, alloc: Timing, release: Timing, cost: ClockCost) -> Measurement {
@@ -175,7 +211,7 @@ fn buddy<M: Machine + ?Sized>(
 
 impl Measurement {
     /// The heading that [`Measurement`]'s lines stand under.
-    pub const HEADING: &'static str = "benchmark         reps      ns/op     max ns  ns/release";
+    pub const HEADING: &'static str = "benchmark          reps      ns/op     max ns  ns/release";
 
     /// The record.
     pub fn record(&self) -> Record {
@@ -193,7 +229,7 @@ impl Measurement {
 
 impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<12} {:>9} {:>10} {:>10}", self.name, self.reps, self.ns_per_op, self.max_ns)?;
+        write!(f, "{:<13} {:>9} {:>10} {:>10}", self.name, self.reps, self.ns_per_op, self.max_ns)?;
         match self.release_ns {
             Some(release_ns) => write!(f, " {release_ns:>11}"),
             None => Ok(()),

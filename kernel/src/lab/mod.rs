@@ -12,6 +12,7 @@ pub mod bitmap_view;
 pub mod debris;
 pub mod fingerprint;
 pub mod ids;
+mod live_bench;
 pub mod metrics;
 pub mod record;
 pub mod replay;

@@ -92,7 +92,7 @@ impl Zone<'_> {
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
     #[inline]
-    fn insert_tail(&mut self, mut end: u32, after: u32) {
+    pub(super) fn insert_tail(&mut self, mut end: u32, after: u32) {
         while end < after {
             let order = end.trailing_zeros();
             self.lists.push_front(end, order, self.pageblock(end));

@@ -97,3 +97,33 @@ impl Zone<'_> {
         self.pageblock(index) == Migratetype::Isolate && self.take_range(self.start.add(index), 1).is_ok()
     }
 }
+
+/// Frames that are to be freed together: neighbours are collected and go back as the blocks they form.
+///
+/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
+/// one before.
+#[derive(Default)]
+pub(super) struct FreeRun {
+    first: u32,
+    pages: u32,
+}
+
+impl FreeRun {
+    /// Adds a frame of an isolated pageblock that nobody uses any more.
+    #[inline]
+    pub(super) fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
+        if index != self.first + self.pages {
+            self.end(zone);
+            self.first = index;
+        }
+        self.pages += 1;
+    }
+
+    /// Frees what was collected.
+    pub(super) fn end(&mut self, zone: &mut Zone<'_>) {
+        if self.pages > 0 {
+            zone.free_isolated(self.first, self.pages);
+        }
+        (self.first, self.pages) = (0, 0);
+    }
+}

@@ -146,11 +146,19 @@ impl Zone<'_> {
         self.set_place(index, Place::None);
     }
 
-    /// Puts a page that is on no list on the list of those just moved.
+    /// Puts a page whose place says so on the list of those just moved.
     #[inline]
-    pub(super) fn moved_add(&mut self, index: u32) {
-        self.set_place(index, Place::Moved);
+    pub(super) fn moved_link(&mut self, index: u32) {
         self.lists.ring_push(index, Ring::Moved);
+    }
+
+    /// Puts all pages that were just moved on the LRU lists of their kinds.
+    pub(super) fn lru_add_moved(&mut self) {
+        let mut next = self.lists.ring_take_all(Ring::Moved);
+        while let Some(index) = next {
+            next = self.lists.ring_next(index);
+            self.lru_add(index);
+        }
     }
 
     /// Takes the page that was moved last off that list.

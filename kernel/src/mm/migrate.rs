@@ -6,6 +6,7 @@
 //! back to the frame where it was ([`Mm::put_back_moved`]), which Linux does not do.
 
 use super::Migratetype;
+use super::isolate::FreeRun;
 use super::live::{Mm, Sabotage};
 use super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use super::page::Tag;
@@ -34,13 +35,14 @@ pub(super) struct Migrated {
 impl Mm<'_, '_> {
     /// Moves the pages of a batch; those that did not move stay in it (`migrate_pages`).
     pub(super) fn migrate_pages(&mut self, batch: &mut Batch) -> Migrated {
-        let mut result = Migrated::default();
+        let (mut result, mut run) = (Migrated::default(), FreeRun::default());
         batch.retain(|index| {
             if let Some((_, Stuck::NoTarget)) = result.stuck {
                 return true;
             }
             match self.unmap_and_move(index) {
                 Ok(mappings) => {
+                    run.add(self.zone, index);
                     result.pages += 1;
                     result.mappings += mappings;
                     false
@@ -56,11 +58,13 @@ impl Mm<'_, '_> {
                 }
             }
         });
+        run.end(self.zone);
         self.live.stats.migrated += u64::from(result.pages);
         result
     }
 
-    /// Moves one page that is off the LRU lists; returns how many mappings led to it.
+    /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame is in nobody's use
+    /// afterwards, and to be freed.
     #[inline]
     fn unmap_and_move(&mut self, index: u32) -> Result<u32, Stuck> {
         let tag = self.zone.lists.tag(index);
@@ -68,19 +72,17 @@ impl Mm<'_, '_> {
             return Err(Stuck::Pinned);
         }
         let target = self.get_target(tag.has(FILE) && !tag.has(DIRTY)).ok_or(Stuck::NoTarget)?;
-        let mappings = self.move_page(index, target);
-        self.zone.moved_add(target);
-        self.zone.set_place(index, Place::None);
-        self.zone.free_page(index);
+        let mappings = self.move_page(index, target, Place::Moved);
+        self.zone.moved_link(target);
         Ok(mappings)
     }
 
     /// Makes the allocated page `to` what `from` was: contents, owner, marks, mappings. Returns how many mappings changed.
     #[inline]
-    fn move_page(&mut self, from: u32, to: u32) -> u32 {
+    fn move_page(&mut self, from: u32, to: u32, place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
         let (owner, marks) = (self.zone.owner(from), self.zone.lists.tag(from).marks());
-        self.zone.bring_to_life(to, marks, owner, Place::Isolated);
+        self.zone.bring_to_life(to, marks, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);
             self.move_cache_page(owner, old, new);
@@ -113,8 +115,7 @@ impl Mm<'_, '_> {
                 continue;
             }
             self.zone.lists.set_tag(origin, Tag::allocated(0, Migratetype::Movable));
-            self.move_page(index, origin);
-            self.zone.set_place(index, Place::None);
+            self.move_page(index, origin, Place::Isolated);
             self.zone.free_page(index);
             self.zone.lru_add(origin);
             back += 1;
@@ -124,8 +125,6 @@ impl Mm<'_, '_> {
 
     /// The contiguous allocation went well: the pages that were moved go back on their LRU lists (`putback_lru_page`).
     pub(super) fn settle_moved(&mut self) {
-        while let Some(index) = self.zone.moved_pop() {
-            self.zone.lru_add(index);
-        }
+        self.zone.lru_add_moved();
     }
 }

@@ -8,7 +8,7 @@
 use super::page::{State, Tag};
 use super::rings::Ring;
 use super::zone::Zone;
-use super::{Migratetype, PAGEBLOCK_PAGES};
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// The list that pages for a type of request wait on.
@@ -33,17 +33,59 @@ impl Zone<'_> {
         }
         let ring = ring_of(migratetype);
         if self.lists.ring_count(ring) == 0 {
-            for _ in 0..self.reserve.batch.max(1) {
-                let Some(index) = self.rmqueue(migratetype, may_use_cma) else { break };
-                self.lists.set_tag(index, Tag::PCP);
-                // In the order the buddy gave them, so that neighbours stay neighbours.
-                self.lists.ring_push_back(index, ring);
-            }
+            self.rmqueue_bulk(migratetype, may_use_cma, ring);
         }
         let index = self.lists.ring_first(ring)?;
         self.lists.ring_remove(index, ring);
         self.lists.set_tag(index, Tag::allocated(0, migratetype));
         Some(index)
+    }
+
+    /// Fills an empty list from the buddy, in the order in which the buddy would give single pages (`rmqueue_bulk`).
+    ///
+    /// Single pages come from the smallest block, in ascending order until it is used up; so the smallest block is taken
+    /// as a whole, or as much of it as is wanted.
+    fn rmqueue_bulk(&mut self, migratetype: Migratetype, may_use_cma: bool, ring: Ring) {
+        let mut wanted = self.reserve.batch.max(1);
+        while wanted > 0 {
+            let from = match migratetype {
+                Migratetype::Movable if may_use_cma && self.prefers_cma() => Migratetype::Cma,
+                own => own,
+            };
+            let Some((order, index)) = self.smallest(from) else {
+                // Its own lists are empty: others' pages, one at a time.
+                let Some(index) = self.rmqueue(migratetype, may_use_cma) else { return };
+                self.lists.set_tag(index, Tag::PCP);
+                self.lists.ring_push_back(index, ring);
+                wanted -= 1;
+                continue;
+            };
+            self.lists.unlink(index);
+            let pages = wanted.min(1 << order);
+            self.insert_tail(index + pages, index + (1 << order));
+            self.count_taken(pages, from);
+            self.verify_poison(self.start.add(index), pages);
+            for page in index..index + pages {
+                self.lists.set_tag(page, Tag::PCP);
+                self.lists.ring_push_back(page, ring);
+            }
+            wanted -= pages;
+        }
+    }
+
+    /// The smallest free block of a type: its order and its head.
+    fn smallest(&self, migratetype: Migratetype) -> Option<(u32, u32)> {
+        (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, migratetype).map(|index| (order, index)))
+    }
+
+    /// Frees pages of isolated pageblocks, one behind the other from `index` on, as if one by one.
+    pub(super) fn free_isolated(&mut self, index: u32, pages: u32) {
+        let first = self.start.add(index);
+        self.fill_poison(first, pages);
+        for page in index..index + pages {
+            self.lists.set_tag(page, Tag::BODY);
+        }
+        self.free_blocks_of::<false>(first, pages);
     }
 
     /// One page out of the buddy lists.

@@ -5,6 +5,7 @@
 //! second chance; one that was used twice is active, and active pages come back to the inactive list only where that has
 //! become the shorter one.
 
+use super::isolate::FreeRun;
 use super::live::Mm;
 use super::lru::{DIRTY, FILE, PINNED, REFERENCED};
 
@@ -120,16 +121,18 @@ impl Mm<'_, '_> {
         if self.live.faults.keep_clean_pages {
             return 0;
         }
-        let mut dropped = 0;
+        let (mut dropped, mut run) = (0, FreeRun::default());
         batch.retain(|index| {
             let tag = self.zone.lists.tag(index);
             let stays = !tag.has(FILE) || tag.has(DIRTY) || tag.has(PINNED);
             if !stays {
                 self.drop_for_contig(index);
+                run.add(self.zone, index);
                 dropped += 1;
             }
             stays
         });
+        run.end(self.zone);
         dropped
     }
 

@@ -99,6 +99,20 @@ impl FreeLists<'_> {
         (page.next, page.prev) = (head, prev);
     }
 
+    /// Empties a ring at once; its pages are still chained to each other from the one that this returns.
+    pub(super) fn ring_take_all(&mut self, ring: Ring) -> Option<u32> {
+        let first = self.ring_first(ring);
+        let head = ring.head(self.frames);
+        let page = &mut self.pages[head as usize];
+        (page.next, page.prev, page.owner) = (head, head, 0);
+        first
+    }
+
+    /// The page after one on its ring.
+    pub(super) fn ring_next(&self, index: u32) -> Option<u32> {
+        Some(self.pages[index as usize].next).filter(|&next| next < self.frames)
+    }
+
     /// Takes a page off the ring that it is on.
     #[inline]
     pub(super) fn ring_remove(&mut self, index: u32, ring: Ring) {

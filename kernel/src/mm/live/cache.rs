@@ -53,6 +53,12 @@ impl Cache {
         self.table.get_mut()[page as usize * ENTRY + word] = value;
     }
 
+    /// A page's entry as a whole.
+    #[inline]
+    fn entry(&mut self, page: u32) -> &mut [u32; ENTRY] {
+        &mut self.table.get_mut().as_chunks_mut().0[page as usize]
+    }
+
     pub(super) fn frame(&self, page: u32) -> Option<Pfn> {
         let frame = self.get(page, FRAME);
         (frame != 0).then_some(Pfn(frame))
@@ -221,16 +227,17 @@ impl Mm<'_, '_> {
         self.zone.free_page(index);
     }
 
-    /// The same for a contiguous allocation, which may yet have to bring the page back.
+    /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
     #[inline]
     pub(in crate::mm) fn drop_for_contig(&mut self, index: u32) {
         let page = self.zone.owner(index);
         let active = if self.zone.lists.tag(index).has(ACTIVE) { WAS_ACTIVE } else { 0 };
-        self.drop_clean(index);
+        let origin = self.zone.start().add(index).0 | active;
         let cache = &mut self.live.cache;
-        cache.set(page, ORIGIN, self.zone.start().add(index).0 | active);
-        cache.set(page, NEXT_DROPPED, cache.dropped);
-        cache.dropped = page + 1;
+        let dropped = core::mem::replace(&mut cache.dropped, page + 1);
+        cache.cached -= 1;
+        let entry = cache.entry(page);
+        (entry[FRAME], entry[NEXT_DROPPED], entry[ORIGIN]) = (0, dropped, origin);
         self.live.stats.dropped += 1;
     }
 
