@@ -14,6 +14,7 @@ use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
 use crate::dt::AreaUser;
 use crate::mm::contig_range::Report;
 use crate::mm::live::space::AddressSpace;
+use crate::mm::live::stats::Stats;
 use crate::mm::live::{Live, Mm, OpenError, close};
 use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
@@ -32,6 +33,8 @@ pub struct System<'m> {
     space: Option<Box<dyn AddressSpace>>,
     /// Who lives in memory.
     live: Option<Box<Live>>,
+    /// What those did who have moved out.
+    past: Stats,
     /// Where events are written.
     pub trace: Trace,
     /// Invariants are checked after every command (`check=on`).
@@ -50,6 +53,7 @@ impl<'m> System<'m> {
             last_kept: 0,
             space: None,
             live: None,
+            past: Stats::default(),
             trace: Trace::default(),
             check_enabled: false,
         }
@@ -159,7 +163,7 @@ impl<'m> System<'m> {
         self.zone.give_range(buffer.first(), buffer.pages());
         area.stats.release_pages_success += u64::from(buffer.pages());
         if self.trace.is_enabled() {
-            self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
+            self.trace_release(&buffer);
         }
         Ok(())
     }
@@ -194,6 +198,7 @@ impl<'m> System<'m> {
             mm.evict_everybody();
         }
         if let Some(live) = self.live.take() {
+            self.past.add(&live.stats);
             self.space = Some(close(&mut self.zone, *live));
         }
     }
@@ -209,6 +214,15 @@ impl<'m> System<'m> {
         self.live.as_deref()
     }
 
+    /// What the living have done since boot.
+    pub fn live_stats(&self) -> Stats {
+        let mut stats = self.past;
+        if let Some(live) = &self.live {
+            stats.add(&live.stats);
+        }
+        stats
+    }
+
     /// The machine's clock, in ns; 0 where there is no address space, which brings one.
     pub(crate) fn now_ns(&self) -> u64 {
         match (&self.live, &self.space) {
@@ -218,6 +232,15 @@ impl<'m> System<'m> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn trace_release(&mut self, buffer: &Buffer) {
+        self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
+    }
+
+    /// Keeps an event, if events are kept.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn trace_event(&mut self, event: Event) {
         if self.trace.is_enabled() {
             let now_ns = self.now_ns();

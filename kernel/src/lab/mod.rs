@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod ids;
 mod live_bench;
 pub mod metrics;
+pub mod pressure;
 pub mod record;
 pub mod replay;
 pub mod request;

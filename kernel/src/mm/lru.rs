@@ -74,7 +74,30 @@ const fn ring(file: bool, active: bool) -> Ring {
     }
 }
 
+/// Pages on the LRU lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LruPages {
+    /// Mapped, not used lately.
+    pub inactive_anon: u32,
+    /// Mapped, in use.
+    pub active_anon: u32,
+    /// Of the cache, not used lately.
+    pub inactive_file: u32,
+    /// Of the cache, in use.
+    pub active_file: u32,
+}
+
 impl Zone<'_> {
+    /// How many pages are on which LRU list.
+    pub fn lru(&self) -> LruPages {
+        LruPages {
+            inactive_anon: self.lru_pages(false, false),
+            active_anon: self.lru_pages(false, true),
+            inactive_file: self.lru_pages(true, false),
+            active_file: self.lru_pages(true, true),
+        }
+    }
+
     /// The tag of a frame that lives: allocated, and known to the LRU.
     #[inline]
     pub(super) fn living(&self, index: u32) -> Option<Tag> {

@@ -36,6 +36,7 @@ pub use buddy::{AllocError, Block};
 pub use check::Imbalance;
 pub(crate) use check::balance;
 pub use contig::Busy;
+pub use lru::LruPages;
 pub use page::Page;
 pub use policy::{CmaUse, Lend};
 pub use watermark::Watermarks;

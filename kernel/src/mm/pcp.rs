@@ -133,6 +133,15 @@ impl Zone<'_> {
         }
     }
 
+    /// Lets each list keep no more than four batches, so that what reclaim frees is free for everybody (what
+    /// `nr_pcp_high` comes to while reclaim is active).
+    pub(super) fn trim_lists(&mut self) {
+        for ring in Ring::PCP {
+            let pages = self.lists.ring_count(ring).saturating_sub(4 * self.reserve.batch);
+            self.drain_list(ring, pages);
+        }
+    }
+
     /// Empties all lists into the buddy (`drain_all_pages`); returns how many pages that were.
     pub(super) fn drain_all_pages(&mut self) -> u32 {
         let mut drained = 0;

@@ -1,6 +1,8 @@
 //! Who may use the pages that CMA areas lend, and when (`cma_use=`, `lend=`).
 
+use super::Migratetype;
 use super::zone::Zone;
+use crate::units::Pfn;
 
 /// When movable requests take CMA pages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -71,6 +73,12 @@ impl Zone<'_> {
     /// When movable requests take CMA pages.
     pub fn cma_use(&self) -> CmaUse {
         self.cma_use
+    }
+
+    /// True for a page of an area.
+    pub fn is_cma(&self, frame: Pfn) -> bool {
+        let index = self.index(frame);
+        index < self.spanned_pages() && self.pageblock(index) == Migratetype::Cma
     }
 
     /// True where a movable request takes CMA pages before any other (`__rmqueue`).

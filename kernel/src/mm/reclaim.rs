@@ -97,6 +97,7 @@ impl Mm<'_, '_> {
             let Some(index) = self.zone.lru_last(true, false).filter(|_| freed < wanted) else { break };
             freed += u32::from(self.shrink_page(index));
         }
+        self.zone.trim_lists();
         freed
     }
 

@@ -2,6 +2,7 @@
 
 mod areas;
 mod experiments;
+mod pressure;
 
 use alloc::format;
 use core::fmt::Write;
@@ -27,6 +28,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         match name {
             "debris" => self.debris(args),
             "replay" => self.replay(args),
+            "pressure" => self.pressure(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
             "bitmap" => self.bitmap(args),

@@ -317,17 +317,19 @@ impl Mm<'_, '_> {
     }
 }
 
-/// What the checker asks.
+/// What the checker and the pseudo files ask.
 impl super::Live {
     pub(super) fn cache_pages(&self) -> u32 {
         self.cache.pages
     }
 
-    pub(super) fn cached_count(&self) -> u32 {
+    /// Pages in the cache.
+    pub fn cached_pages(&self) -> u32 {
         self.cache.cached
     }
 
-    pub(super) fn cache_dirty(&self) -> u32 {
+    /// Pages in the cache that the source does not have yet.
+    pub fn dirty_pages(&self) -> u32 {
         self.cache.dirty
     }
 

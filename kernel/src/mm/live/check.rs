@@ -44,7 +44,7 @@ impl Live {
         self.check_objects()?;
         let cached = self.check_cache(zone)?;
         balance("cache pages", None, census.file, cached)?;
-        balance("dirty pages", None, census.dirty, self.cache_dirty())?;
+        balance("dirty pages", None, census.dirty, self.dirty_pages())?;
         balance("pages that live", None, census.pages, shown + cached + census.orphans)?;
         for pin in &self.pins {
             let tag = zone.living(zone.index(pin.frame));
@@ -126,7 +126,7 @@ impl Live {
             balance("a cache page says so", Some(frame), 1, u32::from(file))?;
             balance("a cache page knows its place", Some(frame), page, zone.owner(index))?;
         }
-        balance("pages of the cache", None, cached, self.cached_count())?;
+        balance("pages of the cache", None, cached, self.cached_pages())?;
         Ok(cached)
     }
 }

@@ -38,6 +38,7 @@ use super::trace::Trace;
 use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
+use crate::cma::Buffer;
 use cache::Cache;
 use objects::{MAX_OBJECTS, Object};
 use pins::{MAX_PINS, Pin};
@@ -274,6 +275,19 @@ impl Mm<'_, '_> {
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         self.live.space.now_ns()
+    }
+
+    /// Empties the per-CPU lists and the batch on its way to the LRU.
+    pub fn drain_lists(&mut self) {
+        self.lru_add_drain();
+        self.zone.drain_all_pages();
+    }
+
+    /// Shows a buffer's pages to its driver, one after the other.
+    pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
+        for page in 0..buffer.pages() {
+            driver(self.live.space.frame_words(buffer.first().add(page)));
+        }
     }
 
     /// Changes when movable requests take CMA pages, and whose pages may enter the areas.

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::super::Migratetype;
-use super::super::lru::{NO_OWNER, PINNED, Place, REFERENCED};
+use super::super::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 use super::slots::OBJECT_BITS;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
 use crate::units::Pfn;
@@ -120,6 +120,20 @@ impl Mm<'_, '_> {
     /// The frame that an object's page shows.
     pub fn frame_of(&self, id: ObjectId, page: u32) -> Option<Pfn> {
         self.live.slots.frame(self.slot(id, page).ok()?)
+    }
+
+    /// The object and the page of it that a frame is shown by, by the reverse mapping; the first of several.
+    pub fn mapped_at(&self, frame: Pfn) -> Option<(ObjectId, u32)> {
+        let index = self.zone.index(frame);
+        if index >= self.zone.spanned_pages() || self.zone.living(index)?.has(FILE) {
+            return None;
+        }
+        let slot = self.zone.owner(index);
+        if slot == NO_OWNER {
+            return None;
+        }
+        let id = ObjectId(self.live.slots.object(slot)?);
+        Some((id, slot - self.object(id)?.first))
     }
 
     /// Gets a page of an object a frame, maps it, and writes its first contents.

@@ -28,4 +28,17 @@ impl Stats {
     pub const fn reclaimed(&self) -> u64 {
         self.dropped + self.stolen_background + self.stolen_direct
     }
+
+    /// Adds what others did who lived before.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.migrated += other.migrated;
+        self.migrate_failed += other.migrate_failed;
+        self.dropped += other.dropped;
+        self.stolen_background += other.stolen_background;
+        self.stolen_direct += other.stolen_direct;
+        self.written_back += other.written_back;
+        self.filled += other.filled;
+        self.oom_kills += other.oom_kills;
+        self.cma_free_at_first_kill = other.cma_free_at_first_kill.or(self.cma_free_at_first_kill);
+    }
 }

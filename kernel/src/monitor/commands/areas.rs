@@ -163,8 +163,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             return Err(Failure::bad(format!("{} where > should be; usage: echo N > PATH", shown(arrow))));
         }
         let file = self.file(path)?;
-        let number = number("N", value, 1, u64::from(u32::MAX))? as u32;
-        files::write_number(self.system, file, number)
+        files::write_number(self.system, file, value)
     }
 
     fn file(&self, path: &str) -> Result<files::File, String> {
