@@ -7,10 +7,12 @@ IMAGE := build/debris.bin
 TREE := build/vexpress-v2p-ca9.dtb
 CARGO := cargo
 HOST := --target host-tuple
+BENCHES := $(CARGO) run --locked --quiet $(HOST) -p boot-tests --bin bench --
 
 # What scripts/qemu reads from the environment. Taken by value: a `$$` in a command line stays as it was typed.
 MEM ?= 1024M
 SMP ?= 1
+BENCH ?= debris
 override MEM := $(value MEM)
 override SMP := $(value SMP)
 override DTB := $(value DTB)
@@ -21,10 +23,10 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD APPEND ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image run monitor test bench debug size symbolize miri fmt lint doc clean
+.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fmt lint doc clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables of run, monitor, bench and debug:'
 	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes, put into the board'"'"'s tree)'
@@ -52,8 +54,14 @@ monitor: image ## boot to the prompt
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
 
-bench: image ## the benchmark table, in instructions (QEMU's -icount)
-	@ICOUNT=1 RUN='bench; poweroff' scripts/qemu $(IMAGE)
+bench: image ## the benchmark table, in instructions, beside Linux's; records in build/bench.jsonl
+	@$(BENCHES) table
+
+bench-check: image ## fail where a figure is 5 % above bench/baseline.csv; UPDATE_BASELINE=1 accepts what is measured
+	@$(BENCHES) check
+
+profile: image ## which functions the instructions of BENCH=debris go to
+	@$(BENCHES) profile '$(subst ','\'',$(value BENCH))'
 
 debug: image ## boot and wait for gdb on port 1234
 	@echo 'In another terminal: gdb-multiarch $(ELF) -ex "target remote :1234"'
@@ -63,7 +71,7 @@ size: elf ## text, data and bss of the image
 	@"$$(echo "$$(rustc --print sysroot)"/lib/rustlib/*/bin/llvm-size)" $(ELF)
 
 symbolize: elf ## functions and lines of backtrace addresses, from ADDR="0x… 0x…" or from standard input
-	@$(CARGO) run --locked --quiet $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
+	@$(CARGO) run --locked $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
 
 miri: ## Miri over the portable library
 	@scripts/setup miri

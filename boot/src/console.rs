@@ -118,6 +118,7 @@ pub fn enable_input() {
     }
     // SAFETY: no lock is held here, and the handlers' data are in place.
     unsafe { cortex_a::interrupt::enable() };
+    crate::cpu::irq::unmask_fatal();
 }
 
 /// The receive interrupt's handler.
@@ -196,6 +197,15 @@ pub fn flush() {
     }
 }
 
+/// Prints a line of the log, whatever the log's level: for what ends the machine.
+pub fn emergency(line: fmt::Arguments<'_>) {
+    let microseconds = clock::now_ns() / 1000;
+    let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
+    let _whole = OUTPUT.lock();
+    // `Raw` never fails.
+    writeln!(Raw, "[{seconds:5}.{fraction:06}] {line}").ok();
+}
+
 /// The `log` crate's backend: lines like Linux's, `[    0.000123] text`.
 struct KernelLog;
 
@@ -206,11 +216,7 @@ impl Log for KernelLog {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            let microseconds = clock::now_ns() / 1000;
-            let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
-            let _whole = OUTPUT.lock();
-            // `Raw` never fails.
-            writeln!(Raw, "[{seconds:5}.{fraction:06}] {}", record.args()).ok();
+            emergency(*record.args());
         }
     }
 
@@ -221,11 +227,8 @@ impl Log for KernelLog {
 pub fn init_log() {
     // The only call, so no logger can be set before it.
     log::set_logger(&KernelLog).ok();
-    set_loglevel(DEFAULT_LOGLEVEL);
+    set_loglevel(kernel::cmdline::DEFAULT_LOGLEVEL);
 }
-
-/// Linux's default: everything but debugging.
-const DEFAULT_LOGLEVEL: u8 = 7;
 
 /// `loglevel=` as on Linux: messages below that level are printed; errors are 3, warnings 4, information 6.
 pub fn set_loglevel(loglevel: u8) {

@@ -3,7 +3,7 @@
 //! RAM is mapped at its own address, so a frame's number is all it takes.
 
 use kernel::mm::Block;
-use kernel::mm::frames::{Damage, POISON_WORD, Poison};
+use kernel::mm::frames::{Damage, FreeRun, POISON_WORD, Poison};
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
 
 /// Words of a page.
@@ -31,19 +31,17 @@ pub fn block_words(block: &mut Block) -> &mut [u32] {
 }
 
 impl Poison for IdentityMapped {
-    fn fill(&mut self, first: Pfn, pages: u32) {
-        // SAFETY: the zone calls this only for frames on its free lists: mapped RAM that nobody refers to.
-        unsafe { words(first, pages) }.fill(POISON_WORD);
+    fn fill(&mut self, run: FreeRun) {
+        // SAFETY:
+        // - only the zone makes a `FreeRun`, of frames it was given, which `memory` takes from RAM that is mapped;
+        // - they are free, so nobody refers to them.
+        unsafe { words(run.first(), run.pages()) }.fill(POISON_WORD);
     }
 
-    fn find_damage(&mut self, first: Pfn, pages: u32) -> Option<Damage> {
+    fn find_damage(&mut self, run: FreeRun) -> Option<Damage> {
         // SAFETY: as above.
-        let words = unsafe { words(first, pages) };
+        let words = unsafe { words(run.first(), run.pages()) };
         let index = words.iter().position(|word| *word != POISON_WORD)?;
-        Some(Damage { addr: PhysAddr(first.addr().0 + 4 * index as u64), found: words[index] })
-    }
-
-    fn report(&mut self, damage: Damage) {
-        log::error!("check=on: free memory was written to: {:#010x} at {}", damage.found, damage.addr);
+        Some(Damage { addr: PhysAddr(run.first().addr().0 + 4 * index as u64), found: words[index] })
     }
 }

@@ -54,7 +54,7 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     let end = match tree {
         Ok(tree) => boot(tree),
         Err(no_tree) => {
-            log::error!("{no_tree}");
+            console::emergency(format_args!("{no_tree}"));
             End::PowerOff(STATUS_BAD_COMMAND)
         }
     };
@@ -71,7 +71,7 @@ fn boot(tree: PhysRange) -> End {
     let facts = match kernel::dt::read(unsafe { tree::bytes(tree) }) {
         Ok(facts) => facts,
         Err(error) => {
-            log::error!("the device tree at {:#010x} cannot be used: {error}", tree.start);
+            console::emergency(format_args!("the device tree at {:#010x} cannot be used: {error}", tree.start));
             return End::PowerOff(STATUS_BAD_COMMAND);
         }
     };
@@ -97,7 +97,7 @@ fn boot(tree: PhysRange) -> End {
     let mut memory = match memory::build(facts, &cmdline, tree) {
         Ok(memory) => memory,
         Err(why) => {
-            log::error!("{why}");
+            console::emergency(format_args!("{why}"));
             return End::PowerOff(STATUS_BAD_COMMAND);
         }
     };

@@ -20,7 +20,7 @@ use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 use crate::cpu::image;
 use crate::frames::IdentityMapped;
-use crate::memory_map;
+use crate::{memory_map, tree};
 
 /// What the monitor needs to know of memory.
 pub struct Memory {
@@ -39,15 +39,17 @@ pub struct Memory {
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
 pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
-    let Early { mut memblock, notes, .. } = early::memory_map(&facts, image::range(), tree);
+    let Early { mut memblock, notes } = early::memory_map(&facts, image::range(), tree);
     log_notes(&notes);
     if !memblock.is_ram(&image::range()) {
         return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
     }
     let placed = reserved::place(&facts, cmdline, &mut memblock);
     log_notes(&placed.notes);
-    map(&facts, &mut memblock);
-    placed.moves.iter().for_each(carry_out);
+    for step in &placed.moves {
+        memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
+    }
+    map(&facts, &memblock)?;
 
     let frames = allocate_descriptors(&mut memblock)?;
     let iomem = memblock.iomem().to_string();
@@ -61,7 +63,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
         system.zone.enable_poison(Box::new(IdentityMapped));
     }
     // SAFETY: the initrd is reserved RAM, mapped, and never written again.
-    let initrd = initrd.map(|range| unsafe { bytes(range) });
+    let initrd = initrd.map(|range| unsafe { tree::bytes(range) });
     let ram_pages = memblock.ram().iter().map(PhysRange::size).sum::<u64>() / PAGE_SIZE;
     Ok(Memory { system, ram_pages, iomem, initrd })
 }
@@ -73,30 +75,27 @@ pub fn log_notes(notes: &[Note]) {
     }
 }
 
-/// Maps RAM and the devices' registers, and keeps what cannot be mapped away from the page allocator.
-fn map(facts: &Facts, memblock: &mut Memblock) {
+/// Maps RAM and the devices' registers.
+fn map(facts: &Facts, memblock: &Memblock) -> Result<(), String> {
     let no_map: Vec<(PhysRange, &str)> = memblock
         .reserved()
         .iter()
         .filter(|region| region.kind == Kind::NoMap)
         .map(|region| (region.range, region.name.as_str()))
         .collect();
-    let unusable = memory_map::map_memory(memblock.ram(), &no_map);
-    memory_map::map_devices(facts, &no_map);
-    for range in unusable {
-        log::error!("{range} stays unused");
-        if let Err(full) = memblock.reserve(range, Kind::Reserved) {
-            log::error!("{range} is not reserved, {full}");
-        }
+    match memory_map::map_memory(memblock.ram(), &no_map).first() {
+        Some(range) => return Err(format!("{range} cannot be mapped")),
+        None => memory_map::map_devices(facts, &no_map),
     }
+    Ok(())
 }
 
-/// Copies a blob out of an area's way.
+/// Copies a blob out of a region's way; the region may be one that is never mapped.
 fn carry_out(step: &Move) {
     let source = core::ptr::with_exposed_provenance::<u8>(step.from.start as usize);
     let target = core::ptr::with_exposed_provenance_mut::<u8>(step.to.start as usize);
     // SAFETY:
-    // - both ranges are RAM that is mapped, and as long as each other;
+    // - both ranges are RAM, mapped while this runs, and as long as each other;
     // - `place` orders the moves so that none destroys what another has to move, nor anything in use.
     unsafe { core::ptr::copy(source, target, step.from.size() as usize) };
 }
@@ -148,19 +147,14 @@ fn activate(
     for range in memblock.free_pages() {
         zone.free_range(PhysAddr(range.start).pfn(), page_count(range));
     }
-    let mut system = System::new(zone, facts.area_users);
+    let mut area_users = facts.area_users;
+    area_users.iter_mut().for_each(|user| user.area = reserved::area_name(&user.area).into());
+    for ram in memblock.ram() {
+        zone.mark_ram(PhysAddr(ram.start).pfn(), PhysAddr(ram.end - 1).pfn());
+    }
+    let mut system = System::new(zone, area_users);
     for AreaPlan { name, range, default } in areas {
         system.activate_area(name, PhysAddr(range.start).pfn(), page_count(range), default);
     }
     system
-}
-
-/// A range of RAM as bytes.
-///
-/// # Safety
-/// The range is mapped, and never written again.
-unsafe fn bytes(range: PhysRange) -> &'static [u8] {
-    let start = core::ptr::with_exposed_provenance(range.start as usize);
-    // SAFETY: by the caller's word.
-    unsafe { core::slice::from_raw_parts(start, range.size() as usize) }
 }

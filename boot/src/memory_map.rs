@@ -11,7 +11,7 @@ use kernel::dt::Facts;
 use kernel::units::{PAGE_SIZE, PhysRange};
 
 use crate::board::Devices;
-use crate::cpu::mmu::{Access, AddressSpace};
+use crate::cpu::mmu::{Access, AddressSpace, OutOfPageTables};
 use crate::cpu::{self, image, mappings};
 
 /// The most that is mapped of one device's register range: the board's largest is a flash bank of 64 MiB.
@@ -62,9 +62,21 @@ pub fn release_tree(tree: PhysRange) {
     mappings::with(|map| map.space().unmap(tree));
 }
 
+/// Maps ranges of RAM for a moment, before RAM is mapped for good.
+pub fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Result<(), OutOfPageTables> {
+    mappings::with(|map| {
+        let result = ranges.iter().try_for_each(|range| map.space().map(*range, Access::Data));
+        if result.is_ok() {
+            action();
+        }
+        ranges.iter().for_each(|range| map.space().unmap(*range));
+        result
+    })
+}
+
 /// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may use.
 pub fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
-    let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| whole_pages(*range)).collect();
+    let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     // The image has its own mapping, and guard pages that have to stay empty.
     holes.push(whole_pages(image::range()));
     let mut unusable = Vec::new();
@@ -89,7 +101,7 @@ pub fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<Phy
 
 /// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays out.
 pub fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
-    let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| whole_pages(*range)).collect();
+    let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     mappings::with(|map| {
         for device in &facts.devices {
             for reg in &device.reg {
@@ -114,6 +126,12 @@ pub fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
 
 fn private_peripherals() -> PhysRange {
     PhysRange::sized(cpu::private_peripherals() as u64, cpu::PRIVATE_PERIPHERALS_BYTES)
+}
+
+/// The pages that lie wholly in a range: what must not be mapped may share its first and last page with what must.
+fn inner_pages(range: PhysRange) -> PhysRange {
+    let start = range.start.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+    PhysRange { start, end: (range.end & !(PAGE_SIZE - 1)).max(start) }
 }
 
 /// The pages that a range touches.

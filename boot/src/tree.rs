@@ -72,10 +72,10 @@ pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     }
 }
 
-/// The tree's bytes.
+/// A blob's bytes: the tree's, or the initrd's.
 ///
 /// # Safety
-/// `range` came from [`locate`] and is mapped, and nothing writes there while the bytes are in use.
+/// `range` is mapped, and nothing writes there while the bytes are in use.
 pub unsafe fn bytes<'a>(range: PhysRange) -> &'a [u8] {
     let start = core::ptr::with_exposed_provenance(range.start as usize);
     // SAFETY: by the caller's word.

@@ -17,7 +17,7 @@ mod tests;
 
 pub use memparse::memparse;
 
-/// The log level without `loglevel=`: everything but trace.
+/// The log level without `loglevel=`: everything but debugging.
 pub const DEFAULT_LOGLEVEL: u8 = 7;
 
 /// The longest `run=` that is taken, in bytes.
@@ -55,6 +55,12 @@ pub struct CmaParameter {
 }
 
 /// Reads the command line. Never fails; see [`Cmdline::notes`].
+///
+/// ```
+/// let cmdline = kernel::cmdline::parse(r#"cma=64M@0x70000000 loglevel=4 run="debris; bitmap""#);
+/// assert_eq!(cmdline.run.as_deref(), Some("debris; bitmap"));
+/// assert_eq!((cmdline.loglevel, cmdline.check, cmdline.notes.len()), (4, false, 0));
+/// ```
 pub fn parse(bootargs: &str) -> Cmdline {
     let mut parser = Parser {
         cmdline: Cmdline { run: None, cma: None, loglevel: DEFAULT_LOGLEVEL, check: false, notes: Vec::new() },

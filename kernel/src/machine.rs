@@ -23,14 +23,27 @@ pub enum Fault {
     Unaligned,
     /// Execute an undefined instruction.
     Undefined,
+    /// Call a supervisor, of which there is none.
+    Svc,
+    /// Receive an interrupt that nobody asked for.
+    Irq,
     /// Panic.
     Panic,
 }
 
 impl Fault {
     /// Every fault, in the order `help` lists them.
-    pub const ALL: [Self; 7] =
-        [Self::Stack, Self::Null, Self::Text, Self::Exec, Self::Unaligned, Self::Undefined, Self::Panic];
+    pub const ALL: [Self; 9] = [
+        Self::Stack,
+        Self::Null,
+        Self::Text,
+        Self::Exec,
+        Self::Unaligned,
+        Self::Undefined,
+        Self::Svc,
+        Self::Irq,
+        Self::Panic,
+    ];
 
     /// The word that names it on the command line.
     pub const fn name(self) -> &'static str {
@@ -41,6 +54,8 @@ impl Fault {
             Self::Exec => "exec",
             Self::Unaligned => "unaligned",
             Self::Undefined => "undefined",
+            Self::Svc => "svc",
+            Self::Irq => "irq",
             Self::Panic => "panic",
         }
     }

@@ -80,6 +80,7 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     let frames = if cfg!(miri) { 0x6a000 - RAM.0 } else { pageblocks * PAGEBLOCK_PAGES };
     let mut pages = vec![Page::default(); descriptors(frames)];
     let mut zone = Zone::new(RAM, &mut pages);
+    zone.mark_ram(RAM, RAM.add(frames - 1));
     let areas = [("linux,cma", 0x69000, 2048), ("BiscuitOS_cma", 0x69800, 2048), ("big", 0x70000, 131_072)];
     let areas = areas.iter().filter(|&&(_, base, pages)| base + pages <= RAM.0 + frames);
     let mut at = RAM.0;

@@ -13,7 +13,7 @@ use log::Level;
 use crate::dt::Note;
 
 /// The most lines that one reader of a user's input may leave for the log.
-pub const MAX_NOTES: usize = 400;
+pub const MAX_NOTES: usize = 256;
 
 /// The most characters of a user's text that are repeated in a line.
 pub const MAX_WORDS: usize = 80;
@@ -27,7 +27,7 @@ pub struct Notes {
 
 impl Notes {
     /// Adds a line, or counts it when there are too many.
-    pub fn push(&mut self, level: Level, text: fmt::Arguments<'_>) {
+    pub fn push(&mut self, level: Level, text: impl fmt::Display) {
         if self.lines.len() < MAX_NOTES {
             self.lines.push(Note { level, text: text.to_string() });
         } else {
@@ -36,17 +36,17 @@ impl Notes {
     }
 
     /// A line at the level of Linux's `pr_err`.
-    pub fn error(&mut self, text: fmt::Arguments<'_>) {
+    pub fn error(&mut self, text: impl fmt::Display) {
         self.push(Level::Error, text);
     }
 
     /// A line at the level of Linux's `pr_warn`.
-    pub fn warn(&mut self, text: fmt::Arguments<'_>) {
+    pub fn warn(&mut self, text: impl fmt::Display) {
         self.push(Level::Warn, text);
     }
 
     /// A line at the level of Linux's `pr_info`.
-    pub fn info(&mut self, text: fmt::Arguments<'_>) {
+    pub fn info(&mut self, text: impl fmt::Display) {
         self.push(Level::Info, text);
     }
 

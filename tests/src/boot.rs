@@ -122,6 +122,14 @@ impl Boot {
         self.start().finish()
     }
 
+    /// The command that starts the machine, with more options for QEMU, and the tree, which has to stay until it ended.
+    pub(crate) fn into_command(self, options: &[&str]) -> (Command, Option<TreeFile>) {
+        let tree = self.tree.to_file();
+        let mut command = self.command(tree.as_ref());
+        command.args(options);
+        (command, tree)
+    }
+
     fn command(&self, tree: Option<&TreeFile>) -> Command {
         let untouched = matches!(self.tree, Tree::Untouched(_));
         let elf = untouched || self.entry == Entry::Elf;

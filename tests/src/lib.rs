@@ -7,6 +7,7 @@
 //!
 //! The tests use nothing that a user could not: the image in `build/`, the command line, the keyboard, the console.
 
+pub mod bench;
 mod boot;
 pub mod data;
 

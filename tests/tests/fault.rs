@@ -15,11 +15,15 @@ fn says_all(outcome: &Outcome, words: &[&str]) {
     assert!(outcome.lines().any(holds_all), "no line with {words:?}: {outcome}");
 }
 
-/// The register dump: every register of the faulting mode.
+/// The register dump: every register of the faulting mode, each with eight digits.
 fn dumps_registers(outcome: &Outcome) {
     let text = outcome.console().to_lowercase();
-    for register in ["r0", "r12", "sp", "lr", "pc"] {
-        assert!(text.contains(register), "{register}: {outcome}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let registers = (0..=12).map(|number| format!("r{number}")).chain(["sp", "lr", "pc", "psr"].map(String::from));
+    for register in registers {
+        let is_dumped =
+            |pair: &[&str]| pair[0] == register && pair[1].len() == 8 && pair[1].bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(words.windows(2).any(is_dumped), "{register}: {outcome}");
     }
 }
 
@@ -52,6 +56,20 @@ fn data_is_not_executed() {
     let outcome = fault("exec");
     says_all(&outcome, &["prefetch abort", "permission fault"]);
     says_all(&outcome, &["hit the kernel's data"]);
+    dumps_registers(&outcome);
+}
+
+#[test]
+fn supervisor_call_is_not_ours() {
+    let outcome = fault("svc");
+    says_all(&outcome, &["unexpected supervisor call 0x1"]);
+    dumps_registers(&outcome);
+}
+
+#[test]
+fn unexpected_interrupt_ends_the_machine() {
+    let outcome = fault("irq");
+    says_all(&outcome, &["unexpected interrupt 0"]);
     dumps_registers(&outcome);
 }
 

@@ -32,14 +32,23 @@ fn steady(text: &str) -> String {
             Some((stamp, rest)) if stamp.contains('.') && !stamp.contains('X') => format!("[    T.TTTTTT]{rest}"),
             _ => line.to_owned(),
         };
-        let line = match line.split_once("Kernel image") {
-            Some(_) => "[    T.TTTTTT]   60010000-EEEEEEEE : Kernel image".to_owned(),
-            None => line,
-        };
+        // Where the image and the tree end changes with the compiler, with dtc and with QEMU.
+        let line = ["Kernel image", "Device tree"].iter().fold(line, |line, name| {
+            let Some((range, _)) = line.split_once(&format!(" : {name}")) else { return line };
+            format!("{}-EEEEEEEE : {name}", range.rsplit_once('-').map_or(range, |(start, _)| start))
+        });
+        let line = steady_means(&line);
         steady.push_str(&steady_times(&line));
         steady.push('\n');
     }
     steady
+}
+
+/// The times in a sentence: every number in front of `ns`.
+fn steady_means(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_time = |at: usize| words.get(at + 1) == Some(&"ns") && words[at].bytes().all(|byte| byte.is_ascii_digit());
+    (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
 }
 
 /// The times in a record: every field whose name ends in `_ns` or begins with `ns_`.

@@ -112,7 +112,7 @@ fn emptying_an_area_costs_what_it_may() {
     assert!(cost("migrate/1") <= 900, "{} instructions a migrated page", cost("migrate/1"));
     assert!(cost("reclaim/clean") <= 250, "{} instructions a dropped page", cost("reclaim/clean"));
     assert!(cost("empty-area") <= 2_000_000, "{} instructions for 8 MiB", cost("empty-area"));
-    let (full, idle) = (cost("cma/1-full"), cost("cma/1"));
+    let (full, idle) = (cost("full/1"), cost("cma/1"));
     assert!(full.abs_diff(idle) * 50 <= idle, "{full} instructions in a full system, {idle} in an idle one");
 }
 

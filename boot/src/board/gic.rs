@@ -13,6 +13,13 @@ register_bitfields! [
     Control [
         ENABLE OFFSET(0) NUMBITS(1) []
     ],
+    /// ICDSGIR.
+    SoftwareGenerated [
+        TARGET OFFSET(24) NUMBITS(2) [
+            Sender = 2
+        ],
+        INTERRUPT OFFSET(0) NUMBITS(4) []
+    ],
     /// ICCIAR and ICCEOIR.
     Acknowledge [
         INTERRUPT OFFSET(0) NUMBITS(10) [
@@ -30,7 +37,9 @@ register_structs! {
         (0x200 => _reserved1),
         (0x400 => priority: [ReadWrite<u8>; 1024]),
         (0x800 => target: [ReadWrite<u8>; 1024]),
-        (0xc00 => @END),
+        (0xc00 => _reserved2),
+        (0xf00 => software_generated: WriteOnly<u32, SoftwareGenerated::Register>),
+        (0xf04 => @END),
     }
 }
 
@@ -50,6 +59,7 @@ const PRIORITY: u8 = 0x80;
 /// Largest interrupt number a GIC can have.
 const MAX_INTERRUPT: u32 = 1019;
 
+static DISTRIBUTOR: AtomicU32 = AtomicU32::new(0);
 static INTERFACE: AtomicU32 = AtomicU32::new(0);
 static CONSOLE_INTERRUPT: AtomicU32 = AtomicU32::new(u32::MAX);
 static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
@@ -73,12 +83,23 @@ pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
     }
     registers.control.write(Control::ENABLE::SET);
     CONSOLE_INTERRUPT.store(console_interrupt, Ordering::Relaxed);
+    DISTRIBUTOR.store(distributor, Ordering::Relaxed);
     INTERFACE.store(interface, Ordering::Relaxed);
 
     // SAFETY: by the caller's word.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
     registers.priority_mask.set(0xff);
     registers.control.write(Control::ENABLE::SET);
+}
+
+/// Sends this processor an interrupt that nobody asked for.
+pub fn interrupt_oneself() {
+    let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
+    if distributor != 0 {
+        // SAFETY: `init` stored the address, of which its caller vouched.
+        let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
+        registers.software_generated.write(SoftwareGenerated::TARGET::Sender + SoftwareGenerated::INTERRUPT.val(0));
+    }
 }
 
 /// The interrupt that [`handle_irq`] acknowledged last.

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::machine::Fault;
 
 use super::image;
+use crate::board::gic;
 
 /// `bx lr`, in memory that must not execute.
 static CODE_IN_DATA: AtomicU32 = AtomicU32::new(0xe12f_ff1e);
@@ -22,8 +23,12 @@ pub fn take(fault: Fault) -> ! {
         Fault::Exec => call(CODE_IN_DATA.as_ptr().addr() as u32),
         Fault::Unaligned => load(CODE_IN_DATA.as_ptr().addr() as u32 + 1),
         Fault::Undefined => undefined(),
+        Fault::Svc => supervisor_call(),
+        Fault::Irq => gic::interrupt_oneself(),
         Fault::Panic => panic!("asked for by the command fault"),
     }
+    // An interrupt needs a moment to arrive.
+    (0..1000).for_each(|_| core::hint::spin_loop());
     // Whoever gets here found a hole in the protection this command is there to show.
     CODE_IN_DATA.store(0, Ordering::Relaxed);
     panic!("fault {} was not noticed by the processor", fault.name())
@@ -61,4 +66,10 @@ fn call(address: u32) {
 fn undefined() {
     // SAFETY: the exception does not return.
     unsafe { asm!("udf #0", options(nostack, nomem)) };
+}
+
+/// Calls a supervisor that is not there.
+fn supervisor_call() {
+    // SAFETY: the exception does not return; QEMU's semihosting takes another number.
+    unsafe { asm!("svc #1", out("lr") _, options(nostack, nomem)) };
 }

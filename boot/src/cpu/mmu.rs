@@ -22,8 +22,9 @@ const SECTION_SHIFT: u32 = 20;
 /// Bytes of a section.
 pub const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
 /// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of memory, no-map
-/// regions, devices).
-pub const MAX_PAGE_TABLES: usize = 128;
+/// regions, devices). RAM always finds enough: its ranges and reservations have fewer edges (`MAX_RAM_RANGES`,
+/// `MAX_RESERVATIONS`, twice each).
+pub const MAX_PAGE_TABLES: usize = 1152;
 
 const PAGES_PER_SECTION: usize = (SECTION_SIZE / PAGE_SIZE) as usize;
 

@@ -36,6 +36,12 @@ pub(super) struct Bounds {
     longest_at: Cell<u32>,
 }
 
+/// The same bound in every lane.
+#[inline]
+fn lanes(bound: u8) -> Lanes {
+    core::array::from_fn(|_| Cell::new(bound))
+}
+
 /// The first aligned bit at or after `bit`.
 #[inline(always)]
 const fn align_up(bit: u32, lane: usize) -> u32 {
@@ -54,7 +60,7 @@ impl Bounds {
     /// Bounds of an area that may be wholly free.
     pub(super) fn new(bits: u32) -> Self {
         let nodes = bits.div_ceil(NODE_BITS);
-        let all: Lanes = [const { Cell::new(SATURATED as u8) }; LANES];
+        let all = lanes(SATURATED as u8);
         Self {
             nodes: vec![all.clone(); nodes as usize],
             groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
@@ -123,7 +129,7 @@ impl Bounds {
     pub(super) fn allocated(&mut self, start: u32, end: u32) {
         let (first, last) = (start.div_ceil(NODE_BITS) as usize, (end / NODE_BITS) as usize);
         if first < last {
-            self.nodes[first..last].as_flattened_mut().iter_mut().for_each(|bound| *bound.get_mut() = 0);
+            self.nodes[first..last].iter_mut().for_each(|bounds| *bounds = lanes(0));
         }
     }
 
@@ -146,7 +152,7 @@ impl Bounds {
             // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
             let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
             if whole < after {
-                let all = |bounds: &mut [Lanes]| bounds.fill([const { Cell::new(SATURATED as u8) }; LANES]);
+                let all = |bounds: &mut [Lanes]| bounds.iter_mut().for_each(|bounds| *bounds = lanes(SATURATED as u8));
                 all(&mut self.nodes[whole as usize..after as usize]);
                 all(&mut self.groups[(whole / GROUP_NODES) as usize..=((after - 1) / GROUP_NODES) as usize]);
                 (node..whole).for_each(|node| self.raise(node, from, to));
@@ -175,6 +181,11 @@ impl Bounds {
             bound.set(bound.get().max(length));
             group[lane].set(group[lane].get().max(length));
         }
+    }
+
+    /// Memory that the bounds take, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of_val(self.nodes.as_slice()) + size_of_val(self.groups.as_slice()) + size_of_val(&self.area)
     }
 
     /// The bounds of one node, its group and the area, for the tests.

@@ -1,14 +1,13 @@
 //! Devices with registers, and devices that name an area.
 
-use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::index::{NodeId, ROOT, Tree, strings};
-use super::notes::Notes;
 use super::validate::{is_name_byte, word};
 use super::{AreaUser, Device, ReservedNode, bus, interrupts};
 use super::{MAX_AREA_USERS, MAX_COMPATIBLE, MAX_DEVICES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_RANGES_PER_NODE};
+use crate::notes::Notes;
 use crate::units::{ADDRESS_LIMIT, PhysRange};
 
 /// Every enabled node that has registers which the processor can reach, each with its node. Memory is no device, and
@@ -30,11 +29,13 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
         }
         let Some(path) = tree.path(node) else {
             let name = tree.name(node);
-            notes.warn(format!("OF: {name}: path too long, device ignored (raise MAX_PATH_BYTES, {MAX_PATH_BYTES})"));
+            notes.warn(format_args!(
+                "OF: {name}: path too long, device ignored (raise MAX_PATH_BYTES, {MAX_PATH_BYTES})"
+            ));
             continue;
         };
         if found.len() == MAX_DEVICES {
-            notes.warn(format!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
+            notes.warn(format_args!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
             break;
         }
         let interrupts = interrupts::of_device(tree, node, &path, notes);
@@ -54,7 +55,7 @@ fn registers(tree: &Tree<'_>, node: NodeId, reg: &[u8], notes: &mut Notes) -> Ve
         let Some(start) = bus::translate(tree, bus, address) else { continue };
         let range = PhysRange::sized(start, size);
         if range.end > ADDRESS_LIMIT {
-            notes.warn(format!("OF: {}: registers at {range} ignored: above 4 GiB", tree.name(node)));
+            notes.warn(format_args!("OF: {}: registers at {range} ignored: above 4 GiB", tree.name(node)));
         } else if !range.is_empty() {
             found.push(range);
         }
@@ -74,7 +75,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
                 found.push(AreaUser { device: name.to_string(), area: area.to_string() });
             } else if !full {
                 full = true;
-                notes.warn(format!(
+                notes.warn(format_args!(
                     "OF: {name}: its area and those after it ignored: raise MAX_AREA_USERS ({MAX_AREA_USERS})"
                 ));
             }
@@ -82,12 +83,12 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
         if tree.has(node, "CMA-name") {
             match tree.text(node, "CMA-name").filter(|area| is_area_name(area)) {
                 Some(area) => take(area, notes),
-                None => notes.error(format!("OF: {name}: CMA-name is not the name of a node: ignored")),
+                None => notes.error(format_args!("OF: {name}: CMA-name is not the name of a node: ignored")),
             }
         }
         let regions = tree.property(node, "memory-region").unwrap_or(&[]);
         if regions.len() / 4 > MAX_AREA_USERS {
-            notes.warn(format!("OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"));
+            notes.warn(format_args!("OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"));
         }
         for phandle in regions.chunks(4).take(MAX_AREA_USERS) {
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
@@ -96,12 +97,12 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
                 (_, Some((_, area))) if area.shared_dma_pool && area.reusable => take(&area.name, notes),
                 (_, Some(_)) => {}
                 (Some(target), None) => {
-                    notes.warn(format!(
+                    notes.warn(format_args!(
                         "OF: {name}: memory-region {} is no reserved memory: ignored",
                         tree.name(target)
                     ));
                 }
-                (None, None) => notes.error(format!("OF: {name}: memory-region names no node: ignored")),
+                (None, None) => notes.error(format_args!("OF: {name}: memory-region names no node: ignored")),
             }
         }
     }

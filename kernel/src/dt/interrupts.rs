@@ -5,13 +5,12 @@
 //! address and a specifier (under `interrupt-map-mask`) who is next and with what specifier. Where Linux would go
 //! round in circles for ever, this gives up after [`MAX_HOPS`].
 
-use alloc::format;
 use alloc::vec::Vec;
 
 use super::MAX_INTERRUPTS;
 use super::index::{NodeId, ROOT, Tree};
-use super::notes::Notes;
 use super::validate::word;
+use crate::notes::Notes;
 
 /// The longest way from a device to its controller, in nodes.
 const MAX_HOPS: usize = 32;
@@ -48,13 +47,13 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, notes: &mut
         }
     }
     if !rest.is_empty() {
-        notes.warn(format!("OF: {path}: its interrupts are ill-formed"));
+        notes.warn(format_args!("OF: {path}: its interrupts are ill-formed"));
     }
     if lost > 0 {
-        notes.warn(format!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
+        notes.warn(format_args!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
     }
     if seen > MAX_INTERRUPTS {
-        notes.warn(format!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));
+        notes.warn(format_args!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));
     }
     found
 }

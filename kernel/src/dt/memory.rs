@@ -4,13 +4,12 @@
 //! root whose `device_type` is `memory`, `linux,usable-memory` before `reg`, whole pages only. Ranges may overlap or
 //! touch; merging them is for `mm::memblock`.
 
-use alloc::format;
 use alloc::vec::Vec;
 
 use super::cells::number;
 use super::index::{ROOT, Tree};
-use super::notes::Notes;
 use super::{MAX_MEMORY_RANGES, MAX_MEMRESERVE};
+use crate::notes::Notes;
 use crate::units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
 
 /// The RAM that this processor can reach, in the tree's order.
@@ -26,11 +25,11 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
         };
         let name = tree.name(node);
         let Some(entry_bytes) = cells.pair_bytes() else {
-            notes.error(format!("OF: fdt: {name}: unusable #address-cells or #size-cells, ignoring"));
+            notes.error(format_args!("OF: fdt: {name}: unusable #address-cells or #size-cells, ignoring"));
             continue;
         };
         if reg.len() % entry_bytes != 0 {
-            notes.warn(format!("OF: fdt: {name}: reg ends within a range, ignoring its last bytes"));
+            notes.warn(format_args!("OF: fdt: {name}: reg ends within a range, ignoring its last bytes"));
         }
         for (base, size) in cells.pairs(reg) {
             // A size of more than 64 bits reaches the end of the address space; so does a base.
@@ -40,14 +39,16 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
             }
             let Some(range) = reachable_pages(base, size, notes) else { continue };
             if ranges.len() == MAX_MEMORY_RANGES {
-                notes.error(format!("OF: fdt: {name}: {range} ignored: raise MAX_MEMORY_RANGES ({MAX_MEMORY_RANGES})"));
+                notes.error(format_args!(
+                    "OF: fdt: {name}: {range} ignored: raise MAX_MEMORY_RANGES ({MAX_MEMORY_RANGES})"
+                ));
                 return ranges;
             }
             ranges.push(range);
         }
     }
     if ranges.is_empty() {
-        notes.error(format!(
+        notes.error(format_args!(
             "OF: fdt: no RAM: no node with device_type = \"memory\" has a page below {ADDRESS_LIMIT:#x}"
         ));
     }
@@ -60,11 +61,11 @@ fn reachable_pages(base: u64, size: u64, notes: &mut Notes) -> Option<PhysRange>
     let start = base.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
     let end = range.end.min(ADDRESS_LIMIT) / PAGE_SIZE * PAGE_SIZE;
     if start >= end {
-        notes.warn(format!("OF: fdt: Ignoring memory block {:#x} - {:#x}", range.start, range.end));
+        notes.warn(format_args!("OF: fdt: Ignoring memory block {:#x} - {:#x}", range.start, range.end));
         return None;
     }
     if range.end > ADDRESS_LIMIT {
-        notes.warn(format!("OF: fdt: Ignoring memory range {ADDRESS_LIMIT:#x} - {:#x}", range.end));
+        notes.warn(format_args!("OF: fdt: Ignoring memory range {ADDRESS_LIMIT:#x} - {:#x}", range.end));
     }
     Some(PhysRange { start, end })
 }
@@ -80,7 +81,8 @@ pub(super) fn reservations(entries: &[u8], notes: &mut Notes) -> Vec<PhysRange> 
             continue;
         }
         if ranges.len() == MAX_MEMRESERVE {
-            notes.error(format!("OF: fdt: /memreserve/: {range} ignored: raise MAX_MEMRESERVE ({MAX_MEMRESERVE})"));
+            notes
+                .error(format_args!("OF: fdt: /memreserve/: {range} ignored: raise MAX_MEMRESERVE ({MAX_MEMRESERVE})"));
             break;
         }
         ranges.push(range);

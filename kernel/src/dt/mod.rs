@@ -28,7 +28,6 @@ mod error;
 mod index;
 mod interrupts;
 mod memory;
-mod notes;
 mod reserved;
 mod validate;
 
@@ -66,7 +65,7 @@ pub const MAX_MEMORY_RANGES: usize = 64;
 /// The most `/memreserve/` entries.
 pub const MAX_MEMRESERVE: usize = 64;
 /// The most reserved regions, Linux's `MAX_RESERVED_REGIONS`.
-pub const MAX_RESERVED_NODES: usize = 64;
+pub const MAX_RESERVED_NODES: usize = 256;
 /// The most ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
 /// The most devices.
@@ -77,8 +76,6 @@ pub const MAX_COMPATIBLE: usize = 8;
 pub const MAX_INTERRUPTS: usize = 32;
 /// The most devices that name an area.
 pub const MAX_AREA_USERS: usize = 32;
-/// The most notes.
-pub const MAX_NOTES: usize = 64;
 /// The most entries of `ranges` and `interrupt-map` that are looked at while one tree is read.
 pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
 
@@ -87,7 +84,7 @@ pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
 pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let checked = validate::check(bytes)?;
     let tree = index::Tree::new(&checked)?;
-    let mut notes = notes::Notes::default();
+    let mut notes = crate::notes::Notes::default();
 
     let chosen = chosen::node(&tree);
     let bootargs = chosen.and_then(|chosen| chosen::bootargs(&tree, chosen, &mut notes));
@@ -100,15 +97,14 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let stdout_node = chosen.and_then(|chosen| chosen::stdout(&tree, chosen, &mut notes));
     let stdout = stdout_node.and_then(|node| devices.iter().position(|&(id, _)| id == node));
     if let (Some(node), None) = (stdout_node, stdout) {
-        notes.error(alloc::format!("OF: stdout-path names {}, which is no enabled device", tree.name(node)));
+        notes.error(format_args!("OF: stdout-path names {}, which is no enabled device", tree.name(node)));
     }
     if tree.is_exhausted() {
-        notes.error(alloc::format!(
+        notes.error(format_args!(
             "OF: tree too tangled, devices may be missing (raise MAX_LOOKUP_STEPS, {MAX_LOOKUP_STEPS})"
         ));
     }
     Ok(Facts {
-        tree_bytes: checked.tree.len(),
         model: tree.text(index::ROOT, "model").filter(|model| model.len() <= MAX_NAME_BYTES).map(ToString::to_string),
         memory,
         memreserve,
@@ -134,8 +130,6 @@ pub struct Note {
 /// What the tree says, checked.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// The tree's size in bytes, of which the slice given may have had more.
-    pub tree_bytes: usize,
     /// `/model`.
     pub model: Option<String>,
     /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There may be none: then a

@@ -4,14 +4,13 @@
 //! `drivers/of/of_reserved_mem.c`, with their words. What depends on RAM, on other regions or on an area's alignment
 //! is for `mm::reserved`, and passed on unjudged.
 
-use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::cells::{Cells, bytes_of, number};
 use super::index::{NodeId, ROOT, Tree, strings};
-use super::notes::Notes;
 use super::{MAX_NAME_BYTES, MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, ReservedNode};
+use crate::notes::Notes;
 use crate::units::PhysRange;
 
 /// The node, if there is one, whatever its form.
@@ -28,7 +27,15 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Vec<(NodeId, Reserved
         && tree.word(parent, "#size-cells") == Some(cells.size)
         && cells.pair_bytes().is_some();
     if !same_cells || !tree.has(parent, "ranges") {
-        notes.error("OF: fdt: Reserved memory: unsupported node format, ignoring".to_string());
+        notes.error("OF: fdt: Reserved memory: unsupported node format, ignoring");
+        if !same_cells {
+            notes.error(format_args!(
+                "Reserved memory: its #address-cells and #size-cells have to be the root's, {} and {}: rewrite the nodes",
+                cells.address, cells.size
+            ));
+        } else {
+            notes.error("Reserved memory: it has no `ranges`");
+        }
         return found;
     }
     for node in tree.children(parent) {
@@ -42,7 +49,7 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Vec<(NodeId, Reserved
         };
         let Some(placement) = placement else { continue };
         if found.len() == MAX_RESERVED_NODES {
-            notes.error(format!(
+            notes.error(format_args!(
                 "OF: reserved mem: not enough space for all defined regions. ({} and those after it: raise \
                  MAX_RESERVED_NODES, {MAX_RESERVED_NODES})",
                 tree.name(node)
@@ -74,7 +81,7 @@ fn fixed(tree: &Tree<'_>, node: NodeId, reg: &[u8], cells: Cells, notes: &mut No
     let ranges = (!reg.is_empty()).then(|| ranges_in(tree, node, reg, cells, notes)).flatten();
     if ranges.is_none() {
         let name = tree.name(node);
-        notes.error(format!("OF: fdt: Reserved memory: invalid reg property in '{name}', skipping node."));
+        notes.error(format_args!("OF: fdt: Reserved memory: invalid reg property in '{name}', skipping node."));
     }
     ranges.map(Placement::Fixed)
 }
@@ -82,11 +89,11 @@ fn fixed(tree: &Tree<'_>, node: NodeId, reg: &[u8], cells: Cells, notes: &mut No
 fn dynamic(tree: &Tree<'_>, node: NodeId, cells: Cells, notes: &mut Notes) -> Option<Placement> {
     let name = tree.name(node);
     let Some(size) = tree.property(node, "size") else {
-        notes.warn(format!("OF: fdt: Reserved memory: neither reg nor size in '{name}', skipping node."));
+        notes.warn(format_args!("OF: fdt: Reserved memory: neither reg nor size in '{name}', skipping node."));
         return None;
     };
     let Some(size) = whole_number(size, cells.size) else {
-        notes.error(format!("OF: reserved mem: invalid size property in '{name}' node."));
+        notes.error(format_args!("OF: reserved mem: invalid size property in '{name}' node."));
         return None;
     };
     let alignment = match tree.property(node, "alignment") {
@@ -94,7 +101,7 @@ fn dynamic(tree: &Tree<'_>, node: NodeId, cells: Cells, notes: &mut Notes) -> Op
         Some(value) => match whole_number(value, cells.address) {
             Some(alignment) => alignment,
             None => {
-                notes.error(format!("OF: reserved mem: invalid alignment property in '{name}' node."));
+                notes.error(format_args!("OF: reserved mem: invalid alignment property in '{name}' node."));
                 return None;
             }
         },
@@ -103,7 +110,7 @@ fn dynamic(tree: &Tree<'_>, node: NodeId, cells: Cells, notes: &mut Notes) -> Op
     let alloc_ranges = match tree.property(node, "alloc-ranges") {
         Some([]) => {
             // Present and empty: there is nowhere to look.
-            notes.error(format!(
+            notes.error(format_args!(
                 "OF: reserved mem: failed to allocate memory for node '{name}': size {} MiB",
                 size >> 20
             ));
@@ -112,7 +119,8 @@ fn dynamic(tree: &Tree<'_>, node: NodeId, cells: Cells, notes: &mut Notes) -> Op
         Some(value) => match ranges_in(tree, node, value, cells, notes) {
             Some(ranges) => ranges,
             None => {
-                notes.error(format!("OF: reserved mem: invalid alloc-ranges property in '{name}', skipping node."));
+                notes
+                    .error(format_args!("OF: reserved mem: invalid alloc-ranges property in '{name}', skipping node."));
                 return None;
             }
         },
@@ -131,7 +139,7 @@ fn ranges_in(tree: &Tree<'_>, node: NodeId, value: &[u8], cells: Cells, notes: &
     let count = value.len() / cells.pair_bytes().filter(|bytes| value.len().is_multiple_of(*bytes))?;
     if count > MAX_RANGES_PER_NODE {
         let name = tree.name(node);
-        notes.error(format!(
+        notes.error(format_args!(
             "OF: fdt: Reserved memory: {count} ranges in '{name}', only the first {MAX_RANGES_PER_NODE} count (raise \
              MAX_RANGES_PER_NODE)"
         ));

@@ -1,51 +1,118 @@
-//! Small benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
+//! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
+//!
+//! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
+//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `growth` one load on areas of every size, `buddy` the page allocator;
+//! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
+//! no single device tree has them all.
+//!
+//! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the host, which puts it into
+//! a table beside Linux's.
+
+mod area;
+mod buddy;
+mod growth;
+mod live;
+mod memory;
+mod search;
+
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 
-use super::debris;
-use super::live_bench::{self, Filling};
+use super::fingerprint::Fingerprint;
 use super::record::Record;
-use super::request::Align;
+use super::replay::ReplayError;
 use super::stopwatch::{ClockCost, Timing};
-use crate::cma::{AreaId, CmaError, ReleaseError, align_order_of};
+use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
+use crate::mm::AllocError;
 use crate::mm::live::{LiveError, OpenError};
-use crate::mm::{AllocError, Migratetype};
 use crate::system::System;
+pub use memory::Memory;
 
 /// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 27] = [
+    "boot",
     "cma/1",
     "cma/64",
     "cma/2048",
+    "cma/131072",
     "debris",
+    "big-area",
+    "search/fail",
+    "search/worst",
     "buddy/0",
     "buddy/9",
-    "cma/1-full",
+    "buddy/split",
+    "full/1",
     "migrate/1",
     "reclaim/clean",
     "empty-area",
-    "boot",
+    "slots/8",
+    "slots/32",
+    "slots/128",
+    "slots/512",
+    "slots/768",
+    "sizes/8",
+    "sizes/32",
+    "sizes/128",
+    "sizes/512",
+    "sizes/768",
+    "memory",
 ];
 
-/// Pages that an area needs to be measured on.
-pub const AREA_PAGES: u32 = 2048;
+/// Pages of a MiB.
+const MIB_PAGES: u32 = 256;
+/// Pages of the large area that some benchmarks are about.
+const LARGE_PAGES: u32 = 512 * MIB_PAGES;
 
-const REPS: u32 = 1000;
+/// What the benchmarks are told about the boot they run in.
+#[derive(Clone, Copy, Default)]
+pub struct Setting<'s> {
+    /// The area to use where its size does not matter.
+    pub preferred: Option<AreaId>,
+    /// Time from the kernel's first instruction to the first command.
+    pub ns_to_ready: u64,
+    /// The trace that `big-area` replays.
+    pub trace: Option<&'s [u8]>,
+}
 
-/// One line of the table.
+/// What a benchmark found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// How long calls took.
+    Time(Measurement),
+    /// How much memory there is and how much is taken to manage it.
+    Memory(Memory),
+}
+
+/// How long the calls of a benchmark took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measurement {
     /// A name of [`NAMES`].
     pub name: &'static str,
-    /// How often the operation ran.
-    pub reps: u64,
-    /// Mean time of one, net.
-    pub ns_per_op: u64,
-    /// The longest, net.
+    /// The calls that the benchmark is about.
+    pub op: Cost,
+    /// Giving back what they took.
+    pub release: Option<Cost>,
+    /// How many of the calls failed, on purpose or not.
+    pub failed: u64,
+    /// Pages of the area it ran on.
+    pub area_pages: Option<u32>,
+    /// Where a trace's requests were placed.
+    pub placements: Option<Fingerprint>,
+}
+
+/// A kind of call, net of reading the clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cost {
+    /// How many there were.
+    pub calls: u64,
+    /// Mean time of one.
+    pub mean_ns: u64,
+    /// The longest.
     pub max_ns: u64,
-    /// Mean time of giving back what it took.
-    pub release_ns: Option<u64>,
 }
 
 /// Why a benchmark did not run.
@@ -53,18 +120,69 @@ pub struct Measurement {
 pub enum BenchError {
     /// There is no such benchmark.
     Unknown,
-    /// No area is empty and large enough.
-    NoArea,
+    /// No area is empty and of the right size.
+    NoArea(Need),
+    /// There is no trace to replay.
+    NoTrace,
+    /// The trace could not be replayed.
+    Replay(ReplayError),
     /// The area refused a request that it has room for.
     Cma(CmaError),
+    /// A request was served that no room had been left for.
+    Served,
     /// The page allocator refused.
     Buddy(AllocError),
+    /// So many blocks of one order are free that they cannot be put aside.
+    Scattered {
+        /// The order.
+        order: u32,
+    },
+    /// The kernel heap has no room to remember the buffers in.
+    NoHeap,
     /// A release was refused: the books are wrong.
     Release(ReleaseError),
     /// Nobody could move into memory.
     Open(OpenError),
     /// Those who fill memory could not.
     Live(LiveError),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// How large an area a benchmark runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// So many pages or more.
+    AtLeast(u32),
+    /// So many pages.
+    Exactly(u32),
+}
+
+impl Need {
+    const fn is_met_by(self, pages: u32) -> bool {
+        match self {
+            Self::AtLeast(least) => pages >= least,
+            Self::Exactly(exactly) => pages == exactly,
+        }
+    }
+
+    /// The area that will do: the preferred one, or the first.
+    fn find(self, system: &System<'_>, preferred: Option<AreaId>) -> Result<AreaId, BenchError> {
+        preferred
+            .into_iter()
+            .chain(system.area_ids())
+            .find(|&id| system.area(id).used_pages() == 0 && self.is_met_by(system.area(id).pages()))
+            .ok_or(BenchError::NoArea(self))
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(pages) => write!(f, "an empty area of {pages} pages or more"),
+            Self::Exactly(pages) => write!(f, "an empty area of {pages} pages"),
+        }
+    }
 }
 
 impl fmt::Display for BenchError {
@@ -74,193 +192,174 @@ impl fmt::Display for BenchError {
                 f.write_str("no such benchmark; there are")?;
                 NAMES.iter().try_for_each(|name| write!(f, " {name}"))
             }
-            Self::NoArea => {
-                write!(f, "needs an empty area of {AREA_PAGES} pages or more; `release all AREA` empties one")
+            Self::NoArea(need) => {
+                write!(f, "needs {need}; `release all AREA` empties one, `make bench` boots with one of each size")
             }
+            Self::NoTrace => f.write_str("needs a trace; boot with one as the initrd (-initrd FILE)"),
+            Self::Replay(error) => error.fmt(f),
             Self::Cma(error) => error.fmt(f),
+            Self::Served => f.write_str("a request was served that there was no room for"),
             Self::Buddy(error) => error.fmt(f),
+            Self::Scattered { order } => write!(
+                f,
+                "too many free blocks of order {order} to put aside; raise MAX_ASIDE, or run it right after boot"
+            ),
+            Self::NoHeap => f.write_str("the kernel heap has no room for the load's slots"),
             Self::Release(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Live(error) => error.fmt(f),
+            Self::Interrupted => f.write_str("stopped by Ctrl-C"),
         }
     }
 }
 
-/// Runs one benchmark on the preferred area, or the first that will do.
+impl From<CmaError> for BenchError {
+    fn from(error: CmaError) -> Self {
+        Self::Cma(error)
+    }
+}
+
+impl From<AllocError> for BenchError {
+    fn from(error: AllocError) -> Self {
+        Self::Buddy(error)
+    }
+}
+
+impl From<ReleaseError> for BenchError {
+    fn from(error: ReleaseError) -> Self {
+        Self::Release(error)
+    }
+}
+
+impl From<OpenError> for BenchError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<LiveError> for BenchError {
+    fn from(error: LiveError) -> Self {
+        Self::Live(error)
+    }
+}
+
+impl BenchError {
+    /// True where the machine lacks what the benchmark needs, and nothing is wrong.
+    pub const fn is_lack(&self) -> bool {
+        matches!(self, Self::NoArea(_) | Self::NoTrace)
+    }
+}
+
+/// The benchmarks that a word means: one by its name, or a group by what its names begin with (`cma` for `cma/1` and so on).
+pub fn named(word: &str) -> impl Iterator<Item = &'static str> {
+    let in_group =
+        move |name: &str| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    NAMES.into_iter().filter(move |name| in_group(name))
+}
+
+/// Runs one benchmark.
 ///
 /// # Errors
-/// See [`BenchError`].
+/// See [`BenchError`]. The system is as it was all the same, unless the books are wrong.
 pub fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     name: &str,
-    preferred: Option<AreaId>,
-    ns_to_ready: u64,
-) -> Result<Measurement, BenchError> {
+    setting: &Setting<'_>,
+) -> Result<Answer, BenchError> {
     let name = NAMES.into_iter().find(|&known| known == name).ok_or(BenchError::Unknown)?;
-    match name {
-        "cma/1" => cma(system, machine, name, preferred, 1),
-        "cma/64" => cma(system, machine, name, preferred, 64),
-        "cma/2048" => cma(system, machine, name, preferred, AREA_PAGES),
-        "debris" => debris_load(system, machine, name, preferred),
-        "buddy/0" => buddy(system, machine, name, 0),
-        "buddy/9" => buddy(system, machine, name, 9),
-        "cma/1-full" => live_bench::single_in_full_system(system, machine, name, empty_area(system, preferred)?),
-        "migrate/1" => emptying(system, machine, name, preferred, Filling::Movable, true),
-        "reclaim/clean" => emptying(system, machine, name, preferred, Filling::Clean, true),
-        "empty-area" => emptying(system, machine, name, preferred, Filling::Movable, false),
-        _ => Ok(Measurement { name, reps: 1, ns_per_op: ns_to_ready, max_ns: ns_to_ready, release_ns: None }),
-    }
-}
-
-fn empty_area(system: &System<'_>, preferred: Option<AreaId>) -> Result<AreaId, BenchError> {
-    preferred
-        .into_iter()
-        .chain(system.area_ids())
-        .find(|&id| system.area(id).used_pages() == 0 && system.area(id).pages() >= AREA_PAGES)
-        .ok_or(BenchError::NoArea)
-}
-
-fn emptying<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &M,
-    name: &'static str,
-    preferred: Option<AreaId>,
-    filling: Filling,
-    per_page: bool,
-) -> Result<Measurement, BenchError> {
-    let area = empty_area(system, preferred)?;
-    live_bench::empty_area(system, machine, name, area, filling, per_page)
-}
-
-fn measurement(name: &'static str, alloc: Timing, release: Timing, cost: ClockCost) -> Measurement {
-    Measurement {
-        name,
-        reps: alloc.calls(),
-        ns_per_op: alloc.mean_ns(cost),
-        max_ns: alloc.max_ns(cost),
-        release_ns: Some(release.mean_ns(cost)),
-    }
-}
-
-fn cma<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &M,
-    name: &'static str,
-    preferred: Option<AreaId>,
-    pages: u32,
-) -> Result<Measurement, BenchError> {
-    let area = empty_area(system, preferred)?;
-    let cost = ClockCost::measure(machine);
-    let (mut alloc, mut release) = (Timing::default(), Timing::default());
-    for _ in 0..REPS {
-        let start_ns = machine.now_ns();
-        let answer = system.cma_alloc(area, pages, align_order_of(pages));
-        alloc.add(start_ns, machine.now_ns());
-        let buffer = answer.map_err(BenchError::Cma)?;
-        let start_ns = machine.now_ns();
-        let answer = system.cma_release(buffer);
-        release.add(start_ns, machine.now_ns());
-        answer.map_err(BenchError::Release)?;
-    }
-    Ok(measurement(name, alloc, release, cost))
-}
-
-fn debris_load<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &mut M,
-    name: &'static str,
-    preferred: Option<AreaId>,
-) -> Result<Measurement, BenchError> {
-    let area = empty_area(system, preferred)?;
-    let options = debris::Options {
-        area,
-        seed: debris::PUBLISHED_SEED,
-        rng: "glibc",
-        align: Align::Order,
-        stop_at_failure: true,
-        // As many as the published run has.
-        ops: 33_238,
+    let measurement = match name {
+        "boot" => Measurement::new(name, Cost { calls: 1, mean_ns: setting.ns_to_ready, max_ns: setting.ns_to_ready }),
+        "memory" => return Ok(Answer::Memory(Memory::of(system))),
+        "cma/1" => area::cma(system, machine, setting, name, 1)?,
+        "cma/64" => area::cma(system, machine, setting, name, 64)?,
+        "cma/2048" => area::cma(system, machine, setting, name, area::SMALL_PAGES)?,
+        "cma/131072" => area::cma(system, machine, setting, name, LARGE_PAGES)?,
+        "debris" => area::debris_load(system, machine, setting, name)?,
+        "big-area" => area::trace(system, machine, setting, name)?,
+        "search/fail" => search::fail(system, machine, setting, name)?,
+        "search/worst" => search::worst(system, machine, setting, name)?,
+        "buddy/0" => buddy::run(system, machine, name, buddy::Case::WithoutSplit)?,
+        "buddy/9" => buddy::run(system, machine, name, buddy::Case::OneSplit)?,
+        "buddy/split" => buddy::run(system, machine, name, buddy::Case::AllSplits)?,
+        "full/1" => live::single_in_full_system(system, machine, setting, name)?,
+        "migrate/1" => live::empty_area(system, machine, setting, name, live::Case::PerMovedPage)?,
+        "reclaim/clean" => live::empty_area(system, machine, setting, name, live::Case::PerDroppedPage)?,
+        "empty-area" => live::empty_area(system, machine, setting, name, live::Case::WholeArea)?,
+        _ => growth::run(system, machine, setting, name)?,
     };
-    let report = debris::run_round(system, machine, &options, 1).map_err(BenchError::Release);
-    system.release_all(area);
-    let (alloc, release, cost) = report?.timings();
-    Ok(measurement(name, alloc, release, cost))
+    Ok(Answer::Time(measurement))
 }
 
-fn buddy<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &M,
-    name: &'static str,
-    order: u32,
-) -> Result<Measurement, BenchError> {
-    let cost = ClockCost::measure(machine);
-    let (mut alloc, mut free) = (Timing::default(), Timing::default());
-    for _ in 0..REPS {
-        let start_ns = machine.now_ns();
-        // Movable requests change the type of no pageblock that has room for them.
-        let answer = system.zone.alloc_pages(order, Migratetype::Movable);
-        alloc.add(start_ns, machine.now_ns());
-        let block = answer.map_err(BenchError::Buddy)?;
-        let start_ns = machine.now_ns();
-        system.zone.free_pages(block);
-        free.add(start_ns, machine.now_ns());
+impl Cost {
+    fn of(timing: Timing, cost: ClockCost) -> Self {
+        Self { calls: timing.calls(), mean_ns: timing.mean_ns(cost), max_ns: timing.max_ns(cost) }
     }
-    Ok(measurement(name, alloc, free, cost))
 }
 
 impl Measurement {
-    /// The heading that [`Measurement`]'s lines stand under.
-    pub const HEADING: &'static str = "benchmark          reps      ns/op     max ns  ns/release";
+    const fn new(name: &'static str, op: Cost) -> Self {
+        Self { name, op, release: None, failed: 0, area_pages: None, placements: None }
+    }
+
+    /// Allocations and releases on an area.
+    fn on_area(
+        name: &'static str,
+        system: &System<'_>,
+        area: AreaId,
+        (alloc, release, cost): (Timing, Timing, ClockCost),
+    ) -> Self {
+        Self {
+            release: Some(Cost::of(release, cost)),
+            area_pages: Some(system.area(area).pages()),
+            ..Self::new(name, Cost::of(alloc, cost))
+        }
+    }
+}
+
+impl Answer {
+    /// The heading that answers stand under.
+    pub const HEADING: &'static str = "benchmark          reps      ns/op     max ns  ns/release     max ns";
 
     /// The record.
     pub fn record(&self) -> Record {
-        let record = Record::new("bench")
-            .string("name", self.name)
-            .number("reps", self.reps)
-            .number("ns_per_op", self.ns_per_op)
-            .number("max_ns", self.max_ns);
-        match self.release_ns {
-            Some(release_ns) => record.number("release_ns", release_ns),
+        let measurement = match self {
+            Self::Time(measurement) => measurement,
+            Self::Memory(memory) => return memory.record(),
+        };
+        let Measurement { name, op, release, failed, area_pages, placements } = measurement;
+        let mut record = Record::new("bench")
+            .string("name", name)
+            .number("reps", op.calls)
+            .number("ns_per_op", op.mean_ns)
+            .number("max_ns", op.max_ns);
+        if let Some(release) = release {
+            record = record
+                .number("release_ns", release.mean_ns)
+                .number("release_max_ns", release.max_ns)
+                .number("releases", release.calls);
+        }
+        if let Some(area_pages) = area_pages {
+            record = record.number("area_pages", *area_pages).number("failed", *failed);
+        }
+        match placements {
+            Some(placements) => record.display("placement_fnv1a", placements),
             None => record,
         }
     }
 }
 
-impl fmt::Display for Measurement {
+impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<13} {:>9} {:>10} {:>10}", self.name, self.reps, self.ns_per_op, self.max_ns)?;
-        match self.release_ns {
-            Some(release_ns) => write!(f, " {release_ns:>11}"),
+        let measurement = match self {
+            Self::Time(measurement) => measurement,
+            Self::Memory(memory) => return memory.fmt(f),
+        };
+        let Measurement { name, op, release, .. } = measurement;
+        write!(f, "{name:<13} {:>9} {:>10} {:>10}", op.calls, op.mean_ns, op.max_ns)?;
+        match release {
+            Some(release) => write!(f, " {:>11} {:>10}", release.mean_ns, release.max_ns),
             None => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mock::with_board;
-
-    #[test]
-    #[cfg_attr(miri, ignore = "too long for an interpreter")]
-    fn every_name_runs_and_restores() {
-        with_board(64, |system, machine| {
-            let before = system.zone.nr_free_pages();
-            for name in NAMES {
-                let measurement = run(system, machine, name, None, 77).expect("the areas are empty");
-                assert_eq!(measurement.name, name);
-                assert!(measurement.reps > 0);
-                assert_eq!(system.zone.nr_free_pages(), before, "{name}");
-                assert!(system.areas().iter().all(|area| area.used_pages() == 0), "{name}");
-            }
-            system.check().expect("the books balance");
-            assert_eq!(run(system, machine, "cma", None, 0), Err(BenchError::Unknown));
-            for id in system.area_ids() {
-                let buffer = system.cma_alloc(id, 1, 0).expect("an empty area");
-                system.keep(buffer);
-            }
-            assert_eq!(run(system, machine, "debris", None, 0), Err(BenchError::NoArea));
-        });
     }
 }

@@ -154,9 +154,7 @@ fn steps<M: Machine + ?Sized>(
             None => {
                 let pages = u32::from(SLOT_PAGES[slot]);
                 let align_order = options.align.of(pages);
-                let start_ns = machine.now_ns();
-                let answer = system.cma_alloc(options.area, pages, align_order);
-                report.alloc.add(start_ns, machine.now_ns());
+                let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                 match answer {
                     Ok(buffer) => {
                         report.allocs += 1;
@@ -173,10 +171,7 @@ fn steps<M: Machine + ?Sized>(
                 }
             }
             Some(buffer) => {
-                let start_ns = machine.now_ns();
-                let answer = system.cma_release(buffer);
-                report.release.add(start_ns, machine.now_ns());
-                answer?;
+                report.release.time(machine, || system.cma_release(buffer))?;
                 report.releases += 1;
             }
         }
@@ -246,7 +241,7 @@ impl fmt::Display for Report {
                 Counted(self.metrics.longest.into(), "page")
             )?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
-            _ => writeln!(f, "the last of the steps asked for (ops= sets how many); {} requests failed.", self.failed)?,
+            _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
         }
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;

@@ -12,7 +12,6 @@ pub mod bitmap_view;
 pub mod debris;
 pub mod fingerprint;
 pub mod ids;
-mod live_bench;
 pub mod metrics;
 pub mod pressure;
 pub mod record;

@@ -184,9 +184,7 @@ fn answer<M: Machine + ?Sized>(
                     return Err(TraceError { line, reason: Reason::Held(id) }.into());
                 }
                 let align_order = options.align.map_or(align_order, |align| align.of(pages));
-                let start_ns = machine.now_ns();
-                let answer = system.cma_alloc(options.area, pages, align_order);
-                report.alloc.add(start_ns, machine.now_ns());
+                let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                 report.allocs += 1;
                 if let Ok(buffer) = answer {
                     let offset = buffer.first().0 - base.0;
@@ -202,9 +200,7 @@ fn answer<M: Machine + ?Sized>(
                 let held = ids.get(machine, id).filter(|&value| value != IDLE);
                 let held = held.and_then(|value| system.take_back_at(options.area, base.add(value - 1)));
                 if let Some(buffer) = held {
-                    let start_ns = machine.now_ns();
-                    let answer = system.cma_release(buffer);
-                    report.release.add(start_ns, machine.now_ns());
+                    let answer = report.release.time(machine, || system.cma_release(buffer));
                     answer.map_err(ReplayError::Release)?;
                     ids.set(&mut system.zone, machine, id, IDLE)?;
                 }
@@ -218,6 +214,11 @@ fn answer<M: Machine + ?Sized>(
 }
 
 impl Report {
+    /// Timing of allocations and releases, and what of it is the clock's.
+    pub fn timings(&self) -> (Timing, Timing, ClockCost) {
+        (self.alloc, self.release, self.cost)
+    }
+
     /// The record.
     pub fn record(&self) -> Record {
         Record::new("replay")

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use super::frames::FreeRun;
 use super::page::Tag;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
@@ -173,15 +174,14 @@ impl Zone<'_> {
 
     pub(super) fn fill_poison(&mut self, first: Pfn, pages: u32) {
         if let Some(poison) = &mut self.poison {
-            poison.fill(first, pages);
+            poison.fill(FreeRun::new(first, pages));
         }
     }
 
     pub(super) fn verify_poison(&mut self, first: Pfn, pages: u32) {
-        if let Some(poison) = &mut self.poison
-            && let Some(damage) = poison.find_damage(first, pages)
-        {
-            poison.report(damage);
+        if let Some(poison) = &mut self.poison {
+            let found = poison.find_damage(FreeRun::new(first, pages));
+            self.damage = self.damage.or(found);
         }
     }
 }

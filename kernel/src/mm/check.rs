@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::frames::POISON_WORD;
 use super::page::State;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
@@ -43,16 +44,14 @@ impl Zone<'_> {
     /// # Errors
     /// The first disagreement.
     pub fn check(&self) -> Result<(), Imbalance> {
-        let (mut free, mut free_cma) = (0, 0);
+        if let Some(damage) = self.damage {
+            balance("a word of free memory", Some(damage.addr.pfn()), POISON_WORD, damage.found)?;
+        }
+        let (mut free, mut free_cma, mut listed) = (0, 0, 0_u32);
         for order in 0..=MAX_PAGE_ORDER {
             for migratetype in Migratetype::ALL {
-                let blocks = self.check_list(order, migratetype)?;
-                balance("blocks on a free list", None, blocks, self.lists.count(order, migratetype))?;
+                listed += self.check_list(order, migratetype)?;
             }
-        }
-        let mut listed = 0;
-        for order in 0..=MAX_PAGE_ORDER {
-            listed += Migratetype::ALL.iter().map(|&m| self.lists.count(order, m)).sum::<u32>();
         }
         let mut index = 0;
         while index < self.spanned_pages() {

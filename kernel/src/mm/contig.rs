@@ -84,20 +84,26 @@ impl Zone<'_> {
     /// Its buddies are either in the range or not free, so there is nothing to merge with; the same holds behind.
     #[inline(always)]
     fn insert_head(&mut self, mut head: u32, start: u32) {
-        while head < start {
-            let order = (start - head).ilog2();
-            self.lists.push_front(head, order, self.pageblock(head));
-            head += 1 << order;
+        if head < start {
+            let migratetype = self.pageblock(head);
+            while head < start {
+                let order = (start - head).ilog2();
+                self.lists.push_front(head, order, migratetype);
+                head += 1 << order;
+            }
         }
     }
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
     #[inline(always)]
     pub(super) fn insert_tail(&mut self, mut end: u32, after: u32) {
-        while end < after {
-            let order = end.trailing_zeros();
-            self.lists.push_front(end, order, self.pageblock(end));
-            end += 1 << order;
+        if end < after {
+            let migratetype = self.pageblock(end);
+            while end < after {
+                let order = end.trailing_zeros();
+                self.lists.push_front(end, order, migratetype);
+                end += 1 << order;
+            }
         }
     }
 

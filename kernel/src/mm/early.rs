@@ -15,8 +15,6 @@ use crate::units::PhysRange;
 pub struct Early {
     /// RAM; image, initrd, device tree and `/memreserve/` are reserved in it.
     pub memblock: Memblock,
-    /// The initrd, where it is usable.
-    pub initrd: Option<PhysRange>,
     /// What was found wrong.
     pub notes: Vec<Note>,
 }
@@ -55,7 +53,7 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
         let (start, size) = (initrd.start, initrd.end.saturating_sub(initrd.start));
         notes.error(format_args!("INITRD: {start:#010x}+{size:#010x} {trouble} - disabling initrd"));
     }
-    Early { memblock, initrd, notes: notes.into_vec() }
+    Early { memblock, notes: notes.into_vec() }
 }
 
 #[cfg(test)]
@@ -82,7 +80,7 @@ mod tests {
         let early = memory_map(&facts(Some(initrd)), IMAGE, TREE);
         let kinds: Vec<_> = early.memblock.reserved().iter().map(|region| region.kind).collect();
         assert_eq!(kinds, [Kind::Image, Kind::DeviceTree, Kind::Initrd, Kind::Memreserve]);
-        assert_eq!(early.initrd, Some(initrd));
+        assert_eq!(early.memblock.find_kind(Kind::Initrd).map(|region| region.range), Some(initrd));
         assert!(early.notes.is_empty());
     }
 
@@ -103,13 +101,12 @@ mod tests {
             ),
         ] {
             let early = memory_map(&facts(Some(PhysRange { start, end })), IMAGE, TREE);
-            assert_eq!(early.initrd, None);
             assert_eq!(early.memblock.find_kind(Kind::Initrd), None);
             assert_eq!(early.notes.len(), 1);
             assert_eq!(early.notes[0].text, words);
         }
         let empty = PhysRange { start: 0x7000_0000, end: 0x7000_0000 };
-        assert_eq!(memory_map(&facts(Some(empty)), IMAGE, TREE).initrd, None);
+        assert_eq!(memory_map(&facts(Some(empty)), IMAGE, TREE).memblock.find_kind(Kind::Initrd), None);
     }
 
     #[test]

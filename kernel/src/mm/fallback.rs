@@ -48,7 +48,7 @@ impl Zone<'_> {
 
     /// The first fallback type that has a block of this order.
     fn fallback_list(&self, order: u32, migratetype: Migratetype) -> Option<Migratetype> {
-        fallbacks(migratetype).into_iter().find(|&other| self.lists.count(order, other) > 0)
+        fallbacks(migratetype).into_iter().find(|&other| self.lists.first(order, other).is_some())
     }
 
     /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the pageblock its own if at

@@ -3,7 +3,7 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
-use super::page::{Page, Tag, ring};
+use super::page::{Page, Tag};
 use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
 
@@ -13,9 +13,13 @@ pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len() + Ring::ALL
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
     pub(super) pages: &'m mut [Page],
-    /// Frames of the zone; the heads of the rings follow them. A head counts its blocks in `owner`, and its `tag` is
-    /// the one that its blocks get.
+    /// Frames of the zone; the heads of the rings follow them. A head's `tag` is the one that its blocks get.
     pub(super) frames: u32,
+}
+
+/// The number of the free list of an order and migratetype.
+const fn ring(order: u32, migratetype: Migratetype) -> u32 {
+    order * Migratetype::ALL.len() as u32 + migratetype as u32
 }
 
 impl<'m> FreeLists<'m> {
@@ -62,10 +66,9 @@ impl<'m> FreeLists<'m> {
         &mut self.pages[index as usize]
     }
 
-    /// Blocks on a list.
-    #[inline]
+    /// Blocks on a list, counted when asked: nothing on a measured path asks.
     pub(super) fn count(&self, order: u32, migratetype: Migratetype) -> u32 {
-        self.pages[self.head(order, migratetype) as usize].owner
+        self.iter(order, migratetype).count() as u32
     }
 
     /// The block at the head of a list: the one Linux would hand out.
@@ -86,7 +89,6 @@ impl<'m> FreeLists<'m> {
     pub(super) fn push_front(&mut self, index: u32, order: u32, migratetype: Migratetype) {
         let head = self.head(order, migratetype);
         let page = &mut self.pages[head as usize];
-        page.owner += 1;
         let (next, tag) = (page.next, page.tag);
         page.next = index;
         self.pages[next as usize].prev = index;
@@ -98,7 +100,6 @@ impl<'m> FreeLists<'m> {
     pub(super) fn push_back(&mut self, index: u32, order: u32, migratetype: Migratetype) {
         let head = self.head(order, migratetype);
         let page = &mut self.pages[head as usize];
-        page.owner += 1;
         let (prev, tag) = (page.prev, page.tag);
         page.prev = index;
         self.pages[prev as usize].next = index;
@@ -114,7 +115,6 @@ impl<'m> FreeLists<'m> {
         page.tag = Tag::BODY;
         self.pages[prev as usize].next = next;
         self.pages[next as usize].prev = prev;
-        self.pages[(self.frames + tag.ring()) as usize].owner -= 1;
         tag.order()
     }
 }

@@ -103,12 +103,12 @@ impl Zone<'_> {
 /// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
 /// one before.
 #[derive(Default)]
-pub(super) struct FreeRun {
+pub(super) struct FreedRun {
     first: u32,
     pages: u32,
 }
 
-impl FreeRun {
+impl FreedRun {
     /// Adds a frame of an isolated pageblock that nobody uses any more.
     #[inline]
     pub(super) fn add(&mut self, zone: &mut Zone<'_>, index: u32) {

@@ -32,8 +32,6 @@ pub enum Kind {
     Image,
     /// The array of page descriptors.
     PageFrames,
-    /// Other memory that the kernel keeps for good, its heap for one.
-    KernelData,
     /// The device tree blob.
     DeviceTree,
     /// The initial RAM disk.
@@ -54,7 +52,6 @@ impl Kind {
         match self {
             Self::Image => "Kernel image",
             Self::PageFrames => "Page frames",
-            Self::KernelData => "Kernel data",
             Self::DeviceTree => "Device tree",
             Self::Initrd => "Initrd",
             Self::Memreserve => "/memreserve/",

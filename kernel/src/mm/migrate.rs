@@ -6,7 +6,7 @@
 //! back to the frame where it was ([`Mm::put_back_moved`]), which Linux does not do.
 
 use super::Migratetype;
-use super::isolate::FreeRun;
+use super::isolate::FreedRun;
 use super::live::{Mm, Sabotage};
 use super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use super::page::Tag;
@@ -35,7 +35,7 @@ pub(super) struct Migrated {
 impl Mm<'_, '_> {
     /// Moves the pages of a batch; those that did not move stay in it (`migrate_pages`).
     pub(super) fn migrate_pages(&mut self, batch: &mut Batch) -> Migrated {
-        let (mut result, mut run) = (Migrated::default(), FreeRun::default());
+        let (mut result, mut run) = (Migrated::default(), FreedRun::default());
         batch.retain(|index| {
             if let Some((_, Stuck::NoTarget)) = result.stuck {
                 return true;

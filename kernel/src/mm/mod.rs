@@ -6,6 +6,10 @@
 //! merges blocks, `fallback` steals between the types → `contig` takes a range out by address, which is what a CMA area
 //! asks for.
 //!
+//! Who lives in memory is in [`live`]: objects mapped in a window, a page cache, pins. Their single pages come and go through
+//! `pcp` under the marks of `watermark`, stand on the lists of `lru`, and leave by `reclaim`. [`contig_range`] empties a range
+//! that somebody lives in: `isolate`, `migrate` and `reclaim` are its phases, and [`trace`] keeps what happened.
+//!
 //! What holds true: a block never crosses a pageblock, because the largest order is the pageblock's; only the first
 //! descriptor of a block says anything, so cost follows blocks and not pages.
 

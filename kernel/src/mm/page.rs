@@ -35,8 +35,7 @@ pub(super) enum State {
     Pcp,
 }
 
-/// State, order, ring and migratetype in one word, a byte each, so that a buddy is recognised by one comparison and
-/// its list found without arithmetic.
+/// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Tag(u32);
@@ -48,11 +47,11 @@ impl Tag {
     const STATE_AND_ORDER: u32 = 0xffff;
 
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
-        Self(1 | order << 8 | ring(order, migratetype) << 16 | (migratetype as u32) << 24)
+        Self(1 | order << 8 | (migratetype as u32) << 16)
     }
 
     pub(super) const fn allocated(order: u32, migratetype: Migratetype) -> Self {
-        Self(2 | order << 8 | (migratetype as u32) << 24)
+        Self(2 | order << 8 | (migratetype as u32) << 16)
     }
 
     pub(super) const fn state(self) -> State {
@@ -79,27 +78,17 @@ impl Tag {
         self.0 >> 8 & 0xff
     }
 
-    /// Which free list a free block is on.
-    pub(super) const fn ring(self) -> u32 {
-        self.0 >> 16 & 0xff
-    }
-
-    /// An allocated page's byte of marks (see `lru`); a free block has the number of its ring there.
+    /// An allocated page's byte of marks (see `lru`).
     pub(super) const fn marks(self) -> u8 {
-        (self.0 >> 16) as u8
+        (self.0 >> 24) as u8
     }
 
     /// The same tag with other marks.
     pub(super) const fn with_marks(self, marks: u8) -> Self {
-        Self(self.0 & !(0xff << 16) | (marks as u32) << 16)
+        Self(self.0 & !(0xff << 24) | (marks as u32) << 24)
     }
 
     pub(super) const fn migratetype(self) -> Migratetype {
-        Migratetype::from_bits((self.0 >> 24) as u8)
+        Migratetype::from_bits((self.0 >> 16) as u8)
     }
-}
-
-/// The number of the free list of an order and migratetype.
-pub(super) const fn ring(order: u32, migratetype: Migratetype) -> u32 {
-    order * Migratetype::ALL.len() as u32 + migratetype as u32
 }

@@ -5,7 +5,7 @@
 //! second chance; one that was used twice is active, and active pages come back to the inactive list only where that has
 //! become the shorter one.
 
-use super::isolate::FreeRun;
+use super::isolate::FreedRun;
 use super::live::Mm;
 use super::lru::{DIRTY, FILE, PINNED, REFERENCED};
 
@@ -122,7 +122,7 @@ impl Mm<'_, '_> {
         if self.live.faults.keep_clean_pages {
             return 0;
         }
-        let (mut dropped, mut run) = (0, FreeRun::default());
+        let (mut dropped, mut run) = (0, FreedRun::default());
         batch.retain(|index| {
             let tag = self.zone.lists.tag(index);
             let stays = !tag.has(FILE) || tag.has(DIRTY) || tag.has(PINNED);

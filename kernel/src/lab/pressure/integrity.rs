@@ -50,6 +50,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     system.open_live(CmaUse::First, lend)?;
     for _ in 0..options.rounds.unwrap_or(ROUNDS) {
         if machine.interrupted() {
+            row.interrupted = true;
             break;
         }
         if let Some(mut mm) = system.mm() {

@@ -73,6 +73,10 @@ pub(super) fn run<M: Machine + ?Sized>(
     let begin_ns = machine.now_ns();
     let mut population = Population::default();
     for _ in 0..options.rounds.unwrap_or(ROUNDS) {
+        if machine.interrupted() {
+            row.interrupted = true;
+            break;
+        }
         if let Some(mut mm) = system.mm() {
             row.fill_pages = fill(&mut mm, &mut population, filling, options.fill)?;
             mm.set_policy(policy, Lend::Movable);

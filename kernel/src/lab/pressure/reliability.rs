@@ -154,6 +154,7 @@ fn one<M: Machine + ?Sized>(
     let (mut unused, mut samples) = (0, 0);
     for _ in 0..rounds {
         if machine.interrupted() {
+            row.interrupted = true;
             break;
         }
         let Some(mut mm) = system.mm() else { break };

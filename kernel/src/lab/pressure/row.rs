@@ -116,6 +116,8 @@ pub struct Row {
     pub unused_pages: u32,
     /// Contents that did not survive.
     pub bad_pages: u32,
+    /// Ctrl-C ended it early.
+    pub interrupted: bool,
     /// Time of the whole run, ns.
     pub load_ns: u64,
     /// What a reading of the clock costs, ns.
@@ -142,6 +144,7 @@ impl Row {
             cma_free_at_kill: 0,
             unused_pages: 0,
             bad_pages: 0,
+            interrupted: false,
             load_ns: 0,
             clock_ns: cost.reading_ns(),
         }

@@ -36,7 +36,11 @@ pub(super) fn run<M: Machine + ?Sized>(
     let free = mm.zone.nr_free_pages();
     let mut population = Population::default();
     let mut left = options.rounds.unwrap_or(ROUNDS);
-    while left > 0 && population.has_room() && !machine.interrupted() {
+    while left > 0 && population.has_room() {
+        if machine.interrupted() {
+            row.interrupted = true;
+            break;
+        }
         let filled = free.saturating_sub(mm.zone.nr_free_pages());
         row.fill_pages = row.fill_pages.max(filled);
         if filled >= wanted || mm.live.stats.oom_kills > 0 {

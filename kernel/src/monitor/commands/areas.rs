@@ -17,17 +17,11 @@ use crate::system::System;
 
 /// The area of that name; without one the area that a device names, else the default area, else the first.
 pub(in crate::monitor) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<AreaId, Failure> {
-    if system.areas().is_empty() {
+    let first = system.area_ids().next();
+    let Some(unnamed) = system.device_area().or(system.default_area()).or(first) else {
         return Err(Failure::bad("there is no CMA area; reserve one in the device tree, or boot with cma=16M"));
-    }
-    let Some(name) = name else {
-        let first = system.area_ids().next();
-        return system
-            .device_area()
-            .or(system.default_area())
-            .or(first)
-            .ok_or_else(|| Failure::bad("there is no CMA area"));
     };
+    let Some(name) = name else { return Ok(unnamed) };
     system.find_area(name).ok_or_else(|| {
         let names: Vec<&str> = system.areas().iter().map(Area::name).collect();
         Failure::bad(format!("no area {}; there are {}", shown(name), names.join(" ")))

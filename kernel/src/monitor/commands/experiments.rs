@@ -8,7 +8,7 @@ use super::Session;
 use super::areas::choose_area;
 use crate::cma::AreaId;
 use crate::cma::placement::{self, PLACEMENTS, Placement};
-use crate::lab::bench::{self, BenchError, Measurement};
+use crate::lab::bench::{self, Answer, BenchError, Setting};
 use crate::lab::debris::{self, End};
 use crate::lab::replay::{self, ReplayError};
 use crate::lab::request::Align;
@@ -112,33 +112,59 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     pub(super) fn bench(&mut self, args: &Args) -> Result<(), Failure> {
-        let preferred = choose_area(self.system, None).ok();
-        let wanted = args.word(0);
-        writeln!(self.out, "{}", Measurement::HEADING)?;
-        let mut measurements = Vec::new();
+        let setting = Setting {
+            preferred: choose_area(self.system, None).ok(),
+            ns_to_ready: self.context.ns_to_ready,
+            trace: self.context.initrd,
+        };
+        let mut wanted = Vec::new();
+        for word in &args.words {
+            let before = wanted.len();
+            wanted.extend(bench::named(word));
+            if wanted.len() == before {
+                return Err(Failure::bad(format!("{}: {}", shown(word), BenchError::Unknown)));
+            }
+        }
+        if wanted.is_empty() {
+            wanted.extend(bench::NAMES);
+        }
+        writeln!(self.out, "{}", Answer::HEADING)?;
+        let mut answers = Vec::new();
         let mut missing = Vec::new();
-        for name in wanted.into_iter().chain(bench::NAMES.into_iter().filter(|_| wanted.is_none())) {
-            match bench::run(self.system, self.out.machine, name, preferred, self.context.ns_to_ready) {
-                Ok(measurement) => {
-                    writeln!(self.out, "{measurement}")?;
-                    measurements.push(measurement);
+        for name in wanted {
+            match bench::run(self.system, self.out.machine, name, &setting) {
+                Ok(answer) => {
+                    writeln!(self.out, "{answer}")?;
+                    answers.push(answer);
                 }
-                Err(BenchError::NoArea) => missing.push(name),
-                Err(error @ BenchError::Release(_)) => return Err(Failure::check(format!("{error}"))),
-                Err(error) => return Err(Failure::bad(format!("{}: {error}", shown(name)))),
+                Err(error) if error.is_lack() => missing.push((name, error)),
+                Err(BenchError::Interrupted) => {
+                    writeln!(self.out, "Stopped by Ctrl-C.")?;
+                    break;
+                }
+                Err(error @ (BenchError::Release(_) | BenchError::Served)) => {
+                    return Err(Failure::check(format!("{name}: {error}")));
+                }
+                Err(error) => return Err(Failure::bad(format!("{name}: {error}"))),
             }
             if self.out.machine.interrupted() {
                 writeln!(self.out, "Stopped by Ctrl-C.")?;
                 break;
             }
         }
-        for measurement in measurements {
-            writeln!(self.out, "{}", measurement.record())?;
+        for answer in answers {
+            writeln!(self.out, "{}", answer.record())?;
         }
-        if missing.is_empty() {
-            return Ok(());
+        // Asked for by name, a benchmark has to run; of all of them, those run that can.
+        match missing.first() {
+            None => Ok(()),
+            Some((name, error)) if !args.words.is_empty() => Err(Failure::bad(format!("{name}: {error}"))),
+            Some(_) => {
+                let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
+                writeln!(self.out, "Not run for want of an area or a trace: {}.", names.join(" "))?;
+                Ok(())
+            }
         }
-        Err(Failure::bad(format!("{}: {}", missing.join(" "), BenchError::NoArea)))
     }
 
     /// Does something under another placement, and puts the area's own back.

@@ -44,7 +44,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             bad_pages += row.bad_pages;
             write!(self.out, "{row}")?;
             writeln!(self.out, "{}", row.record())?;
-            if self.out.machine.interrupted() {
+            if row.interrupted || self.out.machine.interrupted() {
                 writeln!(self.out, "Stopped by Ctrl-C.")?;
                 break;
             }

@@ -1,0 +1,89 @@
+//! Loads on one area: the same request over and over, the debris load, a recorded trace.
+
+use super::{BenchError, LARGE_PAGES, Measurement, Need, Setting};
+use crate::cma::align_order_of;
+use crate::lab::debris;
+use crate::lab::replay;
+use crate::lab::request::Align;
+use crate::lab::stopwatch::{ClockCost, Timing, dither};
+use crate::machine::Machine;
+use crate::system::System;
+
+/// Pages of the small area, which is the published experiment's.
+pub(super) const SMALL_PAGES: u32 = 2048;
+/// Steps of the published run.
+const PUBLISHED_OPS: u64 = 33_238;
+
+const REPS: u32 = 1000;
+/// Of a request for a whole large area.
+const LARGE_REPS: u32 = 100;
+
+/// A request of so many pages on an empty area, and its release.
+pub(super) fn cma<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+    pages: u32,
+) -> Result<Measurement, BenchError> {
+    let (need, reps) = if pages == LARGE_PAGES {
+        (Need::Exactly(LARGE_PAGES), LARGE_REPS)
+    } else {
+        (Need::AtLeast(SMALL_PAGES), REPS)
+    };
+    let area = need.find(system, setting.preferred)?;
+    let cost = ClockCost::measure(machine);
+    let (mut alloc, mut release) = (Timing::default(), Timing::default());
+    for rep in 0..reps {
+        dither(rep);
+        let buffer = alloc.time(machine, || system.cma_alloc(area, pages, align_order_of(pages)))?;
+        dither(rep / 10);
+        release.time(machine, || system.cma_release(buffer))?;
+    }
+    Ok(Measurement::on_area(name, system, area, (alloc, release, cost)))
+}
+
+/// The published run of the debris load.
+pub(super) fn debris_load<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    setting: &Setting<'_>,
+    name: &'static str,
+) -> Result<Measurement, BenchError> {
+    let area = Need::AtLeast(SMALL_PAGES).find(system, setting.preferred)?;
+    let options = debris::Options {
+        area,
+        seed: debris::PUBLISHED_SEED,
+        rng: "glibc",
+        align: Align::Order,
+        stop_at_failure: true,
+        ops: PUBLISHED_OPS,
+    };
+    let report = debris::run_round(system, machine, &options, 1);
+    system.release_all(area);
+    let report = report?;
+    if report.end == debris::End::Interrupted {
+        return Err(BenchError::Interrupted);
+    }
+    let failed = report.failed;
+    Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })
+}
+
+/// The trace in the initrd, as it is. For its table of IDs a pageblock may become unmovable, as for any replay.
+pub(super) fn trace<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    setting: &Setting<'_>,
+    name: &'static str,
+) -> Result<Measurement, BenchError> {
+    let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
+    let trace = setting.trace.ok_or(BenchError::NoTrace)?;
+    let options = replay::Options { area, align: None };
+    let report = replay::run(system, machine, options, trace).map_err(BenchError::Replay)?;
+    system.release_all(area);
+    if report.interrupted {
+        return Err(BenchError::Interrupted);
+    }
+    let on_area = Measurement::on_area(name, system, area, report.timings());
+    Ok(Measurement { failed: report.failed, placements: Some(report.placements), ..on_area })
+}

@@ -1,0 +1,114 @@
+//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in both ways that keep the filling the same.
+//!
+//! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of free runs grows with
+//! the area, which is what a search has to cope with. `sizes/N` has the published 255 slots, each as many times larger: the
+//! blocks that a buffer lies in grow in number and size. A real load lies in between.
+//!
+//! First a warm-up fills the area, which is not measured; from then on about half of the slots are in use. Requests that
+//! fail are measured like the others, and counted.
+
+use alloc::vec::Vec;
+
+use super::{BenchError, MIB_PAGES, Measurement, Need, Setting};
+use crate::cma::{AreaId, align_order_of};
+use crate::lab::debris::PUBLISHED_SEED;
+use crate::lab::rng::Rng;
+use crate::lab::sizes::{SLOT_PAGES, SLOTS};
+use crate::lab::stopwatch::{ClockCost, Timing};
+use crate::machine::Machine;
+use crate::system::System;
+
+/// The area that the published sizes are for, in MiB.
+const SMALLEST_MIB: u32 = 8;
+/// Steps of the warm-up for each slot: after so many, the share of slots never drawn is e^-4.
+const WARM_UP: u32 = 4;
+/// Steps that are measured.
+const OPS: u32 = 32_768;
+/// Looks for a Ctrl-C every so many steps.
+const OPS_BETWEEN_LOOKS: u32 = 1024;
+/// A slot without a buffer; otherwise the page offset of its buffer in the area.
+const IDLE: u32 = u32::MAX;
+
+/// The load on an area.
+struct Load {
+    area: AreaId,
+    slots: Vec<u32>,
+    /// How many times larger than published the sizes are.
+    size: u32,
+    rng: Rng,
+    alloc: Timing,
+    release: Timing,
+    failed: u64,
+}
+
+/// Runs `slots/N` or `sizes/N`, where N is the area's MiB.
+pub(super) fn run<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+) -> Result<Measurement, BenchError> {
+    let (kind, mib) = name.split_once('/').ok_or(BenchError::Unknown)?;
+    let mib: u32 = mib.parse().map_err(|_| BenchError::Unknown)?;
+    let scale = mib / SMALLEST_MIB;
+    let (count, size) = if kind == "slots" { (SLOTS * scale as usize, 1) } else { (SLOTS, scale) };
+    let area = Need::Exactly(mib * MIB_PAGES).find(system, setting.preferred)?;
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(count).map_err(|_| BenchError::NoHeap)?;
+    slots.resize(count, IDLE);
+    let mut load = Load {
+        area,
+        slots,
+        size,
+        rng: Rng::named("glibc", PUBLISHED_SEED).ok_or(BenchError::Unknown)?,
+        alloc: Timing::default(),
+        release: Timing::default(),
+        failed: 0,
+    };
+    let cost = ClockCost::measure(machine);
+    let result = load.steps(system, machine);
+    system.release_all(area);
+    result?;
+    let Load { alloc, release, failed, .. } = load;
+    Ok(Measurement { failed, ..Measurement::on_area(name, system, area, (alloc, release, cost)) })
+}
+
+impl Load {
+    fn steps<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<(), BenchError> {
+        let warm_up = self.slots.len() as u32 * WARM_UP;
+        for step in 0..warm_up + OPS {
+            if step % OPS_BETWEEN_LOOKS == 0 && machine.interrupted() {
+                return Err(BenchError::Interrupted);
+            }
+            if step == warm_up {
+                (self.alloc, self.release, self.failed) = Default::default();
+            }
+            self.step(system, machine)?;
+        }
+        Ok(())
+    }
+
+    fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<(), BenchError> {
+        let drawn = self.rng.below(self.slots.len() as u32) as usize;
+        let slot = &mut self.slots[drawn];
+        let base = system.area(self.area).base();
+        if *slot != IDLE {
+            let buffer = system.take_back_at(self.area, base.add(*slot));
+            *slot = IDLE;
+            return match buffer {
+                Some(buffer) => Ok(self.release.time(machine, || system.cma_release(buffer))?),
+                None => Ok(()),
+            };
+        }
+        let pages = u32::from(SLOT_PAGES[drawn % SLOTS]) * self.size;
+        let align_order = align_order_of(pages);
+        match self.alloc.time(machine, || system.cma_alloc(self.area, pages, align_order)) {
+            Ok(buffer) => {
+                *slot = buffer.first().0 - base.0;
+                system.keep(buffer);
+            }
+            Err(_) => self.failed += 1,
+        }
+        Ok(())
+    }
+}

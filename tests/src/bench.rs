@@ -1,0 +1,106 @@
+//! Figures of the benchmarks, from the machines that measure them to the table, the baseline and the picture.
+//!
+//! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks need and collects
+//! their records → [`Figures`] are the numbers in them → [`table`] puts them beside Linux's, [`baseline`] beside what they
+//! were, [`growth`] into a picture. [`profile`] says which functions the instructions of one benchmark go to.
+
+pub mod baseline;
+pub mod growth;
+pub mod machines;
+pub mod profile;
+pub mod table;
+
+use serde_json::Value;
+
+/// One number of one benchmark.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Figure {
+    /// The benchmark's name.
+    pub benchmark: String,
+    /// What of it: `op` and `release` are means in instructions, `op_max` and `release_max` the longest single call;
+    /// `millibytes_per_page` is the metadata's.
+    pub what: String,
+    /// The number; less is better.
+    pub value: u64,
+}
+
+/// The figures of a run, in the order they were measured.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Figures(pub Vec<Figure>);
+
+/// A record's field and the figure it becomes.
+const FIELDS: [(&str, &str); 5] = [
+    ("ns_per_op", "op"),
+    ("max_ns", "op_max"),
+    ("release_ns", "release"),
+    ("release_max_ns", "release_max"),
+    ("millibytes_per_page", "millibytes_per_page"),
+];
+
+impl Figures {
+    /// The figures in records, one a line.
+    ///
+    /// # Errors
+    /// The line that is no record of a benchmark.
+    pub fn from_records<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result<Self, String> {
+        let mut figures = Vec::new();
+        for line in lines {
+            let record: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the record {line}"))?;
+            let benchmark = match (record["record"].as_str(), record["name"].as_str()) {
+                (Some("bench"), Some(name)) => name,
+                (Some("memory"), _) => "memory",
+                _ => return Err(format!("not the record of a benchmark: {line}")),
+            };
+            for (field, what) in FIELDS {
+                if let Some(value) = record[field].as_u64() {
+                    figures.push(Figure { benchmark: benchmark.into(), what: what.into(), value });
+                }
+            }
+        }
+        Ok(Self(figures))
+    }
+
+    /// One of them.
+    pub fn get(&self, benchmark: &str, what: &str) -> Option<u64> {
+        self.0.iter().find(|figure| figure.benchmark == benchmark && figure.what == what).map(|figure| figure.value)
+    }
+}
+
+/// A number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_figures() {
+        let lines = [
+            r#"{"record":"bench","name":"cma/1","reps":9,"ns_per_op":5,"max_ns":6,"release_ns":7,"release_max_ns":8}"#,
+            r#"{"record":"memory","pages":1,"millibytes_per_page":16007}"#,
+        ];
+        let figures = Figures::from_records(lines).unwrap();
+        assert_eq!(figures.0.len(), 5);
+        assert_eq!(figures.get("cma/1", "release_max"), Some(8));
+        assert_eq!(figures.get("memory", "millibytes_per_page"), Some(16_007));
+        assert_eq!(figures.get("cma/1", "reps"), None);
+        for bad in ["", "{", r#"{"record":"boot"}"#] {
+            assert!(Figures::from_records([bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn thousands() {
+        assert_eq!([0, 999, 1000, 58_058_000].map(grouped), ["0", "999", "1,000", "58,058,000"]);
+    }
+}

@@ -1,0 +1,360 @@
+//! Which functions the instructions of a benchmark's calls go to.
+//!
+//! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it executes (`exec,nochain`).
+//! The log is read as it comes, and never stored. Between the kernel's two marks (`profile_begins` and `profile_ends` of
+//! its stopwatch, right before and behind each measured call) the instructions of executed blocks are counted by
+//! address; debug information then says whose they are, inlined functions included. Reading the clock is left out, as it
+//! is from the benchmark's figures. For `boot` everything up to the first command counts.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use super::machines::{machine_for, names};
+use crate::in_tree;
+use crate::symbols::{Place, Symbols};
+
+/// Functions and lines that are shown.
+const SHOWN: usize = 24;
+/// Ends a QEMU that does not end by itself, in seconds; logging makes it some thirty times slower.
+const TIME_LIMIT: &str = "600";
+
+/// Bytes of an instruction.
+const INSTRUCTION: u32 = 4;
+
+/// A block as QEMU translated it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Block {
+    start: u32,
+    instructions: u32,
+}
+
+impl Block {
+    const fn end(self) -> u32 {
+        self.start + self.instructions * INSTRUCTION
+    }
+
+    /// How many of its instructions ran when `next` came after it.
+    ///
+    /// A device may only be accessed by the last instruction of a block, where instructions are counted: QEMU then leaves
+    /// the block in the middle and goes on with a new, shorter one that begins there.
+    const fn executed_before(self, next: Self) -> u32 {
+        if next.start >= self.start && next.start < self.end() && next.end() < self.end() {
+            (next.start - self.start) / INSTRUCTION
+        } else {
+            self.instructions
+        }
+    }
+}
+
+/// What a block's first address means to the count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Begin,
+    End,
+    None,
+}
+
+/// Reads the log and counts.
+struct Counter<F> {
+    mark_of: F,
+    marks: HashMap<u32, Mark>,
+    /// The block that is being listed, as it was translated.
+    listed: Option<Block>,
+    /// Translated and not yet seen to be executed, by address.
+    translated: HashMap<u32, Block>,
+    /// By where QEMU keeps the translation.
+    blocks: HashMap<u64, Block>,
+    previous: Option<Block>,
+    counting: bool,
+    calls: u64,
+    /// How often so many instructions from an address on were executed.
+    runs: HashMap<Block, u64>,
+}
+
+impl<F: FnMut(u32) -> Mark> Counter<F> {
+    fn new(mark_of: F, counting: bool) -> Self {
+        Self {
+            mark_of,
+            marks: HashMap::new(),
+            listed: None,
+            translated: HashMap::new(),
+            blocks: HashMap::new(),
+            previous: None,
+            counting,
+            calls: u64::from(counting),
+            runs: HashMap::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("Trace ") {
+            self.finish_listing();
+            if let Some((translation, address)) = executed(rest) {
+                self.execute(translation, address);
+            }
+        } else if line.starts_with("IN:") {
+            self.finish_listing();
+        } else if let Some(address) = listed(line) {
+            match &mut self.listed {
+                Some(block) => block.instructions += 1,
+                None => self.listed = Some(Block { start: address, instructions: 1 }),
+            }
+        }
+    }
+
+    fn finish_listing(&mut self) {
+        if let Some(block) = self.listed.take() {
+            self.translated.insert(block.start, block);
+        }
+    }
+
+    fn execute(&mut self, translation: u64, address: u32) {
+        if let Some(block) = self.translated.remove(&address) {
+            self.blocks.insert(translation, block);
+        }
+        let Some(&block) = self.blocks.get(&translation) else { return };
+        if let Some(previous) = self.previous.take() {
+            let executed = Block { instructions: previous.executed_before(block), ..previous };
+            *self.runs.entry(executed).or_default() += 1;
+        }
+        let mark_of = &mut self.mark_of;
+        match *self.marks.entry(address).or_insert_with(|| mark_of(address)) {
+            Mark::Begin => {
+                self.calls += u64::from(!self.counting);
+                self.counting = true;
+            }
+            Mark::End => self.counting = false,
+            Mark::None if self.counting => self.previous = Some(block),
+            Mark::None => {}
+        }
+    }
+
+    /// How often each instruction was executed.
+    fn instructions(&self) -> HashMap<u32, u64> {
+        let mut counts = HashMap::new();
+        for (block, times) in &self.runs {
+            for instruction in 0..block.instructions {
+                *counts.entry(block.start + instruction * INSTRUCTION).or_default() += times;
+            }
+        }
+        counts
+    }
+}
+
+/// `0: 0x7f8a [00400000/60010abc/00000101/ff200000] name`: where the translation is kept, and the block's address.
+fn executed(line: &str) -> Option<(u64, u32)> {
+    let (_, rest) = line.split_once(": 0x")?;
+    let (translation, rest) = rest.split_once(" [")?;
+    let address = rest.split('/').nth(1)?;
+    Some((u64::from_str_radix(translation, 16).ok()?, u64::from_str_radix(address, 16).ok()? as u32))
+}
+
+/// `0x60010000:  e3a00000  mov r0, #0`: the instruction's address.
+fn listed(line: &str) -> Option<u32> {
+    let (address, _) = line.strip_prefix("0x")?.split_once(": ")?;
+    u32::from_str_radix(address, 16).ok()
+}
+
+/// A path in our sources, without what stands before it.
+fn own_file(location: &str) -> Option<&str> {
+    ["kernel/src/", "boot/src/"].iter().find_map(|root| location.find(root).map(|at| &location[at..]))
+}
+
+/// The innermost function of ours that an instruction is in, and its line; of what the library does for it, it is the one
+/// to be asked.
+fn owner(places: &[Place]) -> Option<(String, String)> {
+    let own = |place: &Place| {
+        let location = own_file(place.location.as_deref()?)?;
+        Some((short(&place.function), location.to_owned()))
+    };
+    places.iter().find_map(own).or_else(|| places.first().map(|place| (short(&place.function), String::new())))
+}
+
+/// A function's name without its path: `kernel::mm::zone::Zone::index` is `Zone::index`.
+fn short(function: &str) -> String {
+    let plain = function.split('<').next().unwrap_or_default().trim_end_matches(':');
+    if plain.is_empty() {
+        return function.to_owned();
+    }
+    let parts: Vec<&str> = plain.split("::").collect();
+    let from = parts.len().saturating_sub(2);
+    parts[from..].join("::")
+}
+
+/// Instructions by whose they are.
+#[derive(Default)]
+struct Profile {
+    benchmark: String,
+    calls: u64,
+    functions: HashMap<String, u64>,
+    lines: HashMap<String, u64>,
+}
+
+impl Profile {
+    fn of(benchmark: &str, calls: u64, instructions: &HashMap<u32, u64>, symbols: &Symbols) -> Self {
+        let mut profile = Self { benchmark: benchmark.into(), calls, ..Self::default() };
+        for (&address, &times) in instructions {
+            let places = symbols.resolve(address.into());
+            if places.iter().any(|place| place.function.ends_with("now_ns")) {
+                continue;
+            }
+            let (function, line) = owner(&places).unwrap_or_else(|| ("unknown".into(), String::new()));
+            let file = line.rsplit_once(':').map_or("", |(file, _)| file);
+            *profile.functions.entry(format!("{function}  {file}")).or_default() += times;
+            *profile.lines.entry(format!("{line}  {function}")).or_default() += times;
+        }
+        profile
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.functions.values().sum();
+        let per_call = |times: u64| times as f64 / self.calls as f64;
+        writeln!(
+            f,
+            "{}: {} calls, {:.1} instructions each, clock left out",
+            self.benchmark,
+            self.calls,
+            per_call(total)
+        )?;
+        for (what, counts) in [("function", &self.functions), ("line", &self.lines)] {
+            writeln!(f, "\n{:>12}  {:>6}  {what}", "per call", "share")?;
+            let mut sorted: Vec<_> = counts.iter().collect();
+            sorted.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+            let share = |times: u64| times as f64 * 100.0 / total.max(1) as f64;
+            for (name, times) in sorted.iter().take(SHOWN) {
+                writeln!(f, "{:>12.1}  {:>5.1}%  {}", per_call(**times), share(**times), name.trim_end())?;
+            }
+            let rest: u64 = sorted.iter().skip(SHOWN).map(|(_, times)| **times).sum();
+            if rest > 0 {
+                writeln!(f, "{:>12.1}  {:>5.1}%  the rest", per_call(rest), share(rest))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a benchmark in a QEMU that logs, and returns its profile as text.
+///
+/// # Errors
+/// In words: there is no such benchmark, or it could not be run or understood.
+pub fn run(benchmark: &str) -> Result<String, String> {
+    let unknown = || format!("no benchmark '{benchmark}'; there are {}", names().collect::<Vec<_>>().join(" "));
+    let boot = machine_for(benchmark).ok_or_else(unknown)??;
+    let symbols = Symbols::load(&in_tree("build/debris.elf"))?;
+    let whole_boot = benchmark == "boot";
+    let mark_of = |address: u32| {
+        let places = symbols.resolve(address.into());
+        let is_in = |name: &str| places.iter().any(|place| place.function.ends_with(name));
+        if is_in("profile_begins") && !whole_boot {
+            Mark::Begin
+        } else if is_in(if whole_boot { "print_boot_record" } else { "profile_ends" }) {
+            Mark::End
+        } else {
+            Mark::None
+        }
+    };
+
+    let (mut command, tree) = boot.into_command(&["-d", "in_asm,exec,nochain"]);
+    command.env("TIMEOUT", TIME_LIMIT).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("scripts/qemu: {error}"))?;
+    let log = child.stderr.take().ok_or("QEMU has no log")?;
+    let mut counter = Counter::new(mark_of, whole_boot);
+    let mut last = String::new();
+    let read = || -> std::io::Result<()> {
+        let mut reader = BufReader::with_capacity(1 << 20, log);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let text = String::from_utf8_lossy(&line);
+            counter.line(text.trim_end());
+            if !text.starts_with("Trace") && !text.trim().is_empty() {
+                last.clear();
+                // Writing to a string cannot fail.
+                let _ = write!(last, "{}", text.trim_end());
+            }
+            line.clear();
+        }
+        Ok(())
+    };
+    let result = read();
+    let status = child.wait().map_err(|error| format!("scripts/qemu: {error}"))?;
+    drop(tree);
+    result.map_err(|error| format!("QEMU's log: {error}"))?;
+    if !status.success() {
+        return Err(format!("QEMU ended with {status}; its last words: {last}"));
+    }
+    let (calls, instructions) = (counter.calls, counter.instructions());
+    if calls == 0 {
+        return Err(format!("{benchmark} makes no call that is measured"));
+    }
+    Ok(Profile::of(benchmark, calls, &instructions, &symbols).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+----------------
+IN: begin
+0x00000100:  e12fff1e  bx       lr
+
+Trace 0: 0x7f01 [00000000/00000100/00000101/ff200000] begin
+----------------
+IN:
+0x00000200:  e3a00000  mov      r0, #0
+0x00000204:  e5901000  ldr      r1, [r0]
+0x00000208:  e12fff1e  bx       lr
+
+Trace 0: 0x7f02 [00000000/00000200/00000101/ff200000] work
+----------------
+IN:
+0x00000204:  e5901000  ldr      r1, [r0]
+
+Trace 0: 0x7f03 [00000000/00000204/00000101/ff200001] work
+----------------
+IN:
+0x00000208:  e12fff1e  bx       lr
+
+Trace 0: 0x7f04 [00000000/00000208/00000101/ff200000] work
+IN: end
+0x00000300:  e12fff1e  bx       lr
+
+Trace 0: 0x7f05 [00000000/00000300/00000101/ff200000] end
+Trace 0: 0x7f02 [00000000/00000200/00000101/ff200000] not measured
+Trace 0: 0x7f01 [00000000/00000100/00000101/ff200000] begin
+Trace 0: 0x7f02 [00000000/00000200/00000101/ff200000] work
+Trace 0: 0x7f05 [00000000/00000300/00000101/ff200000] end
+";
+
+    #[test]
+    fn blocks_between_the_marks_are_counted_and_cut_ones_once() {
+        let mark_of = |address| match address {
+            0x100 => Mark::Begin,
+            0x300 => Mark::End,
+            _ => Mark::None,
+        };
+        let mut counter = Counter::new(mark_of, false);
+        LOG.lines().for_each(|line| counter.line(line));
+        assert_eq!(counter.calls, 2);
+        let mut counts: Vec<_> = counter.instructions().into_iter().collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [(0x200, 2), (0x204, 2), (0x208, 2)]);
+    }
+
+    #[test]
+    fn names_are_short_and_ours() {
+        assert_eq!(short("kernel::mm::zone::Zone::index"), "Zone::index");
+        assert_eq!(short("main"), "main");
+        assert_eq!(own_file("/home/x/debris/kernel/src/mm/zone.rs:7"), Some("kernel/src/mm/zone.rs:7"));
+        assert_eq!(own_file("library/core/src/slice/mod.rs:7"), None);
+        let place =
+            |function: &str, location: &str| Place { function: function.into(), location: Some(location.into()) };
+        let places = [place("core::mem::swap", "core/src/mem.rs:1"), place("a::b::c", "kernel/src/a.rs:2")];
+        assert_eq!(owner(&places), Some(("b::c".into(), "kernel/src/a.rs:2".into())));
+        assert_eq!(owner(&places[..1]), Some(("mem::swap".into(), String::new())));
+    }
+}

@@ -1,0 +1,206 @@
+//! Our figures beside Linux's, what they may be at most, and what they cannot be below.
+
+use std::fs;
+
+use super::{Figures, grouped};
+use crate::in_tree;
+
+/// How many times as much a call may cost on the largest area as on the smallest.
+pub const GROWTH_LIMIT: f64 = 2.0;
+/// The loads that are scaled, and the areas in MiB.
+pub const SCALED: [&str; 2] = ["slots", "sizes"];
+/// Sizes of the areas they run on, in MiB.
+pub const SIZES_MIB: [u32; 5] = [8, 32, 128, 512, 768];
+
+/// A row of `bench/limits.csv`.
+struct Limit {
+    benchmark: String,
+    what: String,
+    linux: Option<f64>,
+    target: Option<f64>,
+    floor: Option<f64>,
+}
+
+/// A table: its headings and its rows.
+pub struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+fn limits() -> Result<Vec<Limit>, String> {
+    let path = in_tree("bench/limits.csv");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    if lines.next() != Some("benchmark,figure,linux,target,floor") {
+        return Err("bench/limits.csv has other columns than benchmark,figure,linux,target,floor".into());
+    }
+    let row = |line: &str| {
+        let bad = || format!("bench/limits.csv: {line}");
+        let [benchmark, what, linux, target, floor] =
+            line.split(',').collect::<Vec<_>>().try_into().map_err(|_| bad())?;
+        let number = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| bad()) };
+        Ok(Limit {
+            benchmark: benchmark.to_owned(),
+            what: what.to_owned(),
+            linux: number(linux)?,
+            target: number(target)?,
+            floor: number(floor)?,
+        })
+    };
+    lines.map(row).collect()
+}
+
+/// A figure and its longest single call, `both` being the sum of taking and giving back.
+fn measured(figures: &Figures, limit: &Limit) -> Option<(f64, Option<u64>)> {
+    let get = |what: &str| figures.get(&limit.benchmark, what);
+    Some(match limit.what.as_str() {
+        "both" => ((get("op")? + get("release")?) as f64, get("op_max").zip(get("release_max")).map(|(a, b)| a + b)),
+        "bytes_per_page" => (get("millibytes_per_page")? as f64 / 1000.0, None),
+        what => (get(what)? as f64, get(&format!("{what}_max"))),
+    })
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { grouped(value as u64) } else { format!("{value:.3}") }
+}
+
+fn ratio(value: f64) -> String {
+    if value >= 10.0 { format!("{}x", grouped(value as u64)) } else { format!("{value:.2}x") }
+}
+
+fn verdict(value: f64, target: Option<f64>) -> String {
+    match target {
+        None => String::new(),
+        Some(target) if value <= target => "met".into(),
+        Some(target) => format!("{:.0} % over", (value / target - 1.0) * 100.0),
+    }
+}
+
+impl Table {
+    /// Every figure that something is said about.
+    ///
+    /// # Errors
+    /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
+    pub fn of_limits(figures: &Figures) -> Result<Self, String> {
+        let headings =
+            vec!["benchmark", "call", "mean", "worst", "Linux 6.1", "Linux/here", "at most", "", "floor", "here/floor"];
+        let mut rows = Vec::new();
+        for limit in limits()? {
+            let (value, worst) = measured(figures, &limit)
+                .ok_or_else(|| format!("{} {} was not measured", limit.benchmark, limit.what))?;
+            let call = match (limit.benchmark.as_str(), limit.what.as_str()) {
+                ("boot", _) => "reset to first command",
+                ("memory", _) => "bytes a page",
+                (name, _) if name.starts_with("search") => "failing search",
+                (_, "op") => "allocate",
+                (_, "both") => "both",
+                _ => "release",
+            };
+            let of = |value: Option<f64>| value.map(number).unwrap_or_default();
+            rows.push(vec![
+                limit.benchmark.clone(),
+                call.into(),
+                number(value),
+                worst.map(grouped).unwrap_or_default(),
+                of(limit.linux),
+                limit.linux.map(|linux| ratio(linux / value)).unwrap_or_default(),
+                of(limit.target),
+                verdict(value, limit.target),
+                of(limit.floor),
+                limit.floor.map(|floor| ratio(value / floor)).unwrap_or_default(),
+            ]);
+        }
+        Ok(Self { headings, rows })
+    }
+
+    /// The scaled loads, a row for each area.
+    pub fn of_growth(figures: &Figures) -> Self {
+        let mut rows = Vec::new();
+        for load in SCALED {
+            let at = |mib: u32, what: &str| figures.get(&format!("{load}/{mib}"), what);
+            for mib in SIZES_MIB {
+                let mut row = vec![load.to_owned(), mib.to_string()];
+                for what in ["op", "release"] {
+                    let value = at(mib, what);
+                    let growth = value.zip(at(SIZES_MIB[0], what)).map(|(now, first)| now as f64 / first.max(1) as f64);
+                    row.push(value.map(grouped).unwrap_or_default());
+                    row.push(at(mib, &format!("{what}_max")).map(grouped).unwrap_or_default());
+                    row.push(growth.map(|growth| format!("{growth:.2}x")).unwrap_or_default());
+                    let last = mib == SIZES_MIB[SIZES_MIB.len() - 1];
+                    row.push(growth.filter(|_| last).map(|it| verdict(it, Some(GROWTH_LIMIT))).unwrap_or_default());
+                }
+                rows.push(row);
+            }
+        }
+        let headings = vec!["load", "MiB", "allocate", "worst", "of 8 MiB's", "", "release", "worst", "of 8 MiB's", ""];
+        Self { headings, rows }
+    }
+
+    /// For a terminal.
+    pub fn plain(&self) -> String {
+        let lines =
+            core::iter::once(self.headings.iter().map(|&word| word.to_owned()).collect()).chain(self.rows.clone());
+        let lines: Vec<Vec<String>> = lines.collect();
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let mut text = String::new();
+        for line in &lines {
+            for (column, (word, width)) in line.iter().zip(&widths).enumerate() {
+                // Names to the left, numbers to the right.
+                let cell = if column < 2 { format!("{word:<width$}") } else { format!("{word:>width$}") };
+                text.push_str(if column == 0 { "" } else { "  " });
+                text.push_str(&cell);
+            }
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// For a page.
+    pub fn markdown(&self) -> String {
+        let line = |words: Vec<&str>| format!("| {} |\n", words.join(" | "));
+        let mut text = line(self.headings.clone());
+        let rules = (0..self.headings.len()).map(|column| if column < 2 { "---" } else { "--:" }).collect();
+        text.push_str(&line(rules));
+        for row in &self.rows {
+            text.push_str(&line(row.iter().map(String::as_str).collect()));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Figures {
+        let limits = limits().unwrap();
+        let record =
+            |name: &str| format!(r#"{{"record":"bench","name":"{name}","ns_per_op":9,"max_ns":9,"release_ns":1}}"#);
+        let mut lines: Vec<String> = limits.iter().map(|limit| record(&limit.benchmark)).collect();
+        lines.push(r#"{"record":"memory","millibytes_per_page":16007}"#.into());
+        let scaled = SCALED.iter().flat_map(|load| SIZES_MIB.map(|mib| record(&format!("{load}/{mib}"))));
+        lines.extend(scaled);
+        Figures::from_records(lines.iter().map(String::as_str)).unwrap()
+    }
+
+    #[test]
+    fn every_limit_has_a_row_and_a_benchmark() {
+        let figures = some();
+        let table = Table::of_limits(&figures).unwrap();
+        assert_eq!(table.rows.len(), limits().unwrap().len());
+        assert!(limits().unwrap().iter().all(|limit| super::super::machines::names().any(|it| it == limit.benchmark)));
+        assert!(table.plain().lines().nth(1).unwrap().contains("met"));
+        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
+        assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));
+        assert_eq!(Table::of_growth(&figures).rows.len(), 10);
+    }
+
+    #[test]
+    fn misses_are_said() {
+        assert_eq!(verdict(100.0, Some(100.0)), "met");
+        assert_eq!(verdict(150.0, Some(100.0)), "50 % over");
+        assert_eq!((ratio(0.5), ratio(1234.5)), ("0.50x".into(), "1,234x".into()));
+    }
+}
