@@ -2,7 +2,7 @@
 //! taken.
 //!
 //! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU → migrate and reclaim what is
-//! still in use, in batches of [`COMPACT_CLUSTER_MAX`](super::reclaim), [`MAX_TRIES`] times each → find the free block that
+//! still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times each → find the free block that
 //! covers the start → test that the whole range is isolated and free → take it off the lists → give back what sticks out in
 //! front and behind → undo the isolation. A range that is free never comes here: `contig` takes it out of the buddy.
 //!

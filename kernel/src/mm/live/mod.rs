@@ -1,14 +1,14 @@
 //! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the machinery that finds pages for
 //! them, moves them and drops them.
 //!
-//! The way of the data: somebody touches a page of an object or of the cache → [`supply`] finds a page under the
+//! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a page under the
 //! watermarks, reclaiming or killing where there is none → the page is mapped, or filled from its source → it waits in a
 //! batch and then stands on an LRU list → [`super::contig_range`] moves or drops it when a driver wants its frame. All of it
 //! is done by [`Mm`], which borrows the zone and the living together.
 //!
 //! What holds true: an object is read and written through its virtual address only; a page knows who shows it (its
 //! descriptor's owner: a slot of the window or a place in the cache), and they know the page; every page has contents that
-//! can be told from any other page's, and from its own of a moment ago ([`content`]). The tables that all this needs are
+//! can be told from any other page's, and from its own of a moment ago (`content`). The tables that all this needs are
 //! taken from the page allocator when the living move in, and given back when they move out.
 
 pub mod cache;
