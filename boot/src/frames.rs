@@ -6,7 +6,8 @@ use kernel::mm::Block;
 use kernel::mm::frames::{Damage, FreeRun, POISON_WORD, Poison};
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
 
-const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
+/// Words of a page.
+pub const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
 /// RAM by the identity mapping.
 pub struct IdentityMapped;
@@ -15,7 +16,7 @@ pub struct IdentityMapped;
 ///
 /// # Safety
 /// The frames are RAM, mapped, and nobody else refers to them while the slice lives.
-unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
+pub unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
     let start = core::ptr::with_exposed_provenance_mut(first.addr().0 as usize);
     // SAFETY: by the caller's word; a page is aligned for words.
     unsafe { core::slice::from_raw_parts_mut(start, pages as usize * PAGE_WORDS) }

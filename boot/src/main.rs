@@ -22,12 +22,16 @@ mod memory;
 mod memory_map;
 mod panic;
 mod tree;
+mod window;
+
+use alloc::boxed::Box;
 
 use board::{Devices, exit, gic, system_registers};
 use kernel::machine::Machine;
 use kernel::monitor::{Context, End, Monitor, STATUS_BAD_COMMAND};
 use kernel::units::PhysRange;
 use machine::Board;
+use window::Window;
 
 /// What `version` and the first line of the log say.
 const VERSION: &str = concat!("debris ", env!("CARGO_PKG_VERSION"), ": a laboratory for Linux's CMA, on vexpress-a9");
@@ -109,6 +113,7 @@ fn boot(tree: PhysRange) -> End {
     unsafe { gic::init(devices.distributor, devices.interface, devices.uart_interrupt) };
     console::enable_input();
 
+    memory.system.set_address_space(Box::new(Window::default()));
     let mut board = Board;
     let context = Context {
         cmdline: &bootargs,

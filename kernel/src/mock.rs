@@ -1,6 +1,7 @@
 //! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a map.
 
 use core::cell::Cell;
+use std::boxed::Box;
 use std::collections::{HashMap, VecDeque};
 use std::string::String;
 use std::vec;
@@ -8,6 +9,7 @@ use std::vec::Vec;
 
 use crate::dt::AreaUser;
 use crate::machine::{Fault, Machine};
+use crate::mm::live::mock::MockSpace;
 use crate::mm::zone::{Zone, descriptors};
 use crate::mm::{Block, PAGEBLOCK_PAGES, Page};
 use crate::system::System;
@@ -94,6 +96,7 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     }
     let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into() };
     let mut system = System::new(zone, vec![user]);
+    system.set_address_space(Box::new(MockSpace::default()));
     for &(name, base, pages) in areas {
         system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
     }

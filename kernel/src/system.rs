@@ -4,14 +4,21 @@
 //! This is where a request enters (`cma_alloc`) and where it leaves (`cma_release`). Exclusive access (`&mut`) stands for
 //! the locks of `mm/cma.c` and `mm/page_alloc.c`: there is one processor, and interrupt handlers do not allocate.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::cma::area::Area;
+use crate::cma::placement::Request;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
 use crate::dt::AreaUser;
+use crate::mm::contig_range::Report;
+use crate::mm::live::space::AddressSpace;
+use crate::mm::live::stats::Stats;
+use crate::mm::live::{Live, Mm, OpenError, close};
+use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
-use crate::mm::{Busy, Imbalance};
+use crate::mm::{CmaUse, Imbalance, Lend};
 use crate::units::Pfn;
 
 /// The page allocator, the CMA areas, and who uses them.
@@ -22,6 +29,14 @@ pub struct System<'m> {
     default_area: Option<AreaId>,
     area_users: Vec<AreaUser>,
     last_kept: u32,
+    /// The machine's address space, while nobody lives in it.
+    space: Option<Box<dyn AddressSpace>>,
+    /// Who lives in memory.
+    live: Option<Box<Live>>,
+    /// What those did who have moved out.
+    past: Stats,
+    /// Where events are written.
+    pub trace: Trace,
     /// Invariants are checked after every command (`check=on`).
     pub check_enabled: bool,
 }
@@ -30,7 +45,18 @@ impl<'m> System<'m> {
     /// A system without areas over a zone that has its free memory.
     pub fn new(zone: Zone<'m>, area_users: Vec<AreaUser>) -> Self {
         let areas = Vec::with_capacity(MAX_CMA_AREAS);
-        Self { zone, areas, default_area: None, area_users, last_kept: 0, check_enabled: false }
+        Self {
+            zone,
+            areas,
+            default_area: None,
+            area_users,
+            last_kept: 0,
+            space: None,
+            live: None,
+            past: Stats::default(),
+            trace: Trace::default(),
+            check_enabled: false,
+        }
     }
 
     /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
@@ -90,36 +116,41 @@ impl<'m> System<'m> {
 
     /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area (`cma_alloc`).
     ///
-    /// A candidate that holds a page in use is passed over, and the search goes on behind it.
+    /// A candidate that holds a page in use is emptied where that can be done, and else passed over: the search goes on
+    /// behind it.
     ///
     /// # Errors
     /// See [`CmaError`]; the area and the zone are then as they were.
     pub fn cma_alloc(&mut self, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
+        if self.trace.is_enabled() {
+            return self.cma_alloc_reported(id, pages, align_order).0;
+        }
         let area = &mut self.areas[id.0 as usize];
         let request = area.request(pages, align_order)?;
-        let mut first_busy = None;
-        let mut swept = false;
-        let mut candidate = area.place(&request);
-        while let Some(bit) = candidate {
-            area.reserve(bit, request.bits);
-            let first = area.frame(bit);
-            match self.zone.take_range(first, pages) {
-                Ok(()) => {
-                    area.stats.alloc_success += 1;
-                    area.stats.alloc_pages_success += u64::from(pages);
-                    return Ok(Buffer::new(id, first, pages));
-                }
-                Err(Busy { frame }) => {
-                    let unreserved = area.unreserve(first, pages);
-                    debug_assert_eq!(unreserved, Ok(()));
-                    first_busy.get_or_insert(frame);
-                    candidate = area.place_behind(&request, bit, &mut swept);
-                }
-            }
+        let Some(bit) = area.place(&request) else {
+            area.stats.alloc_fail += 1;
+            area.stats.alloc_pages_fail += u64::from(pages);
+            return Err(area.shortage(pages));
+        };
+        area.reserve(bit, request.bits);
+        let first = area.frame(bit);
+        if self.zone.take_range(first, pages).is_err() {
+            return self.cma_alloc_busy(id, &request, pages, bit);
         }
-        area.stats.alloc_fail += 1;
-        area.stats.alloc_pages_fail += u64::from(pages);
-        Err(first_busy.map_or_else(|| area.shortage(pages), |frame| CmaError::Busy { frame }))
+        area.stats.alloc_success += 1;
+        area.stats.alloc_pages_success += u64::from(pages);
+        Ok(Buffer::new(id, first, pages))
+    }
+
+    /// The first candidate, whose bits are reserved, holds a page in use: from here on the long way.
+    #[cold]
+    fn cma_alloc_busy(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
+        let area = &mut self.areas[id.0 as usize];
+        let unreserved = area.unreserve(area.frame(bit), pages);
+        debug_assert_eq!(unreserved, Ok(()));
+        let mut report = Report::default();
+        report.start(self.now_ns());
+        self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
     }
 
     /// Takes a buffer back; every bit of it has to be set (`cma_release`).
@@ -131,7 +162,90 @@ impl<'m> System<'m> {
         area.unreserve(buffer.first(), buffer.pages())?;
         self.zone.give_range(buffer.first(), buffer.pages());
         area.stats.release_pages_success += u64::from(buffer.pages());
+        if self.trace.is_enabled() {
+            self.trace_release(&buffer);
+        }
         Ok(())
+    }
+
+    /// Lends the system the address space that movable pages are mapped in.
+    pub fn set_address_space(&mut self, space: Box<dyn AddressSpace>) {
+        self.space = Some(space);
+    }
+
+    /// Lets the living move in: from now on movable and reclaimable pages can fill memory.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing was changed then.
+    pub fn open_live(&mut self, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
+        if self.live.is_some() {
+            return Err(OpenError::Open);
+        }
+        let space = self.space.take().ok_or(OpenError::NoAddressSpace)?;
+        match Live::open(&mut self.zone, space, cma_use, lend) {
+            Ok(live) => self.live = Some(Box::new(live)),
+            Err((space, error)) => {
+                self.space = Some(space);
+                return Err(error);
+            }
+        }
+        self.mm().ok_or(OpenError::NoAddressSpace)
+    }
+
+    /// Everybody moves out, and the zone is as it was before.
+    pub fn close_live(&mut self) {
+        if let Some(mut mm) = self.mm() {
+            mm.evict_everybody();
+        }
+        if let Some(live) = self.live.take() {
+            self.past.add(&live.stats);
+            self.space = Some(close(&mut self.zone, *live));
+        }
+    }
+
+    /// Those who live in memory, with the memory.
+    pub fn mm(&mut self) -> Option<Mm<'_, 'm>> {
+        let live = self.live.as_deref_mut()?;
+        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace })
+    }
+
+    /// Those who live in memory.
+    pub fn live(&self) -> Option<&Live> {
+        self.live.as_deref()
+    }
+
+    /// What the living have done since boot.
+    pub fn live_stats(&self) -> Stats {
+        let mut stats = self.past;
+        if let Some(live) = &self.live {
+            stats.add(&live.stats);
+        }
+        stats
+    }
+
+    /// The machine's clock, in ns; 0 where there is no address space, which brings one.
+    pub(crate) fn now_ns(&self) -> u64 {
+        match (&self.live, &self.space) {
+            (Some(live), _) => live.now_ns(),
+            (None, Some(space)) => space.now_ns(),
+            (None, None) => 0,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_release(&mut self, buffer: &Buffer) {
+        self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
+    }
+
+    /// Keeps an event, if events are kept.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn trace_event(&mut self, event: Event) {
+        if self.trace.is_enabled() {
+            let now_ns = self.now_ns();
+            self.trace.add(now_ns, event);
+        }
     }
 
     /// Leaves a buffer in the registry, which lies in the page descriptors and therefore has room for all.
@@ -206,6 +320,9 @@ impl<'m> System<'m> {
     /// The first disagreement.
     pub fn check(&self) -> Result<(), Imbalance> {
         self.zone.check()?;
+        if let Some(live) = &self.live {
+            live.check(&self.zone)?;
+        }
         self.areas.iter().try_for_each(|area| area.check(&self.zone))
     }
 }

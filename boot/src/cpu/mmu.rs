@@ -257,6 +257,30 @@ impl AddressSpace {
         }
     }
 
+    /// Puts page tables that lie one behind the other from `first_table` on into a window in which nothing is mapped; false,
+    /// and nothing changed, where something is.
+    ///
+    /// # Safety
+    /// The tables are zeroed RAM, and their owner keeps them, valid, until [`AddressSpace::detach_tables`].
+    pub unsafe fn attach_tables(&mut self, window: PhysRange, first_table: u32) -> bool {
+        let entries = &mut self.first[sections_of(window)];
+        let free = entries.iter().all(|entry| *entry == 0);
+        if free {
+            for (table, entry) in entries.iter_mut().enumerate() {
+                *entry = (first_table + (table * size_of::<PageTable>()) as u32) | 0b01;
+            }
+            dsb();
+            isb();
+        }
+        free
+    }
+
+    /// Takes the page tables of a window out again: nothing is mapped there any more.
+    pub fn detach_tables(&mut self, window: PhysRange) {
+        self.first[sections_of(window)].fill(0);
+        flush_all();
+    }
+
     /// The rights of the mapping that an address hits.
     pub fn rights(&self, address: u32) -> Option<Access> {
         let entry = self.first[(address as u64 / SECTION_SIZE) as usize];
@@ -355,6 +379,11 @@ fn page_in_section(address: u64) -> usize {
     (address % SECTION_SIZE / PAGE_SIZE) as usize
 }
 
+/// The first-level entries of a window of whole sections.
+fn sections_of(window: PhysRange) -> Range<usize> {
+    (window.start / SECTION_SIZE) as usize..(window.end / SECTION_SIZE) as usize
+}
+
 fn is_section(entry: u32) -> bool {
     entry & 0b11 == 0b10
 }
@@ -368,8 +397,19 @@ fn descriptor_of(table: &PageTable) -> u32 {
     (&raw const *table).addr() as u32 | 0b01
 }
 
+/// The descriptor of a page of data that shows the frame at an address.
+pub fn data_page(frame: u32) -> u32 {
+    Access::Data.descriptors()[1] | frame
+}
+
+/// After an entry was written where there was none: makes the walker see it.
+pub fn entry_written() {
+    dsb();
+    isb();
+}
+
 /// After an entry was emptied: makes the walker see it and the TLB forget the page.
-fn flush_page(address: u32) {
+pub fn flush_page(address: u32) {
     dsb();
     // SAFETY: forgetting a translation only costs a walk.
     unsafe { TlbiMvaIs::write_raw(address & !(PAGE_SIZE as u32 - 1)) };

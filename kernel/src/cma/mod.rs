@@ -5,6 +5,7 @@
 //! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
 //! (`mm/cma.c`).
 
+pub mod alloc;
 pub mod area;
 pub mod bitmap;
 mod bounds;
@@ -16,6 +17,7 @@ mod tests;
 
 use core::fmt;
 
+use crate::mm::contig_range::Blocked;
 use crate::units::Pfn;
 
 /// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
@@ -85,15 +87,36 @@ pub enum CmaError {
         longest_run: u32,
     },
     /// There is room in the bitmap, but every candidate holds a page that somebody uses.
-    Busy {
-        /// The first page in the way.
-        frame: Pfn,
-    },
+    Busy(Blocked),
+    /// A candidate could not be emptied for want of memory to move its pages to.
+    NoMemory(Blocked),
     /// The request makes no sense.
     Invalid {
         /// Which argument.
         argument: &'static str,
     },
+}
+
+impl CmaError {
+    /// Linux's error number: -EBUSY, -EINVAL, or -ENOMEM for all that is a lack of something.
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Busy(_) => -16,
+            Self::Invalid { .. } => -22,
+            Self::Full { .. } | Self::Fragmented { .. } | Self::NoMemory(_) => -12,
+        }
+    }
+
+    /// The word for records.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            // A request that no area of this size can ever serve finds it as full as it gets.
+            Self::Full { .. } | Self::Invalid { .. } => "full",
+            Self::Fragmented { .. } => "fragmented",
+            Self::Busy(_) => "busy",
+            Self::NoMemory(_) => "no-memory",
+        }
+    }
 }
 
 impl fmt::Display for CmaError {
@@ -103,7 +126,8 @@ impl fmt::Display for CmaError {
             Self::Fragmented { free, longest_run } => {
                 write!(f, "fragmented: {free} pages free, longest free run {longest_run}")
             }
-            Self::Busy { frame } => write!(f, "busy: the page at pfn {:#x} is in use", frame.0),
+            Self::Busy(blocked) => write!(f, "busy: {blocked}"),
+            Self::NoMemory(blocked) => write!(f, "no memory: {blocked}"),
             Self::Invalid { argument } => write!(f, "invalid {argument}"),
         }
     }

@@ -129,7 +129,9 @@ mod areas {
         let lent: Vec<_> =
             (0..2).map(|_| system.zone.alloc_pages(MAX_PAGE_ORDER, Migratetype::Movable).unwrap()).collect();
         assert!(lent.iter().all(|block| block.first() >= START.add(2048) && block.first() < START.add(4096)));
-        assert_eq!(system.cma_alloc(first, 1, 0), Err(CmaError::Busy { frame: START.add(2048) }));
+        let busy = system.cma_alloc(first, 1, 0);
+        let frame = START.add(2048);
+        assert!(matches!(busy, Err(CmaError::Busy(blocked)) if blocked.frame == frame), "{busy:?}");
         system.check().unwrap();
         assert_eq!((system.area(first).stats().alloc_fail, system.area(second).stats().alloc_fail), (1, 3));
     }

@@ -1,7 +1,7 @@
 //! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
 //!
 //! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
-//! area, `search` the searches that find nothing, `growth` one load on areas of every size, `buddy` the page allocator;
+//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `growth` one load on areas of every size, `buddy` the page allocator;
 //! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
 //! no single device tree has them all.
 //!
@@ -11,6 +11,7 @@
 mod area;
 mod buddy;
 mod growth;
+mod live;
 mod memory;
 mod search;
 
@@ -26,11 +27,12 @@ use super::stopwatch::{ClockCost, Timing};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::mm::AllocError;
+use crate::mm::live::{LiveError, OpenError};
 use crate::system::System;
 pub use memory::Memory;
 
 /// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 27] = [
     "boot",
     "cma/1",
     "cma/64",
@@ -43,6 +45,10 @@ pub const NAMES: [&str; 23] = [
     "buddy/0",
     "buddy/9",
     "buddy/split",
+    "full/1",
+    "migrate/1",
+    "reclaim/clean",
+    "empty-area",
     "slots/8",
     "slots/32",
     "slots/128",
@@ -135,6 +141,10 @@ pub enum BenchError {
     NoHeap,
     /// A release was refused: the books are wrong.
     Release(ReleaseError),
+    /// Nobody could move into memory.
+    Open(OpenError),
+    /// Those who fill memory could not.
+    Live(LiveError),
     /// Ctrl-C.
     Interrupted,
 }
@@ -196,6 +206,8 @@ impl fmt::Display for BenchError {
             ),
             Self::NoHeap => f.write_str("the kernel heap has no room for the load's slots"),
             Self::Release(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Live(error) => error.fmt(f),
             Self::Interrupted => f.write_str("stopped by Ctrl-C"),
         }
     }
@@ -216,6 +228,18 @@ impl From<AllocError> for BenchError {
 impl From<ReleaseError> for BenchError {
     fn from(error: ReleaseError) -> Self {
         Self::Release(error)
+    }
+}
+
+impl From<OpenError> for BenchError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<LiveError> for BenchError {
+    fn from(error: LiveError) -> Self {
+        Self::Live(error)
     }
 }
 
@@ -258,6 +282,10 @@ pub fn run<M: Machine + ?Sized>(
         "buddy/0" => buddy::run(system, machine, name, buddy::Case::WithoutSplit)?,
         "buddy/9" => buddy::run(system, machine, name, buddy::Case::OneSplit)?,
         "buddy/split" => buddy::run(system, machine, name, buddy::Case::AllSplits)?,
+        "full/1" => live::single_in_full_system(system, machine, setting, name)?,
+        "migrate/1" => live::empty_area(system, machine, setting, name, live::Case::PerMovedPage)?,
+        "reclaim/clean" => live::empty_area(system, machine, setting, name, live::Case::PerDroppedPage)?,
+        "empty-area" => live::empty_area(system, machine, setting, name, live::Case::WholeArea)?,
         _ => growth::run(system, machine, setting, name)?,
     };
     Ok(Answer::Time(measurement))
@@ -291,7 +319,7 @@ impl Measurement {
 
 impl Answer {
     /// The heading that answers stand under.
-    pub const HEADING: &'static str = "benchmark         reps      ns/op     max ns  ns/release     max ns";
+    pub const HEADING: &'static str = "benchmark          reps      ns/op     max ns  ns/release     max ns";
 
     /// The record.
     pub fn record(&self) -> Record {
@@ -328,7 +356,7 @@ impl fmt::Display for Answer {
             Self::Memory(memory) => return memory.fmt(f),
         };
         let Measurement { name, op, release, .. } = measurement;
-        write!(f, "{name:<12} {:>9} {:>10} {:>10}", op.calls, op.mean_ns, op.max_ns)?;
+        write!(f, "{name:<13} {:>9} {:>10} {:>10}", op.calls, op.mean_ns, op.max_ns)?;
         match release {
             Some(release) => write!(f, " {:>11} {:>10}", release.mean_ns, release.max_ns),
             None => Ok(()),

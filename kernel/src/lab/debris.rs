@@ -65,12 +65,7 @@ pub struct Failure {
 impl Failure {
     /// The word for records.
     pub fn cause(&self) -> &'static str {
-        match self.error {
-            // The load asks for at least a page, at an order that exists: nothing it asks for is invalid.
-            CmaError::Full { .. } | CmaError::Invalid { .. } => "full",
-            CmaError::Fragmented { .. } => "fragmented",
-            CmaError::Busy { .. } => "busy",
-        }
+        self.error.cause()
     }
 }
 

@@ -20,9 +20,14 @@ impl Rng {
     pub fn named(name: &str, seed: u32) -> Option<Self> {
         match name {
             "glibc" => Some(Self::Glibc(Box::new(GlibcRand::new(seed)))),
-            "wyrand" => Some(Self::Wyrand(fastrand::Rng::with_seed(u64::from(seed)))),
+            "wyrand" => Some(Self::seeded(seed)),
             _ => None,
         }
+    }
+
+    /// The generator for what has no published numbers to meet: wyrand.
+    pub fn seeded(seed: u32) -> Self {
+        Self::Wyrand(fastrand::Rng::with_seed(u64::from(seed)))
     }
 
     /// A number below `limit`, drawn the way the generator's users do. `limit` must not be 0.

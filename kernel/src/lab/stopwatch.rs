@@ -33,6 +33,11 @@ impl ClockCost {
         Self { total_ns: (0..TRIES).map(once).min().unwrap_or(0) }
     }
 
+    /// What one reading costs, in ns.
+    pub const fn reading_ns(self) -> u64 {
+        self.of(1)
+    }
+
     /// The cost of so many readings, in ns.
     const fn of(self, readings: u64) -> u64 {
         (self.total_ns as u128 * readings as u128 / READINGS as u128) as u64

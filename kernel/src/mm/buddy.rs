@@ -71,7 +71,7 @@ impl Zone<'_> {
     /// Takes a block of 2^`order` pages for a use.
     ///
     /// A movable request takes from CMA pageblocks first when more than half of the free memory is there, and last
-    /// otherwise (`__rmqueue` since 2020); no other request ever does.
+    /// otherwise (`__rmqueue` since 2020), unless the zone's policy is another; no other request ever does.
     ///
     /// # Errors
     /// See [`AllocError`]; the zone is then as it was.
@@ -81,13 +81,7 @@ impl Zone<'_> {
             return Err(AllocError::OrderTooLarge { order });
         }
         let index = match migratetype {
-            Movable if self.nr_free_cma > self.nr_free / 2 => {
-                self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable))
-            }
-            Movable => self
-                .take_smallest(order, Movable)
-                .or_else(|| self.take_smallest(order, Cma))
-                .or_else(|| self.steal(order, Movable)),
+            Movable => self.take_movable(order, true),
             Unmovable | Reclaimable => self.take_own_or_steal(order, migratetype),
             HighAtomic | Cma | Isolate => return Err(AllocError::NotRequestable { migratetype }),
         };
@@ -113,7 +107,22 @@ impl Zone<'_> {
         self.count_free(pages, migratetype);
     }
 
-    fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+    /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
+    #[inline]
+    pub(super) fn take_movable(&mut self, order: u32, may_use_cma: bool) -> Option<u32> {
+        use Migratetype::{Cma, Movable};
+        if !may_use_cma || self.cma_barred {
+            return self.take_own_or_steal(order, Movable);
+        }
+        if self.prefers_cma() {
+            return self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable));
+        }
+        self.take_smallest(order, Movable)
+            .or_else(|| self.take_smallest(order, Cma))
+            .or_else(|| self.steal(order, Movable))
+    }
+
+    pub(super) fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
         self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
     }
 

@@ -57,15 +57,20 @@ impl Zone<'_> {
         while index < self.spanned_pages() {
             let tag = self.lists.tag(index);
             let pages = match tag.state() {
-                State::Body | State::Held => 1,
+                State::Body | State::Held | State::Pcp => 1,
                 State::Free | State::Allocated => 1 << tag.order(),
             };
             self.check_block_body(index, pages)?;
             if tag.is_free() {
                 listed = listed.wrapping_sub(1);
-                free += pages;
-                if self.pageblock(index) == Migratetype::Cma {
-                    free_cma += pages;
+                // What is isolated is free for nobody, and not counted.
+                match self.pageblock(index) {
+                    Migratetype::Isolate => {}
+                    Migratetype::Cma => {
+                        free += pages;
+                        free_cma += pages;
+                    }
+                    _ => free += pages,
                 }
             }
             index += pages;
@@ -73,7 +78,8 @@ impl Zone<'_> {
         balance("free blocks that are on no list", None, 0, listed)?;
         balance("free pages", None, free, self.nr_free)?;
         balance("free CMA pages", None, free_cma, self.nr_free_cma)?;
-        let cma_blocks = self.pageblocks_of(Migratetype::Cma);
+        // Only pageblocks of areas are ever isolated.
+        let cma_blocks = self.pageblocks_of(Migratetype::Cma) + self.pageblocks_of(Migratetype::Isolate);
         balance("CMA pageblocks", None, self.cma_pages() >> PAGEBLOCK_ORDER, cma_blocks)
     }
 
@@ -87,8 +93,15 @@ impl Zone<'_> {
             balance("the order of a free block", at, order, tag.order())?;
             balance("the migratetype of a free block", at, migratetype as u32, tag.migratetype() as u32)?;
             balance("the alignment of a free block", at, 0, index & ((1 << order) - 1))?;
-            let is_cma = self.pageblock(index) == Migratetype::Cma;
-            balance("a CMA block is on a CMA list", at, u32::from(is_cma), u32::from(migratetype == Migratetype::Cma))?;
+            for kept_apart in [Migratetype::Cma, Migratetype::Isolate] {
+                let belongs = u32::from(self.pageblock(index) == kept_apart);
+                balance(
+                    "blocks of CMA and isolated pageblocks keep apart",
+                    at,
+                    belongs,
+                    u32::from(migratetype == kept_apart),
+                )?;
+            }
             if order < MAX_PAGE_ORDER {
                 let buddy = self.lists.tag(index ^ (1 << order));
                 balance("free buddies that did not merge", at, 0, u32::from(buddy.is_free_of(order)))?;
@@ -110,9 +123,13 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither.
+    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither. A page
+    /// on a per-CPU list is a block of its own.
     pub(crate) fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
         let index = self.index(frame);
+        if self.is_on_pcp(index) {
+            return Some(frame.add(1));
+        }
         let head = self.covering_free_block(index).or_else(|| self.covering_allocated_block(index))?;
         Some(self.start.add(head + (1 << self.lists.tag(head).order())))
     }

@@ -21,6 +21,7 @@ impl Zone<'_> {
     ///
     /// # Errors
     /// [`Busy`] names the first page in use; nothing was changed then.
+    #[inline(always)]
     pub(crate) fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
         let start = self.index(first);
         let end = start + pages;
@@ -81,7 +82,7 @@ impl Zone<'_> {
     /// Puts the part of a free block from its head to the taken range back on the lists, largest block first.
     ///
     /// Its buddies are either in the range or not free, so there is nothing to merge with; the same holds behind.
-    #[inline]
+    #[inline(always)]
     fn insert_head(&mut self, mut head: u32, start: u32) {
         if head < start {
             let migratetype = self.pageblock(head);
@@ -94,8 +95,8 @@ impl Zone<'_> {
     }
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
-    #[inline]
-    fn insert_tail(&mut self, mut end: u32, after: u32) {
+    #[inline(always)]
+    pub(super) fn insert_tail(&mut self, mut end: u32, after: u32) {
         if end < after {
             let migratetype = self.pageblock(end);
             while end < after {

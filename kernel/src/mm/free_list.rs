@@ -4,16 +4,17 @@
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
 use super::page::{Page, Tag};
+use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
 
 /// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len();
+pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len() + Ring::ALL.len();
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
-    pages: &'m mut [Page],
+    pub(super) pages: &'m mut [Page],
     /// Frames of the zone; the heads of the rings follow them. A head's `tag` is the one that its blocks get.
-    frames: u32,
+    pub(super) frames: u32,
 }
 
 /// The number of the free list of an order and migratetype.
@@ -30,6 +31,10 @@ impl<'m> FreeLists<'m> {
                 let head = frames as u32 + ring(order, migratetype);
                 pages[head as usize] = Page { next: head, prev: head, tag: Tag::free(order, migratetype), owner: 0 };
             }
+        }
+        for ring in Ring::ALL {
+            let head = ring.head(frames as u32);
+            pages[head as usize] = Page { next: head, prev: head, tag: Tag::BODY, owner: 0 };
         }
         Self { pages, frames: frames as u32 }
     }

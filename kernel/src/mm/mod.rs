@@ -6,26 +6,44 @@
 //! merges blocks, `fallback` steals between the types → `contig` takes a range out by address, which is what a CMA area
 //! asks for.
 //!
+//! Who lives in memory is in [`live`]: objects mapped in a window, a page cache, pins. Their single pages come and go through
+//! `pcp` under the marks of `watermark`, stand on the lists of `lru`, and leave by `reclaim`. [`contig_range`] empties a range
+//! that somebody lives in: `isolate`, `migrate` and `reclaim` are its phases, and [`trace`] keeps what happened.
+//!
 //! What holds true: a block never crosses a pageblock, because the largest order is the pageblock's; only the first
 //! descriptor of a block says anything, so cost follows blocks and not pages.
 
 mod buddy;
 mod check;
 mod contig;
+pub mod contig_range;
 pub mod early;
 mod fallback;
 pub mod frames;
 mod free_list;
+mod isolate;
+pub mod live;
+mod lru;
 pub mod memblock;
+mod migrate;
 mod page;
+mod pcp;
+mod policy;
+mod reclaim;
 pub mod reserved;
+mod rings;
+pub mod trace;
+mod watermark;
 pub mod zone;
 
 pub use buddy::{AllocError, Block};
 pub use check::Imbalance;
 pub(crate) use check::balance;
 pub use contig::Busy;
+pub use lru::LruPages;
 pub use page::Page;
+pub use policy::{CmaUse, Lend};
+pub use watermark::Watermarks;
 
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,12 @@ use super::Migratetype;
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Page {
-    /// Free: the next block on the list. Held: the buffer's identifier.
+    /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier.
     pub(super) next: u32,
-    /// Free: the block before it on the list. Held: the buffer's length in pages.
+    /// The one before it on the list. Held: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
-    /// Unused so far, 0.
+    /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its place in the page cache.
     pub(super) owner: u32,
 }
 
@@ -31,6 +31,8 @@ pub(super) enum State {
     Allocated,
     /// First page of a CMA buffer that is kept under an identifier (`next`) with its length (`prev`).
     Held,
+    /// A free page on a per-CPU list (see `pcp`).
+    Pcp,
 }
 
 /// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
@@ -41,6 +43,7 @@ pub(super) struct Tag(u32);
 impl Tag {
     pub(super) const BODY: Self = Self(0);
     pub(super) const HELD: Self = Self(3);
+    pub(super) const PCP: Self = Self(4);
     const STATE_AND_ORDER: u32 = 0xffff;
 
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
@@ -56,7 +59,8 @@ impl Tag {
             0 => State::Body,
             1 => State::Free,
             2 => State::Allocated,
-            _ => State::Held,
+            3 => State::Held,
+            _ => State::Pcp,
         }
     }
 
@@ -72,6 +76,16 @@ impl Tag {
     /// log2 of the block's pages; 0 for a body.
     pub(super) const fn order(self) -> u32 {
         self.0 >> 8 & 0xff
+    }
+
+    /// An allocated page's byte of marks (see `lru`).
+    pub(super) const fn marks(self) -> u8 {
+        (self.0 >> 24) as u8
+    }
+
+    /// The same tag with other marks.
+    pub(super) const fn with_marks(self, marks: u8) -> Self {
+        Self(self.0 & !(0xff << 24) | (marks as u32) << 24)
     }
 
     pub(super) const fn migratetype(self) -> Migratetype {

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use super::frames::{Damage, FreeRun, Poison};
 use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{Page, Tag};
+use super::policy::CmaUse;
+use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
@@ -26,6 +28,11 @@ pub struct Zone<'m> {
     has_ram: Vec<bool>,
     managed: u32,
     cma: u32,
+    /// When movable requests take CMA pages.
+    pub(super) cma_use: CmaUse,
+    /// No request takes CMA pages while this is set.
+    pub(super) cma_barred: bool,
+    pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
     /// The first write to free memory that was found.
     pub(super) damage: Option<Damage>,
@@ -61,6 +68,9 @@ impl<'m> Zone<'m> {
             nr_free_cma: 0,
             managed: 0,
             cma: 0,
+            cma_use: CmaUse::Half,
+            cma_barred: false,
+            reserve: Reserve::default(),
             poison: None,
             damage: None,
         }
@@ -184,21 +194,25 @@ impl<'m> Zone<'m> {
         self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize]
     }
 
-    /// Counts pages that become free in a pageblock of a type.
+    /// Counts pages that become free in a pageblock of a type; isolated ones are free for nobody, and not counted.
     #[inline]
     pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
-        self.nr_free += pages;
-        if migratetype == Migratetype::Cma {
-            self.nr_free_cma += pages;
+        match migratetype {
+            Migratetype::Isolate => return,
+            Migratetype::Cma => self.nr_free_cma += pages,
+            _ => {}
         }
+        self.nr_free += pages;
     }
 
     /// Counts pages that leave a pageblock of a type.
     #[inline]
     pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
-        self.nr_free -= pages;
-        if migratetype == Migratetype::Cma {
-            self.nr_free_cma -= pages;
+        match migratetype {
+            Migratetype::Isolate => return,
+            Migratetype::Cma => self.nr_free_cma -= pages,
+            _ => {}
         }
+        self.nr_free -= pages;
     }
 }

@@ -3,6 +3,7 @@
 mod areas;
 mod compare;
 mod experiments;
+mod pressure;
 
 use alloc::format;
 use core::fmt::Write;
@@ -29,6 +30,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "debris" => self.debris(args),
             "compare" => self.compare(args),
             "replay" => self.replay(args),
+            "pressure" => self.pressure(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
             "metrics" => self.metrics(args),

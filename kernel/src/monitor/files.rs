@@ -2,12 +2,14 @@
 
 mod cma;
 mod proc;
+mod trace;
 
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::Write;
 
+use super::syntax::number;
 use super::{Context, Failure};
 use crate::cma::AreaId;
 use crate::lab::bitmap_view::write_bitmap;
@@ -24,6 +26,10 @@ pub(super) enum File {
     Debug(AreaId, Debug),
     /// `/sys/kernel/mm/cma/NAME/…`
     Counter(AreaId, Counter),
+    /// `/sys/kernel/tracing/trace`
+    Trace,
+    /// `/sys/kernel/tracing/events/cma/enable`
+    TraceEnable,
     /// `/sys/bus/platform/devices/DEVICE/bitmap`
     DeviceBitmap(AreaId),
 }
@@ -32,6 +38,11 @@ pub(super) enum File {
 fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
     for file in Proc::ALL {
         if visit(&format!("/proc/{}", file.name()), File::Proc(file)) {
+            return;
+        }
+    }
+    for (path, file) in [(trace::TRACE, File::Trace), (trace::ENABLE, File::TraceEnable)] {
+        if visit(path, file) {
             return;
         }
     }
@@ -98,16 +109,31 @@ pub(super) fn write(
         }
         File::Debug(id, file) => file.write(out, system.area(id))?,
         File::Counter(id, file) => writeln!(out, "{}", file.value(system.area(id)))?,
+        File::Trace => trace::write(out, system)?,
+        File::TraceEnable => writeln!(out, "{}", u8::from(system.trace.is_enabled()))?,
         File::DeviceBitmap(id) => write_bitmap(out, system.area(id))?,
     }
     Ok(())
 }
 
 /// Writes a number to a file.
-pub(super) fn write_number(system: &mut System<'_>, file: File, number: u32) -> Result<(), Failure> {
+pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> Result<(), Failure> {
+    let number = |least: u32, most: u32| number("N", text, least.into(), most.into()).map(|number| number as u32);
     match file {
-        File::Debug(id, Debug::Alloc) => cma::alloc(system, id, number),
-        File::Debug(id, Debug::Free) => cma::free(system, id, number),
-        _ => Err(Failure::bad("the file can only be read; `alloc` and `free` of /sys/kernel/debug/cma take numbers")),
+        File::Debug(id, Debug::Alloc) => cma::alloc(system, id, number(1, u32::MAX)?),
+        File::Debug(id, Debug::Free) => cma::free(system, id, number(1, u32::MAX)?),
+        File::Trace => {
+            number(0, 0)?;
+            system.trace.clear();
+            Ok(())
+        }
+        File::TraceEnable => {
+            let on = number(0, 1)? == 1;
+            system.trace.enable(on);
+            Ok(())
+        }
+        _ => Err(Failure::bad(
+            "the file can only be read; `alloc` and `free` of /sys/kernel/debug/cma and files of /sys/kernel/tracing take numbers",
+        )),
     }
 }

@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 19] = [
+pub const COMMANDS: [Entry; 20] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -140,11 +140,28 @@ pub const COMMANDS: [Entry; 19] = [
         usage: "echo N > PATH",
         summary: "writes a number to a pseudo file",
         details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of those \
-                  allocated last.",
+                  allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
+                  /sys/kernel/tracing/trace: 0 forgets the events.",
         example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
         keys: &[],
         least_words: 3,
         most_words: 3,
+    },
+    Entry {
+        name: "pressure",
+        usage: "pressure latency|underuse|reliability|integrity [area=] [pages=] [fill=] [rounds=] [seed=1] \
+                [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
+                [source=reserved|buddy|cma] [pins=] [sabotage=copy|tlb|mapping]",
+        summary: "fills memory with movable and reclaimable pages while CMA allocates",
+        details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: kills, \
+                  and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a full system, by \
+                  source=, cma_use=, lend= and pins=. integrity: whether every page survives; with sabotage= migration leaves \
+                  a step out. Without a key its values are tried in turn. fill= is in pages. cat /sys/kernel/tracing/trace \
+                  shows what was traced.",
+        example: "pressure latency pages=64 with=movable",
+        keys: &["area", "pages", "fill", "rounds", "seed", "cma_use", "lend", "with", "source", "pins", "sabotage"],
+        least_words: 1,
+        most_words: 1,
     },
     Entry {
         name: "bench",

@@ -1,6 +1,8 @@
 //! The self-tests: operations on the real zone and the real areas, held against the books; printed as KTAP. What was there
 //! before, leaked buffers included, is there afterwards.
 
+mod live;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -23,13 +25,17 @@ const SLOTS: usize = 64;
 
 type Test = (&'static str, fn(&mut System<'_>) -> Result<(), String>);
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 10] = [
     ("books_balance", books_balance),
     ("glibc_rand", glibc_rand),
     ("buddy_random", buddy_random),
     ("cma_random", cma_random),
     ("cma_release_twice", cma_release_twice),
     ("cma_registry", cma_registry),
+    ("live_migration", live::migration),
+    ("live_faults", live::faults),
+    ("live_sabotage", live::sabotage),
+    ("live_random", live::random),
 ];
 
 /// Runs all tests, or the one that is named.

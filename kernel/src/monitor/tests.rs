@@ -1,3 +1,5 @@
+mod live;
+
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -117,6 +119,25 @@ fn bad_lines_get_one_line_and_status_2() {
         ("debris rounds=x", "it has to be a number"),
         ("debris BiscuitOS_cma", "one word too many"),
         ("replay align=8", "it can be asis order page"),
+        ("pressure", "a word is missing"),
+        ("pressure latancy", "did you mean latency?"),
+        ("pressure all", "there are latency underuse reliability integrity"),
+        ("pressure latency page=1", "did you mean pages=?"),
+        ("pressure latency pages=0", "it has to be a number from 1"),
+        ("pressure latency pages=2049", "does not fit the area"),
+        ("pressure latency pages=x", "it has to be a number"),
+        ("pressure latency fill=4294967296", "it has to be a number"),
+        ("pressure underuse fill=4294967295", "cannot be filled"),
+        ("pressure reliability pins=1025", "it has to be a number from 0 to 1024"),
+        ("pressure reliability source=budy", "did you mean buddy?"),
+        ("pressure underuse cma_use=last", "it can be half fallback first"),
+        ("pressure integrity lend=all", "it can be movable clean none"),
+        ("pressure integrity sabotage=all", "it can be copy tlb mapping"),
+        ("pressure latency area=nowhere", "no area \"nowhere\""),
+        ("pressure latency seed=1", "means nothing to latency"),
+        ("pressure integrity rounds=0", "it has to be a number"),
+        ("echo 2 > /sys/kernel/tracing/events/cma/enable", "it has to be a number from 0 to 1"),
+        ("echo 1 > /sys/kernel/tracing/trace", "it has to be a number from 0 to 0"),
         ("alloc", "usage: alloc AREA PAGES [ALIGN_ORDER]"),
         ("alloc BiscuitOS_cma", "a word is missing"),
         ("alloc nowhere 1", "no area \"nowhere\""),
@@ -313,7 +334,7 @@ fn every_listed_file_can_be_read_or_written() {
             }
         }
     }
-    assert_eq!(files, 6 + 2 * 13 + 1);
+    assert_eq!(files, 6 + 2 + 2 * 13 + 1);
 }
 
 #[test]
@@ -346,10 +367,10 @@ fn output_can_be_filtered() {
 fn self_tests_speak_ktap_and_leave_everything_as_it_was() {
     let (outcome, text) = on_board(&["debris; cat /proc/buddyinfo; selftest; cat /proc/buddyinfo; bitmap"]);
     assert_eq!(outcome, Outcome::Failed(STATUS_CHECK_FAILED));
-    let start = text.find("KTAP version 1\n1..7\n").expect("KTAP");
-    assert_eq!(text[start..].lines().filter(|line| line.starts_with("ok ")).count(), 6, "{text}");
+    let start = text.find("KTAP version 1\n1..11\n").expect("KTAP");
+    assert_eq!(text[start..].lines().filter(|line| line.starts_with("ok ")).count(), 10, "{text}");
     assert!(
-        text.contains("# first line\n# second line\nnot ok 7 always_fails\nselftest: 1 of 7 tests failed\n"),
+        text.contains("# first line\n# second line\nnot ok 11 always_fails\nselftest: 1 of 11 tests failed\n"),
         "{text}"
     );
     let infos: Vec<&str> = text.lines().filter(|line| line.starts_with("Node 0")).collect();

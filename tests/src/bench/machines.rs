@@ -23,7 +23,20 @@ struct Machine {
 const MACHINES: [Machine; 3] = [
     Machine {
         nodes: None,
-        benchmarks: &["boot", "cma/1", "cma/64", "cma/2048", "debris", "buddy/0", "buddy/9", "buddy/split"],
+        benchmarks: &[
+            "boot",
+            "cma/1",
+            "cma/64",
+            "cma/2048",
+            "debris",
+            "buddy/0",
+            "buddy/9",
+            "buddy/split",
+            "full/1",
+            "migrate/1",
+            "reclaim/clean",
+            "empty-area",
+        ],
     },
     Machine {
         nodes: Some("dts/bench.dtsi"),

@@ -98,7 +98,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Err(CmaError::Invalid { argument }) => return Err(Failure::bad(format!("invalid {argument}"))),
             Err(error) => {
                 let area = self.system.area(id);
-                let code = if matches!(error, CmaError::Busy { .. }) { -16 } else { -12 };
+                let code = error.errno();
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
                 writeln!(self.out, "no {pages} pages of {}: {error}", area.name())?;
@@ -170,8 +170,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             return Err(Failure::bad(format!("{} where > should be; usage: echo N > PATH", shown(arrow))));
         }
         let file = self.file(path)?;
-        let number = number("N", value, 1, u64::from(u32::MAX))? as u32;
-        files::write_number(self.system, file, number)
+        files::write_number(self.system, file, value)
     }
 
     fn file(&self, path: &str) -> Result<files::File, String> {

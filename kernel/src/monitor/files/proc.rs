@@ -50,19 +50,28 @@ fn whole_lines(out: &mut dyn Write, text: &str) -> fmt::Result {
     if text.is_empty() || text.ends_with('\n') { Ok(()) } else { out.write_char('\n') }
 }
 
-/// The rows that mean something here, in Linux's order; there are neither buffers nor a page cache nor swap, and rows that
-/// every tool reads say so.
+/// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and rows that every tool reads
+/// say so.
 fn meminfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     let zone = &system.zone;
+    let cached = system.live().map_or(0, |live| live.cached_pages());
+    let lru = zone.lru();
     let rows = [
         ("MemTotal:", zone.managed_pages()),
         ("MemFree:", zone.nr_free_pages()),
-        ("MemAvailable:", zone.nr_free_pages()),
+        ("MemAvailable:", zone.nr_free_pages() + cached),
         ("Buffers:", 0),
-        ("Cached:", 0),
+        ("Cached:", cached),
         ("SwapCached:", 0),
+        ("Active:", lru.active_anon + lru.active_file),
+        ("Inactive:", lru.inactive_anon + lru.inactive_file),
+        ("Active(anon):", lru.active_anon),
+        ("Inactive(anon):", lru.inactive_anon),
+        ("Active(file):", lru.active_file),
+        ("Inactive(file):", lru.inactive_file),
         ("SwapTotal:", 0),
         ("SwapFree:", 0),
+        ("Dirty:", system.live().map_or(0, |live| live.dirty_pages())),
         ("Shmem:", 0),
         ("SReclaimable:", 0),
         ("CmaTotal:", zone.cma_pages()),
@@ -115,7 +124,18 @@ fn vmstat(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
         fail += area.stats().alloc_fail;
     }
     writeln!(out, "nr_free_pages {}", system.zone.nr_free_pages())?;
+    let lru = system.zone.lru();
+    writeln!(out, "nr_inactive_anon {}", lru.inactive_anon)?;
+    writeln!(out, "nr_active_anon {}", lru.active_anon)?;
+    writeln!(out, "nr_inactive_file {}", lru.inactive_file)?;
+    writeln!(out, "nr_active_file {}", lru.active_file)?;
     writeln!(out, "nr_free_cma {}", system.zone.nr_free_cma())?;
+    let stats = system.live_stats();
+    writeln!(out, "pgsteal_kswapd {}", stats.stolen_background)?;
+    writeln!(out, "pgsteal_direct {}", stats.stolen_direct)?;
+    writeln!(out, "oom_kill {}", stats.oom_kills)?;
+    writeln!(out, "pgmigrate_success {}", stats.migrated)?;
+    writeln!(out, "pgmigrate_fail {}", stats.migrate_failed)?;
     writeln!(out, "cma_alloc_success {success}")?;
     writeln!(out, "cma_alloc_fail {fail}")
 }

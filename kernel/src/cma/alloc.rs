@@ -1,0 +1,117 @@
+//! `cma_alloc` when somebody lives in the area: candidate after candidate, the long way where a page is in the way.
+//!
+//! A candidate whose pages are all free is taken at once. A busy one is emptied (`mm::contig_range`); what refuses to go
+//! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
+
+use super::placement::Request;
+use super::{AreaId, Buffer, CmaError};
+use crate::mm::CmaUse;
+use crate::mm::contig_range::{Blocked, Owner, Phase, Refused, Report, Why};
+use crate::mm::trace::Event;
+use crate::system::System;
+use crate::units::Pfn;
+
+/// An allocation whose time is accounted for, and what it came to.
+pub type Reported = (Result<Buffer, CmaError>, Report);
+
+impl System<'_> {
+    /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace events.
+    pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
+        let mut report = Report::default();
+        report.start(self.now_ns());
+        let area = self.area(id);
+        let event = Event::AllocStart {
+            area: id.0,
+            count: pages,
+            available: area.free_pages(),
+            total: area.pages(),
+            align: align_order,
+        };
+        let request = area.request(pages, align_order);
+        self.trace_event(event);
+        let result = request.and_then(|request| {
+            let candidate = self.area(id).place(&request);
+            self.cma_alloc_from(id, &request, pages, candidate, &mut report)
+        });
+        let (first, errno) = match &result {
+            Ok(buffer) => (Some(buffer.first()), 0),
+            Err(error) => (None, error.errno()),
+        };
+        self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align: align_order, errno });
+        (result, report)
+    }
+
+    /// Tries a first candidate and those behind it, one after the other.
+    pub(crate) fn cma_alloc_from(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+        mut candidate: Option<u32>,
+        report: &mut Report,
+    ) -> Result<Buffer, CmaError> {
+        let (mut first_blocked, mut swept) = (None, false);
+        loop {
+            report.mark(Phase::Search, self.now_ns());
+            let Some(bit) = candidate else { break };
+            let area = self.area_mut(id);
+            area.reserve(bit, request.bits);
+            let first = area.frame(bit);
+            let taken = self.take(first, pages, report);
+            let Err(refused) = taken else {
+                let stats = &mut self.area_mut(id).stats;
+                stats.alloc_success += 1;
+                stats.alloc_pages_success += u64::from(pages);
+                return Ok(Buffer::new(id, first, pages));
+            };
+            let area = self.area_mut(id);
+            let unreserved = area.unreserve(first, pages);
+            debug_assert_eq!(unreserved, Ok(()));
+            let (Refused::Busy(blocked) | Refused::NoMemory(blocked)) = refused;
+            if matches!(refused, Refused::NoMemory(_)) {
+                return self.count_failure(id, pages, CmaError::NoMemory(blocked));
+            }
+            first_blocked.get_or_insert(blocked);
+            let mut start = bit + request.align_mask + 1;
+            // What was found before anything was moved is in the way of every candidate that it lies in.
+            if blocked.phase == Phase::Isolate {
+                let area = self.area(id);
+                start = start.max((blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit()) + 1);
+            }
+            let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
+            self.trace_event(Event::BusyRetry { area: id.0, first, count: pages, align });
+            candidate = self.area(id).place_behind(request, start, &mut swept);
+        }
+        let error = first_blocked.map_or_else(|| self.area(id).shortage(pages), CmaError::Busy);
+        self.count_failure(id, pages, error)
+    }
+
+    fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
+        let stats = &mut self.area_mut(id).stats;
+        stats.alloc_fail += 1;
+        stats.alloc_pages_fail += u64::from(pages);
+        Err(error)
+    }
+
+    /// Takes a range of an area, emptying it first where that is needed.
+    fn take(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+        let fast = self.zone.take_range(first, pages);
+        report.mark(Phase::Grab, self.now_ns());
+        let Err(busy) = fast else { return Ok(()) };
+        let Some(mut mm) = self.mm() else {
+            let frame = busy.frame;
+            let blocked = Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate };
+            return Err(Refused::Busy(blocked));
+        };
+        if mm.zone.cma_use() != CmaUse::First {
+            return mm.alloc_contig_range(first, pages, report);
+        }
+        // The cures of CMA_AGGRESSIVE: memory is freed before, and meanwhile nobody gets pages of an area.
+        report.freed_ahead += mm.free_ahead(pages);
+        report.mark(Phase::Reclaim, mm.now_ns());
+        let barred = mm.zone.bar_cma(true);
+        let result = mm.alloc_contig_range(first, pages, report);
+        mm.zone.bar_cma(barred);
+        result
+    }
+}

@@ -1,0 +1,155 @@
+//! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a whole area does. Everybody
+//! moves in for each measurement, and out again after it.
+
+use alloc::vec::Vec;
+
+use super::{BenchError, Cost, Measurement, Need, Setting};
+use crate::cma::{AreaId, Buffer};
+use crate::lab::stopwatch::{ClockCost, Timing};
+use crate::machine::Machine;
+use crate::mm::live::{LiveError, Mm};
+use crate::mm::{CmaUse, Lend};
+use crate::system::System;
+
+/// Pages of the area that is emptied: 8 MiB.
+const AREA_PAGES: u32 = 2048;
+/// How often it is filled and emptied.
+const ROUNDS: u32 = 4;
+/// Allocations of a page where nothing has to move.
+const SINGLES: u32 = 1000;
+/// Pages of the objects that fill memory.
+const OBJECT_PAGES: u32 = 256;
+
+/// What is in the area, and what the cost is divided by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Case {
+    /// Movable pages mapped once; by the pages moved.
+    PerMovedPage,
+    /// Clean pages of the cache; by the pages dropped.
+    PerDroppedPage,
+    /// Movable pages; by nothing.
+    WholeArea,
+}
+
+/// Empties an area of 8 MiB that is full.
+pub(super) fn empty_area<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+    case: Case,
+) -> Result<Measurement, BenchError> {
+    let area = Need::Exactly(AREA_PAGES).find(system, setting.preferred)?;
+    let cost = ClockCost::measure(machine);
+    let (mut alloc, mut release) = (Timing::default(), Timing::default());
+    let aside = put_aside(system, area);
+    let mut result: Result<u64, BenchError> = Ok(0);
+    for _ in 0..ROUNDS {
+        let round = round(system, machine, area, case, (&mut alloc, &mut release));
+        system.close_live();
+        result = result.and_then(|pages| Ok(pages + round?));
+    }
+    for buffer in aside {
+        system.cma_release(buffer)?;
+    }
+    let pages = result?.max(1);
+    let whole = Measurement::on_area(name, system, area, (alloc, release, cost));
+    if case == Case::WholeArea {
+        return Ok(whole);
+    }
+    let Cost { calls, mean_ns, max_ns } = whole.op;
+    let op = Cost { calls: pages, mean_ns: mean_ns * calls / pages, max_ns: max_ns * calls / pages };
+    Ok(Measurement { op, release: None, ..whole })
+}
+
+/// Takes the other areas that are empty, so that nobody moves into them.
+fn put_aside(system: &mut System<'_>, area: AreaId) -> Vec<Buffer> {
+    let others = system.area_ids().filter(|&other| other != area);
+    others.filter_map(|other| system.cma_alloc(other, system.area(other).pages(), 0).ok()).collect()
+}
+
+/// One filling and emptying; returns how many pages were in the way.
+fn round<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    area: AreaId,
+    case: Case,
+    (alloc, release): (&mut Timing, &mut Timing),
+) -> Result<u64, BenchError> {
+    let mut mm = system.open_live(CmaUse::First, Lend::Movable)?;
+    fill_areas(&mut mm, case)?;
+    let before = mm.live.stats;
+    let start_ns = machine.now_ns();
+    let answer = system.cma_alloc(area, AREA_PAGES, 0);
+    alloc.add(start_ns, machine.now_ns());
+    let buffer = answer?;
+    let start_ns = machine.now_ns();
+    let answer = system.cma_release(buffer);
+    release.add(start_ns, machine.now_ns());
+    answer?;
+    let stats = system.live().map_or(before, |live| live.stats);
+    Ok(stats.migrated - before.migrated + stats.dropped - before.dropped)
+}
+
+/// Fills the areas until no page of them is free.
+fn fill_areas(mm: &mut Mm<'_, '_>, case: Case) -> Result<(), LiveError> {
+    let mut page = 0;
+    while mm.zone.nr_free_cma() > 0 && page < mm.cache_capacity() {
+        if case == Case::PerDroppedPage {
+            mm.cache_read(page)?;
+        } else {
+            let id = mm.create(OBJECT_PAGES)?;
+            (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+        }
+        page += 1;
+    }
+    mm.set_policy(CmaUse::Half, Lend::Movable);
+    Ok(())
+}
+
+/// A page of a free area while everything else is full: nothing has to move.
+pub(super) fn single_in_full_system<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+) -> Result<Measurement, BenchError> {
+    let area = Need::AtLeast(AREA_PAGES).find(system, setting.preferred)?;
+    let result = single(system, machine, name, area);
+    system.close_live();
+    result
+}
+
+fn single<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    name: &'static str,
+    area: AreaId,
+) -> Result<Measurement, BenchError> {
+    let mut mm = system.open_live(CmaUse::Half, Lend::None)?;
+    // Half of what is free for objects, the rest for the cache, until the background has to reclaim.
+    let objects = (mm.zone.nr_free_pages() - mm.zone.nr_free_cma()) / 2 / OBJECT_PAGES;
+    for _ in 0..objects {
+        let id = mm.create(OBJECT_PAGES)?;
+        (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+    }
+    for page in 0..mm.cache_capacity() {
+        mm.cache_read(page)?;
+        if mm.live.stats.reclaimed() > 0 {
+            break;
+        }
+    }
+    let cost = ClockCost::measure(machine);
+    let (mut alloc, mut release) = (Timing::default(), Timing::default());
+    for _ in 0..SINGLES {
+        let start_ns = machine.now_ns();
+        let answer = system.cma_alloc(area, 1, 0);
+        alloc.add(start_ns, machine.now_ns());
+        let buffer = answer?;
+        let start_ns = machine.now_ns();
+        let answer = system.cma_release(buffer);
+        release.add(start_ns, machine.now_ns());
+        answer?;
+    }
+    Ok(Measurement::on_area(name, system, area, (alloc, release, cost)))
+}

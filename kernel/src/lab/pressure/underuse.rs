@@ -1,0 +1,67 @@
+//! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of CMA stood free then?
+//!
+//! Each object has movable pages and, for every sixteen of them, one page of the kernel's that cannot move and cannot lie in
+//! an area; beside them a page cache is read and written. Where movable pages go to ordinary memory first, the kernel's
+//! requests find none left while CMA stands free.
+
+use super::super::rng::Rng;
+use super::population::{Population, begin};
+use super::{Options, PressureError, Row};
+use crate::machine::Machine;
+use crate::mm::{CmaUse, Lend};
+use crate::system::System;
+
+/// Steps after the system is full; in each an object comes, sometimes one goes, and memory is used.
+pub const ROUNDS: u32 = 64;
+/// Pages of an object, at least and at most.
+const OBJECT_PAGES: (u32, u32) = (16, 256);
+/// Of so many pages, one is the cache's.
+const CACHE_SHARE: u32 = 8;
+
+/// One run.
+pub(super) fn run<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    options: &Options,
+    policy: CmaUse,
+) -> Result<Row, PressureError> {
+    let (cost, name) = begin(system, machine, options.area);
+    let lend = options.lend.unwrap_or(Lend::Movable);
+    let mut row = Row::new("underuse", name, cost);
+    (row.cma_use, row.lend, row.with, row.source) = (policy.name(), lend.name(), "mixed", "none");
+    let mut rng = Rng::seeded(options.seed);
+    let begin_ns = machine.now_ns();
+    let mut mm = system.open_live(policy, lend)?;
+    let wanted = options.fill.unwrap_or(u32::MAX);
+    let free = mm.zone.nr_free_pages();
+    let mut population = Population::default();
+    let mut left = options.rounds.unwrap_or(ROUNDS);
+    while left > 0 && population.has_room() {
+        if machine.interrupted() {
+            row.interrupted = true;
+            break;
+        }
+        let filled = free.saturating_sub(mm.zone.nr_free_pages());
+        row.fill_pages = row.fill_pages.max(filled);
+        if filled >= wanted || mm.live.stats.oom_kills > 0 {
+            left -= 1;
+            if let Some(id) = population.any(&mut rng).filter(|_| filled >= wanted) {
+                mm.destroy(id)?;
+            }
+        }
+        population.bury(&mm);
+        let pages = OBJECT_PAGES.0 + rng.below(OBJECT_PAGES.1 - OBJECT_PAGES.0);
+        population.add_object(&mut mm, pages, true)?;
+        for _ in 0..pages / CACHE_SHARE {
+            population.add_cache_page(&mut mm)?;
+        }
+        population.use_memory(&mut mm, &mut rng, pages / CACHE_SHARE)?;
+    }
+    let stats = mm.live.stats;
+    (row.migrated, row.reclaimed, row.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
+    row.cma_free_at_kill = stats.cma_free_at_first_kill.unwrap_or(0);
+    row.unused_pages = mm.zone.nr_free_cma();
+    row.bad_pages = population.bad_reads + mm.verify_contents();
+    row.load_ns = machine.now_ns().saturating_sub(begin_ns);
+    Ok(row)
+}

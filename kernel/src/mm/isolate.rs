@@ -1,0 +1,129 @@
+//! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them stays free
+//! (`mm/page_isolation.c`).
+//!
+//! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own, and are not counted as
+//! free. Nothing that is freed in it goes through a per-CPU list.
+
+use super::page::State;
+use super::zone::Zone;
+use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use crate::units::Pfn;
+
+impl Zone<'_> {
+    /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
+    pub(super) fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
+        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate);
+    }
+
+    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`).
+    pub(super) fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32) {
+        self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma);
+    }
+
+    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype) {
+        let (start, end) = self.pageblocks_around(first, pages);
+        for block in (start..end).step_by(PAGEBLOCK_PAGES as usize) {
+            debug_assert_eq!(self.pageblock(block), from);
+            let free = self.move_freepages_block(block, to);
+            self.count_taken(free, from);
+            self.pageblocks[(block >> PAGEBLOCK_ORDER) as usize] = to;
+            self.count_free(free, to);
+        }
+    }
+
+    /// Moves every free block of a pageblock to another type's lists; returns how many pages they are.
+    fn move_freepages_block(&mut self, first: u32, to: Migratetype) -> u32 {
+        let (mut free, mut index) = (0, first);
+        while index < first + PAGEBLOCK_PAGES {
+            let tag = self.lists.tag(index);
+            if tag.is_free() {
+                self.lists.unlink(index);
+                self.lists.push_back(index, tag.order(), to);
+                free += 1 << tag.order();
+            }
+            index += 1 << tag.order();
+        }
+        free
+    }
+
+    /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
+    /// (`has_unmovable_pages`; that pins are looked for as well goes beyond Linux, which finds them after moving the rest).
+    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32) -> Option<u32> {
+        let start = self.index(first);
+        let mut index = start;
+        while index < start + pages {
+            let tag = self.lists.tag(index);
+            match tag.state() {
+                State::Free => index += 1 << tag.order(),
+                State::Pcp => index += 1,
+                State::Allocated if self.living(index).is_some() && !tag.has(super::lru::PINNED) => index += 1,
+                // A body at the start may belong to a free block that begins before it.
+                State::Body => {
+                    let Some(head) = self.covering_free_block(index) else { return Some(index) };
+                    index = head + (1 << self.lists.tag(head).order());
+                }
+                _ => return Some(index),
+            }
+        }
+        None
+    }
+
+    /// Whether every page of the range is free and isolated; else the first that is not (`test_pages_isolated`).
+    pub(super) fn test_pages_isolated(&self, head: u32, end: u32) -> Result<u32, u32> {
+        let mut index = head;
+        while index < end {
+            let tag = self.lists.tag(index);
+            if !tag.is_free() || self.pageblock(index) != Migratetype::Isolate {
+                return Err(index);
+            }
+            index += 1 << tag.order();
+        }
+        Ok(index)
+    }
+
+    /// Takes the isolated free blocks from `head` to `end` off their lists (`isolate_freepages_range`).
+    ///
+    /// Returns where the last one ends.
+    pub(super) fn isolate_freepages_range(&mut self, head: u32, end: u32) -> u32 {
+        let mut index = head;
+        while index < end {
+            index += 1 << self.lists.unlink(index);
+        }
+        index
+    }
+
+    /// Takes one page of an isolated pageblock out of the free block it lies in; false where it is not free.
+    pub(super) fn take_isolated_page(&mut self, index: u32) -> bool {
+        self.pageblock(index) == Migratetype::Isolate && self.take_range(self.start.add(index), 1).is_ok()
+    }
+}
+
+/// Frames that are to be freed together: neighbours are collected and go back as the blocks they form.
+///
+/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
+/// one before.
+#[derive(Default)]
+pub(super) struct FreedRun {
+    first: u32,
+    pages: u32,
+}
+
+impl FreedRun {
+    /// Adds a frame of an isolated pageblock that nobody uses any more.
+    #[inline]
+    pub(super) fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
+        if index != self.first + self.pages {
+            self.end(zone);
+            self.first = index;
+        }
+        self.pages += 1;
+    }
+
+    /// Frees what was collected.
+    pub(super) fn end(&mut self, zone: &mut Zone<'_>) {
+        if self.pages > 0 {
+            zone.free_isolated(self.first, self.pages);
+        }
+        (self.first, self.pages) = (0, 0);
+    }
+}

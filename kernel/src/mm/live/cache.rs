@@ -1,0 +1,343 @@
+//! The page cache: pages over a source that can make them again.
+//!
+//! The source knows each page's identity (its place) and the version it was given last; from these follows what the page
+//! holds. A clean page can be dropped at any time, a dirty one has to be written back first. The kernel reads and writes
+//! these pages by frame; no address shows them.
+
+use super::super::Migratetype;
+use super::super::lru::{ACTIVE, DIRTY, FILE, PINNED, Place, REFERENCED};
+use super::super::policy::Lend;
+use super::space::Table;
+use super::{LiveError, Mm, content};
+use crate::units::Pfn;
+
+/// Words of an entry.
+const ENTRY: usize = 4;
+/// The frame, 0 where the page is not in the cache.
+const FRAME: usize = 0;
+/// The version that was written last above, the one that the source has below.
+const VERSIONS: usize = 1;
+/// The next of the pages that a contiguous allocation dropped: its place + 1.
+const NEXT_DROPPED: usize = 2;
+/// Where the page was before a contiguous allocation that has not ended moved or dropped it; its mark ACTIVE on top.
+const ORIGIN: usize = 3;
+const WAS_ACTIVE: u32 = 1 << 31;
+
+/// The table of pages. A version counts to 65,535 and starts again.
+pub(super) struct Cache {
+    table: Table,
+    pages: u32,
+    cached: u32,
+    dirty: u32,
+    /// The first of the pages that a contiguous allocation dropped: its place + 1.
+    dropped: u32,
+}
+
+impl Cache {
+    /// Nothing cached; the table is zeroed.
+    pub(super) fn new(table: Table, pages: u32) -> Self {
+        Self { table, pages, cached: 0, dirty: 0, dropped: 0 }
+    }
+
+    pub(super) fn into_table(self) -> Table {
+        self.table
+    }
+
+    #[inline]
+    fn get(&self, page: u32, word: usize) -> u32 {
+        self.table.get()[page as usize * ENTRY + word]
+    }
+
+    #[inline]
+    fn set(&mut self, page: u32, word: usize, value: u32) {
+        self.table.get_mut()[page as usize * ENTRY + word] = value;
+    }
+
+    /// A page's entry as a whole.
+    #[inline]
+    fn entry(&mut self, page: u32) -> &mut [u32; ENTRY] {
+        &mut self.table.get_mut().as_chunks_mut().0[page as usize]
+    }
+
+    pub(super) fn frame(&self, page: u32) -> Option<Pfn> {
+        let frame = self.get(page, FRAME);
+        (frame != 0).then_some(Pfn(frame))
+    }
+
+    pub(super) fn set_frame(&mut self, page: u32, frame: Option<Pfn>) {
+        self.set(page, FRAME, frame.map_or(0, |frame| frame.0));
+    }
+
+    /// What the page should hold.
+    pub(super) fn stamp(&self, page: u32) -> u32 {
+        content::of_cache_page(page, self.get(page, VERSIONS) >> 16)
+    }
+
+    /// What the source would make of the page.
+    fn source_stamp(&self, page: u32) -> u32 {
+        content::of_cache_page(page, self.get(page, VERSIONS) & 0xffff)
+    }
+
+    fn write(&mut self, page: u32) {
+        let versions = self.get(page, VERSIONS);
+        self.set(page, VERSIONS, versions.wrapping_add(1 << 16));
+    }
+
+    fn write_back(&mut self, page: u32) {
+        let versions = self.get(page, VERSIONS);
+        self.set(page, VERSIONS, versions & !0xffff | versions >> 16);
+    }
+
+    pub(super) fn origin(&self, page: u32) -> Pfn {
+        Pfn(self.get(page, ORIGIN) & !WAS_ACTIVE)
+    }
+
+    pub(super) fn set_origin(&mut self, page: u32, origin: Pfn) {
+        self.set(page, ORIGIN, origin.0);
+    }
+}
+
+impl Mm<'_, '_> {
+    /// How many pages the source has.
+    pub fn cache_capacity(&self) -> u32 {
+        self.live.cache.pages
+    }
+
+    /// Pages in the cache.
+    pub fn cached_pages(&self) -> u32 {
+        self.live.cache.cached
+    }
+
+    /// Pages in the cache that the source does not have yet.
+    pub fn dirty_pages(&self) -> u32 {
+        self.live.cache.dirty
+    }
+
+    /// The frame that holds a page of the source.
+    pub fn cache_frame(&self, page: u32) -> Option<Pfn> {
+        if page < self.live.cache.pages { self.live.cache.frame(page) } else { None }
+    }
+
+    /// Reads a page of the source through the cache; true where it holds what was written last.
+    ///
+    /// # Errors
+    /// There is no such page, or no memory for it.
+    pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
+        let index = self.bring_in(page)?;
+        self.mark_accessed(index);
+        let holds =
+            content::holds(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
+        self.background_reclaim();
+        Ok(holds)
+    }
+
+    /// Writes a page of the source through the cache: it is dirty then.
+    ///
+    /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source gets it at once.
+    ///
+    /// # Errors
+    /// There is no such page, or no memory for it.
+    pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
+        let index = self.bring_in(page)?;
+        self.mark_accessed(index);
+        self.live.cache.write(page);
+        content::fill(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
+        self.set_dirty(index);
+        if self.live.lend == Lend::Clean && self.zone.pageblock(index) == Migratetype::Cma {
+            self.write_back(index);
+        }
+        self.background_reclaim();
+        Ok(())
+    }
+
+    fn set_dirty(&mut self, index: u32) {
+        if !self.zone.lists.tag(index).has(DIRTY) {
+            self.zone.mark(index, DIRTY, true);
+            self.live.cache.dirty += 1;
+        }
+    }
+
+    /// The frame of a page of the source; it is read in if it is not there.
+    fn bring_in(&mut self, page: u32) -> Result<u32, LiveError> {
+        if page >= self.live.cache.pages {
+            return Err(LiveError::NotThere);
+        }
+        if let Some(frame) = self.live.cache.frame(page) {
+            return Ok(self.zone.index(frame));
+        }
+        let index = self.get_page(Migratetype::Movable, true)?;
+        self.fill_in(page, index, 0, Place::Batch);
+        self.lru_batch_add(index);
+        Ok(index)
+    }
+
+    /// Makes a frame that was just allocated a page of the cache.
+    fn fill_in(&mut self, page: u32, index: u32, marks: u8, place: Place) {
+        self.zone.bring_to_life(index, FILE | marks, page, place);
+        let frame = self.zone.start().add(index);
+        content::fill(self.live.space.frame_words(frame), self.live.cache.source_stamp(page));
+        self.live.cache.set_frame(page, Some(frame));
+        self.live.cache.cached += 1;
+        self.live.stats.filled += 1;
+    }
+
+    /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
+    fn mark_accessed(&mut self, index: u32) {
+        let tag = self.zone.lists.tag(index);
+        if tag.has(REFERENCED) && tag.place() == Place::Inactive {
+            self.zone.mark(index, REFERENCED, false);
+            self.zone.lru_set_active(index, true);
+        } else {
+            self.zone.mark(index, REFERENCED, true);
+        }
+    }
+
+    /// Gives a dirty page to the source; false where the source refuses.
+    pub(in crate::mm) fn write_back(&mut self, index: u32) -> bool {
+        if self.live.faults.refuse_write_back {
+            return false;
+        }
+        self.live.cache.write_back(self.zone.owner(index));
+        self.zone.mark(index, DIRTY, false);
+        self.live.cache.dirty -= 1;
+        self.live.stats.written_back += 1;
+        true
+    }
+
+    /// Writes every dirty page back (`sync`); returns how many.
+    pub fn sync(&mut self) -> u32 {
+        let mut written = 0;
+        for page in 0..self.live.cache.pages {
+            if let Some(frame) = self.live.cache.frame(page) {
+                let index = self.zone.index(frame);
+                if self.zone.lists.tag(index).has(DIRTY) {
+                    written += u32::from(self.write_back(index));
+                }
+            }
+        }
+        written
+    }
+
+    /// Drops a page that is clean and on no list; its frame is free then.
+    #[inline]
+    pub(in crate::mm) fn drop_clean(&mut self, index: u32) {
+        self.live.cache.set_frame(self.zone.owner(index), None);
+        self.live.cache.cached -= 1;
+        self.zone.set_place(index, Place::None);
+        self.zone.free_page(index);
+    }
+
+    /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
+    #[inline]
+    pub(in crate::mm) fn drop_for_contig(&mut self, index: u32) {
+        let page = self.zone.owner(index);
+        let active = if self.zone.lists.tag(index).has(ACTIVE) { WAS_ACTIVE } else { 0 };
+        let origin = self.zone.start().add(index).0 | active;
+        let cache = &mut self.live.cache;
+        let dropped = core::mem::replace(&mut cache.dropped, page + 1);
+        cache.cached -= 1;
+        let entry = cache.entry(page);
+        (entry[FRAME], entry[NEXT_DROPPED], entry[ORIGIN]) = (0, dropped, origin);
+        self.live.stats.dropped += 1;
+    }
+
+    /// The contiguous allocation went well: what it dropped stays dropped.
+    pub(in crate::mm) fn forget_dropped(&mut self) {
+        self.live.cache.dropped = 0;
+    }
+
+    /// Brings the pages that a contiguous allocation dropped back to the frames where they were; returns how many.
+    ///
+    /// A page that somebody read meanwhile is elsewhere already, and stays there.
+    pub(in crate::mm) fn restore_dropped(&mut self) -> u32 {
+        let mut restored = 0;
+        while let Some(page) = self.live.cache.dropped.checked_sub(1) {
+            self.live.cache.dropped = self.live.cache.get(page, NEXT_DROPPED);
+            let index = self.zone.index(self.live.cache.origin(page));
+            if self.live.cache.frame(page).is_some() || !self.zone.take_isolated_page(index) {
+                continue;
+            }
+            let marks = if self.live.cache.get(page, ORIGIN) & WAS_ACTIVE == 0 { 0 } else { ACTIVE };
+            self.zone.lists.set_tag(index, super::super::page::Tag::allocated(0, Migratetype::Movable));
+            self.fill_in(page, index, marks, Place::Isolated);
+            self.zone.lru_add(index);
+            self.live.stats.dropped -= 1;
+            restored += 1;
+        }
+        restored
+    }
+
+    /// Drops a page from the cache, written back first where it is dirty.
+    ///
+    /// # Errors
+    /// It is not there, pinned, or the source refuses it.
+    pub fn cache_drop(&mut self, page: u32) -> Result<(), LiveError> {
+        let frame = self.cache_frame(page).ok_or(LiveError::NotThere)?;
+        let index = self.zone.index(frame);
+        let tag = self.zone.living(index).ok_or(LiveError::NotThere)?;
+        if tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
+            return Err(LiveError::Occupied);
+        }
+        self.live.cache.set_frame(page, None);
+        self.live.cache.cached -= 1;
+        self.let_go(index);
+        Ok(())
+    }
+
+    /// Forgets everything cached, dirty pages too: the source goes away.
+    pub(super) fn forget_cache(&mut self) {
+        for page in 0..self.live.cache.pages {
+            if let Some(frame) = self.live.cache.frame(page) {
+                self.live.cache.set_frame(page, None);
+                self.let_go(self.zone.index(frame));
+            }
+        }
+        (self.live.cache.cached, self.live.cache.dirty) = (0, 0);
+    }
+
+    /// The marks of a cache page that it keeps when it moves.
+    pub(in crate::mm) fn move_cache_page(&mut self, page: u32, from: Pfn, to: Pfn) {
+        self.live.cache.set_frame(page, Some(to));
+        self.live.cache.set_origin(page, from);
+    }
+
+    /// Where a cache page was before it was moved.
+    pub(in crate::mm) fn cache_origin(&self, page: u32) -> Pfn {
+        self.live.cache.origin(page)
+    }
+
+    /// Pages of the cache on the inactive and on the active list.
+    pub fn file_lists(&self) -> (u32, u32) {
+        (self.zone.lru_pages(true, false), self.zone.lru_pages(true, true))
+    }
+
+    /// Mapped pages on the inactive and on the active list.
+    pub fn anon_lists(&self) -> (u32, u32) {
+        (self.zone.lru_pages(false, false), self.zone.lru_pages(false, true))
+    }
+}
+
+/// What the checker and the pseudo files ask.
+impl super::Live {
+    pub(super) fn cache_pages(&self) -> u32 {
+        self.cache.pages
+    }
+
+    /// Pages in the cache.
+    pub fn cached_pages(&self) -> u32 {
+        self.cache.cached
+    }
+
+    /// Pages in the cache that the source does not have yet.
+    pub fn dirty_pages(&self) -> u32 {
+        self.cache.dirty
+    }
+
+    pub(super) fn cache_frame_of(&self, page: u32) -> Option<Pfn> {
+        self.cache.frame(page)
+    }
+
+    pub(super) fn cache_stamp(&self, page: u32) -> u32 {
+        self.cache.stamp(page)
+    }
+}

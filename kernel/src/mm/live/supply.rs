@@ -1,0 +1,94 @@
+//! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed object's
+//! (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
+
+use super::super::Migratetype;
+use super::super::policy::Lend;
+use super::objects::ObjectId;
+use super::{LiveError, Mm};
+
+/// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
+pub(in crate::mm) const SWAP_CLUSTER_MAX: u32 = 32;
+/// How often a request for a page to move to reclaims before it gives up (`MAX_RECLAIM_RETRIES`).
+const MAX_RECLAIM_RETRIES: u32 = 16;
+
+impl Mm<'_, '_> {
+    /// Whether a request may have pages of CMA areas: a movable one, as far as `lend` lets it.
+    fn may_use_cma(&self, migratetype: Migratetype, clean: bool) -> bool {
+        migratetype == Migratetype::Movable
+            && match self.live.lend {
+                Lend::Movable => true,
+                Lend::Clean => clean,
+                Lend::None => false,
+            }
+    }
+
+    /// Gets a page, whatever it takes.
+    ///
+    /// # Errors
+    /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
+    pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<u32, LiveError> {
+        let may_use_cma = self.may_use_cma(migratetype, file);
+        let marks = self.zone.reserve.marks;
+        if !self.zone.watermark_ok(marks.low, may_use_cma) {
+            self.live.kswapd_awake = true;
+        }
+        let mut may_drain = true;
+        loop {
+            if self.zone.watermark_ok(marks.min, may_use_cma)
+                && let Some(index) = self.zone.alloc_page(migratetype, may_use_cma)
+            {
+                return Ok(index);
+            }
+            if self.direct_reclaim(SWAP_CLUSTER_MAX) > 0 {
+                continue;
+            }
+            if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
+                continue;
+            }
+            self.kill_largest().ok_or(LiveError::NoMemory)?;
+            may_drain = true;
+        }
+    }
+
+    /// Gets a page to move another to. It reclaims, but never kills (`alloc_migration_target`, `__GFP_RETRY_MAYFAIL`).
+    ///
+    /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
+    #[inline]
+    pub(in crate::mm) fn get_target(&mut self, clean: bool) -> Option<u32> {
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left = left.checked_sub(1)?;
+        }
+        let may_use_cma = self.may_use_cma(Migratetype::Movable, clean);
+        let mark = self.zone.reserve.marks.min;
+        for _ in 0..MAX_RECLAIM_RETRIES {
+            if self.zone.watermark_ok(mark, may_use_cma)
+                && let Some(index) = self.zone.alloc_page(Migratetype::Movable, may_use_cma)
+            {
+                return Some(index);
+            }
+            if self.direct_reclaim(SWAP_CLUSTER_MAX) == 0 {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Whether somebody has woken background reclaim; it is asleep again afterwards.
+    pub(in crate::mm) fn kswapd_was_woken(&mut self) -> bool {
+        core::mem::take(&mut self.live.kswapd_awake)
+    }
+
+    /// Kills the object that has the most memory, mapped pages and the kernel's for it together, and of several the one
+    /// with the highest number (`oom_badness`, without adjustments). Returns which.
+    fn kill_largest(&mut self) -> Option<ObjectId> {
+        let ids = (0..self.live.objects.len() as u32).map(ObjectId);
+        let (_, victim) = ids
+            .filter_map(|id| self.object(id).map(|object| (object.resident() + object.kernel_pages(), id)))
+            .filter(|&(pages, _)| pages > 0)
+            .max()?;
+        self.live.stats.cma_free_at_first_kill.get_or_insert(self.zone.nr_free_cma());
+        self.live.stats.oom_kills += 1;
+        self.destroy(victim).ok()?;
+        Some(victim)
+    }
+}

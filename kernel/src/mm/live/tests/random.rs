@@ -1,0 +1,151 @@
+//! Random lives: the books and all contents after every step.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::super::super::{CmaUse, Lend};
+use super::super::Faults;
+use super::super::objects::ObjectId;
+use super::super::pins::Pin;
+use super::{fill, verify, with_system};
+use crate::cma::{AreaId, Buffer};
+use crate::system::System;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u32),
+    Destroy(usize),
+    Write(usize, u32),
+    Unmap(usize, u32),
+    Share((usize, u32), (usize, u32)),
+    Pin(usize, u32),
+    Unpin(usize),
+    CacheRead(u32),
+    CacheWrite(u32),
+    CacheDrop(u32),
+    Alloc(u32, u32),
+    Release(usize),
+    Policy(usize, usize),
+    Fault(u32),
+    KernelPage(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let object = || 0..12_usize;
+    let page = || 0..48_u32;
+    prop_oneof![
+        4 => (1..48_u32).prop_map(Step::Create),
+        1 => object().prop_map(Step::Destroy),
+        8 => (object(), page()).prop_map(|(o, p)| Step::Write(o, p)),
+        2 => (object(), page()).prop_map(|(o, p)| Step::Unmap(o, p)),
+        2 => ((object(), page()), (object(), page())).prop_map(|(a, b)| Step::Share(a, b)),
+        1 => (object(), page()).prop_map(|(o, p)| Step::Pin(o, p)),
+        1 => (0..4_usize).prop_map(Step::Unpin),
+        4 => (0..2000_u32).prop_map(Step::CacheRead),
+        3 => (0..2000_u32).prop_map(Step::CacheWrite),
+        1 => (0..2000_u32).prop_map(Step::CacheDrop),
+        4 => (1..1100_u32, 0..9_u32).prop_map(|(p, a)| Step::Alloc(p, a)),
+        3 => (0..8_usize).prop_map(Step::Release),
+        1 => (0..3_usize, 0..3_usize).prop_map(|(c, l)| Step::Policy(c, l)),
+        1 => (0..40_u32).prop_map(Step::Fault),
+        1 => object().prop_map(Step::KernelPage),
+    ]
+}
+
+/// Who lives in a random mix.
+#[derive(Default)]
+struct Mix {
+    objects: Vec<ObjectId>,
+    pins: Vec<Pin>,
+    buffers: Vec<Buffer>,
+}
+
+fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) {
+    let mut mm = system.mm().unwrap();
+    mix.objects.retain(|&id| mm.object(id).is_some());
+    let pick = |place: usize| mix.objects.get(place % mix.objects.len().max(1)).copied();
+    // Much of what is asked for at random cannot be done; that it is refused in order, the books say.
+    match *step {
+        Step::Create(pages) if mix.objects.len() < 12 => {
+            let id = mm.create(pages).unwrap();
+            for page in 0..pages {
+                if mm.populate(id, page).is_err() {
+                    break;
+                }
+            }
+            mix.objects.push(id);
+        }
+        Step::Destroy(place) => drop(pick(place).map(|id| mm.destroy(id))),
+        Step::Write(place, page) => drop(pick(place).map(|id| mm.write(id, page))),
+        Step::Unmap(place, page) => drop(pick(place).map(|id| mm.unmap(id, page))),
+        Step::Share(a, b) => {
+            if let (Some(of), Some(with)) = (pick(a.0), pick(b.0)) {
+                let _ = mm.share((of, a.1), (with, b.1));
+            }
+        }
+        Step::Pin(place, page) => mix.pins.extend(pick(place).and_then(|id| mm.pin(id, page, "random").ok())),
+        Step::Unpin(place) if place < mix.pins.len() => mm.unpin(mix.pins.swap_remove(place)).unwrap(),
+        Step::CacheRead(page) => assert!(mm.cache_read(page).unwrap_or(true)),
+        Step::CacheWrite(page) => drop(mm.cache_write(page)),
+        Step::CacheDrop(page) => drop(mm.cache_drop(page)),
+        Step::Policy(cma_use, lend) => mm.set_policy(CmaUse::ALL[cma_use], Lend::ALL[lend]),
+        Step::KernelPage(place) => drop(pick(place).map(|id| mm.add_kernel_page(id))),
+        Step::Fault(targets) => {
+            mm.zone.drain_all_pages();
+            mm.lru_add_drain();
+            let before = mm.fingerprint();
+            mm.live.faults.targets_left = Some(targets);
+            let result = system.cma_alloc(area, 1024, 0);
+            let mut mm = system.mm().unwrap();
+            mm.live.faults = Faults::default();
+            mm.zone.drain_all_pages();
+            match result {
+                Ok(buffer) => {
+                    fill(system, &buffer);
+                    mix.buffers.push(buffer);
+                }
+                // The first cure frees memory before it starts, and a request for a page may reclaim some.
+                Err(_) if mm.live.stats.stolen_direct == 0 => assert_eq!(mm.fingerprint(), before),
+                Err(_) => {}
+            }
+        }
+        Step::Alloc(pages, align) => {
+            if let Ok(buffer) = system.cma_alloc(area, pages, align) {
+                fill(system, &buffer);
+                mix.buffers.push(buffer);
+            }
+        }
+        Step::Release(place) if place < mix.buffers.len() => {
+            let buffer = mix.buffers.swap_remove(place);
+            let mm = system.mm().unwrap();
+            for page in 0..buffer.pages() {
+                let words = mm.live.space.frame_words(buffer.first().add(page));
+                assert!(words[..] == [0xdead_beef; 1024], "nobody writes to a driver's buffer");
+            }
+            system.cma_release(buffer).unwrap();
+        }
+        Step::Create(_) | Step::Unpin(_) | Step::Release(_) => {}
+    }
+    verify(system);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 48 }))]
+
+    #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
+    fn any_life_keeps_the_books_and_the_contents(steps in prop::collection::vec(step(), 1..120)) {
+        with_system(2, 2, |system, area| {
+            system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+            let mut mix = Mix::default();
+            for step in &steps {
+                take_step(system, area, &mut mix, step);
+            }
+            for buffer in mix.buffers {
+                system.cma_release(buffer).unwrap();
+            }
+        });
+    }
+}

@@ -1,0 +1,214 @@
+//! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used (`mm/swap.c`).
+//!
+//! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A new page first waits in a
+//! small batch, as in Linux's per-CPU folio batches, and only [`Zone::lru_add`] puts it on a list; whoever wants to move
+//! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
+
+use super::page::{State, Tag};
+use super::rings::Ring;
+use super::zone::Zone;
+
+/// Where an allocated page is, as far as the LRU is concerned. Every legal value:
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// A kernel allocation: nobody looks at it.
+    None = 0,
+    /// In the batch on its way to a list.
+    Batch = 1,
+    /// On the inactive list of its kind.
+    Inactive = 2,
+    /// On the active list of its kind.
+    Active = 3,
+    /// Taken off by somebody who moves or drops it.
+    Isolated = 4,
+    /// Just moved by a contiguous allocation that has not ended yet.
+    Moved = 5,
+}
+
+const PLACE: u8 = 0b111;
+/// A page of the cache; else it is mapped in the window.
+pub(super) const FILE: u8 = 1 << 3;
+/// It was, or will be, on the active list; kept while it is on none.
+pub(super) const ACTIVE: u8 = 1 << 4;
+/// Used since it was last looked at.
+pub(super) const REFERENCED: u8 = 1 << 5;
+/// Somebody pinned it: it must not move.
+pub(super) const PINNED: u8 = 1 << 6;
+/// A cache page that its source does not have yet.
+pub(super) const DIRTY: u8 = 1 << 7;
+
+/// The owner of a page that is mapped nowhere any more, but pinned.
+pub(super) const NO_OWNER: u32 = u32::MAX;
+
+impl Tag {
+    /// Where an allocated page is.
+    pub(super) const fn place(self) -> Place {
+        match self.marks() & PLACE {
+            1 => Place::Batch,
+            2 => Place::Inactive,
+            3 => Place::Active,
+            4 => Place::Isolated,
+            5 => Place::Moved,
+            _ => Place::None,
+        }
+    }
+
+    /// Whether it has a mark.
+    pub(super) const fn has(self, mark: u8) -> bool {
+        self.marks() & mark != 0
+    }
+
+    fn at(self, place: Place) -> Self {
+        self.with_marks(self.marks() & !PLACE | place as u8)
+    }
+}
+
+/// The list of a kind.
+const fn ring(file: bool, active: bool) -> Ring {
+    match (file, active) {
+        (false, false) => Ring::InactiveAnon,
+        (false, true) => Ring::ActiveAnon,
+        (true, false) => Ring::InactiveFile,
+        (true, true) => Ring::ActiveFile,
+    }
+}
+
+/// Pages on the LRU lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LruPages {
+    /// Mapped, not used lately.
+    pub inactive_anon: u32,
+    /// Mapped, in use.
+    pub active_anon: u32,
+    /// Of the cache, not used lately.
+    pub inactive_file: u32,
+    /// Of the cache, in use.
+    pub active_file: u32,
+}
+
+impl Zone<'_> {
+    /// How many pages are on which LRU list.
+    pub fn lru(&self) -> LruPages {
+        LruPages {
+            inactive_anon: self.lru_pages(false, false),
+            active_anon: self.lru_pages(false, true),
+            inactive_file: self.lru_pages(true, false),
+            active_file: self.lru_pages(true, true),
+        }
+    }
+
+    /// The tag of a frame that lives: allocated, and known to the LRU.
+    #[inline]
+    pub(super) fn living(&self, index: u32) -> Option<Tag> {
+        let tag = self.lists.tag(index);
+        (tag.state() == State::Allocated && tag.marks() & PLACE != 0).then_some(tag)
+    }
+
+    /// Sets or clears a mark.
+    #[inline]
+    pub(super) fn mark(&mut self, index: u32, mark: u8, set: bool) {
+        let tag = self.lists.tag(index);
+        let marks = if set { tag.marks() | mark } else { tag.marks() & !mark };
+        self.lists.set_tag(index, tag.with_marks(marks));
+    }
+
+    /// Makes a fresh page a living one that is on no list yet: its kind and whose it is.
+    #[inline]
+    pub(super) fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
+        let tag = self.lists.tag(index).with_marks(marks & !PLACE).at(place);
+        let page = self.lists.page_mut(index);
+        page.tag = tag;
+        page.owner = owner;
+    }
+
+    /// The reverse mapping of a living page.
+    #[inline]
+    pub(super) fn owner(&self, index: u32) -> u32 {
+        self.lists.page(index).owner
+    }
+
+    pub(super) fn set_owner(&mut self, index: u32, owner: u32) {
+        self.lists.page_mut(index).owner = owner;
+    }
+
+    pub(super) fn set_place(&mut self, index: u32, place: Place) {
+        let tag = self.lists.tag(index).at(place);
+        self.lists.set_tag(index, tag);
+    }
+
+    /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
+    #[inline]
+    pub(super) fn lru_add(&mut self, index: u32) {
+        let tag = self.lists.tag(index);
+        let active = tag.has(ACTIVE);
+        self.lists.set_tag(index, tag.at(if active { Place::Active } else { Place::Inactive }));
+        self.lists.ring_push(index, ring(tag.has(FILE), active));
+    }
+
+    /// Takes a page off its LRU list for somebody who moves or drops it; false where it is on none.
+    #[inline]
+    pub(super) fn lru_isolate(&mut self, index: u32) -> bool {
+        let Some(tag) = self.living(index) else { return false };
+        if !matches!(tag.place(), Place::Inactive | Place::Active) {
+            return false;
+        }
+        self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE)));
+        self.lists.set_tag(index, tag.at(Place::Isolated));
+        true
+    }
+
+    /// Takes a page that is about to be freed off whichever list it is on.
+    pub(super) fn lru_remove(&mut self, index: u32) {
+        let tag = self.lists.tag(index);
+        match tag.place() {
+            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE))),
+            Place::Moved => self.lists.ring_remove(index, Ring::Moved),
+            Place::None | Place::Batch | Place::Isolated => {}
+        }
+        self.set_place(index, Place::None);
+    }
+
+    /// Puts a page whose place says so on the list of those just moved.
+    #[inline]
+    pub(super) fn moved_link(&mut self, index: u32) {
+        self.lists.ring_push(index, Ring::Moved);
+    }
+
+    /// Puts all pages that were just moved on the LRU lists of their kinds.
+    pub(super) fn lru_add_moved(&mut self) {
+        let mut next = self.lists.ring_take_all(Ring::Moved);
+        while let Some(index) = next {
+            next = self.lists.ring_next(index);
+            self.lru_add(index);
+        }
+    }
+
+    /// Takes the page that was moved last off that list.
+    #[inline]
+    pub(super) fn moved_pop(&mut self) -> Option<u32> {
+        let index = self.lists.ring_first(Ring::Moved)?;
+        self.lists.ring_remove(index, Ring::Moved);
+        self.set_place(index, Place::Isolated);
+        Some(index)
+    }
+
+    /// Pages on the LRU list of a kind.
+    pub(super) fn lru_pages(&self, file: bool, active: bool) -> u32 {
+        self.lists.ring_count(ring(file, active))
+    }
+
+    /// The page of a list that was used longest ago.
+    pub(super) fn lru_last(&self, file: bool, active: bool) -> Option<u32> {
+        self.lists.ring_last(ring(file, active))
+    }
+
+    /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
+    /// `shrink_active_list`).
+    pub(super) fn lru_set_active(&mut self, index: u32, active: bool) {
+        if self.lru_isolate(index) {
+            self.mark(index, ACTIVE, active);
+            self.lru_add(index);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Further rings through the descriptors: the per-CPU lists and the LRU lists.
+//!
+//! They are closed like the free lists, by descriptors of their own behind the frames of the zone, which count their
+//! pages. What a page on a ring is, its tag says; linking and unlinking leaves the tag alone.
+
+use super::free_list::FreeLists;
+use super::{Migratetype, ORDERS};
+
+/// A list of single pages.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ring {
+    /// Free pages for unmovable requests, next to the processor.
+    PcpUnmovable,
+    /// The same for movable requests; CMA pages among them.
+    PcpMovable,
+    /// The same for reclaimable requests.
+    PcpReclaimable,
+    /// Mapped pages that were not used lately.
+    InactiveAnon,
+    /// Mapped pages in use.
+    ActiveAnon,
+    /// Cache pages that were not used lately: the first to go.
+    InactiveFile,
+    /// Cache pages in use.
+    ActiveFile,
+    /// Pages that a contiguous allocation has just moved, until it is known to succeed.
+    Moved,
+}
+
+impl Ring {
+    pub(super) const ALL: [Self; 8] = [
+        Self::PcpUnmovable,
+        Self::PcpMovable,
+        Self::PcpReclaimable,
+        Self::InactiveAnon,
+        Self::ActiveAnon,
+        Self::InactiveFile,
+        Self::ActiveFile,
+        Self::Moved,
+    ];
+
+    /// The per-CPU lists (`MIGRATE_PCPTYPES`).
+    pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
+
+    /// Its head in a zone of so many frames: behind the heads of the free lists.
+    pub(super) const fn head(self, frames: u32) -> u32 {
+        frames + (ORDERS * Migratetype::ALL.len()) as u32 + self as u32
+    }
+}
+
+impl FreeLists<'_> {
+    /// Pages on a ring.
+    pub(super) fn ring_count(&self, ring: Ring) -> u32 {
+        self.pages[ring.head(self.frames) as usize].owner
+    }
+
+    /// The page at the head of a ring: the one added last.
+    pub(super) fn ring_first(&self, ring: Ring) -> Option<u32> {
+        let first = self.pages[ring.head(self.frames) as usize].next;
+        (first < self.frames).then_some(first)
+    }
+
+    /// The page at the tail of a ring: the one that has been there for longest.
+    pub(super) fn ring_last(&self, ring: Ring) -> Option<u32> {
+        let last = self.pages[ring.head(self.frames) as usize].prev;
+        (last < self.frames).then_some(last)
+    }
+
+    /// The pages of a ring from its head.
+    pub(super) fn ring_iter(&self, ring: Ring) -> impl Iterator<Item = u32> + '_ {
+        let first = self.ring_first(ring);
+        core::iter::successors(first, |&page| Some(self.pages[page as usize].next).filter(|&next| next < self.frames))
+    }
+
+    /// Puts a page at the head of a ring.
+    #[inline]
+    pub(super) fn ring_push(&mut self, index: u32, ring: Ring) {
+        let head = ring.head(self.frames);
+        let before = &mut self.pages[head as usize];
+        before.owner += 1;
+        let next = before.next;
+        before.next = index;
+        self.pages[next as usize].prev = index;
+        let page = &mut self.pages[index as usize];
+        (page.next, page.prev) = (next, head);
+    }
+
+    /// Puts a page at the tail of a ring.
+    #[inline]
+    pub(super) fn ring_push_back(&mut self, index: u32, ring: Ring) {
+        let head = ring.head(self.frames);
+        let after = &mut self.pages[head as usize];
+        after.owner += 1;
+        let prev = after.prev;
+        after.prev = index;
+        self.pages[prev as usize].next = index;
+        let page = &mut self.pages[index as usize];
+        (page.next, page.prev) = (head, prev);
+    }
+
+    /// Empties a ring at once; its pages are still chained to each other from the one that this returns.
+    pub(super) fn ring_take_all(&mut self, ring: Ring) -> Option<u32> {
+        let first = self.ring_first(ring);
+        let head = ring.head(self.frames);
+        let page = &mut self.pages[head as usize];
+        (page.next, page.prev, page.owner) = (head, head, 0);
+        first
+    }
+
+    /// The page after one on its ring.
+    pub(super) fn ring_next(&self, index: u32) -> Option<u32> {
+        Some(self.pages[index as usize].next).filter(|&next| next < self.frames)
+    }
+
+    /// Takes a page off the ring that it is on.
+    #[inline]
+    pub(super) fn ring_remove(&mut self, index: u32, ring: Ring) {
+        let page = &self.pages[index as usize];
+        let (next, prev) = (page.next, page.prev);
+        self.pages[prev as usize].next = next;
+        self.pages[next as usize].prev = prev;
+        self.pages[ring.head(self.frames) as usize].owner -= 1;
+    }
+}

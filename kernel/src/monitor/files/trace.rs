@@ -1,0 +1,89 @@
+//! `/sys/kernel/tracing`: the trace ring as ftrace prints it (`kernel/trace/trace_output.c`), events in the words of
+//! `include/trace/events/cma.h` and `page_isolation.h`.
+
+use core::fmt::{self, Write};
+
+use crate::mm::trace::{Event, TRACE_EVENTS};
+use crate::system::System;
+use crate::units::Pfn;
+
+pub(super) const TRACE: &str = "/sys/kernel/tracing/trace";
+pub(super) const ENABLE: &str = "/sys/kernel/tracing/events/cma/enable";
+
+/// The head that ftrace prints over the events.
+const HEAD: &str = "\
+#                                _-----=> irqs-off/BH-disabled
+#                               / _----=> need-resched
+#                              | / _---=> hardirq/softirq
+#                              || / _--=> preempt-depth
+#                              ||| / _-=> migrate-disable
+#                              |||| /     delay
+#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
+#              | |         |   |||||     |         |
+";
+
+/// Prints the ring, oldest event first.
+pub(super) fn write(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+    let written = system.trace.written();
+    let kept = written.min(TRACE_EVENTS as u64);
+    writeln!(out, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {kept}/{written}   #P:1\n#")?;
+    out.write_str(HEAD)?;
+    for (ns, event) in system.trace.events() {
+        let micros = ns / 1000;
+        write!(out, "         monitor-1       [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
+        write_event(out, system, event)?;
+    }
+    Ok(())
+}
+
+fn write_event(out: &mut dyn Write, system: &System<'_>, event: &Event) -> fmt::Result {
+    let name = |area: u8| system.areas().get(usize::from(area)).map_or("?", |area| area.name());
+    match *event {
+        Event::AllocStart { area, count, available, total, align } => writeln!(
+            out,
+            "cma_alloc_start: name={} request_count={count} available_count={available} total_count={total} align={align}",
+            name(area)
+        ),
+        Event::AllocFinish { area, first, count, align, errno } => {
+            let Page(pfn, page) = page(first);
+            writeln!(
+                out,
+                "cma_alloc_finish: name={} pfn={pfn:#x} page={page:08x} count={count} align={align} errorno={errno}",
+                name(area)
+            )
+        }
+        Event::BusyRetry { area, first, count, align } => {
+            let Page(pfn, page) = page(Some(first));
+            writeln!(
+                out,
+                "cma_alloc_busy_retry: name={} pfn={pfn:#x} page={page:08x} count={count} align={align}",
+                name(area)
+            )
+        }
+        Event::Release { area, first, count } => {
+            let Page(pfn, page) = page(Some(first));
+            writeln!(out, "cma_release: name={} pfn={pfn:#x} page={page:08x} count={count}", name(area))
+        }
+        Event::TestIsolated { start, end, fin, success } => writeln!(
+            out,
+            "test_pages_isolated: start_pfn={:#x} end_pfn={:#x} fin_pfn={:#x} ret={}",
+            start.0,
+            end.0,
+            fin.0,
+            if success { "success" } else { "fail" }
+        ),
+        Event::MigrateRange { start, end, migrated, reclaimed, mapped } => writeln!(
+            out,
+            "mm_alloc_contig_migrate_range_info: start={:#x} end={:#x} migratetype=4 nr_migrated={migrated} \
+             nr_reclaimed={reclaimed} nr_mapped={mapped}",
+            start.0, end.0
+        ),
+    }
+}
+
+/// A page as the events name it: its frame's number, and what stands in for the descriptor's address, which Linux hashes.
+struct Page(u32, u32);
+
+fn page(first: Option<Pfn>) -> Page {
+    first.map_or(Page(0, 0), |first| Page(first.0, first.0.wrapping_mul(size_of::<crate::mm::Page>() as u32)))
+}
