@@ -28,7 +28,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'Variables of run, monitor, bench and debug:'
+	@echo 'Variables of run, monitor and debug:'
 	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes, put into the board'"'"'s tree)'
 	@echo '  INITRD=my.trace  APPEND='"'"'cma=64M run="cma; poweroff"'"'"
 

@@ -127,7 +127,7 @@ impl<'m> System<'m> {
         }
         let area = &mut self.areas[id.0 as usize];
         let request = area.request(pages, align_order)?;
-        let Some(bit) = area.place(&request, 0) else {
+        let Some(bit) = area.place(&request) else {
             area.stats.alloc_fail += 1;
             area.stats.alloc_pages_fail += u64::from(pages);
             return Err(area.shortage(pages));
@@ -150,7 +150,7 @@ impl<'m> System<'m> {
         debug_assert_eq!(unreserved, Ok(()));
         let mut report = Report::default();
         report.start(self.now_ns());
-        self.cma_alloc_from(id, request, pages, bit, &mut report)
+        self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
     }
 
     /// Takes a buffer back; every bit of it has to be set (`cma_release`).

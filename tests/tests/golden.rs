@@ -37,6 +37,11 @@ fn steady(text: &str) -> String {
             let Some((range, _)) = line.split_once(&format!(" : {name}")) else { return line };
             format!("{}-EEEEEEEE : {name}", range.rsplit_once('-').map_or(range, |(start, _)| start))
         });
+        // How much is free depends on the image's size.
+        let line = match (line.split_once("Memory: "), line.split_once(" free of ")) {
+            (Some((before, _)), Some((_, after))) => format!("{before}Memory: M free of {after}"),
+            _ => line,
+        };
         let line = steady_means(&line);
         steady.push_str(&steady_times(&line));
         steady.push('\n');
@@ -51,12 +56,12 @@ fn steady_means(line: &str) -> String {
     (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
 }
 
-/// The times in a record: every field whose name ends in `_ns` or begins with `ns_`.
+/// The times in a record, every field whose name ends in `_ns` or begins with `ns_`, and the pages that are free.
 fn steady_times(line: &str) -> String {
     let fields = line.split(',').map(|field| {
         let Some((name, _)) = field.split_once(':') else { return field.to_owned() };
         let bare = name.trim_matches(|c| "{\"".contains(c));
-        if !(bare.ends_with("_ns") || bare.starts_with("ns_")) {
+        if !(bare.ends_with("_ns") || bare.starts_with("ns_") || bare == "mem_pages") {
             return field.to_owned();
         }
         format!("{name}:T{}", if field.ends_with('}') { "}" } else { "" })

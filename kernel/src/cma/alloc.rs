@@ -29,7 +29,10 @@ impl System<'_> {
         };
         let request = area.request(pages, align_order);
         self.trace_event(event);
-        let result = request.and_then(|request| self.cma_alloc_from(id, &request, pages, 0, &mut report));
+        let result = request.and_then(|request| {
+            let candidate = self.area(id).place(&request);
+            self.cma_alloc_from(id, &request, pages, candidate, &mut report)
+        });
         let (first, errno) = match &result {
             Ok(buffer) => (Some(buffer.first()), 0),
             Err(error) => (None, error.errno()),
@@ -38,20 +41,18 @@ impl System<'_> {
         (result, report)
     }
 
-    /// Tries the candidates from bit `start` on, one after the other.
+    /// Tries a candidate, and those behind it, one after the other.
     pub(crate) fn cma_alloc_from(
         &mut self,
         id: AreaId,
         request: &Request,
         pages: u32,
-        mut start: u32,
+        mut candidate: Option<u32>,
         report: &mut Report,
     ) -> Result<Buffer, CmaError> {
-        let mut first_blocked = None;
-        loop {
-            let bit = self.area(id).place(request, start);
-            report.mark(Phase::Search, self.now_ns());
-            let Some(bit) = bit else { break };
+        let (mut first_blocked, mut swept) = (None, false);
+        report.mark(Phase::Search, self.now_ns());
+        while let Some(bit) = candidate {
             let area = self.area_mut(id);
             area.reserve(bit, request.bits);
             let first = area.frame(bit);
@@ -70,14 +71,17 @@ impl System<'_> {
                 return self.count_failure(id, pages, CmaError::NoMemory(blocked));
             }
             first_blocked.get_or_insert(blocked);
-            start = bit + request.align_mask + 1;
-            // What was found before anything was moved is in the way of every candidate that it lies in.
+            // What was found before anything was moved is in the way of every candidate up to it.
+            let mut busy = bit;
             if blocked.phase == Phase::Isolate {
                 let area = self.area(id);
-                start = start.max((blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit()) + 1);
+                let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+                busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
             }
             let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
             self.trace_event(Event::BusyRetry { area: id.0, first, count: pages, align });
+            candidate = self.area(id).place_behind(request, busy, &mut swept);
+            report.mark(Phase::Search, self.now_ns());
         }
         let error = first_blocked.map_or_else(|| self.area(id).shortage(pages), CmaError::Busy);
         self.count_failure(id, pages, error)

@@ -1,5 +1,6 @@
 //! One area: where it lies, which of its pages are allocated, and Linux's `struct cma` counters.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::bitmap::Bitmap;
@@ -16,7 +17,7 @@ pub struct Area {
     pages: u32,
     order_per_bit: u32,
     bitmap: Bitmap,
-    placement: &'static dyn Placement,
+    placement: Box<dyn Placement>,
     pub(crate) stats: AreaStats,
 }
 
@@ -39,7 +40,7 @@ impl Area {
     /// An empty area of `pages` from `base` with one bit for 2^`order_per_bit` pages; `pages` is a multiple of that.
     pub fn new(name: String, base: Pfn, pages: u32, order_per_bit: u32) -> Self {
         let bitmap = Bitmap::new(pages >> order_per_bit);
-        Self { name, base, pages, order_per_bit, bitmap, placement: &FirstFit, stats: AreaStats::default() }
+        Self { name, base, pages, order_per_bit, bitmap, placement: Box::new(FirstFit), stats: AreaStats::default() }
     }
 
     /// Its node's name, or `reserved` for the one from `cma=`.
@@ -88,13 +89,13 @@ impl Area {
     }
 
     /// The rule that places requests.
-    pub fn placement(&self) -> &'static dyn Placement {
-        self.placement
+    pub fn placement(&self) -> &dyn Placement {
+        &*self.placement
     }
 
-    /// Changes the rule; what is allocated stays where it is.
-    pub fn set_placement(&mut self, placement: &'static dyn Placement) {
-        self.placement = placement;
+    /// Changes the rule and returns the one before; what is allocated stays where it is.
+    pub fn set_placement(&mut self, placement: Box<dyn Placement>) -> Box<dyn Placement> {
+        core::mem::replace(&mut self.placement, placement)
     }
 
     /// The request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`, `cma_bitmap_aligned_offset`).
@@ -118,13 +119,26 @@ impl Area {
         (pages + (1 << self.order_per_bit) - 1) >> self.order_per_bit
     }
 
-    /// Where the placement wants the request, at or after bit `start`.
+    /// Where the placement wants the request.
     #[inline]
-    pub(crate) fn place(&self, request: &Request, start: u32) -> Option<u32> {
+    pub(crate) fn place(&self, request: &Request) -> Option<u32> {
         if request.bits > self.bitmap.free() {
             return None;
         }
-        self.placement.place(&self.bitmap, request, start)
+        self.placement.place(&self.bitmap, request, 0)
+    }
+
+    /// Where to go on once the candidate at `busy` held pages in use: behind it by the placement's rule, and then, unless
+    /// that rule goes by address, once more from 0 as Linux does (`swept` from then on), so that no candidate is left out.
+    pub(crate) fn place_behind(&self, request: &Request, busy: u32, swept: &mut bool) -> Option<u32> {
+        let start = busy + request.align_mask + 1;
+        if *swept {
+            return self.bitmap.first_fit(request, start);
+        }
+        self.placement.place(&self.bitmap, request, start).or_else(|| {
+            *swept = !self.placement.lowest_first();
+            if *swept { self.bitmap.first_fit(request, 0) } else { None }
+        })
     }
 
     /// Reserves the bits of a request.

@@ -240,6 +240,12 @@ impl Bitmap {
         self.words.len() as u32 * WORD_BITS
     }
 
+    /// The words in pairs, those behind the last bit included; a node is four of them.
+    #[inline]
+    pub(super) fn word_pairs(&self) -> &[[u32; 2]] {
+        self.words.as_chunks().0
+    }
+
     /// The first clear bit at or after `start`.
     #[inline]
     pub fn next_clear(&self, start: u32) -> Option<u32> {
@@ -290,6 +296,17 @@ impl Bitmap {
         let touched = &self.summary.as_ref()?.touched_nodes;
         let first = next_where(touched, node, |word| !word)?;
         Some((first, next_where(touched, first, |word| word)?))
+    }
+
+    /// The last clear bit before `end`, which is at most the number of bits.
+    pub(super) fn last_clear_before(&self, end: u32) -> Option<u32> {
+        let mut word = (end.checked_sub(1)? / WORD_BITS) as usize;
+        let mut clear = !self.words[word] & mask(0, (end - 1) % WORD_BITS + 1);
+        while clear == 0 {
+            word = word.checked_sub(1)?;
+            clear = !self.words[word];
+        }
+        Some(word as u32 * WORD_BITS + clear.ilog2())
     }
 
     /// The free runs from the lowest bit: where each begins and how long it is, in bits.

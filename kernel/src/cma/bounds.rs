@@ -32,7 +32,8 @@ pub(super) struct Bounds {
     nodes: Vec<Lanes>,
     groups: Vec<Lanes>,
     area: [Cell<u32>; LANES],
-    /// Where the run began that the area's bound of the first lane was last raised for.
+    /// No run is longer than this; one that was as long began at `longest_at`.
+    longest: Cell<u32>,
     longest_at: Cell<u32>,
 }
 
@@ -65,18 +66,19 @@ impl Bounds {
             nodes: vec![all.clone(); nodes as usize],
             groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
             area: core::array::from_fn(|_| Cell::new(bits)),
+            longest: Cell::new(bits),
             longest_at: Cell::new(0),
         }
     }
 
     /// No free run is longer than this; one that was as long began at this bit.
     pub(super) fn longest_seen(&self) -> (u32, u32) {
-        (self.area[0].get(), self.longest_at.get())
+        (self.longest.get(), self.longest_at.get())
     }
 
     /// The longest free run is this long and begins at this bit.
     pub(super) fn see_longest(&self, length: u32, at: u32) {
-        self.area[0].set(length.max(SATURATED));
+        self.longest.set(length);
         self.longest_at.set(at);
     }
 
@@ -105,6 +107,19 @@ impl Bounds {
     pub(super) fn next_in_group(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
         let end = (node / GROUP_NODES + 1) * GROUP_NODES;
         next(&self.nodes, node, end.min(self.nodes.len() as u32), lane, length)
+    }
+
+    /// The first node at or after `node` where a run of `length` bits may begin.
+    pub(super) fn next_node(&self, mut node: u32, lane: usize, length: u32) -> Option<u32> {
+        while let Some(group) = self.next_group(node / GROUP_NODES, lane, length) {
+            node = node.max(group * GROUP_NODES);
+            let found = self.next_in_group(node, lane, length);
+            if found.is_some() {
+                return found;
+            }
+            node = (group + 1) * GROUP_NODES;
+        }
+        None
     }
 
     /// No run of `length` bits begins in the node on an aligned bit.
@@ -138,10 +153,10 @@ impl Bounds {
     /// Bits further than [`SATURATED`] before `start` began runs of that length before.
     #[inline]
     pub(super) fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
+        if to - from >= self.longest.get() {
+            self.see_longest(to - from, from);
+        }
         if to - from > SATURATED {
-            if to - from >= self.area[0].get() {
-                self.longest_at.set(from);
-            }
             for (lane, bound) in self.area.iter_mut().enumerate() {
                 let bound = bound.get_mut();
                 *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));

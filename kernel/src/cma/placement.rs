@@ -1,9 +1,31 @@
 //! Where a request goes: given the bitmap, a placement names the bit that a buffer shall begin at.
 //!
-//! A placement sees the present bitmap and the request, nothing of the past or the future. First-fit is Linux's
-//! (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default.
+//! A placement sees the present bitmap and the request, nothing of the future, and of the past at most where it stopped
+//! (next-fit). First-fit is Linux's (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default; the others are its
+//! peers, chosen by name.
+//!
+//! What holds true: a placement answers only bits that the request fits at, and with `start` at 0 it finds one wherever
+//! its rule allows any. Above 0 it looks only from there: that is how a caller goes on behind a candidate that was busy.
+
+mod classes;
+mod fits;
+mod parameters;
+mod spare_heads;
+mod two_ended;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::string::String;
 
 use super::bitmap::Bitmap;
+
+pub use classes::{SizeClasses, Zoned};
+pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
+pub use parameters::{MAX_SHARE, Shares};
+pub use spare_heads::{LOOK_NODES, SpareHeads};
+pub use two_ended::TwoEnded;
 
 /// What is looked for, in bits of the area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,34 +45,111 @@ impl Request {
         let address = bit.checked_add(self.align_offset)?.checked_add(self.align_mask)?;
         Some((address & !self.align_mask) - self.align_offset)
     }
+
+    /// The last bit at or before `bit` that lies on an aligned address; `None` where that is before the bitmap.
+    #[inline]
+    pub fn align_down(&self, bit: u32) -> Option<u32> {
+        let address = bit.checked_add(self.align_offset)?;
+        (address & !self.align_mask).checked_sub(self.align_offset)
+    }
 }
 
 /// A rule that places requests.
-pub trait Placement: Sync {
+pub trait Placement {
     /// What `placement=` calls it.
     fn name(&self) -> &'static str;
 
-    /// The bit at or after `start` where the request goes, or `None` where it fits nowhere.
+    /// Its name with its parameters, where they are not the usual ones.
+    fn label(&self) -> String {
+        self.name().into()
+    }
+
+    /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
+
+    /// True where candidates come lowest first: once all from some bit on were busy, none before it is left to try.
+    fn lowest_first(&self) -> bool {
+        false
+    }
 }
 
-/// The lowest place that fits: Linux's rule.
-pub struct FirstFit;
+/// A placement as `placement=` knows it.
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters, with the usual values; empty where it has none.
+    pub parameters: &'static str,
+    /// Where it puts a request.
+    pub summary: &'static str,
+    make: fn(Option<&str>) -> Option<Box<dyn Placement>>,
+}
 
 /// Every placement, the default first.
-pub const PLACEMENTS: [&dyn Placement; 1] = [&FirstFit];
+pub const PLACEMENTS: [Entry; 8] = [
+    Entry {
+        name: "first-fit",
+        parameters: "",
+        summary: "at the lowest place that fits (Linux)",
+        make: plain::<FirstFit>,
+    },
+    Entry {
+        name: "next-fit",
+        parameters: "",
+        summary: "at the next place behind the last request's, round and round",
+        make: plain::<NextFit>,
+    },
+    Entry {
+        name: "best-fit",
+        parameters: "",
+        summary: "into the shortest free run that holds it",
+        make: plain::<BestFit>,
+    },
+    Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
+    Entry {
+        name: "zoned",
+        parameters: ":1:5:9",
+        summary: "first-fit from 0 up to 3 pages, from 1/15 up to 23, from 6/15 above; then once more from 0 (the article)",
+        make: |text| Some(Box::new(Zoned(Shares::parse_or_usual(text)?))),
+    },
+    Entry {
+        name: "size-classes",
+        parameters: ":1:5:9",
+        summary: "first-fit inside 1/15, 5/15 or 9/15 of the area by the same three sizes, and nowhere else",
+        make: |text| Some(Box::new(SizeClasses(Shares::parse_or_usual(text)?))),
+    },
+    Entry {
+        name: "two-ended",
+        parameters: ":24",
+        summary: "requests of so many pages and more from the low end, smaller ones from the high end",
+        make: |text| Some(Box::new(TwoEnded::parse(text)?)),
+    },
+    Entry {
+        name: "spare-heads",
+        parameters: "",
+        summary: "where it costs larger aligned blocks least of their free heads (ours)",
+        make: plain::<SpareHeads>,
+    },
+];
 
-/// The placement of that name.
-pub fn by_name(name: &str) -> Option<&'static dyn Placement> {
-    PLACEMENTS.into_iter().find(|placement| placement.name() == name)
+fn plain<P: Placement + Default + 'static>(parameters: Option<&str>) -> Option<Box<dyn Placement>> {
+    parameters.is_none().then(|| Box::new(P::default()) as Box<dyn Placement>)
 }
 
-impl Placement for FirstFit {
-    fn name(&self) -> &'static str {
-        "first-fit"
-    }
+/// Why a text names no placement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadPlacement {
+    /// There is none of that name.
+    Unknown,
+    /// It takes other parameters: those of the entry, or none.
+    Parameters(&'static str, &'static str),
+}
 
-    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        map.first_fit(request, start)
-    }
+/// The placement that `NAME` or `NAME:PARAMETERS` means.
+///
+/// # Errors
+/// See [`BadPlacement`].
+pub fn parse(text: &str) -> Result<Box<dyn Placement>, BadPlacement> {
+    let (name, parameters) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    let entry = PLACEMENTS.iter().find(|entry| entry.name == name).ok_or(BadPlacement::Unknown)?;
+    (entry.make)(parameters).ok_or(BadPlacement::Parameters(entry.name, entry.parameters))
 }

@@ -157,7 +157,7 @@ impl Bitmap {
     pub fn longest_free_run(&self) -> u32 {
         let Some(Summary { bounds, .. }) = &self.summary else { return self.longest_run_from(0, self.bits()) };
         let (length, from) = bounds.longest_seen();
-        if !self.is_set(from) && self.run_end(from) - from == length {
+        if length == 0 || !self.is_set(from) && self.run_end(from) - from == length {
             return length;
         }
         let (mut longest, mut longest_at) = (0, 0);
@@ -210,4 +210,4 @@ impl Bitmap {
 }
 
 /// The first bit of each slot of 2^index bits in a word.
-const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
+pub(super) const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];

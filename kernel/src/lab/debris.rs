@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::fragmentation::Fragmentation;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
@@ -73,7 +74,7 @@ impl Failure {
 pub struct Report {
     area: String,
     pages: u32,
-    placement: &'static str,
+    placement: String,
     align: Align,
     rng: &'static str,
     seed: u32,
@@ -96,6 +97,15 @@ pub struct Report {
     cost: ClockCost,
 }
 
+/// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with the system.
+pub struct Round {
+    options: Options,
+    slots: Vec<Option<Buffer>>,
+    rng: Option<Rng>,
+    steps_left: u64,
+    report: Report,
+}
+
 /// Runs one round; its live buffers stay registered with the system.
 ///
 /// # Errors
@@ -106,77 +116,115 @@ pub fn run_round<M: Machine + ?Sized>(
     options: &Options,
     round: u64,
 ) -> Result<Report, ReleaseError> {
-    let area = system.area(options.area);
-    // Rounds may outnumber seeds; they then start over.
-    let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
-    let mut report = Report {
-        area: area.name().into(),
-        pages: area.pages(),
-        placement: area.placement().name(),
-        align: options.align,
-        rng: options.rng,
-        seed,
-        round,
-        allocs: 0,
-        releases: 0,
-        failed: 0,
-        failure: None,
-        end: End::Ops,
-        metrics: Metrics::of(area),
-        alloc: Timing::default(),
-        release: Timing::default(),
-        cost: ClockCost::measure(machine),
-    };
-    let mut slots: Vec<Option<Buffer>> = core::iter::repeat_with(|| None).take(SLOTS).collect();
-    let result = steps(system, machine, options, &mut slots, &mut report);
-    for buffer in slots.into_iter().flatten() {
-        system.keep(buffer);
-    }
-    report.metrics = Metrics::of(system.area(options.area));
-    result.map(|()| report)
+    let mut round = Round::begin(system, machine, options, round);
+    let result = round.run(system, machine, u64::MAX);
+    let report = round.finish(system);
+    result.map(|_| report)
 }
 
-fn steps<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &mut M,
-    options: &Options,
-    slots: &mut [Option<Buffer>],
-    report: &mut Report,
-) -> Result<(), ReleaseError> {
-    let Some(mut rng) = Rng::named(options.rng, report.seed) else { return Ok(()) };
-    for _ in 0..options.ops {
-        if machine.interrupted() {
-            report.end = End::Interrupted;
-            break;
+impl Round {
+    /// A round that has done nothing yet.
+    pub fn begin<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &Options, round: u64) -> Self {
+        let area = system.area(options.area);
+        // Rounds may outnumber seeds; they then start over.
+        let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
+        let report = Report {
+            area: area.name().into(),
+            pages: area.pages(),
+            placement: area.placement().label(),
+            align: options.align,
+            rng: options.rng,
+            seed,
+            round,
+            allocs: 0,
+            releases: 0,
+            failed: 0,
+            failure: None,
+            end: End::Ops,
+            metrics: Metrics::of(area),
+            alloc: Timing::default(),
+            release: Timing::default(),
+            cost: ClockCost::measure(machine),
+        };
+        Self {
+            options: options.clone(),
+            slots: core::iter::repeat_with(|| None).take(SLOTS).collect(),
+            rng: Rng::named(options.rng, seed),
+            steps_left: options.ops,
+            report,
         }
-        let slot = rng.below(SLOTS as u32) as usize;
-        match slots[slot].take() {
-            None => {
-                let pages = u32::from(SLOT_PAGES[slot]);
-                let align_order = options.align.of(pages);
-                let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
-                match answer {
-                    Ok(buffer) => {
-                        report.allocs += 1;
-                        slots[slot] = Some(buffer);
-                    }
-                    Err(error) => {
-                        report.failed += 1;
-                        report.failure.get_or_insert(Failure { pages, error });
-                        if options.stop_at_failure {
-                            report.end = End::Failure;
-                            break;
+    }
+
+    /// Does at most so many steps; true while there are more to do.
+    ///
+    /// # Errors
+    /// The area refused a buffer that it had given: the books are wrong.
+    pub fn run<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+        steps: u64,
+    ) -> Result<bool, ReleaseError> {
+        let Self { options, slots, rng: Some(rng), steps_left, report } = self else { return Ok(false) };
+        for _ in 0..steps.min(*steps_left) {
+            *steps_left -= 1;
+            if machine.interrupted() {
+                report.end = End::Interrupted;
+                return Ok(false);
+            }
+            let slot = rng.below(SLOTS as u32) as usize;
+            match slots[slot].take() {
+                None => {
+                    let pages = u32::from(SLOT_PAGES[slot]);
+                    let align_order = options.align.of(pages);
+                    let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
+                    match answer {
+                        Ok(buffer) => {
+                            report.allocs += 1;
+                            slots[slot] = Some(buffer);
+                        }
+                        Err(error) => {
+                            report.failed += 1;
+                            report.failure.get_or_insert(Failure { pages, error });
+                            if options.stop_at_failure {
+                                report.end = End::Failure;
+                                return Ok(false);
+                            }
                         }
                     }
                 }
-            }
-            Some(buffer) => {
-                report.release.time(machine, || system.cma_release(buffer))?;
-                report.releases += 1;
+                Some(buffer) => {
+                    report.release.time(machine, || system.cma_release(buffer))?;
+                    report.releases += 1;
+                }
             }
         }
+        Ok(*steps_left > 0)
     }
-    Ok(())
+
+    /// The area as the round has it now, as a record of kind `sample`.
+    pub fn sample(&self, system: &System<'_>) -> Record {
+        let area = system.area(self.options.area);
+        let metrics = Metrics::of(area);
+        let record = Record::new("sample")
+            .string("area", &self.report.area)
+            .string("placement", &self.report.placement)
+            .number("seed", self.report.seed)
+            .number("round", self.report.round)
+            .number("ops", self.options.ops - self.steps_left)
+            .number("allocs", self.report.allocs)
+            .number("failed", self.report.failed);
+        Fragmentation::of(area).record(metrics.record(record))
+    }
+
+    /// Ends the round.
+    pub fn finish(mut self, system: &mut System<'_>) -> Report {
+        for buffer in self.slots.into_iter().flatten() {
+            system.keep(buffer);
+        }
+        self.report.metrics = Metrics::of(system.area(self.options.area));
+        self.report
+    }
 }
 
 impl Report {
@@ -198,10 +246,10 @@ impl Report {
     /// The record.
     pub fn record(&self) -> Record {
         let (alloc_ns, release_ns) = self.means_ns();
-        Record::new("debris")
+        let record = Record::new("debris")
             .string("area", &self.area)
             .number("pages", self.pages)
-            .string("placement", self.placement)
+            .string("placement", &self.placement)
             .display("align", self.align)
             .string("rng", self.rng)
             .number("seed", self.seed)
@@ -210,12 +258,9 @@ impl Report {
             .number("releases", self.releases)
             .number("live", self.live())
             .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
-            .string("cause", self.failure.as_ref().map_or("none", Failure::cause))
-            .number("used", self.metrics.used)
-            .number("free", self.metrics.free)
-            .number("maxchunk", self.metrics.longest)
-            .number("free_runs", self.metrics.free_runs)
-            .number("frag_permille", self.metrics.frag_permille())
+            .string("cause", self.failure.as_ref().map_or("none", Failure::cause));
+        self.metrics
+            .record(record)
             .number("alloc_ns", alloc_ns)
             .number("release_ns", release_ns)
             .number("failed", self.failed)

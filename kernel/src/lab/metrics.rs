@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::record::permille;
+use super::record::{Record, permille};
 use crate::cma::area::Area;
 use crate::units::PAGE_SIZE;
 
@@ -29,6 +29,16 @@ impl Metrics {
             free_runs: bitmap.free_runs(),
             longest: bitmap.longest_free_run() << area.order_per_bit(),
         }
+    }
+
+    /// Its fields, added to a record.
+    pub fn record(&self, record: Record) -> Record {
+        record
+            .number("used", self.used)
+            .number("free", self.free)
+            .number("maxchunk", self.longest)
+            .number("free_runs", self.free_runs)
+            .number("frag_permille", self.frag_permille())
     }
 
     /// 1000·(1 − longest/free), floored; 0 when nothing is free.

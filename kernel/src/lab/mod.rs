@@ -9,8 +9,10 @@
 
 pub mod bench;
 pub mod bitmap_view;
+pub mod compare;
 pub mod debris;
 pub mod fingerprint;
+pub mod fragmentation;
 pub mod ids;
 pub mod metrics;
 pub mod pressure;

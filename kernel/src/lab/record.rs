@@ -26,6 +26,20 @@ impl Record {
         self
     }
 
+    /// Adds a list of integers.
+    #[must_use]
+    pub fn list(mut self, name: &str, values: impl IntoIterator<Item = impl Into<i64>>) -> Self {
+        self.name(name);
+        let mut separator = '[';
+        for value in values {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "{separator}{}", value.into());
+            separator = ',';
+        }
+        self.text.push_str(if separator == '[' { "[]" } else { "]" });
+        self
+    }
+
     /// Adds a string, escaped.
     #[must_use]
     pub fn string(mut self, name: &str, value: &str) -> Self {
@@ -88,6 +102,12 @@ mod tests {
     fn compact_and_in_order() {
         let record = Record::new("x").number("a", 1u32).string("b", "two").display("c", 0x2a);
         assert_eq!(record.to_string(), r#"{"record":"x","a":1,"b":"two","c":"42"}"#);
+    }
+
+    #[test]
+    fn lists() {
+        let record = Record::new("x").list("a", [1u32, 20]).list("b", [-1000i32]).list("c", [0u8; 0]);
+        assert_eq!(record.to_string(), r#"{"record":"x","a":[1,20],"b":[-1000],"c":[]}"#);
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl From<OutOfMemory> for ReplayError {
 #[derive(Clone, Debug)]
 pub struct Report {
     area: String,
-    placement: &'static str,
+    placement: String,
     /// Operations done.
     pub ops: u64,
     /// `a` lines among them.
@@ -159,7 +159,7 @@ fn answer<M: Machine + ?Sized>(
     let base = area.base();
     let mut report = Report {
         area: area.name().into(),
-        placement: area.placement().name(),
+        placement: area.placement().label(),
         ops: 0,
         allocs: 0,
         failed: 0,
@@ -223,7 +223,7 @@ impl Report {
     pub fn record(&self) -> Record {
         Record::new("replay")
             .string("area", &self.area)
-            .string("placement", self.placement)
+            .string("placement", &self.placement)
             .number("ops", self.ops)
             .number("allocs", self.allocs)
             .number("failed", self.failed)

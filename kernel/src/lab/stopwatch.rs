@@ -96,6 +96,13 @@ impl Timing {
         self.gross_max_ns = self.gross_max_ns.max(span_ns);
     }
 
+    /// Takes in all calls of another.
+    pub fn include(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.gross_ns += other.gross_ns;
+        self.gross_max_ns = self.gross_max_ns.max(other.gross_max_ns);
+    }
+
     /// How many calls there were.
     pub const fn calls(&self) -> u64 {
         self.calls

@@ -1,6 +1,7 @@
 //! The commands, in groups: `areas` by hand, `experiments`, and the rest here.
 
 mod areas;
+mod compare;
 mod experiments;
 mod pressure;
 
@@ -27,10 +28,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn command(&mut self, name: &str, args: &Args) -> Result<Outcome, Failure> {
         match name {
             "debris" => self.debris(args),
+            "compare" => self.compare(args),
             "replay" => self.replay(args),
             "pressure" => self.pressure(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
+            "metrics" => self.metrics(args),
             "bitmap" => self.bitmap(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),

@@ -25,22 +25,38 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 18] = [
+pub const COMMANDS: [Entry; 20] = [
     Entry {
         name: "debris",
-        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=first-fit] \
-                [until=failure|ops] [ops=] [rounds=1]",
+        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=] [rounds=1] [sample=N]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
-                  again with the next seed, until a round makes no allocation. Ctrl-C stops between two steps.",
+                  again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
+                  steps, with the free runs by length and the fragmentation indices by order. Ctrl-C stops between two \
+                  steps.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds"],
+        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds", "sample"],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "compare",
+        usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
+                [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
+        summary: "runs the debris load with the same seeds under several placements, as one table",
+        details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
+                  full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
+                  within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
+                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads.",
+        example: "compare placements=first-fit,zoned seeds=2 ops=20000",
+        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops"],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "replay",
-        usage: "replay [area=] [placement=first-fit] [align=asis|order|page]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
         summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
         details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
         example: "replay align=page",
@@ -54,6 +70,17 @@ pub const COMMANDS: [Entry; 18] = [
         summary: "shows which pages of an area are used",
         details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
         example: "bitmap BiscuitOS_cma",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "metrics",
+        usage: "metrics [AREA]",
+        summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
+        details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
+                  index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
+        example: "metrics BiscuitOS_cma",
         keys: &[],
         least_words: 0,
         most_words: 1,

@@ -7,6 +7,8 @@ use std::vec::Vec;
 use super::*;
 use crate::mock::{Mock, with_board};
 
+mod lab;
+
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\n";
 
 fn failing() -> Result<(), String> {
@@ -98,6 +100,19 @@ fn bad_lines_get_one_line_and_status_2() {
         ("debris rng=glib", "did you mean glibc?"),
         ("debris align=21", "order, page, or an order from 0 to 20"),
         ("debris placement=worst", "there are first-fit"),
+        ("debris placement=zoned:1:5", "the parameters of zoned look like zoned:1:5:9"),
+        ("debris placement=best-fit:1", "best-fit takes no parameters"),
+        ("compare placements=", "no placement \"\""),
+        ("compare placements=first-fit,zone", "no placement \"zone\"; there are first-fit"),
+        ("compare placements=first-fit,two-ended:x", "the parameters of two-ended look like two-ended:24"),
+        ("compare placements=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "MAX_PLACEMENTS"),
+        ("compare seeds=0", "seeds is \"0\"; it has to be a number from 1 to 1000"),
+        ("compare seeds=1001", "from 1 to 1000"),
+        ("compare until=ops", "needs ops="),
+        ("compare area=nowhere", "no area"),
+        ("compare placement=zoned", "did you mean placements=?"),
+        ("debris sample=0", "sample is \"0\"; it has to be a number from 1"),
+        ("metrics nowhere", "no area \"nowhere\""),
         ("debris until=ops", "needs ops="),
         ("debris until=never", "it can be failure ops"),
         ("debris ops=0", "from 1 to"),

@@ -45,7 +45,10 @@ fn draw(text: &mut String, curves: &[Curve], top: f64) -> Result<(), Box<dyn std
         .configure_mesh()
         .x_desc("area in MiB")
         .y_desc("instructions a call, mean")
+        .y_label_formatter(&|count| format!("{count:.0}"))
         .x_labels(8)
+        .label_style(("sans-serif", 16))
+        .axis_desc_style(("sans-serif", 17))
         .x_label_formatter(&|log2: &f64| format!("{:.0}", log2.exp2()))
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
@@ -61,6 +64,7 @@ fn draw(text: &mut String, curves: &[Curve], top: f64) -> Result<(), Box<dyn std
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
+        .label_font(("sans-serif", 16))
         .legend_area_size(32)
         .background_style(WHITE)
         .border_style(BLACK.mix(0.3))

@@ -3,8 +3,9 @@
 //! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it executes (`exec,nochain`).
 //! The log is read as it comes, and never stored. Between the kernel's two marks (`profile_begins` and `profile_ends` of
 //! its stopwatch, right before and behind each measured call) the instructions of executed blocks are counted by
-//! address; debug information then says whose they are, inlined functions included. Reading the clock is left out, as it
-//! is from the benchmark's figures. For `boot` everything up to the first command counts.
+//! address; debug information then says whose they are, inlined functions included. The clock and the stopwatch are left
+//! out, as they are from the benchmark's figures. For `boot` everything up to the first command counts. Of a block that
+//! accesses a device an instruction may be counted twice; other code is exact.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -19,6 +20,9 @@ use crate::symbols::{Place, Symbols};
 const SHOWN: usize = 24;
 /// Ends a QEMU that does not end by itself, in seconds; logging makes it some thirty times slower.
 const TIME_LIMIT: &str = "600";
+
+/// What surrounds the measured calls.
+const STOPWATCH: &str = "kernel/src/lab/stopwatch.rs";
 
 /// Bytes of an instruction.
 const INSTRUCTION: u32 = 4;
@@ -201,11 +205,28 @@ impl Profile {
                 continue;
             }
             let (function, line) = owner(&places).unwrap_or_else(|| ("unknown".into(), String::new()));
-            let file = line.rsplit_once(':').map_or("", |(file, _)| file);
+            if line.starts_with(STOPWATCH) {
+                continue;
+            }
+            let file = line.split(':').next().unwrap_or_default();
             *profile.functions.entry(format!("{function}  {file}")).or_default() += times;
             *profile.lines.entry(format!("{line}  {function}")).or_default() += times;
         }
+        profile.join_nameless_files();
         profile
+    }
+
+    /// Instructions of which only the function is known go to the function of that name, if there is only one.
+    fn join_nameless_files(&mut self) {
+        let nameless: Vec<String> = self.functions.keys().filter(|key| key.ends_with("  ")).cloned().collect();
+        for key in nameless {
+            let mut alike = self.functions.keys().filter(|other| **other != key && other.starts_with(&key));
+            if let (Some(full), None) = (alike.next().cloned(), alike.next())
+                && let Some(times) = self.functions.remove(&key)
+            {
+                *self.functions.entry(full).or_default() += times;
+            }
+        }
     }
 }
 
@@ -213,13 +234,9 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.functions.values().sum();
         let per_call = |times: u64| times as f64 / self.calls as f64;
-        writeln!(
-            f,
-            "{}: {} calls, {:.1} instructions each, clock left out",
-            self.benchmark,
-            self.calls,
-            per_call(total)
-        )?;
+        let calls = if self.calls == 1 { "call" } else { "calls" };
+        let (name, count, each) = (&self.benchmark, self.calls, per_call(total));
+        writeln!(f, "{name}: {count} {calls} of {each:.1} instructions, without clock and stopwatch")?;
         for (what, counts) in [("function", &self.functions), ("line", &self.lines)] {
             writeln!(f, "\n{:>12}  {:>6}  {what}", "per call", "share")?;
             let mut sorted: Vec<_> = counts.iter().collect();
@@ -343,6 +360,18 @@ Trace 0: 0x7f05 [00000000/00000300/00000101/ff200000] end
         let mut counts: Vec<_> = counter.instructions().into_iter().collect();
         counts.sort_unstable();
         assert_eq!(counts, [(0x200, 2), (0x204, 2), (0x208, 2)]);
+    }
+
+    #[test]
+    fn nameless_files_are_joined_where_that_is_certain() {
+        let mut profile = Profile::default();
+        for (key, times) in [("a  x.rs", 1), ("a  ", 2), ("b  ", 3), ("c  x.rs", 4), ("c  y.rs", 5), ("c  ", 6)] {
+            profile.functions.insert(key.into(), times);
+        }
+        profile.join_nameless_files();
+        let mut functions: Vec<_> = profile.functions.iter().map(|(key, times)| (key.as_str(), *times)).collect();
+        functions.sort_unstable();
+        assert_eq!(functions, [("a  x.rs", 3), ("b  ", 3), ("c  ", 6), ("c  x.rs", 4), ("c  y.rs", 5)]);
     }
 
     #[test]

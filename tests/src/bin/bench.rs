@@ -87,7 +87,8 @@ fn check(now: &Figures, accepted: &Path) -> Result<(), String> {
         println!("{change}");
     }
     let failures = changes.iter().filter(|change| change.is_failure()).count();
-    println!("{} figures compared with {}, {failures} to be looked at", now.0.len(), accepted.display());
+    let shown = accepted.canonicalize().unwrap_or_else(|_| accepted.to_owned());
+    println!("{} figures compared with {}, {failures} to be looked at", now.0.len(), shown.display());
     if failures == 0 {
         return Ok(());
     }

@@ -9,7 +9,10 @@ use super::Session;
 use crate::cma::area::Area;
 use crate::cma::{AreaId, CmaError, MAX_ALIGN_ORDER, align_order_of};
 use crate::lab::bitmap_view::{write_bitmap, write_summary};
+use crate::lab::fragmentation::Fragmentation;
 use crate::lab::metrics::Counted;
+use crate::lab::metrics::Metrics;
+use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::monitor::syntax::{Args, number, shown};
 use crate::monitor::{Failure, files};
@@ -49,7 +52,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 area.pages(),
                 area.used_pages(),
                 area.longest_free_run(),
-                area.placement().name()
+                area.placement().label()
             )?;
         }
         Ok(())
@@ -59,6 +62,16 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         write_bitmap(&mut self.out, area)?;
         write_summary(&mut self.out, area)?;
+        Ok(())
+    }
+
+    pub(super) fn metrics(&mut self, args: &Args) -> Result<(), Failure> {
+        let area = self.system.area(choose_area(self.system, args.word(0))?);
+        let (metrics, fragmentation) = (Metrics::of(area), Fragmentation::of(area));
+        let record = Record::new("metrics").string("area", area.name()).string("placement", &area.placement().label());
+        write_summary(&mut self.out, area)?;
+        write!(self.out, "{fragmentation}")?;
+        writeln!(self.out, "{}", fragmentation.record(metrics.record(record)))?;
         Ok(())
     }
 

@@ -1,15 +1,17 @@
 //! The experiments: keys into options, runs into text and records.
 
+use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
 use super::areas::choose_area;
 use crate::cma::AreaId;
-use crate::cma::placement::{self, PLACEMENTS, Placement};
+use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, Answer, BenchError, Setting};
-use crate::lab::debris::{self, End};
+use crate::lab::debris::{self, End, Round};
 use crate::lab::replay::{self, ReplayError};
 use crate::lab::request::Align;
 use crate::lab::rng::Rng;
@@ -17,13 +19,26 @@ use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
 
-/// The placement that `placement=` names, if it is there.
-fn placement_of(args: &Args) -> Result<Option<&'static dyn Placement>, Failure> {
-    let Some(name) = args.key("placement") else { return Ok(None) };
-    placement::by_name(name).map(Some).ok_or_else(|| {
-        let names = PLACEMENTS.map(Placement::name).join(" ");
-        Failure::bad(format!("no placement {}; there are {names}", shown(name)))
+/// The placement that a text names.
+pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure> {
+    placement::parse(text).map_err(|bad| {
+        let name = shown(text);
+        Failure::bad(match bad {
+            BadPlacement::Unknown => {
+                let names = PLACEMENTS.map(|entry| entry.name).join(" ");
+                format!("no placement {name}; there are {names}")
+            }
+            BadPlacement::Parameters(entry, "") => format!("{name}: {entry} takes no parameters"),
+            BadPlacement::Parameters(entry, usual) => {
+                format!("{name}: the parameters of {entry} look like {entry}{usual}")
+            }
+        })
     })
+}
+
+/// The placement that `placement=` names, if it is there.
+fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
+    args.key("placement").map(placement_named).transpose()
 }
 
 /// One of a key's words.
@@ -37,37 +52,52 @@ fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'
     })
 }
 
+/// A key's number, or the default.
+pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64) -> Result<u64, String> {
+    args.key(key).map_or(Ok(default), |value| number(key, value, least, most))
+}
+
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn debris(&mut self, args: &Args) -> Result<(), Failure> {
-        let whole = |key, default, least, most| match args.key(key) {
-            Some(value) => number(key, value, least, most),
-            None => Ok(default),
-        };
+        let options = self.load_options(args, debris::DEFAULT_OPS)?;
+        let rounds = whole(args, "rounds", 1, 0, u64::MAX)?;
+        let sample = whole(args, "sample", u64::MAX, 1, u64::MAX)?;
+        let placement = placement_of(args)?;
+        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds, sample))
+    }
+
+    /// The debris load that the keys describe.
+    pub(super) fn load_options(&self, args: &Args, default_ops: u64) -> Result<debris::Options, Failure> {
         let until = one_of(args, "until", &["failure", "ops"])?;
         if until == "ops" && args.key("ops").is_none() {
             return Err(Failure::bad("until=ops needs ops=, the number of steps"));
         }
         let align = args.key("align").unwrap_or("order");
-        let options = debris::Options {
+        Ok(debris::Options {
             area: choose_area(self.system, args.key("area"))?,
-            seed: whole("seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
+            seed: whole(args, "seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
             rng: one_of(args, "rng", Rng::NAMES)?,
             align: Align::parse(align)
                 .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
             stop_at_failure: until == "failure",
-            ops: whole("ops", debris::DEFAULT_OPS, 1, u64::MAX)?,
-        };
-        let rounds = whole("rounds", 1, 0, u64::MAX)?;
-        let placement = placement_of(args)?;
-        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds))
+            ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
+        })
     }
 
-    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64) -> Result<(), Failure> {
+    /// Rounds of debris, with a `sample` record after every so many steps.
+    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64, sample: u64) -> Result<(), Failure> {
         let mut round = 0;
         loop {
             round += 1;
-            let report = debris::run_round(self.system, self.out.machine, options, round)
-                .map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
+            let mut running = Round::begin(self.system, self.out.machine, options, round);
+            let result = loop {
+                match running.run(self.system, self.out.machine, sample) {
+                    Ok(true) => writeln!(self.out, "{}", running.sample(self.system))?,
+                    ended => break ended,
+                }
+            };
+            let report = running.finish(self.system);
+            result.map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
             write!(self.out, "{report}")?;
             writeln!(self.out, "{}", report.record())?;
             if report.end == End::Interrupted || round == rounds {
@@ -171,13 +201,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn with_placement(
         &mut self,
         area: AreaId,
-        placement: Option<&'static dyn Placement>,
+        placement: Option<Box<dyn Placement>>,
         load: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let before = self.system.area(area).placement();
-        self.system.area_mut(area).set_placement(placement.unwrap_or(before));
+        let before = placement.map(|placement| self.system.area_mut(area).set_placement(placement));
         let result = load(self);
-        self.system.area_mut(area).set_placement(before);
+        if let Some(before) = before {
+            self.system.area_mut(area).set_placement(before);
+        }
         result
     }
 }

@@ -1,0 +1,103 @@
+//! The laboratory on the host: the same crate, the same commands, at the host's speed.
+//!
+//! `cargo run --release --target host-tuple -p kernel --example host -- "compare seeds=60; cma"` executes a line of the
+//! monitor on a board with 1 GiB of RAM and the areas `8M` (which commands choose by themselves), `32M` and `512M`. A second
+//! argument names a trace for `replay`. Times are the host's nanoseconds. Ctrl-C ends the process.
+
+use std::io::Write;
+use std::time::Instant;
+
+use kernel::dt::AreaUser;
+use kernel::machine::{Fault, Machine};
+use kernel::mm::zone::{Zone, descriptors};
+use kernel::mm::{Block, Page};
+use kernel::monitor::{Context, Monitor, Outcome};
+use kernel::system::System;
+use kernel::units::Pfn;
+
+/// First frame and frames of the board's RAM.
+const RAM: Pfn = Pfn(0x60000);
+const RAM_PAGES: u32 = 0x40000;
+/// The areas: name, first frame, frames. What lies between and around them is free memory.
+const AREAS: [(&str, Pfn, u32); 3] =
+    [("8M", Pfn(0x69800), 0x800), ("32M", Pfn(0x6c000), 0x2000), ("512M", Pfn(0x70000), 0x20000)];
+
+/// The host as the laboratory's machine.
+struct Host {
+    booted: Instant,
+    /// What the pages of blocks hold, by first frame; only the tables of large traces ask for it.
+    memory: std::collections::HashMap<u32, Vec<u32>>,
+}
+
+impl Machine for Host {
+    fn now_ns(&self) -> u64 {
+        self.booted.elapsed().as_nanos() as u64
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    fn write_str(&mut self, text: &str) {
+        let mut console = std::io::stdout().lock();
+        let written = console.write_all(text.as_bytes()).and_then(|()| console.flush());
+        if written.is_err() {
+            // Nobody reads on.
+            std::process::exit(0);
+        }
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        unreachable!("there is no prompt")
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        let words = 1024 << block.order();
+        let memory = self.memory.entry(block.first().0).or_default();
+        if memory.len() < words {
+            memory.resize(words, 0);
+        }
+        &mut memory[..words]
+    }
+
+    fn fault(&mut self, fault: Fault) -> ! {
+        panic!("fault {}", fault.name())
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let line = arguments.next().unwrap_or_else(|| "help".into());
+    let trace = arguments.next().map(|path| {
+        std::fs::read(&path).unwrap_or_else(|error| {
+            eprintln!("{path}: {error}");
+            std::process::exit(2);
+        })
+    });
+    let mut pages = vec![Page::default(); descriptors(RAM_PAGES)];
+    let mut zone = Zone::new(RAM, &mut pages);
+    let mut at = RAM;
+    for (_, base, pages) in AREAS {
+        zone.free_range(at, base.0 - at.0);
+        at = base.add(pages);
+    }
+    zone.free_range(at, RAM.0 + RAM_PAGES - at.0);
+    let mut system = System::new(zone, vec![AreaUser { device: "host".into(), area: AREAS[0].0.into() }]);
+    for (name, base, pages) in AREAS {
+        system.activate_area(name.into(), base, pages, false);
+    }
+    let mut host = Host { booted: Instant::now(), memory: Default::default() };
+    let context = Context {
+        cmdline: "",
+        iomem: "",
+        initrd: trace.as_deref(),
+        ns_to_ready: 0,
+        version: concat!("debris ", env!("CARGO_PKG_VERSION"), " on the host"),
+        tests: &[],
+    };
+    let status = match Monitor::new(&mut system, &mut host, context).run(&line) {
+        Outcome::Failed(status) | Outcome::PowerOff(status) => status,
+        Outcome::Ok | Outcome::Reboot => 0,
+    };
+    std::process::exit(status.into());
+}

@@ -1,0 +1,50 @@
+//! The article's two remedies: zones that requests begin their search in, and areas with hard borders.
+
+use alloc::string::String;
+
+use super::{Placement, Request, Shares};
+use crate::cma::bitmap::Bitmap;
+
+/// First-fit from the beginning of the zone for the request's size to the end of the area, then once more from 0.
+pub struct Zoned(pub(super) Shares);
+
+impl Placement for Zoned {
+    fn name(&self) -> &'static str {
+        "zoned"
+    }
+
+    fn label(&self) -> String {
+        self.0.label(self.name())
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        if start != 0 {
+            return map.first_fit(request, start);
+        }
+        let (zone, _) = self.0.zone(map, request.bits);
+        map.first_fit(request, zone).or_else(|| map.first_fit(request, 0))
+    }
+}
+
+/// First-fit inside the zone for the request's size, and nowhere else.
+pub struct SizeClasses(pub(super) Shares);
+
+impl Placement for SizeClasses {
+    fn name(&self) -> &'static str {
+        "size-classes"
+    }
+
+    fn label(&self) -> String {
+        self.0.label(self.name())
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let (zone, end) = self.0.zone(map, request.bits);
+        // Where the lowest place reaches over the border, none lies within it.
+        map.first_fit(request, start.max(zone)).filter(|bit| bit + request.bits <= end)
+    }
+
+    fn lowest_first(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,97 @@
+//! The four classical fits: by address, by where the last one stopped, and by the length of the free run.
+
+use core::cell::Cell;
+use core::cmp::Ordering;
+
+use super::{Placement, Request};
+use crate::cma::bitmap::Bitmap;
+
+/// The lowest place that fits: Linux's rule.
+#[derive(Default)]
+pub struct FirstFit;
+
+impl Placement for FirstFit {
+    fn name(&self) -> &'static str {
+        "first-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        map.first_fit(request, start)
+    }
+
+    fn lowest_first(&self) -> bool {
+        true
+    }
+}
+
+/// The first place that fits behind the last one, and from 0 where there is none. Begins at 0.
+#[derive(Default)]
+pub struct NextFit {
+    /// Behind the last buffer that was placed.
+    next: Cell<u32>,
+}
+
+impl Placement for NextFit {
+    fn name(&self) -> &'static str {
+        "next-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let found = match start {
+            0 => map.first_fit(request, self.next.get()).or_else(|| map.first_fit(request, 0)),
+            _ => map.first_fit(request, start),
+        };
+        if let Some(bit) = found {
+            self.next.set(bit + request.bits);
+        }
+        found
+    }
+}
+
+/// The lowest of the shortest free runs that hold the request, at its first aligned bit.
+#[derive(Default)]
+pub struct BestFit;
+
+impl Placement for BestFit {
+    fn name(&self) -> &'static str {
+        "best-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        by_length(map, request, start, Ordering::Less)
+    }
+}
+
+/// The lowest of the longest free runs that hold the request, at its first aligned bit.
+#[derive(Default)]
+pub struct WorstFit;
+
+impl Placement for WorstFit {
+    fn name(&self) -> &'static str {
+        "worst-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        by_length(map, request, start, Ordering::Greater)
+    }
+}
+
+/// Of the free runs that hold the request, the lowest of those whose length compares so with every other's. Of a run that
+/// `start` lies in, only what is behind it counts.
+fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Ordering) -> Option<u32> {
+    let mut best: Option<(u32, u32)> = None;
+    let mut at = start;
+    while let Some(from) = map.next_clear(at) {
+        at = map.run_end(from);
+        let length = at - from;
+        if length >= request.bits
+            && best.is_none_or(|(best, _)| length.cmp(&best) == wanted)
+            && let Some(bit) = request.align_up(from)
+            && bit <= at
+            && at - bit >= request.bits
+        {
+            best = Some((length, bit));
+        }
+    }
+    best.map(|(_, bit)| bit)
+}

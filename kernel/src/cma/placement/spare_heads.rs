@@ -1,0 +1,247 @@
+//! Our placement: spare the heads.
+//!
+//! A request that is aligned by its order always begins at the head of an aligned block, and takes more than half of it
+//! (otherwise its order were smaller). So of the free pages of an aligned block of 2^k only the run from its first page
+//! counts for a request of order k, and of that run only what reaches beyond the middle: call it the block's *headroom*.
+//! A buffer put into the tail behind such a run costs the block nothing; one put into the head costs it all.
+//!
+//! The rule: of the places that a request fits at, take the one that costs the aligned blocks around it, up to a chunk of
+//! 64 pages, the least headroom in sum; among equals the one whose half of a chunk has the shortest free run at its own
+//! head, and then the lowest. For requests of 9 pages and more their own block counts as well, so that they go where the
+//! tail behind them is already in use. In each chunk only the highest place that fits is looked at, so that small buffers
+//! gather in the tails. Sizes that do not fill their block (51 of 64) thus get company behind them (13 = 8 + 4 + 1), and
+//! what a head can serve is kept until nothing else is left. The look ends at the first place that costs no more than it
+//! must, which is soon found for small requests. Wholly free chunks come after all others that cost the same.
+//!
+//! Requests that are longer than a chunk, or than their own alignment, have no such head; they are placed by best-fit.
+//! The look goes over the first [`LOOK_NODES`] nodes of 256 pages that have room, so that its cost has a bound.
+
+use super::fits::BestFit;
+use super::{Placement, Request};
+use crate::cma::bitmap::{Bitmap, Summary};
+use crate::cma::bounds::NODE_BITS;
+use crate::cma::search::SLOTS;
+
+/// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
+pub const LOOK_NODES: u32 = 8;
+
+const WORD_BITS: u32 = u32::BITS;
+const WORD_ORDER: u32 = 5;
+const CHUNK_ORDER: u32 = 6;
+/// The order from which on a request's own block counts.
+const OWN_COUNTS: u32 = 4;
+const CHUNK_BITS: u32 = 1 << CHUNK_ORDER;
+/// Bits of a cost that hold the free run at the head of a word: 0 to 32.
+const HEAD_BITS: u32 = 6;
+const NODE_CHUNKS: u32 = NODE_BITS / CHUNK_BITS;
+
+/// See the module.
+#[derive(Default)]
+pub struct SpareHeads;
+
+impl Placement for SpareHeads {
+    fn name(&self) -> &'static str {
+        "spare-heads"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let Request { bits, align_mask, align_offset } = *request;
+        if bits > align_mask + 1 || align_offset != 0 || start != 0 {
+            return BestFit.place(map, request, start);
+        }
+        // One look for each order, so that the shifts and masks of its levels are constants.
+        match align_mask {
+            0 => look::<0>(map, bits),
+            1 => look::<1>(map, bits),
+            3 => look::<2>(map, bits),
+            7 => look::<3>(map, bits),
+            15 => look::<4>(map, bits),
+            31 => look::<5>(map, bits),
+            63 => look::<CHUNK_ORDER>(map, bits),
+            _ => BestFit.place(map, request, start),
+        }
+    }
+}
+
+/// Where a request aligned by 2^`ORDER` goes, and no longer than that.
+// Inlined, all orders would share one frame, and spill what each could keep in registers.
+#[inline(never)]
+fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
+    let mut look = Look::<ORDER>::new(bits);
+    let chunks = map.word_pairs();
+    let Some(Summary { bounds, .. }) = &map.summary else {
+        look.at(0, chunks);
+        return look.answer();
+    };
+    let lane = ORDER as usize;
+    let mut next = 0;
+    for _ in 0..LOOK_NODES {
+        // Nodes without room are not counted: their bounds keep the next request from looking.
+        loop {
+            let Some(node) = bounds.next_node(next, lane, bits) else { return look.answer() };
+            next = node + 1;
+            if look.at(node * NODE_CHUNKS, &chunks[(node * NODE_CHUNKS) as usize..][..NODE_CHUNKS as usize]) {
+                break;
+            }
+            bounds.node_lacks(node, lane, bits);
+        }
+        if look.done() {
+            break;
+        }
+    }
+    look.answer()
+}
+
+/// A look for the place that costs least.
+struct Look<const ORDER: u32> {
+    wanted: Wanted,
+    /// No place costs less than this.
+    least: u32,
+    /// What the best place so far costs; [`u32::MAX`] where there is none.
+    best_cost: u32,
+    best_bit: u32,
+    /// The lowest chunk that is wholly free. All of them cost the same.
+    first_empty: Option<u32>,
+}
+
+impl<const ORDER: u32> Look<ORDER> {
+    fn new(bits: u32) -> Self {
+        let least = if ORDER < OWN_COUNTS { 0 } else { bits.saturating_sub(1 << ORDER >> 1) << HEAD_BITS };
+        Self { wanted: Wanted::new::<ORDER>(bits), least, best_cost: u32::MAX, best_bit: 0, first_empty: None }
+    }
+
+    /// Looks at chunks, of which `first` is the number of the first, until none can be better; true if any had room.
+    #[inline(always)]
+    fn at(&mut self, first: u32, chunks: &[[u32; 2]]) -> bool {
+        let mut has_room = false;
+        for (chunk, &words) in (first..).zip(chunks) {
+            let [low, high] = words;
+            if low & high == u32::MAX {
+                continue;
+            }
+            if low | high == 0 {
+                self.first_empty = self.first_empty.or(Some(chunk));
+                has_room = true;
+            } else if let Some(at) = self.wanted.highest::<ORDER>(words) {
+                has_room = true;
+                let cost = cost::<ORDER>(words, at);
+                if cost < self.best_cost {
+                    self.best_cost = cost;
+                    self.best_bit = chunk * CHUNK_BITS + at;
+                    if self.done() {
+                        break;
+                    }
+                }
+            }
+        }
+        has_room
+    }
+
+    /// True once nothing better can be found.
+    #[inline(always)]
+    fn done(&self) -> bool {
+        self.best_cost == self.least
+    }
+
+    fn answer(&self) -> Option<u32> {
+        if let Some(chunk) = self.first_empty
+            && let Some(at) = self.wanted.highest::<ORDER>([0; 2])
+            && cost::<ORDER>([0; 2], at) < self.best_cost
+        {
+            return Some(chunk * CHUNK_BITS + at);
+        }
+        (self.best_cost != u32::MAX).then_some(self.best_bit)
+    }
+}
+
+/// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the alignment, and a buffer
+/// begins with one.
+#[derive(Clone, Copy)]
+struct Wanted {
+    low: u32,
+    high: u32,
+}
+
+impl Wanted {
+    fn new<const ORDER: u32>(bits: u32) -> Self {
+        if ORDER == CHUNK_ORDER {
+            let low = bits.min(WORD_BITS);
+            return Self { low: low_bits(low), high: low_bits(bits - low) };
+        }
+        let slots = SLOTS[ORDER as usize].wrapping_mul(low_bits(bits));
+        Self { low: slots, high: slots }
+    }
+
+    /// The highest bit of the chunk that the request fits at.
+    #[inline(always)]
+    fn highest<const ORDER: u32>(self, [low, high]: [u32; 2]) -> Option<u32> {
+        let taken = [low & self.low, high & self.high];
+        if ORDER == CHUNK_ORDER {
+            return (taken == [0; 2]).then_some(0);
+        }
+        let free = free_slots::<ORDER>(taken[1]);
+        if free != 0 {
+            return Some(CHUNK_BITS - (1 << ORDER) - free.leading_zeros());
+        }
+        let free = free_slots::<ORDER>(taken[0]);
+        (free != 0).then(|| WORD_BITS - (1 << ORDER) - free.leading_zeros())
+    }
+}
+
+/// The last bit of each slot of a word that nothing is taken of: adding all bits but the last to what is taken carries
+/// into the last bit of every other slot.
+#[inline(always)]
+const fn free_slots<const ORDER: u32>(taken: u32) -> u32 {
+    let last = SLOTS[ORDER as usize] << ((1 << ORDER) - 1);
+    !((taken & !last).wrapping_add(!last) | taken) & last
+}
+
+/// So many bits, from the lowest; at most a word.
+const fn low_bits(count: u32) -> u32 {
+    if count == 0 { 0 } else { u32::MAX >> (WORD_BITS - count) }
+}
+
+/// What it costs to begin a buffer at bit `at` of a chunk: the headroom lost, then the free run at the head of the word.
+#[inline(always)]
+fn cost<const ORDER: u32>(words: [u32; 2], at: u32) -> u32 {
+    headroom_lost::<ORDER>(words, at) << HEAD_BITS | words[(at / WORD_BITS) as usize & 1].trailing_zeros()
+}
+
+/// The headroom, in pages, that the blocks around bit `at` of a chunk lose when a buffer begins there: from its slot of
+/// 2^`ORDER` (for small requests the next larger block) up to the chunk.
+///
+/// A block whose first free run ends before `at` loses nothing, and neither does any larger one then.
+#[inline(always)]
+fn headroom_lost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
+    if ORDER == CHUNK_ORDER {
+        return if low == 0 { high.trailing_zeros() } else { 0 };
+    }
+    let in_high = at >= WORD_BITS;
+    let word = if in_high { high } else { low };
+    let at = at % WORD_BITS;
+    // The free run around the place, within its word.
+    let from = WORD_BITS - (word & !(u32::MAX << at)).leading_zeros();
+    let to = (at + (word >> at).trailing_zeros()).min(WORD_BITS);
+    let mut lost = 0;
+    let mut order = if ORDER < OWN_COUNTS { ORDER + 1 } else { ORDER };
+    while order <= WORD_ORDER {
+        let (length, middle) = (1 << order, 1 << order >> 1);
+        let before = at % length;
+        if at - before < from {
+            return lost;
+        }
+        let run = (to - (at - before)).min(length);
+        lost += run.max(middle) - before.max(middle);
+        order += 1;
+    }
+    // The chunk itself, whose middle is where its upper word begins.
+    if from != 0 {
+        lost
+    } else if !in_high && to == WORD_BITS {
+        lost + high.trailing_zeros()
+    } else if in_high && low == 0 {
+        lost + to - at
+    } else {
+        lost
+    }
+}

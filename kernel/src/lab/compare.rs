@@ -1,0 +1,246 @@
+//! The debris load under several placements, each with the same seeds from an empty area: how long each lasts, how full
+//! the area is when it fails, and what an allocation costs.
+//!
+//! A [`Comparison`] is run step by step, one seed under one placement each, so that whoever runs it can say how far it is.
+//! After every step the area is as empty as before. Ctrl-C ends the step, whose load then does not count.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::debris::{self, End};
+use super::record::Record;
+use super::stopwatch::{ClockCost, Timing};
+use crate::cma::ReleaseError;
+use crate::cma::placement::Placement;
+use crate::machine::Machine;
+use crate::system::System;
+
+/// Most seeds that are compared.
+pub const MAX_SEEDS: u32 = 1000;
+/// Most placements that are compared.
+pub const MAX_PLACEMENTS: usize = 16;
+/// Steps after which a load that has not failed counts as survived, unless `ops=` says otherwise.
+pub const DEFAULT_OPS: u64 = 10_000_000;
+
+/// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers the last.
+pub type MakePlacement = Box<dyn Fn() -> Box<dyn Placement>>;
+
+/// Why a comparison does not begin, or breaks off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CompareError {
+    /// The area has buffers.
+    NotEmpty {
+        /// Pages they take.
+        used: u32,
+    },
+    /// The area refused a buffer that it had given: the books are wrong.
+    Release(ReleaseError),
+}
+
+impl fmt::Display for CompareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a comparison begins on an empty area"),
+            Self::Release(error) => write!(f, "a release was refused: {error}"),
+        }
+    }
+}
+
+/// What comes of running a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// So many loads are done of so many.
+    Done {
+        /// How many.
+        loads: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// There was nothing left to do.
+    Finished,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// Placements side by side.
+pub struct Comparison {
+    options: debris::Options,
+    seeds: u32,
+    placements: Vec<MakePlacement>,
+    rows: Vec<Row>,
+}
+
+/// What the loads under one placement did.
+#[derive(Clone, Debug)]
+pub struct Row {
+    area: String,
+    pages: u32,
+    placement: String,
+    options: debris::Options,
+    loads: Vec<Load>,
+    alloc: Timing,
+    cost: ClockCost,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    failed: bool,
+    allocs: u64,
+    used: u32,
+    longest: u32,
+}
+
+impl Comparison {
+    /// A comparison of the load of `options` under `placements`, with so many seeds from that of the options on.
+    ///
+    /// # Errors
+    /// The area is not empty.
+    pub fn new(
+        system: &System<'_>,
+        options: debris::Options,
+        seeds: u32,
+        placements: Vec<MakePlacement>,
+    ) -> Result<Self, CompareError> {
+        let used = system.area(options.area).used_pages();
+        if used != 0 {
+            return Err(CompareError::NotEmpty { used });
+        }
+        Ok(Self { options, seeds, placements, rows: Vec::new() })
+    }
+
+    /// Runs the next load.
+    ///
+    /// # Errors
+    /// The books are wrong.
+    pub fn step<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+    ) -> Result<Step, CompareError> {
+        let seeds = self.seeds as usize;
+        let filled = self.rows.iter().filter(|row| row.loads.len() == seeds).count();
+        let Some(make) = self.placements.get(filled) else { return Ok(Step::Finished) };
+        let area = self.options.area;
+        let before = system.area_mut(area).set_placement(make());
+        if self.rows.len() == filled {
+            self.rows.push(Row {
+                area: system.area(area).name().into(),
+                pages: system.area(area).pages(),
+                placement: system.area(area).placement().label(),
+                options: self.options.clone(),
+                loads: Vec::with_capacity(seeds),
+                alloc: Timing::default(),
+                cost: ClockCost::measure(machine),
+            });
+        }
+        let row = &mut self.rows[filled];
+        let report = debris::run_round(system, machine, &self.options, 1 + row.loads.len() as u64);
+        system.release_all(area);
+        system.area_mut(area).set_placement(before);
+        let report = report.map_err(CompareError::Release)?;
+        if report.end == End::Interrupted {
+            return Ok(Step::Interrupted);
+        }
+        row.loads.push(Load {
+            failed: report.failure.is_some(),
+            allocs: report.allocs,
+            used: report.metrics.used,
+            longest: report.metrics.longest,
+        });
+        let (alloc, _, cost) = report.timings();
+        row.alloc.include(alloc);
+        row.cost = cost;
+        let loads = (filled * seeds + row.loads.len()) as u32;
+        Ok(Step::Done { loads, of: self.placements.len() as u32 * self.seeds })
+    }
+
+    /// What is done: a row for each placement that has finished a load.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !row.loads.is_empty())
+    }
+
+    /// The placement that the next load runs under, or the last one did.
+    pub fn placement(&self) -> &str {
+        self.rows.last().map_or("", |row| row.placement.as_str())
+    }
+}
+
+impl Row {
+    /// The heading that rows stand under.
+    pub const HEADING: &'static str = "placement       seeds survived        min         q1     median         q3        max  used% longest  ns/alloc";
+
+    /// How many loads did all their steps without a failure.
+    pub fn survived(&self) -> u32 {
+        self.loads.iter().filter(|load| !load.failed).count() as u32
+    }
+
+    /// The quartiles of something of the loads: minimum, first, median, third, maximum.
+    fn quartiles(&self, value: impl Fn(&Load) -> u64, which: impl Fn(&Load) -> bool) -> [u64; 5] {
+        let mut values: Vec<u64> = self.loads.iter().filter(|load| which(load)).map(value).collect();
+        values.sort_unstable();
+        core::array::from_fn(|quartile| quantile(&values, quartile))
+    }
+
+    fn allocs(&self) -> [u64; 5] {
+        self.quartiles(|load| load.allocs, |_| true)
+    }
+
+    /// Median of the used pages and of the longest free run at the failure; where no load failed, at the end.
+    fn at_failure(&self) -> (u64, u64) {
+        let none_failed = self.survived() as usize == self.loads.len();
+        let which = |load: &Load| load.failed || none_failed;
+        (self.quartiles(|load| load.used.into(), which)[2], self.quartiles(|load| load.longest.into(), which)[2])
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let [min, q1, median, q3, max] = self.allocs();
+        let (used, longest) = self.at_failure();
+        Record::new("compare")
+            .string("placement", &self.placement)
+            .number("seeds", self.loads.len() as u64)
+            .number("survived", self.survived())
+            .number("allocs_min", min)
+            .number("allocs_q1", q1)
+            .number("allocs_median", median)
+            .number("allocs_q3", q3)
+            .number("allocs_max", max)
+            .number("used_median", used)
+            .number("maxchunk_median", longest)
+            .number("alloc_ns", self.alloc.mean_ns(self.cost))
+            .string("area", &self.area)
+            .number("pages", self.pages)
+            .display("align", self.options.align)
+            .string("rng", self.options.rng)
+            .number("seed", self.options.seed)
+            .number("ops", self.options.ops)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [min, q1, median, q3, max] = self.allocs();
+        let (used, longest) = self.at_failure();
+        let percent = used * 100 / u64::from(self.pages.max(1));
+        let (name, seeds, survived) = (&self.placement, self.loads.len(), self.survived());
+        write!(
+            f,
+            "{name:<16}{seeds:>5} {survived:>8} {min:>10} {q1:>10} {median:>10} {q3:>10} {max:>10} {percent:>5}% \
+             {longest:>7} {:>9}",
+            self.alloc.mean_ns(self.cost)
+        )
+    }
+}
+
+/// The value at so many quarters of the way through sorted values, between two of them in proportion, floored.
+fn quantile(sorted: &[u64], quarters: usize) -> u64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0 };
+    let (at, rest) = (last * quarters / 4, (last * quarters % 4) as u64);
+    let (here, next) = (sorted[at], sorted[last.min(at + 1)]);
+    here + (u128::from(next - here) * u128::from(rest) / 4) as u64
+}
+
+#[cfg(test)]
+mod tests;

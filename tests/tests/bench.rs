@@ -1,0 +1,106 @@
+//! The benchmarks from the outside: what a machine measures is held against a baseline, and a worse figure is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use boot_tests::bench::{Figures, baseline, profile};
+use boot_tests::{Boot, in_tree};
+use tempfile::TempDir;
+
+/// Records of a machine that ran some benchmarks, as a file, and their figures as a baseline beside it.
+struct Measured {
+    directory: TempDir,
+    figures: Figures,
+}
+
+impl Measured {
+    fn new(benchmarks: &str) -> Self {
+        let outcome = Boot::commands(&format!("bench {benchmarks}")).memory("1024M").counted().run();
+        let records = outcome.ended_with(0).console().lines().filter(|line| line.starts_with("{\"record\":\"bench\""));
+        let lines: Vec<&str> = records.collect();
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("records"), lines.join("\n")).unwrap();
+        Self { directory, figures: Figures::from_records(lines).unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// `bench check` against these figures.
+    fn check(&self, accepted: &Figures) -> Output {
+        fs::write(self.path("baseline.csv"), baseline::write(accepted)).unwrap();
+        bench(&["check"], &self.path("records"), &self.path("baseline.csv"))
+    }
+}
+
+fn bench(words: &[&str], records: &Path, accepted: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(words).arg("--records").arg(records).arg("--baseline").arg(accepted);
+    command.env_remove("UPDATE_BASELINE").output().unwrap()
+}
+
+#[test]
+fn worse_figure_is_named_and_fails_the_check() {
+    let measured = Measured::new("buddy/split cma/1");
+    let same = measured.check(&measured.figures);
+    assert!(same.status.success(), "{same:?}");
+    for (index, figure) in measured.figures.0.iter().enumerate() {
+        let mut accepted = measured.figures.clone();
+        // What is measured now is a tenth more than this, and more than a step of the clock.
+        accepted.0[index].value = figure.value * 9 / 10 - 10;
+        let worse = measured.check(&accepted);
+        assert_eq!(worse.status.code(), Some(1), "{worse:?}");
+        let complaint = String::from_utf8_lossy(&worse.stderr).into_owned();
+        assert!(complaint.contains(&format!("worse: {} {}", figure.benchmark, figure.what)), "{complaint}");
+        assert!(complaint.contains("UPDATE_BASELINE=1"), "{complaint}");
+    }
+}
+
+#[test]
+fn better_figure_passes_and_is_said() {
+    let measured = Measured::new("cma/64");
+    let mut accepted = measured.figures.clone();
+    accepted.0[0].value *= 2;
+    let better = measured.check(&accepted);
+    assert!(better.status.success(), "{better:?}");
+    assert!(String::from_utf8_lossy(&better.stdout).contains("better: cma/64 op"), "{better:?}");
+}
+
+#[test]
+fn figures_repeat_exactly() {
+    let run = || Measured::new("boot cma/1 debris buddy").figures;
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn the_committed_baseline_names_what_make_bench_measures() {
+    let accepted = baseline::read(&fs::read_to_string(in_tree("bench/baseline.csv")).unwrap()).unwrap();
+    let names = boot_tests::bench::machines::names();
+    for name in names {
+        assert!(accepted.0.iter().any(|figure| figure.benchmark == name), "{name} is not in the baseline");
+    }
+}
+
+#[test]
+fn unknown_benchmarks_are_status_2_and_lists_are_not() {
+    Boot::commands("bench nothing").run().ended_with(2).says("there are boot cma/1");
+    Boot::commands("bench cma/131072").run().ended_with(2).says("needs an empty area of 131072 pages");
+}
+
+#[test]
+fn profile_finds_the_calls_and_their_functions() {
+    let text = profile::run("buddy/9").unwrap();
+    // "buddy/9: 2000 calls of 98.5 instructions, …"
+    let words: Vec<&str> = text.lines().next().unwrap().split(' ').collect();
+    assert_eq!(words[..3], ["buddy/9:", "2000", "calls"], "{text}");
+    let each: f64 = words[4].parse().unwrap();
+    let figures = Measured::new("buddy/9").figures;
+    let measured = ["op", "release"].map(|what| figures.get("buddy/9", what).unwrap() as f64).iter().sum::<f64>() / 2.0;
+    assert!((each / measured - 1.0).abs() < 0.15, "{each} counted, {measured} measured\n{text}");
+    for function in ["push_front", "free_one", "kernel/src/mm/buddy.rs"] {
+        assert!(text.contains(function), "{function}\n{text}");
+    }
+    assert!(profile::run("nothing").is_err_and(|error| error.contains("there are boot cma/1")));
+}
