@@ -76,7 +76,8 @@ impl System<'_> {
             // What was found before anything was moved is in the way of every candidate that it lies in.
             if blocked.phase == Phase::Isolate {
                 let area = self.area(id);
-                start = start.max((blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit()) + 1);
+                let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+                busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
             }
             let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
             self.trace_event(Event::BusyRetry { area: id.0, first, count: pages, align });
