@@ -41,7 +41,7 @@ impl System<'_> {
         (result, report)
     }
 
-    /// Tries a first candidate and those behind it, one after the other.
+    /// Tries a candidate, and those behind it, one after the other.
     pub(crate) fn cma_alloc_from(
         &mut self,
         id: AreaId,
@@ -51,9 +51,8 @@ impl System<'_> {
         report: &mut Report,
     ) -> Result<Buffer, CmaError> {
         let (mut first_blocked, mut swept) = (None, false);
-        loop {
-            report.mark(Phase::Search, self.now_ns());
-            let Some(bit) = candidate else { break };
+        report.mark(Phase::Search, self.now_ns());
+        while let Some(bit) = candidate {
             let area = self.area_mut(id);
             area.reserve(bit, request.bits);
             let first = area.frame(bit);
@@ -72,8 +71,8 @@ impl System<'_> {
                 return self.count_failure(id, pages, CmaError::NoMemory(blocked));
             }
             first_blocked.get_or_insert(blocked);
-            let mut start = bit + request.align_mask + 1;
-            // What was found before anything was moved is in the way of every candidate that it lies in.
+            // What was found before anything was moved is in the way of every candidate up to it.
+            let mut busy = bit;
             if blocked.phase == Phase::Isolate {
                 let area = self.area(id);
                 let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
@@ -81,7 +80,8 @@ impl System<'_> {
             }
             let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
             self.trace_event(Event::BusyRetry { area: id.0, first, count: pages, align });
-            candidate = self.area(id).place_behind(request, start, &mut swept);
+            candidate = self.area(id).place_behind(request, busy, &mut swept);
+            report.mark(Phase::Search, self.now_ns());
         }
         let error = first_blocked.map_or_else(|| self.area(id).shortage(pages), CmaError::Busy);
         self.count_failure(id, pages, error)

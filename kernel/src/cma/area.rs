@@ -128,10 +128,10 @@ impl Area {
         self.placement.place(&self.bitmap, request, 0)
     }
 
-    /// Where to go on, at or after bit `start`, once a candidate held pages in use: by the placement's rule, and then,
-    /// unless that rule goes by address, once more from 0 as Linux does (`swept` from then on), so that no candidate is
-    /// left out.
-    pub(crate) fn place_behind(&self, request: &Request, start: u32, swept: &mut bool) -> Option<u32> {
+    /// Where to go on once the candidate at `busy` held pages in use: behind it by the placement's rule, and then, unless
+    /// that rule goes by address, once more from 0 as Linux does (`swept` from then on), so that no candidate is left out.
+    pub(crate) fn place_behind(&self, request: &Request, busy: u32, swept: &mut bool) -> Option<u32> {
+        let start = busy + request.align_mask + 1;
         if *swept {
             return self.bitmap.first_fit(request, start);
         }
