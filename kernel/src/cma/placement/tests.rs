@@ -110,6 +110,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 512 }))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn every_placement_follows_its_rule(
         map in bitmaps(), bits in prop_oneof![1..10u32, 1..64u32, 1..200u32], order in 0..9u32, own_order in any::<bool>(),
         offset in 0..256u32, start in prop_oneof![Just(0), 1..2000u32]
@@ -127,6 +128,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn next_fit_goes_round(
         mut map in bitmaps(), requests in prop::collection::vec((1..40u32, 0..4u32), 1..30)
     ) {

@@ -238,6 +238,7 @@ fn fails_without_a_trace(injected: Injected) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_failed_allocation_leaves_no_trace() {
     for left in [0, 1, 31, 32, 33, 100, 199] {
         fails_without_a_trace(Injected::NoTarget(left));
@@ -249,6 +250,7 @@ fn a_failed_allocation_leaves_no_trace() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn others_may_free_and_use_memory_at_every_boundary() {
     for at in Phase::ALL {
         with_system(4, 1, |system, area| {
@@ -316,6 +318,7 @@ fn bad_pages_after(sabotage: Option<Sabotage>) -> u32 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_integrity_check_can_fail() {
     assert_eq!(bad_pages_after(None), 0);
     for sabotage in Sabotage::ALL {
@@ -351,6 +354,7 @@ fn books_of_the_living_can_fail_to_balance() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn when_memory_is_short_the_cache_goes_first_and_then_the_largest_object() {
     with_system(2, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
