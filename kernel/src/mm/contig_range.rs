@@ -7,7 +7,7 @@
 //! front and behind → undo the isolation. A range that is free never comes here: `contig` takes it out of the buddy.
 //!
 //! Where it fails, everything goes back: pages that were moved, pages that were dropped, the pageblocks' types. Linux
-//! leaves moved pages where they went; here a failed allocation leaves no trace but time.
+//! leaves moved pages where they went; here they come back. What was reclaimed to make room elsewhere stays reclaimed.
 
 use core::fmt;
 

@@ -172,17 +172,20 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     }
 
     fn execute_one(&mut self, command: &str) -> Outcome {
-        let result = self.dispatch(command).and_then(|outcome| {
-            if self.system.check_enabled {
-                let check = self.system.check();
-                check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))?;
-            }
-            Ok(outcome)
-        });
-        result.unwrap_or_else(|failure| {
-            self.machine.write_str(&format!("{}\n", failure.line));
-            Outcome::Failed(failure.status)
-        })
+        let outcome = self.dispatch(command).unwrap_or_else(|failure| self.report(&failure));
+        let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
+        let Err(imbalance) = check else { return outcome };
+        let failed = self.report(&Failure::check(format!("check=on: {imbalance}")));
+        match outcome {
+            Outcome::PowerOff(status) => Outcome::PowerOff(status.max(STATUS_CHECK_FAILED)),
+            Outcome::Reboot => Outcome::Reboot,
+            Outcome::Ok | Outcome::Failed(_) => failed,
+        }
+    }
+
+    fn report(&mut self, failure: &Failure) -> Outcome {
+        self.machine.write_str(&format!("{}\n", failure.line));
+        Outcome::Failed(failure.status)
     }
 
     fn dispatch(&mut self, command: &str) -> Result<Outcome, Failure> {

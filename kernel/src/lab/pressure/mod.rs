@@ -97,7 +97,7 @@ impl fmt::Display for PressureError {
             Self::TooLarge { pages, area } => {
                 write!(
                     f,
-                    "a buffer of {pages} pages does not fit the area, which has {area}; cma=64M makes a larger one"
+                    "a buffer of {pages} pages does not fit the area, which has {area}; cma=64M and area=reserved give it a larger one"
                 )
             }
             Self::FillTooLarge { fill, free } => write!(f, "{fill} pages cannot be filled: {free} are free"),

@@ -8,6 +8,7 @@ use super::super::rng::Rng;
 use super::population::{Population, begin};
 use super::{Options, PressureError, Row};
 use crate::machine::Machine;
+use crate::mm::live::LiveError;
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 
@@ -51,7 +52,17 @@ pub(super) fn run<M: Machine + ?Sized>(
         }
         population.bury(&mm);
         let pages = OBJECT_PAGES.0 + rng.below(OBJECT_PAGES.1 - OBJECT_PAGES.0);
-        population.add_object(&mut mm, pages, true)?;
+        match population.add_object(&mut mm, pages, true) {
+            // The window is in pieces: an object goes, and the next one may fit.
+            Err(PressureError::Live(LiveError::NoSlots)) => {
+                left -= 1;
+                if let Some(id) = population.any(&mut rng) {
+                    mm.destroy(id)?;
+                }
+                continue;
+            }
+            added => added?,
+        }
         for _ in 0..pages / CACHE_SHARE {
             population.add_cache_page(&mut mm)?;
         }

@@ -143,7 +143,9 @@ impl Mm<'_, '_> {
         self.live.cache.write(page);
         content::fill(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
         self.set_dirty(index);
-        if self.live.lend == Lend::Clean && self.zone.pageblock(index) == Migratetype::Cma {
+        // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
+        let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
+        if self.live.lend == Lend::Clean && lent {
             self.write_back(index);
         }
         self.background_reclaim();

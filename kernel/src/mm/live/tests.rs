@@ -327,6 +327,7 @@ fn the_integrity_check_can_fail() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn books_of_the_living_can_fail_to_balance() {
     let wrong: [fn(&mut Mm<'_, '_>, ObjectId); 5] = [
         |mm, id| mm.live.slots.set_frame(mm.slot(id, 3).unwrap(), Some(Pfn(0x60001))),
@@ -392,6 +393,7 @@ fn used_pages_get_a_second_chance() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn an_object_that_is_killed_for_its_own_page_says_so() {
     with_system(1, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
