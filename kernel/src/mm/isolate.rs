@@ -47,7 +47,7 @@ impl Zone<'_> {
     }
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
-    /// (`has_unmovable_pages`; that pins are looked for as well goes beyond Linux, which finds them after moving the rest).
+    /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
     pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32) -> Option<u32> {
         let start = self.index(first);
         let mut index = start;
@@ -90,11 +90,6 @@ impl Zone<'_> {
             index += 1 << self.lists.unlink(index);
         }
         index
-    }
-
-    /// Takes one page of an isolated pageblock out of the free block it lies in; false where it is not free.
-    pub(super) fn take_isolated_page(&mut self, index: u32) -> bool {
-        self.pageblock(index) == Migratetype::Isolate && self.take_range(self.start.add(index), 1).is_ok()
     }
 }
 

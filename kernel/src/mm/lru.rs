@@ -22,7 +22,7 @@ pub(super) enum Place {
     Active = 3,
     /// Taken off by somebody who moves or drops it.
     Isolated = 4,
-    /// Just moved by a contiguous allocation that has not ended yet.
+    /// Just moved by a contiguous allocation that has not ended yet, and on no list.
     Moved = 5,
 }
 
@@ -52,6 +52,12 @@ impl Tag {
             5 => Place::Moved,
             _ => Place::None,
         }
+    }
+
+    /// True for a page on an LRU list.
+    #[inline]
+    pub(super) fn is_on_lru(self) -> bool {
+        self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
     }
 
     /// Whether it has a mark.
@@ -146,16 +152,41 @@ impl Zone<'_> {
         self.lists.ring_push(index, ring(tag.has(FILE), active));
     }
 
-    /// Takes a page off its LRU list for somebody who moves or drops it; false where it is on none.
+    /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
+    /// towards the list's head, which may be the head itself, and its marks.
     #[inline]
-    pub(super) fn lru_isolate(&mut self, index: u32) -> bool {
-        let Some(tag) = self.living(index) else { return false };
-        if !matches!(tag.place(), Place::Inactive | Place::Active) {
-            return false;
+    pub(super) fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
+        let page = self.lists.page_mut(index);
+        let (tag, neighbour) = (page.tag, page.prev);
+        if !tag.is_on_lru() {
+            return None;
         }
+        page.tag = tag.at(Place::Isolated);
         self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE)));
-        self.lists.set_tag(index, tag.at(Place::Isolated));
-        true
+        Some((neighbour, tag.marks()))
+    }
+
+    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
+    /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
+    pub(super) fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
+        let now = self.lists.tag(index);
+        let active = marks & ACTIVE != 0;
+        let place = if active { Place::Active } else { Place::Inactive };
+        let marks = now.marks() & !ACTIVE | marks & (ACTIVE | REFERENCED);
+        self.lists.set_tag(index, now.with_marks(marks).at(place));
+        let ring = ring(now.has(FILE), active);
+        let is_there = neighbour < self.spanned_pages() && {
+            let tag = self.lists.tag(neighbour);
+            tag.is_on_lru() && (tag.has(FILE), tag.has(ACTIVE)) == (now.has(FILE), active)
+        };
+        let neighbour = if is_there { neighbour } else { ring.head(self.spanned_pages()) };
+        self.lists.ring_insert_behind(index, neighbour, ring);
+    }
+
+    /// True for a page that lives and is in a place.
+    #[inline]
+    pub(super) fn is_at(&self, index: u32, place: Place) -> bool {
+        self.living(index).is_some_and(|tag| tag.place() == place)
     }
 
     /// Takes a page that is about to be freed off whichever list it is on.
@@ -163,34 +194,9 @@ impl Zone<'_> {
         let tag = self.lists.tag(index);
         match tag.place() {
             Place::Inactive | Place::Active => self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE))),
-            Place::Moved => self.lists.ring_remove(index, Ring::Moved),
-            Place::None | Place::Batch | Place::Isolated => {}
+            Place::None | Place::Batch | Place::Isolated | Place::Moved => {}
         }
         self.set_place(index, Place::None);
-    }
-
-    /// Puts a page whose place says so on the list of those just moved.
-    #[inline]
-    pub(super) fn moved_link(&mut self, index: u32) {
-        self.lists.ring_push(index, Ring::Moved);
-    }
-
-    /// Puts all pages that were just moved on the LRU lists of their kinds.
-    pub(super) fn lru_add_moved(&mut self) {
-        let mut next = self.lists.ring_take_all(Ring::Moved);
-        while let Some(index) = next {
-            next = self.lists.ring_next(index);
-            self.lru_add(index);
-        }
-    }
-
-    /// Takes the page that was moved last off that list.
-    #[inline]
-    pub(super) fn moved_pop(&mut self) -> Option<u32> {
-        let index = self.lists.ring_first(Ring::Moved)?;
-        self.lists.ring_remove(index, Ring::Moved);
-        self.set_place(index, Place::Isolated);
-        Some(index)
     }
 
     /// Pages on the LRU list of a kind.
@@ -206,7 +212,7 @@ impl Zone<'_> {
     /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
     /// `shrink_active_list`).
     pub(super) fn lru_set_active(&mut self, index: u32, active: bool) {
-        if self.lru_isolate(index) {
+        if self.lru_isolate(index).is_some() {
             self.mark(index, ACTIVE, active);
             self.lru_add(index);
         }

@@ -68,6 +68,11 @@ impl Tag {
         self.0 & 0xff == 1
     }
 
+    /// True for the head of a block handed out.
+    pub(super) const fn is_allocated(self) -> bool {
+        self.0 & 0xff == 2
+    }
+
     /// True for the head of a free block of exactly this order, whatever its list.
     pub(super) const fn is_free_of(self, order: u32) -> bool {
         self.0 & Self::STATE_AND_ORDER == 1 | order << 8

@@ -25,9 +25,11 @@ impl Zone<'_> {
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
     pub(super) fn alloc_page(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
-        let may_use_cma = may_use_cma && !self.cma_barred;
-        if migratetype == Migratetype::Movable && !may_use_cma {
-            let index = self.rmqueue(migratetype, false)?;
+        if migratetype == Migratetype::Movable && (!may_use_cma || self.cma_barred) {
+            let index = match self.barred_area.filter(|_| may_use_cma) {
+                Some(area) => self.rmqueue_around(area),
+                None => self.rmqueue(migratetype, false),
+            }?;
             self.lists.set_tag(index, Tag::allocated(0, migratetype));
             return Some(index);
         }
@@ -89,7 +91,7 @@ impl Zone<'_> {
     }
 
     /// One page out of the buddy lists.
-    fn rmqueue(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
+    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(0, may_use_cma),
             _ => self.take_own_or_steal(0, migratetype),
@@ -116,7 +118,7 @@ impl Zone<'_> {
 
     /// One page into the buddy lists, where it merges.
     #[inline]
-    fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
+    pub(super) fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
         self.fill_poison(self.start.add(index), 1);
         self.lists.set_tag(index, Tag::BODY);
         self.free_one::<false>(index, 0, migratetype);

@@ -79,14 +79,8 @@ fn round<M: Machine + ?Sized>(
     let mut mm = system.open_live(CmaUse::First, Lend::Movable)?;
     fill_areas(&mut mm, case)?;
     let before = mm.live.stats;
-    let start_ns = machine.now_ns();
-    let answer = system.cma_alloc(area, AREA_PAGES, 0);
-    alloc.add(start_ns, machine.now_ns());
-    let buffer = answer?;
-    let start_ns = machine.now_ns();
-    let answer = system.cma_release(buffer);
-    release.add(start_ns, machine.now_ns());
-    answer?;
+    let buffer = alloc.time(machine, || system.cma_alloc(area, AREA_PAGES, 0))?;
+    release.time(machine, || system.cma_release(buffer))?;
     let stats = system.live().map_or(before, |live| live.stats);
     Ok(stats.migrated - before.migrated + stats.dropped - before.dropped)
 }

@@ -13,7 +13,7 @@ use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::machine::Machine;
 use crate::mm::contig_range::Report;
 use crate::mm::live::Mm;
-use crate::mm::{Block, CmaUse, Lend, Migratetype};
+use crate::mm::{Block, CmaUse, Lend, Migratetype, Undo};
 use crate::system::System;
 
 /// A camera's buffer: 26 MiB, or the whole area where that is smaller.
@@ -256,7 +256,7 @@ fn request<M: Machine + ?Sized>(
             if answer.is_err()
                 && let Some(mut mm) = system.mm()
             {
-                mm.free_ahead(pages);
+                mm.free_ahead(pages, Undo::No);
                 mm.drain_lists();
                 answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
             }

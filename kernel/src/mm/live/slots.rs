@@ -4,15 +4,15 @@ use super::space::Table;
 use crate::units::Pfn;
 
 /// Words of an entry.
-const ENTRY: usize = 4;
+const ENTRY: usize = 3;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 /// Frame number above, object's number + 1 below.
 const FRAME_AND_OBJECT: usize = 0;
 /// The next slot of the ring of those that show the same page; itself where it is the only one.
 const NEXT: usize = 1;
 /// What the page should hold.
 const STAMP: usize = 2;
-/// Where the page was before a contiguous allocation that has not ended moved it.
-const ORIGIN: usize = 3;
 
 /// Bits of an object's number.
 pub(super) const OBJECT_BITS: u32 = 12;
@@ -98,15 +98,5 @@ impl Slots {
     #[inline]
     pub(super) fn set_stamp(&mut self, slot: u32, stamp: u32) {
         self.set(slot, STAMP, stamp);
-    }
-
-    /// Where the page that a slot shows was before it moved.
-    pub(super) fn origin(&self, slot: u32) -> Pfn {
-        Pfn(self.get(slot, ORIGIN))
-    }
-
-    #[inline]
-    pub(super) fn set_origin(&mut self, slot: u32, origin: Pfn) {
-        self.set(slot, ORIGIN, origin.0);
     }
 }

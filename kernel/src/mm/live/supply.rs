@@ -3,6 +3,7 @@
 
 use super::super::Migratetype;
 use super::super::policy::Lend;
+use super::super::reclaim::Undo;
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
 
@@ -39,7 +40,7 @@ impl Mm<'_, '_> {
             {
                 return Ok(index);
             }
-            if self.direct_reclaim(SWAP_CLUSTER_MAX) > 0 {
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::No) > 0 {
                 continue;
             }
             if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
@@ -66,7 +67,7 @@ impl Mm<'_, '_> {
             {
                 return Some(index);
             }
-            if self.direct_reclaim(SWAP_CLUSTER_MAX) == 0 {
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::Possible) == 0 {
                 break;
             }
         }
