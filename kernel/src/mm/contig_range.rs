@@ -209,13 +209,14 @@ impl Mm<'_, '_> {
             self.zone.bar_area(area.0, area.1);
         }
         self.end_phase(Phase::Isolate, report);
+        let migrated_before = report.migrated;
         let result = self.empty_and_take(first, pages, report);
         match result {
-            Ok(()) => self.settle(),
+            Ok(()) => self.settle(report.migrated > migrated_before),
             Err(_) => self.take_back(),
         }
         self.zone.unbar_area();
-        self.zone.undo_isolate_page_range(first, pages);
+        self.zone.undo_isolate_page_range(first, pages, result.is_ok());
         self.end_phase(Phase::Undo, report);
         result
     }
@@ -320,15 +321,13 @@ impl Mm<'_, '_> {
     #[inline]
     fn isolate_migratepages_range(&mut self, mut at: u32, end: u32, batch: &mut Batch) -> u32 {
         while at < end && !batch.is_full() && !self.live.journal.is_full() {
-            let tag = self.zone.lists.tag(at);
-            if tag.is_free() {
-                at += 1 << tag.order();
-                continue;
-            }
             if let Some((neighbour, marks)) = self.zone.lru_isolate(at) {
-                batch.push(at, self.live.journal.isolated(at, neighbour, marks));
+                batch.push(at, self.live.journal.isolated(at, neighbour, marks), marks);
+                at += 1;
+            } else {
+                let tag = self.zone.lists.tag(at);
+                at += if tag.is_free() { 1 << tag.order() } else { 1 };
             }
-            at += 1;
         }
         at
     }

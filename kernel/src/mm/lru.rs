@@ -4,6 +4,7 @@
 //! small batch, as in Linux's per-CPU folio batches, and only [`Zone::lru_add`] puts it on a list; whoever wants to move
 //! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
 
+use super::Migratetype;
 use super::page::{State, Tag};
 use super::rings::Ring;
 use super::zone::Zone;
@@ -60,6 +61,12 @@ impl Tag {
         self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
     }
 
+    /// True for an allocated page that lives, and is not pinned.
+    #[inline]
+    pub(super) fn is_movable_now(self) -> bool {
+        self.marks() & PLACE != 0 && !self.has(PINNED)
+    }
+
     /// Whether it has a mark.
     pub(super) const fn has(self, mark: u8) -> bool {
         self.marks() & mark != 0
@@ -79,6 +86,16 @@ const fn ring(file: bool, active: bool) -> Ring {
         (true, true) => Ring::ActiveFile,
     }
 }
+
+/// The list of a page's kind, which its two marks are the number of.
+#[inline]
+fn ring_of(tag: Tag) -> Ring {
+    LISTS[usize::from(tag.marks() >> FILE.trailing_zeros() & 3)]
+}
+
+/// The lists by whether a page is of the cache, and whether it is active.
+const LISTS: [Ring; 4] = [ring(false, false), ring(true, false), ring(false, true), ring(true, true)];
+const _: () = assert!(ACTIVE == FILE << 1);
 
 /// Pages on the LRU lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,12 +136,11 @@ impl Zone<'_> {
         self.lists.set_tag(index, tag.with_marks(marks));
     }
 
-    /// Makes a fresh page a living one that is on no list yet: its kind and whose it is.
+    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
     #[inline]
     pub(super) fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
-        let tag = self.lists.tag(index).with_marks(marks & !PLACE).at(place);
         let page = self.lists.page_mut(index);
-        page.tag = tag;
+        page.tag = Tag::allocated(0, Migratetype::Movable).with_marks(marks & !PLACE | place as u8);
         page.owner = owner;
     }
 
@@ -146,10 +162,21 @@ impl Zone<'_> {
     /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
     #[inline]
     pub(super) fn lru_add(&mut self, index: u32) {
-        let tag = self.lists.tag(index);
-        let active = tag.has(ACTIVE);
-        self.lists.set_tag(index, tag.at(if active { Place::Active } else { Place::Inactive }));
-        self.lists.ring_push(index, ring(tag.has(FILE), active));
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+        self.lists.ring_push(index, ring_of(tag));
+    }
+
+    /// The same for one that was moved, if nobody has freed it or put it there since.
+    #[inline]
+    pub(super) fn lru_add_moved(&mut self, index: u32) {
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        if tag.is_allocated() && tag.place() == Place::Moved {
+            page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+            self.lists.ring_push(index, ring_of(tag));
+        }
     }
 
     /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
@@ -162,7 +189,7 @@ impl Zone<'_> {
             return None;
         }
         page.tag = tag.at(Place::Isolated);
-        self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE)));
+        self.lists.ring_remove(index, ring_of(tag));
         Some((neighbour, tag.marks()))
     }
 
@@ -193,7 +220,7 @@ impl Zone<'_> {
     pub(super) fn lru_remove(&mut self, index: u32) {
         let tag = self.lists.tag(index);
         match tag.place() {
-            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE))),
+            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring_of(tag)),
             Place::None | Place::Batch | Place::Isolated | Place::Moved => {}
         }
         self.set_place(index, Place::None);

@@ -7,8 +7,9 @@
 
 use super::isolate::FreedRun;
 use super::live::journal::Fate;
-use super::live::{Mm, Sabotage};
+use super::live::{Mm, Sabotage, Targets};
 use super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
+use super::page::Page;
 use super::reclaim::Batch;
 
 /// Why a page did not move.
@@ -35,29 +36,27 @@ impl Mm<'_, '_> {
     /// Moves the pages of a batch; those that did not move stay in it (`migrate_pages`).
     pub(super) fn migrate_pages(&mut self, batch: &mut Batch) -> Migrated {
         let (mut result, mut run) = (Migrated::default(), FreedRun::default());
+        let mut targets = self.get_targets(batch.len());
         batch.retain(|index, entry| {
-            if let Some((_, Stuck::NoTarget)) = result.stuck {
-                return true;
-            }
-            match self.unmap_and_move(index, entry) {
-                Ok(mappings) => {
-                    run.add(self.zone, index);
-                    result.pages += 1;
-                    result.mappings += mappings;
-                    false
+            let moved = match result.stuck {
+                Some((_, Stuck::NoTarget)) => return true,
+                _ => self.unmap_and_move(index, entry, &mut targets),
+            };
+            if let Ok(mappings) = moved {
+                run.add(self.zone, index);
+                result.pages += 1;
+                result.mappings += mappings;
+            } else if let Err(stuck) = moved {
+                // Whatever came first, it is the lack of a target that ends it.
+                if result.stuck.is_none() || stuck == Stuck::NoTarget {
+                    result.stuck = Some((index, stuck));
                 }
-                Err(stuck) => {
-                    result.stuck.get_or_insert((index, stuck));
-                    // Whatever came first, it is this that ends it.
-                    if stuck == Stuck::NoTarget {
-                        result.stuck = Some((index, stuck));
-                    }
-                    self.live.stats.migrate_failed += 1;
-                    true
-                }
+                self.live.stats.migrate_failed += 1;
             }
+            moved.is_err()
         });
         run.end(self.zone);
+        self.give_back(&targets);
         self.live.stats.migrated += u64::from(result.pages);
         result
     }
@@ -65,21 +64,22 @@ impl Mm<'_, '_> {
     /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame is in nobody's use
     /// afterwards, and to be freed.
     #[inline]
-    fn unmap_and_move(&mut self, index: u32, entry: u32) -> Result<u32, Stuck> {
-        let tag = self.zone.lists.tag(index);
+    fn unmap_and_move(&mut self, index: u32, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
+        let Page { tag, owner, .. } = *self.zone.lists.page(index);
         if tag.has(PINNED) {
             return Err(Stuck::Pinned);
         }
-        let target = self.get_target(tag.has(FILE) && !tag.has(DIRTY)).ok_or(Stuck::NoTarget)?;
+        let target = targets.next().or_else(|| self.get_target(tag.has(FILE) && !tag.has(DIRTY)));
+        let target = target.ok_or(Stuck::NoTarget)?;
         self.live.journal.became(entry, Fate::Moved(target));
-        Ok(self.move_page(index, target, Place::Moved))
+        Ok(self.move_page((owner, tag.marks()), (index, target), Place::Moved))
     }
 
-    /// Makes the allocated page `to` what `from` was: contents, owner, marks, mappings. Returns how many mappings changed.
+    /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents, owner, marks, mappings.
+    /// Returns how many mappings changed.
     #[inline]
-    pub(super) fn move_page(&mut self, from: u32, to: u32, place: Place) -> u32 {
-        let new = self.zone.start().add(to);
-        let (owner, marks) = (self.zone.owner(from), self.zone.lists.tag(from).marks());
+    pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
+        let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
         self.zone.bring_to_life(to, marks, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);
@@ -87,6 +87,9 @@ impl Mm<'_, '_> {
             return 0;
         }
         debug_assert_ne!(owner, NO_OWNER);
+        if self.live.faults.sabotage.is_none() && self.move_sole_mapping(owner, old, new) {
+            return 1;
+        }
         self.try_to_migrate(owner);
         self.copy(from, to);
         self.remove_migration_entries(owner, new)

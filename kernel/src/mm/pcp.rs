@@ -75,6 +75,32 @@ impl Zone<'_> {
         }
     }
 
+    /// Takes single pages for movable use past the list, many at a time and in the order in which it would be filled, as
+    /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
+    ///
+    /// The pages are bodies, to be brought to life or freed at once.
+    pub(super) fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, may_use_cma: bool) -> usize {
+        if self.cma_barred {
+            return 0;
+        }
+        let usable = if may_use_cma { self.nr_free } else { self.nr_free - self.nr_free_cma };
+        let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
+        let mut taken = 0;
+        while taken < wanted {
+            let from = if may_use_cma && self.prefers_cma() { Migratetype::Cma } else { Migratetype::Movable };
+            let Some((order, index)) = self.smallest(from) else { break };
+            self.lists.unlink(index);
+            let pages = ((wanted - taken) as u32).min(1 << order);
+            self.insert_tail(index + pages, index + (1 << order));
+            self.count_taken(pages, from);
+            self.verify_poison(self.start.add(index), pages);
+            let end = taken + pages as usize;
+            targets[taken..end].iter_mut().zip(index..).for_each(|(target, page)| *target = page);
+            taken = end;
+        }
+        taken
+    }
+
     /// The smallest free block of a type: its order and its head.
     fn smallest(&self, migratetype: Migratetype) -> Option<(u32, u32)> {
         (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, migratetype).map(|index| (order, index)))

@@ -17,6 +17,8 @@ pub(super) const COMPACT_CLUSTER_MAX: usize = 32;
 pub(super) struct Batch {
     pages: [(u32, u32); COMPACT_CLUSTER_MAX],
     len: usize,
+    /// Some of the pages may be the cache's.
+    has_files: bool,
 }
 
 /// Whether a contiguous allocation reclaims, which takes it back if it fails.
@@ -30,7 +32,11 @@ pub(crate) enum Undo {
 
 impl Batch {
     pub(super) const fn new() -> Self {
-        Self { pages: [(0, 0); COMPACT_CLUSTER_MAX], len: 0 }
+        Self { pages: [(0, 0); COMPACT_CLUSTER_MAX], len: 0, has_files: false }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -41,9 +47,12 @@ impl Batch {
         self.len == COMPACT_CLUSTER_MAX
     }
 
-    pub(super) fn push(&mut self, index: u32, entry: u32) {
-        self.pages[self.len] = (index, entry);
+    #[inline]
+    pub(super) fn push(&mut self, index: u32, entry: u32, marks: u8) {
+        // It is not full, which the compiler need not ask.
+        self.pages[self.len % COMPACT_CLUSTER_MAX] = (index, entry);
         self.len += 1;
+        self.has_files |= marks & FILE != 0;
     }
 
     /// Keeps the pages for which `stays` says so of page and entry.
@@ -148,7 +157,7 @@ impl Mm<'_, '_> {
     /// (`reclaim_clean_pages_from_list`). Returns how many went.
     #[inline]
     pub(super) fn reclaim_clean_pages_from_list(&mut self, batch: &mut Batch) -> u32 {
-        if self.live.faults.keep_clean_pages {
+        if !batch.has_files || self.live.faults.keep_clean_pages {
             return 0;
         }
         let (mut dropped, mut run) = (0, FreedRun::default());

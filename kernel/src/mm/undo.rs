@@ -28,12 +28,11 @@ impl Mm<'_, '_> {
 
     /// The allocation went well: the pages that were moved go on their LRU lists (`putback_lru_page`), what was dropped
     /// stays dropped.
-    pub(super) fn settle(&mut self) {
-        for number in 0..self.live.journal.len() {
-            if let Fate::Moved(to) = self.live.journal.entry(number).fate
-                && self.zone.is_at(to, Place::Moved)
-            {
-                self.zone.lru_add(to);
+    pub(super) fn settle(&mut self, any_moved: bool) {
+        let entries = if any_moved { self.live.journal.len() } else { 0 };
+        for number in 0..entries {
+            if let Some(to) = self.live.journal.moved_to(number) {
+                self.zone.lru_add_moved(to);
             }
         }
         self.live.journal.clear();
@@ -69,10 +68,11 @@ impl Mm<'_, '_> {
 
     /// Moves a page to the frame where it was; it is on no list yet. One that somebody has pinned meanwhile stays.
     fn move_back(&mut self, index: u32, from: u32) {
-        if self.zone.lists.tag(index).has(PINNED) || !self.take_frame(from) {
+        let (owner, tag) = (self.zone.owner(index), self.zone.lists.tag(index));
+        if tag.has(PINNED) || !self.take_frame(from) {
             return self.zone.lru_add(index);
         }
-        self.move_page(index, from, Place::Isolated);
+        self.move_page((owner, tag.marks()), (index, from), Place::Isolated);
         self.zone.free_to_buddy(index, self.zone.pageblock(index));
     }
 

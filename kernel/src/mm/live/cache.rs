@@ -95,6 +95,12 @@ impl Mm<'_, '_> {
         self.live.cache.dirty
     }
 
+    /// True where a page can be read in without waking background reclaim.
+    pub fn has_room_for_cache(&self) -> bool {
+        let low = self.zone.reserve.marks.low;
+        self.zone.watermark_ok(low, self.live.lend != Lend::None)
+    }
+
     /// The frame that holds a page of the source.
     pub fn cache_frame(&self, page: u32) -> Option<Pfn> {
         if page < self.live.cache.pages { self.live.cache.frame(page) } else { None }

@@ -93,6 +93,13 @@ impl Journal {
         self.words(number)[3] = of << 2 | kind;
     }
 
+    /// Where the page of an entry was moved, if it was.
+    #[inline]
+    pub(in crate::mm) fn moved_to(&self, number: u32) -> Option<u32> {
+        let fate = self.table.get().as_chunks::<ENTRY>().0[number as usize][3];
+        (fate & 3 == 1).then_some(fate >> 2)
+    }
+
     /// An entry.
     #[inline]
     pub(in crate::mm) fn entry(&self, number: u32) -> Entry {

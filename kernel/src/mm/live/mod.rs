@@ -22,7 +22,7 @@ pub mod space;
 pub mod stats;
 mod supply;
 
-pub(super) use supply::SWAP_CLUSTER_MAX;
+pub(super) use supply::{SWAP_CLUSTER_MAX, Targets};
 
 #[cfg(test)]
 pub(crate) mod mock;

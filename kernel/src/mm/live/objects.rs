@@ -327,6 +327,17 @@ impl Mm<'_, '_> {
 
 /// The mappings of a page, changed when it moves.
 impl Mm<'_, '_> {
+    /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and nothing done, where more
+    /// slots show it.
+    #[inline]
+    pub(in crate::mm) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
+        let sole = self.live.slots.move_sole(slot, to);
+        if sole {
+            self.live.space.move_page(slot, from, to);
+        }
+        sole
+    }
+
     /// Takes the translations away of all slots that show a page, and makes the TLB forget them.
     #[inline]
     pub(in crate::mm) fn try_to_migrate(&mut self, first: u32) {

@@ -62,6 +62,17 @@ impl Slots {
         self.set(slot, FRAME_AND_OBJECT, frame.map_or(0, |frame| frame.0) << OBJECT_BITS | object);
     }
 
+    /// Notes that a slot shows another frame, if it is the only one that shows its page.
+    #[inline]
+    pub(super) fn move_sole(&mut self, slot: u32, frame: Pfn) -> bool {
+        let entry = &mut self.table.get_mut().as_chunks_mut::<ENTRY>().0[slot as usize];
+        let sole = entry[NEXT] == slot;
+        if sole {
+            entry[FRAME_AND_OBJECT] = entry[FRAME_AND_OBJECT] & OBJECT_MASK | frame.0 << OBJECT_BITS;
+        }
+        sole
+    }
+
     /// The number of the object that a slot belongs to.
     pub(super) fn object(&self, slot: u32) -> Option<u32> {
         (self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK).checked_sub(1)
