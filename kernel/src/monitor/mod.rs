@@ -2,11 +2,12 @@
 //!
 //! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `help`'s table says which words and keys
 //! the command takes → `commands` does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
-//! `files`, line editing in `prompt`.
+//! `files`, line editing in `prompt`, what Tab puts in in `complete`.
 //!
 //! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
 
 mod commands;
+mod complete;
 mod files;
 pub mod help;
 mod output;
@@ -32,6 +33,9 @@ use syntax::{Args, nearest, shown, split_outside_quotes, words};
 pub const STATUS_BAD_COMMAND: u8 = 2;
 /// Status of a self-test or check that failed.
 pub const STATUS_CHECK_FAILED: u8 = 3;
+
+/// Characters of a row, as far as anybody can know.
+const TERMINAL_COLUMNS: usize = 80;
 
 /// What runs after boot unless `run=` says otherwise.
 pub const DEFAULT_RUN: &str = "debris";
