@@ -35,6 +35,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "cma" => self.cma(),
             "metrics" => self.metrics(args),
             "bitmap" => self.bitmap(args),
+            "picture" => self.picture(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
             "cat" => self.cat(args),

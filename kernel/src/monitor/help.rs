@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 20] = [
+pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -71,6 +71,17 @@ pub const COMMANDS: [Entry; 20] = [
         details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
         example: "bitmap BiscuitOS_cma",
         keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "picture",
+        usage: "picture [AREA] [width=64] [pages=]",
+        summary: "shows an area at a glance, one character for many pages",
+        details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are chosen that \
+                  the picture fits a screen.",
+        example: "picture BiscuitOS_cma",
+        keys: &["width", "pages"],
         least_words: 0,
         most_words: 1,
     },

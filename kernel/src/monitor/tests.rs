@@ -112,6 +112,10 @@ fn bad_lines_get_one_line_and_status_2() {
         ("compare area=nowhere", "no area"),
         ("compare placement=zoned", "did you mean placements=?"),
         ("debris sample=0", "sample is \"0\"; it has to be a number from 1"),
+        ("picture nowhere", "no area \"nowhere\""),
+        ("picture width=71", "it has to be a number from 1 to 70"),
+        ("picture pages=0", "it has to be a number from 1 to 2048"),
+        ("picture pages=2049", "it has to be a number from 1 to 2048"),
         ("metrics nowhere", "no area \"nowhere\""),
         ("debris until=ops", "needs ops="),
         ("debris until=never", "it can be failure ops"),
@@ -183,6 +187,19 @@ fn bad_lines_get_one_line_and_status_2() {
         assert!(last.contains(answer), "{line}: {text}");
         assert!(text.lines().count() == 1 || line.starts_with("bench"), "{line}: {text}");
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_picture_of_the_published_run() {
+    let text = printed("debris | grep record; picture");
+    let drawn: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(drawn[0], "BiscuitOS_cma: 2048 pages from 0x69800000, one character for 2 pages (8 KiB)");
+    assert_eq!(drawn[1], "   0 |XX+XXXXXX+XXXXXXXXX+XX+.XX+XXXX+X.XXX+XXX+XXXXXXX+X+XXXX.XXXX.XX|");
+    assert_eq!(drawn.len(), 19);
+    assert_eq!(drawn[17], ". free   : under half used   + half used or more   X used   = longest free run");
+    assert_eq!(drawn[18], "1384 used, 664 free in 86 runs; longest: 44 pages from page 1684");
+    assert!(drawn.iter().all(|line| line.len() <= 80), "{text}");
 }
 
 #[test]

@@ -6,12 +6,14 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display, Write};
 
 use super::Session;
+use super::experiments::whole;
 use crate::cma::area::Area;
 use crate::cma::{AreaId, CmaError, MAX_ALIGN_ORDER, align_order_of};
 use crate::lab::bitmap_view::{write_bitmap, write_summary};
 use crate::lab::fragmentation::Fragmentation;
 use crate::lab::metrics::Counted;
 use crate::lab::metrics::Metrics;
+use crate::lab::picture;
 use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::monitor::syntax::{Args, number, shown};
@@ -62,6 +64,17 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         write_bitmap(&mut self.out, area)?;
         write_summary(&mut self.out, area)?;
+        Ok(())
+    }
+
+    pub(super) fn picture(&mut self, args: &Args) -> Result<(), Failure> {
+        let area = self.system.area(choose_area(self.system, args.word(0))?);
+        let pages = args.key("pages").map(|pages| number("pages", pages, 1, area.pages().into())).transpose()?;
+        let scale = picture::Scale {
+            width: whole(args, "width", picture::USUAL_WIDTH.into(), 1, picture::MAX_WIDTH.into())? as u32,
+            pages: pages.map(|pages| pages as u32),
+        };
+        picture::write_picture(&mut self.out, area, scale)?;
         Ok(())
     }
 
