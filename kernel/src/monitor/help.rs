@@ -51,7 +51,7 @@ pub const COMMANDS: [Entry; 21] = [
         name: "compare",
         usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
                 [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
-        summary: "runs the debris load with the same seeds under several placements, as one table",
+        summary: "runs the debris load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
@@ -64,7 +64,7 @@ pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "replay",
         usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
-        summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
+        summary: "replays the trace in the initrd on an empty area; its buffers stay",
         details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
         example: "replay align=page",
         keys: &["area", "placement", "align"],
@@ -95,7 +95,7 @@ pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "metrics",
         usage: "metrics [AREA]",
-        summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
+        summary: "shows how fragmented an area is: free runs, Gorman's indices",
         details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
                   index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
         example: "metrics BiscuitOS_cma",
@@ -217,8 +217,9 @@ pub const COMMANDS: [Entry; 21] = [
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
         details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what is typed, \
-                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-A, E, K, U, W and L do \
-                  what they do in a shell; Ctrl-C drops the line, and stops what runs.",
+                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, K, U, W \
+                  and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for itself); \
+                  Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
         keys: &[],
         least_words: 0,
