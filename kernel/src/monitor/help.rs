@@ -229,8 +229,8 @@ pub const COMMANDS: [Entry; 21] = [
         name: "grep",
         usage: "grep [-i] [-v] [-c] WORD PATH...",
         summary: "prints the lines of files, or of another command, that hold a word",
-        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. A ^ in front of the word is the start of a line; \
-                  there are no other patterns. -i: capitals or not; -v: the other lines; -c: their number.",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends \
+                  of a line and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their number.",
         example: "cat /proc/vmstat | grep cma",
         keys: &[],
         least_words: 2,

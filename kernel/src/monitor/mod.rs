@@ -239,7 +239,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
 fn filter(stage: &str) -> Result<Filter, Failure> {
     let mut words = words(stage)?;
     if words.first().is_none_or(|name| name != "grep") {
-        let other = shown(words.first().map_or("", String::as_str));
+        let other = words.first().map_or_else(|| "nothing".into(), |word| shown(word));
         return Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")));
     }
     words.remove(0);

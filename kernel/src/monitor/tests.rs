@@ -175,6 +175,10 @@ fn bad_lines_get_one_line_and_status_2() {
         ("echo 1 > /proc/meminfo x", "one PATH has to follow"),
         ("echo > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "Invalid argument: N is \"\""),
         ("cma > /proc/meminfo", "only numbers are written to files"),
+        ("cat /proc/meminfo > x", "only numbers are written to files"),
+        ("cma && cma", "a ; separates commands"),
+        ("cma || cma", "nothing after the |"),
+        ("cat ''", "cat: '': No such file or directory"),
         ("exit", "did you mean poweroff?"),
         ("echo x > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "write error: Invalid argument: N is \"x\""),
         (
