@@ -245,10 +245,11 @@ fn some_keys() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 256 }))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever is pressed, the screen shows the line, and the cursor where it is.
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn the_screen_shows_the_line(
         columns in 40..140_u16,
         keys in proptest::collection::vec(some_keys(), 1..60),
