@@ -69,6 +69,13 @@ impl Buffer {
     pub const fn pages(&self) -> u32 {
         self.pages
     }
+
+    /// Parts it after so many pages, fewer than it has and at least one.
+    pub(crate) fn split(self, pages: u32) -> (Self, Self) {
+        debug_assert!(0 < pages && pages < self.pages);
+        let Self { area, first, pages: all } = self;
+        (Self::new(area, first, pages), Self::new(area, first.add(pages), all - pages))
+    }
 }
 
 /// Why an allocation failed.

@@ -23,3 +23,4 @@ pub mod rng;
 pub mod sizes;
 pub mod stopwatch;
 pub mod trace;
+mod words;

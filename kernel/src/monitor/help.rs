@@ -56,11 +56,16 @@ pub const COMMANDS: [Entry; 20] = [
     },
     Entry {
         name: "replay",
-        usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=NAME]",
         summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
-        details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
+        details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
+                  cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded area, where there \
+                  are several and none has the name of the area that is replayed on. held=release gives a buffer back where \
+                  its ID is allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
+                  plain trace under first-fit and align=asis, where an ID is free again if its request failed when it was \
+                  recorded. A bad trace changes nothing.",
         example: "replay align=page",
-        keys: &["area", "placement", "align"],
+        keys: &["area", "placement", "align", "held", "from"],
         least_words: 0,
         most_words: 0,
     },

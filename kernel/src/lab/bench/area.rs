@@ -78,7 +78,7 @@ pub(super) fn trace<M: Machine + ?Sized>(
 ) -> Result<Measurement, BenchError> {
     let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
     let trace = setting.trace.ok_or(BenchError::NoTrace)?;
-    let options = replay::Options { area, align: None };
+    let options = replay::Options::new(area);
     let report = replay::run(system, machine, options, trace).map_err(BenchError::Replay)?;
     system.release_all(area);
     if report.interrupted {

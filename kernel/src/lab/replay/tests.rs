@@ -1,5 +1,5 @@
 use super::*;
-use crate::lab::trace::Field;
+use crate::lab::trace::{Field, Reason};
 use crate::mock::{Mock, with_board};
 use std::format;
 use std::string::ToString;
@@ -16,7 +16,7 @@ const TRACES: [(&str, &[u8]); 5] = [
 
 fn replay(system: &mut System<'_>, machine: &mut Mock, trace: &[u8]) -> Result<Report, ReplayError> {
     let area = system.find_area("BiscuitOS_cma").expect("the board has it");
-    run(system, machine, Options { area, align: None }, trace)
+    run(system, machine, Options::new(area), trace)
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_trace_ends_as_on_linux() {
             };
             let trace = TRACES.iter().find(|trace| trace.0 == name).expect("a trace for every result").1;
             let area = system.find_area(if bits == "2048" { "BiscuitOS_cma" } else { "big" }).expect("an area");
-            let report = run(system, machine, Options { area, align: None }, trace).expect("a good trace");
+            let report = run(system, machine, Options::new(area), trace).expect("a good trace");
             let found = [
                 report.ops.to_string(),
                 report.allocs.to_string(),
@@ -98,7 +98,7 @@ fn alignments_can_be_overruled() {
     with_board(64, |system, machine| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
         for (align, offset) in [(None, 8), (Some(Align::Page), 3), (Some(Align::Order), 4)] {
-            run(system, machine, Options { area, align }, b"a 1 3 0\na 2 3 3\n").expect("a good trace");
+            run(system, machine, Options { align, ..Options::new(area) }, b"a 1 3 0\na 2 3 3\n").expect("a good trace");
             let starts: Vec<u32> = system.kept(area).map(|(_, first, _)| first.0 - 0x69800).collect();
             assert_eq!(starts, [0, offset], "{align:?}");
             system.release_all(area);

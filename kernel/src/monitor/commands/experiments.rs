@@ -12,7 +12,7 @@ use crate::cma::AreaId;
 use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, Answer, BenchError, Setting};
 use crate::lab::debris::{self, End, Round};
-use crate::lab::replay::{self, ReplayError};
+use crate::lab::replay::{self, ReplayError, WhenHeld};
 use crate::lab::request::Align;
 use crate::lab::rng::Rng;
 use crate::machine::Machine;
@@ -117,12 +117,18 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "page" => Some(Align::Page),
             _ => None,
         };
+        let held = match args.key("held") {
+            None => None,
+            Some(_) if one_of(args, "held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
+            Some(_) => Some(WhenHeld::Release),
+        };
         let placement = placement_of(args)?;
+        let options = replay::Options { area, align, held, from: args.key("from") };
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
         self.with_placement(area, placement, |session| {
-            let report = replay::run(session.system, session.out.machine, replay::Options { area, align }, trace)
+            let report = replay::run(session.system, session.out.machine, options, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
             write!(session.out, "{report}")?;
             writeln!(session.out, "{}", report.record())?;
