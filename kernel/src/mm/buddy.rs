@@ -138,8 +138,8 @@ impl Zone<'_> {
 
     /// Frees the upper halves of a block that is larger than asked for (`expand`).
     pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
-        for half in (order..found).rev() {
-            self.lists.push_front(index + (1 << half), half, migratetype);
+        if let Some(mut lists) = self.lists.of_type(migratetype) {
+            lists.push_ascending(index + (1 << order), index + (1 << found));
         }
     }
 
