@@ -9,6 +9,7 @@ use core::fmt;
 
 use super::fingerprint::Fingerprint;
 use super::ids::{IdTable, OutOfMemory};
+use super::lender::{Lender, Moves};
 use super::metrics::Metrics;
 use super::record::Record;
 use super::request::Align;
@@ -30,6 +31,8 @@ pub struct Options {
     pub area: AreaId,
     /// `None`: as the trace says.
     pub align: Option<Align>,
+    /// Of how many IDs in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
 }
 
 /// Why there is nothing to report. The area is as empty as it was.
@@ -93,6 +96,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// Ctrl-C ended it early.
     pub interrupted: bool,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
     alloc: Timing,
     release: Timing,
     cost: ClockCost,
@@ -113,10 +118,14 @@ pub fn run<M: Machine + ?Sized>(
         return Err(ReplayError::NotEmpty { used });
     }
     let mut ids = IdTable::new()?;
-    let result =
-        validate(system, machine, &mut ids, trace).and_then(|()| answer(system, machine, &mut ids, options, trace));
+    let mut lender = Lender::new(system, options.area, options.relocatable);
+    let mut result = validate(system, machine, &mut ids, trace)
+        .and_then(|()| answer(system, machine, &mut ids, &mut lender, options, trace));
     ids.release(&mut system.zone);
-    if result.is_err() {
+    let moves = lender.map(|lender| lender.end(system));
+    if let Ok(report) = &mut result {
+        report.moves = moves;
+    } else {
         system.release_all(options.area);
     }
     result
@@ -152,6 +161,7 @@ fn answer<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     ids: &mut IdTable,
+    lender: &mut Option<Lender>,
     options: Options,
     trace: &[u8],
 ) -> Result<Report, ReplayError> {
@@ -167,6 +177,7 @@ fn answer<M: Machine + ?Sized>(
         bitmap: Fingerprint::new(),
         metrics: Metrics::of(area),
         interrupted: false,
+        moves: None,
         alloc: Timing::default(),
         release: Timing::default(),
         cost: ClockCost::measure(machine),
@@ -189,7 +200,12 @@ fn answer<M: Machine + ?Sized>(
                 if let Ok(buffer) = answer {
                     let offset = buffer.first().0 - base.0;
                     report.placements.push(offset);
-                    system.keep(buffer);
+                    match lender {
+                        Some(lender) if lender.wants(id) => lender.lend(system, buffer, align_order, id),
+                        _ => {
+                            system.keep(buffer);
+                        }
+                    }
                     ids.set(&mut system.zone, machine, id, 1 + offset)?;
                 } else {
                     report.failed += 1;
@@ -198,7 +214,10 @@ fn answer<M: Machine + ?Sized>(
             }
             Op::Release { id } => {
                 let held = ids.get(machine, id).filter(|&value| value != IDLE);
-                let held = held.and_then(|value| system.take_back_at(options.area, base.add(value - 1)));
+                let held = held.map(|value| base.add(value - 1)).and_then(|lay_at| {
+                    let lent = lender.as_mut().and_then(|lender| lender.take_back(system, id, lay_at));
+                    lent.or_else(|| system.take_back_at(options.area, lay_at))
+                });
                 if let Some(buffer) = held {
                     let answer = report.release.time(machine, || system.cma_release(buffer));
                     answer.map_err(ReplayError::Release)?;
@@ -221,7 +240,7 @@ impl Report {
 
     /// The record.
     pub fn record(&self) -> Record {
-        Record::new("replay")
+        let record = Record::new("replay")
             .string("area", &self.area)
             .string("placement", &self.placement)
             .number("ops", self.ops)
@@ -233,7 +252,8 @@ impl Report {
             .number("maxchunk", self.metrics.longest)
             .number("alloc_ns", self.alloc.mean_ns(self.cost))
             .number("release_ns", self.release.mean_ns(self.cost))
-            .number("alloc_max_ns", self.alloc.max_ns(self.cost))
+            .number("alloc_max_ns", self.alloc.max_ns(self.cost));
+        Moves::record(self.moves.as_ref(), record)
     }
 }
 
@@ -254,6 +274,9 @@ impl fmt::Display for Report {
             self.alloc.max_ns(self.cost),
             self.release.mean_ns(self.cost)
         )?;
+        if let Some(moves) = &self.moves {
+            writeln!(f, "{moves}")?;
+        }
         writeln!(f, "{}; the buffers stay: `release all {}` gives them back.", self.metrics, self.area)
     }
 }

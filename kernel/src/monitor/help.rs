@@ -29,38 +29,56 @@ pub const COMMANDS: [Entry; 20] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N]",
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [scale=none|slots|sizes] [slots=255] [relocatable=1000]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
                   again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
                   steps, with the free runs by length and the fragmentation indices by order. Ctrl-C stops between two \
-                  steps.",
+                  steps. scale=slots: as many more slots as the area is larger than 8 MiB; scale=sizes: as many times larger \
+                  ones; slots=N: N of the published sizes. relocatable=N: under placement=relocate the buffers of so many \
+                  slots in a thousand may be moved to make room.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds", "sample"],
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "scale",
+            "slots",
+            "relocatable",
+        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "compare",
         usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
-                [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
+                [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [scale=none|slots|sizes] [slots=255] \
+                [relocatable=1000]",
         summary: "runs the debris load with the same seeds under several placements, as one table",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
-                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads.",
+                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads, \
+                  relocate[:first-fit]. scale=, slots= and relocatable= as for debris.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
-        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops"],
+        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops", "scale", "slots", "relocatable"],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "replay",
-        usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
-        details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
+        details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing. relocatable=N: \
+                  under placement=relocate the buffers of so many IDs in a thousand may be moved to make room.",
         example: "replay align=page",
-        keys: &["area", "placement", "align"],
+        keys: &["area", "placement", "align", "relocatable"],
         least_words: 0,
         most_words: 0,
     },

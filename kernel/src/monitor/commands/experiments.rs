@@ -15,6 +15,7 @@ use crate::lab::debris::{self, End, Round};
 use crate::lab::replay::{self, ReplayError};
 use crate::lab::request::Align;
 use crate::lab::rng::Rng;
+use crate::lab::scale::{MAX_SLOTS, Scale};
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
@@ -52,6 +53,18 @@ fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'
     })
 }
 
+/// The slots that `scale=` or `slots=` ask for.
+fn scale_of(args: &Args) -> Result<Scale, Failure> {
+    let scale = Scale::named(one_of(args, "scale", Scale::NAMES)?).unwrap_or(Scale::None);
+    match args.key("slots") {
+        None => Ok(scale),
+        Some(_) if args.key("scale").is_some() => {
+            Err(Failure::bad("slots= and scale= both say how many slots there are"))
+        }
+        Some(count) => Ok(Scale::Count(number("slots", count, 1, MAX_SLOTS.into())? as u32)),
+    }
+}
+
 /// A key's number, or the default.
 pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64) -> Result<u64, String> {
     args.key(key).map_or(Ok(default), |value| number(key, value, least, most))
@@ -81,6 +94,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
             stop_at_failure: until == "failure",
             ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
+            scale: scale_of(args)?,
+            relocatable: whole(args, "relocatable", 1000, 0, 1000)? as u32,
         })
     }
 
@@ -117,12 +132,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "page" => Some(Align::Page),
             _ => None,
         };
+        let relocatable = whole(args, "relocatable", 1000, 0, 1000)? as u32;
+        let options = replay::Options { area, align, relocatable };
         let placement = placement_of(args)?;
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
         self.with_placement(area, placement, |session| {
-            let report = replay::run(session.system, session.out.machine, replay::Options { area, align }, trace)
+            let report = replay::run(session.system, session.out.machine, options, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
             write!(session.out, "{report}")?;
             writeln!(session.out, "{}", report.record())?;
