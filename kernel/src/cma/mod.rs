@@ -10,6 +10,7 @@ pub mod area;
 pub mod bitmap;
 mod bounds;
 pub mod placement;
+pub mod relocate;
 mod search;
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ impl Buffer {
 /// Why an allocation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CmaError {
-    /// Fewer pages are free than were asked for.
+    /// Fewer pages are free than were asked for; or more, but every buffer may move and no arrangement of them has room.
     Full {
         /// Free pages of the area.
         free: u32,

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::debris::{self, End};
+use super::lender::Moves;
 use super::record::Record;
 use super::stopwatch::{ClockCost, Timing};
 use crate::cma::ReleaseError;
@@ -35,6 +36,8 @@ pub enum CompareError {
         /// Pages they take.
         used: u32,
     },
+    /// There is no memory to keep the slots of the load in.
+    NoMemory,
     /// The area refused a buffer that it had given: the books are wrong.
     Release(ReleaseError),
 }
@@ -43,6 +46,7 @@ impl fmt::Display for CompareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a comparison begins on an empty area"),
+            Self::NoMemory => f.write_str("there is no memory to keep so many slots in"),
             Self::Release(error) => write!(f, "a release was refused: {error}"),
         }
     }
@@ -80,6 +84,7 @@ pub struct Row {
     placement: String,
     options: debris::Options,
     loads: Vec<Load>,
+    moves: Option<Moves>,
     alloc: Timing,
     cost: ClockCost,
 }
@@ -131,6 +136,7 @@ impl Comparison {
                 placement: system.area(area).placement().label(),
                 options: self.options.clone(),
                 loads: Vec::with_capacity(seeds),
+                moves: None,
                 alloc: Timing::default(),
                 cost: ClockCost::measure(machine),
             });
@@ -140,8 +146,13 @@ impl Comparison {
         system.release_all(area);
         system.area_mut(area).set_placement(before);
         let report = report.map_err(CompareError::Release)?;
-        if report.end == End::Interrupted {
-            return Ok(Step::Interrupted);
+        match report.end {
+            End::Interrupted => return Ok(Step::Interrupted),
+            End::NoMemory => return Err(CompareError::NoMemory),
+            End::Failure | End::Ops => {}
+        }
+        if let Some(moves) = &report.moves {
+            row.moves.get_or_insert_default().include(moves);
         }
         row.loads.push(Load {
             failed: report.failure.is_some(),
@@ -198,7 +209,7 @@ impl Row {
     pub fn record(&self) -> Record {
         let [min, q1, median, q3, max] = self.allocs();
         let (used, longest) = self.at_failure();
-        Record::new("compare")
+        let record = Record::new("compare")
             .string("placement", &self.placement)
             .number("seeds", self.loads.len() as u64)
             .number("survived", self.survived())
@@ -216,6 +227,18 @@ impl Row {
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
             .number("ops", self.options.ops)
+            .display("scale", self.options.scale);
+        Moves::record(self.moves.as_ref(), record)
+    }
+
+    /// What was moved in all of its loads, where the placement moves anything.
+    pub fn moves(&self) -> Option<&Moves> {
+        self.moves.as_ref()
+    }
+
+    /// The placement.
+    pub fn placement(&self) -> &str {
+        &self.placement
     }
 }
 

@@ -5,17 +5,18 @@
 //! they are leaked on purpose, stay registered with the system, and the report says so.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use super::fragmentation::Fragmentation;
+use super::held::Held;
+use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
-use super::sizes::{SLOT_PAGES, SLOTS};
+use super::scale::{Scale, Slots};
 use super::stopwatch::{ClockCost, Timing};
-use crate::cma::{AreaId, Buffer, CmaError, ReleaseError};
+use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -40,6 +41,10 @@ pub struct Options {
     pub stop_at_failure: bool,
     /// Steps after which a round ends.
     pub ops: u64,
+    /// How many slots there are, and of what sizes.
+    pub scale: Scale,
+    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
 }
 
 /// Why a round ended.
@@ -51,6 +56,8 @@ pub enum End {
     Ops,
     /// Ctrl-C.
     Interrupted,
+    /// There is no memory to keep so many slots in.
+    NoMemory,
 }
 
 /// The first request of a round that failed.
@@ -92,6 +99,9 @@ pub struct Report {
     pub end: End,
     /// The area at the end.
     pub metrics: Metrics,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
+    slots: Slots,
     alloc: Timing,
     release: Timing,
     cost: ClockCost,
@@ -100,7 +110,7 @@ pub struct Report {
 /// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with the system.
 pub struct Round {
     options: Options,
-    slots: Vec<Option<Buffer>>,
+    held: Option<Held>,
     rng: Option<Rng>,
     steps_left: u64,
     report: Report,
@@ -124,7 +134,9 @@ pub fn run_round<M: Machine + ?Sized>(
 
 impl Round {
     /// A round that has done nothing yet.
-    pub fn begin<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &Options, round: u64) -> Self {
+    pub fn begin<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, options: &Options, round: u64) -> Self {
+        let slots = options.scale.slots(system.area(options.area).pages());
+        let held = Held::new(system, options.area, slots.count, options.relocatable);
         let area = system.area(options.area);
         // Rounds may outnumber seeds; they then start over.
         let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
@@ -142,17 +154,13 @@ impl Round {
             failure: None,
             end: End::Ops,
             metrics: Metrics::of(area),
+            moves: None,
+            slots,
             alloc: Timing::default(),
             release: Timing::default(),
             cost: ClockCost::measure(machine),
         };
-        Self {
-            options: options.clone(),
-            slots: core::iter::repeat_with(|| None).take(SLOTS).collect(),
-            rng: Rng::named(options.rng, seed),
-            steps_left: options.ops,
-            report,
-        }
+        Self { options: options.clone(), held, rng: Rng::named(options.rng, seed), steps_left: options.ops, report }
     }
 
     /// Does at most so many steps; true while there are more to do.
@@ -165,23 +173,27 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
-        let Self { options, slots, rng: Some(rng), steps_left, report } = self else { return Ok(false) };
+        let Self { options, held: Some(held), rng: Some(rng), steps_left, report } = self else {
+            self.report.end = End::NoMemory;
+            return Ok(false);
+        };
+        let slots = report.slots;
         for _ in 0..steps.min(*steps_left) {
             *steps_left -= 1;
             if machine.interrupted() {
                 report.end = End::Interrupted;
                 return Ok(false);
             }
-            let slot = rng.below(SLOTS as u32) as usize;
-            match slots[slot].take() {
+            let slot = rng.below(slots.count) as usize;
+            match held.take(system, slot) {
                 None => {
-                    let pages = u32::from(SLOT_PAGES[slot]);
+                    let pages = slots.pages(slot);
                     let align_order = options.align.of(pages);
                     let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                     match answer {
                         Ok(buffer) => {
                             report.allocs += 1;
-                            slots[slot] = Some(buffer);
+                            held.put(system, slot, buffer, align_order);
                         }
                         Err(error) => {
                             report.failed += 1;
@@ -219,9 +231,7 @@ impl Round {
 
     /// Ends the round.
     pub fn finish(mut self, system: &mut System<'_>) -> Report {
-        for buffer in self.slots.into_iter().flatten() {
-            system.keep(buffer);
-        }
+        self.report.moves = self.held.and_then(|held| held.keep_all(system));
         self.report.metrics = Metrics::of(system.area(self.options.area));
         self.report
     }
@@ -259,11 +269,15 @@ impl Report {
             .number("live", self.live())
             .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
             .string("cause", self.failure.as_ref().map_or("none", Failure::cause));
-        self.metrics
+        let record = self
+            .metrics
             .record(record)
             .number("alloc_ns", alloc_ns)
             .number("release_ns", release_ns)
             .number("failed", self.failed)
+            .number("slots", self.slots.count)
+            .number("times", self.slots.times);
+        Moves::record(self.moves.as_ref(), record)
     }
 }
 
@@ -285,13 +299,15 @@ impl fmt::Display for Report {
                 Counted(self.metrics.free.into(), "page"),
                 Counted(self.metrics.longest.into(), "page")
             )?,
+            (End::NoMemory, _) => writeln!(f, "nothing: there is no memory to keep {} slots in.", self.slots.count)?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
             _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
         }
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
-        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)
+        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)?;
+        self.moves.as_ref().map_or(Ok(()), |moves| writeln!(f, "  {moves}"))
     }
 }
 

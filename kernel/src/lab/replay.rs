@@ -12,6 +12,7 @@ use core::fmt;
 
 use super::fingerprint::Fingerprint;
 use super::ids::OutOfMemory;
+use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
@@ -62,12 +63,14 @@ pub struct Options<'n> {
     pub held: Option<WhenHeld>,
     /// The recorded area, where ftrace recorded several. `None`: the one of the same name, or the only one.
     pub from: Option<&'n str>,
+    /// Of how many IDs in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
 }
 
 impl Options<'_> {
     /// An area, and the trace as it is.
     pub const fn new(area: AreaId) -> Self {
-        Self { area, align: None, held: None, from: None }
+        Self { area, align: None, held: None, from: None, relocatable: 1000 }
     }
 }
 
@@ -164,6 +167,8 @@ pub struct Report {
     pub failed_served: u64,
     /// Allocations placed where they were when they were recorded.
     pub as_recorded: u64,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
     lines: u64,
     /// What reading and checking the trace took.
     checked_ns: u64,
@@ -190,16 +195,17 @@ pub fn run<M: Machine + ?Sized>(
     let format = Format::of(trace);
     let as_linux = options.align.is_none() && area.placement().label() == "first-fit";
     let held = options.held.unwrap_or(WhenHeld::usual(format, as_linux));
-    let player = Player::new(system, machine, options.area, options.align, format);
+    let mut player = Player::new(system, machine, options, format);
     let result = match format {
         Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),
-        Format::Plain => plain::run(player, held, trace),
-        Format::Ftrace => recorded::run(player, held, options.from, trace),
+        Format::Plain => plain::run(&mut player, held, trace),
+        Format::Ftrace => recorded::run(&mut player, held, options.from, trace),
     };
+    let report = player.finish();
     if result.is_err() {
         system.release_all(options.area);
     }
-    result
+    result.map(|()| report)
 }
 
 impl Report {
@@ -210,7 +216,7 @@ impl Report {
 
     /// The record.
     pub fn record(&self) -> Record {
-        Record::new("replay")
+        let record = Record::new("replay")
             .string("area", &self.area)
             .string("placement", &self.placement)
             .number("ops", self.ops)
@@ -232,7 +238,8 @@ impl Report {
             .number("failed_served", self.failed_served)
             .number("as_recorded", self.as_recorded)
             .number("lines", self.lines)
-            .number("line_ns", self.checked_ns / self.lines.max(1))
+            .number("line_ns", self.checked_ns / self.lines.max(1));
+        Moves::record(self.moves.as_ref(), record)
     }
 }
 
@@ -284,6 +291,9 @@ impl fmt::Display for Report {
         } else if self.held_released > 0 {
             let again = Counted(self.held_released, "buffer");
             writeln!(f, "{again} given back because the ID was allocated again (held=refuse makes that an error).")?;
+        }
+        if let Some(moves) = &self.moves {
+            writeln!(f, "{moves}")?;
         }
         writeln!(f, "{}; the buffers stay: `release all {}` gives them back.", self.metrics, self.area)
     }

@@ -29,43 +29,62 @@ pub const COMMANDS: [Entry; 20] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N]",
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [scale=none|slots|sizes] [slots=255] [relocatable=1000]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
                   again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
                   steps, with the free runs by length and the fragmentation indices by order. Ctrl-C stops between two \
-                  steps.",
+                  steps. scale=slots: as many more slots as the area is larger than 8 MiB; scale=sizes: as many times larger \
+                  ones; slots=N: N of the published sizes. relocatable=N: under placement=relocate the buffers of so many \
+                  slots in a thousand may be moved to make room.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds", "sample"],
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "scale",
+            "slots",
+            "relocatable",
+        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "compare",
         usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
-                [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
+                [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [scale=none|slots|sizes] [slots=255] \
+                [relocatable=1000]",
         summary: "runs the debris load with the same seeds under several placements, as one table",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
-                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads.",
+                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads, \
+                  relocate[:first-fit]. scale=, slots= and relocatable= as for debris.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
-        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops"],
+        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops", "scale", "slots", "relocatable"],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "replay",
-        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=NAME]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=NAME] \
+                [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
         details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
                   cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded area, where there \
                   are several and none has the name of the area that is replayed on. held=release gives a buffer back where \
                   its ID is allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
                   plain trace under first-fit and align=asis, where an ID is free again if its request failed when it was \
-                  recorded. A bad trace changes nothing.",
+                  recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a \
+                  thousand may be moved to make room. A bad trace changes nothing.",
         example: "replay align=page",
-        keys: &["area", "placement", "align", "held", "from"],
+        keys: &["area", "placement", "align", "held", "from", "relocatable"],
         least_words: 0,
         most_words: 0,
     },

@@ -71,7 +71,7 @@ fn plain(name: &str, map: &Bitmap, request: &Request, start: u32) -> Option<u32>
     };
     match name {
         // A next-fit that has placed nothing begins at 0.
-        "first-fit" | "next-fit" => lowest(0),
+        "first-fit" | "next-fit" | "relocate" => lowest(0),
         "best-fit" => by_length(false),
         "worst-fit" => by_length(true),
         "zoned" if start == 0 => lowest(zone(map, request.bits).0).or(lowest(0)),
@@ -193,15 +193,28 @@ fn names_and_parameters() {
         let text = entry.name.to_string() + entry.parameters;
         assert_eq!(parse(&text).expect("its own parameters").label(), entry.name);
         let bad = BadPlacement::Parameters(entry.name, entry.parameters);
-        for parameters in ["", "x", "1:5:9:1", "-1", "1:5", "0:0:0", "1:5:10001", "4294967296", "+1:5:9", " 1:5:9"] {
+        for parameters in [
+            "",
+            "x",
+            "1:5:9:1",
+            "-1",
+            "1:5",
+            "0:0:0",
+            "1:5:10001",
+            "4294967296",
+            "+1:5:9",
+            " 1:5:9",
+            "relocate",
+            "first",
+        ] {
             let text = entry.name.to_string() + ":" + parameters;
             assert_eq!(parse(&text).err(), Some(bad), "{text}");
         }
     }
-    for label in ["zoned:2:3:10", "size-classes:0:1:1", "two-ended:9"] {
+    for label in ["zoned:2:3:10", "size-classes:0:1:1", "two-ended:9", "relocate:best-fit", "relocate:spare-heads"] {
         assert_eq!(parse(label).map(|placement| placement.label()).as_deref(), Ok(label));
     }
-    for unknown in ["", ":", "fit", "First-fit", "zone:1:5:9"] {
+    for unknown in ["", ":", "fit", "First-fit", "zone:1:5:9", "relocation"] {
         assert_eq!(parse(unknown).err(), Some(BadPlacement::Unknown), "{unknown}");
     }
 }

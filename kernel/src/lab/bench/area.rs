@@ -5,6 +5,7 @@ use crate::cma::align_order_of;
 use crate::lab::debris;
 use crate::lab::replay;
 use crate::lab::request::Align;
+use crate::lab::scale::Scale;
 use crate::lab::stopwatch::{ClockCost, Timing, dither};
 use crate::machine::Machine;
 use crate::system::System;
@@ -58,12 +59,16 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
         align: Align::Order,
         stop_at_failure: true,
         ops: PUBLISHED_OPS,
+        scale: Scale::None,
+        relocatable: 1000,
     };
     let report = debris::run_round(system, machine, &options, 1);
     system.release_all(area);
     let report = report?;
-    if report.end == debris::End::Interrupted {
-        return Err(BenchError::Interrupted);
+    match report.end {
+        debris::End::Interrupted => return Err(BenchError::Interrupted),
+        debris::End::NoMemory => return Err(BenchError::NoHeap),
+        debris::End::Failure | debris::End::Ops => {}
     }
     let failed = report.failed;
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })

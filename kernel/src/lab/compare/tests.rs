@@ -1,6 +1,7 @@
 use super::*;
 use crate::cma::placement::{PLACEMENTS, parse};
 use crate::lab::request::Align;
+use crate::lab::scale::Scale;
 use crate::mock::with_board;
 use std::format;
 use std::string::ToString;
@@ -14,6 +15,8 @@ fn options(system: &System<'_>, ops: u64) -> debris::Options {
         align: Align::Order,
         stop_at_failure: true,
         ops,
+        scale: Scale::None,
+        relocatable: 1000,
     }
 }
 

@@ -10,6 +10,8 @@ fn options(system: &System<'_>) -> Options {
         align: Align::Order,
         stop_at_failure: true,
         ops: DEFAULT_OPS,
+        scale: Scale::None,
+        relocatable: 1000,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Replays a trace whose buffers have IDs.
 
 use super::player::Player;
-use super::{OPS_BETWEEN_LOOKS, ReplayError, Report, WhenHeld};
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::lab::ids::IdTable;
 use crate::lab::trace::{Op, Ops, Reason, TraceError};
 use crate::machine::Machine;
@@ -11,14 +11,14 @@ const IDLE: u32 = u32::MAX;
 
 /// Both passes.
 pub(super) fn run<M: Machine + ?Sized>(
-    mut player: Player<'_, '_, M>,
+    player: &mut Player<'_, '_, M>,
     held: WhenHeld,
     trace: &[u8],
-) -> Result<Report, ReplayError> {
+) -> Result<(), ReplayError> {
     let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
-    let result = validate(&mut player, &mut ids, trace).and_then(|()| answer(&mut player, &mut ids, held, trace));
+    let result = validate(player, &mut ids, trace).and_then(|()| answer(player, &mut ids, held, trace));
     ids.release(&mut player.system.zone);
-    result.map(|()| player.finish())
+    result
 }
 
 /// The first pass.
@@ -67,16 +67,16 @@ fn answer<M: Machine + ?Sized>(
                     if held == WhenHeld::Refuse {
                         return Err(TraceError { line, reason: Reason::Held(id) }.into());
                     }
-                    player.release(value - 1)?;
+                    player.release(id, value - 1)?;
                     player.report.held_released += 1;
                 }
-                let value = player.alloc(pages, align_order).map_or(IDLE, |offset| 1 + offset);
+                let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
                 ids.set(&mut player.system.zone, player.machine, id, value)?;
             }
             Op::Release { id } => {
                 player.report.ops += 1;
                 if let Some(value) = ids.get(player.machine, id).filter(|&value| value != IDLE) {
-                    player.release(value - 1)?;
+                    player.release(id, value - 1)?;
                     ids.set(&mut player.system.zone, player.machine, id, IDLE)?;
                 }
             }

@@ -11,13 +11,15 @@ use core::fmt;
 
 use super::ledger::{Held, Ledger};
 use super::player::Player;
-use super::{OPS_BETWEEN_LOOKS, ReplayError, Report, WhenHeld};
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::lab::trace::ftrace::{Event, Events, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
 use crate::lab::trace::{Reason, TraceError};
 use crate::machine::Machine;
 
 /// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
 const FAILED: u32 = u32::MAX;
+/// The tag of a buffer that goes back at once; those that stay have their first recorded page.
+const NOBODYS: u32 = u32::MAX;
 /// Characters of an area's name that a message repeats.
 const SHOWN: usize = 40;
 
@@ -46,12 +48,12 @@ struct Recorded<'t> {
 
 /// Both passes.
 pub(super) fn run<M: Machine + ?Sized>(
-    mut player: Player<'_, '_, M>,
+    player: &mut Player<'_, '_, M>,
     held: WhenHeld,
     from: Option<&str>,
     trace: &[u8],
-) -> Result<Report, ReplayError> {
-    let areas = survey(&mut player, trace)?;
+) -> Result<(), ReplayError> {
+    let areas = survey(player, trace)?;
     let own_name = player.system.area(player.area).name();
     let named = |name: &str| areas.iter().find(|area| area.name == name.as_bytes());
     let chosen = match (from, &areas[..]) {
@@ -65,9 +67,9 @@ pub(super) fn run<M: Machine + ?Sized>(
     let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
         return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
     };
-    let result = answer(&mut player, &mut ledger, held, (chosen.name, lowest, end), trace);
+    let result = answer(player, &mut ledger, held, (chosen.name, lowest, end), trace);
     ledger.release(&mut player.system.zone);
-    result.map(|()| player.finish())
+    result
 }
 
 fn listed(areas: &[Recorded<'_>]) -> Areas {
@@ -148,9 +150,9 @@ fn answer<M: Machine + ?Sized>(
             Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
                 None => {
                     player.report.failed_recorded += 1;
-                    if let Some(offset) = player.alloc(pages, align_order) {
+                    if let Some(offset) = player.alloc(NOBODYS, pages, align_order) {
                         player.report.failed_served += 1;
-                        player.release(offset)?;
+                        player.release(NOBODYS, offset)?;
                     }
                 }
                 Some(pfn) => {
@@ -161,11 +163,11 @@ fn answer<M: Machine + ?Sized>(
                         }
                         ledger.remove(player.machine, held.first);
                         if held.value != FAILED {
-                            player.release(held.value)?;
+                            player.release(held.first, held.value)?;
                         }
                         player.report.held_released += 1;
                     }
-                    let offset = player.alloc(pages, align_order);
+                    let offset = player.alloc(first, pages, align_order);
                     player.report.as_recorded +=
                         u64::from(offset.is_some_and(|offset| base + u64::from(offset) == pfn));
                     ledger.insert(player.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
@@ -196,15 +198,16 @@ fn release<M: Machine + ?Sized>(
         let to = held.end().min(first.saturating_add(pages));
         let (skip, behind) = (from - held.first, held.end() - to);
         ledger.remove(player.machine, held.first);
+        let value = match held.value {
+            FAILED => FAILED,
+            offset => player.release_part(held.first, offset, skip, to - from)?,
+        };
         if skip > 0 {
-            ledger.insert(player.machine, Held { pages: skip, ..held });
+            ledger.insert(player.machine, Held { pages: skip, value, ..held });
         }
         if behind > 0 {
-            let value = if held.value == FAILED { FAILED } else { held.value + (to - held.first) };
+            let value = if value == FAILED { FAILED } else { value + (to - held.first) };
             ledger.insert(player.machine, Held { first: to, pages: behind, value });
-        }
-        if held.value != FAILED {
-            player.release_part(held.value, skip, to - from)?;
         }
         released += to - from;
     }

@@ -40,6 +40,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let ops = options.ops;
         let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
             CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: `release all {area}` first")),
+            CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
             CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
         })?;
         writeln!(
@@ -58,7 +59,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 }
                 Ok(Step::Finished) => break false,
                 Ok(Step::Interrupted) => break true,
-                Err(error) => return Err(Failure::check(format!("{area}: {error}"))),
+                Err(error @ CompareError::Release(_)) => return Err(Failure::check(format!("{area}: {error}"))),
+                Err(error) => return Err(Failure::bad(format!("{area}: {error}"))),
             }
         };
         if interrupted {
@@ -67,6 +69,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         writeln!(self.out, "{}", Row::HEADING)?;
         for row in comparison.rows() {
             writeln!(self.out, "{row}")?;
+        }
+        for row in comparison.rows() {
+            if let Some(moves) = row.moves() {
+                writeln!(self.out, "{}: {moves}", row.placement())?;
+            }
         }
         for row in comparison.rows() {
             writeln!(self.out, "{}", row.record())?;

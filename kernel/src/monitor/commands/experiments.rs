@@ -15,6 +15,7 @@ use crate::lab::debris::{self, End, Round};
 use crate::lab::replay::{self, ReplayError, WhenHeld};
 use crate::lab::request::Align;
 use crate::lab::rng::Rng;
+use crate::lab::scale::{MAX_SLOTS, Scale};
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
@@ -52,6 +53,18 @@ fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'
     })
 }
 
+/// The slots that `scale=` or `slots=` ask for.
+fn scale_of(args: &Args) -> Result<Scale, Failure> {
+    let scale = Scale::named(one_of(args, "scale", Scale::NAMES)?).unwrap_or(Scale::None);
+    match args.key("slots") {
+        None => Ok(scale),
+        Some(_) if args.key("scale").is_some() => {
+            Err(Failure::bad("slots= and scale= both say how many slots there are"))
+        }
+        Some(count) => Ok(Scale::Count(number("slots", count, 1, MAX_SLOTS.into())? as u32)),
+    }
+}
+
 /// A key's number, or the default.
 pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64) -> Result<u64, String> {
     args.key(key).map_or(Ok(default), |value| number(key, value, least, most))
@@ -81,6 +94,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
             stop_at_failure: until == "failure",
             ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
+            scale: scale_of(args)?,
+            relocatable: whole(args, "relocatable", 1000, 0, 1000)? as u32,
         })
     }
 
@@ -122,8 +137,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Some(_) if one_of(args, "held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
             Some(_) => Some(WhenHeld::Release),
         };
+        let relocatable = whole(args, "relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
-        let options = replay::Options { area, align, held, from: args.key("from") };
+        let options = replay::Options { area, align, held, from: args.key("from"), relocatable };
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
