@@ -17,6 +17,7 @@ pub mod held;
 pub mod ids;
 pub mod lender;
 pub mod metrics;
+pub mod picture;
 pub mod pressure;
 pub mod record;
 pub mod replay;

@@ -24,8 +24,15 @@ pub struct Entry {
     pub most_words: usize,
 }
 
+impl Entry {
+    /// True where a word with a `=` in it is a word like others.
+    pub fn takes_any_word(&self) -> bool {
+        self.usage.contains("WORD")
+    }
+}
+
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 20] = [
+pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -99,6 +106,17 @@ pub const COMMANDS: [Entry; 20] = [
         most_words: 1,
     },
     Entry {
+        name: "picture",
+        usage: "picture [AREA] [width=64] [pages=]",
+        summary: "shows an area at a glance, one character for many pages",
+        details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are chosen that \
+                  the picture fits a screen.",
+        example: "picture BiscuitOS_cma",
+        keys: &["width", "pages"],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
         name: "metrics",
         usage: "metrics [AREA]",
         summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
@@ -141,13 +159,13 @@ pub const COMMANDS: [Entry; 20] = [
     },
     Entry {
         name: "cat",
-        usage: "cat PATH",
-        summary: "prints a pseudo file",
-        details: "`ls` shows which there are.",
+        usage: "cat PATH...",
+        summary: "prints pseudo files",
+        details: "`ls` shows which there are, and Tab completes their paths.",
         example: "cat /proc/meminfo | grep Cma",
         keys: &[],
         least_words: 1,
-        most_words: 1,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "ls",
@@ -161,15 +179,15 @@ pub const COMMANDS: [Entry; 20] = [
     },
     Entry {
         name: "echo",
-        usage: "echo N > PATH",
-        summary: "writes a number to a pseudo file",
+        usage: "echo WORD... [> PATH]",
+        summary: "prints words, or writes a number to a pseudo file",
         details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of those \
                   allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
                   /sys/kernel/tracing/trace: 0 forgets the events.",
         example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
         keys: &[],
-        least_words: 3,
-        most_words: 3,
+        least_words: 0,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "pressure",
@@ -222,7 +240,9 @@ pub const COMMANDS: [Entry; 20] = [
         name: "help",
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
-        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands.",
+        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what is typed, \
+                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-A, E, K, U, W and L do \
+                  what they do in a shell; Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
         keys: &[],
         least_words: 0,
@@ -230,13 +250,14 @@ pub const COMMANDS: [Entry; 20] = [
     },
     Entry {
         name: "grep",
-        usage: "COMMAND | grep WORD",
-        summary: "prints the lines of another command that hold a word",
-        details: "",
+        usage: "grep [-i] [-v] [-c] WORD PATH...",
+        summary: "prints the lines of files, or of another command, that hold a word",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. A ^ in front of the word is the start of a line; \
+                  there are no other patterns. -i: capitals or not; -v: the other lines; -c: their number.",
         example: "cat /proc/vmstat | grep cma",
         keys: &[],
-        least_words: 0,
-        most_words: 0,
+        least_words: 2,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "version",

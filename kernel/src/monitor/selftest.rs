@@ -10,7 +10,7 @@ use core::fmt::Write;
 
 use super::commands::Session;
 use super::syntax::{Args, shown};
-use super::{Failure, STATUS_CHECK_FAILED};
+use super::{Context, Failure, STATUS_CHECK_FAILED};
 use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::lab::fingerprint::Fingerprint;
 use crate::lab::rng::GlibcRand;
@@ -38,10 +38,15 @@ const TESTS: [Test; 10] = [
     ("live_random", live::random),
 ];
 
+/// The names of all tests, the machine's own last.
+pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> {
+    TESTS.iter().map(|test| test.0).chain(context.tests.iter().map(|test| test.0))
+}
+
 /// Runs all tests, or the one that is named.
 pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &Args) -> Result<(), Failure> {
     let extra = session.context.tests;
-    let names = || TESTS.iter().map(|test| test.0).chain(extra.iter().map(|test| test.0));
+    let names = || names(session.context);
     let wanted = args.word(0);
     let count = names().filter(|&name| wanted.is_none_or(|wanted| wanted == name)).count();
     if let (Some(wanted), 0) = (wanted, count) {

@@ -79,6 +79,8 @@ fn every_example_works() {
             _ => assert_eq!(outcome, Outcome::Ok, "{}: {text}", entry.example),
         }
         let help = printed(&format!("help {}", entry.name));
+        assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+        let help = help.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         assert!(help.starts_with(entry.usage) && help.contains(entry.example));
     }
 }
@@ -112,6 +114,10 @@ fn bad_lines_get_one_line_and_status_2() {
         ("compare area=nowhere", "no area"),
         ("compare placement=zoned", "did you mean placements=?"),
         ("debris sample=0", "sample is \"0\"; it has to be a number from 1"),
+        ("picture nowhere", "no area \"nowhere\""),
+        ("picture width=71", "it has to be a number from 1 to 70"),
+        ("picture pages=0", "it has to be a number from 1 to 2048"),
+        ("picture pages=2049", "it has to be a number from 1 to 2048"),
         ("metrics nowhere", "no area \"nowhere\""),
         ("debris until=ops", "needs ops="),
         ("debris until=never", "it can be failure ops"),
@@ -151,15 +157,29 @@ fn bad_lines_get_one_line_and_status_2() {
         ("release all nowhere", "no area"),
         ("bitmap nowhere", "no area"),
         ("bitmap area=x", "takes no keys"),
-        ("cat", "usage: cat PATH"),
-        ("cat /proc", "is a directory"),
-        ("cat /proc/nothing", "is no file"),
-        ("cat /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "can only be written"),
-        ("ls /nowhere", "nothing at"),
-        ("echo 1 > /proc/meminfo", "can only be read"),
-        ("echo x > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "N is \"x\""),
-        ("echo 1 / /proc/meminfo", "where > should be"),
-        ("echo 4097 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "full: 2048 pages free"),
+        ("cat", "usage: cat PATH..."),
+        ("cat /proc", "cat: /proc: Is a directory"),
+        ("cat /", "cat: /: Is a directory"),
+        ("cat /proc/meminfo/", "cat: /proc/meminfo/: Not a directory"),
+        ("cat /proc/meminfo/x", "cat: /proc/meminfo/x: Not a directory"),
+        ("cat -n /proc/meminfo", "invalid option \"-n\""),
+        ("cat /proc/nothing", "cat: /proc/nothing: No such file or directory"),
+        ("cat /proc/memifo", "No such file or directory; did you mean /proc/meminfo?"),
+        ("cat /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "Permission denied: it can only be written"),
+        ("ls /nowhere", "ls: cannot access /nowhere: No such file or directory"),
+        ("ls -l", "invalid option"),
+        ("echo 1 > /proc/meminfo", "echo: /proc/meminfo: Permission denied: it can only be read"),
+        ("echo 1 > /proc", "echo: /proc: Is a directory"),
+        ("echo 1 >", "one PATH has to follow"),
+        ("echo 1 > /proc/meminfo x", "one PATH has to follow"),
+        ("echo > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "Invalid argument: N is \"\""),
+        ("cma > /proc/meminfo", "only numbers are written to files"),
+        ("exit", "did you mean poweroff?"),
+        ("echo x > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "write error: Invalid argument: N is \"x\""),
+        (
+            "echo 4097 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
+            "write error: Cannot allocate memory: 4097 pages of BiscuitOS_cma: full: 2048 pages free",
+        ),
         ("bench nothing", "there are boot cma/1"),
         ("selftest nothing", "there are books_balance"),
         ("fault", "a word is missing"),
@@ -172,9 +192,13 @@ fn bad_lines_get_one_line_and_status_2() {
         ("version | less", "the one filter is grep"),
         ("version |", "the one filter is grep"),
         ("| grep x", "no command before the |"),
-        ("grep x", "one word too many"),
-        ("grep", "COMMAND | grep WORD"),
-        ("version \"", "never closed"),
+        ("grep x", "a word is missing"),
+        ("grep -i x", "a PATH is missing"),
+        ("grep -z x /proc/meminfo", "invalid option -- 'z'"),
+        ("grep x /proc", "grep: /proc: Is a directory"),
+        ("version | grep a b", "grep: takes one word, and there is \"b\""),
+        ("grep", "usage: grep [-i] [-v] [-c] WORD PATH..."),
+        ("version \"x; cma", "the quote \" is never closed; nothing was run of what follows it: \"x; cma\""),
     ];
     for (line, answer) in bad {
         let (outcome, text) = on_board(&[line]);
@@ -183,6 +207,19 @@ fn bad_lines_get_one_line_and_status_2() {
         assert!(last.contains(answer), "{line}: {text}");
         assert!(text.lines().count() == 1 || line.starts_with("bench"), "{line}: {text}");
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_picture_of_the_published_run() {
+    let text = printed("debris | grep record; picture");
+    let drawn: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(drawn[0], "BiscuitOS_cma: 2048 pages from 0x69800000, one character for 2 pages (8 KiB)");
+    assert_eq!(drawn[1], "   0 |XX+XXXXXX+XXXXXXXXX+XX+.XX+XXXX+X.XXX+XXX+XXXXXXX+X+XXXX.XXXX.XX|");
+    assert_eq!(drawn.len(), 19);
+    assert_eq!(drawn[17], ". free   : under half used   + half used or more   X used   = longest free run");
+    assert_eq!(drawn[18], "1384 used, 664 free in 86 runs; longest: 44 pages from page 1684");
+    assert!(drawn.iter().all(|line| line.len() <= 80), "{text}");
 }
 
 #[test]
