@@ -52,6 +52,10 @@ impl Machine for Host {
         unreachable!("there is no prompt")
     }
 
+    fn poll_byte(&mut self) -> Option<u8> {
+        None
+    }
+
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
         let words = 1024 << block.order();
         let memory = self.memory.entry(block.first().0).or_default();

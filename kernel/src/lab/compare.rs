@@ -1,4 +1,4 @@
-//! The debris load under several placements, each with the same seeds from an empty area: how long each lasts, how full
+//! A load under several placements, each with the same seeds from an empty area: how long each lasts, how full
 //! the area is when it fails, and what an allocation costs.
 //!
 //! A [`Comparison`] is run step by step, one seed under one placement each, so that whoever runs it can say how far it is.
@@ -9,8 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::debris::{self, End};
 use super::lender::Moves;
+use super::load::{self, End};
 use super::record::Record;
 use super::stopwatch::{ClockCost, Timing};
 use crate::cma::ReleaseError;
@@ -70,7 +70,7 @@ pub enum Step {
 
 /// Placements side by side.
 pub struct Comparison {
-    options: debris::Options,
+    options: load::Options,
     seeds: u32,
     placements: Vec<MakePlacement>,
     rows: Vec<Row>,
@@ -82,7 +82,7 @@ pub struct Row {
     area: String,
     pages: u32,
     placement: String,
-    options: debris::Options,
+    options: load::Options,
     loads: Vec<Load>,
     moves: Option<Moves>,
     alloc: Timing,
@@ -104,7 +104,7 @@ impl Comparison {
     /// The area is not empty.
     pub fn new(
         system: &System<'_>,
-        options: debris::Options,
+        options: load::Options,
         seeds: u32,
         placements: Vec<MakePlacement>,
     ) -> Result<Self, CompareError> {
@@ -142,12 +142,12 @@ impl Comparison {
             });
         }
         let row = &mut self.rows[filled];
-        let report = debris::run_round(system, machine, &self.options, 1 + row.loads.len() as u64);
+        let report = load::run_round(system, machine, &self.options, 1 + row.loads.len() as u64);
         system.release_all(area);
         system.area_mut(area).set_placement(before);
         let report = report.map_err(CompareError::Release)?;
         match report.end {
-            End::Interrupted => return Ok(Step::Interrupted),
+            End::Interrupted | End::Stopped => return Ok(Step::Interrupted),
             End::NoMemory => return Err(CompareError::NoMemory),
             End::Failure | End::Ops => {}
         }
@@ -226,8 +226,8 @@ impl Row {
             .display("align", self.options.align)
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
-            .number("ops", self.options.ops)
-            .display("scale", self.options.scale);
+            .number("ops", self.options.ops);
+        let record = self.options.kind.record(record).display("scale", self.options.kind.scale());
         Moves::record(self.moves.as_ref(), record)
     }
 

@@ -31,6 +31,12 @@ impl Held {
         Some(Self { slots, lender: Lender::new(system, area, permille) })
     }
 
+    /// True where a slot holds a buffer.
+    #[inline]
+    pub fn is_full(&self, slot: usize) -> bool {
+        !matches!(self.slots.get(slot), None | Some(Slot::Empty))
+    }
+
     /// Takes what a slot holds.
     #[inline]
     pub fn take(&mut self, system: &mut System<'_>, slot: usize) -> Option<Buffer> {

@@ -10,12 +10,12 @@
 pub mod bench;
 pub mod bitmap_view;
 pub mod compare;
-pub mod debris;
 pub mod fingerprint;
 pub mod fragmentation;
 pub mod held;
 pub mod ids;
 pub mod lender;
+pub mod load;
 pub mod metrics;
 pub mod picture;
 pub mod pressure;

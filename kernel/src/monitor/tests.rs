@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::mock::{Mock, with_board};
 
+mod jobs;
 mod lab;
 
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\n";

@@ -2,7 +2,7 @@
 
 use super::{BenchError, LARGE_PAGES, Measurement, Need, Setting};
 use crate::cma::align_order_of;
-use crate::lab::debris;
+use crate::lab::load::{self, Kind};
 use crate::lab::replay;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
@@ -52,23 +52,23 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
     let area = Need::AtLeast(SMALL_PAGES).find(system, setting.preferred)?;
-    let options = debris::Options {
+    let options = load::Options {
         area,
-        seed: debris::PUBLISHED_SEED,
+        seed: load::PUBLISHED_SEED,
         rng: "glibc",
         align: Align::Order,
         stop_at_failure: true,
         ops: PUBLISHED_OPS,
-        scale: Scale::None,
+        kind: Kind::Debris(Scale::None),
         relocatable: 1000,
     };
-    let report = debris::run_round(system, machine, &options, 1);
+    let report = load::run_round(system, machine, &options, 1);
     system.release_all(area);
     let report = report?;
     match report.end {
-        debris::End::Interrupted => return Err(BenchError::Interrupted),
-        debris::End::NoMemory => return Err(BenchError::NoHeap),
-        debris::End::Failure | debris::End::Ops => {}
+        load::End::Interrupted | load::End::Stopped => return Err(BenchError::Interrupted),
+        load::End::NoMemory => return Err(BenchError::NoHeap),
+        load::End::Failure | load::End::Ops => {}
     }
     let failed = report.failed;
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })

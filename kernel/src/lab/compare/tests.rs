@@ -1,5 +1,6 @@
 use super::*;
 use crate::cma::placement::{PLACEMENTS, parse};
+use crate::lab::load::Kind;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
 use crate::mock::with_board;
@@ -7,15 +8,15 @@ use std::format;
 use std::string::ToString;
 use std::vec;
 
-fn options(system: &System<'_>, ops: u64) -> debris::Options {
-    debris::Options {
+fn options(system: &System<'_>, ops: u64) -> load::Options {
+    load::Options {
         area: system.find_area("BiscuitOS_cma").expect("the board has it"),
-        seed: debris::PUBLISHED_SEED,
+        seed: load::PUBLISHED_SEED,
         rng: "glibc",
         align: Align::Order,
         stop_at_failure: true,
         ops,
-        scale: Scale::None,
+        kind: Kind::Debris(Scale::None),
         relocatable: 1000,
     }
 }
@@ -58,7 +59,7 @@ fn rows_hold_what_single_runs_hold() {
             let mut singles: vec::Vec<u64> = (1..=5)
                 .map(|round| {
                     system.area_mut(options.area).set_placement(parse(name).expect("a listed name"));
-                    let report = debris::run_round(system, machine, &options, round).expect("the books balance");
+                    let report = load::run_round(system, machine, &options, round).expect("the books balance");
                     system.release_all(options.area);
                     report.allocs
                 })

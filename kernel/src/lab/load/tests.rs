@@ -1,4 +1,5 @@
 use super::*;
+use crate::lab::scale::Scale;
 use crate::mock::with_board;
 use std::string::ToString;
 
@@ -10,7 +11,7 @@ fn options(system: &System<'_>) -> Options {
         align: Align::Order,
         stop_at_failure: true,
         ops: DEFAULT_OPS,
-        scale: Scale::None,
+        kind: Kind::Debris(Scale::None),
         relocatable: 1000,
     }
 }
@@ -80,3 +81,5 @@ fn steps_and_interruptions_end_a_round() {
         assert!(report.failed > 0 && report.failure.is_some_and(|failure| failure.pages == 51));
     });
 }
+
+mod kinds;
