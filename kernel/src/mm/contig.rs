@@ -6,7 +6,7 @@
 
 use super::page::State;
 use super::zone::Zone;
-use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// The range holds a page that is not free.
@@ -67,19 +67,46 @@ impl Zone<'_> {
     }
 
     /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
-        let mut index = self.index(first);
+        let index = self.index(first);
         let end = index + pages;
+        if (index ^ end.wrapping_sub(1)) < PAGEBLOCK_PAGES {
+            self.free_in_pageblock::<TO_TAIL>(index, end);
+        } else {
+            self.free_in_pageblocks::<TO_TAIL>(index, end);
+        }
+    }
+
+    #[inline(never)]
+    fn free_in_pageblocks<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
         while index < end {
-            let migratetype = self.pageblock(index);
-            let stop = end.min((index | (PAGEBLOCK_PAGES - 1)) + 1);
-            self.count_free(stop - index, migratetype);
-            while index < stop {
-                let order = index.trailing_zeros().min((stop - index).ilog2());
-                self.free_one::<TO_TAIL>(index, order, migratetype);
-                index += 1 << order;
+            let stop = (index | (PAGEBLOCK_PAGES - 1)) + 1;
+            if stop - index == PAGEBLOCK_PAGES && stop <= end {
+                // A whole pageblock is a block of the largest order, which merges with nothing.
+                let migratetype = self.pageblock(index);
+                self.count_free(PAGEBLOCK_PAGES, migratetype);
+                if TO_TAIL {
+                    self.lists.push_back(index, PAGEBLOCK_ORDER, migratetype);
+                } else {
+                    self.lists.push_front(index, PAGEBLOCK_ORDER, migratetype);
+                }
+            } else {
+                self.free_in_pageblock::<TO_TAIL>(index, stop.min(end));
             }
+            index = stop;
+        }
+    }
+
+    /// Frees the frames `index..end` of one pageblock.
+    #[inline(always)]
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
+        let migratetype = self.pageblock(index);
+        self.count_free(end - index, migratetype);
+        while index < end {
+            let order = index.trailing_zeros().min((end - index).ilog2());
+            self.free_one::<TO_TAIL>(index, order, migratetype);
+            index += 1 << order;
         }
     }
 

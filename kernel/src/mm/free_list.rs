@@ -3,7 +3,7 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
-use super::page::{Page, Tag};
+use super::page::{FreeOf, Page, Tag};
 use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype};
 
@@ -121,6 +121,20 @@ impl<'m> FreeLists<'m> {
         Some(TypeLists { frames, heads, first_head })
     }
 
+    /// Takes the block at the head of a list; its tag is left to the caller.
+    #[inline(always)]
+    pub(super) fn pop_front(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        let head = self.head(order, migratetype);
+        let first = self.pages[head as usize].next;
+        if first >= self.frames {
+            return None;
+        }
+        let next = self.pages[first as usize].next;
+        self.pages[head as usize].next = next;
+        self.pages[next as usize].prev = head;
+        Some(first)
+    }
+
     /// Takes a free block off whichever list it is on and makes it a body; returns its order.
     #[inline(always)]
     pub(super) fn unlink(&mut self, index: u32) -> u32 {
@@ -132,6 +146,20 @@ impl<'m> FreeLists<'m> {
         self.pages[next as usize].prev = prev;
         tag.order()
     }
+
+    /// Takes a block off its list and makes it a body, if it is a free one of that order.
+    #[inline(always)]
+    pub(super) fn unlink_if(&mut self, index: u32, free: FreeOf) -> bool {
+        let page = &mut self.pages[index as usize];
+        let Page { next, prev, tag, .. } = *page;
+        if !tag.is(free) {
+            return false;
+        }
+        page.tag = Tag::BODY;
+        self.pages[prev as usize].next = next;
+        self.pages[next as usize].prev = prev;
+        true
+    }
 }
 
 /// The free lists of one migratetype beside the frames.
@@ -142,6 +170,27 @@ pub(super) struct TypeLists<'p> {
 }
 
 impl TypeLists<'_> {
+    /// Takes the first block of the smallest order from `order` on that has one, and makes it a body; returns it and its
+    /// order.
+    #[inline(always)]
+    pub(super) fn pop_smallest(&mut self, mut order: u32) -> Option<(u32, u32)> {
+        while order <= MAX_PAGE_ORDER {
+            let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
+            let first = head.next;
+            let Some(page) = self.frames.get_mut(first as usize) else {
+                // An empty ring leads from its head back to it.
+                order += 1;
+                continue;
+            };
+            let next = page.next;
+            page.tag = Tag::BODY;
+            head.next = next;
+            self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
+            return Some((first, order));
+        }
+        None
+    }
+
     /// The same as [`FreeLists::push_front`].
     #[inline(always)]
     fn push_front(&mut self, index: u32, order: u32) {
@@ -160,9 +209,9 @@ impl TypeLists<'_> {
     pub(super) fn push_ascending(&mut self, mut at: u32, end: u32) {
         assert!(end as usize <= self.frames.len());
         while at < end {
-            let order = at.trailing_zeros();
+            let order = at.trailing_zeros() % HEADS_OF_TYPE as u32;
             self.push_front(at, order);
-            at += 1 << (order % u32::BITS);
+            at += 1 << order;
         }
     }
 
