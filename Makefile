@@ -49,8 +49,7 @@ run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)
 
 monitor: image ## boot to the prompt
-	@echo 'To leave: the command poweroff, or Ctrl-A x.'
-	@RUN=version scripts/qemu $(IMAGE)
+	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, or Ctrl-A x, leaves.'" scripts/qemu $(IMAGE)
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test

@@ -94,11 +94,11 @@ struct Grid {
 
 fn write_rows(out: &mut dyn fmt::Write, words: &[u32], bits: u32, grid: &Grid) -> fmt::Result {
     let cells = bits.div_ceil(grid.cell);
-    let last_row = u64::from(cells.saturating_sub(1) / grid.width * grid.width) * u64::from(grid.cell) << grid.order;
-    let label = last_row.checked_ilog10().unwrap_or(0) as usize + 1;
+    let page_of = |cell: u32| (u64::from(cell) * u64::from(grid.cell)) << grid.order;
+    let last_row = cells.saturating_sub(1) / grid.width * grid.width;
+    let label = page_of(last_row).checked_ilog10().unwrap_or(0) as usize + 1;
     for row in (0..cells).step_by(grid.width as usize) {
-        let page = u64::from(row) * u64::from(grid.cell) << grid.order;
-        write!(out, "{page:>label$} |")?;
+        write!(out, "{:>label$} |", page_of(row))?;
         for at in row..cells.min(row + grid.width) {
             let first = at * grid.cell;
             let end = first + grid.cell.min(bits - first);

@@ -79,10 +79,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             for entry in &help::COMMANDS {
                 writeln!(self.out, "{:<10} {}", entry.name, entry.summary)?;
             }
-            writeln!(
-                self.out,
-                "\n`help COMMAND` explains one; `COMMAND | grep WORD` filters; `;` separates commands."
-            )?;
+            writeln!(self.out, "\n`help COMMAND` explains one; `COMMAND | grep WORD` filters; `;` separates.")?;
             writeln!(self.out, "Tab completes, arrows edit and go back, Ctrl-C stops: see `help help`.")?;
             return Ok(());
         };

@@ -105,6 +105,9 @@ fn normal(path: &str) -> String {
 /// # Errors
 /// Why there is none.
 pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
+    if path.is_empty() {
+        return Err(NoFile::Missing);
+    }
     let wanted = normal(path);
     let below = |at: &str, above: &str| at.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
     let mut found = Err(if wanted.is_empty() { NoFile::Directory } else { NoFile::Missing });

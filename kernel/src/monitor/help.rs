@@ -70,7 +70,7 @@ pub const COMMANDS: [Entry; 27] = [
         usage: "camera [frames=4] [frame=PAGES] [small=64] [most=PAGES] [gap=16] \
                 [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
-        summary: "makes and gives back a few large frames, and many small buffers between",
+        summary: "large frames, few, come and go, with small buffers between",
         details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or given back if it is \
                   there; all other steps are those of one of small= buffers of 1 to most= pages (1/256 of the area). The \
                   other keys are those of debris.",
@@ -101,7 +101,7 @@ pub const COMMANDS: [Entry; 27] = [
         usage: "decoder [pools=2] [buffers=8] [frame=PAGES] \
                 [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
-        summary: "re-makes pools of equal buffers as the resolution of a video changes",
+        summary: "re-makes pools of equal buffers when a video's resolution changes",
         details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back and makes them again \
                   one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the largest (3/64 of the area, so \
                   that all together take three quarters of it). The other keys are those of debris.",
@@ -130,7 +130,7 @@ pub const COMMANDS: [Entry; 27] = [
         usage: "random [sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed] \
                 [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
-        summary: "makes buffers of random sizes, each of which lives for so many allocations",
+        summary: "buffers of random sizes live for so many allocations each",
         details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to the next is as likely \
                   as any other; uniform, each size; powers, powers of two only. A buffer lives for life= allocations on \
                   average (2048 at most; as many as fill half of the area): exponential, whatever its age; fixed, exactly. The \
@@ -163,7 +163,7 @@ pub const COMMANDS: [Entry; 27] = [
                 [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [relocatable=1000] \
                 [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=64] [most=PAGES] [gap=16] [pools=2] \
                 [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] [lifetime=exponential|fixed]",
-        summary: "runs a load with the same seeds under several placements, as one table",
+        summary: "runs a load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
@@ -236,7 +236,7 @@ pub const COMMANDS: [Entry; 27] = [
         name: "replay",
         usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
                 [relocatable=1000]",
-        summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
+        summary: "replays the trace in the initrd on an empty area; its buffers stay",
         details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
                   cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded area, where there \
                   are several and none has the name of the area that is replayed on. held=release gives a buffer back where \
@@ -273,7 +273,7 @@ pub const COMMANDS: [Entry; 27] = [
     Entry {
         name: "metrics",
         usage: "metrics [AREA]",
-        summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
+        summary: "shows how fragmented an area is: free runs, Gorman's indices",
         details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
                   index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
         example: "metrics BiscuitOS_cma",
@@ -395,8 +395,9 @@ pub const COMMANDS: [Entry; 27] = [
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
         details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what is typed, \
-                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-A, E, K, U, W and L do \
-                  what they do in a shell; Ctrl-C drops the line, and stops what runs.",
+                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, K, U, W \
+                  and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for itself); \
+                  Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
         keys: &[],
         least_words: 0,
@@ -406,8 +407,8 @@ pub const COMMANDS: [Entry; 27] = [
         name: "grep",
         usage: "grep [-i] [-v] [-c] WORD PATH...",
         summary: "prints the lines of files, or of another command, that hold a word",
-        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. A ^ in front of the word is the start of a line; \
-                  there are no other patterns. -i: capitals or not; -v: the other lines; -c: their number.",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends \
+                  of a line and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their number.",
         example: "cat /proc/vmstat | grep cma",
         keys: &[],
         least_words: 2,

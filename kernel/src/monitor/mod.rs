@@ -152,14 +152,12 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         }
     }
 
-    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where some failed and none ended the machine, a
-    /// line says so: the prompt that follows waits, and a script would wait with it.
+    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and none ended the machine, a line
+    /// says so: the prompt that follows waits, and a script would wait with it.
     pub fn run(&mut self, script: &str) -> Outcome {
         let outcome = self.execute_all(script, true);
         if let Outcome::Failed(status) = outcome {
-            let text = format!(
-                "run=: not every command did what it should (status {status}), the others were run; `poweroff` ends the machine\n"
-            );
+            let text = format!("run=: done, with status {status} (see above); `poweroff` ends the machine with it\n");
             self.machine.write_str(&text);
         }
         outcome
@@ -283,7 +281,7 @@ fn in_background(words: &mut Vec<String>) -> bool {
 fn filter(stage: &str) -> Result<Filter, Failure> {
     let mut words = words(stage)?;
     if words.first().is_none_or(|name| name != "grep") {
-        let other = shown(words.first().map_or("", String::as_str));
+        let other = words.first().map_or_else(|| "nothing".into(), |word| shown(word));
         return Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")));
     }
     words.remove(0);

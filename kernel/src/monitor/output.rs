@@ -13,9 +13,12 @@ pub const MAX_FILTERED_LINE: usize = 64 * 1024;
 /// A `grep`: which lines come through.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Filter {
-    word: String,
-    /// The word begins the line: `^` stood before it.
+    /// What has to follow each other in the line: the word, cut at `.*`.
+    parts: Vec<String>,
+    /// The first part begins the line: `^` stood before it.
     at_start: bool,
+    /// The last part ends it: `$` stood behind it.
+    at_end: bool,
     /// `-i`
     ignore_case: bool,
     /// `-v`
@@ -39,6 +42,7 @@ impl Filter {
             }
             let next = words.remove(0);
             match next.strip_prefix('-') {
+                Some("-") if !words.is_empty() => word = Some(words.remove(0)),
                 Some(options) if !options.is_empty() => {
                     for option in options.chars() {
                         match option {
@@ -53,11 +57,13 @@ impl Filter {
             }
         }
         let word = word.unwrap_or_default();
-        filter.at_start = word.starts_with('^');
-        filter.word = word.strip_prefix('^').unwrap_or(&word).into();
-        if filter.ignore_case {
-            filter.word.make_ascii_lowercase();
-        }
+        let (word, at_start) = word.strip_prefix('^').map_or((word.as_str(), false), |word| (word, true));
+        let (word, at_end) = word.strip_suffix('$').map_or((word, false), |word| (word, true));
+        (filter.at_start, filter.at_end) = (at_start, at_end);
+        filter.parts = word
+            .split(".*")
+            .map(|part| if filter.ignore_case { part.to_ascii_lowercase() } else { part.into() })
+            .collect();
         Ok(filter)
     }
 
@@ -70,8 +76,27 @@ impl Filter {
         } else {
             line
         };
-        let found = if self.at_start { line.starts_with(&self.word) } else { line.contains(&self.word) };
-        found != self.invert
+        self.finds(line) != self.invert
+    }
+
+    /// True where the parts follow each other in the line; each one where it comes first leaves most to the others.
+    fn finds(&self, mut rest: &str) -> bool {
+        for (place, part) in self.parts.iter().enumerate() {
+            let (first, last) = (place == 0, place + 1 == self.parts.len());
+            rest = match (first && self.at_start, last && self.at_end) {
+                (true, true) => return rest == part,
+                (false, true) => return rest.ends_with(part.as_str()),
+                (true, false) => match rest.strip_prefix(part.as_str()) {
+                    Some(rest) => rest,
+                    None => return false,
+                },
+                (false, false) => match rest.split_once(part.as_str()) {
+                    Some((_, rest)) => rest,
+                    None => return false,
+                },
+            };
+        }
+        true
     }
 }
 
@@ -201,5 +226,20 @@ mod tests {
         assert!(Filter::take(&mut vec!["-x".into(), "a".into()]).is_err_and(|line| line.contains("'x'")));
         assert!(Filter::take(&mut vec!["-i".into()]).is_err());
         assert_eq!(through(&["-"]), "");
+        assert_eq!(through(&["-- -"]), "");
+        for (word, lines) in [
+            ("C.*1", "CmaTotal: 1\n"),
+            (".*", "CmaTotal: 1\nthe Cma\nfree: 11\n"),
+            ("a$", "the Cma\n"),
+            ("^the.*a$", "the Cma\n"),
+            ("^Cma$", ""),
+            ("^free:.*11$", "free: 11\n"),
+            ("1.*1$", "free: 11\n"),
+            ("11.*1$", ""),
+            ("T.*C", ""),
+            ("$", "CmaTotal: 1\nthe Cma\nfree: 11\n"),
+        ] {
+            assert_eq!(through(&[word]), lines, "{word}");
+        }
     }
 }

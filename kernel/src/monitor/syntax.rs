@@ -92,14 +92,14 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be added, dropped or changed (Levenshtein).
+/// How many letters have to be added, dropped or changed (Levenshtein); capitals are no change.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = i;
         row[0] = i + 1;
         for (j, b) in to.chars().enumerate() {
-            let changed = diagonal + usize::from(a != b);
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
             diagonal = row[j + 1];
             row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
         }
@@ -140,10 +140,13 @@ impl Args {
             }
             args.keys.push((key.to_string(), value.to_string()));
         }
+        if !entry.takes_any_word() && args.words.iter().any(|word| word == ">") {
+            return Err("only numbers are written to files: echo N > PATH".into());
+        }
         if args.words.len() > entry.most_words {
             let extra = &args.words[entry.most_words];
-            if extra == ">" {
-                return Err("only numbers are written to files: echo N > PATH".into());
+            if extra == "&&" {
+                return Err("there is no &&; a ; separates commands".into());
             }
             return Err(format!("one word too many, {}; usage: {}", shown(extra), entry.usage));
         }
@@ -212,6 +215,7 @@ mod tests {
     fn misspellings() {
         assert_eq!(nearest("debri", ["debris", "cma"]), Some("debris"));
         assert_eq!(nearest("bitmpa", ["bitmap", "cat"]), Some("bitmap"));
+        assert_eq!(nearest("HELP", ["cma", "help"]), Some("help"));
         assert_eq!(nearest("x", ["ls", "cma"]), None);
         assert_eq!(nearest(&"x".repeat(10_000), ["ls"]), None);
         assert_eq!((distance("", "abc"), distance("abc", "abc"), distance("kitten", "sitting")), (3, 0, 3));

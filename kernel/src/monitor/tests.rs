@@ -9,6 +9,7 @@ use crate::mock::{Mock, with_board};
 
 mod jobs;
 mod lab;
+mod linux;
 
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\n";
 
@@ -175,6 +176,10 @@ fn bad_lines_get_one_line_and_status_2() {
         ("echo 1 > /proc/meminfo x", "one PATH has to follow"),
         ("echo > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "Invalid argument: N is \"\""),
         ("cma > /proc/meminfo", "only numbers are written to files"),
+        ("cat /proc/meminfo > x", "only numbers are written to files"),
+        ("cma && cma", "a ; separates commands"),
+        ("cma || cma", "nothing after the |"),
+        ("cat ''", "cat: '': No such file or directory"),
         ("exit", "did you mean poweroff?"),
         ("echo x > /sys/kernel/debug/cma/BiscuitOS_cma/alloc", "write error: Invalid argument: N is \"x\""),
         (
@@ -208,19 +213,6 @@ fn bad_lines_get_one_line_and_status_2() {
         assert!(last.contains(answer), "{line}: {text}");
         assert!(text.lines().count() == 1 || line.starts_with("bench"), "{line}: {text}");
     }
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn the_picture_of_the_published_run() {
-    let text = printed("debris | grep record; picture");
-    let drawn: Vec<&str> = text.lines().skip(1).collect();
-    assert_eq!(drawn[0], "BiscuitOS_cma: 2048 pages from 0x69800000, one character for 2 pages (8 KiB)");
-    assert_eq!(drawn[1], "   0 |XX+XXXXXX+XXXXXXXXX+XX+.XX+XXXX+X.XXX+XXX+XXXXXXX+X+XXXX.XXXX.XX|");
-    assert_eq!(drawn.len(), 19);
-    assert_eq!(drawn[17], ". free   : under half used   + half used or more   X used   = longest free run");
-    assert_eq!(drawn[18], "1384 used, 664 free in 86 runs; longest: 44 pages from page 1684");
-    assert!(drawn.iter().all(|line| line.len() <= 80), "{text}");
 }
 
 #[test]
@@ -311,46 +303,6 @@ fn replay_wants_a_trace_and_an_empty_area() {
         assert_eq!(monitor.execute("replay"), Outcome::Failed(2));
         assert_eq!(machine.take(), "replay: line 1: ends in CR LF; a trace has LF alone\n");
     });
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn files_are_in_linux_formats() {
-    let text = printed("cat /proc/meminfo");
-    assert!(text.starts_with("MemTotal:         253952 kB\nMemFree: "), "{text}");
-    assert!(text.ends_with("CmaTotal:          16384 kB\nCmaFree:           16384 kB\n"), "{text}");
-    assert_eq!(
-        printed("cat /proc/buddyinfo"),
-        "Node 0, zone   Normal      0      0      0      0      0      0      0      0      0      0     62 \n"
-    );
-    let text = printed("cat /proc/pagetypeinfo");
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..3], ["Page block order: 10", "Pages per block:  1024", ""]);
-    assert_eq!(
-        lines[3],
-        "Free pages count per migrate type at order       0      1      2      3      4      5      6      7      8      9     10 "
-    );
-    assert_eq!(
-        lines[8],
-        "Node    0, zone   Normal, type          CMA      0      0      0      0      0      0      0      0      0      0      4 "
-    );
-    assert_eq!(
-        lines[11],
-        "Number of blocks type     Unmovable      Movable  Reclaimable   HighAtomic          CMA      Isolate "
-    );
-    assert_eq!(
-        lines[12],
-        "Node 0, zone   Normal            0           60            0            0            4            0 "
-    );
-    assert_eq!(printed("cat /proc/cmdline"), "loglevel=3 run=\"cma\"\n");
-    assert_eq!(printed("cat /proc/iomem"), "60000000-9fffffff : System RAM\n");
-    assert_eq!(printed("cat /sys/kernel/debug/cma/BiscuitOS_cma/base_pfn"), "432128\n");
-    let words = printed("cat /sys/kernel/debug/cma/BiscuitOS_cma/bitmap");
-    assert_eq!(words, "0 ".repeat(63) + "0\n");
-    assert_eq!(
-        printed("cat /sys/bus/platform/devices/BiscuitOS_CMA/bitmap"),
-        printed("bitmap BiscuitOS_cma").lines().take(35).map(|line| format!("{line}\n")).collect::<String>()
-    );
 }
 
 #[test]

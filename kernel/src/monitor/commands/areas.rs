@@ -228,7 +228,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn no_file(&self, path: &str, why: NoFile) -> String {
         let near = if why == NoFile::Missing { files::nearest_path(self.system, path) } else { None };
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        format!("{}: {why}{near}", shown_path(path, SHOWN_PATH))
+        let path = if path.is_empty() { "''".into() } else { shown_path(path, SHOWN_PATH) };
+        format!("{path}: {why}{near}")
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! A character at the line's end sends itself and nothing else, so that a pipe can type as well as a person. A line that goes
 //! over several rows can only be edited by who knows how long a row is, and a serial line does not say. So the first key that
-//! moves the cursor in a longer line asks the terminal for it and waits, not for the answer, but for the next byte: the answer
-//! of a terminal, or whatever comes from something that is none, for which rows of 80 are assumed.
+//! moves the cursor in a longer line asks the terminal, and keys are kept until it has answered or the line ends. What does
+//! not answer is no terminal, is taken to have rows of 80, and is not asked again.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -24,6 +24,8 @@ const HISTORY_LINES: usize = 100;
 const USUAL_COLUMNS: usize = 80;
 /// No terminal has fewer; where one says so, it is not believed.
 const LEAST_COLUMNS: usize = 40;
+/// Keys that wait for an answer; with one more, none is expected any more.
+const MOST_HELD: usize = 64;
 /// Keep the cursor, go to the end of the row, ask where that is, and come back.
 const ASK_FOR_COLUMNS: &str = "\x1b7\x1b[999C\x1b[6n\x1b8";
 
@@ -56,8 +58,12 @@ pub(super) struct Editor {
     columns: usize,
     /// The terminal was asked for its columns since the line began.
     asked: bool,
-    /// The key that waits for the answer.
-    held: Option<Key>,
+    /// An answer may still come.
+    due: bool,
+    /// No answer came when one was waited for.
+    deaf: bool,
+    /// The keys that wait for the answer.
+    held: Vec<Key>,
     /// Characters typed into a full line.
     dropped: usize,
 }
@@ -75,7 +81,9 @@ impl Editor {
             hangs: false,
             columns: USUAL_COLUMNS,
             asked: false,
-            held: None,
+            due: false,
+            deaf: false,
+            held: Vec::new(),
             dropped: 0,
         };
         editor.begin_line();
@@ -111,18 +119,24 @@ impl Editor {
     pub(super) fn feed(&mut self, byte: u8) -> Option<Typed> {
         let key = self.keys.feed(byte)?;
         if let Key::Column(columns) = key {
-            if self.asked && columns >= LEAST_COLUMNS {
+            if self.due && columns >= LEAST_COLUMNS {
                 self.columns = columns;
+                self.deaf = false;
             }
-            return self.held.take().and_then(|held| self.press(held));
+            self.due = false;
+            return self.press_held();
         }
-        if let Some(held) = self.held.take() {
-            // The keys that are held end no line.
-            self.press(held);
+        if !self.held.is_empty() {
+            self.held.push(key);
+            if !ends_waiting(key) && self.held.len() < MOST_HELD {
+                return None;
+            }
+            self.deaf = true;
+            return self.press_held();
         }
-        if !self.asked && self.end() >= LEAST_COLUMNS && self.moves_back(key) {
-            self.asked = true;
-            self.held = Some(key);
+        if !self.asked && !self.deaf && self.end() >= LEAST_COLUMNS && self.moves_back(key) {
+            (self.asked, self.due) = (true, true);
+            self.held.push(key);
             self.out.push_str(ASK_FOR_COLUMNS);
             return None;
         }
@@ -152,6 +166,11 @@ impl Editor {
     /// Rings.
     pub(super) fn ring(&mut self) {
         self.out.push('\x07');
+    }
+
+    /// Presses the keys that were kept. Only the last of them can end a line.
+    fn press_held(&mut self) -> Option<Typed> {
+        core::mem::take(&mut self.held).into_iter().fold(None, |typed, key| self.press(key).or(typed))
     }
 
     fn press(&mut self, key: Key) -> Option<Typed> {
@@ -325,6 +344,11 @@ impl Editor {
         self.out += &steps(self.at % self.columns, to % self.columns, 'C', 'D');
         self.at = to;
     }
+}
+
+/// True for keys that somebody waits for, whatever the terminal is.
+fn ends_waiting(key: Key) -> bool {
+    matches!(key, Key::Enter | Key::Tab | Key::Cancel | Key::EndOfInput)
 }
 
 #[cfg(test)]

@@ -185,17 +185,29 @@ fn long_lines_wrap_and_are_edited_over_their_rows() {
 }
 
 #[test]
-fn a_terminal_that_does_not_answer_has_rows_of_80() {
+fn what_does_not_answer_has_rows_of_80_and_is_asked_once() {
     let mut seen = Seen::new(24, 80);
     seen.answers = false;
     seen.keys("y".repeat(150).as_bytes());
-    seen.keys(b"\x1b[D");
-    assert_eq!(seen.screen.screen().cursor_position(), (1, 78), "it waits for the next byte");
-    seen.keys(b"x");
-    assert_eq!(seen.line(), format!("{}xy", "y".repeat(149)));
-    assert_eq!(seen.editor.text(), seen.line());
+    seen.keys(b"\x1b[Dx");
+    assert_eq!(seen.screen.screen().cursor_position(), (1, 78), "it waits");
     seen.keys(b"\r");
-    assert_eq!(seen.typed.len(), 1);
+    assert_eq!(seen.typed, [Typed::Line(format!("{}xy", "y".repeat(149)))]);
+    seen.sent();
+    seen.keys(b"\x1b[A\x1b[Dz");
+    assert_eq!(seen.sent().matches(ASK_FOR_COLUMNS).count(), 0);
+    assert_eq!(seen.editor.text(), format!("{}xzy", "y".repeat(149)));
+    // A late answer counts; one that nobody asked for does not.
+    seen.keys(b"\x1b[1;132R");
+    assert_eq!(seen.editor.columns, 132);
+    seen.keys(b"\x1b[1;90R\x03");
+    assert_eq!(seen.editor.columns, 132);
+    // Somebody who edits on and on is shown what came of it.
+    let mut seen = Seen::new(24, 80);
+    seen.answers = false;
+    seen.keys("y".repeat(50).as_bytes());
+    seen.keys(&b"\x1b[D".repeat(MOST_HELD));
+    assert_eq!(seen.screen.screen().cursor_position(), (0, PROMPT.len() as u16));
 }
 
 /// A key, or some characters.
