@@ -3,6 +3,8 @@
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
 //! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
+use core::cmp::Ordering;
+
 use super::bitmap::{Bitmap, Summary};
 use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
 use super::placement::Request;
@@ -33,8 +35,13 @@ impl Bitmap {
         if !bounds.area_may_hold(lane, request.bits) {
             return None;
         }
-        if request.bits >= SURE_OF_A_NODE {
-            let found = self.first_fit_around_nodes(request, start);
+        let from_a_node = request.align_mask == NODE_BITS - 1;
+        if request.bits >= SURE_OF_A_NODE || from_a_node && request.bits >= NODE_BITS {
+            let found = if from_a_node {
+                self.first_fit_from_a_node(request, start)
+            } else {
+                self.first_fit_around_nodes(request, start)
+            };
             if found.is_none() && lane_is_exact && start == 0 {
                 bounds.area_lacks(lane, request.bits);
             }
@@ -68,6 +75,26 @@ impl Bitmap {
         }
         if lane_is_exact && start == 0 {
             bounds.area_lacks(lane, request.bits);
+        }
+        None
+    }
+
+    /// First-fit of a request that begins with a node and covers it: free nodes are counted, and bits looked at only where
+    /// the last of them are in question.
+    fn first_fit_from_a_node(&self, request: &Request, start: u32) -> Option<u32> {
+        let (whole, rest) = (request.bits / NODE_BITS, request.bits % NODE_BITS);
+        let mut node = start.div_ceil(NODE_BITS);
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            let end = after * NODE_BITS;
+            let fits = match (after - first).cmp(&whole) {
+                Ordering::Less => false,
+                Ordering::Equal => rest == 0 || rest <= self.bits() - end && self.is_free(end, rest),
+                Ordering::Greater => true,
+            };
+            if fits {
+                return Some(first * NODE_BITS);
+            }
         }
         None
     }
