@@ -214,6 +214,11 @@ impl Round {
         Ok(*steps_left > 0)
     }
 
+    /// Allocations that succeeded so far.
+    pub fn allocs(&self) -> u64 {
+        self.report.allocs
+    }
+
     /// The area as the round has it now, as a record of kind `sample`.
     pub fn sample(&self, system: &System<'_>) -> Record {
         let area = system.area(self.options.area);
