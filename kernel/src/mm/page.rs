@@ -21,16 +21,6 @@ pub struct Page {
 
 const _: () = assert!(size_of::<Page>() == 16);
 
-impl Page {
-    /// On a list between two others; whose it was stays written, and means nothing.
-    #[inline(always)]
-    pub(super) const fn enter(&mut self, next: u32, prev: u32, tag: Tag) {
-        self.next = next;
-        self.prev = prev;
-        self.tag = tag;
-    }
-}
-
 /// A CMA buffer that may be moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Lent {
@@ -42,6 +32,16 @@ pub(crate) struct Lent {
     pub(crate) align_order: u32,
     /// The owner's number.
     pub(crate) owner: u32,
+}
+
+impl Page {
+    /// On a list between two others; whose it was stays written, and means nothing.
+    #[inline(always)]
+    pub(super) const fn enter(&mut self, next: u32, prev: u32, tag: Tag) {
+        self.next = next;
+        self.prev = prev;
+        self.tag = tag;
+    }
 }
 
 /// What a descriptor is the head of. Every legal value:

@@ -31,11 +31,10 @@ fn zone(map: &Bitmap, bits: u32) -> (u32, u32) {
     }
 }
 
-/// The headroom of the aligned block of 2^`order` bits around a bit: how far its free head reaches beyond its middle.
-fn headroom(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
+/// The free head of the aligned block of 2^`order` bits around a bit.
+fn free_head(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
     let first = bit >> order << order;
-    let head = (first..first + (1 << order)).take_while(|&bit| !used(bit)).count() as u32;
-    head.saturating_sub(1 << order >> 1)
+    (first..first + (1 << order)).take_while(|&bit| !used(bit)).count() as u32
 }
 
 /// The rule of `spare-heads` in its own words, on a map of which all nodes are looked at.
@@ -44,16 +43,13 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     places(map, request, 0).chunk_by(|a, b| a / 64 == b / 64).filter_map(|chunk| chunk.last().copied()).min_by_key(
         |&place| {
             let before = |bit: u32| map.is_set(bit);
-            // What lies behind the buffer's first bit is out of a larger block's head, whatever it is.
+            // What lies behind the buffer's first bit is out of a block's head, whatever it is.
             let after = |bit: u32| map.is_set(bit) || bit == place;
-            let from = if order < 4 { order + 1 } else { order };
             let lost: u32 =
-                (from..=6).map(|order| headroom(&before, place, order) - headroom(&after, place, order)).sum();
+                (order..=6).map(|order| free_head(&before, place, order) - free_head(&after, place, order)).sum();
             let chunk = place / 64 * 64;
             let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
-            let half = place / 32 * 32;
-            let head = (half..half + 32).take_while(|&bit| !map.is_set(bit)).count();
-            (lost, head, empty, place)
+            (lost, empty, place)
         },
     )
 }

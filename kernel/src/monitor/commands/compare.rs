@@ -53,11 +53,16 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let mut printed_ns = self.out.machine.now_ns();
         let interrupted = loop {
             match comparison.step(self.system, self.out.machine) {
-                Ok(Step::Done { loads, of }) => {
+                Ok(step @ (Step::Done { loads, of } | Step::Running { loads, of, .. })) => {
                     let now_ns = self.out.machine.now_ns();
                     if now_ns.saturating_sub(printed_ns) >= PROGRESS_NS && loads < of {
                         printed_ns = now_ns;
-                        writeln!(self.out, "... {loads} of {of} loads done, at {}", comparison.placement())?;
+                        let placement = comparison.placement();
+                        write!(self.out, "... {loads} of {of} loads done, at {placement}")?;
+                        if let Step::Running { allocs, .. } = step {
+                            write!(self.out, ", {allocs} allocations")?;
+                        }
+                        writeln!(self.out)?;
                     }
                 }
                 Ok(Step::Finished) => break false,

@@ -107,7 +107,7 @@ impl Editor {
 
     /// True where nothing is typed, and no key is held back.
     pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty() && self.held.is_none()
+        self.line.is_empty() && self.held.is_empty()
     }
 
     /// The line in front of the cursor.
