@@ -67,12 +67,12 @@ pub const COMMANDS: [Entry; 27] = [
     },
     Entry {
         name: "camera",
-        usage: "camera [frames=4] [frame=PAGES] [small=64] [most=PAGES] [gap=16] \
+        usage: "camera [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] \
                 [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "large frames, few, come and go, with small buffers between",
         details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or given back if it is \
-                  there; all other steps are those of one of small= buffers of 1 to most= pages (1/256 of the area). The \
+                  there; all other steps are those of one of small= buffers of 1 to most= pages (1/128 of the area). The \
                   other keys are those of debris.",
         example: "camera until=ops ops=2000",
         keys: &[
@@ -161,7 +161,7 @@ pub const COMMANDS: [Entry; 27] = [
         name: "compare",
         usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=] [seed=1577527915] \
                 [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [relocatable=1000] \
-                [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=64] [most=PAGES] [gap=16] [pools=2] \
+                [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] [pools=2] \
                 [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] [lifetime=exponential|fixed]",
         summary: "runs a load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \

@@ -94,7 +94,7 @@ impl Job {
             write_news(out, system, area, &news)?;
         }
         if let Some(report) = report {
-            write_news(out, system, area, &News::Round(Box::new(report)))?;
+            write_news(out, system, area, &News::Round { report: Box::new(report), last: true })?;
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Jobs {
                 place += 1;
                 continue;
             };
-            if matches!(news, Ok(News::Round(_))) {
+            if matches!(news, Ok(News::Round { .. })) {
                 writeln!(out, "[{}] {}:", job.number, job.command)?;
             }
             match news {

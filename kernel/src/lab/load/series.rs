@@ -32,7 +32,12 @@ pub enum News {
     /// So many steps are done again.
     Sample(Record),
     /// A round is over.
-    Round(Box<Report>),
+    Round {
+        /// What it did.
+        report: Box<Report>,
+        /// There is nothing more to say.
+        last: bool,
+    },
     /// The round of this number made no allocation, and so will no other.
     Ruins(u64),
     /// All rounds are over.
@@ -124,8 +129,10 @@ impl Series {
                         }
                         Ok(false) => {
                             let report = round.finish(system);
-                            self.state = State::After { then: self.then(&report), shown: false };
-                            return Ok(News::Round(Box::new(report)));
+                            let then = self.then(&report);
+                            let last = matches!(then, Then::Over) && !self.plan.bitmap;
+                            self.state = State::After { then, shown: false };
+                            return Ok(News::Round { report: Box::new(report), last });
                         }
                         Err(error) => {
                             round.finish(system);

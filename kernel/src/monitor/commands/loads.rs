@@ -102,7 +102,10 @@ pub(in crate::monitor) fn write_news(
         News::Steps => {}
         News::Bitmap => write_bitmap(out, system.area(area))?,
         News::Sample(record) => writeln!(out, "{record}")?,
-        News::Round(report) => writeln!(out, "{report}{}", report.record())?,
+        News::Round { report, last } => {
+            writeln!(out, "{report}{}", report.record())?;
+            return Ok(!last);
+        }
         News::Ruins(round) => {
             writeln!(out, "Round {round} made no allocation: the area is in ruins.")?;
             return Ok(false);
