@@ -1,6 +1,7 @@
 //! A trace's IDs and what each stands for: a hash table that may grow to millions of entries without the kernel's heap.
 //!
-//! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in [`Words`]; at most three quarters full.
+//! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in words that may lie
+//! outside the heap; at most three quarters full.
 
 use core::fmt;
 

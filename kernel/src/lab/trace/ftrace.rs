@@ -126,8 +126,10 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
         return Ok(Some(Event::Lost(lost)));
     }
     let trimmed = line.trim_ascii();
+    // Somebody may have cut off all in front of the events.
+    let bare = trimmed.starts_with(b"cma_") && trimmed.contains(&b':');
     // Backtraces have a line a function, `=> cma_alloc`.
-    if trimmed.is_empty() || trimmed.starts_with(b"=>") || is_report_head(line) {
+    if trimmed.is_empty() || bare || trimmed.starts_with(b"=>") || is_report_head(line) {
         return Ok(None);
     }
     Err(Reason::NotFtrace)

@@ -104,6 +104,8 @@ fn fields_of_later_versions_are_passed_over() {
     assert_eq!(read(text), Ok(vec![(1, release("a", 1, 2))]));
     let text = b"x-1 [000] 1.0: cma:cma_release: name=a pfn=0x1 page=01 count=2\n";
     assert_eq!(read(text), Ok(vec![(1, release("a", 1, 2))]), "as perf script prints it");
+    let text = b"cma_alloc_start: name=a count=2 align=0\ncma_release: name=a pfn=0x1 page=01 count=2\n";
+    assert_eq!(read(text), Ok(vec![(2, release("a", 1, 2))]), "without what stands in front of an event");
 }
 
 #[test]
