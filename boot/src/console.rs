@@ -133,22 +133,27 @@ pub fn read_byte() -> u8 {
     loop {
         // Masked while it looks, so that no byte can come between looking and sleeping; a pending interrupt still wakes.
         let mask = IrqMask::new();
-        let mut input = INPUT.lock();
-        if let Some(byte) = input.pop() {
-            if input.held
-                && let Some(uart) = uart()
-            {
-                input.fill(uart);
-            }
-            if byte == CTRL_C {
-                INTERRUPTED.store(input.holds_ctrl_c(), Ordering::Relaxed);
-            }
+        if let Some(byte) = poll_byte() {
             return byte;
         }
-        drop(input);
         cortex_a::asm::wfi();
         drop(mask);
     }
+}
+
+/// The next byte typed, if there is one.
+pub fn poll_byte() -> Option<u8> {
+    let mut input = INPUT.lock();
+    let byte = input.pop()?;
+    if input.held
+        && let Some(uart) = uart()
+    {
+        input.fill(uart);
+    }
+    if byte == CTRL_C {
+        INTERRUPTED.store(input.holds_ctrl_c(), Ordering::Relaxed);
+    }
+    Some(byte)
 }
 
 /// True once after each Ctrl-C; takes it out of the input.

@@ -30,6 +30,10 @@ impl Machine for Board {
         console::read_byte()
     }
 
+    fn poll_byte(&mut self) -> Option<u8> {
+        console::poll_byte()
+    }
+
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
         frames::block_words(block)
     }

@@ -46,6 +46,10 @@ impl Machine for Impatient<'_> {
         self.mock.read_byte()
     }
 
+    fn poll_byte(&mut self) -> Option<u8> {
+        self.mock.poll_byte()
+    }
+
     fn fault(&mut self, _: Fault) -> ! {
         // Unwinds past the hook that would call it a crash.
         panic::resume_unwind(Box::new(OnPurpose))

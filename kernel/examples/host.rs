@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use kernel::dt::AreaUser;
 use kernel::machine::{Fault, Machine};
+use kernel::mm::live::space::{AddressSpace, Table};
 use kernel::mm::zone::{Zone, descriptors};
 use kernel::mm::{Block, Page};
 use kernel::monitor::{Context, Monitor, Outcome};
@@ -51,6 +52,10 @@ impl Machine for Host {
         unreachable!("there is no prompt")
     }
 
+    fn poll_byte(&mut self) -> Option<u8> {
+        None
+    }
+
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
         let words = 1024 << block.order();
         let memory = self.memory.entry(block.first().0).or_default();
@@ -62,6 +67,65 @@ impl Machine for Host {
 
     fn fault(&mut self, fault: Fault) -> ! {
         panic!("fault {}", fault.name())
+    }
+}
+
+/// What the pages of buffers hold, for placements that move them: of each page its first and its last word, which is what
+/// loads write and look at. Nobody lives in the host's memory, so there is no window.
+struct Contents {
+    booted: Instant,
+    pages: Vec<[u32; 2]>,
+}
+
+impl Contents {
+    fn page(&mut self, frame: Pfn) -> &mut [u32; 2] {
+        &mut self.pages[(frame.0 - RAM.0) as usize]
+    }
+}
+
+impl AddressSpace for Contents {
+    fn max_slots(&self) -> u32 {
+        0
+    }
+
+    fn open(&mut self, _slots: u32, tables: Block) -> Result<(), (Block, &'static str)> {
+        Err((tables, "the host has none"))
+    }
+
+    fn close(&mut self) -> Option<Block> {
+        None
+    }
+
+    fn set_entry(&mut self, _slot: u32, _frame: Option<Pfn>) {
+        unreachable!("there is no window")
+    }
+
+    fn flush(&mut self, _slot: u32) {
+        unreachable!("there is no window")
+    }
+
+    fn words(&mut self, _slot: u32) -> &mut [u32] {
+        unreachable!("there is no window")
+    }
+
+    fn frame_words(&mut self, frame: Pfn) -> &mut [u32] {
+        self.page(frame)
+    }
+
+    fn copy(&mut self, from: Pfn, to: Pfn) {
+        *self.page(to) = *self.page(from);
+    }
+
+    fn table(&mut self, _block: Block) -> Table {
+        unreachable!("there is no window")
+    }
+
+    fn address(&self, _slot: u32) -> u64 {
+        unreachable!("there is no window")
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.booted.elapsed().as_nanos() as u64
     }
 }
 
@@ -86,7 +150,9 @@ fn main() {
     for (name, base, pages) in AREAS {
         system.activate_area(name.into(), base, pages, false);
     }
-    let mut host = Host { booted: Instant::now(), memory: Default::default() };
+    let booted = Instant::now();
+    system.set_address_space(Box::new(Contents { booted, pages: vec![[0; 2]; RAM_PAGES as usize] }));
+    let mut host = Host { booted, memory: Default::default() };
     let context = Context {
         cmdline: "",
         iomem: "",

@@ -89,6 +89,9 @@ pub trait Machine {
     /// 0x03, and is then no longer pending there.
     fn read_byte(&mut self) -> u8;
 
+    /// The next byte typed, if there is one; as [`Machine::read_byte`], but never sleeps.
+    fn poll_byte(&mut self) -> Option<u8>;
+
     /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there before.
     ///
     /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to that memory.

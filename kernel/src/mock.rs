@@ -25,6 +25,8 @@ pub struct Mock {
     pub printed: String,
     /// What will be typed; Ctrl-D for ever after.
     pub typed: VecDeque<u8>,
+    /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone returns it.
+    pub typed_later: VecDeque<u8>,
     /// After so many looks a Ctrl-C is found.
     pub interrupt_after: Cell<Option<u64>>,
     now_ns: Cell<u64>,
@@ -55,7 +57,13 @@ impl Machine for Mock {
     }
 
     fn read_byte(&mut self) -> u8 {
+        let later = core::mem::take(&mut self.typed_later);
+        self.typed.extend(later);
         self.typed.pop_front().expect("a test types all that is read")
+    }
+
+    fn poll_byte(&mut self) -> Option<u8> {
+        self.typed.pop_front()
     }
 
     fn fault(&mut self, fault: Fault) -> ! {

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::cma::area::Area;
 use crate::cma::placement::Request;
+use crate::cma::relocate::Owners;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
 use crate::dt::AreaUser;
 use crate::mm::contig_range::Report;
@@ -29,6 +30,8 @@ pub struct System<'m> {
     default_area: Option<AreaId>,
     area_users: Vec<AreaUser>,
     last_kept: u32,
+    /// Those who lend buffers that may move.
+    pub(crate) owners: Owners,
     /// The machine's address space, while nobody lives in it.
     space: Option<Box<dyn AddressSpace>>,
     /// Who lives in memory.
@@ -51,6 +54,7 @@ impl<'m> System<'m> {
             default_area: None,
             area_users,
             last_kept: 0,
+            owners: Owners::default(),
             space: None,
             live: None,
             past: Stats::default(),
@@ -127,11 +131,7 @@ impl<'m> System<'m> {
         }
         let area = &mut self.areas[id.0 as usize];
         let request = area.request(pages, align_order)?;
-        let Some(bit) = area.place(&request) else {
-            area.stats.alloc_fail += 1;
-            area.stats.alloc_pages_fail += u64::from(pages);
-            return Err(area.shortage(pages));
-        };
+        let Some(bit) = area.place(&request) else { return self.cma_alloc_without_room(id, &request, pages) };
         area.reserve(bit, request.bits);
         let first = area.frame(bit);
         if self.zone.take_range(first, pages).is_err() {
@@ -221,6 +221,29 @@ impl<'m> System<'m> {
             stats.add(&live.stats);
         }
         stats
+    }
+
+    /// True where pages can be copied.
+    pub(crate) fn has_space(&self) -> bool {
+        self.live.is_some() || self.space.is_some()
+    }
+
+    /// Copies a page of a buffer.
+    pub(crate) fn copy_frame(&mut self, from: Pfn, to: Pfn) {
+        match (&mut self.live, &mut self.space) {
+            (Some(live), _) => live.space.copy(from, to),
+            (None, Some(space)) => space.copy(from, to),
+            (None, None) => {}
+        }
+    }
+
+    /// The contents of a page of a buffer, for its holder; `None` where there is no address space.
+    pub(crate) fn frame_words(&mut self, frame: Pfn) -> Option<&mut [u32]> {
+        match (&mut self.live, &mut self.space) {
+            (Some(live), _) => Some(live.space.frame_words(frame)),
+            (None, Some(space)) => Some(space.frame_words(frame)),
+            (None, None) => None,
+        }
     }
 
     /// The machine's clock, in ns; 0 where there is no address space, which brings one.

@@ -98,3 +98,183 @@ fn bad_traces_are_refused_with_their_line() {
         assert!(outcome.lines().any(names_line), "{:?}: {outcome}", String::from_utf8_lossy(text));
     }
 }
+
+/// What ftrace would print of so many bytes of traffic in an area of 8 MiB: every event is `(true, page, pages)`, an
+/// allocation, or a release.
+fn recording(bytes: usize) -> (String, Vec<(bool, u32, u32)>) {
+    let mut text = String::with_capacity(bytes + 512);
+    text += "# tracer: nop\n#\n# entries-in-buffer/entries-written: 99/99   #P:4\n#\n";
+    let mut events = Vec::new();
+    let mut held = [0u32; 128];
+    let mut random = 1u32;
+    for event in 0u32.. {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let slot = (random >> 25) as usize;
+        let (page, pages) = (slot as u32 * 16, 1 + (random >> 16) % 16);
+        let stamp = format!("    v4l2 capture-{:<6} [{:03}] .....  {event:5}.000001: ", 400 + event % 7, event % 4);
+        let name = "name=linux,cma";
+        let mut lines = String::new();
+        if held[slot] == 0 {
+            held[slot] = pages;
+            lines += &format!(
+                "{stamp}cma_alloc_start: {name} request_count={pages} available_count=9 total_count=2048 align=4\n"
+            );
+            lines += &format!(
+                "{stamp}cma_alloc_finish: {name} pfn={:#x} page=0000abcd count={pages} align=4 errorno=0\n",
+                0x7c000 + page
+            );
+            events.push((true, page, pages));
+        } else {
+            let pages = std::mem::take(&mut held[slot]);
+            lines += &format!("{stamp}cma_release: {name} pfn={:#x} page=0000abcd count={pages}\n", 0x7c000 + page);
+            events.push((false, page, pages));
+        }
+        if text.len() + lines.len() > bytes {
+            events.pop();
+            break;
+        }
+        text += &lines;
+    }
+    (text, events)
+}
+
+#[test]
+fn sixty_four_megabytes_of_ftrace_in_a_small_machine() {
+    let (text, events) = recording(64 << 20);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("trace");
+    fs::write(&path, &text).unwrap();
+    let outcome = Boot::commands("replay").memory("256M").initrd(&path).counted().run();
+    let record = outcome.ended_with(0).record("replay");
+    let allocs = events.iter().filter(|event| event.0).count();
+    assert!(text.lines().count() > 450_000);
+    for (name, value) in [("lines", text.lines().count()), ("ops", events.len()), ("allocs", allocs)] {
+        assert_eq!(record[name], value, "{name} in {record}");
+    }
+    assert_eq!(
+        (&record["failed"], &record["unmatched"], &record["lost"]),
+        (&0.into(), &0.into(), &0.into()),
+        "{record}"
+    );
+    let held: i64 =
+        events.iter().map(|&(alloc, _, pages)| if alloc { i64::from(pages) } else { -i64::from(pages) }).sum();
+    assert_eq!(record["used"], held, "{record}");
+    // In instructions: a line of 130 characters is read and checked for little more than it costs to look at each.
+    assert!(record["line_ns"].as_u64().expect("a number") <= 3_500, "{record}");
+}
+
+#[test]
+fn our_own_trace_is_read_back() {
+    let commands = "echo 1 > /sys/kernel/tracing/events/cma/enable; alloc linux,cma 3; debris until=ops ops=330; \
+                    echo 0 > /sys/kernel/tracing/events/cma/enable; cat /sys/kernel/tracing/trace; replay";
+    let recorded = Boot::commands(commands).run();
+    // There is no trace to replay yet.
+    recorded.ended_with(2);
+    let load = recorded.record("debris");
+    let lines: Vec<&str> = recorded.lines().skip_while(|line| !line.starts_with("# tracer:")).collect();
+    let end = lines.iter().position(|line| line.starts_with("replay:")).expect("the last command's answer");
+    assert!(lines[..end].iter().filter(|line| line.contains("cma_alloc_finish: name=BiscuitOS_cma ")).count() > 150);
+    let outcome = replay_text((lines[..end].join("\n") + "\n").as_bytes(), 0);
+    let record = outcome.record("replay");
+    for field in ["allocs", "used", "maxchunk"] {
+        assert_eq!(record[field], load[field], "{field} in {record}");
+    }
+    assert_eq!((&record["as_recorded"], &record["unmatched"]), (&load["allocs"], &0.into()), "{record}");
+    assert_eq!((&record["format"], &record["from"]), (&"ftrace".into(), &"BiscuitOS_cma".into()), "{record}");
+}
+
+#[test]
+fn a_ring_that_ran_over_is_read_back() {
+    let commands =
+        "echo 1 > /sys/kernel/tracing/events/cma/enable; debris until=ops ops=3000; cat /sys/kernel/tracing/trace";
+    let recorded = Boot::commands(commands).run();
+    recorded.ended_with(0);
+    let text: Vec<&str> = recorded.lines().skip_while(|line| !line.starts_with("# tracer:")).collect();
+    let record = replay_text(text.join("\n").as_bytes(), 0).record("replay");
+    // Three events for an allocation and its release, of which the ring keeps 1024.
+    assert!(record["lost"].as_u64().is_some_and(|lost| (3000..3800).contains(&lost)), "{record}");
+    assert!(record["unmatched"].as_u64().is_some_and(|unmatched| unmatched > 0), "{record}");
+    assert_eq!(record["held_released"], 0, "{record}");
+}
+
+#[test]
+fn several_recorded_areas_are_a_choice() {
+    let line = |name: &str| {
+        format!(" x-1 [000] ..... 1.0: cma_alloc_finish: name={name} pfn=0x100 page=00c0 count=5 align=0\n")
+    };
+    let text = line("reserved") + &line("dsp") + &line("dsp");
+    let outcome = replay_text(text.as_bytes(), 2);
+    outcome.says("choose with from=NAME; the recording has reserved (1 allocations, 0 releases), dsp (2 allocations");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("trace");
+    fs::write(&path, text).unwrap();
+    let outcome = Boot::commands("replay from=dsp").initrd(&path).run();
+    let record = outcome.ended_with(0).record("replay");
+    // The second time the pages were held still, so their release was lost.
+    assert_eq!(
+        (&record["ops"], &record["held_released"], &record["used"]),
+        (&2.into(), &1.into(), &5.into()),
+        "{record}"
+    );
+}
+
+#[test]
+fn bad_recordings_are_refused_with_their_line() {
+    let good = " x-1 [000] ..... 1.0: cma_alloc_finish: name=a pfn=0x100 page=00c0 count=5 align=0 errorno=0\n";
+    for (bad, words) in [
+        (
+            " x-1 [000] ..... 1.0: cma_alloc_finish: name=a pfn=0x100 page=00c0 cou",
+            "count= (1 to 4294967295 pages) is missing",
+        ),
+        (" x-1 [000] ..... 1.0: cma_rel\n", "name= (an area) is missing"),
+        (" x-1 [000] .....\n", "neither an event of ftrace"),
+        (" x-1 [000] ..... 1.0: cma_release: name=a pfn=0x100 page=00c0 count=0\n", "not a good count="),
+        (" x-1 [000] ..... 1.0: cma_release: name=a pfn=-1 page=00c0 count=1\n", "not a good pfn="),
+        (" x-1 [000] ..... 1.0: cma_alloc_finish: name=a pfn=0x100 page=00c0 count=5 align=21\n", "not a good align="),
+        (" x-1 [000] ..... 1.0: cma_release: name=a pfn=0x100 page=00c0 count=5\r\n", "CR LF"),
+        ("\u{0}\u{1}\u{2}\n", "byte 0x00 is not text"),
+        ("a 1 16 4\n", "neither an event of ftrace"),
+    ] {
+        let outcome = replay_text(format!("{good}{good}{bad}").as_bytes(), 2);
+        outcome.says("replay: line 3: ").says(words);
+        // Nothing was done.
+        assert!(
+            outcome.lines().any(|line| line.starts_with("BiscuitOS_cma") && line.contains("        0     2048  ")),
+            "{outcome}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    let long = vec![b'7'; 10 << 20];
+    let crlf: &[u8] = b"a 1 16 4\r\nr 1\r\n";
+    for (text, words) in [
+        (crlf, "line 1: ends in CR LF"),
+        (b"a 1 16 4\nr 1\0\n", "line 2: byte 0x00 is not text"),
+        (b"a 4294967295 1 0\nr 4294967295\na 4294967296 1 0\n", "line 3: not a good ID"),
+        (b"a 1 16 21\n", "line 1: not a good ALIGN_ORDER (0 to 20)"),
+        (b"a 1 16 4\na 2 16", "line 2: ALIGN_ORDER"),
+        (b"# a comment\n\n", "the trace is empty"),
+        (&long, "line 1: neither `a ID PAGES ALIGN_ORDER` nor"),
+    ] {
+        replay_text(text, 2).says(words).says("BiscuitOS_cma  0x69800000     2048        0     2048");
+    }
+}
+
+#[test]
+fn an_id_that_is_held_only_here_does_not_end_a_replay() {
+    let trace = in_tree("tests/data/linux-6.1/churn-full.trace");
+    let commands =
+        "replay placement=best-fit; release all; replay placement=best-fit held=refuse; cma; replay held=release";
+    let outcome = Boot::commands(commands).initrd(trace).run();
+    let records = outcome.ended_with(2).records_of("replay");
+    assert_eq!(records.len(), 2, "{outcome}");
+    assert!(records[0]["held_released"].as_u64().is_some_and(|times| times > 0), "{outcome}");
+    outcome.says("which holds a buffer already; held=release gives that back first");
+    outcome.says("BiscuitOS_cma  0x69800000     2048        0     2048");
+    // Under Linux's settings every answer is the recorded one.
+    let linux = trace_result("churn-full.trace");
+    assert_eq!((&records[1]["held_released"], &records[1]["failed"]), (&0.into(), &linux.failed.into()), "{outcome}");
+    assert_eq!(records[1]["placement_fnv1a"], linux.placement_fnv1a, "{outcome}");
+}

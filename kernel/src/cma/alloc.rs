@@ -4,6 +4,7 @@
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::placement::Request;
+use super::relocate::NoRoom;
 use super::{AreaId, Buffer, CmaError};
 use crate::mm::contig_range::{Blocked, Owner, Phase, Refused, Report, Why};
 use crate::mm::trace::Event;
@@ -83,7 +84,30 @@ impl System<'_> {
             candidate = self.area(id).place_behind(request, busy, &mut swept);
             report.mark(Phase::Search, self.now_ns());
         }
-        let error = first_blocked.map_or_else(|| self.area(id).shortage(pages), CmaError::Busy);
+        if let Some(blocked) = first_blocked
+            && !self.area(id).placement().relocates()
+        {
+            return self.count_failure(id, pages, CmaError::Busy(blocked));
+        }
+        let result = self.cma_alloc_without_room(id, request, pages);
+        report.mark(Phase::Migrate, self.now_ns());
+        result.map_err(|error| first_blocked.map_or(error, CmaError::Busy))
+    }
+
+    /// The placement has no room: others make some, where the rule has them do so, or else the request fails.
+    #[cold]
+    pub(crate) fn cma_alloc_without_room(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+    ) -> Result<Buffer, CmaError> {
+        let made = if self.area(id).placement().relocates() { Some(self.make_room(id, request)) } else { None };
+        let error = match made {
+            Some(Ok(bit)) => return self.take_room(id, request, pages, bit),
+            Some(Err(NoRoom::Full)) => CmaError::Full { free: self.area(id).free_pages() },
+            Some(Err(NoRoom::NotFound)) | None => self.area(id).shortage(pages),
+        };
         self.count_failure(id, pages, error)
     }
 
@@ -114,6 +138,24 @@ impl System<'_> {
             let next = area.bitmap().first_fit(request, bit + request.align_mask + 1);
             candidate = next.filter(|_| goes_by_address);
         }
+    }
+
+    /// Takes the room that others have made, whose pages are free.
+    fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
+        let area = self.area_mut(id);
+        area.reserve(bit, request.bits);
+        let first = area.frame(bit);
+        if let Err(busy) = self.zone.take_range(first, pages) {
+            let unreserved = self.area_mut(id).unreserve(first, pages);
+            debug_assert_eq!(unreserved, Ok(()));
+            let frame = busy.frame;
+            let (owner, why, phase) = (Owner::Kernel, Why::StillInUse, Phase::Grab);
+            return self.count_failure(id, pages, CmaError::Busy(Blocked { frame, owner, why, phase }));
+        }
+        let stats = &mut self.area_mut(id).stats;
+        stats.alloc_success += 1;
+        stats.alloc_pages_success += u64::from(pages);
+        Ok(Buffer::new(id, first, pages))
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {

@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use super::bitmap::Bitmap;
 use super::placement::{FirstFit, Placement, Request};
+use super::relocate::Relocations;
 use super::{CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use crate::mm::zone::Zone;
 use crate::mm::{Imbalance, balance};
@@ -34,6 +35,8 @@ pub struct AreaStats {
     pub alloc_pages_fail: u64,
     /// Pages released.
     pub release_pages_success: u64,
+    /// What was moved to make room.
+    pub relocations: Relocations,
 }
 
 impl Area {

@@ -10,6 +10,7 @@ pub mod area;
 pub mod bitmap;
 mod bounds;
 pub mod placement;
+pub mod relocate;
 mod search;
 
 #[cfg(test)]
@@ -69,12 +70,19 @@ impl Buffer {
     pub const fn pages(&self) -> u32 {
         self.pages
     }
+
+    /// Parts it after so many pages, fewer than it has and at least one.
+    pub(crate) fn split(self, pages: u32) -> (Self, Self) {
+        debug_assert!(0 < pages && pages < self.pages);
+        let Self { area, first, pages: all } = self;
+        (Self::new(area, first, pages), Self::new(area, first.add(pages), all - pages))
+    }
 }
 
 /// Why an allocation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CmaError {
-    /// Fewer pages are free than were asked for.
+    /// Fewer pages are free than were asked for; or more, but every buffer may move and no arrangement of them has room.
     Full {
         /// Free pages of the area.
         free: u32,

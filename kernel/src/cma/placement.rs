@@ -10,6 +10,7 @@
 mod classes;
 mod fits;
 mod parameters;
+mod relocate;
 mod spare_heads;
 mod two_ended;
 
@@ -24,6 +25,7 @@ use super::bitmap::Bitmap;
 pub use classes::{SizeClasses, Zoned};
 pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
 pub use parameters::{MAX_SHARE, Shares};
+pub use relocate::Relocate;
 pub use spare_heads::{LOOK_NODES, SpareHeads};
 pub use two_ended::TwoEnded;
 
@@ -67,6 +69,11 @@ pub trait Placement {
     /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
+    /// True where a request that finds no room has others moved (see [`super::relocate`]).
+    fn relocates(&self) -> bool {
+        false
+    }
+
     /// True where candidates come lowest first: once all from some bit on were busy, none before it is left to try.
     fn lowest_first(&self) -> bool {
         false
@@ -85,7 +92,7 @@ pub struct Entry {
 }
 
 /// Every placement, the default first.
-pub const PLACEMENTS: [Entry; 8] = [
+pub const PLACEMENTS: [Entry; 9] = [
     Entry {
         name: "first-fit",
         parameters: "",
@@ -128,6 +135,12 @@ pub const PLACEMENTS: [Entry; 8] = [
         parameters: "",
         summary: "where it costs larger aligned blocks least of their free heads (ours)",
         make: plain::<SpareHeads>,
+    },
+    Entry {
+        name: "relocate",
+        parameters: ":first-fit",
+        summary: "as the rule that it names; where that finds no room, buffers whose owners let them move make some",
+        make: |text| Some(Box::new(Relocate::parse(text)?)),
     },
 ];
 

@@ -116,7 +116,7 @@ pub struct Cost {
 }
 
 /// Why a benchmark did not run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BenchError {
     /// There is no such benchmark.
     Unknown,

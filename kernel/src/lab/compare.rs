@@ -1,15 +1,16 @@
-//! The debris load under several placements, each with the same seeds from an empty area: how long each lasts, how full
+//! A load under several placements, each with the same seeds from an empty area: how long each lasts, how full
 //! the area is when it fails, and what an allocation costs.
 //!
-//! A [`Comparison`] is run step by step, one seed under one placement each, so that whoever runs it can say how far it is.
-//! After every step the area is as empty as before. Ctrl-C ends the step, whose load then does not count.
+//! A [`Comparison`] is run step by step, a load or a part of a long one each, so that whoever runs it can say how far it
+//! is. After every load the area is as empty as before. Ctrl-C ends the load, which then does not count.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::debris::{self, End};
+use super::lender::Moves;
+use super::load::{self, End, Round};
 use super::record::Record;
 use super::stopwatch::{ClockCost, Timing};
 use crate::cma::ReleaseError;
@@ -24,6 +25,9 @@ pub const MAX_PLACEMENTS: usize = 16;
 /// Steps after which a load that has not failed counts as survived, unless `ops=` says otherwise.
 pub const DEFAULT_OPS: u64 = 10_000_000;
 
+/// So many steps of a load are done at a time.
+const SLICE: u64 = 1 << 18;
+
 /// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers the last.
 pub type MakePlacement = Box<dyn Fn() -> Box<dyn Placement>>;
 
@@ -35,6 +39,8 @@ pub enum CompareError {
         /// Pages they take.
         used: u32,
     },
+    /// There is no memory to keep the slots of the load in.
+    NoMemory,
     /// The area refused a buffer that it had given: the books are wrong.
     Release(ReleaseError),
 }
@@ -43,6 +49,7 @@ impl fmt::Display for CompareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a comparison begins on an empty area"),
+            Self::NoMemory => f.write_str("there is no memory to keep so many slots in"),
             Self::Release(error) => write!(f, "a release was refused: {error}"),
         }
     }
@@ -58,6 +65,15 @@ pub enum Step {
         /// Of how many.
         of: u32,
     },
+    /// The load after so many has more to do.
+    Running {
+        /// How many are done.
+        loads: u32,
+        /// Of how many.
+        of: u32,
+        /// Allocations that succeeded in the one that is running.
+        allocs: u64,
+    },
     /// There was nothing left to do.
     Finished,
     /// Ctrl-C.
@@ -66,10 +82,12 @@ pub enum Step {
 
 /// Placements side by side.
 pub struct Comparison {
-    options: debris::Options,
+    options: load::Options,
     seeds: u32,
     placements: Vec<MakePlacement>,
     rows: Vec<Row>,
+    /// The load that has more to do, and the placement that it runs under.
+    running: Option<(Round, Box<dyn Placement>)>,
 }
 
 /// What the loads under one placement did.
@@ -78,8 +96,9 @@ pub struct Row {
     area: String,
     pages: u32,
     placement: String,
-    options: debris::Options,
+    options: load::Options,
     loads: Vec<Load>,
+    moves: Option<Moves>,
     alloc: Timing,
     cost: ClockCost,
 }
@@ -99,7 +118,7 @@ impl Comparison {
     /// The area is not empty.
     pub fn new(
         system: &System<'_>,
-        options: debris::Options,
+        options: load::Options,
         seeds: u32,
         placements: Vec<MakePlacement>,
     ) -> Result<Self, CompareError> {
@@ -107,10 +126,10 @@ impl Comparison {
         if used != 0 {
             return Err(CompareError::NotEmpty { used });
         }
-        Ok(Self { options, seeds, placements, rows: Vec::new() })
+        Ok(Self { options, seeds, placements, rows: Vec::new(), running: None })
     }
 
-    /// Runs the next load.
+    /// Runs the next load, or the next part of it.
     ///
     /// # Errors
     /// The books are wrong.
@@ -123,37 +142,36 @@ impl Comparison {
         let filled = self.rows.iter().filter(|row| row.loads.len() == seeds).count();
         let Some(make) = self.placements.get(filled) else { return Ok(Step::Finished) };
         let area = self.options.area;
-        let before = system.area_mut(area).set_placement(make());
+        let running = self.running.take();
+        let (round, placement) = running.map_or_else(|| (None, make()), |(round, placement)| (Some(round), placement));
+        // Each slice begins and ends with the area's own placement in place.
+        let own = system.area_mut(area).set_placement(placement);
         if self.rows.len() == filled {
-            self.rows.push(Row {
-                area: system.area(area).name().into(),
-                pages: system.area(area).pages(),
-                placement: system.area(area).placement().label(),
-                options: self.options.clone(),
-                loads: Vec::with_capacity(seeds),
-                alloc: Timing::default(),
-                cost: ClockCost::measure(machine),
-            });
+            self.rows.push(Row::of(system, machine, &self.options));
         }
         let row = &mut self.rows[filled];
-        let report = debris::run_round(system, machine, &self.options, 1 + row.loads.len() as u64);
-        system.release_all(area);
-        system.area_mut(area).set_placement(before);
-        let report = report.map_err(CompareError::Release)?;
-        if report.end == End::Interrupted {
-            return Ok(Step::Interrupted);
-        }
-        row.loads.push(Load {
-            failed: report.failure.is_some(),
-            allocs: report.allocs,
-            used: report.metrics.used,
-            longest: report.metrics.longest,
-        });
-        let (alloc, _, cost) = report.timings();
-        row.alloc.include(alloc);
-        row.cost = cost;
         let loads = (filled * seeds + row.loads.len()) as u32;
-        Ok(Step::Done { loads, of: self.placements.len() as u32 * self.seeds })
+        let of = self.placements.len() as u32 * self.seeds;
+        let mut round = round.unwrap_or_else(|| {
+            Round::begin(system, machine, &self.options, 1 + u64::from(loads) % u64::from(self.seeds))
+        });
+        let result = round.run(system, machine, SLICE);
+        if result == Ok(true) {
+            let allocs = round.counts().0;
+            self.running = Some((round, system.area_mut(area).set_placement(own)));
+            return Ok(Step::Running { loads, of, allocs });
+        }
+        let report = round.finish(system);
+        system.release_all(area);
+        system.area_mut(area).set_placement(own);
+        result.map_err(CompareError::Release)?;
+        match report.end {
+            End::Interrupted | End::Stopped => return Ok(Step::Interrupted),
+            End::NoMemory => return Err(CompareError::NoMemory),
+            End::Failure | End::Ops => {}
+        }
+        row.include(&report);
+        Ok(Step::Done { loads: loads + 1, of })
     }
 
     /// What is done: a row for each placement that has finished a load.
@@ -170,6 +188,37 @@ impl Comparison {
 impl Row {
     /// The heading that rows stand under.
     pub const HEADING: &'static str = "placement       seeds survived        min         q1     median         q3        max  used% longest  ns/alloc";
+
+    /// No loads yet, under the placement that the area has.
+    fn of<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &load::Options) -> Self {
+        let area = system.area(options.area);
+        Self {
+            area: area.name().into(),
+            pages: area.pages(),
+            placement: area.placement().label(),
+            options: options.clone(),
+            loads: Vec::new(),
+            moves: None,
+            alloc: Timing::default(),
+            cost: ClockCost::measure(machine),
+        }
+    }
+
+    /// Takes in what a load did.
+    fn include(&mut self, report: &load::Report) {
+        if let Some(moves) = &report.moves {
+            self.moves.get_or_insert_default().include(moves);
+        }
+        self.loads.push(Load {
+            failed: report.failure.is_some(),
+            allocs: report.allocs,
+            used: report.metrics.used,
+            longest: report.metrics.longest,
+        });
+        let (alloc, _, cost) = report.timings();
+        self.alloc.include(alloc);
+        self.cost = cost;
+    }
 
     /// How many loads did all their steps without a failure.
     pub fn survived(&self) -> u32 {
@@ -198,7 +247,7 @@ impl Row {
     pub fn record(&self) -> Record {
         let [min, q1, median, q3, max] = self.allocs();
         let (used, longest) = self.at_failure();
-        Record::new("compare")
+        let record = Record::new("compare")
             .string("placement", &self.placement)
             .number("seeds", self.loads.len() as u64)
             .number("survived", self.survived())
@@ -215,7 +264,19 @@ impl Row {
             .display("align", self.options.align)
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
-            .number("ops", self.options.ops)
+            .number("ops", self.options.ops);
+        let record = self.options.kind.record(record).display("scale", self.options.kind.scale());
+        Moves::record(self.moves.as_ref(), record)
+    }
+
+    /// What was moved in all of its loads, where the placement moves anything.
+    pub fn moves(&self) -> Option<&Moves> {
+        self.moves.as_ref()
+    }
+
+    /// The placement.
+    pub fn placement(&self) -> &str {
+        &self.placement
     }
 }
 

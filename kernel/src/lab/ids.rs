@@ -1,24 +1,20 @@
 //! A trace's IDs and what each stands for: a hash table that may grow to millions of entries without the kernel's heap.
 //!
-//! IDs are arbitrary 32-bit numbers. A small table lives on the heap; a larger one in blocks of the page allocator, taken
-//! as unmovable pages (which never come from a CMA area) and given back by [`IdTable::release`]. Open addressing with linear
-//! probing; at most three quarters full.
+//! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in words that may lie
+//! outside the heap; at most three quarters full.
 
-use alloc::vec::Vec;
 use core::fmt;
 
+use super::words::{HEAP_WORDS, Words};
 use crate::machine::Machine;
 use crate::mm::zone::Zone;
-use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
-use crate::units::PAGE_SIZE;
 
-/// Entries of a table that still lives on the heap (8 KiB).
-const HEAP_ENTRIES: usize = 1 << 10;
+/// Entries of a table that still lives on the heap.
+const HEAP_ENTRIES: usize = HEAP_WORDS / ENTRY_WORDS;
 /// Entries of the largest table (128 MiB): more IDs than a trace of 64 MiB can name.
 pub const MAX_ID_ENTRIES: usize = 1 << 24;
 /// An entry is its ID and its value; the value 0 marks an entry that is free.
 const ENTRY_WORDS: usize = 2;
-const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
 /// There is no memory for another ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,16 +43,9 @@ impl fmt::Display for OutOfMemory {
 /// Maps IDs to values that are not 0.
 #[derive(Debug)]
 pub struct IdTable {
-    storage: Storage,
+    words: Words,
     entries: usize,
     used: usize,
-}
-
-#[derive(Debug)]
-enum Storage {
-    Heap(Vec<u32>),
-    /// Blocks of one order; together a power of two of entries.
-    Blocks(Vec<Block>),
 }
 
 impl IdTable {
@@ -64,12 +53,20 @@ impl IdTable {
     ///
     /// # Errors
     /// The heap is full.
-    pub fn new() -> Result<Self, OutOfMemory> {
-        let words = HEAP_ENTRIES * ENTRY_WORDS;
-        let mut heap = Vec::new();
-        heap.try_reserve_exact(words).map_err(|_| OutOfMemory { ids: 0, wanted_bytes: words * size_of::<u32>() })?;
-        heap.resize(words, 0);
-        Ok(Self { storage: Storage::Heap(heap), entries: HEAP_ENTRIES, used: 0 })
+    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M) -> Result<Self, OutOfMemory> {
+        Self::with_entries(zone, machine, HEAP_ENTRIES, 0)
+    }
+
+    fn with_entries<M: Machine + ?Sized>(
+        zone: &mut Zone<'_>,
+        machine: &mut M,
+        entries: usize,
+        used: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let words = entries * ENTRY_WORDS;
+        let error = OutOfMemory { ids: used, wanted_bytes: words * size_of::<u32>() };
+        let words = Words::new(zone, machine, words).map_err(|_| error)?;
+        Ok(Self { words, entries, used })
     }
 
     /// How many IDs are in the table.
@@ -112,9 +109,7 @@ impl IdTable {
 
     /// Gives the table's pages back.
     pub fn release(self, zone: &mut Zone<'_>) {
-        if let Storage::Blocks(blocks) = self.storage {
-            free_blocks(zone, blocks);
-        }
+        self.words.release(zone);
     }
 
     /// The entry that holds an ID, or the free one where it belongs.
@@ -131,43 +126,18 @@ impl IdTable {
     }
 
     fn entry<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, index: usize) -> &'a mut [u32; ENTRY_WORDS] {
-        let (words, index) = match &mut self.storage {
-            Storage::Heap(heap) => (heap.as_mut_slice(), index),
-            Storage::Blocks(blocks) => {
-                let per_block = self.entries / blocks.len();
-                (machine.page_memory(&mut blocks[index / per_block]), index % per_block)
-            }
-        };
-        &mut words.as_chunks_mut().0[index]
+        self.words.pair(machine, index)
     }
 
     /// Moves everything into a table twice as large.
     fn grow<M: Machine + ?Sized>(&mut self, zone: &mut Zone<'_>, machine: &mut M) -> Result<(), OutOfMemory> {
         let entries = self.entries * 2;
-        let wanted_bytes = entries * ENTRY_WORDS * size_of::<u32>();
-        let error = OutOfMemory { ids: self.used, wanted_bytes };
         if entries > MAX_ID_ENTRIES {
-            return Err(error);
+            let wanted_bytes = entries * ENTRY_WORDS * size_of::<u32>();
+            return Err(OutOfMemory { ids: self.used, wanted_bytes });
         }
-        let pages = (entries * ENTRY_WORDS).div_ceil(PAGE_WORDS);
-        let order = pages.ilog2().min(MAX_PAGE_ORDER);
-        let mut blocks = Vec::new();
-        blocks.try_reserve_exact(pages >> order).map_err(|_| error)?;
-        for _ in 0..pages >> order {
-            match zone.alloc_pages(order, Migratetype::Unmovable) {
-                Ok(mut block) => {
-                    machine.page_memory(&mut block).fill(0);
-                    blocks.push(block);
-                }
-                Err(_) => {
-                    free_blocks(zone, blocks);
-                    return Err(error);
-                }
-            }
-        }
-        let old_entries = self.entries;
-        let mut larger = Self { storage: Storage::Blocks(blocks), entries, used: self.used };
-        for index in 0..old_entries {
+        let mut larger = Self::with_entries(zone, machine, entries, self.used)?;
+        for index in 0..self.entries {
             let [id, value] = *self.entry(machine, index);
             if value != 0 {
                 *larger.probe(machine, id) = [id, value];
@@ -175,13 +145,6 @@ impl IdTable {
         }
         core::mem::replace(self, larger).release(zone);
         Ok(())
-    }
-}
-
-fn free_blocks(zone: &mut Zone<'_>, blocks: Vec<Block>) {
-    // Last taken, first freed: the lists end in the order they were in.
-    for block in blocks.into_iter().rev() {
-        zone.free_pages(block);
     }
 }
 
@@ -207,7 +170,7 @@ mod tests {
     fn agrees_with_a_map_while_it_grows_and_leaves_the_zone_as_it_was() {
         with_board(64, |system, machine| {
             let before = system.zone.nr_free_pages();
-            let mut table = IdTable::new().expect("the heap has room");
+            let mut table = IdTable::new(&mut system.zone, machine).expect("the heap has room");
             let mut plain = HashMap::new();
             for step in 0..20_000u32 {
                 // A third of the IDs repeat; the rest is scattered, 0 and the largest among them.
@@ -232,7 +195,7 @@ mod tests {
     fn running_out_of_memory_is_an_answer() {
         with_board(20, |system, machine| {
             let before = system.zone.nr_free_pages();
-            let mut table = IdTable::new().expect("the heap has room");
+            let mut table = IdTable::new(&mut system.zone, machine).expect("the heap has room");
             let error = (0..u32::MAX).find_map(|id| table.set(&mut system.zone, machine, id, 1).err()).expect("full");
             assert_eq!(error.ids, table.ids());
             assert!(error.to_string().contains("KiB free"), "{error}");

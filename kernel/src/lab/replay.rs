@@ -1,39 +1,81 @@
 //! Replays a recorded trace on an empty area and takes the fingerprints of what the area answered.
 //!
-//! Two passes over the trace where it lies. The first checks every line and learns the IDs; only then does the second ask
-//! the area, so that a bad trace changes nothing. One error shows only there: an ID allocated while it holds a buffer,
-//! because whether it does depends on the area. The replay then gives everything back before it reports the line.
+//! Two passes over the trace where it lies. The first checks every line and learns the IDs or the areas; only then does the
+//! second ask the area, so that a bad trace changes nothing. One error shows only there: an ID allocated while it holds a
+//! buffer, because whether it does depends on the area. The replay then gives everything back before it reports the line.
+//!
+//! The formats differ in what names a buffer: `plain` traces have IDs, and `recorded` ones the pages that Linux gave. Both
+//! ask through a `player`, which times and counts.
 
 use alloc::string::String;
 use core::fmt;
 
 use super::fingerprint::Fingerprint;
-use super::ids::{IdTable, OutOfMemory};
-use super::metrics::Metrics;
+use super::ids::OutOfMemory;
+use super::lender::Moves;
+use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::stopwatch::{ClockCost, Timing};
-use super::trace::{Op, Ops, Reason, TraceError};
+use super::trace::{Format, TraceError};
 use crate::cma::{AreaId, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
+use player::Player;
+pub use recorded::Areas;
 
-/// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the area.
-const IDLE: u32 = u32::MAX;
+mod ledger;
+mod plain;
+mod player;
+mod recorded;
+
 /// The first pass looks for a Ctrl-C every so many operations.
 const OPS_BETWEEN_LOOKS: u64 = 1024;
 
-/// Which area, and whether the trace's alignments stand.
+/// What is done with an allocation for an ID, or of recorded pages, that hold a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenHeld {
+    /// It is an error of the trace.
+    Refuse,
+    /// The buffer is given back first.
+    Release,
+}
+
+impl WhenHeld {
+    /// Unless it is said.
+    ///
+    /// Under Linux's own settings a plain trace gets the answers that its driver got, so that an ID is free when it is
+    /// allocated. Under others a request may succeed that failed when it was recorded, and then its driver asks again. In
+    /// a recording of ftrace, pages that are allocated twice were released in between, and that event was lost.
+    fn usual(format: Format, as_linux: bool) -> Self {
+        if format == Format::Plain && as_linux { Self::Refuse } else { Self::Release }
+    }
+}
+
+/// Which area, and how the trace is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'n> {
     /// The area, which must be empty.
     pub area: AreaId,
     /// `None`: as the trace says.
     pub align: Option<Align>,
+    /// `None`: what is usual for the trace and the settings.
+    pub held: Option<WhenHeld>,
+    /// The recorded area, where ftrace recorded several. `None`: the one of the same name, or the only one.
+    pub from: Option<&'n str>,
+    /// Of how many IDs in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
+}
+
+impl Options<'_> {
+    /// An area, and the trace as it is.
+    pub const fn new(area: AreaId) -> Self {
+        Self { area, align: None, held: None, from: None, relocatable: 1000 }
+    }
 }
 
 /// Why there is nothing to report. The area is as empty as it was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReplayError {
     /// The area has buffers.
     NotEmpty {
@@ -44,6 +86,17 @@ pub enum ReplayError {
     Trace(TraceError),
     /// Too many different IDs.
     Ids(OutOfMemory),
+    /// No memory for the table of a recorded area's pages.
+    Memory {
+        /// What it takes.
+        bytes: u64,
+    },
+    /// A recorded area is wanted that is not in the recording.
+    NoSuchArea(Areas),
+    /// The recording is of several areas.
+    SeveralAreas(Areas),
+    /// A recorded area is wanted, and the trace is none of ftrace.
+    NoAreas,
     /// Ctrl-C before the first operation was done.
     Interrupted,
     /// The area refused a buffer that it had given: the books are wrong.
@@ -56,6 +109,12 @@ impl fmt::Display for ReplayError {
             Self::NotEmpty { used } => write!(f, "{used} pages of the area are in use"),
             Self::Trace(error) => error.fmt(f),
             Self::Ids(error) => error.fmt(f),
+            Self::Memory { bytes } => {
+                write!(f, "no {} KiB free to follow the recorded pages; boot with more memory", bytes.div_ceil(1024))
+            }
+            Self::NoSuchArea(areas) => write!(f, "the recording has no area of that name; it has {areas}"),
+            Self::SeveralAreas(areas) => write!(f, "choose with from=NAME; the recording has {areas}"),
+            Self::NoAreas => f.write_str("from= chooses an area of a recording of ftrace; this trace has none"),
             Self::Interrupted => f.write_str("stopped by Ctrl-C while the trace was checked; nothing was done"),
             Self::Release(error) => write!(f, "a release was refused: {error}"),
         }
@@ -79,9 +138,12 @@ impl From<OutOfMemory> for ReplayError {
 pub struct Report {
     area: String,
     placement: String,
+    format: Format,
+    /// Name of the recorded area; empty where the format has none.
+    from: String,
     /// Operations done.
     pub ops: u64,
-    /// `a` lines among them.
+    /// Allocations among them.
     pub allocs: u64,
     /// How many of those failed.
     pub failed: u64,
@@ -93,6 +155,23 @@ pub struct Report {
     pub metrics: Metrics,
     /// Ctrl-C ended it early.
     pub interrupted: bool,
+    /// Events that the recording says were lost, at least.
+    pub lost: u64,
+    /// Releases of pages whose allocation was not recorded.
+    pub unmatched: u64,
+    /// Buffers given back because what they stood for was allocated again.
+    pub held_released: u64,
+    /// Allocations that failed when they were recorded.
+    pub failed_recorded: u64,
+    /// How many of those succeeded now.
+    pub failed_served: u64,
+    /// Allocations placed where they were when they were recorded.
+    pub as_recorded: u64,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
+    lines: u64,
+    /// What reading and checking the trace took.
+    checked_ns: u64,
     alloc: Timing,
     release: Timing,
     cost: ClockCost,
@@ -105,112 +184,28 @@ pub struct Report {
 pub fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
-    options: Options,
+    options: Options<'_>,
     trace: &[u8],
 ) -> Result<Report, ReplayError> {
-    let used = system.area(options.area).used_pages();
+    let area = system.area(options.area);
+    let used = area.used_pages();
     if used != 0 {
         return Err(ReplayError::NotEmpty { used });
     }
-    let mut ids = IdTable::new()?;
-    let result =
-        validate(system, machine, &mut ids, trace).and_then(|()| answer(system, machine, &mut ids, options, trace));
-    ids.release(&mut system.zone);
+    let format = Format::of(trace);
+    let as_linux = options.align.is_none() && area.placement().label() == "first-fit";
+    let held = options.held.unwrap_or(WhenHeld::usual(format, as_linux));
+    let mut player = Player::new(system, machine, options, format);
+    let result = match format {
+        Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),
+        Format::Plain => plain::run(&mut player, held, trace),
+        Format::Ftrace => recorded::run(&mut player, held, options.from, trace),
+    };
+    let report = player.finish();
     if result.is_err() {
         system.release_all(options.area);
     }
-    result
-}
-
-/// The first pass.
-fn validate<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &mut M,
-    ids: &mut IdTable,
-    trace: &[u8],
-) -> Result<(), ReplayError> {
-    let mut ops = 0u64;
-    for op in Ops::new(trace) {
-        let (line, op) = op?;
-        match op {
-            Op::Alloc { id, .. } => ids.set(&mut system.zone, machine, id, IDLE)?,
-            Op::Release { id } if ids.get(machine, id).is_none() => {
-                return Err(TraceError { line, reason: Reason::NeverAllocated(id) }.into());
-            }
-            Op::Release { .. } => {}
-        }
-        ops += 1;
-        if ops.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
-            return Err(ReplayError::Interrupted);
-        }
-    }
-    if ops == 0 { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(()) }
-}
-
-/// The second pass.
-fn answer<M: Machine + ?Sized>(
-    system: &mut System<'_>,
-    machine: &mut M,
-    ids: &mut IdTable,
-    options: Options,
-    trace: &[u8],
-) -> Result<Report, ReplayError> {
-    let area = system.area(options.area);
-    let base = area.base();
-    let mut report = Report {
-        area: area.name().into(),
-        placement: area.placement().label(),
-        ops: 0,
-        allocs: 0,
-        failed: 0,
-        placements: Fingerprint::new(),
-        bitmap: Fingerprint::new(),
-        metrics: Metrics::of(area),
-        interrupted: false,
-        alloc: Timing::default(),
-        release: Timing::default(),
-        cost: ClockCost::measure(machine),
-    };
-    for op in Ops::new(trace) {
-        if machine.interrupted() {
-            report.interrupted = true;
-            break;
-        }
-        let (line, op) = op?;
-        report.ops += 1;
-        match op {
-            Op::Alloc { id, pages, align_order } => {
-                if ids.get(machine, id) != Some(IDLE) {
-                    return Err(TraceError { line, reason: Reason::Held(id) }.into());
-                }
-                let align_order = options.align.map_or(align_order, |align| align.of(pages));
-                let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
-                report.allocs += 1;
-                if let Ok(buffer) = answer {
-                    let offset = buffer.first().0 - base.0;
-                    report.placements.push(offset);
-                    system.keep(buffer);
-                    ids.set(&mut system.zone, machine, id, 1 + offset)?;
-                } else {
-                    report.failed += 1;
-                    report.placements.push(Fingerprint::FAILED);
-                }
-            }
-            Op::Release { id } => {
-                let held = ids.get(machine, id).filter(|&value| value != IDLE);
-                let held = held.and_then(|value| system.take_back_at(options.area, base.add(value - 1)));
-                if let Some(buffer) = held {
-                    let answer = report.release.time(machine, || system.cma_release(buffer));
-                    answer.map_err(ReplayError::Release)?;
-                    ids.set(&mut system.zone, machine, id, IDLE)?;
-                }
-            }
-        }
-    }
-    let area = system.area(options.area);
-    report.bitmap = Fingerprint::of_bits(area.bitmap().words(), area.bitmap().bits());
-    report.metrics = Metrics::of(area);
-    Ok(report)
+    result.map(|()| report)
 }
 
 impl Report {
@@ -221,7 +216,7 @@ impl Report {
 
     /// The record.
     pub fn record(&self) -> Record {
-        Record::new("replay")
+        let record = Record::new("replay")
             .string("area", &self.area)
             .string("placement", &self.placement)
             .number("ops", self.ops)
@@ -234,6 +229,43 @@ impl Report {
             .number("alloc_ns", self.alloc.mean_ns(self.cost))
             .number("release_ns", self.release.mean_ns(self.cost))
             .number("alloc_max_ns", self.alloc.max_ns(self.cost))
+            .string("format", self.format.name())
+            .string("from", &self.from)
+            .number("lost", self.lost)
+            .number("unmatched", self.unmatched)
+            .number("held_released", self.held_released)
+            .number("failed_recorded", self.failed_recorded)
+            .number("failed_served", self.failed_served)
+            .number("as_recorded", self.as_recorded)
+            .number("lines", self.lines)
+            .number("line_ns", self.checked_ns / self.lines.max(1));
+        Moves::record(self.moves.as_ref(), record)
+    }
+}
+
+impl Report {
+    /// What is said of a recording of ftrace.
+    fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let succeeded = self.allocs - self.failed_recorded;
+        writeln!(
+            f,
+            "Recorded on {}: {}; {} of {succeeded} placements as recorded; {} failed there, of which {} succeeded here (and went back at once).",
+            self.from,
+            Counted(self.lines, "line"),
+            self.as_recorded,
+            self.failed_recorded,
+            self.failed_served
+        )?;
+        if self.lost + self.unmatched + self.held_released > 0 {
+            writeln!(
+                f,
+                "The recording lost {} that it knows of; {} of what it had not seen allocated; {} that it had not seen released.",
+                Counted(self.lost, "event"),
+                Counted(self.unmatched, "release"),
+                Counted(self.held_released, "buffer")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -254,6 +286,15 @@ impl fmt::Display for Report {
             self.alloc.max_ns(self.cost),
             self.release.mean_ns(self.cost)
         )?;
+        if self.format == Format::Ftrace {
+            self.write_recording(f)?;
+        } else if self.held_released > 0 {
+            let again = Counted(self.held_released, "buffer");
+            writeln!(f, "{again} given back because the ID was allocated again (held=refuse makes that an error).")?;
+        }
+        if let Some(moves) = &self.moves {
+            writeln!(f, "{moves}")?;
+        }
         writeln!(f, "{}; the buffers stay: `release all {}` gives them back.", self.metrics, self.area)
     }
 }

@@ -1,29 +1,49 @@
-//! The trace format: a recorded stream of requests, one a line, read where it lies.
+//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]) and the text of Linux's
+//! ftrace ([`ftrace`]).
 //!
-//! `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty lines say nothing. A trace may be
-//! tens of megabytes in an initrd: the parser borrows it, keeps no line, and names the line of whatever is wrong.
+//! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the line of whatever is
+//! wrong. They know nothing of areas and buffers: bytes come in, operations or one error go out. Which of the two formats a
+//! trace has is seen from its first lines ([`Format::of`]).
+
+pub mod ftrace;
+pub mod plain;
 
 use core::fmt;
 
+pub use plain::{Op, Ops};
+
 use crate::cma::MAX_ALIGN_ORDER;
 
-/// One line of a trace.
+/// How a trace is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Op {
-    /// Allocate `pages` aligned to 2^`align_order` pages, and remember them as `id`.
-    Alloc {
-        /// The trace's name for the buffer.
-        id: u32,
-        /// Size in pages, not 0.
-        pages: u32,
-        /// At most [`MAX_ALIGN_ORDER`].
-        align_order: u32,
-    },
-    /// Release what `id` holds.
-    Release {
-        /// The trace's name for the buffer.
-        id: u32,
-    },
+pub enum Format {
+    /// `a ID PAGES ALIGN_ORDER` and `r ID`.
+    Plain,
+    /// What `/sys/kernel/tracing/trace`, `trace_pipe` or `trace-cmd report` print.
+    Ftrace,
+}
+
+impl Format {
+    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment.
+    pub fn of(bytes: &[u8]) -> Self {
+        for (_, line) in Lines::new(bytes) {
+            if line.starts_with(b"# tracer:") {
+                return Self::Ftrace;
+            }
+            if !line.starts_with(b"#") && !line.trim_ascii().is_empty() {
+                return if ftrace::is_line(line) { Self::Ftrace } else { Self::Plain };
+            }
+        }
+        Self::Plain
+    }
+
+    /// The word for records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Ftrace => "ftrace",
+        }
+    }
 }
 
 /// What is wrong with a trace, and where.
@@ -40,11 +60,13 @@ pub struct TraceError {
 pub enum Reason {
     /// Neither `a`, `r` nor a comment.
     UnknownOp,
+    /// Nothing that ftrace prints.
+    NotFtrace,
     /// A word is missing.
     Missing(Field),
     /// Words after the last one.
     Extra,
-    /// Not a decimal number, or out of range.
+    /// Not a number, or out of range.
     Bad(Field),
     /// CR LF line ends.
     CarriageReturn,
@@ -54,6 +76,12 @@ pub enum Reason {
     NeverAllocated(u32),
     /// `a` for an ID that holds a buffer.
     Held(u32),
+    /// An allocation of recorded pages that are allocated already; the first of them.
+    HeldPages(u64),
+    /// More areas than a recording is read for.
+    TooManyAreas(usize),
+    /// A page too far from the others to be of one area.
+    TooFar(u64),
     /// No line that does anything.
     Empty,
 }
@@ -67,6 +95,18 @@ pub enum Field {
     Pages,
     /// `ALIGN_ORDER`.
     AlignOrder,
+    /// `name=`.
+    Name,
+    /// `pfn=`.
+    Pfn,
+    /// `page=`.
+    Page,
+    /// `count=`.
+    Count,
+    /// `align=`.
+    Align,
+    /// `errorno=`.
+    Errorno,
 }
 
 impl fmt::Display for Field {
@@ -75,6 +115,12 @@ impl fmt::Display for Field {
             Self::Id => f.write_str("ID (0 to 4294967295)"),
             Self::Pages => f.write_str("PAGES (1 to 4294967295)"),
             Self::AlignOrder => write!(f, "ALIGN_ORDER (0 to {MAX_ALIGN_ORDER})"),
+            Self::Name => f.write_str("name= (an area)"),
+            Self::Pfn => f.write_str("pfn= (a hexadecimal number)"),
+            Self::Page => f.write_str("page= (a pointer)"),
+            Self::Count => f.write_str("count= (1 to 4294967295 pages)"),
+            Self::Align => write!(f, "align= (0 to {MAX_ALIGN_ORDER})"),
+            Self::Errorno => f.write_str("errorno= (0, or a negative number)"),
         }
     }
 }
@@ -87,96 +133,78 @@ impl fmt::Display for TraceError {
         }
         match self.reason {
             Reason::UnknownOp => f.write_str("neither `a ID PAGES ALIGN_ORDER` nor `r ID` nor a # comment"),
+            Reason::NotFtrace => f.write_str(
+                "neither an event of ftrace nor one of its comments; `grep -e cma_ -e LOST` leaves the lines that count",
+            ),
             Reason::Missing(field) => write!(f, "{field} is missing"),
             Reason::Extra => f.write_str("more words than the operation has"),
             Reason::Bad(field) => write!(f, "not a good {field}"),
             Reason::CarriageReturn => f.write_str("ends in CR LF; a trace has LF alone"),
             Reason::Binary(byte) => write!(f, "byte {byte:#04x} is not text; is this a trace?"),
             Reason::NeverAllocated(id) => write!(f, "releases ID {id}, which was never allocated"),
-            Reason::Held(id) => write!(f, "allocates ID {id}, which holds a buffer already"),
+            Reason::Held(id) => {
+                write!(f, "allocates ID {id}, which holds a buffer already; held=release gives that back first")
+            }
+            Reason::HeldPages(pfn) => write!(f, "allocates pages at pfn {pfn:#x} that are held already"),
+            Reason::TooManyAreas(most) => write!(f, "one area more than the {most} that are told apart"),
+            Reason::TooFar(pfn) => write!(
+                f,
+                "pfn {pfn:#x} is too far from the area's other pages ({} MiB are the most)",
+                ftrace::MAX_RECORDED_PAGES >> 8
+            ),
             Reason::Empty => Ok(()),
         }
     }
 }
 
-/// The operations of a trace with the lines they stand on, up to the first error.
+/// The lines of a text with their numbers, counted from 1, without their line feeds.
 #[derive(Clone, Debug)]
-pub struct Ops<'t> {
+pub(super) struct Lines<'t> {
     rest: &'t [u8],
-    line: u64,
-    failed: bool,
+    read: u64,
 }
 
-impl<'t> Ops<'t> {
-    /// Reads a trace from its start.
-    pub const fn new(bytes: &'t [u8]) -> Self {
-        Self { rest: bytes, line: 0, failed: false }
+impl<'t> Lines<'t> {
+    const fn new(bytes: &'t [u8]) -> Self {
+        Self { rest: bytes, read: 0 }
     }
 
-    fn next_line(&mut self) -> Option<&'t [u8]> {
+    /// How many were read so far.
+    const fn read(&self) -> u64 {
+        self.read
+    }
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = (u64, &'t [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
-        self.line += 1;
-        let end = self.rest.iter().position(|&byte| byte == b'\n');
-        let (line, rest) = match end {
+        let (line, rest) = match memchr::memchr(b'\n', self.rest) {
             Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
             None => (self.rest, &[][..]),
         };
         self.rest = rest;
-        Some(line)
+        self.read += 1;
+        Some((self.read, line))
     }
 }
 
-impl Iterator for Ops<'_> {
-    type Item = Result<(u64, Op), TraceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        while let Some(line) = self.next_line() {
-            match parse_line(line) {
-                Ok(None) => {}
-                Ok(Some(op)) => return Some(Ok((self.line, op))),
-                Err(reason) => {
-                    self.failed = true;
-                    return Some(Err(TraceError { line: self.line, reason }));
-                }
-            }
-        }
-        None
-    }
-}
-
-/// One line: an operation, or `None` for a comment or nothing.
-fn parse_line(line: &[u8]) -> Result<Option<Op>, Reason> {
-    if line.first() == Some(&b'#') {
-        return Ok(None);
-    }
+/// Errs where a line holds something else than printable ASCII and tabs.
+fn text_only(line: &[u8]) -> Result<(), Reason> {
     if line.last() == Some(&b'\r') {
         return Err(Reason::CarriageReturn);
     }
-    if let Some(&byte) = line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
-        return Err(Reason::Binary(byte));
+    match line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
+        Some(&byte) => Err(Reason::Binary(byte)),
+        None => Ok(()),
     }
-    let mut words = line.split(|&byte| byte == b' ' || byte == b'\t').filter(|word| !word.is_empty());
-    let op = match words.next() {
-        None => return Ok(None),
-        Some(b"a") => Op::Alloc {
-            id: number(words.next(), Field::Id, 0, u32::MAX)?,
-            pages: number(words.next(), Field::Pages, 1, u32::MAX)?,
-            align_order: number(words.next(), Field::AlignOrder, 0, MAX_ALIGN_ORDER)?,
-        },
-        Some(b"r") => Op::Release { id: number(words.next(), Field::Id, 0, u32::MAX)? },
-        Some(_) => return Err(Reason::UnknownOp),
-    };
-    if words.next().is_some() { Err(Reason::Extra) } else { Ok(Some(op)) }
 }
 
 /// A decimal number between two bounds; digits only, no sign.
-fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u32, Reason> {
-    let word = word.ok_or(Reason::Missing(field))?;
+fn decimal(word: &[u8], field: Field, least: u32, most: u32) -> Result<u32, Reason> {
     let mut value = 0u32;
     for &byte in word {
         let digit = byte.wrapping_sub(b'0');
@@ -185,87 +213,29 @@ fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u3
         }
         value = value.checked_mul(10).and_then(|v| v.checked_add(u32::from(digit))).ok_or(Reason::Bad(field))?;
     }
-    if (least..=most).contains(&value) { Ok(value) } else { Err(Reason::Bad(field)) }
+    if !word.is_empty() && (least..=most).contains(&value) { Ok(value) } else { Err(Reason::Bad(field)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use std::string::ToString;
-    use std::vec::Vec;
-
-    fn read(text: &[u8]) -> Result<Vec<(u64, Op)>, TraceError> {
-        Ops::new(text).collect()
-    }
-
-    fn error(text: &[u8]) -> (u64, Reason) {
-        let error = read(text).expect_err("not a good trace");
-        assert!(!error.to_string().contains('\n'));
-        (error.line, error.reason)
-    }
 
     #[test]
-    fn lines_comments_and_blanks() {
-        let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
-        assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
-    }
-
-    #[test]
-    fn every_error_has_its_line() {
-        use Field::{AlignOrder, Id, Pages};
-        assert_eq!(error(b"a 1 1 0\nb 1\n"), (2, Reason::UnknownOp));
-        assert_eq!(error(b"alloc 1 1 0\n"), (1, Reason::UnknownOp));
-        assert_eq!(error(b"a\n"), (1, Reason::Missing(Id)));
-        assert_eq!(error(b"a 1\n"), (1, Reason::Missing(Pages)));
-        assert_eq!(error(b"# x\na 1 2"), (2, Reason::Missing(AlignOrder)));
-        assert_eq!(error(b"r\n"), (1, Reason::Missing(Id)));
-        assert_eq!(error(b"a 1 2 3 4\n"), (1, Reason::Extra));
-        assert_eq!(error(b"r 1 2\n"), (1, Reason::Extra));
-        assert_eq!(error(b"a 4294967296 1 0\n"), (1, Reason::Bad(Id)));
-        assert_eq!(error(b"r -1\n"), (1, Reason::Bad(Id)));
-        assert_eq!(error(b"a 1 0 0\n"), (1, Reason::Bad(Pages)));
-        assert_eq!(error(b"a 1 0x10 0\n"), (1, Reason::Bad(Pages)));
-        assert_eq!(error(b"a 1 99999999999999999999 0\n"), (1, Reason::Bad(Pages)));
-        assert_eq!(error(b"a 1 1 21\n"), (1, Reason::Bad(AlignOrder)));
-        assert_eq!(error(b"a 1 1 0\r\n"), (1, Reason::CarriageReturn));
-        assert_eq!(error(b"a 1 1 0\n\x1f\x8b\x08"), (2, Reason::Binary(0x1f)));
-        assert_eq!(error(b"a 1 1 0\0\n"), (1, Reason::Binary(0)));
-    }
-
-    #[test]
-    fn nothing_after_the_first_error() {
-        let mut ops = Ops::new(b"x\na 1 1 0\n");
-        assert!(ops.next().is_some_and(|op| op.is_err()));
-        assert!(ops.next().is_none());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
-
-        #[test]
-        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = read(&bytes);
+    fn the_format_is_seen_from_the_first_lines() {
+        for plain in ["", "# a comment\n\n", "a 1 1 0\n", "# x\n\nr 1", "rubbish", "x: y\n", "\0\0"] {
+            assert_eq!(Format::of(plain.as_bytes()), Format::Plain, "{plain}");
         }
-
-        #[test]
-        fn nearly_traces_never_panic(text in "([ar#\t ]{1,2}[0-9 x\r-]{0,14}\n?){0,20}") {
-            let _ = read(text.as_bytes());
-        }
-
-        #[test]
-        fn what_is_written_is_read(ops in proptest::collection::vec((any::<u32>(), 1u32.., 0..=MAX_ALIGN_ORDER, any::<bool>()), 0..50)) {
-            let mut text = std::string::String::new();
-            let mut expected = Vec::new();
-            for (line, &(id, pages, align_order, release)) in ops.iter().enumerate() {
-                let op = if release { Op::Release { id } } else { Op::Alloc { id, pages, align_order } };
-                text += &match op {
-                    Op::Release { id } => std::format!("r {id}\n"),
-                    Op::Alloc { id, pages, align_order } => std::format!("a {id} {pages} {align_order}\n"),
-                };
-                expected.push((line as u64 + 1, op));
-            }
-            prop_assert_eq!(read(text.as_bytes()), Ok(expected));
+        for ftrace in [
+            "# tracer: nop\n",
+            "\n# tracer: nop\na 1 1 0\n",
+            "  monitor-1  [000] .....     5.123456: cma_release: name=x pfn=0x1 page=00000010 count=1\n",
+            "  a b-1  [000]     5.123456: sched_switch:  a ==> b\n",
+            "# kept by a shell\nCPU:0 [LOST 12 EVENTS]\n",
+            "CPU:7 [204600 EVENTS DROPPED]\n",
+            "version = 7\ncpus=8\n",
+            "cpus=8\n",
+        ] {
+            assert_eq!(Format::of(ftrace.as_bytes()), Format::Ftrace, "{ftrace}");
         }
     }
 }

@@ -57,7 +57,7 @@ impl Zone<'_> {
         while index < self.spanned_pages() {
             let tag = self.lists.tag(index);
             let pages = match tag.state() {
-                State::Body | State::Held | State::Pcp => 1,
+                State::Body | State::Held | State::Lent | State::Pcp => 1,
                 State::Free | State::Allocated => 1 << tag.order(),
             };
             self.check_block_body(index, pages)?;
@@ -136,6 +136,6 @@ impl Zone<'_> {
 
     /// True where no block begins at a frame.
     pub(crate) fn is_body(&self, frame: Pfn) -> bool {
-        matches!(self.lists.tag(self.index(frame)).state(), State::Body | State::Held)
+        matches!(self.lists.tag(self.index(frame)).state(), State::Body | State::Held | State::Lent)
     }
 }

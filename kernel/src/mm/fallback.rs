@@ -83,7 +83,7 @@ impl Zone<'_> {
         while index < first + PAGEBLOCK_PAGES {
             let tag = self.lists.tag(index);
             match tag.state() {
-                State::Body | State::Held | State::Pcp => index += 1,
+                State::Body | State::Held | State::Lent | State::Pcp => index += 1,
                 State::Free => {
                     free += 1 << tag.order();
                     index += 1 << tag.order();

@@ -42,6 +42,7 @@ pub use check::Imbalance;
 pub(crate) use check::balance;
 pub use contig::Busy;
 pub use lru::LruPages;
+pub(crate) use page::Lent;
 pub use page::Page;
 pub use policy::{CmaUse, Lend};
 pub(crate) use reclaim::Undo;

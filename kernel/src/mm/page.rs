@@ -9,16 +9,30 @@ use super::Migratetype;
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Page {
-    /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier.
+    /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier. Lent: its owner's tag.
     pub(super) next: u32,
-    /// The one before it on the list. Held: the buffer's length in pages.
+    /// The one before it on the list. Held or lent: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
     /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its place in the page cache.
+    /// Lent: the owner's number.
     pub(super) owner: u32,
 }
 
 const _: () = assert!(size_of::<Page>() == 16);
+
+/// A CMA buffer that may be moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lent {
+    /// What its owner knows it by.
+    pub(crate) tag: u32,
+    /// Its length.
+    pub(crate) pages: u32,
+    /// The alignment that it was allocated under.
+    pub(crate) align_order: u32,
+    /// The owner's number.
+    pub(crate) owner: u32,
+}
 
 impl Page {
     /// On a list between two others; whose it was stays written, and means nothing.
@@ -43,6 +57,8 @@ pub(super) enum State {
     Held,
     /// A free page on a per-CPU list (see `pcp`).
     Pcp,
+    /// First page of a CMA buffer that may be moved, with what its owner has said of it (see [`Lent`]).
+    Lent,
 }
 
 /// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
@@ -54,6 +70,8 @@ impl Tag {
     pub(super) const BODY: Self = Self(0);
     pub(super) const HELD: Self = Self(3);
     pub(super) const PCP: Self = Self(4);
+    const LENT: u32 = 5;
+
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
         Self(1 | order << 8 | (migratetype as u32) << 16)
     }
@@ -62,12 +80,18 @@ impl Tag {
         Self(2 | order << 8 | (migratetype as u32) << 16)
     }
 
+    /// A buffer that may be moved, to places aligned to 2^`align_order`.
+    pub(super) const fn lent(align_order: u32) -> Self {
+        Self(Self::LENT | align_order << 8)
+    }
+
     pub(super) const fn state(self) -> State {
         match self.0 & 0xff {
             0 => State::Body,
             1 => State::Free,
             2 => State::Allocated,
             3 => State::Held,
+            Self::LENT => State::Lent,
             _ => State::Pcp,
         }
     }

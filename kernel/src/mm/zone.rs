@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::frames::{Damage, FreeRun, Poison};
 use super::free_list::{FreeLists, LIST_HEADS};
-use super::page::{Page, Tag};
+use super::page::{Lent, Page, State, Tag};
 use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
@@ -187,6 +187,26 @@ impl<'m> Zone<'m> {
     pub(crate) fn held(&self, first: Pfn) -> Option<(u32, u32)> {
         let page = self.lists.page(self.index(first));
         (page.tag == Tag::HELD).then_some((page.next, page.prev))
+    }
+
+    /// Writes into the descriptor of a taken range's first page that it may be moved, and by whose leave.
+    pub(crate) fn lend(&mut self, first: Pfn, lent: Lent) {
+        let Lent { tag, pages, align_order, owner } = lent;
+        let index = self.index(first);
+        *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::lent(align_order), owner };
+    }
+
+    /// What was written of the taken range that begins here, if it may be moved.
+    pub(crate) fn lent(&self, first: Pfn) -> Option<Lent> {
+        let page = self.lists.page(self.index(first));
+        let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.order(), owner: page.owner };
+        (page.tag.state() == State::Lent).then_some(lent)
+    }
+
+    /// One past the free block that a frame lies in; `None` where it is not free.
+    pub(crate) fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
+        let head = self.covering_free_block(self.index(frame))?;
+        Some(self.start.add(head + (1 << self.lists.tag(head).order())))
     }
 
     /// The frame's place in the zone.

@@ -3,16 +3,21 @@
 mod areas;
 mod compare;
 mod experiments;
+mod jobs;
+mod loads;
 mod pressure;
 
 use alloc::format;
+use alloc::string::String;
 use core::fmt::{self, Write};
 
+use super::jobs::Jobs;
 use super::output::Output;
 use super::syntax::{Args, nearest, number, shown};
 use super::{Context, End, Failure, Outcome, TERMINAL_COLUMNS, help, selftest};
 use crate::machine::{Fault, Machine};
 use crate::system::System;
+pub(super) use loads::write_news;
 
 /// What a command works on.
 pub(super) struct Session<'s, 'm, M: ?Sized> {
@@ -20,6 +25,9 @@ pub(super) struct Session<'s, 'm, M: ?Sized> {
     pub(super) context: &'s Context<'s>,
     /// Largest status that `run=` met so far.
     pub(super) worst: u8,
+    pub(super) jobs: &'s mut Jobs,
+    /// The command as it was typed, where it ended in `&`.
+    pub(super) background: Option<String>,
     pub(super) out: Output<'s, M>,
 }
 
@@ -27,7 +35,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     /// Does one command of `help`'s table.
     pub(super) fn command(&mut self, name: &str, args: &Args) -> Result<Outcome, Failure> {
         match name {
-            "debris" => self.debris(args),
+            "debris" | "camera" | "decoder" | "random" => self.load(name, args),
+            "jobs" => self.list_jobs(),
+            "stop" => self.stop(args),
+            "wait" => self.wait(args),
             "compare" => self.compare(args),
             "replay" => self.replay(args),
             "pressure" => self.pressure(args),
@@ -41,7 +52,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "cat" => self.cat(args),
             "ls" => self.ls(args),
             "echo" => self.echo(args),
-            "selftest" => selftest::run(self, args),
+            "selftest" => self.without_jobs().and_then(|()| selftest::run(self, args)),
             "fault" => self.fault(args),
             "help" => self.help(args),
             "version" => Ok(writeln!(self.out, "{}", self.context.version)?),

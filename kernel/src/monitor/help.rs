@@ -32,42 +32,220 @@ impl Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 21] = [
+pub const COMMANDS: [Entry; 27] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N]",
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] [slots=255] \
+                [relocatable=1000] [&]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
                   again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
-                  steps, with the free runs by length and the fragmentation indices by order. Ctrl-C stops between two \
-                  steps.",
+                  steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the bitmap before and after \
+                  each round. Ctrl-C stops between two steps. With & at its end it runs in the background: see `help jobs`. \
+                  scale=slots: as many more slots as the area is larger than 8 MiB; scale=sizes: as many times larger \
+                  ones; slots=N: N of the published sizes. relocatable=N: under placement=relocate the buffers of so many \
+                  slots in a thousand may be moved to make room.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &["area", "seed", "rng", "align", "placement", "until", "ops", "rounds", "sample"],
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "bitmap",
+            "scale",
+            "slots",
+            "relocatable",
+        ],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "camera",
+        usage: "camera [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] \
+                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        summary: "large frames, few, come and go, with small buffers between",
+        details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or given back if it is \
+                  there; all other steps are those of one of small= buffers of 1 to most= pages (1/128 of the area). The \
+                  other keys are those of debris.",
+        example: "camera until=ops ops=2000",
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "bitmap",
+            "relocatable",
+            "frames",
+            "frame",
+            "small",
+            "most",
+            "gap",
+        ],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "decoder",
+        usage: "decoder [pools=2] [buffers=8] [frame=PAGES] \
+                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        summary: "re-makes pools of equal buffers when a video's resolution changes",
+        details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back and makes them again \
+                  one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the largest (3/64 of the area, so \
+                  that all together take three quarters of it). The other keys are those of debris.",
+        example: "decoder until=ops ops=2000",
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "bitmap",
+            "relocatable",
+            "pools",
+            "buffers",
+            "frame",
+        ],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "random",
+        usage: "random [sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed] \
+                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        summary: "buffers of random sizes live for so many allocations each",
+        details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to the next is as likely \
+                  as any other; uniform, each size; powers, powers of two only. A buffer lives for life= allocations on \
+                  average (2048 at most; as many as fill half of the area): exponential, whatever its age; fixed, exactly. The \
+                  other keys are those of debris.",
+        example: "random sizes=uniform until=ops ops=2000",
+        keys: &[
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "placement",
+            "until",
+            "ops",
+            "rounds",
+            "sample",
+            "bitmap",
+            "relocatable",
+            "sizes",
+            "least",
+            "most",
+            "life",
+            "lifetime",
+        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "compare",
-        usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
-                [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
-        summary: "runs the debris load with the same seeds under several placements",
+        usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=] [seed=1577527915] \
+                [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [relocatable=1000] \
+                [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] [pools=2] \
+                [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] [lifetime=exponential|fixed]",
+        summary: "runs a load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
-                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads.",
+                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads, \
+                  relocate[:first-fit]. scale=, slots= and relocatable= as for debris, and the parameters of the \
+                  other loads as for those.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
-        keys: &["placements", "seeds", "area", "seed", "rng", "align", "until", "ops"],
+        keys: &[
+            "placements",
+            "load",
+            "seeds",
+            "area",
+            "seed",
+            "rng",
+            "align",
+            "until",
+            "ops",
+            "scale",
+            "slots",
+            "relocatable",
+            "frames",
+            "frame",
+            "small",
+            "most",
+            "gap",
+            "pools",
+            "buffers",
+            "sizes",
+            "least",
+            "life",
+            "lifetime",
+        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
+        name: "jobs",
+        usage: "jobs",
+        summary: "lists the loads that run in the background",
+        details: "debris, camera, decoder and random become jobs with & at their end, one an area. They go on while the prompt \
+                  waits, and for 1000 steps after each command. What they have to say comes before the next prompt, or at \
+                  once where nothing is typed. Other experiments refuse an area with a job. poweroff and reboot stop all, and \
+                  print what they did.",
+        example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
+        keys: &[],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "stop",
+        usage: "stop [N|all]",
+        summary: "ends a job, or all, and prints what it did",
+        details: "Without a number the only one. Its buffers stay, as those of any load.",
+        example: "stop all",
+        keys: &[],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
+        name: "wait",
+        usage: "wait [N|all] [steps=]",
+        summary: "lets the jobs go on until one, or all, is over",
+        details: "With steps=, for so many steps at most. Ctrl-C ends the waiting, and the jobs go on.",
+        example: "wait steps=5000",
+        keys: &["steps"],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
         name: "replay",
-        usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
+        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
+                [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area; its buffers stay",
-        details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
+        details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
+                  cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded area, where there \
+                  are several and none has the name of the area that is replayed on. held=release gives a buffer back where \
+                  its ID is allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
+                  plain trace under first-fit and align=asis, where an ID is free again if its request failed when it was \
+                  recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a \
+                  thousand may be moved to make room. A bad trace changes nothing.",
         example: "replay align=page",
-        keys: &["area", "placement", "align"],
+        keys: &["area", "placement", "align", "held", "from", "relocatable"],
         least_words: 0,
         most_words: 0,
     },

@@ -10,6 +10,7 @@ mod commands;
 mod complete;
 mod files;
 pub mod help;
+mod jobs;
 mod output;
 mod prompt;
 mod selftest;
@@ -22,10 +23,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::lab::load::Kind;
 use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::system::System;
 use commands::Session;
+use jobs::Jobs;
 use output::{Filter, Output};
 use syntax::{Args, nearest, shown, split_outside_quotes, words};
 
@@ -118,12 +121,13 @@ pub struct Monitor<'a, 'm, M: ?Sized> {
     context: Context<'a>,
     /// Largest status that `run=` met.
     worst: u8,
+    jobs: Jobs,
 }
 
 impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// A monitor over the system and the machine under it.
     pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
-        Self { system, machine, context, worst: 0 }
+        Self { system, machine, context, worst: 0, jobs: Jobs::default() }
     }
 
     /// Prints the `boot` record.
@@ -182,15 +186,31 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     }
 
     fn execute_one(&mut self, command: &str) -> Outcome {
-        let outcome = self.dispatch(command).unwrap_or_else(|failure| self.report(&failure));
-        let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
-        let Err(imbalance) = check else { return outcome };
-        let failed = self.report(&Failure::check(format!("check=on: {imbalance}")));
-        match outcome {
-            Outcome::PowerOff(status) => Outcome::PowerOff(status.max(STATUS_CHECK_FAILED)),
-            Outcome::Reboot => Outcome::Reboot,
-            Outcome::Ok | Outcome::Failed(_) => failed,
+        let mut outcome = self.dispatch(command).unwrap_or_else(|failure| self.report(&failure));
+        let ends = matches!(outcome, Outcome::PowerOff(_) | Outcome::Reboot);
+        let checked = self.check();
+        let said = if ends { self.stop_jobs() } else { self.go_on_with_jobs() };
+        for failure in [checked, said].into_iter().filter_map(Result::err) {
+            let failed = self.report(&failure);
+            outcome = match outcome {
+                Outcome::PowerOff(status) => Outcome::PowerOff(status.max(failure.status)),
+                Outcome::Reboot => Outcome::Reboot,
+                Outcome::Ok | Outcome::Failed(_) => failed,
+            };
         }
+        outcome
+    }
+
+    /// Checks the invariants, where that is wanted.
+    fn check(&self) -> Result<(), Failure> {
+        let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
+        check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))
+    }
+
+    /// The jobs' share of the time between two commands.
+    fn go_on_with_jobs(&mut self) -> Result<(), Failure> {
+        self.step_jobs();
+        self.say_of_jobs()
     }
 
     fn report(&mut self, failure: &Failure) -> Outcome {
@@ -200,7 +220,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
 
     fn dispatch(&mut self, command: &str) -> Result<Outcome, Failure> {
         let mut stages = split_outside_quotes(command, '|');
-        let mut first = words(stages.next().unwrap_or_default())?.into_iter();
+        let mut first = words(stages.next().unwrap_or_default())?;
+        let background = in_background(&mut first);
         let mut filters = Vec::new();
         for stage in stages {
             if filters.len() == syntax::MAX_WORDS {
@@ -208,6 +229,10 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             }
             filters.push(filter(stage)?);
         }
+        if background && !filters.is_empty() {
+            return Err(Failure::bad("& ends a command, and what runs in the background has no filter"));
+        }
+        let mut first = first.into_iter();
         let Some(name) = first.next() else {
             return if filters.is_empty() {
                 Ok(Outcome::Ok)
@@ -222,17 +247,34 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             return Err(unknown_command(&name));
         };
         let named = |failure: Failure| Failure { line: format!("{}: {}", entry.name, failure.line), ..failure };
+        if background && !Kind::NAMES.contains(&entry.name) {
+            let names = Kind::NAMES.join(", ");
+            return Err(named(Failure::bad(format!("does not run in the background; these do: {names}"))));
+        }
         let args = Args::new(entry, first).map_err(|line| named(line.into()))?;
         let mut session = Session {
             system: self.system,
             context: &self.context,
             worst: self.worst,
+            jobs: &mut self.jobs,
+            background: background.then(|| command.trim().into()),
             out: Output::new(self.machine, filters),
         };
         let result = session.command(entry.name, &args);
         session.out.finish();
         result.map_err(named)
     }
+}
+
+/// Whether a command ends in `&`, which is then taken away.
+fn in_background(words: &mut Vec<String>) -> bool {
+    let Some(last) = words.last_mut() else { return false };
+    let Some(rest) = last.strip_suffix('&') else { return false };
+    *last = rest.into();
+    if last.is_empty() {
+        words.pop();
+    }
+    true
 }
 
 /// The `grep` of a stage.

@@ -24,7 +24,19 @@ pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End 
     let mut editor = Editor::new();
     loop {
         monitor.machine.write_str(&editor.take_output());
-        let byte = monitor.machine.read_byte();
+        if monitor.have_news() && editor.is_empty() {
+            monitor.machine.write_str("\n");
+            if let Err(failure) = monitor.say_of_jobs() {
+                monitor.report(&failure);
+            }
+            editor.begin_line();
+            continue;
+        }
+        let byte = match monitor.machine.poll_byte() {
+            Some(byte) => byte,
+            None if monitor.step_jobs() => continue,
+            None => monitor.machine.read_byte(),
+        };
         let Some(typed) = editor.feed(byte) else { continue };
         let outcome = match typed {
             Typed::Tab => {

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::mock::{Mock, with_board};
 
+mod jobs;
 mod lab;
 mod linux;
 

@@ -31,11 +31,10 @@ fn zone(map: &Bitmap, bits: u32) -> (u32, u32) {
     }
 }
 
-/// The headroom of the aligned block of 2^`order` bits around a bit: how far its free head reaches beyond its middle.
-fn headroom(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
+/// The free head of the aligned block of 2^`order` bits around a bit.
+fn free_head(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
     let first = bit >> order << order;
-    let head = (first..first + (1 << order)).take_while(|&bit| !used(bit)).count() as u32;
-    head.saturating_sub(1 << order >> 1)
+    (first..first + (1 << order)).take_while(|&bit| !used(bit)).count() as u32
 }
 
 /// The rule of `spare-heads` in its own words, on a map of which all nodes are looked at.
@@ -44,16 +43,13 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     places(map, request, 0).chunk_by(|a, b| a / 64 == b / 64).filter_map(|chunk| chunk.last().copied()).min_by_key(
         |&place| {
             let before = |bit: u32| map.is_set(bit);
-            // What lies behind the buffer's first bit is out of a larger block's head, whatever it is.
+            // What lies behind the buffer's first bit is out of a block's head, whatever it is.
             let after = |bit: u32| map.is_set(bit) || bit == place;
-            let from = if order < 4 { order + 1 } else { order };
             let lost: u32 =
-                (from..=6).map(|order| headroom(&before, place, order) - headroom(&after, place, order)).sum();
+                (order..=6).map(|order| free_head(&before, place, order) - free_head(&after, place, order)).sum();
             let chunk = place / 64 * 64;
             let empty = (chunk..chunk + 64).all(|bit| !map.is_set(bit));
-            let half = place / 32 * 32;
-            let head = (half..half + 32).take_while(|&bit| !map.is_set(bit)).count();
-            (lost, head, empty, place)
+            (lost, empty, place)
         },
     )
 }
@@ -71,7 +67,7 @@ fn plain(name: &str, map: &Bitmap, request: &Request, start: u32) -> Option<u32>
     };
     match name {
         // A next-fit that has placed nothing begins at 0.
-        "first-fit" | "next-fit" => lowest(0),
+        "first-fit" | "next-fit" | "relocate" => lowest(0),
         "best-fit" => by_length(false),
         "worst-fit" => by_length(true),
         "zoned" if start == 0 => lowest(zone(map, request.bits).0).or(lowest(0)),
@@ -193,15 +189,28 @@ fn names_and_parameters() {
         let text = entry.name.to_string() + entry.parameters;
         assert_eq!(parse(&text).expect("its own parameters").label(), entry.name);
         let bad = BadPlacement::Parameters(entry.name, entry.parameters);
-        for parameters in ["", "x", "1:5:9:1", "-1", "1:5", "0:0:0", "1:5:10001", "4294967296", "+1:5:9", " 1:5:9"] {
+        for parameters in [
+            "",
+            "x",
+            "1:5:9:1",
+            "-1",
+            "1:5",
+            "0:0:0",
+            "1:5:10001",
+            "4294967296",
+            "+1:5:9",
+            " 1:5:9",
+            "relocate",
+            "first",
+        ] {
             let text = entry.name.to_string() + ":" + parameters;
             assert_eq!(parse(&text).err(), Some(bad), "{text}");
         }
     }
-    for label in ["zoned:2:3:10", "size-classes:0:1:1", "two-ended:9"] {
+    for label in ["zoned:2:3:10", "size-classes:0:1:1", "two-ended:9", "relocate:best-fit", "relocate:spare-heads"] {
         assert_eq!(parse(label).map(|placement| placement.label()).as_deref(), Ok(label));
     }
-    for unknown in ["", ":", "fit", "First-fit", "zone:1:5:9"] {
+    for unknown in ["", ":", "fit", "First-fit", "zone:1:5:9", "relocation"] {
         assert_eq!(parse(unknown).err(), Some(BadPlacement::Unknown), "{unknown}");
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{BenchError, LARGE_PAGES, Measurement, Need, Setting};
 use crate::cma::align_order_of;
-use crate::lab::debris;
+use crate::lab::load::{self, Kind};
 use crate::lab::replay;
 use crate::lab::request::Align;
+use crate::lab::scale::Scale;
 use crate::lab::stopwatch::{ClockCost, Timing, dither};
 use crate::machine::Machine;
 use crate::system::System;
@@ -51,19 +52,23 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
     let area = Need::AtLeast(SMALL_PAGES).find(system, setting.preferred)?;
-    let options = debris::Options {
+    let options = load::Options {
         area,
-        seed: debris::PUBLISHED_SEED,
+        seed: load::PUBLISHED_SEED,
         rng: "glibc",
         align: Align::Order,
         stop_at_failure: true,
         ops: PUBLISHED_OPS,
+        kind: Kind::Debris(Scale::None),
+        relocatable: 1000,
     };
-    let report = debris::run_round(system, machine, &options, 1);
+    let report = load::run_round(system, machine, &options, 1);
     system.release_all(area);
     let report = report?;
-    if report.end == debris::End::Interrupted {
-        return Err(BenchError::Interrupted);
+    match report.end {
+        load::End::Interrupted | load::End::Stopped => return Err(BenchError::Interrupted),
+        load::End::NoMemory => return Err(BenchError::NoHeap),
+        load::End::Failure | load::End::Ops => {}
     }
     let failed = report.failed;
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })
@@ -78,7 +83,7 @@ pub(super) fn trace<M: Machine + ?Sized>(
 ) -> Result<Measurement, BenchError> {
     let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
     let trace = setting.trace.ok_or(BenchError::NoTrace)?;
-    let options = replay::Options { area, align: None };
+    let options = replay::Options::new(area);
     let report = replay::run(system, machine, options, trace).map_err(BenchError::Replay)?;
     system.release_all(area);
     if report.interrupted {

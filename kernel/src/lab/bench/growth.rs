@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::{BenchError, MIB_PAGES, Measurement, Need, Setting};
 use crate::cma::{AreaId, align_order_of};
-use crate::lab::debris::PUBLISHED_SEED;
+use crate::lab::load::PUBLISHED_SEED;
 use crate::lab::rng::Rng;
 use crate::lab::sizes::{SLOT_PAGES, SLOTS};
 use crate::lab::stopwatch::{ClockCost, Timing};

@@ -1,19 +1,23 @@
 use super::*;
 use crate::cma::placement::{PLACEMENTS, parse};
+use crate::lab::load::Kind;
 use crate::lab::request::Align;
+use crate::lab::scale::Scale;
 use crate::mock::with_board;
 use std::format;
 use std::string::ToString;
 use std::vec;
 
-fn options(system: &System<'_>, ops: u64) -> debris::Options {
-    debris::Options {
+fn options(system: &System<'_>, ops: u64) -> load::Options {
+    load::Options {
         area: system.find_area("BiscuitOS_cma").expect("the board has it"),
-        seed: debris::PUBLISHED_SEED,
+        seed: load::PUBLISHED_SEED,
         rng: "glibc",
         align: Align::Order,
         stop_at_failure: true,
         ops,
+        kind: Kind::Debris(Scale::None),
+        relocatable: 1000,
     }
 }
 
@@ -55,7 +59,7 @@ fn rows_hold_what_single_runs_hold() {
             let mut singles: vec::Vec<u64> = (1..=5)
                 .map(|round| {
                     system.area_mut(options.area).set_placement(parse(name).expect("a listed name"));
-                    let report = debris::run_round(system, machine, &options, round).expect("the books balance");
+                    let report = load::run_round(system, machine, &options, round).expect("the books balance");
                     system.release_all(options.area);
                     report.allocs
                 })
@@ -116,5 +120,38 @@ fn ctrl_c_leaves_what_is_done() {
         assert_eq!(system.area(options.area).used_pages(), 0);
         let rows: vec::Vec<&Row> = comparison.rows().collect();
         assert_eq!((rows.len(), rows[0].loads.len(), rows[0].survived()), (1, 1, 1));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn long_loads_run_in_parts() {
+    with_board(64, |system, machine| {
+        let options = options(system, 2 * SLICE + 1);
+        let mut comparison =
+            Comparison::new(system, options.clone(), 1, vec![made("spare-heads")]).expect("the area is empty");
+        for part in 1..=2 {
+            let Ok(Step::Running { loads: 0, of: 1, allocs }) = comparison.step(system, machine) else {
+                panic!("there is more to do")
+            };
+            assert!(allocs >= part * SLICE / 2, "{allocs}");
+            assert_eq!(system.area(options.area).placement().name(), "first-fit");
+            assert!(system.area(options.area).used_pages() > 0);
+        }
+        assert_eq!(comparison.step(system, machine), Ok(Step::Done { loads: 1, of: 1 }));
+        assert_eq!(comparison.step(system, machine), Ok(Step::Finished));
+        let whole = comparison.rows().next().expect("one row").loads[0].allocs;
+        system.area_mut(options.area).set_placement(parse("spare-heads").expect("a listed name"));
+        let report = load::run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!(whole, report.allocs);
+        // A Ctrl-C between two parts gives everything back, too.
+        system.release_all(options.area);
+        let mut comparison =
+            Comparison::new(system, options.clone(), 1, vec![made("relocate")]).expect("the area is empty");
+        assert!(matches!(comparison.step(system, machine), Ok(Step::Running { .. })));
+        machine.interrupt_after.set(Some(0));
+        assert_eq!(comparison.step(system, machine), Ok(Step::Interrupted));
+        assert_eq!((system.area(options.area).used_pages(), comparison.rows().count()), (0, 0));
+        system.check().expect("the books balance");
     });
 }

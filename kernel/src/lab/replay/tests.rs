@@ -1,5 +1,7 @@
 use super::*;
-use crate::lab::trace::Field;
+use crate::cma::align_order_of;
+use crate::lab::sizes::{SLOT_PAGES, SLOTS};
+use crate::lab::trace::{Field, Reason};
 use crate::mock::{Mock, with_board};
 use std::format;
 use std::string::ToString;
@@ -16,7 +18,7 @@ const TRACES: [(&str, &[u8]); 5] = [
 
 fn replay(system: &mut System<'_>, machine: &mut Mock, trace: &[u8]) -> Result<Report, ReplayError> {
     let area = system.find_area("BiscuitOS_cma").expect("the board has it");
-    run(system, machine, Options { area, align: None }, trace)
+    run(system, machine, Options::new(area), trace)
 }
 
 #[test]
@@ -31,7 +33,7 @@ fn every_trace_ends_as_on_linux() {
             };
             let trace = TRACES.iter().find(|trace| trace.0 == name).expect("a trace for every result").1;
             let area = system.find_area(if bits == "2048" { "BiscuitOS_cma" } else { "big" }).expect("an area");
-            let report = run(system, machine, Options { area, align: None }, trace).expect("a good trace");
+            let report = run(system, machine, Options::new(area), trace).expect("a good trace");
             let found = [
                 report.ops.to_string(),
                 report.allocs.to_string(),
@@ -98,7 +100,7 @@ fn alignments_can_be_overruled() {
     with_board(64, |system, machine| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
         for (align, offset) in [(None, 8), (Some(Align::Page), 3), (Some(Align::Order), 4)] {
-            run(system, machine, Options { area, align }, b"a 1 3 0\na 2 3 3\n").expect("a good trace");
+            run(system, machine, Options { align, ..Options::new(area) }, b"a 1 3 0\na 2 3 3\n").expect("a good trace");
             let starts: Vec<u32> = system.kept(area).map(|(_, first, _)| first.0 - 0x69800).collect();
             assert_eq!(starts, [0, offset], "{align:?}");
             system.release_all(area);
@@ -134,5 +136,44 @@ fn more_ids_than_the_heap_would_hold() {
         assert_eq!((report.ops, report.failed, report.metrics.used), (100_000, 0, 0));
         assert_eq!(system.zone.nr_free_pages(), free);
         system.check().expect("the books balance");
+    });
+}
+
+/// More than fits: where buffers move, fewer requests fail, and nobody loses what it holds.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn buffers_make_room_for_a_recorded_load() {
+    with_board(64, |system, machine| {
+        let (mut rng, mut slots, mut trace) = (fastrand::Rng::with_seed(1), [0; 420], std::string::String::new());
+        for id in 1..10_000 {
+            let slot = rng.usize(0..slots.len());
+            let pages = SLOT_PAGES[slot % SLOTS];
+            let held = core::mem::take(&mut slots[slot]);
+            if held == 0 {
+                slots[slot] = id;
+                trace += &format!("a {id} {pages} {}\n", align_order_of(pages.into()));
+            } else {
+                trace += &format!("r {held}\n");
+            }
+        }
+        let area = system.find_area("BiscuitOS_cma").expect("the board has it");
+        let mut failed = std::vec![];
+        for (placement, relocatable) in [("first-fit", 1000), ("relocate", 0), ("relocate", 500), ("relocate", 1000)] {
+            system.area_mut(area).set_placement(crate::cma::placement::parse(placement).expect("a listed name"));
+            let report = run(system, machine, Options { relocatable, ..Options::new(area) }, trace.as_bytes())
+                .expect("a good trace");
+            system.check().expect("the books balance");
+            let held: u32 = system.kept(area).map(|(_, _, pages)| pages).sum();
+            assert_eq!(held, report.metrics.used, "all that is held is registered");
+            system.release_all(area);
+            let record = report.record().to_string();
+            assert_eq!(record.contains("\"bad_pages\":0}"), placement == "relocate", "{record}");
+            assert_eq!(
+                report.moves.is_some_and(|moves| moves.relocations.served > 0),
+                relocatable > 0 && report.moves.is_some()
+            );
+            failed.push(report.failed);
+        }
+        assert!(failed[0] == failed[1] && failed[1] > failed[2] && failed[2] > failed[3], "{failed:?}");
     });
 }

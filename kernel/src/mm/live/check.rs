@@ -168,7 +168,7 @@ fn census(zone: &Zone<'_>) -> Census {
         }
         index += match tag.state() {
             State::Free | State::Allocated => 1 << tag.order(),
-            State::Body | State::Held | State::Pcp => 1,
+            State::Body | State::Held | State::Lent | State::Pcp => 1,
         };
     }
     census

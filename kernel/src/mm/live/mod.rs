@@ -96,7 +96,7 @@ pub struct Faults {
 
 /// Everybody who lives in memory.
 pub struct Live {
-    pub(super) space: Box<dyn AddressSpace>,
+    pub(crate) space: Box<dyn AddressSpace>,
     slots: Slots,
     cache: Cache,
     objects: Vec<Option<Object>>,

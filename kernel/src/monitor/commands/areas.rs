@@ -126,6 +126,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let what = args.word(0).unwrap_or_default();
         if what == "all" {
             let id = choose_area(self.system, args.word(1))?;
+            self.without_job(id)?;
             let used = self.system.area(id).used_pages();
             let buffers = self.system.release_all(id);
             let area = self.system.area(id);

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
-use super::experiments::{placement_named, whole};
+use super::experiments::{one_of, placement_named, whole};
 use crate::cma::placement::{self, FirstFit, PLACEMENTS, Placement};
 use crate::lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Row, Step};
+use crate::lab::load::Kind;
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::Args;
@@ -21,7 +22,9 @@ const PROGRESS_NS: u64 = 5_000_000_000;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn compare(&mut self, args: &Args) -> Result<(), Failure> {
-        let options = self.load_options(args, DEFAULT_OPS)?;
+        let load = one_of(args, "load", Kind::NAMES)?;
+        let options = self.load_options(load, args, DEFAULT_OPS)?;
+        self.without_job(options.area)?;
         let seeds = whole(args, "seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
         let names: Vec<String> = match args.key("placements") {
             Some(list) => list.split(',').map(ToString::to_string).collect(),
@@ -37,28 +40,35 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
         let area = self.system.area(options.area);
         let (area, pages) = (area.name().to_string(), area.pages());
-        let ops = options.ops;
+        let (ops, kind) = (options.ops, options.kind);
         let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
             CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: `release all {area}` first")),
+            CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
             CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
         })?;
         writeln!(
             self.out,
-            "compare on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
+            "compare {kind} on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
         )?;
         let mut printed_ns = self.out.machine.now_ns();
         let interrupted = loop {
             match comparison.step(self.system, self.out.machine) {
-                Ok(Step::Done { loads, of }) => {
+                Ok(step @ (Step::Done { loads, of } | Step::Running { loads, of, .. })) => {
                     let now_ns = self.out.machine.now_ns();
                     if now_ns.saturating_sub(printed_ns) >= PROGRESS_NS && loads < of {
                         printed_ns = now_ns;
-                        writeln!(self.out, "... {loads} of {of} loads done, at {}", comparison.placement())?;
+                        let placement = comparison.placement();
+                        write!(self.out, "... {loads} of {of} loads done, at {placement}")?;
+                        if let Step::Running { allocs, .. } = step {
+                            write!(self.out, ", {allocs} allocations")?;
+                        }
+                        writeln!(self.out)?;
                     }
                 }
                 Ok(Step::Finished) => break false,
                 Ok(Step::Interrupted) => break true,
-                Err(error) => return Err(Failure::check(format!("{area}: {error}"))),
+                Err(error @ CompareError::Release(_)) => return Err(Failure::check(format!("{area}: {error}"))),
+                Err(error) => return Err(Failure::bad(format!("{area}: {error}"))),
             }
         };
         if interrupted {
@@ -67,6 +77,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         writeln!(self.out, "{}", Row::HEADING)?;
         for row in comparison.rows() {
             writeln!(self.out, "{row}")?;
+        }
+        for row in comparison.rows() {
+            if let Some(moves) = row.moves() {
+                writeln!(self.out, "{}: {moves}", row.placement())?;
+            }
         }
         for row in comparison.rows() {
             writeln!(self.out, "{}", row.record())?;

@@ -11,10 +11,8 @@ use super::areas::choose_area;
 use crate::cma::AreaId;
 use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, Answer, BenchError, Setting};
-use crate::lab::debris::{self, End, Round};
-use crate::lab::replay::{self, ReplayError};
+use crate::lab::replay::{self, ReplayError, WhenHeld};
 use crate::lab::request::Align;
-use crate::lab::rng::Rng;
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
@@ -37,12 +35,12 @@ pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure>
 }
 
 /// The placement that `placement=` names, if it is there.
-fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
+pub(super) fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
     args.key("placement").map(placement_named).transpose()
 }
 
 /// One of a key's words.
-fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'static str, Failure> {
+pub(super) fn one_of(args: &Args, key: &str, choices: &'static [&'static str]) -> Result<&'static str, Failure> {
     let Some(value) = args.key(key) else { return Ok(choices[0]) };
     choices.iter().copied().find(|&choice| choice == value).ok_or_else(|| {
         let near = nearest(value, choices.iter().copied());
@@ -58,71 +56,27 @@ pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64)
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn debris(&mut self, args: &Args) -> Result<(), Failure> {
-        let options = self.load_options(args, debris::DEFAULT_OPS)?;
-        let rounds = whole(args, "rounds", 1, 0, u64::MAX)?;
-        let sample = whole(args, "sample", u64::MAX, 1, u64::MAX)?;
-        let placement = placement_of(args)?;
-        self.with_placement(options.area, placement, |session| session.debris_rounds(&options, rounds, sample))
-    }
-
-    /// The debris load that the keys describe.
-    pub(super) fn load_options(&self, args: &Args, default_ops: u64) -> Result<debris::Options, Failure> {
-        let until = one_of(args, "until", &["failure", "ops"])?;
-        if until == "ops" && args.key("ops").is_none() {
-            return Err(Failure::bad("until=ops needs ops=, the number of steps"));
-        }
-        let align = args.key("align").unwrap_or("order");
-        Ok(debris::Options {
-            area: choose_area(self.system, args.key("area"))?,
-            seed: whole(args, "seed", debris::PUBLISHED_SEED.into(), 0, u32::MAX.into())? as u32,
-            rng: one_of(args, "rng", Rng::NAMES)?,
-            align: Align::parse(align)
-                .ok_or_else(|| format!("align is {}; it can be order, page, or an order from 0 to 20", shown(align)))?,
-            stop_at_failure: until == "failure",
-            ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
-        })
-    }
-
-    /// Rounds of debris, with a `sample` record after every so many steps.
-    fn debris_rounds(&mut self, options: &debris::Options, rounds: u64, sample: u64) -> Result<(), Failure> {
-        let mut round = 0;
-        loop {
-            round += 1;
-            let mut running = Round::begin(self.system, self.out.machine, options, round);
-            let result = loop {
-                match running.run(self.system, self.out.machine, sample) {
-                    Ok(true) => writeln!(self.out, "{}", running.sample(self.system))?,
-                    ended => break ended,
-                }
-            };
-            let report = running.finish(self.system);
-            result.map_err(|error| Failure::check(format!("a release was refused: {error}")))?;
-            write!(self.out, "{report}")?;
-            writeln!(self.out, "{}", report.record())?;
-            if report.end == End::Interrupted || round == rounds {
-                return Ok(());
-            }
-            if rounds == 0 && report.allocs == 0 {
-                writeln!(self.out, "Round {round} made no allocation: the area is in ruins.")?;
-                return Ok(());
-            }
-        }
-    }
-
     pub(super) fn replay(&mut self, args: &Args) -> Result<(), Failure> {
         let area = choose_area(self.system, args.key("area"))?;
+        self.without_job(area)?;
         let align = match one_of(args, "align", &["asis", "order", "page"])? {
             "order" => Some(Align::Order),
             "page" => Some(Align::Page),
             _ => None,
         };
+        let held = match args.key("held") {
+            None => None,
+            Some(_) if one_of(args, "held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
+            Some(_) => Some(WhenHeld::Release),
+        };
+        let relocatable = whole(args, "relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
+        let options = replay::Options { area, align, held, from: args.key("from"), relocatable };
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
         self.with_placement(area, placement, |session| {
-            let report = replay::run(session.system, session.out.machine, replay::Options { area, align }, trace)
+            let report = replay::run(session.system, session.out.machine, options, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
             write!(session.out, "{report}")?;
             writeln!(session.out, "{}", report.record())?;
@@ -142,6 +96,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     pub(super) fn bench(&mut self, args: &Args) -> Result<(), Failure> {
+        self.without_jobs()?;
         let setting = Setting {
             preferred: choose_area(self.system, None).ok(),
             ns_to_ready: self.context.ns_to_ready,
@@ -198,7 +153,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     /// Does something under another placement, and puts the area's own back.
-    fn with_placement(
+    pub(super) fn with_placement(
         &mut self,
         area: AreaId,
         placement: Option<Box<dyn Placement>>,

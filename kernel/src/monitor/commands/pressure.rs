@@ -22,6 +22,7 @@ const MAX_PINS: u64 = crate::mm::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
+        self.without_jobs()?;
         let word = args.word(0).unwrap_or_default();
         let experiment = Experiment::ALL.into_iter().find(|experiment| experiment.name() == word).ok_or_else(|| {
             let names = Experiment::ALL.map(Experiment::name);

@@ -3,8 +3,8 @@
 use alloc::format;
 use core::fmt::{self, Write};
 
+use crate::cma::AreaId;
 use crate::cma::area::Area;
-use crate::cma::{AreaId, Buffer};
 use crate::monitor::Failure;
 use crate::system::System;
 
@@ -96,7 +96,7 @@ pub(super) fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Resul
         let buffer = if buffer.pages() <= pages {
             buffer
         } else if system.area(id).order_per_bit() == 0 {
-            let (front, rest) = split(buffer, pages);
+            let (front, rest) = buffer.split(pages);
             system.keep(rest);
             front
         } else {
@@ -109,12 +109,6 @@ pub(super) fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Resul
         system.cma_release(buffer).map_err(|error| Failure::check(format!("{error}")))?;
     }
     Ok(())
-}
-
-/// Parts a buffer after so many pages, fewer than it has.
-fn split(buffer: Buffer, pages: u32) -> (Buffer, Buffer) {
-    let (id, first) = (buffer.area(), buffer.first());
-    (Buffer::new(id, first, pages), Buffer::new(id, first.add(pages), buffer.pages() - pages))
 }
 
 /// A counter of an area.

@@ -105,6 +105,11 @@ impl Editor {
         self.send(PROMPT);
     }
 
+    /// True where nothing is typed, and no key is held back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty() && self.held.is_empty()
+    }
+
     /// The line in front of the cursor.
     pub(super) fn before_cursor(&self) -> &str {
         self.text().get(..self.line.cursor_pos()).unwrap_or_default()

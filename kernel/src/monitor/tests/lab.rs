@@ -45,3 +45,26 @@ fn samples_are_records_on_the_way() {
         "{text}"
     );
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn loads_are_scaled_and_their_buffers_moved() {
+    let text = printed("debris placement=relocate slots=420 ops=20000");
+    assert!(text.contains(" failed (full): ") && text.contains(" served by moving "), "{text}");
+    assert!(text.contains(",\"slots\":420,\"times\":1,\"relocations\":"), "{text}");
+    assert!(text.contains("\"bad_pages\":0}"), "{text}");
+    let text = printed("debris scale=slots ops=1000");
+    assert!(text.contains(",\"slots\":255,\"times\":1}"), "{text}");
+    for (line, reason) in [
+        ("debris scale=large", "scale is \"large\"; it can be none slots sizes"),
+        ("debris slots=0", "slots is \"0\""),
+        ("debris slots=99999", "slots is \"99999\""),
+        ("debris slots=3 scale=none", "slots= and scale= both say how many slots there are"),
+        ("debris relocatable=1001", "relocatable is \"1001\""),
+        ("debris placement=relocate:relocate", "the parameters of relocate look like relocate:first-fit"),
+    ] {
+        let (outcome, text) = on_board(&[line]);
+        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{line}");
+        assert!(text.contains(reason), "{line}: {text}");
+    }
+}

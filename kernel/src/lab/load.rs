@@ -1,23 +1,37 @@
-//! The debris load: 255 slots of fixed sizes are filled and emptied at random until the area is in ruins.
+//! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
 //!
-//! A step draws a slot; an empty one is allocated, a full one released. It ends at the first request that fails, after a
-//! number of steps, or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back:
-//! they are leaked on purpose, stay registered with the system, and the report says so.
+//! One driver runs them all. A load ([`Load`]) names a slot a step, which is filled if it is empty and given back if not; the
+//! driver asks the area, times the calls, and counts. A round ends at the first request that fails, after a number of steps,
+//! or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back: they are leaked on
+//! purpose, stay registered with the system, and the report says so. A [`Series`] is rounds in a row.
 
+mod camera;
+mod decoder;
+mod kinds;
+mod random;
+mod series;
+
+use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use super::fragmentation::Fragmentation;
+use super::held::Held;
+use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
-use super::sizes::{SLOT_PAGES, SLOTS};
 use super::stopwatch::{ClockCost, Timing};
-use crate::cma::{AreaId, Buffer, CmaError, ReleaseError};
+use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
+
+pub use camera::{Camera, MAX_BUFFERS as MAX_CAMERA_BUFFERS};
+pub use decoder::{Decoder, MAX_BUFFERS as MAX_POOL_BUFFERS, MAX_POOLS};
+pub use kinds::{Ask, Kind, Load};
+pub use random::{Lifetime, MAX_LIFE, Random, Sizes};
+pub use series::{News, Plan, Series};
 
 /// The seed of the published run: 2019-12-28, in seconds.
 pub const PUBLISHED_SEED: u32 = 1_577_527_915;
@@ -40,6 +54,10 @@ pub struct Options {
     pub stop_at_failure: bool,
     /// Steps after which a round ends.
     pub ops: u64,
+    /// Which load.
+    pub kind: Kind,
+    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
 }
 
 /// Why a round ended.
@@ -51,6 +69,10 @@ pub enum End {
     Ops,
     /// Ctrl-C.
     Interrupted,
+    /// By its user's word, in the background.
+    Stopped,
+    /// There is no memory to keep so many slots in.
+    NoMemory,
 }
 
 /// The first request of a round that failed.
@@ -92,6 +114,9 @@ pub struct Report {
     pub end: End,
     /// The area at the end.
     pub metrics: Metrics,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
+    kind: Kind,
     alloc: Timing,
     release: Timing,
     cost: ClockCost,
@@ -100,8 +125,10 @@ pub struct Report {
 /// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with the system.
 pub struct Round {
     options: Options,
-    slots: Vec<Option<Buffer>>,
-    rng: Option<Rng>,
+    /// What it holds, and what asks; `None` where there is no memory for that.
+    at_work: Option<(Held, Box<dyn Load>)>,
+    /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
+    heeds_ctrl_c: bool,
     steps_left: u64,
     report: Report,
 }
@@ -124,10 +151,16 @@ pub fn run_round<M: Machine + ?Sized>(
 
 impl Round {
     /// A round that has done nothing yet.
-    pub fn begin<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &Options, round: u64) -> Self {
-        let area = system.area(options.area);
+    pub fn begin<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, options: &Options, round: u64) -> Self {
+        let pages = system.area(options.area).pages();
         // Rounds may outnumber seeds; they then start over.
         let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
+        let load = Rng::named(options.rng, seed).and_then(|rng| options.kind.start(pages, rng));
+        let at_work = load.and_then(|load| {
+            let held = Held::new(system, options.area, options.kind.slots(pages), options.relocatable)?;
+            Some((held, load))
+        });
+        let area = system.area(options.area);
         let report = Report {
             area: area.name().into(),
             pages: area.pages(),
@@ -142,17 +175,13 @@ impl Round {
             failure: None,
             end: End::Ops,
             metrics: Metrics::of(area),
+            moves: None,
+            kind: options.kind,
             alloc: Timing::default(),
             release: Timing::default(),
             cost: ClockCost::measure(machine),
         };
-        Self {
-            options: options.clone(),
-            slots: core::iter::repeat_with(|| None).take(SLOTS).collect(),
-            rng: Rng::named(options.rng, seed),
-            steps_left: options.ops,
-            report,
-        }
+        Self { options: options.clone(), at_work, heeds_ctrl_c: true, steps_left: options.ops, report }
     }
 
     /// Does at most so many steps; true while there are more to do.
@@ -165,23 +194,25 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
-        let Self { options, slots, rng: Some(rng), steps_left, report } = self else { return Ok(false) };
+        let Self { options, at_work: Some((held, load)), heeds_ctrl_c, steps_left, report } = self else {
+            self.report.end = End::NoMemory;
+            return Ok(false);
+        };
         for _ in 0..steps.min(*steps_left) {
             *steps_left -= 1;
-            if machine.interrupted() {
+            if *heeds_ctrl_c && machine.interrupted() {
                 report.end = End::Interrupted;
                 return Ok(false);
             }
-            let slot = rng.below(SLOTS as u32) as usize;
-            match slots[slot].take() {
+            let Ask { slot, pages } = load.next(held);
+            match held.take(system, slot) {
                 None => {
-                    let pages = u32::from(SLOT_PAGES[slot]);
                     let align_order = options.align.of(pages);
                     let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
                     match answer {
                         Ok(buffer) => {
                             report.allocs += 1;
-                            slots[slot] = Some(buffer);
+                            held.put(system, slot, buffer, align_order);
                         }
                         Err(error) => {
                             report.failed += 1;
@@ -202,16 +233,38 @@ impl Round {
         Ok(*steps_left > 0)
     }
 
+    /// Ends at no Ctrl-C.
+    pub fn in_background(&mut self) {
+        self.heeds_ctrl_c = false;
+    }
+
+    /// How many steps it has done.
+    pub fn steps(&self) -> u64 {
+        self.options.ops - self.steps_left
+    }
+
+    /// Allocations that succeeded, and that failed, so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.report.allocs, self.report.failed)
+    }
+
+    /// Ends it by its user's word.
+    pub fn stop(mut self, system: &mut System<'_>) -> Report {
+        self.report.end = End::Stopped;
+        self.finish(system)
+    }
+
     /// The area as the round has it now, as a record of kind `sample`.
     pub fn sample(&self, system: &System<'_>) -> Record {
         let area = system.area(self.options.area);
         let metrics = Metrics::of(area);
         let record = Record::new("sample")
+            .string("load", self.options.kind.name())
             .string("area", &self.report.area)
             .string("placement", &self.report.placement)
             .number("seed", self.report.seed)
             .number("round", self.report.round)
-            .number("ops", self.options.ops - self.steps_left)
+            .number("ops", self.steps())
             .number("allocs", self.report.allocs)
             .number("failed", self.report.failed);
         Fragmentation::of(area).record(metrics.record(record))
@@ -219,9 +272,7 @@ impl Round {
 
     /// Ends the round.
     pub fn finish(mut self, system: &mut System<'_>) -> Report {
-        for buffer in self.slots.into_iter().flatten() {
-            system.keep(buffer);
-        }
+        self.report.moves = self.at_work.and_then(|(held, _)| held.keep_all(system));
         self.report.metrics = Metrics::of(system.area(self.options.area));
         self.report
     }
@@ -246,7 +297,7 @@ impl Report {
     /// The record.
     pub fn record(&self) -> Record {
         let (alloc_ns, release_ns) = self.means_ns();
-        let record = Record::new("debris")
+        let record = Record::new(self.kind.name())
             .string("area", &self.area)
             .number("pages", self.pages)
             .string("placement", &self.placement)
@@ -259,11 +310,18 @@ impl Report {
             .number("live", self.live())
             .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
             .string("cause", self.failure.as_ref().map_or("none", Failure::cause));
-        self.metrics
+        let record = self
+            .metrics
             .record(record)
             .number("alloc_ns", alloc_ns)
             .number("release_ns", release_ns)
-            .number("failed", self.failed)
+            .number("failed", self.failed);
+        let record = self
+            .kind
+            .record(record)
+            .number("slots", self.kind.slots(self.pages))
+            .number("times", self.kind.times(self.pages));
+        Moves::record(self.moves.as_ref(), record)
     }
 }
 
@@ -273,7 +331,8 @@ impl fmt::Display for Report {
         let Self { area, pages, placement, align, rng, seed, round, .. } = self;
         writeln!(
             f,
-            "debris on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:"
+            "{} on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:",
+            self.kind
         )?;
         write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
         match (self.end, &self.failure) {
@@ -285,13 +344,18 @@ impl fmt::Display for Report {
                 Counted(self.metrics.free.into(), "page"),
                 Counted(self.metrics.longest.into(), "page")
             )?,
+            (End::NoMemory, _) => {
+                writeln!(f, "nothing: there is no memory to keep {} slots in.", self.kind.slots(*pages))?
+            }
+            (End::Stopped, _) => writeln!(f, "it was stopped; {} requests failed.", self.failed)?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
             _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
         }
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
-        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)
+        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)?;
+        self.moves.as_ref().map_or(Ok(()), |moves| writeln!(f, "  {moves}"))
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::lab::scale::Scale;
 use crate::mock::with_board;
 use std::string::ToString;
 
@@ -10,6 +11,8 @@ fn options(system: &System<'_>) -> Options {
         align: Align::Order,
         stop_at_failure: true,
         ops: DEFAULT_OPS,
+        kind: Kind::Debris(Scale::None),
+        relocatable: 1000,
     }
 }
 
@@ -78,3 +81,5 @@ fn steps_and_interruptions_end_a_round() {
         assert!(report.failed > 0 && report.failure.is_some_and(|failure| failure.pages == 51));
     });
 }
+
+mod kinds;

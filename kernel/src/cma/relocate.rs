@@ -1,0 +1,327 @@
+//! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
+//!
+//! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lends it to the system
+//! ([`System::let_move`]). Where the area's placement relocates and finds no room, a plan is made ([`plan`]), the owners of
+//! the buffers in it are asked to let go (quiesce), their pages are copied, and they are told where they lie now. An owner
+//! that is busy keeps its buffer where it is, and another plan is made without it.
+//!
+//! What holds true: nothing is touched before a whole plan stands and every owner in it has let go. Pages that somebody
+//! lives in, buffers that were not lent and areas with more than a page to the bit are never disturbed. Who is lent a
+//! buffer, for how many pages, and under which alignment is written in the descriptor of its first page, so that the
+//! registry has room for all and no allocation pays for it.
+
+mod plan;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::bitmap::Bitmap;
+use super::placement::Request;
+use super::{AreaId, Buffer};
+use crate::mm::Lent;
+use crate::system::System;
+use crate::units::Pfn;
+use plan::{Movable, Planner, Step};
+
+pub(super) use plan::NoRoom;
+
+pub use plan::{MAX_STEPS, WINDOWS};
+
+/// Most owners at a time.
+pub const MAX_OWNERS: usize = 64;
+/// Most buffers of an area that a plan considers; what lies behind them stays.
+pub const MAX_MOVABLE: usize = 16_384;
+/// So many plans are made for a request; all but the last were refused by an owner.
+pub const MAX_PLANS: u32 = 8;
+
+/// An owner's answer that it cannot do without the buffer now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StillBusy;
+
+/// Whoever uses buffers that may move.
+pub trait Relocatable {
+    /// Asks the owner to leave the buffer alone from now on: to stop the device, and to write back what it keeps of it.
+    ///
+    /// # Errors
+    /// The buffer is in use; it stays where it is.
+    fn quiesce(&mut self, tag: u32) -> Result<(), StillBusy>;
+
+    /// The buffer begins at `first` now, with the contents that it had, and may be used again. Follows every
+    /// [`Relocatable::quiesce`] that went well, also where the buffer was not moved in the end.
+    fn resume(&mut self, tag: u32, first: Pfn);
+}
+
+/// Which owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnerId(u32);
+
+/// Those who lend buffers, by number.
+#[derive(Default)]
+pub(crate) struct Owners(Vec<Option<Box<dyn Relocatable>>>);
+
+impl Owners {
+    fn has(&self, owner: u32) -> bool {
+        self.0.get(owner as usize).is_some_and(Option::is_some)
+    }
+
+    fn get(&mut self, lent: &Lent) -> Option<&mut Box<dyn Relocatable>> {
+        self.0.get_mut(lent.owner as usize)?.as_mut()
+    }
+}
+
+/// What relocation has done in an area since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Relocations {
+    /// Requests that were served because others made room.
+    pub served: u64,
+    /// Requests that found none all the same.
+    pub in_vain: u64,
+    /// Buffers that were moved, each time it was.
+    pub moved_buffers: u64,
+    /// Their pages.
+    pub moved_pages: u64,
+    /// Owners that could not let go.
+    pub busy: u64,
+    /// What all of it took: plans, copies and callbacks, in ns.
+    pub ns: u64,
+}
+
+impl Relocations {
+    /// What has been done since an earlier look.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            served: self.served - before.served,
+            in_vain: self.in_vain - before.in_vain,
+            moved_buffers: self.moved_buffers - before.moved_buffers,
+            moved_pages: self.moved_pages - before.moved_pages,
+            busy: self.busy - before.busy,
+            ns: self.ns - before.ns,
+        }
+    }
+
+    /// Adds what was done elsewhere, or at another time.
+    pub fn include(&mut self, other: &Self) {
+        self.served += other.served;
+        self.in_vain += other.in_vain;
+        self.moved_buffers += other.moved_buffers;
+        self.moved_pages += other.moved_pages;
+        self.busy += other.busy;
+        self.ns += other.ns;
+    }
+}
+
+impl System<'_> {
+    /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
+    pub fn add_owner(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
+        let owners = &mut self.owners.0;
+        let place = owners.iter().position(Option::is_none).unwrap_or(owners.len());
+        if place >= MAX_OWNERS {
+            return None;
+        }
+        if place == owners.len() {
+            owners.push(None);
+        }
+        owners[place] = Some(owner);
+        Some(OwnerId(place as u32))
+    }
+
+    /// Forgets an owner. What it has lent stays where it is from now on, until it is taken back.
+    pub fn remove_owner(&mut self, id: OwnerId) {
+        if let Some(owner) = self.owners.0.get_mut(id.0 as usize) {
+            *owner = None;
+        }
+    }
+
+    /// Lends the system a buffer that was allocated under an alignment: it may move, and keeps that alignment. Its owner
+    /// knows it by `tag`, and takes it back by the address that it was told last.
+    pub fn let_move(&mut self, buffer: Buffer, align_order: u32, owner: OwnerId, tag: u32) {
+        self.zone.lend(buffer.first(), Lent { tag, pages: buffer.pages(), align_order, owner: owner.0 });
+    }
+
+    /// Takes back a buffer that was lent; `None` where none begins at that page.
+    pub fn take_back_lent(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
+        let area = self.area(id);
+        if first.0.wrapping_sub(area.base().0) >= area.pages() {
+            return None;
+        }
+        let lent = self.zone.lent(first)?;
+        self.zone.unhold(first);
+        Some(Buffer::new(id, first, lent.pages))
+    }
+
+    /// Takes back the lowest buffer that an owner has lent of an area.
+    pub fn take_back_any(&mut self, id: AreaId, owner: OwnerId) -> Option<Buffer> {
+        let area = self.area(id);
+        let mut bit = 0;
+        loop {
+            bit = area.bitmap().next_set(bit);
+            let first = area.frame(bit);
+            if bit >= area.bitmap().bits() {
+                return None;
+            }
+            if self.zone.lent(first).is_some_and(|lent| lent.owner == owner.0) {
+                return self.take_back_lent(id, first);
+            }
+            bit += 1;
+        }
+    }
+
+    /// Has others make room for a request; the bit where it then fits.
+    ///
+    /// # Errors
+    /// Whether it is known that no arrangement has room. Nothing was changed.
+    #[cold]
+    pub(super) fn make_room(&mut self, id: AreaId, request: &Request) -> Result<u32, NoRoom> {
+        let area = self.area(id);
+        if request.bits > area.bitmap().free() || area.order_per_bit() != 0 || !self.has_space() {
+            return Err(NoRoom::NotFound);
+        }
+        let start_ns = self.now_ns();
+        let mut done = Relocations::default();
+        let room = self.relocate(id, request, &mut done);
+        match room {
+            Ok(_) => done.served = 1,
+            Err(_) => done.in_vain = 1,
+        }
+        done.ns = self.now_ns().saturating_sub(start_ns);
+        self.area_mut(id).stats.relocations.include(&done);
+        room
+    }
+
+    fn relocate(&mut self, id: AreaId, request: &Request, done: &mut Relocations) -> Result<u32, NoRoom> {
+        let mut busy = Vec::new();
+        for _ in 0..MAX_PLANS {
+            let planner = self.planner(id, &busy).ok_or(NoRoom::NotFound)?;
+            let (bit, steps) = planner.make_room(request)?;
+            let base = self.area(id).base();
+            let refused = self.quiesce(base, &steps);
+            if let Err(first) = refused {
+                done.busy += 1;
+                busy.push(first);
+                continue;
+            }
+            let ends = ends(&steps);
+            for step in &steps {
+                self.move_buffer(id, step);
+                done.moved_buffers += 1;
+                done.moved_pages += u64::from(step.bits);
+            }
+            ends.iter().for_each(|&(_, bit)| self.resume(base.add(bit)));
+            return Ok(bit);
+        }
+        Err(NoRoom::NotFound)
+    }
+
+    /// What the area holds, for a plan: who may move, and what stays. `None` where nobody may, or where there is no memory to
+    /// plan in.
+    fn planner(&self, id: AreaId, busy: &[Pfn]) -> Option<Planner> {
+        let bits = self.area(id).bitmap().bits();
+        let mut count = 0;
+        self.walk(id, busy, |_| count += 1, |_| {});
+        let mut movable = Vec::new();
+        movable.try_reserve_exact(count).ok()?;
+        let mut fixed = Bitmap::new(bits);
+        self.walk(id, busy, |buffer| movable.push(buffer), |bit| fixed.set(bit, 1));
+        if movable.is_empty() { None } else { Some(Planner::new(fixed, movable)) }
+    }
+
+    /// Goes through an area from its lowest bit: buffers that may move, and bits that have to stay as they are.
+    fn walk(&self, id: AreaId, busy: &[Pfn], mut may_move: impl FnMut(Movable), mut stays: impl FnMut(u32)) {
+        let area = self.area(id);
+        let map = area.bitmap();
+        let (mut bit, mut lent_so_far) = (0, 0);
+        while bit < map.bits() {
+            let first = area.frame(bit);
+            if !map.is_set(bit) {
+                // What is free in the bitmap somebody may live in.
+                let end = map.next_set(bit);
+                let free_end = self.zone.end_of_free(first).map_or(bit, |free| free.0 - area.base().0).min(end);
+                if free_end == bit {
+                    stays(bit);
+                }
+                bit = free_end.max(bit + 1);
+                continue;
+            }
+            let lent = self
+                .zone
+                .lent(first)
+                .filter(|lent| lent_so_far < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(lent.owner));
+            match lent.and_then(|lent| area.request(lent.pages, lent.align_order).ok()) {
+                Some(request) => {
+                    lent_so_far += 1;
+                    may_move(Movable { bit, request });
+                    bit += request.bits;
+                }
+                None => {
+                    stays(bit);
+                    bit += 1;
+                }
+            }
+        }
+    }
+
+    /// Asks every owner in a plan to let go of its buffer.
+    ///
+    /// # Errors
+    /// The first buffer whose owner is busy; those that had let go have resumed.
+    fn quiesce(&mut self, base: Pfn, steps: &[Step]) -> Result<(), Pfn> {
+        let ends = ends(steps);
+        for (asked, &(from, _)) in ends.iter().enumerate() {
+            let first = base.add(from);
+            let lent = self.zone.lent(first);
+            let owner = lent.as_ref().and_then(|lent| self.owners.get(lent).zip(Some(lent.tag)));
+            if owner.is_none_or(|(owner, tag)| owner.quiesce(tag).is_err()) {
+                ends[..asked].iter().for_each(|&(from, _)| self.resume(base.add(from)));
+                return Err(first);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the owner of the buffer that begins at a page that it can go on.
+    fn resume(&mut self, first: Pfn) {
+        if let Some(lent) = self.zone.lent(first)
+            && let Some(owner) = self.owners.get(&lent)
+        {
+            owner.resume(lent.tag, first);
+        }
+    }
+
+    /// Moves a buffer whose owner has let go of it: pages out of the allocator, contents, descriptor, pages back.
+    fn move_buffer(&mut self, id: AreaId, step: &Step) {
+        let &Step { from, to, bits } = step;
+        let area = self.area_mut(id);
+        let (old, new) = (area.frame(from), area.frame(to));
+        // A buffer that slides over itself needs the pages before it only, and leaves those behind its new end.
+        let fresh = if to < from { bits.min(from - to) } else { bits };
+        area.reserve(to, fresh);
+        let taken = self.zone.take_range(new, fresh);
+        debug_assert_eq!(taken, Ok(()), "a plan moves to free pages only");
+        let lent = self.zone.lent(old);
+        self.zone.unhold(old);
+        for page in 0..bits {
+            self.copy_frame(old.add(page), new.add(page));
+        }
+        if let Some(lent) = lent {
+            self.zone.lend(new, lent);
+        }
+        let left = old.add(bits - fresh);
+        let unreserved = self.area_mut(id).unreserve(left, fresh);
+        debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
+        self.zone.give_range(left, fresh);
+    }
+}
+
+/// Where each buffer of a plan begins before and after it. A buffer may take several steps.
+fn ends(steps: &[Step]) -> Vec<(u32, u32)> {
+    let mut began_at = BTreeMap::new();
+    for step in steps {
+        let began = began_at.remove(&step.from).unwrap_or(step.from);
+        began_at.insert(step.to, began);
+    }
+    began_at.into_iter().map(|(at, began)| (began, at)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Replays a trace whose buffers have IDs.
+
+use super::player::Player;
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use crate::lab::ids::IdTable;
+use crate::lab::trace::{Op, Ops, Reason, TraceError};
+use crate::machine::Machine;
+
+/// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the area.
+const IDLE: u32 = u32::MAX;
+
+/// Both passes.
+pub(super) fn run<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    held: WhenHeld,
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
+    let result = validate(player, &mut ids, trace).and_then(|()| answer(player, &mut ids, held, trace));
+    ids.release(&mut player.system.zone);
+    result
+}
+
+/// The first pass.
+fn validate<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ids: &mut IdTable,
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    let start_ns = player.machine.now_ns();
+    let mut ops = Ops::new(trace);
+    let mut found = 0u64;
+    for op in ops.by_ref() {
+        let (line, op) = op?;
+        match op {
+            Op::Alloc { id, .. } => ids.set(&mut player.system.zone, player.machine, id, IDLE)?,
+            Op::Release { id } if ids.get(player.machine, id).is_none() => {
+                return Err(TraceError { line, reason: Reason::NeverAllocated(id) }.into());
+            }
+            Op::Release { .. } => {}
+        }
+        found += 1;
+        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && player.machine.interrupted() {
+            return Err(ReplayError::Interrupted);
+        }
+    }
+    player.report.lines = ops.lines();
+    player.report.checked_ns = player.machine.now_ns().saturating_sub(start_ns);
+    if found == 0 { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(()) }
+}
+
+/// The second pass.
+fn answer<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ids: &mut IdTable,
+    held: WhenHeld,
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    for op in Ops::new(trace) {
+        if player.interrupted() {
+            break;
+        }
+        let (line, op) = op?;
+        match op {
+            Op::Alloc { id, pages, align_order } => {
+                if let Some(value) = ids.get(player.machine, id).filter(|&value| value != IDLE) {
+                    if held == WhenHeld::Refuse {
+                        return Err(TraceError { line, reason: Reason::Held(id) }.into());
+                    }
+                    player.release(id, value - 1)?;
+                    player.report.held_released += 1;
+                }
+                let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
+                ids.set(&mut player.system.zone, player.machine, id, value)?;
+            }
+            Op::Release { id } => {
+                player.report.ops += 1;
+                if let Some(value) = ids.get(player.machine, id).filter(|&value| value != IDLE) {
+                    player.release(id, value - 1)?;
+                    ids.set(&mut player.system.zone, player.machine, id, IDLE)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

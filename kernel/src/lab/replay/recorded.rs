@@ -1,0 +1,218 @@
+//! Replays what ftrace recorded of one area: the pages that Linux gave name the buffers.
+//!
+//! A recording begins and ends at any time and may have lost events, so nothing in it but an unreadable line is an error. A
+//! release of pages that nobody was seen to allocate is counted and passed over. Pages that are allocated while they are held
+//! were released in between: what holds them is given back first. A request that failed when it was recorded is made,
+//! too; if it succeeds now, the buffer goes back at once, because its driver never had it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::ledger::{Held, Ledger};
+use super::player::Player;
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use crate::lab::trace::ftrace::{Event, Events, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
+use crate::lab::trace::{Reason, TraceError};
+use crate::machine::Machine;
+
+/// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
+const FAILED: u32 = u32::MAX;
+/// The tag of a buffer that goes back at once; those that stay have their first recorded page.
+const NOBODYS: u32 = u32::MAX;
+/// Characters of an area's name that a message repeats.
+const SHOWN: usize = 40;
+
+/// The areas of a recording, for a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Areas(Vec<(String, u64, u64)>);
+
+impl fmt::Display for Areas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (name, allocs, releases)) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} ({allocs} allocations, {releases} releases)")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the first pass learns of an area.
+struct Recorded<'t> {
+    name: &'t [u8],
+    allocs: u64,
+    releases: u64,
+    /// The lowest page that was allocated, and behind the highest.
+    pages: Option<(u64, u64)>,
+}
+
+/// Both passes.
+pub(super) fn run<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    held: WhenHeld,
+    from: Option<&str>,
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    let areas = survey(player, trace)?;
+    let own_name = player.system.area(player.area).name();
+    let named = |name: &str| areas.iter().find(|area| area.name == name.as_bytes());
+    let chosen = match (from, &areas[..]) {
+        (Some(name), _) => named(name).ok_or_else(|| ReplayError::NoSuchArea(listed(&areas)))?,
+        (None, [only]) => only,
+        (None, _) => named(own_name).ok_or_else(|| ReplayError::SeveralAreas(listed(&areas)))?,
+    };
+    player.report.from = String::from_utf8_lossy(chosen.name).into_owned();
+    let (lowest, end) = chosen.pages.unwrap_or_default();
+    let pages = (end - lowest) as u32;
+    let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
+        return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
+    };
+    let result = answer(player, &mut ledger, held, (chosen.name, lowest, end), trace);
+    ledger.release(&mut player.system.zone);
+    result
+}
+
+fn listed(areas: &[Recorded<'_>]) -> Areas {
+    let shown = |name: &[u8]| String::from_utf8_lossy(name).chars().take(SHOWN).collect();
+    Areas(areas.iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
+}
+
+/// The first pass: every line is read, and every area's events are counted.
+fn survey<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    trace: &'t [u8],
+) -> Result<Vec<Recorded<'t>>, ReplayError> {
+    let start_ns = player.machine.now_ns();
+    let mut areas: Vec<Recorded<'t>> = Vec::new();
+    let mut events = Events::new(trace);
+    let mut found = 0u64;
+    for event in events.by_ref() {
+        let (line, event) = event?;
+        let error = |reason| ReplayError::from(TraceError { line, reason });
+        found += 1;
+        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && player.machine.interrupted() {
+            return Err(ReplayError::Interrupted);
+        }
+        let name = match event {
+            Event::Alloc { area, .. } | Event::Release { area, .. } => area,
+            Event::Lost(events) => {
+                player.report.lost = player.report.lost.saturating_add(events);
+                continue;
+            }
+        };
+        let place = match areas.iter().position(|area| area.name == name) {
+            Some(place) => place,
+            None if areas.len() == MAX_RECORDED_AREAS => return Err(error(Reason::TooManyAreas(MAX_RECORDED_AREAS))),
+            None => {
+                areas.push(Recorded { name, allocs: 0, releases: 0, pages: None });
+                areas.len() - 1
+            }
+        };
+        let area = &mut areas[place];
+        match event {
+            Event::Alloc { pfn: Some(pfn), pages, .. } => {
+                let end = pfn.saturating_add(pages.into());
+                let (lowest, highest) = area.pages.unwrap_or((pfn, end));
+                let (lowest, highest) = (lowest.min(pfn), highest.max(end));
+                if highest - lowest > MAX_RECORDED_PAGES.into() {
+                    return Err(error(Reason::TooFar(pfn)));
+                }
+                area.pages = Some((lowest, highest));
+                area.allocs += 1;
+            }
+            Event::Release { .. } => area.releases += 1,
+            _ => area.allocs += 1,
+        }
+    }
+    player.report.lines = events.lines();
+    player.report.checked_ns = player.machine.now_ns().saturating_sub(start_ns);
+    if areas.is_empty() { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(areas) }
+}
+
+/// The second pass. The area is given by its name, its lowest page, and what is behind its highest.
+fn answer<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ledger: &mut Ledger,
+    when_held: WhenHeld,
+    (name, lowest, end): (&[u8], u64, u64),
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    // Where the recorded pages are the area's own, offsets are known; elsewhere the lowest page is taken for the first.
+    let own = u64::from(player.base.0);
+    let own_end = own + u64::from(player.system.area(player.area).pages());
+    let base = if own <= lowest && end <= own_end { own } else { lowest };
+    for event in Events::new(trace) {
+        if player.interrupted() {
+            break;
+        }
+        let (line, event) = event?;
+        match event {
+            Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
+                None => {
+                    player.report.failed_recorded += 1;
+                    if let Some(offset) = player.alloc(NOBODYS, pages, align_order) {
+                        player.report.failed_served += 1;
+                        player.release(NOBODYS, offset)?;
+                    }
+                }
+                Some(pfn) => {
+                    let first = (pfn - lowest) as u32;
+                    while let Some(held) = ledger.first_in(player.machine, first, pages) {
+                        if when_held == WhenHeld::Refuse {
+                            return Err(TraceError { line, reason: Reason::HeldPages(pfn) }.into());
+                        }
+                        ledger.remove(player.machine, held.first);
+                        if held.value != FAILED {
+                            player.release(held.first, held.value)?;
+                        }
+                        player.report.held_released += 1;
+                    }
+                    let offset = player.alloc(first, pages, align_order);
+                    player.report.as_recorded +=
+                        u64::from(offset.is_some_and(|offset| base + u64::from(offset) == pfn));
+                    ledger.insert(player.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
+                }
+            },
+            Event::Release { area, pfn, pages } if area == name => {
+                player.report.ops += 1;
+                let known = pfn >= lowest && pfn < end;
+                let matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
+                player.report.unmatched += u64::from(matched < pages);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Releases what is held of these pages, which may be a part of what was allocated; returns how many there were.
+fn release<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ledger: &mut Ledger,
+    first: u32,
+    pages: u32,
+) -> Result<u32, ReplayError> {
+    let mut released = 0;
+    while let Some(held) = ledger.first_in(player.machine, first, pages) {
+        let from = held.first.max(first);
+        let to = held.end().min(first.saturating_add(pages));
+        let (skip, behind) = (from - held.first, held.end() - to);
+        ledger.remove(player.machine, held.first);
+        let value = match held.value {
+            FAILED => FAILED,
+            offset => player.release_part(held.first, offset, skip, to - from)?,
+        };
+        if skip > 0 {
+            ledger.insert(player.machine, Held { pages: skip, value, ..held });
+        }
+        if behind > 0 {
+            let value = if value == FAILED { FAILED } else { value + (to - held.first) };
+            ledger.insert(player.machine, Held { first: to, pages: behind, value });
+        }
+        released += to - from;
+    }
+    Ok(released)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The debris load on areas of other sizes, scaled so that it fills them as the published one fills 8 MiB.
+
+use core::fmt;
+
+use super::sizes::{SLOT_PAGES, SLOTS};
+
+/// The area that the published load is for, in pages.
+const PUBLISHED_PAGES: u32 = 2048;
+/// Most slots of a load.
+pub const MAX_SLOTS: u32 = 1 << 15;
+
+/// How a load grows with its area.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scale {
+    /// Not at all: the published slots.
+    None,
+    /// So many more slots of the published sizes.
+    Slots,
+    /// The published slots, so many times larger.
+    Sizes,
+    /// So many slots of the published sizes, whatever the area.
+    Count(u32),
+}
+
+/// The slots of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slots {
+    /// How many there are.
+    pub count: u32,
+    /// How many times larger than published each is.
+    pub times: u32,
+}
+
+impl Scale {
+    /// What `scale=` takes, the default first.
+    pub const NAMES: &'static [&'static str] = &["none", "slots", "sizes"];
+
+    /// Reads one of [`Scale::NAMES`].
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "slots" => Some(Self::Slots),
+            "sizes" => Some(Self::Sizes),
+            _ => None,
+        }
+    }
+
+    /// The slots for an area of so many pages.
+    pub fn slots(self, pages: u32) -> Slots {
+        let all = SLOTS as u32;
+        match self {
+            Self::None => Slots { count: all, times: 1 },
+            Self::Slots => {
+                let count = u64::from(all) * u64::from(pages) / u64::from(PUBLISHED_PAGES);
+                Slots { count: count.clamp(1, MAX_SLOTS.into()) as u32, times: 1 }
+            }
+            Self::Sizes => Slots { count: all, times: (pages / PUBLISHED_PAGES).max(1) },
+            Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Slots => "slots",
+            Self::Sizes => "sizes",
+            Self::Count(_) => "count",
+        })
+    }
+}
+
+impl Slots {
+    /// Pages of a slot's buffer: the published sizes, over and over.
+    #[inline]
+    pub fn pages(self, slot: usize) -> u32 {
+        u32::from(SLOT_PAGES[slot % SLOTS]) * self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filling_stays() {
+        for name in Scale::NAMES {
+            let scale = Scale::named(name).expect("a listed name");
+            assert_eq!(scale.slots(2048), Slots { count: 255, times: 1 }, "{name} is the published load on 8 MiB");
+            assert_eq!(std::format!("{scale}"), *name);
+        }
+        for (scale, pages) in
+            [(Scale::Slots, 8192), (Scale::Sizes, 8192), (Scale::Slots, 131_072), (Scale::Sizes, 131_072)]
+        {
+            let slots = scale.slots(pages);
+            let sum: u32 = (0..slots.count as usize).map(|slot| slots.pages(slot)).sum();
+            assert_eq!(u64::from(sum), 2224 * u64::from(pages) / 2048, "{scale}");
+        }
+        assert_eq!(Scale::Slots.slots(1), Slots { count: 1, times: 1 });
+        assert_eq!(Scale::Sizes.slots(1024), Slots { count: 255, times: 1 });
+        assert_eq!(Scale::Count(u32::MAX).slots(2048).count, MAX_SLOTS);
+        assert_eq!(Scale::Count(300).slots(2048).pages(299), u32::from(SLOT_PAGES[44]));
+    }
+}

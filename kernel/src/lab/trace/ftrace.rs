@@ -1,0 +1,314 @@
+//! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd report` print of CMA's
+//! tracepoints (`include/trace/events/cma.h`).
+//!
+//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of Linux before 5.13. An
+//! allocation that failed has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of lost
+//! events are read, and so is what the head says was overwritten. Comments, the heads of both programs, backtraces and all
+//! other events say nothing; whatever else stands in the text is an error.
+//!
+//! The name of a process may hold anything but cannot be as long as an event with its fields, so an event is found by
+//! those, wherever it stands in its line.
+
+use memchr::memchr;
+
+use super::{Field, Lines, Reason, TraceError, decimal};
+use crate::cma::MAX_ALIGN_ORDER;
+
+/// Areas of a recording that are told apart.
+pub const MAX_RECORDED_AREAS: usize = 32;
+/// Pages from the first to behind the last that a recorded area may have (16 GiB).
+pub const MAX_RECORDED_PAGES: u32 = 1 << 22;
+/// What the area is called whose events have no name.
+pub const NAMELESS: &[u8] = b"nameless";
+
+/// The events that are read, up to the colon behind them.
+const NAMES: [(&[u8], Kind); 3] =
+    [(b"cma_alloc_finish:", Kind::Alloc), (b"cma_release:", Kind::Release), (b"cma_alloc:", Kind::Alloc)];
+
+/// What a line tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<'t> {
+    /// An allocation was made, or failed.
+    Alloc {
+        /// The area's name.
+        area: &'t [u8],
+        /// The first page; `None`: it failed.
+        pfn: Option<u64>,
+        /// Size in pages, not 0.
+        pages: u32,
+        /// At most [`MAX_ALIGN_ORDER`].
+        align_order: u32,
+    },
+    /// Pages were released.
+    Release {
+        /// The area's name.
+        area: &'t [u8],
+        /// The first page.
+        pfn: u64,
+        /// How many, not 0.
+        pages: u32,
+    },
+    /// At least so many events were lost here.
+    Lost(u64),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Alloc,
+    Release,
+}
+
+/// The events of a recording with the lines they stand on, up to the first error.
+#[derive(Clone, Debug)]
+pub struct Events<'t> {
+    lines: Lines<'t>,
+    failed: bool,
+}
+
+impl<'t> Events<'t> {
+    /// Reads a recording from its start.
+    pub const fn new(bytes: &'t [u8]) -> Self {
+        Self { lines: Lines::new(bytes), failed: false }
+    }
+
+    /// How many lines were read so far.
+    pub const fn lines(&self) -> u64 {
+        self.lines.read()
+    }
+}
+
+impl<'t> Iterator for Events<'t> {
+    type Item = Result<(u64, Event<'t>), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            let (number, line) = self.lines.next()?;
+            match parse_line(line) {
+                Ok(None) => {}
+                Ok(Some(event)) => return Some(Ok((number, event))),
+                Err(reason) => {
+                    self.failed = true;
+                    return Some(Err(TraceError { line: number, reason }));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a line is one that only ftrace prints.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    matches!(find_event(line), Ok(Some(_)))
+        || lost_note(line).is_some()
+        || is_report_head(line)
+        || is_event(line) == Ok(true)
+}
+
+/// One line: an event that is read, or `None` for all that says nothing.
+fn parse_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
+    if line.first() == Some(&b'#') {
+        return Ok(overwritten(line).map(Event::Lost));
+    }
+    // What is no text is no event, either, so only a bad line is searched for the byte that says why.
+    read_line(line).map_err(|reason| not_text(line).unwrap_or(reason))
+}
+
+fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
+    if let Some((kind, fields)) = find_event(line)? {
+        return parse_fields(kind, fields).map(Some);
+    }
+    if is_event(line)? {
+        return Ok(None);
+    }
+    if let Some(lost) = lost_note(line) {
+        return Ok(Some(Event::Lost(lost)));
+    }
+    let trimmed = line.trim_ascii();
+    // Somebody may have cut off all in front of the events.
+    let bare = trimmed.starts_with(b"cma_") && trimmed.contains(&b':');
+    // Backtraces have a line a function, `=> cma_alloc`.
+    if trimmed.is_empty() || bare || trimmed.starts_with(b"=>") || is_report_head(line) {
+        return Ok(None);
+    }
+    Err(Reason::NotFtrace)
+}
+
+/// Why a line is no text, if it is none. Names of processes may be no ASCII, but nothing here is a control character.
+fn not_text(line: &[u8]) -> Option<Reason> {
+    if line.last() == Some(&b'\r') {
+        return Some(Reason::CarriageReturn);
+    }
+    line.iter().find(|&&byte| byte < b' ' && byte != b'\t').map(|&byte| Reason::Binary(byte))
+}
+
+/// The event of a line and its fields, if it is one of those that are read.
+fn find_event(line: &[u8]) -> Result<Option<(Kind, &[u8])>, Reason> {
+    let mut named = false;
+    let mut at = 0;
+    while let Some(offset) = memchr(b'_', &line[at..]) {
+        let before = &line[..at + offset];
+        at += offset + 1;
+        let &[ref before @ .., b'c', b'm', b'a'] = before else { continue };
+        if !matches!(before.last(), None | Some(b' ' | b'\t' | b':')) {
+            continue;
+        }
+        for (name, kind) in NAMES {
+            if let Some(fields) = line[before.len()..].strip_prefix(name) {
+                let fields = fields.trim_ascii_start();
+                if fields.starts_with(b"name=") || fields.starts_with(b"pfn=") {
+                    return Ok(Some((kind, fields)));
+                }
+                named = true;
+            }
+        }
+    }
+    if named { Err(Reason::Missing(Field::Name)) } else { Ok(None) }
+}
+
+/// The fields, in the order in which they are printed. What comes behind those that are read has to look like fields, too.
+fn parse_fields(kind: Kind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
+    // A name ends where the next field begins, whatever it holds.
+    let area = match rest.strip_prefix(b"name=") {
+        Some(named) => {
+            let (name, fields) = before_field(named, b"pfn=").ok_or(Reason::Missing(Field::Pfn))?;
+            rest = fields;
+            name
+        }
+        None => NAMELESS,
+    };
+    if area.is_empty() || area.iter().any(|&byte| byte < b' ') {
+        return Err(Reason::Bad(Field::Name));
+    }
+    let pfn = hexadecimal(word(&mut rest, b"pfn=").ok_or(Reason::Missing(Field::Pfn))?)?;
+    let page = rest.strip_prefix(b"page=").ok_or(Reason::Missing(Field::Page))?;
+    // Some print blanks in front of the pointer.
+    let (page, fields) = before_field(page, b"count=").ok_or(Reason::Missing(Field::Count))?;
+    let no_page = is_null(page.trim_ascii())?;
+    rest = fields;
+    let count = word(&mut rest, b"count=").ok_or(Reason::Missing(Field::Count))?;
+    let pages = decimal(count, Field::Count, 1, u32::MAX)?;
+    let event = match kind {
+        Kind::Release => Event::Release { area, pfn, pages },
+        Kind::Alloc => {
+            let align = word(&mut rest, b"align=").ok_or(Reason::Missing(Field::Align))?;
+            let align_order = decimal(align, Field::Align, 0, MAX_ALIGN_ORDER)?;
+            let failed = match word(&mut rest, b"errorno=") {
+                Some(errorno) => {
+                    let digits = errorno.strip_prefix(b"-").unwrap_or(errorno);
+                    decimal(digits, Field::Errorno, 0, i32::MAX as u32)? != 0
+                }
+                None => no_page,
+            };
+            Event::Alloc { area, pfn: (!failed).then_some(pfn), pages, align_order }
+        }
+    };
+    let mut others = rest.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    if others.all(|word| word.contains(&b'=')) { Ok(event) } else { Err(Reason::Extra) }
+}
+
+/// What stands in front of the first blank that a field follows, and what stands behind it.
+fn before_field<'t>(text: &'t [u8], field: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let mut at = 0;
+    loop {
+        let blank = at + memchr(b' ', &text[at..])?;
+        at = blank + 1;
+        if text[at..].starts_with(field) {
+            return Some((&text[..blank], &text[at..]));
+        }
+    }
+}
+
+/// The value of a field that has to come next, up to a blank; `rest` then begins with what comes behind.
+fn word<'t>(rest: &mut &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let value = rest.strip_prefix(name)?;
+    let end = memchr(b' ', value).unwrap_or(value.len());
+    *rest = value[end..].trim_ascii_start();
+    Some(&value[..end])
+}
+
+/// A number of up to 64 bits with or without `0x`.
+fn hexadecimal(word: &[u8]) -> Result<u64, Reason> {
+    let digits = word.strip_prefix(b"0x").unwrap_or(word);
+    if digits.is_empty() || digits.len() > 16 {
+        return Err(Reason::Bad(Field::Pfn));
+    }
+    digits.iter().try_fold(0, |value, &byte| {
+        let digit = char::from(byte).to_digit(16).ok_or(Reason::Bad(Field::Pfn))?;
+        Ok(value << 4 | u64::from(digit))
+    })
+}
+
+/// Whether a pointer is null; it may be hidden, as `(ptrval)`.
+fn is_null(pointer: &[u8]) -> Result<bool, Reason> {
+    let digits = pointer.strip_prefix(b"0x").unwrap_or(pointer);
+    match digits {
+        [] => Err(Reason::Bad(Field::Page)),
+        b"(null)" | b"(nil)" => Ok(true),
+        digits => Ok(digits.iter().all(|&byte| byte == b'0')),
+    }
+}
+
+/// The events that the head says were written and are not in the buffer any more:
+/// `# entries-in-buffer/entries-written: 1024/5000   #P:1`.
+fn overwritten(line: &[u8]) -> Option<u64> {
+    let counts = line.strip_prefix(b"# entries-in-buffer/entries-written:")?.trim_ascii_start();
+    let slash = memchr(b'/', counts)?;
+    let end = memchr(b' ', counts).unwrap_or(counts.len());
+    let kept = whole(counts.get(..slash)?)?;
+    let written = whole(counts.get(slash + 1..end)?)?;
+    written.checked_sub(kept).filter(|&lost| lost > 0)
+}
+
+/// `CPU:0 [LOST 12 EVENTS]` of ftrace, `CPU:0 [12 EVENTS DROPPED]` of trace-cmd, and both without a number.
+fn lost_note(line: &[u8]) -> Option<u64> {
+    let note = line.trim_ascii().strip_prefix(b"CPU:")?;
+    let note = &note[memchr(b'[', note)? + 1..];
+    let note = note.strip_suffix(b"]")?;
+    if let Some(number) = note.strip_prefix(b"LOST ").and_then(|note| note.strip_suffix(b" EVENTS")) {
+        return whole(number);
+    }
+    match note {
+        b"LOST EVENTS" | b"EVENTS DROPPED" => Some(1),
+        _ => whole(note.strip_suffix(b" EVENTS DROPPED")?),
+    }
+}
+
+/// The first lines of `trace-cmd report`.
+fn is_report_head(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.starts_with(b"cpus=")
+        || line.starts_with(b"version = ")
+        || line.starts_with(b"CPU ") && line.ends_with(b" is empty")
+}
+
+/// Whether a line is some event: a time, a colon, and a name behind it.
+///
+/// # Errors
+/// It ends too soon to tell which.
+fn is_event(line: &[u8]) -> Result<bool, Reason> {
+    let mut at = 0;
+    while let Some(offset) = memchr(b':', &line[at..]) {
+        let (before, behind) = (&line[..at + offset], &line[at + offset + 1..]);
+        at += offset + 1;
+        let digits = before.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+        let stamp_stands_alone = matches!(before[..before.len() - digits].last(), None | Some(b' ' | b'\t'));
+        if digits == 0 || !stamp_stands_alone || !matches!(behind.first(), None | Some(b' ' | b'\t')) {
+            continue;
+        }
+        let behind = behind.trim_ascii();
+        // The beginning of a name of ours, and nothing behind it.
+        let cut = NAMES.iter().any(|(name, _)| name.starts_with(behind));
+        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(true) };
+    }
+    Ok(false)
+}
+
+/// A number of events.
+fn whole(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

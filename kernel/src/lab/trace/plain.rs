@@ -1,0 +1,171 @@
+//! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty
+//! lines say nothing.
+
+use super::{Field, Lines, Reason, TraceError, decimal, text_only};
+use crate::cma::MAX_ALIGN_ORDER;
+
+/// One line of a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Allocate `pages` aligned to 2^`align_order` pages, and remember them as `id`.
+    Alloc {
+        /// The trace's name for the buffer.
+        id: u32,
+        /// Size in pages, not 0.
+        pages: u32,
+        /// At most [`MAX_ALIGN_ORDER`].
+        align_order: u32,
+    },
+    /// Release what `id` holds.
+    Release {
+        /// The trace's name for the buffer.
+        id: u32,
+    },
+}
+
+/// The operations of a trace with the lines they stand on, up to the first error.
+#[derive(Clone, Debug)]
+pub struct Ops<'t> {
+    lines: Lines<'t>,
+    failed: bool,
+}
+
+impl<'t> Ops<'t> {
+    /// Reads a trace from its start.
+    pub const fn new(bytes: &'t [u8]) -> Self {
+        Self { lines: Lines::new(bytes), failed: false }
+    }
+
+    /// How many lines were read so far.
+    pub const fn lines(&self) -> u64 {
+        self.lines.read()
+    }
+}
+
+impl Iterator for Ops<'_> {
+    type Item = Result<(u64, Op), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            let (number, line) = self.lines.next()?;
+            match parse_line(line) {
+                Ok(None) => {}
+                Ok(Some(op)) => return Some(Ok((number, op))),
+                Err(reason) => {
+                    self.failed = true;
+                    return Some(Err(TraceError { line: number, reason }));
+                }
+            }
+        }
+    }
+}
+
+/// One line: an operation, or `None` for a comment or nothing.
+fn parse_line(line: &[u8]) -> Result<Option<Op>, Reason> {
+    if line.first() == Some(&b'#') {
+        return Ok(None);
+    }
+    text_only(line)?;
+    let mut words = line.split(|&byte| byte == b' ' || byte == b'\t').filter(|word| !word.is_empty());
+    let op = match words.next() {
+        None => return Ok(None),
+        Some(b"a") => Op::Alloc {
+            id: number(words.next(), Field::Id, 0, u32::MAX)?,
+            pages: number(words.next(), Field::Pages, 1, u32::MAX)?,
+            align_order: number(words.next(), Field::AlignOrder, 0, MAX_ALIGN_ORDER)?,
+        },
+        Some(b"r") => Op::Release { id: number(words.next(), Field::Id, 0, u32::MAX)? },
+        Some(_) => return Err(Reason::UnknownOp),
+    };
+    if words.next().is_some() { Err(Reason::Extra) } else { Ok(Some(op)) }
+}
+
+/// A decimal number between two bounds.
+fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u32, Reason> {
+    decimal(word.ok_or(Reason::Missing(field))?, field, least, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn read(text: &[u8]) -> Result<Vec<(u64, Op)>, TraceError> {
+        Ops::new(text).collect()
+    }
+
+    fn error(text: &[u8]) -> (u64, Reason) {
+        let error = read(text).expect_err("not a good trace");
+        assert!(!error.to_string().contains('\n'));
+        (error.line, error.reason)
+    }
+
+    #[test]
+    fn lines_comments_and_blanks() {
+        let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
+        assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
+    }
+
+    #[test]
+    fn every_error_has_its_line() {
+        use Field::{AlignOrder, Id, Pages};
+        assert_eq!(error(b"a 1 1 0\nb 1\n"), (2, Reason::UnknownOp));
+        assert_eq!(error(b"alloc 1 1 0\n"), (1, Reason::UnknownOp));
+        assert_eq!(error(b"a\n"), (1, Reason::Missing(Id)));
+        assert_eq!(error(b"a 1\n"), (1, Reason::Missing(Pages)));
+        assert_eq!(error(b"# x\na 1 2"), (2, Reason::Missing(AlignOrder)));
+        assert_eq!(error(b"r\n"), (1, Reason::Missing(Id)));
+        assert_eq!(error(b"a 1 2 3 4\n"), (1, Reason::Extra));
+        assert_eq!(error(b"r 1 2\n"), (1, Reason::Extra));
+        assert_eq!(error(b"a 4294967296 1 0\n"), (1, Reason::Bad(Id)));
+        assert_eq!(error(b"r -1\n"), (1, Reason::Bad(Id)));
+        assert_eq!(error(b"a 1 0 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 0x10 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 99999999999999999999 0\n"), (1, Reason::Bad(Pages)));
+        assert_eq!(error(b"a 1 1 21\n"), (1, Reason::Bad(AlignOrder)));
+        assert_eq!(error(b"a 1 1 0\r\n"), (1, Reason::CarriageReturn));
+        assert_eq!(error(b"a 1 1 0\n\x1f\x8b\x08"), (2, Reason::Binary(0x1f)));
+        assert_eq!(error(b"a 1 1 0\0\n"), (1, Reason::Binary(0)));
+    }
+
+    #[test]
+    fn nothing_after_the_first_error() {
+        let mut ops = Ops::new(b"x\na 1 1 0\n");
+        assert!(ops.next().is_some_and(|op| op.is_err()));
+        assert!(ops.next().is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn nearly_traces_never_panic(text in "([ar#\t ]{1,2}[0-9 x\r-]{0,14}\n?){0,20}") {
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn what_is_written_is_read(ops in proptest::collection::vec((any::<u32>(), 1u32.., 0..=MAX_ALIGN_ORDER, any::<bool>()), 0..50)) {
+            let mut text = std::string::String::new();
+            let mut expected = Vec::new();
+            for (line, &(id, pages, align_order, release)) in ops.iter().enumerate() {
+                let op = if release { Op::Release { id } } else { Op::Alloc { id, pages, align_order } };
+                text += &match op {
+                    Op::Release { id } => std::format!("r {id}\n"),
+                    Op::Alloc { id, pages, align_order } => std::format!("a {id} {pages} {align_order}\n"),
+                };
+                expected.push((line as u64 + 1, op));
+            }
+            prop_assert_eq!(read(text.as_bytes()), Ok(expected));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `jobs`, `stop` and `wait`, and what other commands ask before they touch an area.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use super::Session;
+use crate::cma::AreaId;
+use crate::machine::Machine;
+use crate::monitor::Failure;
+use crate::monitor::jobs::{JOB_STEPS, Job};
+use crate::monitor::syntax::{Args, number};
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    pub(super) fn list_jobs(&mut self) -> Result<(), Failure> {
+        if self.jobs.all().is_empty() {
+            writeln!(self.out, "no jobs; a load that ends in & becomes one: debris &")?;
+        }
+        for job in self.jobs.all() {
+            writeln!(self.out, "{}", job.describe(self.system))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&mut self, args: &Args) -> Result<(), Failure> {
+        for number in self.chosen_jobs(args.word(0))? {
+            if let Some(job) = self.jobs.take(number) {
+                job.stop(&mut self.out, self.system)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn wait(&mut self, args: &Args) -> Result<(), Failure> {
+        let chosen = self.chosen_jobs(Some(args.word(0).unwrap_or("all")))?;
+        let mut left = args.key("steps").map(|value| number("steps", value, 1, u64::MAX)).transpose()?;
+        loop {
+            let waiting = self.jobs.all().iter().map(Job::number).any(|number| chosen.contains(&number));
+            if !waiting || left == Some(0) {
+                return Ok(());
+            }
+            if self.out.machine.interrupted() {
+                writeln!(self.out, "Ctrl-C ended the waiting; the jobs go on.")?;
+                return Ok(());
+            }
+            let steps = left.map_or(JOB_STEPS, |left| left.min(JOB_STEPS));
+            left = left.map(|left| left - steps);
+            self.jobs.step(self.system, self.out.machine, steps);
+            self.jobs.say(&mut self.out, self.system)?;
+        }
+    }
+
+    /// The numbers of the jobs that a word names: one, or `all`. Without a word the only one.
+    fn chosen_jobs(&self, word: Option<&str>) -> Result<Vec<u32>, Failure> {
+        let numbers: Vec<u32> = self.jobs.all().iter().map(Job::number).collect();
+        match (word, &numbers[..]) {
+            (Some("all"), _) | (None, [_]) => Ok(numbers),
+            (None, []) => Err(Failure::bad("there are no jobs")),
+            (None, _) => {
+                Err(Failure::bad("there are several jobs; name one by its number, or `all`: `jobs` lists them"))
+            }
+            (Some(word), _) => {
+                let chosen = number("N", word, 1, u32::MAX.into()).map_err(|line| format!("{line}, or `all`"))? as u32;
+                let known = numbers.contains(&chosen);
+                let list = || Failure::bad(format!("there is no job {chosen}; `jobs` lists them"));
+                known.then(|| Vec::from([chosen])).ok_or_else(list)
+            }
+        }
+    }
+
+    /// The job that runs on an area.
+    pub(super) fn job_on(&self, area: AreaId) -> Option<&Job> {
+        self.jobs.all().iter().find(|job| job.area() == area)
+    }
+
+    /// Errs where a job runs on an area.
+    pub(super) fn without_job(&self, area: AreaId) -> Result<(), Failure> {
+        let Some(job) = self.job_on(area) else { return Ok(()) };
+        let (number, command, name) = (job.number(), job.command(), self.system.area(area).name());
+        Err(Failure::bad(format!("job {number} ({command}) runs on {name}: `wait {number}` or `stop {number}` first")))
+    }
+
+    /// Errs where any job runs.
+    pub(super) fn without_jobs(&self) -> Result<(), Failure> {
+        let Some(job) = self.jobs.all().first() else { return Ok(()) };
+        let (number, command) = (job.number(), job.command());
+        Err(Failure::bad(format!("job {number} ({command}) would be in the way: `wait` or `stop all` first")))
+    }
+}
