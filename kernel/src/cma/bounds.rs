@@ -25,7 +25,8 @@ pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 const SATURATED: u32 = u8::MAX as u32;
 
-type Lanes = [Cell<u8>; LANES];
+/// One bound a lane; a power of two of them, by which rows are found with a shift.
+type Lanes = [Cell<u8>; LANES.next_power_of_two()];
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -196,14 +197,15 @@ impl Bounds {
         let first = from.max(node * NODE_BITS);
         let limit = to.min((node + 1) * NODE_BITS);
         let group = &self.groups[(node / GROUP_NODES) as usize];
-        for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
+        let node = &self.nodes[node as usize];
+        for lane in 0..LANES {
             let aligned = align_up(first, lane);
             if aligned >= limit {
                 break;
             }
             let length = (to - aligned).min(SATURATED) as u8;
             // A search may have lowered the group's bound below the node's.
-            raise(bound, length);
+            raise(&node[lane], length);
             raise(&group[lane], length);
         }
     }
@@ -212,8 +214,9 @@ impl Bounds {
     fn raise_all(&self, node: u32, to: u32) {
         let length = (to - node * NODE_BITS).min(SATURATED) as u8;
         let group = &self.groups[(node / GROUP_NODES) as usize];
-        for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
-            raise(bound, length);
+        let node = &self.nodes[node as usize];
+        for lane in 0..LANES {
+            raise(&node[lane], length);
             raise(&group[lane], length);
         }
     }
