@@ -92,4 +92,4 @@ doc: setup ## the documentation, in target/doc
 
 clean: ## remove everything that was built
 	@$(CARGO) clean
-	@rm -rf build
+	@rm -rf build fuzz/target

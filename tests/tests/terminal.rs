@@ -180,13 +180,15 @@ fn bytes_that_are_no_text_are_dropped_and_nothing_else_is() {
 #[test]
 fn five_hundred_pasted_lines_are_all_answered() {
     let mut terminal = at_the_prompt();
-    let paste: String = (0..500).map(|number| format!("echo answer {number}\r")).collect();
+    // Twice what the machine holds, so that the sender has to wait in between.
+    let padding = "x".repeat(50);
+    let paste: String = (0..500).map(|number| format!("echo answer {number} {padding}\r")).collect();
     terminal.press(paste + "echo the end\r");
     terminal.wait_for("the end");
     let bytes = terminal.bytes();
     let text = String::from_utf8_lossy(&bytes);
     let answers: Vec<&str> = text.lines().map(str::trim_end).filter(|line| line.starts_with("answer ")).collect();
-    let wanted: Vec<String> = (0..500).map(|number| format!("answer {number}")).collect();
+    let wanted: Vec<String> = (0..500).map(|number| format!("answer {number} {padding}")).collect();
     assert!(answers == wanted, "{} answers: {answers:?}", answers.len());
     leave(terminal);
 }

@@ -188,6 +188,7 @@ mod tests {
     const USUAL: Scale = Scale { width: USUAL_WIDTH, pages: None };
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn half_a_gibibyte_fits_a_screen() {
         let drawn = picture(131_072, 0, USUAL, &[(0, 8192), (8192, 1), (16_384, 64), (131_071, 1)]);
         let mut expected =
@@ -204,6 +205,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn sizes_of_every_kind() {
         let lines = |pages, scale, used: &[(u32, u32)]| {
             let drawn = picture(pages, 0, scale, used);

@@ -18,6 +18,7 @@ fn on_board(before: &str) -> (String, Vec<String>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_only_candidate_is_put_in_with_its_end() {
     for (before, insert) in [
         ("bitm", "ap "),
@@ -63,6 +64,7 @@ fn the_only_candidate_is_put_in_with_its_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_is_ambiguous_is_listed_by_its_last_part() {
     let listed = |before: &str| on_board(before).1.join(" ");
     assert_eq!(listed("re"), "reboot release replay");
@@ -85,6 +87,7 @@ fn what_is_ambiguous_is_listed_by_its_last_part() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_nobody_knows_is_left_alone() {
     for before in [
         "nonsense ",

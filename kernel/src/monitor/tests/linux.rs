@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_a_linux_reader_types_does_what_it_does_there() {
     let dir = "/sys/kernel/debug/cma/BiscuitOS_cma";
     for (line, answer) in [

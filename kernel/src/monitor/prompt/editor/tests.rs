@@ -66,6 +66,7 @@ impl Seen {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_character_at_the_end_sends_itself() {
     let mut seen = Seen::new(24, 80);
     assert_eq!(seen.sent(), PROMPT);
@@ -143,6 +144,7 @@ fn history_goes_both_ways_and_keeps_the_line() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_history_forgets_the_oldest_only() {
     let mut seen = Seen::new(24, 80);
     for round in 0..3 * HISTORY_LINES {
@@ -158,6 +160,7 @@ fn the_history_forgets_the_oldest_only() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_full_line_counts_what_it_cannot_hold() {
     let mut seen = Seen::new(24, 80);
     seen.keys(&b"v".repeat(10_000));
@@ -169,6 +172,7 @@ fn a_full_line_counts_what_it_cannot_hold() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn long_lines_wrap_and_are_edited_over_their_rows() {
     for columns in [40, 79, 80, 81, 200] {
         let mut seen = Seen::new(60, columns);
@@ -241,10 +245,11 @@ fn some_keys() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 256 }))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever is pressed, the screen shows the line, and the cursor where it is.
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn the_screen_shows_the_line(
         columns in 40..140_u16,
         keys in proptest::collection::vec(some_keys(), 1..60),
