@@ -1,7 +1,7 @@
 //! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
 //!
 //! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lends it to the system
-//! ([`System::let_move`]). Where the area's placement relocates and finds no room, a plan is made ([`plan`]), the owners of
+//! ([`System::let_move`]). Where the area's placement relocates and finds no room, a plan is made (`plan`), the owners of
 //! the buffers in it are asked to let go (quiesce), their pages are copied, and they are told where they lie now. An owner
 //! that is busy keeps its buffer where it is, and another plan is made without it.
 //!
