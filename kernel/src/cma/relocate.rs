@@ -31,7 +31,7 @@ pub use plan::{MAX_STEPS, WINDOWS};
 /// Most owners at a time.
 pub const MAX_OWNERS: usize = 64;
 /// Most buffers of an area that a plan considers; what lies behind them stays.
-pub const MAX_MOVABLE: usize = 16_384;
+pub const MAX_MOVABLE: usize = 8192;
 /// So many plans are made for a request; all but the last were refused by an owner.
 pub const MAX_PLANS: u32 = 8;
 

@@ -6,8 +6,8 @@ use super::sizes::{SLOT_PAGES, SLOTS};
 
 /// The area that the published load is for, in pages.
 const PUBLISHED_PAGES: u32 = 2048;
-/// Most slots of a load.
-pub const MAX_SLOTS: u32 = 1 << 15;
+/// Most slots of a load: those of 768 MiB, whose table is a third of the heap.
+pub const MAX_SLOTS: u32 = 96 * 256;
 
 /// How a load grows with its area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
