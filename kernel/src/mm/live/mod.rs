@@ -39,6 +39,7 @@ use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
 use crate::cma::Buffer;
+use crate::dma::Dma;
 use cache::Cache;
 use objects::{MAX_OBJECTS, Object};
 use pins::{MAX_PINS, Pin};
@@ -127,6 +128,8 @@ pub struct Mm<'a, 'm> {
     pub live: &'a mut Live,
     /// Where events are written.
     pub trace: &'a mut Trace,
+    /// Which pages devices own for the moment.
+    pub dma: &'a mut Dma,
 }
 
 /// Why something that lives could not do what it wanted.
