@@ -2,6 +2,7 @@
 
 mod areas;
 mod compare;
+mod dma;
 mod experiments;
 mod pressure;
 
@@ -37,6 +38,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "bitmap" => self.bitmap(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
+            "dma" => self.dma(args),
             "cat" => self.cat(args),
             "ls" => self.ls(args),
             "echo" => self.echo(args),
