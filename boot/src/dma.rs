@@ -63,7 +63,16 @@ impl Board {
         });
         let window = PhysRange::sized(WINDOW.into(), SLOTS as u64 * u64::from(MIB));
         mappings::with(|map| map.name(window, "the window of coherent buffers"));
-        Box::new(Self { l2, slots: [Slot::default(); SLOTS] })
+        let mut slots = [Slot::default(); SLOTS];
+        mappings::with(|map| {
+            for (slot, at) in slots.iter_mut().zip((WINDOW..).step_by(MIB as usize)) {
+                if !map.space().is_vacant(at) {
+                    // A tree may have a device there: it stays, and no memory ever matches the slot.
+                    *slot = Slot { memory: u16::MAX, users: 1 };
+                }
+            }
+        });
+        Box::new(Self { l2, slots })
     }
 
     /// The first run of slots that are free or show the right MiB already.

@@ -75,6 +75,19 @@ fn without_a_second_cache_or_a_snoop_control_unit() {
 }
 
 #[test]
+fn a_device_where_the_window_should_be_is_gone_around() {
+    let nodes = fs::read_to_string(in_tree("dts/areas.dtsi")).expect("dts/areas.dtsi");
+    let devices = "/ {\n\tblock@e0000000 { compatible = \"x\"; reg = <0xe0000000 0x100000>; };\n\
+                   \tpage@e0300000 { compatible = \"x\"; reg = <0xe0300000 0x1000>; };\n};\n";
+    let outcome = Boot::commands("dma alloc BiscuitOS_CMA 1M; dma alloc eth 8M; dma free all; selftest dma")
+        .tree(Tree::Nodes(format!("{nodes}{devices}")))
+        .run();
+    outcome.ended_with(0);
+    assert!(buffer(&outcome, "BiscuitOS_CMA", 1 << 20).1.ends_with("at 0xe0100000"), "{outcome}");
+    assert!(buffer(&outcome, "eth", 8 << 20).1.ends_with("at 0xe0400000"), "{outcome}");
+}
+
+#[test]
 fn the_second_cache_is_set_up() {
     let outcome = Boot::commands("version").run();
     outcome.ended_with(0);

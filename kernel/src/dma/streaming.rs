@@ -229,16 +229,14 @@ impl<'m> Streaming<'_, 'm> {
         let (first, pages) = frames(entry.start.phys(), entry.bytes);
         let checked = self.dma.checker.is_enabled();
         for frame in (first.0..first.0 + pages).map(Pfn) {
-            let wrong = match self.zone.is_free(frame) {
-                None => DmaError::NotMemory { at: frame.addr() },
-                Some(free) if checked && free => {
-                    let misuse = Misuse::FreeMemory { at: frame.addr() };
-                    self.dma.report_mapped(entry, misuse, entry.made_at);
-                    DmaError::Misuse(misuse)
-                }
-                Some(_) => continue,
-            };
-            return Err(wrong);
+            if !self.zone.has_ram(frame) {
+                return Err(DmaError::NotMemory { at: frame.addr() });
+            }
+            if checked && self.zone.is_free(frame) {
+                let misuse = Misuse::FreeMemory { at: frame.addr() };
+                self.dma.report_mapped(entry, misuse, entry.made_at);
+                return Err(DmaError::Misuse(misuse));
+            }
         }
         Ok(())
     }

@@ -48,6 +48,11 @@ fn pieces(start: u32, pages: u32, window: u32) -> impl Iterator<Item = Piece> + 
 }
 
 impl AddressSpace {
+    /// Whether nothing is mapped in the MiB that an address lies in.
+    pub fn is_vacant(&self, address: u32) -> bool {
+        self.first[(address >> SECTION_SHIFT) as usize] == 0
+    }
+
     /// Unmaps `pages` pages from `start` on and shows them, not cacheable, from `window` on, where nothing is mapped.
     /// Nothing may use their own addresses from here on.
     ///
