@@ -13,6 +13,7 @@ BENCHES := $(CARGO) run --locked --quiet $(HOST) -p boot-tests --bin bench --
 MEM ?= 1024M
 SMP ?= 1
 BENCH ?= debris
+SECONDS ?= 60
 override MEM := $(value MEM)
 override SMP := $(value SMP)
 override DTB := $(value DTB)
@@ -23,7 +24,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD APPEND ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fmt lint doc clean
+.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fuzz fmt lint doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -48,8 +49,7 @@ run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)
 
 monitor: image ## boot to the prompt
-	@echo 'To leave: the command poweroff, or Ctrl-A x.'
-	@RUN=version scripts/qemu $(IMAGE)
+	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, or Ctrl-A x, leaves.'" scripts/qemu $(IMAGE)
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
@@ -77,6 +77,10 @@ miri: ## Miri over the portable library
 	@scripts/setup miri
 	@scripts/test miri
 
+fuzz: ## fuzzers of all that comes from outside, or of TARGET=monitor, each for SECONDS=60
+	@scripts/setup fuzz
+	@FUZZ_SECONDS='$(SECONDS)' TARGET='$(if $(filter file,$(origin TARGET)),,$(TARGET))' scripts/fuzz
+
 fmt: setup ## format the sources
 	@$(CARGO) fmt --all
 
@@ -88,4 +92,4 @@ doc: setup ## the documentation, in target/doc
 
 clean: ## remove everything that was built
 	@$(CARGO) clean
-	@rm -rf build
+	@rm -rf build fuzz/target

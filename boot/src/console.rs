@@ -14,8 +14,8 @@ use crate::board::pl011::Pl011;
 use crate::cpu::clock;
 use crate::cpu::irq::{IrqMask, IrqMutex};
 
-/// Bytes typed ahead before the sender is held back.
-const RING_BYTES: usize = 1024;
+/// Bytes typed ahead before the sender is held back: what is pasted while a load runs fits, so that a Ctrl-C behind it arrives.
+const RING_BYTES: usize = 16 * 1024;
 /// What a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 0x03;
 

@@ -40,7 +40,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "mock"))]
 extern crate std;
 
 pub mod cma;
@@ -50,8 +50,8 @@ pub mod dt;
 pub mod lab;
 pub mod machine;
 pub mod mm;
-#[cfg(test)]
-mod mock;
+#[cfg(any(test, feature = "mock"))]
+pub mod mock;
 pub mod monitor;
 pub mod notes;
 pub mod system;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::in_tree;
 use crate::outcome::Outcome;
 use crate::session::Session;
+use crate::terminal::Terminal;
 use crate::tree::{Tree, TreeFile};
 
 /// Longer than any boot here takes, on a busy machine too; a machine that is still there then is stuck.
@@ -115,6 +116,13 @@ impl Boot {
         let tree = self.tree.to_file();
         let command = self.command(tree.as_ref());
         Session::start(command, tree, self.time_limit)
+    }
+
+    /// Starts the machine with a terminal of this size for a console, as `make monitor` does.
+    pub fn at_a_terminal(self, rows: u16, columns: u16) -> Terminal {
+        let tree = self.tree.to_file();
+        let command = self.command(tree.as_ref());
+        Terminal::start(&command, tree, self.time_limit, rows, columns)
     }
 
     /// Lets the machine run until it ends by itself.

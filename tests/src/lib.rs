@@ -2,7 +2,8 @@
 //!
 //! A [`Boot`] says what machine is wanted: memory, command line, device tree, initial RAM disk, how the image is entered.
 //! [`Boot::run`] lets it end by itself and returns an [`Outcome`]: what stood on the console, the records in it, and QEMU's
-//! exit status. [`Boot::start`] returns a [`Session`] to type at. QEMU is always started through `scripts/qemu`, the one
+//! exit status. [`Boot::start`] returns a [`Session`] to type at, and [`Boot::at_a_terminal`] a
+//! [`Terminal`] with a screen to look at. QEMU is always started through `scripts/qemu`, the one
 //! place that knows its command line, and never outlives its test: a session that is dropped ends its own QEMU.
 //!
 //! The tests use nothing that a user could not: the image in `build/`, the command line, the keyboard, the console.
@@ -14,11 +15,13 @@ pub mod data;
 mod outcome;
 mod session;
 pub mod symbols;
+mod terminal;
 mod tree;
 
 pub use boot::{Boot, Entry};
 pub use outcome::Outcome;
 pub use session::Session;
+pub use terminal::Terminal;
 pub use tree::{Tree, TreeFile, compile_nodes};
 
 use std::path::PathBuf;

@@ -18,10 +18,10 @@ static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 /// A place among the machines that may run now, given back when dropped.
 #[derive(Debug)]
-struct Place;
+pub(crate) struct Place;
 
 impl Place {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let mut running = lock(&RUNNING.0);
         while *running >= MACHINES {
             running = RUNNING.1.wait(running).unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ struct Heard {
     changed: Condvar,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A test that failed while it held the lock has failed already; the others go on.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,6 +15,7 @@ pub mod fingerprint;
 pub mod fragmentation;
 pub mod ids;
 pub mod metrics;
+pub mod picture;
 pub mod pressure;
 pub mod record;
 pub mod replay;

@@ -7,11 +7,11 @@ mod experiments;
 mod pressure;
 
 use alloc::format;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use super::output::Output;
 use super::syntax::{Args, nearest, number, shown};
-use super::{Context, End, Failure, Outcome, help, selftest};
+use super::{Context, End, Failure, Outcome, TERMINAL_COLUMNS, help, selftest};
 use crate::machine::{Fault, Machine};
 use crate::system::System;
 
@@ -36,6 +36,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "cma" => self.cma(),
             "metrics" => self.metrics(args),
             "bitmap" => self.bitmap(args),
+            "picture" => self.picture(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
             "dma" => self.dma(args),
@@ -51,7 +52,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 return Ok(Outcome::PowerOff(status.map_or(self.worst, |status| status as u8)));
             }
             "reboot" => return Ok(Outcome::Reboot),
-            "grep" => Err(Failure::bad("stands behind another command: COMMAND | grep WORD")),
+            "grep" => self.grep(args),
             _ => Err(Failure::bad("is in the table of commands, but nothing does it")),
         }?;
         Ok(Outcome::Ok)
@@ -69,7 +70,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             for entry in &help::COMMANDS {
                 writeln!(self.out, "{:<10} {}", entry.name, entry.summary)?;
             }
-            writeln!(self.out, "`help COMMAND` explains one; `COMMAND | grep WORD` filters; `;` separates commands.")?;
+            writeln!(self.out, "\n`help COMMAND` explains one; `COMMAND | grep WORD` filters; `;` separates.")?;
+            writeln!(self.out, "Tab completes, arrows edit and go back, Ctrl-C stops: see `help help`.")?;
             return Ok(());
         };
         let entry =
@@ -77,13 +79,34 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 Some(near) => format!("no command {}; did you mean {near}?", shown(name)),
                 None => format!("no command {}; `help` lists them all", shown(name)),
             })?;
-        writeln!(self.out, "{}\n  {}", entry.usage, entry.summary)?;
-        if !entry.details.is_empty() {
-            writeln!(self.out, "  {}", entry.details)?;
-        }
+        wrap(&mut self.out, entry.usage, 0, 4)?;
+        wrap(&mut self.out, entry.summary, 2, 2)?;
+        wrap(&mut self.out, entry.details, 2, 2)?;
         writeln!(self.out, "  example: {}", entry.example)?;
         Ok(())
     }
+}
+
+/// Prints words in rows that fit a terminal, the first one and the others indented.
+fn wrap(out: &mut dyn Write, text: &str, first: usize, others: usize) -> fmt::Result {
+    let mut at = 0;
+    for word in text.split_ascii_whitespace() {
+        let length = word.chars().count();
+        if at > 0 && at + 1 + length >= TERMINAL_COLUMNS {
+            writeln!(out)?;
+            write!(out, "{:others$}", "")?;
+            at = others;
+        } else if at > 0 {
+            out.write_char(' ')?;
+            at += 1;
+        } else {
+            write!(out, "{:first$}", "")?;
+            at = first;
+        }
+        out.write_str(word)?;
+        at += length;
+    }
+    if at > 0 { writeln!(out) } else { Ok(()) }
 }
 
 impl From<End> for Outcome {

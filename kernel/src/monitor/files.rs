@@ -8,9 +8,10 @@ mod trace;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::fmt::Write;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
-use super::syntax::number;
+use super::syntax::{nearest, number};
 use super::{Context, Failure};
 use crate::cma::AreaId;
 use crate::lab::bitmap_view::write_bitmap;
@@ -77,31 +78,83 @@ fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
     }
 }
 
-/// The file at a path.
-pub(super) fn find(system: &System<'_>, path: &str) -> Option<File> {
-    let mut found = None;
-    each_file(system, |at, file| {
-        if at == path {
-            found = Some(file);
+/// Why a path names no file, in Linux's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoFile {
+    Missing,
+    Directory,
+    NotDirectory,
+}
+
+impl fmt::Display for NoFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "No such file or directory",
+            Self::Directory => "Is a directory",
+            Self::NotDirectory => "Not a directory",
+        })
+    }
+}
+
+/// A path from the root, without `.`, `..` and double slashes, and without one at the end.
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            _ => parts.push(part),
         }
-        found.is_some()
+    }
+    parts.iter().fold(String::new(), |path, part| path + "/" + part)
+}
+
+/// The file at a path.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
+    if path.is_empty() {
+        return Err(NoFile::Missing);
+    }
+    let wanted = normal(path);
+    let below = |at: &str, above: &str| at.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
+    let mut found = Err(if wanted.is_empty() { NoFile::Directory } else { NoFile::Missing });
+    each_file(system, |at, file| {
+        if at == wanted {
+            found = if path.ends_with(['/', '.']) { Err(NoFile::NotDirectory) } else { Ok(file) };
+            return true;
+        }
+        if below(&wanted, at) {
+            found = Err(NoFile::NotDirectory);
+        } else if below(at, &wanted) {
+            found = Err(NoFile::Directory);
+        }
+        found != Err(NoFile::Missing)
     });
     found
 }
 
-/// What lies in a directory, directories with a slash; a file lists itself; nothing where nothing is.
+/// What lies in a directory, directories with a slash; nothing where none is.
 pub(super) fn list(system: &System<'_>, path: &str) -> BTreeSet<String> {
-    let directory = format!("{}/", path.trim_end_matches('/'));
+    let directory = normal(path) + "/";
     let mut names = BTreeSet::new();
     each_file(system, |at, _| {
-        if at == path {
-            names.insert(at.to_string());
-        } else if let Some(rest) = at.strip_prefix(&directory) {
+        if let Some(rest) = at.strip_prefix(&directory) {
             names.insert(rest.split_inclusive('/').next().unwrap_or_default().to_string());
         }
         false
     });
     names
+}
+
+/// The path that a misspelt one most likely meant: another name in the same directory.
+pub(super) fn nearest_path(system: &System<'_>, path: &str) -> Option<String> {
+    let wanted = normal(path);
+    let (directory, name) = wanted.rsplit_once('/')?;
+    let names = list(system, directory);
+    let near = nearest(name, names.iter().map(|name| name.trim_end_matches('/')))?;
+    Some(format!("{directory}/{near}"))
 }
 
 /// Prints a file.
@@ -114,7 +167,7 @@ pub(super) fn write(
     match file {
         File::Proc(file) => file.write(out, system, context)?,
         File::Debug(_, file) if file.is_write_only() => {
-            return Err(Failure::bad("can only be written: echo N > PATH"));
+            return Err(Failure::bad("Permission denied: it can only be written, echo N > PATH"));
         }
         File::Debug(id, file) => file.write(out, system.area(id))?,
         File::Counter(id, file) => writeln!(out, "{}", file.value(system.area(id)))?,
@@ -128,7 +181,10 @@ pub(super) fn write(
 
 /// Writes a number to a file.
 pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> Result<(), Failure> {
-    let number = |least: u32, most: u32| number("N", text, least.into(), most.into()).map(|number| number as u32);
+    let number = |least: u32, most: u32| {
+        let number = number("N", text, least.into(), most.into()).map(|number| number as u32);
+        number.map_err(|line| format!("write error: Invalid argument: {line}"))
+    };
     match file {
         File::Debug(id, Debug::Alloc) => cma::alloc(system, id, number(1, u32::MAX)?),
         File::Debug(id, Debug::Free) => cma::free(system, id, number(1, u32::MAX)?),
@@ -142,8 +198,8 @@ pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> R
             system.trace.enable(on);
             Ok(())
         }
-        _ => Err(Failure::bad(
-            "the file can only be read; `alloc` and `free` of /sys/kernel/debug/cma and files of /sys/kernel/tracing take numbers",
-        )),
+        File::Proc(_) | File::Debug(..) | File::Counter(..) | File::DmaApi(_) | File::DeviceBitmap(_) => {
+            Err(Failure::bad("Permission denied: it can only be read"))
+        }
     }
 }

@@ -24,8 +24,15 @@ pub struct Entry {
     pub most_words: usize,
 }
 
+impl Entry {
+    /// True where a word with a `=` in it is a word like others.
+    pub fn takes_any_word(&self) -> bool {
+        self.usage.contains("WORD")
+    }
+}
+
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 21] = [
+pub const COMMANDS: [Entry; 22] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -44,7 +51,7 @@ pub const COMMANDS: [Entry; 21] = [
         name: "compare",
         usage: "compare [placements=NAME,NAME] [seeds=10] [area=] [seed=1577527915] [rng=glibc|wyrand] \
                 [align=order|page|ORDER] [until=failure|ops] [ops=10000000]",
-        summary: "runs the debris load with the same seeds under several placements, as one table",
+        summary: "runs the debris load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
                   full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
                   within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
@@ -57,7 +64,7 @@ pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "replay",
         usage: "replay [area=] [placement=NAME] [align=asis|order|page]",
-        summary: "replays the trace in the initrd on an empty area, and leaves its buffers",
+        summary: "replays the trace in the initrd on an empty area; its buffers stay",
         details: "A line of a trace is `a ID PAGES ALIGN_ORDER` or `r ID`. A bad trace changes nothing.",
         example: "replay align=page",
         keys: &["area", "placement", "align"],
@@ -75,9 +82,20 @@ pub const COMMANDS: [Entry; 21] = [
         most_words: 1,
     },
     Entry {
+        name: "picture",
+        usage: "picture [AREA] [width=64] [pages=]",
+        summary: "shows an area at a glance, one character for many pages",
+        details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are chosen that \
+                  the picture fits a screen.",
+        example: "picture BiscuitOS_cma",
+        keys: &["width", "pages"],
+        least_words: 0,
+        most_words: 1,
+    },
+    Entry {
         name: "metrics",
         usage: "metrics [AREA]",
-        summary: "shows how fragmented an area is: free runs by length, Gorman's indices by order",
+        summary: "shows how fragmented an area is: free runs, Gorman's indices",
         details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
                   index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
         example: "metrics BiscuitOS_cma",
@@ -118,7 +136,7 @@ pub const COMMANDS: [Entry; 21] = [
     Entry {
         name: "dma",
         usage: "dma [alloc DEVICE SIZE] [free ADDRESS|all]",
-        summary: "lists devices, their areas, buffers and mappings; allocates and frees buffers as a driver would",
+        summary: "what drivers have of memory; buffers as a driver gets them",
         details: "A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
                   and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; ADDRESS is the device's. \
                   What the checker has seen (check=on) is listed last. Linux's view: /sys/kernel/debug/dma-api.",
@@ -129,13 +147,13 @@ pub const COMMANDS: [Entry; 21] = [
     },
     Entry {
         name: "cat",
-        usage: "cat PATH",
-        summary: "prints a pseudo file",
-        details: "`ls` shows which there are.",
+        usage: "cat PATH...",
+        summary: "prints pseudo files",
+        details: "`ls` shows which there are, and Tab completes their paths.",
         example: "cat /proc/meminfo | grep Cma",
         keys: &[],
         least_words: 1,
-        most_words: 1,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "ls",
@@ -149,15 +167,15 @@ pub const COMMANDS: [Entry; 21] = [
     },
     Entry {
         name: "echo",
-        usage: "echo N > PATH",
-        summary: "writes a number to a pseudo file",
+        usage: "echo WORD... [> PATH]",
+        summary: "prints words, or writes a number to a pseudo file",
         details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of those \
                   allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
                   /sys/kernel/tracing/trace: 0 forgets the events.",
         example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
         keys: &[],
-        least_words: 3,
-        most_words: 3,
+        least_words: 0,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "pressure",
@@ -210,7 +228,10 @@ pub const COMMANDS: [Entry; 21] = [
         name: "help",
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
-        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands.",
+        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what is typed, \
+                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, K, U, W \
+                  and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for itself); \
+                  Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
         keys: &[],
         least_words: 0,
@@ -218,13 +239,14 @@ pub const COMMANDS: [Entry; 21] = [
     },
     Entry {
         name: "grep",
-        usage: "COMMAND | grep WORD",
-        summary: "prints the lines of another command that hold a word",
-        details: "",
+        usage: "grep [-i] [-v] [-c] WORD PATH...",
+        summary: "prints the lines of files, or of another command, that hold a word",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends \
+                  of a line and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their number.",
         example: "cat /proc/vmstat | grep cma",
         keys: &[],
-        least_words: 0,
-        most_words: 0,
+        least_words: 2,
+        most_words: MAX_WORDS,
     },
     Entry {
         name: "version",

@@ -2,11 +2,12 @@
 //!
 //! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `help`'s table says which words and keys
 //! the command takes → `commands` does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
-//! `files`, line editing in `prompt`.
+//! `files`, line editing in `prompt`, what Tab puts in in `complete`.
 //!
 //! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
 
 mod commands;
+mod complete;
 mod files;
 pub mod help;
 mod output;
@@ -25,13 +26,16 @@ use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::system::System;
 use commands::Session;
-use output::Output;
+use output::{Filter, Output};
 use syntax::{Args, nearest, shown, split_outside_quotes, words};
 
 /// Status of a bad command, key or trace, and of a missing area.
 pub const STATUS_BAD_COMMAND: u8 = 2;
 /// Status of a self-test or check that failed.
 pub const STATUS_CHECK_FAILED: u8 = 3;
+
+/// Characters of a row, as far as anybody can know.
+const TERMINAL_COLUMNS: usize = 80;
 
 /// What runs after boot unless `run=` says otherwise.
 pub const DEFAULT_RUN: &str = "debris";
@@ -144,9 +148,15 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         }
     }
 
-    /// Executes the commands of `run=`, whose statuses `poweroff` remembers.
+    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and none ended the machine, a line
+    /// says so: the prompt that follows waits, and a script would wait with it.
     pub fn run(&mut self, script: &str) -> Outcome {
-        self.execute_all(script, true)
+        let outcome = self.execute_all(script, true);
+        if let Outcome::Failed(status) = outcome {
+            let text = format!("run=: done, with status {status} (see above); `poweroff` ends the machine with it\n");
+            self.machine.write_str(&text);
+        }
+        outcome
     }
 
     /// Executes a line as if typed at the prompt.
@@ -209,11 +219,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             return Ok(Outcome::Ok);
         }
         let Some(entry) = help::find(&name) else {
-            let near = nearest(&name, help::COMMANDS.iter().map(|entry| entry.name));
-            return Err(Failure::bad(match near {
-                Some(near) => format!("unknown command {}; did you mean {near}? `help` lists them all", shown(&name)),
-                None => format!("unknown command {}; `help` lists them all", shown(&name)),
-            }));
+            return Err(unknown_command(&name));
         };
         let named = |failure: Failure| Failure { line: format!("{}: {}", entry.name, failure.line), ..failure };
         let args = Args::new(entry, first).map_err(|line| named(line.into()))?;
@@ -229,15 +235,41 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     }
 }
 
-/// The word of a `grep WORD` stage.
-fn filter(stage: &str) -> Result<String, Failure> {
-    let mut words = words(stage)?.into_iter();
-    match (words.next().as_deref(), words.next(), words.next()) {
-        (Some("grep"), Some(word), None) => Ok(word),
-        (Some("grep"), _, _) => Err(Failure::bad("grep: takes one word; usage: COMMAND | grep WORD")),
-        (other, _, _) => {
-            let other = shown(other.unwrap_or_default());
-            Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")))
-        }
+/// The `grep` of a stage.
+fn filter(stage: &str) -> Result<Filter, Failure> {
+    let mut words = words(stage)?;
+    if words.first().is_none_or(|name| name != "grep") {
+        let other = words.first().map_or_else(|| "nothing".into(), |word| shown(word));
+        return Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")));
     }
+    words.remove(0);
+    let filter = Filter::take(&mut words).map_err(|line| format!("grep: {line}"))?;
+    match words.first() {
+        None => Ok(filter),
+        Some(extra) => Err(Failure::bad(format!("grep: takes one word, and there is {}", shown(extra)))),
+    }
+}
+
+/// What other systems call a command of ours.
+const CALLED_ELSEWHERE: [(&str, &str); 12] = [
+    ("exit", "poweroff"),
+    ("quit", "poweroff"),
+    ("logout", "poweroff"),
+    ("halt", "poweroff"),
+    ("shutdown", "poweroff"),
+    ("man", "help"),
+    ("?", "help"),
+    ("dir", "ls"),
+    ("more", "cat"),
+    ("less", "cat"),
+    ("free", "cat /proc/meminfo"),
+    ("dump", "bitmap"),
+];
+
+fn unknown_command(name: &str) -> Failure {
+    let called = CALLED_ELSEWHERE.iter().find(|called| called.0 == name).map(|called| called.1);
+    let near = called.or_else(|| nearest(name, help::COMMANDS.iter().map(|entry| entry.name)));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    let separator = if near.is_empty() { ";" } else { "" };
+    Failure::bad(format!("unknown command {}{near}{separator} `help` lists them all", shown(name)))
 }

@@ -11,7 +11,7 @@ use core::fmt::Write;
 
 use super::commands::Session;
 use super::syntax::{Args, shown};
-use super::{Failure, STATUS_CHECK_FAILED};
+use super::{Context, Failure, STATUS_CHECK_FAILED};
 use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::lab::fingerprint::Fingerprint;
 use crate::lab::rng::GlibcRand;
@@ -44,6 +44,11 @@ const TESTS: [Test; 15] = [
     ("dma_pins", dma::pins),
 ];
 
+/// The names of all tests, the machine's own last.
+pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> {
+    TESTS.iter().map(|test| test.0).chain(context.tests.iter().map(|test| test.0))
+}
+
 /// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for `dma_pins`).
 fn is_meant(name: &str, wanted: Option<&str>) -> bool {
     let rest = wanted.map(|wanted| name.strip_prefix(wanted));
@@ -53,7 +58,7 @@ fn is_meant(name: &str, wanted: Option<&str>) -> bool {
 /// Runs all tests, or those that are named.
 pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &Args) -> Result<(), Failure> {
     let extra = session.context.tests;
-    let names = || TESTS.iter().map(|test| test.0).chain(extra.iter().map(|test| test.0));
+    let names = || names(session.context);
     let wanted = args.word(0);
     let count = names().filter(|&name| is_meant(name, wanted)).count();
     if let (Some(wanted), 0) = (wanted, count) {

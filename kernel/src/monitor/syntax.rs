@@ -1,5 +1,6 @@
 //! What is typed, taken apart: a line into commands at `;`, a command into stages at `|`, a stage into words at blanks.
-//! Between quotes (`"` or `'`) none of these means anything. Words like `key=value` become keys.
+//! Between quotes (`"` or `'`) none of these means anything; a `>` outside of them is a word by itself. Words like `key=value`
+//! become keys.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -42,6 +43,13 @@ pub fn words(stage: &str) -> Result<Vec<String>, String> {
                 word.get_or_insert_default();
             }
             None if character.is_ascii_whitespace() => words.extend(word.take()),
+            None if character == '>' => {
+                words.extend(word.take());
+                // Nothing is ever truncated, so `>>` is the same.
+                if words.last().is_none_or(|last| last != ">") {
+                    words.push(">".into());
+                }
+            }
             _ => word.get_or_insert_default().push(character),
         }
         if words.len() > MAX_WORDS {
@@ -50,16 +58,24 @@ pub fn words(stage: &str) -> Result<Vec<String>, String> {
     }
     words.extend(word);
     match quote {
-        Some(open) => Err(format!("the quote {open} is never closed")),
+        Some(open) => {
+            let rest = stage.split_once(open).map_or("", |(_, rest)| rest);
+            Err(format!("the quote {open} is never closed; nothing was run of what follows it: {}", shown(rest)))
+        }
         None => Ok(words),
     }
 }
 
 /// A user's word as a message repeats it: escaped, and cut where it is long.
 pub fn shown(word: &str) -> String {
-    let cut = word.chars().count() > SHOWN;
-    let start: String = word.chars().take(SHOWN).collect();
-    format!("\"{}{}\"", start.escape_debug(), if cut { "…" } else { "" })
+    format!("\"{}\"", shown_path(word, SHOWN))
+}
+
+/// A user's path as Linux's messages repeat it, without quotes, up to so many characters.
+pub fn shown_path(path: &str, most: usize) -> String {
+    let cut = path.chars().count() > most;
+    let start: String = path.chars().take(most).collect();
+    format!("{}{}", start.escape_debug(), if cut { "…" } else { "" })
 }
 
 /// The candidate that a misspelt word most likely meant: at most two letters away, and less than half of it.
@@ -76,14 +92,14 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be added, dropped or changed (Levenshtein).
+/// How many letters have to be added, dropped or changed (Levenshtein); capitals are no change.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = i;
         row[0] = i + 1;
         for (j, b) in to.chars().enumerate() {
-            let changed = diagonal + usize::from(a != b);
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
             diagonal = row[j + 1];
             row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
         }
@@ -108,7 +124,9 @@ impl Args {
         let mut args = Self::default();
         for word in words {
             let pair = word.split_once('=').filter(|(key, _)| {
-                !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+                !entry.takes_any_word()
+                    && !key.is_empty()
+                    && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
             });
             let Some((key, value)) = pair else {
                 args.words.push(word);
@@ -122,8 +140,14 @@ impl Args {
             }
             args.keys.push((key.to_string(), value.to_string()));
         }
+        if !entry.takes_any_word() && args.words.iter().any(|word| word == ">") {
+            return Err("only numbers are written to files: echo N > PATH".into());
+        }
         if args.words.len() > entry.most_words {
             let extra = &args.words[entry.most_words];
+            if extra == "&&" {
+                return Err("there is no &&; a ; separates commands".into());
+            }
             return Err(format!("one word too many, {}; usage: {}", shown(extra), entry.usage));
         }
         if args.words.len() < entry.least_words {
@@ -181,7 +205,9 @@ mod tests {
         assert_eq!(stages.len(), 2);
         assert_eq!(words(stages[1]), Ok(["grep", ";"].map(String::from).to_vec()));
         assert_eq!(words(" area=\"a b\" '' x\t"), Ok(["area=a b", "", "x"].map(String::from).to_vec()));
-        assert!(words("echo \"a").is_err_and(|line| line.contains("never closed")));
+        assert_eq!(words("echo 5>/a '>'b"), Ok(["echo", "5", ">", "/a", ">b"].map(String::from).to_vec()));
+        assert_eq!(words("echo 5 >> /a"), Ok(["echo", "5", ">", "/a"].map(String::from).to_vec()));
+        assert!(words("echo \"a").is_err_and(|line| line.contains("never closed") && line.ends_with(": \"a\"")));
         assert!(words(&"x ".repeat(MAX_WORDS + 1)).is_err_and(|line| line.contains("MAX_WORDS")));
     }
 
@@ -189,6 +215,7 @@ mod tests {
     fn misspellings() {
         assert_eq!(nearest("debri", ["debris", "cma"]), Some("debris"));
         assert_eq!(nearest("bitmpa", ["bitmap", "cat"]), Some("bitmap"));
+        assert_eq!(nearest("HELP", ["cma", "help"]), Some("help"));
         assert_eq!(nearest("x", ["ls", "cma"]), None);
         assert_eq!(nearest(&"x".repeat(10_000), ["ls"]), None);
         assert_eq!((distance("", "abc"), distance("abc", "abc"), distance("kitten", "sitting")), (3, 0, 3));

@@ -23,7 +23,7 @@ mod supply;
 
 pub(super) use supply::SWAP_CLUSTER_MAX;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "mock"))]
 pub(crate) mod mock;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an arena with tables and a TLB
 //! of their own, so that the same kernel code runs in both, and a step that migration leaves out shows in both.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "mock"))]
 use alloc::vec::Vec;
 
 use super::super::Block;
@@ -61,7 +61,7 @@ pub struct Table {
 
 enum Words {
     Frames(&'static mut [u32]),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "mock"))]
     Heap(Vec<u32>),
 }
 
@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// For tests, a table that only pretends to lie in its block.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "mock"))]
     pub(crate) fn on_the_heap(block: Block) -> Self {
         let words = alloc::vec![0; 1024 << block.order()];
         Self { block, words: Words::Heap(words) }
@@ -84,7 +84,7 @@ impl Table {
     pub(super) fn get(&self) -> &[u32] {
         match &self.words {
             Words::Frames(words) => words,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "mock"))]
             Words::Heap(words) => words,
         }
     }
@@ -94,7 +94,7 @@ impl Table {
     pub(super) fn get_mut(&mut self) -> &mut [u32] {
         match &mut self.words {
             Words::Frames(words) => words,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "mock"))]
             Words::Heap(words) => words,
         }
     }

@@ -6,15 +6,19 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display, Write};
 
 use super::Session;
+use super::experiments::whole;
 use crate::cma::area::Area;
 use crate::cma::{AreaId, CmaError, MAX_ALIGN_ORDER, align_order_of};
 use crate::lab::bitmap_view::{write_bitmap, write_summary};
 use crate::lab::fragmentation::Fragmentation;
 use crate::lab::metrics::Counted;
 use crate::lab::metrics::Metrics;
+use crate::lab::picture;
 use crate::lab::record::Record;
 use crate::machine::Machine;
-use crate::monitor::syntax::{Args, number, shown};
+use crate::monitor::files::NoFile;
+use crate::monitor::output::Filter;
+use crate::monitor::syntax::{Args, number, shown, shown_path};
 use crate::monitor::{Failure, files};
 use crate::system::System;
 
@@ -62,6 +66,17 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         write_bitmap(&mut self.out, area)?;
         write_summary(&mut self.out, area)?;
+        Ok(())
+    }
+
+    pub(super) fn picture(&mut self, args: &Args) -> Result<(), Failure> {
+        let area = self.system.area(choose_area(self.system, args.word(0))?);
+        let pages = args.key("pages").map(|pages| number("pages", pages, 1, area.pages().into())).transpose()?;
+        let scale = picture::Scale {
+            width: whole(args, "width", picture::USUAL_WIDTH.into(), 1, picture::MAX_WIDTH.into())? as u32,
+            pages: pages.map(|pages| pages as u32),
+        };
+        picture::write_picture(&mut self.out, area, scale)?;
         Ok(())
     }
 
@@ -147,38 +162,84 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     pub(super) fn cat(&mut self, args: &Args) -> Result<(), Failure> {
-        let path = args.word(0).unwrap_or_default();
+        no_options(&args.words)?;
+        let mut failed = None;
+        for path in &args.words {
+            let Err(failure) = self.print_file(path) else { continue };
+            // Like the others, the last one's line is printed, and those before it here.
+            if let Some(Failure { line, .. }) = failed.replace(failure) {
+                self.out.machine.write_str(&format!("cat: {line}\n"));
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn grep(&mut self, args: &Args) -> Result<(), Failure> {
+        let mut words = args.words.clone();
+        let filter = Filter::take(&mut words)?;
+        if words.is_empty() {
+            return Err(Failure::bad("a PATH is missing, or another command in front: COMMAND | grep WORD"));
+        }
+        self.out.filter_first(filter);
+        words.iter().try_for_each(|path| self.print_file(path))
+    }
+
+    fn print_file(&mut self, path: &str) -> Result<(), Failure> {
         let file = self.file(path)?;
-        files::write(&mut self.out, self.system, self.context, file)
+        let path = shown_path(path, SHOWN_PATH);
+        let named = |failure: Failure| Failure { line: format!("{path}: {}", failure.line), ..failure };
+        files::write(&mut self.out, self.system, self.context, file).map_err(named)
     }
 
     pub(super) fn ls(&mut self, args: &Args) -> Result<(), Failure> {
+        no_options(&args.words)?;
         let path = args.word(0).unwrap_or("/");
-        let names = files::list(self.system, path);
-        if names.is_empty() {
-            return Err(Failure::bad(format!("nothing at {}; `ls` shows the top", shown(path))));
-        }
-        for name in names {
-            writeln!(self.out, "{name}")?;
+        match files::find(self.system, path) {
+            Ok(_) => writeln!(self.out, "{path}")?,
+            Err(NoFile::Directory) => {
+                for name in files::list(self.system, path) {
+                    writeln!(self.out, "{name}")?;
+                }
+            }
+            Err(why) => return Err(Failure::bad(format!("cannot access {}", self.no_file(path, why)))),
         }
         Ok(())
     }
 
     pub(super) fn echo(&mut self, args: &Args) -> Result<(), Failure> {
-        let [value, arrow, path] = &args.words[..] else { return Err(Failure::bad("usage: echo N > PATH")) };
-        if arrow != ">" {
-            return Err(Failure::bad(format!("{} where > should be; usage: echo N > PATH", shown(arrow))));
-        }
+        let Some(arrow) = args.words.iter().position(|word| word == ">") else {
+            writeln!(self.out, "{}", args.words.join(" "))?;
+            return Ok(());
+        };
+        let (value, path) = (&args.words[..arrow], &args.words[arrow + 1..]);
+        let [path] = path else { return Err(Failure::bad("one PATH has to follow the >; usage: echo N > PATH")) };
         let file = self.file(path)?;
-        files::write_number(self.system, file, value)
+        let path = shown_path(path, SHOWN_PATH);
+        let named = |failure: Failure| Failure { line: format!("{path}: {}", failure.line), ..failure };
+        files::write_number(self.system, file, &value.join(" ")).map_err(named)
     }
 
-    fn file(&self, path: &str) -> Result<files::File, String> {
-        files::find(self.system, path).ok_or_else(|| {
-            let directory = !files::list(self.system, path).is_empty();
-            let what = if directory { "is a directory" } else { "is no file" };
-            format!("{} {what}; `ls` shows which files there are", shown(path))
-        })
+    fn file(&self, path: &str) -> Result<files::File, Failure> {
+        files::find(self.system, path).map_err(|why| Failure::bad(self.no_file(path, why)))
+    }
+
+    /// A path and why it names no file, with what it may have meant.
+    fn no_file(&self, path: &str, why: NoFile) -> String {
+        let near = if why == NoFile::Missing { files::nearest_path(self.system, path) } else { None };
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let path = if path.is_empty() { "''".into() } else { shown_path(path, SHOWN_PATH) };
+        format!("{path}: {why}{near}")
+    }
+}
+
+/// Characters of a path that a message repeats.
+const SHOWN_PATH: usize = 200;
+
+/// Errs at the first word that looks like an option.
+fn no_options(words: &[String]) -> Result<(), Failure> {
+    match words.iter().find(|word| word.len() > 1 && word.starts_with('-')) {
+        Some(option) => Err(Failure::bad(format!("invalid option {}; there are none", shown(option)))),
+        None => Ok(()),
     }
 }
 

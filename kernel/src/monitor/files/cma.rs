@@ -79,9 +79,10 @@ fn bitmap(out: &mut dyn Write, area: &Area) -> fmt::Result {
 
 /// Allocates as a write to `alloc` does: aligned to a page, kept until `free` or `release`.
 pub(super) fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure> {
-    let buffer = system
-        .cma_alloc(id, pages, 0)
-        .map_err(|error| Failure::bad(format!("{pages} pages of {}: {error}", system.area(id).name())))?;
+    let buffer = system.cma_alloc(id, pages, 0).map_err(|error| {
+        let area = system.area(id).name();
+        Failure::bad(format!("write error: Cannot allocate memory: {pages} pages of {area}: {error}"))
+    })?;
     system.keep(buffer);
     Ok(())
 }
@@ -100,7 +101,9 @@ pub(super) fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Resul
             front
         } else {
             system.keep(buffer);
-            return Err(Failure::bad("a part of a buffer cannot be released where a bit stands for several pages"));
+            return Err(Failure::bad(
+                "write error: Invalid argument: a part of a buffer cannot be released where a bit stands for several pages",
+            ));
         };
         pages -= buffer.pages();
         system.cma_release(buffer).map_err(|error| Failure::check(format!("{error}")))?;

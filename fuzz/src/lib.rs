@@ -1,0 +1,76 @@
+//! What the fuzzers share: a mock machine whose loads end soon, and whose faults on purpose are no findings.
+
+use std::cell::Cell;
+use std::panic;
+
+use kernel::machine::{Fault, Machine};
+use kernel::mm::Block;
+use kernel::mock::{Mock, with_board};
+use kernel::monitor::{Context, Monitor};
+
+/// After so many looks for a Ctrl-C there is one, again and again.
+const LOOKS: u64 = 300;
+/// Pageblocks of the board: 256 MiB, with the two areas of 8 MiB.
+const PAGEBLOCKS: u32 = 64;
+/// The console keeps no more of what is printed.
+const PRINTED: usize = 1 << 20;
+
+/// The host tests' machine, under somebody impatient.
+struct Impatient<'m> {
+    mock: &'m mut Mock,
+    looks: Cell<u64>,
+}
+
+/// What unwinds instead of a fault on purpose.
+struct OnPurpose;
+
+impl Machine for Impatient<'_> {
+    fn now_ns(&self) -> u64 {
+        self.mock.now_ns()
+    }
+
+    fn interrupted(&self) -> bool {
+        let looks = self.looks.get() + 1;
+        self.looks.set(looks % LOOKS);
+        looks == LOOKS
+    }
+
+    fn write_str(&mut self, text: &str) {
+        if self.mock.printed.len() > PRINTED {
+            self.mock.printed.clear();
+        }
+        self.mock.write_str(text);
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        self.mock.read_byte()
+    }
+
+    fn fault(&mut self, _: Fault) -> ! {
+        // Unwinds past the hook that would call it a crash.
+        panic::resume_unwind(Box::new(OnPurpose))
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        self.mock.page_memory(block)
+    }
+}
+
+/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the books have to balance.
+pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
+    with_board(PAGEBLOCKS, |system, mock| {
+        mock.typed.extend(typed);
+        mock.typed.extend(b"\x03poweroff\r");
+        let mut machine = Impatient { mock, looks: Cell::new(0) };
+        let context =
+            Context { cmdline: run, iomem: "", initrd, ns_to_ready: 0, version: "debris, fuzzed", tests: &[] };
+        let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            Monitor::new(system, &mut machine, context).run_to_end(Some(run))
+        }));
+        match ended {
+            Ok(_) => system.check().expect("the books balance"),
+            Err(payload) if payload.is::<OnPurpose>() => {}
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    });
+}

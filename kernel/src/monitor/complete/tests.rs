@@ -1,0 +1,138 @@
+use super::*;
+use crate::mock::with_board;
+use proptest::prelude::*;
+
+fn on_board(before: &str) -> (String, Vec<String>) {
+    with_board(64, |system, _| {
+        let context = Context {
+            cmdline: "",
+            iomem: "",
+            initrd: None,
+            ns_to_ready: 0,
+            version: "",
+            tests: &[("own_test", || Ok(()))],
+        };
+        let completion = complete(system, &context, before);
+        (completion.insert, completion.candidates)
+    })
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_only_candidate_is_put_in_with_its_end() {
+    for (before, insert) in [
+        ("bitm", "ap "),
+        ("debris", " "),
+        ("version; cm", "a "),
+        ("version | gr", "ep "),
+        ("help bitm", "ap "),
+        ("bitmap B", "iscuitOS_cma "),
+        ("bitmap \"B", "iscuitOS_cma\" "),
+        ("alloc 'li", "nux,cma' "),
+        ("release al", "l "),
+        ("release all li", "nux,cma "),
+        ("debris see", "d="),
+        ("debris seed=1 ro", "unds="),
+        ("debris area=B", "iscuitOS_cma "),
+        ("debris rng=w", "yrand "),
+        ("debris align=p", "age "),
+        ("replay align=a", "sis "),
+        ("debris placement=b", "est-fit "),
+        ("debris until=o", "ps "),
+        ("compare placements=zoned,two", "-ended"),
+        ("pressure lat", "ency "),
+        ("pressure latency cma_use=fal", "lback "),
+        ("pressure cma_use=fal", "lback "),
+        ("pressure integrity sabotage=t", "lb "),
+        ("fault un", ""),
+        ("fault una", "ligned "),
+        ("selftest own", "_test "),
+        ("bench cma/64", " "),
+        ("bench cma/64 sea", "rch/"),
+        ("cat /pr", "oc/"),
+        ("cat pr", "oc/"),
+        ("cat /proc/mem", "info "),
+        ("cat /sys/b", "us/"),
+        ("cat /sys/bus/platform/devices/B", "iscuitOS_CMA/"),
+        ("ls /sys/kernel/debug/c", "ma/"),
+        ("echo 5 > /sys/kernel/debug/cma/BiscuitOS_cma/al", "loc "),
+        ("echo 5 >/sys/kernel/debug/cma/BiscuitOS_cma/al", "loc "),
+        ("echo 5 > /sys/kernel/debug/cma/", ""),
+    ] {
+        assert_eq!(on_board(before).0, insert, "{before}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_is_ambiguous_is_listed_by_its_last_part() {
+    let listed = |before: &str| on_board(before).1.join(" ");
+    assert_eq!(listed("re"), "reboot release replay");
+    assert_eq!(listed("cat /proc/"), "buddyinfo cmdline iomem meminfo pagetypeinfo vmstat");
+    assert_eq!(listed("cat /"), "proc/ sys/");
+    assert_eq!(listed("cat "), "proc/ sys/");
+    assert_eq!(listed("bitmap "), "BiscuitOS_cma linux,cma");
+    assert_eq!(listed("release "), "all");
+    assert_eq!(listed("debris align="), "order page");
+    assert_eq!(listed("pressure latency lend="), "clean movable none");
+    assert_eq!(listed("replay a"), "align= area=");
+    assert_eq!(listed("replay align=page a"), "area=");
+    assert!(listed("debris placement=").starts_with("best-fit first-fit next-fit"));
+    assert_eq!(listed("bench cma/2048/"), "");
+    assert_eq!(listed("").split(' ').count(), help::COMMANDS.len());
+    // What several have in common is put in first.
+    assert_eq!(on_board("replay area=B; rep").0, "lay ");
+    assert_eq!(on_board("cat /proc/b").0, "uddyinfo ");
+    assert_eq!(on_board("debris placement=s").1.len(), 2);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_nobody_knows_is_left_alone() {
+    for before in [
+        "nonsense ",
+        "nonsense",
+        "debris seed=",
+        "debris ops=1",
+        "bitmap nowhere",
+        "alloc linux,cma ",
+        "version ",
+        "cat /nowhere/",
+        "version | grep ",
+        "version | sort",
+        "echo ",
+        "debris colour=",
+        "cat /proc/meminfo/",
+        "bitmap \"B\"x",
+    ] {
+        assert_eq!(on_board(before), (String::new(), Vec::new()), "{before}");
+    }
+}
+
+#[test]
+fn every_key_stands_in_its_usage_and_every_usage_begins_with_its_name() {
+    for entry in &help::COMMANDS {
+        assert!(entry.usage.split(' ').any(|word| word == entry.name), "{}", entry.usage);
+        for key in entry.keys {
+            let found = specs(entry).any(|spec| spec.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
+            assert!(found, "{key}= of {}", entry.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
+    /// Whatever stands there, what is put in continues a candidate.
+    #[test]
+    fn anything_can_be_completed(before in prop_oneof![
+        any::<String>(),
+        proptest::collection::vec(proptest::sample::select(&["debris", "cat", "bench", "echo", " ", ";", "|", ">", "=", "/", "\"", "'",
+            "area", "proc", "a", "c", ",", "align", "-", "é"][..]), 0..12).prop_map(|words| words.concat()),
+    ]) {
+        let (insert, candidates) = on_board(&before);
+        prop_assert!(candidates.len() < 200);
+        prop_assert!(insert.is_empty() || !candidates.is_empty());
+        prop_assert!(insert.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    }
+}
