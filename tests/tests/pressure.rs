@@ -36,6 +36,7 @@ fn latency_by_what_fills_the_area() {
     assert_eq!((number(of("idle"), "migrated"), number(of("idle"), "isolate_ns")), (0, 0));
     assert_eq!((number(of("movable"), "migrated"), number(of("clean"), "reclaimed")), (512, 512));
     assert_eq!((number(of("movable"), "failed"), number(of("mixed"), "failed")), (0, 0));
+    assert_eq!((number(of("mixed"), "migrated"), number(of("mixed"), "reclaimed")), (256, 256), "half and half");
 }
 
 #[test]
@@ -91,6 +92,22 @@ fn a_large_buffer_in_a_full_system() {
 }
 
 #[test]
+fn a_camera_and_what_only_the_cache_may_enter() {
+    let command = "pressure reliability cma_use=half lend=clean pins=100 rounds=4 area=reserved; \
+                   pressure integrity lend=clean area=reserved rounds=4; pressure reliability rounds=1 source=buddy";
+    let outcome = Boot::commands(command).memory("256M").with("cma=32M").run();
+    outcome.ended_with(0).says("The buffer is 2048 pages, all of the area: 26 MiB would take cma=32M");
+    let records = outcome.records_of("pressure");
+    let camera = &records[0];
+    assert_eq!((number(camera, "pages"), number(camera, "success_permille")), (6656, 1000), "{camera}");
+    assert!(number(camera, "unused_pages") * 20 < number(camera, "fill_pages"), "a full system is full: {camera}");
+    for record in &records[..records.len() - 1] {
+        is_whole(record);
+        assert_eq!((number(record, "migrated"), number(record, "bad_pages")), (0, 0), "{record}");
+    }
+}
+
+#[test]
 fn everything_checked_after_each_command() {
     let outcome =
         Boot::commands("pressure integrity rounds=2; pressure latency pages=64 rounds=1; debris; release all")
@@ -109,7 +126,7 @@ fn emptying_an_area_costs_what_it_may() {
         let record = records.iter().find(|record| record["name"] == name).expect("the benchmark ran");
         number(record, "ns_per_op")
     };
-    assert!(cost("migrate/1") <= 900, "{} instructions a migrated page", cost("migrate/1"));
+    assert!(cost("migrate/1") <= 750, "{} instructions a migrated page", cost("migrate/1"));
     assert!(cost("reclaim/clean") <= 250, "{} instructions a dropped page", cost("reclaim/clean"));
     assert!(cost("empty-area") <= 2_000_000, "{} instructions for 8 MiB", cost("empty-area"));
     let (full, idle) = (cost("full/1"), cost("cma/1"));
@@ -125,7 +142,14 @@ fn bad_input_gets_a_line_each_and_nothing_is_lost() {
         ("pressure underuse fill=99999999", "cannot be filled"),
         ("pressure latency area=nowhere", "no area"),
         ("pressure reliability pins=-1", "it has to be a number"),
+        ("pressure latency colour=red", "colour"),
+        ("pressure latency with=sand", "it can be idle movable clean mixed"),
+        ("pressure underuse cma_use=never", "it can be half fallback first"),
+        ("pressure reliability lend=dirty", "it can be movable clean none"),
+        ("pressure latency pins=3", "pins= means nothing to latency"),
+        ("pressure latency fill=99999999", "cannot be filled"),
         ("release 7", "no buffer has the ID 7"),
+        ("release all nowhere", "no area"),
     ];
     let commands: Vec<&str> = lines.iter().map(|line| line.0).collect();
     let commands = format!("{}; cat /proc/meminfo; pressure latency pages=1 with=movable", commands.join("; "));

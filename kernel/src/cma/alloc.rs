@@ -5,7 +5,6 @@
 
 use super::placement::Request;
 use super::{AreaId, Buffer, CmaError};
-use crate::mm::CmaUse;
 use crate::mm::contig_range::{Blocked, Owner, Phase, Refused, Report, Why};
 use crate::mm::trace::Event;
 use crate::system::System;
@@ -56,7 +55,7 @@ impl System<'_> {
             let area = self.area_mut(id);
             area.reserve(bit, request.bits);
             let first = area.frame(bit);
-            let taken = self.take(first, pages, report);
+            let taken = self.take(id, first, pages, report);
             let Err(refused) = taken else {
                 let stats = &mut self.area_mut(id).stats;
                 stats.alloc_success += 1;
@@ -71,20 +70,50 @@ impl System<'_> {
                 return self.count_failure(id, pages, CmaError::NoMemory(blocked));
             }
             first_blocked.get_or_insert(blocked);
-            // What was found before anything was moved is in the way of every candidate up to it.
             let mut busy = bit;
             if blocked.phase == Phase::Isolate {
+                // What was found before anything was done is in the way of every candidate up to it: they are passed over.
                 let area = self.area(id);
                 let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+                self.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
                 busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
+            } else {
+                self.trace_busy(id, request, first, pages);
             }
-            let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
-            self.trace_event(Event::BusyRetry { area: id.0, first, count: pages, align });
             candidate = self.area(id).place_behind(request, busy, &mut swept);
             report.mark(Phase::Search, self.now_ns());
         }
         let error = first_blocked.map_or_else(|| self.area(id).shortage(pages), CmaError::Busy);
         self.count_failure(id, pages, error)
+    }
+
+    fn trace_busy(&mut self, id: AreaId, request: &Request, first: Pfn, count: u32) {
+        let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
+        self.trace_event(Event::BusyRetry { area: id.0, first, count, align });
+    }
+
+    /// Writes the events of a candidate at `bit` that was refused for a page at `blocked_bit` before anything was done, and
+    /// of those up to it that are passed over: Linux tries each of them, and finds the page by its test each time.
+    fn trace_refused(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+        (bit, blocked_bit): (u32, u32),
+        blocked: &Blocked,
+    ) {
+        let mut candidate = Some(bit);
+        while let Some(bit) = candidate.filter(|&bit| bit <= blocked_bit && self.trace.is_enabled()) {
+            let (start, fin) = (self.area(id).frame(bit), blocked.frame);
+            let end = start.add(pages);
+            self.trace_event(Event::MigrateRange { start, end, migrated: 0, reclaimed: 0, mapped: 0 });
+            self.trace_event(Event::TestIsolated { start, end, fin, success: false });
+            self.trace_busy(id, request, start, pages);
+            let area = self.area(id);
+            let goes_by_address = area.placement().lowest_first();
+            let next = area.bitmap().first_fit(request, bit + request.align_mask + 1);
+            candidate = next.filter(|_| goes_by_address);
+        }
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
@@ -95,24 +124,16 @@ impl System<'_> {
     }
 
     /// Takes a range of an area, emptying it first where that is needed.
-    fn take(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn take(&mut self, id: AreaId, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
         let fast = self.zone.take_range(first, pages);
         report.mark(Phase::Grab, self.now_ns());
         let Err(busy) = fast else { return Ok(()) };
+        let area = (self.area(id).base(), self.area(id).pages());
         let Some(mut mm) = self.mm() else {
             let frame = busy.frame;
             let blocked = Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate };
             return Err(Refused::Busy(blocked));
         };
-        if mm.zone.cma_use() != CmaUse::First {
-            return mm.alloc_contig_range(first, pages, report);
-        }
-        // The cures of CMA_AGGRESSIVE: memory is freed before, and meanwhile nobody gets pages of an area.
-        report.freed_ahead += mm.free_ahead(pages);
-        report.mark(Phase::Reclaim, mm.now_ns());
-        let barred = mm.zone.bar_cma(true);
-        let result = mm.alloc_contig_range(first, pages, report);
-        mm.zone.bar_cma(barred);
-        result
+        mm.alloc_contig_range(area, first, pages, report)
     }
 }

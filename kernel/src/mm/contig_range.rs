@@ -6,15 +6,16 @@
 //! covers the start → test that the whole range is isolated and free → take it off the lists → give back what sticks out in
 //! front and behind → undo the isolation. A range that is free never comes here: `contig` takes it out of the buddy.
 //!
-//! Where it fails, everything goes back: pages that were moved, pages that were dropped, the pageblocks' types. Linux
-//! leaves moved pages where they went; here they come back. What was reclaimed to make room elsewhere stays reclaimed.
+//! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and finds only at the end
+//! whether a page will not go; here that is looked for first, so that most failures have nothing to take back.
 
 use core::fmt;
 
 use super::live::Mm;
-use super::lru::NO_OWNER;
+use super::lru::{NO_OWNER, Place};
 use super::migrate::Stuck;
-use super::reclaim::Batch;
+use super::policy::CmaUse;
+use super::reclaim::{Batch, Undo};
 use super::trace::Event;
 use crate::units::Pfn;
 
@@ -26,13 +27,13 @@ const MAX_TRIES: u32 = 5;
 pub enum Phase {
     /// Looking for room in the bitmap.
     Search,
-    /// Taking the pageblocks from everybody.
+    /// Looking for pages that will not go, and taking the pageblocks from everybody.
     Isolate,
     /// Emptying the per-CPU lists and batches.
     Drain,
     /// Moving pages.
     Migrate,
-    /// Dropping clean pages.
+    /// Dropping clean pages, and with `cma_use=first` freeing memory before.
     Reclaim,
     /// Looking whether the range is isolated and free.
     Test,
@@ -149,7 +150,7 @@ pub struct Report {
     pub phase_ns: [u64; Phase::ALL.len()],
     /// Pages moved, also where they were moved back.
     pub migrated: u32,
-    /// Clean pages dropped, also where they were brought back.
+    /// Clean pages of the range dropped, also where they were brought back.
     pub dropped: u32,
     /// Pages freed ahead (`cma_use=first`).
     pub freed_ahead: u32,
@@ -184,57 +185,80 @@ impl Report {
 }
 
 impl Mm<'_, '_> {
-    /// Empties a range of MIGRATE_CMA pageblocks and takes its pages out of the allocator.
+    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the allocator.
     ///
     /// # Errors
-    /// See [`Refused`]; everything is then as it was.
-    pub(crate) fn alloc_contig_range(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    /// See [`Refused`]; everything is then as it was (`undo`).
+    pub(crate) fn alloc_contig_range(
+        &mut self,
+        area: (Pfn, u32),
+        first: Pfn,
+        pages: u32,
+        report: &mut Report,
+    ) -> Result<(), Refused> {
         report.ranges += 1;
-        self.isolate_pageblocks(first, pages, report)?;
+        self.look(first, pages, report)?;
+        self.begin_undoable();
+        let first_of_all = self.zone.cma_use() == CmaUse::First;
+        if first_of_all {
+            report.freed_ahead += self.free_ahead(pages, Undo::Possible);
+            report.mark(Phase::Reclaim, self.now_ns());
+        }
+        self.zone.start_isolate_page_range(first, pages);
+        if first_of_all {
+            self.zone.bar_area(area.0, area.1);
+        }
+        self.end_phase(Phase::Isolate, report);
+        let migrated_before = report.migrated;
         let result = self.empty_and_take(first, pages, report);
         match result {
-            Ok(()) => {
-                self.settle_moved();
-                self.forget_dropped();
-            }
-            Err(_) => {
-                self.put_back_moved();
-                self.restore_dropped();
-            }
+            Ok(()) => self.settle(report.migrated > migrated_before),
+            Err(_) => self.take_back(),
         }
-        self.zone.undo_isolate_page_range(first, pages);
+        self.zone.unbar_area();
+        self.zone.undo_isolate_page_range(first, pages, result.is_ok());
         self.end_phase(Phase::Undo, report);
         result
     }
 
     fn empty_and_take(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
         self.drain(report);
-        self.migrate_range(first, pages, report)?;
-        self.test(first, pages, report)?;
-        self.grab(first, pages, report);
-        Ok(())
+        let stuck = self.migrate_range(first, pages, report);
+        match stuck {
+            Err(Refused::NoMemory(_)) => stuck,
+            // What was busy may have become free, and the test says so. Else it was the first page in the way.
+            _ => self.test(first, pages, report).map_err(|tested| stuck.err().unwrap_or(tested)),
+        }?;
+        self.grab(first, pages, report)
     }
 
-    /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody.
-    fn end_phase(&mut self, phase: Phase, report: &mut Report) {
+    /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody. Returns whether
+    /// there were any.
+    fn end_phase(&mut self, phase: Phase, report: &mut Report) -> bool {
         report.mark(phase, self.now_ns());
-        if let Some(mut others) = self.live.meanwhile.take() {
-            others(self, phase);
-            self.live.meanwhile = Some(others);
-            report.start(self.now_ns());
+        let Some(mut others) = self.live.meanwhile.take() else { return false };
+        others(self, phase);
+        self.live.meanwhile = Some(others);
+        report.start(self.now_ns());
+        true
+    }
+
+    /// The same within a batch: whom the others have freed meanwhile need not be moved.
+    fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut Report) {
+        if self.end_phase(phase, report) {
+            batch.retain(|index, _| self.zone.is_at(index, Place::Isolated));
         }
     }
 
-    /// Takes the pageblocks from everybody, unless a page is in the way that will not go (`start_isolate_page_range`).
-    fn isolate_pageblocks(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    /// Looks whether a page is in the way that will not go, before anything is done.
+    ///
+    /// Linux finds out at the end, by what does not move or is not free, and leaves what did move where it went; here it
+    /// would all have to come back.
+    fn look(&self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
         let in_the_way = self.zone.has_unmovable_pages(first, pages);
-        if let Some(index) = in_the_way {
-            report.mark(Phase::Isolate, self.now_ns());
-            return Err(Refused::Busy(self.blocked(index, Phase::Isolate)));
-        }
-        self.zone.start_isolate_page_range(first, pages);
-        self.end_phase(Phase::Isolate, report);
-        Ok(())
+        let Some(index) = in_the_way else { return Ok(()) };
+        report.mark(Phase::Isolate, self.now_ns());
+        Err(Refused::Busy(self.blocked(index, Phase::Isolate)))
     }
 
     /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`, `drain_all_pages`).
@@ -252,7 +276,7 @@ impl Mm<'_, '_> {
         let mut result = Ok(());
         let mut batch = Batch::new();
         let mut tries = 0;
-        loop {
+        while result.is_ok() {
             if batch.is_empty() {
                 at = self.isolate_migratepages_range(at, end, &mut batch);
                 tries = 0;
@@ -265,27 +289,20 @@ impl Mm<'_, '_> {
             }
             report.mark(Phase::Migrate, self.now_ns());
             report.dropped += self.reclaim_clean_pages_from_list(&mut batch);
-            report.mark(Phase::Reclaim, self.now_ns());
+            self.end_phase_of(&mut batch, Phase::Reclaim, report);
             let migrated = self.migrate_pages(&mut batch);
             report.migrated += migrated.pages;
             mappings += migrated.mappings;
             if let Some((index, stuck)) = migrated.stuck {
                 let blocked = Blocked { why: why_of(stuck), ..self.blocked(index, Phase::Migrate) };
-                if stuck == Stuck::NoTarget {
-                    result = Err(Refused::NoMemory(blocked));
-                    break;
-                }
-                if tries + 1 == MAX_TRIES {
-                    result = Err(Refused::Busy(blocked));
-                    break;
+                match stuck {
+                    Stuck::NoTarget => result = Err(Refused::NoMemory(blocked)),
+                    Stuck::Pinned if tries + 1 == MAX_TRIES => result = Err(Refused::Busy(blocked)),
+                    Stuck::Pinned => {}
                 }
             }
-            self.end_phase(Phase::Migrate, report);
-            // Whom the others have freed meanwhile need not be moved.
-            batch.retain(|index| self.is_isolated(index));
+            self.end_phase_of(&mut batch, Phase::Migrate, report);
         }
-        batch.pages().iter().for_each(|&index| self.zone.lru_add(index));
-        report.mark(Phase::Migrate, self.now_ns());
         self.trace.add(
             report.last_ns,
             Event::MigrateRange {
@@ -303,16 +320,14 @@ impl Mm<'_, '_> {
     /// (`isolate_migratepages_range`).
     #[inline]
     fn isolate_migratepages_range(&mut self, mut at: u32, end: u32, batch: &mut Batch) -> u32 {
-        while at < end && !batch.is_full() {
-            let tag = self.zone.lists.tag(at);
-            if tag.is_free() {
-                at += 1 << tag.order();
-                continue;
+        while at < end && !batch.is_full() && !self.live.journal.is_full() {
+            if let Some((neighbour, marks)) = self.zone.lru_isolate(at) {
+                batch.push(at, self.live.journal.isolated(at, neighbour, marks), marks);
+                at += 1;
+            } else {
+                let tag = self.zone.lists.tag(at);
+                at += if tag.is_free() { 1 << tag.order() } else { 1 };
             }
-            if self.zone.lru_isolate(at) {
-                batch.push(at);
-            }
-            at += 1;
         }
         at
     }
@@ -329,7 +344,7 @@ impl Mm<'_, '_> {
         let tested = block.and_then(|(head, end)| self.zone.test_pages_isolated(head, end));
         let (Ok(fin) | Err(fin)) = tested;
         let event = Event::TestIsolated {
-            start: first,
+            start: block.map_or(first, |(head, _)| self.zone.start().add(head)),
             end: first.add(pages),
             fin: self.zone.start().add(fin),
             success: tested.is_ok(),
@@ -344,14 +359,16 @@ impl Mm<'_, '_> {
     /// `free_contig_range`).
     ///
     /// Since the test others may have freed pages around the range, but nobody can have taken one: it is isolated.
-    fn grab(&mut self, first: Pfn, pages: u32, report: &mut Report) {
-        let Ok((head, end)) = self.covering_block(first, pages) else { return };
+    fn grab(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+        let block = self.covering_block(first, pages);
+        let (head, end) = block.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
         let start = end - pages;
         let after = self.zone.isolate_freepages_range(head, end);
         self.zone.free_blocks_of::<false>(self.zone.start().add(head), start - head);
         self.zone.free_blocks_of::<false>(self.zone.start().add(end), after - end);
         self.zone.verify_poison(first, pages);
         self.end_phase(Phase::Grab, report);
+        Ok(())
     }
 
     /// What is known of a page in the way.
@@ -376,11 +393,6 @@ impl Mm<'_, '_> {
             Why::Unmovable
         };
         Blocked { frame, owner, why, phase }
-    }
-
-    /// True for a page that was taken off the LRU lists and is still alive.
-    fn is_isolated(&self, index: u32) -> bool {
-        self.zone.living(index).is_some_and(|tag| tag.place() == super::lru::Place::Isolated)
     }
 }
 

@@ -57,6 +57,7 @@ impl Zone<'_> {
         let pageblock = (index >> PAGEBLOCK_ORDER) as usize;
         let first = index & !(PAGEBLOCK_PAGES - 1);
         let old = self.pageblocks[pageblock];
+        self.claimed[pageblock].get_or_insert(old);
         debug_assert!(!matches!(old, Migratetype::Cma | Migratetype::Isolate));
         let alike_or_free = if order == PAGEBLOCK_ORDER {
             PAGEBLOCK_PAGES
@@ -99,7 +100,7 @@ impl Zone<'_> {
     }
 
     /// Moves every free block of a pageblock to another type's lists (`move_freepages`).
-    fn move_free_blocks(&mut self, first: u32, migratetype: Migratetype) {
+    pub(super) fn move_free_blocks(&mut self, first: u32, migratetype: Migratetype) {
         let mut index = first;
         while index < first + PAGEBLOCK_PAGES {
             let tag = self.lists.tag(index);

@@ -4,6 +4,8 @@
 //! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own, and are not counted as
 //! free. Nothing that is freed in it goes through a per-CPU list.
 
+use core::ops::Range;
+
 use super::page::State;
 use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
@@ -12,29 +14,34 @@ use crate::units::Pfn;
 impl Zone<'_> {
     /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
     pub(super) fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
-        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate);
+        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, 0..0);
     }
 
-    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`).
-    pub(super) fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32) {
-        self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma);
+    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself was taken, nothing is free
+    /// in it.
+    pub(super) fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
+        let start = self.index(first);
+        let skipped = if taken { start..start + pages } else { 0..0 };
+        self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
     }
 
-    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype) {
+    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype, skipped: Range<u32>) {
         let (start, end) = self.pageblocks_around(first, pages);
         for block in (start..end).step_by(PAGEBLOCK_PAGES as usize) {
             debug_assert_eq!(self.pageblock(block), from);
-            let free = self.move_freepages_block(block, to);
+            let after = block + PAGEBLOCK_PAGES;
+            let free = self.move_freepages(block, after.min(skipped.start.max(block)), to)
+                + self.move_freepages(block.max(skipped.end.min(after)), after, to);
             self.count_taken(free, from);
             self.pageblocks[(block >> PAGEBLOCK_ORDER) as usize] = to;
             self.count_free(free, to);
         }
     }
 
-    /// Moves every free block of a pageblock to another type's lists; returns how many pages they are.
-    fn move_freepages_block(&mut self, first: u32, to: Migratetype) -> u32 {
+    /// Moves the free blocks from one page to another to another type's lists; returns how many pages they are.
+    fn move_freepages(&mut self, first: u32, end: u32, to: Migratetype) -> u32 {
         let (mut free, mut index) = (0, first);
-        while index < first + PAGEBLOCK_PAGES {
+        while index < end {
             let tag = self.lists.tag(index);
             if tag.is_free() {
                 self.lists.unlink(index);
@@ -47,16 +54,19 @@ impl Zone<'_> {
     }
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
-    /// (`has_unmovable_pages`; that pins are looked for as well goes beyond Linux, which finds them after moving the rest).
+    /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
     pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32) -> Option<u32> {
         let start = self.index(first);
         let mut index = start;
         while index < start + pages {
             let tag = self.lists.tag(index);
+            if tag.is_allocated() && tag.is_movable_now() {
+                index += 1;
+                continue;
+            }
             match tag.state() {
                 State::Free => index += 1 << tag.order(),
                 State::Pcp => index += 1,
-                State::Allocated if self.living(index).is_some() && !tag.has(super::lru::PINNED) => index += 1,
                 // A body at the start may belong to a free block that begins before it.
                 State::Body => {
                     let Some(head) = self.covering_free_block(index) else { return Some(index) };
@@ -90,11 +100,6 @@ impl Zone<'_> {
             index += 1 << self.lists.unlink(index);
         }
         index
-    }
-
-    /// Takes one page of an isolated pageblock out of the free block it lies in; false where it is not free.
-    pub(super) fn take_isolated_page(&mut self, index: u32) -> bool {
-        self.pageblock(index) == Migratetype::Isolate && self.take_range(self.start.add(index), 1).is_ok()
     }
 }
 

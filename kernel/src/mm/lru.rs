@@ -4,6 +4,7 @@
 //! small batch, as in Linux's per-CPU folio batches, and only [`Zone::lru_add`] puts it on a list; whoever wants to move
 //! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
 
+use super::Migratetype;
 use super::page::{State, Tag};
 use super::rings::Ring;
 use super::zone::Zone;
@@ -22,7 +23,7 @@ pub(super) enum Place {
     Active = 3,
     /// Taken off by somebody who moves or drops it.
     Isolated = 4,
-    /// Just moved by a contiguous allocation that has not ended yet.
+    /// Just moved by a contiguous allocation that has not ended yet, and on no list.
     Moved = 5,
 }
 
@@ -54,6 +55,18 @@ impl Tag {
         }
     }
 
+    /// True for a page on an LRU list.
+    #[inline]
+    pub(super) fn is_on_lru(self) -> bool {
+        self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
+    }
+
+    /// True for an allocated page that lives, and is not pinned.
+    #[inline]
+    pub(super) fn is_movable_now(self) -> bool {
+        self.marks() & PLACE != 0 && !self.has(PINNED)
+    }
+
     /// Whether it has a mark.
     pub(super) const fn has(self, mark: u8) -> bool {
         self.marks() & mark != 0
@@ -73,6 +86,16 @@ const fn ring(file: bool, active: bool) -> Ring {
         (true, true) => Ring::ActiveFile,
     }
 }
+
+/// The list of a page's kind, which its two marks are the number of.
+#[inline]
+fn ring_of(tag: Tag) -> Ring {
+    LISTS[usize::from(tag.marks() >> FILE.trailing_zeros() & 3)]
+}
+
+/// The lists by whether a page is of the cache, and whether it is active.
+const LISTS: [Ring; 4] = [ring(false, false), ring(true, false), ring(false, true), ring(true, true)];
+const _: () = assert!(ACTIVE == FILE << 1);
 
 /// Pages on the LRU lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,12 +136,11 @@ impl Zone<'_> {
         self.lists.set_tag(index, tag.with_marks(marks));
     }
 
-    /// Makes a fresh page a living one that is on no list yet: its kind and whose it is.
+    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
     #[inline]
     pub(super) fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
-        let tag = self.lists.tag(index).with_marks(marks & !PLACE).at(place);
         let page = self.lists.page_mut(index);
-        page.tag = tag;
+        page.tag = Tag::allocated(0, Migratetype::Movable).with_marks(marks & !PLACE | place as u8);
         page.owner = owner;
     }
 
@@ -140,57 +162,68 @@ impl Zone<'_> {
     /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
     #[inline]
     pub(super) fn lru_add(&mut self, index: u32) {
-        let tag = self.lists.tag(index);
-        let active = tag.has(ACTIVE);
-        self.lists.set_tag(index, tag.at(if active { Place::Active } else { Place::Inactive }));
-        self.lists.ring_push(index, ring(tag.has(FILE), active));
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+        self.lists.ring_push(index, ring_of(tag));
     }
 
-    /// Takes a page off its LRU list for somebody who moves or drops it; false where it is on none.
+    /// The same for one that was moved, if nobody has freed it or put it there since.
     #[inline]
-    pub(super) fn lru_isolate(&mut self, index: u32) -> bool {
-        let Some(tag) = self.living(index) else { return false };
-        if !matches!(tag.place(), Place::Inactive | Place::Active) {
-            return false;
+    pub(super) fn lru_add_moved(&mut self, index: u32) {
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        if tag.is_allocated() && tag.place() == Place::Moved {
+            page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+            self.lists.ring_push(index, ring_of(tag));
         }
-        self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE)));
-        self.lists.set_tag(index, tag.at(Place::Isolated));
-        true
+    }
+
+    /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
+    /// towards the list's head, which may be the head itself, and its marks.
+    #[inline]
+    pub(super) fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
+        let page = self.lists.page_mut(index);
+        let (tag, neighbour) = (page.tag, page.prev);
+        if !tag.is_on_lru() {
+            return None;
+        }
+        page.tag = tag.at(Place::Isolated);
+        self.lists.ring_remove(index, ring_of(tag));
+        Some((neighbour, tag.marks()))
+    }
+
+    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
+    /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
+    pub(super) fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
+        let now = self.lists.tag(index);
+        let active = marks & ACTIVE != 0;
+        let place = if active { Place::Active } else { Place::Inactive };
+        let marks = now.marks() & !ACTIVE | marks & (ACTIVE | REFERENCED);
+        self.lists.set_tag(index, now.with_marks(marks).at(place));
+        let ring = ring(now.has(FILE), active);
+        let is_there = neighbour < self.spanned_pages() && {
+            let tag = self.lists.tag(neighbour);
+            tag.is_on_lru() && (tag.has(FILE), tag.has(ACTIVE)) == (now.has(FILE), active)
+        };
+        let neighbour = if is_there { neighbour } else { ring.head(self.spanned_pages()) };
+        self.lists.ring_insert_behind(index, neighbour, ring);
+    }
+
+    /// True for a page that lives and is in a place.
+    #[inline]
+    pub(super) fn is_at(&self, index: u32, place: Place) -> bool {
+        self.living(index).is_some_and(|tag| tag.place() == place)
     }
 
     /// Takes a page that is about to be freed off whichever list it is on.
     pub(super) fn lru_remove(&mut self, index: u32) {
         let tag = self.lists.tag(index);
         match tag.place() {
-            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring(tag.has(FILE), tag.has(ACTIVE))),
-            Place::Moved => self.lists.ring_remove(index, Ring::Moved),
-            Place::None | Place::Batch | Place::Isolated => {}
+            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring_of(tag)),
+            Place::None | Place::Batch | Place::Isolated | Place::Moved => {}
         }
         self.set_place(index, Place::None);
-    }
-
-    /// Puts a page whose place says so on the list of those just moved.
-    #[inline]
-    pub(super) fn moved_link(&mut self, index: u32) {
-        self.lists.ring_push(index, Ring::Moved);
-    }
-
-    /// Puts all pages that were just moved on the LRU lists of their kinds.
-    pub(super) fn lru_add_moved(&mut self) {
-        let mut next = self.lists.ring_take_all(Ring::Moved);
-        while let Some(index) = next {
-            next = self.lists.ring_next(index);
-            self.lru_add(index);
-        }
-    }
-
-    /// Takes the page that was moved last off that list.
-    #[inline]
-    pub(super) fn moved_pop(&mut self) -> Option<u32> {
-        let index = self.lists.ring_first(Ring::Moved)?;
-        self.lists.ring_remove(index, Ring::Moved);
-        self.set_place(index, Place::Isolated);
-        Some(index)
     }
 
     /// Pages on the LRU list of a kind.
@@ -206,7 +239,7 @@ impl Zone<'_> {
     /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
     /// `shrink_active_list`).
     pub(super) fn lru_set_active(&mut self, index: u32, active: bool) {
-        if self.lru_isolate(index) {
+        if self.lru_isolate(index).is_some() {
             self.mark(index, ACTIVE, active);
             self.lru_add(index);
         }

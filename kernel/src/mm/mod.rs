@@ -8,7 +8,7 @@
 //!
 //! Who lives in memory is in [`live`]: objects mapped in a window, a page cache, pins. Their single pages come and go through
 //! `pcp` under the marks of `watermark`, stand on the lists of `lru`, and leave by `reclaim`. [`contig_range`] empties a range
-//! that somebody lives in: `isolate`, `migrate` and `reclaim` are its phases, and [`trace`] keeps what happened.
+//! that somebody lives in: `isolate`, `migrate` and `reclaim` are its phases, `undo` ends it, and [`trace`] keeps what happened.
 //!
 //! What holds true: a block never crosses a pageblock, because the largest order is the pageblock's; only the first
 //! descriptor of a block says anything, so cost follows blocks and not pages.
@@ -33,6 +33,7 @@ mod reclaim;
 pub mod reserved;
 mod rings;
 pub mod trace;
+mod undo;
 mod watermark;
 pub mod zone;
 
@@ -43,6 +44,7 @@ pub use contig::Busy;
 pub use lru::LruPages;
 pub use page::Page;
 pub use policy::{CmaUse, Lend};
+pub(crate) use reclaim::Undo;
 pub use watermark::Watermarks;
 
 #[cfg(test)]

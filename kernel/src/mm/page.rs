@@ -76,6 +76,11 @@ impl Tag {
         self.0 & 0xff == 1
     }
 
+    /// True for the head of a block handed out.
+    pub(super) const fn is_allocated(self) -> bool {
+        self.0 & 0xff == 2
+    }
+
     /// True for the head of a free block of exactly this order, whatever its list.
     #[inline(always)]
     pub(super) const fn is(self, free: FreeOf) -> bool {

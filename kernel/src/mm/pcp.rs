@@ -25,9 +25,11 @@ impl Zone<'_> {
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
     pub(super) fn alloc_page(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
-        let may_use_cma = may_use_cma && !self.cma_barred;
-        if migratetype == Migratetype::Movable && !may_use_cma {
-            let index = self.rmqueue(migratetype, false)?;
+        if migratetype == Migratetype::Movable && (!may_use_cma || self.cma_barred) {
+            let index = match self.barred_area.filter(|_| may_use_cma) {
+                Some(area) => self.rmqueue_around(area),
+                None => self.rmqueue(migratetype, false),
+            }?;
             self.lists.set_tag(index, Tag::allocated(0, migratetype));
             return Some(index);
         }
@@ -73,6 +75,32 @@ impl Zone<'_> {
         }
     }
 
+    /// Takes single pages for movable use past the list, many at a time and in the order in which it would be filled, as
+    /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
+    ///
+    /// The pages are bodies, to be brought to life or freed at once.
+    pub(super) fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, may_use_cma: bool) -> usize {
+        if self.cma_barred {
+            return 0;
+        }
+        let usable = if may_use_cma { self.nr_free } else { self.nr_free - self.nr_free_cma };
+        let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
+        let mut taken = 0;
+        while taken < wanted {
+            let from = if may_use_cma && self.prefers_cma() { Migratetype::Cma } else { Migratetype::Movable };
+            let Some((order, index)) = self.smallest(from) else { break };
+            self.lists.unlink(index);
+            let pages = ((wanted - taken) as u32).min(1 << order);
+            self.insert_tail(index + pages, index + (1 << order));
+            self.count_taken(pages, from);
+            self.verify_poison(self.start.add(index), pages);
+            let end = taken + pages as usize;
+            targets[taken..end].iter_mut().zip(index..).for_each(|(target, page)| *target = page);
+            taken = end;
+        }
+        taken
+    }
+
     /// The smallest free block of a type: its order and its head.
     fn smallest(&self, migratetype: Migratetype) -> Option<(u32, u32)> {
         (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, migratetype).map(|index| (order, index)))
@@ -89,7 +117,7 @@ impl Zone<'_> {
     }
 
     /// One page out of the buddy lists.
-    fn rmqueue(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
+    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(0, may_use_cma),
             _ => self.take_own_or_steal(0, migratetype),
@@ -116,7 +144,7 @@ impl Zone<'_> {
 
     /// One page into the buddy lists, where it merges.
     #[inline]
-    fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
+    pub(super) fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
         self.fill_poison(self.start.add(index), 1);
         self.lists.set_tag(index, Tag::BODY);
         self.free_one::<false>(index, 0, migratetype);

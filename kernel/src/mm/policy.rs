@@ -1,7 +1,7 @@
 //! Who may use the pages that CMA areas lend, and when (`cma_use=`, `lend=`).
 
-use super::Migratetype;
 use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype};
 use crate::units::Pfn;
 
 /// When movable requests take CMA pages.
@@ -13,7 +13,7 @@ pub enum CmaUse {
     #[default]
     Half,
     /// First of all (CMA_AGGRESSIVE), with two cures: memory is freed before a large contiguous allocation starts, and
-    /// while one runs no page is taken from an area.
+    /// while one runs no page is taken from its area.
     First,
 }
 
@@ -57,6 +57,17 @@ impl Lend {
     }
 }
 
+/// An area from which nobody gets pages for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct BarredArea {
+    /// Its first frame, by index.
+    pub(super) start: u32,
+    /// Behind its last frame.
+    pub(super) end: u32,
+    /// How many of its pages counted as free when it was barred.
+    pub(super) free: u32,
+}
+
 impl Zone<'_> {
     /// Chooses when movable requests take CMA pages.
     pub fn set_cma_use(&mut self, cma_use: CmaUse) {
@@ -64,10 +75,49 @@ impl Zone<'_> {
     }
 
     /// Keeps everybody out of the areas, or lets movable requests in again.
+    pub(crate) fn bar_cma(&mut self, barred: bool) {
+        (self.cma_barred, self.barred_area) = (barred, None);
+    }
+
+    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of `cma_use=first`).
     ///
-    /// Returns whether it was so before.
-    pub(crate) fn bar_cma(&mut self, barred: bool) -> bool {
-        core::mem::replace(&mut self.cma_barred, barred)
+    /// Where everybody is kept out of all areas, that stays so.
+    pub(super) fn bar_area(&mut self, first: Pfn, pages: u32) {
+        if self.cma_barred {
+            return;
+        }
+        let (start, end) = (self.index(first), self.index(first) + pages);
+        let blocks = (0..=MAX_PAGE_ORDER).flat_map(|order| {
+            let inside = self.lists.iter(order, Migratetype::Cma).filter(move |block| (start..end).contains(block));
+            inside.map(move |_| 1 << order)
+        });
+        let free = blocks.sum();
+        self.barred_area = Some(BarredArea { start, end, free });
+        self.cma_barred = true;
+    }
+
+    /// Lets everybody in again.
+    pub(super) fn unbar_area(&mut self) {
+        if self.barred_area.take().is_some() {
+            self.cma_barred = false;
+        }
+    }
+
+    /// A page for a movable request while an area is barred: of another area, and else of no area.
+    ///
+    /// It goes past the per-CPU list, which may hold pages of the barred one.
+    #[cold]
+    pub(super) fn rmqueue_around(&mut self, area: BarredArea) -> Option<u32> {
+        let other = (0..=MAX_PAGE_ORDER).find_map(|order| {
+            let mut blocks = self.lists.iter(order, Migratetype::Cma);
+            blocks.find(|block| !(area.start..area.end).contains(block)).map(|block| (order, block))
+        });
+        let Some((order, index)) = other else { return self.rmqueue(Migratetype::Movable, false) };
+        self.lists.unlink(index);
+        self.expand(index, 0, order, Migratetype::Cma);
+        self.count_taken(1, Migratetype::Cma);
+        self.verify_poison(self.start.add(index), 1);
+        Some(index)
     }
 
     /// When movable requests take CMA pages.

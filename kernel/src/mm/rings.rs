@@ -23,12 +23,10 @@ pub(super) enum Ring {
     InactiveFile,
     /// Cache pages in use.
     ActiveFile,
-    /// Pages that a contiguous allocation has just moved, until it is known to succeed.
-    Moved,
 }
 
 impl Ring {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::PcpUnmovable,
         Self::PcpMovable,
         Self::PcpReclaimable,
@@ -36,7 +34,6 @@ impl Ring {
         Self::ActiveAnon,
         Self::InactiveFile,
         Self::ActiveFile,
-        Self::Moved,
     ];
 
     /// The per-CPU lists (`MIGRATE_PCPTYPES`).
@@ -75,14 +72,19 @@ impl FreeLists<'_> {
     /// Puts a page at the head of a ring.
     #[inline]
     pub(super) fn ring_push(&mut self, index: u32, ring: Ring) {
-        let head = ring.head(self.frames);
-        let before = &mut self.pages[head as usize];
-        before.owner += 1;
+        self.ring_insert_behind(index, ring.head(self.frames), ring);
+    }
+
+    /// Puts a page on a ring behind another one of it, or behind its head.
+    #[inline]
+    pub(super) fn ring_insert_behind(&mut self, index: u32, neighbour: u32, ring: Ring) {
+        self.pages[ring.head(self.frames) as usize].owner += 1;
+        let before = &mut self.pages[neighbour as usize];
         let next = before.next;
         before.next = index;
         self.pages[next as usize].prev = index;
         let page = &mut self.pages[index as usize];
-        (page.next, page.prev) = (next, head);
+        (page.next, page.prev) = (next, neighbour);
     }
 
     /// Puts a page at the tail of a ring.
@@ -96,20 +98,6 @@ impl FreeLists<'_> {
         self.pages[prev as usize].next = index;
         let page = &mut self.pages[index as usize];
         (page.next, page.prev) = (head, prev);
-    }
-
-    /// Empties a ring at once; its pages are still chained to each other from the one that this returns.
-    pub(super) fn ring_take_all(&mut self, ring: Ring) -> Option<u32> {
-        let first = self.ring_first(ring);
-        let head = ring.head(self.frames);
-        let page = &mut self.pages[head as usize];
-        (page.next, page.prev, page.owner) = (head, head, 0);
-        first
-    }
-
-    /// The page after one on its ring.
-    pub(super) fn ring_next(&self, index: u32) -> Option<u32> {
-        Some(self.pages[index as usize].next).filter(|&next| next < self.frames)
     }
 
     /// Takes a page off the ring that it is on.

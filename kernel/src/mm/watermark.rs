@@ -46,11 +46,19 @@ impl Zone<'_> {
         Reserve::of(self.managed_pages()).marks
     }
 
-    /// True where more than `mark` pages stay free once one is taken. For a request that may not use CMA pages they do not
-    /// count.
+    /// True where more than `mark` pages are free, of which a request for one page may then take one
+    /// (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not count.
     #[inline]
     pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
-        let free = if may_use_cma && !self.cma_barred { self.nr_free } else { self.nr_free - self.nr_free_cma };
-        free > mark + 1
+        let free = if may_use_cma && !self.cma_barred { self.nr_free } else { self.free_while_barred(may_use_cma) };
+        free > mark
+    }
+
+    /// Free pages for a request that may not use CMA pages, or not those of one area.
+    fn free_while_barred(&self, may_use_cma: bool) -> u32 {
+        match self.barred_area {
+            Some(area) if may_use_cma => self.nr_free.saturating_sub(area.free),
+            _ => self.nr_free - self.nr_free_cma,
+        }
     }
 }

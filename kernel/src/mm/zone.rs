@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::frames::{Damage, FreeRun, Poison};
 use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{Page, Tag};
-use super::policy::CmaUse;
+use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
@@ -32,6 +32,10 @@ pub struct Zone<'m> {
     pub(super) cma_use: CmaUse,
     /// No request takes CMA pages while this is set.
     pub(super) cma_barred: bool,
+    /// The area that alone is meant by that, as frames, and how many of its pages count as free; `None`: all are.
+    pub(super) barred_area: Option<BarredArea>,
+    /// The types of pageblocks before they were claimed, since a contiguous allocation last began to keep them.
+    pub(super) claimed: Vec<Option<Migratetype>>,
     pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
     /// The first write to free memory that was found.
@@ -59,6 +63,7 @@ impl<'m> Zone<'m> {
         let lists = FreeLists::new(pages);
         let pageblocks = vec![Migratetype::Movable; lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize];
         let has_ram = vec![false; pageblocks.len()];
+        let claimed = vec![None; pageblocks.len()];
         Self {
             start,
             lists,
@@ -70,6 +75,8 @@ impl<'m> Zone<'m> {
             cma: 0,
             cma_use: CmaUse::Half,
             cma_barred: false,
+            barred_area: None,
+            claimed,
             reserve: Reserve::default(),
             poison: None,
             damage: None,

@@ -185,8 +185,10 @@ pub const COMMANDS: [Entry; 22] = [
         summary: "fills memory with movable and reclaimable pages while CMA allocates",
         details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: kills, \
                   and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a full system, by \
-                  source=, cma_use=, lend= and pins=. integrity: whether every page survives; with sabotage= migration leaves \
-                  a step out. Without a key its values are tried in turn. fill= is in pages. cat /sys/kernel/tracing/trace \
+                  source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area where that is smaller. integrity: whether every page survives; with sabotage= migration leaves \
+                  a step out. Without a key its values are tried in turn. fill= is in pages. \
+                  Where no page is left and none can be reclaimed, the object with the most memory is killed, its pages and \
+                  the kernel's for it together, and of several the one made last. cat /sys/kernel/tracing/trace \
                   shows what was traced.",
         example: "pressure latency pages=64 with=movable",
         keys: &["area", "pages", "fill", "rounds", "seed", "cma_use", "lend", "with", "source", "pins", "sabotage"],

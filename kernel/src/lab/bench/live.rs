@@ -79,14 +79,8 @@ fn round<M: Machine + ?Sized>(
     let mut mm = system.open_live(CmaUse::First, Lend::Movable)?;
     fill_areas(&mut mm, case)?;
     let before = mm.live.stats;
-    let start_ns = machine.now_ns();
-    let answer = system.cma_alloc(area, AREA_PAGES, 0);
-    alloc.add(start_ns, machine.now_ns());
-    let buffer = answer?;
-    let start_ns = machine.now_ns();
-    let answer = system.cma_release(buffer);
-    release.add(start_ns, machine.now_ns());
-    answer?;
+    let buffer = alloc.time(machine, || system.cma_alloc(area, AREA_PAGES, 0))?;
+    release.time(machine, || system.cma_release(buffer))?;
     let stats = system.live().map_or(before, |live| live.stats);
     Ok(stats.migrated - before.migrated + stats.dropped - before.dropped)
 }
@@ -120,36 +114,38 @@ pub(super) fn single_in_full_system<M: Machine + ?Sized>(
     result
 }
 
+/// Half of what is free for objects, the rest for the cache, until the background would have to reclaim.
+fn fill_the_rest(system: &mut System<'_>) -> Result<(), BenchError> {
+    let mut mm = system.open_live(CmaUse::Half, Lend::Movable)?;
+    for _ in 0..mm.zone.nr_free_pages() / 2 / OBJECT_PAGES {
+        let id = mm.create(OBJECT_PAGES)?;
+        (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+    }
+    for page in 0..mm.cache_capacity() {
+        if !mm.has_room_for_cache() {
+            break;
+        }
+        mm.cache_read(page)?;
+    }
+    Ok(())
+}
+
 fn single<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     name: &'static str,
     area: AreaId,
 ) -> Result<Measurement, BenchError> {
-    let mut mm = system.open_live(CmaUse::Half, Lend::None)?;
-    // Half of what is free for objects, the rest for the cache, until the background has to reclaim.
-    let objects = (mm.zone.nr_free_pages() - mm.zone.nr_free_cma()) / 2 / OBJECT_PAGES;
-    for _ in 0..objects {
-        let id = mm.create(OBJECT_PAGES)?;
-        (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
-    }
-    for page in 0..mm.cache_capacity() {
-        mm.cache_read(page)?;
-        if mm.live.stats.reclaimed() > 0 {
-            break;
-        }
-    }
+    // The area stays free because a buffer takes all of it while everything else is filled, the other areas, too.
+    let whole = system.cma_alloc(area, system.area(area).pages(), 0)?;
+    let filled = fill_the_rest(system);
+    system.cma_release(whole)?;
+    filled?;
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
     for _ in 0..SINGLES {
-        let start_ns = machine.now_ns();
-        let answer = system.cma_alloc(area, 1, 0);
-        alloc.add(start_ns, machine.now_ns());
-        let buffer = answer?;
-        let start_ns = machine.now_ns();
-        let answer = system.cma_release(buffer);
-        release.add(start_ns, machine.now_ns());
-        answer?;
+        let buffer = alloc.time(machine, || system.cma_alloc(area, 1, 0))?;
+        release.time(machine, || system.cma_release(buffer))?;
     }
     Ok(Measurement::on_area(name, system, area, (alloc, release, cost)))
 }

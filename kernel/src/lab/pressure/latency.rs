@@ -14,7 +14,7 @@ use crate::system::System;
 pub const SIZES: [u32; 8] = [1, 16, 64, 256, 1024, 4096, 16_384, 32_000];
 /// Allocations of a size.
 pub const ROUNDS: u32 = 4;
-/// Pages of the objects that fill an area; in the mixture as many cache pages follow each.
+/// Pages of the objects that fill an area.
 const OBJECT_PAGES: u32 = 64;
 
 /// What fills the areas.
@@ -72,13 +72,13 @@ pub(super) fn run<M: Machine + ?Sized>(
     system.open_live(policy, Lend::Movable)?;
     let begin_ns = machine.now_ns();
     let mut population = Population::default();
-    for _ in 0..options.rounds.unwrap_or(ROUNDS) {
+    for round in 0..options.rounds.unwrap_or(ROUNDS) {
         if machine.interrupted() {
             row.interrupted = true;
             break;
         }
         if let Some(mut mm) = system.mm() {
-            row.fill_pages = fill(&mut mm, &mut population, filling, options.fill)?;
+            row.fill_pages = fill(&mut mm, &mut population, filling, options.fill, round)?;
             mm.set_policy(policy, Lend::Movable);
         }
         let buffer = timed_alloc(system, machine, options.area, pages, 0, &mut row.totals);
@@ -94,14 +94,17 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills the areas until nothing of them is free, or so many pages are lived in; returns how many are.
+/// Fills the areas until nothing of them is free, or so many pages are lived in; returns how many are. What an allocation has
+/// moved out or dropped comes in again first.
 ///
-/// Objects that an allocation has moved out are ended first, so that memory elsewhere does not fill up with them.
+/// In the mixture movable and clean pages take turns, so that a range of any length holds as many of either; which begins
+/// alternates from round to round.
 fn fill(
     mm: &mut Mm<'_, '_>,
     population: &mut Population,
     filling: Filling,
     most: Option<u32>,
+    round: u32,
 ) -> Result<u32, PressureError> {
     let cma = mm.zone.cma_pages();
     let wanted = most.unwrap_or(u32::MAX);
@@ -109,38 +112,66 @@ fn fill(
         return Ok(0);
     }
     mm.set_policy(CmaUse::First, Lend::Movable);
-    let ids = core::mem::take(&mut population.objects);
-    for id in ids {
-        let outside = (0..OBJECT_PAGES).any(|page| mm.frame_of(id, page).is_none_or(|frame| !mm.zone.is_cma(frame)));
-        if outside {
-            mm.destroy(id)?;
-        } else {
-            population.objects.push(id);
-        }
-    }
-    // Cache pages that were dropped are read in again: they come back before new ones.
-    if filling != Filling::Movable {
-        for page in 0..population.cache_pages {
-            mm.cache_read(page)?;
-        }
-    }
-    let mut turn = 0;
-    loop {
-        // Free pages may hide on the per-CPU lists.
-        mm.drain_lists();
-        let free = mm.zone.nr_free_cma();
-        if free == 0 || cma - free >= wanted || !population.has_room() {
-            return Ok(cma - free);
-        }
-        if filling == Filling::Movable || filling == Filling::Mixed && turn % 2 == 0 {
-            population.add_object(mm, OBJECT_PAGES, false)?;
-        } else if population.cache_pages == mm.cache_capacity() {
-            return Ok(cma - free);
-        } else {
-            for _ in 0..OBJECT_PAGES {
-                population.add_cache_page(mm)?;
+    population.bury(mm);
+    for &id in &population.objects {
+        for page in 0..OBJECT_PAGES {
+            if mm.frame_of(id, page).is_some_and(|frame| !mm.zone.is_cma(frame)) {
+                mm.unmap(id, page)?;
             }
         }
-        turn += 1;
+    }
+    // Frames elsewhere that are free now must not come before the areas'.
+    mm.drain_lists();
+    let (mut movable, mut clean) = (Missing::default(), 0);
+    let mut turn = round;
+    loop {
+        let is_full = |mm: &Mm<'_, '_>| mm.zone.nr_free_cma() == 0 || cma - mm.zone.nr_free_cma() >= wanted;
+        if is_full(mm) {
+            // Free pages may hide on the per-CPU lists.
+            mm.drain_lists();
+            if is_full(mm) {
+                break;
+            }
+        }
+        let comes = if filling == Filling::Movable || filling == Filling::Mixed && turn.is_multiple_of(2) {
+            movable.comes_in(mm, population)?
+        } else {
+            clean = (clean..mm.cache_capacity()).find(|&page| mm.cache_frame(page).is_none()).unwrap_or(u32::MAX);
+            clean < mm.cache_capacity() && mm.cache_read(clean).map(|_| true)?
+        };
+        if !comes {
+            break;
+        }
+        turn = turn.wrapping_add(1);
+    }
+    Ok(cma - mm.zone.nr_free_cma())
+}
+
+/// Goes through the pages of objects that are not there.
+#[derive(Default)]
+struct Missing {
+    object: usize,
+    page: u32,
+}
+
+impl Missing {
+    /// Lets the next one come, of a new object where all are there; false where there is no room for one.
+    fn comes_in(&mut self, mm: &mut Mm<'_, '_>, population: &mut Population) -> Result<bool, PressureError> {
+        loop {
+            if self.object == population.objects.len() {
+                if !population.has_room() {
+                    return Ok(false);
+                }
+                population.objects.push(mm.create(OBJECT_PAGES)?);
+            }
+            let id = population.objects[self.object];
+            let missing = (self.page..OBJECT_PAGES).find(|&page| mm.frame_of(id, page).is_none());
+            if let Some(page) = missing {
+                self.page = page + 1;
+                mm.populate(id, page)?;
+                return Ok(true);
+            }
+            (self.object, self.page) = (self.object + 1, 0);
+        }
     }
 }

@@ -53,11 +53,10 @@ impl Population {
         Ok(())
     }
 
-    /// Reads on through the source, round and round, until memory is full again: background reclaim has to begin.
+    /// Reads on through the source, round and round, until memory is full again: background reclaim would have to begin.
     pub(super) fn read_on(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
-        let reclaimed = mm.live.stats.reclaimed();
         for _ in 0..mm.cache_capacity() {
-            if mm.live.stats.reclaimed() > reclaimed {
+            if !mm.has_room_for_cache() {
                 break;
             }
             self.next_read = (self.next_read + 1) % mm.cache_capacity();

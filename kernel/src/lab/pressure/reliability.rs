@@ -13,7 +13,7 @@ use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::machine::Machine;
 use crate::mm::contig_range::Report;
 use crate::mm::live::Mm;
-use crate::mm::{Block, CmaUse, Lend, Migratetype};
+use crate::mm::{Block, CmaUse, Lend, Migratetype, Undo};
 use crate::system::System;
 
 /// A camera's buffer: 26 MiB, or the whole area where that is smaller.
@@ -189,16 +189,19 @@ fn one<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills memory, objects and cache in turns, until the background would have to reclaim for either, or so many pages are
-/// lived in. Returns how many.
+/// Fills memory, objects and cache in turns, until the background would have to reclaim for either, and then with cache for
+/// as long as there is room for that; or until so many pages are lived in. Returns how many.
 fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> Result<u32, PressureError> {
     let free = mm.zone.nr_free_pages();
     let wanted = most.unwrap_or(u32::MAX);
     let mut turn = 0_u32;
     loop {
         let filled = free - mm.zone.nr_free_pages();
-        if filled >= wanted || mm.live.stats.reclaimed() > 0 || !population.has_room() {
+        if filled >= wanted {
             return Ok(filled);
+        }
+        if mm.live.stats.reclaimed() > 0 || !population.has_room() {
+            break;
         }
         if turn.is_multiple_of(2) {
             population.add_object(mm, OBJECT_PAGES, false)?;
@@ -207,6 +210,13 @@ fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> 
         }
         turn += 1;
     }
+    while free - mm.zone.nr_free_pages() < wanted
+        && mm.has_room_for_cache()
+        && population.cache_pages < mm.cache_capacity()
+    {
+        population.add_cache_page(mm)?;
+    }
+    Ok(free - mm.zone.nr_free_pages())
 }
 
 /// What goes on between two requests: some objects end, others are made, memory is used.
@@ -256,7 +266,7 @@ fn request<M: Machine + ?Sized>(
             if answer.is_err()
                 && let Some(mut mm) = system.mm()
             {
-                mm.free_ahead(pages);
+                mm.free_ahead(pages, Undo::No);
                 mm.drain_lists();
                 answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
             }

@@ -75,7 +75,7 @@ fn latency_moves_what_is_in_the_way_and_nothing_else() {
             "idle" => assert_eq!((row.migrated, row.reclaimed, row.fill_pages), (0, 0, 0)),
             "movable" => assert_eq!((row.migrated, row.reclaimed), (all, 0)),
             "clean" => assert_eq!((row.migrated, row.reclaimed), (0, all)),
-            _ => assert_eq!(row.migrated + row.reclaimed, all),
+            _ => assert_eq!((row.migrated, row.reclaimed), (all / 2, all / 2), "half and half: {row:?}"),
         }
         assert_eq!((row.totals.calls, row.totals.failed, row.oom_kills), (2, 0, 0), "{row:?}");
         assert_eq!(row.totals.phase_sum_ns(crate::mm::contig_range::Phase::Migrate) > 0, row.with != "idle");
@@ -121,6 +121,11 @@ fn everything_survives_unless_migration_is_sabotaged() {
     for row in rows(Experiment::Integrity, |_| {}) {
         assert_eq!((row.bad_pages, row.totals.failed), (0, 0), "{row:?}");
         assert!(row.migrated > 0 && row.reclaimed > 0);
+    }
+    // Where only clean pages are let in, none has to move, also where they are written to while their pageblock is isolated.
+    for row in rows(Experiment::Integrity, |options| options.lend = Some(Lend::Clean)) {
+        assert_eq!((row.bad_pages, row.totals.failed, row.migrated), (0, 0, 0), "{row:?}");
+        assert!(row.reclaimed > 0);
     }
     for sabotage in Sabotage::ALL {
         let rows = rows(Experiment::Integrity, |options| {

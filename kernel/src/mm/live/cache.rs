@@ -5,23 +5,21 @@
 //! these pages by frame; no address shows them.
 
 use super::super::Migratetype;
-use super::super::lru::{ACTIVE, DIRTY, FILE, PINNED, Place, REFERENCED};
+use super::super::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
 use super::super::policy::Lend;
+use super::journal::Fate;
 use super::space::Table;
 use super::{LiveError, Mm, content};
 use crate::units::{PAGE_SIZE, Pfn};
 
 /// Words of an entry.
-const ENTRY: usize = 4;
+const ENTRY: usize = 2;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 /// The frame, 0 where the page is not in the cache.
 const FRAME: usize = 0;
 /// The version that was written last above, the one that the source has below.
 const VERSIONS: usize = 1;
-/// The next of the pages that a contiguous allocation dropped: its place + 1.
-const NEXT_DROPPED: usize = 2;
-/// Where the page was before a contiguous allocation that has not ended moved or dropped it; its mark ACTIVE on top.
-const ORIGIN: usize = 3;
-const WAS_ACTIVE: u32 = 1 << 31;
 
 /// The table of pages. A version counts to 65,535 and starts again.
 pub(super) struct Cache {
@@ -29,14 +27,12 @@ pub(super) struct Cache {
     pages: u32,
     cached: u32,
     dirty: u32,
-    /// The first of the pages that a contiguous allocation dropped: its place + 1.
-    dropped: u32,
 }
 
 impl Cache {
     /// Nothing cached; the table is zeroed.
     pub(super) fn new(table: Table, pages: u32) -> Self {
-        Self { table, pages, cached: 0, dirty: 0, dropped: 0 }
+        Self { table, pages, cached: 0, dirty: 0 }
     }
 
     pub(super) fn into_table(self) -> Table {
@@ -51,12 +47,6 @@ impl Cache {
     #[inline]
     fn set(&mut self, page: u32, word: usize, value: u32) {
         self.table.get_mut()[page as usize * ENTRY + word] = value;
-    }
-
-    /// A page's entry as a whole.
-    #[inline]
-    fn entry(&mut self, page: u32) -> &mut [u32; ENTRY] {
-        &mut self.table.get_mut().as_chunks_mut().0[page as usize]
     }
 
     pub(super) fn frame(&self, page: u32) -> Option<Pfn> {
@@ -87,14 +77,6 @@ impl Cache {
         let versions = self.get(page, VERSIONS);
         self.set(page, VERSIONS, versions & !0xffff | versions >> 16);
     }
-
-    pub(super) fn origin(&self, page: u32) -> Pfn {
-        Pfn(self.get(page, ORIGIN) & !WAS_ACTIVE)
-    }
-
-    pub(super) fn set_origin(&mut self, page: u32, origin: Pfn) {
-        self.set(page, ORIGIN, origin.0);
-    }
 }
 
 impl Mm<'_, '_> {
@@ -111,6 +93,12 @@ impl Mm<'_, '_> {
     /// Pages in the cache that the source does not have yet.
     pub fn dirty_pages(&self) -> u32 {
         self.live.cache.dirty
+    }
+
+    /// True where a page can be read in without waking background reclaim.
+    pub fn has_room_for_cache(&self) -> bool {
+        let low = self.zone.reserve.marks.low;
+        self.zone.watermark_ok(low, self.live.lend != Lend::None)
     }
 
     /// The frame that holds a page of the source.
@@ -172,14 +160,14 @@ impl Mm<'_, '_> {
             return Ok(self.zone.index(frame));
         }
         let index = self.get_page(Migratetype::Movable, true)?;
-        self.fill_in(page, index, 0, Place::Batch);
+        self.fill_in(page, index, Place::Batch);
         self.lru_batch_add(index);
         Ok(index)
     }
 
     /// Makes a frame that was just allocated a page of the cache.
-    fn fill_in(&mut self, page: u32, index: u32, marks: u8, place: Place) {
-        self.zone.bring_to_life(index, FILE | marks, page, place);
+    fn fill_in(&mut self, page: u32, index: u32, place: Place) {
+        self.zone.bring_to_life(index, FILE, page, place);
         let frame = self.zone.start().add(index);
         content::fill(self.live.space.frame_words(frame), self.live.cache.source_stamp(page));
         self.live.cache.set_frame(page, Some(frame));
@@ -235,42 +223,17 @@ impl Mm<'_, '_> {
 
     /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
     #[inline]
-    pub(in crate::mm) fn drop_for_contig(&mut self, index: u32) {
+    pub(in crate::mm) fn drop_for_contig(&mut self, index: u32, entry: u32) {
         let page = self.zone.owner(index);
-        let active = if self.zone.lists.tag(index).has(ACTIVE) { WAS_ACTIVE } else { 0 };
-        let origin = self.zone.start().add(index).0 | active;
-        let cache = &mut self.live.cache;
-        let dropped = core::mem::replace(&mut cache.dropped, page + 1);
-        cache.cached -= 1;
-        let entry = cache.entry(page);
-        (entry[FRAME], entry[NEXT_DROPPED], entry[ORIGIN]) = (0, dropped, origin);
+        self.live.journal.became(entry, Fate::Dropped(page));
+        self.live.cache.cached -= 1;
+        self.live.cache.set(page, FRAME, 0);
         self.live.stats.dropped += 1;
     }
 
-    /// The contiguous allocation went well: what it dropped stays dropped.
-    pub(in crate::mm) fn forget_dropped(&mut self) {
-        self.live.cache.dropped = 0;
-    }
-
-    /// Brings the pages that a contiguous allocation dropped back to the frames where they were; returns how many.
-    ///
-    /// A page that somebody read meanwhile is elsewhere already, and stays there.
-    pub(in crate::mm) fn restore_dropped(&mut self) -> u32 {
-        let mut restored = 0;
-        while let Some(page) = self.live.cache.dropped.checked_sub(1) {
-            self.live.cache.dropped = self.live.cache.get(page, NEXT_DROPPED);
-            let index = self.zone.index(self.live.cache.origin(page));
-            if self.live.cache.frame(page).is_some() || !self.zone.take_isolated_page(index) {
-                continue;
-            }
-            let marks = if self.live.cache.get(page, ORIGIN) & WAS_ACTIVE == 0 { 0 } else { ACTIVE };
-            self.zone.lists.set_tag(index, super::super::page::Tag::allocated(0, Migratetype::Movable));
-            self.fill_in(page, index, marks, Place::Isolated);
-            self.zone.lru_add(index);
-            self.live.stats.dropped -= 1;
-            restored += 1;
-        }
-        restored
+    /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
+    pub(in crate::mm) fn refill(&mut self, page: u32, index: u32) {
+        self.fill_in(page, index, Place::Isolated);
     }
 
     /// Drops a page from the cache, written back first where it is dirty.
@@ -301,15 +264,9 @@ impl Mm<'_, '_> {
         (self.live.cache.cached, self.live.cache.dirty) = (0, 0);
     }
 
-    /// The marks of a cache page that it keeps when it moves.
-    pub(in crate::mm) fn move_cache_page(&mut self, page: u32, from: Pfn, to: Pfn) {
+    /// A page of the cache is in another frame now.
+    pub(in crate::mm) fn move_cache_page(&mut self, page: u32, to: Pfn) {
         self.live.cache.set_frame(page, Some(to));
-        self.live.cache.set_origin(page, from);
-    }
-
-    /// Where a cache page was before it was moved.
-    pub(in crate::mm) fn cache_origin(&self, page: u32) -> Pfn {
-        self.live.cache.origin(page)
     }
 
     /// Pages of the cache on the inactive and on the active list.

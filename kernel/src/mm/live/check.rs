@@ -1,6 +1,6 @@
 //! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
 
-use super::super::lru::{ACTIVE, DIRTY, FILE, NO_OWNER, PINNED, Place};
+use super::super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use super::super::page::State;
 use super::super::rings::Ring;
 use super::super::zone::Zone;
@@ -145,7 +145,6 @@ fn ring_of(zone: &Zone<'_>, index: u32) -> Option<Ring> {
         (Place::Active, false) => Some(Ring::ActiveAnon),
         (Place::Inactive, true) => Some(Ring::InactiveFile),
         (Place::Active, true) => Some(Ring::ActiveFile),
-        (Place::Moved, _) => Some(Ring::Moved),
         _ => None,
     }
 }
@@ -161,7 +160,7 @@ fn census(zone: &Zone<'_>) -> Census {
         if let Some(tag) = zone.living(index) {
             census.pages += 1;
             census.batch += u32::from(tag.place() == Place::Batch);
-            census.isolated += u32::from(tag.place() == Place::Isolated);
+            census.isolated += u32::from(matches!(tag.place(), Place::Isolated | Place::Moved));
             census.file += u32::from(tag.has(FILE));
             census.dirty += u32::from(tag.has(DIRTY));
             census.pinned += u32::from(tag.has(PINNED));
@@ -204,25 +203,31 @@ impl Mm<'_, '_> {
         bad
     }
 
-    /// Everything that is to be the same after an allocation that failed: free blocks by order and type, pageblocks,
-    /// counters, and for every page in use where it is and what it holds. Two states with the same figure are the same.
+    /// Everything that is to be the same after an allocation that failed: which blocks are free on which list, every
+    /// pageblock's type, counters; for every page in use where it is, all its marks and what it holds; every LRU list in its
+    /// order. Two states with the same figure are the same.
     pub fn fingerprint(&mut self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |value: u32| hash = (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01b3);
-        for order in 0..=super::super::MAX_PAGE_ORDER {
-            Migratetype::ALL.into_iter().for_each(|migratetype| add(self.zone.free_blocks(order, migratetype)));
-        }
-        Migratetype::ALL.into_iter().for_each(|migratetype| add(self.zone.pageblocks_of(migratetype)));
         for value in [self.zone.nr_free_pages(), self.zone.nr_free_cma(), self.zone.pcp_pages()] {
             add(value);
         }
+        self.zone.pageblocks.iter().for_each(|&migratetype| add(migratetype as u32));
         for index in 0..self.zone.spanned_pages() {
             let tag = self.zone.lists.tag(index);
-            add(u32::from(tag.is_free()));
-            if let Some(tag) = self.zone.living(index) {
-                add(u32::from(tag.marks() & (FILE | ACTIVE | PINNED | DIRTY)));
-                add(self.zone.owner(index));
+            if tag.is_free() {
+                [index, tag.order(), tag.migratetype() as u32].into_iter().for_each(&mut add);
             }
+            if let Some(tag) = self.zone.living(index) {
+                [index, u32::from(tag.marks()), self.zone.owner(index)].into_iter().for_each(&mut add);
+            }
+        }
+        for ring in Ring::ALL {
+            add(self.zone.lists.ring_count(ring));
+            self.zone.lists.ring_iter(ring).for_each(&mut add);
+        }
+        for value in [self.cached_pages(), self.dirty_pages(), self.live.batched as u32, self.live.pins.len() as u32] {
+            add(value);
         }
         for slot in 0..self.live.slots.count() {
             if let Some(frame) = self.live.slots.frame(slot) {

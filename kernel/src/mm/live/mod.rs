@@ -14,6 +14,7 @@
 pub mod cache;
 mod check;
 mod content;
+pub(super) mod journal;
 pub mod objects;
 pub mod pins;
 mod slots;
@@ -21,7 +22,7 @@ pub mod space;
 pub mod stats;
 mod supply;
 
-pub(super) use supply::SWAP_CLUSTER_MAX;
+pub(super) use supply::{SWAP_CLUSTER_MAX, Targets};
 
 #[cfg(any(test, feature = "mock"))]
 pub(crate) mod mock;
@@ -42,6 +43,7 @@ use crate::cma::Buffer;
 use crate::dma::Dma;
 use crate::units::PAGE_SIZE;
 use cache::Cache;
+use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
@@ -52,8 +54,6 @@ use stats::Stats;
 const LRU_BATCH: usize = 15;
 /// Most slots of the window, and most pages of the cache: their tables are then one block of the largest order.
 pub const MAX_SLOTS: u32 = 1 << 18;
-/// Bytes of a slot's, or a cache page's, entry.
-const ENTRY_BYTES: u32 = 16;
 
 /// What is called at the boundaries between the phases of a contiguous allocation: other users of memory go on there.
 pub type Meanwhile = Box<dyn FnMut(&mut Mm<'_, '_>, Phase)>;
@@ -105,6 +105,8 @@ pub struct Live {
     /// No slot below this one is free.
     lowest_free_slot: u32,
     pins: Vec<Pin>,
+    /// What the contiguous allocation that runs has done.
+    pub(super) journal: Journal,
     batch: [u32; LRU_BATCH],
     batched: usize,
     /// Background reclaim has work.
@@ -210,8 +212,9 @@ impl Live {
         let managed = zone.managed_pages();
         let slots = (managed + managed / 16).next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS).min(space.max_slots());
         let cached = managed.next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS);
-        let mut blocks = Vec::with_capacity(3);
-        for bytes in [slots * 4, slots * ENTRY_BYTES, cached * ENTRY_BYTES] {
+        let mut blocks = Vec::with_capacity(4);
+        let tables = [slots * slots::ENTRY_BYTES, cached * cache::ENTRY_BYTES, cached * journal::ENTRY_BYTES];
+        for bytes in tables.into_iter().chain([slots * 4]) {
             match block_for(zone, bytes) {
                 Ok(block) => blocks.push(block),
                 Err(error) => {
@@ -220,19 +223,18 @@ impl Live {
                 }
             }
         }
-        let opened = space.open(slots, blocks.swap_remove(0));
+        let opened = blocks.pop().map_or(Ok(()), |translations| space.open(slots, translations));
         if let Err((block, why)) = opened {
             blocks.push(block);
             blocks.into_iter().for_each(|block| zone.free_pages(block));
             return Err((space, OpenError::NoWindow(why)));
         }
         let mut tables = blocks.into_iter().map(|block| space.table(block));
-        // `swap_remove` has put the last in front.
-        let (cache_table, slot_table) = (tables.next(), tables.next());
-        drop(tables);
-        let (Some(cache_table), Some(slot_table)) = (cache_table, slot_table) else {
+        let (Some(slot_table), Some(cache_table), Some(journal)) = (tables.next(), tables.next(), tables.next()) else {
+            drop(tables);
             return Err((space, OpenError::NoWindow("the tables are lost")));
         };
+        drop(tables);
         zone.reserve = Reserve::of(managed);
         zone.set_cma_use(cma_use);
         zone.bar_cma(lend == Lend::None);
@@ -243,6 +245,7 @@ impl Live {
             objects: Vec::new(),
             lowest_free_slot: 0,
             pins: Vec::new(),
+            journal: Journal::new(journal, cached),
             batch: [0; LRU_BATCH],
             batched: 0,
             kswapd_awake: false,
@@ -310,7 +313,7 @@ pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Box<dyn AddressSpace
     if let Some(block) = live.space.close() {
         zone.free_pages(block);
     }
-    for table in [live.slots.into_table(), live.cache.into_table()] {
+    for table in [live.slots.into_table(), live.cache.into_table(), live.journal.into_table()] {
         zone.free_pages(Table::into_block(table));
     }
     live.space

@@ -173,7 +173,6 @@ impl Mm<'_, '_> {
         slots.set_next(other, slots.next(slot));
         slots.set_next(slot, other);
         slots.set_stamp(other, slots.stamp(slot));
-        slots.set_origin(other, slots.origin(slot));
         self.show(other, frame);
         Ok(())
     }
@@ -195,8 +194,6 @@ impl Mm<'_, '_> {
             let previous = slots.previous(slot);
             slots.set_next(previous, next);
             if self.zone.owner(index) == slot {
-                let origin = slots.origin(slot);
-                slots.set_origin(next, origin);
                 self.zone.set_owner(index, next);
             }
         } else if self.zone.living(index).is_some_and(|tag| tag.has(PINNED)) {
@@ -334,6 +331,17 @@ impl Mm<'_, '_> {
 
 /// The mappings of a page, changed when it moves.
 impl Mm<'_, '_> {
+    /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and nothing done, where more
+    /// slots show it.
+    #[inline]
+    pub(in crate::mm) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
+        let sole = self.live.slots.move_sole(slot, to);
+        if sole {
+            self.live.space.move_page(slot, from, to);
+        }
+        sole
+    }
+
     /// Takes the translations away of all slots that show a page, and makes the TLB forget them.
     #[inline]
     pub(in crate::mm) fn try_to_migrate(&mut self, first: u32) {
@@ -355,12 +363,11 @@ impl Mm<'_, '_> {
 
     /// Lets all slots that showed the page show it where it is now; returns how many they are.
     #[inline]
-    pub(in crate::mm) fn remove_migration_entries(&mut self, first: u32, from: Pfn, to: Pfn) -> u32 {
+    pub(in crate::mm) fn remove_migration_entries(&mut self, first: u32, to: Pfn) -> u32 {
         let live = &mut *self.live;
         let (mut slot, mut mappings) = (first, 0);
         loop {
             live.slots.set_frame(slot, Some(to));
-            live.slots.set_origin(slot, from);
             if live.faults.sabotage != Some(Sabotage::Mapping) {
                 live.space.set_entry(slot, Some(to));
             }
@@ -370,11 +377,6 @@ impl Mm<'_, '_> {
                 return mappings;
             }
         }
-    }
-
-    /// Where the page that a slot shows was before it was moved.
-    pub(in crate::mm) fn origin_of(&self, slot: u32) -> Pfn {
-        self.live.slots.origin(slot)
     }
 
     /// The object that a slot belongs to.

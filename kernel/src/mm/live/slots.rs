@@ -4,15 +4,15 @@ use super::space::Table;
 use crate::units::Pfn;
 
 /// Words of an entry.
-const ENTRY: usize = 4;
+const ENTRY: usize = 3;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 /// Frame number above, object's number + 1 below.
 const FRAME_AND_OBJECT: usize = 0;
 /// The next slot of the ring of those that show the same page; itself where it is the only one.
 const NEXT: usize = 1;
 /// What the page should hold.
 const STAMP: usize = 2;
-/// Where the page was before a contiguous allocation that has not ended moved it.
-const ORIGIN: usize = 3;
 
 /// Bits of an object's number.
 pub(super) const OBJECT_BITS: u32 = 12;
@@ -62,6 +62,17 @@ impl Slots {
         self.set(slot, FRAME_AND_OBJECT, frame.map_or(0, |frame| frame.0) << OBJECT_BITS | object);
     }
 
+    /// Notes that a slot shows another frame, if it is the only one that shows its page.
+    #[inline]
+    pub(super) fn move_sole(&mut self, slot: u32, frame: Pfn) -> bool {
+        let entry = &mut self.table.get_mut().as_chunks_mut::<ENTRY>().0[slot as usize];
+        let sole = entry[NEXT] == slot;
+        if sole {
+            entry[FRAME_AND_OBJECT] = entry[FRAME_AND_OBJECT] & OBJECT_MASK | frame.0 << OBJECT_BITS;
+        }
+        sole
+    }
+
     /// The number of the object that a slot belongs to.
     pub(super) fn object(&self, slot: u32) -> Option<u32> {
         (self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK).checked_sub(1)
@@ -98,15 +109,5 @@ impl Slots {
     #[inline]
     pub(super) fn set_stamp(&mut self, slot: u32, stamp: u32) {
         self.set(slot, STAMP, stamp);
-    }
-
-    /// Where the page that a slot shows was before it moved.
-    pub(super) fn origin(&self, slot: u32) -> Pfn {
-        Pfn(self.get(slot, ORIGIN))
-    }
-
-    #[inline]
-    pub(super) fn set_origin(&mut self, slot: u32, origin: Pfn) {
-        self.set(slot, ORIGIN, origin.0);
     }
 }

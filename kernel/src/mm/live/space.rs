@@ -43,6 +43,19 @@ pub trait AddressSpace {
     /// Copies a page, frame to frame.
     fn copy(&mut self, from: Pfn, to: Pfn);
 
+    /// Takes the translation of a slot away, and makes the TLB forget it.
+    fn unmap(&mut self, slot: u32) {
+        self.set_entry(slot, None);
+        self.flush(slot);
+    }
+
+    /// Moves a page that one slot shows: a call for the four steps, which then know each other.
+    fn move_page(&mut self, slot: u32, from: Pfn, to: Pfn) {
+        self.unmap(slot);
+        self.copy(from, to);
+        self.set_entry(slot, Some(to));
+    }
+
     /// The memory of a block, for a table.
     fn table(&mut self, block: Block) -> Table;
 

@@ -3,6 +3,7 @@
 
 use super::super::Migratetype;
 use super::super::policy::Lend;
+use super::super::reclaim::{COMPACT_CLUSTER_MAX, Undo};
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
 
@@ -10,6 +11,27 @@ use super::{LiveError, Mm};
 pub(in crate::mm) const SWAP_CLUSTER_MAX: u32 = 32;
 /// How often a request for a page to move to reclaims before it gives up (`MAX_RECLAIM_RETRIES`).
 const MAX_RECLAIM_RETRIES: u32 = 16;
+
+/// Pages to move others to.
+pub(in crate::mm) struct Targets {
+    pages: [u32; COMPACT_CLUSTER_MAX],
+    len: usize,
+    used: usize,
+}
+
+impl Targets {
+    /// The next one.
+    #[inline]
+    pub(in crate::mm) fn next(&mut self) -> Option<u32> {
+        if self.used == self.len {
+            return None;
+        }
+        // No more than that are in it, which the compiler need not ask.
+        let page = self.pages[self.used % COMPACT_CLUSTER_MAX];
+        self.used += 1;
+        Some(page)
+    }
+}
 
 impl Mm<'_, '_> {
     /// Whether a request may have pages of CMA areas: a movable one, as far as `lend` lets it.
@@ -39,7 +61,7 @@ impl Mm<'_, '_> {
             {
                 return Ok(index);
             }
-            if self.direct_reclaim(SWAP_CLUSTER_MAX) > 0 {
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::No) > 0 {
                 continue;
             }
             if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
@@ -66,11 +88,34 @@ impl Mm<'_, '_> {
             {
                 return Some(index);
             }
-            if self.direct_reclaim(SWAP_CLUSTER_MAX) == 0 {
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::Possible) == 0 {
                 break;
             }
         }
         None
+    }
+
+    /// Gets pages to move a batch to, as many as can be had without any effort.
+    pub(in crate::mm) fn get_targets(&mut self, wanted: usize) -> Targets {
+        let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
+        let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
+        let may_use_cma = self.may_use_cma(Migratetype::Movable, false);
+        let mark = self.zone.reserve.marks.min;
+        targets.len = self.zone.alloc_pages_bulk(&mut targets.pages[..left], mark, may_use_cma);
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left -= targets.len as u32;
+        }
+        targets
+    }
+
+    /// Gives back what was not used of them.
+    pub(in crate::mm) fn give_back(&mut self, targets: &Targets) {
+        for &index in &targets.pages[targets.used..targets.len] {
+            self.zone.free_page(index);
+        }
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left += (targets.len - targets.used) as u32;
+        }
     }
 
     /// Whether somebody has woken background reclaim; it is asleep again afterwards.

@@ -1,19 +1,20 @@
 //! Random lives against the books, faults at every phase boundary, and sabotage that has to be noticed.
 
+mod areas;
+mod faults;
 mod random;
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
 use super::super::contig_range::{Owner, Phase, Why};
 use super::super::zone::{Zone, descriptors};
-use super::super::{CmaUse, Lend, Migratetype, PAGEBLOCK_PAGES, Page};
+use super::super::{CmaUse, Lend, Migratetype, PAGEBLOCK_PAGES, Page, Undo};
 use super::mock::MockSpace;
 use super::objects::ObjectId;
-use super::{Faults, LiveError, Mm, Sabotage};
+use super::{LiveError, Mm, Sabotage};
 use crate::cma::{AreaId, Buffer, CmaError};
 use crate::system::System;
 use crate::units::Pfn;
@@ -173,82 +174,6 @@ fn a_kernel_allocation_in_the_way_is_named() {
     });
 }
 
-/// What happens between the phases of an allocation that has to fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Injected {
-    /// No page to move to, after so many.
-    NoTarget(u32),
-    /// A pin appears at a boundary, and stays for as long as the allocation.
-    Pin(Phase),
-    /// Clean pages are not dropped, and then there is no page to move to.
-    ReclaimGivesUp,
-}
-
-fn fails_without_a_trace(injected: Injected) {
-    with_system(4, 1, |system, area| {
-        let mut mm = open(system);
-        let id = object(&mut mm, 200);
-        let other = mm.create(3).unwrap();
-        (0..3).for_each(|page| mm.share((id, 100), (other, page)).unwrap());
-        (0..150).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-        (0..20).for_each(|page| mm.cache_write(page).unwrap());
-        (140..150).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-        mm.zone.set_cma_use(CmaUse::Half);
-        // Lists that a failed allocation drains are drained before as well.
-        mm.lru_add_drain();
-        mm.zone.drain_all_pages();
-        let before = mm.fingerprint();
-        let pin = Rc::new(Cell::new(None));
-        match injected {
-            Injected::NoTarget(left) => mm.live.faults.targets_left = Some(left),
-            Injected::ReclaimGivesUp => {
-                mm.live.faults = Faults { targets_left: Some(180), keep_clean_pages: true, ..Faults::default() };
-            }
-            Injected::Pin(at) => {
-                let pin = Rc::clone(&pin);
-                mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
-                    if phase == at && pin.get().is_none() {
-                        // The last page that is moved, so that all others have moved by then.
-                        pin.set(mm.pin(id, 199, "late").ok());
-                    }
-                }));
-            }
-        }
-        let (result, report) = system.cma_alloc_reported(area, 1024, 0);
-        let blocked = match (injected, result) {
-            (Injected::Pin(_), Err(CmaError::Busy(blocked))) => blocked,
-            (_, Err(CmaError::NoMemory(blocked))) => blocked,
-            (_, other) => panic!("{injected:?}: {other:?}"),
-        };
-        assert_eq!(blocked.phase, Phase::Migrate, "{injected:?}");
-        assert!(report.migrated + report.dropped > 0 || injected == Injected::NoTarget(0));
-        let mut mm = system.mm().unwrap();
-        mm.live.meanwhile = None;
-        mm.live.faults = Faults::default();
-        if let Some(pin) = pin.get() {
-            mm.unpin(pin).unwrap();
-        }
-        mm.zone.drain_all_pages();
-        assert_eq!(mm.fingerprint(), before, "{injected:?}: everything is as it was");
-        verify(system);
-        let buffer = system.cma_alloc(area, 1024, 0).expect("and without the fault it goes");
-        system.cma_release(buffer).unwrap();
-        verify(system);
-    });
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn a_failed_allocation_leaves_no_trace() {
-    for left in [0, 1, 31, 32, 33, 100, 199] {
-        fails_without_a_trace(Injected::NoTarget(left));
-    }
-    for at in [Phase::Isolate, Phase::Drain, Phase::Migrate] {
-        fails_without_a_trace(Injected::Pin(at));
-    }
-    fails_without_a_trace(Injected::ReclaimGivesUp);
-}
-
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn others_may_free_and_use_memory_at_every_boundary() {
@@ -386,7 +311,7 @@ fn used_pages_get_a_second_chance() {
         // Those read again become active, and stay while the others go.
         (50..60).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         assert_eq!(mm.file_lists(), (190, 10));
-        while mm.direct_reclaim(32) > 0 && mm.cached_pages() > 20 {}
+        while mm.direct_reclaim(32, Undo::No) > 0 && mm.cached_pages() > 20 {}
         assert!((50..60).all(|page| mm.cache_frame(page).is_some()), "{} left", mm.cached_pages());
         verify(system);
     });

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use super::Session;
 use super::areas::choose_area;
 use crate::lab::pressure::latency::Filling;
-use crate::lab::pressure::reliability::Source;
+use crate::lab::pressure::reliability::{CAMERA_PAGES, Source};
 use crate::lab::pressure::{Experiment, Options, PressureError, Row};
 use crate::machine::Machine;
 use crate::mm::live::Sabotage;
@@ -33,6 +33,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         check_keys(args, experiment)?;
         let options = self.pressure_options(args)?;
         let runs = experiment.plan(self.system, &options).map_err(|error| self.pressure_failure(error))?;
+        let area = self.system.area(options.area).pages();
+        if experiment == Experiment::Reliability && options.pages.is_none() && area < CAMERA_PAGES {
+            let mib = CAMERA_PAGES / 256;
+            writeln!(
+                self.out,
+                "The buffer is {area} pages, all of the area: {mib} MiB would take cma=32M and area=reserved."
+            )?;
+        }
         writeln!(self.out, "{}", Row::HEADING)?;
         let mut bad_pages = 0;
         for run in runs {

@@ -23,6 +23,9 @@ const OBJECTS: u32 = 5;
 const STEPS: u32 = 240;
 const CHECKED_EVERY: u32 = 12;
 
+/// Where a pin can still come in the way of an allocation that has begun.
+const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
+
 /// Runs a test with the living moved in, CMA pages first of all.
 pub(super) fn with_living(
     system: &mut System<'_>,
@@ -113,12 +116,12 @@ pub(super) fn faults(system: &mut System<'_>) -> Result<(), String> {
         // The last page that has to move, so that the others have moved by then.
         let (id, page) = (ids[0], OBJECT_PAGES - 1);
         let before = mm.fingerprint();
-        for fault in 0..4 {
+        for fault in 0..2 + BOUNDARIES.len() as u32 {
             let mm = living(system)?;
             match fault {
                 0 | 1 => mm.live.faults.targets_left = Some(fault * 20),
                 _ => {
-                    let at = if fault == 2 { Phase::Isolate } else { Phase::Drain };
+                    let at = BOUNDARIES[fault as usize - 2];
                     mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
                         if phase == at {
                             let _ = mm.pin(id, page, "selftest");

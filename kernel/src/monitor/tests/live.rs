@@ -46,9 +46,9 @@ fn what_the_living_did_is_counted() {
     let text = printed(
         "pressure latency pages=64 with=mixed rounds=1; cat /proc/vmstat; cat /sys/kernel/tracing/trace | grep migrate_range",
     );
-    assert!(text.contains("pgmigrate_success 64\n") && text.contains("oom_kill 0\n"), "{text}");
+    assert!(text.contains("pgmigrate_success 32\n") && text.contains("oom_kill 0\n"), "{text}");
     assert!(
-        text.contains("mm_alloc_contig_migrate_range_info: start=0x69800 end=0x69840 migratetype=4 nr_migrated=64"),
+        text.contains("mm_alloc_contig_migrate_range_info: start=0x69800 end=0x69840 migratetype=4 nr_migrated=32 nr_reclaimed=32 nr_mapped=32"),
         "{text}"
     );
     assert!(text.contains("\n{\"record\":\"pressure\",\"experiment\":\"latency\""));
