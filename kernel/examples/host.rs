@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::time::Instant;
 
+use kernel::dma::CoherentRam;
 use kernel::dt::AreaUser;
 use kernel::machine::{Fault, Machine};
 use kernel::mm::live::space::{AddressSpace, Table};
@@ -152,6 +153,7 @@ fn main() {
     }
     let booted = Instant::now();
     system.set_address_space(Box::new(Contents { booted, pages: vec![[0; 2]; RAM_PAGES as usize] }));
+    system.dma.attach(Box::new(CoherentRam::default()));
     let mut host = Host { booted, memory: Default::default() };
     let context = Context {
         cmdline: "",

@@ -45,6 +45,7 @@ extern crate std;
 
 pub mod cma;
 pub mod cmdline;
+pub mod dma;
 pub mod dt;
 pub mod lab;
 pub mod machine;

@@ -12,6 +12,7 @@ use crate::cma::area::Area;
 use crate::cma::placement::Request;
 use crate::cma::relocate::Owners;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
+use crate::dma::Dma;
 use crate::dt::AreaUser;
 use crate::mm::contig_range::Report;
 use crate::mm::live::space::AddressSpace;
@@ -19,7 +20,7 @@ use crate::mm::live::stats::Stats;
 use crate::mm::live::{Live, Mm, OpenError, close};
 use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
-use crate::mm::{CmaUse, Imbalance, Lend};
+use crate::mm::{CmaUse, Imbalance, Lend, balance};
 use crate::units::Pfn;
 
 /// The page allocator, the CMA areas, and who uses them.
@@ -35,11 +36,13 @@ pub struct System<'m> {
     /// The machine's address space, while nobody lives in it.
     space: Option<Box<dyn AddressSpace>>,
     /// Who lives in memory.
-    live: Option<Box<Live>>,
+    pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
     past: Stats,
     /// Where events are written.
     pub trace: Trace,
+    /// What drivers have of memory.
+    pub dma: Dma,
     /// Invariants are checked after every command (`check=on`).
     pub check_enabled: bool,
 }
@@ -59,6 +62,7 @@ impl<'m> System<'m> {
             live: None,
             past: Stats::default(),
             trace: Trace::default(),
+            dma: Dma::default(),
             check_enabled: false,
         }
     }
@@ -194,6 +198,7 @@ impl<'m> System<'m> {
 
     /// Everybody moves out, and the zone is as it was before.
     pub fn close_live(&mut self) {
+        self.dma_end_pinned();
         if let Some(mut mm) = self.mm() {
             mm.evict_everybody();
         }
@@ -206,7 +211,7 @@ impl<'m> System<'m> {
     /// Those who live in memory, with the memory.
     pub fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
-        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace })
+        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace, dma: &mut self.dma })
     }
 
     /// Those who live in memory.
@@ -346,6 +351,8 @@ impl<'m> System<'m> {
         if let Some(live) = &self.live {
             live.check(&self.zone)?;
         }
+        let misuses = self.dma.checker().errors();
+        balance("misuses of the DMA API", None, 0, u32::try_from(misuses).unwrap_or(u32::MAX))?;
         self.areas.iter().try_for_each(|area| area.check(&self.zone))
     }
 }

@@ -159,6 +159,17 @@ impl<'m> Zone<'m> {
         self.free_blocks_of::<false>(first, pages);
     }
 
+    /// Whether a frame lies in a pageblock with RAM.
+    pub(crate) fn has_ram(&self, frame: Pfn) -> bool {
+        self.has_ram.get((self.index(frame) >> PAGEBLOCK_ORDER) as usize).is_some_and(|&has_ram| has_ram)
+    }
+
+    /// Whether a frame where there is RAM is free.
+    pub(crate) fn is_free(&self, frame: Pfn) -> bool {
+        let index = self.index(frame);
+        self.is_on_pcp(index) || self.covering_free_block(index).is_some()
+    }
+
     /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.
     pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
         for order in 0..=MAX_PAGE_ORDER {

@@ -2,6 +2,7 @@
 
 mod areas;
 mod compare;
+mod dma;
 mod experiments;
 mod jobs;
 mod loads;
@@ -49,6 +50,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "picture" => self.picture(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
+            "dma" => self.dma(args),
             "cat" => self.cat(args),
             "ls" => self.ls(args),
             "echo" => self.echo(args),

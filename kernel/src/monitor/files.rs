@@ -1,6 +1,7 @@
 //! The pseudo files: Linux's paths, Linux's formats, our figures.
 
 mod cma;
+mod dma;
 mod proc;
 mod trace;
 
@@ -16,6 +17,7 @@ use crate::cma::AreaId;
 use crate::lab::bitmap_view::write_bitmap;
 use crate::system::System;
 use cma::{Counter, Debug};
+use dma::DmaApi;
 use proc::Proc;
 
 /// A file that there is.
@@ -27,6 +29,8 @@ pub(super) enum File {
     Debug(AreaId, Debug),
     /// `/sys/kernel/mm/cma/NAME/…`
     Counter(AreaId, Counter),
+    /// `/sys/kernel/debug/dma-api/…`
+    DmaApi(DmaApi),
     /// `/sys/kernel/tracing/trace`
     Trace,
     /// `/sys/kernel/tracing/events/cma/enable`
@@ -58,6 +62,11 @@ fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
             if visit(&format!("/sys/kernel/mm/cma/{name}/{}", file.name()), File::Counter(id, file)) {
                 return;
             }
+        }
+    }
+    for file in DmaApi::ALL {
+        if visit(&format!("/sys/kernel/debug/dma-api/{}", file.name()), File::DmaApi(file)) {
+            return;
         }
     }
     for user in system.area_users() {
@@ -162,6 +171,7 @@ pub(super) fn write(
         }
         File::Debug(id, file) => file.write(out, system.area(id))?,
         File::Counter(id, file) => writeln!(out, "{}", file.value(system.area(id)))?,
+        File::DmaApi(file) => file.write(out, &system.dma)?,
         File::Trace => trace::write(out, system)?,
         File::TraceEnable => writeln!(out, "{}", u8::from(system.trace.is_enabled()))?,
         File::DeviceBitmap(id) => write_bitmap(out, system.area(id))?,
@@ -188,7 +198,7 @@ pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> R
             system.trace.enable(on);
             Ok(())
         }
-        File::Proc(_) | File::Debug(..) | File::Counter(..) | File::DeviceBitmap(_) => {
+        File::Proc(_) | File::Debug(..) | File::Counter(..) | File::DmaApi(_) | File::DeviceBitmap(_) => {
             Err(Failure::bad("Permission denied: it can only be read"))
         }
     }

@@ -32,7 +32,7 @@ impl Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 27] = [
+pub const COMMANDS: [Entry; 28] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -312,6 +312,18 @@ pub const COMMANDS: [Entry; 27] = [
         most_words: 2,
     },
     Entry {
+        name: "dma",
+        usage: "dma [alloc DEVICE SIZE] [free ADDRESS|all]",
+        summary: "what drivers have of memory; buffers as a driver gets them",
+        details: "A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
+                  and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; ADDRESS is the device's. \
+                  What the checker has seen (check=on) is listed last. Linux's view: /sys/kernel/debug/dma-api.",
+        example: "dma alloc BiscuitOS_CMA 1M",
+        keys: &[],
+        least_words: 0,
+        most_words: 3,
+    },
+    Entry {
         name: "cat",
         usage: "cat PATH...",
         summary: "prints pseudo files",
@@ -376,7 +388,7 @@ pub const COMMANDS: [Entry; 27] = [
         name: "selftest",
         usage: "selftest [NAME]",
         summary: "runs the kernel's tests and prints KTAP",
-        details: "",
+        details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma.",
         example: "selftest",
         keys: &[],
         least_words: 0,

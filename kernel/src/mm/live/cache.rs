@@ -10,7 +10,7 @@ use super::super::policy::Lend;
 use super::journal::Fate;
 use super::space::Table;
 use super::{LiveError, Mm, content};
-use crate::units::Pfn;
+use crate::units::{PAGE_SIZE, Pfn};
 
 /// Words of an entry.
 const ENTRY: usize = 2;
@@ -110,8 +110,10 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There is no such page, or no memory for it.
+    #[track_caller]
     pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
         let index = self.bring_in(page)?;
+        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
         self.mark_accessed(index);
         let holds =
             content::holds(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
@@ -125,8 +127,10 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There is no such page, or no memory for it.
+    #[track_caller]
     pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
         let index = self.bring_in(page)?;
+        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, true);
         self.mark_accessed(index);
         self.live.cache.write(page);
         content::fill(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));

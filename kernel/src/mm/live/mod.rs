@@ -40,6 +40,8 @@ use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
 use crate::cma::Buffer;
+use crate::dma::Dma;
+use crate::units::PAGE_SIZE;
 use cache::Cache;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
@@ -129,6 +131,8 @@ pub struct Mm<'a, 'm> {
     pub live: &'a mut Live,
     /// Where events are written.
     pub trace: &'a mut Trace,
+    /// Which pages devices own for the moment.
+    pub dma: &'a mut Dma,
 }
 
 /// Why something that lives could not do what it wanted.
@@ -287,9 +291,12 @@ impl Mm<'_, '_> {
     }
 
     /// Shows a buffer's pages to its driver, one after the other.
+    #[track_caller]
     pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
         for page in 0..buffer.pages() {
-            driver(self.live.space.frame_words(buffer.first().add(page)));
+            let frame = buffer.first().add(page);
+            self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
+            driver(self.live.space.frame_words(frame));
         }
     }
 

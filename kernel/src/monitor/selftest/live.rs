@@ -27,7 +27,7 @@ const CHECKED_EVERY: u32 = 12;
 const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 
 /// Runs a test with the living moved in, CMA pages first of all.
-fn with_living(
+pub(super) fn with_living(
     system: &mut System<'_>,
     test: impl FnOnce(&mut System<'_>) -> Result<(), String>,
 ) -> Result<(), String> {
