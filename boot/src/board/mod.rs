@@ -8,6 +8,7 @@ pub mod exit;
 pub mod gic;
 pub mod pl011;
 pub mod system_registers;
+pub mod virtio;
 
 use kernel::dt::{Device, Facts};
 use kernel::units::PhysRange;

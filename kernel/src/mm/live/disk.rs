@@ -1,0 +1,413 @@
+//! The disk under the page cache: runs of neighbouring pages become requests, several of them in flight.
+//!
+//! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor
+//! goes. What a page waits for stands in its entry of the cache ([`READING`], [`WRITING`]); how a request failed, too, and
+//! whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the
+//! cache, and nothing but the next sync tries it again.
+//!
+//! There is no other thread here: requests are started by whoever needs something, the device works meanwhile, and what it
+//! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
+
+use alloc::boxed::Box;
+
+use super::super::Migratetype;
+use super::super::lru::{DIRTY, FILE, Place};
+use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
+use super::lent::Lent;
+use super::{LiveError, Mm};
+use crate::block::{
+    BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
+};
+use crate::units::PhysAddr;
+
+/// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
+const DIRTY_SHARE: u32 = 8;
+
+/// What a disk has done since the living moved in.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct DiskStats {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Pages read.
+    pub pages_read: u64,
+    /// Pages written.
+    pub pages_written: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// The most requests that were in flight together.
+    pub most_in_flight: u32,
+    /// How often the device owned nothing: a span in which this does not change saw it own pages all the time.
+    pub idle: u64,
+}
+
+/// A request in flight.
+struct InFlight {
+    operation: Operation,
+    /// Its first page of the disk, and how many.
+    first: u32,
+    pages: u32,
+    /// The pages that are lent to the device.
+    lent: [Option<Lent>; MAX_SEGMENTS],
+}
+
+/// A block device and what it has to do.
+pub struct Disk {
+    pub(super) device: Box<dyn BlockDevice>,
+    requests: [Option<InFlight>; MAX_REQUESTS],
+    /// Pages that the device owns.
+    owned: u32,
+    /// How the last flush ended.
+    flushed: Result<(), IoError>,
+    /// Where writing dirty pages goes on.
+    sweep: u32,
+    /// The reason of the last failure.
+    last_error: IoError,
+    stats: DiskStats,
+}
+
+impl Disk {
+    pub(super) fn new(device: Box<dyn BlockDevice>) -> Self {
+        Self {
+            device,
+            requests: [const { None }; MAX_REQUESTS],
+            owned: 0,
+            flushed: Ok(()),
+            sweep: 0,
+            last_error: IoError::Failed,
+            stats: DiskStats::default(),
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.requests.iter().flatten().count() as u32
+    }
+
+    fn free_request(&self) -> Option<usize> {
+        self.requests.iter().position(Option::is_none)
+    }
+
+    /// A piece of memory for a page of the disk, the last of which may be a part of one.
+    fn segment(&self, page: u32, address: PhysAddr) -> Segment {
+        Segment { address, bytes: self.device.identity().bytes_of_page(page) }
+    }
+}
+
+impl Mm<'_, '_> {
+    fn disk(&mut self) -> Option<&mut Disk> {
+        self.live.cache.disk.as_deref_mut()
+    }
+
+    /// What the disk under the cache says of itself.
+    pub fn disk_identity(&self) -> Option<&Identity> {
+        self.live.cache.disk.as_ref().map(|disk| disk.device.identity())
+    }
+
+    /// What the disk has done.
+    pub fn disk_stats(&self) -> DiskStats {
+        self.live.cache.disk.as_ref().map_or_else(DiskStats::default, |disk| disk.stats)
+    }
+
+    /// Pages that the device owns just now.
+    pub fn pages_lent_to_disk(&self) -> u32 {
+        self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
+    }
+
+    /// Starts a request of pages that were lent to the device.
+    fn start(&mut self, request: InFlight) -> Result<(), LiveError> {
+        let mut segments = [Segment { address: PhysAddr(0), bytes: 0 }; MAX_SEGMENTS];
+        let Some(disk) = self.live.cache.disk.as_deref_mut() else { return Err(LiveError::NotThere) };
+        for (place, lent) in request.lent.iter().flatten().enumerate() {
+            segments[place] = disk.segment(request.first + place as u32, lent.address());
+        }
+        let tag = disk.free_request();
+        let started = match tag {
+            Some(tag) => disk.device.submit(&Request {
+                tag,
+                operation: request.operation,
+                sector: u64::from(request.first) * SECTORS_PER_PAGE,
+                segments: &segments[..request.pages as usize],
+            }),
+            None => Err(IoError::Failed),
+        };
+        match (started, tag) {
+            (Ok(()), Some(tag)) => {
+                disk.owned += request.pages;
+                disk.requests[tag] = Some(request);
+                disk.stats.most_in_flight = disk.stats.most_in_flight.max(disk.in_flight());
+                Ok(())
+            }
+            (result, _) => {
+                // It took nothing: the request has ended before it began.
+                let error = result.err().unwrap_or(IoError::Failed);
+                let first = request.first;
+                self.end(request, Err(error));
+                Err(LiveError::Io { page: first, error })
+            }
+        }
+    }
+
+    /// Takes note of the requests that have ended; returns how many.
+    pub fn poll_disk(&mut self) -> u32 {
+        let mut ended = 0;
+        while let Some(disk) = self.live.cache.disk.as_deref_mut() {
+            let Some(completion) = disk.device.complete(&mut *self.live.space) else { break };
+            let Some(request) = disk.requests.get_mut(completion.tag).and_then(Option::take) else { continue };
+            disk.owned -= request.pages;
+            disk.stats.idle += u64::from(disk.owned == 0);
+            disk.stats.requests += 1;
+            self.end(request, completion.result);
+            ended += 1;
+        }
+        ended
+    }
+
+    /// The end of a request: its pages are the processor's again, and know how it went.
+    fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
+        for lent in &mut request.lent {
+            if let Some(lent) = lent.take() {
+                self.take_back(lent);
+            }
+        }
+        let Some(disk) = self.live.cache.disk.as_deref_mut() else { return };
+        if let Err(error) = result {
+            disk.stats.failed += 1;
+            disk.last_error = error;
+        }
+        let pages = u64::from(request.pages);
+        match (request.operation, result) {
+            (Operation::Flush, _) => {
+                disk.stats.flushes += 1;
+                disk.flushed = result;
+            }
+            (Operation::Read, Ok(())) => disk.stats.pages_read += pages,
+            (Operation::Write, Ok(())) => disk.stats.pages_written += pages,
+            _ => {}
+        }
+        for page in request.first..request.first + request.pages {
+            let state = self.live.cache.state(page) & !(READING | WRITING);
+            let failed = match (request.operation, result) {
+                (Operation::Read, Err(_)) => FAILED,
+                (Operation::Write, Err(_)) => UNWRITTEN,
+                _ => 0,
+            };
+            self.live.cache.set_state(page, state | failed);
+            if request.operation == Operation::Write && result.is_ok() {
+                self.set_clean(page);
+            }
+        }
+    }
+
+    /// The disk has what a page holds.
+    fn set_clean(&mut self, page: u32) {
+        let Some(frame) = self.live.cache.frame(page) else { return };
+        let index = self.zone.index(frame);
+        if self.zone.lists.tag(index).has(DIRTY) {
+            self.zone.mark(index, DIRTY, false);
+            self.live.cache.dirty -= 1;
+            self.live.stats.written_back += 1;
+        }
+    }
+
+    /// Sleeps until a request has ended; false where none is in flight.
+    pub fn wait_for_disk(&mut self) -> bool {
+        loop {
+            let Some(disk) = self.disk() else { return false };
+            if disk.in_flight() == 0 {
+                return false;
+            }
+            disk.device.kick();
+            if self.poll_disk() > 0 {
+                return true;
+            }
+            if let Some(disk) = self.disk()
+                && !disk.device.wait()
+            {
+                disk.device.reset();
+            }
+        }
+    }
+
+    /// Tells the device to look at what was queued.
+    pub fn kick_disk(&mut self) {
+        if let Some(disk) = self.disk() {
+            disk.device.kick();
+        }
+    }
+
+    /// Waits until nothing is in flight.
+    pub fn settle_disk(&mut self) {
+        while self.wait_for_disk() {}
+    }
+
+    /// Makes sure that a request can be started.
+    fn make_room(&mut self) {
+        while self.disk().is_some_and(|disk| disk.free_request().is_none()) && self.wait_for_disk() {}
+    }
+
+    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that is there.
+    ///
+    /// The device is not told yet ([`Mm::kick_disk`]; whoever waits does it, too).
+    ///
+    /// # Errors
+    /// Not even the first could be started.
+    pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
+        let end = (first + most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
+        let mut request =
+            InFlight { operation: Operation::Read, first, pages: 0, lent: [const { None }; MAX_SEGMENTS] };
+        let mut result = Ok(());
+        for page in first..end {
+            if self.live.cache.frame(page).is_some() {
+                break;
+            }
+            // It may write dirty pages and wait for them, but touches none of those that were lent before.
+            match self.get_page(Migratetype::Movable, true).and_then(|index| self.lend_new(page, index)) {
+                Ok(lent) => request.lent[request.pages as usize] = Some(lent),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            request.pages += 1;
+        }
+        if request.pages == 0 {
+            return result.map(|()| 0);
+        }
+        self.make_room();
+        let pages = request.pages;
+        self.start(request).map(|()| pages)
+    }
+
+    /// Makes a fresh frame the cache's place for a page that is to be read, and lends it to the device.
+    fn lend_new(&mut self, page: u32, index: u32) -> Result<Lent, LiveError> {
+        let bytes = self.disk().map_or(0, |disk| disk.device.identity().bytes_of_page(page));
+        let frame = self.zone.start().add(index);
+        // What the disk's last page lacks.
+        self.live.space.frame_words(frame)[bytes as usize / 4..].fill(0);
+        self.zone.bring_to_life(index, FILE, page, Place::Batch);
+        self.live.cache.set_frame(page, Some(frame));
+        self.live.cache.set_state(page, READING);
+        self.live.cache.cached += 1;
+        self.live.stats.filled += 1;
+        self.lru_batch_add(index);
+        self.lend(frame, bytes, Operation::Read).inspect_err(|_| self.forget_page(page))
+    }
+
+    /// Starts reading ahead, as far as requests are free; returns how many pages were started.
+    ///
+    /// Nobody waits, and nobody is told what fails: who reads the page finds out.
+    pub fn read_ahead(&mut self, first: u32, pages: u32) -> u32 {
+        let (mut at, mut started) = (first, 0);
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.poll_disk();
+        while at < end {
+            if self.live.cache.frame(at).is_some() {
+                at += 1;
+                continue;
+            }
+            if self.disk().is_none_or(|disk| disk.free_request().is_none()) {
+                break;
+            }
+            let Ok(count @ 1..) = self.start_reading(at, end - at) else { break };
+            (at, started) = (at + count, started + count);
+        }
+        started
+    }
+
+    /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
+    fn is_writable(&self, page: u32, again: bool) -> bool {
+        let dirty =
+            self.live.cache.frame(page).is_some_and(|frame| self.zone.lists.tag(self.zone.index(frame)).has(DIRTY));
+        dirty
+            && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
+    }
+
+    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first is none.
+    pub(super) fn start_writing(&mut self, first: u32, again: bool) -> u32 {
+        if !self.is_writable(first, again) {
+            return 0;
+        }
+        self.make_room();
+        let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
+        let mut request =
+            InFlight { operation: Operation::Write, first, pages: 0, lent: [const { None }; MAX_SEGMENTS] };
+        for page in first..end {
+            let Some(frame) = self.live.cache.frame(page).filter(|_| self.is_writable(page, again)) else { break };
+            let bytes = self.disk().map_or(0, |disk| disk.device.identity().bytes_of_page(page));
+            let Ok(lent) = self.lend(frame, bytes, Operation::Write) else { break };
+            request.lent[request.pages as usize] = Some(lent);
+            self.live.cache.set_state(page, WRITING);
+            request.pages += 1;
+        }
+        let pages = request.pages;
+        if pages > 0 {
+            // Where it could not be started, its pages know.
+            let _ = self.start(request);
+        }
+        pages
+    }
+
+    /// Starts writing dirty pages where there are too many of them, and waits where there are twice as many.
+    pub(super) fn balance_dirty_pages(&mut self) {
+        let limit = self.zone.managed_pages() / DIRTY_SHARE;
+        if self.live.cache.dirty <= limit {
+            return;
+        }
+        let pages = self.live.cache.pages;
+        let mut at = self.disk().map_or(0, |disk| disk.sweep);
+        for _ in 0..pages {
+            if self.disk().is_none_or(|disk| disk.free_request().is_none()) {
+                break;
+            }
+            at = if at >= pages { 0 } else { at };
+            at += self.start_writing(at, false).max(1);
+        }
+        if let Some(disk) = self.disk() {
+            disk.sweep = at;
+        }
+        self.kick_disk();
+        while self.live.cache.dirty > 2 * limit && self.wait_for_disk() {}
+    }
+
+    /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
+    ///
+    /// # Errors
+    /// The first page that could not be written, or the flush that failed: nothing can be said then of what was written
+    /// since the last sync that succeeded. What failed is still dirty, and still cached.
+    pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.settle_disk();
+        let mut written = 0;
+        let mut at = first;
+        while at < end {
+            let started = self.start_writing(at, true);
+            written += started;
+            at += started.max(1);
+        }
+        self.settle_disk();
+        for page in first..end {
+            if self.is_writable(page, true) {
+                return Err(self.io_error(page));
+            }
+        }
+        self.flush_disk()?;
+        Ok(written)
+    }
+
+    /// Makes permanent what was written.
+    fn flush_disk(&mut self) -> Result<(), LiveError> {
+        if self.disk_identity().is_none_or(|identity| !identity.flushes) {
+            return Ok(());
+        }
+        self.start(InFlight { operation: Operation::Flush, first: 0, pages: 0, lent: [const { None }; MAX_SEGMENTS] })?;
+        self.settle_disk();
+        let flushed = self.disk().map_or(Ok(()), |disk| disk.flushed);
+        flushed.map_err(|error| LiveError::Io { page: 0, error })
+    }
+
+    /// What happened to a page whose entry says that it failed.
+    pub(super) fn io_error(&mut self, page: u32) -> LiveError {
+        LiveError::Io { page, error: self.disk().map_or(IoError::Gone, |disk| disk.last_error) }
+    }
+}
