@@ -46,6 +46,7 @@ extern crate std;
 pub mod block;
 pub mod cma;
 pub mod cmdline;
+pub mod dma;
 pub mod dt;
 pub mod lab;
 pub mod machine;

@@ -12,6 +12,7 @@ use crate::block::BlockDevice;
 use crate::cma::area::Area;
 use crate::cma::placement::Request;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
+use crate::dma::Dma;
 use crate::dt::AreaUser;
 use crate::mm::contig_range::Report;
 use crate::mm::live::space::AddressSpace;
@@ -35,11 +36,13 @@ pub struct System<'m> {
     /// The disk, while nobody's page cache is on it.
     disk: Option<Box<dyn BlockDevice>>,
     /// Who lives in memory.
-    live: Option<Box<Live>>,
+    pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
     past: Stats,
     /// Where events are written.
     pub trace: Trace,
+    /// What drivers have of memory.
+    pub dma: Dma,
     /// Invariants are checked after every command (`check=on`).
     pub check_enabled: bool,
 }
@@ -59,6 +62,7 @@ impl<'m> System<'m> {
             live: None,
             past: Stats::default(),
             trace: Trace::default(),
+            dma: Dma::default(),
             check_enabled: false,
         }
     }
@@ -225,6 +229,7 @@ impl<'m> System<'m> {
 
     /// Everybody moves out, and the zone is as it was before.
     pub fn close_live(&mut self) {
+        self.dma_end_pinned();
         if let Some(mut mm) = self.mm() {
             mm.evict_everybody();
         }
@@ -239,7 +244,7 @@ impl<'m> System<'m> {
     /// Those who live in memory, with the memory.
     pub fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
-        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace })
+        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace, dma: &mut self.dma })
     }
 
     /// Those who live in memory.

@@ -152,6 +152,15 @@ impl<'m> Zone<'m> {
         self.free_blocks_of::<false>(first, pages);
     }
 
+    /// Whether a frame is free; nothing is said of frames where there is no RAM.
+    pub(crate) fn is_free(&self, frame: Pfn) -> Option<bool> {
+        let index = self.index(frame);
+        if !*self.has_ram.get((index >> PAGEBLOCK_ORDER) as usize)? {
+            return None;
+        }
+        Some(self.is_on_pcp(index) || self.covering_free_block(index).is_some())
+    }
+
     /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.
     pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
         for order in 0..=MAX_PAGE_ORDER {

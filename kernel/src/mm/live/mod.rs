@@ -43,6 +43,7 @@ use super::zone::Zone;
 use super::{AllocError, Migratetype};
 use crate::block::{BlockDevice, IoError};
 use crate::cma::Buffer;
+use crate::dma::Dma;
 use cache::Cache;
 use disk::Disk;
 use objects::{MAX_OBJECTS, Object};
@@ -132,6 +133,8 @@ pub struct Mm<'a, 'm> {
     pub live: &'a mut Live,
     /// Where events are written.
     pub trace: &'a mut Trace,
+    /// Which pages devices own for the moment.
+    pub dma: &'a mut Dma,
 }
 
 /// Why something that lives could not do what it wanted.
