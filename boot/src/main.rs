@@ -115,8 +115,7 @@ fn boot(tree: PhysRange) -> End {
     console::enable_input();
 
     memory.system.set_address_space(Box::new(Window::default()));
-    // SAFETY: `build` has mapped the registers of every device that the tree lists.
-    unsafe { virtio::start(&places, &mut memory.system) };
+    virtio::start(&places, &mut memory.system);
     let mut board = Board;
     let context = Context {
         cmdline: &bootargs,

@@ -29,7 +29,7 @@ pub struct Boot {
     append: String,
     tree: Tree,
     initrd: Option<PathBuf>,
-    disk: Option<PathBuf>,
+    disk: Option<(PathBuf, bool)>,
     options: Vec<String>,
     entry: Entry,
     semihosting: bool,
@@ -92,7 +92,13 @@ impl Boot {
 
     /// The disk.
     pub fn disk(mut self, path: impl AsRef<Path>) -> Self {
-        self.disk = Some(path.as_ref().to_owned());
+        self.disk = Some((path.as_ref().to_owned(), false));
+        self
+    }
+
+    /// The disk, which nobody can write to.
+    pub fn read_only_disk(mut self, path: impl AsRef<Path>) -> Self {
+        self.disk = Some((path.as_ref().to_owned(), true));
         self
     }
 
@@ -151,7 +157,9 @@ impl Boot {
         let elf = untouched || self.entry == Entry::Elf;
         let mut command = Command::new(in_tree("scripts/qemu"));
         // What the caller's own environment says is for `make run`, not for the tests.
-        for variable in ["DTB", "NODES", "INITRD", "DISK", "DISK_READONLY", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"] {
+        for variable in
+            ["DTB", "NODES", "INITRD", "DISK", "DISK_READONLY", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"]
+        {
             command.env_remove(variable);
         }
         command.env("MEM", &self.memory).env("SMP", self.processors.to_string()).env("APPEND", &self.append);
@@ -177,8 +185,11 @@ impl Boot {
         if let Some(initrd) = &self.initrd {
             command.env("INITRD", initrd);
         }
-        if let Some(disk) = &self.disk {
+        if let Some((disk, read_only)) = &self.disk {
             command.env("DISK", disk);
+            if *read_only {
+                command.env("DISK_READONLY", "1");
+            }
         }
         command.args(&self.options);
         if !self.semihosting {

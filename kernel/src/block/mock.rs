@@ -1,15 +1,20 @@
 //! A disk for host tests: it delays, reorders, fails, disappears, and forgets at a power cut what was not flushed.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
 
+use super::volume::{File, TABLE_BYTES, Volume};
 use super::{BlockDevice, Completion, Identity, IoError, MAX_SEGMENTS, Operation, Request, SECTOR_BYTES, Segment};
+use crate::dma::DeviceId;
+use crate::dma::mock::MockHardware;
 use crate::lab::rng::Rng;
 use crate::mm::live::space::AddressSpace;
-use crate::units::PAGE_SIZE;
+use crate::system::System;
+use crate::units::{PAGE_SIZE, PhysAddr};
 
 /// What the test sees of the disk while the cache has it.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Medium {
     pub(crate) gone: bool,
     /// A request ends only when somebody waits for it.
     pub(crate) slow: bool,
+    /// Nothing is ever answered, and who waits for it wants out.
+    pub(crate) stuck: bool,
     /// Flushes done.
     pub(crate) flushes: u32,
     /// The most requests that were in flight together.
@@ -39,6 +46,7 @@ struct Queued {
 
 pub(crate) struct MockDisk {
     identity: Identity,
+    device: DeviceId,
     medium: Rc<RefCell<Medium>>,
     queue: Vec<Queued>,
     /// So many of the queue the device has been told of.
@@ -51,12 +59,13 @@ pub(crate) struct MockDisk {
 }
 
 impl MockDisk {
-    pub(crate) fn new(sectors: u64, read_only: bool) -> (Self, Rc<RefCell<Medium>>) {
+    pub(crate) fn new(device: DeviceId, sectors: u64, read_only: bool) -> (Self, Rc<RefCell<Medium>>) {
         let data = vec![0; (sectors * SECTOR_BYTES) as usize];
         let medium = Rc::new(RefCell::new(Medium { durable: data.clone(), data, ..Medium::default() }));
         let identity = Identity { name: "a disk of software".into(), sectors, read_only, flushes: true };
         let disk = Self {
             identity,
+            device,
             medium: Rc::clone(&medium),
             queue: Vec::new(),
             kicked: 0,
@@ -92,8 +101,9 @@ impl MockDisk {
         }
         let mut at = (request.sector * SECTOR_BYTES) as usize;
         for segment in &request.segments {
-            let offset = (segment.address.0 % PAGE_SIZE) as usize / 4;
-            let words = &mut memory.frame_words(segment.address.pfn())[offset..][..segment.bytes as usize / 4];
+            let address = PhysAddr(segment.address.bits().into());
+            let offset = (address.0 % PAGE_SIZE) as usize / 4;
+            let words = &mut memory.frame_words(address.pfn())[offset..][..segment.bytes as usize / 4];
             for word in words {
                 let stored = &mut medium.data[at..at + 4];
                 if write {
@@ -108,9 +118,35 @@ impl MockDisk {
     }
 }
 
+/// Gives a system a disk of so many pages with one file, `data`, of so many bytes.
+pub(crate) fn give_disk(system: &mut System<'_>, bytes: u64, pages: u32) -> Rc<RefCell<Medium>> {
+    system.dma.attach(Box::new(MockHardware::default()));
+    let device = system.dma_add_device_with_area("disk", None).expect("there is room for a device");
+    let (disk, medium) = MockDisk::new(device, u64::from(pages) * 8, false);
+    let mut state = 1_u32;
+    let contents = core::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let contents: Vec<u8> = contents.take(bytes as usize).collect();
+    let mut volume = Volume::new(pages).expect("the disk is large enough");
+    let file = volume.place("data", bytes).expect("the file has room");
+    let first = file.first as usize * PAGE_SIZE as usize;
+    volume.add(File { crc: crc32fast::hash(&contents), ..file }).expect("it was just placed");
+    let (page, table) = volume.encode();
+    medium.borrow_mut().data[first..first + contents.len()].copy_from_slice(&contents);
+    medium.borrow_mut().data[page as usize * TABLE_BYTES..][..TABLE_BYTES].copy_from_slice(&table);
+    system.set_disk(Box::new(disk));
+    medium
+}
+
 impl BlockDevice for MockDisk {
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn dma_device(&self) -> DeviceId {
+        self.device
     }
 
     fn submit(&mut self, request: &Request<'_>) -> Result<(), IoError> {
@@ -134,8 +170,8 @@ impl BlockDevice for MockDisk {
     }
 
     fn complete(&mut self, memory: &mut dyn AddressSpace) -> Option<Completion> {
-        let slow = self.medium.borrow().slow;
-        if self.kicked == 0 || slow && !core::mem::take(&mut self.due) && !self.reset {
+        let Medium { slow, stuck, .. } = *self.medium.borrow();
+        if self.kicked == 0 || stuck && !self.reset || slow && !core::mem::take(&mut self.due) && !self.reset {
             return None;
         }
         let request = self.queue.remove(self.rng.below(self.kicked as u32) as usize);
@@ -146,7 +182,7 @@ impl BlockDevice for MockDisk {
     fn wait(&mut self) -> bool {
         self.waits += 1;
         self.due = true;
-        true
+        !self.medium.borrow().stuck
     }
 
     fn reset(&mut self) {

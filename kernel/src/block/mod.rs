@@ -15,8 +15,9 @@ pub mod volume;
 use alloc::string::String;
 use core::fmt;
 
+use crate::dma::{DeviceAddress, DeviceId};
 use crate::mm::live::space::AddressSpace;
-use crate::units::{PAGE_SIZE, PhysAddr};
+use crate::units::PAGE_SIZE;
 
 /// Bytes of a sector, the unit of a disk's addresses.
 pub const SECTOR_BYTES: u64 = 512;
@@ -42,7 +43,7 @@ pub enum Operation {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Segment {
     /// Where the device finds it.
-    pub address: PhysAddr,
+    pub address: DeviceAddress,
     /// Its length.
     pub bytes: u32,
 }
@@ -74,6 +75,8 @@ pub struct Completion {
 pub enum IoError {
     /// The device could not do it.
     Failed,
+    /// The pages could not be mapped for the device.
+    Unmapped,
     /// The device does not know how to do it.
     Unsupported,
     /// The disk is read-only.
@@ -88,6 +91,7 @@ impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed => "an I/O error",
+            Self::Unmapped => "the pages could not be mapped for the device",
             Self::Unsupported => "the device does not do that",
             Self::ReadOnly => "the disk is read-only",
             Self::OutOfRange => "beyond the end of the disk",
@@ -126,6 +130,9 @@ impl Identity {
 pub trait BlockDevice {
     /// What it says of itself; the same for ever.
     fn identity(&self) -> &Identity;
+
+    /// Who it is to the DMA API.
+    fn dma_device(&self) -> DeviceId;
 
     /// Queues a request. Its memory is the device's from now on, which starts at the next [`BlockDevice::kick`] at the latest.
     ///

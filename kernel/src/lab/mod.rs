@@ -10,7 +10,10 @@
 pub mod bench;
 pub mod bitmap_view;
 pub mod compare;
+pub mod copytest;
 pub mod debris;
+pub mod diskbench;
+pub mod files;
 pub mod fingerprint;
 pub mod fragmentation;
 pub mod ids;

@@ -155,6 +155,8 @@ pub struct Report {
     pub freed_ahead: u32,
     /// Batches that were tried again.
     pub retried_batches: u32,
+    /// Ranges that were given up because of a pin.
+    pub refused_pinned: u32,
     /// Ranges that were tried.
     pub ranges: u32,
     last_ns: u64,
@@ -227,10 +229,12 @@ impl Mm<'_, '_> {
 
     /// Takes the pageblocks from everybody, unless a page is in the way that will not go (`start_isolate_page_range`).
     fn isolate_pageblocks(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
-        let in_the_way = self.zone.has_unmovable_pages(first, pages);
+        let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
         if let Some(index) = in_the_way {
             report.mark(Phase::Isolate, self.now_ns());
-            return Err(Refused::Busy(self.blocked(index, Phase::Isolate)));
+            let blocked = self.blocked(index, Phase::Isolate);
+            report.refused_pinned += u32::from(blocked.why == Why::Pinned);
+            return Err(Refused::Busy(blocked));
         }
         self.zone.start_isolate_page_range(first, pages);
         self.end_phase(Phase::Isolate, report);
@@ -276,6 +280,7 @@ impl Mm<'_, '_> {
                     break;
                 }
                 if tries + 1 == MAX_TRIES {
+                    report.refused_pinned += u32::from(stuck == Stuck::Pinned);
                     result = Err(Refused::Busy(blocked));
                     break;
                 }

@@ -48,7 +48,7 @@ impl Zone<'_> {
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
     /// (`has_unmovable_pages`; that pins are looked for as well goes beyond Linux, which finds them after moving the rest).
-    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32) -> Option<u32> {
+    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
         let start = self.index(first);
         let mut index = start;
         while index < start + pages {
@@ -56,7 +56,9 @@ impl Zone<'_> {
             match tag.state() {
                 State::Free => index += 1 << tag.order(),
                 State::Pcp => index += 1,
-                State::Allocated if self.living(index).is_some() && !tag.has(super::lru::PINNED) => index += 1,
+                State::Allocated if self.living(index).is_some() && (ignore_pins || !tag.has(super::lru::PINNED)) => {
+                    index += 1
+                }
                 // A body at the start may belong to a free block that begins before it.
                 State::Body => {
                     let Some(head) = self.covering_free_block(index) else { return Some(index) };

@@ -60,6 +60,9 @@ impl Mm<'_, '_> {
         });
         run.end(self.zone);
         self.live.stats.migrated += u64::from(result.pages);
+        if self.pages_lent_to_disk() > 0 {
+            self.live.stats.migrated_while_lent += u64::from(result.pages);
+        }
         result
     }
 
@@ -68,7 +71,7 @@ impl Mm<'_, '_> {
     #[inline]
     fn unmap_and_move(&mut self, index: u32) -> Result<u32, Stuck> {
         let tag = self.zone.lists.tag(index);
-        if tag.has(PINNED) {
+        if tag.has(PINNED) && !self.live.faults.ignore_pins {
             return Err(Stuck::Pinned);
         }
         let target = self.get_target(tag.has(FILE) && !tag.has(DIRTY)).ok_or(Stuck::NoTarget)?;
@@ -82,7 +85,8 @@ impl Mm<'_, '_> {
     fn move_page(&mut self, from: u32, to: u32, place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
         let (owner, marks) = (self.zone.owner(from), self.zone.lists.tag(from).marks());
-        self.zone.bring_to_life(to, marks, owner, place);
+        // Where a pin is ignored on purpose, it stays behind with the frame.
+        self.zone.bring_to_life(to, marks & !PINNED, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);
             self.move_cache_page(owner, old, new);

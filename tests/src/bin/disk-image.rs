@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use boot_tests::disk::{self, Found};
 
-const USAGE: &str = "usage: scripts/disk-image create IMAGE SIZE [NAME=SIZE…]   a new image with files of known contents
+const USAGE: &str =
+    "usage: scripts/disk-image create IMAGE SIZE [NAME=SIZE…]   a new image with files of known contents
        scripts/disk-image list IMAGE                      names, lengths, CRC-32, SHA-256
        scripts/disk-image verify IMAGE                    the same; fails where a file is not what the table says
 SIZE is in bytes, or with K, M or G behind it. The layout is described in kernel/src/block/volume.rs.";

@@ -15,8 +15,10 @@ use alloc::string::{String, ToString};
 use kernel::block::{
     BlockDevice, Completion, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTOR_BYTES, Segment,
 };
+use kernel::dma::{DeviceAddress, DeviceId};
 use kernel::mm::live::space::AddressSpace;
 use kernel::system::System;
+use kernel::units::PAGE_SIZE;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion};
 use virtio_drivers::transport::{DeviceStatus, Transport};
@@ -67,6 +69,7 @@ struct Queued {
 
 /// The device.
 pub struct VirtioDisk {
+    device: DeviceId,
     identity: Identity,
     transport: MmioTransport<'static>,
     queue: Box<VirtQueue<Coherent, QUEUE_SIZE>>,
@@ -85,11 +88,11 @@ impl VirtioDisk {
     pub fn start(name: &str, mut transport: MmioTransport<'static>, system: &mut System<'_>) -> Result<Self, String> {
         let legacy = transport.version() == MmioVersion::Legacy;
         let queue_pages: &[u32] = if legacy { &[LEGACY_QUEUE_PAGES] } else { &[1, 1] };
-        memory::clear();
+        let device = system.dma_add_device(name).map_err(|error| error.to_string())?;
         for &pages in queue_pages {
-            stock(system, pages, false)?;
+            stock(system, device, pages, false)?;
         }
-        let control = stock(system, 1, true)?;
+        let control = stock(system, device, 1, true)?;
 
         let features = transport.begin_init(Features::all());
         let half = |offset| transport.read_config_space::<u32>(offset).map_err(|error| error.to_string());
@@ -104,8 +107,9 @@ impl VirtioDisk {
             flushes: features.contains(Features::FLUSH),
         };
         let access = if identity.read_only { "read-only" } else { "read-write" };
-        log::info!("{}: a disk of {} KiB, {access}", identity.name, sectors * SECTOR_BYTES / 1024);
+        log::info!("{}: a disk of {} KiB, {access}", identity.name, sectors / (1024 / SECTOR_BYTES));
         Ok(Self {
+            device,
             identity,
             transport,
             queue: Box::new(queue),
@@ -144,7 +148,7 @@ impl VirtioDisk {
         let writes = operation == Operation::Read;
         inputs[0] = header;
         for (place, segment) in segments.iter().enumerate() {
-            let start = core::ptr::with_exposed_provenance_mut::<u8>(segment.address.0 as usize);
+            let start = core::ptr::with_exposed_provenance_mut::<u8>(segment.address.bits() as usize);
             // SAFETY:
             // - whoever submitted the request has mapped this memory for the device, and keeps its hands off until the
             //   request has ended; it is RAM, which is mapped at the address that the device uses;
@@ -170,22 +174,45 @@ impl VirtioDisk {
     }
 }
 
-/// Sets coherent memory aside.
-fn stock(system: &mut System<'_>, pages: u32, taken: bool) -> Result<u32, String> {
-    let block = system
-        .zone
-        .alloc_pages(pages.next_power_of_two().ilog2(), kernel::mm::Migratetype::Unmovable)
-        .map_err(|error| error.to_string())?;
-    let address = block.first().addr().0 as u32;
-    core::mem::forget(block);
-    let piece = Piece { cpu: address, device: address, pages, taken };
-    // SAFETY: a block of the page allocator that is never given back.
-    if unsafe { memory::stock(piece) } { Ok(address) } else { Err("too many pieces of memory (MAX_PIECES)".into()) }
+impl VirtioDisk {
+    /// Takes a request that the device has done with out of the queue; says how it ended.
+    fn result(&mut self, tag: usize, queued: &Queued) -> Result<(), IoError> {
+        let segments = &queued.segments[..queued.count];
+        let popped = self.with_buffers(tag, queued.operation, segments, |queue, inputs, outputs| {
+            // SAFETY: the buffers are those of `submit`: made from the same tag, operation and segments.
+            unsafe { queue.pop_used(queued.token, inputs, outputs) }
+        });
+        popped.map_err(|_| IoError::Failed)?;
+        // SAFETY: as in `with_buffers`; the device has done with it.
+        let status = unsafe { self.control(STATUSES + tag, 1) };
+        // The device has written it, behind the compiler's back.
+        match core::hint::black_box(status)[0] {
+            0 => Ok(()),
+            2 => Err(IoError::Unsupported),
+            _ => Err(IoError::Failed),
+        }
+    }
+}
+
+/// Sets a coherent buffer aside, for ever; returns where the processor finds it.
+fn stock(system: &mut System<'_>, device: DeviceId, pages: u32, taken: bool) -> Result<u32, String> {
+    let buffer = system.dma_alloc_coherent(device, pages * PAGE_SIZE as u32).map_err(|error| error.to_string())?;
+    let (cpu, address) = (buffer.cpu_address().get(), buffer.device_address().bits());
+    // SAFETY: the value that could give the buffer back goes out of scope here, and the device is never removed.
+    if unsafe { memory::stock(Piece { cpu, device: address, pages, taken }) } {
+        Ok(cpu)
+    } else {
+        Err("too many pieces of memory (MAX_PIECES)".into())
+    }
 }
 
 impl BlockDevice for VirtioDisk {
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn dma_device(&self) -> DeviceId {
+        self.device
     }
 
     fn submit(&mut self, request: &Request<'_>) -> Result<(), IoError> {
@@ -215,7 +242,7 @@ impl BlockDevice for VirtioDisk {
             unsafe { queue.add(inputs, outputs) }
         });
         let token = added.map_err(|_| IoError::Failed)?;
-        let mut segments = [Segment { address: kernel::units::PhysAddr(0), bytes: 0 }; MAX_SEGMENTS];
+        let mut segments = [Segment { address: DeviceAddress::from_register(0), bytes: 0 }; MAX_SEGMENTS];
         segments[..count].copy_from_slice(request.segments);
         self.requests[request.tag] = Some(Queued { token, operation: request.operation, segments, count });
         Ok(())
@@ -227,34 +254,18 @@ impl BlockDevice for VirtioDisk {
         }
     }
 
-    fn complete(&mut self, memory: &mut dyn AddressSpace) -> Option<Completion> {
-        if self.reset {
-            let tag = self.requests.iter().position(Option::is_some)?;
-            self.requests[tag] = None;
-            return Some(Completion { tag, result: Err(IoError::Gone) });
-        }
-        let token = self.queue.peek_used()?;
-        let Some((tag, queued)) = self.take(token) else {
+    fn complete(&mut self, _memory: &mut dyn AddressSpace) -> Option<Completion> {
+        if !self.reset {
+            let token = self.queue.peek_used()?;
+            if let Some((tag, queued)) = self.take(token) {
+                return Some(Completion { tag, result: self.result(tag, &queued) });
+            }
             log::error!("{}: the device gave back what it was never given: it is stopped", self.identity.name);
             self.reset();
-            return self.complete(memory);
-        };
-        let popped =
-            self.with_buffers(tag, queued.operation, &queued.segments[..queued.count], |queue, inputs, outputs| {
-                // SAFETY: the buffers are those of `submit`: made from the same tag, operation and segments.
-                unsafe { queue.pop_used(token, inputs, outputs) }
-            });
-        // SAFETY: as in `with_buffers`; the device has done with it.
-        let status = unsafe { self.control(STATUSES + tag, 1) };
-        // Written by the device: read once, as it is now.
-        let status = core::hint::black_box(status)[0];
-        let result = match (popped, status) {
-            (Err(_), _) => Err(IoError::Failed),
-            (Ok(_), 0) => Ok(()),
-            (Ok(_), 2) => Err(IoError::Unsupported),
-            (Ok(_), _) => Err(IoError::Failed),
-        };
-        Some(Completion { tag, result })
+        }
+        let tag = self.requests.iter().position(Option::is_some)?;
+        self.requests[tag] = None;
+        Some(Completion { tag, result: Err(IoError::Gone) })
     }
 
     fn wait(&mut self) -> bool {

@@ -37,11 +37,6 @@ pub unsafe fn stock(piece: Piece) -> bool {
     free.map(|free| *free = Some(piece)).is_some()
 }
 
-/// Forgets every piece.
-pub fn clear() {
-    *PIECES.lock() = [None; MAX_PIECES];
-}
-
 /// The crate's door to memory.
 pub struct Coherent;
 

@@ -8,6 +8,7 @@
 pub mod disk;
 mod memory;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -22,6 +23,8 @@ use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, Transport};
 
 use super::gic;
+use crate::cpu::mappings;
+use crate::cpu::mmu::Access;
 use disk::VirtioDisk;
 
 /// Bytes of a device's registers that are looked at: the common ones and a disk's configuration.
@@ -52,14 +55,21 @@ pub struct Place {
     interrupt: Option<u32>,
 }
 
-/// The tree's places for virtio devices; they have to be mapped before [`start`].
+impl Place {
+    /// Whether its registers can be reached: a tree can put them where nothing, or something else, is mapped.
+    fn is_mapped(&self) -> bool {
+        let ends = [self.base, self.base.saturating_add(self.bytes - 1)];
+        mappings::with(|map| ends.into_iter().all(|end| map.space().rights(end) == Some(Access::Device)))
+    }
+}
+
+/// The tree's places for virtio devices.
 pub fn places(facts: &Facts) -> Vec<Place> {
-    let in_memory = |reg| facts.memory.iter().any(|memory| memory.overlaps(reg));
     let nodes = facts.devices.iter().filter(|device| super::is(device, "virtio,mmio"));
     nodes
         .filter_map(|device| {
-            let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES && !in_memory(reg))?;
-            let base = u32::try_from(reg.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4))?;
+            let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES)?;
+            let base = u32::try_from(reg.start).ok().filter(|base| base.is_multiple_of(4))?;
             Some(Place {
                 name: device.path.rsplit('/').next().unwrap_or_default().into(),
                 base,
@@ -71,17 +81,18 @@ pub fn places(facts: &Facts) -> Vec<Place> {
 }
 
 /// Starts the first disk among the places and hands it to the system; says what it found.
-///
-/// # Safety
-/// The places' registers are mapped as device memory.
-pub unsafe fn start(places: &[Place], system: &mut System<'_>) {
+pub fn start(places: &[Place], system: &mut System<'_>) {
     let mut found = false;
     for place in places {
+        if !place.is_mapped() {
+            log::warn!("{}: its registers are not mapped: left alone", place.name);
+            continue;
+        }
         let Some(header) = NonNull::new(core::ptr::with_exposed_provenance_mut::<VirtIOHeader>(place.base as usize))
         else {
             continue;
         };
-        // SAFETY: by the caller's word it is mapped, and it stays so; whether it is virtio's is what is asked here.
+        // SAFETY: mapped as device memory, which stays so, and aligned; whether it is virtio's is what is asked here.
         let transport = match unsafe { MmioTransport::new(header, place.bytes as usize) } {
             Ok(transport) => transport,
             // Nothing behind the registers.
@@ -96,15 +107,16 @@ pub unsafe fn start(places: &[Place], system: &mut System<'_>) {
         } else if found {
             log::info!("{}: one disk is used, the first; this one is left alone", place.name);
         } else {
-            found = start_disk(place, transport, system);
+            found = true;
+            start_disk(place, transport, system);
         }
     }
 }
 
-fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) -> bool {
+fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) {
     let Some(interrupt) = place.interrupt else {
         log::warn!("{}: a disk without an interrupt cannot be used", place.name);
-        return false;
+        return;
     };
     // The handler can be called from the moment on when the device may interrupt.
     BASE.store(place.base, Ordering::Relaxed);
@@ -112,13 +124,11 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
     match VirtioDisk::start(&place.name, transport, system) {
         Ok(disk) => {
             gic::enable(interrupt);
-            system.set_disk(alloc::boxed::Box::new(disk));
-            true
+            system.set_disk(Box::new(disk));
         }
         Err(why) => {
             log::warn!("{}: the disk cannot be used: {why}", place.name);
             INTERRUPT.store(0, Ordering::Relaxed);
-            false
         }
     }
 }

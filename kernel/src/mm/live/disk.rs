@@ -13,12 +13,11 @@ use alloc::boxed::Box;
 use super::super::Migratetype;
 use super::super::lru::{DIRTY, FILE, Place};
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
-use super::lent::Lent;
 use super::{LiveError, Mm};
 use crate::block::{
     BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
 };
-use crate::units::PhysAddr;
+use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
 
 /// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
@@ -38,8 +37,6 @@ pub struct DiskStats {
     pub failed: u64,
     /// The most requests that were in flight together.
     pub most_in_flight: u32,
-    /// How often the device owned nothing: a span in which this does not change saw it own pages all the time.
-    pub idle: u64,
 }
 
 /// A request in flight.
@@ -48,8 +45,8 @@ struct InFlight {
     /// Its first page of the disk, and how many.
     first: u32,
     pages: u32,
-    /// The pages that are lent to the device.
-    lent: [Option<Lent>; MAX_SEGMENTS],
+    /// Its pages' frames as the device has them, none for a flush.
+    mapping: Option<ScatterMapping<ForDevice>>,
 }
 
 /// A block device and what it has to do.
@@ -87,11 +84,6 @@ impl Disk {
     fn free_request(&self) -> Option<usize> {
         self.requests.iter().position(Option::is_none)
     }
-
-    /// A piece of memory for a page of the disk, the last of which may be a part of one.
-    fn segment(&self, page: u32, address: PhysAddr) -> Segment {
-        Segment { address, bytes: self.device.identity().bytes_of_page(page) }
-    }
 }
 
 impl Mm<'_, '_> {
@@ -114,38 +106,59 @@ impl Mm<'_, '_> {
         self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
     }
 
-    /// Starts a request of pages that were lent to the device.
-    fn start(&mut self, request: InFlight) -> Result<(), LiveError> {
-        let mut segments = [Segment { address: PhysAddr(0), bytes: 0 }; MAX_SEGMENTS];
-        let Some(disk) = self.live.cache.disk.as_deref_mut() else { return Err(LiveError::NotThere) };
-        for (place, lent) in request.lent.iter().flatten().enumerate() {
-            segments[place] = disk.segment(request.first + place as u32, lent.address());
-        }
-        let tag = disk.free_request();
-        let started = match tag {
-            Some(tag) => disk.device.submit(&Request {
-                tag,
-                operation: request.operation,
-                sector: u64::from(request.first) * SECTORS_PER_PAGE,
-                segments: &segments[..request.pages as usize],
-            }),
-            None => Err(IoError::Failed),
-        };
-        match (started, tag) {
-            (Ok(()), Some(tag)) => {
-                disk.owned += request.pages;
+    /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device and marks them.
+    fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
+        let mut request = InFlight { operation, first, pages, mapping: None };
+        let state = if operation == Operation::Read { READING } else { WRITING };
+        (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
+        match self.submit(&mut request) {
+            Ok(tag) => {
+                let Some(disk) = self.disk() else { return Err(LiveError::NotThere) };
+                disk.owned += pages;
                 disk.requests[tag] = Some(request);
                 disk.stats.most_in_flight = disk.stats.most_in_flight.max(disk.in_flight());
                 Ok(())
             }
-            (result, _) => {
-                // It took nothing: the request has ended before it began.
-                let error = result.err().unwrap_or(IoError::Failed);
-                let first = request.first;
+            Err(error) => {
+                // The device took nothing: the request has ended before it began.
                 self.end(request, Err(error));
                 Err(LiveError::Io { page: first, error })
             }
         }
+    }
+
+    fn submit(&mut self, request: &mut InFlight) -> Result<usize, IoError> {
+        let mut segments = [Segment { address: DeviceAddress::from_register(0), bytes: 0 }; MAX_SEGMENTS];
+        if request.pages > 0 {
+            let mapping = self.map(request).ok_or(IoError::Unmapped)?;
+            for (segment, (address, bytes)) in segments.iter_mut().zip(mapping.segments()) {
+                *segment = Segment { address, bytes };
+            }
+            request.mapping = Some(mapping);
+        }
+        let disk = self.disk().ok_or(IoError::Gone)?;
+        let tag = disk.free_request().ok_or(IoError::Failed)?;
+        disk.device.submit(&Request {
+            tag,
+            operation: request.operation,
+            sector: u64::from(request.first) * SECTORS_PER_PAGE,
+            segments: &segments[..request.pages as usize],
+        })?;
+        Ok(tag)
+    }
+
+    /// Maps a request's pages for the device, which pins them.
+    fn map(&mut self, request: &InFlight) -> Option<ScatterMapping<ForDevice>> {
+        let disk = self.live.cache.disk.as_deref()?;
+        let (device, identity) = (disk.device.dma_device(), disk.device.identity());
+        let mut list = ScatterList::default();
+        for page in request.first..request.first + request.pages {
+            let frame = self.live.cache.frame(page)?;
+            list.push(frame.addr(), identity.bytes_of_page(page)).ok()?;
+        }
+        let reads = request.operation == Operation::Read;
+        let direction = if reads { Direction::FromDevice } else { Direction::ToDevice };
+        self.streaming().map_sg(device, &list, direction).ok()
     }
 
     /// Takes note of the requests that have ended; returns how many.
@@ -155,7 +168,6 @@ impl Mm<'_, '_> {
             let Some(completion) = disk.device.complete(&mut *self.live.space) else { break };
             let Some(request) = disk.requests.get_mut(completion.tag).and_then(Option::take) else { continue };
             disk.owned -= request.pages;
-            disk.stats.idle += u64::from(disk.owned == 0);
             disk.stats.requests += 1;
             self.end(request, completion.result);
             ended += 1;
@@ -165,10 +177,10 @@ impl Mm<'_, '_> {
 
     /// The end of a request: its pages are the processor's again, and know how it went.
     fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
-        for lent in &mut request.lent {
-            if let Some(lent) = lent.take() {
-                self.take_back(lent);
-            }
+        if let Some(mapping) = request.mapping.take() {
+            // It is there: nothing else ends it while the request is in flight.
+            let unmapped = self.streaming().unmap_sg(mapping);
+            debug_assert_eq!(unmapped, Ok(()));
         }
         let Some(disk) = self.live.cache.disk.as_deref_mut() else { return };
         if let Err(error) = result {
@@ -253,45 +265,41 @@ impl Mm<'_, '_> {
     /// # Errors
     /// Not even the first could be started.
     pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
-        let end = (first + most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
-        let mut request =
-            InFlight { operation: Operation::Read, first, pages: 0, lent: [const { None }; MAX_SEGMENTS] };
-        let mut result = Ok(());
-        for page in first..end {
-            if self.live.cache.frame(page).is_some() {
-                break;
-            }
-            // It may write dirty pages and wait for them, but touches none of those that were lent before.
-            match self.get_page(Migratetype::Movable, true).and_then(|index| self.lend_new(page, index)) {
-                Ok(lent) => request.lent[request.pages as usize] = Some(lent),
-                Err(error) => {
-                    result = Err(error);
-                    break;
+        let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
+        let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
+        let (mut frames, mut pages, mut result) = ([0; MAX_SEGMENTS], 0, Ok(()));
+        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all of them are there.
+        while pages < missing && result.is_ok() {
+            match self.get_page(Migratetype::Movable, true) {
+                Ok(index) => {
+                    frames[pages] = index;
+                    pages += 1;
                 }
+                Err(error) => result = Err(error),
             }
-            request.pages += 1;
         }
-        if request.pages == 0 {
+        if pages == 0 {
             return result.map(|()| 0);
         }
         self.make_room();
-        let pages = request.pages;
-        self.start(request).map(|()| pages)
+        for (page, index) in (first..).zip(&frames[..pages]) {
+            self.adopt(page, *index);
+        }
+        let pages = pages as u32;
+        self.start(Operation::Read, first, pages).map(|()| pages)
     }
 
-    /// Makes a fresh frame the cache's place for a page that is to be read, and lends it to the device.
-    fn lend_new(&mut self, page: u32, index: u32) -> Result<Lent, LiveError> {
-        let bytes = self.disk().map_or(0, |disk| disk.device.identity().bytes_of_page(page));
+    /// Makes a fresh frame the cache's place for a page that is to be read.
+    fn adopt(&mut self, page: u32, index: u32) {
+        let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
         let frame = self.zone.start().add(index);
         // What the disk's last page lacks.
         self.live.space.frame_words(frame)[bytes as usize / 4..].fill(0);
         self.zone.bring_to_life(index, FILE, page, Place::Batch);
         self.live.cache.set_frame(page, Some(frame));
-        self.live.cache.set_state(page, READING);
         self.live.cache.cached += 1;
         self.live.stats.filled += 1;
         self.lru_batch_add(index);
-        self.lend(frame, bytes, Operation::Read).inspect_err(|_| self.forget_page(page))
     }
 
     /// Starts reading ahead, as far as requests are free; returns how many pages were started.
@@ -330,44 +338,48 @@ impl Mm<'_, '_> {
         }
         self.make_room();
         let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
-        let mut request =
-            InFlight { operation: Operation::Write, first, pages: 0, lent: [const { None }; MAX_SEGMENTS] };
-        for page in first..end {
-            let Some(frame) = self.live.cache.frame(page).filter(|_| self.is_writable(page, again)) else { break };
-            let bytes = self.disk().map_or(0, |disk| disk.device.identity().bytes_of_page(page));
-            let Ok(lent) = self.lend(frame, bytes, Operation::Write) else { break };
-            request.lent[request.pages as usize] = Some(lent);
-            self.live.cache.set_state(page, WRITING);
-            request.pages += 1;
-        }
-        let pages = request.pages;
+        let pages = (first..end).take_while(|&page| self.is_writable(page, again)).count() as u32;
         if pages > 0 {
             // Where it could not be started, its pages know.
-            let _ = self.start(request);
+            let _ = self.start(Operation::Write, first, pages);
         }
         pages
     }
 
+    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages it is.
+    pub fn write_some(&mut self) -> u32 {
+        let pages = self.live.cache.pages;
+        let from = self.disk().map_or(0, |disk| disk.sweep);
+        let next = (from..pages).chain(0..from.min(pages)).find(|&page| self.is_writable(page, false));
+        let Some(first) = next.filter(|_| self.disk().is_some_and(|disk| disk.free_request().is_some())) else {
+            return 0;
+        };
+        let started = self.start_writing(first, false);
+        if let Some(disk) = self.disk() {
+            disk.sweep = first + started;
+        }
+        started
+    }
+
     /// Starts writing dirty pages where there are too many of them, and waits where there are twice as many.
-    pub(super) fn balance_dirty_pages(&mut self) {
+    ///
+    /// # Errors
+    /// They do not become fewer, because they cannot be written.
+    pub(super) fn balance_dirty_pages(&mut self) -> Result<(), LiveError> {
         let limit = self.zone.managed_pages() / DIRTY_SHARE;
         if self.live.cache.dirty <= limit {
-            return;
+            return Ok(());
         }
-        let pages = self.live.cache.pages;
-        let mut at = self.disk().map_or(0, |disk| disk.sweep);
-        for _ in 0..pages {
-            if self.disk().is_none_or(|disk| disk.free_request().is_none()) {
-                break;
-            }
-            at = if at >= pages { 0 } else { at };
-            at += self.start_writing(at, false).max(1);
-        }
-        if let Some(disk) = self.disk() {
-            disk.sweep = at;
-        }
+        while self.live.cache.dirty > limit && self.write_some() > 0 {}
         self.kick_disk();
-        while self.live.cache.dirty > 2 * limit && self.wait_for_disk() {}
+        while self.live.cache.dirty > 2 * limit {
+            if !self.wait_for_disk() {
+                let sweep = self.disk().map_or(0, |disk| disk.sweep);
+                return Err(self.io_error(sweep));
+            }
+            self.write_some();
+        }
+        Ok(())
     }
 
     /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
@@ -391,19 +403,20 @@ impl Mm<'_, '_> {
                 return Err(self.io_error(page));
             }
         }
-        self.flush_disk()?;
+        self.flush_disk().map_err(|error| LiveError::Io { page: first, error })?;
         Ok(written)
     }
 
     /// Makes permanent what was written.
-    fn flush_disk(&mut self) -> Result<(), LiveError> {
+    fn flush_disk(&mut self) -> Result<(), IoError> {
         if self.disk_identity().is_none_or(|identity| !identity.flushes) {
             return Ok(());
         }
-        self.start(InFlight { operation: Operation::Flush, first: 0, pages: 0, lent: [const { None }; MAX_SEGMENTS] })?;
+        if let Err(LiveError::Io { error, .. }) = self.start(Operation::Flush, 0, 0) {
+            return Err(error);
+        }
         self.settle_disk();
-        let flushed = self.disk().map_or(Ok(()), |disk| disk.flushed);
-        flushed.map_err(|error| LiveError::Io { page: 0, error })
+        self.disk().map_or(Ok(()), |disk| disk.flushed)
     }
 
     /// What happened to a page whose entry says that it failed.

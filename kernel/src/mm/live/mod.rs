@@ -15,10 +15,9 @@ pub mod cache;
 mod check;
 mod content;
 pub mod disk;
-mod lent;
 pub mod objects;
 pub mod pins;
-mod readwrite;
+pub mod readwrite;
 mod slots;
 pub mod space;
 pub mod stats;
@@ -96,6 +95,8 @@ pub struct Faults {
     pub keep_clean_pages: bool,
     /// The source takes nothing back.
     pub refuse_write_back: bool,
+    /// Pages move although they are pinned.
+    pub ignore_pins: bool,
     /// Migration leaves a step out.
     pub sabotage: Option<Sabotage>,
 }

@@ -5,6 +5,7 @@ use super::super::lru::{DIRTY, FILE, PINNED, Place};
 use super::cache::{FAILED, READING, WRITING};
 use super::{LiveError, Mm};
 use crate::block::{IoError, MAX_SEGMENTS};
+use crate::units::PAGE_SIZE;
 
 /// A page's worth of words.
 pub type PageWords = [u32; 1024];
@@ -39,6 +40,7 @@ impl Mm<'_, '_> {
     pub fn cache_get(&mut self, page: u32, words: &mut PageWords) -> Result<(), LiveError> {
         let index = self.bring_in(page)?;
         self.mark_accessed(index);
+        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
         words.copy_from_slice(self.live.space.frame_words(self.zone.start().add(index)));
         self.background_reclaim();
         Ok(())
@@ -73,13 +75,14 @@ impl Mm<'_, '_> {
             }
         };
         let index = self.zone.index(frame);
+        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
         self.live.space.frame_words(frame).copy_from_slice(words);
         self.live.cache.set_state(page, 0);
         self.mark_accessed(index);
         self.set_dirty(index);
-        self.balance_dirty_pages();
+        let balanced = self.balance_dirty_pages();
         self.background_reclaim();
-        Ok(())
+        balanced
     }
 
     /// Drops the pages of a range that are clean and in nobody's hands; returns how many.

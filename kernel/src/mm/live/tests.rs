@@ -1,5 +1,6 @@
 //! Random lives against the books, faults at every phase boundary, and sabotage that has to be noticed.
 
+mod disk;
 mod random;
 
 use alloc::boxed::Box;
