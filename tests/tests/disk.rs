@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use boot_tests::{Boot, disk};
+use boot_tests::{Boot, Tree, disk};
 use tempfile::TempDir;
 
 /// QEMU's options for the modern transport.
@@ -72,6 +72,30 @@ fn disks_of_any_size() {
     let outcome = Boot::commands("disk check; disk bench").disk(&path).run();
     outcome.ended_with(2).says("last").says("no room for 65 pages").does_not_say("DIFFERS");
     assert!(disk::read(&path).expect("an image").iter().all(disk::Found::is_whole));
+}
+
+#[test]
+fn nodes_of_the_tree_that_are_no_disk_are_left_alone() {
+    let (_directory, path) = image(1 << 20, &[("data", 100_000)]);
+    // In the kernel, in RAM, at address 0, in a no-map region, where other registers are, not aligned, too short, and
+    // the disk's own, which comes first.
+    let nodes = "/ { v@60010000 { compatible = \"virtio,mmio\"; reg = <0x60010000 0x200>; interrupts = <0 40 1>; };
+        v@62000000 { compatible = \"virtio,mmio\"; reg = <0x62000000 0x200>; interrupts = <0 40 1>; };
+        v@0 { compatible = \"virtio,mmio\"; reg = <0x0 0x200>; interrupts = <0 40 1>; };
+        v@4c000000 { compatible = \"virtio,mmio\"; reg = <0x4c000000 0x200>; interrupts = <0 40 1>; };
+        v@1e001000 { compatible = \"virtio,mmio\"; reg = <0x1e001000 0x200>; interrupts = <0 40 1>; };
+        v@10018002 { compatible = \"virtio,mmio\"; reg = <0x10018002 0x200>; interrupts = <0 43 1>; };
+        v@10018100 { compatible = \"virtio,mmio\"; reg = <0x10018100 0x20>; interrupts = <0 42 1>; };
+        a@10013600 { compatible = \"virtio,mmio\"; reg = <0x10013600 0x200>; }; };";
+    let outcome = Boot::commands("disk check").tree(Tree::Nodes(nodes.into())).disk(&path).run();
+    outcome.ended_with(0).says("data").says(" ok");
+    for words in [
+        "v@60010000: its registers are not mapped",
+        "v@1e001000: no virtio device",
+        "a@10013600: its registers are another's",
+    ] {
+        outcome.says(words);
+    }
 }
 
 #[test]
@@ -142,6 +166,27 @@ fn a_disk_that_is_taken_away_is_missed_and_the_rest_goes_on() {
     machine.send("poweroff\r");
     machine.finish().ended_with(0);
     assert!(disk::read(&path).expect("still an image").iter().all(disk::Found::is_whole));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_given_up_at_ctrl_c() {
+    let (_directory, path) = image(1 << 20, &[("data", 300_000)]);
+    let drive = format!(
+        "if=none,id=disk,format=raw,throttling.bps-total=1,file={}",
+        path.display().to_string().replace(',', ",,")
+    );
+    let mut machine =
+        Boot::new("run=version").options(&["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]).start();
+    machine.expect("debris> ");
+    machine.send("disk check\r");
+    machine.expect("\n");
+    // The first requests are let through; the others would take days.
+    std::thread::sleep(Duration::from_millis(300));
+    machine.send("\x03");
+    assert!(machine.expect("debris> ").contains("the device is gone"));
+    assert!(machine.command("disk").contains("the device is gone"), "it was stopped for good");
+    machine.send("poweroff\r");
+    machine.finish().ended_with(0);
 }
 
 #[test]

@@ -273,6 +273,8 @@ impl BlockDevice for VirtioDisk {
             let end = clock::now_ns() + GRACE_NS;
             while !self.queue.can_pop() {
                 if clock::now_ns() > end {
+                    // This is what it was for.
+                    console::interrupted();
                     return false;
                 }
             }

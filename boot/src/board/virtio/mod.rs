@@ -56,6 +56,10 @@ pub struct Place {
 }
 
 impl Place {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.base < other.base.saturating_add(other.bytes) && other.base < self.base.saturating_add(self.bytes)
+    }
+
     /// Whether its registers can be reached: a tree can put them where nothing, or something else, is mapped.
     fn is_mapped(&self) -> bool {
         let ends = [self.base, self.base.saturating_add(self.bytes - 1)];
@@ -83,7 +87,12 @@ pub fn places(facts: &Facts) -> Vec<Place> {
 /// Starts the first disk among the places and hands it to the system; says what it found.
 pub fn start(places: &[Place], system: &mut System<'_>) {
     let mut found = false;
-    for place in places {
+    for (number, place) in places.iter().enumerate() {
+        if places[..number].iter().any(|other| other.overlaps(place)) {
+            // Asking twice would reset what was found there.
+            log::warn!("{}: its registers are another's: left alone", place.name);
+            continue;
+        }
         if !place.is_mapped() {
             log::warn!("{}: its registers are not mapped: left alone", place.name);
             continue;
@@ -107,16 +116,16 @@ pub fn start(places: &[Place], system: &mut System<'_>) {
         } else if found {
             log::info!("{}: one disk is used, the first; this one is left alone", place.name);
         } else {
-            found = true;
-            start_disk(place, transport, system);
+            found = start_disk(place, transport, system);
         }
     }
 }
 
-fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) {
+/// False where another disk may be tried.
+fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) -> bool {
     let Some(interrupt) = place.interrupt else {
         log::warn!("{}: a disk without an interrupt cannot be used", place.name);
-        return;
+        return false;
     };
     // The handler can be called from the moment on when the device may interrupt.
     BASE.store(place.base, Ordering::Relaxed);
@@ -131,6 +140,7 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
             INTERRUPT.store(0, Ordering::Relaxed);
         }
     }
+    true
 }
 
 /// The interrupt handler: acknowledges the disk's interrupt, which wakes who waits. False where it is not the disk's.

@@ -1,7 +1,7 @@
 //! The disk under the page cache: runs of neighbouring pages become requests, several of them in flight.
 //!
 //! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor
-//! goes. What a page waits for stands in its entry of the cache ([`READING`], [`WRITING`]); how a request failed, too, and
+//! goes. What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and
 //! whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the
 //! cache, and nothing but the next sync tries it again.
 //!
