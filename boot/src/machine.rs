@@ -14,6 +14,10 @@ impl Machine for Board {
         clock::now_ns()
     }
 
+    fn short_ns(&self) -> u32 {
+        clock::short_ns()
+    }
+
     fn interrupted(&self) -> bool {
         console::interrupted()
     }

@@ -69,8 +69,14 @@ impl Fault {
 /// The machine under the laboratory.
 pub trait Machine {
     /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured paths (a few
-    /// instructions and two or three device reads).
+    /// instructions and two device reads).
     fn now_ns(&self) -> u64;
+
+    /// [`Machine::now_ns`] modulo 2^32, for spans of less than 4 s. A device read is what the clock costs a program that
+    /// QEMU translates; this is one.
+    fn short_ns(&self) -> u32 {
+        self.now_ns() as u32
+    }
 
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
     /// [`Machine::read_byte`] returns.

@@ -13,6 +13,8 @@ use super::private_peripherals;
 
 /// Nanoseconds per count.
 const NS_PER_TICK: u64 = 10;
+/// The last 40 us before the lower half wraps, which it does every 43 s.
+const ABOUT_TO_WRAP: u32 = u32::MAX - 4095;
 /// Where the global timer lies in the private peripherals' region.
 pub const GLOBAL_TIMER_OFFSET: usize = 0x200;
 
@@ -33,25 +35,35 @@ pub fn init() {
     TIMER.store(private_peripherals() + GLOBAL_TIMER_OFFSET, Ordering::Relaxed);
 }
 
-/// Nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
 #[inline]
-pub fn now_ns() -> u64 {
+fn timer() -> Option<&'static GlobalTimer> {
     let address = TIMER.load(Ordering::Relaxed);
     if address == 0 {
-        return 0;
+        return None;
     }
     // SAFETY:
     // - the address is the global timer's, which the entry mapping keeps mapped as device memory;
     // - its registers may be read at any time.
-    let timer = unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) };
-    // Two halves, read until the upper one did not change in between (DDI 0407, 4.4.1).
+    Some(unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) })
+}
+
+/// Nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
+#[inline]
+pub fn now_ns() -> u64 {
+    let Some(timer) = timer() else { return 0 };
+    let mut low = timer.count_low.get();
     let mut high = timer.count_high.get();
-    loop {
-        let low = timer.count_low.get();
-        let high_after = timer.count_high.get();
-        if high == high_after {
-            return ((u64::from(high) << 32) | u64::from(low)) * NS_PER_TICK;
-        }
-        high = high_after;
+    // The upper half is read after the lower one, which it does not go with if that has wrapped in between
+    // (DDI 0407, 4.4.1). Only a lower half that is about to wrap can have.
+    while low >= ABOUT_TO_WRAP {
+        low = timer.count_low.get();
+        high = timer.count_high.get();
     }
+    ((u64::from(high) << 32) | u64::from(low)) * NS_PER_TICK
+}
+
+/// The same modulo 2^32, at the cost of one device read.
+#[inline]
+pub fn short_ns() -> u32 {
+    timer().map_or(0, |timer| timer.count_low.get().wrapping_mul(NS_PER_TICK as u32))
 }

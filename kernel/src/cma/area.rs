@@ -154,7 +154,7 @@ impl Area {
     }
 
     /// Gives the reserved bits of pages back, every one of which has to be set.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unreserve(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
         let offset = first.0.wrapping_sub(self.base.0);
         if offset >= self.pages || pages > self.pages - offset {

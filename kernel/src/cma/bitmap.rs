@@ -107,7 +107,9 @@ fn set_bits(words: &mut [u32], start: u32, count: u32) {
     words[head] |= head_mask;
     if tail_mask != 0 {
         words[whole.end] |= tail_mask;
-        words[whole].fill(u32::MAX);
+        if !whole.is_empty() {
+            words[whole].fill(u32::MAX);
+        }
     }
 }
 
@@ -118,7 +120,9 @@ fn clear_bits(words: &mut [u32], start: u32, count: u32) {
     words[head] &= !head_mask;
     if tail_mask != 0 {
         words[whole.end] &= !tail_mask;
-        words[whole].fill(0);
+        if !whole.is_empty() {
+            words[whole].fill(0);
+        }
     }
 }
 
@@ -190,16 +194,33 @@ impl Bitmap {
     }
 
     /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
-    #[inline]
+    #[inline(always)]
     pub(super) fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
-        if !all_set(&self.words, start, count) {
-            return Err(self.next_clear(start).unwrap_or(start));
+        let from = start % WORD_BITS;
+        if from + count <= WORD_BITS {
+            let word = &mut self.words[(start / WORD_BITS) as usize];
+            let bits = mask(from, from + count);
+            if *word & bits != bits {
+                return Err(start + (!*word & bits).trailing_zeros() - from);
+            }
+            *word ^= bits;
+        } else {
+            self.clear_words(start, count)?;
         }
-        clear_bits(&mut self.words, start, count);
         self.used -= count;
         if self.summary.is_some() {
             self.summarize_release(start, start + count);
         }
+        Ok(())
+    }
+
+    /// The same over several words; the books are left to the caller.
+    #[inline(never)]
+    fn clear_words(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        if !all_set(&self.words, start, count) {
+            return Err(self.next_clear(start).unwrap_or(start));
+        }
+        clear_bits(&mut self.words, start, count);
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! Upper bounds on the free runs of a bitmap, by which a search leaves out what cannot hold a request.
 //!
 //! A node is 256 bits, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages), a group is 16
-//! nodes. For each node, each group and the whole area, and for each alignment order from 0 to 8 (a lane), there is a
-//! bound on the longest free run that begins there on an aligned bit, however far it reaches. Node and group bounds
-//! stop counting at 255: longer is as good as 255 to them, and only of longer runs the area's bound speaks.
+//! nodes. For each node and each group, and for each alignment order from 0 to 8 (a lane), there is a bound on the
+//! longest free run that begins there on an aligned bit, however far it reaches. Bounds stop counting at 255: longer is
+//! as good as 255 to them. Of longer runs it is known how long the longest is at most, and which request was the last to
+//! find none.
 //!
 //! What holds true: no bound is ever below the truth. It may be above it: allocating leaves the bounds as they are, a
 //! release raises those of the runs that it makes longer, and a search that finds a bound to promise too much lowers it.
@@ -24,18 +25,23 @@ pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 const SATURATED: u32 = u8::MAX as u32;
 
-type Lanes = [Cell<u8>; LANES];
+/// One bound a lane; a power of two of them, by which rows are found with a shift.
+type Lanes = [Cell<u8>; LANES.next_power_of_two()];
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     nodes: Vec<Lanes>,
     groups: Vec<Lanes>,
-    area: [Cell<u32>; LANES],
     /// No run is longer than this; one that was as long began at `longest_at`.
     longest: Cell<u32>,
     longest_at: Cell<u32>,
+    /// No run of so many bits, more than 255, begins on a bit that is aligned to this lane.
+    lacking: Cell<(u32, usize)>,
 }
+
+/// Nothing was looked for in vain.
+const NOTHING: (u32, usize) = (u32::MAX, 0);
 
 /// The same bound in every lane.
 #[inline]
@@ -47,6 +53,11 @@ fn lanes(bound: u8) -> Lanes {
 #[inline(always)]
 const fn align_up(bit: u32, lane: usize) -> u32 {
     (bit + (1 << lane) - 1) >> lane << lane
+}
+
+#[inline(always)]
+fn raise(bound: &Cell<u8>, length: u8) {
+    bound.set(bound.get().max(length));
 }
 
 /// The first of `from..end` whose bound in a lane allows a run of `length` bits.
@@ -65,9 +76,9 @@ impl Bounds {
         Self {
             nodes: vec![all.clone(); nodes as usize],
             groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
-            area: core::array::from_fn(|_| Cell::new(bits)),
             longest: Cell::new(bits),
             longest_at: Cell::new(0),
+            lacking: Cell::new(NOTHING),
         }
     }
 
@@ -85,14 +96,15 @@ impl Bounds {
     /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
     #[inline]
     pub(super) fn area_may_hold(&self, lane: usize, length: u32) -> bool {
-        length <= SATURATED || length <= self.area[lane].get()
+        let (lacking, coarsest) = self.lacking.get();
+        length <= self.longest.get() && (length < lacking || lane < coarsest)
     }
 
     /// No run of `length` bits begins anywhere on an aligned bit.
     #[inline]
     pub(super) fn area_lacks(&self, lane: usize, length: u32) {
         if length > SATURATED {
-            self.area[lane].set(length - 1);
+            self.lacking.set((length, lane));
         }
     }
 
@@ -156,13 +168,12 @@ impl Bounds {
         if to - from >= self.longest.get() {
             self.see_longest(to - from, from);
         }
-        if to - from > SATURATED {
-            for (lane, bound) in self.area.iter_mut().enumerate() {
-                let bound = bound.get_mut();
-                *bound = (*bound).max(to.saturating_sub(align_up(from, lane)));
-            }
+        if to - from >= self.lacking.get().0 {
+            self.lacking.set(NOTHING);
         }
-        let (mut node, last) = (from.max(start.saturating_sub(SATURATED)) / NODE_BITS, (end - 1) / NODE_BITS);
+        let (first, last) = (from.max(start.saturating_sub(SATURATED)) / NODE_BITS, (end - 1) / NODE_BITS);
+        self.raise_from(first, from, to);
+        let mut node = first + 1;
         if end - start >= NODE_BITS {
             // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
             let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
@@ -170,43 +181,57 @@ impl Bounds {
                 let all = |bounds: &mut [Lanes]| bounds.iter_mut().for_each(|bounds| *bounds = lanes(SATURATED as u8));
                 all(&mut self.nodes[whole as usize..after as usize]);
                 all(&mut self.groups[(whole / GROUP_NODES) as usize..=((after - 1) / GROUP_NODES) as usize]);
-                (node..whole).for_each(|node| self.raise(node, from, to));
-                node = after;
+                (node..whole).for_each(|node| self.raise_all(node, to));
+                node = node.max(after);
             }
         }
         while node <= last {
-            self.raise(node, from, to);
+            self.raise_all(node, to);
             node += 1;
         }
     }
 
-    /// Raises the bounds of a node by the free run `from..to`, which has bits in it.
+    /// Raises the bounds of a node that the free run `from..to` begins in, or goes on in.
     #[inline(always)]
-    fn raise(&self, node: u32, from: u32, to: u32) {
+    fn raise_from(&self, node: u32, from: u32, to: u32) {
         let first = from.max(node * NODE_BITS);
         let limit = to.min((node + 1) * NODE_BITS);
         let group = &self.groups[(node / GROUP_NODES) as usize];
-        for (lane, bound) in self.nodes[node as usize].iter().enumerate() {
+        let node = &self.nodes[node as usize];
+        for lane in 0..LANES {
             let aligned = align_up(first, lane);
             if aligned >= limit {
                 break;
             }
             let length = (to - aligned).min(SATURATED) as u8;
             // A search may have lowered the group's bound below the node's.
-            bound.set(bound.get().max(length));
-            group[lane].set(group[lane].get().max(length));
+            raise(&node[lane], length);
+            raise(&group[lane], length);
+        }
+    }
+
+    /// Raises the bounds of a node whose first bit, which is aligned to every lane, is in a free run that ends at `to`.
+    fn raise_all(&self, node: u32, to: u32) {
+        let length = (to - node * NODE_BITS).min(SATURATED) as u8;
+        let group = &self.groups[(node / GROUP_NODES) as usize];
+        let node = &self.nodes[node as usize];
+        for lane in 0..LANES {
+            raise(&node[lane], length);
+            raise(&group[lane], length);
         }
     }
 
     /// Memory that the bounds take, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        size_of_val(self.nodes.as_slice()) + size_of_val(self.groups.as_slice()) + size_of_val(&self.area)
+        size_of_val(self.nodes.as_slice()) + size_of_val(self.groups.as_slice())
     }
 
     /// The bounds of one node, its group and the area, for the tests.
     #[cfg(test)]
     pub(super) fn of_node(&self, node: u32, lane: usize) -> (u8, u8, u32) {
         let group = &self.groups[(node / GROUP_NODES) as usize];
-        (self.nodes[node as usize][lane].get(), group[lane].get(), self.area[lane].get())
+        let (lacking, coarsest) = self.lacking.get();
+        let area = if lane >= coarsest { self.longest.get().min(lacking - 1) } else { self.longest.get() };
+        (self.nodes[node as usize][lane].get(), group[lane].get(), area)
     }
 }

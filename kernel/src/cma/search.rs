@@ -3,6 +3,8 @@
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
 //! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
+use core::cmp::Ordering;
+
 use super::bitmap::{Bitmap, Summary};
 use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
 use super::placement::Request;
@@ -33,41 +35,48 @@ impl Bitmap {
         if !bounds.area_may_hold(lane, request.bits) {
             return None;
         }
-        if request.bits >= SURE_OF_A_NODE {
-            let found = self.first_fit_around_nodes(request, start);
+        let from_a_node = request.align_mask == NODE_BITS - 1;
+        if request.bits >= SURE_OF_A_NODE || from_a_node && request.bits >= NODE_BITS {
+            let found = if from_a_node {
+                self.first_fit_from_a_node(request, start)
+            } else {
+                self.first_fit_around_nodes(request, start)
+            };
             if found.is_none() && lane_is_exact && start == 0 {
                 bounds.area_lacks(lane, request.bits);
             }
             return found;
         }
-        let mut first = start;
-        while let Some(group) = bounds.next_group(first / GROUP_BITS, lane, request.bits) {
-            let (group_start, group_end) = (group * GROUP_BITS, (group + 1) * GROUP_BITS);
-            let whole_group = first <= group_start;
-            first = first.max(group_start);
-            while let Some(node) = bounds.next_in_group(first / NODE_BITS, lane, request.bits) {
-                let (node_start, node_end) = (node * NODE_BITS, (node + 1) * NODE_BITS);
-                first = first.max(node_start);
-                match self.first_fit_between(request, first, node_end) {
-                    Ok(bit) => return Some(bit),
-                    Err(resume) => {
-                        if lane_is_exact && first == node_start {
-                            bounds.node_lacks(node, lane, request.bits);
-                        }
-                        first = resume.max(node_end);
-                    }
-                }
-                if first >= group_end {
-                    break;
-                }
-            }
-            if lane_is_exact && whole_group {
-                bounds.group_lacks(group, lane, request.bits);
-            }
-            first = first.max(group_end);
-        }
-        if lane_is_exact && start == 0 {
+        let found = match Slots::of(request) {
+            Some(slots) => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
+                slots.first_fit(self, first, end).ok_or(end)
+            }),
+            None => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
+                self.first_fit_between(request, first, end)
+            }),
+        };
+        if found.is_none() && lane_is_exact && start == 0 {
             bounds.area_lacks(lane, request.bits);
+        }
+        found
+    }
+
+    /// First-fit of a request that begins with a node and covers it: free nodes are counted, and bits looked at only where
+    /// the last of them are in question.
+    fn first_fit_from_a_node(&self, request: &Request, start: u32) -> Option<u32> {
+        let (whole, rest) = (request.bits / NODE_BITS, request.bits % NODE_BITS);
+        let mut node = start.div_ceil(NODE_BITS);
+        while let Some((first, after)) = self.next_free_nodes(node) {
+            node = after;
+            let end = after * NODE_BITS;
+            let fits = match (after - first).cmp(&whole) {
+                Ordering::Less => false,
+                Ordering::Equal => rest == 0 || rest <= self.bits() - end && self.is_free(end, rest),
+                Ordering::Greater => true,
+            };
+            if fits {
+                return Some(first * NODE_BITS);
+            }
         }
         None
     }
@@ -96,11 +105,11 @@ impl Bitmap {
     #[inline]
     fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
         let alignment = request.align_mask + 1;
+        if let Some(slots) = Slots::of(request) {
+            return slots.first_fit(self, first, end).ok_or(end);
+        }
         if request.bits > alignment || request.align_offset != 0 {
             return self.first_fit_by_runs(request, first, end);
-        }
-        if alignment <= u32::BITS {
-            return self.first_fit_in_words(request, first, end, alignment).ok_or(end);
         }
         let mut bit = request.align_up(first).ok_or(end)?;
         while bit < end {
@@ -110,28 +119,6 @@ impl Bitmap {
             bit += alignment;
         }
         Err(end)
-    }
-
-    /// The lowest fit of a request that is no longer than its alignment, which is at most a word: a word is
-    /// then a row of slots, and a buffer begins with one.
-    ///
-    /// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of them set is found
-    /// for all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
-    #[inline]
-    fn first_fit_in_words(&self, request: &Request, first: u32, end: u32, alignment: u32) -> Option<u32> {
-        let lowest = SLOTS[alignment.trailing_zeros() as usize];
-        let highest = lowest << (alignment - 1);
-        let wanted = lowest.wrapping_mul(u32::MAX >> (u32::BITS - request.bits));
-        let mut before = (1 << (first % u32::BITS)) - 1;
-        for (base, used) in self.words_between(first, end) {
-            let taken = (used | before) & wanted;
-            let empty = taken.wrapping_sub(lowest) & !taken & highest;
-            if empty != 0 {
-                return Some(base + empty.trailing_zeros() + 1 - alignment);
-            }
-            before = 0;
-        }
-        None
     }
 
     /// First-fit from run to run among the bits `first..end`, for any request.
@@ -206,6 +193,92 @@ impl Bitmap {
             longest = longest.max(at - start);
         }
         longest
+    }
+}
+
+/// First-fit of a request of `length` bits node by node, `look` at those whose bounds allow it: it finds a bit, or says
+/// where to go on.
+///
+/// The lane is exact where it is the request's own alignment, so that a node that was looked at in vain says so in it.
+#[inline(never)]
+fn first_fit_in_nodes(
+    bounds: &Bounds,
+    length: u32,
+    (lane, exact): (usize, bool),
+    start: u32,
+    look: impl Fn(u32, u32) -> Result<u32, u32>,
+) -> Option<u32> {
+    let mut first = start;
+    while let Some(group) = bounds.next_group(first / GROUP_BITS, lane, length) {
+        let (group_start, group_end) = (group * GROUP_BITS, (group + 1) * GROUP_BITS);
+        let whole_group = first <= group_start;
+        first = first.max(group_start);
+        while let Some(node) = bounds.next_in_group(first / NODE_BITS, lane, length) {
+            let (node_start, node_end) = (node * NODE_BITS, (node + 1) * NODE_BITS);
+            first = first.max(node_start);
+            match look(first, node_end) {
+                Ok(bit) => return Some(bit),
+                Err(resume) => {
+                    if exact && first == node_start {
+                        bounds.node_lacks(node, lane, length);
+                    }
+                    first = resume.max(node_end);
+                }
+            }
+            if first >= group_end {
+                break;
+            }
+        }
+        if exact && whole_group {
+            bounds.group_lacks(group, lane, length);
+        }
+        first = first.max(group_end);
+    }
+    None
+}
+
+/// A request that is no longer than its alignment, which is at most a word: a word is then a row of slots, and a buffer
+/// begins with one.
+///
+/// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of them set is found for
+/// all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
+#[derive(Clone, Copy)]
+struct Slots {
+    /// The first bit of each slot, and the last.
+    lowest: u32,
+    highest: u32,
+    /// What the buffer would take of each.
+    wanted: u32,
+    /// From a slot's last bit to its first.
+    reach: u32,
+}
+
+impl Slots {
+    #[inline(always)]
+    fn of(request: &Request) -> Option<Self> {
+        let lowest = *SLOTS.get(request.align_mask.trailing_ones() as usize)?;
+        let reach = request.align_mask;
+        (request.bits <= reach + 1 && request.align_offset == 0).then(|| Self {
+            lowest,
+            highest: lowest << reach,
+            wanted: lowest.wrapping_mul(u32::MAX >> (u32::BITS - request.bits)),
+            reach,
+        })
+    }
+
+    /// The lowest fit among the bits `first..end`; `end` is a multiple of the word's bits.
+    #[inline(always)]
+    fn first_fit(&self, map: &Bitmap, first: u32, end: u32) -> Option<u32> {
+        let mut before = (1 << (first % u32::BITS)) - 1;
+        for (base, used) in map.words_between(first, end) {
+            let taken = (used | before) & self.wanted;
+            let empty = taken.wrapping_sub(self.lowest) & !taken & self.highest;
+            if empty != 0 {
+                return Some(base + empty.trailing_zeros() - self.reach);
+            }
+            before = 0;
+        }
+        None
     }
 }
 

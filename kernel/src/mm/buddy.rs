@@ -6,10 +6,13 @@
 use core::fmt;
 
 use super::frames::FreeRun;
-use super::page::Tag;
+use super::page::{FreeOf, Tag};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use crate::units::Pfn;
+
+/// Pages of the largest block.
+const MAX_ORDER_PAGES: u32 = 1 << MAX_PAGE_ORDER;
 
 /// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
 #[must_use = "a block that is dropped is leaked"]
@@ -76,14 +79,19 @@ impl Zone<'_> {
     /// # Errors
     /// See [`AllocError`]; the zone is then as it was.
     pub fn alloc_pages(&mut self, order: u32, migratetype: Migratetype) -> Result<Block, AllocError> {
-        use Migratetype::{Cma, HighAtomic, Isolate, Movable, Reclaimable, Unmovable};
+        use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
         if order > MAX_PAGE_ORDER {
             return Err(AllocError::OrderTooLarge { order });
         }
-        let index = match migratetype {
-            Movable => self.take_movable(order, true),
-            Unmovable | Reclaimable => self.take_own_or_steal(order, migratetype),
-            HighAtomic | Cma | Isolate => return Err(AllocError::NotRequestable { migratetype }),
+        if !matches!(migratetype, Movable | Unmovable | Reclaimable) {
+            return Err(AllocError::NotRequestable { migratetype });
+        }
+        // Nearly every request is served by the type that it looks at first, and most without a split.
+        let first_list =
+            if migratetype == Movable && !self.cma_barred && self.prefers_cma() { Cma } else { migratetype };
+        let index = match self.lists.pop_front(order, first_list) {
+            Some(index) => Some(index),
+            None => self.take_smallest(order, first_list).or_else(|| self.take_elsewhere(order, migratetype)),
         };
         let Some(index) = index else {
             return Err(AllocError::NoBlock { order, free: self.nr_free, free_cma: self.nr_free_cma });
@@ -93,6 +101,16 @@ impl Zone<'_> {
         let first = self.start.add(index);
         self.verify_poison(first, 1 << order);
         Ok(Block { first, order })
+    }
+
+    /// Takes a block from lists that are looked at later, or steals one.
+    #[inline(never)]
+    fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        if migratetype == Migratetype::Movable {
+            self.take_movable(order, true)
+        } else {
+            self.take_own_or_steal(order, migratetype)
+        }
     }
 
     /// Gives a block back; it merges with every free buddy it meets.
@@ -128,18 +146,18 @@ impl Zone<'_> {
 
     /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is left over
     /// (`__rmqueue_smallest`).
+    #[inline(never)]
     pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        let (found, index) =
-            (order..=MAX_PAGE_ORDER).find_map(|o| self.lists.first(o, migratetype).map(|index| (o, index)))?;
-        self.lists.unlink(index);
-        self.expand(index, order, found, migratetype);
+        let mut lists = self.lists.of_type(migratetype)?;
+        let (index, found) = lists.pop_smallest(order)?;
+        lists.push_ascending(index + (1 << order), index + (1 << found));
         Some(index)
     }
 
     /// Frees the upper halves of a block that is larger than asked for (`expand`).
     pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
-        for half in (order..found).rev() {
-            self.lists.push_front(index + (1 << half), half, migratetype);
+        if let Some(mut lists) = self.lists.of_type(migratetype) {
+            lists.push_ascending(index + (1 << order), index + (1 << found));
         }
     }
 
@@ -148,28 +166,22 @@ impl Zone<'_> {
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
     /// tail, so that it is handed out last; so does everything that boot frees.
     #[inline(always)]
-    pub(super) fn free_one<const TO_TAIL: bool>(&mut self, mut index: u32, mut order: u32, migratetype: Migratetype) {
-        while order < MAX_PAGE_ORDER {
-            let buddy = index ^ (1 << order);
-            if !self.lists.tag(buddy).is_free_of(order) {
-                break;
-            }
-            self.lists.unlink(buddy);
-            index &= buddy;
-            order += 1;
+    pub(super) fn free_one<const TO_TAIL: bool>(&mut self, mut index: u32, order: u32, migratetype: Migratetype) {
+        // A buddy is as far away as the block is long.
+        let (mut pages, mut alike) = (1 << order, FreeOf::order(order));
+        while pages < MAX_ORDER_PAGES && self.lists.unlink_if(index ^ pages, alike) {
+            index &= !pages;
+            pages <<= 1;
+            alike = alike.next();
         }
-        if TO_TAIL || self.merge_is_likely(index, order) {
-            self.lists.push_back(index, order, migratetype);
+        // The block one order up would find its own buddy free (`buddy_merge_likely`).
+        let uncle = (index & !pages) ^ (pages << 1);
+        let merge_is_likely = pages < MAX_ORDER_PAGES / 2 && self.lists.tag(uncle).is(alike.next());
+        if TO_TAIL || merge_is_likely {
+            self.lists.push_back(index, alike.into_order(), migratetype);
         } else {
-            self.lists.push_front(index, order, migratetype);
+            self.lists.push_front(index, alike.into_order(), migratetype);
         }
-    }
-
-    /// True where the block one order up would find its own buddy free (`buddy_merge_likely`).
-    #[inline]
-    fn merge_is_likely(&self, index: u32, order: u32) -> bool {
-        let parent = index & !(1 << order);
-        order + 1 < MAX_PAGE_ORDER && self.lists.tag(parent ^ (2 << order)).is_free_of(order + 1)
     }
 
     pub(super) fn fill_poison(&mut self, first: Pfn, pages: u32) {

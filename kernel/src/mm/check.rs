@@ -5,7 +5,7 @@
 use core::fmt;
 
 use super::frames::POISON_WORD;
-use super::page::State;
+use super::page::{FreeOf, State};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
 use crate::units::Pfn;
@@ -104,7 +104,7 @@ impl Zone<'_> {
             }
             if order < MAX_PAGE_ORDER {
                 let buddy = self.lists.tag(index ^ (1 << order));
-                balance("free buddies that did not merge", at, 0, u32::from(buddy.is_free_of(order)))?;
+                balance("free buddies that did not merge", at, 0, u32::from(buddy.is(FreeOf::order(order))))?;
             }
             blocks += 1;
             if blocks > self.spanned_pages() {

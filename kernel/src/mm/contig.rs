@@ -6,7 +6,7 @@
 
 use super::page::State;
 use super::zone::Zone;
-use super::{MAX_PAGE_ORDER, PAGEBLOCK_PAGES};
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// The range holds a page that is not free.
@@ -21,12 +21,27 @@ impl Zone<'_> {
     ///
     /// # Errors
     /// [`Busy`] names the first page in use; nothing was changed then.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
         let start = self.index(first);
         let end = start + pages;
         let head = self.covering_free_block(start).ok_or(Busy { frame: first })?;
-        let mut after = head + (1 << self.lists.tag(head).order());
+        let after = head + (1 << self.lists.tag(head).order());
+        if end <= after {
+            let migratetype = self.pageblock(start);
+            self.lists.unlink(head);
+            self.cut_out(head, start, end, after, migratetype);
+            self.count_taken(pages, migratetype);
+        } else {
+            self.take_blocks(head, start, end, after)?;
+        }
+        self.verify_poison(first, pages);
+        Ok(())
+    }
+
+    /// Takes a range that goes on behind `after`, the end of the block that covers its start.
+    #[inline(never)]
+    fn take_blocks(&mut self, head: u32, start: u32, end: u32, mut after: u32) -> Result<(), Busy> {
         while after < end {
             let tag = self.lists.tag(after);
             if !tag.is_free() {
@@ -34,15 +49,13 @@ impl Zone<'_> {
             }
             after += 1 << tag.order();
         }
-
         let mut block = head;
         while block < end {
             block += 1 << self.lists.unlink(block);
         }
-        self.insert_head(head, start);
+        self.cut_out(head, start, start, start, self.pageblock(head));
         self.insert_tail(end, after);
-        self.count_taken(pages, self.pageblock(start));
-        self.verify_poison(first, pages);
+        self.count_taken(end - start, self.pageblock(start));
         Ok(())
     }
 
@@ -54,19 +67,46 @@ impl Zone<'_> {
     }
 
     /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
-        let mut index = self.index(first);
+        let index = self.index(first);
         let end = index + pages;
+        if (index ^ end.wrapping_sub(1)) < PAGEBLOCK_PAGES {
+            self.free_in_pageblock::<TO_TAIL>(index, end);
+        } else {
+            self.free_in_pageblocks::<TO_TAIL>(index, end);
+        }
+    }
+
+    #[inline(never)]
+    fn free_in_pageblocks<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
         while index < end {
-            let migratetype = self.pageblock(index);
-            let stop = end.min((index | (PAGEBLOCK_PAGES - 1)) + 1);
-            self.count_free(stop - index, migratetype);
-            while index < stop {
-                let order = index.trailing_zeros().min((stop - index).ilog2());
-                self.free_one::<TO_TAIL>(index, order, migratetype);
-                index += 1 << order;
+            let stop = (index | (PAGEBLOCK_PAGES - 1)) + 1;
+            if stop - index == PAGEBLOCK_PAGES && stop <= end {
+                // A whole pageblock is a block of the largest order, which merges with nothing.
+                let migratetype = self.pageblock(index);
+                self.count_free(PAGEBLOCK_PAGES, migratetype);
+                if TO_TAIL {
+                    self.lists.push_back(index, PAGEBLOCK_ORDER, migratetype);
+                } else {
+                    self.lists.push_front(index, PAGEBLOCK_ORDER, migratetype);
+                }
+            } else {
+                self.free_in_pageblock::<TO_TAIL>(index, stop.min(end));
             }
+            index = stop;
+        }
+    }
+
+    /// Frees the frames `index..end` of one pageblock.
+    #[inline(always)]
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
+        let migratetype = self.pageblock(index);
+        self.count_free(end - index, migratetype);
+        while index < end {
+            let order = index.trailing_zeros().min((end - index).ilog2());
+            self.free_one::<TO_TAIL>(index, order, migratetype);
+            index += 1 << order;
         }
     }
 
@@ -79,31 +119,21 @@ impl Zone<'_> {
         })
     }
 
-    /// Puts the part of a free block from its head to the taken range back on the lists, largest block first.
+    /// Puts what is left of a block from `head` to `after` around a range that was cut out of it back on the lists.
     ///
-    /// Its buddies are either in the range or not free, so there is nothing to merge with; the same holds behind.
+    /// The buddies of these parts are either in the range or not free, so there is nothing to merge with.
     #[inline(always)]
-    fn insert_head(&mut self, mut head: u32, start: u32) {
-        if head < start {
-            let migratetype = self.pageblock(head);
-            while head < start {
-                let order = (start - head).ilog2();
-                self.lists.push_front(head, order, migratetype);
-                head += 1 << order;
-            }
+    fn cut_out(&mut self, head: u32, start: u32, end: u32, after: u32, migratetype: Migratetype) {
+        if let Some(mut lists) = self.lists.of_type(migratetype) {
+            lists.push_descending(head, start);
+            lists.push_ascending(end, after);
         }
     }
 
-    /// Puts the part of a free block from the taken range to its end, `after`, back on the lists, smallest block first.
-    #[inline(always)]
-    pub(super) fn insert_tail(&mut self, mut end: u32, after: u32) {
+    /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
+    pub(super) fn insert_tail(&mut self, end: u32, after: u32) {
         if end < after {
-            let migratetype = self.pageblock(end);
-            while end < after {
-                let order = end.trailing_zeros();
-                self.lists.push_front(end, order, migratetype);
-                end += 1 << order;
-            }
+            self.cut_out(end, end, end, after, self.pageblock(end));
         }
     }
 

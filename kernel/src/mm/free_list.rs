@@ -3,12 +3,18 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
-use super::page::{Page, Tag};
+use super::page::{FreeOf, Page, Tag};
 use super::rings::Ring;
-use super::{MAX_PAGE_ORDER, Migratetype, ORDERS};
+use super::{MAX_PAGE_ORDER, Migratetype};
 
+/// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no check but a mask.
+const HEADS_OF_TYPE: usize = 16;
+/// Heads of the free lists.
+pub(super) const FREE_HEADS: usize = HEADS_OF_TYPE * Migratetype::ALL.len();
 /// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = ORDERS * Migratetype::ALL.len() + Ring::ALL.len();
+pub(super) const LIST_HEADS: usize = FREE_HEADS + Ring::ALL.len();
+
+const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE);
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
@@ -19,7 +25,7 @@ pub(super) struct FreeLists<'m> {
 
 /// The number of the free list of an order and migratetype.
 const fn ring(order: u32, migratetype: Migratetype) -> u32 {
-    order * Migratetype::ALL.len() as u32 + migratetype as u32
+    migratetype as u32 * HEADS_OF_TYPE as u32 + order
 }
 
 impl<'m> FreeLists<'m> {
@@ -92,7 +98,7 @@ impl<'m> FreeLists<'m> {
         let (next, tag) = (page.next, page.tag);
         page.next = index;
         self.pages[next as usize].prev = index;
-        self.pages[index as usize] = Page { next, prev: head, tag, owner: 0 };
+        self.pages[index as usize].enter(next, head, tag);
     }
 
     /// Marks a block free and puts it at the tail of its list: it is left alone for longest.
@@ -103,11 +109,34 @@ impl<'m> FreeLists<'m> {
         let (prev, tag) = (page.prev, page.tag);
         page.prev = index;
         self.pages[prev as usize].next = index;
-        self.pages[index as usize] = Page { next: head, prev, tag, owner: 0 };
+        self.pages[index as usize].enter(head, prev, tag);
+    }
+
+    /// The lists of a migratetype, for blocks that are put on many of them.
+    #[inline(always)]
+    pub(super) fn of_type(&mut self, migratetype: Migratetype) -> Option<TypeLists<'_>> {
+        let (frames, heads) = self.pages.split_last_chunk_mut::<LIST_HEADS>()?;
+        let first_head = (frames.len() + migratetype as usize * HEADS_OF_TYPE) as u32;
+        let heads = &mut heads.as_chunks_mut::<HEADS_OF_TYPE>().0[migratetype as usize];
+        Some(TypeLists { frames, heads, first_head })
+    }
+
+    /// Takes the block at the head of a list; its tag is left to the caller.
+    #[inline(always)]
+    pub(super) fn pop_front(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        let head = self.head(order, migratetype);
+        let first = self.pages[head as usize].next;
+        if first >= self.frames {
+            return None;
+        }
+        let next = self.pages[first as usize].next;
+        self.pages[head as usize].next = next;
+        self.pages[next as usize].prev = head;
+        Some(first)
     }
 
     /// Takes a free block off whichever list it is on and makes it a body; returns its order.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, index: u32) -> u32 {
         let page = &mut self.pages[index as usize];
         let Page { next, prev, tag, .. } = *page;
@@ -116,5 +145,84 @@ impl<'m> FreeLists<'m> {
         self.pages[prev as usize].next = next;
         self.pages[next as usize].prev = prev;
         tag.order()
+    }
+
+    /// Takes a block off its list and makes it a body, if it is a free one of that order.
+    #[inline(always)]
+    pub(super) fn unlink_if(&mut self, index: u32, free: FreeOf) -> bool {
+        let page = &mut self.pages[index as usize];
+        let Page { next, prev, tag, .. } = *page;
+        if !tag.is(free) {
+            return false;
+        }
+        page.tag = Tag::BODY;
+        self.pages[prev as usize].next = next;
+        self.pages[next as usize].prev = prev;
+        true
+    }
+}
+
+/// The free lists of one migratetype beside the frames.
+pub(super) struct TypeLists<'p> {
+    frames: &'p mut [Page],
+    heads: &'p mut [Page; HEADS_OF_TYPE],
+    first_head: u32,
+}
+
+impl TypeLists<'_> {
+    /// Takes the first block of the smallest order from `order` on that has one, and makes it a body; returns it and its
+    /// order.
+    #[inline(always)]
+    pub(super) fn pop_smallest(&mut self, mut order: u32) -> Option<(u32, u32)> {
+        while order <= MAX_PAGE_ORDER {
+            let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
+            let first = head.next;
+            let Some(page) = self.frames.get_mut(first as usize) else {
+                // An empty ring leads from its head back to it.
+                order += 1;
+                continue;
+            };
+            let next = page.next;
+            page.tag = Tag::BODY;
+            head.next = next;
+            self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
+            return Some((first, order));
+        }
+        None
+    }
+
+    /// The same as [`FreeLists::push_front`].
+    #[inline(always)]
+    fn push_front(&mut self, index: u32, order: u32) {
+        let order = order % HEADS_OF_TYPE as u32;
+        let head = &mut self.heads[order as usize];
+        let (next, tag) = (head.next, head.tag);
+        head.next = index;
+        // The last of a ring is followed by the ring's own head.
+        self.frames.get_mut(next as usize).unwrap_or(head).prev = index;
+        self.frames[index as usize].enter(next, self.first_head + order, tag);
+    }
+
+    /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks, each of which is
+    /// larger than the one before it: what is left of a block behind a range that was cut out of it.
+    #[inline(always)]
+    pub(super) fn push_ascending(&mut self, mut at: u32, end: u32) {
+        assert!(end as usize <= self.frames.len());
+        while at < end {
+            let order = at.trailing_zeros() % HEADS_OF_TYPE as u32;
+            self.push_front(at, order);
+            at += 1 << order;
+        }
+    }
+
+    /// The same with each block smaller than the one before it: what is left of a block in front of such a range.
+    #[inline(always)]
+    pub(super) fn push_descending(&mut self, mut at: u32, end: u32) {
+        assert!(end as usize <= self.frames.len());
+        while at < end {
+            let order = (end - at).ilog2();
+            self.push_front(at, order);
+            at += 1 << order;
+        }
     }
 }

@@ -20,6 +20,16 @@ pub struct Page {
 
 const _: () = assert!(size_of::<Page>() == 16);
 
+impl Page {
+    /// On a list between two others; whose it was stays written, and means nothing.
+    #[inline(always)]
+    pub(super) const fn enter(&mut self, next: u32, prev: u32, tag: Tag) {
+        self.next = next;
+        self.prev = prev;
+        self.tag = tag;
+    }
+}
+
 /// What a descriptor is the head of. Every legal value:
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
@@ -44,8 +54,6 @@ impl Tag {
     pub(super) const BODY: Self = Self(0);
     pub(super) const HELD: Self = Self(3);
     pub(super) const PCP: Self = Self(4);
-    const STATE_AND_ORDER: u32 = 0xffff;
-
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
         Self(1 | order << 8 | (migratetype as u32) << 16)
     }
@@ -69,8 +77,9 @@ impl Tag {
     }
 
     /// True for the head of a free block of exactly this order, whatever its list.
-    pub(super) const fn is_free_of(self, order: u32) -> bool {
-        self.0 & Self::STATE_AND_ORDER == 1 | order << 8
+    #[inline(always)]
+    pub(super) const fn is(self, free: FreeOf) -> bool {
+        self.0 & 0xffff == free.0
     }
 
     /// log2 of the block's pages; 0 for a body.
@@ -90,5 +99,27 @@ impl Tag {
 
     pub(super) const fn migratetype(self) -> Migratetype {
         Migratetype::from_bits((self.0 >> 16) as u8)
+    }
+}
+
+/// What the tag of every free block of an order has in common: state and order.
+#[derive(Clone, Copy)]
+pub(super) struct FreeOf(u32);
+
+impl FreeOf {
+    #[inline(always)]
+    pub(super) const fn order(order: u32) -> Self {
+        Self(1 | order << 8)
+    }
+
+    /// The same one order up.
+    #[inline(always)]
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + (1 << 8))
+    }
+
+    #[inline(always)]
+    pub(super) const fn into_order(self) -> u32 {
+        self.0 >> 8
     }
 }

@@ -3,8 +3,7 @@
 //! They are closed like the free lists, by descriptors of their own behind the frames of the zone, which count their
 //! pages. What a page on a ring is, its tag says; linking and unlinking leaves the tag alone.
 
-use super::free_list::FreeLists;
-use super::{Migratetype, ORDERS};
+use super::free_list::{FREE_HEADS, FreeLists};
 
 /// A list of single pages.
 #[repr(u32)]
@@ -45,7 +44,7 @@ impl Ring {
 
     /// Its head in a zone of so many frames: behind the heads of the free lists.
     pub(super) const fn head(self, frames: u32) -> u32 {
-        frames + (ORDERS * Migratetype::ALL.len()) as u32 + self as u32
+        frames + FREE_HEADS as u32 + self as u32
     }
 }
 
