@@ -31,6 +31,8 @@ pub(crate) struct Medium {
     pub(crate) slow: bool,
     /// Nothing is ever answered, and who waits for it wants out.
     pub(crate) stuck: bool,
+    /// Flushes fail.
+    pub(crate) bad_flush: bool,
     /// Flushes done.
     pub(crate) flushes: u32,
     /// The most requests that were in flight together.
@@ -83,6 +85,9 @@ impl MockDisk {
             return Err(IoError::Gone);
         }
         if request.operation == Operation::Flush {
+            if medium.bad_flush {
+                return Err(IoError::Failed);
+            }
             medium.durable.copy_from_slice(&medium.data);
             medium.flushes += 1;
             return Ok(());

@@ -1,11 +1,12 @@
 mod live;
 
+mod disk;
+
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
-use crate::block::mock::give_disk;
 use crate::mock::{Mock, with_board};
 
 mod lab;
@@ -42,55 +43,6 @@ fn on_board(lines: &[&str]) -> (Outcome, String) {
     })
 }
 
-/// The same with a disk, on which there is a file.
-fn on_board_with_disk(lines: &[&str]) -> (Outcome, String) {
-    with_board(44, |system, machine| {
-        give_disk(system, 300_000, 400);
-        let mut outcome = Outcome::Ok;
-        let mut monitor = Monitor::new(system, machine, context(None));
-        for line in lines {
-            outcome = monitor.execute(line);
-        }
-        system.check().expect("the books balance");
-        (outcome, machine.take())
-    })
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn the_disk_and_its_files() {
-    let (outcome, text) =
-        on_board_with_disk(&["copytest files=2 size=100K", "disk", "disk check", "disk bench pages=64"]);
-    assert_eq!(outcome, Outcome::Ok, "{text}");
-    for words in
-        ["copy.2: synced", "\"differences\":0,", "copy.2                 102400 bytes", "3 files, 124 of 400", "ok"]
-    {
-        assert!(text.contains(words), "{words}: {text}");
-    }
-    let lines = [
-        ("disk burn", "nothing that it does"),
-        ("disk bench pages=0", "a number from 1"),
-        ("copytest files=17", "a number from 1 to 16"),
-        ("copytest size=0", "size is"),
-        ("copytest size=5X", "size is"),
-        ("copytest pinning=no", "it can be on or off"),
-        ("copytest source=none", "no file none"),
-        ("copytest files=5", "no room for 74 pages"),
-    ];
-    for (line, words) in lines {
-        let (outcome, text) = on_board_with_disk(&[line]);
-        assert!(outcome == Outcome::Failed(STATUS_BAD_COMMAND) && text.contains(words), "{line}: {text}");
-    }
-    for line in ["disk", "copytest"] {
-        let (outcome, text) = on_board(&[line]);
-        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
-        assert!(
-            text.ends_with("there is no disk: start with DISK=disk.img, which scripts/disk-image makes\n"),
-            "{text}"
-        );
-    }
-}
-
 fn printed(line: &str) -> String {
     let (outcome, text) = on_board(&[line]);
     assert_eq!(outcome, Outcome::Ok, "{line}: {text}");
@@ -120,7 +72,7 @@ fn every_example_works() {
             // Ends the mock.
             "fault" => continue,
             "release" => on_board(&["debris until=ops ops=50", entry.example]),
-            "disk" | "copytest" => on_board_with_disk(&[entry.example]),
+            "disk" | "copytest" => disk::on_board_with_disk(&[entry.example]),
             _ => on_board(&[entry.example]),
         };
         match entry.name {

@@ -106,7 +106,8 @@ impl Mm<'_, '_> {
         self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
     }
 
-    /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device and marks them.
+    /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device, and marks
+    /// them.
     fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
         let mut request = InFlight { operation, first, pages, mapping: None };
         let state = if operation == Operation::Read { READING } else { WRITING };
@@ -385,8 +386,8 @@ impl Mm<'_, '_> {
     /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
     ///
     /// # Errors
-    /// The first page that could not be written, or the flush that failed: nothing can be said then of what was written
-    /// since the last sync that succeeded. What failed is still dirty, and still cached.
+    /// The first page that could not be written, or the first of all where it was the flush that failed. What may not be on
+    /// the disk is still cached, and dirty: the next sync tries it again.
     pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
         let end = first.saturating_add(pages).min(self.live.cache.pages);
         self.settle_disk();
@@ -403,8 +404,20 @@ impl Mm<'_, '_> {
                 return Err(self.io_error(page));
             }
         }
-        self.flush_disk().map_err(|error| LiveError::Io { page: first, error })?;
+        self.flush_disk().map_err(|error| {
+            // Nobody knows what the disk has of it: all of it is written again.
+            (first..end).for_each(|page| self.doubt(page));
+            LiveError::Io { page: first, error }
+        })?;
         Ok(written)
+    }
+
+    /// Makes a page dirty that holds what the disk should have.
+    fn doubt(&mut self, page: u32) {
+        let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
+        if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
+            self.set_dirty(self.zone.index(frame));
+        }
     }
 
     /// Makes permanent what was written.

@@ -251,6 +251,22 @@ fn without_pins_what_the_device_reads_is_lost() {
 }
 
 #[test]
+fn after_a_flush_that_failed_everything_is_written_again() {
+    with_disk(8 * 16, false, |system, medium| {
+        let mut mm = system.mm().unwrap();
+        put(&mut mm, 0..8, 1);
+        medium.borrow_mut().bad_flush = true;
+        assert_eq!(mm.sync_pages(2, 6), Err(LiveError::Io { page: 2, error: IoError::Failed }));
+        assert_eq!(stored(&medium.borrow().durable, 3), [0; 1024]);
+        // What the device had taken is lost, as a device may that says so.
+        medium.borrow_mut().data.fill(0);
+        medium.borrow_mut().bad_flush = false;
+        assert_eq!((mm.dirty_pages(), mm.sync_pages(0, 8)), (8, Ok(8)));
+        assert!((0..8).all(|page| stored(&medium.borrow().durable, page) == words(page, 1)));
+    });
+}
+
+#[test]
 fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
     with_disk(8 * 32, false, |system, medium| {
         let mut mm = system.mm().unwrap();
