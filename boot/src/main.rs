@@ -15,6 +15,7 @@ extern crate alloc;
 mod board;
 mod console;
 mod cpu;
+mod dma;
 mod frames;
 mod heap;
 mod machine;

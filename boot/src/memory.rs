@@ -20,7 +20,7 @@ use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 use crate::cpu::image;
 use crate::frames::IdentityMapped;
-use crate::{memory_map, tree};
+use crate::{dma, memory_map, tree};
 
 /// What the monitor needs to know of memory.
 pub struct Memory {
@@ -50,6 +50,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
         memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
     }
     map(&facts, &memblock)?;
+    let dma_hardware = dma::Board::find(&facts);
 
     let frames = allocate_descriptors(&mut memblock)?;
     let iomem = memblock.iomem().to_string();
@@ -58,7 +59,9 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     }
     let initrd = memblock.find_kind(Kind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
+    system.dma.attach(dma_hardware);
     if cmdline.check {
+        system.dma.checker_mut().enable(true);
         system.check_enabled = true;
         system.zone.enable_poison(Box::new(IdentityMapped));
     }

@@ -10,13 +10,13 @@ use kernel::mm::live::space::{AddressSpace, Table};
 use kernel::units::{PAGE_SIZE, Pfn, PhysRange};
 
 use crate::cpu::{mappings, mmu};
-use crate::frames;
 use crate::machine::Board;
+use crate::{dma, frames};
 
 /// Where the window begins: behind the most RAM that this board can have.
 const WINDOW: u32 = 0xa000_0000;
-/// The most slots it has: 1.25 GiB, up to 0xf0000000.
-const WINDOW_SLOTS: u32 = (0xf000_0000 - WINDOW) / PAGE_SIZE as u32;
+/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as the living can use.
+const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.
 #[derive(Default)]

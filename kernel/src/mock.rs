@@ -7,6 +7,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use crate::dma::mock::MockHardware;
 use crate::dt::AreaUser;
 use crate::machine::{Fault, Machine};
 use crate::mm::live::mock::MockSpace;
@@ -97,6 +98,7 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into() };
     let mut system = System::new(zone, vec![user]);
     system.set_address_space(Box::new(MockSpace::default()));
+    system.dma.attach(Box::new(MockHardware::default()));
     for &(name, base, pages) in areas {
         system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
     }

@@ -20,7 +20,7 @@ use crate::mm::live::stats::Stats;
 use crate::mm::live::{Live, Mm, OpenError, close};
 use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
-use crate::mm::{CmaUse, Imbalance, Lend};
+use crate::mm::{CmaUse, Imbalance, Lend, balance};
 use crate::units::Pfn;
 
 /// The page allocator, the CMA areas, and who uses them.
@@ -361,6 +361,8 @@ impl<'m> System<'m> {
         if let Some(live) = &self.live {
             live.check(&self.zone)?;
         }
+        let misuses = self.dma.checker().errors();
+        balance("misuses of the DMA API", None, 0, u32::try_from(misuses).unwrap_or(u32::MAX))?;
         self.areas.iter().try_for_each(|area| area.check(&self.zone))
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod exit;
 pub mod gic;
+pub mod l2c310;
 pub mod pl011;
+pub mod scu;
 pub mod system_registers;
 pub mod virtio;
 
@@ -59,11 +61,7 @@ impl Devices {
     /// What the tree says, and the board's own address for what it does not say, or says where RAM or the kernel is.
     pub fn find(facts: &Facts) -> Self {
         let mut devices = Self::known();
-        let base = |reg: Option<&PhysRange>| {
-            let reg = reg?;
-            let in_memory = reg.overlaps(&image::range()) || facts.memory.iter().any(|memory| memory.overlaps(reg));
-            u32::try_from(reg.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4) && !in_memory)
-        };
+        let base = |reg: Option<&PhysRange>| base_of(facts, reg);
         let first = |compatible| facts.devices.iter().find(|device| is(device, compatible));
 
         if let Some(gic) = first("arm,cortex-a9-gic")
@@ -87,6 +85,12 @@ impl Devices {
         devices
     }
 
+    /// Where the registers of the first device of a kind are, if the tree has one, in a place where registers can be.
+    pub fn base_of(facts: &Facts, compatible: &str) -> Option<u32> {
+        let device = facts.devices.iter().find(|device| is(device, compatible))?;
+        base_of(facts, device.reg.first())
+    }
+
     /// Their register pages: what has to be mapped whatever the tree lists.
     pub fn register_pages(&self) -> [(PhysRange, &'static str); 4] {
         let page = |base: u32| PhysRange::sized(base.into(), 0x1000);
@@ -97,6 +101,13 @@ impl Devices {
             (page(self.interface), "the processor's interrupt interface"),
         ]
     }
+}
+
+/// The start of a range of registers that lies neither in memory nor where nothing is ever mapped.
+fn base_of(facts: &Facts, reg: Option<&PhysRange>) -> Option<u32> {
+    let reg = reg?;
+    let in_memory = reg.overlaps(&image::range()) || facts.memory.iter().any(|memory| memory.overlaps(reg));
+    u32::try_from(reg.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4) && !in_memory)
 }
 
 fn is(device: &Device, compatible: &str) -> bool {

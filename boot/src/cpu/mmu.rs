@@ -4,7 +4,10 @@
 //! of 256 small pages. A mapping is made of sections where it covers whole ones and of pages at its edges. Mapping never
 //! replaces: a page that is mapped already keeps its rights, so no tree can take the image's or a device's away.
 //! All memory is in domain 0, checked; normal memory is write-back write-allocate and shareable (the Cortex-A9 caches shareable memory
-//! coherently once ACTLR.SMP is set); everything but text is execute-never. Page 0 is never mapped.
+//! coherently once ACTLR.SMP is set), except what a device shares, which is not cacheable; everything but text is
+//! execute-never. Page 0 is never mapped.
+
+mod alias;
 
 use core::cell::UnsafeCell;
 use core::ops::Range;
@@ -37,6 +40,8 @@ pub enum Access {
     ReadOnly,
     /// Read and written.
     Data,
+    /// Data that a device shares: read and written, and in no cache.
+    Coherent,
     /// Device registers, read and written.
     Device,
 }
@@ -48,6 +53,7 @@ impl Access {
             Self::Text => "read-only, executable",
             Self::ReadOnly => "read-only, execute-never",
             Self::Data => "read-write, execute-never",
+            Self::Coherent => "read-write, not cacheable, execute-never",
             Self::Device => "device, execute-never",
         }
     }
@@ -56,6 +62,7 @@ impl Access {
     const fn section(self) -> u32 {
         let memory = match self {
             Self::Device => MemoryRegionAttributes::ShareableDevice,
+            Self::Coherent => MemoryRegionAttributes::OuterAndInnerNonCacheable,
             _ => MemoryRegionAttributes::OuterAndInnerWriteBackWriteAlloc,
         };
         let attributes = SectionAttributes {
@@ -64,7 +71,7 @@ impl Access {
             shareable: true,
             access: match self {
                 Self::Text | Self::ReadOnly => AccessPermissions::PrivilegedReadOnly,
-                Self::Data | Self::Device => AccessPermissions::PrivilegedOnly,
+                Self::Data | Self::Coherent | Self::Device => AccessPermissions::PrivilegedOnly,
             },
             memory_attrs: memory.as_raw(),
             domain: u4::new(0),
@@ -81,11 +88,13 @@ impl Access {
         const TEXT: [u32; 2] = both(Access::Text);
         const READ_ONLY: [u32; 2] = both(Access::ReadOnly);
         const DATA: [u32; 2] = both(Access::Data);
+        const COHERENT: [u32; 2] = both(Access::Coherent);
         const DEVICE: [u32; 2] = both(Access::Device);
         match self {
             Self::Text => TEXT,
             Self::ReadOnly => READ_ONLY,
             Self::Data => DATA,
+            Self::Coherent => COHERENT,
             Self::Device => DEVICE,
         }
     }
@@ -133,6 +142,10 @@ pub struct AddressSpace {
     first: &'static mut [u32; 4096],
     tables: &'static mut [PageTable; MAX_PAGE_TABLES],
     tables_used: usize,
+    /// Tables that were used and are free again: how many, and the first one's slot + 1; each names the next in its first
+    /// word.
+    tables_free: usize,
+    first_free: u32,
 }
 
 impl AddressSpace {
@@ -145,7 +158,7 @@ impl AddressSpace {
         let first = unsafe { &mut *FIRST_LEVEL.0.get() };
         // SAFETY: as above.
         let tables = unsafe { &mut *PAGE_TABLES.0.get() };
-        Self { first, tables, tables_used: 0 }
+        Self { first, tables, tables_used: 0, tables_free: 0, first_free: 0 }
     }
 
     /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to whole pages and cut at
@@ -200,8 +213,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that is empty afterwards, and
-    /// was the last one taken, is free again.
+    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that is empty afterwards is
+    /// free again.
     pub fn unmap(&mut self, range: PhysRange) {
         let start = range.start & !(PAGE_SIZE - 1);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
@@ -222,9 +235,8 @@ impl AddressSpace {
     fn unmap_pages(&mut self, index: usize, pages: Range<usize>) {
         let Ok(table) = self.table(index) else { return };
         table.0[pages].fill(0);
-        if table.0.iter().all(|entry| *entry == 0) && self.slot_of(index) + 1 == self.tables_used {
-            self.first[index] = 0;
-            self.tables_used -= 1;
+        if table.0.iter().all(|entry| *entry == 0) {
+            self.drop_table(index);
         }
     }
 
@@ -292,7 +304,7 @@ impl AddressSpace {
             }
             _ => return None,
         };
-        [Access::Text, Access::ReadOnly, Access::Data, Access::Device]
+        [Access::Text, Access::ReadOnly, Access::Data, Access::Coherent, Access::Device]
             .into_iter()
             .find(|access| access.descriptors()[1] == page)
     }
@@ -300,15 +312,38 @@ impl AddressSpace {
     /// The page table of an entry that is not a section; a new one where it is empty.
     fn table(&mut self, index: usize) -> Result<&mut PageTable, OutOfPageTables> {
         let slot = if self.first[index] == 0 {
-            let slot = self.tables_used;
-            let table = self.tables.get(slot).ok_or(OutOfPageTables)?;
-            self.first[index] = descriptor_of(table);
-            self.tables_used += 1;
+            let slot = self.take_table()?;
+            self.first[index] = descriptor_of(&self.tables[slot]);
             slot
         } else {
             self.slot_of(index)
         };
         self.tables.get_mut(slot).ok_or(OutOfPageTables)
+    }
+
+    /// An empty page table that no entry refers to.
+    fn take_table(&mut self) -> Result<usize, OutOfPageTables> {
+        if let Some(slot) = self.first_free.checked_sub(1) {
+            let slot = slot as usize;
+            self.first_free = core::mem::take(&mut self.tables[slot].0[0]);
+            self.tables_free -= 1;
+            return Ok(slot);
+        }
+        if self.tables_used == MAX_PAGE_TABLES {
+            return Err(OutOfPageTables);
+        }
+        self.tables_used += 1;
+        Ok(self.tables_used - 1)
+    }
+
+    /// Frees the page table of an entry, in which nothing is mapped. Whoever calls makes the TLB forget it before a table is
+    /// taken again.
+    fn drop_table(&mut self, index: usize) {
+        let slot = self.slot_of(index);
+        self.first[index] = 0;
+        self.tables[slot].0[0] = self.first_free;
+        self.first_free = slot as u32 + 1;
+        self.tables_free += 1;
     }
 
     /// Which page table a first-level entry refers to.

@@ -6,6 +6,7 @@ mod entry;
 mod memory_functions;
 
 pub mod backtrace;
+pub mod cache;
 pub mod clock;
 pub mod exceptions;
 pub mod fault;

@@ -82,6 +82,8 @@ pub struct BufferInfo {
     pub area: Option<AreaId>,
     /// The call that allocated it.
     pub made_at: &'static Location<'static>,
+    /// Nobody holds the value: [`System::dma_keep`].
+    pub kept: bool,
     pub(super) place: u16,
     generation: u32,
 }
@@ -109,6 +111,11 @@ impl Buffers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &BufferInfo> {
         self.slots.iter().filter_map(|slot| slot.as_ref().map(|(info, _)| info))
+    }
+
+    /// How many there are, and how many there were at most: slots are taken from the lowest up.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.iter().count(), self.slots.len())
     }
 
     pub(super) fn of_device(&self, device: DeviceId) -> Option<BufferInfo> {
@@ -151,7 +158,18 @@ impl System<'_> {
         let buffers = &mut self.dma.buffers;
         buffers.last_generation = buffers.last_generation.wrapping_add(1);
         let (place, generation) = (place as u16, buffers.last_generation);
-        let info = BufferInfo { device, device_address, cpu_address, bytes, pages, area, made_at, place, generation };
+        let info = BufferInfo {
+            device,
+            device_address,
+            cpu_address,
+            bytes,
+            pages,
+            area,
+            made_at,
+            kept: false,
+            place,
+            generation,
+        };
         buffers.slots[usize::from(place)] = Some((info, source));
         Ok(Coherent { cpu: cpu_address, device_address, bytes, place, generation })
     }
@@ -164,6 +182,26 @@ impl System<'_> {
     pub fn dma_free_coherent(&mut self, buffer: Coherent) -> Result<(), DmaError> {
         self.dma.buffers.get(&buffer).ok_or(DmaError::NotMapped)?;
         self.dma_take_back(buffer.place)
+    }
+
+    /// Leaves a buffer to the table, where [`System::dma_take_kept`] finds it by the address that is returned.
+    pub fn dma_keep(&mut self, buffer: Coherent) -> DeviceAddress {
+        if let Some(Some((info, _))) = self.dma.buffers.slots.get_mut(usize::from(buffer.place))
+            && info.generation == buffer.generation
+        {
+            info.kept = true;
+        }
+        buffer.device_address
+    }
+
+    /// Takes the kept buffer at an address back, or any.
+    pub fn dma_take_kept(&mut self, at: Option<DeviceAddress>) -> Option<Coherent> {
+        let slots = self.dma.buffers.slots.iter_mut().flatten();
+        let mut kept = slots.map(|(info, _)| info).filter(|info| info.kept);
+        let info = kept.find(|info| at.is_none_or(|at| info.device_address == at))?;
+        info.kept = false;
+        let &mut BufferInfo { cpu_address: cpu, device_address, bytes, place, generation, .. } = info;
+        Some(Coherent { cpu, device_address, bytes, place, generation })
     }
 
     /// Ends the buffer at a place of the table.
@@ -251,6 +289,11 @@ impl Dma {
             };
             self.checker.report(report);
         }
+    }
+
+    /// Whose a buffer is.
+    pub fn device_of(&self, buffer: &Coherent) -> Option<DeviceId> {
+        self.buffers.get(buffer).map(|info| info.device)
     }
 
     /// Reads from a coherent buffer.

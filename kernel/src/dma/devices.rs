@@ -28,6 +28,8 @@ pub struct DeviceInfo {
     pub name: &'static str,
     /// The area it has for itself, by `memory-region` or `CMA-name`.
     pub area: Option<AreaId>,
+    /// A driver has taken charge of it; else somebody at the prompt plays one.
+    pub has_driver: bool,
     generation: u16,
 }
 
@@ -40,12 +42,12 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    fn add(&mut self, name: &str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
+    fn add(&mut self, name: &str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
         let name = self.intern(name)?;
         let place = free_slot(&mut self.slots, MAX_DEVICES).ok_or(DmaError::TooManyDevices)?;
         self.last_generation = self.last_generation.wrapping_add(1);
         let generation = self.last_generation;
-        self.slots[place] = Some(DeviceInfo { name, area, generation });
+        self.slots[place] = Some(DeviceInfo { name, area, has_driver, generation });
         Ok(DeviceId { place: place as u16, generation })
     }
 
@@ -87,9 +89,7 @@ impl System<'_> {
     /// # Errors
     /// There is no hardware for DMA, or there are too many devices.
     pub fn dma_add_device(&mut self, name: &str) -> Result<DeviceId, DmaError> {
-        let mut areas = self.area_users().iter().filter(|user| user.device == name);
-        let area = areas.find_map(|user| self.find_area(&user.area));
-        self.dma_add_device_with_area(name, area)
+        self.dma_add(name, self.area_of(name), true)
     }
 
     /// The same for a device that the tree says nothing of.
@@ -97,8 +97,25 @@ impl System<'_> {
     /// # Errors
     /// As above.
     pub fn dma_add_device_with_area(&mut self, name: &str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
+        self.dma_add(name, area, true)
+    }
+
+    /// Somebody at the prompt plays the driver of the device of that name.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
+        self.dma_add(name, self.area_of(name), false)
+    }
+
+    fn area_of(&self, device: &str) -> Option<AreaId> {
+        let mut users = self.area_users().iter().filter(|user| user.device == device);
+        users.find_map(|user| self.find_area(&user.area))
+    }
+
+    fn dma_add(&mut self, name: &str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
         self.dma.hardware()?;
-        let id = self.dma.devices.add(name, area)?;
+        let id = self.dma.devices.add(name, area, has_driver)?;
         self.dma.reserve();
         Ok(id)
     }

@@ -37,6 +37,9 @@ pub trait Hardware: Caches {
     /// Where the processor finds RAM, cached.
     fn cached(&self, at: PhysAddr) -> CpuAddress;
 
+    /// Whether memory has its cacheable mapping, for self-tests.
+    fn is_cacheable(&self, at: PhysAddr) -> bool;
+
     /// Takes the cacheable mapping of frames away, so that no speculation can fill a line any more, and maps them
     /// non-cacheable at the address that is returned. What the caches hold of them, they keep.
     ///

@@ -206,6 +206,15 @@ impl Model {
         &mut line.data[(at % LINE_BYTES) as usize]
     }
 
+    /// Every line of a range, or, where nothing happens by itself meanwhile, those that a cache has.
+    fn lines_to_maintain(&self, inner: bool, first: u32, bytes: u32) -> Vec<u32> {
+        if self.restless > 0 {
+            return (first..first + bytes).step_by(LINE).collect();
+        }
+        let cache = if inner { &self.inner } else { &self.outer };
+        cache.range(first..first + bytes).map(|(&line, _)| line).collect()
+    }
+
     fn is_cached(&self, frame: Pfn) -> bool {
         let first = frame.addr().0 as u32;
         [&self.inner, &self.outer].into_iter().any(|cache| cache.range(first..first + PAGE).next().is_some())
@@ -218,7 +227,7 @@ impl Caches for MockHardware {
         let first = model.phys(start);
         assert!(first.is_multiple_of(LINE_BYTES) && bytes.is_multiple_of(LINE_BYTES) && bytes > 0);
         model.steps.push(Step::Inner(op, first, bytes));
-        for line in (first..first + bytes).step_by(LINE) {
+        for line in model.lines_to_maintain(true, first, bytes) {
             model.stir();
             if op != CacheOp::Invalidate
                 && let Some(&Line { data, dirty: true }) = model.inner.get(&line)
@@ -238,7 +247,7 @@ impl Caches for MockHardware {
         let first = start.0 as u32;
         assert!(first.is_multiple_of(LINE_BYTES) && bytes.is_multiple_of(LINE_BYTES) && bytes > 0);
         model.steps.push(Step::Outer(op, first, bytes));
-        for line in (first..first + bytes).step_by(LINE) {
+        for line in model.lines_to_maintain(false, first, bytes) {
             model.stir();
             if op != CacheOp::Invalidate
                 && let Some(&Line { data, dirty: true }) = model.outer.get(&line)
@@ -261,6 +270,10 @@ impl Caches for MockHardware {
 impl Hardware for MockHardware {
     fn cached(&self, at: PhysAddr) -> CpuAddress {
         CpuAddress(at.0 as u32)
+    }
+
+    fn is_cacheable(&self, at: PhysAddr) -> bool {
+        !self.model().hidden.contains(&at.pfn().0)
     }
 
     fn map_coherent(&mut self, first: Pfn, pages: u32) -> Result<CpuAddress, &'static str> {
@@ -293,7 +306,11 @@ impl Hardware for MockHardware {
     }
 
     fn zero(&mut self, at: CpuAddress, bytes: u32) {
-        (0..bytes).for_each(|offset| self.store(CpuAddress(at.get() + offset), &[0]));
+        let mut model = self.model_mut();
+        for at in (at.get()..at.get() + bytes).step_by(PAGE as usize) {
+            let page = model.behind_window(at).expect("whole pages of the window are cleared") / PAGE;
+            model.memory.insert(page, Box::new([0; PAGE as usize]));
+        }
     }
 
     fn load(&mut self, at: CpuAddress, bytes: &mut [u8]) {

@@ -231,19 +231,31 @@ pub struct Dma {
     buffers: Buffers,
     mappings: Table,
     checker: Checker,
+    /// Pages that live are not pinned while they are mapped, to show that the checks notice.
+    sabotage_pins: bool,
 }
 
 impl Dma {
+    /// Leaves pages that live unpinned from now on while they are mapped, or pins them again: to show what pins are for.
+    pub fn sabotage_pins(&mut self, on: bool) {
+        self.sabotage_pins = on;
+    }
+
     /// Tells the API how the machine's caches and mappings are reached.
     pub fn attach(&mut self, hardware: Box<dyn Hardware>) {
         self.hardware = Some(hardware);
     }
 
-    fn hardware(&mut self) -> Result<&mut dyn Hardware, DmaError> {
+    pub(crate) fn hardware(&mut self) -> Result<&mut dyn Hardware, DmaError> {
         match &mut self.hardware {
             Some(hardware) => Ok(hardware.as_mut()),
             None => Err(DmaError::NoHardware),
         }
+    }
+
+    /// Whether the processor has memory mapped cacheable, for self-tests.
+    pub fn is_cacheable(&self, at: PhysAddr) -> bool {
+        self.hardware.as_ref().is_some_and(|hardware| hardware.is_cacheable(at))
     }
 
     /// What watches drivers.
@@ -279,6 +291,11 @@ impl Dma {
     /// How many streaming mappings live, and how many did at most.
     pub fn mapping_counts(&self) -> (u16, u16) {
         self.mappings.counts()
+    }
+
+    /// How many coherent buffers live, and how many did at most.
+    pub fn buffer_counts(&self) -> (usize, usize) {
+        self.buffers.counts()
     }
 
     /// Makes room for all the tables, so that no later call allocates.

@@ -1,7 +1,7 @@
 //! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
 //!
 //! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
-//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `growth` one load on areas of every size, `buddy` the page allocator;
+//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one load on areas of every size, `buddy` the page allocator;
 //! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
 //! no single device tree has them all.
 //!
@@ -10,6 +10,7 @@
 
 mod area;
 mod buddy;
+mod dma;
 mod growth;
 mod live;
 mod memory;
@@ -25,6 +26,7 @@ use super::record::Record;
 use super::replay::ReplayError;
 use super::stopwatch::{ClockCost, Timing};
 use crate::cma::{AreaId, CmaError, ReleaseError};
+use crate::dma::DmaError;
 use crate::machine::Machine;
 use crate::mm::AllocError;
 use crate::mm::live::{LiveError, OpenError};
@@ -32,7 +34,7 @@ use crate::system::System;
 pub use memory::Memory;
 
 /// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 31] = [
     "boot",
     "cma/1",
     "cma/64",
@@ -49,6 +51,10 @@ pub const NAMES: [&str; 27] = [
     "migrate/1",
     "reclaim/clean",
     "empty-area",
+    "dma/coherent/1",
+    "dma/coherent/16",
+    "dma/coherent/1024",
+    "dma/map/1",
     "slots/8",
     "slots/32",
     "slots/128",
@@ -145,6 +151,8 @@ pub enum BenchError {
     Open(OpenError),
     /// Those who fill memory could not.
     Live(LiveError),
+    /// The DMA API refused.
+    Dma(DmaError),
     /// Ctrl-C.
     Interrupted,
 }
@@ -208,6 +216,7 @@ impl fmt::Display for BenchError {
             Self::Release(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Live(error) => error.fmt(f),
+            Self::Dma(error) => error.fmt(f),
             Self::Interrupted => f.write_str("stopped by Ctrl-C"),
         }
     }
@@ -240,6 +249,12 @@ impl From<OpenError> for BenchError {
 impl From<LiveError> for BenchError {
     fn from(error: LiveError) -> Self {
         Self::Live(error)
+    }
+}
+
+impl From<DmaError> for BenchError {
+    fn from(error: DmaError) -> Self {
+        Self::Dma(error)
     }
 }
 
@@ -286,6 +301,10 @@ pub fn run<M: Machine + ?Sized>(
         "migrate/1" => live::empty_area(system, machine, setting, name, live::Case::PerMovedPage)?,
         "reclaim/clean" => live::empty_area(system, machine, setting, name, live::Case::PerDroppedPage)?,
         "empty-area" => live::empty_area(system, machine, setting, name, live::Case::WholeArea)?,
+        "dma/coherent/1" => dma::coherent(system, machine, setting, name, 1)?,
+        "dma/coherent/16" => dma::coherent(system, machine, setting, name, 16)?,
+        "dma/coherent/1024" => dma::coherent(system, machine, setting, name, 1024)?,
+        "dma/map/1" => dma::map(system, machine, name)?,
         _ => growth::run(system, machine, setting, name)?,
     };
     Ok(Answer::Time(measurement))
@@ -319,7 +338,7 @@ impl Measurement {
 
 impl Answer {
     /// The heading that answers stand under.
-    pub const HEADING: &'static str = "benchmark          reps      ns/op     max ns  ns/release     max ns";
+    pub const HEADING: &'static str = "benchmark              reps      ns/op     max ns  ns/release     max ns";
 
     /// The record.
     pub fn record(&self) -> Record {
@@ -356,7 +375,7 @@ impl fmt::Display for Answer {
             Self::Memory(memory) => return memory.fmt(f),
         };
         let Measurement { name, op, release, .. } = measurement;
-        write!(f, "{name:<13} {:>9} {:>10} {:>10}", op.calls, op.mean_ns, op.max_ns)?;
+        write!(f, "{name:<17} {:>9} {:>10} {:>10}", op.calls, op.mean_ns, op.max_ns)?;
         match release {
             Some(release) => write!(f, " {:>11} {:>10}", release.mean_ns, release.max_ns),
             None => Ok(()),

@@ -11,6 +11,7 @@ use super::live::{Mm, Sabotage};
 use super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use super::page::Tag;
 use super::reclaim::Batch;
+use crate::units::PAGE_SIZE;
 
 /// Why a page did not move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,6 +102,7 @@ impl Mm<'_, '_> {
     fn copy(&mut self, from: u32, to: u32) {
         if self.live.faults.sabotage != Some(Sabotage::Copy) {
             let start = self.zone.start();
+            self.dma.cpu_access(start.add(from).addr(), PAGE_SIZE as u32, false);
             self.live.space.copy(start.add(from), start.add(to));
         }
     }

@@ -3,6 +3,7 @@
 mod areas;
 mod compare;
 mod disk;
+mod dma;
 mod experiments;
 mod pressure;
 
@@ -40,6 +41,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "bitmap" => self.bitmap(args),
             "alloc" => self.alloc(args),
             "release" => self.release(args),
+            "dma" => self.dma(args),
             "cat" => self.cat(args),
             "ls" => self.ls(args),
             "echo" => self.echo(args),

@@ -1,6 +1,7 @@
 //! The pseudo files: Linux's paths, Linux's formats, our figures.
 
 mod cma;
+mod dma;
 mod proc;
 mod trace;
 
@@ -15,6 +16,7 @@ use crate::cma::AreaId;
 use crate::lab::bitmap_view::write_bitmap;
 use crate::system::System;
 use cma::{Counter, Debug};
+use dma::DmaApi;
 use proc::Proc;
 
 /// A file that there is.
@@ -26,6 +28,8 @@ pub(super) enum File {
     Debug(AreaId, Debug),
     /// `/sys/kernel/mm/cma/NAME/…`
     Counter(AreaId, Counter),
+    /// `/sys/kernel/debug/dma-api/…`
+    DmaApi(DmaApi),
     /// `/sys/kernel/tracing/trace`
     Trace,
     /// `/sys/kernel/tracing/events/cma/enable`
@@ -57,6 +61,11 @@ fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
             if visit(&format!("/sys/kernel/mm/cma/{name}/{}", file.name()), File::Counter(id, file)) {
                 return;
             }
+        }
+    }
+    for file in DmaApi::ALL {
+        if visit(&format!("/sys/kernel/debug/dma-api/{}", file.name()), File::DmaApi(file)) {
+            return;
         }
     }
     for user in system.area_users() {
@@ -109,6 +118,7 @@ pub(super) fn write(
         }
         File::Debug(id, file) => file.write(out, system.area(id))?,
         File::Counter(id, file) => writeln!(out, "{}", file.value(system.area(id)))?,
+        File::DmaApi(file) => file.write(out, &system.dma)?,
         File::Trace => trace::write(out, system)?,
         File::TraceEnable => writeln!(out, "{}", u8::from(system.trace.is_enabled()))?,
         File::DeviceBitmap(id) => write_bitmap(out, system.area(id))?,

@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 22] = [
+pub const COMMANDS: [Entry; 23] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -116,6 +116,18 @@ pub const COMMANDS: [Entry; 22] = [
         most_words: 2,
     },
     Entry {
+        name: "dma",
+        usage: "dma [alloc DEVICE SIZE] [free ADDRESS|all]",
+        summary: "lists devices, their areas, buffers and mappings; allocates and frees buffers as a driver would",
+        details: "A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
+                  and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; ADDRESS is the device's. \
+                  What the checker has seen (check=on) is listed last. Linux's view: /sys/kernel/debug/dma-api.",
+        example: "dma alloc BiscuitOS_CMA 1M",
+        keys: &[],
+        least_words: 0,
+        most_words: 3,
+    },
+    Entry {
         name: "cat",
         usage: "cat PATH",
         summary: "prints a pseudo file",
@@ -203,7 +215,7 @@ pub const COMMANDS: [Entry; 22] = [
         name: "selftest",
         usage: "selftest [NAME]",
         summary: "runs the kernel's tests and prints KTAP",
-        details: "",
+        details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma.",
         example: "selftest",
         keys: &[],
         least_words: 0,

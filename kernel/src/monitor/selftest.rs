@@ -1,6 +1,7 @@
 //! The self-tests: operations on the real zone and the real areas, held against the books; printed as KTAP. What was there
 //! before, leaked buffers included, is there afterwards.
 
+mod dma;
 mod live;
 
 use alloc::format;
@@ -25,7 +26,7 @@ const SLOTS: usize = 64;
 
 type Test = (&'static str, fn(&mut System<'_>) -> Result<(), String>);
 
-const TESTS: [Test; 10] = [
+const TESTS: [Test; 15] = [
     ("books_balance", books_balance),
     ("glibc_rand", glibc_rand),
     ("buddy_random", buddy_random),
@@ -36,14 +37,25 @@ const TESTS: [Test; 10] = [
     ("live_faults", live::faults),
     ("live_sabotage", live::sabotage),
     ("live_random", live::random),
+    ("dma_window", dma::window),
+    ("dma_coherent", dma::coherent),
+    ("dma_streaming", dma::streaming),
+    ("dma_misuse", dma::misuse),
+    ("dma_pins", dma::pins),
 ];
 
-/// Runs all tests, or the one that is named.
+/// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for `dma_pins`).
+fn is_meant(name: &str, wanted: Option<&str>) -> bool {
+    let rest = wanted.map(|wanted| name.strip_prefix(wanted));
+    rest.is_none_or(|rest| rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
+
+/// Runs all tests, or those that are named.
 pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &Args) -> Result<(), Failure> {
     let extra = session.context.tests;
     let names = || TESTS.iter().map(|test| test.0).chain(extra.iter().map(|test| test.0));
     let wanted = args.word(0);
-    let count = names().filter(|&name| wanted.is_none_or(|wanted| wanted == name)).count();
+    let count = names().filter(|&name| is_meant(name, wanted)).count();
     if let (Some(wanted), 0) = (wanted, count) {
         let names: Vec<&str> = names().collect();
         return Err(Failure::bad(format!("no test {}; there are {}", shown(wanted), names.join(" "))));
@@ -51,7 +63,7 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
     writeln!(session.out, "KTAP version 1\n1..{count}")?;
     let mut failed = 0;
     let mut number = 0;
-    for name in names().filter(|&name| wanted.is_none_or(|wanted| wanted == name)) {
+    for name in names().filter(|&name| is_meant(name, wanted)) {
         number += 1;
         let own = TESTS.iter().find(|test| test.0 == name);
         let result = match own {

@@ -36,6 +36,10 @@ const MACHINES: [Machine; 3] = [
             "migrate/1",
             "reclaim/clean",
             "empty-area",
+            "dma/coherent/1",
+            "dma/coherent/16",
+            "dma/coherent/1024",
+            "dma/map/1",
         ],
     },
     Machine {

@@ -13,7 +13,7 @@ use super::super::policy::Lend;
 use super::disk::Disk;
 use super::space::Table;
 use super::{LiveError, Mm, content};
-use crate::units::Pfn;
+use crate::units::{PAGE_SIZE, Pfn};
 
 /// Words of an entry.
 const ENTRY: usize = 4;
@@ -147,8 +147,10 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There is no such page, no memory for it, or it cannot be read.
+    #[track_caller]
     pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
         let index = self.bring_in(page)?;
+        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
         self.mark_accessed(index);
         let words = self.live.space.frame_words(self.zone.start().add(index));
         let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
@@ -163,11 +165,13 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There is no such page, or no memory for it.
+    #[track_caller]
     pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
         if self.live.cache.disk.is_some() {
             return Err(LiveError::NotThere);
         }
         let index = self.bring_in(page)?;
+        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, true);
         self.mark_accessed(index);
         self.live.cache.write(page);
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);

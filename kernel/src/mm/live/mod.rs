@@ -43,6 +43,7 @@ use super::{AllocError, Migratetype};
 use crate::block::{BlockDevice, IoError};
 use crate::cma::Buffer;
 use crate::dma::Dma;
+use crate::units::PAGE_SIZE;
 use cache::Cache;
 use disk::Disk;
 use objects::{MAX_OBJECTS, Object};
@@ -309,9 +310,12 @@ impl Mm<'_, '_> {
     }
 
     /// Shows a buffer's pages to its driver, one after the other.
+    #[track_caller]
     pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
         for page in 0..buffer.pages() {
-            driver(self.live.space.frame_words(buffer.first().add(page)));
+            let frame = buffer.first().add(page);
+            self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
+            driver(self.live.space.frame_words(frame));
         }
     }
 

@@ -7,7 +7,7 @@ use super::super::Migratetype;
 use super::super::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 use super::slots::OBJECT_BITS;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
-use crate::units::Pfn;
+use crate::units::{PAGE_SIZE, Pfn};
 
 /// Most objects at a time: their numbers fit the slots' entries.
 pub const MAX_OBJECTS: usize = (1 << OBJECT_BITS) - 1;
@@ -214,9 +214,11 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// As for [`Mm::populate`].
+    #[track_caller]
     pub fn write(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         let Some(frame) = self.live.slots.frame(slot) else { return self.populate(id, page) };
+        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
         self.renew(slot);
         self.zone.mark(self.zone.index(frame), REFERENCED, true);
         Ok(())
@@ -226,9 +228,11 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There is no such page.
+    #[track_caller]
     pub fn read(&mut self, id: ObjectId, page: u32) -> Result<bool, LiveError> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
+        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, false);
         self.zone.mark(self.zone.index(frame), REFERENCED, true);
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }

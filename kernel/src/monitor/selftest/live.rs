@@ -24,7 +24,7 @@ const STEPS: u32 = 240;
 const CHECKED_EVERY: u32 = 12;
 
 /// Runs a test with the living moved in, CMA pages first of all.
-fn with_living(
+pub(super) fn with_living(
     system: &mut System<'_>,
     test: impl FnOnce(&mut System<'_>) -> Result<(), String>,
 ) -> Result<(), String> {

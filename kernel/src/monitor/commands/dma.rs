@@ -1,0 +1,175 @@
+//! `dma`: who has which memory for a device, and buffers by hand.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use super::Session;
+use crate::cma::area::Area;
+use crate::cmdline::memparse;
+use crate::dma::{Coherent, DeviceAddress, DeviceId};
+use crate::machine::Machine;
+use crate::monitor::Failure;
+use crate::monitor::syntax::{Args, number, shown};
+use crate::system::System;
+
+/// The longest name of a device that is made up at the prompt.
+const MAX_NAME: usize = 64;
+
+/// The device of that name, if a driver has taken charge of it.
+fn find(system: &System<'_>, name: &str) -> Option<DeviceId> {
+    system.dma.devices().find(|(_, device)| device.name == name).map(|(id, _)| id)
+}
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    pub(super) fn dma(&mut self, args: &Args) -> Result<(), Failure> {
+        match (args.word(0), args.word(1), args.word(2)) {
+            (None, ..) => self.dma_list(),
+            (Some("alloc"), Some(device), Some(size)) => self.dma_alloc(device, size),
+            (Some("free"), Some(address), None) => self.dma_free(address),
+            (Some("alloc" | "free"), ..) => Err(Failure::bad("usage: dma alloc DEVICE SIZE, or dma free ADDRESS|all")),
+            (Some(other), ..) => {
+                Err(Failure::bad(format!("{} is neither alloc nor free; `dma` alone lists", shown(other))))
+            }
+        }
+    }
+
+    fn dma_list(&mut self) -> Result<(), Failure> {
+        let system = &*self.system;
+        let area_name = |area: Option<_>| area.map_or("", |area| system.area(area).name());
+        let mut lines: Vec<[String; 5]> = Vec::new();
+        for (id, device) in system.dma.devices() {
+            let buffers = system.dma.buffers().filter(|buffer| buffer.device == id);
+            let (count, pages) = buffers.fold((0, 0), |(count, pages), buffer| (count + 1, pages + buffer.pages));
+            let mappings = system.dma.mappings().filter(|mapped| mapped.device == id).count();
+            let area = if device.area.is_some() { area_name(device.area) } else { "(default)" };
+            let [count, pages, mappings] = [count, pages, mappings as u32].map(|number| number.to_string());
+            lines.push([device.name.into(), area.into(), count, pages, mappings]);
+        }
+        // What the tree gives to devices that no driver has taken charge of.
+        for user in system.area_users() {
+            let known = lines.iter().any(|line| line[0] == user.device);
+            if !known && system.find_area(&user.area).is_some() {
+                lines.push([user.device.as_str(), &user.area, "-", "-", "-"].map(String::from));
+            }
+        }
+        let heads = ["device", "area", "buffers", "pages", "mappings"].map(String::from);
+        let width = |column: usize| lines.iter().chain([&heads]).map(|line| line[column].len()).max().unwrap_or(0);
+        let widths = [width(0), width(1)];
+        for [device, area, buffers, pages, mappings] in core::iter::once(&heads).chain(&lines) {
+            let [first, second] = widths;
+            writeln!(self.out, "{device:<first$}  {area:<second$}  {buffers:>7}  {pages:>7}  {mappings:>8}")?;
+        }
+        let name = |id: DeviceId| system.dma.device(id).map_or("", |device| device.name);
+        for buffer in system.dma.buffers() {
+            let source = if buffer.area.is_some() { area_name(buffer.area) } else { "the page allocator" };
+            writeln!(
+                self.out,
+                "coherent  {} {} bytes, {} pages of {source}, seen by the processor at {}, for {}, by {}",
+                buffer.device_address,
+                buffer.bytes,
+                buffer.pages,
+                buffer.cpu_address,
+                name(buffer.device),
+                buffer.made_at
+            )?;
+        }
+        for mapped in system.dma.mappings() {
+            let owner = if mapped.cpu.is_empty() { "the device" } else { "the processor" };
+            writeln!(
+                self.out,
+                "streaming {} {} bytes, {}, {}, owned by {owner}, for {}, by {}",
+                mapped.start,
+                mapped.bytes,
+                mapped.direction.name(),
+                mapped.kind.name(),
+                name(mapped.device),
+                mapped.made_at
+            )?;
+        }
+        let checker = system.dma.checker();
+        let state = if checker.is_enabled() { "on" } else { "off (check=on switches it on)" };
+        writeln!(self.out, "checker: {state}, errors: {}", checker.errors())?;
+        for report in checker.reports() {
+            writeln!(self.out, "{report}")?;
+        }
+        Ok(())
+    }
+
+    fn dma_alloc(&mut self, name: &str, size: &str) -> Result<(), Failure> {
+        let bytes = size_of_words(size)?;
+        if name.len() > MAX_NAME {
+            return Err(Failure::bad(format!("a name has {MAX_NAME} letters at most (MAX_NAME)")));
+        }
+        let device = match find(self.system, name) {
+            Some(device) => device,
+            None => self.system.dma_add_device_by_hand(name).map_err(|error| error.to_string())?,
+        };
+        let buffer = self.system.dma_alloc_coherent(device, bytes);
+        let address = match buffer {
+            Ok(buffer) => self.system.dma_keep(buffer),
+            Err(error) => {
+                self.forget_idle(device);
+                // As for `alloc`: that memory is refused is a result.
+                writeln!(self.out, "no {bytes} bytes for {name}: {error}")?;
+                return Ok(());
+            }
+        };
+        let Some(info) = self.system.dma.buffers().find(|buffer| buffer.device_address == address) else {
+            return Err(Failure::check("the buffer is not listed"));
+        };
+        let source = info.area.map_or("the page allocator", |area| Area::name(self.system.area(area)));
+        writeln!(
+            self.out,
+            "{bytes} bytes for {name}: device address {address}, {} pages of {source}, seen by the processor at {}",
+            info.pages, info.cpu_address
+        )?;
+        Ok(())
+    }
+
+    fn dma_free(&mut self, address: &str) -> Result<(), Failure> {
+        if address == "all" {
+            let mut freed = 0;
+            while let Some(buffer) = self.system.dma_take_kept(None) {
+                self.free(buffer)?;
+                freed += 1;
+            }
+            writeln!(self.out, "freed {freed}")?;
+            return Ok(());
+        }
+        let at = number("ADDRESS", address, 0, u64::from(u32::MAX))?;
+        let buffer = self.system.dma_take_kept(Some(DeviceAddress::from_register(at as u32)));
+        let buffer = buffer.ok_or_else(|| format!("no buffer of `dma alloc` at {at:#010x}; `dma` lists them"))?;
+        self.free(buffer)
+    }
+
+    fn free(&mut self, buffer: Coherent) -> Result<(), Failure> {
+        let device = self.system.dma.device_of(&buffer);
+        self.system.dma_free_coherent(buffer).map_err(|error| Failure::check(error.to_string()))?;
+        if let Some(device) = device {
+            self.forget_idle(device);
+        }
+        Ok(())
+    }
+
+    /// A device that the prompt made up goes when it has nothing any more.
+    fn forget_idle(&mut self, device: DeviceId) {
+        let dma = &self.system.dma;
+        let busy =
+            dma.buffers().any(|buffer| buffer.device == device) || dma.mappings().any(|mapped| mapped.device == device);
+        if !busy && dma.device(device).is_some_and(|device| !device.has_driver) {
+            // It is there, and has nothing to lose.
+            let _ = self.system.dma_remove_device(device);
+        }
+    }
+}
+
+/// A size in bytes, with K, M or G behind it as on the command line.
+fn size_of_words(size: &str) -> Result<u32, Failure> {
+    let parsed = memparse(size.as_bytes());
+    match u32::try_from(parsed.value) {
+        Ok(bytes) if bytes > 0 && parsed.rest.is_empty() => Ok(bytes),
+        _ => Err(Failure::bad(format!("SIZE is {}; it has to be bytes below 4G, with K, M or G behind", shown(size)))),
+    }
+}
