@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::time::Instant;
 
+use kernel::dma::CoherentRam;
 use kernel::dt::AreaUser;
 use kernel::machine::{Fault, Machine};
 use kernel::mm::zone::{Zone, descriptors};
@@ -86,6 +87,7 @@ fn main() {
     for (name, base, pages) in AREAS {
         system.activate_area(name.into(), base, pages, false);
     }
+    system.dma.attach(Box::new(CoherentRam::default()));
     let mut host = Host { booted: Instant::now(), memory: Default::default() };
     let context = Context {
         cmdline: "",

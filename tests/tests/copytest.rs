@@ -49,7 +49,10 @@ fn several_copies_with_two_areas() {
 fn without_pinning_the_test_fails() {
     let image = tempfile::NamedTempFile::new().expect("a temporary file");
     disk::create(image.path(), 32 << 20, &[("testdata".into(), 8 << 20)]).expect("the file fits");
-    let outcome = Boot::commands("copytest files=2 pinning=off").memory("32M").with("cma=8M").disk(image.path()).run();
+    let outcome =
+        Boot::commands("copytest files=2 pinning=off").memory("32M").with("cma=8M check=on").disk(image.path()).run();
     outcome.ended_with(3).says("checksums WRONG").says("checksums are wrong");
-    assert!(number(&outcome.record("copytest"), "differences") > 0);
+    let record = outcome.record("copytest");
+    assert!(number(&record, "differences") > 0 && number(&record, "misuses") > 0, "the checker sees it, too: {record}");
+    outcome.does_not_say("check=on:");
 }

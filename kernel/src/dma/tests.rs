@@ -4,6 +4,7 @@ mod alignment;
 mod coherent;
 mod misuse;
 mod ownership;
+mod readme;
 
 use std::boxed::Box;
 use std::vec::Vec;

@@ -1,3 +1,4 @@
+mod dma;
 mod live;
 
 mod disk;
@@ -337,7 +338,7 @@ fn every_listed_file_can_be_read_or_written() {
             }
         }
     }
-    assert_eq!(files, 6 + 2 + 2 * 13 + 1);
+    assert_eq!(files, 6 + 2 + 2 * 13 + 6 + 1);
 }
 
 #[test]
@@ -370,10 +371,10 @@ fn output_can_be_filtered() {
 fn self_tests_speak_ktap_and_leave_everything_as_it_was() {
     let (outcome, text) = on_board(&["debris; cat /proc/buddyinfo; selftest; cat /proc/buddyinfo; bitmap"]);
     assert_eq!(outcome, Outcome::Failed(STATUS_CHECK_FAILED));
-    let start = text.find("KTAP version 1\n1..11\n").expect("KTAP");
-    assert_eq!(text[start..].lines().filter(|line| line.starts_with("ok ")).count(), 10, "{text}");
+    let start = text.find("KTAP version 1\n1..16\n").expect("KTAP");
+    assert_eq!(text[start..].lines().filter(|line| line.starts_with("ok ")).count(), 15, "{text}");
     assert!(
-        text.contains("# first line\n# second line\nnot ok 11 always_fails\nselftest: 1 of 11 tests failed\n"),
+        text.contains("# first line\n# second line\nnot ok 16 always_fails\nselftest: 1 of 16 tests failed\n"),
         "{text}"
     );
     let infos: Vec<&str> = text.lines().filter(|line| line.starts_with("Node 0")).collect();

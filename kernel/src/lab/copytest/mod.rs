@@ -173,6 +173,13 @@ impl CopyTest {
             mm.live.meanwhile = None;
             mm.settle_disk();
             report.finish(&mm, machine.now_ns());
+            if mm.live.faults.ignore_pins {
+                // They were provoked, and are in the report.
+                let checker = mm.dma.checker_mut();
+                checker.set_quiet(false);
+                checker.take_reports();
+                checker.forget_errors();
+            }
         }
         let released = driver.finish(system, &mut report.driver);
         system.close_live();
@@ -220,6 +227,7 @@ impl CopyTest {
     fn let_others_live(&self, system: &mut System<'_>, pinning: bool) {
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
+        mm.dma.checker_mut().set_quiet(!pinning);
         let position = Rc::clone(&self.position);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, _| {
             let Position { next, end } = position.get();

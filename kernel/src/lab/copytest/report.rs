@@ -72,6 +72,8 @@ pub struct Report {
     pub disk: DiskStats,
     /// Pages that moved while the disk owned others.
     pub migrated_while_lent: u64,
+    /// Misuses of the DMA API that its checker saw, where it is on.
+    pub misuses: u64,
     reclaimed: u64,
     oom_kills: u64,
     /// Somebody wanted out.
@@ -95,6 +97,7 @@ impl Report {
             driver: DriverCounts::default(),
             disk: DiskStats::default(),
             migrated_while_lent: 0,
+            misuses: 0,
             reclaimed: 0,
             oom_kills: 0,
             interrupted: false,
@@ -115,6 +118,7 @@ impl Report {
     pub(super) fn finish(&mut self, mm: &Mm<'_, '_>, now_ns: u64) {
         self.disk = mm.disk_stats();
         self.migrated_while_lent = mm.live.stats.migrated_while_lent;
+        self.misuses = mm.dma.checker().errors();
         self.reclaimed = mm.live.stats.reclaimed();
         self.oom_kills = mm.live.stats.oom_kills;
         self.load_ns = now_ns.saturating_sub(self.begin_ns);
@@ -145,6 +149,7 @@ impl Report {
             .number("retried_batches", self.driver.retried_batches)
             .number("dropped", self.driver.dropped)
             .number("damaged", self.driver.damaged)
+            .number("misuses", self.misuses)
             .number("reclaimed", self.reclaimed)
             .number("oom_kills", self.oom_kills)
             .number("requests", self.disk.requests)
