@@ -19,9 +19,11 @@ override SMP := $(value SMP)
 override DTB := $(value DTB)
 override NODES := $(value NODES)
 override INITRD := $(value INITRD)
+override DISK := $(value DISK)
+override DISK_READONLY := $(value DISK_READONLY)
 override APPEND := $(value APPEND)
 override ADDR := $(value ADDR)
-export MEM SMP DTB NODES INITRD APPEND ADDR
+export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fuzz fmt lint doc clean
@@ -31,6 +33,7 @@ help: ## this list
 	@echo
 	@echo 'Variables of run, monitor and debug:'
 	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes, put into the board'"'"'s tree)'
+	@echo '  DISK=disk.img (scripts/disk-image makes one)  DISK_READONLY=1'
 	@echo '  INITRD=my.trace  APPEND='"'"'cma=64M run="cma; poweroff"'"'"
 
 setup:

@@ -172,6 +172,11 @@ pub fn interrupted() -> bool {
     true
 }
 
+/// True while a Ctrl-C waits for somebody to ask for it; it stays.
+pub fn wants_out() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
 /// Prints, waiting for whoever prints.
 pub fn print(text: &str) {
     let _whole = OUTPUT.lock();

@@ -27,7 +27,7 @@ mod window;
 
 use alloc::boxed::Box;
 
-use board::{Devices, exit, gic, system_registers};
+use board::{Devices, exit, gic, system_registers, virtio};
 use kernel::machine::Machine;
 use kernel::monitor::{Context, End, Monitor, STATUS_BAD_COMMAND};
 use kernel::units::PhysRange;
@@ -95,6 +95,7 @@ fn boot(tree: PhysRange) -> End {
     memory::log_notes(&facts.notes);
     memory::log_notes(&cmdline.notes);
 
+    let places = virtio::places(&facts);
     let mut memory = match memory::build(facts, &cmdline, tree) {
         Ok(memory) => memory,
         Err(why) => {
@@ -115,6 +116,7 @@ fn boot(tree: PhysRange) -> End {
     console::enable_input();
 
     memory.system.set_address_space(Box::new(Window::default()));
+    virtio::start(&places, &mut memory.system);
     let mut board = Board;
     let context = Context {
         cmdline: &bootargs,

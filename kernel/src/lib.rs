@@ -43,6 +43,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "mock"))]
 extern crate std;
 
+pub mod block;
 pub mod cma;
 pub mod cmdline;
 pub mod dma;

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::block::BlockDevice;
 use crate::cma::area::Area;
 use crate::cma::placement::Request;
 use crate::cma::relocate::Owners;
@@ -35,6 +36,8 @@ pub struct System<'m> {
     pub(crate) owners: Owners,
     /// The machine's address space, while nobody lives in it.
     space: Option<Box<dyn AddressSpace>>,
+    /// The disk, while nobody's page cache is on it.
+    disk: Option<Box<dyn BlockDevice>>,
     /// Who lives in memory.
     pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
@@ -59,6 +62,7 @@ impl<'m> System<'m> {
             last_kept: 0,
             owners: Owners::default(),
             space: None,
+            disk: None,
             live: None,
             past: Stats::default(),
             trace: Trace::default(),
@@ -177,19 +181,46 @@ impl<'m> System<'m> {
         self.space = Some(space);
     }
 
+    /// Lends the system a disk that a page cache can be on.
+    pub fn set_disk(&mut self, disk: Box<dyn BlockDevice>) {
+        self.disk = Some(disk);
+    }
+
+    /// The disk, while nobody's page cache is on it.
+    pub fn disk(&self) -> Option<&dyn BlockDevice> {
+        self.disk.as_deref()
+    }
+
     /// Lets the living move in: from now on movable and reclaimable pages can fill memory.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing was changed then.
     pub fn open_live(&mut self, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
+        self.open_live_over(false, cma_use, lend)
+    }
+
+    /// The same with the page cache on the disk.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing was changed then.
+    pub fn open_live_on_disk(&mut self, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
+        self.open_live_over(true, cma_use, lend)
+    }
+
+    fn open_live_over(&mut self, on_disk: bool, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
         if self.live.is_some() {
             return Err(OpenError::Open);
         }
+        if on_disk && self.disk.is_none() {
+            return Err(OpenError::NoDisk);
+        }
         let space = self.space.take().ok_or(OpenError::NoAddressSpace)?;
-        match Live::open(&mut self.zone, space, cma_use, lend) {
+        let disk = if on_disk { self.disk.take() } else { None };
+        match Live::open(&mut self.zone, space, disk, cma_use, lend) {
             Ok(live) => self.live = Some(Box::new(live)),
-            Err((space, error)) => {
+            Err(((space, disk), error)) => {
                 self.space = Some(space);
+                self.disk = disk.or(self.disk.take());
                 return Err(error);
             }
         }
@@ -204,7 +235,9 @@ impl<'m> System<'m> {
         }
         if let Some(live) = self.live.take() {
             self.past.add(&live.stats);
-            self.space = Some(close(&mut self.zone, *live));
+            let (space, disk) = close(&mut self.zone, *live);
+            self.space = Some(space);
+            self.disk = disk.or(self.disk.take());
         }
     }
 

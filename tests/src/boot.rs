@@ -30,6 +30,8 @@ pub struct Boot {
     append: String,
     tree: Tree,
     initrd: Option<PathBuf>,
+    disk: Option<(PathBuf, bool)>,
+    options: Vec<String>,
     entry: Entry,
     semihosting: bool,
     icount: bool,
@@ -45,6 +47,8 @@ impl Boot {
             append: append.into(),
             tree: Tree::Board,
             initrd: None,
+            disk: None,
+            options: Vec::new(),
             entry: Entry::Raw,
             semihosting: true,
             icount: false,
@@ -84,6 +88,24 @@ impl Boot {
     /// The initial RAM disk.
     pub fn initrd(mut self, path: impl AsRef<Path>) -> Self {
         self.initrd = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// The disk.
+    pub fn disk(mut self, path: impl AsRef<Path>) -> Self {
+        self.disk = Some((path.as_ref().to_owned(), false));
+        self
+    }
+
+    /// The disk, which nobody can write to.
+    pub fn read_only_disk(mut self, path: impl AsRef<Path>) -> Self {
+        self.disk = Some((path.as_ref().to_owned(), true));
+        self
+    }
+
+    /// More options for QEMU.
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(ToString::to_string));
         self
     }
 
@@ -143,7 +165,9 @@ impl Boot {
         let elf = untouched || self.entry == Entry::Elf;
         let mut command = Command::new(in_tree("scripts/qemu"));
         // What the caller's own environment says is for `make run`, not for the tests.
-        for variable in ["DTB", "NODES", "INITRD", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"] {
+        for variable in
+            ["DTB", "NODES", "INITRD", "DISK", "DISK_READONLY", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"]
+        {
             command.env_remove(variable);
         }
         command.env("MEM", &self.memory).env("SMP", self.processors.to_string()).env("APPEND", &self.append);
@@ -169,6 +193,13 @@ impl Boot {
         if let Some(initrd) = &self.initrd {
             command.env("INITRD", initrd);
         }
+        if let Some((disk, read_only)) = &self.disk {
+            command.env("DISK", disk);
+            if *read_only {
+                command.env("DISK_READONLY", "1");
+            }
+        }
+        command.args(&self.options);
         if !self.semihosting {
             command.env("SEMIHOSTING", "off");
         }

@@ -11,6 +11,7 @@
 pub mod bench;
 mod boot;
 pub mod data;
+pub mod disk;
 
 mod outcome;
 mod session;

@@ -1,6 +1,6 @@
 //! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
 //!
-//! One interrupt is used, the console's. All are in group 0 and come as IRQ.
+//! Two interrupts are used, the console's and the disk's. All are in group 0 and come as IRQ.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -75,21 +75,30 @@ pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
     for enabled in &registers.clear_enable {
         enabled.set(u32::MAX);
     }
-    if console_interrupt <= MAX_INTERRUPT {
-        let number = console_interrupt as usize;
-        registers.priority[number].set(PRIORITY);
-        registers.target[number].set(1);
-        registers.set_enable[number / 32].set(1 << (number % 32));
-    }
+    DISTRIBUTOR.store(distributor, Ordering::Relaxed);
+    enable(console_interrupt);
     registers.control.write(Control::ENABLE::SET);
     CONSOLE_INTERRUPT.store(console_interrupt, Ordering::Relaxed);
-    DISTRIBUTOR.store(distributor, Ordering::Relaxed);
     INTERFACE.store(interface, Ordering::Relaxed);
 
     // SAFETY: by the caller's word.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
     registers.priority_mask.set(0xff);
     registers.control.write(Control::ENABLE::SET);
+}
+
+/// Lets a device's interrupt reach this processor, too; a number that no GIC has is left alone.
+pub fn enable(interrupt: u32) {
+    let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
+    if distributor == 0 || interrupt > MAX_INTERRUPT {
+        return;
+    }
+    // SAFETY: `init` stored the address, of which its caller vouched.
+    let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
+    let number = interrupt as usize;
+    registers.priority[number].set(PRIORITY);
+    registers.target[number].set(1);
+    registers.set_enable[number / 32].set(1 << (number % 32));
 }
 
 /// Sends this processor an interrupt that nobody asked for.
@@ -123,10 +132,12 @@ extern "C" fn handle_irq() -> u32 {
         return 1;
     }
     LAST.store(number, Ordering::Relaxed);
-    let ours = number == CONSOLE_INTERRUPT.load(Ordering::Relaxed);
-    if ours {
+    let ours = if number == CONSOLE_INTERRUPT.load(Ordering::Relaxed) {
         crate::console::receive();
-    }
+        true
+    } else {
+        super::virtio::interrupted(number)
+    };
     registers.end_of_interrupt.set(acknowledged.get());
     ours.into()
 }

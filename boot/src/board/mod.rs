@@ -10,6 +10,7 @@ pub mod l2c310;
 pub mod pl011;
 pub mod scu;
 pub mod system_registers;
+pub mod virtio;
 
 use kernel::dt::{Device, Facts};
 use kernel::units::PhysRange;

@@ -10,6 +10,9 @@
 pub mod bench;
 pub mod bitmap_view;
 pub mod compare;
+pub mod copytest;
+pub mod diskbench;
+pub mod files;
 pub mod fingerprint;
 pub mod fragmentation;
 pub mod held;

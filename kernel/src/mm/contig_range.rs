@@ -156,6 +156,8 @@ pub struct Report {
     pub freed_ahead: u32,
     /// Batches that were tried again.
     pub retried_batches: u32,
+    /// Ranges that were given up because of a pin.
+    pub refused_pinned: u32,
     /// Ranges that were tried.
     pub ranges: u32,
     last_ns: u64,
@@ -255,10 +257,12 @@ impl Mm<'_, '_> {
     /// Linux finds out at the end, by what does not move or is not free, and leaves what did move where it went; here it
     /// would all have to come back.
     fn look(&self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
-        let in_the_way = self.zone.has_unmovable_pages(first, pages);
+        let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
         let Some(index) = in_the_way else { return Ok(()) };
         report.mark(Phase::Isolate, self.now_ns());
-        Err(Refused::Busy(self.blocked(index, Phase::Isolate)))
+        let blocked = self.blocked(index, Phase::Isolate);
+        report.refused_pinned += u32::from(blocked.why == Why::Pinned);
+        Err(Refused::Busy(blocked))
     }
 
     /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`, `drain_all_pages`).
@@ -297,7 +301,10 @@ impl Mm<'_, '_> {
                 let blocked = Blocked { why: why_of(stuck), ..self.blocked(index, Phase::Migrate) };
                 match stuck {
                     Stuck::NoTarget => result = Err(Refused::NoMemory(blocked)),
-                    Stuck::Pinned if tries + 1 == MAX_TRIES => result = Err(Refused::Busy(blocked)),
+                    Stuck::Pinned if tries + 1 == MAX_TRIES => {
+                        report.refused_pinned += 1;
+                        result = Err(Refused::Busy(blocked));
+                    }
                     Stuck::Pinned => {}
                 }
             }

@@ -55,7 +55,7 @@ impl Zone<'_> {
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
     /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
-    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32) -> Option<u32> {
+    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
         let start = self.index(first);
         let mut index = start;
         while index < start + pages {
@@ -67,6 +67,7 @@ impl Zone<'_> {
             match tag.state() {
                 State::Free => index += 1 << tag.order(),
                 State::Pcp => index += 1,
+                State::Allocated if ignore_pins && self.living(index).is_some() => index += 1,
                 // A body at the start may belong to a free block that begins before it.
                 State::Body => {
                     let Some(head) = self.covering_free_block(index) else { return Some(index) };

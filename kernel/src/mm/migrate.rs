@@ -59,6 +59,9 @@ impl Mm<'_, '_> {
         run.end(self.zone);
         self.give_back(&targets);
         self.live.stats.migrated += u64::from(result.pages);
+        if self.pages_lent_to_disk() > 0 {
+            self.live.stats.migrated_while_lent += u64::from(result.pages);
+        }
         result
     }
 
@@ -67,7 +70,7 @@ impl Mm<'_, '_> {
     #[inline]
     fn unmap_and_move(&mut self, index: u32, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
         let Page { tag, owner, .. } = *self.zone.lists.page(index);
-        if tag.has(PINNED) {
+        if tag.has(PINNED) && !self.live.faults.ignore_pins {
             return Err(Stuck::Pinned);
         }
         let target = targets.next().or_else(|| self.get_target(tag.has(FILE) && !tag.has(DIRTY)));
@@ -81,7 +84,8 @@ impl Mm<'_, '_> {
     #[inline]
     pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
-        self.zone.bring_to_life(to, marks, owner, place);
+        // Where a pin is ignored on purpose, it stays behind with the frame.
+        self.zone.bring_to_life(to, marks & !PINNED, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);
             self.move_cache_page(owner, new);

@@ -8,7 +8,8 @@
 //! - Pages on per-CPU lists are in the buddy, and those in the batch on its way to the LRU lists are on them (`drain`). The
 //!   order of the blocks on one free list is another, as isolation in Linux leaves it, too. A free block that was on the
 //!   list of another type than its pageblock's is on its pageblock's, if the pageblock was claimed meanwhile.
-//! - A dirty page that was written back to be reclaimed is clean: its source has it.
+//! - A dirty page that was written back to be reclaimed is clean: its source has it. What was dropped of a disk stays
+//!   dropped until somebody reads it.
 //! - Counters of events have counted: `/proc/vmstat`'s `pgmigrate_*`, `pgsteal_*`, `cma_alloc_fail`, an area's failures.
 //! - What others did between the phases stays done: a page that they have freed, read in again or pinned where it was
 //!   moved to stays as they want it.
@@ -78,9 +79,13 @@ impl Mm<'_, '_> {
 
     /// Reads a page of the cache that was dropped in again, where it was. One that somebody has read meanwhile stays.
     fn bring_back(&mut self, page: u32, entry: &Entry) {
-        if self.cache_frame(page).is_none() && self.take_frame(entry.from) {
-            self.refill(page, entry.from);
+        if self.cache_frame(page).is_some() || !self.take_frame(entry.from) {
+            return;
+        }
+        if self.refill(page, entry.from) {
             self.put_back(entry);
+        } else {
+            self.zone.free_to_buddy(entry.from, self.zone.pageblock(entry.from));
         }
     }
 

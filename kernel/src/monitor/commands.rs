@@ -2,6 +2,7 @@
 
 mod areas;
 mod compare;
+mod disk;
 mod dma;
 mod experiments;
 mod jobs;
@@ -43,6 +44,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "compare" => self.compare(args),
             "replay" => self.replay(args),
             "pressure" => self.pressure(args),
+            "copytest" => self.copytest(args),
+            "disk" => self.disk(args),
             "bench" => self.bench(args),
             "cma" => self.cma(),
             "metrics" => self.metrics(args),

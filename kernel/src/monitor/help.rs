@@ -32,7 +32,7 @@ impl Entry {
 }
 
 /// All commands, in the order `help` lists them.
-pub const COMMANDS: [Entry; 28] = [
+pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "debris",
         usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
@@ -371,6 +371,31 @@ pub const COMMANDS: [Entry; 28] = [
         example: "pressure latency pages=64 with=movable",
         keys: &["area", "pages", "fill", "rounds", "seed", "cma_use", "lend", "with", "source", "pins", "sabotage"],
         least_words: 1,
+        most_words: 1,
+    },
+    Entry {
+        name: "copytest",
+        usage: "copytest [files=5] [size=BYTES] [source=NAME] [seed=1] [pinning=on|off]",
+        summary: "copies a file of the disk several times, and compares checksums",
+        details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache has \
+                  dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns others. \
+                  The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. size= takes K, M \
+                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong. Needs DISK=disk.img.",
+        example: "copytest files=2 size=8M",
+        keys: &["files", "size", "source", "seed", "pinning"],
+        least_words: 0,
+        most_words: 0,
+    },
+    Entry {
+        name: "disk",
+        usage: "disk [list|check|bench] [pages=1024]",
+        summary: "shows the disk and its files",
+        details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes so many \
+                  pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered two seconds \
+                  later. Needs DISK=disk.img; scripts/disk-image makes one.",
+        example: "disk check",
+        keys: &["pages"],
+        least_words: 0,
         most_words: 1,
     },
     Entry {

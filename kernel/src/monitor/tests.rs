@@ -1,6 +1,8 @@
 mod dma;
 mod live;
 
+mod disk;
+
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -73,6 +75,7 @@ fn every_example_works() {
             // Ends the mock.
             "fault" => continue,
             "release" => on_board(&["debris until=ops ops=50", entry.example]),
+            "disk" | "copytest" => disk::on_board_with_disk(&[entry.example]),
             _ => on_board(&[entry.example]),
         };
         match entry.name {

@@ -1,12 +1,16 @@
 //! The page cache: pages over a source that can make them again.
 //!
-//! The source knows each page's identity (its place) and the version it was given last; from these follows what the page
-//! holds. A clean page can be dropped at any time, a dirty one has to be written back first. The kernel reads and writes
-//! these pages by frame; no address shows them.
+//! The source is a [`Disk`], or where there is none it is made up: it knows each page's identity (its place) and the
+//! version it was given last, and from these follows what the page holds. A clean page can be dropped at any time, a dirty
+//! one has to be written back first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
+//! frame; no address shows them.
+
+use alloc::boxed::Box;
 
 use super::super::Migratetype;
 use super::super::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
 use super::super::policy::Lend;
+use super::disk::Disk;
 use super::journal::Fate;
 use super::space::Table;
 use super::{LiveError, Mm, content};
@@ -18,25 +22,37 @@ const ENTRY: usize = 2;
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 /// The frame, 0 where the page is not in the cache.
 const FRAME: usize = 0;
-/// The version that was written last above, the one that the source has below.
+/// Of a source that is made up: the version that was written last above, the one that the source has below.
 const VERSIONS: usize = 1;
+/// Of a disk: what the page waits for, and what went wrong; means something while there is a frame.
+const STATE: usize = 1;
+/// A request is in flight that fills the page.
+pub(super) const READING: u32 = 1 << 0;
+/// A request is in flight that writes the page.
+pub(super) const WRITING: u32 = 1 << 1;
+/// It could not be read: the frame holds nothing.
+pub(super) const FAILED: u32 = 1 << 2;
+/// It could not be written.
+pub(super) const UNWRITTEN: u32 = 1 << 3;
 
 /// The table of pages. A version counts to 65,535 and starts again.
 pub(super) struct Cache {
     table: Table,
-    pages: u32,
-    cached: u32,
-    dirty: u32,
+    pub(super) pages: u32,
+    pub(super) cached: u32,
+    pub(super) dirty: u32,
+    /// Where pages come from, unless they are made up.
+    pub(super) disk: Option<Box<Disk>>,
 }
 
 impl Cache {
     /// Nothing cached; the table is zeroed.
-    pub(super) fn new(table: Table, pages: u32) -> Self {
-        Self { table, pages, cached: 0, dirty: 0 }
+    pub(super) fn new(table: Table, pages: u32, disk: Option<Box<Disk>>) -> Self {
+        Self { table, pages, cached: 0, dirty: 0, disk }
     }
 
-    pub(super) fn into_table(self) -> Table {
-        self.table
+    pub(super) fn into_parts(self) -> (Table, Option<Box<Disk>>) {
+        (self.table, self.disk)
     }
 
     #[inline]
@@ -58,9 +74,18 @@ impl Cache {
         self.set(page, FRAME, frame.map_or(0, |frame| frame.0));
     }
 
-    /// What the page should hold.
-    pub(super) fn stamp(&self, page: u32) -> u32 {
-        content::of_cache_page(page, self.get(page, VERSIONS) >> 16)
+    /// A disk's page's state, of [`READING`] and so on.
+    pub(super) fn state(&self, page: u32) -> u32 {
+        self.get(page, STATE)
+    }
+
+    pub(super) fn set_state(&mut self, page: u32, state: u32) {
+        self.set(page, STATE, state);
+    }
+
+    /// What the page should hold; what a disk's holds is for its readers to judge.
+    pub(super) fn stamp(&self, page: u32) -> Option<u32> {
+        self.disk.is_none().then(|| content::of_cache_page(page, self.get(page, VERSIONS) >> 16))
     }
 
     /// What the source would make of the page.
@@ -109,19 +134,20 @@ impl Mm<'_, '_> {
     /// Reads a page of the source through the cache; true where it holds what was written last.
     ///
     /// # Errors
-    /// There is no such page, or no memory for it.
+    /// There is no such page, no memory for it, or it cannot be read.
     #[track_caller]
     pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
         let index = self.bring_in(page)?;
         self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
         self.mark_accessed(index);
-        let holds =
-            content::holds(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
+        let words = self.live.space.frame_words(self.zone.start().add(index));
+        let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
         self.background_reclaim();
         Ok(holds)
     }
 
-    /// Writes a page of the source through the cache: it is dirty then.
+    /// Writes a page of a source that is made up through the cache: it is dirty then. A disk is given what to write
+    /// ([`Mm::cache_put`]).
     ///
     /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source gets it at once.
     ///
@@ -129,11 +155,15 @@ impl Mm<'_, '_> {
     /// There is no such page, or no memory for it.
     #[track_caller]
     pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
+        if self.live.cache.disk.is_some() {
+            return Err(LiveError::NotThere);
+        }
         let index = self.bring_in(page)?;
         self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, true);
         self.mark_accessed(index);
         self.live.cache.write(page);
-        content::fill(self.live.space.frame_words(self.zone.start().add(index)), self.live.cache.stamp(page));
+        let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
+        content::fill(self.live.space.frame_words(self.zone.start().add(index)), stamp);
         self.set_dirty(index);
         // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
         let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
@@ -144,7 +174,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    fn set_dirty(&mut self, index: u32) {
+    pub(super) fn set_dirty(&mut self, index: u32) {
         if !self.zone.lists.tag(index).has(DIRTY) {
             self.zone.mark(index, DIRTY, true);
             self.live.cache.dirty += 1;
@@ -152,9 +182,12 @@ impl Mm<'_, '_> {
     }
 
     /// The frame of a page of the source; it is read in if it is not there.
-    fn bring_in(&mut self, page: u32) -> Result<u32, LiveError> {
+    pub(super) fn bring_in(&mut self, page: u32) -> Result<u32, LiveError> {
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);
+        }
+        if self.live.cache.disk.is_some() {
+            return self.bring_in_from_disk(page);
         }
         if let Some(frame) = self.live.cache.frame(page) {
             return Ok(self.zone.index(frame));
@@ -176,7 +209,7 @@ impl Mm<'_, '_> {
     }
 
     /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
-    fn mark_accessed(&mut self, index: u32) {
+    pub(super) fn mark_accessed(&mut self, index: u32) {
         let tag = self.zone.lists.tag(index);
         if tag.has(REFERENCED) && tag.place() == Place::Inactive {
             self.zone.mark(index, REFERENCED, false);
@@ -186,9 +219,13 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Gives a dirty page to the source; false where the source refuses.
+    /// Gives a dirty page to the source; false where the source refuses. A disk never has it at once: it begins to write.
     pub(in crate::mm) fn write_back(&mut self, index: u32) -> bool {
         if self.live.faults.refuse_write_back {
+            return false;
+        }
+        if self.live.cache.disk.is_some() {
+            self.start_writing(self.zone.owner(index), false);
             return false;
         }
         self.live.cache.write_back(self.zone.owner(index));
@@ -232,14 +269,20 @@ impl Mm<'_, '_> {
     }
 
     /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
-    pub(in crate::mm) fn refill(&mut self, page: u32, index: u32) {
-        self.fill_in(page, index, Place::Isolated);
+    ///
+    /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
+    pub(in crate::mm) fn refill(&mut self, page: u32, index: u32) -> bool {
+        let made_up = self.live.cache.disk.is_none();
+        if made_up {
+            self.fill_in(page, index, Place::Isolated);
+        }
+        made_up
     }
 
     /// Drops a page from the cache, written back first where it is dirty.
     ///
     /// # Errors
-    /// It is not there, pinned, or the source refuses it.
+    /// It is not there, pinned, or the source refuses it, or does not have it yet.
     pub fn cache_drop(&mut self, page: u32) -> Result<(), LiveError> {
         let frame = self.cache_frame(page).ok_or(LiveError::NotThere)?;
         let index = self.zone.index(frame);
@@ -256,12 +299,18 @@ impl Mm<'_, '_> {
     /// Forgets everything cached, dirty pages too: the source goes away.
     pub(super) fn forget_cache(&mut self) {
         for page in 0..self.live.cache.pages {
-            if let Some(frame) = self.live.cache.frame(page) {
-                self.live.cache.set_frame(page, None);
-                self.let_go(self.zone.index(frame));
-            }
+            self.forget_page(page);
         }
-        (self.live.cache.cached, self.live.cache.dirty) = (0, 0);
+    }
+
+    /// Forgets a page, whatever it holds.
+    pub(super) fn forget_page(&mut self, page: u32) {
+        let Some(frame) = self.live.cache.frame(page) else { return };
+        let index = self.zone.index(frame);
+        self.live.cache.dirty -= u32::from(self.zone.lists.tag(index).has(DIRTY));
+        self.live.cache.cached -= 1;
+        self.live.cache.set_frame(page, None);
+        self.let_go(index);
     }
 
     /// A page of the cache is in another frame now.
@@ -300,7 +349,7 @@ impl super::Live {
         self.cache.frame(page)
     }
 
-    pub(super) fn cache_stamp(&self, page: u32) -> u32 {
+    pub(super) fn cache_stamp(&self, page: u32) -> Option<u32> {
         self.cache.stamp(page)
     }
 }

@@ -184,7 +184,8 @@ impl Mm<'_, '_> {
         self.live.check(self.zone)
     }
 
-    /// Verifies every page: mapped ones through their addresses, cached ones by frame. Returns how many do not hold what
+    /// Verifies every page: mapped ones through their addresses, cached ones by frame (a disk's not: see
+    /// [`crate::lab::copytest`]). Returns how many do not hold what
     /// was written last.
     pub fn verify_contents(&mut self) -> u32 {
         let mut bad = 0;
@@ -196,7 +197,7 @@ impl Mm<'_, '_> {
         }
         for page in 0..self.cache_capacity() {
             if let Some(frame) = self.cache_frame(page) {
-                let stamp = self.live.cache_stamp(page);
+                let Some(stamp) = self.live.cache_stamp(page) else { break };
                 bad += u32::from(!content::holds(self.live.space.frame_words(frame), stamp));
             }
         }
@@ -237,7 +238,7 @@ impl Mm<'_, '_> {
         }
         for page in 0..self.live.cache_pages() {
             if let Some(frame) = self.live.cache_frame_of(page) {
-                [frame.0, self.live.cache_stamp(page)].into_iter().for_each(&mut add);
+                [frame.0, self.live.cache_stamp(page).unwrap_or(0)].into_iter().for_each(&mut add);
                 self.live.space.frame_words(frame).iter().for_each(|&word| add(word));
             }
         }

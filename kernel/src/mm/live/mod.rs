@@ -14,9 +14,11 @@
 pub mod cache;
 mod check;
 mod content;
+pub mod disk;
 pub(super) mod journal;
 pub mod objects;
 pub mod pins;
+pub mod readwrite;
 mod slots;
 pub mod space;
 pub mod stats;
@@ -39,10 +41,12 @@ use super::trace::Trace;
 use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
+use crate::block::{BlockDevice, IoError};
 use crate::cma::Buffer;
 use crate::dma::Dma;
 use crate::units::PAGE_SIZE;
 use cache::Cache;
+use disk::Disk;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use pins::{MAX_PINS, Pin};
@@ -92,6 +96,8 @@ pub struct Faults {
     pub keep_clean_pages: bool,
     /// The source takes nothing back.
     pub refuse_write_back: bool,
+    /// Pages move although they are pinned.
+    pub ignore_pins: bool,
     /// Migration leaves a step out.
     pub sabotage: Option<Sabotage>,
 }
@@ -152,6 +158,13 @@ pub enum LiveError {
     NotThere,
     /// The slot shows a page already.
     Occupied,
+    /// The disk did not do it.
+    Io {
+        /// The first page of the disk that it is about.
+        page: u32,
+        /// Why.
+        error: IoError,
+    },
 }
 
 impl fmt::Display for LiveError {
@@ -164,6 +177,7 @@ impl fmt::Display for LiveError {
             Self::TooManyPins => write!(f, "there are {MAX_PINS} pins (MAX_PINS)"),
             Self::NotThere => f.write_str("no such object, page or pin"),
             Self::Occupied => f.write_str("the slot shows a page already"),
+            Self::Io { page, error } => write!(f, "page {page} of the disk: {error}"),
         }
     }
 }
@@ -175,6 +189,8 @@ pub enum OpenError {
     NoAddressSpace,
     /// They are there already.
     Open,
+    /// There is no disk for their page cache.
+    NoDisk,
     /// There is no memory for their tables.
     NoTables(AllocError),
     /// The machine refused the window.
@@ -186,6 +202,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::NoAddressSpace => f.write_str("this machine has no window of mappings"),
             Self::Open => f.write_str("memory is lived in already"),
+            Self::NoDisk => f.write_str("there is no disk: start with DISK=disk.img, which scripts/disk-image makes"),
             Self::NoTables(error) => write!(f, "no memory for the tables of the window: {error}"),
             Self::NoWindow(why) => write!(f, "no window of mappings: {why}"),
         }
@@ -199,27 +216,30 @@ fn block_for(zone: &mut Zone<'_>, bytes: u32) -> Result<super::Block, OpenError>
 }
 
 impl Live {
-    /// Lets the living move into a zone; nobody is there yet.
+    /// Lets the living move into a zone; nobody is there yet. Their page cache is on the disk, if there is one.
     ///
     /// # Errors
-    /// See [`OpenError`]; the address space is then given back, and the zone is as it was.
+    /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
     pub(crate) fn open(
         zone: &mut Zone<'_>,
         mut space: Box<dyn AddressSpace>,
+        disk: Option<Box<dyn BlockDevice>>,
         cma_use: CmaUse,
         lend: Lend,
-    ) -> Result<Self, (Box<dyn AddressSpace>, OpenError)> {
+    ) -> Result<Self, (Belongings, OpenError)> {
         let managed = zone.managed_pages();
         let slots = (managed + managed / 16).next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS).min(space.max_slots());
-        let cached = managed.next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS);
+        let frames = managed.next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS);
+        let source = disk.as_ref().map_or(frames.into(), |disk| disk.identity().pages());
+        let cached = source.min(MAX_SLOTS.into()) as u32;
         let mut blocks = Vec::with_capacity(4);
-        let tables = [slots * slots::ENTRY_BYTES, cached * cache::ENTRY_BYTES, cached * journal::ENTRY_BYTES];
+        let tables = [slots * slots::ENTRY_BYTES, cached.max(1) * cache::ENTRY_BYTES, frames * journal::ENTRY_BYTES];
         for bytes in tables.into_iter().chain([slots * 4]) {
             match block_for(zone, bytes) {
                 Ok(block) => blocks.push(block),
                 Err(error) => {
                     blocks.into_iter().for_each(|block| zone.free_pages(block));
-                    return Err((space, error));
+                    return Err(((space, disk), error));
                 }
             }
         }
@@ -227,12 +247,12 @@ impl Live {
         if let Err((block, why)) = opened {
             blocks.push(block);
             blocks.into_iter().for_each(|block| zone.free_pages(block));
-            return Err((space, OpenError::NoWindow(why)));
+            return Err(((space, disk), OpenError::NoWindow(why)));
         }
         let mut tables = blocks.into_iter().map(|block| space.table(block));
         let (Some(slot_table), Some(cache_table), Some(journal)) = (tables.next(), tables.next(), tables.next()) else {
             drop(tables);
-            return Err((space, OpenError::NoWindow("the tables are lost")));
+            return Err(((space, disk), OpenError::NoWindow("the tables are lost")));
         };
         drop(tables);
         zone.reserve = Reserve::of(managed);
@@ -241,11 +261,11 @@ impl Live {
         Ok(Self {
             space,
             slots: Slots::new(slot_table, slots),
-            cache: Cache::new(cache_table, cached),
+            cache: Cache::new(cache_table, cached, disk.map(|device| Box::new(Disk::new(device)))),
             objects: Vec::new(),
             lowest_free_slot: 0,
             pins: Vec::new(),
-            journal: Journal::new(journal, cached),
+            journal: Journal::new(journal, frames),
             batch: [0; LRU_BATCH],
             batched: 0,
             kswapd_awake: false,
@@ -266,6 +286,7 @@ impl Mm<'_, '_> {
     /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy.
     pub(crate) fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
+        self.settle_disk();
         self.live.faults = Faults::default();
         self.unpin_all();
         for id in self.object_ids() {
@@ -308,13 +329,17 @@ impl Mm<'_, '_> {
     }
 }
 
-/// Gives back the tables of those who have moved out, and returns the address space.
-pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Box<dyn AddressSpace> {
+/// What the living borrow from the system.
+pub(crate) type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn BlockDevice>>);
+
+/// Gives back the tables of those who have moved out, and returns address space and disk.
+pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
     if let Some(block) = live.space.close() {
         zone.free_pages(block);
     }
-    for table in [live.slots.into_table(), live.cache.into_table(), live.journal.into_table()] {
+    let (cache_table, disk) = live.cache.into_parts();
+    for table in [live.slots.into_table(), cache_table, live.journal.into_table()] {
         zone.free_pages(Table::into_block(table));
     }
-    live.space
+    (live.space, disk.map(|disk| disk.device))
 }

@@ -5,6 +5,8 @@
 pub struct Stats {
     /// Pages migrated (`pgmigrate_success`).
     pub migrated: u64,
+    /// Of these, pages that moved while a disk owned other pages of the cache.
+    pub migrated_while_lent: u64,
     /// Attempts that failed (`pgmigrate_fail`).
     pub migrate_failed: u64,
     /// Clean pages dropped for contiguous allocations.
@@ -32,6 +34,7 @@ impl Stats {
     /// Adds what others did who lived before.
     pub(crate) fn add(&mut self, other: &Self) {
         self.migrated += other.migrated;
+        self.migrated_while_lent += other.migrated_while_lent;
         self.migrate_failed += other.migrate_failed;
         self.dropped += other.dropped;
         self.stolen_background += other.stolen_background;

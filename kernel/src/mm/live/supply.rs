@@ -67,6 +67,10 @@ impl Mm<'_, '_> {
             if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
                 continue;
             }
+            // Pages that the disk owns now can be dropped when it has done with them.
+            if self.wait_for_disk() {
+                continue;
+            }
             self.kill_largest().ok_or(LiveError::NoMemory)?;
             may_drain = true;
         }
@@ -88,7 +92,7 @@ impl Mm<'_, '_> {
             {
                 return Some(index);
             }
-            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::Possible) == 0 {
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::Possible) == 0 && !self.wait_for_disk() {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! Random lives against the books, faults at every phase boundary, and sabotage that has to be noticed.
 
 mod areas;
+mod disk;
 mod faults;
 mod random;
 

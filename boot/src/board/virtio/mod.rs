@@ -1,0 +1,162 @@
+//! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): which of the tree's devices is a
+//! disk, and its interrupt.
+//!
+//! The `virtio-drivers` crate speaks to the transport and keeps the queue; [`disk`] makes a block device of them, and
+//! [`memory`] is where the crate gets memory from. QEMU puts four `virtio,mmio` nodes into the tree, most of them with nothing
+//! behind. One disk is used, the first.
+
+pub mod disk;
+mod memory;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use kernel::dt::Facts;
+use kernel::system::System;
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::register_structs;
+use tock_registers::registers::{ReadOnly, WriteOnly};
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::{DeviceType, DeviceTypeError, Transport};
+
+use super::gic;
+use crate::cpu::mappings;
+use crate::cpu::mmu::Access;
+use disk::VirtioDisk;
+
+/// Bytes of a device's registers that are looked at: the common ones and a disk's configuration.
+const LEAST_BYTES: u64 = 0x120;
+
+register_structs! {
+    /// What the interrupt handler needs of the registers.
+    Registers {
+        (0x00 => _reserved0),
+        (0x60 => interrupt_status: ReadOnly<u32>),
+        (0x64 => interrupt_acknowledge: WriteOnly<u32>),
+        (0x68 => @END),
+    }
+}
+
+/// The disk's registers and interrupt; 0 before there is one.
+static BASE: AtomicU32 = AtomicU32::new(0);
+static INTERRUPT: AtomicU32 = AtomicU32::new(0);
+/// Interrupts that the disk has sent.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+
+/// A node of the tree behind which a virtio device may be.
+pub struct Place {
+    /// The node's name, which is the device's.
+    name: String,
+    base: u32,
+    bytes: u32,
+    interrupt: Option<u32>,
+}
+
+impl Place {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.base < other.base.saturating_add(other.bytes) && other.base < self.base.saturating_add(self.bytes)
+    }
+
+    /// Whether its registers can be reached: a tree can put them where nothing, or something else, is mapped.
+    fn is_mapped(&self) -> bool {
+        let ends = [self.base, self.base.saturating_add(self.bytes - 1)];
+        mappings::with(|map| ends.into_iter().all(|end| map.space().rights(end) == Some(Access::Device)))
+    }
+}
+
+/// The tree's places for virtio devices.
+pub fn places(facts: &Facts) -> Vec<Place> {
+    let nodes = facts.devices.iter().filter(|device| super::is(device, "virtio,mmio"));
+    nodes
+        .filter_map(|device| {
+            let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES)?;
+            let base = u32::try_from(reg.start).ok().filter(|base| base.is_multiple_of(4))?;
+            Some(Place {
+                name: device.path.rsplit('/').next().unwrap_or_default().into(),
+                base,
+                bytes: reg.size().min(0x1000) as u32,
+                interrupt: device.interrupts.first().copied(),
+            })
+        })
+        .collect()
+}
+
+/// Starts the first disk among the places and hands it to the system; says what it found.
+pub fn start(places: &[Place], system: &mut System<'_>) {
+    let mut found = false;
+    for (number, place) in places.iter().enumerate() {
+        if places[..number].iter().any(|other| other.overlaps(place)) {
+            // Asking twice would reset what was found there.
+            log::warn!("{}: its registers are another's: left alone", place.name);
+            continue;
+        }
+        if !place.is_mapped() {
+            log::warn!("{}: its registers are not mapped: left alone", place.name);
+            continue;
+        }
+        let Some(header) = NonNull::new(core::ptr::with_exposed_provenance_mut::<VirtIOHeader>(place.base as usize))
+        else {
+            continue;
+        };
+        // SAFETY: mapped as device memory, which stays so, and aligned; whether it is virtio's is what is asked here.
+        let transport = match unsafe { MmioTransport::new(header, place.bytes as usize) } {
+            Ok(transport) => transport,
+            // Nothing behind the registers.
+            Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(0))) => continue,
+            Err(error) => {
+                log::warn!("{}: no virtio device: {error}", place.name);
+                continue;
+            }
+        };
+        if transport.device_type() != DeviceType::Block {
+            log::info!("{}: a virtio device that is no disk, left alone", place.name);
+        } else if found {
+            log::info!("{}: one disk is used, the first; this one is left alone", place.name);
+        } else {
+            found = start_disk(place, transport, system);
+        }
+    }
+}
+
+/// False where another disk may be tried.
+fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) -> bool {
+    let Some(interrupt) = place.interrupt else {
+        log::warn!("{}: a disk without an interrupt cannot be used", place.name);
+        return false;
+    };
+    // The handler can be called from the moment on when the device may interrupt.
+    BASE.store(place.base, Ordering::Relaxed);
+    INTERRUPT.store(interrupt, Ordering::Relaxed);
+    match VirtioDisk::start(&place.name, transport, system) {
+        Ok(disk) => {
+            gic::enable(interrupt);
+            system.set_disk(Box::new(disk));
+        }
+        Err(why) => {
+            log::warn!("{}: the disk cannot be used: {why}", place.name);
+            INTERRUPT.store(0, Ordering::Relaxed);
+        }
+    }
+    true
+}
+
+/// The interrupt handler: acknowledges the disk's interrupt, which wakes who waits. False where it is not the disk's.
+pub fn interrupted(number: u32) -> bool {
+    let base = BASE.load(Ordering::Relaxed);
+    if base == 0 || number != INTERRUPT.load(Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: `start_disk` stored the address of a virtio device's registers, which stay mapped.
+    let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
+    registers.interrupt_acknowledge.set(registers.interrupt_status.get());
+    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    true
+}
+
+/// Interrupts that the disk has sent.
+fn interrupts() -> u64 {
+    INTERRUPTS.load(Ordering::Relaxed).into()
+}

@@ -1,0 +1,192 @@
+//! What a copy test came to: a line for each copy, a line for all of it, and a record.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::Options;
+use super::driver::DriverCounts;
+use crate::block::volume::File;
+use crate::lab::record::Record;
+use crate::mm::live::Mm;
+use crate::mm::live::disk::DiskStats;
+use crate::system::System;
+
+/// Checksums of a file: how many were taken, and how many were wrong.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Sums {
+    taken: u32,
+    wrong: u32,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, right: bool) {
+        self.taken += 1;
+        self.wrong += u32::from(!right);
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wrong {
+            0 => write!(f, "{} of {} checksums right", self.taken, self.taken),
+            wrong => write!(f, "{wrong} of {} checksums WRONG", self.taken),
+        }
+    }
+}
+
+/// A copy that is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Copied {
+    name: String,
+    /// The copy's.
+    pub copy: Sums,
+    /// The original's, taken at the same moments.
+    pub source: Sums,
+}
+
+impl Copied {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.into(), copy: Sums::default(), source: Sums::default() }
+    }
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}; the original: {}", self.name, self.copy, self.source)
+    }
+}
+
+/// The test as a whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    disk_name: String,
+    source: String,
+    bytes: u64,
+    pinning: bool,
+    /// Copies that are done.
+    pub copies: u32,
+    sums: Sums,
+    /// What the driver did.
+    pub driver: DriverCounts,
+    /// What the disk did.
+    pub disk: DiskStats,
+    /// Pages that moved while the disk owned others.
+    pub migrated_while_lent: u64,
+    /// Misuses of the DMA API that its checker saw, where it is on.
+    pub misuses: u64,
+    reclaimed: u64,
+    oom_kills: u64,
+    /// Somebody wanted out.
+    pub interrupted: bool,
+    begin_ns: u64,
+    /// Time that copying took, without the checksums.
+    pub(super) copy_ns: u64,
+    load_ns: u64,
+}
+
+impl Report {
+    pub(super) fn new(system: &mut System<'_>, options: &Options, source: &File, now_ns: u64) -> Self {
+        let name = system.mm().and_then(|mm| mm.disk_identity().map(|identity| identity.name.clone()));
+        Self {
+            disk_name: name.unwrap_or_default(),
+            source: source.name.clone(),
+            bytes: source.bytes,
+            pinning: options.pinning,
+            copies: 0,
+            sums: Sums::default(),
+            driver: DriverCounts::default(),
+            disk: DiskStats::default(),
+            migrated_while_lent: 0,
+            misuses: 0,
+            reclaimed: 0,
+            oom_kills: 0,
+            interrupted: false,
+            begin_ns: now_ns,
+            copy_ns: 0,
+            load_ns: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, copied: &Copied) {
+        self.copies += 1;
+        for sums in [copied.copy, copied.source] {
+            self.sums.taken += sums.taken;
+            self.sums.wrong += sums.wrong;
+        }
+    }
+
+    pub(super) fn finish(&mut self, mm: &Mm<'_, '_>, now_ns: u64) {
+        self.disk = mm.disk_stats();
+        self.migrated_while_lent = mm.live.stats.migrated_while_lent;
+        self.misuses = mm.dma.checker().errors();
+        self.reclaimed = mm.live.stats.reclaimed();
+        self.oom_kills = mm.live.stats.oom_kills;
+        self.load_ns = now_ns.saturating_sub(self.begin_ns);
+    }
+
+    /// Checksums that were wrong.
+    pub fn differences(&self) -> u32 {
+        self.sums.wrong
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let pages = self.bytes.div_ceil(4096) * u64::from(self.copies);
+        Record::new("copytest")
+            .string("disk", &self.disk_name)
+            .string("source", &self.source)
+            .number("bytes", self.bytes)
+            .number("files", self.copies)
+            .string("pinning", if self.pinning { "on" } else { "off" })
+            .number("checksums", self.sums.taken)
+            .number("differences", self.sums.wrong)
+            .number("allocs", self.driver.allocs)
+            .number("failed", self.driver.failed)
+            .number("migrated", self.driver.migrated)
+            .number("migrated_while_lent", self.migrated_while_lent)
+            .number("refused_pinned", self.driver.refused_pinned)
+            .number("retries", self.driver.retries)
+            .number("retried_batches", self.driver.retried_batches)
+            .number("dropped", self.driver.dropped)
+            .number("damaged", self.driver.damaged)
+            .number("misuses", self.misuses)
+            .number("reclaimed", self.reclaimed)
+            .number("oom_kills", self.oom_kills)
+            .number("requests", self.disk.requests)
+            .number("most_in_flight", self.disk.most_in_flight)
+            .number("pages_read", self.disk.pages_read)
+            .number("pages_written", self.disk.pages_written)
+            .number("flushes", self.disk.flushes)
+            .number("io_errors", self.disk.failed)
+            .number("copy_ns", self.copy_ns.checked_div(pages).unwrap_or(0))
+            .number("load_ns", self.load_ns)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DriverCounts { allocs, failed, migrated, refused_pinned, retries, .. } = self.driver;
+        let pinning = if self.pinning { "on" } else { "off" };
+        writeln!(
+            f,
+            "copytest of {} ({} bytes, pinning {pinning}): {} copies, {}.",
+            self.source, self.bytes, self.copies, self.sums
+        )?;
+        writeln!(
+            f,
+            "  meanwhile {allocs} allocations ({failed} failed): {migrated} pages moved, {} of them while the disk owned \
+             others; {refused_pinned} ranges refused for a pin, {retries} retries",
+            self.migrated_while_lent
+        )?;
+        writeln!(
+            f,
+            "  {} requests, at most {} in flight: {} pages read, {} written, {} flushes, {} failed",
+            self.disk.requests,
+            self.disk.most_in_flight,
+            self.disk.pages_read,
+            self.disk.pages_written,
+            self.disk.flushes,
+            self.disk.failed
+        )
+    }
+}

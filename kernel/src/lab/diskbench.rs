@@ -1,0 +1,75 @@
+//! What a page costs that is read from the disk, or written to it, through the page cache and in order.
+//!
+//! Time is the machine's: where one instruction is one nanosecond (`-icount`), the wait for the disk is not counted, and what
+//! is left is what the kernel does for a page.
+
+use alloc::vec::Vec;
+
+use super::files::{self, CHUNK, FileError};
+use crate::block::volume::File;
+use crate::machine::Machine;
+use crate::mm::live::Mm;
+use crate::units::PAGE_SIZE;
+
+/// One way through so many pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The name in records.
+    pub name: &'static str,
+    /// Pages.
+    pub pages: u32,
+    /// Mean nanoseconds a page.
+    pub ns_per_page: u64,
+    /// The same for the slowest chunk.
+    pub max_ns: u64,
+}
+
+/// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files stay as they are.
+///
+/// # Errors
+/// The disk has no room for that, or fails.
+pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) -> Result<Vec<Run>, FileError> {
+    let volume = files::open(mm)?;
+    let pages = pages.min(mm.cache_capacity());
+    let all = File { name: "all".into(), first: 0, bytes: u64::from(pages) * PAGE_SIZE, crc: 0 };
+    let mut runs = Vec::new();
+    for name in ["disk/read", "disk/cached"] {
+        if name == "disk/read" {
+            mm.drop_pages(0, pages);
+        }
+        runs.push(timed(mm, machine, name, &all, |mm, from| files::read_chunk(mm, &all, from, |_, _, _| Ok(())))?);
+    }
+    if mm.disk_identity().is_some_and(|identity| identity.read_only) {
+        return Ok(runs);
+    }
+    let room = volume.place("disk-bench", u64::from(pages) * PAGE_SIZE)?;
+    let words = [0x5a5a_5a5a; 1024];
+    runs.push(timed(mm, machine, "disk/write", &room, |mm, from| {
+        let end = (from + CHUNK).min(room.pages());
+        (from..end).try_for_each(|page| mm.cache_put(room.first + page, &words))?;
+        if end == room.pages() {
+            mm.sync_pages(room.first, room.pages())?;
+        }
+        Ok(())
+    })?);
+    Ok(runs)
+}
+
+fn timed<M: Machine + ?Sized>(
+    mm: &mut Mm<'_, '_>,
+    machine: &M,
+    name: &'static str,
+    file: &File,
+    mut act: impl FnMut(&mut Mm<'_, '_>, u32) -> Result<(), FileError>,
+) -> Result<Run, FileError> {
+    let (mut total_ns, mut max_ns) = (0, 0);
+    for from in (0..file.pages()).step_by(CHUNK as usize) {
+        let begin_ns = machine.now_ns();
+        act(mm, from)?;
+        let span_ns = machine.now_ns().saturating_sub(begin_ns);
+        total_ns += span_ns;
+        max_ns = max_ns.max(span_ns / u64::from(CHUNK));
+    }
+    let pages = file.pages();
+    Ok(Run { name, pages, ns_per_page: total_ns.checked_div(pages.into()).unwrap_or(0), max_ns })
+}

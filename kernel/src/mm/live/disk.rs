@@ -1,0 +1,439 @@
+//! The disk under the page cache: runs of neighbouring pages become requests, several of them in flight.
+//!
+//! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor
+//! goes. What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and
+//! whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the
+//! cache, and nothing but the next sync tries it again.
+//!
+//! There is no other thread here: requests are started by whoever needs something, the device works meanwhile, and what it
+//! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
+
+use alloc::boxed::Box;
+
+use super::super::Migratetype;
+use super::super::lru::{DIRTY, FILE, Place};
+use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
+use super::{LiveError, Mm};
+use crate::block::{
+    BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
+};
+use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
+
+/// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
+const DIRTY_SHARE: u32 = 8;
+
+/// What a disk has done since the living moved in.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct DiskStats {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Pages read.
+    pub pages_read: u64,
+    /// Pages written.
+    pub pages_written: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// The most requests that were in flight together.
+    pub most_in_flight: u32,
+}
+
+/// A request in flight.
+struct InFlight {
+    operation: Operation,
+    /// Its first page of the disk, and how many.
+    first: u32,
+    pages: u32,
+    /// Its pages' frames as the device has them, none for a flush.
+    mapping: Option<ScatterMapping<ForDevice>>,
+}
+
+/// A block device and what it has to do.
+pub struct Disk {
+    pub(super) device: Box<dyn BlockDevice>,
+    requests: [Option<InFlight>; MAX_REQUESTS],
+    /// Pages that the device owns.
+    owned: u32,
+    /// How the last flush ended.
+    flushed: Result<(), IoError>,
+    /// Where writing dirty pages goes on.
+    sweep: u32,
+    /// The reason of the last failure.
+    last_error: IoError,
+    stats: DiskStats,
+}
+
+impl Disk {
+    pub(super) fn new(device: Box<dyn BlockDevice>) -> Self {
+        Self {
+            device,
+            requests: [const { None }; MAX_REQUESTS],
+            owned: 0,
+            flushed: Ok(()),
+            sweep: 0,
+            last_error: IoError::Failed,
+            stats: DiskStats::default(),
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.requests.iter().flatten().count() as u32
+    }
+
+    fn free_request(&self) -> Option<usize> {
+        self.requests.iter().position(Option::is_none)
+    }
+}
+
+impl Mm<'_, '_> {
+    fn disk(&mut self) -> Option<&mut Disk> {
+        self.live.cache.disk.as_deref_mut()
+    }
+
+    /// What the disk under the cache says of itself.
+    pub fn disk_identity(&self) -> Option<&Identity> {
+        self.live.cache.disk.as_ref().map(|disk| disk.device.identity())
+    }
+
+    /// What the disk has done.
+    pub fn disk_stats(&self) -> DiskStats {
+        self.live.cache.disk.as_ref().map_or_else(DiskStats::default, |disk| disk.stats)
+    }
+
+    /// Pages that the device owns just now.
+    pub fn pages_lent_to_disk(&self) -> u32 {
+        self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
+    }
+
+    /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device, and marks
+    /// them.
+    fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
+        let mut request = InFlight { operation, first, pages, mapping: None };
+        let state = if operation == Operation::Read { READING } else { WRITING };
+        (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
+        match self.submit(&mut request) {
+            Ok(tag) => {
+                let Some(disk) = self.disk() else { return Err(LiveError::NotThere) };
+                disk.owned += pages;
+                disk.requests[tag] = Some(request);
+                disk.stats.most_in_flight = disk.stats.most_in_flight.max(disk.in_flight());
+                Ok(())
+            }
+            Err(error) => {
+                // The device took nothing: the request has ended before it began.
+                self.end(request, Err(error));
+                Err(LiveError::Io { page: first, error })
+            }
+        }
+    }
+
+    fn submit(&mut self, request: &mut InFlight) -> Result<usize, IoError> {
+        let mut segments = [Segment { address: DeviceAddress::from_register(0), bytes: 0 }; MAX_SEGMENTS];
+        if request.pages > 0 {
+            let mapping = self.map(request).ok_or(IoError::Unmapped)?;
+            for (segment, (address, bytes)) in segments.iter_mut().zip(mapping.segments()) {
+                *segment = Segment { address, bytes };
+            }
+            request.mapping = Some(mapping);
+        }
+        let disk = self.disk().ok_or(IoError::Gone)?;
+        let tag = disk.free_request().ok_or(IoError::Failed)?;
+        disk.device.submit(&Request {
+            tag,
+            operation: request.operation,
+            sector: u64::from(request.first) * SECTORS_PER_PAGE,
+            segments: &segments[..request.pages as usize],
+        })?;
+        Ok(tag)
+    }
+
+    /// Maps a request's pages for the device, which pins them.
+    fn map(&mut self, request: &InFlight) -> Option<ScatterMapping<ForDevice>> {
+        let disk = self.live.cache.disk.as_deref()?;
+        let (device, identity) = (disk.device.dma_device(), disk.device.identity());
+        let mut list = ScatterList::default();
+        for page in request.first..request.first + request.pages {
+            let frame = self.live.cache.frame(page)?;
+            list.push(frame.addr(), identity.bytes_of_page(page)).ok()?;
+        }
+        let reads = request.operation == Operation::Read;
+        let direction = if reads { Direction::FromDevice } else { Direction::ToDevice };
+        self.streaming().map_sg(device, &list, direction).ok()
+    }
+
+    /// Takes note of the requests that have ended; returns how many.
+    pub fn poll_disk(&mut self) -> u32 {
+        let mut ended = 0;
+        while let Some(disk) = self.live.cache.disk.as_deref_mut() {
+            let Some(completion) = disk.device.complete(&mut *self.live.space) else { break };
+            let Some(request) = disk.requests.get_mut(completion.tag).and_then(Option::take) else { continue };
+            disk.owned -= request.pages;
+            disk.stats.requests += 1;
+            self.end(request, completion.result);
+            ended += 1;
+        }
+        ended
+    }
+
+    /// The end of a request: its pages are the processor's again, and know how it went.
+    fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
+        if let Some(mapping) = request.mapping.take() {
+            // It is there: nothing else ends it while the request is in flight.
+            let unmapped = self.streaming().unmap_sg(mapping);
+            debug_assert_eq!(unmapped, Ok(()));
+        }
+        let Some(disk) = self.live.cache.disk.as_deref_mut() else { return };
+        if let Err(error) = result {
+            disk.stats.failed += 1;
+            disk.last_error = error;
+        }
+        let pages = u64::from(request.pages);
+        match (request.operation, result) {
+            (Operation::Flush, _) => {
+                disk.stats.flushes += 1;
+                disk.flushed = result;
+            }
+            (Operation::Read, Ok(())) => disk.stats.pages_read += pages,
+            (Operation::Write, Ok(())) => disk.stats.pages_written += pages,
+            _ => {}
+        }
+        for page in request.first..request.first + request.pages {
+            let state = self.live.cache.state(page) & !(READING | WRITING);
+            let failed = match (request.operation, result) {
+                (Operation::Read, Err(_)) => FAILED,
+                (Operation::Write, Err(_)) => UNWRITTEN,
+                _ => 0,
+            };
+            self.live.cache.set_state(page, state | failed);
+            if request.operation == Operation::Write && result.is_ok() {
+                self.set_clean(page);
+            }
+        }
+    }
+
+    /// The disk has what a page holds.
+    fn set_clean(&mut self, page: u32) {
+        let Some(frame) = self.live.cache.frame(page) else { return };
+        let index = self.zone.index(frame);
+        if self.zone.lists.tag(index).has(DIRTY) {
+            self.zone.mark(index, DIRTY, false);
+            self.live.cache.dirty -= 1;
+            self.live.stats.written_back += 1;
+        }
+    }
+
+    /// Sleeps until a request has ended; false where none is in flight.
+    pub fn wait_for_disk(&mut self) -> bool {
+        loop {
+            let Some(disk) = self.disk() else { return false };
+            if disk.in_flight() == 0 {
+                return false;
+            }
+            disk.device.kick();
+            if self.poll_disk() > 0 {
+                return true;
+            }
+            if let Some(disk) = self.disk()
+                && !disk.device.wait()
+            {
+                disk.device.reset();
+            }
+        }
+    }
+
+    /// Tells the device to look at what was queued.
+    pub fn kick_disk(&mut self) {
+        if let Some(disk) = self.disk() {
+            disk.device.kick();
+        }
+    }
+
+    /// Waits until nothing is in flight.
+    pub fn settle_disk(&mut self) {
+        while self.wait_for_disk() {}
+    }
+
+    /// Makes sure that a request can be started.
+    fn make_room(&mut self) {
+        while self.disk().is_some_and(|disk| disk.free_request().is_none()) && self.wait_for_disk() {}
+    }
+
+    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that is there.
+    ///
+    /// The device is not told yet ([`Mm::kick_disk`]; whoever waits does it, too).
+    ///
+    /// # Errors
+    /// Not even the first could be started.
+    pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
+        let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
+        let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
+        let (mut frames, mut pages, mut result) = ([0; MAX_SEGMENTS], 0, Ok(()));
+        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all of them are there.
+        while pages < missing && result.is_ok() {
+            match self.get_page(Migratetype::Movable, true) {
+                Ok(index) => {
+                    frames[pages] = index;
+                    pages += 1;
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        if pages == 0 {
+            return result.map(|()| 0);
+        }
+        self.make_room();
+        for (page, index) in (first..).zip(&frames[..pages]) {
+            self.adopt(page, *index);
+        }
+        let pages = pages as u32;
+        self.start(Operation::Read, first, pages).map(|()| pages)
+    }
+
+    /// Makes a fresh frame the cache's place for a page that is to be read.
+    fn adopt(&mut self, page: u32, index: u32) {
+        let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
+        let frame = self.zone.start().add(index);
+        // What the disk's last page lacks.
+        self.live.space.frame_words(frame)[bytes as usize / 4..].fill(0);
+        self.zone.bring_to_life(index, FILE, page, Place::Batch);
+        self.live.cache.set_frame(page, Some(frame));
+        self.live.cache.cached += 1;
+        self.live.stats.filled += 1;
+        self.lru_batch_add(index);
+    }
+
+    /// Starts reading ahead, as far as requests are free; returns how many pages were started.
+    ///
+    /// Nobody waits, and nobody is told what fails: who reads the page finds out.
+    pub fn read_ahead(&mut self, first: u32, pages: u32) -> u32 {
+        let (mut at, mut started) = (first, 0);
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.poll_disk();
+        while at < end {
+            if self.live.cache.frame(at).is_some() {
+                at += 1;
+                continue;
+            }
+            if self.disk().is_none_or(|disk| disk.free_request().is_none()) {
+                break;
+            }
+            let Ok(count @ 1..) = self.start_reading(at, end - at) else { break };
+            (at, started) = (at + count, started + count);
+        }
+        started
+    }
+
+    /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
+    fn is_writable(&self, page: u32, again: bool) -> bool {
+        let dirty =
+            self.live.cache.frame(page).is_some_and(|frame| self.zone.lists.tag(self.zone.index(frame)).has(DIRTY));
+        dirty
+            && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
+    }
+
+    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first is none.
+    pub(super) fn start_writing(&mut self, first: u32, again: bool) -> u32 {
+        if !self.is_writable(first, again) {
+            return 0;
+        }
+        self.make_room();
+        let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
+        let pages = (first..end).take_while(|&page| self.is_writable(page, again)).count() as u32;
+        if pages > 0 {
+            // Where it could not be started, its pages know.
+            let _ = self.start(Operation::Write, first, pages);
+        }
+        pages
+    }
+
+    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages it is.
+    pub fn write_some(&mut self) -> u32 {
+        let pages = self.live.cache.pages;
+        let from = self.disk().map_or(0, |disk| disk.sweep);
+        let next = (from..pages).chain(0..from.min(pages)).find(|&page| self.is_writable(page, false));
+        let Some(first) = next.filter(|_| self.disk().is_some_and(|disk| disk.free_request().is_some())) else {
+            return 0;
+        };
+        let started = self.start_writing(first, false);
+        if let Some(disk) = self.disk() {
+            disk.sweep = first + started;
+        }
+        started
+    }
+
+    /// Starts writing dirty pages where there are too many of them, and waits where there are twice as many.
+    ///
+    /// # Errors
+    /// They do not become fewer, because they cannot be written.
+    pub(super) fn balance_dirty_pages(&mut self) -> Result<(), LiveError> {
+        let limit = self.zone.managed_pages() / DIRTY_SHARE;
+        if self.live.cache.dirty <= limit {
+            return Ok(());
+        }
+        while self.live.cache.dirty > limit && self.write_some() > 0 {}
+        self.kick_disk();
+        while self.live.cache.dirty > 2 * limit {
+            if !self.wait_for_disk() {
+                let sweep = self.disk().map_or(0, |disk| disk.sweep);
+                return Err(self.io_error(sweep));
+            }
+            self.write_some();
+        }
+        Ok(())
+    }
+
+    /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
+    ///
+    /// # Errors
+    /// The first page that could not be written, or the first of all where it was the flush that failed. What may not be on
+    /// the disk is still cached, and dirty: the next sync tries it again.
+    pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.settle_disk();
+        let mut written = 0;
+        let mut at = first;
+        while at < end {
+            let started = self.start_writing(at, true);
+            written += started;
+            at += started.max(1);
+        }
+        self.settle_disk();
+        for page in first..end {
+            if self.is_writable(page, true) {
+                return Err(self.io_error(page));
+            }
+        }
+        self.flush_disk().map_err(|error| {
+            // Nobody knows what the disk has of it: all of it is written again.
+            (first..end).for_each(|page| self.doubt(page));
+            LiveError::Io { page: first, error }
+        })?;
+        Ok(written)
+    }
+
+    /// Makes a page dirty that holds what the disk should have.
+    fn doubt(&mut self, page: u32) {
+        let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
+        if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
+            self.set_dirty(self.zone.index(frame));
+        }
+    }
+
+    /// Makes permanent what was written.
+    fn flush_disk(&mut self) -> Result<(), IoError> {
+        if self.disk_identity().is_none_or(|identity| !identity.flushes) {
+            return Ok(());
+        }
+        if let Err(LiveError::Io { error, .. }) = self.start(Operation::Flush, 0, 0) {
+            return Err(error);
+        }
+        self.settle_disk();
+        self.disk().map_or(Ok(()), |disk| disk.flushed)
+    }
+
+    /// What happened to a page whose entry says that it failed.
+    pub(super) fn io_error(&mut self, page: u32) -> LiveError {
+        LiveError::Io { page, error: self.disk().map_or(IoError::Gone, |disk| disk.last_error) }
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands `disk` and `copytest`, over a disk of software.
+
+use super::*;
+use crate::block::mock::give_disk;
+
+/// Executes lines on a fresh board with a disk, on which there is a file.
+pub(super) fn on_board_with_disk(lines: &[&str]) -> (Outcome, String) {
+    with_board(44, |system, machine| {
+        give_disk(system, 300_000, 400);
+        let mut outcome = Outcome::Ok;
+        let mut monitor = Monitor::new(system, machine, context(None));
+        for line in lines {
+            outcome = monitor.execute(line);
+        }
+        system.check().expect("the books balance");
+        (outcome, machine.take())
+    })
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_disk_and_its_files() {
+    let (outcome, text) =
+        on_board_with_disk(&["copytest files=2 size=100K", "disk", "disk check", "disk bench pages=64"]);
+    assert_eq!(outcome, Outcome::Ok, "{text}");
+    for words in
+        ["copy.2: synced", "\"differences\":0,", "copy.2                 102400 bytes", "3 files, 124 of 400", "ok"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let lines = [
+        ("disk burn", "nothing that it does"),
+        ("disk bench pages=0", "a number from 1"),
+        ("copytest files=17", "a number from 1 to 16"),
+        ("copytest size=0", "size is"),
+        ("copytest size=5X", "size is"),
+        ("copytest pinning=no", "it can be on or off"),
+        ("copytest source=none", "no file none"),
+        ("copytest files=5", "no room for 74 pages"),
+    ];
+    for (line, words) in lines {
+        let (outcome, text) = on_board_with_disk(&[line]);
+        assert!(outcome == Outcome::Failed(STATUS_BAD_COMMAND) && text.contains(words), "{line}: {text}");
+    }
+    for line in ["disk", "copytest"] {
+        let (outcome, text) = on_board(&[line]);
+        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
+        assert!(
+            text.ends_with("there is no disk: start with DISK=disk.img, which scripts/disk-image makes\n"),
+            "{text}"
+        );
+    }
+}

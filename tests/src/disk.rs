@@ -1,0 +1,163 @@
+//! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an image afterwards.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use kernel::block::volume::{LEAST_PAGES, TABLE_BYTES, TABLE_PAGES, Volume, VolumeError};
+use kernel::units::PAGE_SIZE;
+use sha2::{Digest, Sha256};
+
+/// A file of an image, as it is found there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// The CRC-32 that the table of files says.
+    pub crc_in_table: u32,
+    /// The CRC-32 of its contents.
+    pub crc: u32,
+    /// The SHA-256 of its contents, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Found {
+    /// Whether the contents are what the table says.
+    pub fn is_whole(&self) -> bool {
+        self.crc == self.crc_in_table
+    }
+}
+
+/// A reader's or a writer's sums.
+#[derive(Default)]
+struct Sums {
+    crc: crc32fast::Hasher,
+    sha256: Sha256,
+}
+
+impl Sums {
+    fn update(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
+        self.sha256.update(bytes);
+    }
+
+    fn finish(self) -> (u32, String) {
+        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        (self.crc.finalize(), sha256)
+    }
+}
+
+/// Bytes that are read or written at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Makes an image of so many bytes that holds files of so many bytes each, whose contents follow from their names. What
+/// nobody writes takes no room on the host. An image that is too small for a table of files is made without one.
+///
+/// # Errors
+/// The image cannot be written, or the files do not fit.
+pub fn create(path: &Path, bytes: u64, files: &[(String, u64)]) -> io::Result<Vec<Found>> {
+    let mut image = File::create(path)?;
+    image.set_len(bytes)?;
+    let pages = u32::try_from(bytes / PAGE_SIZE).map_err(io::Error::other)?;
+    if pages < LEAST_PAGES && files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut volume = Volume::new(pages).map_err(refused)?;
+    let mut made = Vec::new();
+    for (name, bytes) in files {
+        let mut file = volume.place(name, *bytes).map_err(refused)?;
+        let mut random = Random::seeded(name);
+        let mut sums = Sums::default();
+        image.seek(SeekFrom::Start(u64::from(file.first) * PAGE_SIZE))?;
+        let mut left = *bytes;
+        while left > 0 {
+            let mut chunk = vec![0; left.min(CHUNK as u64) as usize];
+            random.fill(&mut chunk);
+            sums.update(&chunk);
+            image.write_all(&chunk)?;
+            left -= chunk.len() as u64;
+        }
+        let (crc, sha256) = sums.finish();
+        file.crc = crc;
+        made.push(Found { name: name.clone(), bytes: *bytes, crc_in_table: crc, crc, sha256 });
+        volume.add(file).map_err(refused)?;
+    }
+    let (page, table) = volume.encode();
+    image.seek(SeekFrom::Start(u64::from(page) * PAGE_SIZE))?;
+    image.write_all(&table)?;
+    Ok(made)
+}
+
+/// Reads everything that is in an image.
+///
+/// # Errors
+/// It cannot be read, or holds no table of files.
+pub fn read(path: &Path) -> io::Result<Vec<Found>> {
+    let mut image = File::open(path)?;
+    let pages = u32::try_from(image.metadata()?.len() / PAGE_SIZE).map_err(io::Error::other)?;
+    if pages < TABLE_PAGES {
+        return Err(refused(VolumeError::TooSmall));
+    }
+    let mut tables = [[0; TABLE_BYTES]; 2];
+    for table in &mut tables {
+        image.read_exact(table)?;
+    }
+    let volume = Volume::decode([&tables[0], &tables[1]], pages).map_err(refused)?;
+    let mut found = Vec::new();
+    for file in volume.files() {
+        image.seek(SeekFrom::Start(u64::from(file.first) * PAGE_SIZE))?;
+        let mut sums = Sums::default();
+        let mut left = file.bytes;
+        while left > 0 {
+            let mut chunk = vec![0; left.min(CHUNK as u64) as usize];
+            image.read_exact(&mut chunk)?;
+            sums.update(&chunk);
+            left -= chunk.len() as u64;
+        }
+        let (crc, sha256) = sums.finish();
+        found.push(Found { name: file.name.clone(), bytes: file.bytes, crc_in_table: file.crc, crc, sha256 });
+    }
+    Ok(found)
+}
+
+fn refused(error: VolumeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+/// Bytes that look like nothing (Marsaglia's xorshift), the same for the same name.
+struct Random(u64);
+
+impl Random {
+    fn seeded(name: &str) -> Self {
+        Self(u64::from(crc32fast::hash(name.as_bytes())) << 20 | 0x9e37_79b9)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            part.copy_from_slice(&self.0.to_le_bytes()[..part.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{create, read};
+
+    #[test]
+    fn an_image_holds_what_it_was_made_with() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let files = [("one".to_string(), 100_000), ("empty".to_string(), 0), ("two".to_string(), 8192)];
+        let made = create(file.path(), 1 << 20, &files).expect("the files fit");
+        assert_eq!(read(file.path()).expect("it is an image"), made);
+        assert!(made.iter().all(super::Found::is_whole));
+        assert_ne!(made[0].sha256, made[2].sha256);
+        assert!(create(file.path(), 65_536, &files).is_err(), "they do not fit");
+        create(file.path(), 1000, &[]).expect("a disk without a table of files");
+        assert!(read(file.path()).is_err());
+    }
+}

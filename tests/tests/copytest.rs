@@ -1,0 +1,57 @@
+//! The copy that must come out right, and the proof that the test can fail.
+
+use boot_tests::{Boot, disk};
+use serde_json::Value;
+
+fn number(record: &Value, field: &str) -> u64 {
+    record[field].as_u64().unwrap_or_else(|| panic!("{field} in {record}"))
+}
+
+#[test]
+fn a_file_larger_than_memory_is_copied_right_while_pages_migrate() {
+    let image = tempfile::NamedTempFile::new().expect("a temporary file");
+    let made = disk::create(image.path(), 64 << 20, &[("testdata".into(), 24 << 20)]).expect("the file fits");
+    // 24 MiB of memory, of which the kernel has some: the file does not fit.
+    let outcome = Boot::commands("copytest files=1").memory("24M").with("cma=8M").disk(image.path()).run();
+    outcome.ended_with(0).has_line("copy.1: 6 of 6 checksums right; the original: 6 of 6 checksums right");
+    let record = outcome.record("copytest");
+    assert_eq!((number(&record, "checksums"), number(&record, "differences"), number(&record, "damaged")), (12, 0, 0));
+    for field in ["allocs", "migrated", "migrated_while_lent", "refused_pinned", "dropped", "reclaimed"] {
+        assert!(number(&record, field) > 0, "{field} in {record}");
+    }
+    assert!(number(&record, "most_in_flight") > 1 && number(&record, "io_errors") == 0, "{record}");
+    assert!(number(&record, "pages_read") > 12 * 6144, "each checksum was read from the disk: {record}");
+    let found = disk::read(image.path()).expect("still an image");
+    let sums: Vec<&str> = found.iter().map(|file| file.sha256.as_str()).collect();
+    assert_eq!(sums, [made[0].sha256.as_str(); 2], "SHA-256 on the disk");
+}
+
+#[test]
+fn several_copies_with_two_areas() {
+    let image = tempfile::NamedTempFile::new().expect("a temporary file");
+    let made = disk::create(image.path(), 16 << 20, &[("testdata".into(), 2_000_001)]).expect("the file fits");
+    let modern = ["-global", "virtio-mmio.force-legacy=false"];
+    let outcome = Boot::commands("copytest files=5 seed=7; cma; release all")
+        .memory("256M")
+        .with("check=on")
+        .disk(image.path())
+        .options(&modern)
+        .run();
+    outcome.ended_with(0).does_not_say("DMA-API").does_not_say("WRONG");
+    let record = outcome.record("copytest");
+    assert_eq!((number(&record, "files"), number(&record, "checksums"), number(&record, "differences")), (5, 60, 0));
+    assert!(number(&record, "migrated_while_lent") > 0, "{record}");
+    let found = disk::read(image.path()).expect("still an image");
+    assert!(found.len() == 6 && found.iter().all(|file| file.sha256 == made[0].sha256), "{found:?}");
+}
+
+#[test]
+fn without_pinning_the_test_fails() {
+    let image = tempfile::NamedTempFile::new().expect("a temporary file");
+    disk::create(image.path(), 32 << 20, &[("testdata".into(), 8 << 20)]).expect("the file fits");
+    let outcome =
+        Boot::commands("copytest files=2 pinning=off").memory("32M").with("cma=8M check=on").disk(image.path()).run();
+    outcome.ended_with(3).says("checksums WRONG").says("checksums are wrong");
+    let record = outcome.record("copytest");
+    assert!(number(&record, "differences") > 0 && number(&record, "misuses") > 0, "the checker sees it, too: {record}");
+}
