@@ -81,6 +81,7 @@ impl Mm<'_, '_> {
     #[inline]
     pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
+        self.dma.cpu_access(old.addr(), PAGE_SIZE as u32, false);
         self.zone.bring_to_life(to, marks, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);
@@ -99,7 +100,6 @@ impl Mm<'_, '_> {
     fn copy(&mut self, from: u32, to: u32) {
         if self.live.faults.sabotage != Some(Sabotage::Copy) {
             let start = self.zone.start();
-            self.dma.cpu_access(start.add(from).addr(), PAGE_SIZE as u32, false);
             self.live.space.copy(start.add(from), start.add(to));
         }
     }
