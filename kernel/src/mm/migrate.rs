@@ -84,6 +84,7 @@ impl Mm<'_, '_> {
     #[inline]
     pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
+        self.dma.cpu_access(old.addr(), PAGE_SIZE as u32, false);
         // Where a pin is ignored on purpose, it stays behind with the frame.
         self.zone.bring_to_life(to, marks & !PINNED, owner, place);
         if marks & FILE != 0 {
@@ -103,7 +104,6 @@ impl Mm<'_, '_> {
     fn copy(&mut self, from: u32, to: u32) {
         if self.live.faults.sabotage != Some(Sabotage::Copy) {
             let start = self.zone.start();
-            self.dma.cpu_access(start.add(from).addr(), PAGE_SIZE as u32, false);
             self.live.space.copy(start.add(from), start.add(to));
         }
     }
