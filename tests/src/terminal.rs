@@ -176,20 +176,25 @@ impl Drop for Terminal {
 /// Shows what comes until nobody writes to the terminal any more, and answers for it.
 fn watch(pty: &Pty, shared: &(Mutex<Seen>, Condvar)) {
     let mut buffer = [0; 4096];
+    // What came and is not on the screen yet: it may be the beginning of the question.
+    let mut waiting = Vec::new();
     loop {
         let length = (&*pty).read(&mut buffer).unwrap_or(0);
         let mut seen = lock(&shared.0);
         seen.bytes.extend_from_slice(&buffer[..length]);
-        let mut rest = &buffer[..length];
-        // The question comes in one piece: QEMU hands on what the machine writes byte by byte, but rarely so slowly.
-        while let Some(at) = find(rest, WHERE_IS_THE_CURSOR) {
-            seen.screen.process(&rest[..at]);
+        waiting.extend_from_slice(&buffer[..length]);
+        while let Some(at) = find(&waiting, WHERE_IS_THE_CURSOR) {
+            seen.screen.process(&waiting[..at]);
             let (row, column) = seen.screen.screen().cursor_position();
             // Fails only where the machine is gone.
             let _ = (&*pty).write_all(format!("\x1b[{};{}R", row + 1, column + 1).as_bytes());
-            rest = &rest[at + WHERE_IS_THE_CURSOR.len()..];
+            waiting.drain(..at + WHERE_IS_THE_CURSOR.len());
         }
-        seen.screen.process(rest);
+        let begun =
+            (1..WHERE_IS_THE_CURSOR.len()).rev().find(|&begun| waiting.ends_with(&WHERE_IS_THE_CURSOR[..begun]));
+        let shown = waiting.len() - begun.unwrap_or(0);
+        seen.screen.process(&waiting[..shown]);
+        waiting.drain(..shown);
         seen.ended = length == 0;
         shared.1.notify_all();
         if length == 0 {

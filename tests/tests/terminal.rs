@@ -104,7 +104,7 @@ fn tab_completes_or_lists() {
     terminal.wait_for_row("debris> cat /sys/bus/platform/devices/BiscuitOS_CMA/bitmap ");
     terminal.press("\x15debris area=B\tplacement=z\tal\torder\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x0bp\t");
     terminal.wait_for_row("debris> debris area=BiscuitOS_cma placement=zoned align=page ");
-    terminal.press("\x15echo 5 > /sys/kernel/d\t\tB\tal\t\r");
+    terminal.press("\x15echo 5 > /sys/kernel/d\tc\tB\tal\t\r");
     terminal.wait_for_row(PROMPT);
     terminal.press("cat /sys/kernel/debug/cma/BiscuitOS_cma/u\t\r");
     terminal.wait_for("5");
