@@ -13,6 +13,7 @@ const LINE: u32 = LINE_BYTES;
 const LONGEST: u32 = if cfg!(miri) { 34 } else { 4 * LINE };
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn parts_cover_a_range_and_only_edges_are_shared() {
     for start in 0..LINE {
         for bytes in 1..=LONGEST {
@@ -76,6 +77,7 @@ fn order(steps: &[Step]) -> Vec<char> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn operations_at_every_alignment_in_every_direction() {
     with_pages(0, |system, hardware, device, page| {
         for direction in Direction::ALL {
@@ -107,6 +109,7 @@ fn operations_at_every_alignment_in_every_direction() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn data_survive_at_every_alignment_in_every_direction() {
     with_pages(0, |system, hardware, device, page| {
         let (at, room) = (page.0 as u32, LONGEST + 4 * LINE);
@@ -209,6 +212,7 @@ proptest! {
 
     /// A well-behaved driver over caches that fill and empty themselves sees a plain memory.
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn restless_caches_lose_nothing(acts in prop::collection::vec(act(), 1..200), restless in 0..200_u32) {
         with_pages(0, |system, hardware, device, page| {
             let at = page.0 as u32;

@@ -103,6 +103,7 @@ fn which_area_serves_follows_linux() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn sizes_bounds_and_stale_values() {
     with_device(|system, hardware, device| {
         assert_eq!(system.dma_alloc_coherent(device, 0), Err(DmaError::Size { bytes: 0 }));

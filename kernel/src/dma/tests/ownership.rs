@@ -5,6 +5,7 @@ use super::*;
 use crate::mm::contig_range::{Owner, Why};
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_processor_keeps_what_it_wrote_before_the_end() {
     with_pages(0, |system, hardware, device, page| {
         let mapping = system.streaming().map(device, page, 64, Direction::Bidirectional).unwrap();
@@ -21,6 +22,7 @@ fn the_processor_keeps_what_it_wrote_before_the_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn parts_of_a_mapping_change_hands() {
     with_pages(0, |system, hardware, device, page| {
         let direction = Direction::Bidirectional;
@@ -56,6 +58,7 @@ fn parts_of_a_mapping_change_hands() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
     with_pages(0, |system, _, device, page| {
         system.dma.checker_mut().enable(false);
@@ -76,6 +79,7 @@ fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_page_that_lives_is_pinned_by_name_while_it_is_mapped() {
     with_device(|system, _, device| {
         let own = area(system, "BiscuitOS_cma");
@@ -108,6 +112,7 @@ fn a_page_that_lives_is_pinned_by_name_while_it_is_mapped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn whoever_lives_in_memory_asks_before_touching_it() {
     with_device(|system, _, device| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
@@ -141,6 +146,7 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn moving_out_under_a_device_ends_its_mapping() {
     with_device(|system, _, device| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
@@ -156,6 +162,7 @@ fn moving_out_under_a_device_ends_its_mapping() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn without_pins_a_mapped_page_moves_and_the_checker_sees_it() {
     with_device(|system, _, device| {
         let own = area(system, "BiscuitOS_cma");
@@ -185,6 +192,7 @@ fn without_pins_a_mapped_page_moves_and_the_checker_sees_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_scatter_list_is_maintained_level_by_level() {
     with_pages(2, |system, hardware, device, page| {
         let mut list = ScatterList::default();

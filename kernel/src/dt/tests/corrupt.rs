@@ -261,6 +261,7 @@ proptest! {
 
 /// Wrecks of one tree that uses everything; a good part of them is still readable, and a good part is not.
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_rich_tree_and_its_wrecks() {
     let bytes = rich_tree();
     assert!(survives(&bytes));

@@ -92,6 +92,7 @@ fn without_pinning_the_checksums_are_wrong() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_disk_that_fails_is_reported_and_what_was_synced_is_whole() {
     with_file(4, 40, 3, |system, machine, medium| {
         medium.borrow_mut().bad[1] = Some(8 * (2 + 2 * 40 + 7)..8 * (2 + 2 * 40 + 8));
@@ -103,6 +104,7 @@ fn a_disk_that_fails_is_reported_and_what_was_synced_is_whole() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_cannot_be_copied_is_refused() {
     with_file(4, 40, 1, |system, machine, medium| {
         let refused = |system: &mut System<'_>, options: &Options| run(system, machine, options).unwrap_err();
@@ -126,6 +128,7 @@ fn what_cannot_be_copied_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn ctrl_c_stops_it() {
     with_file(4, 100, 2, |system, machine, medium| {
         machine.interrupt_after.set(Some(40));

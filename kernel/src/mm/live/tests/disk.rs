@@ -104,6 +104,7 @@ fn a_power_cut_leaves_what_was_synced() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_last_page_may_be_a_part_of_one() {
     with_disk(8 * 3 + 5, false, |system, medium| {
         let mut mm = system.mm().unwrap();
@@ -187,6 +188,7 @@ fn a_disk_larger_than_memory_is_read_and_written_through() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_read_only_disk_is_not_written() {
     with_disk(8 * 16, true, |system, _| {
         let mut mm = system.mm().unwrap();
@@ -255,6 +257,7 @@ fn without_pins_what_the_device_reads_is_lost() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn after_a_flush_that_failed_everything_is_written_again() {
     with_disk(8 * 16, false, |system, medium| {
         let mut mm = system.mm().unwrap();
@@ -271,6 +274,7 @@ fn after_a_flush_that_failed_everything_is_written_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
     with_disk(8 * 32, false, |system, medium| {
         let mut mm = system.mm().unwrap();
