@@ -120,6 +120,7 @@ fn unknown_parameters_share_one_line() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_run_that_is_too_long_is_refused() {
     let line = format!("run=\"{}\"", "x;".repeat(MAX_RUN_BYTES));
     let cmdline = parse(&line);

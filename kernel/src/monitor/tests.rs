@@ -220,6 +220,7 @@ fn bad_lines_get_one_line_and_status_2() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn nothing_and_comments_do_nothing() {
     for line in ["", ";", " ; ;; ", "# debris; # cma", "\t"] {
         assert_eq!(on_board(&[line]), (Outcome::Ok, String::new()), "{line}");
@@ -227,6 +228,7 @@ fn nothing_and_comments_do_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn statuses_of_run_are_remembered_and_those_of_the_prompt_are_not() {
     with_board(64, |system, machine| {
         let mut monitor = Monitor::new(system, machine, context(None));
@@ -290,6 +292,7 @@ fn rounds_end_in_ruins() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn replay_wants_a_trace_and_an_empty_area() {
     let (outcome, text) = on_board(&["replay", "replay", "release all; replay align=page"]);
     assert_eq!(outcome, Outcome::Ok);
@@ -351,6 +354,7 @@ fn debug_files_allocate_and_free_last_in_first_out() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn output_can_be_filtered() {
     assert_eq!(printed("cat /proc/meminfo | grep Cma | grep Total"), "CmaTotal:          16384 kB\n");
     assert_eq!(printed("version | grep nothing; version"), "debris 0.1.0\n");
@@ -394,6 +398,7 @@ fn type_in(keys: &[u8]) -> (End, String) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_prompt_executes_lines() {
     let (end, text) = type_in(b"version\r");
     assert_eq!(end, End::PowerOff(9));
@@ -405,6 +410,7 @@ fn the_prompt_executes_lines() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn lines_are_edited_and_remembered() {
     let one_version = [
         &b"versjon\x7f\x7f\x7fion\r"[..],
@@ -461,6 +467,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 }))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn no_line_panics(words in proptest::collection::vec(
         prop_oneof![
             proptest::sample::select(&["debris", "replay", "alloc", "release", "cat", "ls", "echo", "bitmap", "selftest", "bench",

@@ -5,6 +5,7 @@ use crate::cma::CmaError;
 use crate::mm::AllocError;
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_buffer_comes_zeroed_from_the_devices_area_and_goes_back() {
     with_device(|system, hardware, device| {
         let own = area(system, "BiscuitOS_cma");
@@ -40,6 +41,7 @@ fn a_buffer_comes_zeroed_from_the_devices_area_and_goes_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn restless_caches_never_reach_a_buffer() {
     with_device(|system, hardware, device| {
         hardware.model_mut().restless = 128;
@@ -57,6 +59,7 @@ fn restless_caches_never_reach_a_buffer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn which_area_serves_follows_linux() {
     with_device(|system, _, own| {
         let other = system.dma_add_device("other").unwrap();
@@ -138,6 +141,7 @@ fn sizes_bounds_and_stale_values() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn names_and_devices_are_bounded() {
     with_board(64, |system, _| {
         let dma = core::mem::take(&mut system.dma);

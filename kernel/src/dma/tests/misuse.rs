@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn unmapping_what_is_not_mapped() {
     with_pages(0, |system, _, device, page| {
         let (bytes, direction) = (256, Direction::ToDevice);
@@ -24,6 +25,7 @@ fn unmapping_what_is_not_mapped() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn naming_it_wrongly() {
     with_pages(0, |system, _, device, page| {
         let (bytes, direction) = (256, Direction::ToDevice);
@@ -50,6 +52,7 @@ fn naming_it_wrongly() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn another_devices_mapping() {
     with_pages(0, |system, _, device, page| {
         let other = system.dma_add_device("other").unwrap();
@@ -62,6 +65,7 @@ fn another_devices_mapping() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn synchronizing_outside_or_the_wrong_way() {
     with_pages(0, |system, _, device, page| {
         let at = system.streaming().dma_map_single(device, page, 256, Direction::FromDevice).unwrap();
@@ -83,6 +87,7 @@ fn synchronizing_outside_or_the_wrong_way() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn mapping_free_or_shared_memory() {
     with_pages(1, |system, _, device, page| {
         let free = Pfn(0x60000 + 8 * 1024).addr();
@@ -112,6 +117,7 @@ fn mapping_free_or_shared_memory() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn touching_what_the_device_owns() {
     with_pages(0, |system, _, device, page| {
         let start = PhysAddr(page.0 + 40);
@@ -150,6 +156,7 @@ fn touching_what_the_device_owns() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_device_that_writes_where_it_must_not() {
     with_pages(0, |system, hardware, device, page| {
         let start = PhysAddr(page.0 + 100);
@@ -192,6 +199,7 @@ fn a_device_that_writes_where_it_must_not() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn leaving_things_behind() {
     with_pages(0, |system, _, device, page| {
         let free = system.zone.nr_free_pages();
@@ -215,6 +223,7 @@ fn leaving_things_behind() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_report_says_who_where_and_what() {
     with_pages(0, |system, _, device, page| {
         let at = system.streaming().dma_map_single(device, page, 256, Direction::ToDevice).unwrap();

@@ -7,6 +7,7 @@ use super::super::*;
 use super::{on_board, printed};
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn buffers_by_hand_follow_the_devices_area() {
     let text = printed("dma alloc BiscuitOS_CMA 1M; dma alloc cam 4096; dma alloc cam 8K; dma");
     for part in [
@@ -38,6 +39,7 @@ fn buffers_by_hand_follow_the_devices_area() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_cannot_be_had_is_said() {
     let (outcome, text) = on_board(&["alloc BiscuitOS_cma 2048", "dma alloc BiscuitOS_CMA 8M"]);
     assert_eq!(outcome, Outcome::Ok, "a refusal is a result");

@@ -33,6 +33,7 @@ fn what_a_linux_reader_types_does_what_it_does_there() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn run_says_at_its_end_what_it_met() {
     with_board(64, |system, machine| {
         let mut monitor = Monitor::new(system, machine, context(None));
@@ -47,6 +48,7 @@ fn run_says_at_its_end_what_it_met() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_list_of_commands_fits_a_terminal() {
     assert!(printed("help").lines().all(|line| line.chars().count() < TERMINAL_COLUMNS));
 }

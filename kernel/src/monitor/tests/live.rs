@@ -55,6 +55,7 @@ fn what_the_living_did_is_counted() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn an_area_in_use_is_not_experimented_on() {
     let (outcome, text) = on_board(&["alloc BiscuitOS_cma 4", "pressure latency"]);
     assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));

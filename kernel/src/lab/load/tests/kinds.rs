@@ -124,6 +124,7 @@ fn random_lives_as_long_as_it_says() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn sizes_are_distributed_as_they_say() {
     let mut rng = Rng::named("wyrand", 3).expect("a listed name");
     for (sizes, least, most) in [
