@@ -49,9 +49,19 @@ fn several_copies_with_two_areas() {
 fn without_pinning_the_test_fails() {
     let image = tempfile::NamedTempFile::new().expect("a temporary file");
     disk::create(image.path(), 32 << 20, &[("testdata".into(), 8 << 20)]).expect("the file fits");
-    let outcome =
-        Boot::commands("copytest files=2 pinning=off").memory("32M").with("cma=8M check=on").disk(image.path()).run();
-    outcome.ended_with(3).says("checksums WRONG").says("checksums are wrong");
-    let record = outcome.record("copytest");
-    assert!(number(&record, "differences") > 0 && number(&record, "misuses") > 0, "the checker sees it, too: {record}");
+    // When a request meets a migration is the host's timing: one run in three is lucky, a dozen are not.
+    let caught = (0..12).any(|_| {
+        let outcome = Boot::commands("copytest files=2 pinning=off")
+            .memory("32M")
+            .with("cma=8M check=on")
+            .disk(image.path())
+            .run();
+        let record = outcome.record("copytest");
+        let wrong = number(&record, "differences") > 0;
+        if wrong {
+            outcome.ended_with(3).says("checksums WRONG").says("checksums are wrong");
+        }
+        wrong && number(&record, "misuses") > 0
+    });
+    assert!(caught, "files come out right without pins, or the checker does not see why not");
 }

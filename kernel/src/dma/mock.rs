@@ -11,8 +11,10 @@ use alloc::vec::Vec;
 use core::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+#[cfg(test)]
+use super::DeviceAddress;
 use super::hardware::{CacheOp, Caches, Hardware};
-use super::{CpuAddress, DeviceAddress, LINE_BYTES};
+use super::{CpuAddress, LINE_BYTES};
 use crate::lab::rng::Rng;
 use crate::units::{PAGE_SIZE, Pfn, PhysAddr};
 
@@ -84,6 +86,7 @@ impl MockHardware {
         self.0.borrow_mut()
     }
 
+    #[cfg(test)]
     /// The processor reads a byte through its caches.
     pub(crate) fn cpu_read(&self, at: u32) -> u8 {
         let mut byte = [0];
@@ -91,11 +94,13 @@ impl MockHardware {
         byte[0]
     }
 
+    #[cfg(test)]
     /// The processor writes a byte through its caches.
     pub(crate) fn cpu_write(&self, at: u32, byte: u8) {
         self.clone().store(CpuAddress(at), &[byte]);
     }
 
+    #[cfg(test)]
     /// The device reads a byte of memory.
     pub(crate) fn device_read(&self, at: DeviceAddress) -> u8 {
         let mut model = self.model_mut();
@@ -103,6 +108,7 @@ impl MockHardware {
         *model.byte(at.bits())
     }
 
+    #[cfg(test)]
     /// The device writes a byte of memory.
     pub(crate) fn device_write(&self, at: DeviceAddress, byte: u8) {
         let mut model = self.model_mut();

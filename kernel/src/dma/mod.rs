@@ -76,7 +76,7 @@ mod scatter;
 mod streaming;
 mod table;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "mock"))]
 pub(crate) mod mock;
 #[cfg(test)]
 mod tests;

@@ -137,6 +137,7 @@ fn everything_survives_unless_migration_is_sabotaged() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_makes_no_sense_is_refused_before_anything_happens() {
     with_system(2, |system, area| {
         let refused = |system: &System<'_>, change: fn(&mut Options), experiment: Experiment| {
@@ -158,6 +159,7 @@ fn what_makes_no_sense_is_refused_before_anything_happens() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn records_have_every_field() {
     let row = Row::new("latency", "a\"b".into(), crate::lab::stopwatch::ClockCost::measure(&Mock::default()));
     let record = row.record().to_string();

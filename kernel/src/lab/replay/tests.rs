@@ -79,6 +79,7 @@ fn a_bad_trace_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn failures_are_answers() {
     with_board(64, |system, machine| {
         // Too large; an ID whose allocation failed may be released, or allocated again; releases may repeat.
@@ -96,6 +97,7 @@ fn failures_are_answers() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn alignments_can_be_overruled() {
     with_board(64, |system, machine| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");

@@ -106,12 +106,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn lines_comments_and_blanks() {
         let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
         assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn every_error_has_its_line() {
         use Field::{AlignOrder, Id, Pages};
         assert_eq!(error(b"a 1 1 0\nb 1\n"), (2, Reason::UnknownOp));
@@ -134,6 +136,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn nothing_after_the_first_error() {
         let mut ops = Ops::new(b"x\na 1 1 0\n");
         assert!(ops.next().is_some_and(|op| op.is_err()));
@@ -144,16 +147,19 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
 
         #[test]
+        #[cfg_attr(miri, ignore = "too long for an interpreter")]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = read(&bytes);
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "too long for an interpreter")]
         fn nearly_traces_never_panic(text in "([ar#\t ]{1,2}[0-9 x\r-]{0,14}\n?){0,20}") {
             let _ = read(text.as_bytes());
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "too long for an interpreter")]
         fn what_is_written_is_read(ops in proptest::collection::vec((any::<u32>(), 1u32.., 0..=MAX_ALIGN_ORDER, any::<bool>()), 0..50)) {
             let mut text = std::string::String::new();
             let mut expected = Vec::new();

@@ -68,6 +68,7 @@ fn verify(system: &mut System<'_>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn pages_move_out_of_the_way_and_keep_their_contents() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
@@ -93,6 +94,7 @@ fn pages_move_out_of_the_way_and_keep_their_contents() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn all_mappings_of_a_shared_page_follow_it() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
@@ -116,6 +118,7 @@ fn all_mappings_of_a_shared_page_follow_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn clean_pages_are_dropped_and_dirty_ones_moved() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
@@ -137,6 +140,7 @@ fn clean_pages_are_dropped_and_dirty_ones_moved() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_pinned_page_is_named_and_nothing_moves() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
@@ -165,6 +169,7 @@ fn a_pinned_page_is_named_and_nothing_moves() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_kernel_allocation_in_the_way_is_named() {
     with_system(2, 1, |system, area| {
         let mm = open(system);
@@ -304,6 +309,7 @@ fn when_memory_is_short_the_cache_goes_first_and_then_the_largest_object() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn used_pages_get_a_second_chance() {
     with_system(2, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
@@ -332,6 +338,7 @@ fn an_object_that_is_killed_for_its_own_page_says_so() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn only_clean_pages_enter_the_areas_where_only_they_may() {
     with_system(4, 2, |system, area| {
         let mut mm = system.open_live(CmaUse::First, Lend::Clean).unwrap();
@@ -353,6 +360,7 @@ fn only_clean_pages_enter_the_areas_where_only_they_may() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn requests_that_may_not_use_cma_do_not_count_it() {
     with_system(1, 4, |system, _| {
         let mut mm = system.open_live(CmaUse::Fallback, Lend::Movable).unwrap();

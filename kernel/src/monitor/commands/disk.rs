@@ -126,6 +126,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 Some(word) => return Err(Failure::bad(format!("pinning is {}; it can be on or off", shown(word)))),
             },
         };
+        if self.system.areas().is_empty() {
+            return Err(Failure::bad("there is no CMA area that could lend its pages; `cma=16M` makes one"));
+        }
         let mut test = CopyTest::start(self.system, &*self.out.machine, &options).map_err(failed)?;
         let stepped = loop {
             match test.step(self.system, &*self.out.machine) {

@@ -185,6 +185,7 @@ fn any_part_of_a_recording_is_replayed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn parts_of_a_buffer_are_released() {
     let text = [alloc(0x100, 10), alloc(0x10a, 6), release(0x100, 2), release(0x104, 3), release(0x108, 4)].concat();
     let (report, kept) = replayed(&text);
@@ -203,6 +204,7 @@ fn parts_of_a_buffer_are_released() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_is_allocated_again_was_released() {
     let text = [alloc(0x100, 10), alloc(0x110, 10), alloc(0x105, 20), release(0x105, 20), release(0x100, 10)].concat();
     let (report, kept) = replayed(&text);
@@ -216,6 +218,7 @@ fn what_is_allocated_again_was_released() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_buffer_that_its_driver_never_had_goes_back() {
     let (report, kept) = replayed(&[alloc(0x100, 2), failed(2048), failed(2000), alloc(0x102, 2)].concat());
     assert_eq!((report.allocs, report.failed, report.failed_recorded, report.failed_served), (4, 1, 2, 1));
@@ -224,6 +227,7 @@ fn a_buffer_that_its_driver_never_had_goes_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_recorded_area_is_chosen() {
     let other = |text: String| text.replace("name=x", "name=BiscuitOS_cma");
     let both = alloc(0x100, 2) + &other(alloc(0x69801, 3)) + &release(0x100, 2) + &other(alloc(0x69810, 4));
@@ -248,6 +252,7 @@ fn the_recorded_area_is_chosen() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_cannot_be_followed_is_refused() {
     with_board(64, |system, machine| {
         // Nearly all memory is taken: the largest blocks, but for one.

@@ -62,6 +62,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_request_may_take_the_page_above_the_mark() {
     with_system(1, 1, |system, _| {
         let zone = &mut system.zone;
@@ -79,6 +80,7 @@ fn events(system: &System<'_>) -> Vec<Event> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
     with_system(2, 1, |system, area| {
         let mut mm = open(system);
