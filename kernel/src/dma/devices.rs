@@ -11,7 +11,8 @@ use crate::system::System;
 
 /// Most devices at a time.
 pub const MAX_DEVICES: usize = 32;
-/// Most different names of devices since boot: a pin and a report carry the name, and may outlive the device.
+/// Most different names given at the prompt since boot. A pin and a report carry a device's name and may outlive the
+/// device, so names are kept for ever: a driver's is part of it, one from the prompt is stored.
 pub const MAX_DEVICE_NAMES: usize = 64;
 
 /// Which device. It stays unlike any later one's after the device was removed.
@@ -42,8 +43,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    fn add(&mut self, name: &str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
-        let name = self.intern(name)?;
+    fn add(&mut self, name: &'static str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
         let place = free_slot(&mut self.slots, MAX_DEVICES).ok_or(DmaError::TooManyDevices)?;
         self.last_generation = self.last_generation.wrapping_add(1);
         let generation = self.last_generation;
@@ -88,7 +88,7 @@ impl System<'_> {
     ///
     /// # Errors
     /// There is no hardware for DMA, or there are too many devices.
-    pub fn dma_add_device(&mut self, name: &str) -> Result<DeviceId, DmaError> {
+    pub fn dma_add_device(&mut self, name: &'static str) -> Result<DeviceId, DmaError> {
         self.dma_add(name, self.area_of(name), true)
     }
 
@@ -96,15 +96,17 @@ impl System<'_> {
     ///
     /// # Errors
     /// As above.
-    pub fn dma_add_device_with_area(&mut self, name: &str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
+    pub fn dma_add_device_with_area(&mut self, name: &'static str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
         self.dma_add(name, area, true)
     }
 
     /// Somebody at the prompt plays the driver of the device of that name.
     ///
     /// # Errors
-    /// As above.
+    /// As above, or there were too many names.
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
+        self.dma.hardware()?;
+        let name = self.dma.devices.intern(name)?;
         self.dma_add(name, self.area_of(name), false)
     }
 
@@ -113,7 +115,7 @@ impl System<'_> {
         users.find_map(|user| self.find_area(&user.area))
     }
 
-    fn dma_add(&mut self, name: &str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
+    fn dma_add(&mut self, name: &'static str, area: Option<AreaId>, has_driver: bool) -> Result<DeviceId, DmaError> {
         self.dma.hardware()?;
         let id = self.dma.devices.add(name, area, has_driver)?;
         self.dma.reserve();

@@ -202,7 +202,7 @@ pub enum DmaError {
     NoHardware,
     /// There is no such device, or it was removed.
     NoDevice,
-    /// There are [`MAX_DEVICES`] devices, or [`MAX_DEVICE_NAMES`] names were used since boot.
+    /// There are [`MAX_DEVICES`] devices, or [`MAX_DEVICE_NAMES`] names were given at the prompt since boot.
     TooManyDevices,
     /// There are [`MAX_BUFFERS`] coherent buffers.
     TooManyBuffers,
@@ -251,7 +251,7 @@ impl fmt::Display for DmaError {
             Self::NoDevice => f.write_str("no such device"),
             Self::TooManyDevices => write!(
                 f,
-                "there are {MAX_DEVICES} devices (MAX_DEVICES), or there have been {MAX_DEVICE_NAMES} names (MAX_DEVICE_NAMES)"
+                "there are {MAX_DEVICES} devices (MAX_DEVICES), or there have been {MAX_DEVICE_NAMES} names at the prompt (MAX_DEVICE_NAMES)"
             ),
             Self::TooManyBuffers => write!(f, "there are {MAX_BUFFERS} coherent buffers (MAX_BUFFERS)"),
             Self::TooManyMappings => write!(f, "there are {MAX_MAPPINGS} mappings (MAX_MAPPINGS)"),

@@ -85,7 +85,11 @@ impl VirtioDisk {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn start(name: &str, mut transport: MmioTransport<'static>, system: &mut System<'_>) -> Result<Self, String> {
+    pub fn start(
+        name: &'static str,
+        mut transport: MmioTransport<'static>,
+        system: &mut System<'_>,
+    ) -> Result<Self, String> {
         let legacy = transport.version() == MmioVersion::Legacy;
         let queue_pages: &[u32] = if legacy { &[LEGACY_QUEUE_PAGES] } else { &[1, 1] };
         let device = system.dma_add_device(name).map_err(|error| error.to_string())?;

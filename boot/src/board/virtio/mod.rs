@@ -48,8 +48,8 @@ static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
 /// A node of the tree behind which a virtio device may be.
 pub struct Place {
-    /// The node's name, which is the device's.
-    name: String,
+    /// The node's name, which is the device's. The tree is read once, and the board's devices stay.
+    name: &'static str,
     base: u32,
     bytes: u32,
     interrupt: Option<u32>,
@@ -75,7 +75,7 @@ pub fn places(facts: &Facts) -> Vec<Place> {
             let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES)?;
             let base = u32::try_from(reg.start).ok().filter(|base| base.is_multiple_of(4))?;
             Some(Place {
-                name: device.path.rsplit('/').next().unwrap_or_default().into(),
+                name: String::from(device.path.rsplit('/').next().unwrap_or_default()).leak(),
                 base,
                 bytes: reg.size().min(0x1000) as u32,
                 interrupt: device.interrupts.first().copied(),
@@ -130,7 +130,7 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
     // The handler can be called from the moment on when the device may interrupt.
     BASE.store(place.base, Ordering::Relaxed);
     INTERRUPT.store(interrupt, Ordering::Relaxed);
-    match VirtioDisk::start(&place.name, transport, system) {
+    match VirtioDisk::start(place.name, transport, system) {
         Ok(disk) => {
             gic::enable(interrupt);
             system.set_disk(Box::new(disk));

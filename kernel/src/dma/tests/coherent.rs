@@ -147,14 +147,15 @@ fn names_and_devices_are_bounded() {
         let dma = core::mem::take(&mut system.dma);
         assert_eq!(system.dma_add_device("x"), Err(DmaError::NoHardware));
         system.dma = dma;
-        let ids: Vec<_> = (0..MAX_DEVICES).map(|n| system.dma_add_device(&std::format!("d{n}")).unwrap()).collect();
+        let ids: Vec<_> =
+            (0..MAX_DEVICES).map(|n| system.dma_add_device_by_hand(&std::format!("d{n}")).unwrap()).collect();
         assert_eq!(system.dma_add_device("one more"), Err(DmaError::TooManyDevices));
         for id in ids {
             assert_eq!(system.dma_remove_device(id), Ok((0, 0)));
             assert_eq!(system.dma_remove_device(id), Err(DmaError::NoDevice));
         }
         for round in 0..1000 {
-            let id = system.dma_add_device(&std::format!("d{}", round % MAX_DEVICES)).unwrap();
+            let id = system.dma_add_device_by_hand(&std::format!("d{}", round % MAX_DEVICES)).unwrap();
             system.dma_remove_device(id).unwrap();
         }
     });

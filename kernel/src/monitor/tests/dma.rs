@@ -73,7 +73,7 @@ fn bounds_hold_and_everything_comes_back() {
     let names: Vec<_> = (0..70).map(|name| format!("dma alloc d{name} 1; dma free all")).collect();
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     let (_, text) = on_board(&names);
-    assert!(text.contains("there have been 64 names (MAX_DEVICE_NAMES)"), "{text}");
+    assert!(text.contains("there have been 64 names at the prompt (MAX_DEVICE_NAMES)"), "{text}");
     let (outcome, text) = on_board(&["selftest dma"]);
     assert_eq!(outcome, Outcome::Ok, "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{text}");
