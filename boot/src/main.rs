@@ -38,6 +38,7 @@ use window::Window;
 const VERSION: &str = concat!("debris ", env!("CARGO_PKG_VERSION"), ": a laboratory for Linux's CMA, on vexpress-a9");
 
 /// The entry code comes here in supervisor mode, on the supervisor stack, with zeroed statics and the MMU off.
+// SAFETY: the entry code is what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     let known = Devices::known();

@@ -117,6 +117,7 @@ pub fn last_interrupt() -> u32 {
 }
 
 /// The IRQ vector's handler; 0 for an interrupt that nobody asked for.
+// SAFETY: the vector is what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn handle_irq() -> u32 {
     let interface = INTERFACE.load(Ordering::Relaxed);

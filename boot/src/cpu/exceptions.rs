@@ -140,6 +140,8 @@ pub fn begin_report() {
     }
 }
 
+/// Where every vector but the interrupt's ends.
+// SAFETY: the vectors are what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn fatal_exception(frame: &Frame) -> ! {
     if frame.kind == 1 && is_exit_call(frame) {

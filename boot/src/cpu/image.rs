@@ -5,6 +5,7 @@ use kernel::units::PhysRange;
 /// Declares the linker script's symbols and functions that give their addresses.
 macro_rules! symbols {
     ($($symbol:ident => $function:ident: $doc:literal;)*) => {
+        // SAFETY: the linker script defines each of them, and only their addresses are taken.
         unsafe extern "C" {
             $(static $symbol: u8;)*
         }

@@ -10,7 +10,7 @@ pub mod plain;
 
 use core::fmt;
 
-pub use plain::{Op, Ops};
+pub use plain::Op;
 
 use crate::cma::MAX_ALIGN_ORDER;
 
@@ -107,6 +107,45 @@ pub enum Field {
     Align,
     /// `errorno=`.
     Errorno,
+}
+
+/// What the lines of a trace say, with their numbers, up to the first error.
+#[derive(Clone, Debug)]
+pub struct Parsed<'t, T> {
+    lines: Lines<'t>,
+    parse_line: fn(&'t [u8]) -> Result<Option<T>, Reason>,
+    failed: bool,
+}
+
+impl<'t, T> Parsed<'t, T> {
+    /// Reads a trace from its start. A line may say nothing.
+    const fn new(bytes: &'t [u8], parse_line: fn(&'t [u8]) -> Result<Option<T>, Reason>) -> Self {
+        Self { lines: Lines::new(bytes), parse_line, failed: false }
+    }
+
+    /// How many lines were read so far.
+    pub const fn lines(&self) -> u64 {
+        self.lines.read()
+    }
+}
+
+impl<T> Iterator for Parsed<'_, T> {
+    type Item = Result<(u64, T), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed {
+            let (number, line) = self.lines.next()?;
+            match (self.parse_line)(line) {
+                Ok(None) => {}
+                Ok(Some(said)) => return Some(Ok((number, said))),
+                Err(reason) => {
+                    self.failed = true;
+                    return Some(Err(TraceError { line: number, reason }));
+                }
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Display for Field {

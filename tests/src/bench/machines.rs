@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use kernel::lab::bench::NAMES;
 use serde_json::Value;
 
 use crate::data::trace_result;
@@ -13,60 +14,45 @@ const TIME_LIMIT: Duration = Duration::from_secs(240);
 /// The trace behind the benchmark `big-area`.
 const TRACE: &str = "big-area.trace";
 
-/// A machine and the benchmarks that it is for.
-struct Machine {
-    /// Reserved-memory nodes; without any the board's own tree.
-    nodes: Option<&'static str>,
-    benchmarks: &'static [&'static str],
+/// A machine that benchmarks run on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Machine {
+    /// The board's own tree: two areas of 8 MiB.
+    Board,
+    /// `dts/bench.dtsi`: areas from 8 to 512 MiB.
+    Areas,
+    /// `dts/bench-768.dtsi`: three quarters of RAM under bitmaps, as much metadata as there can be.
+    LargestArea,
 }
 
-const MACHINES: [Machine; 3] = [
-    Machine {
-        nodes: None,
-        benchmarks: &[
-            "boot",
-            "cma/1",
-            "cma/64",
-            "cma/2048",
-            "debris",
-            "buddy/0",
-            "buddy/9",
-            "buddy/split",
-            "full/1",
-            "migrate/1",
-            "reclaim/clean",
-            "empty-area",
-            "dma/coherent/1",
-            "dma/coherent/16",
-            "dma/coherent/1024",
-            "dma/map/1",
-        ],
-    },
-    Machine {
-        nodes: Some("dts/bench.dtsi"),
-        benchmarks: &[
-            "cma/131072",
-            "big-area",
-            "search/fail",
-            "search/worst",
-            "slots/8",
-            "slots/32",
-            "slots/128",
-            "slots/512",
-            "sizes/8",
-            "sizes/32",
-            "sizes/128",
-            "sizes/512",
-        ],
-    },
-    // Three quarters of RAM under bitmaps: as much metadata as there can be.
-    Machine { nodes: Some("dts/bench-768.dtsi"), benchmarks: &["slots/768", "sizes/768", "memory"] },
-];
-
 impl Machine {
-    fn boot(&self, benchmarks: &str) -> Result<Boot, String> {
+    const ALL: [Self; 3] = [Self::Board, Self::Areas, Self::LargestArea];
+
+    /// The machine that has what a benchmark needs.
+    fn of(benchmark: &str) -> Self {
+        match benchmark.split_once('/').unwrap_or((benchmark, "")) {
+            ("memory", _) | ("slots" | "sizes", "768") => Self::LargestArea,
+            ("big-area" | "search" | "slots" | "sizes", _) | ("cma", "131072") => Self::Areas,
+            _ => Self::Board,
+        }
+    }
+
+    fn benchmarks(self) -> Vec<&'static str> {
+        NAMES.into_iter().filter(|name| Self::of(name) == self).collect()
+    }
+
+    /// Reserved-memory nodes in the place of the board's own.
+    const fn nodes(self) -> Option<&'static str> {
+        match self {
+            Self::Board => None,
+            Self::Areas => Some("dts/bench.dtsi"),
+            Self::LargestArea => Some("dts/bench-768.dtsi"),
+        }
+    }
+
+    fn boot(self, benchmarks: &str) -> Result<Boot, String> {
         let boot = Boot::commands(&format!("bench {benchmarks}")).memory("1024M").counted().time_limit(TIME_LIMIT);
-        let Some(nodes) = self.nodes else { return Ok(boot) };
+        let Some(nodes) = self.nodes() else { return Ok(boot) };
         let text = fs::read_to_string(in_tree(nodes)).map_err(|error| format!("{nodes}: {error}"))?;
         Ok(boot.tree(Tree::Nodes(text)).initrd(in_tree("tests/data/linux-6.1").join(TRACE)))
     }
@@ -74,12 +60,7 @@ impl Machine {
 
 /// The machine that one benchmark runs on, set up to run nothing else; `None` where there is no such benchmark.
 pub fn machine_for(benchmark: &str) -> Option<Result<Boot, String>> {
-    MACHINES.iter().find(|machine| machine.benchmarks.contains(&benchmark)).map(|machine| machine.boot(benchmark))
-}
-
-/// The name of every benchmark.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    MACHINES.iter().flat_map(|machine| machine.benchmarks.iter().copied())
+    NAMES.contains(&benchmark).then(|| Machine::of(benchmark).boot(benchmark))
 }
 
 /// Boots every machine and collects the records of all benchmarks, a line each.
@@ -88,8 +69,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The console of a machine that did not do what it was told, or what is wrong with a record.
 pub fn measure() -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
-    for machine in &MACHINES {
-        let outcome = machine.boot(&machine.benchmarks.join(" "))?.run();
+    for machine in Machine::ALL {
+        let benchmarks = machine.benchmarks();
+        let outcome = machine.boot(&benchmarks.join(" "))?.run();
         if outcome.status() != Some(0) {
             return Err(outcome.to_string());
         }
@@ -97,7 +79,7 @@ pub fn measure() -> Result<Vec<String>, String> {
         let records = outcome.console().lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
         let before = lines.len();
         lines.extend(records.map(str::to_owned));
-        if lines.len() - before != machine.benchmarks.len() {
+        if lines.len() - before != benchmarks.len() {
             return Err(format!("a benchmark gave no record; {outcome}"));
         }
     }
@@ -124,13 +106,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_benchmark_has_one_machine() {
-        let mut all: Vec<_> = names().collect();
-        assert!(all.contains(&"debris"));
-        let count = all.len();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), count);
+    fn every_machine_has_benchmarks() {
+        assert!(Machine::ALL.iter().all(|machine| !machine.benchmarks().is_empty()));
         assert!(machine_for("debris").is_some() && machine_for("nothing").is_none());
     }
 

@@ -12,7 +12,9 @@ use std::fmt::{self, Write};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use super::machines::{machine_for, names};
+use kernel::lab::bench::NAMES;
+
+use super::machines::machine_for;
 use crate::in_tree;
 use crate::symbols::{Place, Symbols};
 
@@ -261,7 +263,7 @@ impl fmt::Display for Profile {
 /// # Errors
 /// In words: there is no such benchmark, or it could not be run or understood.
 pub fn run(benchmark: &str) -> Result<String, String> {
-    let unknown = || format!("no benchmark '{benchmark}'; there are {}", names().collect::<Vec<_>>().join(" "));
+    let unknown = || format!("no benchmark '{benchmark}'; there are {}", NAMES.join(" "));
     let boot = machine_for(benchmark).ok_or_else(unknown)??;
     let symbols = Symbols::load(&in_tree("build/debris.elf"))?;
     let whole_boot = benchmark == "boot";

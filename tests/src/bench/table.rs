@@ -190,7 +190,7 @@ mod tests {
         let figures = some();
         let table = Table::of_limits(&figures).unwrap();
         assert_eq!(table.rows.len(), limits().unwrap().len());
-        assert!(limits().unwrap().iter().all(|limit| super::super::machines::names().any(|it| it == limit.benchmark)));
+        assert!(limits().unwrap().iter().all(|limit| kernel::lab::bench::NAMES.contains(&limit.benchmark.as_str())));
         assert!(table.plain().lines().nth(1).unwrap().contains("met"));
         assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
         assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));

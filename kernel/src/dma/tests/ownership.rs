@@ -3,6 +3,21 @@
 use super::super::mock::Step;
 use super::*;
 use crate::mm::contig_range::{Owner, Why};
+use crate::mm::live::Mm;
+use crate::mm::live::objects::ObjectId;
+
+/// Fills the areas with an object's pages, and goes over to ordinary memory: the object, and how many pages it has.
+fn with_full_areas<'a, 'm>(system: &'a mut System<'m>) -> (Mm<'a, 'm>, ObjectId, u32) {
+    let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
+    let id = mm.create(8192).unwrap();
+    let mut pages = 0;
+    while mm.zone.nr_free_cma() > 0 {
+        mm.populate(id, pages).unwrap();
+        pages += 1;
+    }
+    mm.set_policy(CmaUse::Half, Lend::Movable);
+    (mm, id, pages)
+}
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -83,16 +98,8 @@ fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
 fn a_page_that_lives_is_pinned_by_name_while_it_is_mapped() {
     with_device(|system, _, device| {
         let own = area(system, "BiscuitOS_cma");
-        let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
-        // Until the area is full of pages that live.
-        let id = mm.create(8192).unwrap();
-        let mut page = 0;
-        while mm.zone.nr_free_cma() > 0 {
-            mm.populate(id, page).unwrap();
-            page += 1;
-        }
-        mm.set_policy(CmaUse::Half, Lend::Movable);
-        let frame = (0..page).find_map(|page| mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800 + 100)).unwrap();
+        let (mut mm, id, pages) = with_full_areas(system);
+        let frame = (0..pages).find_map(|page| mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800 + 100)).unwrap();
         let mapping = mm.streaming().map(device, PhysAddr(frame.addr().0 + 512), 512, Direction::FromDevice).unwrap();
         mm.drain_lists();
         assert_eq!(mm.pins().len(), 1);
@@ -166,16 +173,10 @@ fn moving_out_under_a_device_ends_its_mapping() {
 fn without_pins_a_mapped_page_moves_and_the_checker_sees_it() {
     with_device(|system, _, device| {
         let own = area(system, "BiscuitOS_cma");
-        let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
-        let id = mm.create(8192).unwrap();
-        let mut page = 0;
-        while mm.zone.nr_free_cma() > 0 {
-            mm.populate(id, page).unwrap();
-            page += 1;
-        }
-        mm.set_policy(CmaUse::Half, Lend::Movable);
-        let (page, frame) =
-            (0..page).find_map(|page| Some((page, mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800)?))).unwrap();
+        let (mut mm, id, pages) = with_full_areas(system);
+        let (page, frame) = (0..pages)
+            .find_map(|page| Some((page, mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800)?)))
+            .unwrap();
         mm.dma.sabotage_pins(true);
         let mapping = mm.streaming().map(device, frame.addr(), 4096, Direction::FromDevice).unwrap();
         let buffer = system.cma_alloc(own, 2048, 0).unwrap();

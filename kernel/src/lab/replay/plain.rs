@@ -3,7 +3,7 @@
 use super::player::Player;
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::lab::ids::IdTable;
-use crate::lab::trace::{Op, Ops, Reason, TraceError};
+use crate::lab::trace::{Op, Reason, TraceError, plain};
 use crate::machine::Machine;
 
 /// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the area.
@@ -28,7 +28,7 @@ fn validate<M: Machine + ?Sized>(
     trace: &[u8],
 ) -> Result<(), ReplayError> {
     let start_ns = player.machine.now_ns();
-    let mut ops = Ops::new(trace);
+    let mut ops = plain::ops(trace);
     let mut found = 0u64;
     for op in ops.by_ref() {
         let (line, op) = op?;
@@ -56,7 +56,7 @@ fn answer<M: Machine + ?Sized>(
     held: WhenHeld,
     trace: &[u8],
 ) -> Result<(), ReplayError> {
-    for op in Ops::new(trace) {
+    for op in plain::ops(trace) {
         if player.interrupted() {
             break;
         }

@@ -12,7 +12,7 @@ use core::fmt;
 use super::ledger::{Held, Ledger};
 use super::player::Player;
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
-use crate::lab::trace::ftrace::{Event, Events, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
+use crate::lab::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
 use crate::lab::trace::{Reason, TraceError};
 use crate::machine::Machine;
 
@@ -84,7 +84,7 @@ fn survey<'t, M: Machine + ?Sized>(
 ) -> Result<Vec<Recorded<'t>>, ReplayError> {
     let start_ns = player.machine.now_ns();
     let mut areas: Vec<Recorded<'t>> = Vec::new();
-    let mut events = Events::new(trace);
+    let mut events = ftrace::events(trace);
     let mut found = 0u64;
     for event in events.by_ref() {
         let (line, event) = event?;
@@ -141,7 +141,7 @@ fn answer<M: Machine + ?Sized>(
     let own = u64::from(player.base.0);
     let own_end = own + u64::from(player.system.area(player.area).pages());
     let base = if own <= lowest && end <= own_end { own } else { lowest };
-    for event in Events::new(trace) {
+    for event in ftrace::events(trace) {
         if player.interrupted() {
             break;
         }

@@ -11,7 +11,7 @@
 
 use memchr::memchr;
 
-use super::{Field, Lines, Reason, TraceError, decimal};
+use super::{Field, Parsed, Reason, decimal};
 use crate::cma::MAX_ALIGN_ORDER;
 
 /// Areas of a recording that are told apart.
@@ -58,44 +58,9 @@ enum Kind {
     Release,
 }
 
-/// The events of a recording with the lines they stand on, up to the first error.
-#[derive(Clone, Debug)]
-pub struct Events<'t> {
-    lines: Lines<'t>,
-    failed: bool,
-}
-
-impl<'t> Events<'t> {
-    /// Reads a recording from its start.
-    pub const fn new(bytes: &'t [u8]) -> Self {
-        Self { lines: Lines::new(bytes), failed: false }
-    }
-
-    /// How many lines were read so far.
-    pub const fn lines(&self) -> u64 {
-        self.lines.read()
-    }
-}
-
-impl<'t> Iterator for Events<'t> {
-    type Item = Result<(u64, Event<'t>), TraceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        loop {
-            let (number, line) = self.lines.next()?;
-            match parse_line(line) {
-                Ok(None) => {}
-                Ok(Some(event)) => return Some(Ok((number, event))),
-                Err(reason) => {
-                    self.failed = true;
-                    return Some(Err(TraceError { line: number, reason }));
-                }
-            }
-        }
-    }
+/// The events of a recording.
+pub fn events(bytes: &[u8]) -> Parsed<'_, Event<'_>> {
+    Parsed::new(bytes, parse_line)
 }
 
 /// Whether a line is one that only ftrace prints.

@@ -1,7 +1,7 @@
 //! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty
 //! lines say nothing.
 
-use super::{Field, Lines, Reason, TraceError, decimal, text_only};
+use super::{Field, Parsed, Reason, decimal, text_only};
 use crate::cma::MAX_ALIGN_ORDER;
 
 /// One line of a trace.
@@ -23,44 +23,9 @@ pub enum Op {
     },
 }
 
-/// The operations of a trace with the lines they stand on, up to the first error.
-#[derive(Clone, Debug)]
-pub struct Ops<'t> {
-    lines: Lines<'t>,
-    failed: bool,
-}
-
-impl<'t> Ops<'t> {
-    /// Reads a trace from its start.
-    pub const fn new(bytes: &'t [u8]) -> Self {
-        Self { lines: Lines::new(bytes), failed: false }
-    }
-
-    /// How many lines were read so far.
-    pub const fn lines(&self) -> u64 {
-        self.lines.read()
-    }
-}
-
-impl Iterator for Ops<'_> {
-    type Item = Result<(u64, Op), TraceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        loop {
-            let (number, line) = self.lines.next()?;
-            match parse_line(line) {
-                Ok(None) => {}
-                Ok(Some(op)) => return Some(Ok((number, op))),
-                Err(reason) => {
-                    self.failed = true;
-                    return Some(Err(TraceError { line: number, reason }));
-                }
-            }
-        }
-    }
+/// The operations of a trace.
+pub fn ops(bytes: &[u8]) -> Parsed<'_, Op> {
+    Parsed::new(bytes, parse_line)
 }
 
 /// One line: an operation, or `None` for a comment or nothing.
@@ -90,13 +55,14 @@ fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u3
 
 #[cfg(test)]
 mod tests {
+    use super::super::TraceError;
     use super::*;
     use proptest::prelude::*;
     use std::string::ToString;
     use std::vec::Vec;
 
     fn read(text: &[u8]) -> Result<Vec<(u64, Op)>, TraceError> {
-        Ops::new(text).collect()
+        ops(text).collect()
     }
 
     fn error(text: &[u8]) -> (u64, Reason) {
@@ -138,9 +104,9 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn nothing_after_the_first_error() {
-        let mut ops = Ops::new(b"x\na 1 1 0\n");
-        assert!(ops.next().is_some_and(|op| op.is_err()));
-        assert!(ops.next().is_none());
+        let mut read = ops(b"x\na 1 1 0\n");
+        assert!(read.next().is_some_and(|op| op.is_err()));
+        assert!(read.next().is_none());
     }
 
     proptest! {

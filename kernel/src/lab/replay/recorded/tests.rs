@@ -1,7 +1,7 @@
 use super::super::{Options, ReplayError, Report, WhenHeld, run};
 use crate::cma::AreaId;
 use crate::cma::placement;
-use crate::lab::trace::{Op, Ops, Reason, TraceError};
+use crate::lab::trace::{Op, Reason, TraceError, plain};
 use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
 use crate::mock::{Mock, with_board};
 use crate::system::System;
@@ -61,7 +61,7 @@ fn recorded(trace: &[u8]) -> String {
         let area = area(system);
         let mut text = String::from("# tracer: nop\n#\n");
         let mut held = HashMap::new();
-        for op in Ops::new(trace) {
+        for op in plain::ops(trace) {
             match op.expect("a good trace").1 {
                 Op::Alloc { id, pages, align_order } => match system.cma_alloc(area, pages, align_order) {
                     Ok(buffer) => {

@@ -1,3 +1,4 @@
+use super::super::TraceError;
 use super::*;
 use proptest::prelude::*;
 use std::string::{String, ToString};
@@ -5,7 +6,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 fn read(text: &[u8]) -> Result<Vec<(u64, Event<'_>)>, TraceError> {
-    Events::new(text).collect()
+    events(text).collect()
 }
 
 fn error(text: &[u8]) -> (u64, Reason) {
@@ -163,7 +164,7 @@ fn a_line_of_ten_megabytes() {
 
 #[test]
 fn nothing_after_the_first_error() {
-    let mut events = Events::new(b"rubbish\nCPU:0 [LOST 1 EVENTS]\n");
+    let mut events = events(b"rubbish\nCPU:0 [LOST 1 EVENTS]\n");
     assert!(events.next().is_some_and(|event| event.is_err()));
     assert!(events.next().is_none());
 }
