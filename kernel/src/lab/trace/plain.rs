@@ -72,14 +72,12 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn lines_comments_and_blanks() {
         let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
         assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn every_error_has_its_line() {
         use Field::{AlignOrder, Id, Pages};
         assert_eq!(error(b"a 1 1 0\nb 1\n"), (2, Reason::UnknownOp));
@@ -102,7 +100,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn nothing_after_the_first_error() {
         let mut read = ops(b"x\na 1 1 0\n");
         assert!(read.next().is_some_and(|op| op.is_err()));
