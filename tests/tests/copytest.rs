@@ -46,6 +46,20 @@ fn several_copies_with_two_areas() {
 }
 
 #[test]
+fn a_job_that_moves_its_buffers_has_an_area_that_a_file_is_copied_through() {
+    let image = tempfile::NamedTempFile::new().expect("a temporary file");
+    disk::create(image.path(), 16 << 20, &[("testdata".into(), 1 << 20)]).expect("the file fits");
+    let outcome = Boot::commands("debris placement=relocate &; copytest files=1; jobs; disk check; stop")
+        .memory("256M")
+        .with("check=on")
+        .disk(image.path())
+        .run();
+    outcome.ended_with(0).does_not_say("check=on: ").says("debris placement=relocate &: on BiscuitOS_cma, round 1, ");
+    assert_eq!(number(&outcome.record("copytest"), "differences"), 0);
+    assert_eq!(number(&outcome.record("debris"), "bad_pages"), 0);
+}
+
+#[test]
 fn without_pinning_the_test_fails() {
     let image = tempfile::NamedTempFile::new().expect("a temporary file");
     disk::create(image.path(), 32 << 20, &[("testdata".into(), 8 << 20)]).expect("the file fits");

@@ -78,6 +78,8 @@ const LARGE_PAGES: u32 = 512 * MIB_PAGES;
 pub struct Setting<'s> {
     /// The area to use where its size does not matter.
     pub preferred: Option<AreaId>,
+    /// Areas that somebody else works on, which are left alone, also when they are empty.
+    pub taken: &'s [AreaId],
     /// Time from the kernel's first instruction to the first command.
     pub ns_to_ready: u64,
     /// The trace that `big-area` replays.
@@ -175,12 +177,10 @@ impl Need {
     }
 
     /// The area that will do: the preferred one, or the first.
-    fn find(self, system: &System<'_>, preferred: Option<AreaId>) -> Result<AreaId, BenchError> {
-        preferred
-            .into_iter()
-            .chain(system.area_ids())
-            .find(|&id| system.area(id).used_pages() == 0 && self.is_met_by(system.area(id).pages()))
-            .ok_or(BenchError::NoArea(self))
+    fn find(self, system: &System<'_>, setting: &Setting<'_>) -> Result<AreaId, BenchError> {
+        let is_free = |id: &AreaId| system.area(*id).used_pages() == 0 && !setting.taken.contains(id);
+        let mut areas = setting.preferred.into_iter().chain(system.area_ids());
+        areas.find(|id| is_free(id) && self.is_met_by(system.area(*id).pages())).ok_or(BenchError::NoArea(self))
     }
 }
 

@@ -62,6 +62,9 @@ pub(super) enum State {
 }
 
 /// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
+///
+/// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one. What else is kept of a
+/// page lies in the other bytes.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Tag(u32);
@@ -82,7 +85,7 @@ impl Tag {
 
     /// A buffer that may be moved, to places aligned to 2^`align_order`.
     pub(super) const fn lent(align_order: u32) -> Self {
-        Self(Self::LENT | align_order << 8)
+        Self(Self::LENT | align_order << 16)
     }
 
     pub(super) const fn state(self) -> State {
@@ -111,9 +114,14 @@ impl Tag {
         self.0 & 0xffff == free.0
     }
 
-    /// log2 of the block's pages; 0 for a body.
+    /// log2 of the block's pages; 0 for what is the head of none.
     pub(super) const fn order(self) -> u32 {
         self.0 >> 8 & 0xff
+    }
+
+    /// The alignment of a buffer that may be moved.
+    pub(super) const fn align_order(self) -> u32 {
+        self.0 >> 16 & 0xff
     }
 
     /// An allocated page's byte of marks (see `lru`).

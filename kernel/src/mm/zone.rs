@@ -210,7 +210,7 @@ impl<'m> Zone<'m> {
     /// What was written of the taken range that begins here, if it may be moved.
     pub(crate) fn lent(&self, first: Pfn) -> Option<Lent> {
         let page = self.lists.page(self.index(first));
-        let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.order(), owner: page.owner };
+        let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.align_order(), owner: page.owner };
         (page.tag.state() == State::Lent).then_some(lent)
     }
 

@@ -205,7 +205,7 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "lists the loads that run in the background",
         details: "debris, camera, decoder and random become jobs with & at their end, one an area. They go on while the prompt \
                   waits, and for 1000 steps after each command. What they have to say comes before the next prompt, or at \
-                  once where nothing is typed. Other experiments refuse an area with a job. poweroff and reboot stop all, and \
+                  once where nothing is typed. Other experiments refuse an area with a job, and what fills all memory or uses every area refuses any job. poweroff and reboot stop all, and \
                   print what they did.",
         example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
         keys: &[],

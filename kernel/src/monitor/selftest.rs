@@ -24,29 +24,45 @@ const STEPS: u32 = 2000;
 /// What a random test holds at a time.
 const SLOTS: usize = 64;
 
-type Test = (&'static str, fn(&mut System<'_>) -> Result<(), String>);
+/// A self-test.
+struct Test {
+    name: &'static str,
+    /// It allocates from the areas, and expects of them what was there before.
+    uses_areas: bool,
+    run: fn(&mut System<'_>) -> Result<(), String>,
+}
+
+/// A test that leaves the areas alone.
+const fn aside(name: &'static str, run: fn(&mut System<'_>) -> Result<(), String>) -> Test {
+    Test { name, uses_areas: false, run }
+}
+
+/// A test that allocates from the areas.
+const fn on_areas(name: &'static str, run: fn(&mut System<'_>) -> Result<(), String>) -> Test {
+    Test { name, uses_areas: true, run }
+}
 
 const TESTS: [Test; 15] = [
-    ("books_balance", books_balance),
-    ("glibc_rand", glibc_rand),
-    ("buddy_random", buddy_random),
-    ("cma_random", cma_random),
-    ("cma_release_twice", cma_release_twice),
-    ("cma_registry", cma_registry),
-    ("live_migration", live::migration),
-    ("live_faults", live::faults),
-    ("live_sabotage", live::sabotage),
-    ("live_random", live::random),
-    ("dma_window", dma::window),
-    ("dma_coherent", dma::coherent),
-    ("dma_streaming", dma::streaming),
-    ("dma_misuse", dma::misuse),
-    ("dma_pins", dma::pins),
+    aside("books_balance", books_balance),
+    aside("glibc_rand", glibc_rand),
+    aside("buddy_random", buddy_random),
+    on_areas("cma_random", cma_random),
+    on_areas("cma_release_twice", cma_release_twice),
+    on_areas("cma_registry", cma_registry),
+    on_areas("live_migration", live::migration),
+    on_areas("live_faults", live::faults),
+    on_areas("live_sabotage", live::sabotage),
+    on_areas("live_random", live::random),
+    aside("dma_window", dma::window),
+    on_areas("dma_coherent", dma::coherent),
+    on_areas("dma_streaming", dma::streaming),
+    on_areas("dma_misuse", dma::misuse),
+    on_areas("dma_pins", dma::pins),
 ];
 
 /// The names of all tests, the machine's own last.
 pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> {
-    TESTS.iter().map(|test| test.0).chain(context.tests.iter().map(|test| test.0))
+    TESTS.iter().map(|test| test.name).chain(context.tests.iter().map(|test| test.0))
 }
 
 /// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for `dma_pins`).
@@ -65,16 +81,18 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
         let names: Vec<&str> = names().collect();
         return Err(Failure::bad(format!("no test {}; there are {}", shown(wanted), names.join(" "))));
     }
+    if let Some(test) = TESTS.iter().find(|test| test.uses_areas && is_meant(test.name, wanted)) {
+        session.without_jobs(&format!("{} allocates from every area", test.name))?;
+    }
     writeln!(session.out, "KTAP version 1\n1..{count}")?;
     let mut failed = 0;
     let mut number = 0;
     for name in names().filter(|&name| is_meant(name, wanted)) {
         number += 1;
-        let own = TESTS.iter().find(|test| test.0 == name);
+        let own = TESTS.iter().find(|test| test.name == name);
         let result = match own {
-            Some((_, test)) => {
-                test(session.system).and_then(|()| session.system.check().map_err(|imbalance| imbalance.to_string()))
-            }
+            Some(test) => (test.run)(session.system)
+                .and_then(|()| session.system.check().map_err(|imbalance| imbalance.to_string())),
             None => extra.iter().find(|test| test.0 == name).map_or(Ok(()), |(_, test)| test()),
         };
         if let Err(reason) = &result {

@@ -32,7 +32,7 @@ pub(super) fn cma<M: Machine + ?Sized>(
     } else {
         (Need::AtLeast(SMALL_PAGES), REPS)
     };
-    let area = need.find(system, setting.preferred)?;
+    let area = need.find(system, setting)?;
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
     for rep in 0..reps {
@@ -51,7 +51,7 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::AtLeast(SMALL_PAGES).find(system, setting.preferred)?;
+    let area = Need::AtLeast(SMALL_PAGES).find(system, setting)?;
     let options = load::Options {
         area,
         seed: load::PUBLISHED_SEED,
@@ -81,7 +81,7 @@ pub(super) fn trace<M: Machine + ?Sized>(
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
+    let area = Need::Exactly(LARGE_PAGES).find(system, setting)?;
     let trace = setting.trace.ok_or(BenchError::NoTrace)?;
     let options = replay::Options::new(area);
     let report = replay::run(system, machine, options, trace).map_err(BenchError::Replay)?;

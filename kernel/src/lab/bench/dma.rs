@@ -39,7 +39,7 @@ pub(super) fn coherent<M: Machine + ?Sized>(
     name: &'static str,
     pages: u32,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::AtLeast(SMALL_PAGES).find(system, setting.preferred)?;
+    let area = Need::AtLeast(SMALL_PAGES).find(system, setting)?;
     let device = system.dma_add_device_with_area(DEVICE, Some(area))?;
     let reps = if pages > 256 { LARGE_REPS } else { REPS };
     let bytes = pages * PAGE_SIZE as u32;

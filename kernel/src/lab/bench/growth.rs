@@ -52,7 +52,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     let mib: u32 = mib.parse().map_err(|_| BenchError::Unknown)?;
     let scale = mib / SMALLEST_MIB;
     let (count, size) = if kind == "slots" { (SLOTS * scale as usize, 1) } else { (SLOTS, scale) };
-    let area = Need::Exactly(mib * MIB_PAGES).find(system, setting.preferred)?;
+    let area = Need::Exactly(mib * MIB_PAGES).find(system, setting)?;
     let mut slots = Vec::new();
     slots.try_reserve_exact(count).map_err(|_| BenchError::NoHeap)?;
     slots.resize(count, IDLE);

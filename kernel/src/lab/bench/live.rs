@@ -39,7 +39,7 @@ pub(super) fn empty_area<M: Machine + ?Sized>(
     name: &'static str,
     case: Case,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::Exactly(AREA_PAGES).find(system, setting.preferred)?;
+    let area = Need::Exactly(AREA_PAGES).find(system, setting)?;
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
     let aside = put_aside(system, area);
@@ -108,7 +108,7 @@ pub(super) fn single_in_full_system<M: Machine + ?Sized>(
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::AtLeast(AREA_PAGES).find(system, setting.preferred)?;
+    let area = Need::AtLeast(AREA_PAGES).find(system, setting)?;
     let result = single(system, machine, name, area);
     system.close_live();
     result

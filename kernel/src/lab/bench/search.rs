@@ -33,7 +33,7 @@ pub(super) fn fail<M: Machine + ?Sized>(
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
+    let area = Need::Exactly(LARGE_PAGES).find(system, setting)?;
     let result = straddle(system, machine, area).and_then(|()| repeat(system, machine, area));
     system.release_all(area);
     finish(name, system, area, result?, machine)
@@ -45,7 +45,7 @@ pub(super) fn worst<M: Machine + ?Sized>(
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let area = Need::Exactly(LARGE_PAGES).find(system, setting.preferred)?;
+    let area = Need::Exactly(LARGE_PAGES).find(system, setting)?;
     let mut timing = Timing::default();
     for _ in 0..WORST_ROUNDS {
         let result = straddle(system, machine, area).and_then(|()| {

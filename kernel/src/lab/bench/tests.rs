@@ -39,7 +39,7 @@ fn every_name_runs_and_restores() {
     let trace = b"a 1 16 4\na 2 600 8\nr 1\na 3 131072 8\n";
     // 1 GiB: the areas of 8 and 512 MiB are there, those of other sizes are not.
     with_board(256, |system, machine| {
-        let setting = Setting { preferred: None, ns_to_ready: 77, trace: Some(trace) };
+        let setting = Setting { ns_to_ready: 77, trace: Some(trace), ..Setting::default() };
         let mut lacking = Vec::new();
         for name in NAMES {
             match run_and_compare(system, machine, name, &setting) {

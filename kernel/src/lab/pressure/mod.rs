@@ -153,6 +153,11 @@ impl Experiment {
         }
     }
 
+    /// True where the answer is about a system that is full: nobody else may hold memory meanwhile.
+    pub const fn fills_all_memory(self) -> bool {
+        matches!(self, Self::Underuse | Self::Reliability)
+    }
+
     /// The runs that the options ask for, after a look at whether they make sense.
     ///
     /// # Errors

@@ -26,7 +26,6 @@ const WORDS: [&str; 3] = ["list", "check", "bench"];
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn disk(&mut self, args: &Args) -> Result<(), Failure> {
-        self.without_jobs()?;
         let pages = whole(args, "pages", DEFAULT_PAGES, 1, u32::MAX.into())? as u32;
         match args.word(0).unwrap_or("list") {
             "list" => self.disk_list(),
@@ -114,7 +113,6 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     pub(super) fn copytest(&mut self, args: &Args) -> Result<(), Failure> {
-        self.without_jobs()?;
         let options = copytest::Options {
             source: args.key("source").map(Into::into),
             copies: whole(args, "files", DEFAULT_COPIES, 1, MAX_COPIES.into())? as u32,

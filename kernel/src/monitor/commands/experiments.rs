@@ -15,6 +15,7 @@ use crate::lab::replay::{self, ReplayError, WhenHeld};
 use crate::lab::request::Align;
 use crate::machine::Machine;
 use crate::monitor::Failure;
+use crate::monitor::jobs::Job;
 use crate::monitor::syntax::{Args, nearest, number, shown};
 
 /// The placement that a text names.
@@ -96,9 +97,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     pub(super) fn bench(&mut self, args: &Args) -> Result<(), Failure> {
-        self.without_jobs()?;
+        let taken: Vec<AreaId> = self.jobs.all().iter().map(Job::area).collect();
         let setting = Setting {
             preferred: choose_area(self.system, None).ok(),
+            taken: &taken,
             ns_to_ready: self.context.ns_to_ready,
             trace: self.context.initrd,
         };
@@ -143,10 +145,17 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         // Asked for by name, a benchmark has to run; of all of them, those run that can.
         match missing.first() {
             None => Ok(()),
-            Some((name, error)) if !args.words.is_empty() => Err(Failure::bad(format!("{name}: {error}"))),
+            Some((name, error)) if !args.words.is_empty() => {
+                let lines = [format!("{name}: {error}")].into_iter().chain(self.jobs.all().iter().map(|job| {
+                    let area = self.system.area(job.area()).name();
+                    format!("job {} ({}) has {area}", job.number(), job.command())
+                }));
+                Err(Failure::bad(lines.collect::<Vec<String>>().join("; ")))
+            }
             Some(_) => {
                 let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
-                writeln!(self.out, "Not run for want of an area or a trace: {}.", names.join(" "))?;
+                let jobs = if taken.is_empty() { "" } else { " that no job runs on" };
+                writeln!(self.out, "Not run for want of an area{jobs} or a trace: {}.", names.join(" "))?;
                 Ok(())
             }
         }

@@ -80,10 +80,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Err(Failure::bad(format!("job {number} ({command}) runs on {name}: `wait {number}` or `stop {number}` first")))
     }
 
-    /// Errs where any job runs.
-    pub(super) fn without_jobs(&self) -> Result<(), Failure> {
+    /// Errs where any job runs, with the reason why it would be in the way.
+    pub(in crate::monitor) fn without_jobs(&self, reason: &str) -> Result<(), Failure> {
         let Some(job) = self.jobs.all().first() else { return Ok(()) };
-        let (number, command) = (job.number(), job.command());
-        Err(Failure::bad(format!("job {number} ({command}) would be in the way: `wait` or `stop all` first")))
+        let (number, command, name) = (job.number(), job.command(), self.system.area(job.area()).name());
+        Err(Failure::bad(format!("{reason}, and job {number} ({command}) runs on {name}: `wait` or `stop all` first")))
     }
 }

@@ -22,7 +22,6 @@ const MAX_PINS: u64 = crate::mm::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
-        self.without_jobs()?;
         let word = args.word(0).unwrap_or_default();
         let experiment = Experiment::ALL.into_iter().find(|experiment| experiment.name() == word).ok_or_else(|| {
             let names = Experiment::ALL.map(Experiment::name);
@@ -33,6 +32,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })?;
         check_keys(args, experiment)?;
         let options = self.pressure_options(args)?;
+        self.without_job(options.area)?;
+        if experiment.fills_all_memory() {
+            self.without_jobs("it fills all memory")?;
+        }
         let runs = experiment.plan(self.system, &options).map_err(|error| self.pressure_failure(error))?;
         let area = self.system.area(options.area).pages();
         if experiment == Experiment::Reliability && options.pages.is_none() && area < CAMERA_PAGES {

@@ -1,6 +1,7 @@
 //! Loads in the background.
 
 use super::*;
+use crate::block::mock::give_disk;
 
 fn lines(text: &str, start: &str) -> Vec<String> {
     text.lines().filter(|line| line.starts_with(start)).map(ToString::to_string).collect()
@@ -75,14 +76,44 @@ fn other_experiments_keep_out_of_its_way() {
             );
             assert_eq!(text, expected, "{line}");
         }
-        for line in ["bench cma/1", "pressure latency", "selftest"] {
+        let job = "job 1 (camera placement=best-fit until=ops ops=1000000 &)";
+        for (line, expected) in [
+            ("pressure latency", format!("pressure: {job} runs on BiscuitOS_cma: `wait 1` or `stop 1` first\n")),
+            (
+                "pressure underuse area=linux,cma",
+                format!("pressure: it fills all memory, and {job} runs on BiscuitOS_cma: `wait` or `stop all` first\n"),
+            ),
+            (
+                "selftest",
+                format!(
+                    "selftest: cma_random allocates from every area, and {job} runs on BiscuitOS_cma: `wait` or `stop \
+                     all` first\n"
+                ),
+            ),
+        ] {
             assert_eq!(monitor.execute(line), Outcome::Failed(STATUS_BAD_COMMAND), "{line}");
-            let text = monitor.machine.take();
-            assert!(text.contains(") would be in the way: `wait` or `stop all` first\n"), "{line}: {text}");
+            assert_eq!(monitor.machine.take(), expected, "{line}");
         }
+        assert_eq!(monitor.execute("bench cma/131072"), Outcome::Failed(STATUS_BAD_COMMAND));
+        let text = monitor.machine.take();
+        assert!(
+            text.ends_with(&format!(
+                "empties one, `make bench` boots with one of each size; {job} has BiscuitOS_cma\n"
+            ))
+        );
         // By hand, and on other areas, everything goes on, and one more job does.
-        for line in ["alloc BiscuitOS_cma 3", "release 1", "debris area=linux,cma ops=50", "release all linux,cma"] {
-            assert_eq!(monitor.execute(line), Outcome::Ok, "{line}");
+        for line in [
+            "alloc BiscuitOS_cma 3",
+            "release 1",
+            "debris area=linux,cma ops=50",
+            "release all linux,cma",
+            "selftest glibc_rand",
+            "selftest buddy_random",
+            "bench cma/64 buddy/0",
+            "pressure latency area=linux,cma with=movable pages=16 rounds=1",
+            "pressure integrity area=linux,cma cma_use=half rounds=2",
+        ] {
+            assert_eq!(monitor.execute(line), Outcome::Ok, "{line}: {}", monitor.machine.take());
         }
         assert_eq!(monitor.execute("decoder area=linux,cma &"), Outcome::Ok);
         assert_eq!(monitor.system.areas()[1].placement().label(), "best-fit");
@@ -167,5 +198,31 @@ fn an_empty_line_is_no_reason_to_wait() {
         assert!(done < typed, "{text}");
         assert_eq!(text.matches("CMA area: BiscuitOS_cma").count(), 2, "{text}");
         assert!(text.contains("\ndebris> \n[1] debris bitmap=on"), "what is said begins a line of its own: {text}");
+    });
+}
+
+/// What lives in the area while a job has lent buffers of it goes around them, and they around it.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_job_that_moves_its_buffers_and_a_page_cache_share_an_area() {
+    with_board(44, |system, machine| {
+        give_disk(system, 300_000, 400);
+        system.check_enabled = true;
+        let mut monitor = Monitor::new(system, machine, context(None));
+        for line in [
+            "debris placement=relocate until=ops ops=100000 &",
+            "wait steps=20000",
+            "copytest files=2 size=200K",
+            "disk check",
+            "pressure latency area=linux,cma with=mixed pages=100 rounds=2",
+            "wait steps=3000",
+            "copytest files=1",
+            "stop",
+        ] {
+            assert_eq!(monitor.execute(line), Outcome::Ok, "{line}: {}", monitor.machine.take());
+        }
+        let text = monitor.machine.take();
+        assert_eq!(text.matches("\"differences\":0,").count(), 2, "{text}");
+        assert!(text.contains("\"bad_pages\":0}"), "{text}");
     });
 }

@@ -9,10 +9,11 @@ use core::cell::Cell;
 use super::super::super::contig_range::Phase;
 use super::super::super::trace::Event;
 use super::super::super::zone::{Zone, descriptors};
-use super::super::super::{CmaUse, Lend, PAGEBLOCK_PAGES, Page};
+use super::super::super::{CmaUse, Lend, Lent, PAGEBLOCK_PAGES, Page};
 use super::super::Mm;
 use super::super::mock::MockSpace;
 use super::{START, object, open, verify, with_system};
+use crate::cma::Buffer;
 use crate::system::System;
 use crate::units::Pfn;
 
@@ -130,4 +131,31 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         assert!(system.cma_alloc(area, 1024, 0).is_err());
         assert!(matches!(events(system)[..], [Event::MigrateRange { .. }]));
     });
+}
+
+/// The range that is emptied ends in the middle of a pageblock, in which a lent buffer lies before free pages: those are
+/// isolated, and made CMA again, like all others.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn free_pages_behind_a_lent_buffer_are_isolated_too() {
+    for align_order in 0..=8 {
+        with_system(2, 1, |system, area| {
+            let base = system.area(area).base();
+            let lent = system.cma_alloc(area, 3, 8).unwrap();
+            let lent = Lent { tag: 7, pages: lent.pages(), align_order, owner: 0 };
+            system.zone.lend(base, lent);
+            let mut mm = open(system);
+            let ids = [object(&mut mm, 509), object(&mut mm, 40)];
+            mm.destroy(ids[0]).unwrap();
+            mm.set_policy(CmaUse::Half, Lend::Movable);
+            let (buffer, report) = system.cma_alloc_reported(area, 512, 9);
+            assert_eq!((report.ranges, report.migrated), (1, 40), "the second half was lived in");
+            verify(system);
+            assert_eq!(system.zone.lent(base), Some(lent));
+            system.cma_release(buffer.unwrap()).unwrap();
+            system.zone.unhold(base);
+            system.cma_release(Buffer::new(area, base, 3)).unwrap();
+            verify(system);
+        });
+    }
 }

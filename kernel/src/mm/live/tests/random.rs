@@ -1,7 +1,11 @@
-//! Random lives: the books and all contents after every step.
+//! Random lives, among buffers that stay and buffers that move: the books and all contents after every step.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use proptest::prelude::*;
 
@@ -10,8 +14,11 @@ use super::super::Faults;
 use super::super::objects::ObjectId;
 use super::super::pins::Pin;
 use super::{fill, verify, with_system};
+use crate::cma::placement::parse;
+use crate::cma::relocate::{OwnerId, Relocatable, StillBusy};
 use crate::cma::{AreaId, Buffer};
 use crate::system::System;
+use crate::units::Pfn;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -27,6 +34,9 @@ enum Step {
     CacheDrop(u32),
     Alloc(u32, u32),
     Release(usize),
+    Lend(u32, u32),
+    TakeBack(usize),
+    Busy(usize),
     Policy(usize, usize),
     Fault(u32),
     KernelPage(usize),
@@ -48,18 +58,77 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2000_u32).prop_map(Step::CacheDrop),
         4 => (1..1100_u32, 0..9_u32).prop_map(|(p, a)| Step::Alloc(p, a)),
         3 => (0..8_usize).prop_map(Step::Release),
+        8 => (1..90_u32, 0..9_u32).prop_map(|(p, a)| Step::Lend(p, a)),
+        4 => (0..64_usize).prop_map(Step::TakeBack),
+        1 => (0..64_usize).prop_map(Step::Busy),
         1 => (0..3_usize, 0..3_usize).prop_map(|(c, l)| Step::Policy(c, l)),
         1 => (0..40_u32).prop_map(Step::Fault),
         1 => object().prop_map(Step::KernelPage),
     ]
 }
 
-/// Who lives in a random mix.
+/// What a driver knows of the buffers that it has lent, by tag, and which of them it cannot do without.
 #[derive(Default)]
+struct Driver {
+    lie_at: BTreeMap<u32, Pfn>,
+    busy: Vec<u32>,
+}
+
+struct Owner(Rc<RefCell<Driver>>);
+
+impl Relocatable for Owner {
+    fn quiesce(&mut self, tag: u32) -> Result<(), StillBusy> {
+        if self.0.borrow().busy.contains(&tag) { Err(StillBusy) } else { Ok(()) }
+    }
+
+    fn resume(&mut self, tag: u32, first: Pfn) {
+        self.0.borrow_mut().lie_at.insert(tag, first);
+    }
+}
+
+/// Who lives in a random mix.
 struct Mix {
     objects: Vec<ObjectId>,
     pins: Vec<Pin>,
     buffers: Vec<Buffer>,
+    driver: Rc<RefCell<Driver>>,
+    owner: OwnerId,
+    last_tag: u32,
+}
+
+impl Mix {
+    fn new(system: &mut System<'_>) -> Self {
+        let driver = Rc::new(RefCell::new(Driver::default()));
+        let owner = system.add_owner(Box::new(Owner(driver.clone()))).unwrap();
+        Self { objects: Vec::new(), pins: Vec::new(), buffers: Vec::new(), driver, owner, last_tag: 0 }
+    }
+
+    fn lend(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32) {
+        self.last_tag += 1;
+        for page in 0..buffer.pages() {
+            system.frame_words(buffer.first().add(page)).unwrap().fill(self.last_tag << 16 | page);
+        }
+        self.driver.borrow_mut().lie_at.insert(self.last_tag, buffer.first());
+        system.let_move(buffer, align_order, self.owner, self.last_tag);
+    }
+
+    fn take_back(&mut self, system: &mut System<'_>, area: AreaId, place: usize) {
+        let Some((tag, first)) = self.lent(place) else { return };
+        self.driver.borrow_mut().lie_at.remove(&tag);
+        let buffer = system.take_back_lent(area, first).unwrap();
+        for page in 0..buffer.pages() {
+            let words = system.frame_words(first.add(page)).unwrap();
+            assert!(words.iter().all(|&word| word == tag << 16 | page), "buffer {tag} holds what it held");
+        }
+        system.cma_release(buffer).unwrap();
+    }
+
+    /// One of the buffers that are lent.
+    fn lent(&self, place: usize) -> Option<(u32, Pfn)> {
+        let driver = self.driver.borrow();
+        let number = place.checked_rem(driver.lie_at.len())?;
+        driver.lie_at.iter().nth(number).map(|(&tag, &first)| (tag, first))
+    }
 }
 
 fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) {
@@ -125,6 +194,16 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
             }
             system.cma_release(buffer).unwrap();
         }
+        Step::Lend(pages, align) => {
+            if let Ok(buffer) = system.cma_alloc(area, pages, align) {
+                mix.lend(system, buffer, align);
+            }
+        }
+        Step::TakeBack(place) => mix.take_back(system, area, place),
+        Step::Busy(place) => {
+            let busy = mix.lent(place).map(|(tag, _)| tag);
+            mix.driver.borrow_mut().busy = busy.into_iter().collect();
+        }
         Step::Create(_) | Step::Unpin(_) | Step::Release(_) => {}
     }
     verify(system);
@@ -135,15 +214,22 @@ proptest! {
 
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
-    fn any_life_keeps_the_books_and_the_contents(steps in prop::collection::vec(step(), 1..120)) {
+    fn any_life_keeps_the_books_and_the_contents(
+        steps in prop::collection::vec(step(), 1..120),
+        placement in prop::sample::select(&["first-fit", "relocate"][..]),
+    ) {
         with_system(2, 2, |system, area| {
+            system.area_mut(area).set_placement(parse(placement).unwrap());
             system.open_live(CmaUse::Half, Lend::Movable).unwrap();
-            let mut mix = Mix::default();
+            let mut mix = Mix::new(system);
             for step in &steps {
                 take_step(system, area, &mut mix, step);
             }
-            for buffer in mix.buffers {
+            for buffer in mix.buffers.drain(..) {
                 system.cma_release(buffer).unwrap();
+            }
+            while mix.lent(0).is_some() {
+                mix.take_back(system, area, 0);
             }
         });
     }
