@@ -154,7 +154,7 @@ impl DeviceAddress {
         Self(at.0 as u32)
     }
 
-    const fn phys(self) -> PhysAddr {
+    pub(crate) const fn phys(self) -> PhysAddr {
         PhysAddr(self.0 as u64)
     }
 }

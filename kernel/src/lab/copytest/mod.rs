@@ -3,9 +3,11 @@
 //!
 //! On a phone with CMA enabled, five copies of a 2.1 GB file had five wrong checksums, and the original's changed, too.
 //! Here each copy, and the original, is read twice before it is synced, twice after, and twice after the cache has
-//! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache.
-//! `pinning=off` lets migration ignore that they are pinned, and shows what the test is worth.
+//! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache,
+//! and now and then wants exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
+//! what the test is worth.
 
+pub mod ambush;
 pub mod driver;
 mod report;
 #[cfg(test)]
@@ -33,6 +35,8 @@ pub use report::{Copied, Report};
 pub const MAX_COPIES: u32 = 16;
 /// The driver's turn comes after so many chunks.
 const CHUNKS_A_TURN: u32 = 3;
+/// Of so many chunks, the first is followed by an ambush.
+const CHUNKS_AN_AMBUSH: u32 = 8;
 
 /// What the keys of the command say.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,11 +80,14 @@ impl<E: Into<FileError>> From<E> for CopyError {
     }
 }
 
-/// Where the file is read that is read just now: whoever has a turn meanwhile reads on there.
+/// What those do who have a turn between the phases of an allocation.
 #[derive(Clone, Copy, Default)]
-struct Position {
-    next: u32,
-    end: u32,
+enum Others {
+    /// Nothing: the disk is not to know yet what it was given.
+    #[default]
+    Wait,
+    /// They read on in the file that is read just now, up to its end, and write.
+    ReadOn { next: u32, end: u32 },
 }
 
 /// What a copy is called.
@@ -109,7 +116,7 @@ pub struct CopyTest {
     /// Copies that were begun.
     begun: u32,
     driver: Driver,
-    position: Rc<Cell<Position>>,
+    others: Rc<Cell<Others>>,
     chunks: u32,
     report: Report,
 }
@@ -151,7 +158,7 @@ impl CopyTest {
                     current: None,
                     begun: 0,
                     driver: Driver::new(system, options.seed),
-                    position: Rc::default(),
+                    others: Rc::default(),
                     chunks: 0,
                 };
                 test.let_others_live(system, options.pinning);
@@ -229,13 +236,13 @@ impl CopyTest {
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
         mm.dma.checker_mut().set_quiet(!pinning);
-        let position = Rc::clone(&self.position);
+        let others = Rc::clone(&self.others);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
             // What was queued before the allocation is still the disk's when the first pages move, however fast it is.
             if matches!(phase, Phase::Isolate | Phase::Drain) {
                 return;
             }
-            let Position { next, end } = position.get();
+            let Others::ReadOn { next, end } = others.get() else { return };
             mm.poll_disk();
             mm.read_ahead(next, end.saturating_sub(next).min(CHUNK));
             mm.write_some();
@@ -321,10 +328,16 @@ impl CopyTest {
             self.report.interrupted = true;
             return Ok(false);
         }
+        if self.chunks.is_multiple_of(CHUNKS_AN_AMBUSH) {
+            self.others.set(Others::Wait);
+            let next = if from + CHUNK < file.pages() { from + CHUNK } else { 0 };
+            let Report { ambushes, driver: counts, .. } = &mut self.report;
+            ambush::lay(system, &mut self.driver, (file, next), ambushes, counts).map_err(CopyError::Release)?;
+        }
         self.chunks += 1;
         if self.chunks.is_multiple_of(CHUNKS_A_TURN) {
             let next = (file.first + from).saturating_add(2 * CHUNK);
-            self.position.set(Position { next, end: file.first + file.pages() });
+            self.others.set(Others::ReadOn { next, end: file.first + file.pages() });
             self.driver.step(system, &mut self.report.driver).map_err(CopyError::Release)?;
         }
         with_mm(system, |mm| {
