@@ -70,7 +70,7 @@ fn disks_of_any_size() {
     // The last file ends in the last whole page, and behind it is a part of one.
     let (_directory, path) = image(64 * 4096 + 1536, &[("data", 31 * 4096), ("last", 31 * 4096)]);
     let outcome = Boot::commands("disk check; disk bench").disk(&path).run();
-    outcome.ended_with(2).says("last").says("no room for 65 pages").does_not_say("DIFFERS");
+    outcome.ended_with(0).says("last").says("left out: no room for 65 pages").does_not_say("DIFFERS");
     assert!(disk::read(&path).expect("an image").iter().all(disk::Found::is_whole));
 }
 
@@ -99,6 +99,20 @@ fn nodes_of_the_tree_that_are_no_disk_are_left_alone() {
 }
 
 #[test]
+fn a_legacy_queue_is_in_the_default_area_and_experiments_say_so() {
+    let (_directory, path) = image(1 << 20, &[("data", 100_000)]);
+    let commands = "compare area=linux,cma seeds=1 ops=10; pressure latency area=linux,cma pages=64; \
+                    cat /sys/kernel/debug/cma/linux,cma/used";
+    let outcome = Boot::commands(commands).disk(&path).run();
+    outcome.ended_with(2).has_line("2").says(
+        "2 of virtio_mmio@10013600: its driver keeps them while it runs; area=BiscuitOS_cma is empty; \
+         a disk with the modern transport takes none of it",
+    );
+    let outcome = Boot::commands(commands).disk(&path).options(&MODERN).run();
+    outcome.ended_with(0).has_line("0");
+}
+
+#[test]
 fn rubbish_on_the_disk_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("disk.img");
@@ -113,7 +127,8 @@ fn a_read_only_disk_is_read() {
     let (_directory, path) = image(2 << 20, &[("data", 300_000)]);
     let before = std::fs::read(&path).expect("an image");
     let outcome = Boot::commands("disk; disk check; disk bench pages=50; copytest").read_only_disk(&path).run();
-    outcome.ended_with(2).says("read-only").says(" ok").says("the disk is read-only");
+    outcome.ended_with(2).says("read-only").says(" ok").says("copytest: page 76 of the disk: the disk is read-only");
+    outcome.has_line("disk/write   left out: the disk is read-only");
     assert_eq!(std::fs::read(&path).expect("still there"), before);
 }
 

@@ -125,12 +125,7 @@ fn give_back(
 }
 
 /// Allocates; after a refusal for a pin again, once the disk has ended a request.
-pub(super) fn allocate(
-    system: &mut System<'_>,
-    area: AreaId,
-    pages: u32,
-    counts: &mut DriverCounts,
-) -> Option<Buffer> {
+pub(super) fn allocate(system: &mut System<'_>, area: AreaId, pages: u32, counts: &mut DriverCounts) -> Option<Buffer> {
     for retry in 0..=MAX_RETRIES {
         match allocate_once(system, area, pages, counts) {
             Ok(buffer) => return Some(buffer),

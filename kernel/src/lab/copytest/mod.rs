@@ -171,6 +171,11 @@ impl CopyTest {
         }
     }
 
+    /// The file that is copied, as long as it is copied.
+    pub fn source(&self) -> &File {
+        &self.source
+    }
+
     /// Everybody moves out.
     ///
     /// # Errors

@@ -203,7 +203,8 @@ impl Mm<'_, '_> {
 
     /// The end of a request: its pages are the processor's again, and know how it went.
     fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
-        let astray = (request.first..).zip(request.frames()).filter(|&(page, at)| self.live.cache.frame(page) != Some(at));
+        let astray =
+            (request.first..).zip(request.frames()).filter(|&(page, at)| self.live.cache.frame(page) != Some(at));
         let astray = astray.count() as u64;
         if let Some(mapping) = request.mapping.take() {
             // It is there: nothing else ends it while the request is in flight.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
-use super::areas::choose_area;
+use super::areas::{choose_area, in_the_way};
 use crate::cma::AreaId;
 use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, Answer, BenchError, Setting};
@@ -88,7 +88,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let name = self.system.area(area).name();
         match error {
             ReplayError::NotEmpty { used } => Failure::bad(format!(
-                "{used} pages of {name} are in use, and a replay begins on an empty area: `release all {name}` first"
+                "{used} pages of {name} are in use, and a replay begins on an empty area: {}",
+                in_the_way(self.system, area)
             )),
             ReplayError::Release(_) => Failure::check(format!("{name}: {error}")),
             _ => Failure::bad(format!("{error}")),
@@ -143,13 +144,32 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         // Asked for by name, a benchmark has to run; of all of them, those run that can.
         match missing.first() {
             None => Ok(()),
-            Some((name, error)) if !args.words.is_empty() => Err(Failure::bad(format!("{name}: {error}"))),
+            Some((name, error)) if !args.words.is_empty() => {
+                let used = self.used_areas(&missing[..1]);
+                Err(Failure::bad(format!("{name}: {error}{}{used}", if used.is_empty() { "" } else { "; " })))
+            }
             Some(_) => {
                 let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
                 writeln!(self.out, "Not run for want of an area or a trace: {}.", names.join(" "))?;
+                let used = self.used_areas(&missing);
+                if !used.is_empty() {
+                    writeln!(self.out, "Areas in use: {used}.")?;
+                }
                 Ok(())
             }
         }
+    }
+
+    /// Whose the pages are of the areas that would do for benchmarks if they were empty.
+    fn used_areas(&self, missing: &[(&str, BenchError)]) -> String {
+        let areas = self.system.area_ids().map(|id| (id, self.system.area(id)));
+        let would_do = areas.filter(|(_, area)| {
+            let met = |error: &BenchError| matches!(error, BenchError::NoArea(need) if need.is_met_by(area.pages()));
+            area.used_pages() > 0 && missing.iter().any(|(_, error)| met(error))
+        });
+        let lines: Vec<String> =
+            would_do.map(|(id, area)| format!("{}: {}", area.name(), in_the_way(self.system, id))).collect();
+        lines.join("; ")
     }
 
     /// Does something under another placement, and puts the area's own back.
