@@ -60,6 +60,8 @@ pub enum CopyError {
     File(FileError),
     /// The original is not what the table of files says, before anything happened to it.
     BadSource(String),
+    /// The disk takes no copies.
+    ReadOnly,
     /// A release was refused: the books are wrong.
     Release(ReleaseError),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for CopyError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::BadSource(name) => write!(f, "{name} is not what the table of files says: make a new image"),
+            Self::ReadOnly => f.write_str("the disk is read-only: it takes no copies"),
             Self::Release(error) => error.fmt(f),
         }
     }
@@ -140,6 +143,9 @@ impl CopyTest {
         machine: &M,
         options: &Options,
     ) -> Result<Self, CopyError> {
+        if system.disk().is_some_and(|disk| disk.identity().read_only) {
+            return Err(CopyError::ReadOnly);
+        }
         system.open_live_on_disk(CmaUse::First, Lend::Movable)?;
         let prepared = with_mm(system, |mm| prepare(mm, options));
         let prepared =
