@@ -381,7 +381,8 @@ pub const COMMANDS: [Entry; 30] = [
         details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache has \
                   dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns others. \
                   The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. size= takes K, M \
-                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong. Needs DISK=disk.img.",
+                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong, every time. Needs \
+                  DISK=disk.img.",
         example: "copytest files=2 size=8M",
         keys: &["files", "size", "source", "seed", "pinning"],
         least_words: 0,

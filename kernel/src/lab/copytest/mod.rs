@@ -326,8 +326,8 @@ impl CopyTest {
         Ok(Some(hasher.finalize()))
     }
 
-    /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's. False where somebody
-    /// wants out.
+    /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's, and now and then it
+    /// lies in wait. False where somebody wants out.
     fn turn<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -339,17 +339,18 @@ impl CopyTest {
             self.report.interrupted = true;
             return Ok(false);
         }
-        if self.chunks.is_multiple_of(CHUNKS_AN_AMBUSH) {
-            self.others.set(Others::Wait);
-            let next = if from + CHUNK < file.pages() { from + CHUNK } else { 0 };
-            let Report { ambushes, driver: counts, .. } = &mut self.report;
-            ambush::lay(system, &mut self.driver, (file, next), ambushes, counts).map_err(CopyError::Release)?;
-        }
+        let is_ambush_due = self.chunks.is_multiple_of(CHUNKS_AN_AMBUSH);
         self.chunks += 1;
         if self.chunks.is_multiple_of(CHUNKS_A_TURN) {
             let next = (file.first + from).saturating_add(2 * CHUNK);
             self.others.set(Others::ReadOn { next, end: file.first + file.pages() });
             self.driver.step(system, &mut self.report.driver).map_err(CopyError::Release)?;
+        }
+        if is_ambush_due {
+            self.others.set(Others::Wait);
+            let next = if from + CHUNK < file.pages() { from + CHUNK } else { 0 };
+            let Report { ambushes, driver: counts, .. } = &mut self.report;
+            ambush::lay(system, &mut self.driver, (file, next), ambushes, counts).map_err(CopyError::Release)?;
         }
         with_mm(system, |mm| {
             mm.kick_disk();
