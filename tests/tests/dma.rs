@@ -26,7 +26,7 @@ fn buffers_come_from_where_the_tree_says() {
     outcome.ended_with(0);
     let (own, rest) = buffer(&outcome, "BiscuitOS_CMA", 4096);
     assert_eq!(own, 0x6980_0000);
-    assert!(rest.starts_with("1 pages of BiscuitOS_cma, seen by the processor at 0xe"), "{outcome}");
+    assert!(rest.starts_with("1 page of BiscuitOS_cma, seen by the processor at 0xe"), "{outcome}");
     assert_eq!(buffer(&outcome, "BiscuitOS_CMA", 1 << 20).0, 0x6990_0000, "aligned by its order");
     assert!(
         buffer(&outcome, "display@10020000", 4096).1.contains("the page allocator"),

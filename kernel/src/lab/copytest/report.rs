@@ -196,8 +196,12 @@ impl fmt::Display for Report {
         let pinning = if self.pinning { "on" } else { "off" };
         writeln!(
             f,
-            "copytest of {} ({} bytes, pinning {pinning}): {} copies, {}.",
-            self.source, self.bytes, self.copies, self.sums
+            "copytest of {} ({} bytes, pinning {pinning}): {} {}, {}.",
+            self.source,
+            self.bytes,
+            self.copies,
+            if self.copies == 1 { "copy" } else { "copies" },
+            self.sums
         )?;
         writeln!(
             f,

@@ -9,6 +9,7 @@ use super::Session;
 use crate::cma::area::Area;
 use crate::cmdline::memparse;
 use crate::dma::{Coherent, DeviceAddress, DeviceId, DmaError};
+use crate::lab::metrics::Counted;
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::{Args, nearest, number, shown};
@@ -82,10 +83,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let source = if buffer.area.is_some() { area_name(buffer.area) } else { "the page allocator" };
             writeln!(
                 self.out,
-                "coherent  {} {} bytes, {} pages of {source}, seen by the processor at {}, for {}, by {}",
+                "coherent  {} {} bytes, {} of {source}, seen by the processor at {}, for {}, by {}",
                 buffer.device_address,
                 buffer.bytes,
-                buffer.pages,
+                Counted(buffer.pages.into(), "page"),
                 buffer.cpu_address,
                 name(buffer.device),
                 buffer.made_at
@@ -132,8 +133,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let source = info.area.map_or("the page allocator", |area| Area::name(self.system.area(area)));
         writeln!(
             self.out,
-            "{bytes} bytes for {name}: device address {address}, {} pages of {source}, seen by the processor at {}",
-            info.pages, info.cpu_address
+            "{bytes} bytes for {name}: device address {address}, {} of {source}, seen by the processor at {}",
+            Counted(info.pages.into(), "page"),
+            info.cpu_address
         )?;
         Ok(())
     }

@@ -12,7 +12,7 @@ fn buffers_by_hand_follow_the_devices_area() {
     for part in [
         "1048576 bytes for BiscuitOS_CMA: device address 0x69800000, 256 pages of BiscuitOS_cma, seen by the processor at 0xe",
         "4096 bytes for camera@10020000: ",
-        ", 1 pages of the page allocator, ",
+        ", 1 page of the page allocator, ",
         "8192 bytes for camera@10020000: device address 0x69000000, 2 pages of linux,cma, ",
         "BiscuitOS_CMA    BiscuitOS_cma        1      256         0",
         "camera@10020000  (default)            2        3         0",
