@@ -9,7 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use kernel::cmdline::Cmdline;
-use kernel::dt::{Facts, Note};
+use kernel::dt::{Device, Facts, Note};
 use kernel::mm::Page;
 use kernel::mm::early::{self, Early};
 use kernel::mm::memblock::{Kind, Memblock, Search};
@@ -155,7 +155,15 @@ fn activate(
     for ram in memblock.ram() {
         zone.mark_ram(PhysAddr(ram.start).pfn(), PhysAddr(ram.end - 1).pfn());
     }
+    let mut names: Vec<&'static str> = facts.devices.leak().iter().map(Device::name).collect();
+    for user in &area_users {
+        // A device without registers can have an area all the same.
+        if !names.contains(&user.device.as_str()) {
+            names.push(user.device.clone().leak());
+        }
+    }
     let mut system = System::new(zone, area_users);
+    system.dma.know(names);
     for AreaPlan { name, range, default } in areas {
         system.activate_area(name, PhysAddr(range.start).pfn(), page_count(range), default);
     }

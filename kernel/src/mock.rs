@@ -84,7 +84,7 @@ impl Machine for Mock {
 
 /// A board with RAM of so many pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
 /// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
-/// 0x70000000). The 2 pageblocks at 0x68000000 hold the image and are in no list.
+/// 0x70000000). There are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are in no list.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
     let frames = if cfg!(miri) { 0x6a000 - RAM.0 } else { pageblocks * PAGEBLOCK_PAGES };
     let mut pages = vec![Page::default(); descriptors(frames)];
@@ -107,6 +107,7 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     let mut system = System::new(zone, vec![user]);
     system.set_address_space(Box::new(MockSpace::default()));
     system.dma.attach(Box::new(MockHardware::default()));
+    system.dma.know(vec!["BiscuitOS_CMA", "camera@10020000", "ethernet@4e000000"]);
     for &(name, base, pages) in areas {
         system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
     }

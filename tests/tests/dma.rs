@@ -17,7 +17,7 @@ fn buffer<'o>(outcome: &'o Outcome, device: &str, bytes: u32) -> (u32, &'o str) 
 #[test]
 fn buffers_come_from_where_the_tree_says() {
     let outcome = Boot::commands(
-        "dma alloc BiscuitOS_CMA 4096; dma alloc BiscuitOS_CMA 1M; dma alloc eth 4096; dma alloc eth 1028K; cma; dma; \
+        "dma alloc BiscuitOS_CMA 4096; dma alloc BiscuitOS_CMA 1M; dma alloc display@10020000 4096; dma alloc display@10020000 1028K; cma; dma; \
          cat /sys/kernel/debug/dma-api/dump; dma free all; cat /sys/kernel/debug/cma/BiscuitOS_cma/used; \
          alloc BiscuitOS_cma 2048; dma alloc BiscuitOS_CMA 2M; dma alloc BiscuitOS_CMA 6M; dma free all",
     )
@@ -26,10 +26,16 @@ fn buffers_come_from_where_the_tree_says() {
     outcome.ended_with(0);
     let (own, rest) = buffer(&outcome, "BiscuitOS_CMA", 4096);
     assert_eq!(own, 0x6980_0000);
-    assert!(rest.starts_with("1 pages of BiscuitOS_cma, seen by the processor at 0xe"), "{outcome}");
+    assert!(rest.starts_with("1 page of BiscuitOS_cma, seen by the processor at 0xe"), "{outcome}");
     assert_eq!(buffer(&outcome, "BiscuitOS_CMA", 1 << 20).0, 0x6990_0000, "aligned by its order");
-    assert!(buffer(&outcome, "eth", 4096).1.contains("the page allocator"), "a single page spares the shared area");
-    assert_eq!(buffer(&outcome, "eth", 1028 << 10), (0x6900_0000, buffer(&outcome, "eth", 1028 << 10).1));
+    assert!(
+        buffer(&outcome, "display@10020000", 4096).1.contains("the page allocator"),
+        "a single page spares the shared area"
+    );
+    assert_eq!(
+        buffer(&outcome, "display@10020000", 1028 << 10),
+        (0x6900_0000, buffer(&outcome, "display@10020000", 1028 << 10).1)
+    );
     outcome.has_line(
         "debris BiscuitOS_CMA coherent idx 3200 P=69900000 N=69900 D=69900000 L=100000 cln=0x034c8000 \
          DMA_BIDIRECTIONAL dma map error check not applicable",
@@ -39,7 +45,7 @@ fn buffers_come_from_where_the_tree_says() {
     // An area that is full sends its device to the page allocator, which has blocks of up to 4 MiB.
     assert!(buffer(&outcome, "BiscuitOS_CMA", 2 << 20).1.starts_with("512 pages of the page allocator"), "{outcome}");
     outcome.has_line(
-        "no 6291456 bytes for BiscuitOS_CMA: the area is full: 0 pages free; the page allocator has order 11 is above 10",
+        "no 6291456 bytes for BiscuitOS_CMA: the area is full: 0 pages free; the page allocator: no block has 2048 pages, the largest has 1024",
     );
 }
 
@@ -79,12 +85,13 @@ fn a_device_where_the_window_should_be_is_gone_around() {
     let nodes = fs::read_to_string(in_tree("dts/areas.dtsi")).expect("dts/areas.dtsi");
     let devices = "/ {\n\tblock@e0000000 { compatible = \"x\"; reg = <0xe0000000 0x100000>; };\n\
                    \tpage@e0300000 { compatible = \"x\"; reg = <0xe0300000 0x1000>; };\n};\n";
-    let outcome = Boot::commands("dma alloc BiscuitOS_CMA 1M; dma alloc eth 8M; dma free all; selftest dma")
-        .tree(Tree::Nodes(format!("{nodes}{devices}")))
-        .run();
+    let outcome =
+        Boot::commands("dma alloc BiscuitOS_CMA 1M; dma alloc display@10020000 8M; dma free all; selftest dma")
+            .tree(Tree::Nodes(format!("{nodes}{devices}")))
+            .run();
     outcome.ended_with(0);
     assert!(buffer(&outcome, "BiscuitOS_CMA", 1 << 20).1.ends_with("at 0xe0100000"), "{outcome}");
-    assert!(buffer(&outcome, "eth", 8 << 20).1.ends_with("at 0xe0400000"), "{outcome}");
+    assert!(buffer(&outcome, "display@10020000", 8 << 20).1.ends_with("at 0xe0400000"), "{outcome}");
 }
 
 #[test]
@@ -109,16 +116,16 @@ const HALF_A_GIB: &str = "big@70000000 {
 #[test]
 fn large_buffers_fit_the_window_or_are_refused() {
     let outcome = Boot::commands(
-        "dma alloc camera 64M; dma alloc eth 40M; dma alloc camera 497M; dma free all; dma alloc camera 497M; dma free all; \
+        "dma alloc display@1001f000 64M; dma alloc display@10020000 40M; dma alloc display@1001f000 497M; dma free all; dma alloc display@1001f000 497M; dma free all; \
          cat /sys/kernel/debug/cma/big@70000000/used; selftest dma",
     )
     .memory("1024M")
     .tree(Tree::Nodes(HALF_A_GIB.into()))
     .run();
     outcome.ended_with(0);
-    assert_eq!(buffer(&outcome, "camera", 64 << 20).0, 0x7000_0000, "{outcome}");
-    assert_eq!(buffer(&outcome, "eth", 40 << 20).0, 0x7400_0000, "{outcome}");
-    let refused = "no 521142272 bytes for camera: ";
+    assert_eq!(buffer(&outcome, "display@1001f000", 64 << 20).0, 0x7000_0000, "{outcome}");
+    assert_eq!(buffer(&outcome, "display@10020000", 40 << 20).0, 0x7400_0000, "{outcome}");
+    let refused = "no 521142272 bytes for display@1001f000: ";
     let [full, unmapped] =
         outcome.console().lines().filter_map(|line| line.strip_prefix(refused)).collect::<Vec<_>>()[..]
     else {

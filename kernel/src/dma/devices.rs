@@ -1,19 +1,15 @@
 //! The devices that use DMA: their names, the areas that the device tree gives them, and what they leave behind.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::panic::Location;
 
 use super::checker::{Misuse, Report};
-use super::{DmaError, free_slot};
+use super::{Dma, DmaError, free_slot};
 use crate::cma::AreaId;
 use crate::system::System;
 
 /// Most devices at a time.
 pub const MAX_DEVICES: usize = 32;
-/// Most different names given at the prompt since boot. A pin and a report carry a device's name and may outlive the
-/// device, so names are kept for ever: a driver's is part of it, one from the prompt is stored.
-pub const MAX_DEVICE_NAMES: usize = 64;
 
 /// Which device. It stays unlike any later one's after the device was removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +34,8 @@ pub struct DeviceInfo {
 #[derive(Default)]
 pub(super) struct Devices {
     slots: Vec<Option<DeviceInfo>>,
-    names: Vec<&'static str>,
+    /// The names of those that there are to add at the prompt.
+    known: Vec<&'static str>,
     last_generation: u16,
 }
 
@@ -49,19 +46,6 @@ impl Devices {
         let generation = self.last_generation;
         self.slots[place] = Some(DeviceInfo { name, area, has_driver, generation });
         Ok(DeviceId { place: place as u16, generation })
-    }
-
-    /// The name, kept for ever; a device that comes back has the same.
-    fn intern(&mut self, name: &str) -> Result<&'static str, DmaError> {
-        if let Some(known) = self.names.iter().find(|known| **known == name) {
-            return Ok(known);
-        }
-        if self.names.len() == MAX_DEVICE_NAMES {
-            return Err(DmaError::TooManyDevices);
-        }
-        let name: &'static str = Box::leak(name.into());
-        self.names.push(name);
-        Ok(name)
     }
 
     pub(super) fn get(&self, id: DeviceId) -> Option<&DeviceInfo> {
@@ -79,6 +63,19 @@ impl Devices {
         if self.get(id).is_some() {
             self.slots[usize::from(id.place)] = None;
         }
+    }
+}
+
+impl Dma {
+    /// Tells which devices the machine has, with a driver or without: the tree's names. A pin and a report carry a
+    /// device's name and may outlive the device, hence the lifetime.
+    pub fn know(&mut self, names: Vec<&'static str>) {
+        self.devices.known = names;
+    }
+
+    /// The names of the devices that the machine has.
+    pub fn known(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.devices.known.iter().copied()
     }
 }
 
@@ -103,10 +100,9 @@ impl System<'_> {
     /// Somebody at the prompt plays the driver of the device of that name.
     ///
     /// # Errors
-    /// As above, or there were too many names.
+    /// As above, or the machine has no device of that name ([`Dma::know`]).
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
-        self.dma.hardware()?;
-        let name = self.dma.devices.intern(name)?;
+        let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
         self.dma_add(name, self.area_of(name), false)
     }
 

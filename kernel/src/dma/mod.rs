@@ -91,7 +91,7 @@ use crate::mm::live::LiveError;
 use crate::units::PhysAddr;
 
 pub use coherent::{BufferInfo, Coherent, MAX_BUFFERS};
-pub use devices::{DeviceId, DeviceInfo, MAX_DEVICE_NAMES, MAX_DEVICES};
+pub use devices::{DeviceId, DeviceInfo, MAX_DEVICES};
 pub use lines::LINE_BYTES;
 pub use ram::CoherentRam;
 pub use scatter::{MAX_SEGMENTS, ScatterList, ScatterMapping, Segment};
@@ -154,7 +154,7 @@ impl DeviceAddress {
         Self(at.0 as u32)
     }
 
-    const fn phys(self) -> PhysAddr {
+    pub(crate) const fn phys(self) -> PhysAddr {
         PhysAddr(self.0 as u64)
     }
 }
@@ -202,7 +202,7 @@ pub enum DmaError {
     NoHardware,
     /// There is no such device, or it was removed.
     NoDevice,
-    /// There are [`MAX_DEVICES`] devices, or [`MAX_DEVICE_NAMES`] names were given at the prompt since boot.
+    /// There are [`MAX_DEVICES`] devices.
     TooManyDevices,
     /// There are [`MAX_BUFFERS`] coherent buffers.
     TooManyBuffers,
@@ -249,18 +249,15 @@ impl fmt::Display for DmaError {
         match self {
             Self::NoHardware => f.write_str("this machine has no DMA"),
             Self::NoDevice => f.write_str("no such device"),
-            Self::TooManyDevices => write!(
-                f,
-                "there are {MAX_DEVICES} devices (MAX_DEVICES), or there have been {MAX_DEVICE_NAMES} names at the prompt (MAX_DEVICE_NAMES)"
-            ),
+            Self::TooManyDevices => write!(f, "there are {MAX_DEVICES} devices (MAX_DEVICES)"),
             Self::TooManyBuffers => write!(f, "there are {MAX_BUFFERS} coherent buffers (MAX_BUFFERS)"),
             Self::TooManyMappings => write!(f, "there are {MAX_MAPPINGS} mappings (MAX_MAPPINGS)"),
             Self::TooManySegments => write!(f, "a scatter list has {MAX_SEGMENTS} segments at most (MAX_SEGMENTS)"),
             Self::Size { bytes } => write!(f, "no buffer has {bytes} bytes"),
             Self::NoMemory { area: Some(area), buddy } => {
-                write!(f, "the area is {area}; the page allocator has {buddy}")
+                write!(f, "the area is {area}; the page allocator: {buddy}")
             }
-            Self::NoMemory { area: None, buddy } => write!(f, "no area to ask; the page allocator has {buddy}"),
+            Self::NoMemory { area: None, buddy } => write!(f, "no area to ask; the page allocator: {buddy}"),
             Self::NoWindow(why) => write!(f, "the buffer cannot be mapped: {why}"),
             Self::NotMemory { at } => write!(f, "nobody has allocated the page at {at}"),
             Self::Pin(error) => write!(f, "a page cannot be pinned: {error}"),

@@ -205,6 +205,13 @@ pub struct Device {
     pub interrupts: Vec<u32>,
 }
 
+impl Device {
+    /// Its node's name, unit address included: the end of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; whether there is an area of that
 /// name is not said.
 #[derive(Clone, PartialEq, Eq, Debug)]

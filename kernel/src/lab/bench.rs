@@ -169,7 +169,8 @@ pub enum Need {
 }
 
 impl Need {
-    const fn is_met_by(self, pages: u32) -> bool {
+    /// Whether an area of so many pages is large enough.
+    pub const fn is_met_by(self, pages: u32) -> bool {
         match self {
             Self::AtLeast(least) => pages >= least,
             Self::Exactly(exactly) => pages == exactly,
@@ -201,7 +202,7 @@ impl fmt::Display for BenchError {
                 NAMES.iter().try_for_each(|name| write!(f, " {name}"))
             }
             Self::NoArea(need) => {
-                write!(f, "needs {need}; `release all AREA` empties one, `make bench` boots with one of each size")
+                write!(f, "needs {need}; `make bench` boots with one of each size")
             }
             Self::NoTrace => f.write_str("needs a trace; boot with one as the initrd (-initrd FILE)"),
             Self::Replay(error) => error.fmt(f),

@@ -4,9 +4,10 @@
 //! is left is what the kernel does for a page.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::files::{self, CHUNK, FileError};
-use crate::block::volume::File;
+use crate::block::volume::{File, VolumeError};
 use crate::machine::Machine;
 use crate::mm::live::Mm;
 use crate::units::PAGE_SIZE;
@@ -24,11 +25,32 @@ pub struct Run {
     pub max_ns: u64,
 }
 
+/// Why a disk was read and not written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotWritten {
+    /// It is read-only.
+    ReadOnly,
+    /// Its files leave no room.
+    NoRoom(VolumeError),
+}
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadOnly => f.write_str("the disk is read-only"),
+            Self::NoRoom(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What was timed, and why writing was not.
+pub type Runs = (Vec<Run>, Option<NotWritten>);
+
 /// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files stay as they are.
 ///
 /// # Errors
-/// The disk has no room for that, or fails.
-pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) -> Result<Vec<Run>, FileError> {
+/// The disk has no table of files, or fails.
+pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) -> Result<Runs, FileError> {
     let volume = files::open(mm)?;
     let pages = pages.min(mm.cache_capacity());
     let all = File { name: "all".into(), first: 0, bytes: u64::from(pages) * PAGE_SIZE, crc: 0 };
@@ -40,9 +62,12 @@ pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) ->
         runs.push(timed(mm, machine, name, &all, |mm, from| files::read_chunk(mm, &all, from, |_, _, _| Ok(())))?);
     }
     if mm.disk_identity().is_some_and(|identity| identity.read_only) {
-        return Ok(runs);
+        return Ok((runs, Some(NotWritten::ReadOnly)));
     }
-    let room = volume.place("disk-bench", u64::from(pages) * PAGE_SIZE)?;
+    let room = match volume.place("disk-bench", u64::from(pages) * PAGE_SIZE) {
+        Ok(room) => room,
+        Err(error) => return Ok((runs, Some(NotWritten::NoRoom(error)))),
+    };
     let words = [0x5a5a_5a5a; 1024];
     runs.push(timed(mm, machine, "disk/write", &room, |mm, from| {
         let end = (from + CHUNK).min(room.pages());
@@ -52,7 +77,7 @@ pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) ->
         }
         Ok(())
     })?);
-    Ok(runs)
+    Ok((runs, None))
 }
 
 fn timed<M: Machine + ?Sized>(

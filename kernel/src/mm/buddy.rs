@@ -61,7 +61,9 @@ pub enum AllocError {
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::OrderTooLarge { order } => write!(f, "order {order} is above {MAX_PAGE_ORDER}"),
+            Self::OrderTooLarge { order } => {
+                write!(f, "no block has {} pages, the largest has {}", 1_u64 << order, 1_u32 << MAX_PAGE_ORDER)
+            }
             Self::NotRequestable { migratetype } => write!(f, "{} pages cannot be asked for", migratetype.name()),
             Self::NoBlock { order, free, free_cma } => {
                 write!(f, "no block of order {order}: {free} pages free, {free_cma} of them CMA")

@@ -135,6 +135,7 @@ impl Complete<'_, '_> {
         for alternative in spec.split([',', '|']) {
             match alternative {
                 "AREA" => words.extend(self.areas()),
+                "DEVICE" => words.extend(self.system.dma.known().map(String::from)),
                 "COMMAND" => words.extend(command_names()),
                 "PATH" => words.extend(self.paths(typed)),
                 "NAME" if entry.name == "bench" => words.extend(bench::NAMES.map(String::from)),

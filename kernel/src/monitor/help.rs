@@ -313,9 +313,10 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "dma",
-        usage: "dma [alloc DEVICE SIZE] [free ADDRESS|all]",
+        usage: "dma [alloc|free] [DEVICE|ADDRESS|all] [SIZE]",
         summary: "what drivers have of memory; buffers as a driver gets them",
-        details: "A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
+        details: "`dma alloc DEVICE SIZE`, `dma free ADDRESS` or `all`; alone it lists. DEVICE is a node of the device tree. \
+                  A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
                   and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; ADDRESS is the device's. \
                   What the checker has seen (check=on) is listed last. Linux's view: /sys/kernel/debug/dma-api.",
         example: "dma alloc BiscuitOS_CMA 1M",
@@ -380,7 +381,8 @@ pub const COMMANDS: [Entry; 30] = [
         details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache has \
                   dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns others. \
                   The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. size= takes K, M \
-                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong. Needs DISK=disk.img.",
+                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong, every time. Needs \
+                  DISK=disk.img.",
         example: "copytest files=2 size=8M",
         keys: &["files", "size", "source", "seed", "pinning"],
         least_words: 0,

@@ -75,7 +75,7 @@ pub fn places(facts: &Facts) -> Vec<Place> {
             let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES)?;
             let base = u32::try_from(reg.start).ok().filter(|base| base.is_multiple_of(4))?;
             Some(Place {
-                name: String::from(device.path.rsplit('/').next().unwrap_or_default()).leak(),
+                name: String::from(device.name()).leak(),
                 base,
                 bytes: reg.size().min(0x1000) as u32,
                 interrupt: device.interrupts.first().copied(),

@@ -55,11 +55,8 @@ impl Driver {
 
     /// One allocation, or one release.
     pub(super) fn step(&mut self, system: &mut System<'_>, counts: &mut DriverCounts) -> Result<(), ReleaseError> {
-        let full = self.buffers.len() == MAX_BUFFERS;
-        if full || !self.buffers.is_empty() && self.rng.below(2) == 0 {
-            let place = self.rng.below(self.buffers.len() as u32) as usize;
-            let (buffer, word) = self.buffers.swap_remove(place);
-            return give_back(system, buffer, word, counts);
+        if self.is_full() || !self.buffers.is_empty() && self.rng.below(2) == 0 {
+            return self.give_one_back(system, counts);
         }
         if self.areas.is_empty() {
             return Ok(());
@@ -74,13 +71,37 @@ impl Driver {
             mm.live.faults.keep_clean_pages = self.rng.below(2) == 0;
         }
         if let Some(buffer) = allocate(system, area, pages, counts) {
-            self.last_word = self.last_word.wrapping_add(0x0101_0001);
-            if let Some(mut mm) = system.mm() {
-                mm.buffer_words(&buffer, |words| words.iter_mut().step_by(STRIDE).for_each(|at| *at = self.last_word));
-            }
-            self.buffers.push((buffer, self.last_word));
+            self.take(system, buffer);
         }
         Ok(())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.buffers.len() == MAX_BUFFERS
+    }
+
+    pub(super) fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// Writes to all of a new buffer, and keeps it for a while.
+    pub(super) fn take(&mut self, system: &mut System<'_>, buffer: Buffer) {
+        self.last_word = self.last_word.wrapping_add(0x0101_0001);
+        if let Some(mut mm) = system.mm() {
+            mm.buffer_words(&buffer, |words| words.iter_mut().step_by(STRIDE).for_each(|at| *at = self.last_word));
+        }
+        self.buffers.push((buffer, self.last_word));
+    }
+
+    /// Gives any of the buffers back; there is one.
+    pub(super) fn give_one_back(
+        &mut self,
+        system: &mut System<'_>,
+        counts: &mut DriverCounts,
+    ) -> Result<(), ReleaseError> {
+        let place = self.rng.below(self.buffers.len() as u32) as usize;
+        let (buffer, word) = self.buffers.swap_remove(place);
+        give_back(system, buffer, word, counts)
     }
 
     /// Gives everything back.
@@ -103,18 +124,11 @@ fn give_back(
     system.cma_release(buffer)
 }
 
-fn allocate(system: &mut System<'_>, area: AreaId, pages: u32, counts: &mut DriverCounts) -> Option<Buffer> {
+/// Allocates; after a refusal for a pin again, once the disk has ended a request.
+pub(super) fn allocate(system: &mut System<'_>, area: AreaId, pages: u32, counts: &mut DriverCounts) -> Option<Buffer> {
     for retry in 0..=MAX_RETRIES {
-        let (result, report) = system.cma_alloc_reported(area, pages, align_order_of(pages));
-        counts.migrated += u64::from(report.migrated);
-        counts.dropped += u64::from(report.dropped);
-        counts.refused_pinned += u64::from(report.refused_pinned);
-        counts.retried_batches += u64::from(report.retried_batches);
-        match result {
-            Ok(buffer) => {
-                counts.allocs += 1;
-                return Some(buffer);
-            }
+        match allocate_once(system, area, pages, counts) {
+            Ok(buffer) => return Some(buffer),
             Err(CmaError::Busy(blocked)) if blocked.why == Why::Pinned && retry < MAX_RETRIES => {
                 let ended = system.mm().is_some_and(|mut mm| mm.wait_for_disk());
                 counts.retries += u64::from(ended);
@@ -127,4 +141,19 @@ fn allocate(system: &mut System<'_>, area: AreaId, pages: u32, counts: &mut Driv
     }
     counts.failed += 1;
     None
+}
+
+pub(super) fn allocate_once(
+    system: &mut System<'_>,
+    area: AreaId,
+    pages: u32,
+    counts: &mut DriverCounts,
+) -> Result<Buffer, CmaError> {
+    let (result, report) = system.cma_alloc_reported(area, pages, align_order_of(pages));
+    counts.migrated += u64::from(report.migrated);
+    counts.dropped += u64::from(report.dropped);
+    counts.refused_pinned += u64::from(report.refused_pinned);
+    counts.retried_batches += u64::from(report.retried_batches);
+    counts.allocs += u64::from(result.is_ok());
+    result
 }

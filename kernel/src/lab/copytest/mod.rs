@@ -3,9 +3,11 @@
 //!
 //! On a phone with CMA enabled, five copies of a 2.1 GB file had five wrong checksums, and the original's changed, too.
 //! Here each copy, and the original, is read twice before it is synced, twice after, and twice after the cache has
-//! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache.
-//! `pinning=off` lets migration ignore that they are pinned, and shows what the test is worth.
+//! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache,
+//! and now and then wants exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
+//! what the test is worth.
 
+pub mod ambush;
 pub mod driver;
 mod report;
 #[cfg(test)]
@@ -33,6 +35,8 @@ pub use report::{Copied, Report};
 pub const MAX_COPIES: u32 = 16;
 /// The driver's turn comes after so many chunks.
 const CHUNKS_A_TURN: u32 = 3;
+/// Of so many chunks, the first is followed by an ambush.
+const CHUNKS_AN_AMBUSH: u32 = 8;
 
 /// What the keys of the command say.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +60,8 @@ pub enum CopyError {
     File(FileError),
     /// The original is not what the table of files says, before anything happened to it.
     BadSource(String),
+    /// The disk takes no copies.
+    ReadOnly,
     /// A release was refused: the books are wrong.
     Release(ReleaseError),
 }
@@ -65,6 +71,7 @@ impl fmt::Display for CopyError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::BadSource(name) => write!(f, "{name} is not what the table of files says: make a new image"),
+            Self::ReadOnly => f.write_str("the disk is read-only: it takes no copies"),
             Self::Release(error) => error.fmt(f),
         }
     }
@@ -76,11 +83,14 @@ impl<E: Into<FileError>> From<E> for CopyError {
     }
 }
 
-/// Where the file is read that is read just now: whoever has a turn meanwhile reads on there.
+/// What those do who have a turn between the phases of an allocation.
 #[derive(Clone, Copy, Default)]
-struct Position {
-    next: u32,
-    end: u32,
+enum Others {
+    /// Nothing: the disk is not to know yet what it was given.
+    #[default]
+    Wait,
+    /// They read on in the file that is read just now, up to its end, and write.
+    ReadOn { next: u32, end: u32 },
 }
 
 /// What a copy is called.
@@ -109,7 +119,7 @@ pub struct CopyTest {
     /// Copies that were begun.
     begun: u32,
     driver: Driver,
-    position: Rc<Cell<Position>>,
+    others: Rc<Cell<Others>>,
     chunks: u32,
     report: Report,
 }
@@ -133,6 +143,9 @@ impl CopyTest {
         machine: &M,
         options: &Options,
     ) -> Result<Self, CopyError> {
+        if system.disk().is_some_and(|disk| disk.identity().read_only) {
+            return Err(CopyError::ReadOnly);
+        }
         system.open_live_on_disk(CmaUse::First, Lend::Movable)?;
         let prepared = with_mm(system, |mm| prepare(mm, options));
         let prepared =
@@ -151,7 +164,7 @@ impl CopyTest {
                     current: None,
                     begun: 0,
                     driver: Driver::new(system, options.seed),
-                    position: Rc::default(),
+                    others: Rc::default(),
                     chunks: 0,
                 };
                 test.let_others_live(system, options.pinning);
@@ -162,6 +175,11 @@ impl CopyTest {
                 Err(error)
             }
         }
+    }
+
+    /// The file that is copied, as long as it is copied.
+    pub fn source(&self) -> &File {
+        &self.source
     }
 
     /// Everybody moves out.
@@ -229,13 +247,13 @@ impl CopyTest {
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
         mm.dma.checker_mut().set_quiet(!pinning);
-        let position = Rc::clone(&self.position);
+        let others = Rc::clone(&self.others);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
             // What was queued before the allocation is still the disk's when the first pages move, however fast it is.
             if matches!(phase, Phase::Isolate | Phase::Drain) {
                 return;
             }
-            let Position { next, end } = position.get();
+            let Others::ReadOn { next, end } = others.get() else { return };
             mm.poll_disk();
             mm.read_ahead(next, end.saturating_sub(next).min(CHUNK));
             mm.write_some();
@@ -308,8 +326,8 @@ impl CopyTest {
         Ok(Some(hasher.finalize()))
     }
 
-    /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's. False where somebody
-    /// wants out.
+    /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's, and now and then it
+    /// lies in wait. False where somebody wants out.
     fn turn<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -321,11 +339,18 @@ impl CopyTest {
             self.report.interrupted = true;
             return Ok(false);
         }
+        let is_ambush_due = self.chunks.is_multiple_of(CHUNKS_AN_AMBUSH);
         self.chunks += 1;
         if self.chunks.is_multiple_of(CHUNKS_A_TURN) {
             let next = (file.first + from).saturating_add(2 * CHUNK);
-            self.position.set(Position { next, end: file.first + file.pages() });
+            self.others.set(Others::ReadOn { next, end: file.first + file.pages() });
             self.driver.step(system, &mut self.report.driver).map_err(CopyError::Release)?;
+        }
+        if is_ambush_due {
+            self.others.set(Others::Wait);
+            let next = if from + CHUNK < file.pages() { from + CHUNK } else { 0 };
+            let Report { ambushes, driver: counts, .. } = &mut self.report;
+            ambush::lay(system, &mut self.driver, (file, next), ambushes, counts).map_err(CopyError::Release)?;
         }
         with_mm(system, |mm| {
             mm.kick_disk();

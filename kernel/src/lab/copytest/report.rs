@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::Options;
+use super::ambush::Ambushes;
 use super::driver::DriverCounts;
 use crate::block::volume::File;
 use crate::lab::record::Record;
@@ -68,6 +69,8 @@ pub struct Report {
     sums: Sums,
     /// What the driver did.
     pub driver: DriverCounts,
+    /// What became of the ranges that the driver wanted because the disk had pages of them.
+    pub ambushes: Ambushes,
     /// What the disk did.
     pub disk: DiskStats,
     /// Pages that moved while the disk owned others.
@@ -95,6 +98,7 @@ impl Report {
             copies: 0,
             sums: Sums::default(),
             driver: DriverCounts::default(),
+            ambushes: Ambushes::default(),
             disk: DiskStats::default(),
             migrated_while_lent: 0,
             misuses: 0,
@@ -149,6 +153,12 @@ impl Report {
             .number("retried_batches", self.driver.retried_batches)
             .number("dropped", self.driver.dropped)
             .number("damaged", self.driver.damaged)
+            .number("wanted_filled", self.ambushes.wanted_filled)
+            .number("wanted_taken", self.ambushes.wanted_taken)
+            .number("wanted_refused", self.ambushes.refused)
+            .number("robbed", self.ambushes.robbed)
+            .number("filled_astray", self.disk.astray[0])
+            .number("taken_astray", self.disk.astray[1])
             .number("misuses", self.misuses)
             .number("reclaimed", self.reclaimed)
             .number("oom_kills", self.oom_kills)
@@ -160,6 +170,23 @@ impl Report {
             .number("io_errors", self.disk.failed)
             .number("copy_ns", self.copy_ns.checked_div(pages).unwrap_or(0))
             .number("load_ns", self.load_ns)
+            .string("verdict", self.verdict())
+    }
+
+    /// In a word: what the test has shown.
+    pub fn verdict(&self) -> &'static str {
+        let wrong = u64::from(self.sums.wrong) + self.driver.damaged + self.disk.astray.iter().sum::<u64>();
+        match wrong {
+            1.. => "wrong",
+            0 if self.was_tested() => "right",
+            0 => "untested",
+        }
+    }
+
+    /// Whether something could have gone wrong: a page moved while the disk owned others, or was wanted while it was the
+    /// disk's.
+    fn was_tested(&self) -> bool {
+        self.migrated_while_lent + self.driver.refused_pinned + self.ambushes.wanted() > 0
     }
 }
 
@@ -169,14 +196,32 @@ impl fmt::Display for Report {
         let pinning = if self.pinning { "on" } else { "off" };
         writeln!(
             f,
-            "copytest of {} ({} bytes, pinning {pinning}): {} copies, {}.",
-            self.source, self.bytes, self.copies, self.sums
+            "copytest of {} ({} bytes, pinning {pinning}): {} {}, {}.",
+            self.source,
+            self.bytes,
+            self.copies,
+            if self.copies == 1 { "copy" } else { "copies" },
+            self.sums
         )?;
         writeln!(
             f,
             "  meanwhile {allocs} allocations ({failed} failed): {migrated} pages moved, {} of them while the disk owned \
              others; {refused_pinned} ranges refused for a pin, {retries} retries",
             self.migrated_while_lent
+        )?;
+        let Ambushes { wanted_filled, wanted_taken, refused, robbed } = self.ambushes;
+        writeln!(
+            f,
+            "  {} times it wanted what the disk was about to fill ({wanted_filled}) or to take ({wanted_taken}): refused \
+             {refused} times until that was done, {robbed} times not",
+            self.ambushes.wanted()
+        )?;
+        let [filled, taken] = self.disk.astray;
+        writeln!(
+            f,
+            "  the disk filled {filled} pages, and took {taken}, that had become somebody else's; {} pages of the driver's \
+             buffers were overwritten",
+            self.driver.damaged
         )?;
         writeln!(
             f,
@@ -187,6 +232,14 @@ impl fmt::Display for Report {
             self.disk.pages_written,
             self.disk.flushes,
             self.disk.failed
-        )
+        )?;
+        if !self.was_tested() {
+            writeln!(
+                f,
+                "Nothing was put to the test: no page moved while the disk owned any, and none that it owned was wanted. \
+                 It takes a longer file."
+            )?;
+        }
+        Ok(())
     }
 }

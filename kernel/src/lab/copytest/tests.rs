@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use super::ambush::Ambushes;
 use super::*;
 use crate::block::mock::{Medium, give_disk};
 use crate::block::volume::TABLE_BYTES;
@@ -73,6 +74,9 @@ fn copies_come_out_right_while_pages_migrate() {
         let (report, synced) = run(system, machine, &options(2, true)).unwrap();
         assert_eq!((report.copies, synced, report.differences(), report.driver.damaged), (2, 2, 0, 0));
         assert!(report.migrated_while_lent > 0 && report.driver.refused_pinned > 0, "{report}");
+        let Ambushes { wanted_filled, wanted_taken, refused, robbed } = report.ambushes;
+        assert!(wanted_filled > 0 && wanted_taken > 0 && refused == wanted_filled + wanted_taken, "{report}");
+        assert_eq!((robbed, report.disk.astray, report.verdict()), (0, [0, 0], "right"));
         let files = durable(medium);
         assert!(files.len() == 3 && files.iter().all(|&(said, found)| said == found && said == files[0].0));
         // Once more, in the same place.
@@ -83,11 +87,32 @@ fn copies_come_out_right_while_pages_migrate() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn without_pinning_the_checksums_are_wrong() {
-    with_file(1, 2500, 1, |system, machine, medium| {
-        let (report, _) = run(system, machine, &options(1, false)).unwrap();
-        assert!(report.differences() > 0, "{report}");
-        assert_eq!(durable(medium).len(), 2);
+fn without_pinning_the_checksums_are_wrong_each_time() {
+    // The same order of events as with pins, however fast the disk is, and for a single page, too.
+    for (file_pages, slow) in [(2500, true), (2500, false), (40, true), (1, true), (1, false)] {
+        with_file(1, file_pages, 1, |system, machine, medium| {
+            medium.borrow_mut().slow = slow;
+            let (report, _) = run(system, machine, &options(1, false)).unwrap();
+            let Ambushes { refused, robbed, .. } = report.ambushes;
+            assert!(refused == 0 && robbed > 0, "{report}");
+            assert!(report.differences() > 0 && report.driver.damaged > 0, "{report}");
+            assert!(report.disk.astray.iter().all(|&pages| pages > 0) && report.verdict() == "wrong", "{report}");
+            assert_eq!(durable(medium).len(), 2);
+        });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_was_not_put_to_the_test_says_so() {
+    with_file(4, 40, 1, |system, machine, _| {
+        let nothing = Options { bytes: Some(0), ..options(1, true) };
+        let (report, synced) = run(system, machine, &nothing).unwrap();
+        assert_eq!((synced, report.differences(), report.verdict()), (1, 0, "untested"));
+        assert!(std::format!("{report}").contains("Nothing was put to the test"), "{report}");
+        let (report, _) = run(system, machine, &options(1, true)).unwrap();
+        assert_eq!(report.verdict(), "right");
+        assert!(!std::format!("{report}").contains("Nothing was"), "{report}");
     });
 }
 

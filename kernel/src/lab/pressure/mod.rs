@@ -89,10 +89,7 @@ impl fmt::Display for PressureError {
         match self {
             Self::Open(error) => error.fmt(f),
             Self::NotEmpty { used } => {
-                write!(
-                    f,
-                    "{used} pages of the area are in use, and an experiment begins on an empty one: `release all` first"
-                )
+                write!(f, "{used} pages of the area are in use, and an experiment begins on an empty one")
             }
             Self::TooLarge { pages, area } => {
                 write!(

@@ -18,6 +18,7 @@ use crate::block::{
     BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
 };
 use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
+use crate::units::Pfn;
 
 /// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
@@ -37,6 +38,8 @@ pub struct DiskStats {
     pub failed: u64,
     /// The most requests that were in flight together.
     pub most_in_flight: u32,
+    /// Pages that the device filled, or took, in frames that were theirs no longer. With pins there are none.
+    pub astray: [u64; 2],
 }
 
 /// A request in flight.
@@ -45,8 +48,17 @@ struct InFlight {
     /// Its first page of the disk, and how many.
     first: u32,
     pages: u32,
+    /// The device was told to look at the queue since.
+    told: bool,
     /// Its pages' frames as the device has them, none for a flush.
     mapping: Option<ScatterMapping<ForDevice>>,
+}
+
+impl InFlight {
+    /// The frames that the device has.
+    fn frames(&self) -> impl Iterator<Item = Pfn> + '_ {
+        self.mapping.iter().flat_map(|mapping| mapping.segments().map(|(address, _)| address.phys().pfn()))
+    }
 }
 
 /// A block device and what it has to do.
@@ -84,6 +96,12 @@ impl Disk {
     fn free_request(&self) -> Option<usize> {
         self.requests.iter().position(Option::is_none)
     }
+
+    /// Tells the device to look at what was queued.
+    fn kick(&mut self) {
+        self.requests.iter_mut().flatten().for_each(|request| request.told = true);
+        self.device.kick();
+    }
 }
 
 impl Mm<'_, '_> {
@@ -106,10 +124,17 @@ impl Mm<'_, '_> {
         self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
     }
 
+    /// The frames that the device owns by requests of a kind that it was not told of yet ([`Mm::kick_disk`]).
+    pub fn frames_waiting_for_disk(&self, operation: Operation) -> impl Iterator<Item = Pfn> + '_ {
+        let requests = self.live.cache.disk.iter().flat_map(|disk| disk.requests.iter().flatten());
+        let waiting = requests.filter(move |request| request.operation == operation && !request.told);
+        waiting.flat_map(InFlight::frames)
+    }
+
     /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device, and marks
     /// them.
     fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
-        let mut request = InFlight { operation, first, pages, mapping: None };
+        let mut request = InFlight { operation, first, pages, told: false, mapping: None };
         let state = if operation == Operation::Read { READING } else { WRITING };
         (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
         match self.submit(&mut request) {
@@ -178,6 +203,9 @@ impl Mm<'_, '_> {
 
     /// The end of a request: its pages are the processor's again, and know how it went.
     fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
+        let astray =
+            (request.first..).zip(request.frames()).filter(|&(page, at)| self.live.cache.frame(page) != Some(at));
+        let astray = astray.count() as u64;
         if let Some(mapping) = request.mapping.take() {
             // It is there: nothing else ends it while the request is in flight.
             let unmapped = self.streaming().unmap_sg(mapping);
@@ -188,6 +216,7 @@ impl Mm<'_, '_> {
             disk.stats.failed += 1;
             disk.last_error = error;
         }
+        disk.stats.astray[usize::from(request.operation == Operation::Write)] += astray;
         let pages = u64::from(request.pages);
         match (request.operation, result) {
             (Operation::Flush, _) => {
@@ -230,7 +259,7 @@ impl Mm<'_, '_> {
             if disk.in_flight() == 0 {
                 return false;
             }
-            disk.device.kick();
+            disk.kick();
             if self.poll_disk() > 0 {
                 return true;
             }
@@ -245,7 +274,7 @@ impl Mm<'_, '_> {
     /// Tells the device to look at what was queued.
     pub fn kick_disk(&mut self) {
         if let Some(disk) = self.disk() {
-            disk.device.kick();
+            disk.kick();
         }
     }
 

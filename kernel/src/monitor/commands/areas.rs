@@ -35,6 +35,39 @@ pub(in crate::monitor) fn choose_area(system: &System<'_>, name: Option<&str>) -
     })
 }
 
+/// Whose the pages of an area are that is to be empty, and what empties it.
+pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
+    let area = system.area(id);
+    let name = area.name();
+    let mut left = area.used_pages();
+    let mut owners: Vec<String> = Vec::new();
+    for (device, info) in system.dma.devices() {
+        for kept in [true, false] {
+            let buffers = system.dma.buffers().filter(|buffer| buffer.device == device && buffer.kept == kept);
+            let pages: u32 = buffers.filter(|buffer| buffer.area == Some(id)).map(|buffer| buffer.pages).sum();
+            left -= pages.min(left);
+            let remedy = if kept { "`dma free all` gives them back" } else { "its driver keeps them while it runs" };
+            if pages > 0 {
+                owners.push(format!("{pages} of {}: {remedy}", info.name));
+            }
+            if pages > 0 && !kept {
+                let empty = system.areas().iter().find(|area| area.used_pages() == 0);
+                owners.extend(empty.map(|empty| format!("area={} is empty", empty.name())));
+            }
+            if pages > 0 && !kept && system.disk().is_some_and(|disk| disk.dma_device() == device) {
+                owners.push("a disk with the modern transport takes none of it".into());
+            }
+        }
+    }
+    if owners.is_empty() {
+        return format!("`release all {name}` first");
+    }
+    if left > 0 {
+        owners.push(format!("{left} of others: `release all {name}` gives them back"));
+    }
+    owners.join("; ")
+}
+
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn cma(&mut self) -> Result<(), Failure> {
         if self.system.areas().is_empty() {

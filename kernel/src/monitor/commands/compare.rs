@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
+use super::areas::in_the_way;
 use super::experiments::{one_of, placement_named, whole};
 use crate::cma::placement::{self, FirstFit, PLACEMENTS, Placement};
 use crate::lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Row, Step};
@@ -41,8 +42,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let area = self.system.area(options.area);
         let (area, pages) = (area.name().to_string(), area.pages());
         let (ops, kind) = (options.ops, options.kind);
+        let id = options.area;
         let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
-            CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: `release all {area}` first")),
+            CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: {}", in_the_way(self.system, id))),
             CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
             CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
         })?;

@@ -8,18 +8,35 @@ use core::fmt::Write;
 use super::Session;
 use crate::cma::area::Area;
 use crate::cmdline::memparse;
-use crate::dma::{Coherent, DeviceAddress, DeviceId};
+use crate::dma::{Coherent, DeviceAddress, DeviceId, DmaError};
+use crate::lab::metrics::Counted;
 use crate::machine::Machine;
 use crate::monitor::Failure;
-use crate::monitor::syntax::{Args, number, shown};
+use crate::monitor::syntax::{Args, nearest, number, shown};
 use crate::system::System;
 
-/// The longest name of a device that is made up at the prompt.
-const MAX_NAME: usize = 64;
+/// The device of that name: one with a driver, or one that gets somebody at the prompt for a driver.
+fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
+    if let Some((id, _)) = system.dma.devices().find(|(_, device)| device.name == name) {
+        return Ok(id);
+    }
+    match system.dma_add_device_by_hand(name) {
+        Err(DmaError::NoDevice) => Err(unknown(system, name)),
+        added => added.map_err(|error| Failure::bad(error.to_string())),
+    }
+}
 
-/// The device of that name, if a driver has taken charge of it.
-fn find(system: &System<'_>, name: &str) -> Option<DeviceId> {
-    system.dma.devices().find(|(_, device)| device.name == name).map(|(id, _)| id)
+/// No device of that name: says what may be meant, or else what there is.
+fn unknown(system: &System<'_>, name: &str) -> Failure {
+    let known = || system.dma.known();
+    let lower = name.to_lowercase();
+    let like = || known().filter(|known| !lower.is_empty() && known.to_lowercase().contains(&lower));
+    let near = nearest(name, known()).or_else(|| like().next());
+    let no_device = format!("the tree has no device {}", shown(name));
+    Failure::bad(match near {
+        Some(near) => format!("{no_device}; did you mean {near}?"),
+        None => format!("{no_device}; there are {}", known().collect::<Vec<_>>().join(" ")),
+    })
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
@@ -66,10 +83,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let source = if buffer.area.is_some() { area_name(buffer.area) } else { "the page allocator" };
             writeln!(
                 self.out,
-                "coherent  {} {} bytes, {} pages of {source}, seen by the processor at {}, for {}, by {}",
+                "coherent  {} {} bytes, {} of {source}, seen by the processor at {}, for {}, by {}",
                 buffer.device_address,
                 buffer.bytes,
-                buffer.pages,
+                Counted(buffer.pages.into(), "page"),
                 buffer.cpu_address,
                 name(buffer.device),
                 buffer.made_at
@@ -99,13 +116,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 
     fn dma_alloc(&mut self, name: &str, size: &str) -> Result<(), Failure> {
         let bytes = size_of_words(size)?;
-        if name.len() > MAX_NAME {
-            return Err(Failure::bad(format!("a name has {MAX_NAME} letters at most (MAX_NAME)")));
-        }
-        let device = match find(self.system, name) {
-            Some(device) => device,
-            None => self.system.dma_add_device_by_hand(name).map_err(|error| error.to_string())?,
-        };
+        let device = find(self.system, name)?;
         let buffer = self.system.dma_alloc_coherent(device, bytes);
         let address = match buffer {
             Ok(buffer) => self.system.dma_keep(buffer),
@@ -122,8 +133,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let source = info.area.map_or("the page allocator", |area| Area::name(self.system.area(area)));
         writeln!(
             self.out,
-            "{bytes} bytes for {name}: device address {address}, {} pages of {source}, seen by the processor at {}",
-            info.pages, info.cpu_address
+            "{bytes} bytes for {name}: device address {address}, {} of {source}, seen by the processor at {}",
+            Counted(info.pages.into(), "page"),
+            info.cpu_address
         )?;
         Ok(())
     }

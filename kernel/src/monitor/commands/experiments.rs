@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
-use super::areas::choose_area;
+use super::areas::{choose_area, in_the_way};
 use crate::cma::AreaId;
 use crate::cma::placement::{self, BadPlacement, PLACEMENTS, Placement};
 use crate::lab::bench::{self, Answer, BenchError, Setting};
@@ -89,7 +89,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let name = self.system.area(area).name();
         match error {
             ReplayError::NotEmpty { used } => Failure::bad(format!(
-                "{used} pages of {name} are in use, and a replay begins on an empty area: `release all {name}` first"
+                "{used} pages of {name} are in use, and a replay begins on an empty area: {}",
+                in_the_way(self.system, area)
             )),
             ReplayError::Release(_) => Failure::check(format!("{name}: {error}")),
             _ => Failure::bad(format!("{error}")),
@@ -146,19 +147,37 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         match missing.first() {
             None => Ok(()),
             Some((name, error)) if !args.words.is_empty() => {
-                let lines = [format!("{name}: {error}")].into_iter().chain(self.jobs.all().iter().map(|job| {
-                    let area = self.system.area(job.area()).name();
-                    format!("job {} ({}) has {area}", job.number(), job.command())
-                }));
-                Err(Failure::bad(lines.collect::<Vec<String>>().join("; ")))
+                let used = self.used_areas(&missing[..1]);
+                Err(Failure::bad(format!("{name}: {error}{}{used}", if used.is_empty() { "" } else { "; " })))
             }
             Some(_) => {
                 let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
-                let jobs = if taken.is_empty() { "" } else { " that no job runs on" };
-                writeln!(self.out, "Not run for want of an area{jobs} or a trace: {}.", names.join(" "))?;
+                writeln!(self.out, "Not run for want of an area or a trace: {}.", names.join(" "))?;
+                let used = self.used_areas(&missing);
+                if !used.is_empty() {
+                    writeln!(self.out, "Areas in use: {used}.")?;
+                }
                 Ok(())
             }
         }
+    }
+
+    /// Who has the areas that would do for benchmarks if they were empty and nobody worked on them.
+    fn used_areas(&self, missing: &[(&str, BenchError)]) -> String {
+        let would_do = self.system.area_ids().filter(|&id| {
+            let pages = self.system.area(id).pages();
+            missing.iter().any(|(_, error)| matches!(error, BenchError::NoArea(need) if need.is_met_by(pages)))
+        });
+        let lines = would_do.filter_map(|id| {
+            let area = self.system.area(id);
+            let user = match self.jobs.all().iter().find(|job| job.area() == id) {
+                Some(job) => format!("job {} ({})", job.number(), job.command()),
+                None if area.used_pages() > 0 => in_the_way(self.system, id),
+                None => return None,
+            };
+            Some(format!("{}: {user}", area.name()))
+        });
+        lines.collect::<Vec<String>>().join("; ")
     }
 
     /// Does something under another placement, and puts the area's own back.

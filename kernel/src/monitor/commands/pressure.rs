@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
-use super::areas::choose_area;
+use super::areas::{choose_area, in_the_way};
+use crate::cma::AreaId;
 use crate::lab::pressure::latency::Filling;
 use crate::lab::pressure::reliability::{CAMERA_PAGES, Source};
 use crate::lab::pressure::{Experiment, Options, PressureError, Row};
@@ -36,7 +37,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if experiment.fills_all_memory() {
             self.without_jobs("it fills all memory")?;
         }
-        let runs = experiment.plan(self.system, &options).map_err(|error| self.pressure_failure(error))?;
+        let runs =
+            experiment.plan(self.system, &options).map_err(|error| self.pressure_failure(options.area, error))?;
         let area = self.system.area(options.area).pages();
         if experiment == Experiment::Reliability && options.pages.is_none() && area < CAMERA_PAGES {
             let mib = CAMERA_PAGES / 256;
@@ -52,7 +54,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             self.system.trace.enable(true);
             let row = run.execute(self.system, &*self.out.machine, &options);
             self.system.trace.enable(traced);
-            let row = row.map_err(|error| self.pressure_failure(error))?;
+            let row = row.map_err(|error| self.pressure_failure(options.area, error))?;
             bad_pages += row.bad_pages;
             write!(self.out, "{row}")?;
             writeln!(self.out, "{}", row.record())?;
@@ -87,8 +89,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    fn pressure_failure(&self, error: PressureError) -> Failure {
+    fn pressure_failure(&self, area: AreaId, error: PressureError) -> Failure {
         match error {
+            PressureError::NotEmpty { .. } => Failure::bad(format!("{error}: {}", in_the_way(self.system, area))),
             PressureError::Release(_) => Failure::check(format!("{error}")),
             _ => Failure::bad(format!("{error}")),
         }

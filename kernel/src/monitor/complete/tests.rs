@@ -31,6 +31,8 @@ fn the_only_candidate_is_put_in_with_its_end() {
         ("alloc 'li", "nux,cma' "),
         ("release al", "l "),
         ("release all li", "nux,cma "),
+        ("dma al", "loc "),
+        ("dma alloc cam", "era@10020000 "),
         ("debris see", "d="),
         ("debris seed=1 ro", "unds="),
         ("debris area=B", "iscuitOS_cma "),

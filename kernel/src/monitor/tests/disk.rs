@@ -28,7 +28,17 @@ fn the_disk_and_its_files() {
     {
         assert!(text.contains(words), "{words}: {text}");
     }
+    let (outcome, text) = on_board_with_disk(&["copytest files=1 size=1G", "disk bench pages=360"]);
+    assert_eq!(outcome, Outcome::Ok, "{text}");
+    for words in [
+        "size=1073741824 is more than data has: all of its 300000 bytes are copied\n",
+        "\"bytes\":300000,",
+        "disk/write   left out: no room for 360 pages on the disk: its longest free run is 250 pages\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
     let lines = [
+        ("disk bench pages=99999999", "a number from 1 to 400"),
         ("disk burn", "nothing that it does"),
         ("disk bench pages=0", "a number from 1"),
         ("copytest files=17", "a number from 1 to 16"),

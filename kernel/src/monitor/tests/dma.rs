@@ -1,22 +1,21 @@
 //! The command `dma` and the files of the DMA API.
 
-use std::format;
 use std::vec::Vec;
 
 use super::super::*;
-use super::{on_board, printed};
+use super::{context, on_board, printed, with_board};
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn buffers_by_hand_follow_the_devices_area() {
-    let text = printed("dma alloc BiscuitOS_CMA 1M; dma alloc cam 4096; dma alloc cam 8K; dma");
+    let text = printed("dma alloc BiscuitOS_CMA 1M; dma alloc camera@10020000 4096; dma alloc camera@10020000 8K; dma");
     for part in [
         "1048576 bytes for BiscuitOS_CMA: device address 0x69800000, 256 pages of BiscuitOS_cma, seen by the processor at 0xe",
-        "4096 bytes for cam: ",
-        ", 1 pages of the page allocator, ",
-        "8192 bytes for cam: device address 0x69000000, 2 pages of linux,cma, ",
-        "BiscuitOS_CMA  BiscuitOS_cma        1      256         0",
-        "cam            (default)            2        3         0",
+        "4096 bytes for camera@10020000: ",
+        ", 1 page of the page allocator, ",
+        "8192 bytes for camera@10020000: device address 0x69000000, 2 pages of linux,cma, ",
+        "BiscuitOS_CMA    BiscuitOS_cma        1      256         0",
+        "camera@10020000  (default)            2        3         0",
         "checker: off",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -43,9 +42,12 @@ fn buffers_by_hand_follow_the_devices_area() {
 fn what_cannot_be_had_is_said() {
     let (outcome, text) = on_board(&["alloc BiscuitOS_cma 2048", "dma alloc BiscuitOS_CMA 8M"]);
     assert_eq!(outcome, Outcome::Ok, "a refusal is a result");
-    let line = "no 8388608 bytes for BiscuitOS_CMA: the area is full: 0 pages free; the page allocator has order 11 is above 10";
+    let line = "no 8388608 bytes for BiscuitOS_CMA: the area is full: 0 pages free; the page allocator: no block has 2048 pages, the largest has 1024";
     assert!(text.lines().any(|printed| printed == line), "{text}");
     for (command, line) in [
+        ("dma alloc cam 1", "the tree has no device \"cam\"; did you mean camera@10020000?"),
+        ("dma alloc biscuitOS_CM 1", "did you mean BiscuitOS_CMA?"),
+        ("dma alloc x 1", "there are BiscuitOS_CMA camera@10020000 ethernet@4e000000"),
         ("dma alloc x 0", "SIZE is \"0\""),
         ("dma alloc x 4G", "SIZE is \"4G\""),
         ("dma alloc x 1X", "SIZE is \"1X\""),
@@ -58,22 +60,43 @@ fn what_cannot_be_had_is_said() {
         assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{command}: {text}");
         assert!(text.starts_with("dma: ") && text.contains(line), "{command}: {text}");
     }
-    let (outcome, text) = on_board(&[&format!("dma alloc {} 1", "x".repeat(65))]);
-    assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{text}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn an_area_in_a_devices_use_is_not_experimented_on_and_says_why() {
+    let taken = ["dma alloc BiscuitOS_CMA 8K", "alloc BiscuitOS_cma 3"];
+    for command in ["compare seeds=1 ops=100", "pressure latency", "replay"] {
+        let (_, text) = on_board(&[taken[0], taken[1], command]);
+        let words = "2 of BiscuitOS_CMA: `dma free all` gives them back; \
+                     3 of others: `release all BiscuitOS_cma` gives them back";
+        assert!(text.contains(words), "{command}: {text}");
+    }
+    with_board(44, |system, machine| {
+        let (big, driver) = (system.find_area("linux,cma"), "disk@10013600");
+        let device = system.dma_add_device_with_area(driver, big).expect("there is room");
+        let buffer = system.dma_alloc_coherent(device, 8192).expect("there is room");
+        let mut monitor = Monitor::new(system, machine, context(None));
+        let outcome = monitor.execute("compare area=linux,cma seeds=1 ops=100");
+        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
+        system.dma_free_coherent(buffer).expect("it lives");
+        let text = machine.take();
+        let words = "2 of disk@10013600: its driver keeps them while it runs; area=BiscuitOS_cma is empty";
+        assert!(text.contains(words), "{text}");
+    });
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn bounds_hold_and_everything_comes_back() {
-    let mut lines: Vec<_> = (0..257).map(|_| "dma alloc cam 1").collect();
-    lines.extend(["dma free all", "dma alloc cam 1", "dma free all", "dma"]);
+    let mut lines: Vec<_> = (0..257).map(|_| "dma alloc camera@10020000 1").collect();
+    lines.extend(["dma free all", "dma alloc camera@10020000 1", "dma free all", "dma"]);
     let (outcome, text) = on_board(&lines);
     assert_eq!(outcome, Outcome::Ok);
-    assert!(text.contains("no 1 bytes for cam: there are 256 coherent buffers (MAX_BUFFERS)\nfreed 256\n"), "{text}");
-    let names: Vec<_> = (0..70).map(|name| format!("dma alloc d{name} 1; dma free all")).collect();
-    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    let (_, text) = on_board(&names);
-    assert!(text.contains("there have been 64 names at the prompt (MAX_DEVICE_NAMES)"), "{text}");
+    assert!(
+        text.contains("no 1 bytes for camera@10020000: there are 256 coherent buffers (MAX_BUFFERS)\nfreed 256\n"),
+        "{text}"
+    );
     let (outcome, text) = on_board(&["selftest dma"]);
     assert_eq!(outcome, Outcome::Ok, "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{text}");

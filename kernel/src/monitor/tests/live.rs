@@ -59,9 +59,7 @@ fn what_the_living_did_is_counted() {
 fn an_area_in_use_is_not_experimented_on() {
     let (outcome, text) = on_board(&["alloc BiscuitOS_cma 4", "pressure latency"]);
     assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
-    assert!(
-        text.ends_with(
-            "4 pages of the area are in use, and an experiment begins on an empty one: `release all` first\n"
-        )
-    );
+    assert!(text.ends_with(
+        "4 pages of the area are in use, and an experiment begins on an empty one: `release all BiscuitOS_cma` first\n"
+    ));
 }
