@@ -200,6 +200,30 @@ impl Write for Raw {
     }
 }
 
+/// Prints a line on the UART at `base` where there is no memory for this module's statics.
+///
+/// # Safety
+/// As for [`init`].
+pub unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) {
+    struct Line(Pl011);
+
+    impl Write for Line {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            text.bytes().for_each(|byte| self.0.send(byte));
+            Ok(())
+        }
+    }
+
+    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
+    let uart = unsafe { Pl011::new(base) };
+    if uart.is_present() {
+        uart.init();
+        // `Line` never fails.
+        write!(Line(uart), "[    0.000000] {line}\r\n").ok();
+        uart.flush();
+    }
+}
+
 /// Waits until the console has sent everything.
 pub fn flush() {
     if let Some(uart) = uart() {
