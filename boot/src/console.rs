@@ -67,19 +67,19 @@ impl Input {
         }
     }
 
-    /// Takes the first Ctrl-C out and leaves the rest in order; says whether there are more.
+    /// Takes the first Ctrl-C out, and what was typed of its line before it, as a terminal does; leaves the rest in order.
+    /// Says whether there are more.
     fn remove_ctrl_c(&mut self) -> bool {
-        let mut found = 0;
-        for _ in 0..self.count {
+        let at = |offset: usize| self.ring[(self.first + offset) % RING_BYTES];
+        let Some(found) = (0..self.count).find(|&offset| at(offset) == CTRL_C) else { return false };
+        let line = (0..found).rev().find(|&offset| matches!(at(offset), b'\r' | b'\n')).map_or(0, |end| end + 1);
+        for offset in 0..self.count {
             let Some(byte) = self.pop() else { break };
-            if byte == CTRL_C {
-                found += 1;
-            }
-            if byte != CTRL_C || found > 1 {
+            if !(line..=found).contains(&offset) {
                 self.push(byte);
             }
         }
-        found > 1
+        self.holds_ctrl_c()
     }
 
     fn holds_ctrl_c(&self) -> bool {
@@ -156,7 +156,7 @@ pub fn poll_byte() -> Option<u8> {
     Some(byte)
 }
 
-/// True once after each Ctrl-C; takes it out of the input.
+/// True once after each Ctrl-C; takes it out of the input, and the line that it ended.
 pub fn interrupted() -> bool {
     if !INTERRUPTED.load(Ordering::Relaxed) {
         return false;
@@ -197,6 +197,30 @@ impl Write for Raw {
             uart.send(byte);
         }
         Ok(())
+    }
+}
+
+/// Prints a line on the UART at `base` where there is no memory for this module's statics.
+///
+/// # Safety
+/// As for [`init`].
+pub unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) {
+    struct Line(Pl011);
+
+    impl Write for Line {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            text.bytes().for_each(|byte| self.0.send(byte));
+            Ok(())
+        }
+    }
+
+    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
+    let uart = unsafe { Pl011::new(base) };
+    if uart.is_present() {
+        uart.init();
+        // `Line` never fails.
+        write!(Line(uart), "[    0.000000] {line}\r\n").ok();
+        uart.flush();
     }
 }
 

@@ -67,6 +67,14 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     }
 }
 
+/// The entry code comes here instead where RAM ends before the image does: there may be no statics, and no stack but this.
+#[unsafe(no_mangle)]
+extern "C" fn too_little_memory() -> ! {
+    // SAFETY: the board's own UART, accessible with the MMU off.
+    unsafe { console::print_without_statics(Devices::known().uart, format_args!("{}", tree::TooLittleMemory)) };
+    exit::exit(STATUS_BAD_COMMAND.into())
+}
+
 /// From the tree to the monitor's end.
 fn boot(tree: PhysRange) -> End {
     // SAFETY: `locate` found it, `start` mapped it, and all of RAM is still untouched.

@@ -25,13 +25,36 @@ pub enum NoTree {
     Atags(u32),
     /// What it passed cannot be a tree's address.
     Address(u32),
+    /// It lay where the kernel's own memory is, which the entry code has cleared.
+    Overwritten(u32),
     /// What lies there cannot be a tree.
     Unusable(u32, TreeError),
+}
+
+/// Says that RAM is shorter than the image, or than QEMU needs to lay the tree behind it: it lays it in RAM's middle.
+pub struct TooLittleMemory;
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = (2 * (image::image_end() - RAM_BASE)).div_ceil(1 << 20);
+        let end = image::image_end();
+        write!(
+            f,
+            "too little memory: the kernel ends at {end:#010x}, and the device tree has to lie behind it; start "
+        )?;
+        write!(f, "QEMU with -m {mib}M or more (MEM={mib}M)")
+    }
 }
 
 impl fmt::Display for NoTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Overwritten(address) => {
+                return write!(
+                    f,
+                    "no device tree: it lay at {address:#010x}, in the kernel's own memory; {TooLittleMemory}"
+                );
+            }
             Self::Nowhere => {
                 write!(f, "no device tree: the boot loader passed none, and none lies at {RAM_BASE:#010x}")
             }
@@ -53,6 +76,9 @@ pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     let address = if r2 == 0 { RAM_BASE } else { r2 };
     if !address.is_multiple_of(4) || address.checked_add(START_BYTES).is_none() {
         return Err(NoTree::Address(address));
+    }
+    if PhysRange::sized(address.into(), START_BYTES.into()).overlaps(&image::range()) {
+        return Err(NoTree::Overwritten(address));
     }
     // SAFETY: aligned, and by the caller's word readable.
     let first = unsafe { word(address) };

@@ -79,7 +79,7 @@ pub trait Machine {
     }
 
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
-    /// [`Machine::read_byte`] returns.
+    /// [`Machine::read_byte`] returns, with what was typed of a line before it.
     fn interrupted(&self) -> bool;
 
     /// Writes to the console. `\n` ends a line.

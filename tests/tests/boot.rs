@@ -104,6 +104,24 @@ fn broken_trees_end_with_a_line_and_status_2() {
 }
 
 #[test]
+fn too_little_memory_is_a_line() {
+    // RAM ends in the image; the tree lies in it, and then begins before its end; there is room for both.
+    for (memory, words) in [
+        ("2M", Some("too little memory: the kernel ends at 0x60")),
+        ("3M", Some("too little memory: the kernel ends at 0x60")),
+        ("4M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
+        ("6M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
+        ("8M", None),
+    ] {
+        let outcome = Boot::commands("version").memory(memory).run();
+        match words {
+            Some(words) => outcome.ended_with(2).says(words).says("start QEMU with -m 7M or more (MEM=7M)"),
+            None => outcome.ended_with(0).says("debris 0.1.0"),
+        };
+    }
+}
+
+#[test]
 fn elf_and_raw_boot_alike() {
     let raw = Boot::commands("debris; bitmap").run();
     let elf = Boot::commands("debris; bitmap").entry(Entry::Elf).run();

@@ -94,6 +94,20 @@ fn ctrl_c_at_the_prompt_drops_the_line() {
 }
 
 #[test]
+fn ctrl_c_in_what_is_pasted_drops_its_line_and_no_other() {
+    let mut session = at_the_prompt();
+    session.send("debris align=page until=ops ops=4000000000\r");
+    session.expect("\n");
+    // All of it comes while the load runs.
+    session.send("echo first\recho dropped\x03echo second\r");
+    let text = session.expect("\nsecond");
+    assert!(text.contains("then Ctrl-C; ") && text.contains("\nfirst") && !text.contains("dropped"), "{text}");
+    session.expect(PROMPT);
+    session.send("poweroff\r");
+    session.finish().ended_with(0);
+}
+
+#[test]
 fn allocations_by_hand() {
     let mut session = at_the_prompt();
     let answer = session.command("alloc BiscuitOS_cma 16");

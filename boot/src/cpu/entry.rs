@@ -73,6 +73,14 @@ _start:
     mcr     p15, 0, r3, c12, c0, 0      @ VBAR
     isb
 
+    ldr     r3, =__image_end - 4        @ is there RAM for all of the image? Where there is none, reads give 0
+    mvn     r4, r3
+    str     r4, [r3]
+    ldr     r5, [r3]
+    cmp     r4, r5
+    ldrne   sp, =__image_start          @ the first pages of RAM, which nobody needs any more
+    bne     too_little_memory
+
     cps     #0x12
     ldr     sp, =__irq_stack_top
     cps     #0x11

@@ -111,4 +111,20 @@ impl Zone<'_> {
             index += 1 << tag.order();
         }
     }
+
+    /// Gives every pageblock that is free as a whole the type that it has after boot.
+    ///
+    /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
+    /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
+    pub(crate) fn forget_types(&mut self) {
+        for block in 0..self.pageblocks.len() {
+            let first = block as u32 * PAGEBLOCK_PAGES;
+            let tag = self.lists.tag(first);
+            let kept_apart = matches!(self.pageblocks[block], Migratetype::Cma | Migratetype::Isolate);
+            if !kept_apart && tag.is_free() && tag.order() == PAGEBLOCK_ORDER {
+                self.move_free_blocks(first, Migratetype::Movable);
+                self.pageblocks[block] = Migratetype::Movable;
+            }
+        }
+    }
 }

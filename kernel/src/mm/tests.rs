@@ -101,6 +101,25 @@ fn a_movable_request_takes_cma_first_when_most_free_memory_is_there() {
 }
 
 #[test]
+fn pageblocks_that_are_free_forget_who_claimed_them() {
+    let mut pages = pages(4);
+    let mut zone = zone(&mut pages, 3, 1);
+    let before = lists(&zone);
+    let blocks = [Unmovable, Reclaimable].map(|migratetype| zone.alloc_pages(0, migratetype).unwrap());
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Reclaimable)), (1, 1));
+    let [unmovable, reclaimable] = blocks;
+    zone.free_pages(reclaimable);
+    zone.forget_types();
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Movable)), (1, 2), "one of them is in use");
+    zone.check().unwrap();
+    zone.free_pages(unmovable);
+    zone.forget_types();
+    assert_eq!((zone.pageblocks_of(Movable), zone.pageblocks_of(Cma)), (3, 1));
+    assert_eq!(lists(&zone), before);
+    zone.check().unwrap();
+}
+
+#[test]
 fn an_unmovable_request_claims_a_pageblock_that_is_mostly_free() {
     let mut pages = pages(2);
     let mut zone = zone(&mut pages, 2, 0);

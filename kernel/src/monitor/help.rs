@@ -35,12 +35,15 @@ impl Entry {
 pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "debris",
-        usage: "debris [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] [slots=255] \
+        usage: "debris [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] [slots=255] \
                 [relocatable=1000] [&]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
-        details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. rounds=0: \
-                  again with the next seed, until a round makes no allocation. sample=N: a `sample` record after every N \
+        details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
+                  round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes on \
+                  after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: so \
+                  many, or until ten in a row make none. Without area= it is the one that a device names, else the \
+                  default area, else the first; without placement=, the area's own. sample=N: a `sample` record after every N \
                   steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the bitmap before and after \
                   each round. Ctrl-C stops between two steps. With & at its end it runs in the background: see `help jobs`. \
                   scale=slots: as many more slots as the area is larger than 8 MiB; scale=sizes: as many times larger \
@@ -68,8 +71,8 @@ pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "camera",
         usage: "camera [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] \
-                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "large frames, few, come and go, with small buffers between",
         details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or given back if it is \
                   there; all other steps are those of one of small= buffers of 1 to most= pages (1/128 of the area). The \
@@ -99,8 +102,8 @@ pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "decoder",
         usage: "decoder [pools=2] [buffers=8] [frame=PAGES] \
-                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "re-makes pools of equal buffers when a video's resolution changes",
         details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back and makes them again \
                   one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the largest (3/64 of the area, so \
@@ -128,8 +131,8 @@ pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "random",
         usage: "random [sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed] \
-                [area=] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
+                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "buffers of random sizes live for so many allocations each",
         details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to the next is as likely \
                   as any other; uniform, each size; powers, powers of two only. A buffer lives for life= allocations on \
@@ -159,7 +162,7 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "compare",
-        usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=] [seed=1577527915] \
+        usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=NAME] [seed=1577527915] \
                 [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [relocatable=1000] \
                 [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] [pools=2] \
                 [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] [lifetime=exponential|fixed]",
@@ -205,8 +208,8 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "lists the loads that run in the background",
         details: "debris, camera, decoder and random become jobs with & at their end, one an area. They go on while the prompt \
                   waits, and for 1000 steps after each command. What they have to say comes before the next prompt, or at \
-                  once where nothing is typed. Other experiments refuse an area with a job, and what fills all memory or uses every area refuses any job. poweroff and reboot stop all, and \
-                  print what they did.",
+                  once where nothing is typed. Other experiments refuse an area with a job, and what fills all memory or \
+                  uses every area refuses any job. poweroff and reboot stop all, and print what they did.",
         example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
         keys: &[],
         least_words: 0,
@@ -224,7 +227,7 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "wait",
-        usage: "wait [N|all] [steps=]",
+        usage: "wait [N|all] [steps=N]",
         summary: "lets the jobs go on until one, or all, is over",
         details: "With steps=, for so many steps at most. Ctrl-C ends the waiting, and the jobs go on.",
         example: "wait steps=5000",
@@ -234,7 +237,7 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "replay",
-        usage: "replay [area=] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
+        usage: "replay [area=NAME] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
                 [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area; its buffers stay",
         details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
@@ -261,7 +264,7 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "picture",
-        usage: "picture [AREA] [width=64] [pages=]",
+        usage: "picture [AREA] [width=64] [pages=PAGES]",
         summary: "shows an area at a glance, one character for many pages",
         details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are chosen that \
                   the picture fits a screen.",
@@ -358,14 +361,16 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "pressure",
-        usage: "pressure latency|underuse|reliability|integrity [area=] [pages=] [fill=] [rounds=] [seed=1] \
+        usage: "pressure latency|underuse|reliability|integrity [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] [seed=1] \
                 [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
-                [source=reserved|buddy|cma] [pins=] [sabotage=copy|tlb|mapping]",
+                [source=reserved|buddy|cma] [pins=PAGES] [sabotage=copy|tlb|mapping]",
         summary: "fills memory with movable and reclaimable pages while CMA allocates",
         details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: kills, \
                   and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a full system, by \
-                  source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area where that is smaller. integrity: whether every page survives; with sabotage= migration leaves \
-                  a step out. Without a key its values are tried in turn. fill= is in pages. \
+                  source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area where that is smaller; pins=, pages that \
+                  cannot move, are 0, 1 and 100. integrity: whether every page survives; with sabotage= migration leaves \
+                  a step out; pages= is the largest buffer, the whole area unless told. Without a key its values are tried in \
+                  turn; rounds= are 4, 64, 16 and 16, and fill= is the pages that are lived in, as many as there are. \
                   Where no page is left and none can be reclaimed, the object with the most memory is killed, its pages and \
                   the kernel's for it together, and of several the one made last. cat /sys/kernel/tracing/trace \
                   shows what was traced.",
@@ -380,9 +385,9 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "copies a file of the disk several times, and compares checksums",
         details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache has \
                   dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns others. \
-                  The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. size= takes K, M \
-                  and G. pinning=off lets pages move that the disk owns: the checksums are then wrong, every time. Needs \
-                  DISK=disk.img.",
+                  The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. source= is the \
+                  disk's first file, and size= all of it; size= takes K, M and G. pinning=off lets pages move that the \
+                  disk owns: the checksums are then wrong, every time. Needs DISK=disk.img.",
         example: "copytest files=2 size=8M",
         keys: &["files", "size", "source", "seed", "pinning"],
         least_words: 0,

@@ -289,6 +289,22 @@ fn rounds_end_in_ruins() {
     let records = text.lines().filter(|line| line.starts_with("{\"record\":\"debris\"")).count();
     assert!(records > 2 && text.contains(&format!("\nRound {records} made no allocation")), "{text}");
     assert!(text.contains("\"round\":2,") && text.contains("\"seed\":1577527916,"));
+    // However many are asked for, nothing comes of those behind ten that do nothing.
+    let all = printed("debris rounds=99999999999");
+    let records: Vec<&str> = all.lines().filter(|line| line.starts_with("{\"record\":\"debris\"")).collect();
+    let (some, none) = records.split_at(records.len() - 10);
+    assert!(some.last().is_some_and(|record| !record.contains("\"allocs\":0,")), "{all}");
+    assert!(none.iter().all(|record| record.contains("\"allocs\":0,")), "{all}");
+    let left = 99_999_999_999 - records.len();
+    let last = format!("10 rounds in a row made no allocation: the area is in ruins; {left} more were not run.\n");
+    assert!(all.ends_with(&last), "{all}");
+    with_board(64, |system, machine| {
+        machine.interrupt_after.set(Some(40_000));
+        let mut monitor = Monitor::new(system, machine, context(None));
+        assert_eq!(monitor.execute("debris until=ops ops=30000 rounds=99999999999"), Outcome::Ok);
+        let text = machine.take();
+        assert!(text.contains("round 2:") && text.contains("then Ctrl-C;") && !text.contains("round 3:"), "{text}");
+    });
 }
 
 #[test]

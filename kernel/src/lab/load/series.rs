@@ -9,12 +9,15 @@ use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::system::System;
 
+/// So many rounds in a row that make no allocation end a series, however many are left.
+pub const MAX_EMPTY_ROUNDS: u64 = 10;
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The first round; each further one takes the next seed.
     pub options: Options,
-    /// How many rounds; 0: until one makes no allocation.
+    /// How many rounds at most; 0: until one makes no allocation.
     pub rounds: u64,
     /// Steps from sample to sample.
     pub sample: Option<u64>,
@@ -38,8 +41,15 @@ pub enum News {
         /// There is nothing more to say.
         last: bool,
     },
-    /// The round of this number made no allocation, and so will no other.
-    Ruins(u64),
+    /// The last rounds made no allocation, and nothing says that another would.
+    Ruins {
+        /// The number of the last one.
+        round: u64,
+        /// How many there were in a row.
+        empty: u64,
+        /// How many are left out.
+        left: u64,
+    },
     /// All rounds are over.
     Done,
 }
@@ -50,6 +60,8 @@ pub struct Series {
     background: bool,
     /// The round that is under way, or the last one.
     round: u64,
+    /// Rounds in a row that made no allocation, up to the last that is over.
+    empty: u64,
     state: State,
 }
 
@@ -78,7 +90,7 @@ enum Then {
 impl Series {
     /// A series that has done nothing yet.
     pub const fn new(plan: Plan, background: bool) -> Self {
-        Self { plan, background, round: 1, state: State::Before { shown: false } }
+        Self { plan, background, round: 1, empty: 0, state: State::Before { shown: false } }
     }
 
     /// What is run.
@@ -144,7 +156,10 @@ impl Series {
                     self.state = State::After { then, shown: true };
                     return Ok(News::Bitmap);
                 }
-                State::After { then: Then::Ruins, .. } => return Ok(News::Ruins(self.round)),
+                State::After { then: Then::Ruins, .. } => {
+                    let (round, empty) = (self.round, self.empty);
+                    return Ok(News::Ruins { round, empty, left: self.plan.rounds.saturating_sub(round) });
+                }
                 State::After { then: Then::Next, shown } => {
                     self.round += 1;
                     // What was shown behind one round stands before the next.
@@ -155,11 +170,13 @@ impl Series {
         }
     }
 
-    fn then(&self, report: &Report) -> Then {
+    fn then(&mut self, report: &Report) -> Then {
         let Plan { rounds, .. } = self.plan;
+        self.empty = if report.allocs == 0 { self.empty + 1 } else { 0 };
+        let most_empty = if rounds == 0 { 1 } else { MAX_EMPTY_ROUNDS };
         if matches!(report.end, End::Interrupted | End::NoMemory) || self.round == rounds {
             Then::Over
-        } else if rounds == 0 && report.allocs == 0 {
+        } else if self.empty == most_empty {
             Then::Ruins
         } else {
             Then::Next

@@ -220,11 +220,13 @@ impl Run {
     }
 }
 
-/// Runs something that lets the living move in, and lets them out again.
+/// Runs something that lets the living move in, and lets them out again. It comes out the same whatever ran before: of that
+/// nothing is left but the types of pageblocks, and those are forgotten.
 fn closed<'m>(
     system: &mut System<'m>,
     run: impl FnOnce(&mut System<'m>) -> Result<Row, PressureError>,
 ) -> Result<Row, PressureError> {
+    system.zone.forget_types();
     let result = run(system);
     system.close_live();
     result

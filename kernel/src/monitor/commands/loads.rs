@@ -106,8 +106,12 @@ pub(in crate::monitor) fn write_news(
             writeln!(out, "{report}{}", report.record())?;
             return Ok(!last);
         }
-        News::Ruins(round) => {
-            writeln!(out, "Round {round} made no allocation: the area is in ruins.")?;
+        News::Ruins { round, empty, left } => {
+            match empty {
+                1 => write!(out, "Round {round} made no allocation: the area is in ruins")?,
+                _ => write!(out, "{empty} rounds in a row made no allocation: the area is in ruins")?,
+            }
+            writeln!(out, "{}", if *left > 0 { format!("; {left} more were not run.") } else { ".".into() })?;
             return Ok(false);
         }
         News::Done => return Ok(false),
