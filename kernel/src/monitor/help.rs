@@ -36,19 +36,19 @@ pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "debris",
         usage: "debris [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] [slots=255] \
-                [relocatable=1000] [&]",
+                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] \
+                [slots=255] [relocatable=1000] [&]",
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
-                  round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes on \
-                  after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: so \
-                  many, or until ten in a row make none. Without area= it is the one that a device names, else the \
-                  default area, else the first; without placement=, the area's own. sample=N: a `sample` record after every N \
-                  steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the bitmap before and after \
-                  each round. Ctrl-C stops between two steps. With & at its end it runs in the background: see `help jobs`. \
-                  scale=slots: as many more slots as the area is larger than 8 MiB; scale=sizes: as many times larger \
-                  ones; slots=N: N of the published sizes. relocatable=N: under placement=relocate the buffers of so many \
-                  slots in a thousand may be moved to make room.",
+                  round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
+                  on after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: \
+                  so many, or until ten in a row make none. Without area= it is the one that a device names, else the \
+                  default area, else the first; without placement=, the area's own. sample=N: a `sample` record after \
+                  every N steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the \
+                  bitmap before and after each round. Ctrl-C stops between two steps. With & at its end it runs in \
+                  the background: see `help jobs`. scale=slots: as many more slots as the area is larger than 8 MiB; \
+                  scale=sizes: as many times larger ones; slots=N: N of the published sizes. relocatable=N: under \
+                  placement=relocate the buffers of so many slots in a thousand may be moved to make room.",
         example: "debris seed=1 until=ops ops=20000",
         keys: &[
             "area",
@@ -74,9 +74,9 @@ pub const COMMANDS: [Entry; 30] = [
                 [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "large frames, few, come and go, with small buffers between",
-        details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or given back if it is \
-                  there; all other steps are those of one of small= buffers of 1 to most= pages (1/128 of the area). The \
-                  other keys are those of debris.",
+        details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or \
+                  given back if it is there; all other steps are those of one of small= buffers of 1 to most= pages \
+                  (1/128 of the area). The other keys are those of debris.",
         example: "camera until=ops ops=2000",
         keys: &[
             "area",
@@ -105,9 +105,10 @@ pub const COMMANDS: [Entry; 30] = [
                 [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "re-makes pools of equal buffers when a video's resolution changes",
-        details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back and makes them again \
-                  one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the largest (3/64 of the area, so \
-                  that all together take three quarters of it). The other keys are those of debris.",
+        details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back \
+                  and makes them again one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the \
+                  largest (3/64 of the area, so that all together take three quarters of it). The other keys are \
+                  those of debris.",
         example: "decoder until=ops ops=2000",
         keys: &[
             "area",
@@ -134,10 +135,10 @@ pub const COMMANDS: [Entry; 30] = [
                 [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
                 [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
         summary: "buffers of random sizes live for so many allocations each",
-        details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to the next is as likely \
-                  as any other; uniform, each size; powers, powers of two only. A buffer lives for life= allocations on \
-                  average (2048 at most; as many as fill half of the area): exponential, whatever its age; fixed, exactly. The \
-                  other keys are those of debris.",
+        details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to \
+                  the next is as likely as any other; uniform, each size; powers, powers of two only. A buffer lives \
+                  for life= allocations on average (2048 at most; as many as fill half of the area): exponential, \
+                  whatever its age; fixed, exactly. The other keys are those of debris.",
         example: "random sizes=uniform until=ops ops=2000",
         keys: &[
             "area",
@@ -162,17 +163,18 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "compare",
-        usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=NAME] [seed=1577527915] \
-                [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] [relocatable=1000] \
-                [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] [pools=2] \
-                [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] [lifetime=exponential|fixed]",
+        usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=NAME] \
+                [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
+                [relocatable=1000] [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] \
+                [most=PAGES] [gap=16] [pools=2] [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] \
+                [lifetime=exponential|fixed]",
         summary: "runs a load with the same seeds under several placements",
-        details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, most), how \
-                  full the area was then, its longest free run, and the cost of an allocation. A load that does not fail \
-                  within ops= steps survived. Ctrl-C prints what is done. Without placements= all are compared: first-fit, \
-                  next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], two-ended[:24], spare-heads, \
-                  relocate[:first-fit]. scale=, slots= and relocatable= as for debris, and the parameters of the \
-                  other loads as for those.",
+        details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
+                  most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
+                  does not fail within ops= steps survived. Ctrl-C prints what is done. Without placements= all are \
+                  compared: first-fit, next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], \
+                  two-ended[:24], spare-heads, relocate[:first-fit]. scale=, slots= and relocatable= as for debris, \
+                  and the parameters of the other loads as for those.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
         keys: &[
             "placements",
@@ -206,10 +208,11 @@ pub const COMMANDS: [Entry; 30] = [
         name: "jobs",
         usage: "jobs",
         summary: "lists the loads that run in the background",
-        details: "debris, camera, decoder and random become jobs with & at their end, one an area. They go on while the prompt \
-                  waits, and for 1000 steps after each command. What they have to say comes before the next prompt, or at \
-                  once where nothing is typed. Other experiments refuse an area with a job, and what fills all memory or \
-                  uses every area refuses any job. poweroff and reboot stop all, and print what they did.",
+        details: "debris, camera, decoder and random become jobs with & at their end, one an area. They go on while \
+                  the prompt waits, and for 1000 steps after each command. What they have to say comes before the \
+                  next prompt, or at once where nothing is typed. Other experiments refuse an area with a job, and \
+                  what fills all memory or uses every area refuses any job. poweroff and reboot stop all, and print \
+                  what they did.",
         example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
         keys: &[],
         least_words: 0,
@@ -240,13 +243,13 @@ pub const COMMANDS: [Entry; 30] = [
         usage: "replay [area=NAME] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
                 [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area; its buffers stay",
-        details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the events \
-                  cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded area, where there \
-                  are several and none has the name of the area that is replayed on. held=release gives a buffer back where \
-                  its ID is allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
-                  plain trace under first-fit and align=asis, where an ID is free again if its request failed when it was \
-                  recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a \
-                  thousand may be moved to make room. A bad trace changes nothing.",
+        details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the \
+                  events cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded \
+                  area, where there are several and none has the name of the area that is replayed on. held=release \
+                  gives a buffer back where its ID is allocated again, held=refuse makes that an error of the trace; \
+                  refuse is the default only for a plain trace under first-fit and align=asis, where an ID is free \
+                  again if its request failed when it was recorded. relocatable=N: under placement=relocate the \
+                  buffers of so many IDs in a thousand may be moved to make room. A bad trace changes nothing.",
         example: "replay align=page",
         keys: &["area", "placement", "align", "held", "from", "relocatable"],
         least_words: 0,
@@ -266,8 +269,8 @@ pub const COMMANDS: [Entry; 30] = [
         name: "picture",
         usage: "picture [AREA] [width=64] [pages=PAGES]",
         summary: "shows an area at a glance, one character for many pages",
-        details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are chosen that \
-                  the picture fits a screen.",
+        details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are \
+                  chosen that the picture fits a screen.",
         example: "picture BiscuitOS_cma",
         keys: &["width", "pages"],
         least_words: 0,
@@ -277,8 +280,9 @@ pub const COMMANDS: [Entry; 30] = [
         name: "metrics",
         usage: "metrics [AREA]",
         summary: "shows how fragmented an area is: free runs, Gorman's indices",
-        details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. Fragmentation \
-                  index, where none is left: near 0 for lack of memory, near 1 because it is scattered.",
+        details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. \
+                  Fragmentation index, where none is left: near 0 for lack of memory, near 1 because it is \
+                  scattered.",
         example: "metrics BiscuitOS_cma",
         keys: &[],
         least_words: 0,
@@ -318,10 +322,11 @@ pub const COMMANDS: [Entry; 30] = [
         name: "dma",
         usage: "dma [alloc|free] [DEVICE|ADDRESS|all] [SIZE]",
         summary: "what drivers have of memory; buffers as a driver gets them",
-        details: "`dma alloc DEVICE SIZE`, `dma free ADDRESS` or `all`; alone it lists. DEVICE is a node of the device tree. \
-                  A device's own area serves it (memory-region, CMA-name), any other device the default area, single pages \
-                  and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; ADDRESS is the device's. \
-                  What the checker has seen (check=on) is listed last. Linux's view: /sys/kernel/debug/dma-api.",
+        details: "`dma alloc DEVICE SIZE`, `dma free ADDRESS` or `all`; alone it lists. DEVICE is a node of the \
+                  device tree. A device's own area serves it (memory-region, CMA-name), any other device the default \
+                  area, single pages and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; \
+                  ADDRESS is the device's. What the checker has seen (check=on) is listed last. Linux's view: \
+                  /sys/kernel/debug/dma-api.",
         example: "dma alloc BiscuitOS_CMA 1M",
         keys: &[],
         least_words: 0,
@@ -351,8 +356,8 @@ pub const COMMANDS: [Entry; 30] = [
         name: "echo",
         usage: "echo WORD... [> PATH]",
         summary: "prints words, or writes a number to a pseudo file",
-        details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of those \
-                  allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
+        details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of \
+                  those allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
                   /sys/kernel/tracing/trace: 0 forgets the events.",
         example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
         keys: &[],
@@ -361,19 +366,19 @@ pub const COMMANDS: [Entry; 30] = [
     },
     Entry {
         name: "pressure",
-        usage: "pressure latency|underuse|reliability|integrity [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] [seed=1] \
-                [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
+        usage: "pressure latency|underuse|reliability|integrity [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] \
+                [seed=1] [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
                 [source=reserved|buddy|cma] [pins=PAGES] [sabotage=copy|tlb|mapping]",
         summary: "fills memory with movable and reclaimable pages while CMA allocates",
-        details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: kills, \
-                  and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a full system, by \
-                  source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area where that is smaller; pins=, pages that \
-                  cannot move, are 0, 1 and 100. integrity: whether every page survives; with sabotage= migration leaves \
-                  a step out; pages= is the largest buffer, the whole area unless told. Without a key its values are tried in \
-                  turn; rounds= are 4, 64, 16 and 16, and fill= is the pages that are lived in, as many as there are. \
-                  Where no page is left and none can be reclaimed, the object with the most memory is killed, its pages and \
-                  the kernel's for it together, and of several the one made last. cat /sys/kernel/tracing/trace \
-                  shows what was traced.",
+        details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: \
+                  kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
+                  full system, by source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area \
+                  where that is smaller; pins=, pages that cannot move, are 0, 1 and 100. integrity: whether every \
+                  page survives; with sabotage= migration leaves a step out; pages= is the largest buffer, the whole \
+                  area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
+                  fill= is the pages that are lived in, as many as there are. Where no page is left and none can be \
+                  reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
+                  and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced.",
         example: "pressure latency pages=64 with=movable",
         keys: &["area", "pages", "fill", "rounds", "seed", "cma_use", "lend", "with", "source", "pins", "sabotage"],
         least_words: 1,
@@ -383,11 +388,11 @@ pub const COMMANDS: [Entry; 30] = [
         name: "copytest",
         usage: "copytest [files=5] [size=BYTES] [source=NAME] [seed=1] [pinning=on|off]",
         summary: "copies a file of the disk several times, and compares checksums",
-        details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache has \
-                  dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns others. \
-                  The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. source= is the \
-                  disk's first file, and size= all of it; size= takes K, M and G. pinning=off lets pages move that the \
-                  disk owns: the checksums are then wrong, every time. Needs DISK=disk.img.",
+        details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache \
+                  has dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns \
+                  others. The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. \
+                  source= is the disk's first file, and size= all of it; size= takes K, M and G. pinning=off lets \
+                  pages move that the disk owns: the checksums are then wrong, every time. Needs DISK=disk.img.",
         example: "copytest files=2 size=8M",
         keys: &["files", "size", "source", "seed", "pinning"],
         least_words: 0,
@@ -397,9 +402,9 @@ pub const COMMANDS: [Entry; 30] = [
         name: "disk",
         usage: "disk [list|check|bench] [pages=1024]",
         summary: "shows the disk and its files",
-        details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes so many \
-                  pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered two seconds \
-                  later. Needs DISK=disk.img; scripts/disk-image makes one.",
+        details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes so \
+                  many pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
+                  two seconds later. Needs DISK=disk.img; scripts/disk-image makes one.",
         example: "disk check",
         keys: &["pages"],
         least_words: 0,
@@ -409,8 +414,9 @@ pub const COMMANDS: [Entry; 30] = [
         name: "bench",
         usage: "bench [NAME...]",
         summary: "measures single operations",
-        details: "A NAME is one benchmark (cma/64) or a group (cma); without one, all run that have an area of the size they \
-                  need. Everything is left as it was found. `make bench` counts instructions on areas of every size.",
+        details: "A NAME is one benchmark (cma/64) or a group (cma); without one, all run that have an area of the \
+                  size they need. Everything is left as it was found. `make bench` counts instructions on areas of \
+                  every size.",
         example: "bench cma/64 buddy",
         keys: &[],
         least_words: 0,
@@ -440,10 +446,10 @@ pub const COMMANDS: [Entry; 30] = [
         name: "help",
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
-        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what is typed, \
-                  or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, K, U, W \
-                  and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for itself); \
-                  Ctrl-C drops the line, and stops what runs.",
+        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what \
+                  is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
+                  K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
+                  itself); Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
         keys: &[],
         least_words: 0,
@@ -453,8 +459,9 @@ pub const COMMANDS: [Entry; 30] = [
         name: "grep",
         usage: "grep [-i] [-v] [-c] WORD PATH...",
         summary: "prints the lines of files, or of another command, that hold a word",
-        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends \
-                  of a line and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their number.",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends of a line \
+                  and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their \
+                  number.",
         example: "cat /proc/vmstat | grep cma",
         keys: &[],
         least_words: 2,
