@@ -112,7 +112,7 @@ impl Complete<'_, '_> {
         if let Some((key, value)) = typed.split_once('=') {
             // A list is completed behind its last comma.
             let last = value.rsplit_once(',').map_or(value, |(_, last)| last);
-            let values = specs(entry).find_map(|spec| spec.strip_prefix(key)?.strip_prefix('='));
+            let values = entry.specs().find_map(|spec| spec.strip_prefix(key)?.strip_prefix('='));
             let values = values.map(|values| if key == "area" { "AREA" } else { values });
             let list = values.is_some_and(|values| values.contains(','));
             let words = values.map_or_else(Vec::new, |values| self.meanings(entry, values, last));
@@ -125,7 +125,7 @@ impl Complete<'_, '_> {
             words = self.meanings(entry, spec, typed);
         }
         let given = |key: &str| before.iter().any(|word| word.split_once('=').is_some_and(|(before, _)| before == key));
-        words.extend(entry.keys.iter().filter(|&&key| !given(key)).map(|key| format!("{key}=")));
+        words.extend(entry.keys().filter(|&key| !given(key)).map(|key| format!("{key}=")));
         plain(words)
     }
 
@@ -166,16 +166,10 @@ fn command_names() -> Vec<String> {
     help::COMMANDS.iter().map(|entry| entry.name.to_string()).collect()
 }
 
-/// What stands in a usage behind the command's name, without brackets.
-fn specs(entry: &'static Entry) -> impl Iterator<Item = &'static str> {
-    let words = entry.usage.split_ascii_whitespace().skip(1);
-    words.map(|word| word.trim_start_matches('[').trim_end_matches(']'))
-}
-
 /// What a usage says about the word at a place; dots stand for more of the same.
 fn word_spec(entry: &'static Entry, place: usize) -> Option<&'static str> {
     let mut last = None;
-    let words = specs(entry).filter(|spec| !spec.contains('=') && !spec.starts_with('-'));
+    let words = entry.specs().filter(|spec| !spec.contains('=') && !spec.starts_with('-'));
     for (at, spec) in words.take_while(|&spec| spec != ">").enumerate() {
         if at == place {
             return Some(spec.trim_end_matches('.'));

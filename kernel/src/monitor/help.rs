@@ -8,7 +8,7 @@ use super::syntax::MAX_WORDS;
 pub struct Entry {
     /// What is typed.
     pub name: &'static str,
-    /// How it is written.
+    /// How it is written: words and keys, those in brackets if one likes. The keys that it takes are those named here.
     pub usage: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
@@ -16,8 +16,6 @@ pub struct Entry {
     pub details: &'static str,
     /// A line that can be typed.
     pub example: &'static str,
-    /// The keys it takes.
-    pub keys: &'static [&'static str],
     /// Fewest words it takes.
     pub least_words: usize,
     /// Most words it takes.
@@ -25,19 +23,38 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What stands in its usage behind the name, without brackets.
+    pub fn specs(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.usage.split_ascii_whitespace().skip(1).map(|word| word.trim_start_matches('[').trim_end_matches(']'))
+    }
+
+    /// The keys it takes.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.specs().filter_map(|spec| spec.split_once('=')).map(|(key, _)| key)
+    }
+
     /// True where a word with a `=` in it is a word like others.
     pub fn takes_any_word(&self) -> bool {
         self.usage.contains("WORD")
     }
 }
 
+/// The usage of a load: its own keys, and those of all loads.
+macro_rules! load_usage {
+    ($own:literal) => {
+        concat!(
+            $own,
+            " [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME]",
+            " [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]"
+        )
+    };
+}
+
 /// All commands, in the order `help` lists them.
 pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "debris",
-        usage: "debris [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [scale=none|slots|sizes] \
-                [slots=255] [relocatable=1000] [&]",
+        usage: load_usage!("debris [scale=none|slots|sizes] [slots=255]"),
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
@@ -50,114 +67,43 @@ pub const COMMANDS: [Entry; 30] = [
                   scale=sizes: as many times larger ones; slots=N: N of the published sizes. relocatable=N: under \
                   placement=relocate the buffers of so many slots in a thousand may be moved to make room.",
         example: "debris seed=1 until=ops ops=20000",
-        keys: &[
-            "area",
-            "seed",
-            "rng",
-            "align",
-            "placement",
-            "until",
-            "ops",
-            "rounds",
-            "sample",
-            "bitmap",
-            "scale",
-            "slots",
-            "relocatable",
-        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "camera",
-        usage: "camera [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16] \
-                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        usage: load_usage!("camera [frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16]"),
         summary: "large frames, few, come and go, with small buffers between",
         details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or \
                   given back if it is there; all other steps are those of one of small= buffers of 1 to most= pages \
                   (1/128 of the area). The other keys are those of debris.",
         example: "camera until=ops ops=2000",
-        keys: &[
-            "area",
-            "seed",
-            "rng",
-            "align",
-            "placement",
-            "until",
-            "ops",
-            "rounds",
-            "sample",
-            "bitmap",
-            "relocatable",
-            "frames",
-            "frame",
-            "small",
-            "most",
-            "gap",
-        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "decoder",
-        usage: "decoder [pools=2] [buffers=8] [frame=PAGES] \
-                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        usage: load_usage!("decoder [pools=2] [buffers=8] [frame=PAGES]"),
         summary: "re-makes pools of equal buffers when a video's resolution changes",
         details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back \
                   and makes them again one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the \
                   largest (3/64 of the area, so that all together take three quarters of it). The other keys are \
                   those of debris.",
         example: "decoder until=ops ops=2000",
-        keys: &[
-            "area",
-            "seed",
-            "rng",
-            "align",
-            "placement",
-            "until",
-            "ops",
-            "rounds",
-            "sample",
-            "bitmap",
-            "relocatable",
-            "pools",
-            "buffers",
-            "frame",
-        ],
         least_words: 0,
         most_words: 0,
     },
     Entry {
         name: "random",
-        usage: "random [sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed] \
-                [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME] \
-                [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]",
+        usage: load_usage!(
+            "random [sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed]"
+        ),
         summary: "buffers of random sizes live for so many allocations each",
         details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to \
                   the next is as likely as any other; uniform, each size; powers, powers of two only. A buffer lives \
                   for life= allocations on average (2048 at most; as many as fill half of the area): exponential, \
                   whatever its age; fixed, exactly. The other keys are those of debris.",
         example: "random sizes=uniform until=ops ops=2000",
-        keys: &[
-            "area",
-            "seed",
-            "rng",
-            "align",
-            "placement",
-            "until",
-            "ops",
-            "rounds",
-            "sample",
-            "bitmap",
-            "relocatable",
-            "sizes",
-            "least",
-            "most",
-            "life",
-            "lifetime",
-        ],
         least_words: 0,
         most_words: 0,
     },
@@ -176,31 +122,6 @@ pub const COMMANDS: [Entry; 30] = [
                   two-ended[:24], spare-heads, relocate[:first-fit]. scale=, slots= and relocatable= as for debris, \
                   and the parameters of the other loads as for those.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
-        keys: &[
-            "placements",
-            "load",
-            "seeds",
-            "area",
-            "seed",
-            "rng",
-            "align",
-            "until",
-            "ops",
-            "scale",
-            "slots",
-            "relocatable",
-            "frames",
-            "frame",
-            "small",
-            "most",
-            "gap",
-            "pools",
-            "buffers",
-            "sizes",
-            "least",
-            "life",
-            "lifetime",
-        ],
         least_words: 0,
         most_words: 0,
     },
@@ -214,7 +135,6 @@ pub const COMMANDS: [Entry; 30] = [
                   what fills all memory or uses every area refuses any job. poweroff and reboot stop all, and print \
                   what they did.",
         example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
-        keys: &[],
         least_words: 0,
         most_words: 0,
     },
@@ -224,7 +144,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "ends a job, or all, and prints what it did",
         details: "Without a number the only one. Its buffers stay, as those of any load.",
         example: "stop all",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -234,7 +153,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "lets the jobs go on until one, or all, is over",
         details: "With steps=, for so many steps at most. Ctrl-C ends the waiting, and the jobs go on.",
         example: "wait steps=5000",
-        keys: &["steps"],
         least_words: 0,
         most_words: 1,
     },
@@ -251,7 +169,6 @@ pub const COMMANDS: [Entry; 30] = [
                   again if its request failed when it was recorded. relocatable=N: under placement=relocate the \
                   buffers of so many IDs in a thousand may be moved to make room. A bad trace changes nothing.",
         example: "replay align=page",
-        keys: &["area", "placement", "align", "held", "from", "relocatable"],
         least_words: 0,
         most_words: 0,
     },
@@ -261,7 +178,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "shows which pages of an area are used",
         details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
         example: "bitmap BiscuitOS_cma",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -272,7 +188,6 @@ pub const COMMANDS: [Entry; 30] = [
         details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are \
                   chosen that the picture fits a screen.",
         example: "picture BiscuitOS_cma",
-        keys: &["width", "pages"],
         least_words: 0,
         most_words: 1,
     },
@@ -284,7 +199,6 @@ pub const COMMANDS: [Entry; 30] = [
                   Fragmentation index, where none is left: near 0 for lack of memory, near 1 because it is \
                   scattered.",
         example: "metrics BiscuitOS_cma",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -294,7 +208,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "lists the areas: base, pages, used, longest free run, placement",
         details: "",
         example: "cma",
-        keys: &[],
         least_words: 0,
         most_words: 0,
     },
@@ -304,7 +217,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "allocates contiguous pages by hand",
         details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`.",
         example: "alloc BiscuitOS_cma 64 0",
-        keys: &[],
         least_words: 2,
         most_words: 3,
     },
@@ -314,7 +226,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "gives a buffer back, or all buffers of an area",
         details: "Leaked buffers of loads are among them.",
         example: "release all BiscuitOS_cma",
-        keys: &[],
         least_words: 1,
         most_words: 2,
     },
@@ -328,7 +239,6 @@ pub const COMMANDS: [Entry; 30] = [
                   ADDRESS is the device's. What the checker has seen (check=on) is listed last. Linux's view: \
                   /sys/kernel/debug/dma-api.",
         example: "dma alloc BiscuitOS_CMA 1M",
-        keys: &[],
         least_words: 0,
         most_words: 3,
     },
@@ -338,7 +248,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "prints pseudo files",
         details: "`ls` shows which there are, and Tab completes their paths.",
         example: "cat /proc/meminfo | grep Cma",
-        keys: &[],
         least_words: 1,
         most_words: MAX_WORDS,
     },
@@ -348,7 +257,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "lists pseudo files",
         details: "",
         example: "ls /proc",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -360,7 +268,6 @@ pub const COMMANDS: [Entry; 30] = [
                   those allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
                   /sys/kernel/tracing/trace: 0 forgets the events.",
         example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",
-        keys: &[],
         least_words: 0,
         most_words: MAX_WORDS,
     },
@@ -380,7 +287,6 @@ pub const COMMANDS: [Entry; 30] = [
                   reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
                   and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced.",
         example: "pressure latency pages=64 with=movable",
-        keys: &["area", "pages", "fill", "rounds", "seed", "cma_use", "lend", "with", "source", "pins", "sabotage"],
         least_words: 1,
         most_words: 1,
     },
@@ -394,7 +300,6 @@ pub const COMMANDS: [Entry; 30] = [
                   source= is the disk's first file, and size= all of it; size= takes K, M and G. pinning=off lets \
                   pages move that the disk owns: the checksums are then wrong, every time. Needs DISK=disk.img.",
         example: "copytest files=2 size=8M",
-        keys: &["files", "size", "source", "seed", "pinning"],
         least_words: 0,
         most_words: 0,
     },
@@ -406,7 +311,6 @@ pub const COMMANDS: [Entry; 30] = [
                   many pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
                   two seconds later. Needs DISK=disk.img; scripts/disk-image makes one.",
         example: "disk check",
-        keys: &["pages"],
         least_words: 0,
         most_words: 1,
     },
@@ -418,7 +322,6 @@ pub const COMMANDS: [Entry; 30] = [
                   size they need. Everything is left as it was found. `make bench` counts instructions on areas of \
                   every size.",
         example: "bench cma/64 buddy",
-        keys: &[],
         least_words: 0,
         most_words: MAX_WORDS,
     },
@@ -428,7 +331,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "runs the kernel's tests and prints KTAP",
         details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma.",
         example: "selftest",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -438,7 +340,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "takes a fault on purpose; ends with status 101",
         details: "",
         example: "fault null",
-        keys: &[],
         least_words: 1,
         most_words: 1,
     },
@@ -451,7 +352,6 @@ pub const COMMANDS: [Entry; 30] = [
                   K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
                   itself); Ctrl-C drops the line, and stops what runs.",
         example: "help debris",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -463,7 +363,6 @@ pub const COMMANDS: [Entry; 30] = [
                   and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their \
                   number.",
         example: "cat /proc/vmstat | grep cma",
-        keys: &[],
         least_words: 2,
         most_words: MAX_WORDS,
     },
@@ -473,7 +372,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "says what this is",
         details: "",
         example: "version",
-        keys: &[],
         least_words: 0,
         most_words: 0,
     },
@@ -483,7 +381,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "ends QEMU with a status from 0 to 255",
         details: "Without one: with the largest status that the commands of run= met.",
         example: "poweroff",
-        keys: &[],
         least_words: 0,
         most_words: 1,
     },
@@ -493,7 +390,6 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "starts the machine again",
         details: "",
         example: "reboot",
-        keys: &[],
         least_words: 0,
         most_words: 0,
     },

@@ -132,7 +132,7 @@ impl Args {
                 args.words.push(word);
                 continue;
             };
-            if !entry.keys.contains(&key) {
+            if !entry.keys().any(|known| known == key) {
                 return Err(unknown_key(entry, key));
             }
             if args.key(key).is_some() {
@@ -169,12 +169,13 @@ impl Args {
 
 fn unknown_key(entry: &Entry, key: &str) -> String {
     let key_shown = shown(key);
-    if entry.keys.is_empty() {
+    let keys: Vec<&str> = entry.keys().collect();
+    if keys.is_empty() {
         return format!("takes no keys, but there is {key_shown}; usage: {}", entry.usage);
     }
-    match nearest(key, entry.keys.iter().copied()) {
+    match nearest(key, keys.iter().copied()) {
         Some(near) => format!("unknown key {key_shown}; did you mean {near}=?"),
-        None => format!("unknown key {key_shown}; there are {}=", entry.keys.join("= ")),
+        None => format!("unknown key {key_shown}; there are {}=", keys.join("= ")),
     }
 }
 

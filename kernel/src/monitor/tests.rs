@@ -98,7 +98,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("debri", "did you mean debris?"),
         ("frobnicate", "`help` lists them all"),
         ("debris sed=1", "did you mean seed=?"),
-        ("debris colour=red", "there are area= seed="),
+        ("debris colour=red", "there are scale= slots= area= seed="),
         ("debris seed=1 seed=2", "seed= is given twice"),
         ("debris seed=", "seed is \"\"; it has to be a number from 0 to 4294967295"),
         ("debris seed=4294967296", "it has to be a number"),

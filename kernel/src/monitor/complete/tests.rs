@@ -112,14 +112,18 @@ fn what_nobody_knows_is_left_alone() {
 }
 
 #[test]
-fn every_key_stands_in_its_usage_and_every_usage_begins_with_its_name() {
+fn every_usage_begins_with_its_name_and_names_each_key_once() {
     for entry in &help::COMMANDS {
         assert!(entry.usage.split(' ').any(|word| word == entry.name), "{}", entry.usage);
-        for key in entry.keys {
-            let found = specs(entry).any(|spec| spec.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
-            assert!(found, "{key}= of {}", entry.name);
-        }
+        let mut keys: Vec<&str> = entry.keys().collect();
+        assert!(keys.iter().all(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')), "{keys:?}");
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count, "{}", entry.usage);
     }
+    let keys: Vec<&str> = help::find("wait").into_iter().flat_map(help::Entry::keys).collect();
+    assert_eq!(keys, ["steps"]);
 }
 
 proptest! {
