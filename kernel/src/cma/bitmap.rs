@@ -199,11 +199,12 @@ impl Bitmap {
         let from = start % WORD_BITS;
         if from + count <= WORD_BITS {
             let word = &mut self.words[(start / WORD_BITS) as usize];
-            let bits = mask(from, from + count);
-            if *word & bits != bits {
-                return Err(start + (!*word & bits).trailing_zeros() - from);
+            let bits = u32::MAX >> (WORD_BITS - count) << from;
+            let rest = *word ^ bits;
+            if rest & bits != 0 {
+                return Err(start + (rest & bits).trailing_zeros() - from);
             }
-            *word ^= bits;
+            *word = rest;
         } else {
             self.clear_words(start, count)?;
         }

@@ -106,7 +106,7 @@ impl Zone<'_> {
             let tag = self.lists.tag(index);
             if tag.is_free() && tag.migratetype() != migratetype {
                 self.lists.unlink(index);
-                self.lists.push_back(index, tag.order(), migratetype);
+                self.lists.push::<true>(self.lists.pageblock_of(index), index, tag.order(), migratetype);
             }
             index += 1 << tag.order();
         }
