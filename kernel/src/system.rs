@@ -166,14 +166,10 @@ impl<'m> System<'m> {
     /// # Errors
     /// See [`ReleaseError`]; nothing was changed then.
     pub fn cma_release(&mut self, buffer: Buffer) -> Result<(), ReleaseError> {
-        let area = &mut self.areas[buffer.area().0 as usize];
-        area.unreserve(buffer.first(), buffer.pages())?;
-        self.zone.give_range(buffer.first(), buffer.pages());
-        area.stats.release_pages_success += u64::from(buffer.pages());
         if self.trace.is_enabled() {
-            self.trace_release(&buffer);
+            return self.cma_release_traced(&buffer);
         }
-        Ok(())
+        self.release(&buffer)
     }
 
     /// Lends the system the address space that movable pages are mapped in.
@@ -293,10 +289,21 @@ impl<'m> System<'m> {
         }
     }
 
+    #[inline(always)]
+    fn release(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
+        let area = &mut self.areas[buffer.area().0 as usize];
+        area.unreserve(buffer.first(), buffer.pages())?;
+        area.stats.release_pages_success += u64::from(buffer.pages());
+        self.zone.give_range(buffer.first(), buffer.pages());
+        Ok(())
+    }
+
     #[cold]
     #[inline(never)]
-    fn trace_release(&mut self, buffer: &Buffer) {
+    fn cma_release_traced(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
+        self.release(buffer)?;
         self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
+        Ok(())
     }
 
     /// Keeps an event, if events are kept.

@@ -96,7 +96,7 @@ _start:
     mov     r1, #0
     ldr     r2, =__bss_end
     sub     r2, r2, r0
-    bl      memset                      @ STM, 256 bytes a turn
+    bl      memset                      @ STM, 512 bytes a turn
 
     mov     r11, #0                     @ the end of every backtrace
     mov     lr, #0

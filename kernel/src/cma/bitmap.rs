@@ -14,6 +14,8 @@ use super::bounds::{Bounds, NODE_BITS};
 pub(super) const PLAIN_BITS: u32 = 2048;
 
 const WORD_BITS: u32 = u32::BITS;
+/// Words of a node.
+pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 
 /// Which bits are allocated, lowest first.
 ///
@@ -199,11 +201,12 @@ impl Bitmap {
         let from = start % WORD_BITS;
         if from + count <= WORD_BITS {
             let word = &mut self.words[(start / WORD_BITS) as usize];
-            let bits = mask(from, from + count);
-            if *word & bits != bits {
-                return Err(start + (!*word & bits).trailing_zeros() - from);
+            let bits = u32::MAX >> (WORD_BITS - count) << from;
+            let rest = *word ^ bits;
+            if rest & bits != 0 {
+                return Err(start + (rest & bits).trailing_zeros() - from);
             }
-            *word ^= bits;
+            *word = rest;
         } else {
             self.clear_words(start, count)?;
         }
@@ -310,13 +313,20 @@ impl Bitmap {
         found.map_or(0, |last| last + 1)
     }
 
-    /// The first nodes at or after `node` that are wholly free, up to the next one that is not: first and one past the
-    /// last. None in a bitmap without a summary.
+    /// The runs of wholly free nodes from `node` on: the first of each, and one past the last. None in a bitmap without a
+    /// summary.
     #[inline]
-    pub(super) fn next_free_nodes(&self, node: u32) -> Option<(u32, u32)> {
-        let touched = &self.summary.as_ref()?.touched_nodes;
-        let first = next_where(touched, node, |word| !word)?;
-        Some((first, next_where(touched, first, |word| word)?))
+    pub(super) fn free_nodes(&self, node: u32) -> FreeNodes<'_> {
+        let touched = self.summary.as_ref().map_or(&[][..], |summary| &summary.touched_nodes);
+        let word = node / WORD_BITS;
+        let free = touched.get(word as usize).map_or(0, |touched| !touched & u32::MAX << (node % WORD_BITS));
+        FreeNodes { touched, word, free }
+    }
+
+    /// The words of a node.
+    #[inline]
+    pub(super) fn node(&self, node: u32) -> Option<&[u32; NODE_WORDS]> {
+        self.words.as_chunks().0.get(node as usize)
     }
 
     /// The last clear bit before `end`, which is at most the number of bits.
@@ -352,6 +362,44 @@ impl Bitmap {
     /// How many free runs there are.
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32
+    }
+}
+
+/// See [`Bitmap::free_nodes`].
+pub(super) struct FreeNodes<'b> {
+    touched: &'b [u32],
+    /// The word that is being read, and which nodes of it are free and not yet told of.
+    word: u32,
+    free: u32,
+}
+
+impl Iterator for FreeNodes<'_> {
+    type Item = (u32, u32);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u32, u32)> {
+        while self.free == 0 {
+            self.word += 1;
+            self.free = !*self.touched.get(self.word as usize)?;
+        }
+        let first = self.word * WORD_BITS + self.free.trailing_zeros();
+        // The carry clears a run from its lowest bit on, and sets the bit behind it.
+        let (carried, beyond) = self.free.overflowing_add(self.free & self.free.wrapping_neg());
+        let mut behind = carried & !self.free;
+        self.free &= carried;
+        if beyond {
+            // The run goes on in the next word, at whose end it may go on again.
+            loop {
+                self.word += 1;
+                self.free = !*self.touched.get(self.word as usize)?;
+                if self.free != u32::MAX {
+                    break;
+                }
+            }
+            behind = !self.free & (self.free + 1);
+            self.free &= self.free + 1;
+        }
+        Some((first, self.word * WORD_BITS + behind.trailing_zeros()))
     }
 }
 

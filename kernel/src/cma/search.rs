@@ -3,9 +3,7 @@
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
 //! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
-use core::cmp::Ordering;
-
-use super::bitmap::{Bitmap, Summary};
+use super::bitmap::{Bitmap, NODE_WORDS, Summary};
 use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
 use super::placement::Request;
 
@@ -49,7 +47,12 @@ impl Bitmap {
         }
         let found = match Slots::of(request) {
             Some(slots) => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
-                slots.first_fit(self, first, end).ok_or(end)
+                let found = if first + NODE_BITS == end {
+                    slots.first_fit_in_node(self, first / NODE_BITS)
+                } else {
+                    slots.first_fit(self, first, end)
+                };
+                found.ok_or(end)
             }),
             None => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
                 self.first_fit_between(request, first, end)
@@ -65,15 +68,13 @@ impl Bitmap {
     /// the last of them are in question.
     fn first_fit_from_a_node(&self, request: &Request, start: u32) -> Option<u32> {
         let (whole, rest) = (request.bits / NODE_BITS, request.bits % NODE_BITS);
-        let mut node = start.div_ceil(NODE_BITS);
-        while let Some((first, after)) = self.next_free_nodes(node) {
-            node = after;
+        for (first, after) in self.free_nodes(start.div_ceil(NODE_BITS)) {
+            let free = after - first;
+            if free < whole {
+                continue;
+            }
             let end = after * NODE_BITS;
-            let fits = match (after - first).cmp(&whole) {
-                Ordering::Less => false,
-                Ordering::Equal => rest == 0 || rest <= self.bits() - end && self.is_free(end, rest),
-                Ordering::Greater => true,
-            };
+            let fits = free > whole || rest == 0 || rest <= self.bits() - end && self.is_free(end, rest);
             if fits {
                 return Some(first * NODE_BITS);
             }
@@ -83,11 +84,9 @@ impl Bitmap {
 
     /// First-fit of a request that cannot fit without covering a whole node: only runs around free nodes are looked at.
     fn first_fit_around_nodes(&self, request: &Request, start: u32) -> Option<u32> {
-        let mut node = start / NODE_BITS;
         // So many free nodes a run has at least that is long enough.
         let least = (request.bits - (SURE_OF_A_NODE - 1)).div_ceil(NODE_BITS);
-        while let Some((first, after)) = self.next_free_nodes(node) {
-            node = after;
+        for (first, after) in self.free_nodes(start / NODE_BITS) {
             if after - first >= least {
                 let bit = request.align_up(self.run_start(first * NODE_BITS).max(start))?;
                 if self.run_end(after * NODE_BITS).saturating_sub(bit) >= request.bits {
@@ -148,9 +147,7 @@ impl Bitmap {
             return length;
         }
         let (mut longest, mut longest_at) = (0, 0);
-        let mut node = 0;
-        while let Some((first, after)) = self.next_free_nodes(node) {
-            node = after;
+        for (first, after) in self.free_nodes(0) {
             if (after - first) * NODE_BITS + SURE_OF_A_NODE > longest {
                 let from = self.run_start(first * NODE_BITS);
                 let length = self.run_end(after * NODE_BITS) - from;
@@ -271,14 +268,34 @@ impl Slots {
     fn first_fit(&self, map: &Bitmap, first: u32, end: u32) -> Option<u32> {
         let mut before = (1 << (first % u32::BITS)) - 1;
         for (base, used) in map.words_between(first, end) {
-            let taken = (used | before) & self.wanted;
-            let empty = taken.wrapping_sub(self.lowest) & !taken & self.highest;
+            let empty = self.empty(used | before);
             if empty != 0 {
                 return Some(base + empty.trailing_zeros() - self.reach);
             }
             before = 0;
         }
         None
+    }
+
+    /// The lowest fit in a node.
+    #[inline(always)]
+    fn first_fit_in_node(&self, map: &Bitmap, node: u32) -> Option<u32> {
+        Some(node * NODE_BITS + self.first_in_words(map.node(node)?)? - self.reach)
+    }
+
+    /// The last bits of the slots of a word that are empty; only the first of them can be relied on.
+    #[inline(always)]
+    const fn empty(&self, used: u32) -> u32 {
+        let taken = used & self.wanted;
+        taken.wrapping_sub(self.lowest) & !taken & self.highest
+    }
+
+    /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in registers.
+    #[inline(never)]
+    fn first_in_words(&self, node: &[u32; NODE_WORDS]) -> Option<u32> {
+        let words = node.iter().map(|&used| self.empty(used));
+        let (word, empty) = (0..).zip(words).find(|&(_, empty)| empty != 0)?;
+        Some(word * u32::BITS + empty.trailing_zeros())
     }
 }
 

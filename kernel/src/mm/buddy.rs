@@ -6,13 +6,11 @@
 use core::fmt;
 
 use super::frames::FreeRun;
+use super::free_list::Pageblock;
 use super::page::{FreeOf, Tag};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use crate::units::Pfn;
-
-/// Pages of the largest block.
-const MAX_ORDER_PAGES: u32 = 1 << MAX_PAGE_ORDER;
 
 /// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
 #[must_use = "a block that is dropped is leaked"]
@@ -80,38 +78,56 @@ impl Zone<'_> {
     ///
     /// # Errors
     /// See [`AllocError`]; the zone is then as it was.
+    #[inline(always)]
     pub fn alloc_pages(&mut self, order: u32, migratetype: Migratetype) -> Result<Block, AllocError> {
-        use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
-        if order > MAX_PAGE_ORDER {
-            return Err(AllocError::OrderTooLarge { order });
+        match self.take_block(order, migratetype) {
+            Some(first) => Ok(Block { first, order }),
+            None => Err(self.why_no_block(order, migratetype)),
         }
-        if !matches!(migratetype, Movable | Unmovable | Reclaimable) {
-            return Err(AllocError::NotRequestable { migratetype });
+    }
+
+    /// Nearly every request is served by the type that it looks at first. Inlined, because the type is a constant nearly
+    /// everywhere.
+    #[inline(always)]
+    fn take_block(&mut self, order: u32, migratetype: Migratetype) -> Option<Pfn> {
+        use Migratetype::{Cma, Movable};
+        if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
+            return None;
         }
-        // Nearly every request is served by the type that it looks at first, and most without a split.
-        let first_list =
-            if migratetype == Movable && !self.cma_barred && self.prefers_cma() { Cma } else { migratetype };
-        let index = match self.lists.pop_front(order, first_list) {
-            Some(index) => Some(index),
-            None => self.take_smallest(order, first_list).or_else(|| self.take_elsewhere(order, migratetype)),
+        let list = if migratetype == Movable && self.prefers_cma() { Cma } else { migratetype };
+        let taken = self.lists.of_type(list).pop_smallest(order, Tag::allocated(order, migratetype));
+        let index = if let Some(index) = taken {
+            self.count_taken(1 << order, list);
+            index
+        } else {
+            self.take_elsewhere(order, migratetype)?
         };
-        let Some(index) = index else {
-            return Err(AllocError::NoBlock { order, free: self.nr_free, free_cma: self.nr_free_cma });
-        };
-        self.lists.set_tag(index, Tag::allocated(order, migratetype));
-        self.count_taken(1 << order, self.pageblock(index));
         let first = self.start.add(index);
         self.verify_poison(first, 1 << order);
-        Ok(Block { first, order })
+        Some(first)
     }
 
     /// Takes a block from lists that are looked at later, or steals one.
     #[inline(never)]
     fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        if migratetype == Migratetype::Movable {
-            self.take_movable(order, true)
+        let index = match migratetype {
+            Migratetype::Movable => self.take_movable(order, true),
+            _ => self.take_own_or_steal(order, migratetype),
+        }?;
+        self.lists.set_tag(index, Tag::allocated(order, migratetype));
+        self.count_taken(1 << order, self.pageblock(index));
+        Some(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn why_no_block(&self, order: u32, migratetype: Migratetype) -> AllocError {
+        if order > MAX_PAGE_ORDER {
+            AllocError::OrderTooLarge { order }
+        } else if !migratetype.is_requestable() {
+            AllocError::NotRequestable { migratetype }
         } else {
-            self.take_own_or_steal(order, migratetype)
+            AllocError::NoBlock { order, free: self.nr_free_pages(), free_cma: self.nr_free_cma() }
         }
     }
 
@@ -121,10 +137,9 @@ impl Zone<'_> {
         let pages = 1 << block.order;
         debug_assert_eq!(self.lists.tag(index).order(), block.order);
         let migratetype = self.pageblock(index);
-        self.fill_poison(block.first, pages);
-        self.lists.set_tag(index, Tag::BODY);
-        self.free_one::<false>(index, block.order, migratetype);
         self.count_free(pages, migratetype);
+        self.fill_poison(block.first, pages);
+        self.free_head(index, block.order, migratetype);
     }
 
     /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
@@ -150,17 +165,20 @@ impl Zone<'_> {
     /// (`__rmqueue_smallest`).
     #[inline(never)]
     pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        let mut lists = self.lists.of_type(migratetype)?;
-        let (index, found) = lists.pop_smallest(order)?;
-        lists.push_ascending(index + (1 << order), index + (1 << found));
-        Some(index)
+        self.lists.of_type(migratetype).pop_smallest(order, Tag::BODY)
     }
 
     /// Frees the upper halves of a block that is larger than asked for (`expand`).
     pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
-        if let Some(mut lists) = self.lists.of_type(migratetype) {
-            lists.push_ascending(index + (1 << order), index + (1 << found));
-        }
+        self.lists.of_type(migratetype).push_ascending(index + (1 << order), index + (1 << found));
+    }
+
+    /// Frees a block whose head says whose it is.
+    #[inline(always)]
+    pub(super) fn free_head(&mut self, index: u32, order: u32, migratetype: Migratetype) {
+        let pageblock = self.lists.pageblock_of(index);
+        self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
+        self.free_one::<false>(pageblock, index, order, migratetype);
     }
 
     /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
@@ -168,31 +186,55 @@ impl Zone<'_> {
     /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
     /// tail, so that it is handed out last; so does everything that boot frees.
     #[inline(always)]
-    pub(super) fn free_one<const TO_TAIL: bool>(&mut self, mut index: u32, order: u32, migratetype: Migratetype) {
+    pub(super) fn free_one<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        mut index: u32,
+        order: u32,
+        migratetype: Migratetype,
+    ) {
         // A buddy is as far away as the block is long.
         let (mut pages, mut alike) = (1 << order, FreeOf::order(order));
-        while pages < MAX_ORDER_PAGES && self.lists.unlink_if(index ^ pages, alike) {
+        while alike != FreeOf::order(MAX_PAGE_ORDER) && self.lists.unlink_if(pageblock, index ^ pages, alike) {
             index &= !pages;
             pages <<= 1;
             alike = alike.next();
         }
-        // The block one order up would find its own buddy free (`buddy_merge_likely`).
-        let uncle = (index & !pages) ^ (pages << 1);
-        let merge_is_likely = pages < MAX_ORDER_PAGES / 2 && self.lists.tag(uncle).is(alike.next());
-        if TO_TAIL || merge_is_likely {
-            self.lists.push_back(index, alike.into_order(), migratetype);
+        // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy beyond the pageblock wraps
+        // to its first page, which is the head of no block that large.
+        let uncle = (index ^ pages << 1) & !pages;
+        if TO_TAIL || self.lists.in_pageblock(pageblock, uncle).tag.is(alike.next()) {
+            self.lists.push::<true>(pageblock, index, alike.into_order(), migratetype);
         } else {
-            self.lists.push_front(index, alike.into_order(), migratetype);
+            self.lists.push::<false>(pageblock, index, alike.into_order(), migratetype);
         }
     }
 
+    #[inline(always)]
     pub(super) fn fill_poison(&mut self, first: Pfn, pages: u32) {
+        if self.poison.is_some() {
+            self.write_poison(first, pages);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn verify_poison(&mut self, first: Pfn, pages: u32) {
+        if self.poison.is_some() {
+            self.read_poison(first, pages);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_poison(&mut self, first: Pfn, pages: u32) {
         if let Some(poison) = &mut self.poison {
             poison.fill(FreeRun::new(first, pages));
         }
     }
 
-    pub(super) fn verify_poison(&mut self, first: Pfn, pages: u32) {
+    #[cold]
+    #[inline(never)]
+    fn read_poison(&mut self, first: Pfn, pages: u32) {
         if let Some(poison) = &mut self.poison {
             let found = poison.find_damage(FreeRun::new(first, pages));
             self.damage = self.damage.or(found);

@@ -47,7 +47,7 @@ impl Zone<'_> {
         if let Some(damage) = self.damage {
             balance("a word of free memory", Some(damage.addr.pfn()), POISON_WORD, damage.found)?;
         }
-        let (mut free, mut free_cma, mut listed) = (0, 0, 0_u32);
+        let (mut free, mut listed) = ([0; 3], 0_u32);
         for order in 0..=MAX_PAGE_ORDER {
             for migratetype in Migratetype::ALL {
                 listed += self.check_list(order, migratetype)?;
@@ -63,21 +63,14 @@ impl Zone<'_> {
             self.check_block_body(index, pages)?;
             if tag.is_free() {
                 listed = listed.wrapping_sub(1);
-                // What is isolated is free for nobody, and not counted.
-                match self.pageblock(index) {
-                    Migratetype::Isolate => {}
-                    Migratetype::Cma => {
-                        free += pages;
-                        free_cma += pages;
-                    }
-                    _ => free += pages,
-                }
+                free[self.pageblock(index).kind()] += pages;
             }
             index += pages;
         }
         balance("free blocks that are on no list", None, 0, listed)?;
-        balance("free pages", None, free, self.nr_free)?;
-        balance("free CMA pages", None, free_cma, self.nr_free_cma)?;
+        for (what, kind) in [("free pages outside areas", 0), ("free CMA pages", 1), ("free isolated pages", 2)] {
+            balance(what, None, free[kind], self.free[kind])?;
+        }
         // Only pageblocks of areas are ever isolated.
         let cma_blocks = self.pageblocks_of(Migratetype::Cma) + self.pageblocks_of(Migratetype::Isolate);
         balance("CMA pageblocks", None, self.cma_pages() >> PAGEBLOCK_ORDER, cma_blocks)

@@ -4,9 +4,8 @@
 //! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
 //! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
 
-use super::page::State;
 use super::zone::Zone;
-use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// The range holds a page that is not free.
@@ -14,6 +13,12 @@ use crate::units::Pfn;
 pub struct Busy {
     /// The first such page.
     pub frame: Pfn,
+}
+
+/// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it is long, so that each is
+/// the one before it without its lowest bit.
+fn heads(index: u32) -> impl Iterator<Item = u32> {
+    core::iter::successors(Some(index), |&head| (head % PAGEBLOCK_PAGES != 0).then(|| head & (head - 1)))
 }
 
 impl Zone<'_> {
@@ -61,6 +66,7 @@ impl Zone<'_> {
 
     /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the cost of one
     /// operation per aligned block (`free_contig_range`).
+    #[inline(always)]
     pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
         self.free_blocks_of::<false>(first, pages);
@@ -86,11 +92,7 @@ impl Zone<'_> {
                 // A whole pageblock is a block of the largest order, which merges with nothing.
                 let migratetype = self.pageblock(index);
                 self.count_free(PAGEBLOCK_PAGES, migratetype);
-                if TO_TAIL {
-                    self.lists.push_back(index, PAGEBLOCK_ORDER, migratetype);
-                } else {
-                    self.lists.push_front(index, PAGEBLOCK_ORDER, migratetype);
-                }
+                self.lists.push::<TO_TAIL>(self.lists.pageblock_of(index), index, PAGEBLOCK_ORDER, migratetype);
             } else {
                 self.free_in_pageblock::<TO_TAIL>(index, stop.min(end));
             }
@@ -103,19 +105,19 @@ impl Zone<'_> {
     fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
         let migratetype = self.pageblock(index);
         self.count_free(end - index, migratetype);
+        let pageblock = self.lists.pageblock_of(index);
         while index < end {
             let order = index.trailing_zeros().min((end - index).ilog2());
-            self.free_one::<TO_TAIL>(index, order, migratetype);
+            self.free_one::<TO_TAIL>(pageblock, index, order, migratetype);
             index += 1 << order;
         }
     }
 
     /// The head of the free block that a frame lies in.
     pub(super) fn covering_free_block(&self, index: u32) -> Option<u32> {
-        (0..=MAX_PAGE_ORDER).find_map(|order| {
-            let head = index & !((1 << order) - 1);
+        heads(index).find(|&head| {
             let tag = self.lists.tag(head);
-            (tag.is_free() && tag.order() >= order).then_some(head)
+            tag.is_free() && index - head < 1 << tag.order()
         })
     }
 
@@ -124,10 +126,9 @@ impl Zone<'_> {
     /// The buddies of these parts are either in the range or not free, so there is nothing to merge with.
     #[inline(always)]
     fn cut_out(&mut self, head: u32, start: u32, end: u32, after: u32, migratetype: Migratetype) {
-        if let Some(mut lists) = self.lists.of_type(migratetype) {
-            lists.push_descending(head, start);
-            lists.push_ascending(end, after);
-        }
+        let mut lists = self.lists.of_type(migratetype);
+        lists.push_descending(head, start);
+        lists.push_ascending(end, after);
     }
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
@@ -139,10 +140,9 @@ impl Zone<'_> {
 
     /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed out.
     pub(super) fn covering_allocated_block(&self, index: u32) -> Option<u32> {
-        (0..=MAX_PAGE_ORDER).find_map(|order| {
-            let head = index & !((1 << order) - 1);
+        heads(index).find(|&head| {
             let tag = self.lists.tag(head);
-            (tag.state() == State::Allocated && tag.order() >= order).then_some(head)
+            tag.is_allocated() && index - head < 1 << tag.order()
         })
     }
 }

@@ -106,7 +106,7 @@ impl Zone<'_> {
             let tag = self.lists.tag(index);
             if tag.is_free() && tag.migratetype() != migratetype {
                 self.lists.unlink(index);
-                self.lists.push_back(index, tag.order(), migratetype);
+                self.lists.push::<true>(self.lists.pageblock_of(index), index, tag.order(), migratetype);
             }
             index += 1 << tag.order();
         }
@@ -117,13 +117,12 @@ impl Zone<'_> {
     /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
     /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
     pub(crate) fn forget_types(&mut self) {
-        for block in 0..self.pageblocks.len() {
-            let first = block as u32 * PAGEBLOCK_PAGES;
+        for first in (0..self.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
             let tag = self.lists.tag(first);
-            let kept_apart = matches!(self.pageblocks[block], Migratetype::Cma | Migratetype::Isolate);
+            let kept_apart = matches!(self.pageblock(first), Migratetype::Cma | Migratetype::Isolate);
             if !kept_apart && tag.is_free() && tag.order() == PAGEBLOCK_ORDER {
                 self.move_free_blocks(first, Migratetype::Movable);
-                self.pageblocks[block] = Migratetype::Movable;
+                self.pageblocks[(first >> PAGEBLOCK_ORDER) as usize] = Migratetype::Movable;
             }
         }
     }

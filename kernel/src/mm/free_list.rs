@@ -5,16 +5,15 @@
 
 use super::page::{FreeOf, Page, Tag};
 use super::rings::Ring;
-use super::{MAX_PAGE_ORDER, Migratetype};
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
 
 /// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no check but a mask.
 const HEADS_OF_TYPE: usize = 16;
-/// Heads of the free lists.
-pub(super) const FREE_HEADS: usize = HEADS_OF_TYPE * Migratetype::ALL.len();
-/// Descriptors that a zone needs beyond one per frame: the rings' heads.
-pub(super) const LIST_HEADS: usize = FREE_HEADS + Ring::ALL.len();
+/// Descriptors that a zone needs beyond one per frame: the rings' heads. First those of single pages, then those of each
+/// migratetype.
+pub(super) const LIST_HEADS: usize = HEADS_OF_TYPE * (1 + Migratetype::ALL.len());
 
-const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE);
+const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len() <= HEADS_OF_TYPE);
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
@@ -25,11 +24,17 @@ pub(super) struct FreeLists<'m> {
 
 /// The number of the free list of an order and migratetype.
 const fn ring(order: u32, migratetype: Migratetype) -> u32 {
-    migratetype as u32 * HEADS_OF_TYPE as u32 + order
+    (1 + migratetype as u32) * HEADS_OF_TYPE as u32 + order
 }
 
+/// A pageblock that exists. Buddies share theirs, and its descriptors are an array of known size: none of its frames needs a
+/// check.
+#[derive(Clone, Copy)]
+pub(super) struct Pageblock(u32);
+
 impl<'m> FreeLists<'m> {
-    /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames.
+    /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames, which are whole
+    /// pageblocks.
     pub(super) fn new(pages: &'m mut [Page]) -> Self {
         let frames = pages.len().saturating_sub(LIST_HEADS);
         for order in 0..=MAX_PAGE_ORDER {
@@ -72,6 +77,21 @@ impl<'m> FreeLists<'m> {
         &mut self.pages[index as usize]
     }
 
+    /// The pageblock that a frame lies in.
+    #[inline(always)]
+    pub(super) fn pageblock_of(&self, index: u32) -> Pageblock {
+        let pageblock = index / PAGEBLOCK_PAGES;
+        assert!((pageblock as usize) < self.pages.as_chunks::<{ PAGEBLOCK_PAGES as usize }>().0.len());
+        Pageblock(pageblock)
+    }
+
+    /// The descriptor of a frame of that pageblock, found by its place there.
+    #[inline(always)]
+    pub(super) fn in_pageblock(&mut self, Pageblock(pageblock): Pageblock, index: u32) -> &mut Page {
+        let pageblocks = self.pages.as_chunks_mut::<{ PAGEBLOCK_PAGES as usize }>().0;
+        &mut pageblocks[pageblock as usize][(index % PAGEBLOCK_PAGES) as usize]
+    }
+
     /// Blocks on a list, counted when asked: nothing on a measured path asks.
     pub(super) fn count(&self, order: u32, migratetype: Migratetype) -> u32 {
         self.iter(order, migratetype).count() as u32
@@ -90,49 +110,49 @@ impl<'m> FreeLists<'m> {
         core::iter::successors(first, |&block| Some(self.pages[block as usize].next).filter(|&next| next < self.frames))
     }
 
-    /// Marks a block free and puts it at the head of its list: it is handed out next.
-    #[inline]
-    pub(super) fn push_front(&mut self, index: u32, order: u32, migratetype: Migratetype) {
-        let head = self.head(order, migratetype);
-        let page = &mut self.pages[head as usize];
-        let (next, tag) = (page.next, page.tag);
-        page.next = index;
-        self.pages[next as usize].prev = index;
-        self.pages[index as usize].enter(next, head, tag);
-    }
-
-    /// Marks a block free and puts it at the tail of its list: it is left alone for longest.
-    #[inline]
-    pub(super) fn push_back(&mut self, index: u32, order: u32, migratetype: Migratetype) {
-        let head = self.head(order, migratetype);
-        let page = &mut self.pages[head as usize];
-        let (prev, tag) = (page.prev, page.tag);
-        page.prev = index;
-        self.pages[prev as usize].next = index;
-        self.pages[index as usize].enter(head, prev, tag);
+    /// Marks a block of a pageblock free and puts it at the head of its list, so that it is handed out next, or at the
+    /// tail, so that it is left alone for longest.
+    #[inline(always)]
+    pub(super) fn push<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        index: u32,
+        order: u32,
+        migratetype: Migratetype,
+    ) {
+        let head_index = self.head(order, migratetype);
+        let head = &mut self.pages[head_index as usize];
+        let tag = head.tag;
+        let (next, prev) = if TO_TAIL {
+            let prev = core::mem::replace(&mut head.prev, index);
+            self.pages[prev as usize].next = index;
+            (head_index, prev)
+        } else {
+            let next = core::mem::replace(&mut head.next, index);
+            self.pages[next as usize].prev = index;
+            (next, head_index)
+        };
+        self.in_pageblock(pageblock, index).enter(next, prev, tag);
     }
 
     /// The lists of a migratetype, for blocks that are put on many of them.
     #[inline(always)]
-    pub(super) fn of_type(&mut self, migratetype: Migratetype) -> Option<TypeLists<'_>> {
-        let (frames, heads) = self.pages.split_last_chunk_mut::<LIST_HEADS>()?;
-        let first_head = (frames.len() + migratetype as usize * HEADS_OF_TYPE) as u32;
-        let heads = &mut heads.as_chunks_mut::<HEADS_OF_TYPE>().0[migratetype as usize];
-        Some(TypeLists { frames, heads, first_head })
+    pub(super) fn of_type(&mut self, migratetype: Migratetype) -> TypeLists<'_> {
+        let Some((frames, heads)) = self.pages.split_last_chunk_mut::<LIST_HEADS>() else {
+            unreachable!("the rings' heads lie behind the frames")
+        };
+        let first_head = frames.len() as u32 + ring(0, migratetype);
+        let heads = &mut heads.as_chunks_mut::<HEADS_OF_TYPE>().0[1 + migratetype as usize];
+        TypeLists { frames, heads, first_head }
     }
 
-    /// Takes the block at the head of a list; its tag is left to the caller.
+    /// Makes two descriptors neighbours on their ring.
     #[inline(always)]
-    pub(super) fn pop_front(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        let head = self.head(order, migratetype);
-        let first = self.pages[head as usize].next;
-        if first >= self.frames {
-            return None;
-        }
-        let next = self.pages[first as usize].next;
-        self.pages[head as usize].next = next;
-        self.pages[next as usize].prev = head;
-        Some(first)
+    fn join(&mut self, prev: u32, next: u32) {
+        let descriptors = self.pages.len() as u32;
+        assert!(prev < descriptors && next < descriptors);
+        self.pages[prev as usize].next = next;
+        self.pages[next as usize].prev = prev;
     }
 
     /// Takes a free block off whichever list it is on and makes it a body; returns its order.
@@ -142,22 +162,20 @@ impl<'m> FreeLists<'m> {
         let Page { next, prev, tag, .. } = *page;
         debug_assert!(tag.is_free());
         page.tag = Tag::BODY;
-        self.pages[prev as usize].next = next;
-        self.pages[next as usize].prev = prev;
+        self.join(prev, next);
         tag.order()
     }
 
-    /// Takes a block off its list and makes it a body, if it is a free one of that order.
+    /// Takes a block of a pageblock off its list and makes it a body, if it is a free one of that order.
     #[inline(always)]
-    pub(super) fn unlink_if(&mut self, index: u32, free: FreeOf) -> bool {
-        let page = &mut self.pages[index as usize];
+    pub(super) fn unlink_if(&mut self, pageblock: Pageblock, index: u32, free: FreeOf) -> bool {
+        let page = self.in_pageblock(pageblock, index);
         let Page { next, prev, tag, .. } = *page;
         if !tag.is(free) {
             return false;
         }
         page.tag = Tag::BODY;
-        self.pages[prev as usize].next = next;
-        self.pages[next as usize].prev = prev;
+        self.join(prev, next);
         true
     }
 }
@@ -170,35 +188,62 @@ pub(super) struct TypeLists<'p> {
 }
 
 impl TypeLists<'_> {
-    /// Takes the first block of the smallest order from `order` on that has one, and makes it a body; returns it and its
-    /// order.
+    /// Takes the block at the head of a list, which gets a tag, if there is one.
     #[inline(always)]
-    pub(super) fn pop_smallest(&mut self, mut order: u32) -> Option<(u32, u32)> {
-        while order <= MAX_PAGE_ORDER {
-            let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
-            let first = head.next;
-            let Some(page) = self.frames.get_mut(first as usize) else {
-                // An empty ring leads from its head back to it.
-                order += 1;
-                continue;
-            };
-            let next = page.next;
-            page.tag = Tag::BODY;
-            head.next = next;
-            self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
-            return Some((first, order));
-        }
-        None
+    pub(super) fn pop_front(&mut self, order: u32, tag: Tag) -> Option<u32> {
+        let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
+        let first = head.next;
+        // An empty ring leads from its head back to it.
+        let page = self.frames.get_mut(first as usize)?;
+        page.tag = tag;
+        let next = page.next;
+        head.next = next;
+        // The last of a ring is followed by the ring's own head.
+        self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
+        Some(first)
     }
 
-    /// The same as [`FreeLists::push_front`].
+    /// Takes the first block of the smallest order from `order` on that has one, and gives it a tag.
+    #[inline(always)]
+    pub(super) fn pop_smallest(&mut self, order: u32, tag: Tag) -> Option<u32> {
+        // Most requests need no split.
+        self.pop_front(order, tag).or_else(|| self.split_smallest(order, tag))
+    }
+
+    /// The same where that order has none: of a larger block the lowest part is taken, and the rest put on the lists that
+    /// were found empty.
+    #[inline(always)]
+    fn split_smallest(&mut self, mut order: u32, tag: Tag) -> Option<u32> {
+        let mut found = order;
+        let first = loop {
+            if found >= MAX_PAGE_ORDER {
+                return None;
+            }
+            found += 1;
+            if let Some(first) = self.pop_front(found, tag) {
+                break first;
+            }
+        };
+        let (mut rest, end) = (first + (1 << order), first + (1 << found));
+        assert!(end as usize <= self.frames.len());
+        while rest < end {
+            let head_index = self.first_head + order;
+            let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
+            (head.next, head.prev) = (rest, rest);
+            self.frames[rest as usize].enter(head_index, head_index, head.tag);
+            order += 1;
+            rest = first + (1 << order);
+        }
+        Some(first)
+    }
+
+    /// The same as [`FreeLists::push`] to the head.
     #[inline(always)]
     fn push_front(&mut self, index: u32, order: u32) {
         let order = order % HEADS_OF_TYPE as u32;
         let head = &mut self.heads[order as usize];
         let (next, tag) = (head.next, head.tag);
         head.next = index;
-        // The last of a ring is followed by the ring's own head.
         self.frames.get_mut(next as usize).unwrap_or(head).prev = index;
         self.frames[index as usize].enter(next, self.first_head + order, tag);
     }

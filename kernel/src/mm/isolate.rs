@@ -45,7 +45,7 @@ impl Zone<'_> {
             let tag = self.lists.tag(index);
             if tag.is_free() {
                 self.lists.unlink(index);
-                self.lists.push_back(index, tag.order(), to);
+                self.lists.push::<true>(self.lists.pageblock_of(index), index, tag.order(), to);
                 free += 1 << tag.order();
             }
             index += 1 << tag.order();
@@ -100,6 +100,7 @@ impl Zone<'_> {
         while index < end {
             index += 1 << self.lists.unlink(index);
         }
+        self.count_taken(index - head, Migratetype::Isolate);
         index
     }
 }

@@ -59,6 +59,8 @@ pub const ORDERS: usize = MAX_PAGE_ORDER as usize + 1;
 pub const PAGEBLOCK_ORDER: u32 = MAX_PAGE_ORDER;
 /// Pages in a pageblock.
 pub const PAGEBLOCK_PAGES: u32 = 1 << PAGEBLOCK_ORDER;
+/// Pageblocks of a 32-bit address space, which no zone has more of.
+const MAX_PAGEBLOCKS: usize = 1024;
 
 /// What the pages of a pageblock may be used for, in Linux's order (`enum migratetype`, `include/linux/mmzone.h`).
 #[repr(u8)]
@@ -93,6 +95,16 @@ impl Migratetype {
             Self::Cma => "CMA",
             Self::Isolate => "Isolate",
         }
+    }
+
+    /// Whether it can be asked for: CMA pages go to movable requests, isolated pages to nobody.
+    const fn is_requestable(self) -> bool {
+        matches!(self, Self::Unmovable | Self::Movable | Self::Reclaimable)
+    }
+
+    /// Whose the free pages of such a pageblock are: everybody's (0), an area's (1), or nobody's, being isolated (2).
+    const fn kind(self) -> usize {
+        (self as usize).saturating_sub(Self::HighAtomic as usize)
     }
 
     const fn from_bits(bits: u8) -> Self {

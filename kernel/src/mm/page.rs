@@ -61,67 +61,76 @@ pub(super) enum State {
     Lent,
 }
 
-/// State, order and migratetype in one word, so that a buddy is recognised by one comparison.
+/// In one word: state and order in the lowest byte, so that a buddy is recognised by it, the migratetype in the third, and
+/// marks (see `lru`) in the highest. Of what may be moved, the second holds the alignment.
 ///
-/// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one. What else is kept of a
-/// page lies in the other bytes.
+/// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Tag(u32);
 
+/// States as the tag has them; the order of a block is added.
+const FREE: u32 = 0x10;
+const ALLOCATED: u32 = 0x20;
+const HELD: u32 = 0x30;
+const PCP: u32 = 0x40;
+const LENT: u32 = 0x50;
+/// The part of the lowest byte that is the state, and the one that is the order.
+const STATE: u32 = 0xf0;
+const ORDER: u32 = 0xf;
+
 impl Tag {
     pub(super) const BODY: Self = Self(0);
-    pub(super) const HELD: Self = Self(3);
-    pub(super) const PCP: Self = Self(4);
-    const LENT: u32 = 5;
+    pub(super) const HELD: Self = Self(HELD);
+    pub(super) const PCP: Self = Self(PCP);
 
     pub(super) const fn free(order: u32, migratetype: Migratetype) -> Self {
-        Self(1 | order << 8 | (migratetype as u32) << 16)
+        Self(FREE | order | (migratetype as u32) << 16)
     }
 
     pub(super) const fn allocated(order: u32, migratetype: Migratetype) -> Self {
-        Self(2 | order << 8 | (migratetype as u32) << 16)
+        Self(ALLOCATED | order | (migratetype as u32) << 16)
     }
 
     /// A buffer that may be moved, to places aligned to 2^`align_order`.
     pub(super) const fn lent(align_order: u32) -> Self {
-        Self(Self::LENT | align_order << 16)
+        Self(LENT | align_order << 8)
     }
 
     pub(super) const fn state(self) -> State {
-        match self.0 & 0xff {
+        match self.0 & STATE {
             0 => State::Body,
-            1 => State::Free,
-            2 => State::Allocated,
-            3 => State::Held,
-            Self::LENT => State::Lent,
+            FREE => State::Free,
+            ALLOCATED => State::Allocated,
+            HELD => State::Held,
+            LENT => State::Lent,
             _ => State::Pcp,
         }
     }
 
     pub(super) const fn is_free(self) -> bool {
-        self.0 & 0xff == 1
+        self.0 & STATE == FREE
     }
 
     /// True for the head of a block handed out.
     pub(super) const fn is_allocated(self) -> bool {
-        self.0 & 0xff == 2
+        self.0 & STATE == ALLOCATED
     }
 
     /// True for the head of a free block of exactly this order, whatever its list.
     #[inline(always)]
     pub(super) const fn is(self, free: FreeOf) -> bool {
-        self.0 & 0xffff == free.0
+        self.0 & (STATE | ORDER) == free.0
     }
 
-    /// log2 of the block's pages; 0 for what is the head of none.
+    /// log2 of the block's pages; 0 for what is the head of no block.
     pub(super) const fn order(self) -> u32 {
-        self.0 >> 8 & 0xff
+        self.0 & ORDER
     }
 
     /// The alignment of a buffer that may be moved.
     pub(super) const fn align_order(self) -> u32 {
-        self.0 >> 16 & 0xff
+        self.0 >> 8 & 0xff
     }
 
     /// An allocated page's byte of marks (see `lru`).
@@ -140,23 +149,23 @@ impl Tag {
 }
 
 /// What the tag of every free block of an order has in common: state and order.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct FreeOf(u32);
 
 impl FreeOf {
     #[inline(always)]
     pub(super) const fn order(order: u32) -> Self {
-        Self(1 | order << 8)
+        Self(FREE + order)
     }
 
     /// The same one order up.
     #[inline(always)]
     pub(super) const fn next(self) -> Self {
-        Self(self.0 + (1 << 8))
+        Self(self.0 + 1)
     }
 
     #[inline(always)]
     pub(super) const fn into_order(self) -> u32 {
-        self.0 >> 8
+        self.0 - FREE
     }
 }

@@ -83,7 +83,7 @@ impl Zone<'_> {
         if self.cma_barred {
             return 0;
         }
-        let usable = if may_use_cma { self.nr_free } else { self.nr_free - self.nr_free_cma };
+        let usable = if may_use_cma { self.nr_free_pages() } else { self.nr_free_pages() - self.nr_free_cma() };
         let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
         let mut taken = 0;
         while taken < wanted {
@@ -146,8 +146,7 @@ impl Zone<'_> {
     #[inline]
     pub(super) fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
         self.fill_poison(self.start.add(index), 1);
-        self.lists.set_tag(index, Tag::BODY);
-        self.free_one::<false>(index, 0, migratetype);
+        self.free_head(index, 0, migratetype);
         self.count_free(1, migratetype);
     }
 

@@ -3,7 +3,7 @@
 //! They are closed like the free lists, by descriptors of their own behind the frames of the zone, which count their
 //! pages. What a page on a ring is, its tag says; linking and unlinking leaves the tag alone.
 
-use super::free_list::{FREE_HEADS, FreeLists};
+use super::free_list::FreeLists;
 
 /// A list of single pages.
 #[repr(u32)]
@@ -39,9 +39,9 @@ impl Ring {
     /// The per-CPU lists (`MIGRATE_PCPTYPES`).
     pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
 
-    /// Its head in a zone of so many frames: behind the heads of the free lists.
+    /// Its head in a zone of so many frames: before the heads of the free lists.
     pub(super) const fn head(self, frames: u32) -> u32 {
-        frames + FREE_HEADS as u32 + self as u32
+        frames + self as u32
     }
 }
 

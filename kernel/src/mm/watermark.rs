@@ -50,15 +50,16 @@ impl Zone<'_> {
     /// (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not count.
     #[inline]
     pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
-        let free = if may_use_cma && !self.cma_barred { self.nr_free } else { self.free_while_barred(may_use_cma) };
+        let free =
+            if may_use_cma && !self.cma_barred { self.nr_free_pages() } else { self.free_while_barred(may_use_cma) };
         free > mark
     }
 
     /// Free pages for a request that may not use CMA pages, or not those of one area.
     fn free_while_barred(&self, may_use_cma: bool) -> u32 {
         match self.barred_area {
-            Some(area) if may_use_cma => self.nr_free.saturating_sub(area.free),
-            _ => self.nr_free - self.nr_free_cma,
+            Some(area) if may_use_cma => self.nr_free_pages().saturating_sub(area.free),
+            _ => self.nr_free_pages() - self.nr_free_cma(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{Lent, Page, State, Tag};
 use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
-use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
 
 /// All page frames between the lowest and the highest RAM address, and who may use them.
@@ -21,9 +21,10 @@ pub struct Zone<'m> {
     /// First frame, on a pageblock boundary, so that buddies are found by index.
     pub(super) start: Pfn,
     pub(super) lists: FreeLists<'m>,
-    pub(super) pageblocks: Vec<Migratetype>,
-    pub(super) nr_free: u32,
-    pub(super) nr_free_cma: u32,
+    /// Each pageblock's type; room for as many as there can be, so that one is found without a check.
+    pub(super) pageblocks: Box<[Migratetype; MAX_PAGEBLOCKS]>,
+    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that to count is to add.
+    pub(super) free: [u32; 3],
     /// Which pageblocks hold RAM at all.
     has_ram: Vec<bool>,
     managed: u32,
@@ -32,6 +33,9 @@ pub struct Zone<'m> {
     pub(super) cma_use: CmaUse,
     /// No request takes CMA pages while this is set.
     pub(super) cma_barred: bool,
+    /// A movable request takes CMA pages first while more than so many more of them are free than of all others. What
+    /// follows from the policy and the bar.
+    pub(super) cma_lead: i32,
     /// The area that alone is meant by that, as frames, and how many of its pages count as free; `None`: all are.
     pub(super) barred_area: Option<BarredArea>,
     /// The types of pageblocks before they were claimed, since a contiguous allocation last began to keep them.
@@ -61,20 +65,22 @@ impl<'m> Zone<'m> {
     pub fn new(start: Pfn, pages: &'m mut [Page]) -> Self {
         assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
         let lists = FreeLists::new(pages);
-        let pageblocks = vec![Migratetype::Movable; lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize];
-        let has_ram = vec![false; pageblocks.len()];
-        let claimed = vec![None; pageblocks.len()];
+        let blocks = lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize;
+        assert!(blocks <= MAX_PAGEBLOCKS, "a zone lies in a 32-bit address space");
+        let pageblocks = Box::new([Migratetype::Movable; MAX_PAGEBLOCKS]);
+        let has_ram = vec![false; blocks];
+        let claimed = vec![None; blocks];
         Self {
             start,
             lists,
             pageblocks,
             has_ram,
-            nr_free: 0,
-            nr_free_cma: 0,
+            free: [0; 3],
             managed: 0,
             cma: 0,
             cma_use: CmaUse::Half,
             cma_barred: false,
+            cma_lead: 0,
             barred_area: None,
             claimed,
             reserve: Reserve::default(),
@@ -95,7 +101,7 @@ impl<'m> Zone<'m> {
 
     /// Memory that the descriptors, the free lists' heads included, and the pageblocks' types take, in bytes.
     pub fn size_bytes(&self) -> (usize, usize) {
-        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(self.pageblocks.as_slice()))
+        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(&*self.pageblocks))
     }
 
     /// Pages that were ever handed to the allocator.
@@ -108,14 +114,18 @@ impl<'m> Zone<'m> {
         self.cma
     }
 
-    /// Free pages of every type.
+    /// Free pages of every type; isolated ones are free for nobody, and not counted.
+    #[inline]
     pub fn nr_free_pages(&self) -> u32 {
-        self.nr_free
+        let [others, cma, _] = self.free;
+        others + cma
     }
 
     /// Free pages in CMA pageblocks.
+    #[inline]
     pub fn nr_free_cma(&self) -> u32 {
-        self.nr_free_cma
+        let [_, cma, _] = self.free;
+        cma
     }
 
     /// Blocks on the free list of an order and type.
@@ -229,28 +239,18 @@ impl<'m> Zone<'m> {
     /// The type of the pageblock that a frame of the zone lies in.
     #[inline]
     pub(super) fn pageblock(&self, index: u32) -> Migratetype {
-        self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize]
+        self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize % MAX_PAGEBLOCKS]
     }
 
-    /// Counts pages that become free in a pageblock of a type; isolated ones are free for nobody, and not counted.
+    /// Counts pages that become free in a pageblock of a type.
     #[inline]
     pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
-        match migratetype {
-            Migratetype::Isolate => return,
-            Migratetype::Cma => self.nr_free_cma += pages,
-            _ => {}
-        }
-        self.nr_free += pages;
+        self.free[migratetype.kind()] += pages;
     }
 
     /// Counts pages that leave a pageblock of a type.
     #[inline]
     pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
-        match migratetype {
-            Migratetype::Isolate => return,
-            Migratetype::Cma => self.nr_free_cma -= pages,
-            _ => {}
-        }
-        self.nr_free -= pages;
+        self.free[migratetype.kind()] -= pages;
     }
 }

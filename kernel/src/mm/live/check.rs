@@ -4,7 +4,7 @@ use super::super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use super::super::page::State;
 use super::super::rings::Ring;
 use super::super::zone::Zone;
-use super::super::{Imbalance, Migratetype, balance};
+use super::super::{Imbalance, Migratetype, PAGEBLOCK_PAGES, balance};
 use super::objects::ObjectId;
 use super::{Live, Mm, content};
 
@@ -213,7 +213,9 @@ impl Mm<'_, '_> {
         for value in [self.zone.nr_free_pages(), self.zone.nr_free_cma(), self.zone.pcp_pages()] {
             add(value);
         }
-        self.zone.pageblocks.iter().for_each(|&migratetype| add(migratetype as u32));
+        for block in (0..self.zone.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
+            add(self.zone.pageblock(block) as u32);
+        }
         for index in 0..self.zone.spanned_pages() {
             let tag = self.zone.lists.tag(index);
             if tag.is_free() {
