@@ -157,7 +157,7 @@ pub struct Report {
     pub interrupted: bool,
     /// Events that the recording says were lost, at least.
     pub lost: u64,
-    /// Releases of pages whose allocation was not recorded.
+    /// Releases of pages whose allocation was not recorded, or of an ID that was released already.
     pub unmatched: u64,
     /// Buffers given back because what they stood for was allocated again.
     pub held_released: u64,
@@ -277,10 +277,10 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{}: {} operations replayed, {} allocations of which {} failed; mean {} ns, longest {} ns, release {} ns.",
+            "{}: {} replayed, {} of which {} failed; mean {} ns, longest {} ns, release {} ns.",
             self.area,
-            self.ops,
-            self.allocs,
+            Counted(self.ops, "operation"),
+            Counted(self.allocs, "allocation"),
             self.failed,
             self.alloc.mean_ns(self.cost),
             self.alloc.max_ns(self.cost),
@@ -288,9 +288,17 @@ impl fmt::Display for Report {
         )?;
         if self.format == Format::Ftrace {
             self.write_recording(f)?;
-        } else if self.held_released > 0 {
-            let again = Counted(self.held_released, "buffer");
-            writeln!(f, "{again} given back because the ID was allocated again (held=refuse makes that an error).")?;
+        } else {
+            if self.held_released > 0 {
+                let again = Counted(self.held_released, "buffer");
+                writeln!(
+                    f,
+                    "{again} given back because the ID was allocated again (held=refuse makes that an error)."
+                )?;
+            }
+            if self.unmatched > 0 {
+                writeln!(f, "{} of what was released already.", Counted(self.unmatched, "release"))?;
+            }
         }
         if let Some(moves) = &self.moves {
             writeln!(f, "{moves}")?;

@@ -24,14 +24,19 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment.
+    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment. Where that line
+    /// is of neither, it may be what is left of one, and the next line tells.
     pub fn of(bytes: &[u8]) -> Self {
-        for (_, line) in Lines::new(bytes) {
-            if line.starts_with(b"# tracer:") {
+        let mut cut = false;
+        for (number, line) in Lines::new(bytes) {
+            if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
                 return Self::Ftrace;
             }
             if !line.starts_with(b"#") && !line.trim_ascii().is_empty() {
-                return if ftrace::is_line(line) { Self::Ftrace } else { Self::Plain };
+                if cut || number > 1 || plain::is_line(line) {
+                    break;
+                }
+                cut = true;
             }
         }
         Self::Plain
@@ -68,8 +73,6 @@ pub enum Reason {
     Extra,
     /// Not a number, or out of range.
     Bad(Field),
-    /// CR LF line ends.
-    CarriageReturn,
     /// A byte that no text holds.
     Binary(u8),
     /// `r` for an ID without any `a` before it.
@@ -109,17 +112,27 @@ pub enum Field {
     Errorno,
 }
 
+/// A parser's answer for a line: what it says, if it says anything.
+type LineParser<'t, T> = fn(&'t [u8], Whole) -> Result<Option<T>, Reason>;
+
+/// Which ends of a line are sure to be there: a recording may begin and end in the middle of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Whole {
+    start: bool,
+    end: bool,
+}
+
 /// What the lines of a trace say, with their numbers, up to the first error.
 #[derive(Clone, Debug)]
 pub struct Parsed<'t, T> {
     lines: Lines<'t>,
-    parse_line: fn(&'t [u8]) -> Result<Option<T>, Reason>,
+    parse_line: LineParser<'t, T>,
     failed: bool,
 }
 
 impl<'t, T> Parsed<'t, T> {
     /// Reads a trace from its start. A line may say nothing.
-    const fn new(bytes: &'t [u8], parse_line: fn(&'t [u8]) -> Result<Option<T>, Reason>) -> Self {
+    const fn new(bytes: &'t [u8], parse_line: LineParser<'t, T>) -> Self {
         Self { lines: Lines::new(bytes), parse_line, failed: false }
     }
 
@@ -135,7 +148,8 @@ impl<T> Iterator for Parsed<'_, T> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
             let (number, line) = self.lines.next()?;
-            match (self.parse_line)(line) {
+            let whole = Whole { start: number > 1, end: !self.lines.unterminated };
+            match (self.parse_line)(line, whole) {
                 Ok(None) => {}
                 Ok(Some(said)) => return Some(Ok((number, said))),
                 Err(reason) => {
@@ -178,7 +192,6 @@ impl fmt::Display for TraceError {
             Reason::Missing(field) => write!(f, "{field} is missing"),
             Reason::Extra => f.write_str("more words than the operation has"),
             Reason::Bad(field) => write!(f, "not a good {field}"),
-            Reason::CarriageReturn => f.write_str("ends in CR LF; a trace has LF alone"),
             Reason::Binary(byte) => write!(f, "byte {byte:#04x} is not text; is this a trace?"),
             Reason::NeverAllocated(id) => write!(f, "releases ID {id}, which was never allocated"),
             Reason::Held(id) => {
@@ -196,16 +209,18 @@ impl fmt::Display for TraceError {
     }
 }
 
-/// The lines of a text with their numbers, counted from 1, without their line feeds.
+/// The lines of a text with their numbers, counted from 1, without their ends, LF or CR LF.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'t> {
     rest: &'t [u8],
     read: u64,
+    /// The line that was read last has no end.
+    unterminated: bool,
 }
 
 impl<'t> Lines<'t> {
     const fn new(bytes: &'t [u8]) -> Self {
-        Self { rest: bytes, read: 0 }
+        Self { rest: bytes, read: 0, unterminated: false }
     }
 
     /// How many were read so far.
@@ -223,19 +238,19 @@ impl<'t> Iterator for Lines<'t> {
         }
         let (line, rest) = match memchr::memchr(b'\n', self.rest) {
             Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
-            None => (self.rest, &[][..]),
+            None => {
+                self.unterminated = true;
+                (self.rest, &[][..])
+            }
         };
         self.rest = rest;
         self.read += 1;
-        Some((self.read, line))
+        Some((self.read, line.strip_suffix(b"\r").unwrap_or(line)))
     }
 }
 
 /// Errs where a line holds something else than printable ASCII and tabs.
 fn text_only(line: &[u8]) -> Result<(), Reason> {
-    if line.last() == Some(&b'\r') {
-        return Err(Reason::CarriageReturn);
-    }
     match line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
         Some(&byte) => Err(Reason::Binary(byte)),
         None => Ok(()),
@@ -261,7 +276,18 @@ mod tests {
 
     #[test]
     fn the_format_is_seen_from_the_first_lines() {
-        for plain in ["", "# a comment\n\n", "a 1 1 0\n", "# x\n\nr 1", "rubbish", "x: y\n", "\0\0"] {
+        for plain in [
+            "",
+            "# a comment\n\n",
+            "a 1 1 0\n",
+            "# x\n\nr 1",
+            "rubbish",
+            "x: y\n",
+            "\0\0",
+            "a 1 1 0\n# tracer\ncpus=8\n",
+            "b 1\nr 1\ncpus=8\n",
+            "\nb 1\ncpus=8\n",
+        ] {
             assert_eq!(Format::of(plain.as_bytes()), Format::Plain, "{plain}");
         }
         for ftrace in [
@@ -273,6 +299,7 @@ mod tests {
             "CPU:7 [204600 EVENTS DROPPED]\n",
             "version = 7\ncpus=8\n",
             "cpus=8\n",
+            "ase: name=x pfn=0x1 page=00000010 count=1\r\n\r\ncpus=8\r\n",
         ] {
             assert_eq!(Format::of(ftrace.as_bytes()), Format::Ftrace, "{ftrace}");
         }

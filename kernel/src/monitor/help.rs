@@ -359,9 +359,9 @@ pub const COMMANDS: [Entry; 30] = [
         name: "grep",
         usage: "grep [-i] [-v] [-c] WORD PATH...",
         summary: "prints the lines of files, or of another command, that hold a word",
-        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends of a line \
-                  and .* is anything; all else is what it is. -i: capitals or not; -v: the other lines; -c: their \
-                  number.",
+        details: "Behind another command: COMMAND | grep [-i] [-v] [-c] WORD. In WORD, ^ and $ are the ends of a line, \
+                  . is any character, .* is anything, \\. is a dot, and all else is what it is. -i: capitals or not; \
+                  -v: the other lines; -c: their number.",
         example: "cat /proc/vmstat | grep cma",
         least_words: 2,
         most_words: MAX_WORDS,

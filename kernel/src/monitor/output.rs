@@ -13,8 +13,8 @@ pub const MAX_FILTERED_LINE: usize = 64 * 1024;
 /// A `grep`: which lines come through.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Filter {
-    /// What has to follow each other in the line: the word, cut at `.*`.
-    parts: Vec<String>,
+    /// What has to follow each other in the line: the word, cut at `.*`; [`ANY`] in it is any byte.
+    parts: Vec<Vec<u8>>,
     /// The first part begins the line: `^` stood before it.
     at_start: bool,
     /// The last part ends it: `$` stood behind it.
@@ -26,9 +26,41 @@ pub struct Filter {
     /// `-c`: no line comes through, but their number at the end.
     count: bool,
     counted: u64,
+    /// What stands in front of all that comes through: the file's name and a colon, where there are several.
+    name: String,
+}
+
+/// A `.` of a pattern. No line holds this byte.
+const ANY: u8 = 0;
+
+/// Whether a part of a pattern is what a text begins with.
+fn begins(text: &[u8], part: &[u8]) -> bool {
+    part.len() <= text.len() && part.iter().zip(text).all(|(&wanted, &byte)| wanted == ANY || wanted == byte)
+}
+
+/// The bytes of a part: `.` is any byte, `\.` a dot.
+fn bytes_of(part: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut escaped = false;
+    for byte in part.bytes() {
+        match byte {
+            b'\\' if !escaped => escaped = true,
+            _ => {
+                bytes.push(if byte == b'.' && !escaped { ANY } else { byte });
+                escaped = false;
+            }
+        }
+    }
+    bytes
 }
 
 impl Filter {
+    /// The same with the name of a file in front of what comes through.
+    #[must_use]
+    pub fn named(&self, file: &str) -> Self {
+        Self { name: format!("{file}:"), ..self.clone() }
+    }
+
     /// Takes options and the word from the front of `words`, and leaves the rest there.
     ///
     /// # Errors
@@ -62,7 +94,7 @@ impl Filter {
         (filter.at_start, filter.at_end) = (at_start, at_end);
         filter.parts = word
             .split(".*")
-            .map(|part| if filter.ignore_case { part.to_ascii_lowercase() } else { part.into() })
+            .map(|part| bytes_of(&if filter.ignore_case { part.to_ascii_lowercase() } else { part.into() }))
             .collect();
         Ok(filter)
     }
@@ -80,21 +112,19 @@ impl Filter {
     }
 
     /// True where the parts follow each other in the line; each one where it comes first leaves most to the others.
-    fn finds(&self, mut rest: &str) -> bool {
+    fn finds(&self, line: &str) -> bool {
+        let mut rest = line.as_bytes();
         for (place, part) in self.parts.iter().enumerate() {
             let (first, last) = (place == 0, place + 1 == self.parts.len());
-            rest = match (first && self.at_start, last && self.at_end) {
-                (true, true) => return rest == part,
-                (false, true) => return rest.ends_with(part.as_str()),
-                (true, false) => match rest.strip_prefix(part.as_str()) {
-                    Some(rest) => rest,
-                    None => return false,
-                },
-                (false, false) => match rest.split_once(part.as_str()) {
-                    Some((_, rest)) => rest,
-                    None => return false,
-                },
-            };
+            if last && self.at_end {
+                let place = rest.len().checked_sub(part.len()).filter(|&place| place == 0 || !(first && self.at_start));
+                return place.is_some_and(|place| begins(&rest[place..], part));
+            }
+            let most = if first && self.at_start { 0 } else { rest.len() };
+            match (0..=most).find(|&place| begins(&rest[place..], part)) {
+                Some(place) => rest = &rest[place + part.len()..],
+                None => return false,
+            }
         }
         true
     }
@@ -119,17 +149,28 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         self.filters.insert(0, filter);
     }
 
+    /// Takes the first filter away again; a last line that has no newline ends there.
+    pub fn unfilter_first(&mut self) {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        self.print_count(0);
+        self.filters.remove(0);
+    }
+
     /// Prints a last line that has no newline, and what was counted.
     pub fn finish(mut self) {
         if !self.line.is_empty() {
             self.end_line();
         }
-        for place in 0..self.filters.len() {
-            if self.filters[place].count {
-                self.line = format!("{}", self.filters[place].counted);
-                self.print_line(place + 1);
-            }
-        }
+        (0..self.filters.len()).for_each(|place| self.print_count(place));
+    }
+
+    fn print_count(&mut self, place: usize) {
+        let Some(filter) = self.filters.get(place).filter(|filter| filter.count) else { return };
+        self.line = format!("{}{}", filter.name, filter.counted);
+        self.print_line(place + 1);
+        self.line.clear();
     }
 
     fn end_line(&mut self) {
@@ -147,6 +188,7 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
                 filter.counted += 1;
                 return;
             }
+            self.line.insert_str(0, &filter.name);
         }
         self.line.push('\n');
         self.machine.write_str(&self.line);
@@ -193,6 +235,33 @@ mod tests {
         }
         output.finish();
         assert_eq!(machine.take(), "x a b\nba\n");
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, line, found) in [
+            (".", "x", true),
+            (".", "", false),
+            ("a.c", "xabcx", true),
+            ("a.c", "ac", false),
+            (r"a\.c", "abc", false),
+            (r"a\.c", "a.c", true),
+            ("^.b", "abb", true),
+            ("^.b", "aab", false),
+            ("b.$", "aba", true),
+            ("^a.*b$", "ab", true),
+            ("^a.*b$", "aba", false),
+            ("^ab$", "ab", true),
+            ("^ab$", "abab", false),
+            ("^$", "", true),
+            ("^$", "a", false),
+            ("b$", "ab", true),
+            ("a.*a.*a", "aa", false),
+            ("", "", true),
+            ("é", "né", true),
+        ] {
+            assert_eq!(filter(pattern).matches(line), found, "{pattern} in {line}");
+        }
     }
 
     #[test]

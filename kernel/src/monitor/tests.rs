@@ -322,9 +322,9 @@ fn replay_wants_a_trace_and_an_empty_area() {
     with_board(64, |system, machine| {
         assert_eq!(Monitor::new(system, machine, context(None)).execute("replay"), Outcome::Failed(2));
         assert!(machine.take().contains("there is no trace"));
-        let mut monitor = Monitor::new(system, machine, context(Some(b"a 1 1 0\r\n")));
+        let mut monitor = Monitor::new(system, machine, context(Some(b"a 1 1 0\r\na 2 1 0\0\n")));
         assert_eq!(monitor.execute("replay"), Outcome::Failed(2));
-        assert_eq!(machine.take(), "replay: line 1: ends in CR LF; a trace has LF alone\n");
+        assert_eq!(machine.take(), "replay: line 2: byte 0x00 is not text; is this a trace?\n");
     });
 }
 

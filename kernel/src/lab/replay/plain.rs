@@ -8,6 +8,13 @@ use crate::machine::Machine;
 
 /// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the area.
 const IDLE: u32 = u32::MAX;
+/// What it stands for where its allocation failed, or was not made yet: there is nothing to release.
+const NOT_SERVED: u32 = IDLE - 1;
+
+/// The offset of the buffer that an ID holds.
+fn held_offset(value: Option<u32>) -> Option<u32> {
+    value.filter(|&value| value < NOT_SERVED).map(|value| value - 1)
+}
 
 /// Both passes.
 pub(super) fn run<M: Machine + ?Sized>(
@@ -33,7 +40,7 @@ fn validate<M: Machine + ?Sized>(
     for op in ops.by_ref() {
         let (line, op) = op?;
         match op {
-            Op::Alloc { id, .. } => ids.set(&mut player.system.zone, player.machine, id, IDLE)?,
+            Op::Alloc { id, .. } => ids.set(&mut player.system.zone, player.machine, id, NOT_SERVED)?,
             Op::Release { id } if ids.get(player.machine, id).is_none() => {
                 return Err(TraceError { line, reason: Reason::NeverAllocated(id) }.into());
             }
@@ -63,22 +70,24 @@ fn answer<M: Machine + ?Sized>(
         let (line, op) = op?;
         match op {
             Op::Alloc { id, pages, align_order } => {
-                if let Some(value) = ids.get(player.machine, id).filter(|&value| value != IDLE) {
+                if let Some(offset) = held_offset(ids.get(player.machine, id)) {
                     if held == WhenHeld::Refuse {
                         return Err(TraceError { line, reason: Reason::Held(id) }.into());
                     }
-                    player.release(id, value - 1)?;
+                    player.release(id, offset)?;
                     player.report.held_released += 1;
                 }
-                let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
+                let value = player.alloc(id, pages, align_order).map_or(NOT_SERVED, |offset| 1 + offset);
                 ids.set(&mut player.system.zone, player.machine, id, value)?;
             }
             Op::Release { id } => {
                 player.report.ops += 1;
-                if let Some(value) = ids.get(player.machine, id).filter(|&value| value != IDLE) {
-                    player.release(id, value - 1)?;
+                let value = ids.get(player.machine, id);
+                if let Some(offset) = held_offset(value) {
+                    player.release(id, offset)?;
                     ids.set(&mut player.system.zone, player.machine, id, IDLE)?;
                 }
+                player.report.unmatched += u64::from(value == Some(IDLE));
             }
         }
     }

@@ -86,6 +86,7 @@ fn failures_are_answers() {
         let text = b"a 1 2049 0\nr 1\na 1 4294967295 20\na 1 2048 0\na 2 1 0\nr 1\nr 1\nr 2\na 1 1 3";
         let report = replay(system, machine, text).expect("a good trace");
         assert_eq!((report.ops, report.allocs, report.failed, report.metrics.used), (9, 5, 3, 1));
+        assert_eq!(report.unmatched, 1, "the second release of one buffer");
         let mut expected = Fingerprint::new();
         for value in [u32::MAX, u32::MAX, 0, u32::MAX, 0] {
             expected.push(value);

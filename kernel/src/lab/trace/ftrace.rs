@@ -11,7 +11,7 @@
 
 use memchr::memchr;
 
-use super::{Field, Parsed, Reason, decimal};
+use super::{Field, Parsed, Reason, Whole, decimal};
 use crate::cma::MAX_ALIGN_ORDER;
 
 /// Areas of a recording that are told apart.
@@ -71,13 +71,21 @@ pub(super) fn is_line(line: &[u8]) -> bool {
         || is_event(line) == Ok(true)
 }
 
-/// One line: an event that is read, or `None` for all that says nothing.
-fn parse_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
+/// One line: an event that is read, or `None` for all that says nothing. A recording that was cut off at an end has half a
+/// line there, which is an event that was lost.
+fn parse_line(line: &[u8], whole: Whole) -> Result<Option<Event<'_>>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(overwritten(line).map(Event::Lost));
     }
     // What is no text is no event, either, so only a bad line is searched for the byte that says why.
-    read_line(line).map_err(|reason| not_text(line).unwrap_or(reason))
+    read_line(line).or_else(|reason| {
+        let start_is_lost = !whole.start && matches!(reason, Reason::NotFtrace | Reason::Missing(_));
+        match not_text(line) {
+            Some(reason) => Err(reason),
+            None if start_is_lost || !whole.end => Ok(Some(Event::Lost(1))),
+            None => Err(reason),
+        }
+    })
 }
 
 fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
@@ -102,9 +110,6 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
 
 /// Why a line is no text, if it is none. Names of processes may be no ASCII, but nothing here is a control character.
 fn not_text(line: &[u8]) -> Option<Reason> {
-    if line.last() == Some(&b'\r') {
-        return Some(Reason::CarriageReturn);
-    }
     line.iter().find(|&&byte| byte < b' ' && byte != b'\t').map(|&byte| Reason::Binary(byte))
 }
 

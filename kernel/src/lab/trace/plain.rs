@@ -1,7 +1,7 @@
 //! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty
 //! lines say nothing.
 
-use super::{Field, Parsed, Reason, decimal, text_only};
+use super::{Field, Parsed, Reason, Whole, decimal, text_only};
 use crate::cma::MAX_ALIGN_ORDER;
 
 /// One line of a trace.
@@ -28,8 +28,14 @@ pub fn ops(bytes: &[u8]) -> Parsed<'_, Op> {
     Parsed::new(bytes, parse_line)
 }
 
-/// One line: an operation, or `None` for a comment or nothing.
-fn parse_line(line: &[u8]) -> Result<Option<Op>, Reason> {
+/// Whether a line is an operation.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    matches!(parse_line(line, Whole { start: true, end: true }), Ok(Some(_)))
+}
+
+/// One line: an operation, or `None` for a comment or nothing. Half a line is an error wherever it stands: its number could
+/// be another.
+fn parse_line(line: &[u8], _whole: Whole) -> Result<Option<Op>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(None);
     }
@@ -73,7 +79,7 @@ mod tests {
 
     #[test]
     fn lines_comments_and_blanks() {
-        let ops = read(b"# head\n\na 4294967295 51 6\n#\xff\r\n  \nr 0").expect("a good trace");
+        let ops = read(b"# head\n\na 4294967295 51 6\r\n#\xff\r\n  \nr 0").expect("a good trace");
         assert_eq!(ops, [(3, Op::Alloc { id: u32::MAX, pages: 51, align_order: 6 }), (6, Op::Release { id: 0 })]);
     }
 
@@ -94,7 +100,7 @@ mod tests {
         assert_eq!(error(b"a 1 0x10 0\n"), (1, Reason::Bad(Pages)));
         assert_eq!(error(b"a 1 99999999999999999999 0\n"), (1, Reason::Bad(Pages)));
         assert_eq!(error(b"a 1 1 21\n"), (1, Reason::Bad(AlignOrder)));
-        assert_eq!(error(b"a 1 1 0\r\n"), (1, Reason::CarriageReturn));
+        assert_eq!(error(b"a 1 1 0\r\r\n"), (1, Reason::Binary(b'\r')));
         assert_eq!(error(b"a 1 1 0\n\x1f\x8b\x08"), (2, Reason::Binary(0x1f)));
         assert_eq!(error(b"a 1 1 0\0\n"), (1, Reason::Binary(0)));
     }

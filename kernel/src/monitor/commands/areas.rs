@@ -149,7 +149,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let code = error.errno();
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
-                writeln!(self.out, "no {pages} pages of {}: {error}", area.name())?;
+                let wanted = Counted(pages.into(), "page");
+                write!(self.out, "no {wanted} of {}: {error}", area.name())?;
+                let unaligned = matches!(error, CmaError::Fragmented { longest_run, .. } if longest_run >= pages);
+                let unaligned = if unaligned { ", and none of that length begins on the alignment" } else { "" };
+                writeln!(self.out, "{unaligned}")?;
             }
         }
         Ok(())
@@ -214,8 +218,13 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if words.is_empty() {
             return Err(Failure::bad("a PATH is missing, or another command in front: COMMAND | grep WORD"));
         }
-        self.out.filter_first(filter);
-        words.iter().try_for_each(|path| self.print_file(path))
+        let several = words.len() > 1;
+        words.iter().try_for_each(|path| {
+            self.out.filter_first(if several { filter.named(path) } else { filter.clone() });
+            let printed = self.print_file(path);
+            self.out.unfilter_first();
+            printed
+        })
     }
 
     fn print_file(&mut self, path: &str) -> Result<(), Failure> {

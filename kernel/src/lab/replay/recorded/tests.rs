@@ -277,7 +277,11 @@ fn what_cannot_be_followed_is_refused() {
         for nothing in ["# tracer: nop\n", "CPU:0 [LOST 5 EVENTS]\n", "version = 6\ncpus=8\n"] {
             assert_eq!(error(nothing.into()), TraceError { line: 0, reason: Reason::Empty }.into());
         }
-        let cut = error(alloc(0x100, 1) + &alloc(0x101, 1) + "  x-1 [000] 1.0: cma_release: name=x pfn=0x100 pa");
-        assert!(matches!(cut, ReplayError::Trace(TraceError { line: 3, .. })), "{cut}");
+        let cut = "  x-1 [000] 1.0: cma_release: name=x pfn=0x100 pa";
+        let half = error(alloc(0x100, 1) + &alloc(0x101, 1) + cut + "\n" + &alloc(0x102, 1));
+        assert!(matches!(half, ReplayError::Trace(TraceError { line: 3, .. })), "{half}");
+        system.zone.free_pages(blocks.pop().expect("there were several"));
+        let report = replay(system, machine, &(alloc(0x100, 1) + &alloc(0x101, 1) + cut)).expect("a good recording");
+        assert_eq!((report.ops, report.lost), (2, 1));
     });
 }

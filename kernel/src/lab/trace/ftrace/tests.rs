@@ -142,12 +142,32 @@ fn every_error_has_its_line() {
     assert_eq!(at_2("cma_alloc_finish: name=a pfn=0x1 page=01 count=1 align=21"), Reason::Bad(Align));
     assert_eq!(at_2("cma_alloc_finish: name=a pfn=0x1 page=01 count=1 align=0 errorno=x"), Reason::Bad(Errorno));
     assert_eq!(at_2("cma_release: name=a pfn=0x1 page=01 count=1 more"), Reason::Extra);
-    assert_eq!(at_2("cma_release: name=a pfn=0x1 page=01 count=1\r"), Reason::CarriageReturn);
+    assert_eq!(at_2("cma_release: name=a pfn=0x1 page=01 count=1\r\r"), Reason::Binary(b'\r'));
     assert_eq!(at_2("cma_release: name=a pfn=0x1 page=01 count=1\0"), Reason::Binary(0));
     assert_eq!(error(b"# tracer: nop\n\x1f\x8b\x08\n"), (2, Reason::Binary(0x1f)));
     assert_eq!(error(b"# tracer: nop\n\nhello world\n"), (3, Reason::NotFtrace));
     assert_eq!(error(b"# tracer: nop\na 1 16 4\n"), (2, Reason::NotFtrace));
     assert_eq!(error(b"# tracer: nop\n         monitor-1       [000]\n"), (2, Reason::NotFtrace));
+}
+
+#[test]
+fn a_recording_is_cut_off_anywhere() {
+    let line = "  x-1 [000] ..... 1.000000: cma_release: name=a pfn=0x1 page=01 count=1";
+    let release = release("a", 1, 1);
+    for cut in 1..line.len() {
+        let front = format!("{}\r\n{line}\r\n", &line[cut..]);
+        let expected = if cut <= line.find("cma").unwrap() { release } else { Event::Lost(1) };
+        let events = read(front.as_bytes()).unwrap();
+        assert_eq!(events.last(), Some(&(2, release)), "{front}");
+        assert!(events.len() == 1 || events[0] == (1, expected), "{front}");
+        let back = format!("{line}\n{}", &line[..cut]);
+        let events = read(back.as_bytes()).unwrap();
+        assert_eq!(events[0], (1, release), "{back}");
+        assert!(events.len() == 1 || events[1] == (2, Event::Lost(1)), "{back}");
+    }
+    // A line that begins and ends is not half of one.
+    assert_eq!(error(b"x-1 [000] 1.0: cma_release: name=a pfn=0x1 page=01 count=0\n"), (1, Reason::Bad(Field::Count)));
+    assert_eq!(error(b"\x7fELF\x01\n"), (1, Reason::Binary(1)));
 }
 
 #[test]
@@ -159,12 +179,12 @@ fn a_line_of_ten_megabytes() {
     let name = format!("x-1 [000] 1.0: cma_release: name={long} pfn=0x1 page=01 count=2\n");
     assert_eq!(read(name.as_bytes()), Ok(vec![(1, release(&long, 1, 2))]));
     let under = "_ :cma_alloc: 1: ".repeat(600_000);
-    assert_eq!(error(under.as_bytes()), (1, Reason::Missing(Field::Name)));
+    assert_eq!(error(format!("\n{under}\n").as_bytes()), (2, Reason::Missing(Field::Name)));
 }
 
 #[test]
 fn nothing_after_the_first_error() {
-    let mut events = events(b"rubbish\nCPU:0 [LOST 1 EVENTS]\n");
+    let mut events = events(b"\nrubbish\nCPU:0 [LOST 1 EVENTS]\n");
     assert!(events.next().is_some_and(|event| event.is_err()));
     assert!(events.next().is_none());
 }
