@@ -226,7 +226,7 @@ impl Parser {
         let length = word.name.len() + word.value.map_or(0, |value| value.len() + 1);
         // The list stays a prefix of what was given: after one that is too long, no later one is shown.
         let fits = self.unknown_shown + 1 == self.unknown_count && self.unknown.len() + length < MAX_UNKNOWN_BYTES;
-        if !fits {
+        if !fits && self.unknown_count > 1 {
             return;
         }
         if !self.unknown.is_empty() {
@@ -236,6 +236,15 @@ impl Parser {
         if let Some(value) = word.value {
             self.unknown.push('=');
             self.unknown.push_str(value);
+        }
+        if !fits {
+            // The first alone is longer than the list may be: its beginning says what it is.
+            let mut end = MAX_UNKNOWN_BYTES / 2;
+            while !self.unknown.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.unknown.truncate(end);
+            self.unknown.push_str("...");
         }
         self.unknown_shown += 1;
     }

@@ -117,6 +117,9 @@ fn unknown_parameters_share_one_line() {
     assert!(cmdline.notes[0].text.len() < 300);
     assert!(cmdline.notes[0].text.contains(" more, ignored"));
     assert!(!cmdline.notes[0].text.contains('\u{1b}'));
+    let long = parse(&format!("quite={} other", "é".repeat(500)));
+    let expected = format!("parameters \"quite={}... other\", ignored", "é".repeat(47));
+    assert!(long.notes[0].text.ends_with(&expected), "{}", long.notes[0].text);
 }
 
 #[test]

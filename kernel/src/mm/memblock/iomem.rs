@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Memblock;
+use super::{Kind, Memblock};
 use crate::notes::Words;
 use crate::units::PhysRange;
 
@@ -10,17 +10,29 @@ use crate::units::PhysRange;
 const MAX_DEPTH: usize = 4;
 
 /// [`Memblock`] in the form of `/proc/iomem`: RAM with the regions in it indented below it, and the regions outside of
-/// RAM between, in the order of their addresses. Addresses include the last byte.
+/// RAM between, in the order of their addresses. What is `no-map` is no System RAM (`request_standard_resources`).
+/// Addresses include the last byte.
 pub struct Iomem<'a>(pub(super) &'a Memblock);
 
 impl fmt::Display for Iomem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut gap_start = 0;
         for ram in self.0.ram() {
-            self.regions(f, 0, PhysRange { start: gap_start, end: ram.start })?;
-            line(f, 0, ram, "System RAM")?;
-            self.regions(f, 1, *ram)?;
-            gap_start = ram.end;
+            let mut start = ram.start;
+            while start < ram.end {
+                let rest = PhysRange { start, end: ram.end };
+                let unmapped = self.0.reserved().iter().filter(|region| region.kind == Kind::NoMap);
+                let hole = unmapped.map(|region| region.range).find(|range| range.overlaps(&rest));
+                let end = hole.map_or(ram.end, |hole| hole.start.max(start));
+                if start < end {
+                    let piece = PhysRange { start, end };
+                    self.regions(f, 0, PhysRange { start: gap_start, end: start })?;
+                    line(f, 0, &piece, "System RAM")?;
+                    self.regions(f, 1, piece)?;
+                    gap_start = end;
+                }
+                start = hole.map_or(ram.end, |hole| hole.end);
+            }
         }
         self.regions(f, 0, PhysRange { start: gap_start, end: u64::MAX })
     }

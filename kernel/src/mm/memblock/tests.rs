@@ -90,16 +90,19 @@ fn the_listing_nests_clips_and_shows_what_is_outside() {
     memblock.reserve(range(0x6900_1000, 0x6900_2000), Kind::Memreserve).unwrap();
     memblock.reserve_named(range(0x7000_0000, 0x7000_2000), Kind::Reserved, "a").unwrap();
     memblock.reserve_named(range(0x7000_1000, 0x7000_3000), Kind::Reserved, "b").unwrap();
+    memblock.reserve_named(range(0x7000_8000, 0x7001_0000), Kind::NoMap, "firmware").unwrap();
     memblock.reserve_named(range(0x9fff_f000, 0xc000_0000), Kind::Reserved, "odd\n").unwrap();
     memblock.reserve_named(range(0xd000_0000, 0xd000_0001), Kind::NoMap, "far").unwrap();
     let expected = "\
 4c000000-4c7fffff : vram@4c000000
-60000000-9fffffff : System RAM
+60000000-70007fff : System RAM
   60010000-6004ffff : Kernel image
   69000000-697fffff : linux,cma
     69001000-69001fff : /memreserve/
   70000000-70001fff : a
   70001000-70002fff : b
+70008000-7000ffff : firmware
+70010000-9fffffff : System RAM
   9ffff000-9fffffff : odd?
 a0000000-bfffffff : odd?
 d0000000-d0000000 : far
@@ -183,6 +186,20 @@ proptest! {
 
         // The listing never fails, whatever overlaps what.
         check_listing(&memblock.iomem().to_string());
+        let mut memblock = Memblock::new();
+        for range in &ram {
+            memblock.add_ram(*range).unwrap();
+        }
+        for (number, range) in reserved.iter().enumerate() {
+            memblock.reserve(*range, if number % 2 == 0 { Kind::NoMap } else { Kind::Reserved }).unwrap();
+        }
+        let listing = memblock.iomem().to_string();
+        check_listing(&listing);
+        let mapped = listing.lines().filter_map(|line| line.strip_suffix(" : System RAM")?.split_once('-'));
+        let number = |digits| u64::from_str_radix(digits, 16).unwrap();
+        let mapped: Vec<_> = mapped.map(|(first, last)| range(number(first), number(last) + 1)).collect();
+        let unmapped: Vec<_> = reserved.iter().step_by(2).copied().collect();
+        prop_assert_eq!(model(&mapped, &[]), model(&ram, &unmapped));
     }
 
     #[test]
