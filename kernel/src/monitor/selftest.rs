@@ -85,10 +85,14 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
         session.without_jobs(&format!("{} allocates from every area", test.name))?;
     }
     writeln!(session.out, "KTAP version 1\n1..{count}")?;
-    let mut failed = 0;
-    let mut number = 0;
+    let (mut failed, mut number, mut stopped) = (0, 0, false);
     for name in names().filter(|&name| is_meant(name, wanted)) {
         number += 1;
+        stopped |= session.out.machine.interrupted();
+        if stopped {
+            writeln!(session.out, "ok {number} {name} # SKIP stopped by Ctrl-C")?;
+            continue;
+        }
         let own = TESTS.iter().find(|test| test.name == name);
         let result = match own {
             Some(test) => (test.run)(session.system)

@@ -119,7 +119,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         writeln!(self.out, "{}", Answer::HEADING)?;
         let mut answers = Vec::new();
         let mut missing = Vec::new();
-        for name in wanted {
+        let mut stopped_at = None;
+        for (place, &name) in wanted.iter().enumerate() {
             match bench::run(self.system, self.out.machine, name, &setting) {
                 Ok(answer) => {
                     writeln!(self.out, "{answer}")?;
@@ -127,7 +128,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 }
                 Err(error) if error.is_lack() => missing.push((name, error)),
                 Err(BenchError::Interrupted) => {
-                    writeln!(self.out, "Stopped by Ctrl-C.")?;
+                    stopped_at = Some(place);
                     break;
                 }
                 Err(error @ (BenchError::Release(_) | BenchError::Served)) => {
@@ -136,12 +137,15 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 Err(error) => return Err(Failure::bad(format!("{name}: {error}"))),
             }
             if self.out.machine.interrupted() {
-                writeln!(self.out, "Stopped by Ctrl-C.")?;
+                stopped_at = Some(place + 1);
                 break;
             }
         }
         for answer in answers {
             writeln!(self.out, "{}", answer.record())?;
+        }
+        if let Some(place) = stopped_at.filter(|&place| place < wanted.len()) {
+            writeln!(self.out, "Stopped by Ctrl-C before: {}.", wanted[place..].join(" "))?;
         }
         // Asked for by name, a benchmark has to run; of all of them, those run that can.
         match missing.first() {

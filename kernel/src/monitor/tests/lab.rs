@@ -68,3 +68,26 @@ fn loads_are_scaled_and_their_buffers_moved() {
         assert!(text.contains(reason), "{line}: {text}");
     }
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn ctrl_c_ends_tests_and_benchmarks_between_two_and_names_the_rest() {
+    with_board(64, |system, machine| {
+        machine.interrupt_after.set(Some(1));
+        let mut monitor = Monitor::new(system, machine, context(None));
+        assert_eq!(monitor.execute("selftest buddy"), Outcome::Ok);
+        monitor.machine.interrupt_after.set(Some(1));
+        assert_eq!(monitor.execute("selftest cma"), Outcome::Ok);
+        let text = monitor.machine.take();
+        assert!(
+            text.ends_with(
+                "ok 1 cma_random\nok 2 cma_release_twice # SKIP stopped by Ctrl-C\nok 3 cma_registry # SKIP stopped by Ctrl-C\n"
+            ),
+            "{text}"
+        );
+        monitor.machine.interrupt_after.set(Some(0));
+        assert_eq!(monitor.execute("bench cma/1 buddy/0 buddy/9"), Outcome::Ok);
+        let text = monitor.machine.take();
+        assert!(text.ends_with("}\nStopped by Ctrl-C before: buddy/0 buddy/9.\n"), "{text}");
+    });
+}
