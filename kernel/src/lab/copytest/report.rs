@@ -77,6 +77,8 @@ pub struct Report {
     pub migrated_while_lent: u64,
     /// Misuses of the DMA API that its checker saw, where it is on.
     pub misuses: u64,
+    /// Those that it had seen before.
+    misuses_before: u64,
     reclaimed: u64,
     oom_kills: u64,
     /// Somebody wanted out.
@@ -102,6 +104,7 @@ impl Report {
             disk: DiskStats::default(),
             migrated_while_lent: 0,
             misuses: 0,
+            misuses_before: system.dma.checker().errors(),
             reclaimed: 0,
             oom_kills: 0,
             interrupted: false,
@@ -122,7 +125,7 @@ impl Report {
     pub(super) fn finish(&mut self, mm: &Mm<'_, '_>, now_ns: u64) {
         self.disk = mm.disk_stats();
         self.migrated_while_lent = mm.live.stats.migrated_while_lent;
-        self.misuses = mm.dma.checker().errors();
+        self.misuses = mm.dma.checker().errors() - self.misuses_before;
         self.reclaimed = mm.live.stats.reclaimed();
         self.oom_kills = mm.live.stats.oom_kills;
         self.load_ns = now_ns.saturating_sub(self.begin_ns);

@@ -283,10 +283,10 @@ impl Live {
 }
 
 impl Mm<'_, '_> {
-    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy.
+    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy. The
+    /// disk has to be settled ([`Mm::settle_disk`]).
     pub(crate) fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
-        self.settle_disk();
         self.live.faults = Faults::default();
         self.unpin_all();
         for id in self.object_ids() {

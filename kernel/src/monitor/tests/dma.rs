@@ -101,3 +101,21 @@ fn bounds_hold_and_everything_comes_back() {
     assert_eq!(outcome, Outcome::Ok, "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{text}");
 }
+
+#[test]
+fn a_misuse_fails_the_command_that_it_was_seen_after_and_stays_counted() {
+    with_board(44, |system, machine| {
+        system.check_enabled = true;
+        system.dma.checker_mut().enable(true);
+        let device = system.dma_add_device("camera@10020000").expect("there is room");
+        let buffer = system.dma_alloc_coherent(device, 4096).expect("there is memory");
+        system.dma_keep(buffer);
+        assert_eq!(system.dma_remove_device(device), Ok((1, 0)), "a buffer is left behind");
+        let mut monitor = Monitor::new(system, machine, context(None));
+        let outcomes = ["version", "version", "selftest dma_misuse", "cat /sys/kernel/debug/dma-api/error_count"]
+            .map(|line| monitor.execute(line));
+        assert_eq!(outcomes, [Outcome::Failed(STATUS_CHECK_FAILED), Outcome::Ok, Outcome::Ok, Outcome::Ok]);
+        let text = machine.take();
+        assert!(text.ends_with("\n1\n") && text.matches("check=on: ").count() == 1, "{text}");
+    });
+}
