@@ -83,8 +83,10 @@ pub enum IoError {
     ReadOnly,
     /// The disk is not that large.
     OutOfRange,
-    /// The device is gone, or was reset because it did not answer.
+    /// The device is gone.
     Gone,
+    /// The device did not answer, and was reset by whoever wanted out.
+    SwitchedOff,
 }
 
 impl fmt::Display for IoError {
@@ -96,6 +98,7 @@ impl fmt::Display for IoError {
             Self::ReadOnly => "the disk is read-only",
             Self::OutOfRange => "beyond the end of the disk",
             Self::Gone => "the device is gone",
+            Self::SwitchedOff => "it did not answer, and was switched off by Ctrl-C, for good",
         })
     }
 }
@@ -150,9 +153,15 @@ pub trait BlockDevice {
     /// Sleeps until a request may have ended; false where somebody wants out (Ctrl-C) and the device still does not answer.
     fn wait(&mut self) -> bool;
 
-    /// Stops the device: it touches no memory afterwards. Requests in flight complete as [`IoError::Gone`], and so does
-    /// whatever is submitted from now on.
+    /// Stops the device: it touches no memory afterwards. Requests in flight complete as [`IoError::SwitchedOff`], and so
+    /// does whatever is submitted from now on.
     fn reset(&mut self);
+
+    /// Whether it still works.
+    ///
+    /// # Errors
+    /// It was stopped, for this reason.
+    fn works(&self) -> Result<(), IoError>;
 
     /// Interrupts taken from it.
     fn interrupts(&self) -> u64;

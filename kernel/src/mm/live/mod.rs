@@ -41,12 +41,12 @@ use super::trace::Trace;
 use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
-use crate::block::{BlockDevice, IoError};
+use crate::block::BlockDevice;
 use crate::cma::Buffer;
 use crate::dma::Dma;
 use crate::units::PAGE_SIZE;
 use cache::Cache;
-use disk::Disk;
+use disk::{Disk, DiskFault};
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use pins::{MAX_PINS, Pin};
@@ -159,12 +159,7 @@ pub enum LiveError {
     /// The slot shows a page already.
     Occupied,
     /// The disk did not do it.
-    Io {
-        /// The first page of the disk that it is about.
-        page: u32,
-        /// Why.
-        error: IoError,
-    },
+    Io(DiskFault),
 }
 
 impl fmt::Display for LiveError {
@@ -177,7 +172,7 @@ impl fmt::Display for LiveError {
             Self::TooManyPins => write!(f, "there are {MAX_PINS} pins (MAX_PINS)"),
             Self::NotThere => f.write_str("no such object, page or pin"),
             Self::Occupied => f.write_str("the slot shows a page already"),
-            Self::Io { page, error } => write!(f, "page {page} of the disk: {error}"),
+            Self::Io(fault) => fault.fmt(f),
         }
     }
 }
