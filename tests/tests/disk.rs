@@ -70,7 +70,10 @@ fn both_transports_at_every_size_of_memory() {
 #[test]
 fn disks_of_any_size() {
     for bytes in [0, 512, 1000, 4096, 3 * 4096, 5 * 4096 + 1536] {
-        let (_directory, path) = image(bytes, &[]);
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("disk.img");
+        let file = std::fs::File::create(&path).expect("an image");
+        file.set_len(bytes).expect("the file system has holes");
         let outcome = Boot::commands("disk; copytest; disk bench pages=4; debris").disk(&path).run();
         outcome.ended_with(2).says(&format!("{} sectors of 512 bytes", bytes.div_ceil(512)));
         assert_eq!(outcome.record("debris")["allocs"], 16687, "the rest goes on");
