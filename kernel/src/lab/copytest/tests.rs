@@ -166,7 +166,7 @@ fn ctrl_c_stops_it_and_the_verdict_is_on_what_was_compared() {
             let record = std::format!("{}", report.record());
             assert!(record.contains("\"stopped\":\"yes\""), "{record}");
             assert!(std::format!("{report}").contains("; stopped by Ctrl-C."), "{report}");
-            assert!(durable(medium).iter().all(|(said, found)| said == found));
+            assert!(synced == 0 || durable(medium).iter().all(|(said, found)| said == found));
         });
     }
     // What was found wrong before counts.
