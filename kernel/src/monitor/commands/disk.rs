@@ -1,6 +1,7 @@
 //! The commands `disk` and `copytest`.
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -122,7 +123,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn disk_bench(&mut self, pages: u32) -> Result<(), Failure> {
         let (runs, left_out) = self.on_disk(|mm, machine| diskbench::run(mm, machine, pages))?;
         for run in &runs {
-            writeln!(self.out, "{:<12} {:>8} pages {:>10} ns a page", run.name, run.pages, run.ns_per_page)?;
+            let pages = Counted(run.pages.into(), "page").to_string();
+            writeln!(self.out, "{:<12} {pages:>14} {:>10} ns a page", run.name, run.ns_per_page)?;
         }
         if let Some((name, why)) = &left_out {
             writeln!(self.out, "{name:<12} left out: {why}")?;
@@ -139,7 +141,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 
     pub(super) fn copytest(&mut self, args: &Args) -> Result<(), Failure> {
         let options = copytest::Options {
-            source: args.key("source").map(Into::into),
+            source: match args.key("source") {
+                Some("") => {
+                    return Err(Failure::bad("source is empty; it has to be the name of a file, as `disk` lists them"));
+                }
+                source => source.map(Into::into),
+            },
             copies: whole(args, "files", DEFAULT_COPIES, 1, MAX_COPIES.into())? as u32,
             bytes: args.key("size").map(size).transpose()?,
             seed: whole(args, "seed", 1, 0, u32::MAX.into())? as u32,
@@ -150,7 +157,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             },
         };
         if self.system.areas().is_empty() {
-            return Err(Failure::bad("there is no CMA area that could lend its pages; `cma=16M` makes one"));
+            return Err(Failure::bad(format!(
+                "there is no CMA area that could lend its pages; `cma={}` makes one",
+                fitting_area(self.system.zone.managed_pages())
+            )));
         }
         let mut test = CopyTest::start(self.system, &*self.out.machine, &options).map_err(failed)?;
         let source = test.source();
@@ -196,9 +206,21 @@ fn failed(error: CopyError) -> Failure {
     }
 }
 
+/// A CMA area of a quarter of so many pages, and at most 16 MiB, as `cma=` takes it.
+fn fitting_area(managed: u32) -> &'static str {
+    match managed {
+        0x4000.. => "16M",
+        0x2000.. => "8M",
+        _ => "4M with MEM=32M or more",
+    }
+}
+
 /// A size in bytes, with K, M or G behind it.
 fn size(word: &str) -> Result<u64, Failure> {
     let parsed = memparse(word.as_bytes());
+    if parsed.rest.is_empty() && parsed.value == 0 && word.starts_with('0') {
+        return Err(Failure::bad("size is 0; it has to be at least one byte"));
+    }
     let whole = parsed.rest.is_empty() && parsed.value > 0;
     let wrong = || format!("size is {}; it has to be a number of bytes, with K, M or G behind it", shown(word));
     if whole { Ok(parsed.value) } else { Err(Failure::bad(wrong())) }
