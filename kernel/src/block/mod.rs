@@ -103,6 +103,43 @@ impl fmt::Display for IoError {
     }
 }
 
+/// What a disk did not do: the request, and why. Which of its pages it was, the device does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskFault {
+    /// What it was to do.
+    pub operation: Operation,
+    /// The first page of the disk that it was about.
+    pub first: u32,
+    /// How many; none for a flush, which is about all.
+    pub pages: u32,
+    /// Why.
+    pub error: IoError,
+}
+
+impl DiskFault {
+    /// Whether a page was part of it.
+    pub(crate) fn is_about(&self, operation: Operation, page: u32) -> bool {
+        self.operation == operation && page.wrapping_sub(self.first) < self.pages
+    }
+}
+
+impl fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, first, pages, error } = self;
+        f.write_str(match operation {
+            Operation::Read => "reading ",
+            Operation::Write => "writing ",
+            Operation::Flush => "flushing ",
+        })?;
+        match pages {
+            0 => f.write_str("the disk")?,
+            1 => write!(f, "page {first} of the disk")?,
+            _ => write!(f, "pages {first} to {} of the disk", first + pages - 1)?,
+        }
+        write!(f, ": {error}")
+    }
+}
+
 /// What a device says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {

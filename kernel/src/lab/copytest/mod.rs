@@ -239,7 +239,7 @@ impl CopyTest {
         Ok(report)
     }
 
-    /// Does a part of what there is to do: up to [`CHUNKS_A_STEP`] pieces of a copy or a checksum.
+    /// Does a part of what there is to do: some pieces of a copy or a checksum.
     ///
     /// # Errors
     /// See [`CopyError`]; what was synced before is on the disk and whole. [`CopyTest::finish`] is still to be called.

@@ -9,56 +9,20 @@
 //! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
 
 use alloc::boxed::Box;
-use core::fmt;
 
 use super::super::Migratetype;
 use super::super::lru::{DIRTY, FILE, Place};
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::{LiveError, Mm};
 use crate::block::{
-    BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
+    BlockDevice, DiskFault, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE,
+    Segment,
 };
 use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
 use crate::units::Pfn;
 
 /// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
-
-/// What a disk did not do: the request, and why. Which of its pages it was, the device does not say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DiskFault {
-    /// What it was to do.
-    pub operation: Operation,
-    /// The first page of the disk that it was about.
-    pub first: u32,
-    /// How many; none for a flush, which is about all.
-    pub pages: u32,
-    /// Why.
-    pub error: IoError,
-}
-
-impl DiskFault {
-    fn is_about(&self, operation: Operation, page: u32) -> bool {
-        self.operation == operation && page.wrapping_sub(self.first) < self.pages
-    }
-}
-
-impl fmt::Display for DiskFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, first, pages, error } = self;
-        f.write_str(match operation {
-            Operation::Read => "reading ",
-            Operation::Write => "writing ",
-            Operation::Flush => "flushing ",
-        })?;
-        match pages {
-            0 => f.write_str("the disk")?,
-            1 => write!(f, "page {first} of the disk")?,
-            _ => write!(f, "pages {first} to {} of the disk", first + pages - 1)?,
-        }
-        write!(f, ": {error}")
-    }
-}
 
 /// What a disk has done since the living moved in.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

@@ -3,9 +3,8 @@
 use super::super::Migratetype;
 use super::super::lru::{DIRTY, FILE, PINNED, Place};
 use super::cache::{FAILED, READING, WRITING};
-use super::disk::DiskFault;
 use super::{LiveError, Mm};
-use crate::block::{IoError, MAX_SEGMENTS, Operation};
+use crate::block::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use crate::units::PAGE_SIZE;
 
 /// A page's worth of words.

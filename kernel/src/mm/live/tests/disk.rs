@@ -6,12 +6,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::super::disk::{DiskFault, DiskStats};
+use super::super::disk::DiskStats;
 use super::super::readwrite::PageWords;
 use super::super::{LiveError, Mm};
 use super::with_system;
 use crate::block::mock::{Medium, MockDisk};
-use crate::block::{IoError, Operation};
+use crate::block::{DiskFault, IoError, Operation};
 use crate::cma::CmaError;
 use crate::dma::mock::MockHardware;
 use crate::lab::rng::Rng;
