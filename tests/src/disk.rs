@@ -1,10 +1,12 @@
 //! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an image afterwards.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use kernel::block::volume::{LEAST_PAGES, TABLE_BYTES, TABLE_PAGES, Volume, VolumeError};
+use kernel::block::volume::{self, LEAST_PAGES, TABLE_BYTES, TABLE_PAGES, Volume, VolumeError};
+use kernel::mm::live::MAX_SLOTS;
 use kernel::units::PAGE_SIZE;
 use sha2::{Digest, Sha256};
 
@@ -52,42 +54,58 @@ impl Sums {
 /// Bytes that are read or written at a time.
 const CHUNK: usize = 64 << 10;
 
+/// So much of a disk the kernel uses.
+pub const MAX_BYTES: u64 = MAX_SLOTS as u64 * PAGE_SIZE;
+
 /// Makes an image of so many bytes that holds files of so many bytes each, whose contents follow from their names. What
-/// nobody writes takes no room on the host. An image that is too small for a table of files is made without one.
+/// nobody writes takes no room on the host. An image that was there stays as it is until the new one is whole.
 ///
 /// # Errors
-/// The image cannot be written, or the files do not fit.
+/// The image cannot be written, it is too small for a table of files, or the files do not fit.
 pub fn create(path: &Path, bytes: u64, files: &[(String, u64)]) -> io::Result<Vec<Found>> {
-    let mut image = File::create(path)?;
-    image.set_len(bytes)?;
-    let pages = u32::try_from(bytes / PAGE_SIZE).map_err(io::Error::other)?;
-    if pages < LEAST_PAGES && files.is_empty() {
-        return Ok(Vec::new());
+    let pages = (bytes.min(MAX_BYTES) / PAGE_SIZE) as u32;
+    if pages < LEAST_PAGES {
+        let least = u64::from(LEAST_PAGES) * PAGE_SIZE;
+        return Err(io::Error::other(format!("{bytes} bytes have no room for files: it takes {least} (12K)")));
     }
     let mut volume = Volume::new(pages).map_err(refused)?;
-    let mut made = Vec::new();
+    // Where all of them go is known before anything is written.
     for (name, bytes) in files {
-        let mut file = volume.place(name, *bytes).map_err(refused)?;
-        let mut random = Random::seeded(name);
-        let mut sums = Sums::default();
-        image.seek(SeekFrom::Start(u64::from(file.first) * PAGE_SIZE))?;
-        let mut left = *bytes;
-        while left > 0 {
-            let mut chunk = vec![0; left.min(CHUNK as u64) as usize];
-            random.fill(&mut chunk);
-            sums.update(&chunk);
-            image.write_all(&chunk)?;
-            left -= chunk.len() as u64;
-        }
-        let (crc, sha256) = sums.finish();
-        file.crc = crc;
-        made.push(Found { name: name.clone(), bytes: *bytes, crc_in_table: crc, crc, sha256 });
+        let file = volume.place(name, *bytes).map_err(refused)?;
         volume.add(file).map_err(refused)?;
     }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut image = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(directory)?;
+    image.as_file().set_len(bytes)?;
+    let mut made = Vec::new();
+    for (name, bytes) in files {
+        let mut file = volume.remove(name).map_err(refused)?;
+        let (crc, sha256) = write(image.as_file_mut(), &file)?;
+        file.crc = crc;
+        volume.add(file).map_err(refused)?;
+        made.push(Found { name: name.clone(), bytes: *bytes, crc_in_table: crc, crc, sha256 });
+    }
     let (page, table) = volume.encode();
-    image.seek(SeekFrom::Start(u64::from(page) * PAGE_SIZE))?;
-    image.write_all(&table)?;
+    image.as_file_mut().seek(SeekFrom::Start(u64::from(page) * PAGE_SIZE))?;
+    image.as_file_mut().write_all(&table)?;
+    image.persist(path).map_err(|error| error.error)?;
     Ok(made)
+}
+
+/// Writes a file's contents to its place; returns their sums.
+fn write(image: &mut File, file: &volume::File) -> io::Result<(u32, String)> {
+    let mut random = Random::seeded(&file.name);
+    let mut sums = Sums::default();
+    image.seek(SeekFrom::Start(u64::from(file.first) * PAGE_SIZE))?;
+    let mut left = file.bytes;
+    while left > 0 {
+        let mut chunk = vec![0; left.min(CHUNK as u64) as usize];
+        random.fill(&mut chunk);
+        sums.update(&chunk);
+        image.write_all(&chunk)?;
+        left -= chunk.len() as u64;
+    }
+    Ok(sums.finish())
 }
 
 /// Reads everything that is in an image.
@@ -156,8 +174,26 @@ mod tests {
         assert_eq!(read(file.path()).expect("it is an image"), made);
         assert!(made.iter().all(super::Found::is_whole));
         assert_ne!(made[0].sha256, made[2].sha256);
-        assert!(create(file.path(), 65_536, &files).is_err(), "they do not fit");
-        create(file.path(), 1000, &[]).expect("a disk without a table of files");
-        assert!(read(file.path()).is_err());
+    }
+
+    #[test]
+    fn an_image_that_is_refused_leaves_the_one_that_was_there() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("disk.img");
+        let files = |names: &[&str]| names.iter().map(|name| (name.to_string(), 40_000)).collect::<Vec<_>>();
+        let made = create(&path, 1 << 20, &files(&["a"])).expect("the file fits");
+        for (bytes, names, words) in [
+            (1 << 20, &["b", "b"][..], "there is a file b already"),
+            (65_536, &["b", "c"], "no room for 10 pages"),
+            (8192, &[], "8192 bytes have no room for files: it takes 12288 (12K)"),
+        ] {
+            let why = create(&path, bytes, &files(names)).expect_err("it is refused").to_string();
+            assert!(why.contains(words), "{why}");
+        }
+        assert_eq!(read(&path).expect("it is an image"), made);
+        assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing is left behind");
+        // Behind the first GiB nothing of it lies.
+        let why = create(&path, 3 << 30, &[("large".into(), 1 << 30)]).expect_err("it is refused").to_string();
+        assert!(why.contains("no room for 262144 pages"), "{why}");
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use boot_tests::{compile_nodes, in_tree};
+use boot_tests::{compile_nodes, disk, in_tree};
 use tempfile::TempDir;
 
 /// A program in QEMU's place that prints its arguments, one a line, and ends with status 42.
@@ -154,4 +154,37 @@ fn files_that_are_no_nodes_are_refused_in_a_line() {
         assert!(!output.status.success() && complaint.contains(why), "{nodes}: {complaint}");
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
     }
+}
+
+#[test]
+fn a_disk_is_protected_where_that_is_wanted_and_nowhere_else() {
+    let qemu = FakeQemu::new();
+    let image = qemu.path("image.bin");
+    let disk = ("DISK", image.to_str().unwrap());
+    for (value, protected) in [("", false), ("0", false), ("n", false), ("1", true), ("y", true)] {
+        let output = qemu.run(&[disk, ("DISK_READONLY", value)]);
+        let words = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(words.contains(",readonly=on"), protected, "{value}: {words}");
+    }
+    let output = qemu.run(&[disk, ("DISK_READONLY", "maybe")]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("DISK_READONLY is 'maybe'"));
+}
+
+#[test]
+fn verify_lists_every_file_of_an_image() {
+    let directory = TempDir::new().unwrap();
+    let image = directory.path().join("disk.img");
+    let files = ["a", "b", "c"].map(|name| (name.to_string(), 5000));
+    disk::create(&image, 1 << 20, &files).unwrap();
+    let run = |word| Command::new(env!("CARGO_BIN_EXE_disk-image")).arg(word).arg(&image).output().unwrap();
+    assert!(run("verify").status.success());
+    let mut bytes = fs::read(&image).unwrap();
+    bytes[2 * 4096] ^= 1;
+    fs::write(&image, bytes).unwrap();
+    let output = run("verify");
+    let (lines, why) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let states: Vec<_> = lines.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!((states, output.status.success()), (vec!["DIFFERS", "ok", "ok"], false), "{lines}");
+    assert!(why.ends_with("1 of 3 files differ from what the table says\n"), "{why}");
+    assert!(run("list").status.success());
 }

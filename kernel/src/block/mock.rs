@@ -81,7 +81,8 @@ impl MockDisk {
 
     fn carry_out(&self, request: &Queued, memory: &mut dyn AddressSpace) -> Result<(), IoError> {
         let medium = &mut *self.medium.borrow_mut();
-        if self.reset || medium.gone {
+        self.works()?;
+        if medium.gone {
             return Err(IoError::Gone);
         }
         if request.operation == Operation::Flush {
@@ -156,9 +157,7 @@ impl BlockDevice for MockDisk {
 
     fn submit(&mut self, request: &Request<'_>) -> Result<(), IoError> {
         assert!(request.segments.len() <= MAX_SEGMENTS && self.queue.iter().all(|other| other.tag != request.tag));
-        if self.reset {
-            return Err(IoError::Gone);
-        }
+        self.works()?;
         self.queue.push(Queued {
             tag: request.tag,
             operation: request.operation,
@@ -193,6 +192,10 @@ impl BlockDevice for MockDisk {
     fn reset(&mut self) {
         self.reset = true;
         self.kicked = self.queue.len();
+    }
+
+    fn works(&self) -> Result<(), IoError> {
+        if self.reset { Err(IoError::SwitchedOff) } else { Ok(()) }
     }
 
     fn interrupts(&self) -> u64 {

@@ -83,8 +83,10 @@ pub enum IoError {
     ReadOnly,
     /// The disk is not that large.
     OutOfRange,
-    /// The device is gone, or was reset because it did not answer.
+    /// The device is gone.
     Gone,
+    /// The device did not answer, and was reset by whoever wanted out.
+    SwitchedOff,
 }
 
 impl fmt::Display for IoError {
@@ -96,7 +98,45 @@ impl fmt::Display for IoError {
             Self::ReadOnly => "the disk is read-only",
             Self::OutOfRange => "beyond the end of the disk",
             Self::Gone => "the device is gone",
+            Self::SwitchedOff => "it did not answer, and was switched off by Ctrl-C, for good",
         })
+    }
+}
+
+/// What a disk did not do: the request, and why. Which of its pages it was, the device does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskFault {
+    /// What it was to do.
+    pub operation: Operation,
+    /// The first page of the disk that it was about.
+    pub first: u32,
+    /// How many; none for a flush, which is about all.
+    pub pages: u32,
+    /// Why.
+    pub error: IoError,
+}
+
+impl DiskFault {
+    /// Whether a page was part of it.
+    pub(crate) fn is_about(&self, operation: Operation, page: u32) -> bool {
+        self.operation == operation && page.wrapping_sub(self.first) < self.pages
+    }
+}
+
+impl fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, first, pages, error } = self;
+        f.write_str(match operation {
+            Operation::Read => "reading ",
+            Operation::Write => "writing ",
+            Operation::Flush => "flushing ",
+        })?;
+        match pages {
+            0 => f.write_str("the disk")?,
+            1 => write!(f, "page {first} of the disk")?,
+            _ => write!(f, "pages {first} to {} of the disk", first + pages - 1)?,
+        }
+        write!(f, ": {error}")
     }
 }
 
@@ -150,9 +190,15 @@ pub trait BlockDevice {
     /// Sleeps until a request may have ended; false where somebody wants out (Ctrl-C) and the device still does not answer.
     fn wait(&mut self) -> bool;
 
-    /// Stops the device: it touches no memory afterwards. Requests in flight complete as [`IoError::Gone`], and so does
-    /// whatever is submitted from now on.
+    /// Stops the device: it touches no memory afterwards. Requests in flight complete as [`IoError::SwitchedOff`], and so
+    /// does whatever is submitted from now on.
     fn reset(&mut self);
+
+    /// Whether it still works.
+    ///
+    /// # Errors
+    /// It was stopped, for this reason.
+    fn works(&self) -> Result<(), IoError>;
 
     /// Interrupts taken from it.
     fn interrupts(&self) -> u64;

@@ -80,8 +80,12 @@ pub struct Volume {
 /// Why a disk has no usable table, or a file found no place in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VolumeError {
-    /// Neither table is one.
+    /// Neither table is one, or was.
     NotAVolume,
+    /// There is a table, and none that is whole.
+    Damaged,
+    /// The table is of another version of the layout.
+    OtherVersion(u32),
     /// The table says more pages than the disk has.
     LargerThanDisk {
         /// Pages the table says.
@@ -114,6 +118,14 @@ impl fmt::Display for VolumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAVolume => f.write_str("the disk holds no files: scripts/disk-image makes an image that does"),
+            Self::Damaged => f.write_str(
+                "the disk's table of files is damaged (its checksum is wrong); the files may be whole: make no new image of it",
+            ),
+            Self::OtherVersion(version) => write!(
+                f,
+                "the disk's table of files has version {version} of the layout, and {VERSION} is known here; its files are \
+                 left alone"
+            ),
             Self::LargerThanDisk { pages, disk } => {
                 write!(f, "the table of files speaks of {pages} pages, and {disk} can be used (at most 262144, 1 GiB)")
             }
@@ -153,6 +165,17 @@ fn crc_of(table: &[u8; TABLE_BYTES]) -> u32 {
     hasher.finalize()
 }
 
+/// What is wrong with two tables none of which is whole.
+fn fault_of(tables: [&[u8; TABLE_BYTES]; 2]) -> VolumeError {
+    let named = || tables.into_iter().filter(|table| table.starts_with(MAGIC));
+    let other = named().find(|table| word(*table, 8) != VERSION && word(*table, CRC) == crc_of(table));
+    match (other, named().next()) {
+        (Some(table), _) => VolumeError::OtherVersion(word(table, 8)),
+        (None, Some(_)) => VolumeError::Damaged,
+        (None, None) => VolumeError::NotAVolume,
+    }
+}
+
 fn is_whole(table: &[u8; TABLE_BYTES]) -> bool {
     table.starts_with(MAGIC) && word(table, 8) == VERSION && word(table, CRC) == crc_of(table)
 }
@@ -177,7 +200,7 @@ impl Volume {
         let whole = tables.into_iter().filter(|table| is_whole(table));
         // Sequence numbers wrap: the later of two neighbours is the one that the other is behind.
         let table = whole.reduce(|a, b| if (word(b, 12).wrapping_sub(word(a, 12)) as i32) > 0 { b } else { a });
-        let table = table.ok_or(VolumeError::NotAVolume)?;
+        let table = table.ok_or_else(|| fault_of(tables))?;
         let (pages, count) = (word(table, 16), word(table, 20) as usize);
         if pages > disk {
             return Err(VolumeError::LargerThanDisk { pages, disk });
@@ -344,7 +367,15 @@ mod tests {
         let mut torn = second;
         torn[600..].fill(0xff);
         assert_eq!(Volume::decode([&torn, &first], 100).unwrap().files().len(), 3);
-        assert_eq!(Volume::decode([&torn, &torn], 100), Err(VolumeError::NotAVolume));
+        assert_eq!(Volume::decode([&torn, &torn], 100), Err(VolumeError::Damaged));
+        assert_eq!(Volume::decode([&[0; TABLE_BYTES], &torn], 100), Err(VolumeError::Damaged));
+        assert_eq!(Volume::decode([&[0xa5; TABLE_BYTES], &[0; TABLE_BYTES]], 100), Err(VolumeError::NotAVolume));
+        let mut later = first;
+        put(&mut later, 8, &2_u32.to_le_bytes());
+        let crc = crc_of(&later);
+        put(&mut later, CRC, &crc.to_le_bytes());
+        assert_eq!(Volume::decode([&torn, &later], 100), Err(VolumeError::OtherVersion(2)));
+        assert_eq!(Volume::decode([&second, &later], 100).unwrap(), volume, "one that is known counts");
         assert_eq!(Volume::decode([&second, &first], 99), Err(VolumeError::LargerThanDisk { pages: 100, disk: 99 }));
     }
 

@@ -227,9 +227,14 @@ pub struct Checker {
     enabled: bool,
     reports: Vec<Report>,
     errors: u64,
+    /// So many of them a check has failed for, or whoever provoked them has reported.
+    told: u64,
+    /// It was said that more are counted only.
+    full: bool,
     ended: Vec<Ended>,
     next_ended: usize,
-    quiet: bool,
+    /// Somebody provokes misuse; there were so many reports before.
+    provoked_after: Option<usize>,
 }
 
 impl Checker {
@@ -247,9 +252,9 @@ impl Checker {
         }
     }
 
-    /// While this is set, reports are kept but not logged: somebody provokes them.
+    /// While this is set, somebody provokes misuse: reports are kept but not logged, and no earlier one is in the way.
     pub fn set_quiet(&mut self, quiet: bool) {
-        self.quiet = quiet;
+        self.provoked_after = quiet.then_some(self.reports.len());
     }
 
     /// How many misuses were seen since boot.
@@ -257,20 +262,37 @@ impl Checker {
         self.errors
     }
 
+    /// How many of them nobody was told of ([`Checker::tell`]).
+    pub fn untold(&self) -> u64 {
+        self.errors - self.told
+    }
+
+    /// Whoever had to be told of what was seen so far was told: no check fails for it again.
+    pub fn tell(&mut self) {
+        self.told = self.errors;
+    }
+
     /// The first [`MAX_REPORTS`] that nobody has taken.
     pub fn reports(&self) -> &[Report] {
         &self.reports
     }
 
-    /// Takes the reports, and forgets that there were any: whoever provoked them looks at them.
+    /// Takes the reports, of provoked misuse where somebody provokes any, and forgets that there were any: whoever
+    /// provoked them looks at them.
     pub fn take_reports(&mut self) -> Vec<Report> {
-        self.errors -= self.reports.len() as u64;
-        core::mem::take(&mut self.reports)
+        let taken = self.reports.split_off(self.provoked_after.unwrap_or(0).min(self.reports.len()));
+        self.errors -= taken.len() as u64;
+        self.told = self.told.min(self.errors);
+        self.full = false;
+        taken
     }
 
-    /// Starts counting at 0 again: whoever provoked misuse has seen that it was counted.
-    pub fn forget_errors(&mut self) {
-        self.errors = self.reports.len() as u64;
+    /// Drops the reports of provoked misuse, whose number whoever provoked it has reported: it stays counted.
+    pub fn drop_provoked(&mut self) {
+        if let Some(before) = self.provoked_after {
+            self.reports.truncate(before);
+            self.tell();
+        }
     }
 
     /// Notes a misuse, if the checker is on.
@@ -279,12 +301,14 @@ impl Checker {
             return;
         }
         self.errors += 1;
-        if self.reports.len() < MAX_REPORTS {
+        let quiet = self.provoked_after.is_some();
+        if self.reports.len() < self.provoked_after.unwrap_or(0) + MAX_REPORTS {
             self.reports.push(report);
-            if !self.quiet {
+            if !quiet {
                 log::error!("{report}");
             }
-        } else if self.errors == MAX_REPORTS as u64 + 1 && !self.quiet {
+        } else if !quiet && !self.full {
+            self.full = true;
             log::error!("DMA-API: more misuse is counted only (MAX_REPORTS, {MAX_REPORTS})");
         }
     }

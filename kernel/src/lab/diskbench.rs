@@ -25,31 +25,37 @@ pub struct Run {
     pub max_ns: u64,
 }
 
-/// Why a disk was read and not written.
+/// Why not everything was timed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum NotWritten {
+pub enum LeftOut {
+    /// Somebody wanted out.
+    Stopped,
+    /// It failed.
+    Failed(FileError),
     /// It is read-only.
     ReadOnly,
     /// Its files leave no room.
     NoRoom(VolumeError),
 }
 
-impl fmt::Display for NotWritten {
+impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stopped => f.write_str("stopped by Ctrl-C"),
+            Self::Failed(error) => error.fmt(f),
             Self::ReadOnly => f.write_str("the disk is read-only"),
             Self::NoRoom(error) => error.fmt(f),
         }
     }
 }
 
-/// What was timed, and why writing was not.
-pub type Runs = (Vec<Run>, Option<NotWritten>);
+/// What was timed, and what was not, and why.
+pub type Runs = (Vec<Run>, Option<(&'static str, LeftOut)>);
 
 /// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files stay as they are.
 ///
 /// # Errors
-/// The disk has no table of files, or fails.
+/// The disk has no table of files, or it cannot be read.
 pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) -> Result<Runs, FileError> {
     let volume = files::open(mm)?;
     let pages = pages.min(mm.cache_capacity());
@@ -59,42 +65,59 @@ pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) ->
         if name == "disk/read" {
             mm.drop_pages(0, pages);
         }
-        runs.push(timed(mm, machine, name, &all, |mm, from| files::read_chunk(mm, &all, from, |_, _, _| Ok(())))?);
+        match timed(mm, machine, name, &all, |mm, from| files::read_chunk(mm, &all, from, |_, _, _| Ok(())))? {
+            Some(run) => runs.push(run),
+            None => return Ok((runs, Some((name, LeftOut::Stopped)))),
+        }
     }
+    let name = "disk/write";
     if mm.disk_identity().is_some_and(|identity| identity.read_only) {
-        return Ok((runs, Some(NotWritten::ReadOnly)));
+        return Ok((runs, Some((name, LeftOut::ReadOnly))));
     }
     let room = match volume.place("disk-bench", u64::from(pages) * PAGE_SIZE) {
         Ok(room) => room,
-        Err(error) => return Ok((runs, Some(NotWritten::NoRoom(error)))),
+        Err(error) => return Ok((runs, Some((name, LeftOut::NoRoom(error))))),
     };
     let words = [0x5a5a_5a5a; 1024];
-    runs.push(timed(mm, machine, "disk/write", &room, |mm, from| {
+    let written = timed(mm, machine, name, &room, |mm, from| {
         let end = (from + CHUNK).min(room.pages());
         (from..end).try_for_each(|page| mm.cache_put(room.first + page, &words))?;
         if end == room.pages() {
             mm.sync_pages(room.first, room.pages())?;
         }
         Ok(())
-    })?);
-    Ok((runs, None))
+    });
+    // What was read has been timed all the same.
+    let left_out = match written {
+        Ok(Some(run)) => {
+            runs.push(run);
+            None
+        }
+        Ok(None) => Some(LeftOut::Stopped),
+        Err(error) => Some(LeftOut::Failed(error)),
+    };
+    Ok((runs, left_out.map(|why| (name, why))))
 }
 
+/// Times one way through a file; `None` where somebody wants out.
 fn timed<M: Machine + ?Sized>(
     mm: &mut Mm<'_, '_>,
     machine: &M,
     name: &'static str,
     file: &File,
     mut act: impl FnMut(&mut Mm<'_, '_>, u32) -> Result<(), FileError>,
-) -> Result<Run, FileError> {
+) -> Result<Option<Run>, FileError> {
     let (mut total_ns, mut max_ns) = (0, 0);
-    for from in (0..file.pages()).step_by(CHUNK as usize) {
+    let pages = file.pages();
+    for from in (0..pages).step_by(CHUNK as usize) {
+        if machine.interrupted() {
+            return Ok(None);
+        }
         let begin_ns = machine.now_ns();
         act(mm, from)?;
         let span_ns = machine.now_ns().saturating_sub(begin_ns);
         total_ns += span_ns;
-        max_ns = max_ns.max(span_ns / u64::from(CHUNK));
+        max_ns = max_ns.max(span_ns / u64::from(CHUNK.min(pages - from)));
     }
-    let pages = file.pages();
-    Ok(Run { name, pages, ns_per_page: total_ns.checked_div(pages.into()).unwrap_or(0), max_ns })
+    Ok(Some(Run { name, pages, ns_per_page: total_ns.checked_div(pages.into()).unwrap_or(0), max_ns }))
 }

@@ -110,18 +110,21 @@ pub fn bytes_of<'w>(file: &File, page: u32, words: &'w PageWords) -> &'w [u8] {
     &words.as_bytes()[..file.bytes_in_page(page)]
 }
 
-/// The CRC-32 of a file, read through the cache.
+/// The CRC-32 of a file, read through the cache; `None` where somebody wants out.
 ///
 /// # Errors
 /// A page could not be read.
-pub fn crc(mm: &mut Mm<'_, '_>, file: &File) -> Result<u32, FileError> {
+pub fn crc(mm: &mut Mm<'_, '_>, file: &File, mut wants_out: impl FnMut() -> bool) -> Result<Option<u32>, FileError> {
     let mut hasher = crc32fast::Hasher::new();
     for from in (0..file.pages()).step_by(CHUNK as usize) {
+        if wants_out() {
+            return Ok(None);
+        }
         read_chunk(mm, file, from, |_, page, words| {
             hasher.update(bytes_of(file, page, words));
             Ok(())
         })?;
         mm.kick_disk();
     }
-    Ok(hasher.finalize())
+    Ok(Some(hasher.finalize()))
 }

@@ -31,6 +31,16 @@ impl Held {
         Some(Self { slots, lender: Lender::new(system, area, permille) })
     }
 
+    /// From here on what is moved is moved for this load.
+    pub fn begin_turn(&mut self, system: &System<'_>) {
+        self.lender.iter_mut().for_each(|lender| lender.begin_turn(system));
+    }
+
+    /// From here on others have their turn.
+    pub fn end_turn(&mut self, system: &System<'_>) {
+        self.lender.iter_mut().for_each(|lender| lender.end_turn(system));
+    }
+
     /// True where a slot holds a buffer.
     #[inline]
     pub fn is_full(&self, slot: usize) -> bool {

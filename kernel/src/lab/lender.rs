@@ -24,7 +24,10 @@ pub struct Lender {
     /// Where those lie that were moved; shared with the owner, who is told.
     moved: Rc<RefCell<BTreeMap<u32, Pfn>>>,
     lent: usize,
-    before: Relocations,
+    /// What had been moved in the area when this load's turn began; none while others have theirs.
+    turn: Option<Relocations>,
+    /// What was moved in its turns.
+    own: Relocations,
     bad_pages: u64,
 }
 
@@ -42,7 +45,7 @@ impl Relocatable for Owner {
 }
 
 impl Lender {
-    /// Lends buffers of an area: of so many in a thousand tags, evenly spread. `None` where the area's placement does not
+    /// Lends buffers of an area, and has its turn at once: of so many in a thousand tags, evenly spread. `None` where the area's placement does not
     /// relocate, or no further owner is let in.
     pub fn new(system: &mut System<'_>, area: AreaId, permille: u32) -> Option<Self> {
         if !system.area(area).placement().relocates() {
@@ -50,8 +53,22 @@ impl Lender {
         }
         let moved = Rc::new(RefCell::new(BTreeMap::new()));
         let owner = system.add_owner(Box::new(Owner(moved.clone())))?;
-        let before = system.area(area).stats().relocations;
-        Some(Self { area, owner, permille, moved, lent: 0, before, bad_pages: 0 })
+        let own = Relocations::default();
+        let mut lender = Self { area, owner, permille, moved, lent: 0, turn: None, own, bad_pages: 0 };
+        lender.begin_turn(system);
+        Some(lender)
+    }
+
+    /// From here on what is moved in the area is moved for this load.
+    pub fn begin_turn(&mut self, system: &System<'_>) {
+        self.turn.get_or_insert(system.area(self.area).stats().relocations);
+    }
+
+    /// From here on others' requests may move its buffers.
+    pub fn end_turn(&mut self, system: &System<'_>) {
+        if let Some(before) = self.turn.take() {
+            self.own.include(&system.area(self.area).stats().relocations.since(&before));
+        }
     }
 
     /// Whether the buffer of a tag shall be lent.
@@ -89,15 +106,15 @@ impl Lender {
     }
 
     /// Leaves what is still lent with the system, where it does not move any more; says what was moved meanwhile.
-    pub fn end(self, system: &mut System<'_>) -> Moves {
+    pub fn end(mut self, system: &mut System<'_>) -> Moves {
         while self.lent > 0
             && let Some(buffer) = system.take_back_any(self.area, self.owner)
         {
             system.keep(buffer);
         }
         system.remove_owner(self.owner);
-        let relocations = system.area(self.area).stats().relocations.since(&self.before);
-        Moves { relocations, bad_pages: self.bad_pages }
+        self.end_turn(system);
+        Moves { relocations: self.own, bad_pages: self.bad_pages }
     }
 }
 
@@ -185,6 +202,11 @@ mod tests {
             }
             assert_eq!(lender.take_back(system, 0, at[0]), None);
             let large = system.cma_alloc(area, 256, 8).expect("others make room");
+            // What others make room for between two turns is not the load's.
+            lender.end_turn(system);
+            let others = system.cma_alloc(area, 256, 8).expect("others make room again");
+            assert_eq!(system.area(area).stats().relocations.served, 2);
+            lender.begin_turn(system);
             // A page that somebody else writes to is found.
             let first = lender.moved.borrow()[&1];
             system.frame_words(first.add(1)).expect("there is an address space")[1023] ^= 1;
@@ -197,7 +219,9 @@ mod tests {
             assert!(std::format!("{moves}").contains("1 page did not hold what was written"));
             assert_eq!(system.kept(area).count(), 12, "the rest stays, registered");
             system.check().expect("the books balance");
-            system.cma_release(large).expect("it was held");
+            for buffer in [large, others] {
+                system.cma_release(buffer).expect("it was held");
+            }
             system.release_all(area);
             assert_eq!(system.area(area).used_pages(), 0);
         });

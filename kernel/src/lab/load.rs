@@ -194,6 +194,22 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
+        if let Some((held, _)) = &mut self.at_work {
+            held.begin_turn(system);
+        }
+        let result = self.run_steps(system, machine, steps);
+        if let Some((held, _)) = &mut self.at_work {
+            held.end_turn(system);
+        }
+        result
+    }
+
+    fn run_steps<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+        steps: u64,
+    ) -> Result<bool, ReleaseError> {
         let Self { options, at_work: Some((held, load)), heeds_ctrl_c, steps_left, report } = self else {
             self.report.end = End::NoMemory;
             return Ok(false);

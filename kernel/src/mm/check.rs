@@ -25,13 +25,21 @@ pub struct Imbalance {
 
 impl fmt::Display for Imbalance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} expected, {} found", self.what, self.expected, self.found)?;
+        let Self { what, expected, found, .. } = self;
+        if *what == FREE_WORD {
+            write!(f, "{what}: {expected:#010x} expected, {found:#010x} found")?;
+        } else {
+            write!(f, "{what}: {expected} expected, {found} found")?;
+        }
         match self.frame {
             Some(frame) => write!(f, ", at pfn {:#x}", frame.0),
             None => Ok(()),
         }
     }
 }
+
+/// What is not a count, but a word.
+const FREE_WORD: &str = "a word of free memory";
 
 /// Errs unless two figures agree.
 pub(crate) fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, found: u32) -> Result<(), Imbalance> {
@@ -45,7 +53,7 @@ impl Zone<'_> {
     /// The first disagreement.
     pub fn check(&self) -> Result<(), Imbalance> {
         if let Some(damage) = self.damage {
-            balance("a word of free memory", Some(damage.addr.pfn()), POISON_WORD, damage.found)?;
+            balance(FREE_WORD, Some(damage.addr.pfn()), POISON_WORD, damage.found)?;
         }
         let (mut free, mut listed) = ([0; 3], 0_u32);
         for order in 0..=MAX_PAGE_ORDER {

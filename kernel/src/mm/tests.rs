@@ -220,6 +220,8 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
     zone.take_range(START.add(1026), 4).unwrap();
     let imbalance = zone.check().unwrap_err();
     assert_eq!((imbalance.frame, imbalance.found), (Some(START.add(1027)), 0xdead_beef));
+    let words = "a word of free memory: 0xaaaaaaaa expected, 0xdeadbeef found, at pfn ";
+    assert!(std::format!("{imbalance}").starts_with(words), "{imbalance}");
     zone.give_range(START.add(1026), 4);
     assert!(zone.check().is_err(), "also when the memory is whole again");
 }

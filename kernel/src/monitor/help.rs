@@ -296,7 +296,8 @@ pub const COMMANDS: [Entry; 30] = [
         summary: "copies a file of the disk several times, and compares checksums",
         details: "Reads each copy and the original twice before it is synced, twice after, and twice after the cache \
                   has dropped it; meanwhile a driver allocates from every area, and pages migrate while the disk owns \
-                  others. The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify. \
+                  others. The copies stay on the disk as copy.1, copy.2 and so on, for scripts/disk-image verify, and \
+                  replace files of those names, as many as files= says; others stay. \
                   source= is the disk's first file, and size= all of it; size= takes K, M and G. pinning=off lets \
                   pages move that the disk owns: the checksums are then wrong, every time. Needs DISK=disk.img.",
         example: "copytest files=2 size=8M",

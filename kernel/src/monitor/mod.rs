@@ -201,9 +201,11 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         outcome
     }
 
-    /// Checks the invariants, where that is wanted.
-    fn check(&self) -> Result<(), Failure> {
+    /// Checks the invariants, where that is wanted. A driver's misuse is the fault of the command that it was seen in, and
+    /// of none that follows.
+    fn check(&mut self) -> Result<(), Failure> {
         let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
+        self.system.dma.checker_mut().tell();
         check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))
     }
 

@@ -76,8 +76,8 @@ pub struct VirtioDisk {
     /// The page of headers and statuses, where the processor finds it.
     control: u32,
     requests: [Option<Queued>; MAX_REQUESTS],
-    /// The device was told to stop.
-    reset: bool,
+    /// The device was told to stop, and why.
+    stopped: Option<IoError>,
 }
 
 impl VirtioDisk {
@@ -119,7 +119,7 @@ impl VirtioDisk {
             queue: Box::new(queue),
             control,
             requests: [const { None }; MAX_REQUESTS],
-            reset: false,
+            stopped: None,
         })
     }
 
@@ -179,6 +179,12 @@ impl VirtioDisk {
 }
 
 impl VirtioDisk {
+    /// Stops the device, which touches no memory afterwards.
+    fn stop(&mut self, why: IoError) {
+        self.transport.set_status(DeviceStatus::empty());
+        self.stopped = Some(why);
+    }
+
     /// Takes a request that the device has done with out of the queue; says how it ended.
     fn result(&mut self, tag: usize, queued: &Queued) -> Result<(), IoError> {
         let segments = &queued.segments[..queued.count];
@@ -220,9 +226,7 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn submit(&mut self, request: &Request<'_>) -> Result<(), IoError> {
-        if self.reset {
-            return Err(IoError::Gone);
-        }
+        self.works()?;
         if request.operation == Operation::Write && self.identity.read_only {
             return Err(IoError::ReadOnly);
         }
@@ -253,23 +257,23 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn kick(&mut self) {
-        if !self.reset && self.queue.should_notify() {
+        if self.stopped.is_none() && self.queue.should_notify() {
             self.transport.notify(QUEUE);
         }
     }
 
     fn complete(&mut self, _memory: &mut dyn AddressSpace) -> Option<Completion> {
-        if !self.reset {
+        if self.stopped.is_none() {
             let token = self.queue.peek_used()?;
             if let Some((tag, queued)) = self.take(token) {
                 return Some(Completion { tag, result: self.result(tag, &queued) });
             }
             log::error!("{}: the device gave back what it was never given: it is stopped", self.identity.name);
-            self.reset();
+            self.stop(IoError::Gone);
         }
         let tag = self.requests.iter().position(Option::is_some)?;
         self.requests[tag] = None;
-        Some(Completion { tag, result: Err(IoError::Gone) })
+        Some(Completion { tag, result: self.works() })
     }
 
     fn wait(&mut self) -> bool {
@@ -294,8 +298,11 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn reset(&mut self) {
-        self.transport.set_status(DeviceStatus::empty());
-        self.reset = true;
+        self.stop(IoError::SwitchedOff);
+    }
+
+    fn works(&self) -> Result<(), IoError> {
+        self.stopped.map_or(Ok(()), Err)
     }
 
     fn interrupts(&self) -> u64 {

@@ -125,7 +125,7 @@ fn sizes_bounds_and_stale_values() {
         let reports = misuses(system);
         assert!(reports.len() == checker::MAX_REPORTS && reports.iter().all(|misuse| *misuse == Misuse::LeakedBuffer));
         assert_eq!(system.dma.checker().errors(), (MAX_BUFFERS - checker::MAX_REPORTS) as u64);
-        system.dma.checker_mut().forget_errors();
+        system.dma.checker_mut().tell();
 
         // The device is gone, and so are its buffers, whoever still has the values.
         assert_eq!(system.dma_alloc_coherent(device, 1), Err(DmaError::NoDevice));

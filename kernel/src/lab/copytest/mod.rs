@@ -37,6 +37,14 @@ pub const MAX_COPIES: u32 = 16;
 const CHUNKS_A_TURN: u32 = 3;
 /// Of so many chunks, the first is followed by an ambush.
 const CHUNKS_AN_AMBUSH: u32 = 8;
+/// So many chunks are done at a time.
+const CHUNKS_A_STEP: u32 = 16;
+/// Checksums, of copy and original in turn, that are taken before the copy is synced, ...
+const SUMS_BEFORE_SYNC: u32 = 4;
+/// ... until the cache drops what is read, ...
+const SUMS_BEFORE_DROP: u32 = 8;
+/// ... and all.
+const SUMS: u32 = 12;
 
 /// What the keys of the command say.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +68,8 @@ pub enum CopyError {
     File(FileError),
     /// The original is not what the table of files says, before anything happened to it.
     BadSource(String),
+    /// The file to copy has the name of a copy, and would be replaced.
+    CopyOfItself(String),
     /// The disk takes no copies.
     ReadOnly,
     /// A release was refused: the books are wrong.
@@ -71,6 +81,9 @@ impl fmt::Display for CopyError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::BadSource(name) => write!(f, "{name} is not what the table of files says: make a new image"),
+            Self::CopyOfItself(name) => {
+                write!(f, "{name} is a copy that would be replaced: another source=, or fewer files=")
+            }
             Self::ReadOnly => f.write_str("the disk is read-only: it takes no copies"),
             Self::Release(error) => error.fmt(f),
         }
@@ -105,8 +118,31 @@ pub enum Step {
     Synced(String),
     /// All checksums of a copy were taken.
     Copied(Copied),
+    /// There is more to do ([`CopyTest::progress`]).
+    Running,
     /// There is nothing left to do, or somebody wants out.
     Finished,
+}
+
+/// A copy under way: first it is made, then checksums are taken.
+struct Work {
+    copy: File,
+    copied: Copied,
+    /// Checksums that were taken, once the copy is made.
+    taken: Option<u32>,
+    /// The chunk that is next begins with this page.
+    from: u32,
+    hasher: crc32fast::Hasher,
+}
+
+impl Work {
+    /// The file that is read, and whether the cache drops it before.
+    fn reads<'w>(&'w self, source: &'w File) -> (&'w File, bool) {
+        match self.taken {
+            None => (source, false),
+            Some(taken) => (if taken % 2 == 0 { &self.copy } else { source }, taken >= SUMS_BEFORE_DROP),
+        }
+    }
 }
 
 /// A test under way. Whoever lives in memory was let in by [`CopyTest::start`], and moves out at [`CopyTest::finish`].
@@ -114,8 +150,7 @@ pub struct CopyTest {
     copies: u32,
     volume: Volume,
     source: File,
-    /// The copy that is being made or looked at, and its checksums so far.
-    current: Option<(File, Copied)>,
+    current: Option<Work>,
     /// Copies that were begun.
     begun: u32,
     driver: Driver,
@@ -147,18 +182,17 @@ impl CopyTest {
             return Err(CopyError::ReadOnly);
         }
         system.open_live_on_disk(CmaUse::First, Lend::Movable)?;
-        let prepared = with_mm(system, |mm| prepare(mm, options));
-        let prepared =
-            prepared.and_then(
-                |(volume, source, right)| {
-                    if right { Ok((volume, source)) } else { Err(CopyError::BadSource(source.name)) }
-                },
-            );
+        let prepared = system
+            .mm()
+            .ok_or_else(|| LiveError::NotThere.into())
+            .and_then(|mut mm| prepare(&mut mm, options, || machine.interrupted()));
         match prepared {
-            Ok((volume, source)) => {
+            Ok((volume, source, interrupted)) => {
+                let mut report = Report::new(system, options, &source, machine.now_ns());
+                report.interrupted = interrupted;
                 let test = Self {
                     copies: options.copies,
-                    report: Report::new(system, options, &source, machine.now_ns()),
+                    report,
                     volume,
                     source,
                     current: None,
@@ -195,9 +229,8 @@ impl CopyTest {
             if mm.live.faults.ignore_pins {
                 // They were provoked, and are in the report.
                 let checker = mm.dma.checker_mut();
+                checker.drop_provoked();
                 checker.set_quiet(false);
-                checker.take_reports();
-                checker.forget_errors();
             }
         }
         let released = driver.finish(system, &mut report.driver);
@@ -206,40 +239,117 @@ impl CopyTest {
         Ok(report)
     }
 
-    /// Makes the next copy and syncs it, or takes the rest of its checksums.
+    /// Does a part of what there is to do: some pieces of a copy or a checksum.
     ///
     /// # Errors
     /// See [`CopyError`]; what was synced before is on the disk and whole. [`CopyTest::finish`] is still to be called.
     pub fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<Step, CopyError> {
-        if let Some((copy, mut copied)) = self.current.take() {
-            for dropped in [false, true] {
-                if !self.take_sums(system, machine, &copy, &mut copied, dropped)? {
-                    return Ok(Step::Finished);
-                }
+        for _ in 0..CHUNKS_A_STEP {
+            if self.report.interrupted {
+                return Ok(Step::Finished);
             }
-            self.report.add(&copied);
-            return Ok(Step::Copied(copied));
+            let work = match self.current.take() {
+                Some(work) => work,
+                None if self.begun == self.copies => return Ok(Step::Finished),
+                None => self.begin()?,
+            };
+            if let Some(step) = self.advance(system, machine, work)? {
+                return Ok(step);
+            }
         }
-        if self.begun == self.copies {
-            return Ok(Step::Finished);
-        }
+        Ok(Step::Running)
+    }
+
+    /// How far it is, in a line.
+    pub fn progress(&self) -> String {
+        let Some(work) = &self.current else { return format!("{} of {} copies done", self.begun, self.copies) };
+        let (file, _) = work.reads(&self.source);
+        let percent = u64::from(work.from) * 100 / u64::from(file.pages().max(1));
+        let what = match work.taken {
+            None => "copying".into(),
+            Some(taken) => format!("checksum {} of {SUMS}", taken + 1),
+        };
+        format!("copy {} of {}, {what}: {percent} % of {} bytes", self.begun, self.copies, self.source.bytes)
+    }
+
+    fn begin(&mut self) -> Result<Work, CopyError> {
         self.begun += 1;
         let mut copy = self.volume.place(&name_of(self.begun), self.source.bytes)?;
         copy.crc = self.source.crc;
-        let mut copied = Copied::new(&copy.name);
-        let done = self.copy(system, machine, &copy)? && self.take_sums(system, machine, &copy, &mut copied, false)?;
-        if !done {
-            return Ok(Step::Finished);
+        let copied = Copied::new(&copy.name);
+        Ok(Work { copy, copied, taken: None, from: 0, hasher: crc32fast::Hasher::new() })
+    }
+
+    /// Goes on with a copy by a chunk, and with what follows when that was the last of a file.
+    fn advance<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &M,
+        mut work: Work,
+    ) -> Result<Option<Step>, CopyError> {
+        let (file, dropped) = work.reads(&self.source);
+        let file = file.clone();
+        if work.from < file.pages() {
+            let begin_ns = machine.now_ns();
+            with_mm(system, |mm| {
+                if dropped && work.from == 0 {
+                    mm.drop_pages(file.first, file.pages());
+                }
+                files::read_chunk(mm, &file, work.from, |mm, page, words| {
+                    if work.taken.is_none() {
+                        return mm.cache_put(work.copy.first + page, words);
+                    }
+                    work.hasher.update(files::bytes_of(&file, page, words));
+                    Ok(())
+                })
+            })?;
+            if !self.turn(system, machine, &file, work.from)? {
+                self.report.add(&work.copied);
+                return Ok(Some(Step::Finished));
+            }
+            if work.taken.is_none() {
+                self.report.copy_ns += machine.now_ns().saturating_sub(begin_ns);
+            }
+            work.from += CHUNK;
         }
-        self.volume.add(copy.clone())?;
-        let volume = &mut self.volume;
-        with_mm(system, |mm| {
-            mm.sync_pages(copy.first, copy.pages())?;
-            files::commit(mm, volume)
-        })?;
-        let name = copy.name.clone();
-        self.current = Some((copy, copied));
-        Ok(Step::Synced(name))
+        if work.from < file.pages() {
+            self.current = Some(work);
+            return Ok(None);
+        }
+        work.from = 0;
+        self.end_of_file(system, work)
+    }
+
+    /// A file was read to its end.
+    fn end_of_file(&mut self, system: &mut System<'_>, mut work: Work) -> Result<Option<Step>, CopyError> {
+        let taken = match work.taken {
+            None => 0,
+            Some(taken) => {
+                let crc = core::mem::take(&mut work.hasher).finalize();
+                let sums = if taken % 2 == 0 { &mut work.copied.copy } else { &mut work.copied.source };
+                sums.add(crc == self.source.crc);
+                taken + 1
+            }
+        };
+        work.taken = Some(taken);
+        if taken == SUMS {
+            self.report.add(&work.copied);
+            self.report.copies += 1;
+            return Ok(Some(Step::Copied(work.copied)));
+        }
+        let mut step = None;
+        if taken == SUMS_BEFORE_SYNC {
+            let copy = &work.copy;
+            self.volume.add(copy.clone())?;
+            let volume = &mut self.volume;
+            with_mm(system, |mm| {
+                mm.sync_pages(copy.first, copy.pages())?;
+                files::commit(mm, volume)
+            })?;
+            step = Some(Step::Synced(copy.name.clone()));
+        }
+        self.current = Some(work);
+        Ok(step)
     }
 
     /// Who uses memory between the phases of the driver's allocations: reads on where the test reads, and writes back.
@@ -259,71 +369,6 @@ impl CopyTest {
             mm.write_some();
             mm.kick_disk();
         }));
-    }
-
-    /// Copies the file, page by page; false where somebody wants out.
-    fn copy<M: Machine + ?Sized>(
-        &mut self,
-        system: &mut System<'_>,
-        machine: &M,
-        copy: &File,
-    ) -> Result<bool, CopyError> {
-        let source = self.source.clone();
-        let begin_ns = machine.now_ns();
-        for from in (0..source.pages()).step_by(CHUNK as usize) {
-            with_mm(system, |mm| {
-                files::read_chunk(mm, &source, from, |mm, page, words| mm.cache_put(copy.first + page, words))
-            })?;
-            if !self.turn(system, machine, &source, from)? {
-                return Ok(false);
-            }
-        }
-        self.report.copy_ns += machine.now_ns().saturating_sub(begin_ns);
-        Ok(true)
-    }
-
-    /// Takes the checksums of a copy and of the original, twice each; false where somebody wants out.
-    fn take_sums<M: Machine + ?Sized>(
-        &mut self,
-        system: &mut System<'_>,
-        machine: &M,
-        copy: &File,
-        copied: &mut Copied,
-        dropped: bool,
-    ) -> Result<bool, CopyError> {
-        let source = self.source.clone();
-        for _ in 0..2 {
-            for (file, sums) in [(copy, &mut copied.copy), (&source, &mut copied.source)] {
-                if dropped {
-                    with_mm(system, |mm| Ok(mm.drop_pages(file.first, file.pages())))?;
-                }
-                let Some(crc) = self.crc(system, machine, file)? else { return Ok(false) };
-                sums.add(crc == source.crc);
-            }
-        }
-        Ok(true)
-    }
-
-    /// The checksum of a file; `None` where somebody wants out.
-    fn crc<M: Machine + ?Sized>(
-        &mut self,
-        system: &mut System<'_>,
-        machine: &M,
-        file: &File,
-    ) -> Result<Option<u32>, CopyError> {
-        let mut hasher = crc32fast::Hasher::new();
-        for from in (0..file.pages()).step_by(CHUNK as usize) {
-            with_mm(system, |mm| {
-                files::read_chunk(mm, file, from, |_, page, words| {
-                    hasher.update(files::bytes_of(file, page, words));
-                    Ok(())
-                })
-            })?;
-            if !self.turn(system, machine, file, from)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(hasher.finalize()))
     }
 
     /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's, and now and then it
@@ -360,22 +405,34 @@ impl CopyTest {
     }
 }
 
-/// Reads the table of files, finds the file to copy and takes its checksum, while nothing else goes on, and takes away what
-/// an earlier test has left. Says whether the file is what the table says.
-fn prepare(mm: &mut Mm<'_, '_>, options: &Options) -> Result<(Volume, File, bool), FileError> {
+/// Reads the table of files, finds the file to copy and takes its checksum, while nothing else goes on, and takes the
+/// copies away that are made anew. Says, too, whether somebody wanted out, and nothing was taken away.
+fn prepare(
+    mm: &mut Mm<'_, '_>,
+    options: &Options,
+    wants_out: impl FnMut() -> bool,
+) -> Result<(Volume, File, bool), CopyError> {
     let mut volume = files::open(mm)?;
     let found = match &options.source {
         Some(name) => volume.find(name).ok_or_else(|| VolumeError::NoFile(name.clone()))?,
         None => volume.files().first().ok_or_else(|| VolumeError::NoFile("to copy".into()))?,
     };
     let (mut source, bytes) = (found.clone(), found.bytes);
+    let crc_in_table = found.crc;
+    let copies = (1..=options.copies).map(name_of);
+    if copies.clone().any(|copy| copy == source.name) {
+        return Err(CopyError::CopyOfItself(source.name));
+    }
     source.bytes = options.bytes.map_or(bytes, |wanted| wanted.min(bytes));
-    source.crc = files::crc(mm, &source)?;
-    let right = source.bytes < bytes || source.crc == found.crc;
+    let Some(crc) = files::crc(mm, &source, wants_out)? else { return Ok((volume, source, true)) };
+    source.crc = crc;
+    if source.bytes == bytes && crc != crc_in_table {
+        return Err(CopyError::BadSource(source.name));
+    }
     // The table says that they are gone before anything of them is written over.
-    let earlier = (1..=MAX_COPIES).filter(|&number| volume.remove(&name_of(number)).is_ok()).count();
-    if earlier > 0 && right {
+    let earlier = copies.filter(|copy| volume.remove(copy).is_ok()).count();
+    if earlier > 0 {
         files::commit(mm, &mut volume)?;
     }
-    Ok((volume, source, right))
+    Ok((volume, source, false))
 }

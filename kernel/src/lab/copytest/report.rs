@@ -7,6 +7,7 @@ use super::Options;
 use super::ambush::Ambushes;
 use super::driver::DriverCounts;
 use crate::block::volume::File;
+use crate::lab::metrics::Counted;
 use crate::lab::record::Record;
 use crate::mm::live::Mm;
 use crate::mm::live::disk::DiskStats;
@@ -29,6 +30,7 @@ impl Sums {
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.wrong {
+            0 if self.taken == 0 => f.write_str("no checksum was taken"),
             0 => write!(f, "{} of {} checksums right", self.taken, self.taken),
             wrong => write!(f, "{wrong} of {} checksums WRONG", self.taken),
         }
@@ -77,6 +79,8 @@ pub struct Report {
     pub migrated_while_lent: u64,
     /// Misuses of the DMA API that its checker saw, where it is on.
     pub misuses: u64,
+    /// Those that it had seen before.
+    misuses_before: u64,
     reclaimed: u64,
     oom_kills: u64,
     /// Somebody wanted out.
@@ -102,6 +106,7 @@ impl Report {
             disk: DiskStats::default(),
             migrated_while_lent: 0,
             misuses: 0,
+            misuses_before: system.dma.checker().errors(),
             reclaimed: 0,
             oom_kills: 0,
             interrupted: false,
@@ -111,8 +116,8 @@ impl Report {
         }
     }
 
+    /// Takes in the checksums of a copy, all of them or as many as were taken.
     pub(super) fn add(&mut self, copied: &Copied) {
-        self.copies += 1;
         for sums in [copied.copy, copied.source] {
             self.sums.taken += sums.taken;
             self.sums.wrong += sums.wrong;
@@ -122,7 +127,7 @@ impl Report {
     pub(super) fn finish(&mut self, mm: &Mm<'_, '_>, now_ns: u64) {
         self.disk = mm.disk_stats();
         self.migrated_while_lent = mm.live.stats.migrated_while_lent;
-        self.misuses = mm.dma.checker().errors();
+        self.misuses = mm.dma.checker().errors() - self.misuses_before;
         self.reclaimed = mm.live.stats.reclaimed();
         self.oom_kills = mm.live.stats.oom_kills;
         self.load_ns = now_ns.saturating_sub(self.begin_ns);
@@ -170,6 +175,7 @@ impl Report {
             .number("io_errors", self.disk.failed)
             .number("copy_ns", self.copy_ns.checked_div(pages).unwrap_or(0))
             .number("load_ns", self.load_ns)
+            .string("stopped", if self.interrupted { "yes" } else { "no" })
             .string("verdict", self.verdict())
     }
 
@@ -178,7 +184,7 @@ impl Report {
         let wrong = u64::from(self.sums.wrong) + self.driver.damaged + self.disk.astray.iter().sum::<u64>();
         match wrong {
             1.. => "wrong",
-            0 if self.was_tested() => "right",
+            0 if self.was_tested() && self.sums.taken > 0 => "right",
             0 => "untested",
         }
     }
@@ -190,50 +196,68 @@ impl Report {
     }
 }
 
+/// `1 flush`, `2 flushes`.
+struct Flushes(u64);
+
+impl fmt::Display for Flushes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} flush{}", self.0, if self.0 == 1 { "" } else { "es" })
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DriverCounts { allocs, failed, migrated, refused_pinned, retries, .. } = self.driver;
         let pinning = if self.pinning { "on" } else { "off" };
         writeln!(
             f,
-            "copytest of {} ({} bytes, pinning {pinning}): {} {}, {}.",
+            "copytest of {} ({} bytes, pinning {pinning}): {} {}, {}{}.",
             self.source,
             self.bytes,
             self.copies,
             if self.copies == 1 { "copy" } else { "copies" },
-            self.sums
+            self.sums,
+            if self.interrupted { "; stopped by Ctrl-C" } else { "" }
         )?;
         writeln!(
             f,
-            "  meanwhile {allocs} allocations ({failed} failed): {migrated} pages moved, {} of them while the disk owned \
-             others; {refused_pinned} ranges refused for a pin, {retries} retries",
-            self.migrated_while_lent
+            "  meanwhile {} ({failed} failed): {} moved, {} of them while the disk owned others; {} refused for a pin, \
+             retries: {retries}",
+            Counted(allocs, "allocation"),
+            Counted(migrated, "page"),
+            self.migrated_while_lent,
+            Counted(refused_pinned, "range")
         )?;
         let Ambushes { wanted_filled, wanted_taken, refused, robbed } = self.ambushes;
         writeln!(
             f,
-            "  {} times it wanted what the disk was about to fill ({wanted_filled}) or to take ({wanted_taken}): refused \
-             {refused} times until that was done, {robbed} times not",
-            self.ambushes.wanted()
+            "  {} it wanted what the disk was about to fill ({wanted_filled}) or to take ({wanted_taken}): refused {} until \
+             that was done, {} not",
+            Counted(self.ambushes.wanted(), "time"),
+            Counted(refused, "time"),
+            Counted(robbed, "time")
         )?;
         let [filled, taken] = self.disk.astray;
         writeln!(
             f,
-            "  the disk filled {filled} pages, and took {taken}, that had become somebody else's; {} pages of the driver's \
-             buffers were overwritten",
-            self.driver.damaged
+            "  the disk filled {}, and took {taken}, that had become somebody else's; {} of the driver's buffers overwritten",
+            Counted(filled, "page"),
+            Counted(self.driver.damaged, "page")
         )?;
+        if self.misuses > 0 {
+            writeln!(f, "  the DMA API's checker counted {}", Counted(self.misuses, "misuse"))?;
+        }
         writeln!(
             f,
-            "  {} requests, at most {} in flight: {} pages read, {} written, {} flushes, {} failed",
-            self.disk.requests,
+            "  {}, at most {} in flight: {} read, {} written, {}, {} failed",
+            Counted(self.disk.requests, "request"),
             self.disk.most_in_flight,
-            self.disk.pages_read,
+            Counted(self.disk.pages_read, "page"),
             self.disk.pages_written,
-            self.disk.flushes,
+            Flushes(self.disk.flushes),
             self.disk.failed
         )?;
-        if !self.was_tested() {
+        if !self.was_tested() && !self.interrupted {
             writeln!(
                 f,
                 "Nothing was put to the test: no page moved while the disk owned any, and none that it owned was wanted. \

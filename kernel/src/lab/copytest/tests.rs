@@ -49,7 +49,7 @@ fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(Re
         match test.step(system, machine) {
             Ok(Step::Finished) => break Ok(()),
             Ok(Step::Synced(_)) => synced += 1,
-            Ok(Step::Copied(_)) => {}
+            Ok(Step::Copied(_) | Step::Running) => {}
             Err(error) => break Err(error),
         }
     };
@@ -79,9 +79,12 @@ fn copies_come_out_right_while_pages_migrate() {
         assert_eq!((robbed, report.disk.astray, report.verdict()), (0, [0, 0], "right"));
         let files = durable(medium);
         assert!(files.len() == 3 && files.iter().all(|&(said, found)| said == found && said == files[0].0));
-        // Once more, in the same place.
+        // Once more, in the same place: the other copy stays.
         let (report, _) = run(system, machine, &options(1, true)).unwrap();
-        assert_eq!((report.differences(), durable(medium).len()), (0, 2));
+        assert_eq!((report.differences(), durable(medium).len()), (0, 3));
+        let copy = Options { source: Some("copy.2".into()), ..options(2, true) };
+        assert_eq!(run(system, machine, &copy).unwrap_err(), CopyError::CopyOfItself("copy.2".into()));
+        assert_eq!(run(system, machine, &Options { copies: 1, ..copy }).unwrap().0.differences(), 0);
     });
 }
 
@@ -122,7 +125,7 @@ fn a_disk_that_fails_is_reported_and_what_was_synced_is_whole() {
     with_file(4, 40, 3, |system, machine, medium| {
         medium.borrow_mut().bad[1] = Some(8 * (2 + 2 * 40 + 7)..8 * (2 + 2 * 40 + 8));
         let result = run(system, machine, &options(3, true));
-        assert!(matches!(result, Err(CopyError::File(FileError::Live(LiveError::Io { .. })))), "{result:?}");
+        assert!(matches!(result, Err(CopyError::File(FileError::Live(LiveError::Io(_))))), "{result:?}");
         let files = durable(medium);
         assert!(files.len() == 2 && files.iter().all(|(said, found)| said == found), "the first copy");
     });
@@ -148,17 +151,45 @@ fn what_cannot_be_copied_is_refused() {
         medium.borrow_mut().data[..8192].fill(0);
         assert_eq!(refused(system, &options(1, true)), VolumeError::NotAVolume.into());
         medium.borrow_mut().gone = true;
-        assert!(matches!(refused(system, &options(1, true)), CopyError::File(FileError::Live(LiveError::Io { .. }))));
+        assert!(matches!(refused(system, &options(1, true)), CopyError::File(FileError::Live(LiveError::Io(_)))));
     });
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn ctrl_c_stops_it() {
-    with_file(4, 100, 2, |system, machine, medium| {
+fn ctrl_c_stops_it_and_the_verdict_is_on_what_was_compared() {
+    for (looks, verdict) in [(0, "untested"), (3, "untested"), (12, "untested"), (40, "right")] {
+        with_file(4, 100, 2, |system, machine, medium| {
+            machine.interrupt_after.set(Some(looks));
+            let (report, synced) = run(system, machine, &options(2, true)).unwrap();
+            assert!(report.interrupted && synced < 2 && report.verdict() == verdict, "{looks}: {report}");
+            let record = std::format!("{}", report.record());
+            assert!(record.contains("\"stopped\":\"yes\""), "{record}");
+            assert!(std::format!("{report}").contains("; stopped by Ctrl-C."), "{report}");
+            assert!(synced == 0 || durable(medium).iter().all(|(said, found)| said == found));
+        });
+    }
+    // What was found wrong before counts.
+    with_file(1, 100, 1, |system, machine, _| {
         machine.interrupt_after.set(Some(40));
-        let (report, synced) = run(system, machine, &options(2, true)).unwrap();
-        assert!(report.interrupted && synced < 2);
-        assert!(durable(medium).iter().all(|(said, found)| said == found));
+        let (report, _) = run(system, machine, &options(1, false)).unwrap();
+        assert!(report.interrupted && report.copies == 0 && report.differences() > 0, "{report}");
+        assert_eq!(report.verdict(), "wrong");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn it_says_how_far_it_is() {
+    with_file(4, 400, 1, |system, machine, _| {
+        let mut test = CopyTest::start(system, machine, &options(1, true)).unwrap();
+        let mut said = Vec::new();
+        while test.step(system, machine).unwrap() != Step::Finished {
+            said.push(test.progress());
+        }
+        test.finish(system, machine).unwrap();
+        assert_eq!(said[0], "copy 1 of 1, copying: 64 % of 1638300 bytes");
+        assert_eq!(said[1], "copy 1 of 1, checksum 1 of 12: 28 % of 1638300 bytes");
+        assert_eq!(said.last().unwrap(), "1 of 1 copies done");
     });
 }

@@ -15,7 +15,8 @@ use super::super::lru::{DIRTY, FILE, Place};
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::{LiveError, Mm};
 use crate::block::{
-    BlockDevice, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE, Segment,
+    BlockDevice, DiskFault, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE,
+    Segment,
 };
 use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
 use crate::units::Pfn;
@@ -71,8 +72,9 @@ pub struct Disk {
     flushed: Result<(), IoError>,
     /// Where writing dirty pages goes on.
     sweep: u32,
-    /// The reason of the last failure.
-    last_error: IoError,
+    /// The latest failures, and where the next is noted.
+    faults: [Option<DiskFault>; MAX_REQUESTS],
+    next_fault: usize,
     stats: DiskStats,
 }
 
@@ -84,13 +86,28 @@ impl Disk {
             owned: 0,
             flushed: Ok(()),
             sweep: 0,
-            last_error: IoError::Failed,
+            faults: [None; MAX_REQUESTS],
+            next_fault: 0,
             stats: DiskStats::default(),
         }
     }
 
     fn in_flight(&self) -> u32 {
         self.requests.iter().flatten().count() as u32
+    }
+
+    /// Notes what failed, in the place of what failed first.
+    fn note(&mut self, fault: DiskFault) {
+        self.stats.failed += 1;
+        self.faults[self.next_fault] = Some(fault);
+        self.next_fault = (self.next_fault + 1) % MAX_REQUESTS;
+    }
+
+    /// The latest failure that a page was part of.
+    fn fault_of(&self, operation: Operation, page: u32) -> Option<DiskFault> {
+        let (newest, older) = self.faults.split_at(self.next_fault);
+        let newest_first = newest.iter().rev().chain(older.iter().rev()).flatten();
+        newest_first.copied().find(|fault| fault.is_about(operation, page))
     }
 
     fn free_request(&self) -> Option<usize> {
@@ -148,7 +165,7 @@ impl Mm<'_, '_> {
             Err(error) => {
                 // The device took nothing: the request has ended before it began.
                 self.end(request, Err(error));
-                Err(LiveError::Io { page: first, error })
+                Err(LiveError::Io(DiskFault { operation, first, pages, error }))
             }
         }
     }
@@ -213,8 +230,8 @@ impl Mm<'_, '_> {
         }
         let Some(disk) = self.live.cache.disk.as_deref_mut() else { return };
         if let Err(error) = result {
-            disk.stats.failed += 1;
-            disk.last_error = error;
+            let InFlight { operation, first, pages, .. } = request;
+            disk.note(DiskFault { operation, first, pages, error });
         }
         disk.stats.astray[usize::from(request.operation == Operation::Write)] += astray;
         let pages = u64::from(request.pages);
@@ -405,7 +422,7 @@ impl Mm<'_, '_> {
         while self.live.cache.dirty > 2 * limit {
             if !self.wait_for_disk() {
                 let sweep = self.disk().map_or(0, |disk| disk.sweep);
-                return Err(self.io_error(sweep));
+                return Err(self.io_error(Operation::Write, sweep.saturating_sub(1)));
             }
             self.write_some();
         }
@@ -415,7 +432,7 @@ impl Mm<'_, '_> {
     /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
     ///
     /// # Errors
-    /// The first page that could not be written, or the first of all where it was the flush that failed. What may not be on
+    /// The first request that could not be written, or the flush. What may not be on
     /// the disk is still cached, and dirty: the next sync tries it again.
     pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
         let end = first.saturating_add(pages).min(self.live.cache.pages);
@@ -430,13 +447,13 @@ impl Mm<'_, '_> {
         self.settle_disk();
         for page in first..end {
             if self.is_writable(page, true) {
-                return Err(self.io_error(page));
+                return Err(self.io_error(Operation::Write, page));
             }
         }
         self.flush_disk().map_err(|error| {
             // Nobody knows what the disk has of it: all of it is written again.
             (first..end).for_each(|page| self.doubt(page));
-            LiveError::Io { page: first, error }
+            LiveError::Io(DiskFault { operation: Operation::Flush, first: 0, pages: 0, error })
         })?;
         Ok(written)
     }
@@ -454,7 +471,7 @@ impl Mm<'_, '_> {
         if self.disk_identity().is_none_or(|identity| !identity.flushes) {
             return Ok(());
         }
-        if let Err(LiveError::Io { error, .. }) = self.start(Operation::Flush, 0, 0) {
+        if let Err(LiveError::Io(DiskFault { error, .. })) = self.start(Operation::Flush, 0, 0) {
             return Err(error);
         }
         self.settle_disk();
@@ -462,7 +479,8 @@ impl Mm<'_, '_> {
     }
 
     /// What happened to a page whose entry says that it failed.
-    pub(super) fn io_error(&mut self, page: u32) -> LiveError {
-        LiveError::Io { page, error: self.disk().map_or(IoError::Gone, |disk| disk.last_error) }
+    pub(super) fn io_error(&mut self, operation: Operation, page: u32) -> LiveError {
+        let unknown = DiskFault { operation, first: page, pages: 1, error: IoError::Failed };
+        LiveError::Io(self.disk().and_then(|disk| disk.fault_of(operation, page)).unwrap_or(unknown))
     }
 }

@@ -41,7 +41,7 @@ use super::trace::Trace;
 use super::watermark::Reserve;
 use super::zone::Zone;
 use super::{AllocError, Migratetype};
-use crate::block::{BlockDevice, IoError};
+use crate::block::{BlockDevice, DiskFault};
 use crate::cma::Buffer;
 use crate::dma::Dma;
 use crate::units::PAGE_SIZE;
@@ -159,12 +159,7 @@ pub enum LiveError {
     /// The slot shows a page already.
     Occupied,
     /// The disk did not do it.
-    Io {
-        /// The first page of the disk that it is about.
-        page: u32,
-        /// Why.
-        error: IoError,
-    },
+    Io(DiskFault),
 }
 
 impl fmt::Display for LiveError {
@@ -177,7 +172,7 @@ impl fmt::Display for LiveError {
             Self::TooManyPins => write!(f, "there are {MAX_PINS} pins (MAX_PINS)"),
             Self::NotThere => f.write_str("no such object, page or pin"),
             Self::Occupied => f.write_str("the slot shows a page already"),
-            Self::Io { page, error } => write!(f, "page {page} of the disk: {error}"),
+            Self::Io(fault) => fault.fmt(f),
         }
     }
 }
@@ -283,10 +278,10 @@ impl Live {
 }
 
 impl Mm<'_, '_> {
-    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy.
+    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy. The
+    /// disk has to be settled ([`Mm::settle_disk`]).
     pub(crate) fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
-        self.settle_disk();
         self.live.faults = Faults::default();
         self.unpin_all();
         for id in self.object_ids() {

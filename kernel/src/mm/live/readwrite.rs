@@ -4,7 +4,7 @@ use super::super::Migratetype;
 use super::super::lru::{DIRTY, FILE, PINNED, Place};
 use super::cache::{FAILED, READING, WRITING};
 use super::{LiveError, Mm};
-use crate::block::{IoError, MAX_SEGMENTS};
+use crate::block::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use crate::units::PAGE_SIZE;
 
 /// A page's worth of words.
@@ -21,7 +21,7 @@ impl Mm<'_, '_> {
             };
             let state = self.live.cache.state(page);
             if state & FAILED != 0 {
-                let error = self.io_error(page);
+                let error = self.io_error(Operation::Read, page);
                 self.forget_page(page);
                 return Err(error);
             }
@@ -53,7 +53,8 @@ impl Mm<'_, '_> {
     pub fn cache_put(&mut self, page: u32, words: &PageWords) -> Result<(), LiveError> {
         let identity = self.disk_identity().ok_or(LiveError::NotThere)?;
         if identity.read_only {
-            return Err(LiveError::Io { page, error: IoError::ReadOnly });
+            let (operation, error) = (Operation::Write, IoError::ReadOnly);
+            return Err(LiveError::Io(DiskFault { operation, first: page, pages: 1, error }));
         }
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);

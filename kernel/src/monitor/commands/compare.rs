@@ -19,7 +19,7 @@ use crate::monitor::syntax::Args;
 /// Seeds, unless `seeds=` says otherwise.
 const DEFAULT_SEEDS: u64 = 10;
 /// So long nothing is printed before a progress line is.
-const PROGRESS_NS: u64 = 5_000_000_000;
+pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn compare(&mut self, args: &Args) -> Result<(), Failure> {

@@ -1,16 +1,20 @@
 //! The commands `disk` and `copytest`.
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::Session;
+use super::compare::PROGRESS_NS;
 use super::experiments::whole;
 use crate::block::volume::Volume;
 use crate::cmdline::memparse;
 use crate::lab::copytest::{self, CopyError, CopyTest, MAX_COPIES, Step};
+use crate::lab::diskbench::{self, LeftOut};
 use crate::lab::files::{self, FileError};
-use crate::lab::{diskbench, record::Record};
+use crate::lab::metrics::Counted;
+use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::mm::live::{MAX_SLOTS, Mm};
 use crate::mm::{CmaUse, Lend};
@@ -55,9 +59,18 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn disk_list(&mut self) -> Result<(), Failure> {
         if let Some(disk) = self.system.disk() {
             let identity = disk.identity();
-            let access = if identity.read_only { "read-only" } else { "read-write" };
+            let access = match disk.works() {
+                Err(why) => format!("gone ({why})"),
+                Ok(()) if identity.read_only => "read-only".into(),
+                Ok(()) => "read-write".into(),
+            };
             let (name, sectors, interrupts) = (identity.name.clone(), identity.sectors, disk.interrupts());
-            writeln!(self.out, "{name}: {sectors} sectors of 512 bytes, {access}, {interrupts} interrupts so far")?;
+            writeln!(
+                self.out,
+                "{name}: {} of 512 bytes, {access}, {} so far",
+                Counted(sectors, "sector"),
+                Counted(interrupts, "interrupt")
+            )?;
         }
         let volume = self.on_disk(|mm, _| files::open(mm))?;
         self.disk_files(&volume)
@@ -72,7 +85,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             )?;
         }
         let used: u64 = volume.files().iter().map(|file| u64::from(file.pages())).sum();
-        writeln!(self.out, "{} files, {used} of {} pages", volume.files().len(), volume.pages())?;
+        writeln!(
+            self.out,
+            "{}, {used} of {}",
+            Counted(volume.files().len() as u64, "file"),
+            Counted(volume.pages().into(), "page")
+        )?;
         Ok(())
     }
 
@@ -81,46 +99,54 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let volume = files::open(mm)?;
             let mut sums = Vec::new();
             for file in volume.files() {
-                if machine.interrupted() {
-                    break;
-                }
-                sums.push(files::crc(mm, file)?);
+                let Some(crc) = files::crc(mm, file, || machine.interrupted())? else { break };
+                sums.push(crc);
             }
             Ok((volume, sums))
         })?;
         let mut wrong = 0;
         for (file, &crc) in volume.files().iter().zip(&sums) {
             let state = if crc == file.crc { "ok" } else { "DIFFERS" };
-            wrong += u32::from(crc != file.crc);
+            wrong += u64::from(crc != file.crc);
             writeln!(self.out, "{:<16} {:>12} bytes  crc32 {crc:08x}  {state}", file.name, file.bytes)?;
         }
         if sums.len() < volume.files().len() {
             writeln!(self.out, "Stopped by Ctrl-C.")?;
         }
         if wrong > 0 {
-            return Err(Failure::check(format!("{wrong} files are not what the table says")));
+            let are = if wrong == 1 { "is" } else { "are" };
+            return Err(Failure::check(format!("{} {are} not what the table says", Counted(wrong, "file"))));
         }
         Ok(())
     }
 
     fn disk_bench(&mut self, pages: u32) -> Result<(), Failure> {
-        let (runs, not_written) = self.on_disk(|mm, machine| diskbench::run(mm, machine, pages))?;
+        let (runs, left_out) = self.on_disk(|mm, machine| diskbench::run(mm, machine, pages))?;
         for run in &runs {
-            writeln!(self.out, "{:<12} {:>8} pages {:>10} ns a page", run.name, run.pages, run.ns_per_page)?;
+            let pages = Counted(run.pages.into(), "page").to_string();
+            writeln!(self.out, "{:<12} {pages:>14} {:>10} ns a page", run.name, run.ns_per_page)?;
         }
-        if let Some(why) = not_written {
-            writeln!(self.out, "disk/write   left out: {why}")?;
+        if let Some((name, why)) = &left_out {
+            writeln!(self.out, "{name:<12} left out: {why}")?;
         }
         for run in runs {
             let record = Record::new("bench").string("name", run.name).number("reps", run.pages);
             writeln!(self.out, "{}", record.number("ns_per_op", run.ns_per_page).number("max_ns", run.max_ns))?;
+        }
+        if let Some((name, LeftOut::Failed(_))) = left_out {
+            return Err(Failure::bad(format!("{name} failed (see above)")));
         }
         Ok(())
     }
 
     pub(super) fn copytest(&mut self, args: &Args) -> Result<(), Failure> {
         let options = copytest::Options {
-            source: args.key("source").map(Into::into),
+            source: match args.key("source") {
+                Some("") => {
+                    return Err(Failure::bad("source is empty; it has to be the name of a file, as `disk` lists them"));
+                }
+                source => source.map(Into::into),
+            },
             copies: whole(args, "files", DEFAULT_COPIES, 1, MAX_COPIES.into())? as u32,
             bytes: args.key("size").map(size).transpose()?,
             seed: whole(args, "seed", 1, 0, u32::MAX.into())? as u32,
@@ -131,7 +157,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             },
         };
         if self.system.areas().is_empty() {
-            return Err(Failure::bad("there is no CMA area that could lend its pages; `cma=16M` makes one"));
+            return Err(Failure::bad(format!(
+                "there is no CMA area that could lend its pages; `cma={}` makes one",
+                fitting_area(self.system.zone.managed_pages())
+            )));
         }
         let mut test = CopyTest::start(self.system, &*self.out.machine, &options).map_err(failed)?;
         let source = test.source();
@@ -139,8 +168,16 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let (name, all) = (&source.name, source.bytes);
             writeln!(self.out, "size={bytes} is more than {name} has: all of its {all} bytes are copied")?;
         }
+        let mut printed_ns = self.out.machine.now_ns();
         let stepped = loop {
             match test.step(self.system, &*self.out.machine) {
+                Ok(Step::Running) => {
+                    let now_ns = self.out.machine.now_ns();
+                    if now_ns.saturating_sub(printed_ns) >= PROGRESS_NS {
+                        printed_ns = now_ns;
+                        writeln!(self.out, "... {}", test.progress())?;
+                    }
+                }
                 Ok(Step::Synced(name)) => writeln!(self.out, "{name}: synced")?,
                 Ok(Step::Copied(copied)) => write!(self.out, "{copied}")?,
                 Ok(Step::Finished) => break Ok(()),
@@ -150,9 +187,6 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let report = test.finish(self.system, &*self.out.machine).map_err(failed)?;
         stepped.map_err(failed)?;
         write!(self.out, "{report}")?;
-        if report.interrupted {
-            writeln!(self.out, "Stopped by Ctrl-C.")?;
-        }
         writeln!(self.out, "{}", report.record())?;
         match report.verdict() {
             "wrong" => Err(Failure::check(format!(
@@ -172,9 +206,21 @@ fn failed(error: CopyError) -> Failure {
     }
 }
 
+/// A CMA area of a quarter of so many pages, and at most 16 MiB, as `cma=` takes it.
+fn fitting_area(managed: u32) -> &'static str {
+    match managed {
+        0x4000.. => "16M",
+        0x2000.. => "8M",
+        _ => "4M with MEM=32M or more",
+    }
+}
+
 /// A size in bytes, with K, M or G behind it.
 fn size(word: &str) -> Result<u64, Failure> {
     let parsed = memparse(word.as_bytes());
+    if parsed.rest.is_empty() && parsed.value == 0 && word.starts_with('0') {
+        return Err(Failure::bad("size is 0; it has to be at least one byte"));
+    }
     let whole = parsed.rest.is_empty() && parsed.value > 0;
     let wrong = || format!("size is {}; it has to be a number of bytes, with K, M or G behind it", shown(word));
     if whole { Ok(parsed.value) } else { Err(Failure::bad(wrong())) }

@@ -181,6 +181,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 fn size_of_words(size: &str) -> Result<u32, Failure> {
     let parsed = memparse(size.as_bytes());
     match u32::try_from(parsed.value) {
+        Ok(0) if size.starts_with('0') && parsed.rest.is_empty() => {
+            Err(Failure::bad("SIZE is 0; it has to be at least one byte"))
+        }
         Ok(bytes) if bytes > 0 && parsed.rest.is_empty() => Ok(bytes),
         _ => Err(Failure::bad(format!("SIZE is {}; it has to be bytes below 4G, with K, M or G behind", shown(size)))),
     }

@@ -48,7 +48,8 @@ fn what_cannot_be_had_is_said() {
         ("dma alloc cam 1", "the tree has no device \"cam\"; did you mean camera@10020000?"),
         ("dma alloc biscuitOS_CM 1", "did you mean BiscuitOS_CMA?"),
         ("dma alloc x 1", "there are BiscuitOS_CMA camera@10020000 ethernet@4e000000"),
-        ("dma alloc x 0", "SIZE is \"0\""),
+        ("dma alloc x 0", "SIZE is 0; it has to be at least one byte"),
+        ("dma alloc x y", "SIZE is \"y\""),
         ("dma alloc x 4G", "SIZE is \"4G\""),
         ("dma alloc x 1X", "SIZE is \"1X\""),
         ("dma alloc x", "usage: "),
@@ -100,4 +101,22 @@ fn bounds_hold_and_everything_comes_back() {
     let (outcome, text) = on_board(&["selftest dma"]);
     assert_eq!(outcome, Outcome::Ok, "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("ok ")).count(), 5, "{text}");
+}
+
+#[test]
+fn a_misuse_fails_the_command_that_it_was_seen_after_and_stays_counted() {
+    with_board(44, |system, machine| {
+        system.check_enabled = true;
+        system.dma.checker_mut().enable(true);
+        let device = system.dma_add_device("camera@10020000").expect("there is room");
+        let buffer = system.dma_alloc_coherent(device, 4096).expect("there is memory");
+        system.dma_keep(buffer);
+        assert_eq!(system.dma_remove_device(device), Ok((1, 0)), "a buffer is left behind");
+        let mut monitor = Monitor::new(system, machine, context(None));
+        let outcomes = ["version", "version", "selftest dma_misuse", "cat /sys/kernel/debug/dma-api/error_count"]
+            .map(|line| monitor.execute(line));
+        assert_eq!(outcomes, [Outcome::Failed(STATUS_CHECK_FAILED), Outcome::Ok, Outcome::Ok, Outcome::Ok]);
+        let text = machine.take();
+        assert!(text.ends_with("\n1\n") && text.matches("check=on: ").count() == 1, "{text}");
+    });
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -9,8 +10,8 @@ use super::super::disk::DiskStats;
 use super::super::readwrite::PageWords;
 use super::super::{LiveError, Mm};
 use super::with_system;
-use crate::block::IoError;
 use crate::block::mock::{Medium, MockDisk};
+use crate::block::{DiskFault, IoError, Operation};
 use crate::cma::CmaError;
 use crate::dma::mock::MockHardware;
 use crate::lab::rng::Rng;
@@ -133,9 +134,10 @@ fn who_owns_a_page_is_told_what_went_wrong() {
         mm.sync_pages(0, 100).unwrap();
         put(&mut mm, 40..60, 2);
         medium.borrow_mut().bad[1] = Some(8 * 50..8 * 51);
-        let failed = |page| Err(LiveError::Io { page, error: IoError::Failed });
         let result = mm.sync_pages(0, 100);
-        assert!(matches!(result, Err(LiveError::Io { page: 40..=50, error: IoError::Failed })), "{result:?}");
+        // The request that holds the bad page, and none of the others that were in flight.
+        let why = result.unwrap_err().to_string();
+        assert_eq!(why, "writing pages 40 to 55 of the disk: an I/O error");
         assert!((40..60).all(|page| holds(&mut mm, page, 2)), "it is still in the cache");
         assert!((0..40).all(|page| stored(&medium.borrow().durable, page) == words(page, 1)), "what was synced stays");
         medium.borrow_mut().bad[1] = None;
@@ -143,7 +145,10 @@ fn who_owns_a_page_is_told_what_went_wrong() {
         mm.drop_pages(0, 100);
         medium.borrow_mut().bad[0] = Some(8 * 20..8 * 21);
         let mut read = [0; 1024];
-        assert_eq!(mm.cache_get(20, &mut read), failed(20));
+        let why = mm.cache_get(20, &mut read).unwrap_err().to_string();
+        assert_eq!(why, "reading pages 20 to 35 of the disk: an I/O error");
+        medium.borrow_mut().bad[0] = Some(8 * 99..8 * 100);
+        assert_eq!(mm.cache_get(99, &mut read).unwrap_err().to_string(), "reading page 99 of the disk: an I/O error");
         medium.borrow_mut().bad[0] = None;
         assert!(holds(&mut mm, 20, 1), "it is read again when somebody asks again");
     });
@@ -158,11 +163,11 @@ fn a_device_that_disappears_takes_nothing_synced_with_it() {
         mm.sync_pages(0, 32).unwrap();
         put(&mut mm, 32..64, 1);
         medium.borrow_mut().gone = true;
-        let gone = |page| LiveError::Io { page, error: IoError::Gone };
-        assert_eq!(mm.sync_pages(0, 64), Err(gone(32)));
+        let gone = |operation, first, pages| LiveError::Io(DiskFault { operation, first, pages, error: IoError::Gone });
+        assert_eq!(mm.sync_pages(0, 64), Err(gone(Operation::Write, 32, 16)));
         assert!((0..64).all(|page| holds(&mut mm, page, 1)), "the cache has all of it");
         mm.drop_pages(0, 64);
-        assert_eq!((mm.cached_pages(), mm.cache_get(3, &mut [0; 1024])), (32, Err(gone(3))));
+        assert_eq!((mm.cached_pages(), mm.cache_get(3, &mut [0; 1024])), (32, Err(gone(Operation::Read, 3, 16))));
         assert!((0..32).all(|page| stored(&medium.borrow().durable, page) == words(page, 1)));
     });
 }
@@ -192,9 +197,25 @@ fn a_disk_larger_than_memory_is_read_and_written_through() {
 fn a_read_only_disk_is_not_written() {
     with_disk(8 * 16, true, |system, _| {
         let mut mm = system.mm().unwrap();
-        let read_only = Err(LiveError::Io { page: 5, error: IoError::ReadOnly });
-        assert_eq!(mm.cache_put(5, &words(5, 1)), read_only);
+        let why = mm.cache_put(5, &words(5, 1)).unwrap_err().to_string();
+        assert_eq!(why, "writing page 5 of the disk: the disk is read-only");
         assert_eq!((mm.dirty_pages(), mm.cache_get(5, &mut [1; 1024])), (0, Ok(())));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn who_moves_out_waits_for_what_the_disk_still_writes() {
+    with_disk(8 * 100, false, |system, medium| {
+        medium.borrow_mut().slow = true;
+        medium.borrow_mut().bad[0] = Some(0..8);
+        let mut mm = system.mm().unwrap();
+        mm.read_ahead(16, 84);
+        // Whoever is told of this gives up, with the others in flight.
+        assert!(mm.cache_get(0, &mut [0; 1024]).is_err());
+        assert!(mm.pages_lent_to_disk() > 0);
+        system.close_live();
+        assert_eq!(system.dma.checker().errors(), 0, "nobody's mistake");
     });
 }
 
@@ -239,7 +260,7 @@ fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
         mm.settle_disk();
         let checker = mm.dma.checker_mut();
         assert_eq!(checker.take_reports().is_empty(), !ignore_pins, "the checker sees a page move that a device owns");
-        checker.forget_errors();
+        checker.tell();
     });
     result
 }
@@ -263,7 +284,7 @@ fn after_a_flush_that_failed_everything_is_written_again() {
         let mut mm = system.mm().unwrap();
         put(&mut mm, 0..8, 1);
         medium.borrow_mut().bad_flush = true;
-        assert_eq!(mm.sync_pages(2, 6), Err(LiveError::Io { page: 2, error: IoError::Failed }));
+        assert_eq!(mm.sync_pages(2, 6).unwrap_err().to_string(), "flushing the disk: an I/O error");
         assert_eq!(stored(&medium.borrow().durable, 3), [0; 1024]);
         // What the device had taken is lost, as a device may that says so.
         medium.borrow_mut().data.fill(0);
@@ -283,11 +304,13 @@ fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
         mm.drop_pages(0, 2);
         mm.read_ahead(0, 32);
         medium.borrow_mut().stuck = true;
-        let gone = Err(LiveError::Io { page: 1, error: IoError::Gone });
-        assert_eq!(mm.cache_get(1, &mut [0; 1024]), gone);
+        let why = mm.cache_get(1, &mut [0; 1024]).unwrap_err().to_string();
+        let first = "reading pages 0 to 15 of the disk: it did not answer, and was switched off by Ctrl-C, for good";
+        assert_eq!(why, first);
         assert_eq!(mm.pages_lent_to_disk(), 0, "it owns nothing any more");
         medium.borrow_mut().stuck = false;
-        assert_eq!(mm.cache_get(1, &mut [0; 1024]), gone, "it was stopped for good");
+        let again = mm.cache_get(1, &mut [0; 1024]).unwrap_err().to_string();
+        assert!(again.starts_with("reading page 1 of the disk: it did not answer, and was"), "{again}");
         assert_eq!(stored(&medium.borrow().durable, 1), words(1, 1));
     });
 }
