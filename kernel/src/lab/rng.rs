@@ -49,8 +49,7 @@ impl Rng {
     }
 }
 
-/// A limit that is drawn below many times. The processor cannot divide: a remainder by a multiplication takes a tenth of
-/// the time.
+/// A limit that is drawn below many times: the remainder comes of a multiplication, because the processor cannot divide.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     limit: u32,
@@ -67,7 +66,7 @@ impl Limit {
     /// `value % limit`. The quotient comes out right or, because the reciprocal is less than 1 too small, one too small.
     #[inline(always)]
     const fn remainder(self, value: u32) -> u32 {
-        let quotient = (value as u64 * self.reciprocal as u64 >> u32::BITS) as u32;
+        let quotient = ((value as u64 * self.reciprocal as u64) >> u32::BITS) as u32;
         let rest = value - quotient * self.limit;
         if rest >= self.limit { rest - self.limit } else { rest }
     }
