@@ -63,7 +63,8 @@ impl Limit {
         Self { limit, reciprocal: u32::MAX / limit }
     }
 
-    /// `value % limit`. The quotient comes out right or, because the reciprocal is less than 1 too small, one too small.
+    /// `value % limit`. The quotient comes out right or one too small: the reciprocal is at most 1 too small, and the value
+    /// is below 2^32.
     #[inline(always)]
     const fn remainder(self, value: u32) -> u32 {
         let quotient = ((value as u64 * self.reciprocal as u64) >> u32::BITS) as u32;
