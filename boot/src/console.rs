@@ -157,10 +157,13 @@ pub fn poll_byte() -> Option<u8> {
 }
 
 /// True once after each Ctrl-C; takes it out of the input, and the line that it ended.
+#[inline]
 pub fn interrupted() -> bool {
-    if !INTERRUPTED.load(Ordering::Relaxed) {
-        return false;
-    }
+    INTERRUPTED.load(Ordering::Relaxed) && take_ctrl_c()
+}
+
+#[cold]
+fn take_ctrl_c() -> bool {
     let mut input = INPUT.lock();
     let more = input.remove_ctrl_c();
     INTERRUPTED.store(more, Ordering::Relaxed);

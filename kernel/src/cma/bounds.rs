@@ -216,9 +216,24 @@ impl Bounds {
     #[inline(always)]
     fn raise_from<const GROUP: bool>(&self, node: u32, from: u32, to: u32) {
         let first = from.max(node * NODE_BITS);
-        let limit = to.min((node + 1) * NODE_BITS);
+        let end = (node + 1) * NODE_BITS;
+        let limit = to.min(end);
         let group = &self.groups[(node / GROUP_NODES) as usize];
         let node = &self.nodes[node as usize];
+        if to >= end + SATURATED {
+            // More than can be counted, from every bit of the node: in the lanes that have an aligned one behind `first`.
+            let lanes = (end - first).ilog2() as usize + 1;
+            for lane in 0..LANES {
+                if lane >= lanes {
+                    break;
+                }
+                node[lane].set(SATURATED as u8);
+                if GROUP {
+                    group[lane].set(SATURATED as u8);
+                }
+            }
+            return;
+        }
         for lane in 0..LANES {
             let aligned = align_up(first, lane);
             if aligned >= limit {
@@ -240,6 +255,13 @@ impl Bounds {
         let length = (to - node * NODE_BITS).min(SATURATED) as u8;
         let group = &self.groups[(node / GROUP_NODES) as usize];
         let node = &self.nodes[node as usize];
+        if u32::from(length) == SATURATED {
+            node[..LANES].iter().for_each(|bound| bound.set(length));
+            if GROUP {
+                group[..LANES].iter().for_each(|bound| bound.set(length));
+            }
+            return;
+        }
         for lane in 0..LANES {
             raise(&node[lane], length);
             if GROUP {

@@ -38,6 +38,39 @@ impl Rng {
             Self::Wyrand(rand) => rand.u32(0..limit),
         }
     }
+
+    /// The same number below a limit that was prepared.
+    #[inline(always)]
+    pub fn below_prepared(&mut self, limit: Limit) -> u32 {
+        match self {
+            Self::Glibc(rand) => limit.remainder(rand.rand()),
+            Self::Wyrand(rand) => rand.u32(0..limit.limit),
+        }
+    }
+}
+
+/// A limit that is drawn below many times: the remainder comes of a multiplication, because the processor cannot divide.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    limit: u32,
+    /// 2^32 divided by it, at most 1 too small.
+    reciprocal: u32,
+}
+
+impl Limit {
+    /// Prepares a limit, which must not be 0.
+    pub const fn new(limit: u32) -> Self {
+        Self { limit, reciprocal: u32::MAX / limit }
+    }
+
+    /// `value % limit`. The quotient comes out right or one too small: the reciprocal is at most 1 too small, and the value
+    /// is below 2^32.
+    #[inline(always)]
+    const fn remainder(self, value: u32) -> u32 {
+        let quotient = ((value as u64 * self.reciprocal as u64) >> u32::BITS) as u32;
+        let rest = value - quotient * self.limit;
+        if rest >= self.limit { rest - self.limit } else { rest }
+    }
 }
 
 /// glibc's `rand()`: the additive feedback generator TYPE_3, `r[i] = r[i-3] + r[i-31]`, result `r[i] >> 1`.
@@ -114,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn remainders_without_division() {
+        let edges = [1, 2, 3, 254, 255, 256, 24_576, 65_535, 1 << 31, u32::MAX - 1, u32::MAX];
+        for limit in edges {
+            let multiples = edges.iter().map(|&times| limit.wrapping_mul(times));
+            for value in multiples.flat_map(|multiple| [multiple.wrapping_sub(1), multiple, multiple.wrapping_add(1)]) {
+                assert_eq!(Limit::new(limit).remainder(value), value % limit, "{value} % {limit}");
+            }
+        }
+    }
+
+    #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn names_and_bounds() {
         for name in Rng::NAMES {
@@ -122,7 +166,7 @@ mod tests {
             assert!(draws.iter().all(|&draw| draw < 255));
             assert!((0..255).all(|slot| draws.contains(&slot)), "{name} never drew some slot");
             let mut again = Rng::named(name, 7).expect("a listed name");
-            assert!(draws.iter().all(|&draw| draw == again.below(255)), "{name} does not repeat");
+            assert!(draws.iter().all(|&draw| draw == again.below_prepared(Limit::new(255))), "{name} does not repeat");
         }
         assert!(Rng::named("dice", 1).is_none());
     }

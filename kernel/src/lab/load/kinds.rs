@@ -8,7 +8,7 @@ use super::decoder::Decoder;
 use super::random::Random;
 use crate::lab::held::Held;
 use crate::lab::record::Record;
-use crate::lab::rng::Rng;
+use crate::lab::rng::{Limit, Rng};
 use crate::lab::scale::{Scale, Slots};
 
 /// A load: it names slots, one a step. A slot that holds a buffer gives it back, an empty one is filled.
@@ -84,7 +84,10 @@ impl Kind {
     /// Begins it on an area of so many pages. `None`: there is no memory for what it has to remember.
     pub fn start(self, area_pages: u32, rng: Rng) -> Option<Box<dyn Load>> {
         Some(match self {
-            Self::Debris(scale) => Box::new(Debris { slots: scale.slots(area_pages), rng }),
+            Self::Debris(scale) => {
+                let slots = scale.slots(area_pages);
+                Box::new(Debris { slots, count: Limit::new(slots.count), rng })
+            }
             Self::Camera(camera) => Box::new(camera.start(rng)),
             Self::Decoder(decoder) => Box::new(decoder.start(rng)?),
             Self::Random(random) => Box::new(random.start(rng)?),
@@ -119,13 +122,14 @@ impl fmt::Display for Kind {
 /// The published experiment: any slot, every time.
 struct Debris {
     slots: Slots,
+    count: Limit,
     rng: Rng,
 }
 
 impl Load for Debris {
     #[inline]
     fn next(&mut self, _: &Held) -> Ask {
-        let slot = self.rng.below(self.slots.count) as usize;
+        let slot = self.rng.below_prepared(self.count) as usize;
         Ask { slot, pages: self.slots.pages(slot) }
     }
 }
