@@ -98,7 +98,7 @@ fn profile_finds_the_calls_and_their_functions() {
     let figures = Measured::new("buddy/9").figures;
     let measured = ["op", "release"].map(|what| figures.get("buddy/9", what).unwrap() as f64).iter().sum::<f64>() / 2.0;
     assert!((each / measured - 1.0).abs() < 0.15, "{each} counted, {measured} measured\n{text}");
-    for function in ["push_front", "free_one", "kernel/src/mm/buddy.rs"] {
+    for function in ["pop_front", "free_one", "kernel/src/mm/buddy.rs"] {
         assert!(text.contains(function), "{function}\n{text}");
     }
     assert!(profile::run("nothing").is_err_and(|error| error.contains("there are boot cma/1")));
