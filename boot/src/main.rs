@@ -68,6 +68,7 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
 }
 
 /// The entry code comes here instead where RAM ends before the image does: there may be no statics, and no stack but this.
+// SAFETY: the entry code is what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn too_little_memory() -> ! {
     // SAFETY: the board's own UART, accessible with the MMU off.

@@ -45,8 +45,8 @@ impl Relocatable for Owner {
 }
 
 impl Lender {
-    /// Lends buffers of an area, and has its turn at once: of so many in a thousand tags, evenly spread. `None` where the area's placement does not
-    /// relocate, or no further owner is let in.
+    /// Lends buffers of an area, those of so many in a thousand tags, evenly spread, and has its turn at once. `None` where
+    /// the area's placement does not relocate, or there are too many owners.
     pub fn new(system: &mut System<'_>, area: AreaId, permille: u32) -> Option<Self> {
         if !system.area(area).placement().relocates() {
             return None;

@@ -65,11 +65,13 @@ unsafe impl Hal for Coherent {
         0
     }
 
+    // SAFETY: what the crate promises of the address is not needed: nothing is read or written here.
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
         // Registers are mapped where they are; nobody asks, because only PCI has to.
         NonNull::new(core::ptr::with_exposed_provenance_mut(paddr as usize)).unwrap_or(NonNull::dangling())
     }
 
+    // SAFETY: what the crate promises of the buffer is not needed: only its address is looked at.
     unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
         let address = buffer.cast::<u8>().as_ptr().expose_provenance() as u32;
         let pieces = PIECES.lock();
@@ -80,6 +82,7 @@ unsafe impl Hal for Coherent {
         coherent.unwrap_or(address).into()
     }
 
+    // SAFETY: nothing is done with the buffer.
     unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {
         // Whoever mapped the page unmaps it.
     }
