@@ -182,9 +182,6 @@ impl Zone<'_> {
     }
 
     /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
-    ///
-    /// A block whose next merge looks near (the buddy of the block that it would become is free already) goes to the
-    /// tail, so that it is handed out last; so does everything that boot frees.
     #[inline(always)]
     pub(super) fn free_one<const TO_TAIL: bool>(
         &mut self,
@@ -200,6 +197,21 @@ impl Zone<'_> {
             pages <<= 1;
             alike = alike.next();
         }
+        self.push_free::<TO_TAIL>(pageblock, index, (pages, alike), migratetype);
+    }
+
+    /// Puts a block whose buddy is not free on a list.
+    ///
+    /// One whose next merge looks near (the buddy of the block that it would become is free already) goes to the tail, so
+    /// that it is handed out last; so does everything that boot frees.
+    #[inline(always)]
+    pub(super) fn push_free<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        index: u32,
+        (pages, alike): (u32, FreeOf),
+        migratetype: Migratetype,
+    ) {
         // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy beyond the pageblock wraps
         // to its first page, which is the head of no block that large.
         let uncle = (index ^ pages << 1) & !pages;

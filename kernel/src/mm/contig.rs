@@ -4,6 +4,7 @@
 //! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
 //! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
 
+use super::page::FreeOf;
 use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use crate::units::Pfn;
@@ -76,11 +77,14 @@ impl Zone<'_> {
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         let index = self.index(first);
-        let end = index + pages;
-        if (index ^ end.wrapping_sub(1)) < PAGEBLOCK_PAGES {
-            self.free_in_pageblock::<TO_TAIL>(index, end);
+        if pages.is_power_of_two() && index & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
+            let migratetype = self.pageblock(index);
+            self.count_free(pages, migratetype);
+            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages.trailing_zeros(), migratetype);
+        } else if pages > 0 && (index ^ (index + pages - 1)) < PAGEBLOCK_PAGES {
+            self.free_in_pageblock::<TO_TAIL>(index, pages);
         } else {
-            self.free_in_pageblocks::<TO_TAIL>(index, end);
+            self.free_in_pageblocks::<TO_TAIL>(index, index + pages);
         }
     }
 
@@ -94,22 +98,63 @@ impl Zone<'_> {
                 self.count_free(PAGEBLOCK_PAGES, migratetype);
                 self.lists.push::<TO_TAIL>(self.lists.pageblock_of(index), index, PAGEBLOCK_ORDER, migratetype);
             } else {
-                self.free_in_pageblock::<TO_TAIL>(index, stop.min(end));
+                self.free_in_pageblock::<TO_TAIL>(index, stop.min(end) - index);
             }
             index = stop;
         }
     }
 
-    /// Frees the frames `index..end` of one pageblock.
-    #[inline(always)]
-    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
-        let migratetype = self.pageblock(index);
-        self.count_free(end - index, migratetype);
-        let pageblock = self.lists.pageblock_of(index);
-        while index < end {
-            let order = index.trailing_zeros().min((end - index).ilog2());
-            self.free_one::<TO_TAIL>(pageblock, index, order, migratetype);
-            index += 1 << order;
+    /// Frees so many frames of one pageblock, at least one, from `start` on.
+    ///
+    /// The blocks that come of it, and their places on the lists, are those of freeing the largest aligned blocks of the
+    /// range one after the other, lowest address first. What lies between its ends merges only with its like, and is never
+    /// seen on a list: from small blocks to large ones, an end either grows by the free buddy beyond it, or leaves its
+    /// block to the lists and draws back. Blocks in front enter them at once, those behind when all before them have.
+    #[inline(never)]
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut start: u32, mut length: u32) {
+        let migratetype = self.pageblock(start);
+        self.count_free(length, migratetype);
+        let pageblock = self.lists.pageblock_of(start);
+        // In front, as long as a block that begins here is shorter than the range.
+        loop {
+            let order = (start | PAGEBLOCK_PAGES).trailing_zeros();
+            let pages = 1 << order;
+            if pages >= length {
+                break;
+            }
+            let alike = FreeOf::order(order);
+            if self.lists.unlink_if(pageblock, start - pages, alike) {
+                start -= pages;
+                length += pages;
+            } else {
+                self.push_free::<TO_TAIL>(pageblock, start, (pages, alike), migratetype);
+                start += pages;
+                length -= pages;
+            }
+        }
+        // Behind, where the range is parted into blocks by the bits of its length. Those that stay, one bit each:
+        let mut behind = 0;
+        loop {
+            let order = length.trailing_zeros();
+            let pages = 1 << order;
+            if pages == length {
+                self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                break;
+            }
+            if self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
+                length += pages;
+            } else {
+                length -= pages;
+                behind |= pages
+            }
+        }
+        start += length;
+        while behind != 0 {
+            let order = behind.ilog2();
+            let pages = 1 << order;
+            self.push_free::<TO_TAIL>(pageblock, start, (pages, FreeOf::order(order)), migratetype);
+            start += pages;
+            behind -= pages;
         }
     }
 

@@ -345,4 +345,40 @@ proptest! {
         prop_assert_eq!(orders(&zone), after_boot);
         prop_assert_eq!(zone.free_blocks(10, Cma), 2);
     }
+
+    /// A range that is given back at once leaves every list as its largest aligned blocks do, freed one after the other.
+    #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
+    fn a_range_goes_back_as_its_blocks_would_one_by_one(
+        takes in prop::collection::vec((0..2048u32, prop_oneof![3 => 1..60u32, 1 => 1..1500u32], any::<bool>()), 1..80),
+    ) {
+        let (mut pages, mut same_pages) = (pages(2), pages(2));
+        let (mut at_once, mut one_by_one) = (zone(&mut pages, 0, 2), zone(&mut same_pages, 0, 2));
+        let mut ranges = Vec::new();
+        for (first, pages, give) in takes {
+            let pages = pages.min(2048 - first);
+            let taken = at_once.take_range(START.add(first), pages);
+            prop_assert_eq!(taken, one_by_one.take_range(START.add(first), pages));
+            if taken.is_ok() {
+                ranges.push((first, pages));
+            }
+            if give && !ranges.is_empty() {
+                let (first, pages) = ranges.swap_remove(first as usize % ranges.len());
+                at_once.give_range(START.add(first), pages);
+                let (mut index, end) = (first, first + pages);
+                while index < end {
+                    let order = index.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
+                    let (pageblock, block) = (one_by_one.lists.pageblock_of(index), 1 << order);
+                    one_by_one.count_free(block, Cma);
+                    one_by_one.free_one::<false>(pageblock, index, order, Cma);
+                    index += block;
+                }
+                for order in 0..=MAX_PAGE_ORDER {
+                    let blocks = at_once.lists.iter(order, Cma);
+                    prop_assert!(blocks.eq(one_by_one.lists.iter(order, Cma)), "order {}", order);
+                }
+                prop_assert_eq!(at_once.check(), Ok(()));
+            }
+        }
+    }
 }
