@@ -229,7 +229,7 @@ impl Bitmap {
 
     #[inline(never)]
     fn summarize_release(&mut self, start: u32, end: u32) {
-        let (from, to) = (self.run_start(start), self.run_end(end));
+        let (from, to) = (self.run_start(start), self.run_end_by_nodes(end));
         if let Some(summary) = &mut self.summary {
             summary.released(start, end, from, to);
         }
@@ -283,34 +283,66 @@ impl Bitmap {
     }
 
     /// Where the free run that goes on at `bit` ends: the first set bit at or after it, or the end.
-    #[inline]
+    #[inline(never)]
     pub(super) fn run_end(&self, bit: u32) -> u32 {
-        let found = match &self.summary {
-            None => next_where(&self.words, bit, |word| word),
-            Some(Summary { touched_nodes, .. }) => {
-                let node = bit / NODE_BITS;
-                let end = ((node + 1) * NODE_BITS / WORD_BITS) as usize;
-                self.words.get(..end).and_then(|words| next_where(words, bit, |word| word)).or_else(|| {
-                    let node = next_where(touched_nodes, node + 1, |word| word)?;
-                    next_where(&self.words, node * NODE_BITS, |word| word)
-                })
-            }
-        };
-        found.unwrap_or(self.bits).min(self.bits)
+        if self.summary.is_none() {
+            return next_where(&self.words, bit, |word| word).unwrap_or(self.bits);
+        }
+        self.run_end_by_nodes(bit)
+    }
+
+    /// The same, node by node.
+    #[inline(always)]
+    fn run_end_by_nodes(&self, bit: u32) -> u32 {
+        let Some(node) = self.node(bit / NODE_BITS) else { return self.bits };
+        let word = word_in_node(bit);
+        let hits = node[word] >> (bit % WORD_BITS);
+        if hits != 0 {
+            return bit + hits.trailing_zeros();
+        }
+        let next = bit / WORD_BITS * WORD_BITS + WORD_BITS;
+        match (next..).step_by(WORD_BITS as usize).zip(&node[word + 1..]).find(|&(_, &hits)| hits != 0) {
+            Some((first, hits)) => first + hits.trailing_zeros(),
+            None => self.run_end_beyond(bit / NODE_BITS),
+        }
+    }
+
+    /// The same for a run that goes on behind a node.
+    #[inline(never)]
+    fn run_end_beyond(&self, node: u32) -> u32 {
+        let touched = self.summary.as_ref().map_or(&[][..], |summary| &summary.touched_nodes);
+        let node = next_where(touched, node + 1, |word| word);
+        node.and_then(|node| next_where(&self.words, node * NODE_BITS, |word| word)).unwrap_or(self.bits)
     }
 
     /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
     #[inline]
     pub(super) fn run_start(&self, bit: u32) -> u32 {
-        let node = bit.saturating_sub(1) / NODE_BITS;
-        let found = match &self.summary {
-            None => last_set_before(&self.words, bit, 0),
-            Some(Summary { touched_nodes, .. }) => last_set_before(&self.words, bit, node * NODE_BITS).or_else(|| {
-                let node = last_set_before(touched_nodes, node, 0)?;
-                last_set_before(&self.words, (node + 1) * NODE_BITS, 0)
-            }),
+        let Some(last) = bit.checked_sub(1) else { return 0 };
+        let Some(node) = self.node(last / NODE_BITS) else { return bit };
+        let word = word_in_node(last);
+        let hits = node[word] << (WORD_BITS - 1 - last % WORD_BITS);
+        if hits != 0 {
+            return bit - hits.leading_zeros();
+        }
+        let mut end = last / WORD_BITS * WORD_BITS;
+        for hits in node[..word].iter().rev() {
+            if *hits != 0 {
+                return end - hits.leading_zeros();
+            }
+            end -= WORD_BITS;
+        }
+        self.run_start_before(last / NODE_BITS)
+    }
+
+    /// The same for a run that begins before a node.
+    #[inline(never)]
+    fn run_start_before(&self, node: u32) -> u32 {
+        let touched = match &self.summary {
+            None => node.checked_sub(1),
+            Some(Summary { touched_nodes, .. }) => last_set_before(touched_nodes, node),
         };
-        found.map_or(0, |last| last + 1)
+        touched.and_then(|node| last_set_before(&self.words, (node + 1) * NODE_BITS)).map_or(0, |last| last + 1)
     }
 
     /// The runs of wholly free nodes from `node` on: the first of each, and one past the last. None in a bitmap without a
@@ -416,20 +448,20 @@ fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32) -> Option<
     Some(word as u32 * WORD_BITS + hits.trailing_zeros())
 }
 
-/// The last set bit before `end` and not before `floor`, a multiple of the word's bits.
-#[inline]
-fn last_set_before(words: &[u32], end: u32, floor: u32) -> Option<u32> {
-    if end <= floor {
-        return None;
-    }
-    let mut word = ((end - 1) / WORD_BITS) as usize;
-    let mut hits = words[word] & mask(0, (end - 1) % WORD_BITS + 1);
+/// The last set bit before `end`.
+fn last_set_before(words: &[u32], end: u32) -> Option<u32> {
+    let last = end.checked_sub(1)?;
+    let mut word = (last / WORD_BITS) as usize;
+    let mut hits = words.get(word)? & mask(0, last % WORD_BITS + 1);
     while hits == 0 {
-        if word as u32 * WORD_BITS <= floor {
-            return None;
-        }
-        word -= 1;
-        hits = words[word];
+        word = word.checked_sub(1)?;
+        hits = *words.get(word)?;
     }
     Some(word as u32 * WORD_BITS + hits.ilog2())
+}
+
+/// Which word of its node a bit lies in.
+#[inline(always)]
+const fn word_in_node(bit: u32) -> usize {
+    (bit / WORD_BITS) as usize % NODE_WORDS
 }
