@@ -23,14 +23,16 @@ pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
 /// Nodes in a group.
 pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
-const SATURATED: u32 = u8::MAX as u32;
+pub(super) const SATURATED: u32 = u8::MAX as u32;
 
 /// One bound a lane; a power of two of them, by which rows are found with a shift.
-type Lanes = [Cell<u8>; LANES.next_power_of_two()];
+type Lanes = [Cell<u8>; LANES_OF_ROW];
+const LANES_OF_ROW: usize = LANES.next_power_of_two();
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
+    /// Whole groups of them; behind the bitmap nothing ever begins.
     nodes: Vec<Lanes>,
     groups: Vec<Lanes>,
     /// No run is longer than this; one that was as long began at `longest_at`.
@@ -83,10 +85,13 @@ impl Bounds {
     /// Bounds of an area that may be wholly free.
     pub(super) fn new(bits: u32) -> Self {
         let nodes = bits.div_ceil(NODE_BITS);
+        let groups = nodes.div_ceil(GROUP_NODES);
         let all = lanes(SATURATED as u8);
+        let mut rows = vec![all.clone(); nodes as usize];
+        rows.resize((groups * GROUP_NODES) as usize, lanes(0));
         Self {
-            nodes: vec![all.clone(); nodes as usize],
-            groups: vec![all; nodes.div_ceil(GROUP_NODES) as usize],
+            nodes: rows,
+            groups: vec![all; groups as usize],
             longest: Cell::new(bits),
             longest_at: Cell::new(0),
             lacking: Cell::new(NOTHING),
@@ -119,28 +124,46 @@ impl Bounds {
         }
     }
 
-    /// The first group at or after `group` where a run of `length` bits may begin.
-    #[inline]
-    pub(super) fn next_group(&self, group: u32, lane: usize, length: u32) -> Option<u32> {
-        next(&self.groups, group, self.groups.len() as u32, lane, length)
-    }
-
-    /// The first node at or after `node`, and in its group, where a run of `length` bits may begin.
-    #[inline]
-    pub(super) fn next_in_group(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
-        let end = (node / GROUP_NODES + 1) * GROUP_NODES;
-        next(&self.nodes, node, end.min(self.nodes.len() as u32), lane, length)
+    /// First-fit of a request of so many bits, at most [`SATURATED`], node by node: `look` at those whose bounds allow it.
+    /// Of nodes and groups that are looked at in vain that is known then.
+    #[inline(always)]
+    pub(super) fn first_fit_in_nodes(
+        &self,
+        lane: usize,
+        length: u32,
+        look: impl Fn(u32) -> Option<u32>,
+    ) -> Option<u32> {
+        debug_assert!(length <= SATURATED);
+        let (lane, length) = (lane % LANES_OF_ROW, length as u8);
+        let groups = self.groups.iter().zip(self.nodes.as_chunks::<{ GROUP_NODES as usize }>().0);
+        for (of_group, (group, nodes)) in (0..).step_by(GROUP_NODES as usize).zip(groups) {
+            if group[lane].get() < length {
+                continue;
+            }
+            for (node, of_node) in (of_group..).zip(nodes) {
+                if of_node[lane].get() >= length {
+                    let found = look(node);
+                    if found.is_some() {
+                        return found;
+                    }
+                    of_node[lane].set(length - 1);
+                }
+            }
+            group[lane].set(length - 1);
+        }
+        None
     }
 
     /// The first node at or after `node` where a run of `length` bits may begin.
     pub(super) fn next_node(&self, mut node: u32, lane: usize, length: u32) -> Option<u32> {
-        while let Some(group) = self.next_group(node / GROUP_NODES, lane, length) {
+        while let Some(group) = next(&self.groups, node / GROUP_NODES, self.groups.len() as u32, lane, length) {
             node = node.max(group * GROUP_NODES);
-            let found = self.next_in_group(node, lane, length);
+            let end = (group + 1) * GROUP_NODES;
+            let found = next(&self.nodes, node, end, lane, length);
             if found.is_some() {
                 return found;
             }
-            node = (group + 1) * GROUP_NODES;
+            node = end;
         }
         None
     }
@@ -150,14 +173,6 @@ impl Bounds {
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
         if length <= SATURATED {
             self.nodes[node as usize][lane].set(length as u8 - 1);
-        }
-    }
-
-    /// No run of `length` bits begins in the group on an aligned bit.
-    #[inline]
-    pub(super) fn group_lacks(&self, group: u32, lane: usize, length: u32) {
-        if length <= SATURATED {
-            self.groups[group as usize][lane].set(length as u8 - 1);
         }
     }
 

@@ -4,11 +4,8 @@
 //! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
 
 use super::bitmap::{Bitmap, NODE_WORDS, Summary};
-use super::bounds::{Bounds, GROUP_NODES, LANES, NODE_BITS};
+use super::bounds::{Bounds, LANES, NODE_BITS, SATURATED};
 use super::placement::Request;
-
-/// Bits in a group.
-const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
 
 /// A run of so many bits covers at least one whole node, wherever it begins.
 const SURE_OF_A_NODE: u32 = 2 * NODE_BITS - 1;
@@ -21,7 +18,7 @@ impl Bitmap {
             Some(Summary { bounds, .. }) if request.align_offset == 0 => {
                 self.first_fit_by_nodes(bounds, request, start)
             }
-            _ => self.first_fit_between(request, start, self.word_bits()).ok(),
+            _ => self.first_fit_between(request, start, self.word_bits()),
         }
     }
 
@@ -29,39 +26,45 @@ impl Bitmap {
         let order = request.align_mask.trailing_ones() as usize;
         // An alignment above the lanes' is looked for in the highest, whose bounds hold for it but say too much.
         let lane = order.min(LANES - 1);
-        let lane_is_exact = order == lane;
         if !bounds.area_may_hold(lane, request.bits) {
             return None;
         }
         let from_a_node = request.align_mask == NODE_BITS - 1;
-        if request.bits >= SURE_OF_A_NODE || from_a_node && request.bits >= NODE_BITS {
-            let found = if from_a_node {
-                self.first_fit_from_a_node(request, start)
-            } else {
-                self.first_fit_around_nodes(request, start)
-            };
-            if found.is_none() && lane_is_exact && start == 0 {
-                bounds.area_lacks(lane, request.bits);
-            }
-            return found;
-        }
-        let found = match Slots::of(request) {
-            Some(slots) => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
-                let found = if first + NODE_BITS == end {
-                    slots.first_fit_in_node(self, first / NODE_BITS)
-                } else {
-                    slots.first_fit(self, first, end)
-                };
-                found.ok_or(end)
-            }),
-            None => first_fit_in_nodes(bounds, request.bits, (lane, lane_is_exact), start, |first, end| {
-                self.first_fit_between(request, first, end)
-            }),
+        let found = if request.bits >= NODE_BITS && from_a_node {
+            self.first_fit_from_a_node(request, start)
+        } else if request.bits >= SURE_OF_A_NODE {
+            self.first_fit_around_nodes(request, start)
+        } else if start > 0 || order > lane || request.bits > SATURATED {
+            self.first_fit_after(bounds, lane, request, start)
+        } else if request.bits > request.align_mask + 1 {
+            bounds.first_fit_in_nodes(lane, request.bits, |node| {
+                self.first_fit_by_runs(request, node * NODE_BITS, (node + 1) * NODE_BITS)
+            })
+        } else if let Some(slots) = Slots::of(request) {
+            bounds.first_fit_in_nodes(lane, request.bits, |node| slots.first_fit_in_node(self, node))
+        } else {
+            let slots = WideSlots::of(request);
+            bounds.first_fit_in_nodes(lane, request.bits, |node| slots.first_fit_in_node(self, node))
         };
-        if found.is_none() && lane_is_exact && start == 0 {
+        if found.is_none() && order == lane && start == 0 {
             bounds.area_lacks(lane, request.bits);
         }
         found
+    }
+
+    /// First-fit of any request from anywhere, node by node, of which none is learned.
+    #[inline(never)]
+    fn first_fit_after(&self, bounds: &Bounds, lane: usize, request: &Request, start: u32) -> Option<u32> {
+        let mut first = start;
+        while let Some(node) = bounds.next_node(first / NODE_BITS, lane, request.bits) {
+            let end = (node + 1) * NODE_BITS;
+            let found = self.first_fit_between(request, first.max(node * NODE_BITS), end);
+            if found.is_some() {
+                return found;
+            }
+            first = end;
+        }
+        None
     }
 
     /// First-fit of a request that begins with a node and covers it: free nodes are counted, and bits looked at only where
@@ -98,40 +101,37 @@ impl Bitmap {
     }
 
     /// The lowest aligned bit of `first..end` that the request fits at; `end` is a multiple of the word's bits.
-    ///
-    /// # Errors
-    /// Where it does not: the bit to go on from, which is at or behind `end` or as good.
     #[inline]
-    fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
+    fn first_fit_between(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
         let alignment = request.align_mask + 1;
         if let Some(slots) = Slots::of(request) {
-            return slots.first_fit(self, first, end).ok_or(end);
+            return slots.first_fit(self, first, end);
         }
         if request.bits > alignment || request.align_offset != 0 {
             return self.first_fit_by_runs(request, first, end);
         }
-        let mut bit = request.align_up(first).ok_or(end)?;
+        let mut bit = request.align_up(first)?;
         while bit < end {
             if self.is_free(bit, request.bits) {
-                return Ok(bit);
+                return Some(bit);
             }
             bit += alignment;
         }
-        Err(end)
+        None
     }
 
     /// First-fit from run to run among the bits `first..end`, for any request.
-    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Result<u32, u32> {
+    fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
         let end = end.min(self.bits());
         let mut at = first;
         loop {
-            let bit = self.next_clear(at).and_then(|clear| request.align_up(clear)).ok_or(self.bits())?;
+            let bit = self.next_clear(at).and_then(|clear| request.align_up(clear))?;
             if bit >= end || request.bits > self.bits() - bit {
-                return Err(at.max(end));
+                return None;
             }
             let used = self.run_end(bit);
             if used - bit >= request.bits {
-                return Ok(bit);
+                return Some(bit);
             }
             at = used.max(bit + 1);
         }
@@ -159,24 +159,17 @@ impl Bitmap {
         // Where no run covers a whole node, the nodes that may begin a longer one than seen so far are looked at.
         let mut first = 0;
         while longest < SURE_OF_A_NODE
-            && let Some(group) = bounds.next_group(first / GROUP_BITS, 0, longest + 1)
+            && let Some(node) = bounds.next_node(first / NODE_BITS, 0, longest + 1)
         {
-            let group_end = (group + 1) * GROUP_BITS;
-            first = first.max(group * GROUP_BITS);
-            while first < group_end
-                && let Some(node) = bounds.next_in_group(first / NODE_BITS, 0, longest + 1)
-            {
-                let node_end = (node + 1) * NODE_BITS;
-                first = first.max(node * NODE_BITS);
-                while let Some(from) = self.next_clear(first).filter(|&from| from < node_end) {
-                    first = self.run_end(from);
-                    if first - from > longest {
-                        (longest, longest_at) = (first - from, from);
-                    }
+            let node_end = (node + 1) * NODE_BITS;
+            first = first.max(node * NODE_BITS);
+            while let Some(from) = self.next_clear(first).filter(|&from| from < node_end) {
+                first = self.run_end(from);
+                if first - from > longest {
+                    (longest, longest_at) = (first - from, from);
                 }
-                first = first.max(node_end);
             }
-            first = first.max(group_end);
+            first = first.max(node_end);
         }
         bounds.see_longest(longest, longest_at);
         longest
@@ -191,47 +184,6 @@ impl Bitmap {
         }
         longest
     }
-}
-
-/// First-fit of a request of `length` bits node by node, `look` at those whose bounds allow it: it finds a bit, or says
-/// where to go on.
-///
-/// The lane is exact where it is the request's own alignment, so that a node that was looked at in vain says so in it.
-#[inline(never)]
-fn first_fit_in_nodes(
-    bounds: &Bounds,
-    length: u32,
-    (lane, exact): (usize, bool),
-    start: u32,
-    look: impl Fn(u32, u32) -> Result<u32, u32>,
-) -> Option<u32> {
-    let mut first = start;
-    while let Some(group) = bounds.next_group(first / GROUP_BITS, lane, length) {
-        let (group_start, group_end) = (group * GROUP_BITS, (group + 1) * GROUP_BITS);
-        let whole_group = first <= group_start;
-        first = first.max(group_start);
-        while let Some(node) = bounds.next_in_group(first / NODE_BITS, lane, length) {
-            let (node_start, node_end) = (node * NODE_BITS, (node + 1) * NODE_BITS);
-            first = first.max(node_start);
-            match look(first, node_end) {
-                Ok(bit) => return Some(bit),
-                Err(resume) => {
-                    if exact && first == node_start {
-                        bounds.node_lacks(node, lane, length);
-                    }
-                    first = resume.max(node_end);
-                }
-            }
-            if first >= group_end {
-                break;
-            }
-        }
-        if exact && whole_group {
-            bounds.group_lacks(group, lane, length);
-        }
-        first = first.max(group_end);
-    }
-    None
 }
 
 /// A request that is no longer than its alignment, which is at most a word: a word is then a row of slots, and a buffer
@@ -296,6 +248,39 @@ impl Slots {
         let words = node.iter().map(|&used| self.empty(used));
         let (word, empty) = (0..).zip(words).find(|&(_, empty)| empty != 0)?;
         Some(word * u32::BITS + empty.trailing_zeros())
+    }
+}
+
+/// A request that is no longer than its alignment, which is two words to a node: a node is then a row of slots of so many
+/// words.
+#[derive(Clone, Copy)]
+struct WideSlots {
+    /// Words of a slot.
+    words: usize,
+    /// Words that the buffer would take whole, from the first on, and the bits of the next.
+    whole: usize,
+    rest: u32,
+}
+
+impl WideSlots {
+    #[inline(always)]
+    const fn of(request: &Request) -> Self {
+        let (words, whole) = ((request.align_mask + 1) / u32::BITS, request.bits / u32::BITS);
+        Self { words: words as usize, whole: whole as usize, rest: (1 << (request.bits % u32::BITS)) - 1 }
+    }
+
+    /// The lowest fit in a node.
+    #[inline(always)]
+    fn first_fit_in_node(&self, map: &Bitmap, node: u32) -> Option<u32> {
+        let mut bit = node * NODE_BITS;
+        for slot in map.node(node)?.chunks_exact(self.words) {
+            let (whole, behind) = slot.split_at_checked(self.whole)?;
+            if whole.iter().all(|&used| used == 0) && behind.first().is_none_or(|used| used & self.rest == 0) {
+                return Some(bit);
+            }
+            bit += self.words as u32 * u32::BITS;
+        }
+        None
     }
 }
 
