@@ -40,16 +40,39 @@ impl Bitmap {
             bounds.first_fit_in_nodes(lane, request.bits, |node| {
                 self.first_fit_by_runs(request, node * NODE_BITS, (node + 1) * NODE_BITS)
             })
-        } else if let Some(slots) = Slots::of(request) {
-            bounds.first_fit_in_nodes(lane, request.bits, |node| slots.first_fit_in_node(self, node))
         } else {
-            let slots = WideSlots::of(request);
-            bounds.first_fit_in_nodes(lane, request.bits, |node| slots.first_fit_in_node(self, node))
+            match order {
+                0..6 => self.first_fit_by_slots(bounds, lane, &Slots::of(request)?),
+                6 => self.first_fit_by_wide_slots::<2>(bounds, lane, request.bits),
+                7 => self.first_fit_by_wide_slots::<4>(bounds, lane, request.bits),
+                _ => self.first_fit_by_wide_slots::<NODE_WORDS>(bounds, lane, request.bits),
+            }
         };
         if found.is_none() && order == lane && start == 0 {
             bounds.area_lacks(lane, request.bits);
         }
         found
+    }
+
+    /// First-fit of a request that is no longer than its alignment, of a word at most. By itself, as the next one is, so that
+    /// all it needs stays in registers.
+    #[inline(never)]
+    fn first_fit_by_slots(&self, bounds: &Bounds, lane: usize, slots: &Slots) -> Option<u32> {
+        bounds.first_fit_in_nodes(lane, slots.bits, |node| slots.first_fit_in_node(self, node))
+    }
+
+    /// The same where the alignment is so many words, a node at most.
+    #[inline(never)]
+    fn first_fit_by_wide_slots<const WORDS: usize>(&self, bounds: &Bounds, lane: usize, bits: u32) -> Option<u32> {
+        let (whole, rest) = ((bits / u32::BITS) as usize, (1 << (bits % u32::BITS)) - 1);
+        bounds.first_fit_in_nodes(lane, bits, |node| {
+            let fits = |slot: &[u32; WORDS]| {
+                let (whole, behind) = slot.split_at(whole % (WORDS + 1));
+                whole.iter().all(|&used| used == 0) && behind.first().is_none_or(|used| used & rest == 0)
+            };
+            let slot = self.node(node)?.as_chunks().0.iter().position(fits)?;
+            Some(node * NODE_BITS + (slot * WORDS) as u32 * u32::BITS)
+        })
     }
 
     /// First-fit of any request from anywhere, node by node, of which none is learned.
@@ -193,6 +216,7 @@ impl Bitmap {
 /// all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
 #[derive(Clone, Copy)]
 struct Slots {
+    bits: u32,
     /// The first bit of each slot, and the last.
     lowest: u32,
     highest: u32,
@@ -208,6 +232,7 @@ impl Slots {
         let lowest = *SLOTS.get(request.align_mask.trailing_ones() as usize)?;
         let reach = request.align_mask;
         (request.bits <= reach + 1 && request.align_offset == 0).then(|| Self {
+            bits: request.bits,
             lowest,
             highest: lowest << reach,
             wanted: lowest.wrapping_mul(u32::MAX >> (u32::BITS - request.bits)),
@@ -248,39 +273,6 @@ impl Slots {
         let words = node.iter().map(|&used| self.empty(used));
         let (word, empty) = (0..).zip(words).find(|&(_, empty)| empty != 0)?;
         Some(word * u32::BITS + empty.trailing_zeros())
-    }
-}
-
-/// A request that is no longer than its alignment, which is two words to a node: a node is then a row of slots of so many
-/// words.
-#[derive(Clone, Copy)]
-struct WideSlots {
-    /// Words of a slot.
-    words: usize,
-    /// Words that the buffer would take whole, from the first on, and the bits of the next.
-    whole: usize,
-    rest: u32,
-}
-
-impl WideSlots {
-    #[inline(always)]
-    const fn of(request: &Request) -> Self {
-        let (words, whole) = ((request.align_mask + 1) / u32::BITS, request.bits / u32::BITS);
-        Self { words: words as usize, whole: whole as usize, rest: (1 << (request.bits % u32::BITS)) - 1 }
-    }
-
-    /// The lowest fit in a node.
-    #[inline(always)]
-    fn first_fit_in_node(&self, map: &Bitmap, node: u32) -> Option<u32> {
-        let mut bit = node * NODE_BITS;
-        for slot in map.node(node)?.chunks_exact(self.words) {
-            let (whole, behind) = slot.split_at_checked(self.whole)?;
-            if whole.iter().all(|&used| used == 0) && behind.first().is_none_or(|used| used & self.rest == 0) {
-                return Some(bit);
-            }
-            bit += self.words as u32 * u32::BITS;
-        }
-        None
     }
 }
 
