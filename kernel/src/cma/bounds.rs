@@ -25,16 +25,52 @@ pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 pub(super) const SATURATED: u32 = u8::MAX as u32;
 
-/// One bound a lane; a power of two of them, by which rows are found with a shift.
-type Lanes = [Cell<u8>; LANES_OF_ROW];
-const LANES_OF_ROW: usize = LANES.next_power_of_two();
+/// One bound a lane; a power of two of them, by which rows are found with a shift, and aligned, so that a row is filled with
+/// four words.
+#[derive(Clone, Debug)]
+#[repr(align(16))]
+struct Row([Cell<u8>; Row::LANES]);
+
+impl Row {
+    const LANES: usize = LANES.next_power_of_two();
+    /// Nothing begins here.
+    const EMPTY: Self = Self::filled(0);
+    /// Runs of more than can be counted may begin on every bit.
+    const FULL: Self = Self::filled(SATURATED as u8);
+
+    /// The same bound in every lane. What is behind the lanes means nothing; it differs, so that a compiler does not call
+    /// `memset` for the few rows that there mostly are.
+    const fn filled(bound: u8) -> Self {
+        let mut row = Self([const { Cell::new(1) }; Self::LANES]);
+        let mut lane = 0;
+        while lane < LANES {
+            row.0[lane] = Cell::new(bound);
+            lane += 1;
+        }
+        row
+    }
+
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> &Cell<u8> {
+        &self.0[lane % Self::LANES]
+    }
+
+    /// A run of so many bits begins here on a bit that is aligned to the lane.
+    #[inline(always)]
+    fn raise(&self, lane: usize, length: u8) {
+        let bound = self.lane(lane);
+        if bound.get() < length {
+            bound.set(length);
+        }
+    }
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     /// Whole groups of them; behind the bitmap nothing ever begins.
-    nodes: Vec<Lanes>,
-    groups: Vec<Lanes>,
+    nodes: Vec<Row>,
+    groups: Vec<Row>,
     /// No run is longer than this; one that was as long began at `longest_at`.
     longest: Cell<u32>,
     longest_at: Cell<u32>,
@@ -45,39 +81,26 @@ pub(super) struct Bounds {
 /// Nothing was looked for in vain.
 const NOTHING: (u32, usize) = (u32::MAX, 0);
 
-/// The same bound in every lane.
-#[inline]
-fn lanes(bound: u8) -> Lanes {
-    core::array::from_fn(|_| Cell::new(bound))
-}
-
 /// The first aligned bit at or after `bit`.
 #[inline(always)]
 const fn align_up(bit: u32, lane: usize) -> u32 {
     (bit + (1 << lane) - 1) >> lane << lane
 }
 
-#[inline(always)]
-fn raise(bound: &Cell<u8>, length: u8) {
-    if bound.get() < length {
-        bound.set(length);
-    }
-}
-
 /// The first of `from..end` whose bound in a lane allows a run of `length` bits.
 #[inline]
-fn next(bounds: &[Lanes], from: u32, end: u32, lane: usize, length: u32) -> Option<u32> {
+fn next(bounds: &[Row], from: u32, end: u32, lane: usize, length: u32) -> Option<u32> {
     let length = length.min(SATURATED) as u8;
     // Four a step: one load, one comparison and one branch each.
     let (fours, rest) = bounds.get(from as usize..end as usize)?.as_chunks::<4>();
     for (step, four) in fours.iter().enumerate() {
         for (nth, bounds) in four.iter().enumerate() {
-            if bounds[lane].get() >= length {
+            if bounds.lane(lane).get() >= length {
                 return Some(from + (step * 4 + nth) as u32);
             }
         }
     }
-    let found = rest.iter().position(|bounds| bounds[lane].get() >= length)?;
+    let found = rest.iter().position(|bounds| bounds.lane(lane).get() >= length)?;
     Some(from + (fours.len() * 4 + found) as u32)
 }
 
@@ -86,12 +109,11 @@ impl Bounds {
     pub(super) fn new(bits: u32) -> Self {
         let nodes = bits.div_ceil(NODE_BITS);
         let groups = nodes.div_ceil(GROUP_NODES);
-        let all = lanes(SATURATED as u8);
-        let mut rows = vec![all.clone(); nodes as usize];
-        rows.resize((groups * GROUP_NODES) as usize, lanes(0));
+        let mut rows = vec![Row::FULL; nodes as usize];
+        rows.resize((groups * GROUP_NODES) as usize, Row::EMPTY);
         Self {
             nodes: rows,
-            groups: vec![all; groups as usize],
+            groups: vec![Row::FULL; groups as usize],
             longest: Cell::new(bits),
             longest_at: Cell::new(0),
             lacking: Cell::new(NOTHING),
@@ -134,22 +156,22 @@ impl Bounds {
         look: impl Fn(u32) -> Option<u32>,
     ) -> Option<u32> {
         debug_assert!(length <= SATURATED);
-        let (lane, length) = (lane % LANES_OF_ROW, length as u8);
+        let length = length as u8;
         let groups = self.groups.iter().zip(self.nodes.as_chunks::<{ GROUP_NODES as usize }>().0);
         for (of_group, (group, nodes)) in (0..).step_by(GROUP_NODES as usize).zip(groups) {
-            if group[lane].get() < length {
+            if group.lane(lane).get() < length {
                 continue;
             }
             for (node, of_node) in (of_group..).zip(nodes) {
-                if of_node[lane].get() >= length {
+                if of_node.lane(lane).get() >= length {
                     let found = look(node);
                     if found.is_some() {
                         return found;
                     }
-                    of_node[lane].set(length - 1);
+                    of_node.lane(lane).set(length - 1);
                 }
             }
-            group[lane].set(length - 1);
+            group.lane(lane).set(length - 1);
         }
         None
     }
@@ -172,7 +194,7 @@ impl Bounds {
     #[inline]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
         if length <= SATURATED {
-            self.nodes[node as usize][lane].set(length as u8 - 1);
+            self.nodes[node as usize].lane(lane).set(length as u8 - 1);
         }
     }
 
@@ -182,14 +204,12 @@ impl Bounds {
     pub(super) fn allocated(&mut self, start: u32, end: u32) {
         let (first, last) = (start.div_ceil(NODE_BITS) as usize, (end / NODE_BITS) as usize);
         if first < last {
-            self.nodes[first..last].iter_mut().for_each(|bounds| *bounds = lanes(0));
+            self.nodes[first..last].iter_mut().for_each(|row| *row = Row::EMPTY);
         }
     }
 
     /// The bits `start..end` were released and are now part of the free run `from..to`.
-    ///
-    /// Bits further than [`SATURATED`] before `start` began runs of that length before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
         if to - from >= self.longest.get() {
             self.see_longest(to - from, from);
@@ -197,90 +217,69 @@ impl Bounds {
         if to - from >= self.lacking.get().0 {
             self.lacking.set(NOTHING);
         }
-        let (first, last) = (from.max(start.saturating_sub(SATURATED)) / NODE_BITS, (end - 1) / NODE_BITS);
-        // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
-        let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
-        if whole >= after {
-            self.raise_from::<true>(first, from, to);
-            (first + 1..=last).for_each(|node| self.raise_all::<true>(node, to));
-            return;
-        }
-        let all = |bounds: &mut [Lanes]| bounds.iter_mut().for_each(|bounds| *bounds = lanes(SATURATED as u8));
-        let (first_group, last_group) = (whole / GROUP_NODES, (after - 1) / GROUP_NODES);
-        all(&mut self.nodes[whole as usize..after as usize]);
-        all(&mut self.groups[first_group as usize..=last_group as usize]);
-        // Groups that have such nodes have nothing above them.
-        if first < whole {
-            if first / GROUP_NODES == first_group {
-                self.raise_from::<false>(first, from, to);
-            } else {
-                self.raise_from::<true>(first, from, to);
-            }
-            (first + 1..whole).for_each(|node| self.raise_all::<true>(node, to));
-        }
-        if after <= last {
-            if last / GROUP_NODES == last_group {
-                self.raise_all::<false>(last, to);
-            } else {
-                self.raise_all::<true>(last, to);
-            }
+        // Bits further than that before the start began runs of more than can be counted before.
+        let first = from.max(start.saturating_sub(SATURATED)) / NODE_BITS;
+        if first == (end - 1) / NODE_BITS {
+            self.raise::<true>(first, from.max(first * NODE_BITS), to);
+        } else {
+            self.released_over_nodes(first, (start, end), from, to);
         }
     }
 
-    /// Raises the bounds of a node that the free run `from..to` begins in, or goes on in, and those of its group if asked.
+    /// The same where the bounds of several nodes change, from `first` on.
+    #[inline(never)]
+    fn released_over_nodes(&mut self, first: u32, (start, end): (u32, u32), from: u32, to: u32) {
+        // Nodes that lie wholly in the released bits begin runs of more than can be counted, in every lane.
+        let (whole, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
+        let last = (end - 1) / NODE_BITS;
+        for node in first..whole {
+            self.raise::<true>(node, from.max(node * NODE_BITS), to);
+        }
+        if whole < after {
+            let (first_group, last_group) = (whole / GROUP_NODES, (after - 1) / GROUP_NODES);
+            self.nodes[whole as usize..after as usize].iter_mut().for_each(|row| *row = Row::FULL);
+            self.groups[first_group as usize..=last_group as usize].iter_mut().for_each(|row| *row = Row::FULL);
+            // Nothing is above the bounds of such a group.
+            if after <= last && last / GROUP_NODES == last_group {
+                return self.raise::<false>(last, last * NODE_BITS, to);
+            }
+        }
+        if after <= last {
+            self.raise::<true>(last, last * NODE_BITS, to);
+        }
+    }
+
+    /// Raises the bounds of a node, and of its group if asked, for the free run that begins in it at `first`, or goes on
+    /// there, and ends at `to`.
     #[inline(always)]
-    fn raise_from<const GROUP: bool>(&self, node: u32, from: u32, to: u32) {
-        let first = from.max(node * NODE_BITS);
+    fn raise<const GROUP: bool>(&self, node: u32, first: u32, to: u32) {
         let end = (node + 1) * NODE_BITS;
-        let limit = to.min(end);
-        let group = &self.groups[(node / GROUP_NODES) as usize];
-        let node = &self.nodes[node as usize];
+        let (group, node) = (&self.groups[(node / GROUP_NODES) as usize], &self.nodes[node as usize]);
         if to >= end + SATURATED {
-            // More than can be counted, from every bit of the node: in the lanes that have an aligned one behind `first`.
+            // More than can be counted, from every bit: in the lanes that have an aligned one behind `first`.
             let lanes = (end - first).ilog2() as usize + 1;
             for lane in 0..LANES {
                 if lane >= lanes {
                     break;
                 }
-                node[lane].set(SATURATED as u8);
+                node.lane(lane).set(SATURATED as u8);
                 if GROUP {
-                    group[lane].set(SATURATED as u8);
+                    group.lane(lane).set(SATURATED as u8);
                 }
             }
             return;
         }
+        let limit = to.min(end);
         for lane in 0..LANES {
             let aligned = align_up(first, lane);
             if aligned >= limit {
                 break;
             }
             let length = (to - aligned).min(SATURATED) as u8;
-            // A search may have lowered the group's bound below the node's.
-            raise(&node[lane], length);
+            node.raise(lane, length);
             if GROUP {
-                raise(&group[lane], length);
-            }
-        }
-    }
-
-    /// Raises the bounds of a node whose first bit, which is aligned to every lane, is in a free run that ends at `to`, and
-    /// those of its group if asked.
-    #[inline(always)]
-    fn raise_all<const GROUP: bool>(&self, node: u32, to: u32) {
-        let length = (to - node * NODE_BITS).min(SATURATED) as u8;
-        let group = &self.groups[(node / GROUP_NODES) as usize];
-        let node = &self.nodes[node as usize];
-        if u32::from(length) == SATURATED {
-            node[..LANES].iter().for_each(|bound| bound.set(length));
-            if GROUP {
-                group[..LANES].iter().for_each(|bound| bound.set(length));
-            }
-            return;
-        }
-        for lane in 0..LANES {
-            raise(&node[lane], length);
-            if GROUP {
-                raise(&group[lane], length);
+                // A search may have lowered the group's bound below the node's.
+                group.raise(lane, length);
             }
         }
     }
@@ -296,6 +295,6 @@ impl Bounds {
         let group = &self.groups[(node / GROUP_NODES) as usize];
         let (lacking, coarsest) = self.lacking.get();
         let area = if lane >= coarsest { self.longest.get().min(lacking - 1) } else { self.longest.get() };
-        (self.nodes[node as usize][lane].get(), group[lane].get(), area)
+        (self.nodes[node as usize].lane(lane).get(), group.lane(lane).get(), area)
     }
 }
