@@ -24,6 +24,7 @@ pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
 pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 pub(super) const SATURATED: u32 = u8::MAX as u32;
+const FULL: u8 = SATURATED as u8;
 
 /// One bound a lane; a power of two of them, by which rows are found with a shift, and aligned, so that a row is filled with
 /// four words.
@@ -33,11 +34,8 @@ struct Row([Cell<u8>; Row::LANES]);
 
 impl Row {
     const LANES: usize = LANES.next_power_of_two();
-    /// Nothing begins here.
-    const EMPTY: Self = Self::filled(0);
-    /// Runs of more than can be counted may begin on every bit.
-    const FULL: Self = Self::filled(SATURATED as u8);
-
+    /// Rows from which on a call costs less than the loop.
+    const MANY: usize = 16;
     /// The same bound in every lane. What is behind the lanes means nothing; it differs, so that a compiler does not call
     /// `memset` for the few rows that there mostly are.
     const fn filled(bound: u8) -> Self {
@@ -48,6 +46,22 @@ impl Row {
             lane += 1;
         }
         row
+    }
+
+    /// The same bound in all of the rows: most often one or two, but hundreds where a buffer takes the whole of an area, for
+    /// which `memset` is called.
+    #[inline(always)]
+    fn fill<const BOUND: u8>(rows: &mut [Self]) {
+        if rows.len() > Self::MANY {
+            Self::fill_many::<BOUND>(rows);
+        } else {
+            rows.iter_mut().for_each(|row| *row = const { Self::filled(BOUND) });
+        }
+    }
+
+    #[inline(never)]
+    fn fill_many<const BOUND: u8>(rows: &mut [Self]) {
+        rows.iter_mut().for_each(|row| *row = Self([const { Cell::new(BOUND) }; Self::LANES]));
     }
 
     #[inline(always)]
@@ -109,11 +123,11 @@ impl Bounds {
     pub(super) fn new(bits: u32) -> Self {
         let nodes = bits.div_ceil(NODE_BITS);
         let groups = nodes.div_ceil(GROUP_NODES);
-        let mut rows = vec![Row::FULL; nodes as usize];
-        rows.resize((groups * GROUP_NODES) as usize, Row::EMPTY);
+        let mut rows = vec![Row::filled(FULL); nodes as usize];
+        rows.resize((groups * GROUP_NODES) as usize, Row::filled(0));
         Self {
             nodes: rows,
-            groups: vec![Row::FULL; groups as usize],
+            groups: vec![Row::filled(FULL); groups as usize],
             longest: Cell::new(bits),
             longest_at: Cell::new(0),
             lacking: Cell::new(NOTHING),
@@ -204,7 +218,7 @@ impl Bounds {
     pub(super) fn allocated(&mut self, start: u32, end: u32) {
         let (first, last) = (start.div_ceil(NODE_BITS) as usize, (end / NODE_BITS) as usize);
         if first < last {
-            self.nodes[first..last].iter_mut().for_each(|row| *row = Row::EMPTY);
+            Row::fill::<0>(&mut self.nodes[first..last]);
         }
     }
 
@@ -237,8 +251,9 @@ impl Bounds {
         }
         if whole < after {
             let (first_group, last_group) = (whole / GROUP_NODES, (after - 1) / GROUP_NODES);
-            self.nodes[whole as usize..after as usize].iter_mut().for_each(|row| *row = Row::FULL);
-            self.groups[first_group as usize..=last_group as usize].iter_mut().for_each(|row| *row = Row::FULL);
+            Row::fill::<FULL>(&mut self.nodes[whole as usize..after as usize]);
+            let groups = &mut self.groups[first_group as usize..=last_group as usize];
+            groups.iter_mut().for_each(|row| *row = const { Row::filled(FULL) });
             // Nothing is above the bounds of such a group.
             if after <= last && last / GROUP_NODES == last_group {
                 return self.raise::<false>(last, last * NODE_BITS, to);
@@ -262,9 +277,9 @@ impl Bounds {
                 if lane >= lanes {
                     break;
                 }
-                node.lane(lane).set(SATURATED as u8);
+                node.lane(lane).set(FULL);
                 if GROUP {
-                    group.lane(lane).set(SATURATED as u8);
+                    group.lane(lane).set(FULL);
                 }
             }
             return;
