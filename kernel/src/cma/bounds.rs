@@ -6,9 +6,10 @@
 //! as good as 255 to them. Of longer runs it is known how long the longest is at most, and which request was the last to
 //! find none.
 //!
-//! What holds true: no bound is ever below the truth. It may be above it: allocating leaves the bounds as they are, a
-//! release raises those of the runs that it makes longer, and a search that finds a bound to promise too much lowers it.
-//! So a node is visited in vain at most once in a lane for each time something changed in it.
+//! What holds true: no bound is ever below the truth, and none of a group below those of its nodes. They may be above it:
+//! allocating leaves the bounds as they are, a release raises those of the runs that it makes longer, and a search that
+//! finds a bound to promise too much lowers it. So a node is visited in vain at most once in a lane for each time
+//! something changed in it.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,6 +25,7 @@ pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
 pub(super) const GROUP_NODES: u32 = 16;
 /// Node and group bounds count up to here.
 pub(super) const SATURATED: u32 = u8::MAX as u32;
+/// The bound that allows every run.
 const FULL: u8 = SATURATED as u8;
 
 /// One bound a lane; a power of two of them, by which rows are found with a shift, and aligned, so that a row is filled with
@@ -36,6 +38,7 @@ impl Row {
     const LANES: usize = LANES.next_power_of_two();
     /// Rows from which on a call costs less than the loop.
     const MANY: usize = 16;
+
     /// The same bound in every lane. What is behind the lanes means nothing; it differs, so that a compiler does not call
     /// `memset` for the few rows that there mostly are.
     const fn filled(bound: u8) -> Self {
@@ -69,13 +72,15 @@ impl Row {
         &self.0[lane % Self::LANES]
     }
 
-    /// A run of so many bits begins here on a bit that is aligned to the lane.
+    /// A run of so many bits begins here on a bit that is aligned to the lane; true where that was not known.
     #[inline(always)]
-    fn raise(&self, lane: usize, length: u8) {
+    fn raise(&self, lane: usize, length: u8) -> bool {
         let bound = self.lane(lane);
-        if bound.get() < length {
+        let news = bound.get() < length;
+        if news {
             bound.set(length);
         }
+        news
     }
 }
 
@@ -291,9 +296,7 @@ impl Bounds {
                 break;
             }
             let length = (to - aligned).min(SATURATED) as u8;
-            node.raise(lane, length);
-            if GROUP {
-                // A search may have lowered the group's bound below the node's.
+            if node.raise(lane, length) && GROUP {
                 group.raise(lane, length);
             }
         }

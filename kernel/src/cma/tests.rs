@@ -301,6 +301,7 @@ proptest! {
                     let Some(summary) = &map.summary else { continue };
                     let (of_node, of_group, of_area) = summary.bounds.of_node(node, lane as usize);
                     prop_assert!(u32::from(of_node) >= truth.min(255) && u32::from(of_group) >= truth.min(255));
+                    prop_assert!(of_group >= of_node, "no group is below its nodes");
                     prop_assert!(truth < 256 || of_area >= truth);
                 }
             }
