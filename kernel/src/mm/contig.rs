@@ -145,7 +145,7 @@ impl Zone<'_> {
                 length += pages;
             } else {
                 length -= pages;
-                behind |= pages
+                behind |= pages;
             }
         }
         start += length;
