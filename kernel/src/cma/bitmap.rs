@@ -279,10 +279,12 @@ impl Bitmap {
     /// The first set bit at or after `start`, or the number of bits where there is none.
     #[inline]
     pub fn next_set(&self, start: u32) -> u32 {
-        self.run_end(start)
+        self.run_end(start).min(self.bits)
     }
 
-    /// Where the free run that goes on at `bit` ends: the first set bit at or after it, or the end.
+    /// Where the free run that goes on at `bit`, which lies in the bitmap or right behind it, ends: the first set bit at or
+    /// after it, or the end.
+    // Inlined, it would take registers from the loops of the searches that call it.
     #[inline(never)]
     pub(super) fn run_end(&self, bit: u32) -> u32 {
         if self.summary.is_none() {
@@ -291,7 +293,7 @@ impl Bitmap {
         self.run_end_by_nodes(bit)
     }
 
-    /// The same, node by node.
+    /// The same where there is a summary: the rest of the node is read, and behind it only nodes that are touched.
     #[inline(always)]
     fn run_end_by_nodes(&self, bit: u32) -> u32 {
         let Some(node) = self.node(bit / NODE_BITS) else { return self.bits };

@@ -1,7 +1,8 @@
 //! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its bounds (see `bounds`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
-//! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there.
+//! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there, where the bounds can say it: of requests of
+//! at most 255 bits under an alignment that has a lane, looked for from the area's start.
 
 use super::bitmap::{Bitmap, NODE_WORDS, Summary};
 use super::bounds::{Bounds, LANES, NODE_BITS, SATURATED};

@@ -73,7 +73,8 @@ impl Zone<'_> {
         self.free_blocks_of::<false>(first, pages);
     }
 
-    /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock.
+    /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock. Most often they are
+    /// one, for which no call is paid.
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         let index = self.index(first);
