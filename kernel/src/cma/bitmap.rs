@@ -8,12 +8,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bounds::{Bounds, NODE_BITS};
+use super::bounds::NODE_BITS;
+use super::summary::{FreeNodes, Summary};
+use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
 
 /// The largest bitmap that needs no summary: 64 words.
 pub(super) const PLAIN_BITS: u32 = 2048;
 
-const WORD_BITS: u32 = u32::BITS;
 /// Words of a node.
 pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 
@@ -34,113 +35,6 @@ pub struct Bitmap {
     pub(super) summary: Option<Summary>,
     bits: u32,
     used: u32,
-}
-
-/// What is known of a bitmap without reading it.
-#[derive(Clone, Debug)]
-pub(super) struct Summary {
-    /// One bit a node (256 bits): set where any bit of the node is, and beyond the last whole node.
-    touched_nodes: Vec<u32>,
-    /// Upper bounds on the free runs, never below the truth.
-    pub(super) bounds: Bounds,
-}
-
-impl Summary {
-    fn new(bits: u32) -> Self {
-        let nodes = bits / NODE_BITS;
-        let mut touched_nodes = vec![u32::MAX; (nodes / WORD_BITS) as usize + 1];
-        for node in 0..nodes {
-            touched_nodes[(node / WORD_BITS) as usize] &= !(1 << (node % WORD_BITS));
-        }
-        Self { touched_nodes, bounds: Bounds::new(bits) }
-    }
-
-    #[inline]
-    fn allocated(&mut self, start: u32, end: u32) {
-        let (first, last) = (start / NODE_BITS, (end - 1) / NODE_BITS);
-        set_bits(&mut self.touched_nodes, first, last + 1 - first);
-        self.bounds.allocated(start, end);
-    }
-
-    /// The bits `start..end` were released and are now part of the free run `from..to`.
-    fn released(&mut self, start: u32, end: u32, from: u32, to: u32) {
-        let (first, after) = (from.div_ceil(NODE_BITS), to / NODE_BITS);
-        if first < after {
-            clear_bits(&mut self.touched_nodes, first, after - first);
-        }
-        self.bounds.released(start, end, from, to);
-    }
-}
-
-/// The bits `from..to` of one word, `from < to <= 32`.
-#[inline]
-const fn mask(from: u32, to: u32) -> u32 {
-    (u32::MAX << from) & (u32::MAX >> (WORD_BITS - to))
-}
-
-/// A range of bits as words: a partial one, whole ones, and a partial one that may be missing.
-struct Split {
-    head: usize,
-    head_mask: u32,
-    whole: core::ops::Range<usize>,
-    /// 0 where the range ends in the first word.
-    tail_mask: u32,
-}
-
-impl Split {
-    /// `count` bits from `start`, at least one.
-    #[inline]
-    fn new(start: u32, count: u32) -> Self {
-        let last_bit = start + count - 1;
-        let (head, tail) = ((start / WORD_BITS) as usize, (last_bit / WORD_BITS) as usize);
-        let (from, to) = (start % WORD_BITS, last_bit % WORD_BITS + 1);
-        if head == tail {
-            Self { head, head_mask: mask(from, to), whole: tail..tail, tail_mask: 0 }
-        } else {
-            Self { head, head_mask: mask(from, WORD_BITS), whole: head + 1..tail, tail_mask: mask(0, to) }
-        }
-    }
-}
-
-/// Sets `count` bits from `start`.
-#[inline]
-fn set_bits(words: &mut [u32], start: u32, count: u32) {
-    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
-    words[head] |= head_mask;
-    if tail_mask != 0 {
-        words[whole.end] |= tail_mask;
-        if !whole.is_empty() {
-            words[whole].fill(u32::MAX);
-        }
-    }
-}
-
-/// Clears `count` bits from `start`.
-#[inline]
-fn clear_bits(words: &mut [u32], start: u32, count: u32) {
-    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
-    words[head] &= !head_mask;
-    if tail_mask != 0 {
-        words[whole.end] &= !tail_mask;
-        if !whole.is_empty() {
-            words[whole].fill(0);
-        }
-    }
-}
-
-/// True where `count` bits from `start` are set.
-#[inline]
-fn all_set(words: &[u32], start: u32, count: u32) -> bool {
-    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
-    let mut clear = !words[head] & head_mask;
-    if tail_mask != 0 {
-        clear |= !words[whole.end] & tail_mask;
-        // Eight words a step: one load each, and one branch for all.
-        let (eights, rest) = words[whole].as_chunks::<8>();
-        let set = eights.iter().fold(u32::MAX, |set, eight| eight.iter().fold(set, |set, word| set & word));
-        clear |= !rest.iter().fold(set, |set, word| set & word);
-    }
-    clear == 0
 }
 
 impl Bitmap {
@@ -397,69 +291,6 @@ impl Bitmap {
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32
     }
-}
-
-/// See [`Bitmap::free_nodes`].
-pub(super) struct FreeNodes<'b> {
-    touched: &'b [u32],
-    /// The word that is being read, and which nodes of it are free and not yet told of.
-    word: u32,
-    free: u32,
-}
-
-impl Iterator for FreeNodes<'_> {
-    type Item = (u32, u32);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u32, u32)> {
-        while self.free == 0 {
-            self.word += 1;
-            self.free = !*self.touched.get(self.word as usize)?;
-        }
-        let first = self.word * WORD_BITS + self.free.trailing_zeros();
-        // The carry clears a run from its lowest bit on, and sets the bit behind it.
-        let (carried, beyond) = self.free.overflowing_add(self.free & self.free.wrapping_neg());
-        let mut behind = carried & !self.free;
-        self.free &= carried;
-        if beyond {
-            // The run goes on in the next word, at whose end it may go on again.
-            loop {
-                self.word += 1;
-                self.free = !*self.touched.get(self.word as usize)?;
-                if self.free != u32::MAX {
-                    break;
-                }
-            }
-            behind = !self.free & (self.free + 1);
-            self.free &= self.free + 1;
-        }
-        Some((first, self.word * WORD_BITS + behind.trailing_zeros()))
-    }
-}
-
-/// The first bit at or after `start` of which `wanted` makes a set one.
-#[inline]
-fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32) -> Option<u32> {
-    let mut word = (start / WORD_BITS) as usize;
-    let below = (1 << (start % WORD_BITS)) - 1;
-    let mut hits = wanted(*words.get(word)?) & !below;
-    while hits == 0 {
-        word += 1;
-        hits = wanted(*words.get(word)?);
-    }
-    Some(word as u32 * WORD_BITS + hits.trailing_zeros())
-}
-
-/// The last set bit before `end`.
-fn last_set_before(words: &[u32], end: u32) -> Option<u32> {
-    let last = end.checked_sub(1)?;
-    let mut word = (last / WORD_BITS) as usize;
-    let mut hits = words.get(word)? & mask(0, last % WORD_BITS + 1);
-    while hits == 0 {
-        word = word.checked_sub(1)?;
-        hits = *words.get(word)?;
-    }
-    Some(word as u32 * WORD_BITS + hits.ilog2())
 }
 
 /// Which word of its node a bit lies in.

@@ -12,6 +12,8 @@ mod bounds;
 pub mod placement;
 pub mod relocate;
 mod search;
+mod summary;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,10 @@
 //! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there, where the bounds can say it: of requests of
 //! at most 255 bits under an alignment that has a lane, looked for from the area's start.
 
-use super::bitmap::{Bitmap, NODE_WORDS, Summary};
+use super::bitmap::{Bitmap, NODE_WORDS};
 use super::bounds::{Bounds, LANES, NODE_BITS, SATURATED};
 use super::placement::Request;
+use super::summary::Summary;
 
 /// A run of so many bits covers at least one whole node, wherever it begins.
 const SURE_OF_A_NODE: u32 = 2 * NODE_BITS - 1;

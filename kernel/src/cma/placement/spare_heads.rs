@@ -57,9 +57,10 @@
 
 use super::fits::BestFit;
 use super::{Placement, Request};
-use crate::cma::bitmap::{Bitmap, Summary};
+use crate::cma::bitmap::Bitmap;
 use crate::cma::bounds::NODE_BITS;
 use crate::cma::search::SLOTS;
+use crate::cma::summary::Summary;
 
 /// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
 pub const LOOK_NODES: u32 = 8;

@@ -1,0 +1,100 @@
+//! Bits in words, the lowest first: ranges set, cleared and looked at a word at a time, and single ones looked for.
+
+/// Bits in a word.
+pub(super) const WORD_BITS: u32 = u32::BITS;
+
+/// The bits `from..to` of one word, `from < to <= 32`.
+#[inline]
+pub(super) const fn mask(from: u32, to: u32) -> u32 {
+    (u32::MAX << from) & (u32::MAX >> (WORD_BITS - to))
+}
+
+/// A range of bits as words: a partial one, whole ones, and a partial one that may be missing.
+struct Split {
+    head: usize,
+    head_mask: u32,
+    whole: core::ops::Range<usize>,
+    /// 0 where the range ends in the first word.
+    tail_mask: u32,
+}
+
+impl Split {
+    /// `count` bits from `start`, at least one.
+    #[inline]
+    fn new(start: u32, count: u32) -> Self {
+        let last_bit = start + count - 1;
+        let (head, tail) = ((start / WORD_BITS) as usize, (last_bit / WORD_BITS) as usize);
+        let (from, to) = (start % WORD_BITS, last_bit % WORD_BITS + 1);
+        if head == tail {
+            Self { head, head_mask: mask(from, to), whole: tail..tail, tail_mask: 0 }
+        } else {
+            Self { head, head_mask: mask(from, WORD_BITS), whole: head + 1..tail, tail_mask: mask(0, to) }
+        }
+    }
+}
+
+/// Sets `count` bits from `start`.
+#[inline]
+pub(super) fn set_bits(words: &mut [u32], start: u32, count: u32) {
+    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
+    words[head] |= head_mask;
+    if tail_mask != 0 {
+        words[whole.end] |= tail_mask;
+        if !whole.is_empty() {
+            words[whole].fill(u32::MAX);
+        }
+    }
+}
+
+/// Clears `count` bits from `start`.
+#[inline]
+pub(super) fn clear_bits(words: &mut [u32], start: u32, count: u32) {
+    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
+    words[head] &= !head_mask;
+    if tail_mask != 0 {
+        words[whole.end] &= !tail_mask;
+        if !whole.is_empty() {
+            words[whole].fill(0);
+        }
+    }
+}
+
+/// True where `count` bits from `start` are set.
+#[inline]
+pub(super) fn all_set(words: &[u32], start: u32, count: u32) -> bool {
+    let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
+    let mut clear = !words[head] & head_mask;
+    if tail_mask != 0 {
+        clear |= !words[whole.end] & tail_mask;
+        // Eight words a step: one load each, and one branch for all.
+        let (eights, rest) = words[whole].as_chunks::<8>();
+        let set = eights.iter().fold(u32::MAX, |set, eight| eight.iter().fold(set, |set, word| set & word));
+        clear |= !rest.iter().fold(set, |set, word| set & word);
+    }
+    clear == 0
+}
+
+/// The first bit at or after `start` of which `wanted` makes a set one.
+#[inline]
+pub(super) fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32) -> Option<u32> {
+    let mut word = (start / WORD_BITS) as usize;
+    let below = (1 << (start % WORD_BITS)) - 1;
+    let mut hits = wanted(*words.get(word)?) & !below;
+    while hits == 0 {
+        word += 1;
+        hits = wanted(*words.get(word)?);
+    }
+    Some(word as u32 * WORD_BITS + hits.trailing_zeros())
+}
+
+/// The last set bit before `end`.
+pub(super) fn last_set_before(words: &[u32], end: u32) -> Option<u32> {
+    let last = end.checked_sub(1)?;
+    let mut word = (last / WORD_BITS) as usize;
+    let mut hits = words.get(word)? & mask(0, last % WORD_BITS + 1);
+    while hits == 0 {
+        word = word.checked_sub(1)?;
+        hits = *words.get(word)?;
+    }
+    Some(word as u32 * WORD_BITS + hits.ilog2())
+}
