@@ -4,6 +4,7 @@
 //! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
 //! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
 
+use super::free_list::Pageblock;
 use super::page::FreeOf;
 use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
@@ -73,16 +74,17 @@ impl Zone<'_> {
         self.free_blocks_of::<false>(first, pages);
     }
 
-    /// Frees the pages from `first` as the largest aligned blocks that they form, pageblock by pageblock. Most often they are
-    /// one, for which no call is paid.
+    /// Frees the pages from `first`, at least one, as the largest aligned blocks that they form, pageblock by pageblock. Most
+    /// often they are one, for which no call is paid.
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
+        debug_assert!(pages > 0);
         let index = self.index(first);
         if pages.is_power_of_two() && index & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
             let migratetype = self.pageblock(index);
             self.count_free(pages, migratetype);
             self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages.trailing_zeros(), migratetype);
-        } else if pages > 0 && (index ^ (index + pages - 1)) < PAGEBLOCK_PAGES {
+        } else if (index ^ (index + pages - 1)) < PAGEBLOCK_PAGES {
             self.free_in_pageblock::<TO_TAIL>(index, pages);
         } else {
             self.free_in_pageblocks::<TO_TAIL>(index, index + pages);
@@ -107,15 +109,42 @@ impl Zone<'_> {
 
     /// Frees so many frames of one pageblock, at least one, from `start` on.
     ///
+    /// Most often they begin with a block of the order that they need, and every block behind them up to its end is free.
+    #[inline(never)]
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: u32, mut length: u32) {
+        let migratetype = self.pageblock(start);
+        self.count_free(length, migratetype);
+        let pageblock = self.lists.pageblock_of(start);
+        if length <= 1 << (start | PAGEBLOCK_PAGES).trailing_zeros() {
+            loop {
+                let order = length.trailing_zeros();
+                let pages = 1 << order;
+                if pages == length {
+                    return self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                }
+                if !self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
+                    break;
+                }
+                length += pages;
+            }
+        }
+        self.free_both_ends::<TO_TAIL>(pageblock, start, length, migratetype);
+    }
+
+    /// The same of any frames of a pageblock, which are counted already.
+    ///
     /// The blocks that come of it, and their places on the lists, are those of freeing the largest aligned blocks of the
     /// range one after the other, lowest address first. What lies between its ends merges only with its like, and is never
     /// seen on a list: from small blocks to large ones, an end either grows by the free buddy beyond it, or leaves its
     /// block to the lists and draws back. Blocks in front enter them at once, those behind when all before them have.
     #[inline(never)]
-    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, mut start: u32, mut length: u32) {
-        let migratetype = self.pageblock(start);
-        self.count_free(length, migratetype);
-        let pageblock = self.lists.pageblock_of(start);
+    fn free_both_ends<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        mut start: u32,
+        mut length: u32,
+        migratetype: Migratetype,
+    ) {
         // In front, as long as a block that begins here is shorter than the range.
         loop {
             let order = (start | PAGEBLOCK_PAGES).trailing_zeros();
@@ -178,6 +207,7 @@ impl Zone<'_> {
     }
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
+    #[inline(always)]
     pub(super) fn insert_tail(&mut self, end: u32, after: u32) {
         if end < after {
             self.cut_out(end, end, end, after, self.pageblock(end));

@@ -371,8 +371,11 @@ impl Mm<'_, '_> {
         let (head, end) = block.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
         let start = end - pages;
         let after = self.zone.isolate_freepages_range(head, end);
-        self.zone.free_blocks_of::<false>(self.zone.start().add(head), start - head);
-        self.zone.free_blocks_of::<false>(self.zone.start().add(end), after - end);
+        for (first, after) in [(head, start), (end, after)] {
+            if first < after {
+                self.zone.free_blocks_of::<false>(self.zone.start().add(first), after - first);
+            }
+        }
         self.zone.verify_poison(first, pages);
         self.end_phase(Phase::Grab, report);
         Ok(())

@@ -152,8 +152,8 @@ impl<'m> Zone<'m> {
         self.managed += pages;
         if pages > 0 {
             self.mark_ram(first, first.add(pages - 1));
+            self.free_blocks_of::<true>(first, pages);
         }
-        self.free_blocks_of::<true>(first, pages);
     }
 
     /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages (`init_cma_reserved_pageblock`).
