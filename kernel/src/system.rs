@@ -296,7 +296,7 @@ impl<'m> System<'m> {
     #[inline(always)]
     fn release(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
         let area = &mut self.areas[buffer.area().0 as usize];
-        area.unreserve(buffer.first(), buffer.pages())?;
+        area.release(buffer.first(), buffer.pages())?;
         area.stats.release_pages_success += u64::from(buffer.pages());
         self.zone.give_range(buffer.first(), buffer.pages());
         Ok(())

@@ -1,22 +1,20 @@
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
-//! What holds true: the bits behind the last one, in its word, are set, so that no search ever finds room there; the
-//! number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which searches
-//! leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which costs
-//! less than keeping a summary.
+//! What holds true: the bits behind the last one, up to the end of the words, are set, so that no search ever finds room
+//! there; the number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which
+//! searches leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which
+//! costs less than keeping a summary.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bounds::NODE_BITS;
-use super::summary::{FreeNodes, Summary};
+use super::group::{GROUP_BITS, GroupWords};
+use super::node::NODE_BITS;
+use super::summary::Summary;
 use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
 
 /// The largest bitmap that needs no summary: 64 words.
 pub(super) const PLAIN_BITS: u32 = 2048;
-
-/// Words of a node.
-pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 
 /// Which bits are allocated, lowest first.
 ///
@@ -40,12 +38,12 @@ pub struct Bitmap {
 impl Bitmap {
     /// A bitmap of `bits` bits, all clear.
     pub fn new(bits: u32) -> Self {
-        let mut words = vec![u32::MAX; (bits.div_ceil(NODE_BITS) * NODE_BITS / WORD_BITS) as usize];
-        words[..(bits / WORD_BITS) as usize].fill(0);
-        if !bits.is_multiple_of(WORD_BITS) {
-            words[(bits / WORD_BITS) as usize] = !mask(0, bits % WORD_BITS);
-        }
         let summary = (bits > PLAIN_BITS).then(|| Summary::new(bits));
+        let unit = if summary.is_some() { GROUP_BITS } else { NODE_BITS };
+        let mut words = vec![u32::MAX; (bits.next_multiple_of(unit) / WORD_BITS) as usize];
+        if bits > 0 {
+            clear_bits(&mut words, 0, bits);
+        }
         Self { words, summary, bits, used: 0 }
     }
 
@@ -90,10 +88,18 @@ impl Bitmap {
     }
 
     /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        self.clear_inline(start, count)
+    }
+
+    /// The same for the path that is measured, which pays for no call.
+    #[inline(always)]
+    pub(super) fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
         let from = start % WORD_BITS;
-        if from + count <= WORD_BITS {
+        if self.summary.is_some() {
+            self.clear_summarized(start, start + count)?;
+        } else if from + count <= WORD_BITS {
             let word = &mut self.words[(start / WORD_BITS) as usize];
             let bits = u32::MAX >> (WORD_BITS - count) << from;
             let rest = *word ^ bits;
@@ -105,28 +111,34 @@ impl Bitmap {
             self.clear_words(start, count)?;
         }
         self.used -= count;
-        if self.summary.is_some() {
-            self.summarize_release(start, start + count);
-        }
         Ok(())
     }
 
-    /// The same over several words; the books are left to the caller.
+    /// The same where there is a summary; the books are left to the caller.
+    #[inline(always)]
+    fn clear_summarized(&mut self, start: u32, end: u32) -> Result<(), u32> {
+        let Some(summary) = &mut self.summary else { return Ok(()) };
+        if summary.release(self.words.as_chunks_mut().0.as_chunks_mut().0, start, end) {
+            return Ok(());
+        }
+        Err(self.first_clear(start))
+    }
+
+    /// The first clear bit of a range that has one.
+    #[cold]
+    #[inline(never)]
+    fn first_clear(&self, start: u32) -> u32 {
+        self.next_clear(start).unwrap_or(start)
+    }
+
+    /// Clears bits of several words of a bitmap without a summary; the books are left to the caller.
     #[inline(never)]
     fn clear_words(&mut self, start: u32, count: u32) -> Result<(), u32> {
         if !all_set(&self.words, start, count) {
-            return Err(self.next_clear(start).unwrap_or(start));
+            return Err(self.first_clear(start));
         }
         clear_bits(&mut self.words, start, count);
         Ok(())
-    }
-
-    #[inline(never)]
-    fn summarize_release(&mut self, start: u32, end: u32) {
-        let (from, to) = (self.run_start(start), self.run_end_by_nodes(end));
-        if let Some(summary) = &mut self.summary {
-            summary.released(start, end, from, to);
-        }
     }
 
     /// True where `count` bits from `start` are clear.
@@ -181,80 +193,25 @@ impl Bitmap {
     // Inlined, it would take registers from the loops of the searches that call it.
     #[inline(never)]
     pub(super) fn run_end(&self, bit: u32) -> u32 {
-        if self.summary.is_none() {
-            return next_where(&self.words, bit, |word| word).unwrap_or(self.bits);
+        match &self.summary {
+            None => next_where(&self.words, bit, |word| word).unwrap_or(self.bits),
+            Some(summary) => summary.run_end(self.words.as_chunks().0, bit).min(self.bits),
         }
-        self.run_end_by_nodes(bit)
-    }
-
-    /// The same where there is a summary: the rest of the node is read, and behind it only nodes that are touched.
-    #[inline(always)]
-    fn run_end_by_nodes(&self, bit: u32) -> u32 {
-        let Some(node) = self.node(bit / NODE_BITS) else { return self.bits };
-        let word = word_in_node(bit);
-        let hits = node[word] >> (bit % WORD_BITS);
-        if hits != 0 {
-            return bit + hits.trailing_zeros();
-        }
-        let next = bit / WORD_BITS * WORD_BITS + WORD_BITS;
-        match (next..).step_by(WORD_BITS as usize).zip(&node[word + 1..]).find(|&(_, &hits)| hits != 0) {
-            Some((first, hits)) => first + hits.trailing_zeros(),
-            None => self.run_end_beyond(bit / NODE_BITS),
-        }
-    }
-
-    /// The same for a run that goes on behind a node.
-    #[inline(never)]
-    fn run_end_beyond(&self, node: u32) -> u32 {
-        let touched = self.summary.as_ref().map_or(&[][..], |summary| &summary.touched_nodes);
-        let node = next_where(touched, node + 1, |word| word);
-        node.and_then(|node| next_where(&self.words, node * NODE_BITS, |word| word)).unwrap_or(self.bits)
     }
 
     /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
-    #[inline]
-    pub(super) fn run_start(&self, bit: u32) -> u32 {
-        let Some(last) = bit.checked_sub(1) else { return 0 };
-        let Some(node) = self.node(last / NODE_BITS) else { return bit };
-        let word = word_in_node(last);
-        let hits = node[word] << (WORD_BITS - 1 - last % WORD_BITS);
-        if hits != 0 {
-            return bit - hits.leading_zeros();
-        }
-        let mut end = last / WORD_BITS * WORD_BITS;
-        for hits in node[..word].iter().rev() {
-            if *hits != 0 {
-                return end - hits.leading_zeros();
-            }
-            end -= WORD_BITS;
-        }
-        self.run_start_before(last / NODE_BITS)
-    }
-
-    /// The same for a run that begins before a node.
     #[inline(never)]
-    fn run_start_before(&self, node: u32) -> u32 {
-        let touched = match &self.summary {
-            None => node.checked_sub(1),
-            Some(Summary { touched_nodes, .. }) => last_set_before(touched_nodes, node),
-        };
-        touched.and_then(|node| last_set_before(&self.words, (node + 1) * NODE_BITS)).map_or(0, |last| last + 1)
+    pub(super) fn run_start(&self, bit: u32) -> u32 {
+        match &self.summary {
+            None => last_set_before(&self.words, bit).map_or(0, |last| last + 1),
+            Some(summary) => summary.run_start(self.words.as_chunks().0, bit),
+        }
     }
 
-    /// The runs of wholly free nodes from `node` on: the first of each, and one past the last. None in a bitmap without a
-    /// summary.
-    #[inline]
-    pub(super) fn free_nodes(&self, node: u32) -> FreeNodes<'_> {
-        let touched = self.summary.as_ref().map_or(&[][..], |summary| &summary.touched_nodes);
-        let word = node / WORD_BITS;
-        let free = touched.get(word as usize).map_or(0, |touched| !touched & u32::MAX << (node % WORD_BITS));
-        FreeNodes { touched, word, free }
-    }
-
-    /// The words of a node.
-    #[inline]
-    pub(super) fn node(&self, node: u32) -> Option<&[u32; NODE_WORDS]> {
-        self.words.as_chunks().0.get(node as usize)
+    /// The words by groups, where there is a summary.
+    #[inline(always)]
+    pub(super) fn group_words(&self) -> &[GroupWords] {
+        self.words.as_chunks().0.as_chunks().0
     }
 
     /// The last clear bit before `end`, which is at most the number of bits.
@@ -280,10 +237,7 @@ impl Bitmap {
 
     /// Memory that the words and the summary take, in bytes.
     pub fn size_bytes(&self) -> usize {
-        let summary = self
-            .summary
-            .as_ref()
-            .map_or(0, |Summary { touched_nodes, bounds }| size_of_val(touched_nodes.as_slice()) + bounds.size_bytes());
+        let summary = self.summary.as_ref().map_or(0, Summary::size_bytes);
         size_of_val(self.words.as_slice()) + summary
     }
 
@@ -291,10 +245,4 @@ impl Bitmap {
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32
     }
-}
-
-/// Which word of its node a bit lies in.
-#[inline(always)]
-const fn word_in_node(bit: u32) -> usize {
-    (bit / WORD_BITS) as usize % NODE_WORDS
 }

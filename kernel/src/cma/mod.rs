@@ -9,6 +9,8 @@ pub mod alloc;
 pub mod area;
 pub mod bitmap;
 mod bounds;
+mod group;
+mod node;
 pub mod placement;
 pub mod relocate;
 mod search;

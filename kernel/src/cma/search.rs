@@ -1,11 +1,13 @@
-//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its bounds (see `bounds`).
+//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its summary (see `summary`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:
-//! 48 and 768 for 768 MiB. Each visit in vain lowers the bound that led there, where the bounds can say it: of requests of
-//! at most 255 bits under an alignment that has a lane, looked for from the area's start.
+//! 24 and 768 for 768 MiB. A visit in vain lowers the bound that led there, where a bound did: of requests of at most 255
+//! bits that are no longer than their alignment, looked for from the area's start. Longer ones are also looked for where
+//! a run leaves a node, and that is learned of a group once all of its nodes were looked at.
 
-use super::bitmap::{Bitmap, NODE_WORDS};
-use super::bounds::{Bounds, LANES, NODE_BITS, SATURATED};
+use super::bitmap::Bitmap;
+use super::bounds::{LANES, SATURATED};
+use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::placement::Request;
 use super::summary::Summary;
 
@@ -17,41 +19,37 @@ impl Bitmap {
     #[inline]
     pub fn first_fit(&self, request: &Request, start: u32) -> Option<u32> {
         match &self.summary {
-            Some(Summary { bounds, .. }) if request.align_offset == 0 => {
-                self.first_fit_by_nodes(bounds, request, start)
-            }
+            Some(summary) if request.align_offset == 0 => self.first_fit_by_nodes(summary, request, start),
             _ => self.first_fit_between(request, start, self.word_bits()),
         }
     }
 
-    fn first_fit_by_nodes(&self, bounds: &Bounds, request: &Request, start: u32) -> Option<u32> {
+    fn first_fit_by_nodes(&self, summary: &Summary, request: &Request, start: u32) -> Option<u32> {
         let order = request.align_mask.trailing_ones() as usize;
         // An alignment above the lanes' is looked for in the highest, whose bounds hold for it but say too much.
         let lane = order.min(LANES - 1);
-        if !bounds.area_may_hold(lane, request.bits) {
+        if !summary.may_hold(lane, request.bits) {
             return None;
         }
         let from_a_node = request.align_mask == NODE_BITS - 1;
         let found = if request.bits >= NODE_BITS && from_a_node {
-            self.first_fit_from_a_node(request, start)
+            self.first_fit_from_a_node(summary, request.bits, start)
         } else if request.bits >= SURE_OF_A_NODE {
-            self.first_fit_around_nodes(request, start)
+            self.first_fit_around_nodes(summary, request, start)
         } else if start > 0 || order > lane || request.bits > SATURATED {
-            self.first_fit_after(bounds, lane, request, start)
+            self.first_fit_after(summary, lane, request, start)
         } else if request.bits > request.align_mask + 1 {
-            bounds.first_fit_in_nodes(lane, request.bits, |node| {
-                self.first_fit_by_runs(request, node * NODE_BITS, (node + 1) * NODE_BITS)
-            })
+            self.first_fit_over_nodes(summary, lane, request)
         } else {
             match order {
-                0..6 => self.first_fit_by_slots(bounds, lane, &Slots::of(request)?),
-                6 => self.first_fit_by_wide_slots::<2>(bounds, lane, request.bits),
-                7 => self.first_fit_by_wide_slots::<4>(bounds, lane, request.bits),
-                _ => self.first_fit_by_wide_slots::<NODE_WORDS>(bounds, lane, request.bits),
+                0..6 => self.first_fit_by_slots(summary, lane, &Slots::of(request)?),
+                6 => self.first_fit_by_wide_slots::<2>(summary, lane, request.bits),
+                7 => self.first_fit_by_wide_slots::<4>(summary, lane, request.bits),
+                _ => self.first_fit_by_wide_slots::<NODE_WORDS>(summary, lane, request.bits),
             }
         };
         if found.is_none() && order == lane && start == 0 {
-            bounds.area_lacks(lane, request.bits);
+            summary.lacks(lane, request.bits);
         }
         found
     }
@@ -59,29 +57,39 @@ impl Bitmap {
     /// First-fit of a request that is no longer than its alignment, of a word at most. By itself, as the next one is, so that
     /// all it needs stays in registers.
     #[inline(never)]
-    fn first_fit_by_slots(&self, bounds: &Bounds, lane: usize, slots: &Slots) -> Option<u32> {
-        bounds.first_fit_in_nodes(lane, slots.bits, |node| slots.first_fit_in_node(self, node))
+    fn first_fit_by_slots(&self, summary: &Summary, lane: usize, slots: &Slots) -> Option<u32> {
+        summary.groups(self.group_words()).find_map(|(first, (group, words))| {
+            let look = |node| Some(slots.first_in_words(&words[node as usize])? - slots.reach);
+            Some(first + group.first_fit_inside(lane, slots.bits, look)?)
+        })
     }
 
     /// The same where the alignment is so many words, a node at most.
     #[inline(never)]
-    fn first_fit_by_wide_slots<const WORDS: usize>(&self, bounds: &Bounds, lane: usize, bits: u32) -> Option<u32> {
-        let (whole, rest) = ((bits / u32::BITS) as usize, (1 << (bits % u32::BITS)) - 1);
-        bounds.first_fit_in_nodes(lane, bits, |node| {
-            let fits = |slot: &[u32; WORDS]| {
-                let (whole, behind) = slot.split_at(whole % (WORDS + 1));
-                whole.iter().all(|&used| used == 0) && behind.first().is_none_or(|used| used & rest == 0)
-            };
-            let slot = self.node(node)?.as_chunks().0.iter().position(fits)?;
-            Some(node * NODE_BITS + (slot * WORDS) as u32 * u32::BITS)
+    fn first_fit_by_wide_slots<const WORDS: usize>(&self, summary: &Summary, lane: usize, bits: u32) -> Option<u32> {
+        summary.groups(self.group_words()).find_map(|(first, (group, words))| {
+            let look = |node| first_wide_slot::<WORDS>(&words[node as usize], bits);
+            Some(first + group.first_fit_inside(lane, bits, look)?)
         })
     }
 
-    /// First-fit of any request from anywhere, node by node, of which none is learned.
+    /// First-fit of a request that is longer than its alignment, and may lie in two nodes.
     #[inline(never)]
-    fn first_fit_after(&self, bounds: &Bounds, lane: usize, request: &Request, start: u32) -> Option<u32> {
+    fn first_fit_over_nodes(&self, summary: &Summary, lane: usize, request: &Request) -> Option<u32> {
+        summary.group_lacks(request.bits);
+        summary.groups(self.group_words()).find_map(|(first, (group, words))| {
+            group.first_fit_over_nodes(words, lane, request.bits, |node| {
+                let node = first + node * NODE_BITS;
+                self.first_fit_by_runs(request, node, node + NODE_BITS)
+            })
+        })
+    }
+
+    /// First-fit of any request from anywhere, node by node. Nothing is learned from it.
+    #[inline(never)]
+    fn first_fit_after(&self, summary: &Summary, lane: usize, request: &Request, start: u32) -> Option<u32> {
         let mut first = start;
-        while let Some(node) = bounds.next_node(first / NODE_BITS, lane, request.bits) {
+        while let Some(node) = summary.next_node_of_run(self.group_words(), first / NODE_BITS, lane, request.bits) {
             let end = (node + 1) * NODE_BITS;
             let found = self.first_fit_between(request, first.max(node * NODE_BITS), end);
             if found.is_some() {
@@ -94,35 +102,24 @@ impl Bitmap {
 
     /// First-fit of a request that begins with a node and covers it: free nodes are counted, and bits looked at only where
     /// the last of them are in question.
-    fn first_fit_from_a_node(&self, request: &Request, start: u32) -> Option<u32> {
-        let (whole, rest) = (request.bits / NODE_BITS, request.bits % NODE_BITS);
-        for (first, after) in self.free_nodes(start.div_ceil(NODE_BITS)) {
-            let free = after - first;
-            if free < whole {
-                continue;
-            }
-            let end = after * NODE_BITS;
-            let fits = free > whole || rest == 0 || rest <= self.bits() - end && self.is_free(end, rest);
-            if fits {
-                return Some(first * NODE_BITS);
-            }
-        }
-        None
+    #[inline(never)]
+    fn first_fit_from_a_node(&self, summary: &Summary, bits: u32, start: u32) -> Option<u32> {
+        let (whole, rest) = (bits / NODE_BITS, bits % NODE_BITS);
+        let nodes = self.group_words().as_flattened();
+        summary.find_in_free_nodes(whole, start.div_ceil(NODE_BITS), |first, after| {
+            let begun = || nodes.get(after as usize).is_some_and(|node| node::run_end(node, 0) >= rest);
+            (after - first > whole || rest == 0 || begun()).then_some(first * NODE_BITS)
+        })
     }
 
     /// First-fit of a request that cannot fit without covering a whole node: only runs around free nodes are looked at.
-    fn first_fit_around_nodes(&self, request: &Request, start: u32) -> Option<u32> {
+    fn first_fit_around_nodes(&self, summary: &Summary, request: &Request, start: u32) -> Option<u32> {
         // So many free nodes a run has at least that is long enough.
         let least = (request.bits - (SURE_OF_A_NODE - 1)).div_ceil(NODE_BITS);
-        for (first, after) in self.free_nodes(start / NODE_BITS) {
-            if after - first >= least {
-                let bit = request.align_up(self.run_start(first * NODE_BITS).max(start))?;
-                if self.run_end(after * NODE_BITS).saturating_sub(bit) >= request.bits {
-                    return Some(bit);
-                }
-            }
-        }
-        None
+        summary.find_in_free_nodes(least, start / NODE_BITS, |first, after| {
+            let bit = request.align_up(self.run_start(first * NODE_BITS).max(start))?;
+            (self.run_end(after * NODE_BITS).saturating_sub(bit) >= request.bits).then_some(bit)
+        })
     }
 
     /// The lowest aligned bit of `first..end` that the request fits at; `end` is a multiple of the word's bits.
@@ -164,15 +161,15 @@ impl Bitmap {
 
     /// The length of the longest free run, in bits.
     ///
-    /// Only nodes whose bound is above the longest run found so far are looked at.
+    /// First runs of free nodes are measured; if they are short, those that begin in nodes which may hold a longer one.
     pub fn longest_free_run(&self) -> u32 {
-        let Some(Summary { bounds, .. }) = &self.summary else { return self.longest_run_from(0, self.bits()) };
-        let (length, from) = bounds.longest_seen();
+        let Some(summary) = &self.summary else { return self.longest_run_from(0, self.bits()) };
+        let (length, from) = summary.longest_seen();
         if length == 0 || !self.is_set(from) && self.run_end(from) - from == length {
             return length;
         }
         let (mut longest, mut longest_at) = (0, 0);
-        for (first, after) in self.free_nodes(0) {
+        for (first, after) in summary.free_nodes(0) {
             if (after - first) * NODE_BITS + SURE_OF_A_NODE > longest {
                 let from = self.run_start(first * NODE_BITS);
                 let length = self.run_end(after * NODE_BITS) - from;
@@ -184,7 +181,7 @@ impl Bitmap {
         // Where no run covers a whole node, the nodes that may begin a longer one than seen so far are looked at.
         let mut first = 0;
         while longest < SURE_OF_A_NODE
-            && let Some(node) = bounds.next_node(first / NODE_BITS, 0, longest + 1)
+            && let Some(node) = summary.next_node_of_run(self.group_words(), first / NODE_BITS, 0, longest + 1)
         {
             let node_end = (node + 1) * NODE_BITS;
             first = first.max(node * NODE_BITS);
@@ -196,7 +193,7 @@ impl Bitmap {
             }
             first = first.max(node_end);
         }
-        bounds.see_longest(longest, longest_at);
+        summary.see_longest(longest, longest_at);
         longest
     }
 
@@ -209,6 +206,19 @@ impl Bitmap {
         }
         longest
     }
+}
+
+/// The first bit of the first slot of so many words in a node whose first `bits` are clear. By itself, so that what calls it
+/// keeps its registers.
+#[inline(never)]
+fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {
+    let (whole, rest) = ((bits / u32::BITS) as usize, (1 << (bits % u32::BITS)) - 1);
+    let fits = |slot: &[u32; WORDS]| {
+        let (whole, behind) = slot.split_at(whole % (WORDS + 1));
+        whole.iter().all(|&used| used == 0) && behind.first().is_none_or(|used| used & rest == 0)
+    };
+    let slot = node.as_chunks().0.iter().position(fits)?;
+    Some((slot * WORDS) as u32 * u32::BITS)
 }
 
 /// A request that is no longer than its alignment, which is at most a word: a word is then a row of slots, and a buffer
@@ -256,12 +266,6 @@ impl Slots {
         None
     }
 
-    /// The lowest fit in a node.
-    #[inline(always)]
-    fn first_fit_in_node(&self, map: &Bitmap, node: u32) -> Option<u32> {
-        Some(node * NODE_BITS + self.first_in_words(map.node(node)?)? - self.reach)
-    }
-
     /// The last bits of the slots of a word that are empty; only the first of them can be relied on.
     #[inline(always)]
     const fn empty(&self, used: u32) -> u32 {
@@ -271,7 +275,7 @@ impl Slots {
 
     /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in registers.
     #[inline(never)]
-    fn first_in_words(&self, node: &[u32; NODE_WORDS]) -> Option<u32> {
+    fn first_in_words(&self, node: &Node) -> Option<u32> {
         let words = node.iter().map(|&used| self.empty(used));
         let (word, empty) = (0..).zip(words).find(|&(_, empty)| empty != 0)?;
         Some(word * u32::BITS + empty.trailing_zeros())

@@ -109,7 +109,8 @@ impl Zone<'_> {
 
     /// Frees so many frames of one pageblock, at least one, from `start` on.
     ///
-    /// Most often they begin with a block of the order that they need, and every block behind them up to its end is free.
+    /// Most often the first of them is aligned to their length or more, and what lies behind them, up to the end of the block
+    /// that they become, is free.
     #[inline(never)]
     fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: u32, mut length: u32) {
         let migratetype = self.pageblock(start);

@@ -166,7 +166,9 @@ impl<'m> Zone<'m> {
         self.cma += pages;
         self.managed += pages;
         self.has_ram[block..block + blocks].fill(true);
-        self.free_blocks_of::<false>(first, pages);
+        if pages > 0 {
+            self.free_blocks_of::<false>(first, pages);
+        }
     }
 
     /// Whether a frame lies in a pageblock with RAM.

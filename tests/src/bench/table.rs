@@ -113,18 +113,24 @@ impl Table {
         Ok(Self { headings, rows })
     }
 
-    /// The scaled loads, a row for each area.
+    /// The scaled loads, a row for each area: each call, and the mean of the two, of which a load makes as many.
     pub fn of_growth(figures: &Figures) -> Self {
         let mut rows = Vec::new();
         for load in SCALED {
             let at = |mib: u32, what: &str| figures.get(&format!("{load}/{mib}"), what);
+            let mean = |mib: u32, what: &str| match what {
+                "both" => Some((at(mib, "op")? + at(mib, "release")?) as f64 / 2.0),
+                _ => at(mib, what).map(|value| value as f64),
+            };
             for mib in SIZES_MIB {
                 let mut row = vec![load.to_owned(), mib.to_string()];
-                for what in ["op", "release"] {
-                    let value = at(mib, what);
-                    let growth = value.zip(at(SIZES_MIB[0], what)).map(|(now, first)| now as f64 / first.max(1) as f64);
-                    row.push(value.map(grouped).unwrap_or_default());
-                    row.push(at(mib, &format!("{what}_max")).map(grouped).unwrap_or_default());
+                for what in ["op", "release", "both"] {
+                    let value = mean(mib, what);
+                    let growth = value.zip(mean(SIZES_MIB[0], what)).map(|(now, first)| now / first.max(1.0));
+                    row.push(value.map(|value| grouped(value.round() as u64)).unwrap_or_default());
+                    if what != "both" {
+                        row.push(at(mib, &format!("{what}_max")).map(grouped).unwrap_or_default());
+                    }
                     row.push(growth.map(|growth| format!("{growth:.2}x")).unwrap_or_default());
                     let last = mib == SIZES_MIB[SIZES_MIB.len() - 1];
                     row.push(growth.filter(|_| last).map(|it| verdict(it, Some(GROWTH_LIMIT))).unwrap_or_default());
@@ -132,8 +138,9 @@ impl Table {
                 rows.push(row);
             }
         }
-        let headings = vec!["load", "MiB", "allocate", "worst", "of 8 MiB's", "", "release", "worst", "of 8 MiB's", ""];
-        Self { headings, rows }
+        let of = "of 8 MiB's";
+        let calls = ["allocate", "worst", of, "", "release", "worst", of, "", "a call", of, ""];
+        Self { headings: ["load", "MiB"].into_iter().chain(calls).collect(), rows }
     }
 
     /// For a terminal.
@@ -194,7 +201,9 @@ mod tests {
         assert!(table.plain().lines().nth(1).unwrap().contains("met"));
         assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
         assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));
-        assert_eq!(Table::of_growth(&figures).rows.len(), 10);
+        let growth = Table::of_growth(&figures);
+        assert_eq!(growth.rows.len(), 10);
+        assert!(growth.rows.iter().all(|row| row.len() == growth.headings.len() && row[10] == "5"), "of 9 and 1");
     }
 
     #[test]
