@@ -113,3 +113,9 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     }
     test(&mut system, &mut Mock::default())
 }
+
+/// What a load printed, without the time that it took: each turn begins and ends with a look at the clock, which steps then.
+pub fn but_load_time(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.ends_with(" a second."));
+    lines.fold(String::new(), |text, line| text + line.split(",\"load_ns\":").next().unwrap_or_default() + "\n")
+}

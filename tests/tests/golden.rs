@@ -49,10 +49,15 @@ fn steady(text: &str) -> String {
     steady
 }
 
-/// The times in a sentence: every number in front of `ns`.
+/// The times in a sentence: every number in front of `ns` or `a second`.
 fn steady_means(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
-    let is_time = |at: usize| words.get(at + 1) == Some(&"ns") && words[at].bytes().all(|byte| byte.is_ascii_digit());
+    let is_unit = |words: &[&str]| match words {
+        [unit, ..] if unit.trim_end_matches(',') == "ns" => true,
+        [each, unit, ..] => *each == "a" && *unit == "second.",
+        _ => false,
+    };
+    let is_time = |at: usize| is_unit(&words[at + 1..]) && words[at].bytes().all(|byte| byte.is_ascii_digit());
     (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
 }
 

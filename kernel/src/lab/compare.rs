@@ -265,7 +265,12 @@ impl Row {
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
             .number("ops", self.options.ops);
-        let record = self.options.kind.record(record).display("scale", self.options.kind.scale());
+        let record = self
+            .options
+            .kind
+            .record(record)
+            .display("scale", self.options.kind.scale())
+            .number("timed", self.options.timed);
         Moves::record(self.moves.as_ref(), record)
     }
 

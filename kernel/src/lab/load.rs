@@ -22,7 +22,7 @@ use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
-use super::stopwatch::{ClockCost, Timing};
+use super::stopwatch::{ClockCost, Sampled, Timing};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
@@ -38,6 +38,8 @@ pub const PUBLISHED_SEED: u32 = 1_577_527_915;
 
 /// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
 pub const DEFAULT_OPS: u64 = 5_000_000;
+
+const NS_PER_SECOND: u128 = 1_000_000_000;
 
 /// One round of the load.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Options {
     pub kind: Kind,
     /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
     pub relocatable: u32,
+    /// One call in so many is timed; at least 1, which is all of them.
+    pub timed: u32,
 }
 
 /// Why a round ended.
@@ -117,8 +121,11 @@ pub struct Report {
     /// What was moved, where the placement moves anything.
     pub moves: Option<Moves>,
     kind: Kind,
-    alloc: Timing,
-    release: Timing,
+    timed: u32,
+    /// Time that its steps took, everything included.
+    load_ns: u64,
+    alloc: Sampled,
+    release: Sampled,
     cost: ClockCost,
 }
 
@@ -177,8 +184,10 @@ impl Round {
             metrics: Metrics::of(area),
             moves: None,
             kind: options.kind,
-            alloc: Timing::default(),
-            release: Timing::default(),
+            timed: options.timed,
+            load_ns: 0,
+            alloc: Sampled::one_in(options.timed),
+            release: Sampled::one_in(options.timed),
             cost: ClockCost::measure(machine),
         };
         Self { options: options.clone(), at_work, heeds_ctrl_c: true, steps_left: options.ops, report }
@@ -197,7 +206,9 @@ impl Round {
         if let Some((held, _)) = &mut self.at_work {
             held.begin_turn(system);
         }
+        let begin_ns = machine.now_ns();
         let result = self.run_steps(system, machine, steps);
+        self.report.load_ns += machine.now_ns().saturating_sub(begin_ns);
         if let Some((held, _)) = &mut self.at_work {
             held.end_turn(system);
         }
@@ -300,14 +311,26 @@ impl Report {
         self.allocs - self.releases
     }
 
-    /// Mean time of an allocation and of a release, in ns, net.
+    /// Mean time of an allocation and of a release, in ns, net, of those that were timed.
     pub fn means_ns(&self) -> (u64, u64) {
-        (self.alloc.mean_ns(self.cost), self.release.mean_ns(self.cost))
+        let (alloc, release, cost) = self.timings();
+        (alloc.mean_ns(cost), release.mean_ns(cost))
     }
 
     /// Timing of allocations and releases, and what of it is the clock's.
-    pub fn timings(&self) -> (Timing, Timing, ClockCost) {
-        (self.alloc, self.release, self.cost)
+    pub const fn timings(&self) -> (Timing, Timing, ClockCost) {
+        (self.alloc.timing(), self.release.timing(), self.cost)
+    }
+
+    /// Steps that it did.
+    const fn steps(&self) -> u64 {
+        self.allocs + self.releases + self.failed
+    }
+
+    /// Steps a second of the time that they took, the drawing of slots and the readings of the clock included; 0 where no
+    /// time has passed.
+    pub fn steps_per_second(&self) -> u64 {
+        (u128::from(self.steps()) * NS_PER_SECOND).checked_div(self.load_ns.into()).unwrap_or(0) as u64
     }
 
     /// The record.
@@ -337,7 +360,7 @@ impl Report {
             .record(record)
             .number("slots", self.kind.slots(self.pages))
             .number("times", self.kind.times(self.pages));
-        Moves::record(self.moves.as_ref(), record)
+        Moves::record(self.moves.as_ref(), record).number("timed", self.timed).number("load_ns", self.load_ns)
     }
 }
 
@@ -370,7 +393,14 @@ impl fmt::Display for Report {
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
-        writeln!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release.", self.metrics)?;
+        write!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release", self.metrics)?;
+        match self.timed {
+            1 => writeln!(f, ".")?,
+            timed => writeln!(f, " (of one call in {timed}).")?,
+        }
+        if let rate @ 1.. = self.steps_per_second() {
+            writeln!(f, "  {} in {} ns, {rate} a second.", Counted(self.steps(), "step"), self.load_ns)?;
+        }
         self.moves.as_ref().map_or(Ok(()), |moves| writeln!(f, "  {moves}"))
     }
 }

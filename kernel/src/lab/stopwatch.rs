@@ -120,9 +120,42 @@ impl Timing {
     }
 }
 
+/// Times one call in so many, from the first on: reading the clock can take longer than a call does.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampled {
+    timing: Timing,
+    every: u32,
+    /// Calls that pass untimed before the next that is timed.
+    passing: u32,
+}
+
+impl Sampled {
+    /// One call in `every`, which is at least 1.
+    pub const fn one_in(every: u32) -> Self {
+        Self { timing: Timing { calls: 0, gross_ns: 0, gross_max_ns: 0 }, every, passing: 0 }
+    }
+
+    /// Makes a call, and times it if it is one that is to be.
+    #[inline(always)]
+    pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
+        if self.passing > 0 {
+            self.passing -= 1;
+            return call();
+        }
+        self.passing = self.every.saturating_sub(1);
+        self.timing.time(machine, call)
+    }
+
+    /// The calls that were timed.
+    pub const fn timing(&self) -> Timing {
+        self.timing
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mock::Mock;
 
     #[test]
     fn net_of_the_clock() {
@@ -144,5 +177,15 @@ mod tests {
             timing.add(call * 10, call * 10 + 3);
         }
         assert_eq!(timing.mean_ns(cost), 3, "2.5 rounds up");
+    }
+
+    #[test]
+    fn one_call_in_so_many_is_timed_and_every_call_is_made() {
+        let machine = Mock::default();
+        for (every, calls, timed) in [(1, 10, 10), (3, 10, 4), (16, 16, 1), (16, 17, 2), (u32::MAX, 10, 1)] {
+            let mut sampled = Sampled::one_in(every);
+            let made: u32 = (0..calls).map(|_| sampled.time(&machine, || 1)).sum();
+            assert_eq!((made, sampled.timing().calls()), (calls, timed), "one in {every}");
+        }
     }
 }

@@ -45,7 +45,7 @@ macro_rules! load_usage {
         concat!(
             $own,
             " [area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [placement=NAME]",
-            " [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [&]"
+            " [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] [timed=1] [&]"
         )
     };
 }
@@ -65,7 +65,8 @@ pub const COMMANDS: [Entry; 30] = [
                   bitmap before and after each round. Ctrl-C stops between two steps. With & at its end it runs in \
                   the background: see `help jobs`. scale=slots: as many more slots as the area is larger than 8 MiB; \
                   scale=sizes: as many times larger ones; slots=N: N of the published sizes. relocatable=N: under \
-                  placement=relocate the buffers of so many slots in a thousand may be moved to make room.",
+                  placement=relocate the buffers of so many slots in a thousand may be moved to make room. timed=N: \
+                  one call in N is timed, for the means; reading the clock is half of what a step takes in QEMU.",
         example: "debris seed=1 until=ops ops=20000",
         least_words: 0,
         most_words: 0,
@@ -113,14 +114,14 @@ pub const COMMANDS: [Entry; 30] = [
                 [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
                 [relocatable=1000] [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] \
                 [most=PAGES] [gap=16] [pools=2] [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] \
-                [lifetime=exponential|fixed]",
+                [lifetime=exponential|fixed] [timed=1]",
         summary: "runs a load with the same seeds under several placements",
         details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
                   most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
                   does not fail within ops= steps survived. Ctrl-C prints what is done. Without placements= all are \
                   compared: first-fit, next-fit, best-fit, worst-fit, zoned[:1:5:9], size-classes[:1:5:9], \
-                  two-ended[:24], spare-heads, relocate[:first-fit]. scale=, slots= and relocatable= as for debris, \
-                  and the parameters of the other loads as for those.",
+                  two-ended[:24], spare-heads, relocate[:first-fit]. scale=, slots=, relocatable= and timed= as for \
+                  debris, and the parameters of the other loads as for those.",
         example: "compare placements=first-fit,zoned seeds=2 ops=20000",
         least_words: 0,
         most_words: 0,

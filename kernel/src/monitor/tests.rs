@@ -8,7 +8,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
-use crate::mock::{Mock, with_board};
+use crate::mock::{Mock, but_load_time, with_board};
 
 mod jobs;
 mod lab;

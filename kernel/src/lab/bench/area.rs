@@ -61,6 +61,7 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
         ops: PUBLISHED_OPS,
         kind: Kind::Debris(Scale::None),
         relocatable: 1000,
+        timed: 1,
     };
     let report = load::run_round(system, machine, &options, 1);
     system.release_all(area);

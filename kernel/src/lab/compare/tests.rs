@@ -18,6 +18,7 @@ fn options(system: &System<'_>, ops: u64) -> load::Options {
         ops,
         kind: Kind::Debris(Scale::None),
         relocatable: 1000,
+        timed: 1,
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::lab::scale::Scale;
-use crate::mock::with_board;
+use crate::mock::{but_load_time, with_board};
 use std::string::ToString;
 
 fn options(system: &System<'_>) -> Options {
@@ -13,6 +13,7 @@ fn options(system: &System<'_>) -> Options {
         ops: DEFAULT_OPS,
         kind: Kind::Debris(Scale::None),
         relocatable: 1000,
+        timed: 1,
     }
 }
 
@@ -79,6 +80,25 @@ fn steps_and_interruptions_end_a_round() {
         let report = run_round(system, machine, &options, 1).expect("the books balance");
         assert_eq!((report.end, report.allocs + report.releases + report.failed), (End::Ops, 50_000));
         assert!(report.failed > 0 && report.failure.is_some_and(|failure| failure.pages == 51));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn which_calls_are_timed_changes_nothing_else() {
+    with_board(64, |system, machine| {
+        let options = options(system);
+        let all = run_round(system, machine, &options, 1).expect("the books balance");
+        system.release_all(options.area);
+        let few = run_round(system, machine, &Options { timed: 16, ..options.clone() }, 1).expect("the books balance");
+        assert_eq!((all.allocs, all.releases, all.metrics), (few.allocs, few.releases, few.metrics));
+        let timed = |report: &Report| (report.timings().0.calls(), report.timings().1.calls());
+        assert_eq!((timed(&all), timed(&few)), ((16_688, 16_550), (1043, 1035)));
+        assert!(few.to_string().contains(" ns a release (of one call in 16).\n"), "{few}");
+        // The clock steps by 10 a reading: two of each call that is timed, and the last of the round.
+        assert_eq!((all.load_ns, few.load_ns), ((2 * 33_238 + 1) * 10, (2 * 2078 + 1) * 10));
+        assert!(all.to_string().contains("  33238 steps in 664770 ns, 49999247 a second.\n"), "{all}");
+        assert!(few.record().to_string().ends_with(",\"timed\":16,\"load_ns\":41570}"), "{}", few.record());
     });
 }
 

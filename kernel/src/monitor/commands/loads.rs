@@ -170,6 +170,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             ops: whole(args, "ops", default_ops, 1, u64::MAX)?,
             kind: kind_of(name, args, self.system.area(area).pages())?,
             relocatable: whole(args, "relocatable", 1000, 0, 1000)? as u32,
+            timed: whole(args, "timed", 1, 1, u32::MAX.into())? as u32,
         })
     }
 }

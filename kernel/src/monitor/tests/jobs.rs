@@ -13,7 +13,8 @@ fn a_job_does_what_the_load_does_in_the_foreground() {
     let (outcome, text) = on_board(&["debris rounds=2 sample=4000 &", "wait"]);
     assert_eq!(outcome, Outcome::Ok);
     let foreground = printed("debris rounds=2 sample=4000");
-    assert_eq!(lines(&text, "{"), lines(&foreground, "{"));
+    // Its turns are shorter, so that it looks at the clock more often.
+    assert_eq!(lines(&but_load_time(&text), "{"), lines(&but_load_time(&foreground), "{"));
     assert!(text.starts_with("[1] debris runs on BiscuitOS_cma: `jobs` shows it, `stop 1` ends it\n"), "{text}");
     assert_eq!(lines(&text, "[1] debris rounds=2 sample=4000 &:").len(), 2, "{text}");
     assert!(text.ends_with("[1] done: debris rounds=2 sample=4000 &\n"), "{text}");
@@ -221,6 +222,6 @@ fn a_job_that_moves_its_buffers_and_a_page_cache_share_an_area() {
         }
         let text = monitor.machine.take();
         assert_eq!(text.matches("\"differences\":0,").count(), 2, "{text}");
-        assert!(text.contains("\"bad_pages\":0}"), "{text}");
+        assert!(text.contains("\"bad_pages\":0,"), "{text}");
     });
 }

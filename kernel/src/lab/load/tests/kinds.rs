@@ -216,7 +216,7 @@ fn a_series_in_pieces_is_the_series_at_once() {
                     News::Steps => {}
                     News::Bitmap => words.push(std::format!("{:?}", Metrics::of(system.area(options(system).area)))),
                     News::Sample(record) => words.push(record.to_string()),
-                    News::Round { report, .. } => words.push(report.to_string()),
+                    News::Round { report, .. } => words.push(but_load_time(&report.to_string())),
                     News::Ruins { round, .. } => words.push(std::format!("ruins {round}")),
                     News::Done => return words,
                 }
