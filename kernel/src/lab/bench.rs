@@ -34,7 +34,7 @@ use crate::system::System;
 pub use memory::Memory;
 
 /// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 36] = [
     "boot",
     "cma/1",
     "cma/64",
@@ -65,6 +65,11 @@ pub const NAMES: [&str; 31] = [
     "sizes/128",
     "sizes/512",
     "sizes/768",
+    "both/8",
+    "both/32",
+    "both/128",
+    "both/512",
+    "both/768",
     "memory",
 ];
 

@@ -18,6 +18,8 @@ pub enum Scale {
     Slots,
     /// The published slots, so many times larger.
     Sizes,
+    /// As many times larger as the largest divisor up to the root says, and the rest more slots.
+    Both,
     /// So many slots of the published sizes, whatever the area.
     Count(u32),
 }
@@ -33,7 +35,7 @@ pub struct Slots {
 
 impl Scale {
     /// What `scale=` takes, the default first.
-    pub const NAMES: &'static [&'static str] = &["none", "slots", "sizes"];
+    pub const NAMES: &'static [&'static str] = &["none", "slots", "sizes", "both"];
 
     /// Reads one of [`Scale::NAMES`].
     pub fn named(name: &str) -> Option<Self> {
@@ -41,6 +43,7 @@ impl Scale {
             "none" => Some(Self::None),
             "slots" => Some(Self::Slots),
             "sizes" => Some(Self::Sizes),
+            "both" => Some(Self::Both),
             _ => None,
         }
     }
@@ -48,13 +51,17 @@ impl Scale {
     /// The slots for an area of so many pages.
     pub fn slots(self, pages: u32) -> Slots {
         let all = SLOTS as u32;
+        let larger = (pages / PUBLISHED_PAGES).max(1);
+        let filling = |times: u32| {
+            let count = u64::from(all) * u64::from(pages) / u64::from(PUBLISHED_PAGES) / u64::from(times);
+            Slots { count: count.clamp(1, MAX_SLOTS.into()) as u32, times }
+        };
         match self {
             Self::None => Slots { count: all, times: 1 },
-            Self::Slots => {
-                let count = u64::from(all) * u64::from(pages) / u64::from(PUBLISHED_PAGES);
-                Slots { count: count.clamp(1, MAX_SLOTS.into()) as u32, times: 1 }
-            }
-            Self::Sizes => Slots { count: all, times: (pages / PUBLISHED_PAGES).max(1) },
+            Self::Slots => filling(1),
+            Self::Sizes => Slots { count: all, times: larger },
+            // A divisor, so that no part of the published sizes is left out.
+            Self::Both => filling((1..=larger.isqrt()).rev().find(|&times| larger.is_multiple_of(times)).unwrap_or(1)),
             Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
         }
     }
@@ -66,6 +73,7 @@ impl fmt::Display for Scale {
             Self::None => "none",
             Self::Slots => "slots",
             Self::Sizes => "sizes",
+            Self::Both => "both",
             Self::Count(_) => "count",
         })
     }
@@ -90,13 +98,15 @@ mod tests {
             assert_eq!(scale.slots(2048), Slots { count: 255, times: 1 }, "{name} is the published load on 8 MiB");
             assert_eq!(std::format!("{scale}"), *name);
         }
-        for (scale, pages) in
-            [(Scale::Slots, 8192), (Scale::Sizes, 8192), (Scale::Slots, 131_072), (Scale::Sizes, 131_072)]
-        {
+        let scales = [Scale::Slots, Scale::Sizes, Scale::Both];
+        for (scale, pages) in scales.into_iter().flat_map(|scale| [8192, 131_072].map(|pages| (scale, pages))) {
             let slots = scale.slots(pages);
             let sum: u32 = (0..slots.count as usize).map(|slot| slots.pages(slot)).sum();
             assert_eq!(u64::from(sum), 2224 * u64::from(pages) / 2048, "{scale}");
         }
+        assert_eq!(Scale::Both.slots(131_072), Slots { count: 8 * 255, times: 8 });
+        assert_eq!(Scale::Both.slots(96 * 2048), Slots { count: 12 * 255, times: 8 });
+        assert_eq!(Scale::Both.slots(1), Slots { count: 1, times: 1 });
         assert_eq!(Scale::Slots.slots(1), Slots { count: 1, times: 1 });
         assert_eq!(Scale::Sizes.slots(1024), Slots { count: 255, times: 1 });
         assert_eq!(Scale::Count(u32::MAX).slots(2048).count, MAX_SLOTS);

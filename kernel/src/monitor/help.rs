@@ -54,7 +54,7 @@ macro_rules! load_usage {
 pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "debris",
-        usage: load_usage!("debris [scale=none|slots|sizes] [slots=255]"),
+        usage: load_usage!("debris [scale=none|slots|sizes|both] [slots=255]"),
         summary: "fills and empties 255 slots at random until the area is in ruins",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
@@ -64,7 +64,8 @@ pub const COMMANDS: [Entry; 30] = [
                   every N steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the \
                   bitmap before and after each round. Ctrl-C stops between two steps. With & at its end it runs in \
                   the background: see `help jobs`. scale=slots: as many more slots as the area is larger than 8 MiB; \
-                  scale=sizes: as many times larger ones; slots=N: N of the published sizes. relocatable=N: under \
+                  scale=sizes: as many times larger ones; scale=both: some of each, 8 times as many and 8 times larger \
+                  ones on 512 MiB; slots=N: N of the published sizes. relocatable=N: under \
                   placement=relocate the buffers of so many slots in a thousand may be moved to make room. timed=N: \
                   one call in N is timed, for the means; reading the clock is half of what a step takes in QEMU.",
         example: "debris seed=1 until=ops ops=20000",
@@ -112,7 +113,7 @@ pub const COMMANDS: [Entry; 30] = [
         name: "compare",
         usage: "compare [placements=NAME,NAME] [load=debris|camera|decoder|random] [seeds=10] [area=NAME] \
                 [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
-                [relocatable=1000] [scale=none|slots|sizes] [slots=255] [frames=4] [frame=PAGES] [small=128] \
+                [relocatable=1000] [scale=none|slots|sizes|both] [slots=255] [frames=4] [frame=PAGES] [small=128] \
                 [most=PAGES] [gap=16] [pools=2] [buffers=8] [sizes=orders|uniform|powers] [least=1] [life=N] \
                 [lifetime=exponential|fixed] [timed=1]",
         summary: "runs a load with the same seeds under several placements",

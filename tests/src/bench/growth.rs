@@ -13,7 +13,9 @@ const SIZE: (u32, u32) = (800, 440);
 /// In words, where it cannot be drawn, or where a figure is missing.
 pub fn picture(figures: &Figures) -> Result<String, String> {
     let mut curves = Vec::new();
-    for (load, shade) in SCALED.iter().zip([RGBColor(0x1f, 0x5f, 0xa8), RGBColor(0xb0, 0x4a, 0x1c)]) {
+    for (load, shade) in
+        SCALED.iter().zip([RGBColor(0x1f, 0x5f, 0xa8), RGBColor(0xb0, 0x4a, 0x1c), RGBColor(0x2e, 0x7d, 0x4f)])
+    {
         for (what, word) in [("op", "allocate"), ("release", "release")] {
             let point = |mib: u32| {
                 let name = format!("{load}/{mib}");
@@ -88,7 +90,7 @@ mod tests {
         let figures = Figures::from_records(lines.iter().map(String::as_str)).unwrap();
         let svg = picture(&figures).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        assert_eq!(svg.matches("<circle").count(), 4 * SIZES_MIB.len());
+        assert_eq!(svg.matches("<circle").count(), 2 * SCALED.len() * SIZES_MIB.len());
         assert!(svg.contains("sizes, release"));
         assert!(picture(&Figures::default()).is_err());
     }

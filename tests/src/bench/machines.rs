@@ -31,8 +31,8 @@ impl Machine {
     /// The machine that has what a benchmark needs.
     fn of(benchmark: &str) -> Self {
         match benchmark.split_once('/').unwrap_or((benchmark, "")) {
-            ("memory", _) | ("slots" | "sizes", "768") => Self::LargestArea,
-            ("big-area" | "search" | "slots" | "sizes", _) | ("cma", "131072") => Self::Areas,
+            ("memory", _) | ("slots" | "sizes" | "both", "768") => Self::LargestArea,
+            ("big-area" | "search" | "slots" | "sizes" | "both", _) | ("cma", "131072") => Self::Areas,
             _ => Self::Board,
         }
     }

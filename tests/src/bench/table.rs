@@ -8,7 +8,7 @@ use crate::in_tree;
 /// How many times as much a call may cost on the largest area as on the smallest.
 pub const GROWTH_LIMIT: f64 = 2.0;
 /// The loads that are scaled, and the areas in MiB.
-pub const SCALED: [&str; 2] = ["slots", "sizes"];
+pub const SCALED: [&str; 3] = ["slots", "sizes", "both"];
 /// Sizes of the areas they run on, in MiB.
 pub const SIZES_MIB: [u32; 5] = [8, 32, 128, 512, 768];
 
@@ -202,7 +202,7 @@ mod tests {
         assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
         assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));
         let growth = Table::of_growth(&figures);
-        assert_eq!(growth.rows.len(), 10);
+        assert_eq!(growth.rows.len(), 15);
         assert!(growth.rows.iter().all(|row| row.len() == growth.headings.len() && row[10] == "5"), "of 9 and 1");
     }
 

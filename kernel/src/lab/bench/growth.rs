@@ -1,8 +1,9 @@
-//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in both ways that keep the filling the same.
+//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the filling the same.
 //!
 //! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of free runs grows with
 //! the area, which is what a search has to cope with. `sizes/N` has the published 255 slots, each as many times larger: the
-//! blocks that a buffer lies in grow in number and size. A real load lies in between.
+//! blocks that a buffer lies in grow in number and size. `both/N` has larger slots and more of them: at 768 MiB
+//! eight times larger, and twelve times as many.
 //!
 //! First a warm-up fills the area, which is not measured; from then on about half of the slots are in use. Requests that
 //! fail are measured like the others, and counted.
@@ -13,13 +14,11 @@ use super::{BenchError, MIB_PAGES, Measurement, Need, Setting};
 use crate::cma::{AreaId, align_order_of};
 use crate::lab::load::PUBLISHED_SEED;
 use crate::lab::rng::Rng;
-use crate::lab::sizes::{SLOT_PAGES, SLOTS};
+use crate::lab::scale::{Scale, Slots};
 use crate::lab::stopwatch::{ClockCost, Timing};
 use crate::machine::Machine;
 use crate::system::System;
 
-/// The area that the published sizes are for, in MiB.
-const SMALLEST_MIB: u32 = 8;
 /// Steps of the warm-up for each slot: after so many, the share of slots never drawn is e^-4.
 const WARM_UP: u32 = 4;
 /// Steps that are measured.
@@ -33,33 +32,32 @@ const IDLE: u32 = u32::MAX;
 struct Load {
     area: AreaId,
     slots: Vec<u32>,
-    /// How many times larger than published the sizes are.
-    size: u32,
+    scaled: Slots,
     rng: Rng,
     alloc: Timing,
     release: Timing,
     failed: u64,
 }
 
-/// Runs `slots/N` or `sizes/N`, where N is the area's MiB.
+/// Runs `slots/N`, `sizes/N` or `both/N`, where N is the area's MiB.
 pub(super) fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
-    let (kind, mib) = name.split_once('/').ok_or(BenchError::Unknown)?;
+    let (scale, mib) = name.split_once('/').ok_or(BenchError::Unknown)?;
+    let scale = Scale::named(scale).ok_or(BenchError::Unknown)?;
     let mib: u32 = mib.parse().map_err(|_| BenchError::Unknown)?;
-    let scale = mib / SMALLEST_MIB;
-    let (count, size) = if kind == "slots" { (SLOTS * scale as usize, 1) } else { (SLOTS, scale) };
+    let scaled = scale.slots(mib * MIB_PAGES);
     let area = Need::Exactly(mib * MIB_PAGES).find(system, setting)?;
     let mut slots = Vec::new();
-    slots.try_reserve_exact(count).map_err(|_| BenchError::NoHeap)?;
-    slots.resize(count, IDLE);
+    slots.try_reserve_exact(scaled.count as usize).map_err(|_| BenchError::NoHeap)?;
+    slots.resize(scaled.count as usize, IDLE);
     let mut load = Load {
         area,
         slots,
-        size,
+        scaled,
         rng: Rng::named("glibc", PUBLISHED_SEED).ok_or(BenchError::Unknown)?,
         alloc: Timing::default(),
         release: Timing::default(),
@@ -100,7 +98,7 @@ impl Load {
                 None => Ok(()),
             };
         }
-        let pages = u32::from(SLOT_PAGES[drawn % SLOTS]) * self.size;
+        let pages = self.scaled.pages(drawn);
         let align_order = align_order_of(pages);
         match self.alloc.time(machine, || system.cma_alloc(self.area, pages, align_order)) {
             Ok(buffer) => {

@@ -58,7 +58,8 @@ fn every_name_runs_and_restores() {
             }
         }
         let sizes = ["32", "128", "768"];
-        let expected: Vec<_> = ["slots", "sizes"].iter().flat_map(|k| sizes.map(|n| format!("{k}/{n}"))).collect();
+        let expected: Vec<_> =
+            ["slots", "sizes", "both"].iter().flat_map(|k| sizes.map(|n| format!("{k}/{n}"))).collect();
         assert_eq!(lacking, expected);
     });
 }
@@ -89,7 +90,7 @@ fn what_is_missing_is_said() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn interruption_restores() {
     with_board(256, |system, machine| {
-        for name in ["debris", "big-area", "search/fail", "search/worst", "slots/512", "sizes/8"] {
+        for name in ["debris", "big-area", "search/fail", "search/worst", "slots/512", "sizes/8", "both/512"] {
             machine.interrupt_after.set(Some(3));
             let setting =
                 Setting { trace: Some(b"a 1 1 0\na 2 1 0\na 3 1 0\na 4 1 0\na 5 1 0\n"), ..Setting::default() };

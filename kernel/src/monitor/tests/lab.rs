@@ -55,8 +55,10 @@ fn loads_are_scaled_and_their_buffers_moved() {
     assert!(text.contains("\"bad_pages\":0,"), "{text}");
     let text = printed("debris scale=slots ops=1000");
     assert!(text.contains(",\"slots\":255,\"times\":1,\"timed\":1,\"load_ns\":"), "{text}");
+    let text = printed("debris scale=both ops=1000");
+    assert!(text.contains(",\"slots\":255,\"times\":1,\"timed\":1,"), "{text}");
     for (line, reason) in [
-        ("debris scale=large", "scale is \"large\"; it can be none slots sizes"),
+        ("debris scale=large", "scale is \"large\"; it can be none slots sizes both"),
         ("debris slots=0", "slots is \"0\""),
         ("debris slots=99999", "slots is \"99999\""),
         ("debris slots=3 scale=none", "slots= and scale= both say how many slots there are"),
