@@ -237,13 +237,14 @@ __aeabi_memset8:
 5:  stm     r0!, {{r2-r7, r12, lr}}
     subs    r1, r1, #32
     bpl     5b
-6:  lsls    r1, r1, #28                 @ what is left is in the lowest five bits: C = 16 bytes, N = 8
-    stmcs   r0!, {{r2-r5}}
-    stmmi   r0!, {{r2, r3}}
-    lsls    r1, r1, #2                  @ C = 4 bytes, N = 2
-    strcs   r2, [r0], #4
-    strhmi  r2, [r0], #2
-    lsls    r1, r1, #1                  @ N = 1 byte
+6:  lsls    r1, r1, #27                 @ what is left is in the lowest five bits: N = 16 bytes
+    popeq   {{r4-r7, pc}}
+    stmmi   r0!, {{r2-r5}}
+    lsls    r1, r1, #2                  @ C = 8 bytes, N = 4
+    stmcs   r0!, {{r2, r3}}
+    strmi   r2, [r0], #4
+    lsls    r1, r1, #2                  @ C = 2 bytes, N = 1
+    strhcs  r2, [r0], #2
     strbmi  r2, [r0]
     pop     {{r4-r7, pc}}
 

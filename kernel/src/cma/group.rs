@@ -257,8 +257,18 @@ impl Group {
     /// The same where they lie in one node.
     #[inline(never)]
     fn release_in_node(&mut self, words: &mut GroupWords, from: u32, to: u32) -> Option<Run> {
-        let place = (from / NODE_BITS % GROUP_NODES) as usize;
-        let (words, first, last) = (&mut words[place], from % NODE_BITS, (to - 1) % NODE_BITS);
+        let first = from % NODE_BITS;
+        let (run_from, run_to) = self.release_of_node(words, from / NODE_BITS, first, (to - 1) % NODE_BITS)?;
+        let node = from - first;
+        Run::new(node + run_from, node + run_to)
+    }
+
+    /// Clears the bits `first..=last` of a node, if all of them are set, and returns the free run around them, as far as it lies
+    /// in the node.
+    #[inline(always)]
+    fn release_of_node(&mut self, words: &mut GroupWords, node: u32, first: u32, last: u32) -> Option<(u32, u32)> {
+        let place = (node % GROUP_NODES) as usize;
+        let words = &mut words[place];
         let Some((run_from, run_to)) = node::turn_over(words, first, last) else {
             node::turn_back(words, first, last);
             return None;
@@ -269,8 +279,7 @@ impl Group {
         } else {
             self.touched &= !(1 << place);
         }
-        let node = from - first;
-        Run::new(node + run_from, node + run_to)
+        Some((run_from, run_to))
     }
 
     /// The same where they lie in several nodes.
@@ -285,7 +294,8 @@ impl Group {
         }
         let mut run_to = to;
         if !to.is_multiple_of(NODE_BITS) {
-            run_to = self.release_in_node(words, after * NODE_BITS, to)?.to();
+            // Inlined: of a range that begins with its node, half of the work is none.
+            run_to = after * NODE_BITS + self.release_of_node(words, after, 0, (to - 1) % NODE_BITS)?.1;
         }
         words[first as usize..after as usize].as_flattened_mut().fill(0);
         let nodes = mask(first, after);

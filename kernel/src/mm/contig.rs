@@ -60,7 +60,9 @@ impl Zone<'_> {
         while block < end {
             block += 1 << self.lists.unlink(block);
         }
-        self.cut_out(head, start, start, start, self.pageblock(head));
+        if head < start {
+            self.cut_out(head, start, start, start, self.pageblock(head));
+        }
         self.insert_tail(end, after);
         self.count_taken(end - start, self.pageblock(start));
         Ok(())
