@@ -393,10 +393,14 @@ impl fmt::Display for Report {
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
-        write!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release", self.metrics)?;
+        let timed = self.alloc.timing().calls() + self.release.timing().calls();
+        match (timed, self.timed) {
+            (0, 2..) => write!(f, "  {}; none of its calls was timed", self.metrics)?,
+            _ => write!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release", self.metrics)?,
+        }
         match self.timed {
             1 => writeln!(f, ".")?,
-            timed => writeln!(f, " (of one call in {timed}).")?,
+            timed => writeln!(f, " (timed={timed}).")?,
         }
         if let rate @ 1.. = self.steps_per_second() {
             writeln!(f, "  {} in {} ns, {rate} a second.", Counted(self.steps(), "step"), self.load_ns)?;
