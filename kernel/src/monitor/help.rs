@@ -67,7 +67,7 @@ pub const COMMANDS: [Entry; 30] = [
                   scale=sizes: as many times larger ones; scale=both: some of each, 8 times as many and 8 times larger \
                   ones on 512 MiB; slots=N: N of the published sizes. relocatable=N: under \
                   placement=relocate the buffers of so many slots in a thousand may be moved to make room. timed=N: \
-                  one call in N is timed, for the means; reading the clock is half of what a step takes in QEMU.",
+                  one call in N is timed, for the means; reading the clock takes as long in QEMU as many a call.",
         example: "debris seed=1 until=ops ops=20000",
         least_words: 0,
         most_words: 0,
