@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::super::rng::Rng;
-use super::population::{Population, begin, timed_alloc};
+use super::population::{Population, timed_alloc};
 use super::{Options, PressureError, Row, Totals};
 use crate::cma::Buffer;
 use crate::machine::Machine;
@@ -37,9 +37,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     options: &Options,
     policy: CmaUse,
 ) -> Result<Row, PressureError> {
-    let (cost, name) = begin(system, machine, options.area);
     let lend = options.lend.unwrap_or(Lend::Movable);
-    let mut row = Row::new("integrity", name, cost);
+    let mut row = Row::begin("integrity", system, machine, options.area);
     (row.cma_use, row.lend, row.with) = (policy.name(), lend.name(), "mixed");
     let most = options.pages.unwrap_or(system.area(options.area).pages());
     row.pages = most;
@@ -87,8 +86,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     }
     if let Some(mm) = system.mm() {
         mm.live.faults = Faults::default();
-        let stats = mm.live.stats;
-        (row.migrated, row.reclaimed, row.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
+        row.take_in(mm.live);
     }
     row.bad_pages += population.borrow().bad_reads;
     row.load_ns = machine.now_ns().saturating_sub(begin_ns);

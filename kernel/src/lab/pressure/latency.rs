@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::population::{Population, begin, timed_alloc};
+use super::population::{Population, timed_alloc};
 use super::{Options, PressureError, Row, Run};
 use crate::machine::Machine;
 use crate::mm::live::Mm;
@@ -65,8 +65,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     filling: Filling,
     pages: u32,
 ) -> Result<Row, PressureError> {
-    let (cost, name) = begin(system, machine, options.area);
-    let mut row = Row::new("latency", name, cost);
+    let mut row = Row::begin("latency", system, machine, options.area);
     let policy = options.cma_use.unwrap_or_default();
     (row.cma_use, row.lend, row.with, row.pages) = (policy.name(), Lend::Movable.name(), filling.name(), pages);
     system.open_live(policy, Lend::Movable)?;
@@ -88,8 +87,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     }
     row.load_ns = machine.now_ns().saturating_sub(begin_ns);
     if let Some(live) = system.live() {
-        (row.migrated, row.reclaimed, row.oom_kills) =
-            (live.stats.migrated, live.stats.reclaimed(), live.stats.oom_kills);
+        row.take_in(live);
     }
     Ok(row)
 }

@@ -1,10 +1,8 @@
 //! Who fills memory in an experiment: objects and cache pages, made, used and ended.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::super::rng::Rng;
-use super::super::stopwatch::ClockCost;
 use super::{PressureError, Refusal, Totals};
 use crate::cma::{AreaId, Buffer};
 use crate::machine::Machine;
@@ -125,9 +123,4 @@ pub(super) fn timed_alloc<M: Machine + ?Sized>(
     let span_ns = machine.now_ns().saturating_sub(start_ns);
     totals.add(span_ns, &report, result.as_ref().err().copied().map(Refusal::Cma));
     result.ok()
-}
-
-/// The clock's cost and the area's name.
-pub(super) fn begin<M: Machine + ?Sized>(system: &System<'_>, machine: &M, area: AreaId) -> (ClockCost, String) {
-    (ClockCost::measure(machine), system.area(area).name().into())
 }

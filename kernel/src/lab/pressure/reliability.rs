@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::super::rng::Rng;
-use super::population::{Population, begin, timed_alloc};
+use super::population::{Population, timed_alloc};
 use super::{Options, PressureError, Refusal, Row, Run, Totals};
 use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::machine::Machine;
@@ -141,8 +141,7 @@ fn one<M: Machine + ?Sized>(
     arrangement: Arrangement,
 ) -> Result<Row, PressureError> {
     let Arrangement { source, cma_use, lend, pins } = arrangement;
-    let (cost, name) = begin(system, machine, options.area);
-    let mut row = Row::new("reliability", name, cost);
+    let mut row = Row::begin("reliability", system, machine, options.area);
     (row.cma_use, row.lend, row.source, row.with) = (cma_use.name(), lend.name(), source.name(), "mixed");
     (row.pages, row.pins) = (pages, pins);
     let mut rng = Rng::seeded(options.seed);
@@ -181,9 +180,8 @@ fn one<M: Machine + ?Sized>(
     row.load_ns = machine.now_ns().saturating_sub(begin_ns);
     row.unused_pages = unused.checked_div(samples).unwrap_or(0) as u32;
     if let Some(mut mm) = system.mm() {
-        let stats = mm.live.stats;
-        (row.migrated, row.reclaimed, row.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
-        row.cma_free_at_kill = stats.cma_free_at_first_kill.unwrap_or(0);
+        row.take_in(mm.live);
+        row.cma_free_at_kill = mm.live.stats.cma_free_at_first_kill.unwrap_or(0);
         row.bad_pages = population.bad_reads + mm.verify_contents();
     }
     Ok(row)

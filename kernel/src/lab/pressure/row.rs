@@ -5,9 +5,12 @@ use core::fmt;
 
 use super::super::record::{Record, permille};
 use super::super::stopwatch::ClockCost;
-use crate::cma::CmaError;
+use crate::cma::{AreaId, CmaError};
+use crate::machine::Machine;
 use crate::mm::AllocError;
 use crate::mm::contig_range::{Phase, Report};
+use crate::mm::live::Live;
+use crate::system::System;
 
 /// Why a driver did not get its buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +128,22 @@ pub struct Row {
 }
 
 impl Row {
+    /// What an experiment on an area begins with.
+    pub fn begin<M: Machine + ?Sized>(
+        experiment: &'static str,
+        system: &System<'_>,
+        machine: &M,
+        area: AreaId,
+    ) -> Self {
+        Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
+    }
+
+    /// Takes in what happened to those who live in memory.
+    pub fn take_in(&mut self, live: &Live) {
+        let stats = &live.stats;
+        (self.migrated, self.reclaimed, self.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
+    }
+
     /// A row of zeroes.
     pub fn new(experiment: &'static str, area: String, cost: ClockCost) -> Self {
         Self {

@@ -10,7 +10,7 @@
 //! with the types of pageblocks as after boot.
 
 use super::super::rng::Rng;
-use super::population::{Population, begin};
+use super::population::Population;
 use super::{Options, PressureError, Row};
 use crate::machine::Machine;
 use crate::mm::live::LiveError;
@@ -31,9 +31,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     options: &Options,
     policy: CmaUse,
 ) -> Result<Row, PressureError> {
-    let (cost, name) = begin(system, machine, options.area);
     let lend = options.lend.unwrap_or(Lend::Movable);
-    let mut row = Row::new("underuse", name, cost);
+    let mut row = Row::begin("underuse", system, machine, options.area);
     (row.cma_use, row.lend, row.with, row.source) = (policy.name(), lend.name(), "mixed", "none");
     let mut rng = Rng::seeded(options.seed);
     let begin_ns = machine.now_ns();
@@ -73,9 +72,8 @@ pub(super) fn run<M: Machine + ?Sized>(
         }
         population.use_memory(&mut mm, &mut rng, pages / CACHE_SHARE)?;
     }
-    let stats = mm.live.stats;
-    (row.migrated, row.reclaimed, row.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
-    row.cma_free_at_kill = stats.cma_free_at_first_kill.unwrap_or(0);
+    row.take_in(mm.live);
+    row.cma_free_at_kill = mm.live.stats.cma_free_at_first_kill.unwrap_or(0);
     row.unused_pages = mm.zone.nr_free_cma();
     row.bad_pages = population.bad_reads + mm.verify_contents();
     row.load_ns = machine.now_ns().saturating_sub(begin_ns);
