@@ -18,7 +18,8 @@ pub enum Scale {
     Slots,
     /// The published slots, so many times larger.
     Sizes,
-    /// As many times larger as the largest divisor up to the root says, and the rest more slots.
+    /// Of the times that the area is larger than the published one: the largest divisor up to the root makes the slots
+    /// larger, the rest makes them more. Where there is none but 1 that is [`Scale::Slots`].
     Both,
     /// So many slots of the published sizes, whatever the area.
     Count(u32),
