@@ -61,7 +61,7 @@ impl Scale {
             Self::None => Slots { count: all, times: 1 },
             Self::Slots => filling(1),
             Self::Sizes => Slots { count: all, times: larger },
-            // A divisor, so that no part of the published sizes is left out.
+            // A divisor, so that the filling stays what it is on an area of a multiple of 8 MiB.
             Self::Both => filling((1..=larger.isqrt()).rev().find(|&times| larger.is_multiple_of(times)).unwrap_or(1)),
             Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
         }
