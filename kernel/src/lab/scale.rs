@@ -18,8 +18,7 @@ pub enum Scale {
     Slots,
     /// The published slots, so many times larger.
     Sizes,
-    /// Of the times that the area is larger than the published one: the largest divisor up to the root makes the slots
-    /// larger, the rest makes them more. Where there is none but 1 that is [`Scale::Slots`].
+    /// As many times larger as the largest divisor up to the root says, and the rest more slots.
     Both,
     /// So many slots of the published sizes, whatever the area.
     Count(u32),
@@ -61,7 +60,7 @@ impl Scale {
             Self::None => Slots { count: all, times: 1 },
             Self::Slots => filling(1),
             Self::Sizes => Slots { count: all, times: larger },
-            // A divisor, so that the filling stays what it is on an area of a multiple of 8 MiB.
+            // A divisor, so that no part of the published sizes is left out.
             Self::Both => filling((1..=larger.isqrt()).rev().find(|&times| larger.is_multiple_of(times)).unwrap_or(1)),
             Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
         }

@@ -7,11 +7,10 @@ use core::hint::black_box;
 
 use crate::machine::Machine;
 
-/// How many calls of nothing the calibration averages over, at all phases of a step of 10 ns. A power of two, by which to
-/// divide 128 bits takes no more than a shift.
+/// How many readings the calibration averages over.
 const READINGS: u64 = 64;
 /// How often it is made. The quickest counts: whatever came in between only ever adds.
-const TRIES: u32 = 8;
+const TRIES: u32 = 16;
 
 /// What one reading of the clock costs.
 #[derive(Clone, Copy, Debug)]
@@ -21,21 +20,15 @@ pub struct ClockCost {
 }
 
 impl ClockCost {
-    /// Times calls that do nothing, as [`Timing::time`] does: what that comes to, a call's own figure has to be without. Many
-    /// readings in a row would not do, because a loop around them costs as much as they do.
-    // Inlined, it would take registers from the calls that are measured.
-    #[cold]
-    #[inline(never)]
+    /// Measures the machine's clock with itself.
     pub fn measure<M: Machine + ?Sized>(machine: &M) -> Self {
         let once = |_| {
-            let mut total_ns = 0;
-            for call in 0..READINGS {
-                dither(call as u32);
-                let start_ns = machine.short_ns();
-                let end_ns = machine.short_ns();
-                total_ns += u64::from(end_ns.wrapping_sub(start_ns));
+            let start_ns = machine.short_ns();
+            let mut end_ns = start_ns;
+            for _ in 0..READINGS {
+                end_ns = black_box(machine.short_ns());
             }
-            total_ns
+            u64::from(end_ns.wrapping_sub(start_ns))
         };
         Self { total_ns: (0..TRIES).map(once).min().unwrap_or(0) }
     }
@@ -60,7 +53,7 @@ pub struct Timing {
 }
 
 /// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds by
-/// name where it is to begin to count (see `make profile`); inlined, because QEMU looks up the way into a function and back.
+/// name where it is to begin to count (see `make profile`); inlined, because a call takes longer than many a measured one.
 #[inline(always)]
 fn first_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     machine.short_ns()
