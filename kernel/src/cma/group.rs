@@ -294,7 +294,7 @@ impl Group {
         }
         let mut run_to = to;
         if !to.is_multiple_of(NODE_BITS) {
-            // Inlined: of a range that begins with its node, half of the work is none.
+            // Inlined: where a range begins with its node, nothing in front of it is to be looked at.
             run_to = after * NODE_BITS + self.release_of_node(words, after, 0, (to - 1) % NODE_BITS)?.1;
         }
         words[first as usize..after as usize].as_flattened_mut().fill(0);

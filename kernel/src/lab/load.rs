@@ -122,7 +122,7 @@ pub struct Report {
     pub moves: Option<Moves>,
     kind: Kind,
     timed: u32,
-    /// Time that its steps took, everything included.
+    /// Time that its steps took, with the drawing of slots and the readings of the clock.
     load_ns: u64,
     alloc: Sampled,
     release: Sampled,

@@ -18,7 +18,7 @@ pub enum Scale {
     Slots,
     /// The published slots, so many times larger.
     Sizes,
-    /// As many times larger as the largest divisor up to the root says, and the rest more slots.
+    /// Larger by the largest divisor, up to the root, of what the area is larger by, and more slots by the rest.
     Both,
     /// So many slots of the published sizes, whatever the area.
     Count(u32),
@@ -60,7 +60,7 @@ impl Scale {
             Self::None => Slots { count: all, times: 1 },
             Self::Slots => filling(1),
             Self::Sizes => Slots { count: all, times: larger },
-            // A divisor, so that no part of the published sizes is left out.
+            // A divisor, so that the filling stays what it is on a multiple of 8 MiB.
             Self::Both => filling((1..=larger.isqrt()).rev().find(|&times| larger.is_multiple_of(times)).unwrap_or(1)),
             Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
         }

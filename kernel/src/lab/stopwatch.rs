@@ -53,7 +53,7 @@ pub struct Timing {
 }
 
 /// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds by
-/// name where it is to begin to count (see `make profile`); inlined, because a call takes longer than many a measured one.
+/// name where it is to begin to count (see `make profile`); inlined, because QEMU looks up the way into a function and back.
 #[inline(always)]
 fn first_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     machine.short_ns()
