@@ -14,8 +14,16 @@ impl Machine for Board {
         clock::now_ns()
     }
 
-    fn short_ns(&self) -> u32 {
-        clock::short_ns()
+    fn ticks(&self) -> u32 {
+        clock::ticks()
+    }
+
+    fn tick_ns(&self) -> u32 {
+        clock::NS_PER_TICK
+    }
+
+    fn pass(&self, instructions: u32) {
+        clock::pass(instructions);
     }
 
     fn interrupted(&self) -> bool {

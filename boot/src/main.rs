@@ -50,7 +50,6 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     unsafe { memory_map::start(tree.as_ref().ok().copied()) };
     // SAFETY: called once, and the image is mapped.
     unsafe { heap::init() };
-    cpu::clock::init();
     console::init_log();
 
     let end = match tree {

@@ -36,6 +36,10 @@ impl Machine for Host {
         self.booted.elapsed().as_nanos() as u64
     }
 
+    fn tick_ns(&self) -> u32 {
+        1
+    }
+
     fn interrupted(&self) -> bool {
         false
     }

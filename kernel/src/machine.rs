@@ -72,11 +72,18 @@ pub trait Machine {
     /// instructions and two device reads).
     fn now_ns(&self) -> u64;
 
-    /// [`Machine::now_ns`] modulo 2^32, for spans of less than 4 s. A device read is what the clock costs a program that
-    /// QEMU translates; this is one.
-    fn short_ns(&self) -> u32 {
-        self.now_ns() as u32
+    /// What the clock counts, modulo 2^32, in steps of [`Machine::tick_ns`]: a few instructions and one device read, so
+    /// that a short call can be timed.
+    fn ticks(&self) -> u32 {
+        (self.now_ns() / u64::from(self.tick_ns())) as u32
     }
+
+    /// Nanoseconds that a step of [`Machine::ticks`] takes, at least 1.
+    fn tick_ns(&self) -> u32;
+
+    /// Lets so many instructions pass, beside those that it takes to be called. Where time is not counted in
+    /// instructions, none need to.
+    fn pass(&self, _instructions: u32) {}
 
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
     /// [`Machine::read_byte`] returns, with what was typed of a line before it.

@@ -47,6 +47,10 @@ impl Machine for Mock {
         self.now_ns.get()
     }
 
+    fn tick_ns(&self) -> u32 {
+        10
+    }
+
     fn interrupted(&self) -> bool {
         let left = self.interrupt_after.get();
         self.interrupt_after.set(left.and_then(|left| left.checked_sub(1)));

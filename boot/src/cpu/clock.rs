@@ -3,8 +3,6 @@
 //! The entry code zeroes and starts the timer among its first dozen instructions. It counts PERIPHCLK, 100 MHz on this
 //! board, in 64 bits: it never wraps.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 use tock_registers::interfaces::Readable;
 use tock_registers::register_structs;
 use tock_registers::registers::ReadWrite;
@@ -12,7 +10,7 @@ use tock_registers::registers::ReadWrite;
 use super::private_peripherals;
 
 /// Nanoseconds per count.
-const NS_PER_TICK: u64 = 10;
+pub const NS_PER_TICK: u32 = 10;
 /// The last 40 us before the lower half wraps, which it does every 43 s.
 const ABOUT_TO_WRAP: u32 = u32::MAX - 4095;
 /// Where the global timer lies in the private peripherals' region.
@@ -27,30 +25,20 @@ register_structs! {
     }
 }
 
-/// The timer's address, kept because reading CBAR for every timestamp costs more than a load.
-static TIMER: AtomicUsize = AtomicUsize::new(0);
-
-/// Finds the timer; before this, [`now_ns`] is 0.
-pub fn init() {
-    TIMER.store(private_peripherals() + GLOBAL_TIMER_OFFSET, Ordering::Relaxed);
-}
-
-#[inline]
-fn timer() -> Option<&'static GlobalTimer> {
-    let address = TIMER.load(Ordering::Relaxed);
-    if address == 0 {
-        return None;
-    }
+/// The timer, found through CBAR each time: an address kept in memory takes twice as many instructions to get at.
+#[inline(always)]
+fn timer() -> &'static GlobalTimer {
+    let address = private_peripherals() + GLOBAL_TIMER_OFFSET;
     // SAFETY:
     // - the address is the global timer's, which the entry mapping keeps mapped as device memory;
     // - its registers may be read at any time.
-    Some(unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) })
+    unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) }
 }
 
 /// Nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
 #[inline]
 pub fn now_ns() -> u64 {
-    let Some(timer) = timer() else { return 0 };
+    let timer = timer();
     let mut low = timer.count_low.get();
     let mut high = timer.count_high.get();
     // The upper half is read after the lower one, which it does not go with if that has wrapped in between
@@ -59,11 +47,28 @@ pub fn now_ns() -> u64 {
         low = timer.count_low.get();
         high = timer.count_high.get();
     }
-    ((u64::from(high) << 32) | u64::from(low)) * NS_PER_TICK
+    ((u64::from(high) << 32) | u64::from(low)) * u64::from(NS_PER_TICK)
 }
 
-/// The same modulo 2^32, at the cost of one device read.
+/// The lower half of the count as it is: two instructions, one of which reads a device.
+#[inline(always)]
+pub fn ticks() -> u32 {
+    timer().count_low.get()
+}
+
+/// Lets exactly so many instructions pass, and as many more each time as it takes to be called.
 #[inline]
-pub fn short_ns() -> u32 {
-    timer().map_or(0, |timer| timer.count_low.get().wrapping_mul(NS_PER_TICK as u32))
+pub fn pass(instructions: u32) {
+    // SAFETY: counts a register down; touches neither memory nor stack.
+    unsafe {
+        core::arch::asm!(
+            "lsrs {pairs}, {pairs}, #1", // the carry is the odd one
+            "bcc 2f",
+            "nop",
+            "2: subs {pairs}, {pairs}, #1",
+            "bhs 2b",
+            pairs = inout(reg) instructions => _,
+            options(nomem, nostack),
+        );
+    }
 }

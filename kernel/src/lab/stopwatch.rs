@@ -1,47 +1,61 @@
 //! Times single calls, net of what reading the clock costs.
 //!
-//! A span between two readings contains about one reading. The clock may be coarser than a call (10 ns a step on this
-//! board), so one call's time means little and the mean over many is right: phases are random.
+//! A span between two readings contains one reading: the way to the second, and the second. The clock may be coarser
+//! than a call (10 ns a step on this board), so one call's time means little and the mean over many is right: phases are
+//! random.
 
-use core::hint::black_box;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::machine::Machine;
 
-/// How many readings the calibration averages over.
-const READINGS: u64 = 64;
+/// How many pairs of readings the calibration averages over. A power of two: to divide 128 bits by it is a shift.
+const READINGS: u32 = 512;
 /// How often it is made. The quickest counts: whatever came in between only ever adds.
-const TRIES: u32 = 16;
+const TRIES: u32 = 8;
 
-/// What one reading of the clock costs.
+/// What reading the clock adds to a span.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockCost {
-    /// ns that all [`READINGS`] take.
+    /// ns that [`READINGS`] spans take in which there is nothing.
     total_ns: u64,
 }
 
 impl ClockCost {
-    /// Measures the machine's clock with itself.
+    /// Measures the machine's clock with itself: spans of nothing, as [`Timing::time`] would measure them. Many readings
+    /// in a row would not do, because a loop around them costs more than they do.
+    // Inlined, it would take registers from the calls that are measured.
+    #[cold]
+    #[inline(never)]
     pub fn measure<M: Machine + ?Sized>(machine: &M) -> Self {
+        let mut dither = Dither::default();
         let once = |_| {
-            let start_ns = machine.short_ns();
-            let mut end_ns = start_ns;
+            let mut ticks = 0;
             for _ in 0..READINGS {
-                end_ns = black_box(machine.short_ns());
+                dither.wait(machine);
+                ticks += u64::from(ticks_of_nothing(machine));
             }
-            u64::from(end_ns.wrapping_sub(start_ns))
+            ticks * u64::from(machine.tick_ns())
         };
         Self { total_ns: (0..TRIES).map(once).min().unwrap_or(0) }
     }
 
-    /// What one reading costs, in ns.
+    /// What it adds to one span, in ns.
     pub const fn reading_ns(self) -> u64 {
         self.of(1)
     }
 
-    /// The cost of so many readings, in ns.
-    const fn of(self, readings: u64) -> u64 {
-        (self.total_ns as u128 * readings as u128 / READINGS as u128) as u64
+    /// What it adds to so many spans, in ns.
+    const fn of(self, spans: u64) -> u64 {
+        (self.total_ns as u128 * spans as u128 / READINGS as u128) as u64
     }
+}
+
+/// How many ticks pass from one reading to the next. Not inlined, so that there is nothing around that could be done
+/// meanwhile.
+#[inline(never)]
+fn ticks_of_nothing<M: Machine + ?Sized>(machine: &M) -> u32 {
+    let start = machine.ticks();
+    machine.ticks().wrapping_sub(start)
 }
 
 /// Sum, count and maximum of a kind of call.
@@ -52,42 +66,68 @@ pub struct Timing {
     gross_max_ns: u64,
 }
 
-/// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds by
-/// name where it is to begin to count (see `make profile`); inlined, because QEMU looks up the way into a function and back.
+/// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds
+/// by name where it is to begin to count (see `make profile`); inlined, because QEMU looks up the way into a function
+/// and back.
 #[inline(always)]
 fn first_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
-    machine.short_ns()
+    let start = machine.ticks();
+    // Nothing that the call reads may be read before it begins,
+    compiler_fence(Ordering::SeqCst);
+    start
 }
 
 /// The reading behind a measured call, with which a profiler stops counting.
 #[inline(always)]
 fn last_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
-    machine.short_ns()
+    // and nothing that it writes be written when it has ended.
+    compiler_fence(Ordering::SeqCst);
+    machine.ticks()
 }
 
-/// Lets time pass that differs from call to call, so that a clock coarser than a call finds it at every phase of a step.
-#[inline(never)]
-pub fn dither(call: u32) {
-    for step in 0..call % 10 {
-        black_box(step);
+/// Makes a call; also returns how many ns passed, what reading the clock takes included.
+pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T) -> (T, u64) {
+    let start = first_reading(machine);
+    let answer = call();
+    let ticks = last_reading(machine).wrapping_sub(start);
+    (answer, u64::from(ticks) * u64::from(machine.tick_ns()))
+}
+
+/// Waits before a call for a time that differs from call to call, so that a clock coarser than a call finds it at every
+/// phase of a step. Random, and the same in each run: the phases of a regular row of waits are regular, too, and leave
+/// some out.
+pub struct Dither(fastrand::Rng);
+
+impl Default for Dither {
+    fn default() -> Self {
+        Self(fastrand::Rng::with_seed(1))
+    }
+}
+
+impl Dither {
+    /// Waits.
+    #[inline(never)]
+    pub fn wait<M: Machine + ?Sized>(&mut self, machine: &M) {
+        machine.pass(self.0.u32(0..machine.tick_ns()));
     }
 }
 
 impl Timing {
-    /// Times one call. Between the two readings of the clock there is nothing but the call.
+    /// Times one call. Between the two readings there is nothing but the call: what the ticks are is left for later.
     #[inline(always)]
     pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
-        let start_ns = first_reading(machine);
+        let start = first_reading(machine);
         let answer = call();
-        let end_ns = last_reading(machine);
-        self.add(0, u64::from(end_ns.wrapping_sub(start_ns)));
+        let end = last_reading(machine);
+        self.take_in(machine, end.wrapping_sub(start));
         answer
     }
 
-    /// Takes in one call.
-    #[inline]
-    pub fn add(&mut self, start_ns: u64, end_ns: u64) {
-        let span_ns = end_ns.saturating_sub(start_ns);
+    /// Takes in a call that so many ticks passed in. Not inlined: the compiler would save registers for it in the span,
+    /// and take it into the next one.
+    #[inline(never)]
+    fn take_in<M: Machine + ?Sized>(&mut self, machine: &M, ticks: u32) {
+        let span_ns = u64::from(ticks) * u64::from(machine.tick_ns());
         self.calls += 1;
         self.gross_ns += span_ns;
         self.gross_max_ns = self.gross_max_ns.max(span_ns);
@@ -155,26 +195,40 @@ mod tests {
     use super::*;
     use crate::mock::Mock;
 
+    /// Calls of so many ticks, which are 10 ns each.
+    fn timing_of(calls: impl IntoIterator<Item = u32>) -> Timing {
+        let (machine, mut timing) = (Mock::default(), Timing::default());
+        calls.into_iter().for_each(|ticks| timing.take_in(&machine, ticks));
+        timing
+    }
+
     #[test]
     fn net_of_the_clock() {
-        let cost = ClockCost { total_ns: 20 * READINGS };
-        let mut timing = Timing::default();
-        assert_eq!((timing.mean_ns(cost), timing.max_ns(cost)), (0, 0));
-        timing.add(100, 150);
-        timing.add(200, 221);
-        assert_eq!((timing.calls(), timing.mean_ns(cost), timing.max_ns(cost)), (2, 16, 30));
-        timing.add(300, 290);
-        assert_eq!(timing.mean_ns(cost), 4, "a clock that goes back counts as 0, and nothing wraps");
+        let cost = ClockCost { total_ns: 20 * u64::from(READINGS) };
+        let none = Timing::default();
+        assert_eq!((none.mean_ns(cost), none.max_ns(cost)), (0, 0));
+        let two = timing_of([5, 2]);
+        assert_eq!((two.calls(), two.mean_ns(cost), two.max_ns(cost)), (2, 15, 30));
+        let quick = timing_of([1, 1]);
+        assert_eq!((quick.mean_ns(cost), quick.max_ns(cost)), (0, 0), "less than the clock costs is nothing");
     }
 
     #[test]
     fn fractions_of_the_cost_add_up() {
-        let cost = ClockCost { total_ns: READINGS / 2 };
-        let mut timing = Timing::default();
-        for call in 0..1000 {
-            timing.add(call * 10, call * 10 + 3);
-        }
-        assert_eq!(timing.mean_ns(cost), 3, "2.5 rounds up");
+        let cost = ClockCost { total_ns: u64::from(READINGS / 2) };
+        assert_eq!(timing_of((0..1000).map(|_| 1)).mean_ns(cost), 10, "9.5 rounds up");
+    }
+
+    #[test]
+    fn a_span_is_what_the_clock_says_and_nothing_costs_one_reading() {
+        // This clock steps whenever it is read.
+        let machine = Mock::default();
+        let (answer, span_ns) = span_ns_of(&machine, || {
+            machine.now_ns();
+            7
+        });
+        assert_eq!((answer, span_ns), (7, 20));
+        assert_eq!(ClockCost::measure(&machine).reading_ns(), 10);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Loads on one area: the same request over and over, the debris load, a recorded trace.
 
 use super::{BenchError, LARGE_PAGES, Measurement, Need, Setting};
-use crate::cma::align_order_of;
+use crate::cma::{AreaId, align_order_of};
 use crate::lab::load::{self, Kind};
 use crate::lab::replay;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
-use crate::lab::stopwatch::{ClockCost, Timing, dither};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -33,15 +33,31 @@ pub(super) fn cma<M: Machine + ?Sized>(
         (Need::AtLeast(SMALL_PAGES), REPS)
     };
     let area = need.find(system, setting)?;
+    let timings = again_and_again(system, machine, area, pages, reps)?;
+    Ok(Measurement::on_area(name, system, area, timings))
+}
+
+/// Allocates and releases a buffer so many times. The same code for an idle system and for a full one, so that nothing
+/// but the system makes the difference.
+#[inline(never)]
+pub(super) fn again_and_again<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    area: AreaId,
+    pages: u32,
+    reps: u32,
+) -> Result<(Timing, Timing, ClockCost), BenchError> {
+    let align_order = align_order_of(pages);
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
-    for rep in 0..reps {
-        dither(rep);
-        let buffer = alloc.time(machine, || system.cma_alloc(area, pages, align_order_of(pages)))?;
-        dither(rep / 10);
+    let mut dither = Dither::default();
+    for _ in 0..reps {
+        dither.wait(machine);
+        let buffer = alloc.time(machine, || system.cma_alloc(area, pages, align_order))?;
+        dither.wait(machine);
         release.time(machine, || system.cma_release(buffer))?;
     }
-    Ok(Measurement::on_area(name, system, area, (alloc, release, cost)))
+    Ok((alloc, release, cost))
 }
 
 /// The published run of the debris load.

@@ -4,7 +4,7 @@
 use super::area::SMALL_PAGES;
 use super::{BenchError, Cost, Measurement, Need, Setting};
 use crate::dma::{DeviceId, Direction};
-use crate::lab::stopwatch::{ClockCost, Timing, dither};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing};
 use crate::machine::Machine;
 use crate::mm::Migratetype;
 use crate::system::System;
@@ -49,10 +49,11 @@ pub(super) fn coherent<M: Machine + ?Sized>(
         system.dma_free_coherent(first)?;
         let cost = ClockCost::measure(machine);
         let (mut alloc, mut free) = (Timing::default(), Timing::default());
-        for rep in 0..reps {
-            dither(rep);
+        let mut dither = Dither::default();
+        for _ in 0..reps {
+            dither.wait(machine);
             let buffer = alloc.time(machine, || system.dma_alloc_coherent(device, bytes))?;
-            dither(rep / 10);
+            dither.wait(machine);
             free.time(machine, || system.dma_free_coherent(buffer))?;
         }
         Ok(Measurement::on_area(name, system, area, (alloc, free, cost)))
@@ -77,12 +78,13 @@ pub(super) fn map<M: Machine + ?Sized>(
     let result = unwatched(system, device, |system| {
         let cost = ClockCost::measure(machine);
         let (mut map, mut unmap) = (Timing::default(), Timing::default());
+        let mut dither = Dither::default();
         let mut streaming = system.streaming();
-        for rep in 0..REPS {
-            dither(rep);
+        for _ in 0..REPS {
+            dither.wait(machine);
             let mapping =
                 map.time(machine, || streaming.map(device, start, PAGE_SIZE as u32, Direction::Bidirectional))?;
-            dither(rep / 10);
+            dither.wait(machine);
             unmap.time(machine, || streaming.unmap(mapping))?;
         }
         Ok(Measurement { release: Some(Cost::of(unmap, cost)), ..Measurement::new(name, Cost::of(map, cost)) })

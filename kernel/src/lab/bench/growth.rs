@@ -15,7 +15,7 @@ use crate::cma::{AreaId, align_order_of};
 use crate::lab::load::PUBLISHED_SEED;
 use crate::lab::rng::Rng;
 use crate::lab::scale::{Scale, Slots};
-use crate::lab::stopwatch::{ClockCost, Timing};
+use crate::lab::stopwatch::{ClockCost, Sampled};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -34,8 +34,8 @@ struct Load {
     slots: Vec<u32>,
     scaled: Slots,
     rng: Rng,
-    alloc: Timing,
-    release: Timing,
+    alloc: Sampled,
+    release: Sampled,
     failed: u64,
 }
 
@@ -59,8 +59,8 @@ pub(super) fn run<M: Machine + ?Sized>(
         slots,
         scaled,
         rng: Rng::named("glibc", PUBLISHED_SEED).ok_or(BenchError::Unknown)?,
-        alloc: Timing::default(),
-        release: Timing::default(),
+        alloc: Sampled::one_in(u32::MAX),
+        release: Sampled::one_in(u32::MAX),
         failed: 0,
     };
     let cost = ClockCost::measure(machine);
@@ -68,7 +68,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     system.release_all(area);
     result?;
     let Load { alloc, release, failed, .. } = load;
-    Ok(Measurement { failed, ..Measurement::on_area(name, system, area, (alloc, release, cost)) })
+    let timings = (alloc.timing(), release.timing(), cost);
+    Ok(Measurement { failed, ..Measurement::on_area(name, system, area, timings) })
 }
 
 impl Load {
@@ -79,7 +80,7 @@ impl Load {
                 return Err(BenchError::Interrupted);
             }
             if step == warm_up {
-                (self.alloc, self.release, self.failed) = Default::default();
+                (self.alloc, self.release, self.failed) = (Sampled::one_in(1), Sampled::one_in(1), 0);
             }
             self.step(system, machine)?;
         }

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::area::again_and_again;
 use super::{BenchError, Cost, Measurement, Need, Setting};
 use crate::cma::{AreaId, Buffer};
 use crate::lab::stopwatch::{ClockCost, Timing};
@@ -141,11 +142,6 @@ fn single<M: Machine + ?Sized>(
     let filled = fill_the_rest(system);
     system.cma_release(whole)?;
     filled?;
-    let cost = ClockCost::measure(machine);
-    let (mut alloc, mut release) = (Timing::default(), Timing::default());
-    for _ in 0..SINGLES {
-        let buffer = alloc.time(machine, || system.cma_alloc(area, 1, 0))?;
-        release.time(machine, || system.cma_release(buffer))?;
-    }
-    Ok(Measurement::on_area(name, system, area, (alloc, release, cost)))
+    let timings = again_and_again(system, machine, area, 1, SINGLES)?;
+    Ok(Measurement::on_area(name, system, area, timings))
 }

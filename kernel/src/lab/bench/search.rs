@@ -8,7 +8,7 @@
 
 use super::{BenchError, Cost, LARGE_PAGES, Measurement, Need, Setting};
 use crate::cma::{AreaId, CMA_ALIGNMENT, CmaError};
-use crate::lab::stopwatch::{ClockCost, Timing, dither};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing};
 use crate::machine::Machine;
 use crate::system::System;
 use crate::units::Pfn;
@@ -111,11 +111,12 @@ fn repeat<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: AreaI
             return Err(BenchError::Served);
         }
     }
-    for round in 0..ROUNDS {
+    let mut dither = Dither::default();
+    for _ in 0..ROUNDS {
         for (pages, align_order) in requests() {
             let buffer = system.cma_alloc(area, 2, 0)?;
             system.cma_release(buffer)?;
-            dither(round);
+            dither.wait(machine);
             refused(system, machine, &mut timing, area, pages, align_order)?;
         }
     }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::rng::Rng;
+use super::super::stopwatch::span_ns_of;
 use super::{PressureError, Refusal, Totals};
 use crate::cma::{AreaId, Buffer};
 use crate::machine::Machine;
@@ -118,9 +119,7 @@ pub(super) fn timed_alloc<M: Machine + ?Sized>(
     align_order: u32,
     totals: &mut Totals,
 ) -> Option<Buffer> {
-    let start_ns = machine.now_ns();
-    let (result, report) = system.cma_alloc_reported(area, pages, align_order);
-    let span_ns = machine.now_ns().saturating_sub(start_ns);
+    let ((result, report), span_ns) = span_ns_of(machine, || system.cma_alloc_reported(area, pages, align_order));
     totals.add(span_ns, &report, result.as_ref().err().copied().map(Refusal::Cma));
     result.ok()
 }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::super::rng::Rng;
+use super::super::stopwatch::span_ns_of;
 use super::population::{Population, timed_alloc};
 use super::{Options, PressureError, Refusal, Row, Run, Totals};
 use crate::cma::{AreaId, Buffer, align_order_of};
@@ -257,18 +258,19 @@ fn request<M: Machine + ?Sized>(
             Some(Held::Aside)
         }
         Source::Buddy => {
-            let start_ns = machine.now_ns();
             let order = pages.next_power_of_two().ilog2();
-            let mut answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
-            // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once more.
-            if answer.is_err()
-                && let Some(mut mm) = system.mm()
-            {
-                mm.free_ahead(pages, Undo::No);
-                mm.drain_lists();
-                answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
-            }
-            let span_ns = machine.now_ns().saturating_sub(start_ns);
+            let (answer, span_ns) = span_ns_of(machine, || {
+                let mut answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
+                // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once more.
+                if answer.is_err()
+                    && let Some(mut mm) = system.mm()
+                {
+                    mm.free_ahead(pages, Undo::No);
+                    mm.drain_lists();
+                    answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
+                }
+                answer
+            });
             totals.add(span_ns, &Report::default(), answer.as_ref().err().copied().map(Refusal::Buddy));
             answer.ok().map(Held::Block)
         }
