@@ -89,6 +89,13 @@ fn unknown_benchmarks_are_status_2_and_lists_are_not() {
 }
 
 #[test]
+fn all_benchmarks_on_too_little_memory_are_those_that_can_run() {
+    let outcome = Boot::commands("bench").memory("8M").run();
+    outcome.ended_with(0).says("Not run for want of an area, a trace or memory: cma/1 ");
+    assert!(outcome.records_of("bench").iter().any(|record| record["name"] == "buddy/0"));
+}
+
+#[test]
 fn profile_finds_the_calls_and_their_functions() {
     let text = profile::run("buddy/9").unwrap();
     for function in ["pop_front", "free_one", "kernel/src/mm/buddy.rs"] {

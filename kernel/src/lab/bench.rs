@@ -1,8 +1,8 @@
 //! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
 //!
 //! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
-//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one load on areas of every size, `buddy` the page allocator;
-//! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
+//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one
+//! load on areas of every size, `buddy` the page allocator; [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
 //! no single device tree has them all.
 //!
 //! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the host, which puts it into
@@ -265,9 +265,9 @@ impl From<DmaError> for BenchError {
 }
 
 impl BenchError {
-    /// True where the machine lacks what the benchmark needs, and nothing is wrong.
+    /// True where the machine lacks what the benchmark needs (an area, a trace, memory), and nothing is wrong.
     pub const fn is_lack(&self) -> bool {
-        matches!(self, Self::NoArea(_) | Self::NoTrace)
+        matches!(self, Self::NoArea(_) | Self::NoTrace | Self::NoHeap | Self::Buddy(_) | Self::Open(_))
     }
 }
 

@@ -393,10 +393,12 @@ impl fmt::Display for Report {
         let live = Counted(self.live(), "buffer");
         writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
         let (alloc_ns, release_ns) = self.means_ns();
-        let timed = self.alloc.timing().calls() + self.release.timing().calls();
-        match (timed, self.timed) {
-            (0, 2..) => write!(f, "  {}; none of its calls was timed", self.metrics)?,
-            _ => write!(f, "  {}; {alloc_ns} ns an allocation, {release_ns} ns a release", self.metrics)?,
+        write!(f, "  {}", self.metrics)?;
+        match (self.alloc.timing().calls(), self.release.timing().calls()) {
+            (0, 0) => f.write_str("; none of its calls was timed")?,
+            (_, 0) => write!(f, "; {alloc_ns} ns an allocation, and no release was timed")?,
+            (0, _) => write!(f, "; no allocation was timed, {release_ns} ns a release")?,
+            _ => write!(f, "; {alloc_ns} ns an allocation, {release_ns} ns a release")?,
         }
         match self.timed {
             1 => writeln!(f, ".")?,

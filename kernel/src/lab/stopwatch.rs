@@ -1,17 +1,18 @@
 //! Times single calls, net of what reading the clock costs.
 //!
 //! A span between two readings contains one reading: the way to the second, and the second. The clock may be coarser
-//! than a call (10 ns a step on this board), so one call's time means little and the mean over many is right: phases are
-//! random.
+//! than a call (10 ns a step on this board), so one call's time means little and the mean over many is right, if they
+//! come at every phase of a step: the calls of a load do by themselves, and the same call again and again where a
+//! [`Dither`] is waited for.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::machine::Machine;
 
 /// How many pairs of readings the calibration averages over. A power of two: to divide 128 bits by it is a shift.
-const READINGS: u32 = 512;
-/// How often it is made. The quickest counts: whatever came in between only ever adds.
-const TRIES: u32 = 8;
+const READINGS: u32 = 1024;
+/// How often it is made. The quickest counts, because an interrupt in between only ever adds.
+const TRIES: u32 = 4;
 
 /// What reading the clock adds to a span.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +86,7 @@ fn last_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     machine.ticks()
 }
 
-/// Makes a call; also returns how many ns passed, what reading the clock takes included.
+/// Makes a call of less than 40 s; also returns how many ns passed, what reading the clock takes included.
 pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T) -> (T, u64) {
     let start = first_reading(machine);
     let answer = call();
@@ -113,7 +114,8 @@ impl Dither {
 }
 
 impl Timing {
-    /// Times one call. Between the two readings there is nothing but the call: what the ticks are is left for later.
+    /// Times one call. Between the two readings there is nothing but the call, and at most a register or two that the
+    /// compiler saves for it: what the ticks are is left for later.
     #[inline(always)]
     pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
         let start = first_reading(machine);

@@ -177,8 +177,14 @@ impl Zone<'_> {
     #[inline(always)]
     pub(super) fn free_head(&mut self, index: u32, order: u32, migratetype: Migratetype) {
         let pageblock = self.lists.pageblock_of(index);
-        self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
-        self.free_one::<false>(pageblock, index, order, migratetype);
+        let (pages, alike) = (1 << order, FreeOf::order(order));
+        // A block whose buddy is in use stays the head that it was, and needs to be nothing else first.
+        if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index ^ pages, alike) {
+            self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
+            self.free_one::<false>(pageblock, index & !pages, order + 1, migratetype);
+        } else {
+            self.push_free::<false>(pageblock, index, (pages, alike), migratetype);
+        }
     }
 
     /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).

@@ -65,7 +65,7 @@ fn number(value: f64) -> String {
 }
 
 fn ratio(value: f64) -> String {
-    if value >= 10.0 { format!("{}x", grouped(value as u64)) } else { format!("{value:.2}x") }
+    if value >= 9.995 { format!("{}x", grouped(value.round() as u64)) } else { format!("{value:.2}x") }
 }
 
 fn verdict(value: f64, target: Option<f64>) -> String {
@@ -210,6 +210,7 @@ mod tests {
     fn misses_are_said() {
         assert_eq!(verdict(100.0, Some(100.0)), "met");
         assert_eq!(verdict(150.0, Some(100.0)), "50 % over");
-        assert_eq!((ratio(0.5), ratio(1234.5)), ("0.50x".into(), "1,234x".into()));
+        assert_eq!((ratio(0.5), ratio(9.99), ratio(9.999)), ("0.50x".into(), "9.99x".into(), "10x".into()));
+        assert_eq!((ratio(42.6), ratio(1234.4)), ("43x".into(), "1,234x".into()));
     }
 }

@@ -11,8 +11,6 @@ use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
 use crate::system::System;
 
 const REPS: u32 = 1000;
-/// The order of half of the largest block.
-const HALF: u32 = MAX_PAGE_ORDER - 1;
 /// The most blocks that are put aside.
 const MAX_ASIDE: usize = 8192;
 
@@ -35,10 +33,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     case: Case,
 ) -> Result<Measurement, BenchError> {
     let mut aside = Vec::new();
-    let result = put_aside(system, case, &mut aside).and_then(|()| match case {
-        Case::WithoutSplit | Case::AllSplits => measure::<M, 0>(system, machine, name),
-        Case::OneSplit => measure::<M, HALF>(system, machine, name),
-    });
+    let result = put_aside(system, case, &mut aside).and_then(|order| measure(system, machine, name, order));
     while let Some(block) = aside.pop() {
         system.zone.free_pages(block);
     }
@@ -51,12 +46,13 @@ fn list(system: &System<'_>) -> Migratetype {
     if zone.nr_free_cma() > zone.nr_free_pages() / 2 { Migratetype::Cma } else { Migratetype::Movable }
 }
 
-/// Takes what is in the way of a case.
-fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Result<(), BenchError> {
-    let orders = match case {
-        Case::WithoutSplit => 0..=0,
-        Case::OneSplit => HALF..=HALF,
-        Case::AllSplits => 0..=HALF,
+/// Takes what is in the way of a case; returns the order to ask for.
+fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Result<u32, BenchError> {
+    let half = MAX_PAGE_ORDER - 1;
+    let (orders, order) = match case {
+        Case::WithoutSplit => (0..=0, 0),
+        Case::OneSplit => (half..=half, half),
+        Case::AllSplits => (0..=half, 0),
     };
     for order in orders {
         while system.zone.free_blocks(order, list(system)) > 0 {
@@ -70,21 +66,21 @@ fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Res
         // Splits, and leaves its buddy on the list, which cannot merge as long as this page is in use.
         aside.push(system.zone.alloc_pages(0, Migratetype::Movable)?);
     }
-    Ok(())
+    Ok(order)
 }
 
-/// The order is a constant, as it is to nearly everyone who asks for a block.
-fn measure<M: Machine + ?Sized, const ORDER: u32>(
+fn measure<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     name: &'static str,
+    order: u32,
 ) -> Result<Measurement, BenchError> {
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut free) = (Timing::default(), Timing::default());
     let mut dither = Dither::default();
     for _ in 0..REPS {
         dither.wait(machine);
-        let block = alloc.time(machine, || system.zone.alloc_pages(ORDER, Migratetype::Movable))?;
+        let block = alloc.time(machine, || system.zone.alloc_pages(order, Migratetype::Movable))?;
         dither.wait(machine);
         free.time(machine, || system.zone.free_pages(block));
     }

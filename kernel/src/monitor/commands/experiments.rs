@@ -120,6 +120,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let mut answers = Vec::new();
         let mut missing = Vec::new();
         let mut stopped_at = None;
+        let mut failure = None;
         for (place, &name) in wanted.iter().enumerate() {
             match bench::run(self.system, self.out.machine, name, &setting) {
                 Ok(answer) => {
@@ -132,9 +133,13 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                     break;
                 }
                 Err(error @ (BenchError::Release(_) | BenchError::Served)) => {
-                    return Err(Failure::check(format!("{name}: {error}")));
+                    failure = Some(Failure::check(format!("{name}: {error}")));
+                    break;
                 }
-                Err(error) => return Err(Failure::bad(format!("{name}: {error}"))),
+                Err(error) => {
+                    failure = Some(Failure::bad(format!("{name}: {error}")));
+                    break;
+                }
             }
             if self.out.machine.interrupted() {
                 stopped_at = Some(place + 1);
@@ -143,6 +148,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
         for answer in answers {
             writeln!(self.out, "{}", answer.record())?;
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         if let Some(place) = stopped_at.filter(|&place| place < wanted.len()) {
             writeln!(self.out, "Stopped by Ctrl-C before: {}.", wanted[place..].join(" "))?;
@@ -156,7 +164,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             }
             Some(_) => {
                 let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
-                writeln!(self.out, "Not run for want of an area or a trace: {}.", names.join(" "))?;
+                writeln!(self.out, "Not run for want of an area, a trace or memory: {}.", names.join(" "))?;
                 let used = self.used_areas(&missing);
                 if !used.is_empty() {
                     writeln!(self.out, "Areas in use: {used}.")?;
