@@ -81,8 +81,8 @@ pub trait Machine {
     /// Nanoseconds that a step of [`Machine::ticks`] takes, at least 1.
     fn tick_ns(&self) -> u32;
 
-    /// Lets so many instructions pass, beside those that it takes to be called. Where time is not counted in
-    /// instructions, none need to.
+    /// Lets so many instructions pass, beside those, always as many, that it takes to be called. Where time is not
+    /// counted in instructions, none need to.
     fn pass(&self, _instructions: u32) {}
 
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what

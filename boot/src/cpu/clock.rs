@@ -30,7 +30,8 @@ register_structs! {
 fn timer() -> &'static GlobalTimer {
     let address = private_peripherals() + GLOBAL_TIMER_OFFSET;
     // SAFETY:
-    // - the address is the global timer's, which the entry mapping keeps mapped as device memory;
+    // - the address is the global timer's: CBAR's, as long as the MMU is off, and mapped to itself as device memory
+    //   from then on;
     // - its registers may be read at any time.
     unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) }
 }
@@ -56,7 +57,7 @@ pub fn ticks() -> u32 {
     timer().count_low.get()
 }
 
-/// Lets exactly so many instructions pass, and as many more each time as it takes to be called.
+/// Lets exactly so many instructions pass, beside those, always as many, that it takes to be called.
 #[inline]
 pub fn pass(instructions: u32) {
     // SAFETY: counts a register down; touches neither memory nor stack.

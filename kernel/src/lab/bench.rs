@@ -2,8 +2,8 @@
 //!
 //! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
 //! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one
-//! load on areas of every size, `buddy` the page allocator; [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so where there is none:
-//! no single device tree has them all.
+//! load on areas of every size, `buddy` the page allocator; [`Memory`] is not timed but counted. A benchmark asks for
+//! the area it needs by size, and says so where there is none: no single device tree has them all.
 //!
 //! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the host, which puts it into
 //! a table beside Linux's.

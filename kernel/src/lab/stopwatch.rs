@@ -45,9 +45,9 @@ impl ClockCost {
         self.of(1)
     }
 
-    /// What it adds to so many spans, in ns.
+    /// What it adds to so many spans, in ns, rounded.
     const fn of(self, spans: u64) -> u64 {
-        (self.total_ns as u128 * spans as u128 / READINGS as u128) as u64
+        ((self.total_ns as u128 * spans as u128 + READINGS as u128 / 2) / READINGS as u128) as u64
     }
 }
 

@@ -4,7 +4,8 @@
 //! The log is read as it comes, and never stored. Between the two readings of the clock around each measured call
 //! (`first_reading` and `last_reading` of the kernel's stopwatch) the instructions of executed blocks are counted by
 //! address; debug information then says whose they are, inlined functions included. The clock and the stopwatch are left
-//! out, as they are from the benchmark's figures. For `boot` everything up to the first command counts.
+//! out, as they are from the benchmark's figures; so are readings that a call makes by itself, which figures do have (an
+//! area that is emptied reads the clock for each phase). For `boot` everything up to the first command counts.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};

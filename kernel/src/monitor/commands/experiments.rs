@@ -132,12 +132,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                     stopped_at = Some(place);
                     break;
                 }
-                Err(error @ (BenchError::Release(_) | BenchError::Served)) => {
-                    failure = Some(Failure::check(format!("{name}: {error}")));
-                    break;
-                }
                 Err(error) => {
-                    failure = Some(Failure::bad(format!("{name}: {error}")));
+                    let wrong = matches!(error, BenchError::Release(_) | BenchError::Served);
+                    let text = format!("{name}: {error}");
+                    failure = Some(if wrong { Failure::check(text) } else { Failure::bad(text) });
                     break;
                 }
             }
