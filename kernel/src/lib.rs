@@ -56,4 +56,5 @@ pub mod mock;
 pub mod monitor;
 pub mod notes;
 pub mod system;
+pub mod table;
 pub mod units;

@@ -24,7 +24,7 @@ pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure>
         let name = shown(text);
         Failure::bad(match bad {
             BadPlacement::Unknown => {
-                let names = PLACEMENTS.map(|entry| entry.name).join(" ");
+                let names = PLACEMENTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" ");
                 format!("no placement {name}; there are {names}")
             }
             BadPlacement::Parameters(entry, "") => format!("{name}: {entry} takes no parameters"),
