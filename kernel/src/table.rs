@@ -43,7 +43,7 @@ macro_rules! table {
 
         $(#[$doc])*
         $vis fn $name<$M: $crate::machine::Machine + ?Sized>() -> $crate::table::Table<$Entry> {
-            const { $crate::table::Table::new(&[$($file::entries::<$M>()),+]) }
+            $crate::table::Table::new(const { &[$($file::entries::<$M>()),+] })
         }
     };
 }

@@ -265,12 +265,9 @@ impl Row {
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
             .number("ops", self.options.ops);
-        let record = self
-            .options
-            .kind
-            .record(record)
-            .display("scale", self.options.kind.scale())
-            .number("timed", self.options.timed);
+        let load = &self.options.load;
+        let record = load.record(record.string("load", load.name()));
+        let record = record.display("scale", load.scale()).number("timed", self.options.timed);
         Moves::record(self.moves.as_ref(), record)
     }
 

@@ -11,7 +11,7 @@ fn options(system: &System<'_>) -> Options {
         align: Align::Order,
         stop_at_failure: true,
         ops: DEFAULT_OPS,
-        kind: Kind::Debris(Scale::None),
+        load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
     }

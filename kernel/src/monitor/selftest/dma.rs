@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::ensure;
 use super::live::with_living;
+use super::{Test, aside, ensure, on_areas};
 use crate::cma::CmaError;
 use crate::dma::checker::Misuse;
 use crate::dma::hardware::CacheOp;
@@ -17,6 +17,14 @@ use crate::mm::contig_range::{Owner, Why};
 use crate::mm::{Block, Migratetype};
 use crate::system::System;
 use crate::units::{PAGE_SIZE, PhysAddr};
+
+pub(super) const ENTRIES: &[Test] = &[
+    aside("dma_window", window),
+    on_areas("dma_coherent", coherent),
+    on_areas("dma_streaming", streaming),
+    on_areas("dma_misuse", misuse),
+    on_areas("dma_pins", pins),
+];
 
 /// The name that the tests' device has in reports and pins.
 const NAME: &str = "selftest-device";
@@ -60,7 +68,7 @@ fn with_device(
 }
 
 /// The window shows the frames that it should, and memory has one mapping at a time.
-pub(super) fn window(system: &mut System<'_>) -> Result<(), String> {
+fn window(system: &mut System<'_>) -> Result<(), String> {
     for order in [0, 3, 8, 9] {
         let Ok(mut blocks) =
             (0..3).map(|_| system.zone.alloc_pages(order, Migratetype::Unmovable)).collect::<Result<Vec<Block>, _>>()
@@ -106,7 +114,7 @@ fn one_window(system: &mut System<'_>, block: &Block) -> Result<(), String> {
 }
 
 /// Buffers of all sizes come and go, zeroed, and keep what is in them.
-pub(super) fn coherent(system: &mut System<'_>) -> Result<(), String> {
+fn coherent(system: &mut System<'_>) -> Result<(), String> {
     with_device(system, |system, device, _| {
         let other = lines(system.dma_add_device_with_area("selftest-other", None))?;
         let mut rng = Rng::seeded(11);
@@ -184,7 +192,7 @@ fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Re
 }
 
 /// Transfers of all sizes and alignments, both ways.
-pub(super) fn streaming(system: &mut System<'_>) -> Result<(), String> {
+fn streaming(system: &mut System<'_>) -> Result<(), String> {
     with_device(system, |system, device, page| {
         let mut rng = Rng::seeded(12);
         for _ in 0..STEPS {
@@ -226,7 +234,7 @@ fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Result<()
 }
 
 /// Every mistake that the checker is there for.
-pub(super) fn misuse(system: &mut System<'_>) -> Result<(), String> {
+fn misuse(system: &mut System<'_>) -> Result<(), String> {
     with_device(system, |system, device, page| {
         let (to, from) = (Direction::ToDevice, Direction::FromDevice);
         let map =
@@ -309,7 +317,7 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Result<(), String> {
 }
 
 /// A page that lives stays where it is while a device has it mapped, and the allocation that wants it is told who.
-pub(super) fn pins(system: &mut System<'_>) -> Result<(), String> {
+fn pins(system: &mut System<'_>) -> Result<(), String> {
     with_device(system, |system, device, _| {
         with_living(system, |system| {
             let area = system.area_ids().find(|&id| system.area(id).used_pages() == 0);

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::ensure;
+use super::{Test, ensure, on_areas};
 use crate::cma::{AreaId, Buffer, CmaError};
 use crate::lab::rng::Rng;
 use crate::mm::contig_range::Phase;
@@ -14,6 +14,13 @@ use crate::mm::live::objects::ObjectId;
 use crate::mm::live::{Faults, Mm, Sabotage};
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
+
+pub(super) const ENTRIES: &[Test] = &[
+    on_areas("live_migration", migration),
+    on_areas("live_faults", faults),
+    on_areas("live_sabotage", sabotage),
+    on_areas("live_random", random),
+];
 
 /// Pages of an object.
 const OBJECT_PAGES: u32 = 40;
@@ -77,7 +84,7 @@ fn verify(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// Everything in an area moves or is dropped, and survives.
-pub(super) fn migration(system: &mut System<'_>) -> Result<(), String> {
+fn migration(system: &mut System<'_>) -> Result<(), String> {
     with_living(system, |system| {
         let mut mm = living(system)?;
         let ids = objects(&mut mm)?;
@@ -101,7 +108,7 @@ pub(super) fn migration(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// Faults between the phases leave everything as it was.
-pub(super) fn faults(system: &mut System<'_>) -> Result<(), String> {
+fn faults(system: &mut System<'_>) -> Result<(), String> {
     with_living(system, |system| {
         let mut mm = living(system)?;
         let ids = objects(&mut mm)?;
@@ -151,7 +158,7 @@ pub(super) fn faults(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// A step that migration leaves out is noticed.
-pub(super) fn sabotage(system: &mut System<'_>) -> Result<(), String> {
+fn sabotage(system: &mut System<'_>) -> Result<(), String> {
     for sabotage in [None].into_iter().chain(Sabotage::ALL.map(Some)) {
         with_living(system, |system| {
             let mut mm = living(system)?;
@@ -185,7 +192,7 @@ pub(super) fn sabotage(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// A random life: objects, cache, pins and buffers come and go.
-pub(super) fn random(system: &mut System<'_>) -> Result<(), String> {
+fn random(system: &mut System<'_>) -> Result<(), String> {
     let Some(area) = system.area_ids().find(|&id| system.area(id).used_pages() == 0) else { return Ok(()) };
     with_living(system, |system| {
         let mut rng = Rng::seeded(5);

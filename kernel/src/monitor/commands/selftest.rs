@@ -1,0 +1,21 @@
+//! The command `selftest`.
+
+use super::Command;
+use crate::lab::help::Help;
+use crate::machine::Machine;
+use crate::monitor::selftest;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "selftest",
+                usage: "[NAME]",
+                summary: "runs the kernel's tests and prints KTAP",
+                details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma.",
+                example: "selftest",
+            },
+            run: |session, args| selftest::run(session, args),
+        }]
+    }
+}
