@@ -64,7 +64,7 @@ pub const MAX_BOOTARGS_BYTES: usize = 16 << 10;
 pub const MAX_MEMORY_RANGES: usize = 64;
 /// The most `/memreserve/` entries.
 pub const MAX_MEMRESERVE: usize = 64;
-/// The most reserved regions, Linux's `MAX_RESERVED_REGIONS`.
+/// The most nodes of reserved-memory that are read; how many of them are reserved, `mm::reserved` says.
 pub const MAX_RESERVED_NODES: usize = 256;
 /// The most ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
