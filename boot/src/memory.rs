@@ -12,7 +12,7 @@ use kernel::cmdline::Cmdline;
 use kernel::dt::{Device, Facts, Note};
 use kernel::mm::Page;
 use kernel::mm::early::{self, Early};
-use kernel::mm::memblock::{Kind, Memblock, Search};
+use kernel::mm::memblock::{Memblock, RegionKind, Search};
 use kernel::mm::reserved::{self, AreaPlan, Move};
 use kernel::mm::zone::{self, Zone};
 use kernel::system::System;
@@ -57,7 +57,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     for line in iomem.lines() {
         log::info!("{line}");
     }
-    let initrd = memblock.find_kind(Kind::Initrd).map(|region| region.range);
+    let initrd = memblock.find_kind(RegionKind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
     system.dma.attach(dma_hardware);
     if cmdline.check {
@@ -83,7 +83,7 @@ fn map(facts: &Facts, memblock: &Memblock) -> Result<(), String> {
     let no_map: Vec<(PhysRange, &str)> = memblock
         .reserved()
         .iter()
-        .filter(|region| region.kind == Kind::NoMap)
+        .filter(|region| region.kind == RegionKind::NoMap)
         .map(|region| (region.range, region.name.as_str()))
         .collect();
     match memory_map::map_memory(memblock.ram(), &no_map).first() {
@@ -110,7 +110,7 @@ fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [P
     let count = zone::descriptors(frames);
     let size_bytes = ((count * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE);
     let range = memblock
-        .allocate(Search::pages(size_bytes), Kind::PageFrames)
+        .allocate(Search::pages(size_bytes), RegionKind::PageFrames)
         .map_err(|full| format!("no room for the page frames: {full}"))?
         .ok_or_else(|| format!("no room for the page frames: {size_bytes} bytes for {frames} frames"))?;
     if !answers(range) {

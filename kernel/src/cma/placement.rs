@@ -65,6 +65,11 @@ pub trait Placement {
     /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
+    /// True for the rule that Linux has.
+    fn is_linux(&self) -> bool {
+        false
+    }
+
     /// True where a request that finds no room has others moved (see [`super::relocate`]).
     fn relocates(&self) -> bool {
         false

@@ -307,7 +307,7 @@ impl System<'_> {
             self.zone.lend(new, lent);
         }
         let left = old.add(bits - fresh);
-        let unreserved = self.area_mut(id).unreserve(left, fresh);
+        let unreserved = self.area_mut(id).release(left, fresh);
         debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
         self.zone.give_range(left, fresh);
     }

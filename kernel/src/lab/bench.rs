@@ -16,7 +16,7 @@ use core::fmt;
 use super::fingerprint::Fingerprint;
 use super::record::Record;
 use super::replay::ReplayError;
-use super::stopwatch::{ClockCost, Timing};
+use super::stopwatch::{ClockCost, Timing, Timings};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::dma::DmaError;
 use crate::machine::Machine;
@@ -294,7 +294,7 @@ impl Measurement {
         name: &'static str,
         system: &System<'_>,
         area: AreaId,
-        (alloc, release, cost): (Timing, Timing, ClockCost),
+        Timings { alloc, release, cost }: Timings,
     ) -> Self {
         Self {
             release: Some(Cost::of(release, cost)),

@@ -20,7 +20,7 @@ use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
-use super::stopwatch::{ClockCost, Sampled, Timing};
+use super::stopwatch::{ClockCost, Sampled, Timings};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
@@ -116,7 +116,7 @@ impl Failure {
 
 /// What a round did.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct RoundReport {
     area: String,
     pages: u32,
     placement: String,
@@ -156,7 +156,7 @@ pub struct Round {
     /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
     heeds_ctrl_c: bool,
     steps_left: u64,
-    report: Report,
+    report: RoundReport,
 }
 
 /// Runs one round; its live buffers stay registered with the system.
@@ -168,7 +168,7 @@ pub fn run_round<M: Machine + ?Sized>(
     machine: &mut M,
     options: &Options,
     round: u64,
-) -> Result<Report, ReleaseError> {
+) -> Result<RoundReport, ReleaseError> {
     let mut round = Round::begin(system, machine, options, round);
     let result = round.run(system, machine, u64::MAX);
     let report = round.finish(system);
@@ -187,7 +187,7 @@ impl Round {
             Some((held, stream))
         });
         let area = system.area(options.area);
-        let report = Report {
+        let report = RoundReport {
             area: area.name().into(),
             pages: area.pages(),
             placement: area.placement().label(),
@@ -295,7 +295,7 @@ impl Round {
     }
 
     /// Ends it by its user's word.
-    pub fn stop(mut self, system: &mut System<'_>) -> Report {
+    pub fn stop(mut self, system: &mut System<'_>) -> RoundReport {
         self.report.end = End::Stopped;
         self.finish(system)
     }
@@ -317,14 +317,14 @@ impl Round {
     }
 
     /// Ends the round.
-    pub fn finish(mut self, system: &mut System<'_>) -> Report {
+    pub fn finish(mut self, system: &mut System<'_>) -> RoundReport {
         self.report.moves = self.at_work.and_then(|(held, _)| held.keep_all(system));
         self.report.metrics = Metrics::of(system.area(self.options.area));
         self.report
     }
 }
 
-impl Report {
+impl RoundReport {
     /// Buffers that this round leaked.
     pub fn live(&self) -> u64 {
         self.allocs - self.releases
@@ -332,13 +332,13 @@ impl Report {
 
     /// Mean time of an allocation and of a release, in ns, net, of those that were timed.
     pub fn means_ns(&self) -> (u64, u64) {
-        let (alloc, release, cost) = self.timings();
+        let Timings { alloc, release, cost } = self.timings();
         (alloc.mean_ns(cost), release.mean_ns(cost))
     }
 
     /// Timing of allocations and releases, and what of it is the clock's.
-    pub const fn timings(&self) -> (Timing, Timing, ClockCost) {
-        (self.alloc.timing(), self.release.timing(), self.cost)
+    pub const fn timings(&self) -> Timings {
+        Timings { alloc: self.alloc.timing(), release: self.release.timing(), cost: self.cost }
     }
 
     /// Steps that it did.
@@ -383,7 +383,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for RoundReport {
     /// The text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { area, pages, placement, align, rng, seed, round, .. } = self;

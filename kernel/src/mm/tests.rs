@@ -186,9 +186,9 @@ fn a_range_in_use_is_busy_and_nothing_changes() {
 }
 
 /// Memory in a map, one word a page, for the poison.
-struct Words<'w>(&'w RefCell<BTreeMap<u32, u32>>);
+struct MemoryWords<'w>(&'w RefCell<BTreeMap<u32, u32>>);
 
-impl Poison for Words<'_> {
+impl Poison for MemoryWords<'_> {
     fn fill(&mut self, run: FreeRun) {
         let frames = run.first().0..run.first().0 + run.pages();
         self.0.borrow_mut().extend(frames.map(|frame| (frame, POISON_WORD)));
@@ -206,7 +206,7 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
     let words = RefCell::new(BTreeMap::new());
     let mut pages = pages(2);
     let mut zone = zone(&mut pages, 1, 1);
-    zone.enable_poison(Box::new(Words(&words)));
+    zone.enable_poison(Box::new(MemoryWords(&words)));
     assert_eq!(words.borrow().len(), 2048, "all that is free is poisoned");
     let block = zone.alloc_pages(3, Unmovable).unwrap();
     words.borrow_mut().insert(block.first().0, 0);

@@ -28,7 +28,7 @@ pub(super) struct Completion {
 }
 
 /// Words that could be meant, all of which begin with `typed`.
-struct Words<'l> {
+struct Matches<'l> {
     typed: &'l str,
     words: Vec<String>,
     /// Behind the only one comes this, unless it ends in `/` or `=`.
@@ -64,7 +64,7 @@ fn unquoted(word: &str) -> (&str, &str) {
     (word, "")
 }
 
-impl Words<'_> {
+impl Matches<'_> {
     fn finish(mut self) -> Completion {
         self.words.retain(|word| word.starts_with(self.typed));
         self.words.sort_unstable();
@@ -96,15 +96,15 @@ struct Complete<'c, 'm> {
 }
 
 impl Complete<'_, '_> {
-    fn words<'l, M: Machine + ?Sized>(&self, before: &[&str], typed: &'l str, filters: bool) -> Words<'l> {
-        let plain = |words| Words { typed, words, ending: " " };
+    fn words<'l, M: Machine + ?Sized>(&self, before: &[&str], typed: &'l str, filters: bool) -> Matches<'l> {
+        let plain = |words| Matches { typed, words, ending: " " };
         if filters {
             return plain(if before.is_empty() { Vec::from(["grep".to_string()]) } else { Vec::new() });
         }
         let Some((name, before)) = before.split_first() else { return plain(command_names::<M>()) };
         // echo N > PATH, also without blanks.
         if let Some((_, path)) = typed.rsplit_once('>') {
-            return Words { typed: path, words: self.paths(path), ending: " " };
+            return Matches { typed: path, words: self.paths(path), ending: " " };
         }
         if before.last().is_some_and(|word| word.ends_with('>')) {
             return plain(self.paths(typed));
@@ -118,7 +118,7 @@ impl Complete<'_, '_> {
             let values = values.map(|values| if key == "area" { "AREA" } else { values });
             let list = values.is_some_and(|values| values.contains(','));
             let words = values.map_or_else(Vec::new, |values| self.meanings::<M>(name, values, last));
-            return Words { typed: last, words, ending: if list { "" } else { " " } };
+            return Matches { typed: last, words, ending: if list { "" } else { " " } };
         }
         let is_option = |word: &str| word.starts_with('-') && word.len() > 1;
         let place = before.iter().filter(|word| !word.contains('=') && !is_option(word)).count();

@@ -41,6 +41,10 @@ impl Placement for FirstFit {
         map.first_fit(request, start)
     }
 
+    fn is_linux(&self) -> bool {
+        true
+    }
+
     fn lowest_first(&self) -> bool {
         true
     }

@@ -8,7 +8,7 @@ use crate::lab::load::{self, Debris};
 use crate::lab::replay;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
-use crate::lab::stopwatch::{ClockCost, Dither, Timing};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing, Timings};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -53,7 +53,7 @@ const REPS: u32 = 1000;
 const LARGE_REPS: u32 = 100;
 
 /// A request of so many pages on an empty area, and its release.
-fn cma<M: Machine + ?Sized>(
+pub(super) fn cma<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
@@ -79,7 +79,7 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
     area: AreaId,
     pages: u32,
     reps: u32,
-) -> Result<(Timing, Timing, ClockCost), BenchError> {
+) -> Result<Timings, BenchError> {
     let align_order = align_order_of(pages);
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
@@ -90,7 +90,7 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
         dither.wait(machine);
         release.time(machine, || system.cma_release(buffer))?;
     }
-    Ok((alloc, release, cost))
+    Ok(Timings { alloc, release, cost })
 }
 
 /// The published run of the debris load.

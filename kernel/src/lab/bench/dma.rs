@@ -4,7 +4,7 @@
 use super::area::SMALL_PAGES;
 use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
 use crate::dma::{DeviceId, Direction};
-use crate::lab::stopwatch::{ClockCost, Dither, Timing};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing, Timings};
 use crate::machine::Machine;
 use crate::mm::Migratetype;
 use crate::system::System;
@@ -76,7 +76,7 @@ fn coherent<M: Machine + ?Sized>(
             dither.wait(machine);
             free.time(machine, || system.dma_free_coherent(buffer))?;
         }
-        Ok(Measurement::on_area(name, system, area, (alloc, free, cost)))
+        Ok(Measurement::on_area(name, system, area, Timings { alloc, release: free, cost }))
     })
 }
 

@@ -15,7 +15,7 @@ use crate::cma::{AreaId, align_order_of};
 use crate::lab::load::PUBLISHED_SEED;
 use crate::lab::rng::Rng;
 use crate::lab::scale::{Scale, Slots};
-use crate::lab::stopwatch::{ClockCost, Sampled};
+use crate::lab::stopwatch::{ClockCost, Sampled, Timings};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -146,7 +146,7 @@ fn run<M: Machine + ?Sized>(
     system.release_all(area);
     result?;
     let Load { alloc, release, failed, .. } = load;
-    let timings = (alloc.timing(), release.timing(), cost);
+    let timings = Timings { alloc: alloc.timing(), release: release.timing(), cost };
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, timings) })
 }
 

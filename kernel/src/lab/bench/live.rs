@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::area::again_and_again;
 use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
 use crate::cma::{AreaId, Buffer};
-use crate::lab::stopwatch::{ClockCost, Timing};
+use crate::lab::stopwatch::{ClockCost, Timing, Timings};
 use crate::machine::Machine;
 use crate::mm::live::{LiveError, Mm};
 use crate::mm::{CmaUse, Lend};
@@ -83,7 +83,7 @@ fn empty_area<M: Machine + ?Sized>(
         system.cma_release(buffer)?;
     }
     let pages = result?.max(1);
-    let whole = Measurement::on_area(name, system, area, (alloc, release, cost));
+    let whole = Measurement::on_area(name, system, area, Timings { alloc, release, cost });
     if case == Case::WholeArea {
         return Ok(whole);
     }

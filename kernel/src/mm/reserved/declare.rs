@@ -3,7 +3,7 @@
 
 use super::{Attempt, CMA_MIN_ALIGNMENT, CMDLINE_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
-use crate::mm::memblock::{Kind, Search};
+use crate::mm::memblock::{RegionKind, Search};
 use crate::notes::Words;
 use crate::units::PhysRange;
 
@@ -32,7 +32,7 @@ impl Attempt<'_> {
         }
         let size = align_up(cma.size);
         let placed = self.find_declared(cma, size).and_then(|range| {
-            let reserved = self.reserve(range, Kind::Cma, CMDLINE_AREA);
+            let reserved = self.reserve(range, RegionKind::Cma, CMDLINE_AREA);
             (reserved && self.create_area(range, CMDLINE_AREA, true).is_ok()).then_some(range)
         });
         match placed {

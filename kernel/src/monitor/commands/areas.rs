@@ -18,7 +18,7 @@ use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::Args;
-use crate::system::System;
+use crate::system::{Kept, System};
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     const {
@@ -251,8 +251,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             .system
             .area_ids()
             .filter(|&id| only.is_none_or(|only| only == id))
-            .find_map(|id| self.system.kept(id).find(|buffer| buffer.0 == kept).map(|buffer| (id, buffer)));
-        let Some((id, (_, first, pages))) = found else {
+            .find_map(|id| self.system.kept(id).find(|buffer| buffer.id == kept).map(|buffer| (id, buffer)));
+        let Some((id, Kept { first, pages, .. })) = found else {
             return Err(Failure::bad(format!("no buffer has the ID {kept}")));
         };
         if let Some(buffer) = self.system.take_back_at(id, first) {

@@ -92,8 +92,8 @@ fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure>
 /// Linux it stops where no buffer is left, or where a part of one cannot be released.
 fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
     while pages > 0 {
-        let Some((_, first, _)) = system.kept(id).max_by_key(|kept| kept.0) else { break };
-        let Some(buffer) = system.take_back_at(id, first) else { break };
+        let Some(last) = system.kept(id).max_by_key(|kept| kept.id) else { break };
+        let Some(buffer) = system.take_back_at(id, last.first) else { break };
         let buffer = if buffer.pages() <= pages {
             buffer
         } else if system.area(id).order_per_bit() == 0 {

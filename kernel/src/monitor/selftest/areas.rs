@@ -8,7 +8,7 @@ use super::{SLOTS, STEPS, Test, blocks_by_order, ensure, on_areas};
 use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::lab::fingerprint::Fingerprint;
 use crate::lab::rng::GlibcRand;
-use crate::system::System;
+use crate::system::{Kept, System};
 
 pub(super) const ENTRIES: &[Test] = &[
     on_areas("cma_random", cma_random),
@@ -74,7 +74,7 @@ fn cma_registry(system: &mut System<'_>) -> Result<(), String> {
         let Ok(buffer) = system.cma_alloc(id, 2, 1) else { continue };
         let first = buffer.first();
         let kept = system.keep(buffer);
-        let listed = system.kept(id).any(|entry| entry == (kept, first, 2));
+        let listed = system.kept(id).any(|entry| entry == Kept { id: kept, first, pages: 2 });
         let taken = system.take_back(kept);
         let again = system.take_back(kept).is_some();
         ensure(listed, || format!("buffer {kept} is not listed"))?;

@@ -11,7 +11,9 @@ use super::{Test, aside, ensure, on_areas};
 use crate::cma::CmaError;
 use crate::dma::checker::Misuse;
 use crate::dma::hardware::CacheOp;
-use crate::dma::{Coherent, CpuAddress, DeviceAddress, DeviceId, Direction, DmaError, Kind, LINE_BYTES, ScatterList};
+use crate::dma::{
+    Coherent, CpuAddress, DeviceAddress, DeviceId, Direction, DmaError, LINE_BYTES, MappingKind, ScatterList,
+};
 use crate::lab::rng::Rng;
 use crate::mm::contig_range::{Owner, Why};
 use crate::mm::{Block, Migratetype};
@@ -289,7 +291,7 @@ fn misuse(system: &mut System<'_>) -> Result<(), String> {
         let mapping = lines(system.streaming().map_sg(device, &list, to))?;
         let segment = mapping.segments().next().map_or(at, |(address, _)| address);
         unmap(system, segment, 64, to);
-        expect(system, "the wrong call", &[Misuse::Kind { mapped: Kind::Scatter }])?;
+        expect(system, "the wrong call", &[Misuse::MappingKind { mapped: MappingKind::Scatter }])?;
 
         let mapping = lines(system.streaming().map(device, page, 64, from))?;
         let mut mapping = lines(system.streaming().sync_for_cpu(mapping))?;
