@@ -30,22 +30,43 @@ impl<T> fmt::Debug for Table<T> {
 /// Declares a table and the files that it is made of: `NAME: [Entry] = a, b` is `mod a; mod b;` and a table of the entries
 /// in `a::ENTRIES` and `b::ENTRIES`. In a table that is generic over the machine they are what `a::entries()` returns.
 ///
+/// A line can have an attribute: `#[cfg(test)] example` is there in tests only.
+///
 /// `cargo fmt` does not follow a `mod` that a macro declares: `make fmt` names every file.
 macro_rules! table {
-    ($(#[$doc:meta])* $vis:vis $NAME:ident: [$Entry:ty] = $($file:ident),+ $(,)?) => {
-        $(mod $file;)+
+    ($(#[$doc:meta])* $vis:vis $NAME:ident: [$Entry:ty] = $($(#[$on:meta])* $file:ident),+ $(,)?) => {
+        $($(#[$on])* mod $file;)+
 
         $(#[$doc])*
-        $vis const $NAME: $crate::table::Table<$Entry> = $crate::table::Table::new(&[$($file::ENTRIES),+]);
+        $vis const $NAME: $crate::table::Table<$Entry> = $crate::table::Table::new(&[$($(#[$on])* $file::ENTRIES),+]);
     };
-    ($(#[$doc:meta])* $vis:vis $name:ident<$M:ident>: [$Entry:ty] = $($file:ident),+ $(,)?) => {
-        $(mod $file;)+
+    ($(#[$doc:meta])* $vis:vis $name:ident<$M:ident>: [$Entry:ty] = $($(#[$on:meta])* $file:ident),+ $(,)?) => {
+        $($(#[$on])* mod $file;)+
 
         $(#[$doc])*
         $vis fn $name<$M: $crate::machine::Machine + ?Sized>() -> $crate::table::Table<$Entry> {
-            $crate::table::Table::new(const { &[$($file::entries::<$M>()),+] })
+            $crate::table::Table::new(const { &[$($(#[$on])* $file::entries::<$M>()),+] })
         }
     };
 }
 
 pub(crate) use table;
+
+#[cfg(test)]
+mod tests {
+    /// The page shows the files that are in the tables of the tests, where every test of a table sees them.
+    #[test]
+    fn the_page_on_extending_shows_what_the_tests_compile() {
+        let page = include_str!("../../docs/extending.md");
+        for (file, text) in [
+            ("cma/placement/example.rs", include_str!("cma/placement/example.rs")),
+            ("lab/load/example.rs", include_str!("lab/load/example.rs")),
+            ("monitor/files/example.rs", include_str!("monitor/files/example.rs")),
+            ("monitor/commands/example.rs", include_str!("monitor/commands/example.rs")),
+            ("lab/bench/example.rs", include_str!("lab/bench/example.rs")),
+            ("monitor/selftest/example.rs", include_str!("monitor/selftest/example.rs")),
+        ] {
+            assert!(page.contains(text), "docs/extending.md does not have the text of kernel/src/{file}");
+        }
+    }
+}

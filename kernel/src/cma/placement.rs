@@ -101,6 +101,7 @@ table! {
         two_ended,
         spare_heads,
         relocate,
+        #[cfg(test)] example,
 }
 
 fn plain<P: Placement + Default + 'static>(parameters: Option<&str>) -> Option<Box<dyn Placement>> {

@@ -37,6 +37,7 @@ table! {
         dma,
         growth,
         memory,
+        #[cfg(test)] example,
 }
 
 /// A benchmark.

@@ -37,6 +37,7 @@ table! {
         camera,
         decoder,
         random,
+        #[cfg(test)] example,
 }
 
 /// The load that is meant where none is named.

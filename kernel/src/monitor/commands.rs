@@ -37,6 +37,7 @@ table! {
         help,
         grep,
         machine,
+        #[cfg(test)] example,
 }
 
 /// A command.

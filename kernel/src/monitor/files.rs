@@ -21,6 +21,7 @@ table! {
         cma,
         dma,
         devices,
+        #[cfg(test)] example,
 }
 
 /// A pseudo file, or one for each area: where it lies, and what reading and writing it does.

@@ -45,6 +45,7 @@ table! {
         areas,
         live,
         dma,
+        #[cfg(test)] example,
 }
 
 /// The names of all tests, the machine's own last.

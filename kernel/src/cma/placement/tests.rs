@@ -76,6 +76,7 @@ fn model(name: &str, all: &[u32], map: &Bitmap, request: &Request, start: u32) -
             let (first, end) = zone(map, request.bits);
             all.iter().copied().find(|&bit| bit >= first && bit + request.bits <= end)
         }
+        "last-fit" => all.last().copied(),
         "two-ended" if request.bits < 24 => all.last().copied(),
         "two-ended" => lowest(0),
         "spare-heads" => {

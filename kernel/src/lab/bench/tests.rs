@@ -102,7 +102,8 @@ fn interruption_restores() {
 #[test]
 fn words_name_one_or_a_group() {
     assert_eq!(named::<Mock>("cma/1").collect::<Vec<_>>(), ["cma/1"]);
-    assert_eq!(named::<Mock>("cma").collect::<Vec<_>>(), ["cma/1", "cma/64", "cma/2048", "cma/131072"]);
+    let in_group: Vec<&str> = names::<Mock>().filter(|name| name.starts_with("cma/")).collect();
+    assert_eq!(named::<Mock>("cma").collect::<Vec<_>>(), in_group);
     assert_eq!(named::<Mock>("buddy").count(), 3);
     for bad in ["", "cm", "cma/", "cma/1/2"] {
         assert_eq!(named::<Mock>(bad).count(), 0, "{bad}");
