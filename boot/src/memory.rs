@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 use kernel::cmdline::Cmdline;
 use kernel::dt::{Device, Facts, Note};
 use kernel::mm::Page;
-use kernel::mm::early::{self, Early};
-use kernel::mm::memblock::{Kind, Memblock, Search};
+use kernel::mm::early::{self, Early, PageFrames};
+use kernel::mm::memblock::{Kind, Memblock};
 use kernel::mm::reserved::{self, AreaPlan, Move};
-use kernel::mm::zone::{self, Zone};
+use kernel::mm::zone::Zone;
 use kernel::system::System;
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
@@ -59,6 +59,9 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     }
     let initrd = memblock.find_kind(Kind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
+    if placed.default_unasked {
+        system.set_default_unasked();
+    }
     system.dma.attach(dma_hardware);
     if cmdline.check {
         system.dma.checker_mut().enable(true);
@@ -105,25 +108,24 @@ fn carry_out(step: &Move) {
 
 /// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first frame.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
-    let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
-    let (start, frames) = zone::span(PhysAddr(lowest).pfn(), PhysAddr(memblock.end_of_ram()).pfn());
-    let count = zone::descriptors(frames);
-    let size_bytes = ((count * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE);
+    let wanted = PageFrames::of(memblock);
     let range = memblock
-        .allocate(Search::pages(size_bytes), Kind::PageFrames)
+        .allocate(wanted.search(), Kind::PageFrames)
         .map_err(|full| format!("no room for the page frames: {full}"))?
-        .ok_or_else(|| format!("no room for the page frames: {size_bytes} bytes for {frames} frames"))?;
+        .ok_or_else(|| {
+            format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes(), wanted.frames)
+        })?;
     if !answers(range) {
         return Err(format!("{range} does not answer: the tree's /memory says more than there is"));
     }
     let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
-    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `count` descriptors.
-    unsafe { core::ptr::write_bytes(pages, 0, count) };
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `wanted.descriptors()` of them.
+    unsafe { core::ptr::write_bytes(pages, 0, wanted.descriptors()) };
     // SAFETY:
     // - zeroed, and all zeroes is a valid descriptor;
     // - aligned to a page, and nobody else ever refers to it.
-    let pages = unsafe { core::slice::from_raw_parts_mut(pages, count) };
-    Ok((start, pages))
+    let pages = unsafe { core::slice::from_raw_parts_mut(pages, wanted.descriptors()) };
+    Ok((wanted.start, pages))
 }
 
 /// True where the range's first and last word keep what is written to them. Where there is no RAM, reads give 0.

@@ -30,6 +30,8 @@ pub struct System<'m> {
     pub zone: Zone<'m>,
     areas: Vec<Area>,
     default_area: Option<AreaId>,
+    /// The default area is there only because nobody asked for one.
+    default_unasked: bool,
     area_users: Vec<AreaUser>,
     last_kept: u32,
     /// Those who lend buffers that may move.
@@ -58,6 +60,7 @@ impl<'m> System<'m> {
             zone,
             areas,
             default_area: None,
+            default_unasked: false,
             area_users,
             last_kept: 0,
             owners: Owners::default(),
@@ -114,6 +117,18 @@ impl<'m> System<'m> {
     /// The area that requests without one of their own go to.
     pub fn default_area(&self) -> Option<AreaId> {
         self.default_area
+    }
+
+    /// Tells that the default area is there only because neither the tree nor the command line asked for one.
+    pub fn set_default_unasked(&mut self) {
+        self.default_unasked = true;
+    }
+
+    /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
+    /// that nobody asked for comes last.
+    pub fn unnamed_area(&self) -> Option<AreaId> {
+        let asked = self.default_area.filter(|_| !self.default_unasked);
+        self.device_area().or(asked).or(self.area_ids().next())
     }
 
     /// The area that the first device which names one names.

@@ -27,20 +27,64 @@ fn both_areas_with_256_mib_and_more() {
 }
 
 #[test]
-fn no_areas_with_128_mib() {
-    // Both alloc-ranges lie beyond the end of RAM.
-    let outcome = areas_of(Boot::commands("version").memory("128M"));
+fn the_default_area_with_128_mib() {
+    // Both alloc-ranges lie beyond the end of RAM, which is as long as QEMU makes it unless told.
+    let outcome = areas_of(Boot::commands("cma; debris ops=20000").memory("128M"));
     outcome
         .has_line("OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB")
-        .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB");
+        .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB")
+        .has_line("cma: Reserved 16 MiB at 0x67000000")
+        .has_line(
+            "Reserved memory: BiscuitOS_CMA: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
+             the default area, reserved, stands in",
+        );
+    assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");
+    let record = outcome.record("debris");
+    assert_eq!((&record["area"], &record["pages"]), (&"reserved".into(), &4096.into()), "{outcome}");
+    // As much RAM as the line says.
+    let outcome = areas_of(Boot::commands("debris").memory("160M"));
+    assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");
+}
+
+#[test]
+fn plain_qemu_runs_the_experiment() {
+    let mut session = Boot::new("").memory("128M").without_semihosting().start();
+    session.expect("cma: Reserved 16 MiB at 0x67000000");
+    session.expect("debris on reserved (4096 pages)");
+    session.send("\u{3}");
+    session.expect("debris> ");
+    session.send("poweroff\r");
+    session.finish().ended_with(0);
+}
+
+#[test]
+fn cma_zero_makes_no_default_area() {
+    let outcome = Boot::commands("debris").with("cma=0").memory("128M").run();
+    outcome.ended_with(2).says("there is no CMA area").does_not_say("cma: Reserved");
     assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
-    Boot::commands("debris").memory("128M").run().ended_with(2);
+}
+
+#[test]
+fn small_memories_boot_with_the_default_area_or_without() {
+    for (memory, line, areas) in [
+        ("7M", "cma: Failed to reserve 16 MiB", 0),
+        ("8M", "cma: Failed to reserve 16 MiB", 0),
+        ("16M", "cma: Failed to reserve 16 MiB", 0),
+        ("20M", "cma: Reserved 16 MiB at 0x60400000", 1),
+        ("24M", "cma: Reserved 16 MiB at 0x60800000", 1),
+        ("33M", "cma: Reserved 16 MiB at 0x61000000", 1),
+    ] {
+        let outcome = areas_of(Boot::commands("version").memory(memory));
+        outcome.has_line(line);
+        assert_eq!(outcome.record("boot")["areas"], areas, "{memory}: {outcome}");
+    }
 }
 
 #[test]
 fn upstream_tree() {
     let outcome = areas_of(Boot::commands("version").tree(Tree::UpstreamLike).memory("1024M"));
-    assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
+    outcome.has_line("cma: Reserved 16 MiB at 0x9f000000");
+    assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");
     let outcome = areas_of(Boot::commands("debris").with("cma=8M").tree(Tree::UpstreamLike).memory("1024M"));
     outcome.has_line("cma: Reserved 8 MiB at 0x9f800000");
     assert_eq!(outcome.record("debris")["area"], "reserved", "{outcome}");

@@ -5,10 +5,12 @@
 
 use alloc::vec::Vec;
 
-use super::memblock::{Kind, Memblock};
+use super::Page;
+use super::memblock::{Kind, Memblock, Search};
+use super::zone;
 use crate::dt::{Facts, Note};
 use crate::notes::Notes;
-use crate::units::PhysRange;
+use crate::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 /// The first memory map, before the tree's reserved regions are placed in it.
 #[derive(Clone, Debug)]
@@ -54,6 +56,39 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
         notes.error(format_args!("INITRD: {start:#010x}+{size:#010x} {trouble} - disabling initrd"));
     }
     Early { memblock, notes: notes.into_vec() }
+}
+
+/// The page descriptors that a memory map takes: those of every frame from the lowest to the highest RAM address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageFrames {
+    /// The first frame, on a pageblock boundary.
+    pub start: Pfn,
+    /// How many frames.
+    pub frames: u32,
+}
+
+impl PageFrames {
+    /// Those of the RAM in `memblock`.
+    pub fn of(memblock: &Memblock) -> Self {
+        let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
+        let (start, frames) = zone::span(PhysAddr(lowest).pfn(), PhysAddr(memblock.end_of_ram()).pfn());
+        Self { start, frames }
+    }
+
+    /// How many descriptors, the free lists' heads included.
+    pub const fn descriptors(&self) -> usize {
+        zone::descriptors(self.frames)
+    }
+
+    /// Their memory, in whole pages.
+    pub const fn size_bytes(&self) -> u64 {
+        ((self.descriptors() * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE)
+    }
+
+    /// What to look for in the memory map.
+    pub const fn search(&self) -> Search {
+        Search::pages(self.size_bytes())
+    }
 }
 
 #[cfg(test)]

@@ -7,26 +7,30 @@
 //! 2. `nodes`: dynamic regions are placed in the tree's order, and each becomes a pool or not; then the fixed ones do,
 //!    in the order of their addresses. (Linux sorts all of them with an unstable sort; the tree's order of the dynamic
 //!    ones is our choice.)
-//! 3. `declare`: `cma=` makes the area `reserved`;
-//! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else.
+//! 3. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no node made a default one;
+//! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else;
+//! 5. `missing`: the areas that devices name and that were not made.
 //!
 //! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor anything else.
 //! Where Linux would go on into a crash (a pool outside RAM, or over the kernel or another region), the region is
-//! skipped with a line of our own, and the first in the tree wins. Unlike Linux, no area is made that nobody asked for.
+//! skipped with a line of our own, and the first in the tree wins. A default area that nobody asked for is left out where a
+//! blob that had to make way, or the page descriptors, would have no place beside it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::PAGEBLOCK_ORDER;
+use super::early::PageFrames;
 use super::memblock::{Kind, Memblock, Region};
 use crate::cma::MAX_CMA_AREAS;
-use crate::cmdline::Cmdline;
+use crate::cmdline::{CmaParameter, Cmdline};
 use crate::dt::{Facts, Note};
 use crate::notes::{Notes, Words};
 use crate::units::{PAGE_SIZE, PhysRange};
 
 mod blobs;
 mod declare;
+mod missing;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -40,8 +44,14 @@ pub const CMA_MIN_ALIGNMENT: u64 = PAGE_SIZE << PAGEBLOCK_ORDER;
 /// An area's name has fewer bytes than this (include/linux/cma.h).
 pub const CMA_MAX_NAME: usize = 64;
 
-/// The name of the area that `cma=` makes.
-pub const CMDLINE_AREA: &str = "reserved";
+/// The name of the area that `cma=` or [`DEFAULT_AREA_BYTES`] makes.
+pub const DEFAULT_AREA: &str = "reserved";
+
+/// Size of the default area where neither a node nor `cma=` asks for one: CONFIG_CMA_SIZE_MBYTES=16, in bytes.
+pub const DEFAULT_AREA_BYTES: u32 = 16 << 20;
+
+/// What stands in for `cma=` where it is absent.
+const CMA_BY_CONFIG: CmaParameter = CmaParameter { size: DEFAULT_AREA_BYTES, base: 0, limit: 0 };
 
 const MIB: u64 = 1 << 20;
 
@@ -53,7 +63,7 @@ pub fn area_name(node: &str) -> &str {
 /// An area to be activated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaPlan {
-    /// The node's name, or [`CMDLINE_AREA`]; cut to [`CMA_MAX_NAME`].
+    /// The node's name, or [`DEFAULT_AREA`]; cut to [`CMA_MAX_NAME`].
     pub name: String,
     /// In RAM, not empty, [`CMA_MIN_ALIGNMENT`] at both ends.
     pub range: PhysRange,
@@ -77,6 +87,8 @@ pub struct Move {
 pub struct Placed {
     /// The areas, in Linux's order of creation; at most [`MAX_CMA_AREAS`].
     pub areas: Vec<AreaPlan>,
+    /// The default area, the last one, is there because nobody asked for one.
+    pub default_unasked: bool,
     /// To be made in this order, with memmove, before anything is written to an area. None destroys what another still
     /// has to move, nor anything that is not free.
     pub moves: Vec<Move>,
@@ -84,23 +96,45 @@ pub struct Placed {
     pub notes: Vec<Note>,
 }
 
-/// Places the tree's regions and that of `cma=`. `memblock` holds RAM and what is taken so far ([`super::early`]);
+/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far ([`super::early`]);
 /// afterwards it also holds every region that was placed, and the blobs where they will be after the moves.
 pub fn place(facts: &Facts, cmdline: &Cmdline, memblock: &mut Memblock) -> Placed {
     // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided again without moving it.
     let mut pinned = Vec::new();
+    // An area that nobody asked for takes no memory that a blob, a region or the page descriptors need.
+    let mut unasked = true;
     loop {
         let mut attempt = Attempt::new(cmdline, memblock.clone(), &pinned);
         attempt.nodes(&facts.reserved);
-        if let Some(cma) = &cmdline.cma {
-            attempt.declare(cma);
-        }
-        match attempt.house_blobs() {
-            Ok(moves) => {
-                *memblock = attempt.memblock;
-                return Placed { areas: attempt.areas, moves, notes: attempt.notes.into_vec() };
+        let mut made_unasked = false;
+        match &cmdline.cma {
+            Some(cma) => {
+                attempt.declare(cma);
             }
-            Err(homeless) => pinned.push(homeless),
+            None if attempt.default_area().is_some() => {}
+            None if unasked => made_unasked = attempt.declare(&CMA_BY_CONFIG),
+            None => attempt.say_crowded(),
+        }
+        let housed = attempt.house_blobs();
+        if made_unasked && (housed.is_err() || !attempt.holds_page_frames()) {
+            unasked = false;
+            continue;
+        }
+        match housed {
+            Ok(moves) => {
+                attempt.say_missing(facts);
+                *memblock = attempt.memblock;
+                return Placed {
+                    areas: attempt.areas,
+                    default_unasked: made_unasked,
+                    moves,
+                    notes: attempt.notes.into_vec(),
+                };
+            }
+            Err(homeless) => {
+                pinned.push(homeless);
+                unasked = true;
+            }
         }
     }
 }
@@ -133,6 +167,15 @@ impl<'a> Attempt<'a> {
             notes.warn(format_args!("Reserved memory: no room to move the {} at {} away", blob.name, blob.range));
         }
         Self { memblock, areas: Vec::new(), notes, pinned, cma_given: cmdline.cma.is_some(), beyond_slots: 0 }
+    }
+
+    fn default_area(&self) -> Option<&AreaPlan> {
+        self.areas.iter().find(|area| area.default)
+    }
+
+    /// True where there is room for the page descriptors beside what was placed.
+    fn holds_page_frames(&self) -> bool {
+        self.memblock.find(PageFrames::of(&self.memblock).search()).is_some()
     }
 
     /// True for a region that makes way when it must.

@@ -60,7 +60,8 @@ pub const COMMANDS: [Entry; 30] = [
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
                   on after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: \
                   so many, or until ten in a row make none. Without area= it is the one that a device names, else the \
-                  default area, else the first; without placement=, the area's own. sample=N: a `sample` record after \
+                  default area, else the first (a default area that nobody asked for is the last choice); without \
+                  placement=, the area's own. sample=N: a `sample` record after \
                   every N steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the \
                   bitmap before and after each round. Ctrl-C stops between two steps. With & at its end it runs in \
                   the background: see `help jobs`. scale=slots: as many more slots as the area is larger than 8 MiB; \

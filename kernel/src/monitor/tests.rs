@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::*;
 use crate::mock::{Mock, but_load_time, with_board};
 
+mod areas;
 mod jobs;
 mod lab;
 mod linux;

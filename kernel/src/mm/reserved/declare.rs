@@ -1,7 +1,7 @@
-//! `cma=` on the command line: `dma_contiguous_reserve` and `cma_declare_contiguous_nid` (kernel/dma/contiguous.c,
-//! mm/cma.c), in their arithmetic of 32 bits.
+//! The default area, by `cma=` or by configuration: `dma_contiguous_reserve` and `cma_declare_contiguous_nid`
+//! (kernel/dma/contiguous.c, mm/cma.c), in their arithmetic of 32 bits.
 
-use super::{Attempt, CMA_MIN_ALIGNMENT, CMDLINE_AREA, MAX_CMA_AREAS, MIB};
+use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
 use crate::mm::memblock::{Kind, Search};
 use crate::notes::Words;
@@ -19,21 +19,21 @@ fn align_up(value: u32) -> u32 {
 }
 
 impl Attempt<'_> {
-    /// Makes the area of `cma=`, or says why not.
-    pub(super) fn declare(&mut self, cma: &CmaParameter) {
+    /// Makes the area that `cma` describes, or says why not. True where it made one.
+    pub(super) fn declare(&mut self, cma: &CmaParameter) -> bool {
         if cma.size == 0 {
-            return;
+            return false;
         }
         if self.areas.len() == MAX_CMA_AREAS {
             self.notes.error(format_args!("cma: Not enough slots for CMA reserved regions!"));
             self.beyond_slots += 1;
             self.say_no_slot();
-            return;
+            return false;
         }
         let size = align_up(cma.size);
         let placed = self.find_declared(cma, size).and_then(|range| {
-            let reserved = self.reserve(range, Kind::Cma, CMDLINE_AREA);
-            (reserved && self.create_area(range, CMDLINE_AREA, true).is_ok()).then_some(range)
+            let reserved = self.reserve(range, Kind::Cma, DEFAULT_AREA);
+            (reserved && self.create_area(range, DEFAULT_AREA, true).is_ok()).then_some(range)
         });
         match placed {
             Some(range) => {
@@ -46,6 +46,16 @@ impl Attempt<'_> {
                 self.notes.error(format_args!("cma: Failed to reserve {} MiB", u64::from(said) / MIB));
             }
         }
+        placed.is_some()
+    }
+
+    /// Says that the area which nobody asked for is not made, because something else needs its memory.
+    pub(super) fn say_crowded(&mut self) {
+        let mib = u64::from(CMA_BY_CONFIG.size) / MIB;
+        self.notes.error(format_args!("cma: Failed to reserve {mib} MiB"));
+        self.notes.error(format_args!(
+            "Reserved memory: {DEFAULT_AREA}: no room beside the device tree, the initrd and the page frames"
+        ));
     }
 
     /// True where the parameter names a place, and not just bounds.

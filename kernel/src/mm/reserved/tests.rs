@@ -12,6 +12,7 @@ use crate::mm::early;
 
 mod blobs;
 mod cmdline_area;
+mod default_area;
 mod linux_table;
 mod properties;
 mod refused;
@@ -89,6 +90,7 @@ type Area<'a> = (&'a str, u64, u64, bool);
 /// A placement under test: the memory before, what was decided, and the memory after.
 struct Case {
     facts: Facts,
+    cma_given: bool,
     before: Memblock,
     placed: Placed,
     memblock: Memblock,
@@ -114,15 +116,17 @@ impl Case {
     fn of(facts: Facts, tree: PhysRange, bootargs: &str) -> Self {
         let before = early::memory_map(&facts, IMAGE, tree).memblock;
         let mut memblock = before.clone();
-        let placed = place(&facts, &cmdline::parse(bootargs), &mut memblock);
-        let case = Self { facts, before, placed, memblock };
+        let cmdline = cmdline::parse(bootargs);
+        let placed = place(&facts, &cmdline, &mut memblock);
+        let case = Self { facts, cma_given: cmdline.cma.is_some(), before, placed, memblock };
         case.check();
+        case.check_unasked();
         case
     }
 
     /// What holds for every placement.
     fn check(&self) {
-        let Self { facts, before, placed, memblock } = self;
+        let Self { facts, before, placed, memblock, .. } = self;
         assert!(placed.areas.len() <= MAX_CMA_AREAS);
         assert!(placed.areas.iter().filter(|area| area.default).count() <= 1);
         assert_eq!(memblock.ram(), before.ram());
@@ -170,21 +174,72 @@ impl Case {
         }
     }
 
+    /// The default area that nobody asked for, where it was made.
+    fn unasked(&self) -> Option<&AreaPlan> {
+        let last = self.placed.areas.last().filter(|_| self.placed.default_unasked)?;
+        assert!(last.default && last.name == "reserved" && !self.cma_given, "{:?}", self.placed);
+        assert!(self.lines().contains(&self.unasked_line().as_str()), "{:?}", self.placed);
+        Some(last)
+    }
+
+    /// What is said of the last area if nobody asked for it.
+    fn unasked_line(&self) -> String {
+        let start = self.placed.areas.last().map_or(0, |area| area.range.start);
+        format!("cma: Reserved 16 MiB at {start:#010x}")
+    }
+
+    /// Where no default area was asked for there is one of 16 MiB, in the highest place that is free, or a line.
+    fn check_unasked(&self) {
+        let made = self.unasked();
+        let nodes = self.placed.areas.len() - usize::from(made.is_some());
+        if self.cma_given || self.placed.areas[..nodes].iter().any(|area| area.default) {
+            assert_eq!(made, None);
+            return;
+        }
+        // What was taken when it was placed: all there is but itself, and the blobs where they lay then.
+        let taken = |region: &&Region| made.is_none_or(|area| region.range != area.range);
+        let blobs = self.placed.moves.iter().map(|step| step.from);
+        let taken: Vec<_> =
+            self.memblock.reserved().iter().filter(taken).map(|region| region.range).chain(blobs).collect();
+        let moved = |range: &PhysRange| self.placed.moves.iter().any(|step| step.to == *range);
+        let free = |range: &PhysRange| {
+            self.memblock.is_ram(range) && taken.iter().all(|other| !other.overlaps(range) || moved(other))
+        };
+        // The last pageblock of 32 bits is beyond Linux's limit, the last address rounded down to a pageblock.
+        let mut starts = (1..1020).rev().map(|block| PhysRange::sized(block * CMA_MIN_ALIGNMENT, 16 * M));
+        match (starts.find(free), made) {
+            (Some(range), Some(area)) => assert_eq!(area.range, range),
+            (Some(_), None) => assert!(nodes == MAX_CMA_AREAS || self.has_failed_line(), "{:?}", self.placed),
+            // Only where a blob made way for it.
+            (None, Some(area)) => assert!(self.placed.moves.iter().any(|step| step.from.overlaps(&area.range))),
+            (None, None) => assert!(nodes == MAX_CMA_AREAS || self.has_failed_line(), "{:?}", self.placed),
+        }
+    }
+
+    fn has_failed_line(&self) -> bool {
+        self.lines().contains(&"cma: Failed to reserve 16 MiB")
+    }
+
     fn lines(&self) -> Vec<&str> {
         self.placed.notes.iter().map(|note| note.text.as_str()).collect()
     }
 
-    /// The lines without those of `vram`, which come in every case.
+    /// The lines without those that come in every case: those of `vram`, and of the default area that nobody asked for.
     fn other_lines(&self) -> Vec<&str> {
-        let lines = self.lines();
+        let mut lines = self.lines();
+        if self.unasked().is_some() {
+            let line = self.unasked_line();
+            lines.retain(|other| *other != line);
+        }
         for line in VRAM_LINES {
             assert_eq!(lines.iter().filter(|other| **other == line).count(), 1, "{lines:?}");
         }
         lines.into_iter().filter(|line| !VRAM_LINES.contains(line)).collect()
     }
 
+    /// The areas, without the one that nobody asked for.
     fn areas(&self) -> Vec<Area<'_>> {
-        let areas = self.placed.areas.iter();
+        let areas = self.placed.areas.iter().filter(|area| self.unasked() != Some(*area));
         areas.map(|area| (area.name.as_str(), area.range.start, area.range.size() / M, area.default)).collect()
     }
 

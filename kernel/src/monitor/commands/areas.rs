@@ -22,10 +22,9 @@ use crate::monitor::syntax::{Args, number, shown, shown_path};
 use crate::monitor::{Failure, files};
 use crate::system::System;
 
-/// The area of that name; without one the area that a device names, else the default area, else the first.
+/// The area of that name; without one, [`System::unnamed_area`].
 pub(in crate::monitor) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<AreaId, Failure> {
-    let first = system.area_ids().next();
-    let Some(unnamed) = system.device_area().or(system.default_area()).or(first) else {
+    let Some(unnamed) = system.unnamed_area() else {
         return Err(Failure::bad("there is no CMA area; reserve one in the device tree, or boot with cma=16M"));
     };
     let Some(name) = name else { return Ok(unnamed) };

@@ -52,7 +52,7 @@ fn the_device_tree_moves_too() {
         fixed("pool", 0x6800_0000, 8 * M),
         cma(dynamic("pool", 8 * M, &[(0x6800_0000, 8 * M)])),
     ] {
-        let case = Case::new(vec![node], "");
+        let case = Case::new(vec![node], "cma=0");
         assert_eq!(case.placed.moves.len(), 1);
         let step = case.placed.moves[0];
         assert_eq!((step.what, step.from), (Kind::DeviceTree, TREE));
@@ -79,7 +79,7 @@ fn nothing_moves_for_a_region_that_will_not_stay() {
     let mut nodes: Vec<_> = (0..8).map(|index| cma(dynamic(&format!("p{index}"), 4 * M, &[]))).collect();
     nodes.push(cma(dynamic("ninth", 4 * M, &[(0x6800_0000, 4 * M)])));
     nodes.push(cma(fixed("tenth", 0x6800_0000, 4 * M)));
-    let case = Case::new(nodes, "");
+    let case = Case::new(nodes, "cma=0");
     assert!(case.placed.moves.is_empty());
     assert_eq!(
         case.other_lines()[16..],

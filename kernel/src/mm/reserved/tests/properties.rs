@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn dynamic_pools_avoid_each_other_and_fill_from_the_top(sizes in prop::collection::vec(1u64..9, 1..8)) {
         let nodes = sizes.iter().enumerate().map(|(index, blocks)| cma(dynamic(&format!("p{index}"), blocks * 4 * M, &[])));
-        let case = Case::new(nodes.collect(), "");
+        let case = Case::new(nodes.collect(), "cma=0");
         let mut top = RAM.end;
         for (area, blocks) in case.placed.areas.iter().zip(&sizes) {
             top -= blocks * 4 * M;
