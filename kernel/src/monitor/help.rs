@@ -33,6 +33,11 @@ impl Entry {
         self.specs().filter_map(|spec| spec.split_once('=')).map(|(key, _)| key)
     }
 
+    /// The place of the word that names an area, if there is one.
+    pub fn area_place(&self) -> Option<usize> {
+        self.specs().filter(|spec| !spec.contains('=')).position(|spec| spec == "AREA")
+    }
+
     /// True where a word with a `=` in it is a word like others.
     pub fn takes_any_word(&self) -> bool {
         self.usage.contains("WORD")
@@ -165,12 +170,14 @@ pub const COMMANDS: [Entry; 30] = [
                 [relocatable=1000]",
         summary: "replays the trace in the initrd on an empty area; its buffers stay",
         details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the \
-                  events cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded \
-                  area, where there are several and none has the name of the area that is replayed on. held=release \
-                  gives a buffer back where its ID is allocated again, held=refuse makes that an error of the trace; \
-                  refuse is the default only for a plain trace under first-fit and align=asis, where an ID is free \
-                  again if its request failed when it was recorded. relocatable=N: under placement=relocate the \
-                  buffers of so many IDs in a thousand may be moved to make room. A bad trace changes nothing.",
+                  events cma_alloc_finish and cma_release; which of them is seen by itself. Without area= a recording \
+                  goes to the area of its name, and where there is none to the one that other commands take; a line \
+                  then says on which area it was recorded. from= is the recorded area, where there are several and \
+                  none has the name of the area that is replayed on. held=release gives a buffer back where its ID is \
+                  allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
+                  plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
+                  was recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a thousand may \
+                  be moved to make room. A bad trace changes nothing.",
         example: "replay align=page",
         least_words: 0,
         most_words: 0,
@@ -226,8 +233,8 @@ pub const COMMANDS: [Entry; 30] = [
     Entry {
         name: "release",
         usage: "release ID|all [AREA]",
-        summary: "gives a buffer back, or all buffers of an area",
-        details: "Leaked buffers of loads are among them.",
+        summary: "gives a buffer back, or all buffers of an area, or of every area",
+        details: "Leaked buffers of loads are among them. `release all` without an AREA means every area.",
         example: "release all BiscuitOS_cma",
         least_words: 1,
         most_words: 2,
@@ -351,7 +358,8 @@ pub const COMMANDS: [Entry; 30] = [
         name: "help",
         usage: "help [COMMAND]",
         summary: "lists the commands, or explains one",
-        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what \
+        details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. An area is named by \
+                  area=NAME or by NAME alone, in every command that takes one. Tab completes what \
                   is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
                   K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
                   itself); Ctrl-C drops the line, and stops what runs.",

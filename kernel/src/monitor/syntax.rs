@@ -132,7 +132,7 @@ impl Args {
                 args.words.push(word);
                 continue;
             };
-            if !entry.keys().any(|known| known == key) {
+            if !entry.keys().any(|known| known == key) && (key != "area" || entry.area_place().is_none()) {
                 return Err(unknown_key(entry, key));
             }
             if args.key(key).is_some() {
@@ -143,6 +143,7 @@ impl Args {
         if !entry.takes_any_word() && args.words.iter().any(|word| word == ">") {
             return Err("only numbers are written to files: echo N > PATH".into());
         }
+        args.settle_area(entry)?;
         if args.words.len() > entry.most_words {
             let extra = &args.words[entry.most_words];
             if extra == "&&" {
@@ -154,6 +155,25 @@ impl Args {
             return Err(format!("a word is missing; usage: {}", entry.usage));
         }
         Ok(args)
+    }
+
+    /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a key, one word more than it
+    /// has is that key.
+    fn settle_area(&mut self, entry: &Entry) -> Result<(), String> {
+        let key = self.keys.iter().position(|(key, _)| key == "area");
+        match (entry.area_place(), key) {
+            (Some(place), Some(key)) if place <= self.words.len() => {
+                let (_, name) = self.keys.swap_remove(key);
+                self.words.insert(place, name);
+            }
+            (Some(_), Some(_)) => return Err(format!("a word is missing; usage: {}", entry.usage)),
+            (None, None) if entry.keys().any(|key| key == "area") && self.words.len() == entry.most_words + 1 => {
+                let area = self.words.pop();
+                self.keys.extend(area.map(|name| ("area".into(), name)));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The value of a key.

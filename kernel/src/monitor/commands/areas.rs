@@ -161,20 +161,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn release(&mut self, args: &Args) -> Result<(), Failure> {
         let what = args.word(0).unwrap_or_default();
         if what == "all" {
-            let id = choose_area(self.system, args.word(1))?;
-            self.without_job(id)?;
-            let used = self.system.area(id).used_pages();
-            let buffers = self.system.release_all(id);
-            let area = self.system.area(id);
-            let pages = used - area.used_pages();
-            writeln!(
-                self.out,
-                "{}, {} given back to {}",
-                Counted(buffers.into(), "buffer"),
-                Counted(pages.into(), "page"),
-                area.name()
-            )?;
-            return Ok(());
+            return self.release_all(args.word(1));
         }
         let kept = number("ID", what, 1, u64::from(u32::MAX)).map_err(|line| format!("{line}, or `all`"))? as u32;
         let only = args.word(1).map(|name| choose_area(self.system, Some(name))).transpose()?;
@@ -195,6 +182,28 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Counted(pages.into(), "page"),
             self.system.area(id).name()
         )?;
+        Ok(())
+    }
+
+    /// Releases every buffer that is kept: of one area, or of all.
+    fn release_all(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        let one = choose_area(self.system, name)?;
+        let ids: Vec<AreaId> = self.system.area_ids().filter(|&id| name.is_none() || id == one).collect();
+        // None of them is released if one cannot be.
+        ids.iter().try_for_each(|&id| self.without_job(id))?;
+        for id in ids {
+            let used = self.system.area(id).used_pages();
+            let buffers = self.system.release_all(id);
+            let area = self.system.area(id);
+            let pages = used - area.used_pages();
+            writeln!(
+                self.out,
+                "{}, {} given back to {}",
+                Counted(buffers.into(), "buffer"),
+                Counted(pages.into(), "page"),
+                area.name()
+            )?;
+        }
         Ok(())
     }
 

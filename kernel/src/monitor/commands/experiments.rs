@@ -58,8 +58,8 @@ pub(super) fn whole(args: &Args, key: &str, default: u64, least: u64, most: u64)
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn replay(&mut self, args: &Args) -> Result<(), Failure> {
-        let area = choose_area(self.system, args.key("area"))?;
-        self.without_job(area)?;
+        let named = args.key("area");
+        let unnamed = choose_area(self.system, named)?;
         let align = match one_of(args, "align", &["asis", "order", "page"])? {
             "order" => Some(Align::Order),
             "page" => Some(Align::Page),
@@ -72,12 +72,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         };
         let relocatable = whole(args, "relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
-        let options = replay::Options { area, align, held, from: args.key("from"), relocatable };
+        let from = args.key("from");
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
+        if named.is_some() {
+            self.without_job(unnamed)?;
+        }
+        let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
+        let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
+        self.without_job(area)?;
+        let options = replay::Options { area, align, held, from, relocatable };
         self.with_placement(area, placement, |session| {
-            let report = replay::run(session.system, session.out.machine, options, trace)
+            let report = replay::run_surveyed(session.system, session.out.machine, options, &survey, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
             write!(session.out, "{report}")?;
             writeln!(session.out, "{}", report.record())?;
