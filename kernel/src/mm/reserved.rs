@@ -5,8 +5,8 @@
 //!
 //! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order;
 //! 2. `nodes`: dynamic regions are placed in the tree's order, and each becomes a pool or not; then the fixed ones do,
-//!    in the order of their addresses. (Linux sorts all of them with an unstable sort; the tree's order of the dynamic
-//!    ones is our choice.)
+//!    in the order of their addresses. (Linux 6.1 sorts all of them with a heap sort, which moves equal ones: the
+//!    tree's order of the dynamic ones is that of 6.12.)
 //! 3. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no node made a default one;
 //! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else;
 //! 5. `missing`: the areas that devices name and that were not made.
