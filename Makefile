@@ -41,8 +41,7 @@ setup:
 
 elf: setup
 	@$(CARGO) build --locked --release --target $(TARGET) -p boot
-	@mkdir -p build
-	@cmp -s $(TARGET_DIR)/$(TARGET)/release/debris $(ELF) || cp $(TARGET_DIR)/$(TARGET)/release/debris $(ELF)
+	@scripts/install $(TARGET_DIR)/$(TARGET)/release/debris $(ELF)
 
 image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@scripts/raw-image $(ELF) $(IMAGE)
