@@ -46,12 +46,13 @@ elf: setup
 image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@scripts/raw-image $(ELF) $(IMAGE)
 	@NODES= scripts/tree $(TREE)
+	@scripts/runner
 
 run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)
 
 monitor: image ## boot to the prompt
-	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, or Ctrl-A x, leaves.'" scripts/qemu $(IMAGE)
+	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, Ctrl-D or Ctrl-A x leaves.'" scripts/qemu $(IMAGE)
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test

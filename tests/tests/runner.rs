@@ -1,9 +1,11 @@
 //! The runner between a user and QEMU: what runs side by side share, and what becomes of input, output and status.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use boot_tests::{FakeQemu, in_tree};
 
@@ -28,18 +30,22 @@ struct Waiting {
 /// Starts a run, and waits until its QEMU runs.
 fn start(mut command: Command) -> Waiting {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = Vec::new();
-    let mut console = child.stdout.take().unwrap();
-    // A byte at a time, so that nothing behind the line is taken.
-    while !line.ends_with(b"\n") {
-        let mut byte = [0];
-        std::io::Read::read_exact(&mut console, &mut byte).unwrap();
-        line.push(byte[0]);
-    }
-    assert_eq!(line, b"started\n");
-    child.stdout = Some(console);
     let keyboard = child.stdin.take().unwrap();
+    assert_eq!(first_line(&mut child), "started");
     Waiting { child, keyboard }
+}
+
+/// The first line of what a run prints, and nothing of what is behind it.
+fn first_line(child: &mut Child) -> String {
+    let console = child.stdout.as_mut().unwrap();
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while byte != [b'\n'] {
+        console.read_exact(&mut byte).unwrap();
+        line.extend(byte);
+    }
+    line.pop();
+    String::from_utf8(line).unwrap()
 }
 
 impl Waiting {
@@ -111,4 +117,126 @@ fn runs_side_by_side_in_a_real_machine() {
             assert!(areas.len() == 1 && areas[0].starts_with(name), "{name}: {areas:?}");
         }
     }
+}
+
+/// A real machine, with what is piped in.
+fn machine(append: &str, input: &[u8]) -> Output {
+    let qemu = FakeQemu::new("exit 1");
+    let mut command =
+        qemu.command(&in_tree("build/debris.bin"), &[("APPEND", append), ("MEM", "256M"), ("TIMEOUT", "60")]);
+    command.env_remove("QEMU").env_remove("DTB").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // The machine may end before it has read all.
+    let typing = thread::spawn(move || keyboard.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    let _ = typing.join().unwrap();
+    output
+}
+
+#[test]
+fn a_run_whose_input_has_ended_ends_with_the_status_so_far() {
+    for (run, input, status) in [
+        ("version", "", 0),
+        ("nonsense", "", 2),
+        ("poweroff 300", "", 2),
+        ("version", "version\n", 0),
+        ("nonsense", "version", 2),
+        ("version", "poweroff 7", 7),
+        ("version", "version\nworse\n\x1b[", 0),
+        // A machine that was started again has lost what was typed before.
+        ("version", "reboot\nversion\n", 0),
+    ] {
+        let output = machine(&format!("run=\"{run}\""), input.as_bytes());
+        let console = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{run}, {input:?}: {console}");
+        assert!(!console.contains('\r') && console.ends_with('\n'), "{console:?}");
+    }
+}
+
+#[test]
+fn what_is_piped_in_arrives_whole() {
+    let lines: Vec<String> = (0..8000).map(|number| format!("line-{number:06}")).collect();
+    let input: String = lines.iter().map(|line| format!("echo {line}\n")).collect();
+    assert!(input.len() > 128 << 10);
+    let output = machine("run=version", input.as_bytes());
+    assert_eq!(output.status.code(), Some(0));
+    let console = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = console.lines().filter(|line| line.starts_with("line-")).collect();
+    assert!(printed == lines, "{} of {} lines", printed.len(), lines.len());
+}
+
+#[test]
+fn lines_of_runs_side_by_side_stay_whole() {
+    let qemu = FakeQemu::new("printf 'half '; touch \"$0.half\"; read -r line; printf 'whole\\r\\nrest'");
+    let other = FakeQemu::new("printf 'other\\r\\n'");
+    let (mut console, pipe) = io::pipe().unwrap();
+    let mut first = qemu.command(&qemu.path("image.bin"), &[]);
+    let mut first = first.stdin(Stdio::piped()).stdout(pipe.try_clone().unwrap()).spawn().unwrap();
+    assert!(comes_true(|| qemu.path("qemu.half").exists()));
+    let status = other.command(&other.path("image.bin"), &[]).stdin(Stdio::null()).stdout(pipe).status().unwrap();
+    assert!(status.success());
+    first.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(first.wait().unwrap().success());
+    let mut text = String::new();
+    console.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "other\nhalf whole\nrest\n", "and a last line without an end gets one");
+}
+
+#[test]
+fn what_ends_a_run_is_its_status() {
+    let status = |script: &str, variables: &[(&str, &str)]| FakeQemu::new(script).run(variables).status.code();
+    assert_eq!(status("exit 0", &[]), Some(0));
+    assert_eq!(status("exit 101", &[]), Some(101));
+    assert_eq!(status("kill -SEGV $$", &[]), Some(128 + 11));
+    assert_eq!(status("exec sleep 60", &[("TIMEOUT", "0.1")]), Some(124));
+    assert_eq!(status("exit 3", &[("TIMEOUT", "0")]), Some(3), "0 is no limit");
+    assert_eq!(status("exit 3", &[("TIMEOUT", "soon")]), Some(1));
+}
+
+fn comes_true(condition: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Waits until the process is gone, or dead and not yet asked for.
+fn ends(process: &str) -> bool {
+    comes_true(|| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    })
+}
+
+#[test]
+fn a_run_that_is_ended_takes_qemu_along() {
+    let qemu = FakeQemu::new("echo $$\nexec sleep 600");
+    for signal in ["TERM", "KILL", "HUP", "INT"] {
+        for variables in [&[][..], &[("TIMEOUT", "500")]] {
+            let mut command = qemu.command(&qemu.path("image.bin"), variables);
+            let mut run = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+            let process = first_line(&mut run);
+            let kill = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status();
+            assert!(kill.unwrap().success());
+            run.wait().unwrap();
+            assert!(ends(&process), "after SIG{signal}");
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_ends() {
+    let qemu = FakeQemu::new("echo $$\nexec yes");
+    let mut run =
+        qemu.command(&qemu.path("image.bin"), &[]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let process = first_line(&mut run);
+    drop(run.stdout.take());
+    assert_eq!(run.wait().unwrap().code(), Some(128 + 13));
+    assert!(ends(&process));
 }

@@ -391,7 +391,8 @@ pub const COMMANDS: [Entry; 30] = [
         name: "poweroff",
         usage: "poweroff [STATUS]",
         summary: "ends QEMU with a status from 0 to 255",
-        details: "Without one: with the largest status that the commands of run= met.",
+        details: "Without one: with the largest status that the commands of run= met. So does Ctrl-D in an empty line, \
+                  and the end of what is piped in.",
         example: "poweroff",
         least_words: 0,
         most_words: 1,

@@ -465,7 +465,8 @@ fn long_lines_pastes_and_rubbish_are_survived() {
     assert!(text.contains("debris 0.1.0\n") && !text.contains("unknown"));
     let (_, text) = type_in(&b"version\r\n".repeat(500));
     assert_eq!(text.matches("\ndebris 0.1.0\n").count(), 500);
-    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    // EOT ends the machine, and is typed by another test.
+    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).filter(|&byte| byte != 4).collect();
     assert_eq!(type_in(&all).0, End::PowerOff(9));
 }
 
@@ -483,6 +484,29 @@ fn run_comes_first_and_debris_is_the_default() {
         let end = Monitor::new(system, machine, context(None)).run_to_end(Some("nonsense"));
         assert_eq!(end, End::PowerOff(2));
     });
+}
+
+#[test]
+fn the_end_of_input_ends_the_machine_with_the_status_so_far() {
+    for (run, typed, status) in [
+        ("version", &b"\x04"[..], 0),
+        ("nonsense", b"\x04", 2),
+        ("poweroff 300", b"\x04", 2),
+        // What was typed before it is executed, and a line that was begun keeps it from ending anything.
+        ("version", b"vers\x04ion\rworse\r\x04poweroff 9\r", 0),
+        ("version", b"begun\x03\x04", 0),
+        // No sequence that was begun hides it.
+        ("version", b"\x1b[\x04", 0),
+    ] {
+        with_board(8, |system, machine| {
+            machine.typed.extend(typed);
+            let end = Monitor::new(system, machine, context(None)).run_to_end(Some(run));
+            let text = machine.take();
+            assert_eq!(end, End::PowerOff(status), "{run}, {typed:?}: {text}");
+            assert!(text.ends_with("\ndebris> poweroff\n"), "{text}");
+            assert_eq!(text.contains("unknown command \"worse\""), typed.len() > 10, "{text}");
+        });
+    }
 }
 
 proptest! {
