@@ -29,6 +29,10 @@ impl Machine for Impatient<'_> {
         self.mock.now_ns()
     }
 
+    fn tick_ns(&self) -> u32 {
+        self.mock.tick_ns()
+    }
+
     fn interrupted(&self) -> bool {
         let looks = self.looks.get() + 1;
         self.looks.set(looks % LOOKS);
