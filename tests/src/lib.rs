@@ -10,6 +10,7 @@
 
 pub mod bench;
 mod boot;
+pub mod caches;
 pub mod data;
 pub mod disk;
 mod fake_qemu;

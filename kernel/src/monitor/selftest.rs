@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+pub use self::dma::{segments, transfers};
 use super::commands::Session;
 use super::syntax::{Args, shown};
 use super::{Context, Failure, STATUS_CHECK_FAILED};

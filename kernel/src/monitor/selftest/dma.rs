@@ -183,14 +183,22 @@ fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Re
     Ok(())
 }
 
+/// The transfers of `dma_streaming`: each one's offset in two pages, its bytes, and its direction.
+pub fn transfers() -> impl Iterator<Item = (u32, u32, Direction)> {
+    let mut rng = Rng::seeded(12);
+    (0..STEPS).map(move |_| (rng.below(PAGE), 1 + rng.below(PAGE), Direction::ALL[rng.below(3) as usize]))
+}
+
+/// The segments of its last transfer, which comes from the device: each one's offset, and its bytes.
+pub fn segments() -> impl Iterator<Item = (u32, u32)> {
+    (0..16).map(|segment| (segment * 512, 100 + segment))
+}
+
 /// Transfers of all sizes and alignments, both ways.
 pub(super) fn streaming(system: &mut System<'_>) -> Result<(), String> {
     with_device(system, |system, device, page| {
-        let mut rng = Rng::seeded(12);
-        for _ in 0..STEPS {
-            let (offset, bytes) = (rng.below(PAGE), 1 + rng.below(PAGE));
+        for (offset, bytes, direction) in transfers() {
             let start = PhysAddr(page.0 + u64::from(offset));
-            let direction = Direction::ALL[rng.below(3) as usize];
             let mapping = lines(system.streaming().map(device, start, bytes, direction))?;
             let data: Vec<u8> = (0..bytes).map(|place| (place ^ offset) as u8).collect();
             if direction.device_writes() {
@@ -204,8 +212,8 @@ pub(super) fn streaming(system: &mut System<'_>) -> Result<(), String> {
             ensure(right, || format!("{bytes} bytes at {start}, {}: not what the device wrote", direction.name()))?;
         }
         let mut list = ScatterList::default();
-        for segment in 0..16_u32 {
-            lines(list.push(PhysAddr(page.0 + u64::from(segment * 512)), 100 + segment))?;
+        for (offset, bytes) in segments() {
+            lines(list.push(PhysAddr(page.0 + u64::from(offset)), bytes))?;
         }
         let mapping = lines(system.streaming().map_sg(device, &list, Direction::FromDevice))?;
         let segments: Vec<_> = mapping.segments().collect();
