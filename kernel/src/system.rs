@@ -44,6 +44,8 @@ pub struct System<'m> {
     pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
     past: Stats,
+    /// The stamp that pages were filled by last: contents that earlier users left in memory never pass for later ones.
+    last_stamp: u32,
     /// Where events are written.
     pub trace: Trace,
     /// What drivers have of memory.
@@ -68,6 +70,7 @@ impl<'m> System<'m> {
             disk: None,
             live: None,
             past: Stats::default(),
+            last_stamp: 0,
             trace: Trace::default(),
             dma: Dma::default(),
             check_enabled: false,
@@ -228,7 +231,10 @@ impl<'m> System<'m> {
         let space = self.space.take().ok_or(OpenError::NoAddressSpace)?;
         let disk = if on_disk { self.disk.take() } else { None };
         match Live::open(&mut self.zone, space, disk, cma_use, lend) {
-            Ok(live) => self.live = Some(Box::new(live)),
+            Ok(mut live) => {
+                live.last_stamp = self.last_stamp;
+                self.live = Some(Box::new(live));
+            }
             Err(((space, disk), error)) => {
                 self.space = Some(space);
                 self.disk = disk.or(self.disk.take());
@@ -250,6 +256,7 @@ impl<'m> System<'m> {
         }
         if let Some(live) = self.live.take() {
             self.past.add(&live.stats);
+            self.last_stamp = live.last_stamp;
             let (space, disk) = close(&mut self.zone, *live);
             self.space = Some(space);
             self.disk = disk.or(self.disk.take());

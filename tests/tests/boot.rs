@@ -2,11 +2,11 @@
 
 use std::fs::File;
 
-use boot_tests::{Boot, Entry, Tree, TreeFile, compile_nodes};
+use boot_tests::{Boot, Entry, Outcome, Tree, TreeFile, compile_nodes};
 use tempfile::TempDir;
 
 /// Boots, shows the areas, and returns to the caller with a status of 0.
-fn areas_of(boot: Boot) -> boot_tests::Outcome {
+fn areas_of(boot: Boot) -> Outcome {
     let outcome = boot.run();
     outcome.ended_with(0);
     assert_eq!(outcome.records_of("boot").len(), 1, "{outcome}");
@@ -155,7 +155,7 @@ fn too_little_memory_is_a_line() {
         ("3M", Some("too little memory: the kernel ends at 0x60")),
         ("4M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
         ("6M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
-        ("8M", None),
+        ("7M", None),
     ] {
         let outcome = Boot::commands("version").memory(memory).run();
         match words {
@@ -241,4 +241,62 @@ fn self_tests_pass() {
     outcome.ended_with(0).says("KTAP version 1");
     assert!(outcome.lines().any(|line| line.trim_start().starts_with("ok ")), "{outcome}");
     outcome.does_not_say("not ok");
+}
+
+/// Tests that need an area.
+const ON_AREAS: [&str; 8] = [
+    "cma_random",
+    "cma_release_twice",
+    "cma_registry",
+    "live_migration",
+    "live_faults",
+    "live_sabotage",
+    "live_random",
+    "dma_pins",
+];
+
+/// The names of the tests that were skipped for a reason that begins with `why`; there is no other reason.
+fn skipped<'o>(outcome: &'o Outcome, why: &str) -> Vec<&'o str> {
+    let lines = outcome.lines().filter_map(|line| line.split_once(" # SKIP "));
+    lines
+        .map(|(test, reason)| {
+            assert!(reason.starts_with(why), "{test}: {reason}; {outcome}");
+            test.rsplit(' ').next().unwrap_or_default()
+        })
+        .collect()
+}
+
+#[test]
+fn self_tests_run_or_say_why_not_on_small_memories_and_areas() {
+    let no_room = &["live_migration", "live_faults", "live_sabotage"][..];
+    for (memory, area, tests, why) in [
+        ("7M", "cma=0", &ON_AREAS[..], "there is no CMA area"),
+        ("8M", "cma=0", &ON_AREAS, "there is no CMA area"),
+        ("16M", "cma=0", &ON_AREAS, "there is no CMA area"),
+        ("8M", "cma=4M", no_room, "no room to move "),
+        ("12M", "cma=8M", no_room, "no room to move "),
+        ("16M", "cma=4M", &[], "-"),
+        ("16M", "cma=8M", &[], "-"),
+        ("64M", "cma=4M", &[], "-"),
+        ("256M", "cma=4M", &[], "-"),
+    ] {
+        // What a run leaves in memory must not look right to the next.
+        let outcome = Boot::commands("selftest; selftest").memory(memory).with(area).run();
+        outcome.ended_with(0).does_not_say("not ok");
+        assert_eq!(outcome.lines().filter(|line| line.contains("KTAP version 1")).count(), 2, "{outcome}");
+        assert_eq!(skipped(&outcome, why), [tests, tests].concat(), "{memory} {area}: {outcome}");
+    }
+}
+
+#[test]
+fn self_tests_leave_buffers_alone() {
+    let outcome = Boot::commands("alloc reserved 1024; selftest").memory("32M").with("cma=4M").run();
+    outcome.ended_with(0);
+    let names: Vec<_> = ON_AREAS.into_iter().filter(|&name| name != "cma_random").collect();
+    let lines = outcome.lines().filter(|line| line.contains(" # SKIP ")).collect::<Vec<_>>();
+    let why = ["no area has three", "no area has two"].into_iter().chain(["every area has buffers"; 5]);
+    for ((line, name), why) in lines.iter().zip(&names).zip(why) {
+        assert!(line.contains(&format!(" {name} # SKIP {why}")), "{line}; {outcome}");
+    }
+    assert_eq!(lines.len(), names.len(), "{outcome}");
 }

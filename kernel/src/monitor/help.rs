@@ -340,7 +340,8 @@ pub const COMMANDS: [Entry; 30] = [
         name: "selftest",
         usage: "selftest [NAME]",
         summary: "runs the kernel's tests and prints KTAP",
-        details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma.",
+        details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma. A test that finds no \
+                  area that it can use, or too little memory, says `# SKIP` and why.",
         example: "selftest",
         least_words: 0,
         most_words: 1,

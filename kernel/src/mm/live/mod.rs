@@ -118,7 +118,7 @@ pub struct Live {
     /// Background reclaim has work.
     kswapd_awake: bool,
     /// The stamp that was given out last.
-    last_stamp: u32,
+    pub(crate) last_stamp: u32,
     /// Whose pages may enter the areas.
     pub(super) lend: Lend,
     /// What is counted.
