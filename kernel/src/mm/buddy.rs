@@ -21,6 +21,12 @@ pub struct Block {
 }
 
 impl Block {
+    /// A block that a test has of its own.
+    #[cfg(test)]
+    pub(super) const fn new(first: Pfn, order: u32) -> Self {
+        Self { first, order }
+    }
+
     /// The first page.
     pub fn first(&self) -> Pfn {
         self.first

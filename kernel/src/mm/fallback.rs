@@ -126,4 +126,19 @@ impl Zone<'_> {
             }
         }
     }
+
+    /// From here on pageblocks that are claimed for another type are remembered.
+    pub(crate) fn forget_claims(&mut self) {
+        self.claimed.fill(None);
+    }
+
+    /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
+    pub(crate) fn take_back_claims(&mut self) {
+        for block in 0..self.claimed.len() {
+            if let Some(before) = self.claimed[block].take() {
+                self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);
+                self.pageblocks[block] = before;
+            }
+        }
+    }
 }

@@ -160,6 +160,94 @@ fn a_small_movable_request_takes_the_smallest_foreign_block() {
     assert_eq!(orders(&zone), before);
 }
 
+/// What is left of two unmovable blocks of 2^`order` pages when a movable request has taken a page of the first: how many
+/// blocks of that order are still unmovable, and how many are movable.
+fn two_blocks_after_a_movable_request(order: u32) -> (u32, u32) {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 1 << order);
+    zone.free_range(START.add(2 << order), 1 << order);
+    let block = zone.alloc_pages(order, Unmovable).unwrap();
+    zone.free_pages(block);
+    assert_eq!((zone.free_blocks(order, Unmovable), zone.pageblocks_of(Unmovable)), (2, 1));
+    taken_block(&mut zone, 0, Movable);
+    zone.check().unwrap();
+    (zone.free_blocks(order, Unmovable), zone.free_blocks(order, Movable))
+}
+
+#[test]
+fn a_movable_request_claims_a_pageblock_from_half_its_order_on() {
+    assert_eq!(two_blocks_after_a_movable_request(4), (1, 0), "the other block stays unmovable");
+    assert_eq!(two_blocks_after_a_movable_request(5), (0, 1), "the other block is movable, too");
+}
+
+#[test]
+fn half_a_pageblock_is_enough_to_claim_it() {
+    for (single_pages, claimed) in [(0, 1), (1, 0)] {
+        let mut pages = pages(1);
+        let mut zone = zone(&mut pages, 1, 0);
+        taken_block(&mut zone, 9, Movable);
+        (0..single_pages).for_each(|_| _ = taken_block(&mut zone, 0, Movable));
+        taken_block(&mut zone, 0, Unmovable);
+        assert_eq!(zone.pageblocks_of(Unmovable), claimed, "{} pages movable", 512 + single_pages);
+        zone.check().unwrap();
+    }
+}
+
+#[test]
+fn for_a_movable_request_pages_in_movable_use_are_alike() {
+    for (movable, claimed) in [(8, 1), (7, 0)] {
+        let mut pages = pages(1);
+        let mut zone = zone(&mut pages, 1, 0);
+        taken_block(&mut zone, movable, Movable);
+        taken_block(&mut zone, 9, Unmovable);
+        if movable == 7 {
+            taken_block(&mut zone, 7, Unmovable);
+        }
+        assert_eq!((zone.pageblocks_of(Unmovable), zone.free_blocks(8, Unmovable)), (1, 1));
+        taken_block(&mut zone, 0, Movable);
+        assert_eq!(zone.pageblocks_of(Movable), claimed, "256 pages free, {} in movable use", 1 << movable);
+        zone.check().unwrap();
+    }
+}
+
+#[test]
+fn a_claim_can_be_taken_back_to_the_type_before_the_first() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 2, 0);
+    let before = lists(&zone);
+    zone.forget_claims();
+    for migratetype in [Unmovable, Reclaimable] {
+        let blocks = [10, 0].map(|order| zone.alloc_pages(order, migratetype).unwrap());
+        assert_eq!(zone.pageblocks_of(migratetype), 2);
+        blocks.into_iter().for_each(|block| zone.free_pages(block));
+    }
+    zone.take_back_claims();
+    assert_eq!((zone.pageblocks_of(Movable), lists(&zone)), (2, before));
+    zone.check().unwrap();
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    zone.free_pages(block);
+    zone.forget_claims();
+    zone.take_back_claims();
+    assert_eq!(zone.pageblocks_of(Unmovable), 1, "what was claimed before is not taken back");
+}
+
+#[test]
+fn a_block_that_will_merge_soon_is_handed_out_last() {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 8);
+    let blocks: Vec<Block> = (0..8).map(|_| zone.alloc_pages(0, Movable).unwrap()).collect();
+    let mut blocks: Vec<Option<Block>> = blocks.into_iter().map(Some).collect();
+    // Page 0 lacks page 1 to merge with the pair 2-3, which is free; page 5 has no such neighbour.
+    for page in [2, 3, 5, 0] {
+        zone.free_pages(blocks[page].take().unwrap());
+    }
+    assert_eq!([1, 0].map(|order| zone.free_blocks(order, Movable)), [1, 2]);
+    let next = [(); 2].map(|()| zone.alloc_pages(0, Movable).unwrap().first());
+    assert_eq!(next, [5, 0].map(|page| START.add(page)));
+}
+
 #[test]
 fn what_cannot_be_asked_for_is_refused() {
     let mut pages = pages(1);
@@ -224,6 +312,69 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
     assert!(std::format!("{imbalance}").starts_with(words), "{imbalance}");
     zone.give_range(START.add(1026), 4);
     assert!(zone.check().is_err(), "also when the memory is whole again");
+}
+
+/// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and out, tried with a word that
+/// somebody wrote to a page while it was free, and while it was in use.
+#[test]
+fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
+    type Way = (&'static str, fn(&mut Zone<'_>) -> Pfn, fn(&mut Zone<'_>, Pfn));
+    let ways: [Way; 6] = [
+        ("a block", |zone| taken_block(zone, 0, Movable), |zone, first| zone.free_pages(Block::new(first, 0))),
+        ("a stolen block", |zone| taken_block(zone, 0, Unmovable), |zone, first| zone.free_pages(Block::new(first, 0))),
+        ("a range", |zone| zone.take_range(START, 1).map(|()| START).unwrap(), |zone, first| zone.give_range(first, 1)),
+        (
+            "a page through a per-CPU list",
+            |zone| page_at(zone, |zone| zone.alloc_page(Movable, true)),
+            |zone, first| {
+                zone.free_page(zone.index(first));
+                zone.drain_all_pages();
+            },
+        ),
+        (
+            "a page past the per-CPU lists",
+            |zone| page_at(zone, |zone| zone.alloc_page(Movable, false)),
+            |zone, first| {
+                let index = zone.index(first);
+                zone.free_to_buddy(index, Movable);
+            },
+        ),
+        (
+            "pages in bulk",
+            |zone| {
+                let mut targets = [0];
+                assert_eq!(zone.alloc_pages_bulk(&mut targets, 0, true), 1);
+                zone.start().add(targets[0])
+            },
+            |zone, first| zone.free_isolated(zone.index(first), 1),
+        ),
+    ];
+    for (way, take, give) in ways {
+        let words = RefCell::new(BTreeMap::new());
+        let mut pages = pages(2);
+        let mut zone = zone(&mut pages, 2, 0);
+        zone.enable_poison(Box::new(Words(&words)));
+        let frame = take(&mut zone);
+        words.borrow_mut().insert(frame.0, 0);
+        give(&mut zone, frame);
+        assert_eq!(words.borrow()[&frame.0], POISON_WORD, "{way}: a page that was used is filled");
+        zone.check().unwrap_or_else(|imbalance| panic!("{way}: {imbalance}"));
+        words.borrow_mut().values_mut().for_each(|word| *word = 7);
+        let frame = take(&mut zone);
+        let imbalance = zone.check().expect_err(way);
+        assert_eq!((imbalance.frame, imbalance.found), (Some(frame), 7), "{way}");
+    }
+}
+
+/// The first page of a block that stays taken.
+fn taken_block(zone: &mut Zone<'_>, order: u32, migratetype: Migratetype) -> Pfn {
+    zone.alloc_pages(order, migratetype).unwrap().first()
+}
+
+/// The page that a way to take one found, by its index.
+fn page_at(zone: &mut Zone<'_>, take: impl FnOnce(&mut Zone<'_>) -> Option<u32>) -> Pfn {
+    let index = take(zone).unwrap();
+    zone.start().add(index)
 }
 
 /// Free memory page by page, and the rules of the allocator said as plainly as they can be.

@@ -14,11 +14,11 @@
 //! - What others did between the phases stays done: a page that they have freed, read in again or pinned where it was
 //!   moved to stays as they want it.
 
+use super::Migratetype;
 use super::live::Mm;
 use super::live::journal::{Entry, Fate};
 use super::lru::{FILE, PINNED, Place};
 use super::page::Tag;
-use super::{Migratetype, PAGEBLOCK_PAGES};
 
 impl Mm<'_, '_> {
     /// From here on everything can be taken back.
@@ -105,22 +105,5 @@ impl Mm<'_, '_> {
             self.zone.lists.set_tag(index, Tag::allocated(0, Migratetype::Movable));
         }
         free
-    }
-}
-
-impl super::zone::Zone<'_> {
-    /// From here on pageblocks that are claimed for another type are remembered.
-    fn forget_claims(&mut self) {
-        self.claimed.fill(None);
-    }
-
-    /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
-    fn take_back_claims(&mut self) {
-        for block in 0..self.claimed.len() {
-            if let Some(before) = self.claimed[block].take() {
-                self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);
-                self.pageblocks[block] = before;
-            }
-        }
     }
 }

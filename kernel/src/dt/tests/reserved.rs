@@ -92,6 +92,60 @@ fn two_cells_each() {
     assert_eq!(facts.reserved[1].placement, Placement::Fixed(vec![range(0x1_7000_0000, 0x80_0000)]));
 }
 
+/// Linux reads `size` by the root's size cells and `alignment` by its address cells: they show apart where these differ.
+#[test]
+fn an_alignment_has_as_many_cells_as_an_address() {
+    let cases: [(u32, u32, &[u32], &[u32]); 2] =
+        [(2, 1, &[0x80_0000], &[0, 0x40_0000]), (1, 2, &[0, 0x80_0000], &[0x40_0000])];
+    for (address, size, right_size, right_alignment) in cases {
+        let reserved_with = |alignment: &[u32]| {
+            tree(|root| {
+                root.cells("#address-cells", &[address]).cells("#size-cells", &[size]);
+                let memory =
+                    [&[0, 0x6000_0000][2 - address as usize..], &[0, 0x4000_0000][2 - size as usize..]].concat();
+                root.node("memory", |node| {
+                    node.text("device_type", "memory").cells("reg", &memory);
+                });
+                root.node("reserved-memory", |reserved| {
+                    reserved.cells("#address-cells", &[address]).cells("#size-cells", &[size]).flag("ranges");
+                    reserved.node("a", |node| {
+                        pool(node).cells("size", right_size).cells("alignment", alignment);
+                    });
+                });
+            })
+        };
+        let right = facts(&reserved_with(right_alignment));
+        let placement = Placement::Dynamic { size: 0x80_0000, alignment: 0x40_0000, alloc_ranges: vec![] };
+        assert_eq!((&right.reserved[0].placement, notes(&right)), (&placement, vec![]));
+        let wrong = facts(&reserved_with(right_size));
+        assert_eq!(wrong.reserved, vec![]);
+        assert_eq!(notes(&wrong), ["OF: reserved mem: invalid alignment property in 'a' node."]);
+    }
+}
+
+/// Trees of before 2008 have `linux,phandle`; where there are both, `phandle` counts.
+#[test]
+fn an_old_phandle_is_a_phandle() {
+    let bytes = board(|root| {
+        root.node("reserved-memory", |reserved| {
+            reserved.cells("#address-cells", &[1]).cells("#size-cells", &[1]).flag("ranges");
+            reserved.node("old", |node| {
+                pool(node).cells("size", &[0x80_0000]).cells("linux,phandle", &[7]);
+            });
+            reserved.node("both", |node| {
+                pool(node).cells("size", &[0x80_0000]).cells("linux,phandle", &[8]).cells("phandle", &[9]);
+            });
+        });
+        root.node("camera", |node| {
+            node.cells("memory-region", &[7]);
+        });
+    });
+    let facts = facts(&bytes);
+    assert_eq!([0, 1].map(|node| facts.reserved[node].phandle), [Some(7), Some(9)]);
+    let users = facts.area_users.iter().map(|user| (user.device.as_str(), user.area.as_str()));
+    assert_eq!(users.collect::<vec::Vec<_>>(), [("camera", "old")], "a device finds it by that");
+}
+
 /// A property of a node that makes it ill-formed, and the line that says so.
 #[test]
 fn ill_formed_nodes_are_left_out_in_linux_words() {
