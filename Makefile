@@ -76,7 +76,7 @@ size: elf ## text, data and bss of the image
 symbolize: elf ## functions and lines of backtrace addresses, from ADDR="0x… 0x…" or from standard input
 	@$(CARGO) run --locked $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
 
-miri: ## Miri over the portable library
+miri: ## Miri over the portable crates
 	@scripts/setup miri
 	@scripts/test miri
 
@@ -91,7 +91,7 @@ lint: setup ## rustfmt, clippy and rustdoc, warnings denied
 	@scripts/test lint
 
 doc: setup ## the documentation, in target/doc
-	@$(CARGO) doc --locked --no-deps --target $(TARGET) -p kernel -p boot
+	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests
 
 clean: ## remove everything that was built
 	@$(CARGO) clean

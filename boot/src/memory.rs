@@ -9,12 +9,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use kernel::cmdline::Cmdline;
-use kernel::dt::{Device, Facts, Note};
+use kernel::dt::{Device, Facts};
 use kernel::mm::Page;
 use kernel::mm::early::{self, Early, PageFrames};
 use kernel::mm::memblock::{Kind, Memblock};
 use kernel::mm::reserved::{self, AreaPlan, Move};
 use kernel::mm::zone::Zone;
+use kernel::notes::Note;
 use kernel::system::System;
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 

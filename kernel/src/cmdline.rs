@@ -8,8 +8,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::dt::Note;
-use crate::notes::{Notes, Words};
+use crate::notes::{Note, Notes, Words};
 
 mod memparse;
 #[cfg(test)]

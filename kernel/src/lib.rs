@@ -47,13 +47,13 @@ pub mod block;
 pub mod cma;
 pub mod cmdline;
 pub mod dma;
-pub mod dt;
 pub mod lab;
 pub mod machine;
 pub mod mm;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
 pub mod monitor;
-pub mod notes;
 pub mod system;
-pub mod units;
+pub use ::devicetree as dt;
+pub use ::units;
+pub use ::units::notes;

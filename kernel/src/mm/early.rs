@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use super::Page;
 use super::memblock::{Kind, Memblock, Search};
 use super::zone;
-use crate::dt::{Facts, Note};
-use crate::notes::Notes;
+use crate::dt::Facts;
+use crate::notes::{Note, Notes};
 use crate::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 /// The first memory map, before the tree's reserved regions are placed in it.

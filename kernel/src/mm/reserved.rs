@@ -24,8 +24,8 @@ use super::early::PageFrames;
 use super::memblock::{Kind, Memblock, Region};
 use crate::cma::MAX_CMA_AREAS;
 use crate::cmdline::{CmaParameter, Cmdline};
-use crate::dt::{Facts, Note};
-use crate::notes::{Notes, Words};
+use crate::dt::Facts;
+use crate::notes::{Note, Notes, Words};
 use crate::units::{PAGE_SIZE, PhysRange};
 
 mod blobs;

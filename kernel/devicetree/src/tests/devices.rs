@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use super::super::build::{Builder, board, board_with_reserved};
 use super::super::{AreaUser, Facts, MAX_AREA_USERS, MAX_DEVICES, MAX_INTERRUPTS, MAX_LOOKUP_STEPS};
 use super::{facts, notes, range};
-use crate::notes::MAX_NOTES;
+use units::notes::MAX_NOTES;
 
 const GIC: u32 = 1;
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::MAX_INTERRUPTS;
 use super::index::{NodeId, ROOT, Tree};
 use super::validate::word;
-use crate::notes::Notes;
+use units::notes::Notes;
 
 /// The longest way from a device to its controller, in nodes.
 const MAX_HOPS: usize = 32;

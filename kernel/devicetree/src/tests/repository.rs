@@ -10,7 +10,7 @@ use super::{facts, notes, range};
 
 /// The facts of a file in `dts/`.
 fn compiled(file: &str) -> Facts {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dts").join(file);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dts").join(file);
     let output = Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb"]).arg(&source).output();
     let output = output.unwrap_or_else(|error| panic!("dtc: {error} (scripts/setup installs it)"));
     assert!(

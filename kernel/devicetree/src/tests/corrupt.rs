@@ -8,8 +8,8 @@ use proptest::test_runner::Config;
 
 use super::super::build::{Builder, tree};
 use super::super::*;
-use crate::notes::MAX_NOTES;
-use crate::units::{ADDRESS_LIMIT, PAGE_SIZE};
+use units::notes::MAX_NOTES;
+use units::{ADDRESS_LIMIT, PAGE_SIZE};
 
 /// Names that mean something to the reader, so that random trees reach all of it.
 const NODE_NAMES: [&str; 16] = [

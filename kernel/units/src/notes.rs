@@ -4,19 +4,26 @@
 //! it left out. [`Words`] shows text that a user supplied: bounded, and without anything that would upset a terminal.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use log::Level;
-
-use crate::dt::Note;
 
 /// The most lines that one reader of a user's input may leave for the log.
 pub const MAX_NOTES: usize = 256;
 
 /// The most characters of a user's text that are repeated in a line.
 pub const MAX_WORDS: usize = 80;
+
+/// A line for the boot log, found before there is a console to print it on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The level it is logged at.
+    pub level: Level,
+    /// The whole line, in Linux's words where Linux has them.
+    pub text: String,
+}
 
 /// Lines collected for the log, at most [`MAX_NOTES`].
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use alloc::string::String;
 use super::MAX_BOOTARGS_BYTES;
 use super::cells::number;
 use super::index::{NodeId, ROOT, Tree};
-use crate::notes::Notes;
-use crate::units::{ADDRESS_LIMIT, PhysRange};
+use units::notes::Notes;
+use units::{ADDRESS_LIMIT, PhysRange};
 
 /// `/chosen`, also as `/chosen@0`.
 pub(super) fn node(tree: &Tree<'_>) -> Option<NodeId> {

@@ -27,7 +27,7 @@ mod helpers {
     use alloc::vec::Vec;
 
     use super::super::{Facts, read};
-    use crate::units::PhysRange;
+    use units::PhysRange;
 
     /// The facts of a tree that must be readable.
     pub fn facts(bytes: &[u8]) -> Facts {

@@ -1,12 +1,12 @@
 //! The device tree's one door: bytes in, typed facts out.
 //!
 //! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing
-//! can fail on the tree. What the tree says wrongly is reported as a [`Note`] and left out, and the rest goes on; only
+//! can fail on the tree. What the tree says wrongly is reported as a [`Note`](units::notes::Note) and left out, and the rest goes on; only
 //! bytes that are no tree at all are a [`TreeError`].
 //!
 //! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
 //! tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and `interrupts`) read the tables
-//! into [`Facts`]. Nobody is asked for anything else: where regions go is for `mm::reserved` to say.
+//! into [`Facts`]. Nobody is asked for anything else: where regions go is for whoever places them to say.
 //!
 //! Linux reads some trees that this refuses: nodes deeper than [`MAX_DEPTH`], names with characters that dtc does not
 //! accept, anything after the end token. In return every name can be printed, compared and put into a record as it is.
@@ -19,6 +19,30 @@
 //! look-ups (`find_node`, `parent`, phandles) walk the whole tree for each question; its `reusable()` and
 //! `cma_default()` test for `no-map`; its cell arithmetic divides by zero where both counts are zero; `interrupt-map`
 //! wants cell counts known at compile time. Those questions are put to the tables by our own code.
+//!
+//! # Example
+//! ```
+//! use devicetree::{MAGIC, TreeError, read};
+//!
+//! # fn words(words: &[u32]) -> Vec<u8> { words.iter().flat_map(|word| word.to_be_bytes()).collect() }
+//! // The smallest tree: header, no memory reservation, a root without a name, no strings.
+//! let header = [MAGIC, 72, 56, 72, 40, 17, 16, 0, 0, 16];
+//! let reservations = [0; 4];
+//! let (begin_node, end_node, end) = (1, 2, 9);
+//! let tree = words(&[&header[..], &reservations, &[begin_node, 0, end_node, end]].concat());
+//! let facts = read(&tree)?;
+//! assert!(facts.memory.is_empty() && facts.devices.is_empty());
+//! assert!(facts.notes[0].text.starts_with("OF: fdt: no RAM"));
+//!
+//! assert!(matches!(read(&tree[..60]), Err(TreeError::Truncated { .. })));
+//! # Ok::<(), TreeError>(())
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod bus;
 mod cells;
@@ -39,7 +63,8 @@ mod tests;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::units::PhysRange;
+use units::PhysRange;
+use units::notes::Note;
 
 pub use error::TreeError;
 pub use validate::total_size;
@@ -64,7 +89,7 @@ pub const MAX_BOOTARGS_BYTES: usize = 16 << 10;
 pub const MAX_MEMORY_RANGES: usize = 64;
 /// The most `/memreserve/` entries.
 pub const MAX_MEMRESERVE: usize = 64;
-/// The most reserved regions, Linux's `MAX_RESERVED_REGIONS`.
+/// The most nodes of `/reserved-memory` that are passed on; how many of them become regions is for whoever places them.
 pub const MAX_RESERVED_NODES: usize = 256;
 /// The most ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
@@ -84,7 +109,7 @@ pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
 pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let checked = validate::check(bytes)?;
     let tree = index::Tree::new(&checked)?;
-    let mut notes = crate::notes::Notes::default();
+    let mut notes = units::notes::Notes::default();
 
     let chosen = chosen::node(&tree);
     let bootargs = chosen.and_then(|chosen| chosen::bootargs(&tree, chosen, &mut notes));
@@ -118,15 +143,6 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     })
 }
 
-/// A line for the boot log, found before there is a console to print it on.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Note {
-    /// The level it is logged at.
-    pub level: log::Level,
-    /// The whole line, in Linux's words where Linux has them.
-    pub text: String,
-}
-
 /// What the tree says, checked.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
@@ -154,7 +170,7 @@ pub struct Facts {
 }
 
 /// A child of `/reserved-memory` whose properties are well-formed; whether it can be placed is for
-/// `mm::reserved` to say.
+/// the one who places it to say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReservedNode {
     /// Full node name, unit address included (`camera@70000000`).

@@ -2,6 +2,26 @@
 //!
 //! A bare integer never says whether it counts bytes, pages or bits; these types do. Physical addresses are 64 bits
 //! wide because a device tree may name addresses above 4 GiB even where the processor cannot reach them.
+//!
+//! Every other crate asks this one, and it asks none of them. What is found wrong before there is a console to say it on
+//! is collected by [`notes`].
+//!
+//! ```
+//! use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
+//!
+//! let area = PhysRange::sized(0x6980_0000, 2048 * PAGE_SIZE);
+//! assert_eq!(area.to_string(), "[mem 0x69800000-0x69ffffff]");
+//! assert_eq!(PhysAddr(area.start + 5000).pfn(), Pfn(0x69801));
+//! assert_eq!(Pfn(0x69801).add(2047).addr(), PhysAddr(area.end));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod notes;
 
 use core::fmt;
 

@@ -7,8 +7,8 @@ use super::index::{NodeId, ROOT, Tree, strings};
 use super::validate::{is_name_byte, word};
 use super::{AreaUser, Device, ReservedNode, bus, interrupts};
 use super::{MAX_AREA_USERS, MAX_COMPATIBLE, MAX_DEVICES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_RANGES_PER_NODE};
-use crate::notes::Notes;
-use crate::units::{ADDRESS_LIMIT, PhysRange};
+use units::notes::Notes;
+use units::{ADDRESS_LIMIT, PhysRange};
 
 /// Every enabled node that has registers which the processor can reach, each with its node. Memory is no device, and
 /// neither are the children of `reserved`.

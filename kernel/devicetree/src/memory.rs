@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use super::cells::number;
 use super::index::{ROOT, Tree};
 use super::{MAX_MEMORY_RANGES, MAX_MEMRESERVE};
-use crate::notes::Notes;
-use crate::units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
+use units::notes::Notes;
+use units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
 
 /// The RAM that this processor can reach, in the tree's order.
 pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use super::cells::{Cells, bytes_of, number};
 use super::index::{NodeId, ROOT, Tree, strings};
 use super::{MAX_NAME_BYTES, MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, ReservedNode};
-use crate::notes::Notes;
-use crate::units::PhysRange;
+use units::PhysRange;
+use units::notes::Notes;
 
 /// The node, if there is one, whatever its form.
 pub(super) fn parent(tree: &Tree<'_>) -> Option<NodeId> {
