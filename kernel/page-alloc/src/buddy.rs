@@ -10,7 +10,7 @@ use super::free_list::Pageblock;
 use super::page::{FreeOf, Tag};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
 #[must_use = "a block that is dropped is leaked"]

@@ -8,7 +8,7 @@ use super::frames::POISON_WORD;
 use super::page::{FreeOf, State};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// A book that does not balance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ impl fmt::Display for Imbalance {
 const FREE_WORD: &str = "a word of free memory";
 
 /// Errs unless two figures agree.
-pub(crate) fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, found: u32) -> Result<(), Imbalance> {
+pub fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, found: u32) -> Result<(), Imbalance> {
     if expected == found { Ok(()) } else { Err(Imbalance { what, frame, expected, found }) }
 }
 
@@ -126,7 +126,7 @@ impl Zone<'_> {
 
     /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither. A page
     /// on a per-CPU list is a block of its own.
-    pub(crate) fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
+    pub fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
         let index = self.index(frame);
         if self.is_on_pcp(index) {
             return Some(frame.add(1));
@@ -136,7 +136,7 @@ impl Zone<'_> {
     }
 
     /// True where no block begins at a frame.
-    pub(crate) fn is_body(&self, frame: Pfn) -> bool {
+    pub fn is_body(&self, frame: Pfn) -> bool {
         matches!(self.lists.tag(self.index(frame)).state(), State::Body | State::Held | State::Lent)
     }
 }

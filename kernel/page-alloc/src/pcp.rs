@@ -9,7 +9,7 @@ use super::page::{State, Tag};
 use super::rings::Ring;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// The list that pages for a type of request wait on.
 const fn ring_of(migratetype: Migratetype) -> Ring {
@@ -24,7 +24,7 @@ impl Zone<'_> {
     /// Takes one page for a use. A movable request that may not have CMA pages goes past the list, which may hold some.
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
-    pub(super) fn alloc_page(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
+    pub fn alloc_page(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
         if migratetype == Migratetype::Movable && (!may_use_cma || self.cma_barred) {
             let index = match self.barred_area.filter(|_| may_use_cma) {
                 Some(area) => self.rmqueue_around(area),
@@ -79,7 +79,7 @@ impl Zone<'_> {
     /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
     ///
     /// The pages are bodies, to be brought to life or freed at once.
-    pub(super) fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, may_use_cma: bool) -> usize {
+    pub fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, may_use_cma: bool) -> usize {
         if self.cma_barred {
             return 0;
         }
@@ -129,10 +129,10 @@ impl Zone<'_> {
 
     /// Gives one page back: to its list, or past it where its pageblock is isolated (`free_unref_page`).
     #[inline]
-    pub(super) fn free_page(&mut self, index: u32) {
+    pub fn free_page(&mut self, index: u32) {
         let migratetype = self.pageblock(index);
         if migratetype == Migratetype::Isolate {
-            return self.free_to_buddy(index, migratetype);
+            return self.free_to_buddy(index);
         }
         let ring = ring_of(migratetype);
         self.lists.set_tag(index, Tag::PCP);
@@ -142,9 +142,10 @@ impl Zone<'_> {
         }
     }
 
-    /// One page into the buddy lists, where it merges.
+    /// Gives one page back past the per-CPU lists: into the buddy lists, where it merges.
     #[inline]
-    pub(super) fn free_to_buddy(&mut self, index: u32, migratetype: Migratetype) {
+    pub fn free_to_buddy(&mut self, index: u32) {
+        let migratetype = self.pageblock(index);
         self.fill_poison(self.start.add(index), 1);
         self.free_head(index, 0, migratetype);
         self.count_free(1, migratetype);
@@ -156,13 +157,13 @@ impl Zone<'_> {
             let Some(index) = self.lists.ring_last(ring) else { return };
             self.lists.ring_remove(index, ring);
             // The type may have changed while the page waited: isolated, or claimed by another.
-            self.free_to_buddy(index, self.pageblock(index));
+            self.free_to_buddy(index);
         }
     }
 
     /// Lets each list keep no more than four batches, so that what reclaim frees is free for everybody (what
     /// `nr_pcp_high` comes to while reclaim is active).
-    pub(super) fn trim_lists(&mut self) {
+    pub fn trim_lists(&mut self) {
         for ring in Ring::PCP {
             let pages = self.lists.ring_count(ring).saturating_sub(4 * self.reserve.batch);
             self.drain_list(ring, pages);
@@ -170,7 +171,7 @@ impl Zone<'_> {
     }
 
     /// Empties all lists into the buddy (`drain_all_pages`); returns how many pages that were.
-    pub(super) fn drain_all_pages(&mut self) -> u32 {
+    pub fn drain_all_pages(&mut self) -> u32 {
         let mut drained = 0;
         for ring in Ring::PCP {
             let pages = self.lists.ring_count(ring);
@@ -186,7 +187,7 @@ impl Zone<'_> {
     }
 
     /// True for a page on a per-CPU list.
-    pub(super) fn is_on_pcp(&self, index: u32) -> bool {
+    pub fn is_on_pcp(&self, index: u32) -> bool {
         self.lists.tag(index).state() == State::Pcp
     }
 

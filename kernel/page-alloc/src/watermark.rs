@@ -41,6 +41,18 @@ impl Reserve {
 }
 
 impl Zone<'_> {
+    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages from now on
+    /// (`__setup_per_zone_wmarks`).
+    pub fn set_up_watermarks(&mut self) {
+        self.reserve = Reserve::of(self.managed_pages());
+    }
+
+    /// The watermarks that [`Zone::set_up_watermarks`] has worked out; all 0 before.
+    #[inline]
+    pub fn kept_watermarks(&self) -> Watermarks {
+        self.reserve.marks
+    }
+
     /// The zone's watermarks.
     pub fn watermarks(&self) -> Watermarks {
         Reserve::of(self.managed_pages()).marks

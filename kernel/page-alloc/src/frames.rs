@@ -4,7 +4,7 @@
 //! implements [`Poison`]; with `check=on` every page is filled when it becomes free and verified when it is handed out.
 //! The first write to free memory that is found stays known, and fails every check from then on.
 
-use crate::units::{Pfn, PhysAddr};
+use units::{Pfn, PhysAddr};
 
 /// The word that free pages are filled with when checks are on (Linux's `PAGE_POISON` byte, four times).
 pub const POISON_WORD: u32 = 0xaaaa_aaaa;

@@ -2,7 +2,7 @@
 
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// When movable requests take CMA pages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -87,7 +87,7 @@ impl Zone<'_> {
     }
 
     /// Keeps everybody out of the areas, or lets movable requests in again.
-    pub(crate) fn bar_cma(&mut self, barred: bool) {
+    pub fn bar_cma(&mut self, barred: bool) {
         (self.cma_barred, self.barred_area) = (barred, None);
         self.set_cma_lead();
     }
@@ -95,7 +95,7 @@ impl Zone<'_> {
     /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of `cma_use=first`).
     ///
     /// Where everybody is kept out of all areas, that stays so.
-    pub(super) fn bar_area(&mut self, first: Pfn, pages: u32) {
+    pub fn bar_area(&mut self, first: Pfn, pages: u32) {
         if self.cma_barred {
             return;
         }
@@ -111,7 +111,7 @@ impl Zone<'_> {
     }
 
     /// Lets everybody in again.
-    pub(super) fn unbar_area(&mut self) {
+    pub fn unbar_area(&mut self) {
         if self.barred_area.take().is_some() {
             self.cma_barred = false;
             self.set_cma_lead();
@@ -133,6 +133,11 @@ impl Zone<'_> {
         self.count_taken(1, Migratetype::Cma);
         self.verify_poison(self.start.add(index), 1);
         Some(index)
+    }
+
+    /// True where somebody is kept out of some area.
+    pub fn is_cma_barred(&self) -> bool {
+        self.cma_barred || self.barred_area.is_some()
     }
 
     /// When movable requests take CMA pages.

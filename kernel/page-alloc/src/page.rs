@@ -23,15 +23,15 @@ const _: () = assert!(size_of::<Page>() == 16);
 
 /// A CMA buffer that may be moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Lent {
+pub struct Lent {
     /// What its owner knows it by.
-    pub(crate) tag: u32,
+    pub tag: u32,
     /// Its length.
-    pub(crate) pages: u32,
+    pub pages: u32,
     /// The alignment that it was allocated under.
-    pub(crate) align_order: u32,
+    pub align_order: u32,
     /// The owner's number.
-    pub(crate) owner: u32,
+    pub owner: u32,
 }
 
 impl Page {
@@ -46,7 +46,7 @@ impl Page {
 
 /// What a descriptor is the head of. Every legal value:
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
+pub enum State {
     /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or no RAM at all.
     Body,
     /// Head of a free block that is on the free list of its order and migratetype.
@@ -67,7 +67,7 @@ pub(super) enum State {
 /// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Tag(u32);
+pub struct Tag(u32);
 
 /// States as the tag has them; the order of a block is added.
 const FREE: u32 = 0x10;
@@ -97,7 +97,8 @@ impl Tag {
         Self(LENT | align_order << 8)
     }
 
-    pub(super) const fn state(self) -> State {
+    /// What the descriptor is the head of.
+    pub const fn state(self) -> State {
         match self.0 & STATE {
             0 => State::Body,
             FREE => State::Free,
@@ -108,7 +109,8 @@ impl Tag {
         }
     }
 
-    pub(super) const fn is_free(self) -> bool {
+    /// True for the head of a free block.
+    pub const fn is_free(self) -> bool {
         self.0 & STATE == FREE
     }
 
@@ -124,7 +126,7 @@ impl Tag {
     }
 
     /// log2 of the block's pages; 0 for what is the head of no block.
-    pub(super) const fn order(self) -> u32 {
+    pub const fn order(self) -> u32 {
         self.0 & ORDER
     }
 
@@ -134,7 +136,7 @@ impl Tag {
     }
 
     /// An allocated page's byte of marks (see `lru`).
-    pub(super) const fn marks(self) -> u8 {
+    pub const fn marks(self) -> u8 {
         (self.0 >> 24) as u8
     }
 
@@ -143,7 +145,8 @@ impl Tag {
         Self(self.0 & !(0xff << 24) | (marks as u32) << 24)
     }
 
-    pub(super) const fn migratetype(self) -> Migratetype {
+    /// Of a free block the list it is on, of an allocated one what was asked for.
+    pub const fn migratetype(self) -> Migratetype {
         Migratetype::from_bits((self.0 >> 16) as u8)
     }
 }

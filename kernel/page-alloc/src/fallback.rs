@@ -116,7 +116,7 @@ impl Zone<'_> {
     ///
     /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
     /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
-    pub(crate) fn forget_types(&mut self) {
+    pub fn forget_types(&mut self) {
         for first in (0..self.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
             let tag = self.lists.tag(first);
             let kept_apart = matches!(self.pageblock(first), Migratetype::Cma | Migratetype::Isolate);
@@ -128,12 +128,12 @@ impl Zone<'_> {
     }
 
     /// From here on pageblocks that are claimed for another type are remembered.
-    pub(crate) fn forget_claims(&mut self) {
+    pub fn forget_claims(&mut self) {
         self.claimed.fill(None);
     }
 
     /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
-    pub(crate) fn take_back_claims(&mut self) {
+    pub fn take_back_claims(&mut self) {
         for block in 0..self.claimed.len() {
             if let Some(before) = self.claimed[block].take() {
                 self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);

@@ -4,11 +4,12 @@
 //! pages. What a page on a ring is, its tag says; linking and unlinking leaves the tag alone.
 
 use super::free_list::FreeLists;
+use super::zone::Zone;
 
 /// A list of single pages.
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ring {
+pub enum Ring {
     /// Free pages for unmovable requests, next to the processor.
     PcpUnmovable,
     /// The same for movable requests; CMA pages among them.
@@ -26,7 +27,8 @@ pub(super) enum Ring {
 }
 
 impl Ring {
-    pub(super) const ALL: [Self; 7] = [
+    /// Every list, by the number that it has as an integer.
+    pub const ALL: [Self; 7] = [
         Self::PcpUnmovable,
         Self::PcpMovable,
         Self::PcpReclaimable,
@@ -108,5 +110,17 @@ impl FreeLists<'_> {
         self.pages[prev as usize].next = next;
         self.pages[next as usize].prev = prev;
         self.pages[ring.head(self.frames) as usize].owner -= 1;
+    }
+}
+
+impl Zone<'_> {
+    /// Pages on a list, as it counts them.
+    pub fn ring_count(&self, ring: Ring) -> u32 {
+        self.lists.ring_count(ring)
+    }
+
+    /// The pages of a list from its head, by walking it.
+    pub fn ring_pages(&self, ring: Ring) -> impl Iterator<Item = u32> + '_ {
+        self.lists.ring_iter(ring)
     }
 }

@@ -12,7 +12,7 @@ use super::zone::Zone;
 /// Where an allocated page is, as far as the LRU is concerned. Every legal value:
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub enum Place {
     /// A kernel allocation: nobody looks at it.
     None = 0,
     /// In the batch on its way to a list.
@@ -29,22 +29,22 @@ pub(super) enum Place {
 
 const PLACE: u8 = 0b111;
 /// A page of the cache; else it is mapped in the window.
-pub(super) const FILE: u8 = 1 << 3;
+pub const FILE: u8 = 1 << 3;
 /// It was, or will be, on the active list; kept while it is on none.
-pub(super) const ACTIVE: u8 = 1 << 4;
+pub const ACTIVE: u8 = 1 << 4;
 /// Used since it was last looked at.
-pub(super) const REFERENCED: u8 = 1 << 5;
+pub const REFERENCED: u8 = 1 << 5;
 /// Somebody pinned it: it must not move.
-pub(super) const PINNED: u8 = 1 << 6;
+pub const PINNED: u8 = 1 << 6;
 /// A cache page that its source does not have yet.
-pub(super) const DIRTY: u8 = 1 << 7;
+pub const DIRTY: u8 = 1 << 7;
 
 /// The owner of a page that is mapped nowhere any more, but pinned.
-pub(super) const NO_OWNER: u32 = u32::MAX;
+pub const NO_OWNER: u32 = u32::MAX;
 
 impl Tag {
     /// Where an allocated page is.
-    pub(super) const fn place(self) -> Place {
+    pub const fn place(self) -> Place {
         match self.marks() & PLACE {
             1 => Place::Batch,
             2 => Place::Inactive,
@@ -57,7 +57,7 @@ impl Tag {
 
     /// True for a page on an LRU list.
     #[inline]
-    pub(super) fn is_on_lru(self) -> bool {
+    pub fn is_on_lru(self) -> bool {
         self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
     }
 
@@ -68,7 +68,7 @@ impl Tag {
     }
 
     /// Whether it has a mark.
-    pub(super) const fn has(self, mark: u8) -> bool {
+    pub const fn has(self, mark: u8) -> bool {
         self.marks() & mark != 0
     }
 
@@ -123,14 +123,14 @@ impl Zone<'_> {
 
     /// The tag of a frame that lives: allocated, and known to the LRU.
     #[inline]
-    pub(super) fn living(&self, index: u32) -> Option<Tag> {
+    pub fn living(&self, index: u32) -> Option<Tag> {
         let tag = self.lists.tag(index);
         (tag.state() == State::Allocated && tag.marks() & PLACE != 0).then_some(tag)
     }
 
     /// Sets or clears a mark.
     #[inline]
-    pub(super) fn mark(&mut self, index: u32, mark: u8, set: bool) {
+    pub fn mark(&mut self, index: u32, mark: u8, set: bool) {
         let tag = self.lists.tag(index);
         let marks = if set { tag.marks() | mark } else { tag.marks() & !mark };
         self.lists.set_tag(index, tag.with_marks(marks));
@@ -138,7 +138,7 @@ impl Zone<'_> {
 
     /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
     #[inline]
-    pub(super) fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
+    pub fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
         let page = self.lists.page_mut(index);
         page.tag = Tag::allocated(0, Migratetype::Movable).with_marks(marks & !PLACE | place as u8);
         page.owner = owner;
@@ -146,22 +146,24 @@ impl Zone<'_> {
 
     /// The reverse mapping of a living page.
     #[inline]
-    pub(super) fn owner(&self, index: u32) -> u32 {
+    pub fn owner(&self, index: u32) -> u32 {
         self.lists.page(index).owner
     }
 
-    pub(super) fn set_owner(&mut self, index: u32, owner: u32) {
+    /// Writes the reverse mapping of a living page.
+    pub fn set_owner(&mut self, index: u32, owner: u32) {
         self.lists.page_mut(index).owner = owner;
     }
 
-    pub(super) fn set_place(&mut self, index: u32, place: Place) {
+    /// Notes where a living page is; the list is the caller's.
+    pub fn set_place(&mut self, index: u32, place: Place) {
         let tag = self.lists.tag(index).at(place);
         self.lists.set_tag(index, tag);
     }
 
     /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
     #[inline]
-    pub(super) fn lru_add(&mut self, index: u32) {
+    pub fn lru_add(&mut self, index: u32) {
         let page = self.lists.page_mut(index);
         let tag = page.tag;
         page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
@@ -170,7 +172,7 @@ impl Zone<'_> {
 
     /// The same for one that was moved, if nobody has freed it or put it there since.
     #[inline]
-    pub(super) fn lru_add_moved(&mut self, index: u32) {
+    pub fn lru_add_moved(&mut self, index: u32) {
         let page = self.lists.page_mut(index);
         let tag = page.tag;
         if tag.is_allocated() && tag.place() == Place::Moved {
@@ -182,7 +184,7 @@ impl Zone<'_> {
     /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
     /// towards the list's head, which may be the head itself, and its marks.
     #[inline]
-    pub(super) fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
+    pub fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
         let page = self.lists.page_mut(index);
         let (tag, neighbour) = (page.tag, page.prev);
         if !tag.is_on_lru() {
@@ -195,7 +197,7 @@ impl Zone<'_> {
 
     /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
     /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
-    pub(super) fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
+    pub fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
         let now = self.lists.tag(index);
         let active = marks & ACTIVE != 0;
         let place = if active { Place::Active } else { Place::Inactive };
@@ -212,12 +214,12 @@ impl Zone<'_> {
 
     /// True for a page that lives and is in a place.
     #[inline]
-    pub(super) fn is_at(&self, index: u32, place: Place) -> bool {
+    pub fn is_at(&self, index: u32, place: Place) -> bool {
         self.living(index).is_some_and(|tag| tag.place() == place)
     }
 
     /// Takes a page that is about to be freed off whichever list it is on.
-    pub(super) fn lru_remove(&mut self, index: u32) {
+    pub fn lru_remove(&mut self, index: u32) {
         let tag = self.lists.tag(index);
         match tag.place() {
             Place::Inactive | Place::Active => self.lists.ring_remove(index, ring_of(tag)),
@@ -227,18 +229,18 @@ impl Zone<'_> {
     }
 
     /// Pages on the LRU list of a kind.
-    pub(super) fn lru_pages(&self, file: bool, active: bool) -> u32 {
+    pub fn lru_pages(&self, file: bool, active: bool) -> u32 {
         self.lists.ring_count(ring(file, active))
     }
 
     /// The page of a list that was used longest ago.
-    pub(super) fn lru_last(&self, file: bool, active: bool) -> Option<u32> {
+    pub fn lru_last(&self, file: bool, active: bool) -> Option<u32> {
         self.lists.ring_last(ring(file, active))
     }
 
     /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
     /// `shrink_active_list`).
-    pub(super) fn lru_set_active(&mut self, index: u32, active: bool) {
+    pub fn lru_set_active(&mut self, index: u32, active: bool) {
         if self.lru_isolate(index).is_some() {
             self.mark(index, ACTIVE, active);
             self.lru_add(index);

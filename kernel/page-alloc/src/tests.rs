@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::frames::{Damage, FreeRun, POISON_WORD, Poison};
 use super::zone::{Zone, descriptors, span};
 use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
-use crate::units::Pfn;
 use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
+use units::Pfn;
 
 const START: Pfn = Pfn(0x60000);
 
@@ -336,7 +336,7 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
             |zone| page_at(zone, |zone| zone.alloc_page(Movable, false)),
             |zone, first| {
                 let index = zone.index(first);
-                zone.free_to_buddy(index, Movable);
+                zone.free_to_buddy(index);
             },
         ),
         (

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use crate::units::Pfn;
+use units::Pfn;
 
 /// How many events the ring keeps.
 pub const TRACE_EVENTS: usize = 1024;

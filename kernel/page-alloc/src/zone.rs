@@ -14,7 +14,7 @@ use super::page::{Lent, Page, State, Tag};
 use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// All page frames between the lowest and the highest RAM address, and who may use them.
 pub struct Zone<'m> {
@@ -172,12 +172,12 @@ impl<'m> Zone<'m> {
     }
 
     /// Whether a frame lies in a pageblock with RAM.
-    pub(crate) fn has_ram(&self, frame: Pfn) -> bool {
+    pub fn has_ram(&self, frame: Pfn) -> bool {
         self.has_ram.get((self.index(frame) >> PAGEBLOCK_ORDER) as usize).is_some_and(|&has_ram| has_ram)
     }
 
     /// Whether a frame where there is RAM is free.
-    pub(crate) fn is_free(&self, frame: Pfn) -> bool {
+    pub fn is_free(&self, frame: Pfn) -> bool {
         let index = self.index(frame);
         self.is_on_pcp(index) || self.covering_free_block(index).is_some()
     }
@@ -195,52 +195,84 @@ impl<'m> Zone<'m> {
     }
 
     /// Writes into the descriptor of a taken range's first page whose it is.
-    pub(crate) fn hold(&mut self, first: Pfn, pages: u32, id: u32) {
+    pub fn hold(&mut self, first: Pfn, pages: u32, id: u32) {
         let index = self.index(first);
         *self.lists.page_mut(index) = Page { next: id, prev: pages, tag: Tag::HELD, owner: 0 };
     }
 
     /// Forgets whose a taken range is.
-    pub(crate) fn unhold(&mut self, first: Pfn) {
+    pub fn unhold(&mut self, first: Pfn) {
         let index = self.index(first);
         self.lists.set_tag(index, Tag::BODY);
     }
 
     /// The identifier and the length of the taken range that begins here, if it was written down.
-    pub(crate) fn held(&self, first: Pfn) -> Option<(u32, u32)> {
+    pub fn held(&self, first: Pfn) -> Option<(u32, u32)> {
         let page = self.lists.page(self.index(first));
         (page.tag == Tag::HELD).then_some((page.next, page.prev))
     }
 
     /// Writes into the descriptor of a taken range's first page that it may be moved, and by whose leave.
-    pub(crate) fn lend(&mut self, first: Pfn, lent: Lent) {
+    pub fn lend(&mut self, first: Pfn, lent: Lent) {
         let Lent { tag, pages, align_order, owner } = lent;
         let index = self.index(first);
         *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::lent(align_order), owner };
     }
 
     /// What was written of the taken range that begins here, if it may be moved.
-    pub(crate) fn lent(&self, first: Pfn) -> Option<Lent> {
+    pub fn lent(&self, first: Pfn) -> Option<Lent> {
         let page = self.lists.page(self.index(first));
         let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.align_order(), owner: page.owner };
         (page.tag.state() == State::Lent).then_some(lent)
     }
 
     /// One past the free block that a frame lies in; `None` where it is not free.
-    pub(crate) fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
+    pub fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
         let head = self.covering_free_block(self.index(frame))?;
         Some(self.start.add(head + (1 << self.lists.tag(head).order())))
     }
 
+    /// What the descriptor of a frame says: what the frame is the head of, and its marks.
+    #[inline]
+    pub fn tag(&self, index: u32) -> Tag {
+        self.lists.tag(index)
+    }
+
+    /// The tag and the owner of a frame, read together.
+    #[inline]
+    pub fn tag_and_owner(&self, index: u32) -> (Tag, u32) {
+        let Page { tag, owner, .. } = *self.lists.page(index);
+        (tag, owner)
+    }
+
+    /// Takes one free page, by its number, out of the buddy lists for movable use; false where it is not free.
+    pub fn take_page(&mut self, index: u32) -> bool {
+        let free = self.take_range(self.start.add(index), 1).is_ok();
+        if free {
+            self.lists.set_tag(index, Tag::allocated(0, Migratetype::Movable));
+        }
+        free
+    }
+
+    /// The word that a kernel page's holder keeps in its descriptor; whatever was there where nothing was kept.
+    pub fn kept_word(&self, index: u32) -> u32 {
+        self.lists.page(index).next
+    }
+
+    /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its holder can chain its pages.
+    pub fn keep_word(&mut self, index: u32, word: u32) {
+        self.lists.page_mut(index).next = word;
+    }
+
     /// The frame's place in the zone.
     #[inline]
-    pub(super) fn index(&self, frame: Pfn) -> u32 {
+    pub fn index(&self, frame: Pfn) -> u32 {
         frame.0.wrapping_sub(self.start.0)
     }
 
     /// The type of the pageblock that a frame of the zone lies in.
     #[inline]
-    pub(super) fn pageblock(&self, index: u32) -> Migratetype {
+    pub fn pageblock(&self, index: u32) -> Migratetype {
         self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize % MAX_PAGEBLOCKS]
     }
 

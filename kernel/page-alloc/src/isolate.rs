@@ -9,17 +9,17 @@ use core::ops::Range;
 use super::page::State;
 use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
-use crate::units::Pfn;
+use units::Pfn;
 
 impl Zone<'_> {
     /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
-    pub(super) fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
+    pub fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
         self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, 0..0);
     }
 
     /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself was taken, nothing is free
     /// in it.
-    pub(super) fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
+    pub fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
         let start = self.index(first);
         let skipped = if taken { start..start + pages } else { 0..0 };
         self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
@@ -55,7 +55,7 @@ impl Zone<'_> {
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
     /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
-    pub(super) fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
+    pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
         let start = self.index(first);
         let mut index = start;
         while index < start + pages {
@@ -80,7 +80,7 @@ impl Zone<'_> {
     }
 
     /// Whether every page of the range is free and isolated; else the first that is not (`test_pages_isolated`).
-    pub(super) fn test_pages_isolated(&self, head: u32, end: u32) -> Result<u32, u32> {
+    pub fn test_pages_isolated(&self, head: u32, end: u32) -> Result<u32, u32> {
         let mut index = head;
         while index < end {
             let tag = self.lists.tag(index);
@@ -92,16 +92,29 @@ impl Zone<'_> {
         Ok(index)
     }
 
-    /// Takes the isolated free blocks from `head` to `end` off their lists (`isolate_freepages_range`).
+    /// Takes the pages from `first`, which were found isolated and free, off their lists, and gives back what sticks out
+    /// of the blocks in front and behind (`isolate_freepages_range`, `free_contig_range`).
     ///
-    /// Returns where the last one ends.
-    pub(super) fn isolate_freepages_range(&mut self, head: u32, end: u32) -> u32 {
-        let mut index = head;
-        while index < end {
-            index += 1 << self.lists.unlink(index);
+    /// Since the test others may have freed pages around the range, but nobody can have taken one: it is isolated.
+    ///
+    /// # Errors
+    /// The frame of `first`, which is in no free block; nothing was changed then.
+    pub fn take_isolated_range(&mut self, first: Pfn, pages: u32) -> Result<(), u32> {
+        let start = self.index(first);
+        let end = start + pages;
+        let head = self.covering_free_block(start).ok_or(start)?;
+        let mut after = head;
+        while after < end {
+            after += 1 << self.lists.unlink(after);
         }
-        self.count_taken(index - head, Migratetype::Isolate);
-        index
+        self.count_taken(after - head, Migratetype::Isolate);
+        for (first, after) in [(head, start), (end, after)] {
+            if first < after {
+                self.free_blocks_of::<false>(self.start.add(first), after - first);
+            }
+        }
+        self.verify_poison(first, pages);
+        Ok(())
     }
 }
 
@@ -110,7 +123,7 @@ impl Zone<'_> {
 /// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
 /// one before.
 #[derive(Default)]
-pub(super) struct FreedRun {
+pub struct FreedRun {
     first: u32,
     pages: u32,
 }
@@ -118,7 +131,7 @@ pub(super) struct FreedRun {
 impl FreedRun {
     /// Adds a frame of an isolated pageblock that nobody uses any more.
     #[inline]
-    pub(super) fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
+    pub fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
         if index != self.first + self.pages {
             self.end(zone);
             self.first = index;
@@ -127,7 +140,7 @@ impl FreedRun {
     }
 
     /// Frees what was collected.
-    pub(super) fn end(&mut self, zone: &mut Zone<'_>) {
+    pub fn end(&mut self, zone: &mut Zone<'_>) {
         if self.pages > 0 {
             zone.free_isolated(self.first, self.pages);
         }

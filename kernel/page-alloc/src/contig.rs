@@ -8,7 +8,7 @@ use super::free_list::Pageblock;
 use super::page::FreeOf;
 use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
-use crate::units::Pfn;
+use units::Pfn;
 
 /// The range holds a page that is not free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ impl Zone<'_> {
     /// # Errors
     /// [`Busy`] names the first page in use; nothing was changed then.
     #[inline(never)]
-    pub(crate) fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
+    pub fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
         let start = self.index(first);
         let end = start + pages;
         let head = self.covering_free_block(start).ok_or(Busy { frame: first })?;
@@ -71,7 +71,7 @@ impl Zone<'_> {
     /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the cost of one
     /// operation per aligned block (`free_contig_range`).
     #[inline(always)]
-    pub(crate) fn give_range(&mut self, first: Pfn, pages: u32) {
+    pub fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
         self.free_blocks_of::<false>(first, pages);
     }
@@ -192,7 +192,7 @@ impl Zone<'_> {
     }
 
     /// The head of the free block that a frame lies in.
-    pub(super) fn covering_free_block(&self, index: u32) -> Option<u32> {
+    pub fn covering_free_block(&self, index: u32) -> Option<u32> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);
             tag.is_free() && index - head < 1 << tag.order()
