@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use super::{Placement, Request, Shares};
-use crate::cma::bitmap::Bitmap;
+use crate::bitmap::Bitmap;
 
 /// First-fit from the beginning of the zone for the request's size to the end of the area, then once more from 0.
 pub struct Zoned(pub(super) Shares);

@@ -111,7 +111,7 @@ proptest! {
         map in bitmaps(), bits in prop_oneof![1..10u32, 1..64u32, 1..200u32], order in 0..9u32, own_order in any::<bool>(),
         offset in 0..256u32, start in prop_oneof![Just(0), 1..2000u32]
     ) {
-        let order = if own_order { crate::cma::align_order_of(bits) } else { order };
+        let order = if own_order { align_order_of(bits) } else { order };
         let align_mask = (1 << order) - 1;
         for align_offset in [0, offset & align_mask] {
             let request = Request { bits, align_mask, align_offset };

@@ -5,12 +5,12 @@ use alloc::format;
 use alloc::string::String;
 
 use super::{Placement, Request, parse};
-use crate::cma::bitmap::Bitmap;
+use crate::bitmap::Bitmap;
 
 /// The usual rule for requests that find room.
 const USUAL: &str = "first-fit";
 
-/// Places as another rule does; where that has no room, buffers are moved (see [`crate::cma::relocate`]).
+/// Places as another rule does; where that has no room, buffers are moved by whoever holds the area.
 pub struct Relocate {
     rule: Box<dyn Placement>,
 }

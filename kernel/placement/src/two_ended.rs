@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::parameters::whole;
 use super::{Placement, Request};
-use crate::cma::bitmap::Bitmap;
+use crate::bitmap::Bitmap;
 
 /// The usual border between small and large, in pages: where the article's large requests begin.
 const USUAL: u32 = 24;

@@ -6,6 +6,45 @@
 //!
 //! What holds true: a placement answers only bits that the request fits at, and with `start` at 0 it finds one wherever
 //! its rule allows any. Above 0 it looks only from there: that is how a caller goes on behind a candidate that was busy.
+//!
+//! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of where long runs can be →
+//! `search` finds the lowest place that fits, exactly, without reading what the summary rules out → a rule puts it to use
+//! ([`FirstFit`] and its peers) → where nothing fits, a [`plan`] says which buffers would have to move where.
+//!
+//! Nothing here knows a page, an area or an allocator: a bit stands for whatever the caller counts.
+//!
+//! # Example
+//! Two requests in an empty area of 2048 pages, and the one that no longer fits behind them:
+//! ```
+//! use placement::bitmap::Bitmap;
+//! use placement::{Request, parse};
+//!
+//! let mut map = Bitmap::new(2048);
+//! let rule = parse("best-fit").unwrap();
+//! for (bits, align_mask, at) in [(51, 63, Some(0)), (300, 255, Some(256)), (1600, 0, None)] {
+//!     let place = rule.place(&map, &Request { bits, align_mask, align_offset: 0 }, 0);
+//!     assert_eq!(place, at);
+//!     if let Some(bit) = place {
+//!         map.set(bit, bits);
+//!     }
+//! }
+//! assert_eq!((map.free(), map.longest_free_run()), (2048 - 351, 2048 - 556));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod bitmap;
+mod bounds;
+mod group;
+mod node;
+pub mod plan;
+mod search;
+mod summary;
+mod words;
 
 mod classes;
 mod fits;
@@ -20,7 +59,7 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::bitmap::Bitmap;
+use bitmap::Bitmap;
 
 pub use classes::{SizeClasses, Zoned};
 pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
@@ -28,6 +67,16 @@ pub use parameters::{MAX_SHARE, Shares};
 pub use relocate::Relocate;
 pub use spare_heads::{LOOK_NODES, SpareHeads};
 pub use two_ended::TwoEnded;
+
+/// The largest alignment order that a request gets from its size (Linux's `CONFIG_CMA_ALIGNMENT`).
+pub const CMA_ALIGNMENT: u32 = 8;
+
+/// The alignment a driver's request of `pages` pages gets: its order, capped at [`CMA_ALIGNMENT`]
+/// (`dma_alloc_contiguous`).
+pub const fn align_order_of(pages: u32) -> u32 {
+    let order = u32::BITS - pages.saturating_sub(1).leading_zeros();
+    if order > CMA_ALIGNMENT { CMA_ALIGNMENT } else { order }
+}
 
 /// What is looked for, in bits of the area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +118,7 @@ pub trait Placement {
     /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
-    /// True where a request that finds no room has others moved (see [`super::relocate`]).
+    /// True where a request that finds no room has others moved by whoever holds the area.
     fn relocates(&self) -> bool {
         false
     }

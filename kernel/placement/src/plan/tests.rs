@@ -1,9 +1,14 @@
+//! Plans against a model, and what they cost.
+
+mod model;
+
 use alloc::vec;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::cma::align_order_of;
+use crate::align_order_of;
+use model::fits_somehow;
 
 /// A request as drivers make them, or of page alignment.
 fn request(bits: u32, order: u32) -> Request {
@@ -21,28 +26,6 @@ fn follow(owners: &mut [usize], steps: &[Step]) {
         assert!(to < from || to >= from + bits, "it slides down only");
         owners[to..to + bits].fill(owner);
     }
-}
-
-/// Whether buffers no longer than their alignment fit in a free map of whole blocks at all: highest order first, each takes
-/// a block of its order, and leaves what of it lies behind it.
-pub(in crate::cma::relocate) fn fits_somehow(bits: u32, requests: &[Request]) -> bool {
-    let mut free: [u32; 12] = core::array::from_fn(|order| bits >> order & 1);
-    for order in (0..12).rev() {
-        let own: vec::Vec<u32> = requests
-            .iter()
-            .filter(|request| request.align_mask + 1 == 1 << order)
-            .map(|request| request.bits)
-            .collect();
-        let Some(left) = free[order].checked_sub(own.len() as u32) else { return false };
-        for bits in own {
-            let rest = (1 << order) - bits;
-            (0..order).for_each(|lower| free[lower] += rest >> lower & 1);
-        }
-        if order > 0 {
-            free[order - 1] += 2 * left;
-        }
-    }
-    true
 }
 
 /// Buffers put into a map at random, where they fit.

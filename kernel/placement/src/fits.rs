@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::cmp::Ordering;
 
 use super::{Placement, Request};
-use crate::cma::bitmap::Bitmap;
+use crate::bitmap::Bitmap;
 
 /// The lowest place that fits: Linux's rule.
 #[derive(Default)]

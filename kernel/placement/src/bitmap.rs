@@ -19,8 +19,8 @@ pub(super) const PLAIN_BITS: u32 = 2048;
 /// Which bits are allocated, lowest first.
 ///
 /// ```
-/// use kernel::cma::bitmap::Bitmap;
-/// use kernel::cma::placement::Request;
+/// use placement::bitmap::Bitmap;
+/// use placement::Request;
 ///
 /// let map = Bitmap::new(2048);
 /// let request = Request { bits: 51, align_mask: 63, align_offset: 0 };
@@ -79,7 +79,7 @@ impl Bitmap {
 
     /// Sets `count` clear bits from `start`.
     #[inline]
-    pub(super) fn set(&mut self, start: u32, count: u32) {
+    pub fn set(&mut self, start: u32, count: u32) {
         set_bits(&mut self.words, start, count);
         self.used += count;
         if let Some(summary) = &mut self.summary {
@@ -89,13 +89,13 @@ impl Bitmap {
 
     /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
     #[inline(never)]
-    pub(super) fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
+    pub fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
         self.clear_inline(start, count)
     }
 
     /// The same for the path that is measured, which pays for no call.
     #[inline(always)]
-    pub(super) fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
+    pub fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
         let from = start % WORD_BITS;
         if self.summary.is_some() {
             self.clear_summarized(start, start + count)?;
@@ -246,3 +246,6 @@ impl Bitmap {
         self.runs().count() as u32
     }
 }
+
+#[cfg(test)]
+mod tests;

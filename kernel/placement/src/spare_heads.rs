@@ -57,9 +57,9 @@
 
 use super::fits::BestFit;
 use super::{Placement, Request};
-use crate::cma::bitmap::Bitmap;
-use crate::cma::node::NODE_BITS;
-use crate::cma::search::SLOTS;
+use crate::bitmap::Bitmap;
+use crate::node::NODE_BITS;
+use crate::search::SLOTS;
 
 /// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
 pub const LOOK_NODES: u32 = 8;

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::cma::bitmap::Bitmap;
+use crate::bitmap::Bitmap;
 
 /// The largest share that a class of sizes can be given.
 pub const MAX_SHARE: u32 = 10_000;

@@ -18,8 +18,8 @@
 
 use alloc::vec::Vec;
 
-use crate::cma::bitmap::Bitmap;
-use crate::cma::placement::{Placement, Request, SpareHeads};
+use crate::bitmap::Bitmap;
+use crate::{Placement, Request, SpareHeads};
 
 /// So many windows are tried for a request, the cheapest first.
 pub const WINDOWS: u32 = 16;
@@ -28,11 +28,11 @@ pub const MAX_STEPS: usize = 4096;
 
 /// A buffer that may move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Movable {
+pub struct Movable {
     /// Its first bit.
-    pub(super) bit: u32,
+    pub bit: u32,
     /// What was asked for when it was allocated: the alignment that it keeps.
-    pub(super) request: Request,
+    pub request: Request,
 }
 
 impl Movable {
@@ -43,10 +43,13 @@ impl Movable {
 
 /// One buffer's way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Step {
-    pub(super) from: u32,
-    pub(super) to: u32,
-    pub(super) bits: u32,
+pub struct Step {
+    /// Where it begins.
+    pub from: u32,
+    /// Where it begins afterwards.
+    pub to: u32,
+    /// Its length.
+    pub bits: u32,
 }
 
 /// Orders that a bitmap's length, or an alignment, can have.
@@ -72,7 +75,7 @@ enum Change {
 }
 
 /// Maps of an area as it would be.
-pub(super) struct Planner {
+pub struct Planner {
     /// Bits that somebody has.
     taken: Bitmap,
     /// Of them those that stay so: of buffers that do not move, of pages that others live in, of windows.
@@ -89,7 +92,7 @@ fn rank(request: &Request) -> (u32, u32) {
 
 impl Planner {
     /// Begins with a map of what must stay and the buffers that may move, by address; they do not overlap.
-    pub(super) fn new(fixed: Bitmap, movable: Vec<Movable>) -> Self {
+    pub fn new(fixed: Bitmap, movable: Vec<Movable>) -> Self {
         let mut taken = fixed.clone();
         movable.iter().for_each(|buffer| taken.set(buffer.bit, buffer.request.bits));
         Self { taken, fixed, movable, changes: Vec::new() }
@@ -99,7 +102,7 @@ impl Planner {
     ///
     /// # Errors
     /// There is no plan.
-    pub(super) fn make_room(mut self, request: &Request) -> Result<(u32, Vec<Step>), NoRoom> {
+    pub fn make_room(mut self, request: &Request) -> Result<(u32, Vec<Step>), NoRoom> {
         if self.is_full_for(request) {
             return Err(NoRoom::Full);
         }
@@ -313,4 +316,4 @@ impl Planner {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub mod tests;

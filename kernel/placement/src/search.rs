@@ -5,10 +5,10 @@
 //! bits that are no longer than their alignment, looked for from the area's start. Longer ones are also looked for where
 //! a run leaves a node, and that is learned of a group once all of its nodes were looked at.
 
+use super::Request;
 use super::bitmap::Bitmap;
 use super::bounds::{LANES, SATURATED};
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
-use super::placement::Request;
 use super::summary::Summary;
 
 /// A run of so many bits covers at least one whole node, wherever it begins.
