@@ -14,7 +14,7 @@ use kernel::mm::Page;
 use kernel::mm::early::{self, Early, PageFrames};
 use kernel::mm::memblock::{Kind, Memblock};
 use kernel::mm::reserved::{self, AreaPlan, Move};
-use kernel::mm::zone::Zone;
+use kernel::mm::zone::{self, Zone};
 use kernel::notes::Note;
 use kernel::system::System;
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
@@ -45,7 +45,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     if !memblock.is_ram(&image::range()) {
         return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
     }
-    let placed = reserved::place(&facts, cmdline, &mut memblock);
+    let placed = reserved::place(&facts, cmdline, zone::descriptor_bytes, &mut memblock);
     log_notes(&placed.notes);
     for step in &placed.moves {
         memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
@@ -109,23 +109,24 @@ fn carry_out(step: &Move) {
 
 /// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first frame.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
-    let wanted = PageFrames::of(memblock);
+    let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock
         .allocate(wanted.search(), Kind::PageFrames)
         .map_err(|full| format!("no room for the page frames: {full}"))?
         .ok_or_else(|| {
-            format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes(), wanted.frames)
+            format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes, wanted.frames)
         })?;
     if !answers(range) {
         return Err(format!("{range} does not answer: the tree's /memory says more than there is"));
     }
+    let descriptors = zone::descriptors(wanted.frames);
     let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
-    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `wanted.descriptors()` of them.
-    unsafe { core::ptr::write_bytes(pages, 0, wanted.descriptors()) };
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `descriptors` of them.
+    unsafe { core::ptr::write_bytes(pages, 0, descriptors) };
     // SAFETY:
     // - zeroed, and all zeroes is a valid descriptor;
     // - aligned to a page, and nobody else ever refers to it.
-    let pages = unsafe { core::slice::from_raw_parts_mut(pages, wanted.descriptors()) };
+    let pages = unsafe { core::slice::from_raw_parts_mut(pages, descriptors) };
     Ok((wanted.start, pages))
 }
 

@@ -45,7 +45,6 @@ extern crate std;
 
 pub mod block;
 pub mod cma;
-pub mod cmdline;
 pub mod dma;
 pub mod lab;
 pub mod machine;
@@ -55,5 +54,6 @@ pub mod mock;
 pub mod monitor;
 pub mod system;
 pub use ::devicetree as dt;
+pub use ::reserved::cmdline;
 pub use ::units;
 pub use ::units::notes;

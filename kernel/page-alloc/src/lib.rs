@@ -74,14 +74,12 @@ pub use page::{Lent, Page, State, Tag};
 pub use rings::Ring;
 pub use watermark::Watermarks;
 
-/// The largest order of a block: 2^10 pages, 4 MiB (Linux's `MAX_ORDER - 1` on this board).
-pub const MAX_PAGE_ORDER: u32 = 10;
+pub use units::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+
+/// The largest order of a block, which is a pageblock's: 4 MiB (Linux's `MAX_ORDER - 1` on this board).
+pub const MAX_PAGE_ORDER: u32 = PAGEBLOCK_ORDER;
 /// How many orders there are.
 pub const ORDERS: usize = MAX_PAGE_ORDER as usize + 1;
-/// log2 of the pages in a pageblock (Linux's `pageblock_order` without huge pages).
-pub const PAGEBLOCK_ORDER: u32 = MAX_PAGE_ORDER;
-/// Pages in a pageblock.
-pub const PAGEBLOCK_PAGES: u32 = 1 << PAGEBLOCK_ORDER;
 /// Pageblocks of a 32-bit address space, which no zone has more of.
 const MAX_PAGEBLOCKS: usize = 1024;
 

@@ -14,7 +14,7 @@ use super::page::{Lent, Page, State, Tag};
 use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
-use units::Pfn;
+use units::{PAGE_SIZE, Pfn};
 
 /// All page frames between the lowest and the highest RAM address, and who may use them.
 pub struct Zone<'m> {
@@ -51,16 +51,15 @@ pub const fn descriptors(frames: u32) -> usize {
     frames as usize + LIST_HEADS
 }
 
-/// The frames a zone has to span so that the RAM from `first` to `end` (excluded) lies in it: whole pageblocks.
-pub const fn span(first: Pfn, end: Pfn) -> (Pfn, u32) {
-    let start = first.0 & !(PAGEBLOCK_PAGES - 1);
-    (Pfn(start), (end.0 - start).next_multiple_of(PAGEBLOCK_PAGES))
+/// Memory of the descriptors of a zone over `frames` frames, in bytes, whole pages.
+pub const fn descriptor_bytes(frames: u32) -> u64 {
+    ((descriptors(frames) * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE)
 }
 
 impl<'m> Zone<'m> {
     /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors for.
     ///
-    /// `start` is a multiple of [`PAGEBLOCK_PAGES`] (see [`span`]); `pages` holds [`descriptors`] zeroed descriptors.
+    /// `start` is a multiple of [`PAGEBLOCK_PAGES`]; `pages` holds [`descriptors`] zeroed descriptors.
     /// Every pageblock begins as movable, as on Linux (`memmap_init_range`).
     pub fn new(start: Pfn, pages: &'m mut [Page]) -> Self {
         assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");

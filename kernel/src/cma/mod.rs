@@ -18,9 +18,7 @@ use crate::mm::contig_range::Blocked;
 use crate::units::Pfn;
 
 pub use ::placement::{self, CMA_ALIGNMENT, align_order_of, bitmap};
-
-/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
-pub const MAX_CMA_AREAS: usize = 8;
+pub use ::reserved::MAX_CMA_AREAS;
 
 /// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
 pub const MAX_ALIGN_ORDER: u32 = 20;

@@ -14,16 +14,14 @@
 //! descriptor of a block says anything, so cost follows blocks and not pages.
 
 pub mod contig_range;
-pub mod early;
 pub mod live;
-pub mod memblock;
 mod migrate;
 mod reclaim;
-pub mod reserved;
 mod undo;
 
 pub(crate) use reclaim::Undo;
 
+pub use ::reserved::{self, early, memblock};
 pub use page_alloc::lru::LruPages;
 pub use page_alloc::policy::{CmaUse, Lend};
 pub use page_alloc::{

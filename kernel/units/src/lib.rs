@@ -32,6 +32,11 @@ pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 /// One more than the largest address this processor can form (no LPAE on a Cortex-A9).
 pub const ADDRESS_LIMIT: u64 = 1 << 32;
 
+/// log2 of the pages in a pageblock (Linux's `pageblock_order` without huge pages).
+pub const PAGEBLOCK_ORDER: u32 = 10;
+/// Pages in a pageblock.
+pub const PAGEBLOCK_PAGES: u32 = 1 << PAGEBLOCK_ORDER;
+
 /// A page frame number: physical address divided by [`PAGE_SIZE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Pfn(pub u32);

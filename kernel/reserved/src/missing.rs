@@ -6,9 +6,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::{Attempt, CMA_MIN_ALIGNMENT, MIB, area_name};
-use crate::dt::{Facts, Placement, ReservedNode};
-use crate::notes::Words;
-use crate::units::PhysRange;
+use devicetree::{Facts, Placement, ReservedNode};
+use units::PhysRange;
+use units::notes::Words;
 
 impl Attempt<'_> {
     /// A line for every area that a device names and that is not there.

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::{Kind, Memblock};
-use crate::notes::Words;
-use crate::units::PhysRange;
+use units::PhysRange;
+use units::notes::Words;
 
 /// How deep regions are shown inside each other; what nests deeper is shown at this depth.
 const MAX_DEPTH: usize = 4;

@@ -1,7 +1,7 @@
 //! The default area where neither a node nor `cma=` asks for one, and what stands in for areas that are not there.
 
 use super::*;
-use crate::dt::AreaUser;
+use devicetree::AreaUser;
 
 /// All areas, the unasked one too.
 fn all_areas(case: &Case) -> Vec<Area<'_>> {
@@ -18,7 +18,7 @@ fn small(ram_mib: u64, initrd_bytes: u64, nodes: Vec<ReservedNode>, bootargs: &s
 }
 
 fn holds_page_frames(case: &Case) -> bool {
-    case.memblock.find(PageFrames::of(&case.memblock).search()).is_some()
+    case.memblock.find(PageFrames::of(&case.memblock, descriptor_bytes).search()).is_some()
 }
 
 #[test]

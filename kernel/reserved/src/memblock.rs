@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
-use crate::units::{PAGE_SIZE, PhysRange};
+use units::{PAGE_SIZE, PhysRange};
 
 mod iomem;
 #[cfg(test)]

@@ -8,9 +8,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Attempt, Move};
-use crate::mm::memblock::{Kind, Region, Search};
-use crate::notes::Words;
-use crate::units::PhysRange;
+use crate::memblock::{Kind, Region, Search};
+use units::PhysRange;
+use units::notes::Words;
 
 impl Attempt<'_> {
     /// Searches as if the blobs that can be moved were not there.

@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 
 use super::{Attempt, CMA_MIN_ALIGNMENT, MAX_RESERVED_REGIONS, MIB, NoArea};
-use crate::dt::{Placement, ReservedNode};
-use crate::mm::memblock::{Kind, Search};
-use crate::notes::Words;
-use crate::units::{ADDRESS_LIMIT, PhysRange};
+use crate::memblock::{Kind, Search};
+use devicetree::{Placement, ReservedNode};
+use units::notes::Words;
+use units::{ADDRESS_LIMIT, PhysRange};
 
 /// Alignment of a dynamic region that asks for none: a cache line (SMP_CACHE_BYTES).
 const DEFAULT_ALIGNMENT: u64 = 64;

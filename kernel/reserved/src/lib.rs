@@ -15,25 +15,55 @@
 //! Where Linux would go on into a crash (a pool outside RAM, or over the kernel or another region), the region is
 //! skipped with a line of our own, and the first in the tree wins. A default area that nobody asked for is left out where a
 //! blob that had to make way, or the page descriptors, would have no place beside it.
+//!
+//! Before it comes [`early`], which records RAM and what lies in it in a [`memblock::Memblock`]; [`cmdline`] reads the
+//! kernel's command line. What is free afterwards is for the page allocator.
+//!
+//! # Example
+//! A board of 128 MiB and `cma=16M`:
+//! ```
+//! use devicetree::Facts;
+//! use reserved::{CMDLINE_AREA, cmdline, early, place};
+//! use units::PhysRange;
+//!
+//! let facts = Facts { memory: vec![PhysRange::sized(0x6000_0000, 128 << 20)], ..Facts::default() };
+//! let (image, tree) = (PhysRange::sized(0x6001_0000, 1 << 20), PhysRange::sized(0x6200_0000, 0x4000));
+//! let mut memblock = early::memory_map(&facts, image, tree).memblock;
+//!
+//! let placed = place(&facts, &cmdline::parse("cma=16M"), |frames| 16 * u64::from(frames), &mut memblock);
+//! assert_eq!(placed.areas[0].name, CMDLINE_AREA);
+//! assert_eq!(placed.areas[0].range, PhysRange::sized(0x6700_0000, 16 << 20), "at the end of RAM");
+//! assert_eq!(memblock.reserved().last().map(|region| region.range), Some(placed.areas[0].range));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::PAGEBLOCK_ORDER;
-use super::early::PageFrames;
-use super::memblock::{Kind, Memblock, Region};
-use crate::cma::MAX_CMA_AREAS;
-use crate::cmdline::{CmaParameter, Cmdline};
-use crate::dt::Facts;
-use crate::notes::{Note, Notes, Words};
-use crate::units::{PAGE_SIZE, PhysRange};
+use cmdline::{CmaParameter, Cmdline};
+use devicetree::Facts;
+use early::PageFrames;
+use memblock::{Kind, Memblock, Region};
+use units::notes::{Note, Notes, Words};
+use units::{PAGE_SIZE, PAGEBLOCK_ORDER, PhysRange};
 
 mod blobs;
+pub mod cmdline;
 mod declare;
+pub mod early;
+pub mod memblock;
 mod missing;
 mod nodes;
 #[cfg(test)]
 mod tests;
+
+/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
+pub const MAX_CMA_AREAS: usize = 8;
 
 /// The most nodes that are looked at (drivers/of/of_reserved_mem.c); fixed ones beyond stay reserved, but are no pools.
 pub const MAX_RESERVED_REGIONS: usize = 64;
@@ -96,9 +126,10 @@ pub struct Placed {
     pub notes: Vec<Note>,
 }
 
-/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far ([`super::early`]);
+/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far ([`early`]);
 /// afterwards it also holds every region that was placed, and the blobs where they will be after the moves.
-pub fn place(facts: &Facts, cmdline: &Cmdline, memblock: &mut Memblock) -> Placed {
+/// `descriptor_bytes` says how much memory the page descriptors of a number of frames take.
+pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64, memblock: &mut Memblock) -> Placed {
     // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided again without moving it.
     let mut pinned = Vec::new();
     // An area that nobody asked for takes no memory that a blob, a region or the page descriptors need.
@@ -116,7 +147,7 @@ pub fn place(facts: &Facts, cmdline: &Cmdline, memblock: &mut Memblock) -> Place
             None => attempt.say_crowded(),
         }
         let housed = attempt.house_blobs();
-        if made_unasked && (housed.is_err() || !attempt.holds_page_frames()) {
+        if made_unasked && (housed.is_err() || !attempt.holds_page_frames(descriptor_bytes)) {
             unasked = false;
             continue;
         }
@@ -174,8 +205,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// True where there is room for the page descriptors beside what was placed.
-    fn holds_page_frames(&self) -> bool {
-        self.memblock.find(PageFrames::of(&self.memblock).search()).is_some()
+    fn holds_page_frames(&self, descriptor_bytes: fn(u32) -> u64) -> bool {
+        self.memblock.find(PageFrames::of(&self.memblock, descriptor_bytes).search()).is_some()
     }
 
     /// True for a region that makes way when it must.

@@ -3,9 +3,9 @@
 
 use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
-use crate::mm::memblock::{Kind, Search};
-use crate::notes::Words;
-use crate::units::PhysRange;
+use crate::memblock::{Kind, Search};
+use units::PhysRange;
+use units::notes::Words;
 
 /// `arm_dma_limit` where every address can be reached by DMA.
 const DMA_LIMIT: u32 = u32::MAX;

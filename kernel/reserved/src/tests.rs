@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::cmdline;
-use crate::dt::{Placement, ReservedNode};
-use crate::mm::early;
+use crate::early;
+use devicetree::{Placement, ReservedNode};
 
 mod blobs;
 mod cmdline_area;
@@ -21,6 +21,11 @@ const M: u64 = 1 << 20;
 const IMAGE: PhysRange = PhysRange { start: 0x6001_0000, end: 0x6005_0000 };
 const TREE: PhysRange = PhysRange { start: 0x6800_0000, end: 0x6800_4000 };
 const RAM: PhysRange = PhysRange { start: 0x6000_0000, end: 0xa000_0000 };
+
+/// Linux's `struct page` has twice as many; the page allocator's descriptors have 16 bytes.
+fn descriptor_bytes(frames: u32) -> u64 {
+    16 * u64::from(frames)
+}
 
 /// What every case logs for `vram`.
 const VRAM_LINES: [&str; 2] = [
@@ -117,7 +122,7 @@ impl Case {
         let before = early::memory_map(&facts, IMAGE, tree).memblock;
         let mut memblock = before.clone();
         let cmdline = cmdline::parse(bootargs);
-        let placed = place(&facts, &cmdline, &mut memblock);
+        let placed = place(&facts, &cmdline, descriptor_bytes, &mut memblock);
         let case = Self { facts, cma_given: cmdline.cma.is_some(), before, placed, memblock };
         case.check();
         case.check_unasked();

@@ -5,12 +5,10 @@
 
 use alloc::vec::Vec;
 
-use super::Page;
 use super::memblock::{Kind, Memblock, Search};
-use super::zone;
-use crate::dt::Facts;
-use crate::notes::{Note, Notes};
-use crate::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
+use devicetree::Facts;
+use units::notes::{Note, Notes};
+use units::{PAGEBLOCK_PAGES, Pfn, PhysAddr, PhysRange};
 
 /// The first memory map, before the tree's reserved regions are placed in it.
 #[derive(Clone, Debug)]
@@ -58,36 +56,32 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     Early { memblock, notes: notes.into_vec() }
 }
 
-/// The page descriptors that a memory map takes: those of every frame from the lowest to the highest RAM address.
+/// The page descriptors that a memory map takes: those of every frame from the lowest to the highest RAM address, in
+/// whole pageblocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageFrames {
     /// The first frame, on a pageblock boundary.
     pub start: Pfn,
-    /// How many frames.
+    /// The number of frames.
     pub frames: u32,
+    /// The memory of their descriptors, in bytes.
+    pub size_bytes: u64,
 }
 
 impl PageFrames {
-    /// Those of the RAM in `memblock`.
-    pub fn of(memblock: &Memblock) -> Self {
+    /// The frames of the RAM in `memblock`. `size_bytes` is the page allocator's word for how much memory the
+    /// descriptors of a number of frames take.
+    pub fn of(memblock: &Memblock, size_bytes: fn(u32) -> u64) -> Self {
         let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
-        let (start, frames) = zone::span(PhysAddr(lowest).pfn(), PhysAddr(memblock.end_of_ram()).pfn());
-        Self { start, frames }
-    }
-
-    /// How many descriptors, the free lists' heads included.
-    pub const fn descriptors(&self) -> usize {
-        zone::descriptors(self.frames)
-    }
-
-    /// Their memory, in whole pages.
-    pub const fn size_bytes(&self) -> u64 {
-        ((self.descriptors() * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE)
+        let start = PhysAddr(lowest).pfn().0 & !(PAGEBLOCK_PAGES - 1);
+        let end = PhysAddr(memblock.end_of_ram()).pfn().0;
+        let frames = (end - start).next_multiple_of(PAGEBLOCK_PAGES);
+        Self { start: Pfn(start), frames, size_bytes: size_bytes(frames) }
     }
 
     /// What to look for in the memory map.
     pub const fn search(&self) -> Search {
-        Search::pages(self.size_bytes())
+        Search::pages(self.size_bytes)
     }
 }
 

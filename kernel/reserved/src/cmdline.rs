@@ -8,7 +8,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::notes::{Note, Notes, Words};
+use units::notes::{Note, Notes, Words};
 
 mod memparse;
 #[cfg(test)]
@@ -56,7 +56,7 @@ pub struct CmaParameter {
 /// Reads the command line. Never fails; see [`Cmdline::notes`].
 ///
 /// ```
-/// let cmdline = kernel::cmdline::parse(r#"cma=64M@0x70000000 loglevel=4 run="debris; bitmap""#);
+/// let cmdline = reserved::cmdline::parse(r#"cma=64M@0x70000000 loglevel=4 run="debris; bitmap""#);
 /// assert_eq!(cmdline.run.as_deref(), Some("debris; bitmap"));
 /// assert_eq!((cmdline.loglevel, cmdline.check, cmdline.notes.len()), (4, false, 0));
 /// ```
