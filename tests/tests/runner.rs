@@ -172,8 +172,10 @@ fn lines_of_runs_side_by_side_stay_whole() {
     let qemu = FakeQemu::new("printf 'half '; touch \"$0.half\"; read -r line; printf 'whole\\r\\nrest'");
     let other = FakeQemu::new("printf 'other\\r\\n'");
     let (mut console, pipe) = io::pipe().unwrap();
-    let mut first = qemu.command(&qemu.path("image.bin"), &[]);
-    let mut first = first.stdin(Stdio::piped()).stdout(pipe.try_clone().unwrap()).spawn().unwrap();
+    // The commands go at once, and the ends of the pipe that they hold with them.
+    let image = qemu.path("image.bin");
+    let shared = pipe.try_clone().unwrap();
+    let mut first = qemu.command(&image, &[]).stdin(Stdio::piped()).stdout(shared).spawn().unwrap();
     assert!(comes_true(|| qemu.path("qemu.half").exists()));
     let status = other.command(&other.path("image.bin"), &[]).stdin(Stdio::null()).stdout(pipe).status().unwrap();
     assert!(status.success());
