@@ -23,7 +23,7 @@
 //! A board of 128 MiB and `cma=16M`:
 //! ```
 //! use devicetree::Facts;
-//! use reserved::{CMDLINE_AREA, cmdline, early, place};
+//! use reserved::{DEFAULT_AREA, cmdline, early, place};
 //! use units::PhysRange;
 //!
 //! let facts = Facts { memory: vec![PhysRange::sized(0x6000_0000, 128 << 20)], ..Facts::default() };
@@ -31,7 +31,7 @@
 //! let mut memblock = early::memory_map(&facts, image, tree).memblock;
 //!
 //! let placed = place(&facts, &cmdline::parse("cma=16M"), |frames| 16 * u64::from(frames), &mut memblock);
-//! assert_eq!(placed.areas[0].name, CMDLINE_AREA);
+//! assert_eq!(placed.areas[0].name, DEFAULT_AREA);
 //! assert_eq!(placed.areas[0].range, PhysRange::sized(0x6700_0000, 16 << 20), "at the end of RAM");
 //! assert_eq!(memblock.reserved().last().map(|region| region.range), Some(placed.areas[0].range));
 //! ```
