@@ -41,18 +41,18 @@ setup:
 
 elf: setup
 	@$(CARGO) build --locked --release --target $(TARGET) -p boot
-	@mkdir -p build
-	@cmp -s $(TARGET_DIR)/$(TARGET)/release/debris $(ELF) || cp $(TARGET_DIR)/$(TARGET)/release/debris $(ELF)
+	@scripts/install $(TARGET_DIR)/$(TARGET)/release/debris $(ELF)
 
 image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@scripts/raw-image $(ELF) $(IMAGE)
 	@NODES= scripts/tree $(TREE)
+	@scripts/runner
 
 run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)
 
 monitor: image ## boot to the prompt
-	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, or Ctrl-A x, leaves.'" scripts/qemu $(IMAGE)
+	@RUN="version; echo '\`help\` lists the commands, Tab completes them; \`poweroff\`, Ctrl-D or Ctrl-A x leaves.'" scripts/qemu $(IMAGE)
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
@@ -76,7 +76,7 @@ size: elf ## text, data and bss of the image
 symbolize: elf ## functions and lines of backtrace addresses, from ADDR="0x… 0x…" or from standard input
 	@$(CARGO) run --locked $(HOST) -p boot-tests --bin symbolize -- $(ELF) $$ADDR
 
-miri: ## Miri over the portable library
+miri: ## Miri over the portable crates
 	@scripts/setup miri
 	@scripts/test miri
 
@@ -91,7 +91,7 @@ lint: setup ## rustfmt, clippy and rustdoc, warnings denied
 	@scripts/test lint
 
 doc: setup ## the documentation, in target/doc
-	@$(CARGO) doc --locked --no-deps --target $(TARGET) -p kernel -p boot
+	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests
 
 clean: ## remove everything that was built
 	@$(CARGO) clean

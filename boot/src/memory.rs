@@ -9,12 +9,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use kernel::cmdline::Cmdline;
-use kernel::dt::{Device, Facts, Note};
+use kernel::dt::{Device, Facts};
 use kernel::mm::Page;
-use kernel::mm::early::{self, Early};
-use kernel::mm::memblock::{Memblock, RegionKind, Search};
+use kernel::mm::early::{self, Early, PageFrames};
+use kernel::mm::memblock::{Memblock, RegionKind};
 use kernel::mm::reserved::{self, AreaPlan, Move};
 use kernel::mm::zone::{self, Zone};
+use kernel::notes::Note;
 use kernel::system::System;
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
@@ -44,7 +45,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     if !memblock.is_ram(&image::range()) {
         return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
     }
-    let placed = reserved::place(&facts, cmdline, &mut memblock);
+    let placed = reserved::place(&facts, cmdline, zone::descriptor_bytes, &mut memblock);
     log_notes(&placed.notes);
     for step in &placed.moves {
         memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
@@ -59,6 +60,9 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     }
     let initrd = memblock.find_kind(RegionKind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
+    if placed.default_unasked {
+        system.set_default_unasked();
+    }
     system.dma.attach(dma_hardware);
     if cmdline.check {
         system.dma.checker_mut().enable(true);
@@ -105,25 +109,25 @@ fn carry_out(step: &Move) {
 
 /// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first frame.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
-    let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
-    let (start, frames) = zone::span(PhysAddr(lowest).pfn(), PhysAddr(memblock.end_of_ram()).pfn());
-    let count = zone::descriptors(frames);
-    let size_bytes = ((count * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE);
+    let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock
-        .allocate(Search::pages(size_bytes), RegionKind::PageFrames)
+        .allocate(wanted.search(), RegionKind::PageFrames)
         .map_err(|full| format!("no room for the page frames: {full}"))?
-        .ok_or_else(|| format!("no room for the page frames: {size_bytes} bytes for {frames} frames"))?;
+        .ok_or_else(|| {
+            format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes, wanted.frames)
+        })?;
     if !answers(range) {
         return Err(format!("{range} does not answer: the tree's /memory says more than there is"));
     }
+    let descriptors = zone::descriptors(wanted.frames);
     let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
-    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `count` descriptors.
-    unsafe { core::ptr::write_bytes(pages, 0, count) };
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `descriptors` of them.
+    unsafe { core::ptr::write_bytes(pages, 0, descriptors) };
     // SAFETY:
     // - zeroed, and all zeroes is a valid descriptor;
     // - aligned to a page, and nobody else ever refers to it.
-    let pages = unsafe { core::slice::from_raw_parts_mut(pages, count) };
-    Ok((start, pages))
+    let pages = unsafe { core::slice::from_raw_parts_mut(pages, descriptors) };
+    Ok((wanted.start, pages))
 }
 
 /// True where the range's first and last word keep what is written to them. Where there is no RAM, reads give 0.

@@ -29,6 +29,8 @@ struct Host {
     booted: Instant,
     /// What the pages of blocks hold, by first frame; only the tables of large traces ask for it.
     memory: std::collections::HashMap<u32, Vec<u32>>,
+    /// What is printed of a line that has not ended.
+    line: String,
 }
 
 impl Machine for Host {
@@ -45,11 +47,17 @@ impl Machine for Host {
     }
 
     fn write_str(&mut self, text: &str) {
-        let mut console = std::io::stdout().lock();
-        let written = console.write_all(text.as_bytes()).and_then(|()| console.flush());
-        if written.is_err() {
-            // Nobody reads on.
-            std::process::exit(0);
+        for piece in text.split_inclusive('\n') {
+            self.line.push_str(piece);
+            if !piece.ends_with('\n') {
+                return;
+            }
+            // A call a line, so that those of runs side by side stay whole.
+            if std::io::stdout().write_all(self.line.as_bytes()).is_err() {
+                // Nobody reads on.
+                std::process::exit(0);
+            }
+            self.line.clear();
         }
     }
 
@@ -158,7 +166,7 @@ fn main() {
     let booted = Instant::now();
     system.set_address_space(Box::new(Contents { booted, pages: vec![[0; 2]; RAM_PAGES as usize] }));
     system.dma.attach(Box::new(CoherentRam::default()));
-    let mut host = Host { booted, memory: Default::default() };
+    let mut host = Host { booted, memory: Default::default(), line: String::new() };
     let context = Context {
         cmdline: "",
         iomem: "",

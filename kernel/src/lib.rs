@@ -45,16 +45,17 @@ extern crate std;
 
 pub mod block;
 pub mod cma;
-pub mod cmdline;
 pub mod dma;
-pub mod dt;
+#[cfg(test)]
+mod extending;
 pub mod lab;
 pub mod machine;
 pub mod mm;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
 pub mod monitor;
-pub mod notes;
 pub mod system;
-pub mod table;
-pub mod units;
+pub use ::devicetree as dt;
+pub use ::reserved::cmdline;
+pub use ::units;
+pub use ::units::notes;

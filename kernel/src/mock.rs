@@ -24,7 +24,7 @@ const RAM: Pfn = Pfn(if cfg!(miri) { 0x68000 } else { 0x60000 });
 pub struct Mock {
     /// Everything printed.
     pub printed: String,
-    /// What will be typed; Ctrl-D for ever after.
+    /// What will be typed.
     pub typed: VecDeque<u8>,
     /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone returns it.
     pub typed_later: VecDeque<u8>,

@@ -41,6 +41,8 @@ pub struct System<'m> {
     pub zone: Zone<'m>,
     areas: Vec<Area>,
     default_area: Option<AreaId>,
+    /// The default area is there only because nobody asked for one.
+    default_unasked: bool,
     area_users: Vec<AreaUser>,
     last_kept: u32,
     /// Those who lend buffers that may move.
@@ -53,6 +55,8 @@ pub struct System<'m> {
     pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
     past: Stats,
+    /// The stamp that pages were filled by last: contents that earlier users left in memory never pass for later ones.
+    last_stamp: u32,
     /// Where events are written.
     pub trace: Trace,
     /// What drivers have of memory.
@@ -69,6 +73,7 @@ impl<'m> System<'m> {
             zone,
             areas,
             default_area: None,
+            default_unasked: false,
             area_users,
             last_kept: 0,
             owners: Owners::default(),
@@ -76,6 +81,7 @@ impl<'m> System<'m> {
             disk: None,
             live: None,
             past: Stats::default(),
+            last_stamp: 0,
             trace: Trace::default(),
             dma: Dma::default(),
             check_enabled: false,
@@ -125,6 +131,18 @@ impl<'m> System<'m> {
     /// The area that requests without one of their own go to.
     pub fn default_area(&self) -> Option<AreaId> {
         self.default_area
+    }
+
+    /// Tells that the default area is there only because neither the tree nor the command line asked for one.
+    pub fn set_default_unasked(&mut self) {
+        self.default_unasked = true;
+    }
+
+    /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
+    /// that nobody asked for comes last.
+    pub fn unnamed_area(&self) -> Option<AreaId> {
+        let asked = self.default_area.filter(|_| !self.default_unasked);
+        self.device_area().or(asked).or(self.area_ids().next())
     }
 
     /// The area that the first device which names one names.
@@ -222,7 +240,10 @@ impl<'m> System<'m> {
         let space = self.space.take().ok_or(OpenError::NoAddressSpace)?;
         let disk = if on_disk { self.disk.take() } else { None };
         match Live::open(&mut self.zone, space, disk, cma_use, lend) {
-            Ok(live) => self.live = Some(Box::new(live)),
+            Ok(mut live) => {
+                live.last_stamp = self.last_stamp;
+                self.live = Some(Box::new(live));
+            }
             Err(((space, disk), error)) => {
                 self.space = Some(space);
                 self.disk = disk.or(self.disk.take());
@@ -244,6 +265,7 @@ impl<'m> System<'m> {
         }
         if let Some(live) = self.live.take() {
             self.past.add(&live.stats);
+            self.last_stamp = live.last_stamp;
             let (space, disk) = close(&mut self.zone, *live);
             self.space = Some(space);
             self.disk = disk.or(self.disk.take());

@@ -13,6 +13,24 @@ use crate::tree::{Tree, TreeFile};
 /// Longer than any boot here takes, on a busy machine too; a machine that is still there then is stuck.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// What `scripts/qemu` reads: what the caller's own environment says is for `make run`, not for the tests.
+pub(crate) const VARIABLES: [&str; 14] = [
+    "MEM",
+    "SMP",
+    "DTB",
+    "NODES",
+    "INITRD",
+    "DISK",
+    "DISK_READONLY",
+    "APPEND",
+    "RUN",
+    "ICOUNT",
+    "TIMEOUT",
+    "BOOT",
+    "SEMIHOSTING",
+    "QEMU",
+];
+
 /// How the image is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry {
@@ -164,10 +182,7 @@ impl Boot {
         let untouched = matches!(self.tree, Tree::Untouched(_));
         let elf = untouched || self.entry == Entry::Elf;
         let mut command = Command::new(in_tree("scripts/qemu"));
-        // What the caller's own environment says is for `make run`, not for the tests.
-        for variable in
-            ["DTB", "NODES", "INITRD", "DISK", "DISK_READONLY", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"]
-        {
+        for variable in VARIABLES {
             command.env_remove(variable);
         }
         command.env("MEM", &self.memory).env("SMP", self.processors.to_string()).env("APPEND", &self.append);

@@ -10,9 +10,10 @@
 
 pub mod bench;
 mod boot;
+pub mod caches;
 pub mod data;
 pub mod disk;
-
+mod fake_qemu;
 mod outcome;
 mod session;
 pub mod symbols;
@@ -20,6 +21,7 @@ mod terminal;
 mod tree;
 
 pub use boot::{Boot, Entry};
+pub use fake_qemu::FakeQemu;
 pub use outcome::Outcome;
 pub use session::Session;
 pub use terminal::Terminal;

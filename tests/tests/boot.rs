@@ -2,11 +2,11 @@
 
 use std::fs::File;
 
-use boot_tests::{Boot, Entry, Tree, TreeFile, compile_nodes};
+use boot_tests::{Boot, Entry, Outcome, Tree, TreeFile, compile_nodes};
 use tempfile::TempDir;
 
 /// Boots, shows the areas, and returns to the caller with a status of 0.
-fn areas_of(boot: Boot) -> boot_tests::Outcome {
+fn areas_of(boot: Boot) -> Outcome {
     let outcome = boot.run();
     outcome.ended_with(0);
     assert_eq!(outcome.records_of("boot").len(), 1, "{outcome}");
@@ -27,20 +27,64 @@ fn both_areas_with_256_mib_and_more() {
 }
 
 #[test]
-fn no_areas_with_128_mib() {
-    // Both alloc-ranges lie beyond the end of RAM.
-    let outcome = areas_of(Boot::commands("version").memory("128M"));
+fn the_default_area_with_128_mib() {
+    // Both alloc-ranges lie beyond the end of RAM, which is as long as QEMU makes it unless told.
+    let outcome = areas_of(Boot::commands("cma; debris ops=20000").memory("128M"));
     outcome
         .has_line("OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB")
-        .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB");
+        .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB")
+        .has_line("cma: Reserved 16 MiB at 0x67000000")
+        .has_line(
+            "Reserved memory: BiscuitOS_CMA: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
+             the default area, reserved, stands in",
+        );
+    assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");
+    let record = outcome.record("debris");
+    assert_eq!((&record["area"], &record["pages"]), (&"reserved".into(), &4096.into()), "{outcome}");
+    // As much RAM as the line says.
+    let outcome = areas_of(Boot::commands("debris").memory("160M"));
+    assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");
+}
+
+#[test]
+fn plain_qemu_runs_the_experiment() {
+    let mut session = Boot::new("").memory("128M").without_semihosting().start();
+    session.expect("cma: Reserved 16 MiB at 0x67000000");
+    session.expect("debris on reserved (4096 pages)");
+    session.send("\u{3}");
+    session.expect("debris> ");
+    session.send("poweroff\r");
+    session.finish().ended_with(0);
+}
+
+#[test]
+fn cma_zero_makes_no_default_area() {
+    let outcome = Boot::commands("debris").with("cma=0").memory("128M").run();
+    outcome.ended_with(2).says("there is no CMA area").does_not_say("cma: Reserved");
     assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
-    Boot::commands("debris").memory("128M").run().ended_with(2);
+}
+
+#[test]
+fn small_memories_boot_with_the_default_area_or_without() {
+    for (memory, line, areas) in [
+        ("7M", "cma: Failed to reserve 16 MiB", 0),
+        ("8M", "cma: Failed to reserve 16 MiB", 0),
+        ("16M", "cma: Failed to reserve 16 MiB", 0),
+        ("20M", "cma: Reserved 16 MiB at 0x60400000", 1),
+        ("24M", "cma: Reserved 16 MiB at 0x60800000", 1),
+        ("33M", "cma: Reserved 16 MiB at 0x61000000", 1),
+    ] {
+        let outcome = areas_of(Boot::commands("version").memory(memory));
+        outcome.has_line(line);
+        assert_eq!(outcome.record("boot")["areas"], areas, "{memory}: {outcome}");
+    }
 }
 
 #[test]
 fn upstream_tree() {
     let outcome = areas_of(Boot::commands("version").tree(Tree::UpstreamLike).memory("1024M"));
-    assert_eq!(outcome.record("boot")["areas"], 0, "{outcome}");
+    outcome.has_line("cma: Reserved 16 MiB at 0x9f000000");
+    assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");
     let outcome = areas_of(Boot::commands("debris").with("cma=8M").tree(Tree::UpstreamLike).memory("1024M"));
     outcome.has_line("cma: Reserved 8 MiB at 0x9f800000");
     assert_eq!(outcome.record("debris")["area"], "reserved", "{outcome}");
@@ -111,7 +155,7 @@ fn too_little_memory_is_a_line() {
         ("3M", Some("too little memory: the kernel ends at 0x60")),
         ("4M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
         ("6M", Some("in the kernel's own memory; too little memory: the kernel ends at 0x60")),
-        ("8M", None),
+        ("7M", None),
     ] {
         let outcome = Boot::commands("version").memory(memory).run();
         match words {
@@ -197,4 +241,62 @@ fn self_tests_pass() {
     outcome.ended_with(0).says("KTAP version 1");
     assert!(outcome.lines().any(|line| line.trim_start().starts_with("ok ")), "{outcome}");
     outcome.does_not_say("not ok");
+}
+
+/// Tests that need an area.
+const ON_AREAS: [&str; 8] = [
+    "cma_random",
+    "cma_release_twice",
+    "cma_registry",
+    "live_migration",
+    "live_faults",
+    "live_sabotage",
+    "live_random",
+    "dma_pins",
+];
+
+/// The names of the tests that were skipped for a reason that begins with `why`; there is no other reason.
+fn skipped<'o>(outcome: &'o Outcome, why: &str) -> Vec<&'o str> {
+    let lines = outcome.lines().filter_map(|line| line.split_once(" # SKIP "));
+    lines
+        .map(|(test, reason)| {
+            assert!(reason.starts_with(why), "{test}: {reason}; {outcome}");
+            test.rsplit(' ').next().unwrap_or_default()
+        })
+        .collect()
+}
+
+#[test]
+fn self_tests_run_or_say_why_not_on_small_memories_and_areas() {
+    let no_room = &["live_migration", "live_faults", "live_sabotage"][..];
+    for (memory, area, tests, why) in [
+        ("7M", "cma=0", &ON_AREAS[..], "there is no CMA area"),
+        ("8M", "cma=0", &ON_AREAS, "there is no CMA area"),
+        ("16M", "cma=0", &ON_AREAS, "there is no CMA area"),
+        ("8M", "cma=4M", no_room, "no room to move "),
+        ("12M", "cma=8M", no_room, "no room to move "),
+        ("16M", "cma=4M", &[], "-"),
+        ("16M", "cma=8M", &[], "-"),
+        ("64M", "cma=4M", &[], "-"),
+        ("256M", "cma=4M", &[], "-"),
+    ] {
+        // What a run leaves in memory must not look right to the next.
+        let outcome = Boot::commands("selftest; selftest").memory(memory).with(area).run();
+        outcome.ended_with(0).does_not_say("not ok");
+        assert_eq!(outcome.lines().filter(|line| line.contains("KTAP version 1")).count(), 2, "{outcome}");
+        assert_eq!(skipped(&outcome, why), [tests, tests].concat(), "{memory} {area}: {outcome}");
+    }
+}
+
+#[test]
+fn self_tests_leave_buffers_alone() {
+    let outcome = Boot::commands("alloc reserved 1024; selftest").memory("32M").with("cma=4M").run();
+    outcome.ended_with(0);
+    let names: Vec<_> = ON_AREAS.into_iter().filter(|&name| name != "cma_random").collect();
+    let lines = outcome.lines().filter(|line| line.contains(" # SKIP ")).collect::<Vec<_>>();
+    let why = ["no area has three", "no area has two"].into_iter().chain(["every area has buffers"; 5]);
+    for ((line, name), why) in lines.iter().zip(&names).zip(why) {
+        assert!(line.contains(&format!(" {name} # SKIP {why}")), "{line}; {outcome}");
+    }
+    assert_eq!(lines.len(), names.len(), "{outcome}");
 }

@@ -102,6 +102,18 @@ fn leak_adds_up_until_a_round_makes_no_allocation() {
     assert!(rounds.windows(2).all(|pair| used(&pair[0]) <= used(&pair[1])), "{outcome}");
 }
 
+/// The article's second run, on top of the leaked buffers, made 10 allocations. Its seed is the second at which it began.
+#[test]
+fn the_second_run_depends_on_its_own_second() {
+    let outcome = debris("debris; debris seed=1577527934; release all; debris; debris seed=1577527916");
+    let records = outcome.records_of("debris");
+    is_the_articles(&records[0]);
+    is_the_articles(&records[2]);
+    for (record, (seed, allocs)) in [(&records[1], (1_577_527_934, 10)), (&records[3], (1_577_527_916, 13))] {
+        has_fields(record, &[("seed", seed.into()), ("allocs", allocs.into())]);
+    }
+}
+
 #[test]
 fn releasing_the_leak_empties_the_area() {
     let outcome = debris("debris; release all; debris");

@@ -1,67 +1,21 @@
 //! The scripts around QEMU, without a machine: what QEMU would be started with, and what becomes of a user's nodes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
-use boot_tests::{compile_nodes, disk, in_tree};
+use boot_tests::{FakeQemu, compile_nodes, disk};
 use tempfile::TempDir;
-
-/// A program in QEMU's place that prints its arguments, one a line, and ends with status 42.
-struct FakeQemu {
-    directory: TempDir,
-}
-
-impl FakeQemu {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let program = directory.path().join("qemu");
-        let script = "#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done\nexit 42\n";
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(directory.path().join("image.bin"), "no ELF").unwrap();
-        Self { directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn run(&self, variables: &[(&str, &str)]) -> Output {
-        let mut command = Command::new(in_tree("scripts/qemu"));
-        for variable in ["MEM", "SMP", "NODES", "INITRD", "APPEND", "RUN", "ICOUNT", "TIMEOUT", "BOOT", "SEMIHOSTING"] {
-            command.env_remove(variable);
-        }
-        command.arg(self.path("image.bin")).env("QEMU", self.path("qemu")).env("DTB", "none");
-        command.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// The arguments QEMU got.
-    fn arguments(&self, variables: &[(&str, &str)]) -> Vec<String> {
-        let output = self.run(variables);
-        assert_eq!(output.status.code(), Some(42), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
-    }
-
-    /// The kernel command line, where there is one.
-    fn command_line(&self, variables: &[(&str, &str)]) -> Option<String> {
-        let arguments = self.arguments(variables);
-        let at = arguments.iter().position(|word| word == "-append")?;
-        Some(arguments[at + 1].clone())
-    }
-}
 
 #[test]
 fn status_is_returned_unchanged() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     assert_eq!(qemu.run(&[]).status.code(), Some(42));
     assert_eq!(qemu.run(&[("TIMEOUT", "30")]).status.code(), Some(42));
 }
 
 #[test]
 fn command_line_arrives_as_it_was_given() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     let words = r#"cma=16M  run="debris seed=7; echo 'a b' > /x | grep $HOME `id` \ *; poweroff""#;
     assert_eq!(qemu.command_line(&[("APPEND", words), ("RUN", "version")]).as_deref(), Some(words));
     assert_eq!(qemu.command_line(&[]), None);
@@ -69,7 +23,7 @@ fn command_line_arrives_as_it_was_given() {
 
 #[test]
 fn run_is_added_only_where_there_is_none() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     let line = |append| qemu.command_line(&[("APPEND", append), ("RUN", "debris; poweroff")]).unwrap();
     assert_eq!(line(""), r#"run="debris; poweroff""#);
     assert_eq!(line("cma=16M"), r#"cma=16M run="debris; poweroff""#);
@@ -82,7 +36,7 @@ fn run_is_added_only_where_there_is_none() {
 
 #[test]
 fn machine_is_as_asked() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     let words = qemu.arguments(&[("MEM", "512M"), ("SMP", "2"), ("ICOUNT", "1")]).join(" ");
     for part in ["-M vexpress-a9", "-m 512M", "-smp 2", "-icount shift=0,sleep=off", "enable=on,target=native"] {
         assert!(words.contains(part), "{part} in {words}");
@@ -93,7 +47,7 @@ fn machine_is_as_asked() {
 
 #[test]
 fn missing_files_are_named() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     for (variable, name) in [("DTB", "no.dtb"), ("INITRD", "no.trace")] {
         let output = qemu.run(&[(variable, name)]);
         assert_eq!(output.status.code(), Some(1));
@@ -158,7 +112,7 @@ fn files_that_are_no_nodes_are_refused_in_a_line() {
 
 #[test]
 fn a_disk_is_protected_where_that_is_wanted_and_nowhere_else() {
-    let qemu = FakeQemu::new();
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
     let image = qemu.path("image.bin");
     let disk = ("DISK", image.to_str().unwrap());
     for (value, protected) in [("", false), ("0", false), ("n", false), ("1", true), ("y", true)] {

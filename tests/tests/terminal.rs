@@ -35,13 +35,20 @@ fn the_banner_says_where_you_are_and_how_to_leave() {
     let mut terminal = at_the_prompt();
     let screen = terminal.screen();
     assert!(screen.contains("debris 0.1.0: a laboratory for Linux's CMA, on vexpress-a9"), "{screen}");
-    terminal.press("\x04");
-    terminal.wait_for("`poweroff` ends the machine.");
-    terminal.wait_for_row(PROMPT);
     terminal.press("\x0cversion");
     let screen = terminal.wait_for_row("debris> version");
     assert_eq!(screen, "debris> version", "Ctrl-L leaves the line alone");
     leave(terminal);
+}
+
+#[test]
+fn ctrl_d_ends_the_machine_from_an_empty_line_only() {
+    let mut terminal = Boot::new("run=nonsense").at_a_terminal(24, 80);
+    terminal.wait_for_row(PROMPT);
+    terminal.press("vers\x04ion");
+    terminal.wait_for_row("debris> version");
+    terminal.press("\x15\x04");
+    assert_eq!(terminal.finish(), Some(2), "the status so far");
 }
 
 #[test]

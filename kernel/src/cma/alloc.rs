@@ -3,13 +3,13 @@
 //! A candidate whose pages are all free is taken at once. A busy one is emptied (`mm::contig_range`); what refuses to go
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
-use super::placement::Request;
-use super::relocate::NoRoom;
 use super::{AreaId, Buffer, CmaError};
 use crate::mm::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
 use crate::mm::trace::Event;
 use crate::system::System;
 use crate::units::Pfn;
+use placement::Request;
+use placement::plan::NoRoom;
 
 /// An allocation whose time is accounted for, and what it came to.
 pub type Reported = (Result<Buffer, CmaError>, ContigReport);

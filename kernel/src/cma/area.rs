@@ -3,13 +3,13 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::bitmap::Bitmap;
-use super::placement::{FirstFit, Placement, Request};
 use super::relocate::Relocations;
 use super::{AreaId, Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use crate::mm::zone::Zone;
 use crate::mm::{Imbalance, balance};
 use crate::units::Pfn;
+use placement::bitmap::Bitmap;
+use placement::{FirstFit, Placement, Request};
 
 /// A contiguous range of CMA pageblocks.
 pub struct Area {

@@ -7,15 +7,7 @@
 
 pub mod alloc;
 pub mod area;
-pub mod bitmap;
-mod bounds;
-mod group;
-mod node;
-pub mod placement;
 pub mod relocate;
-mod search;
-mod summary;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -25,21 +17,11 @@ use core::fmt;
 use crate::mm::contig_range::Blocked;
 use crate::units::Pfn;
 
-/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
-pub const MAX_CMA_AREAS: usize = 8;
-
-/// The largest alignment order that a request gets from its size (Linux's `CONFIG_CMA_ALIGNMENT`).
-pub const CMA_ALIGNMENT: u32 = 8;
+pub use ::placement::{self, CMA_ALIGNMENT, align_order_of, bitmap};
+pub use ::reserved::MAX_CMA_AREAS;
 
 /// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
 pub const MAX_ALIGN_ORDER: u32 = 20;
-
-/// The alignment a driver's request of so many pages gets: its order, capped at [`CMA_ALIGNMENT`]
-/// (`dma_alloc_contiguous`).
-pub const fn align_order_of(pages: u32) -> u32 {
-    let order = u32::BITS - pages.saturating_sub(1).leading_zeros();
-    if order > CMA_ALIGNMENT { CMA_ALIGNMENT } else { order }
-}
 
 /// Which area: its place among the areas, in the order they were created.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -10,23 +10,19 @@
 //! buffer, for how many pages, and under which alignment is written in the descriptor of its first page, so that the
 //! registry has room for all and no allocation pays for it.
 
-mod plan;
-
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::bitmap::Bitmap;
-use super::placement::Request;
 use super::{AreaId, Buffer};
 use crate::mm::Lent;
 use crate::system::System;
 use crate::units::Pfn;
-use plan::{Movable, Planner, Step};
+use placement::Request;
+use placement::bitmap::Bitmap;
+use placement::plan::{Movable, NoRoom, Planner, Step};
 
-pub(super) use plan::NoRoom;
-
-pub use plan::{MAX_STEPS, WINDOWS};
+pub use placement::plan::{MAX_STEPS, WINDOWS};
 
 /// Most owners at a time.
 pub const MAX_OWNERS: usize = 64;

@@ -23,12 +23,12 @@ use crate::machine::Machine;
 use crate::mm::AllocError;
 use crate::mm::live::{LiveError, OpenError};
 use crate::system::System;
-use crate::table::table;
 pub use memory::Memory;
+use units::table;
 
 table! {
     /// Every benchmark, in the order of the table.
-    benchmarks<M>: [Benchmark<M>] =
+    benchmarks<M: Machine>: [Benchmark<M>] =
         boot,
         area,
         search,

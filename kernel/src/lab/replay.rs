@@ -22,7 +22,7 @@ use crate::cma::{AreaId, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
 use player::Player;
-pub use recorded::Areas;
+pub use recorded::{Areas, RecordedSize, Survey};
 
 mod ledger;
 mod plain;
@@ -139,8 +139,10 @@ pub struct ReplayReport {
     area: String,
     placement: String,
     format: Format,
+    area_pages: u32,
     /// Name of the recorded area; empty where the format has none.
     from: String,
+    recorded_size: RecordedSize,
     /// Operations done.
     pub ops: u64,
     /// Allocations among them.
@@ -177,6 +179,18 @@ pub struct ReplayReport {
     cost: ClockCost,
 }
 
+/// Checks a recording and learns its areas, by which the area to replay it on can be chosen ([`Survey::area`]). A plain
+/// trace has none, and is checked when it is replayed.
+///
+/// # Errors
+/// See [`ReplayError`].
+pub fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) -> Result<Survey<'t>, ReplayError> {
+    match Format::of(trace) {
+        Format::Plain => Ok(Survey::default()),
+        Format::Ftrace => recorded::survey(machine, trace),
+    }
+}
+
 /// Checks the trace, then replays it; its buffers stay registered with the system.
 ///
 /// # Errors
@@ -185,6 +199,21 @@ pub fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     options: Options<'_>,
+    trace: &[u8],
+) -> Result<ReplayReport, ReplayError> {
+    let survey = survey(machine, trace)?;
+    run_surveyed(system, machine, options, &survey, trace)
+}
+
+/// As [`run`], with the `survey` of that trace.
+///
+/// # Errors
+/// See [`ReplayError`].
+pub fn run_surveyed<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    options: Options<'_>,
+    survey: &Survey<'_>,
     trace: &[u8],
 ) -> Result<ReplayReport, ReplayError> {
     let area = system.area(options.area);
@@ -199,7 +228,7 @@ pub fn run<M: Machine + ?Sized>(
     let result = match format {
         Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),
         Format::Plain => plain::run(&mut player, held, trace),
-        Format::Ftrace => recorded::run(&mut player, held, options.from, trace),
+        Format::Ftrace => recorded::run(&mut player, held, options.from, survey, trace),
     };
     let report = player.finish();
     if result.is_err() {
@@ -246,6 +275,14 @@ impl ReplayReport {
 impl ReplayReport {
     /// What is said of a recording of ftrace.
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
+        if self.from != self.area || other_size {
+            writeln!(
+                f,
+                "The recording is of {}, {}; here it ran on {}, which has {}.",
+                self.from, self.recorded_size, self.area, self.area_pages
+            )?;
+        }
         let succeeded = self.allocs - self.failed_recorded;
         writeln!(
             f,

@@ -12,12 +12,12 @@
 use core::fmt;
 
 use super::live::Mm;
-use super::lru::{NO_OWNER, Place};
 use super::migrate::Stuck;
-use super::policy::CmaUse;
 use super::reclaim::{Batch, Undo};
-use super::trace::Event;
 use crate::units::Pfn;
+use page_alloc::lru::{NO_OWNER, Place};
+use page_alloc::policy::CmaUse;
+use page_alloc::trace::Event;
 
 /// How often a batch is tried (`__alloc_contig_migrate_range`).
 const MAX_TRIES: u32 = 5;
@@ -332,7 +332,7 @@ impl Mm<'_, '_> {
                 batch.push(at, self.live.journal.isolated(at, neighbour, marks), marks);
                 at += 1;
             } else {
-                let tag = self.zone.lists.tag(at);
+                let tag = self.zone.tag(at);
                 at += if tag.is_free() { 1 << tag.order() } else { 1 };
             }
         }
@@ -362,21 +362,10 @@ impl Mm<'_, '_> {
         blocked.map(|_| ()).map_err(|blocked| Refused::Busy(Blocked { why: Why::StillInUse, ..blocked }))
     }
 
-    /// Takes the blocks off the lists and gives back what sticks out in front and behind (`isolate_freepages_range`,
-    /// `free_contig_range`).
-    ///
-    /// Since the test others may have freed pages around the range, but nobody can have taken one: it is isolated.
+    /// Takes the blocks off the lists.
     fn grab(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
-        let block = self.covering_block(first, pages);
-        let (head, end) = block.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
-        let start = end - pages;
-        let after = self.zone.isolate_freepages_range(head, end);
-        for (first, after) in [(head, start), (end, after)] {
-            if first < after {
-                self.zone.free_blocks_of::<false>(self.zone.start().add(first), after - first);
-            }
-        }
-        self.zone.verify_poison(first, pages);
+        let taken = self.zone.take_isolated_range(first, pages);
+        taken.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
         self.end_phase(Phase::Grab, report);
         Ok(())
     }
@@ -387,12 +376,12 @@ impl Mm<'_, '_> {
         let pin = self.pin_of(frame);
         let owner = match (pin, self.zone.living(index)) {
             (Some(pin), _) => Owner::Pin(pin.by),
-            (None, Some(tag)) if tag.has(super::lru::FILE) => Owner::Cache(self.zone.owner(index)),
+            (None, Some(tag)) if tag.has(page_alloc::lru::FILE) => Owner::Cache(self.zone.owner(index)),
             (None, Some(_)) => match self.zone.owner(index) {
                 NO_OWNER => Owner::Kernel,
                 slot => self.object_at(slot).map_or(Owner::Kernel, Owner::Object),
             },
-            (None, None) if self.zone.is_on_pcp(index) || self.zone.lists.tag(index).is_free() => Owner::Nobody,
+            (None, None) if self.zone.is_on_pcp(index) || self.zone.tag(index).is_free() => Owner::Nobody,
             (None, None) => Owner::Kernel,
         };
         let why = if pin.is_some() {

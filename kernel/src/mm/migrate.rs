@@ -5,13 +5,12 @@
 //! no list until the contiguous allocation that moved it is known to succeed; if it fails, every page goes back to the
 //! frame where it was (`undo`), which Linux does not do.
 
-use super::isolate::FreedRun;
 use super::live::journal::Fate;
 use super::live::{Mm, Sabotage, Targets};
-use super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
-use super::page::Page;
 use super::reclaim::Batch;
 use crate::units::PAGE_SIZE;
+use page_alloc::FreedRun;
+use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 
 /// Why a page did not move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +68,7 @@ impl Mm<'_, '_> {
     /// afterwards, and to be freed.
     #[inline]
     fn unmap_and_move(&mut self, index: u32, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
-        let Page { tag, owner, .. } = *self.zone.lists.page(index);
+        let (tag, owner) = self.zone.tag_and_owner(index);
         if tag.has(PINNED) && !self.live.faults.ignore_pins {
             return Err(Stuck::Pinned);
         }

@@ -5,10 +5,10 @@
 //! second chance; one that was used twice is active, and active pages come back to the inactive list only where that has
 //! become the shorter one.
 
-use super::isolate::FreedRun;
 use super::live::Mm;
 use super::live::journal::Fate;
-use super::lru::{ACTIVE, DIRTY, FILE, PINNED, REFERENCED};
+use page_alloc::FreedRun;
+use page_alloc::lru::{ACTIVE, DIRTY, FILE, PINNED, REFERENCED};
 
 /// Pages that leave for a contiguous allocation at a time (`COMPACT_CLUSTER_MAX`).
 pub(super) const COMPACT_CLUSTER_MAX: usize = 32;
@@ -86,7 +86,7 @@ impl Mm<'_, '_> {
             return;
         }
         self.lru_add_drain();
-        let high = self.zone.reserve.marks.high;
+        let high = self.zone.kept_watermarks().high;
         while !self.zone.watermark_ok(high, false) {
             let freed = self.shrink_lruvec(super::live::SWAP_CLUSTER_MAX, Undo::No);
             self.live.stats.stolen_background += u64::from(freed);
@@ -140,7 +140,7 @@ impl Mm<'_, '_> {
     /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's head
     /// (`shrink_page_list`).
     fn shrink_page(&mut self, index: u32, entry: Option<u32>) -> bool {
-        let tag = self.zone.lists.tag(index);
+        let tag = self.zone.tag(index);
         if tag.has(REFERENCED) || tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
             self.zone.mark(index, REFERENCED, false);
             self.rotate(index, entry);
@@ -162,7 +162,7 @@ impl Mm<'_, '_> {
         }
         let (mut dropped, mut run) = (0, FreedRun::default());
         batch.retain(|index, entry| {
-            let tag = self.zone.lists.tag(index);
+            let tag = self.zone.tag(index);
             let stays = !tag.has(FILE) || tag.has(DIRTY) || tag.has(PINNED);
             if !stays {
                 self.drop_for_contig(index, entry);
@@ -178,7 +178,7 @@ impl Mm<'_, '_> {
     /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move to (the first cure of
     /// `cma_use=first`): until so many pages outside the areas are free above the high watermark, or nothing is left.
     pub(crate) fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
-        let mark = self.zone.reserve.marks.high + pages;
+        let mark = self.zone.kept_watermarks().high + pages;
         self.lru_add_drain();
         let mut freed = 0;
         while !self.zone.watermark_ok(mark, false) {

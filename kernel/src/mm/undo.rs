@@ -16,9 +16,7 @@
 
 use super::live::Mm;
 use super::live::journal::{Entry, Fate};
-use super::lru::{FILE, PINNED, Place};
-use super::page::Tag;
-use super::{Migratetype, PAGEBLOCK_PAGES};
+use page_alloc::lru::{FILE, PINNED, Place};
 
 impl Mm<'_, '_> {
     /// From here on everything can be taken back.
@@ -69,23 +67,23 @@ impl Mm<'_, '_> {
 
     /// Moves a page to the frame where it was; it is on no list yet. One that somebody has pinned meanwhile stays.
     fn move_back(&mut self, index: u32, from: u32) {
-        let (owner, tag) = (self.zone.owner(index), self.zone.lists.tag(index));
-        if tag.has(PINNED) || !self.take_frame(from) {
+        let (owner, tag) = (self.zone.owner(index), self.zone.tag(index));
+        if tag.has(PINNED) || !self.zone.take_page(from) {
             return self.zone.lru_add(index);
         }
         self.move_page((owner, tag.marks()), (index, from), Place::Isolated);
-        self.zone.free_to_buddy(index, self.zone.pageblock(index));
+        self.zone.free_to_buddy(index);
     }
 
     /// Reads a page of the cache that was dropped in again, where it was. One that somebody has read meanwhile stays.
     fn bring_back(&mut self, page: u32, entry: &Entry) {
-        if self.cache_frame(page).is_some() || !self.take_frame(entry.from) {
+        if self.cache_frame(page).is_some() || !self.zone.take_page(entry.from) {
             return;
         }
         if self.refill(page, entry.from) {
             self.put_back(entry);
         } else {
-            self.zone.free_to_buddy(entry.from, self.zone.pageblock(entry.from));
+            self.zone.free_to_buddy(entry.from);
         }
     }
 
@@ -95,32 +93,6 @@ impl Mm<'_, '_> {
         if tag.is_some_and(|tag| tag.has(FILE) && tag.is_on_lru()) {
             self.zone.lru_isolate(entry.from);
             self.put_back(entry);
-        }
-    }
-
-    /// Takes a frame out of the buddy for a page that comes back; false where it is not free any more.
-    fn take_frame(&mut self, index: u32) -> bool {
-        let free = self.zone.take_range(self.zone.start().add(index), 1).is_ok();
-        if free {
-            self.zone.lists.set_tag(index, Tag::allocated(0, Migratetype::Movable));
-        }
-        free
-    }
-}
-
-impl super::zone::Zone<'_> {
-    /// From here on pageblocks that are claimed for another type are remembered.
-    fn forget_claims(&mut self) {
-        self.claimed.fill(None);
-    }
-
-    /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
-    fn take_back_claims(&mut self) {
-        for block in 0..self.claimed.len() {
-            if let Some(before) = self.claimed[block].take() {
-                self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);
-                self.pageblocks[block] = before;
-            }
         }
     }
 }

@@ -16,12 +16,12 @@ use crate::lab::help::Help;
 use crate::lab::load::LOADS;
 use crate::machine::Machine;
 use crate::system::System;
-use crate::table::table;
 pub(super) use loads::write_news;
+use units::table;
 
 table! {
     /// The commands but the loads, in the order in which `help` lists them.
-    commands<M>: [Command<M>] =
+    commands<M: Machine>: [Command<M>] =
         compare,
         jobs,
         replay,

@@ -11,7 +11,7 @@ use crate::cma::AreaId;
 use crate::cma::area::Area;
 use crate::lab::keys::{nearest, number};
 use crate::system::System;
-use crate::table::table;
+use units::table;
 
 table! {
     /// Every pseudo file.

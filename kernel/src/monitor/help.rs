@@ -59,6 +59,11 @@ impl Usage {
         words.filter(|(word, _)| !word.starts_with('-'))
     }
 
+    /// The place of the word that names an area, if there is one.
+    pub fn area_place(&self) -> Option<usize> {
+        self.words().position(|(word, _)| word == "AREA")
+    }
+
     /// Fewest and most words that it takes.
     pub fn word_counts(&self) -> (usize, usize) {
         let (mut least, mut most) = (0, 0);

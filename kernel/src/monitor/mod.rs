@@ -13,7 +13,7 @@ pub mod help;
 mod jobs;
 mod output;
 mod prompt;
-mod selftest;
+pub mod selftest;
 pub mod syntax;
 
 #[cfg(test)]

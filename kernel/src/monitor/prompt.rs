@@ -2,7 +2,8 @@
 //!
 //! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is never waited for, so a
 //! pipe or a script can type as well as a person. Keys are ASCII; what is neither that nor a key it knows is dropped. A line
-//! that is longer than the editor holds is not run, and says so.
+//! that is longer than the editor holds is not run, and says so. EOT (Ctrl-D) in an empty line ends the machine as
+//! `poweroff` does: a serial line has no other end.
 
 mod editor;
 mod keys;
@@ -16,8 +17,8 @@ use crate::machine::Machine;
 pub use editor::MAX_LINE;
 use editor::{Editor, Typed};
 
-/// What Ctrl-D in an empty line is told.
-const HOW_TO_LEAVE: &str = "`poweroff` ends the machine.\n";
+/// What Ctrl-D in an empty line does.
+const LEAVE: &str = "poweroff";
 
 /// Reads lines and executes them until one ends the machine.
 pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End {
@@ -44,8 +45,8 @@ pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End 
                 continue;
             }
             Typed::EndOfInput => {
-                editor.print_above(HOW_TO_LEAVE);
-                continue;
+                monitor.machine.write_str(&format!("{}{LEAVE}\n", editor.take_output()));
+                monitor.execute(LEAVE)
             }
             Typed::Line(line) => {
                 monitor.machine.write_str(&editor.take_output());

@@ -1,40 +1,76 @@
 //! The self-tests: operations on the real zone and the real areas, held against the books; printed as KTAP. What was there
-//! before, leaked buffers included, is there afterwards.
+//! before, leaked buffers included, is there afterwards. A test that finds too little memory, or no area that it could use, is
+//! skipped and says why.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+pub use self::dma::{segments, transfers};
 use super::commands::Session;
 use super::syntax::Args;
 use super::{Context, Failure, STATUS_CHECK_FAILED};
+use crate::cma::AreaId;
 use crate::lab::keys::shown;
 use crate::machine::Machine;
 use crate::mm::{MAX_PAGE_ORDER, Migratetype};
 use crate::system::System;
-use crate::table::table;
+use units::table;
 
 /// Steps of a random test.
 const STEPS: u32 = 2000;
 /// What a random test holds at a time.
 const SLOTS: usize = 64;
 
+/// Why a self-test did not pass.
+enum Stop {
+    /// What it needs is not there; the reason.
+    Skip(String),
+    /// What is wrong.
+    Fail(String),
+}
+
+impl Stop {
+    fn skip(reason: impl Into<String>) -> Self {
+        Self::Skip(reason.into())
+    }
+
+    fn fail(wrong: impl ToString) -> Self {
+        Self::Fail(wrong.to_string())
+    }
+}
+
+impl From<String> for Stop {
+    fn from(wrong: String) -> Self {
+        Self::Fail(wrong)
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(wrong: &str) -> Self {
+        Self::Fail(wrong.into())
+    }
+}
+
+/// What a self-test comes to.
+type Verdict<T = ()> = Result<T, Stop>;
+
 /// A self-test.
 struct Test {
     name: &'static str,
     /// It allocates from the areas, and expects of them what was there before.
     uses_areas: bool,
-    run: fn(&mut System<'_>) -> Result<(), String>,
+    run: fn(&mut System<'_>) -> Verdict,
 }
 
 /// A test that leaves the areas alone.
-const fn aside(name: &'static str, run: fn(&mut System<'_>) -> Result<(), String>) -> Test {
+const fn aside(name: &'static str, run: fn(&mut System<'_>) -> Verdict) -> Test {
     Test { name, uses_areas: false, run }
 }
 
 /// A test that allocates from the areas.
-const fn on_areas(name: &'static str, run: fn(&mut System<'_>) -> Result<(), String>) -> Test {
+const fn on_areas(name: &'static str, run: fn(&mut System<'_>) -> Verdict) -> Test {
     Test { name, uses_areas: true, run }
 }
 
@@ -82,18 +118,25 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
             continue;
         }
         let own = TESTS.iter().find(|test| test.name == name);
-        let result = match own {
-            Some(test) => (test.run)(session.system)
-                .and_then(|()| session.system.check().map_err(|imbalance| imbalance.to_string())),
-            None => extra.iter().find(|test| test.0 == name).map_or(Ok(()), |(_, test)| test()),
+        let verdict = match own {
+            // Whatever it did, the books have to balance.
+            Some(test) => match ((test.run)(session.system), session.system.check()) {
+                (Err(Stop::Fail(wrong)), _) => Err(Stop::Fail(wrong)),
+                (verdict, books) => books.map_err(Stop::fail).and(verdict),
+            },
+            None => extra.iter().find(|test| test.0 == name).map_or(Ok(()), |(_, test)| test().map_err(Stop::Fail)),
         };
-        if let Err(reason) = &result {
-            failed += 1;
-            for line in reason.lines() {
-                writeln!(session.out, "# {line}")?;
+        match verdict {
+            Ok(()) => writeln!(session.out, "ok {number} {name}")?,
+            Err(Stop::Skip(reason)) => writeln!(session.out, "ok {number} {name} # SKIP {reason}")?,
+            Err(Stop::Fail(wrong)) => {
+                failed += 1;
+                for line in wrong.lines() {
+                    writeln!(session.out, "# {line}")?;
+                }
+                writeln!(session.out, "not ok {number} {name}")?;
             }
         }
-        writeln!(session.out, "{} {number} {name}", if result.is_ok() { "ok" } else { "not ok" })?;
     }
     if failed == 0 {
         return Ok(());
@@ -102,8 +145,14 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
 }
 
 /// Errs with a line unless something holds.
-fn ensure(holds: bool, line: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(line()) }
+fn ensure(holds: bool, line: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(Stop::Fail(line())) }
+}
+
+/// The areas; a test that has nothing to test without one is skipped where there is none.
+fn existing_areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
+    let areas: Vec<AreaId> = system.area_ids().collect();
+    if areas.is_empty() { Err(Stop::skip("there is no CMA area")) } else { Ok(areas) }
 }
 
 /// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable requests.

@@ -90,7 +90,7 @@ impl Args {
                 args.words.push(word);
                 continue;
             };
-            if !usage.keys().any(|known| known == key) {
+            if !usage.keys().any(|known| known == key) && (key != "area" || usage.area_place().is_none()) {
                 return Err(unknown_key(usage, key));
             }
             if args.key(key).is_some() {
@@ -102,6 +102,7 @@ impl Args {
             return Err("only numbers are written to files: echo N > PATH".into());
         }
         let (least, most) = usage.word_counts();
+        args.settle_area(usage)?;
         if args.words.len() > most {
             let extra = &args.words[most];
             if extra == "&&" {
@@ -113,6 +114,25 @@ impl Args {
             return Err(format!("a word is missing; usage: {}", usage.text()));
         }
         Ok(args)
+    }
+
+    /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a key, one word more than it
+    /// has is that key.
+    fn settle_area(&mut self, usage: &Usage) -> Result<(), String> {
+        let key = self.keys.iter().position(|(key, _)| key == "area");
+        match (usage.area_place(), key) {
+            (Some(place), Some(key)) if place <= self.words.len() => {
+                let (_, name) = self.keys.swap_remove(key);
+                self.words.insert(place, name);
+            }
+            (Some(_), Some(_)) => return Err(format!("a word is missing; usage: {}", usage.text())),
+            (None, None) if usage.keys().any(|key| key == "area") && self.words.len() == usage.word_counts().1 + 1 => {
+                let area = self.words.pop();
+                self.keys.extend(area.map(|name| ("area".into(), name)));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The word at a place.

@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::*;
 use crate::mock::{Mock, but_load_time, with_board};
 
+mod areas;
 mod jobs;
 mod lab;
 mod linux;
@@ -130,7 +131,11 @@ fn bad_lines_get_one_line_and_status_2() {
         ("debris until=never", "it can be failure ops"),
         ("debris ops=0", "from 1 to"),
         ("debris rounds=x", "it has to be a number"),
-        ("debris BiscuitOS_cma", "one word too many"),
+        ("debris nowhere", "no area \"nowhere\""),
+        ("debris linux,cma BiscuitOS_cma", "one word too many"),
+        ("debris linux,cma area=BiscuitOS_cma", "one word too many"),
+        ("bitmap linux,cma area=BiscuitOS_cma", "one word too many"),
+        ("release area=BiscuitOS_cma", "a word is missing"),
         ("replay align=8", "it can be asis order page"),
         ("pressure", "a word is missing"),
         ("pressure latancy", "did you mean latency?"),
@@ -163,7 +168,8 @@ fn bad_lines_get_one_line_and_status_2() {
         ("release 1", "no buffer has the ID 1"),
         ("release all nowhere", "no area"),
         ("bitmap nowhere", "no area"),
-        ("bitmap area=x", "takes no keys"),
+        ("bitmap area=x", "no area \"x\""),
+        ("bitmap areas=x", "takes no keys"),
         ("cat", "usage: cat PATH..."),
         ("cat /proc", "cat: /proc: Is a directory"),
         ("cat /", "cat: /: Is a directory"),
@@ -279,7 +285,9 @@ fn the_first_area_stands_in_and_none_is_a_line() {
         for line in ["cma", "ls", "selftest cma_random", "cat /proc/meminfo"] {
             assert_eq!(monitor.run(line), Outcome::Ok, "{line}");
         }
-        assert_eq!(machine.take().matches("there is no CMA area").count(), 5);
+        let text = machine.take();
+        assert!(text.contains("ok 1 cma_random # SKIP there is no CMA area\n"), "{text}");
+        assert_eq!(text.matches("there is no CMA area").count(), 6, "{text}");
     });
 }
 
@@ -460,7 +468,8 @@ fn long_lines_pastes_and_rubbish_are_survived() {
     assert!(text.contains("debris 0.1.0\n") && !text.contains("unknown"));
     let (_, text) = type_in(&b"version\r\n".repeat(500));
     assert_eq!(text.matches("\ndebris 0.1.0\n").count(), 500);
-    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    // EOT ends the machine, and is typed by another test.
+    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).filter(|&byte| byte != 4).collect();
     assert_eq!(type_in(&all).0, End::PowerOff(9));
 }
 
@@ -478,6 +487,29 @@ fn run_comes_first_and_debris_is_the_default() {
         let end = Monitor::new(system, machine, context(None)).run_to_end(Some("nonsense"));
         assert_eq!(end, End::PowerOff(2));
     });
+}
+
+#[test]
+fn the_end_of_input_ends_the_machine_with_the_status_so_far() {
+    for (run, typed, status) in [
+        ("version", &b"\x04"[..], 0),
+        ("nonsense", b"\x04", 2),
+        ("poweroff 300", b"\x04", 2),
+        // What was typed before it is executed, and a line that was begun keeps it from ending anything.
+        ("version", b"vers\x04ion\rworse\r\x04poweroff 9\r", 0),
+        ("version", b"begun\x03\x04", 0),
+        // No sequence that was begun hides it.
+        ("version", b"\x1b[\x04", 0),
+    ] {
+        with_board(8, |system, machine| {
+            machine.typed.extend(typed);
+            let end = Monitor::new(system, machine, context(None)).run_to_end(Some(run));
+            let text = machine.take();
+            assert_eq!(end, End::PowerOff(status), "{run}, {typed:?}: {text}");
+            assert!(text.ends_with("\ndebris> poweroff\n"), "{text}");
+            assert_eq!(text.contains("unknown command \"worse\""), typed.len() > 10, "{text}");
+        });
+    }
 }
 
 proptest! {

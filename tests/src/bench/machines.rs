@@ -55,7 +55,8 @@ impl Machine {
         let boot = Boot::commands(&format!("bench {benchmarks}")).memory("1024M").counted().time_limit(TIME_LIMIT);
         let Some(nodes) = self.nodes() else { return Ok(boot) };
         let text = fs::read_to_string(in_tree(nodes)).map_err(|error| format!("{nodes}: {error}"))?;
-        Ok(boot.tree(Tree::Nodes(text)).initrd(in_tree("tests/data/linux-6.1").join(TRACE)))
+        // No areas but those of the table.
+        Ok(boot.with("cma=0").tree(Tree::Nodes(text)).initrd(in_tree("tests/data/linux-6.1").join(TRACE)))
     }
 }
 

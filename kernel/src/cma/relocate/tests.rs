@@ -1,3 +1,6 @@
+#[path = "../../../placement/src/plan/tests/model.rs"]
+mod model;
+
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
@@ -182,7 +185,7 @@ fn requests_fail_only_where_nothing_would_help() {
                     let pages = size(held);
                     all.push(system.area(bench.area).request(pages, align_order_of(pages)).expect("it was asked for"));
                 }
-                assert!(!plan::tests::fits_somehow(2048, &all), "step {step}");
+                assert!(!model::fits_somehow(2048, &all), "step {step}");
                 failed += 1;
                 least_used = least_used.min(system.area(bench.area).used_pages());
             }

@@ -5,7 +5,7 @@
 //! Here each copy, and the original, is read twice before it is synced, twice after, and twice after the cache has
 //! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache,
 //! and now and then wants exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
-//! what the test is worth.
+//! what the test is worth. Where the machine has no caches, as in QEMU, it does not show that caches and memory agree.
 
 pub mod ambush;
 pub mod driver;

@@ -1,6 +1,6 @@
 //! Asks the area what a trace asks, times it, and keeps the books of the replay.
 
-use super::{Options, ReplayError, ReplayReport};
+use super::{Options, RecordedSize, ReplayError, ReplayReport};
 use crate::cma::{AreaId, Buffer};
 use crate::lab::fingerprint::Fingerprint;
 use crate::lab::lender::Lender;
@@ -32,6 +32,8 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             placement: area.placement().label(),
             format,
             from: "".into(),
+            area_pages: area.pages(),
+            recorded_size: RecordedSize::Unknown,
             ops: 0,
             allocs: 0,
             failed: 0,

@@ -12,9 +12,11 @@ use core::fmt;
 use super::ledger::{Held, Ledger};
 use super::player::Player;
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use crate::cma::AreaId;
 use crate::lab::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
 use crate::lab::trace::{Reason, TraceError};
 use crate::machine::Machine;
+use crate::system::System;
 
 /// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
 const FAILED: u32 = u32::MAX;
@@ -37,33 +39,92 @@ impl fmt::Display for Areas {
     }
 }
 
+/// What the first pass learns of a recording; of a plain trace, nothing.
+#[derive(Debug, Default)]
+pub struct Survey<'t> {
+    areas: Vec<Recorded<'t>>,
+    lost: u64,
+    lines: u64,
+    checked_ns: u64,
+}
+
 /// What the first pass learns of an area.
+#[derive(Debug)]
 struct Recorded<'t> {
     name: &'t [u8],
     allocs: u64,
     releases: u64,
     /// The lowest page that was allocated, and behind the highest.
     pages: Option<(u64, u64)>,
+    /// The area's size in pages, where an event tells it.
+    size: Option<u64>,
 }
 
-/// Both passes.
+/// What is known of the size of the area that was recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RecordedSize {
+    /// No allocation was seen.
+    #[default]
+    Unknown,
+    /// The allocations lie within so many pages.
+    AtLeast(u64),
+    /// So many pages.
+    Pages(u64),
+}
+
+impl fmt::Display for RecordedSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("an area of unknown size"),
+            Self::AtLeast(pages) => write!(f, "an area of at least {pages} pages"),
+            Self::Pages(pages) => write!(f, "an area of {pages} pages"),
+        }
+    }
+}
+
+impl Survey<'_> {
+    /// The area here that the recording is of: the one called as the recorded one, or as the one of several recorded ones
+    /// that is here. `unnamed` where it is among several, or where there is none.
+    pub fn area(&self, system: &System<'_>, from: Option<&str>, unnamed: AreaId) -> AreaId {
+        let wanted = |name: &str| from.is_none_or(|from| from == name);
+        let names = self.areas.iter().filter_map(|area| core::str::from_utf8(area.name).ok());
+        let mut here = names.filter(|name| wanted(name)).filter_map(|name| system.find_area(name));
+        match (here.next(), here.next()) {
+            (Some(only), None) => only,
+            _ => unnamed,
+        }
+    }
+
+    /// The recorded area that is replayed: `from`, the only one, or the one called as the area here.
+    fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'_>, ReplayError> {
+        let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
+        match (from, &self.areas[..]) {
+            (Some(name), _) => named(name).ok_or_else(|| ReplayError::NoSuchArea(listed(&self.areas))),
+            (None, [only]) => Ok(only),
+            (None, _) => named(own_name).ok_or_else(|| ReplayError::SeveralAreas(listed(&self.areas))),
+        }
+    }
+}
+
+/// The second pass.
 pub(super) fn run<M: Machine + ?Sized>(
     player: &mut Player<'_, '_, M>,
     held: WhenHeld,
     from: Option<&str>,
+    survey: &Survey<'_>,
     trace: &[u8],
 ) -> Result<(), ReplayError> {
-    let areas = survey(player, trace)?;
-    let own_name = player.system.area(player.area).name();
-    let named = |name: &str| areas.iter().find(|area| area.name == name.as_bytes());
-    let chosen = match (from, &areas[..]) {
-        (Some(name), _) => named(name).ok_or_else(|| ReplayError::NoSuchArea(listed(&areas)))?,
-        (None, [only]) => only,
-        (None, _) => named(own_name).ok_or_else(|| ReplayError::SeveralAreas(listed(&areas)))?,
-    };
+    let chosen = survey.chosen(player.system.area(player.area).name(), from)?;
     player.report.from = String::from_utf8_lossy(chosen.name).into_owned();
+    (player.report.lost, player.report.lines) = (survey.lost, survey.lines);
+    player.report.checked_ns = survey.checked_ns;
     let (lowest, end) = chosen.pages.unwrap_or_default();
     let pages = (end - lowest) as u32;
+    player.report.recorded_size = match (chosen.size, pages) {
+        (Some(pages), _) => RecordedSize::Pages(pages),
+        (None, 0) => RecordedSize::Unknown,
+        (None, pages) => RecordedSize::AtLeast(pages.into()),
+    };
     let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
         return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
     };
@@ -78,25 +139,29 @@ fn listed(areas: &[Recorded<'_>]) -> Areas {
 }
 
 /// The first pass: every line is read, and every area's events are counted.
-fn survey<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
-    trace: &'t [u8],
-) -> Result<Vec<Recorded<'t>>, ReplayError> {
-    let start_ns = player.machine.now_ns();
+pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) -> Result<Survey<'t>, ReplayError> {
+    let start_ns = machine.now_ns();
+    let mut lost = 0u64;
     let mut areas: Vec<Recorded<'t>> = Vec::new();
+    let mut size: Option<(&[u8], u64)> = None;
     let mut events = ftrace::events(trace);
     let mut found = 0u64;
     for event in events.by_ref() {
         let (line, event) = event?;
         let error = |reason| ReplayError::from(TraceError { line, reason });
         found += 1;
-        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && player.machine.interrupted() {
+        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
             return Err(ReplayError::Interrupted);
         }
         let name = match event {
             Event::Alloc { area, .. } | Event::Release { area, .. } => area,
             Event::Lost(events) => {
-                player.report.lost = player.report.lost.saturating_add(events);
+                lost = lost.saturating_add(events);
+                continue;
+            }
+            // Kept for the next event of that area, by which the area is known.
+            Event::Size { area, pages } => {
+                size = Some((area, pages));
                 continue;
             }
         };
@@ -104,11 +169,14 @@ fn survey<'t, M: Machine + ?Sized>(
             Some(place) => place,
             None if areas.len() == MAX_RECORDED_AREAS => return Err(error(Reason::TooManyAreas(MAX_RECORDED_AREAS))),
             None => {
-                areas.push(Recorded { name, allocs: 0, releases: 0, pages: None });
+                areas.push(Recorded { name, allocs: 0, releases: 0, pages: None, size: None });
                 areas.len() - 1
             }
         };
         let area = &mut areas[place];
+        if let Some((_, pages)) = size.take_if(|(of, _)| *of == name) {
+            area.size = Some(pages);
+        }
         match event {
             Event::Alloc { pfn: Some(pfn), pages, .. } => {
                 let end = pfn.saturating_add(pages.into());
@@ -124,9 +192,11 @@ fn survey<'t, M: Machine + ?Sized>(
             _ => area.allocs += 1,
         }
     }
-    player.report.lines = events.lines();
-    player.report.checked_ns = player.machine.now_ns().saturating_sub(start_ns);
-    if areas.is_empty() { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(areas) }
+    if areas.is_empty() {
+        return Err(TraceError { line: 0, reason: Reason::Empty }.into());
+    }
+    let checked_ns = machine.now_ns().saturating_sub(start_ns);
+    Ok(Survey { areas, lost, lines: events.lines(), checked_ns })
 }
 
 /// The second pass. The area is given by its name, its lowest page, and what is behind its highest.

@@ -1,7 +1,8 @@
 //! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd report` print of CMA's
 //! tracepoints (`include/trace/events/cma.h`).
 //!
-//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of Linux before 5.13. An
+//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of Linux before 5.13; of
+//! `cma_alloc_start` the size of the area, where Linux is new enough to print it (`total_count`). An
 //! allocation that failed has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of lost
 //! events are read, and so is what the head says was overwritten. Comments, the heads of both programs, backtraces and all
 //! other events say nothing; whatever else stands in the text is an error.
@@ -51,6 +52,13 @@ pub enum Event<'t> {
         /// How many, not 0.
         pages: u32,
     },
+    /// An allocation begins in an area of so many pages.
+    Size {
+        /// The area's name.
+        area: &'t [u8],
+        /// All pages of the area.
+        pages: u64,
+    },
     /// At least so many events were lost here.
     Lost(u64),
 }
@@ -71,7 +79,7 @@ pub(super) fn is_line(line: &[u8]) -> bool {
     matches!(find_event(line), Ok(Some(_)))
         || lost_note(line).is_some()
         || is_report_head(line)
-        || is_event(line) == Ok(true)
+        || matches!(other_event(line), Ok(Some(_)))
 }
 
 /// One line: an event that is read, or `None` for all that says nothing. A recording that was cut off at an end has half a
@@ -95,8 +103,8 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
     if let Some((kind, fields)) = find_event(line)? {
         return parse_fields(kind, fields).map(Some);
     }
-    if is_event(line)? {
-        return Ok(None);
+    if let Some(event) = other_event(line)? {
+        return Ok(size_of_area(event));
     }
     if let Some(lost) = lost_note(line) {
         return Ok(Some(Event::Lost(lost)));
@@ -256,11 +264,21 @@ fn is_report_head(line: &[u8]) -> bool {
         || line.starts_with(b"CPU ") && line.ends_with(b" is empty")
 }
 
-/// Whether a line is some event: a time, a colon, and a name behind it.
+/// What an area's size is, where an event tells it; whatever is wrong with such an event does no harm.
+fn size_of_area(event: &[u8]) -> Option<Event<'_>> {
+    let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start().strip_prefix(b"name=")?;
+    let (area, fields) = before_field(fields, b"request_count=")?;
+    let (_, mut fields) = before_field(fields, b"total_count=")?;
+    let pages = whole(word(&mut fields, b"total_count=")?)?;
+    let sound = !area.is_empty() && area.iter().all(|&byte| byte >= b' ');
+    sound.then_some(Event::Size { area, pages })
+}
+
+/// The name and the fields of some event: what stands behind a time and a colon. `None`: the line is no event.
 ///
 /// # Errors
 /// It ends too soon to tell which.
-fn is_event(line: &[u8]) -> Result<bool, Reason> {
+fn other_event(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b':', &line[at..]) {
         let (before, behind) = (&line[..at + offset], &line[at + offset + 1..]);
@@ -273,9 +291,9 @@ fn is_event(line: &[u8]) -> Result<bool, Reason> {
         let behind = behind.trim_ascii();
         // The beginning of a name of ours, and nothing behind it.
         let cut = NAMES.iter().any(|(name, _)| name.starts_with(behind));
-        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(true) };
+        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some(behind)) };
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// A number of events.

@@ -8,13 +8,13 @@
 use alloc::boxed::Box;
 
 use super::super::Migratetype;
-use super::super::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
-use super::super::policy::Lend;
 use super::disk::Disk;
 use super::journal::Fate;
 use super::space::Table;
 use super::{LiveError, Mm, content};
 use crate::units::{PAGE_SIZE, Pfn};
+use page_alloc::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
+use page_alloc::policy::Lend;
 
 /// Words of an entry.
 const ENTRY: usize = 2;
@@ -122,7 +122,7 @@ impl Mm<'_, '_> {
 
     /// True where a page can be read in without waking background reclaim.
     pub fn has_room_for_cache(&self) -> bool {
-        let low = self.zone.reserve.marks.low;
+        let low = self.zone.kept_watermarks().low;
         self.zone.watermark_ok(low, self.live.lend != Lend::None)
     }
 
@@ -175,7 +175,7 @@ impl Mm<'_, '_> {
     }
 
     pub(super) fn set_dirty(&mut self, index: u32) {
-        if !self.zone.lists.tag(index).has(DIRTY) {
+        if !self.zone.tag(index).has(DIRTY) {
             self.zone.mark(index, DIRTY, true);
             self.live.cache.dirty += 1;
         }
@@ -210,7 +210,7 @@ impl Mm<'_, '_> {
 
     /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
     pub(super) fn mark_accessed(&mut self, index: u32) {
-        let tag = self.zone.lists.tag(index);
+        let tag = self.zone.tag(index);
         if tag.has(REFERENCED) && tag.place() == Place::Inactive {
             self.zone.mark(index, REFERENCED, false);
             self.zone.lru_set_active(index, true);
@@ -241,7 +241,7 @@ impl Mm<'_, '_> {
         for page in 0..self.live.cache.pages {
             if let Some(frame) = self.live.cache.frame(page) {
                 let index = self.zone.index(frame);
-                if self.zone.lists.tag(index).has(DIRTY) {
+                if self.zone.tag(index).has(DIRTY) {
                     written += u32::from(self.write_back(index));
                 }
             }
@@ -307,7 +307,7 @@ impl Mm<'_, '_> {
     pub(super) fn forget_page(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
         let index = self.zone.index(frame);
-        self.live.cache.dirty -= u32::from(self.zone.lists.tag(index).has(DIRTY));
+        self.live.cache.dirty -= u32::from(self.zone.tag(index).has(DIRTY));
         self.live.cache.cached -= 1;
         self.live.cache.set_frame(page, None);
         self.let_go(index);

@@ -1,12 +1,12 @@
 //! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
 
-use super::super::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
-use super::super::page::State;
-use super::super::rings::Ring;
-use super::super::zone::Zone;
 use super::super::{Imbalance, Migratetype, PAGEBLOCK_PAGES, balance};
 use super::objects::ObjectId;
 use super::{Live, Mm, content};
+use page_alloc::Ring;
+use page_alloc::State;
+use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
+use page_alloc::zone::Zone;
 
 /// Living pages by place, as their tags say.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Live {
         let census = census(zone);
         for ring in Ring::ALL {
             let walked = self.check_ring(zone, ring)?;
-            balance("pages on a list", None, zone.lists.ring_count(ring), walked)?;
+            balance("pages on a list", None, zone.ring_count(ring), walked)?;
             balance("pages that say they are on a list", None, walked, census.rings[ring as usize])?;
         }
         balance("pages on their way to the LRU", None, self.batched as u32, census.batch)?;
@@ -59,7 +59,7 @@ impl Live {
 
     fn check_ring(&self, zone: &Zone<'_>, ring: Ring) -> Result<u32, Imbalance> {
         let mut walked = 0;
-        for index in zone.lists.ring_iter(ring) {
+        for index in zone.ring_pages(ring) {
             let at = Some(zone.start().add(index));
             balance("a page on a list belongs there", at, ring as u32, ring_of(zone, index).map_or(99, |r| r as u32))?;
             walked += 1;
@@ -153,7 +153,7 @@ fn census(zone: &Zone<'_>) -> Census {
     let mut census = Census::default();
     let mut index = 0;
     while index < zone.spanned_pages() {
-        let tag = zone.lists.tag(index);
+        let tag = zone.tag(index);
         if let Some(ring) = ring_of(zone, index) {
             census.rings[ring as usize] += 1;
         }
@@ -217,7 +217,7 @@ impl Mm<'_, '_> {
             add(self.zone.pageblock(block) as u32);
         }
         for index in 0..self.zone.spanned_pages() {
-            let tag = self.zone.lists.tag(index);
+            let tag = self.zone.tag(index);
             if tag.is_free() {
                 [index, tag.order(), tag.migratetype() as u32].into_iter().for_each(&mut add);
             }
@@ -226,8 +226,8 @@ impl Mm<'_, '_> {
             }
         }
         for ring in Ring::ALL {
-            add(self.zone.lists.ring_count(ring));
-            self.zone.lists.ring_iter(ring).for_each(&mut add);
+            add(self.zone.ring_count(ring));
+            self.zone.ring_pages(ring).for_each(&mut add);
         }
         for value in [self.cached_pages(), self.dirty_pages(), self.live.batched as u32, self.live.pins.len() as u32] {
             add(value);

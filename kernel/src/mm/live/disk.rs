@@ -11,7 +11,6 @@
 use alloc::boxed::Box;
 
 use super::super::Migratetype;
-use super::super::lru::{DIRTY, FILE, Place};
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::{LiveError, Mm};
 use crate::block::{
@@ -20,6 +19,7 @@ use crate::block::{
 };
 use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
 use crate::units::Pfn;
+use page_alloc::lru::{DIRTY, FILE, Place};
 
 /// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
@@ -262,7 +262,7 @@ impl Mm<'_, '_> {
     fn set_clean(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
         let index = self.zone.index(frame);
-        if self.zone.lists.tag(index).has(DIRTY) {
+        if self.zone.tag(index).has(DIRTY) {
             self.zone.mark(index, DIRTY, false);
             self.live.cache.dirty -= 1;
             self.live.stats.written_back += 1;
@@ -372,8 +372,7 @@ impl Mm<'_, '_> {
 
     /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
     fn is_writable(&self, page: u32, again: bool) -> bool {
-        let dirty =
-            self.live.cache.frame(page).is_some_and(|frame| self.zone.lists.tag(self.zone.index(frame)).has(DIRTY));
+        let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.index(frame)).has(DIRTY));
         dirty
             && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
     }

@@ -36,10 +36,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::contig_range::Phase;
-use super::policy::{CmaUse, Lend};
-use super::trace::Trace;
-use super::watermark::Reserve;
-use super::zone::Zone;
 use super::{AllocError, Migratetype};
 use crate::block::{BlockDevice, DiskFault};
 use crate::cma::Buffer;
@@ -49,6 +45,9 @@ use cache::Cache;
 use disk::Disk;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
+use page_alloc::policy::{CmaUse, Lend};
+use page_alloc::trace::Trace;
+use page_alloc::zone::Zone;
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
 use space::{AddressSpace, SLOTS_PER_TABLE, Table};
@@ -118,7 +117,7 @@ pub struct Live {
     /// Background reclaim has work.
     kswapd_awake: bool,
     /// The stamp that was given out last.
-    last_stamp: u32,
+    pub(crate) last_stamp: u32,
     /// Whose pages may enter the areas.
     pub(super) lend: Lend,
     /// What is counted.
@@ -250,7 +249,7 @@ impl Live {
             return Err(((space, disk), OpenError::NoWindow("the tables are lost")));
         };
         drop(tables);
-        zone.reserve = Reserve::of(managed);
+        zone.set_up_watermarks();
         zone.set_cma_use(cma_use);
         zone.bar_cma(lend == Lend::None);
         Ok(Self {

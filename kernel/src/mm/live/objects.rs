@@ -4,10 +4,10 @@
 use alloc::vec::Vec;
 
 use super::super::Migratetype;
-use super::super::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 use super::slots::OBJECT_BITS;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
 use crate::units::{PAGE_SIZE, Pfn};
+use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 
 /// Most objects at a time: their numbers fit the slots' entries.
 pub const MAX_OBJECTS: usize = (1 << OBJECT_BITS) - 1;
@@ -245,7 +245,7 @@ impl Mm<'_, '_> {
             self.zone.free_page(index);
             return Err(LiveError::Killed);
         };
-        self.zone.lists.page_mut(index).next = object.kernel_chain;
+        self.zone.keep_word(index, object.kernel_chain);
         object.kernel_chain = index + 1;
         object.kernel_pages += 1;
         self.background_reclaim();
@@ -266,7 +266,7 @@ impl Mm<'_, '_> {
         }
         let mut chain = object.kernel_chain;
         while let Some(index) = chain.checked_sub(1) {
-            chain = self.zone.lists.page(index).next;
+            chain = self.zone.kept_word(index);
             self.zone.free_page(index);
         }
         self.live.lowest_free_slot = self.live.lowest_free_slot.min(object.first);

@@ -1,9 +1,9 @@
 //! Pins: somebody with a name says that a page must not move for a while (`pin_user_pages`).
 
-use super::super::lru::{NO_OWNER, PINNED};
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
 use crate::units::Pfn;
+use page_alloc::lru::{NO_OWNER, PINNED};
 
 /// Most pins at a time.
 pub const MAX_PINS: usize = 1024;

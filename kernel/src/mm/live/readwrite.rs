@@ -1,11 +1,11 @@
 //! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a disk.
 
 use super::super::Migratetype;
-use super::super::lru::{DIRTY, FILE, PINNED, Place};
 use super::cache::{FAILED, READING, WRITING};
 use super::{LiveError, Mm};
 use crate::block::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use crate::units::PAGE_SIZE;
+use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
 
 /// A page's worth of words.
 pub type PageWords = [u32; 1024];
@@ -91,7 +91,7 @@ impl Mm<'_, '_> {
         let mut dropped = 0;
         for page in first..first.saturating_add(pages).min(self.live.cache.pages) {
             let Some(frame) = self.live.cache.frame(page) else { continue };
-            let tag = self.zone.lists.tag(self.zone.index(frame));
+            let tag = self.zone.tag(self.zone.index(frame));
             if !tag.has(PINNED) && !tag.has(DIRTY) {
                 self.forget_page(page);
                 dropped += 1;

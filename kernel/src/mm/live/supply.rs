@@ -39,7 +39,7 @@ impl Mm<'_, '_> {
     /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
     pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<u32, LiveError> {
         let may_use_cma = self.live.lend.admits(migratetype, file);
-        let marks = self.zone.reserve.marks;
+        let marks = self.zone.kept_watermarks();
         if !self.zone.watermark_ok(marks.low, may_use_cma) {
             self.live.kswapd_awake = true;
         }
@@ -74,7 +74,7 @@ impl Mm<'_, '_> {
             *left = left.checked_sub(1)?;
         }
         let may_use_cma = self.live.lend.admits(Migratetype::Movable, clean);
-        let mark = self.zone.reserve.marks.min;
+        let mark = self.zone.kept_watermarks().min;
         for _ in 0..MAX_RECLAIM_RETRIES {
             if self.zone.watermark_ok(mark, may_use_cma)
                 && let Some(index) = self.zone.alloc_page(Migratetype::Movable, may_use_cma)
@@ -93,7 +93,7 @@ impl Mm<'_, '_> {
         let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
         let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
         let may_use_cma = self.live.lend.admits(Migratetype::Movable, false);
-        let mark = self.zone.reserve.marks.min;
+        let mark = self.zone.kept_watermarks().min;
         targets.len = self.zone.alloc_pages_bulk(&mut targets.pages[..left], mark, may_use_cma);
         if let Some(left) = &mut self.live.faults.targets_left {
             *left -= targets.len as u32;

@@ -11,7 +11,6 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::super::contig_range::{Owner, Phase, Why};
-use super::super::zone::{Zone, descriptors};
 use super::super::{CmaUse, Lend, Migratetype, PAGEBLOCK_PAGES, Page, Undo};
 use super::mock::MockSpace;
 use super::objects::ObjectId;
@@ -19,6 +18,7 @@ use super::{LiveError, Mm, Sabotage};
 use crate::cma::{AreaId, Buffer, CmaError};
 use crate::system::System;
 use crate::units::Pfn;
+use page_alloc::zone::{Zone, descriptors};
 
 const START: Pfn = Pfn(0x60000);
 

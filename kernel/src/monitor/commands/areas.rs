@@ -80,8 +80,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 help: Help {
                     name: "release",
                     usage: "ID|all [AREA]",
-                    summary: "gives a buffer back, or all buffers of an area",
-                    details: "Leaked buffers of loads are among them.",
+                    summary: "gives a buffer back, or all buffers of an area, or of every area",
+                    details: "Leaked buffers of loads are among them. `release all` without an AREA means every area.",
                     example: "release all BiscuitOS_cma",
                 },
                 run: |session, args| session.release(args),
@@ -90,10 +90,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// The area of that name; without one the area that a device names, else the default area, else the first.
+/// The area of that name; without one, [`System::unnamed_area`].
 pub(in crate::monitor) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<AreaId, Failure> {
-    let first = system.area_ids().next();
-    let Some(unnamed) = system.device_area().or(system.default_area()).or(first) else {
+    let Some(unnamed) = system.unnamed_area() else {
         return Err(Failure::bad("there is no CMA area; reserve one in the device tree, or boot with cma=16M"));
     };
     let Some(name) = name else { return Ok(unnamed) };
@@ -230,20 +229,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn release(&mut self, args: &Args) -> Result<(), Failure> {
         let what = args.word(0).unwrap_or_default();
         if what == "all" {
-            let id = choose_area(self.system, args.word(1))?;
-            self.without_job(id)?;
-            let used = self.system.area(id).used_pages();
-            let buffers = self.system.release_all(id);
-            let area = self.system.area(id);
-            let pages = used - area.used_pages();
-            writeln!(
-                self.out,
-                "{}, {} given back to {}",
-                Counted(buffers.into(), "buffer"),
-                Counted(pages.into(), "page"),
-                area.name()
-            )?;
-            return Ok(());
+            return self.release_all(args.word(1));
         }
         let kept = number("ID", what, 1, u64::from(u32::MAX)).map_err(|line| format!("{line}, or `all`"))? as u32;
         let only = args.word(1).map(|name| choose_area(self.system, Some(name))).transpose()?;
@@ -264,6 +250,28 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Counted(pages.into(), "page"),
             self.system.area(id).name()
         )?;
+        Ok(())
+    }
+
+    /// Releases every buffer that is kept: of one area, or of all.
+    fn release_all(&mut self, name: Option<&str>) -> Result<(), Failure> {
+        let one = choose_area(self.system, name)?;
+        let ids: Vec<AreaId> = self.system.area_ids().filter(|&id| name.is_none() || id == one).collect();
+        // None of them is released if one cannot be.
+        ids.iter().try_for_each(|&id| self.without_job(id))?;
+        for id in ids {
+            let used = self.system.area(id).used_pages();
+            let buffers = self.system.release_all(id);
+            let area = self.system.area(id);
+            let pages = used - area.used_pages();
+            writeln!(
+                self.out,
+                "{}, {} given back to {}",
+                Counted(buffers.into(), "buffer"),
+                Counted(pages.into(), "page"),
+                area.name()
+            )?;
+        }
         Ok(())
     }
 }

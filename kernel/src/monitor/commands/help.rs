@@ -18,10 +18,11 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 name: "help",
                 usage: "[COMMAND]",
                 summary: "lists the commands, or explains one",
-                details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. Tab completes what \
-                              is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
-                              K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
-                              itself); Ctrl-C drops the line, and stops what runs.",
+                details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. An area is named by \
+                  area=NAME or by NAME alone, in every command that takes one. Tab completes what \
+                  is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
+                  K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
+                  itself); Ctrl-C drops the line, and stops what runs.",
                 example: "help debris",
             },
             run: |session, args| session.help(args),

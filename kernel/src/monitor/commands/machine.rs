@@ -27,7 +27,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "poweroff",
                     usage: "[STATUS]",
                     summary: "ends QEMU with a status from 0 to 255",
-                    details: "Without one: with the largest status that the commands of run= met.",
+                    details: "Without one: with the largest status that the commands of run= met. So does Ctrl-D in an empty line, \
+                  and the end of what is piped in.",
                     example: "poweroff",
                 },
                 run: |session, args| session.power_off(args),

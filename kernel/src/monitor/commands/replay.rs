@@ -24,12 +24,14 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                             [relocatable=1000]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
                 details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the \
-                              events cma_alloc_finish and cma_release; which of them is seen by itself. from= is the recorded \
-                              area, where there are several and none has the name of the area that is replayed on. held=release \
-                              gives a buffer back where its ID is allocated again, held=refuse makes that an error of the trace; \
-                              refuse is the default only for a plain trace under first-fit and align=asis, where an ID is free \
-                              again if its request failed when it was recorded. relocatable=N: under placement=relocate the \
-                              buffers of so many IDs in a thousand may be moved to make room. A bad trace changes nothing.",
+                  events cma_alloc_finish and cma_release; which of them is seen by itself. Without area= a recording \
+                  goes to the area of its name, and where there is none to the one that other commands take; a line \
+                  then says on which area it was recorded. from= is the recorded area, where there are several and \
+                  none has the name of the area that is replayed on. held=release gives a buffer back where its ID is \
+                  allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
+                  plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
+                  was recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a thousand may \
+                  be moved to make room. A bad trace changes nothing.",
                 example: "replay align=page",
             },
             run: |session, args| session.replay(args),
@@ -39,8 +41,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn replay(&mut self, args: &Args) -> Result<(), Failure> {
-        let area = choose_area(self.system, args.key("area"))?;
-        self.without_job(area)?;
+        let named = args.key("area");
+        let unnamed = choose_area(self.system, named)?;
         let align = match args.one_of("align", &["asis", "order", "page"])? {
             "order" => Some(Align::Order),
             "page" => Some(Align::Page),
@@ -53,12 +55,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         };
         let relocatable = args.whole("relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
-        let options = replay::Options { area, align, held, from: args.key("from"), relocatable };
+        let from = args.key("from");
         let Some(trace) = self.context.initrd else {
             return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
         };
+        if named.is_some() {
+            self.without_job(unnamed)?;
+        }
+        let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
+        let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
+        self.without_job(area)?;
+        let options = replay::Options { area, align, held, from, relocatable };
         self.with_placement(area, placement, |session| {
-            let report = replay::run(session.system, session.out.machine, options, trace)
+            let report = replay::run_surveyed(session.system, session.out.machine, options, &survey, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
             write!(session.out, "{report}")?;
             writeln!(session.out, "{}", report.record())?;

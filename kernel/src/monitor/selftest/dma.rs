@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::live::with_living;
-use super::{Test, aside, ensure, on_areas};
+use super::live::{empty_area, empty_area_of, with_living};
+use super::{Stop, Test, Verdict, aside, ensure, on_areas};
 use crate::cma::CmaError;
 use crate::dma::checker::Misuse;
 use crate::dma::hardware::CacheOp;
@@ -34,15 +34,12 @@ const PAGE: u32 = PAGE_SIZE as u32;
 /// Steps of a random test.
 const STEPS: u32 = 300;
 
-fn lines<T>(result: Result<T, impl ToString>) -> Result<T, String> {
-    result.map_err(|error| error.to_string())
+fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
+    result.map_err(Stop::fail)
 }
 
 /// Runs a test with a device that is watched and a page of the driver's own; nothing may be left afterwards.
-fn with_device(
-    system: &mut System<'_>,
-    test: impl FnOnce(&mut System<'_>, DeviceId, PhysAddr) -> Result<(), String>,
-) -> Result<(), String> {
+fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, DeviceId, PhysAddr) -> Verdict) -> Verdict {
     let free = system.zone.nr_free_pages();
     let was_on = system.dma.checker().is_enabled();
     system.dma.checker_mut().enable(true);
@@ -70,7 +67,7 @@ fn with_device(
 }
 
 /// The window shows the frames that it should, and memory has one mapping at a time.
-fn window(system: &mut System<'_>) -> Result<(), String> {
+fn window(system: &mut System<'_>) -> Verdict {
     for order in [0, 3, 8, 9] {
         let Ok(mut blocks) =
             (0..3).map(|_| system.zone.alloc_pages(order, Migratetype::Unmovable)).collect::<Result<Vec<Block>, _>>()
@@ -84,7 +81,7 @@ fn window(system: &mut System<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn one_window(system: &mut System<'_>, block: &Block) -> Result<(), String> {
+fn one_window(system: &mut System<'_>, block: &Block) -> Verdict {
     let (first, pages) = (block.first(), 1 << block.order());
     let bytes = pages * PAGE;
     let at = |page: u32| PhysAddr(first.addr().0 + u64::from(page * PAGE + 8 * (page % 500)));
@@ -116,7 +113,7 @@ fn one_window(system: &mut System<'_>, block: &Block) -> Result<(), String> {
 }
 
 /// Buffers of all sizes come and go, zeroed, and keep what is in them.
-fn coherent(system: &mut System<'_>) -> Result<(), String> {
+fn coherent(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         let other = lines(system.dma_add_device_with_area("selftest-other", None))?;
         let mut rng = Rng::seeded(11);
@@ -143,7 +140,7 @@ fn coherent_step(
     rng: &mut Rng,
     held: &mut Vec<(Coherent, u32)>,
     stamp: u32,
-) -> Result<(), String> {
+) -> Verdict {
     if held.len() == 12 || !held.is_empty() && rng.below(3) == 0 {
         let (buffer, stamp) = held.swap_remove(rng.below(held.len() as u32) as usize);
         let intact = verify(system, &buffer, stamp);
@@ -155,7 +152,7 @@ fn coherent_step(
         Ok(buffer) => buffer,
         // The areas may be full of what somebody has left there.
         Err(DmaError::NoMemory { .. }) => return Ok(()),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(Stop::fail(error)),
     };
     let zeroed = words_of(&buffer).all(|offset| system.dma.load_word(&buffer, offset) == Ok(0));
     for offset in words_of(&buffer) {
@@ -173,13 +170,13 @@ fn words_of(buffer: &Coherent) -> impl Iterator<Item = u32> + use<> {
     (0..bytes).step_by(508).filter(move |offset| offset + 4 <= bytes)
 }
 
-fn verify(system: &mut System<'_>, buffer: &Coherent, stamp: u32) -> Result<(), String> {
+fn verify(system: &mut System<'_>, buffer: &Coherent, stamp: u32) -> Verdict {
     let intact = words_of(buffer).all(|offset| system.dma.load_word(buffer, offset) == Ok(stamp ^ offset));
     ensure(intact, || format!("the buffer at {} does not hold what was written", buffer.device_address()))
 }
 
 /// The tests' device: memory, past the API.
-fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Result<(), String> {
+fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Verdict {
     let hardware = lines(system.dma.hardware())?;
     let address = hardware.cached(PhysAddr(at.bits().into()));
     hardware.store(address, bytes);
@@ -193,14 +190,29 @@ fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Re
     Ok(())
 }
 
+/// The transfers of `dma_streaming`: each one's offset in two pages, its bytes, and its direction.
+pub fn transfers() -> impl Iterator<Item = (u32, u32, Direction)> {
+    let mut rng = Rng::seeded(12);
+    (0..STEPS).map(move |_| (rng.below(PAGE), 1 + rng.below(PAGE), Direction::ALL[rng.below(3) as usize]))
+}
+
+/// The segments of its last transfer, which comes from the device: each one's offset, and its bytes.
+pub fn segments() -> impl Iterator<Item = (u32, u32)> {
+    (0..16).map(|segment| (segment * 512, 100 + segment))
+}
+
+/// What memory holds at an aligned address: a device that writes the same changes nothing.
+fn byte_at(system: &mut System<'_>, at: DeviceAddress) -> Verdict<u8> {
+    let hardware = lines(system.dma.hardware())?;
+    let address = hardware.cached(PhysAddr(at.bits().into()));
+    Ok(hardware.load_word(address) as u8)
+}
+
 /// Transfers of all sizes and alignments, both ways.
-fn streaming(system: &mut System<'_>) -> Result<(), String> {
+fn streaming(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
-        let mut rng = Rng::seeded(12);
-        for _ in 0..STEPS {
-            let (offset, bytes) = (rng.below(PAGE), 1 + rng.below(PAGE));
+        for (offset, bytes, direction) in transfers() {
             let start = PhysAddr(page.0 + u64::from(offset));
-            let direction = Direction::ALL[rng.below(3) as usize];
             let mapping = lines(system.streaming().map(device, start, bytes, direction))?;
             let data: Vec<u8> = (0..bytes).map(|place| (place ^ offset) as u8).collect();
             if direction.device_writes() {
@@ -214,8 +226,8 @@ fn streaming(system: &mut System<'_>) -> Result<(), String> {
             ensure(right, || format!("{bytes} bytes at {start}, {}: not what the device wrote", direction.name()))?;
         }
         let mut list = ScatterList::default();
-        for segment in 0..16_u32 {
-            lines(list.push(PhysAddr(page.0 + u64::from(segment * 512)), 100 + segment))?;
+        for (offset, bytes) in segments() {
+            lines(list.push(PhysAddr(page.0 + u64::from(offset)), bytes))?;
         }
         let mapping = lines(system.streaming().map_sg(device, &list, Direction::FromDevice))?;
         let segments: Vec<_> = mapping.segments().collect();
@@ -227,7 +239,7 @@ fn streaming(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// What a broken driver did has been reported once, with the device's name.
-fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Result<(), String> {
+fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Verdict {
     let reports = system.dma.checker_mut().take_reports();
     let found: Vec<Misuse> = reports.iter().map(|report| report.misuse).collect();
     let named = reports.iter().all(|report| report.device == NAME && report.at.file().ends_with("selftest/dma.rs"));
@@ -236,7 +248,7 @@ fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Result<()
 }
 
 /// Every mistake that the checker is there for.
-fn misuse(system: &mut System<'_>) -> Result<(), String> {
+fn misuse(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
         let (to, from) = (Direction::ToDevice, Direction::FromDevice);
         let map =
@@ -250,7 +262,7 @@ fn misuse(system: &mut System<'_>) -> Result<(), String> {
         expect(system, "a good driver", &[])?;
         let twice = system.streaming().dma_unmap_single(device, at, 200, to);
         let Err(DmaError::Misuse(ended @ Misuse::NotMapped { ended_at: Some(_) })) = twice else {
-            return Err("an address was unmapped twice".to_string());
+            return Err(Stop::fail("an address was unmapped twice"));
         };
         expect(system, "unmapping twice", &[ended])?;
 
@@ -269,16 +281,14 @@ fn misuse(system: &mut System<'_>) -> Result<(), String> {
         expect(system, "reading too early", &[Misuse::CpuRead { at: page }])?;
         system.dma.cpu_access(page, 4, true);
         expect(system, "writing too early", &[Misuse::CpuWrite { at: page }])?;
-        device_writes(system, at.offset(200), &[1])?;
+        let value = byte_at(system, at.offset(200))?;
+        device_writes(system, at.offset(200), &[!value])?;
         let served = unmap(system, at, 200, from);
         expect(system, "a device that writes too much", &[Misuse::WroteOutside { at: at.offset(200) }])?;
         ensure(past.is_err() && served, || "synchronizing too much was served".to_string())?;
 
         let at = map(system, to)?;
-        let value = lines(system.dma.hardware()).map(|hardware| {
-            let address = hardware.cached(page);
-            hardware.load_word(address) as u8
-        })?;
+        let value = byte_at(system, at)?;
         device_writes(system, at.offset(0), &[!value])?;
         let other = system.streaming().dma_map_single(device, PhysAddr(page.0 + 210), 4, from);
         expect(system, "a shared line", &[Misuse::SharedLine { with: at }])?;
@@ -304,7 +314,7 @@ fn misuse(system: &mut System<'_>) -> Result<(), String> {
 }
 
 /// A driver that leaves a buffer, which was written behind its end, and a mapping behind.
-fn leaks(system: &mut System<'_>, page: PhysAddr) -> Result<(), String> {
+fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     // The same name: it is the driver's second device.
     let device = lines(system.dma_add_device_with_area(NAME, None))?;
     let buffer = lines(system.dma_alloc_coherent(device, 10))?;
@@ -319,11 +329,11 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Result<(), String> {
 }
 
 /// A page that lives stays where it is while a device has it mapped, and the allocation that wants it is told who.
-fn pins(system: &mut System<'_>) -> Result<(), String> {
+fn pins(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         with_living(system, |system| {
-            let area = system.area_ids().find(|&id| system.area(id).used_pages() == 0);
-            let Some((area, mut mm)) = area.and_then(|area| Some((area, system.mm()?))) else { return Ok(()) };
+            empty_area(system)?;
+            let mut mm = system.mm().ok_or("nobody lives in memory")?;
             lines(mm.cache_write(1))?;
             let frame = mm.cache_frame(1).ok_or("a cache page is not there")?;
             let mapping = lines(mm.streaming().map(device, frame.addr(), PAGE, Direction::FromDevice))?;
@@ -331,24 +341,23 @@ fn pins(system: &mut System<'_>) -> Result<(), String> {
             expect(system, "reading a cache page too early", &[Misuse::CpuRead { at: frame.addr() }])?;
             let mut mm = system.mm().ok_or("nobody lives in memory")?;
             mm.drain_lists();
-            let home = system.area(area);
-            let inside = frame.0.wrapping_sub(home.base().0) < home.pages();
-            let (pages, result) = (home.pages(), if inside { Some(()) } else { None });
-            let blocked = result.map(|()| system.cma_alloc(area, pages, 0));
+            let area = empty_area_of(system, frame);
+            let blocked = area.map(|area| (area, system.area(area).pages()));
+            let blocked = blocked.map(|(area, pages)| (area, pages, system.cma_alloc(area, pages, 0)));
             let mut mm = system.mm().ok_or("nobody lives in memory")?;
             lines(mm.streaming().unmap(mapping))?;
+            let (area, pages, blocked) = blocked?;
             match blocked {
-                None => Ok(()),
-                Some(Err(CmaError::Busy(blocked))) => {
+                Err(CmaError::Busy(blocked)) => {
                     let named = blocked.owner == Owner::Pin(NAME) && blocked.why == Why::Pinned;
                     ensure(named && blocked.frame == frame, || format!("the pin is not named: {blocked}"))?;
                     let buffer = lines(system.cma_alloc(area, pages, 0))?;
                     lines(system.cma_release(buffer))
                 }
-                Some(Err(error)) => Err(error.to_string()),
-                Some(Ok(buffer)) => {
+                Err(error) => Err(Stop::fail(error)),
+                Ok(buffer) => {
                     lines(system.cma_release(buffer))?;
-                    Err("a page that a device had was moved".to_string())
+                    Err(Stop::fail("a page that a device had was moved"))
                 }
             }
         })

@@ -1,10 +1,9 @@
 //! Self-tests of the books, the published generator, and the page allocator.
 
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{SLOTS, STEPS, Test, aside, blocks_by_order, ensure};
+use super::{SLOTS, STEPS, Stop, Test, Verdict, aside, blocks_by_order, ensure};
 use crate::lab::rng::GlibcRand;
 use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
 use crate::system::System;
@@ -12,19 +11,19 @@ use crate::system::System;
 pub(super) const ENTRIES: &[Test] =
     &[aside("books_balance", books_balance), aside("glibc_rand", glibc_rand), aside("buddy_random", buddy_random)];
 
-fn books_balance(system: &mut System<'_>) -> Result<(), String> {
-    system.check().map_err(|imbalance| imbalance.to_string())?;
+fn books_balance(system: &mut System<'_>) -> Verdict {
+    system.check().map_err(Stop::fail)?;
     let (free, total) = (system.zone.nr_free_cma(), system.zone.cma_pages());
     ensure(free <= total, || format!("{free} CMA pages are free of {total}"))
 }
 
-fn glibc_rand(_: &mut System<'_>) -> Result<(), String> {
+fn glibc_rand(_: &mut System<'_>) -> Verdict {
     let mut rand = GlibcRand::new(1);
     let first = [rand.rand(), rand.rand(), rand.rand()];
     ensure(first == [1_804_289_383, 846_930_886, 1_681_692_777], || format!("seed 1 begins with {first:?}"))
 }
 
-fn buddy_random(system: &mut System<'_>) -> Result<(), String> {
+fn buddy_random(system: &mut System<'_>) -> Verdict {
     const TYPES: [Migratetype; 3] = [Migratetype::Unmovable, Migratetype::Movable, Migratetype::Reclaimable];
     let before = blocks_by_order(system);
     let mut rand = GlibcRand::new(7);
@@ -49,7 +48,7 @@ fn buddy_random(system: &mut System<'_>) -> Result<(), String> {
     for block in slots.into_iter().flatten() {
         system.zone.free_pages(block);
     }
-    books.map_err(|imbalance| imbalance.to_string())?;
+    books.map_err(Stop::fail)?;
     let after = blocks_by_order(system);
     ensure(misaligned.is_none(), || format!("a block begins at {misaligned:?}"))?;
     ensure(before == after, || format!("free blocks by order were {before:?} and are {after:?}"))

@@ -48,6 +48,7 @@ CPU:1 [LOST 12 EVENTS]
 fn the_newer_format() {
     let expected = [
         (3, Event::Lost(12)),
+        (8, Event::Size { area: b"linux,cma", pages: 16384 }),
         (10, alloc("linux,cma", Some(0x7c800), 2025, 8)),
         (11, Event::Lost(12)),
         (12, alloc("my area", None, 64, 6)),
@@ -56,7 +57,7 @@ fn the_newer_format() {
     assert_eq!(read(NEW.as_bytes()), Ok(expected.to_vec()));
     // trace_pipe has no head, and the last line may lack its end.
     let pipe: Vec<&str> = NEW.lines().skip(7).collect();
-    assert_eq!(read(pipe.join("\n").as_bytes()).map(|events| events.len()), Ok(4));
+    assert_eq!(read(pipe.join("\n").as_bytes()).map(|events| events.len()), Ok(5));
 }
 
 #[test]

@@ -7,8 +7,6 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use super::super::super::contig_range::Phase;
-use super::super::super::trace::Event;
-use super::super::super::zone::{Zone, descriptors};
 use super::super::super::{CmaUse, Lend, Lent, PAGEBLOCK_PAGES, Page};
 use super::super::Mm;
 use super::super::mock::MockSpace;
@@ -16,6 +14,8 @@ use super::{START, object, open, verify, with_system};
 use crate::cma::Buffer;
 use crate::system::System;
 use crate::units::Pfn;
+use page_alloc::trace::Event;
+use page_alloc::zone::{Zone, descriptors};
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -55,7 +55,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
     system.mm().unwrap().live.meanwhile = None;
     let fresh = fresh.get();
     assert!(fresh[home] == 0 && fresh[1 - home] > 100, "{fresh:?}, at home in {home}");
-    assert!(!system.zone.cma_barred && system.zone.barred_area.is_none());
+    assert!(!system.zone.is_cma_barred());
     verify(&mut system);
     system.cma_release(buffer).unwrap();
     system.close_live();

@@ -1,0 +1,239 @@
+//! The device tree's one door: bytes in, typed facts out.
+//!
+//! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing
+//! can fail on the tree. What the tree says wrongly is reported as a [`Note`](units::notes::Note) and left out, and the rest goes on; only
+//! bytes that are no tree at all are a [`TreeError`].
+//!
+//! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
+//! tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and `interrupts`) read the tables
+//! into [`Facts`]. Nobody is asked for anything else: where regions go is for whoever places them to say.
+//!
+//! Linux reads some trees that this refuses: nodes deeper than [`MAX_DEPTH`], names with characters that dtc does not
+//! accept, anything after the end token. In return every name can be printed, compared and put into a record as it is.
+//!
+//! What holds whatever the bytes are: no panic, no recursion, time in proportion to the tree's size (look-ups that
+//! multiply are counted, [`MAX_LOOKUP_STEPS`]), and heap bounded by the constants below; a line names the constant
+//! that was too small.
+//!
+//! Of the `fdt` crate only the walk is used, in its no-panic mode: nodes with their depth, and raw properties. Its
+//! look-ups (`find_node`, `parent`, phandles) walk the whole tree for each question; its `reusable()` and
+//! `cma_default()` test for `no-map`; its cell arithmetic divides by zero where both counts are zero; `interrupt-map`
+//! wants cell counts known at compile time. Those questions are put to the tables by our own code.
+//!
+//! # Example
+//! ```
+//! use devicetree::{MAGIC, TreeError, read};
+//!
+//! # fn words(words: &[u32]) -> Vec<u8> { words.iter().flat_map(|word| word.to_be_bytes()).collect() }
+//! // The smallest tree: header, no memory reservation, a root without a name, no strings.
+//! let header = [MAGIC, 72, 56, 72, 40, 17, 16, 0, 0, 16];
+//! let reservations = [0; 4];
+//! let (begin_node, end_node, end) = (1, 2, 9);
+//! let tree = words(&[&header[..], &reservations, &[begin_node, 0, end_node, end]].concat());
+//! let facts = read(&tree)?;
+//! assert!(facts.memory.is_empty() && facts.devices.is_empty());
+//! assert!(facts.notes[0].text.starts_with("OF: fdt: no RAM"));
+//!
+//! assert!(matches!(read(&tree[..60]), Err(TreeError::Truncated { .. })));
+//! # Ok::<(), TreeError>(())
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod bus;
+mod cells;
+mod chosen;
+mod devices;
+mod error;
+mod index;
+mod interrupts;
+mod memory;
+mod reserved;
+mod validate;
+
+#[cfg(test)]
+pub(crate) mod build;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use units::PhysRange;
+use units::notes::Note;
+
+pub use error::TreeError;
+pub use validate::total_size;
+
+/// The header's first word.
+pub const MAGIC: u32 = 0xd00d_feed;
+/// The largest tree, in bytes; QEMU hands on twice what it was given.
+pub const MAX_TREE_BYTES: usize = 2 << 20;
+/// The most nodes.
+pub const MAX_NODES: usize = 2048;
+/// The most properties in all nodes.
+pub const MAX_PROPERTIES: usize = 8192;
+/// The most levels of nodes below the root; the `fdt` crate's walk has room for these.
+pub const MAX_DEPTH: usize = 15;
+/// The longest name of a node, of an area and of a device's kind, in bytes.
+pub const MAX_NAME_BYTES: usize = 127;
+/// The longest path of a device, in bytes.
+pub const MAX_PATH_BYTES: usize = 255;
+/// The longest kernel command line, in bytes.
+pub const MAX_BOOTARGS_BYTES: usize = 16 << 10;
+/// The most ranges of RAM.
+pub const MAX_MEMORY_RANGES: usize = 64;
+/// The most `/memreserve/` entries.
+pub const MAX_MEMRESERVE: usize = 64;
+/// The most nodes of `/reserved-memory` that are passed on; how many of them become regions is for whoever places them.
+pub const MAX_RESERVED_NODES: usize = 256;
+/// The most ranges in one node's `reg` or `alloc-ranges`.
+pub const MAX_RANGES_PER_NODE: usize = 32;
+/// The most devices.
+pub const MAX_DEVICES: usize = 128;
+/// The most strings of a device's `compatible`; those after them are left out silently, they are less specific.
+pub const MAX_COMPATIBLE: usize = 8;
+/// The most interrupts of a device.
+pub const MAX_INTERRUPTS: usize = 32;
+/// The most devices that name an area.
+pub const MAX_AREA_USERS: usize = 32;
+/// The most entries of `ranges` and `interrupt-map` that are looked at while one tree is read.
+pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
+
+/// Reads a tree. `bytes` starts with the tree's header and may be longer than the tree ([`total_size`] tells its
+/// length).
+pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
+    let checked = validate::check(bytes)?;
+    let tree = index::Tree::new(&checked)?;
+    let mut notes = units::notes::Notes::default();
+
+    let chosen = chosen::node(&tree);
+    let bootargs = chosen.and_then(|chosen| chosen::bootargs(&tree, chosen, &mut notes));
+    let initrd = chosen.and_then(|chosen| chosen::initrd(&tree, chosen, &mut notes));
+    let memory = memory::ranges(&tree, &mut notes);
+    let memreserve = memory::reservations(checked.reservations, &mut notes);
+    let reserved = reserved::nodes(&tree, &mut notes);
+    let devices = devices::devices(&tree, reserved::parent(&tree), &mut notes);
+    let area_users = devices::area_users(&tree, &reserved, &mut notes);
+    let stdout_node = chosen.and_then(|chosen| chosen::stdout(&tree, chosen, &mut notes));
+    let stdout = stdout_node.and_then(|node| devices.iter().position(|&(id, _)| id == node));
+    if let (Some(node), None) = (stdout_node, stdout) {
+        notes.error(format_args!("OF: stdout-path names {}, which is no enabled device", tree.name(node)));
+    }
+    if tree.is_exhausted() {
+        notes.error(format_args!(
+            "OF: tree too tangled, devices may be missing (raise MAX_LOOKUP_STEPS, {MAX_LOOKUP_STEPS})"
+        ));
+    }
+    Ok(Facts {
+        model: tree.text(index::ROOT, "model").filter(|model| model.len() <= MAX_NAME_BYTES).map(ToString::to_string),
+        memory,
+        memreserve,
+        reserved: reserved.into_iter().map(|(_, node)| node).collect(),
+        bootargs,
+        initrd,
+        stdout,
+        devices: devices.into_iter().map(|(_, device)| device).collect(),
+        area_users,
+        notes: notes.into_vec(),
+    })
+}
+
+/// What the tree says, checked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// `/model`.
+    pub model: Option<String>,
+    /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There may be none: then a
+    /// note says so, and those before it say why.
+    pub memory: Vec<PhysRange>,
+    /// The `/memreserve/` entries that are not empty.
+    pub memreserve: Vec<PhysRange>,
+    /// The children of `/reserved-memory` that are well-formed, in the tree's order.
+    pub reserved: Vec<ReservedNode>,
+    /// `/chosen/bootargs`.
+    pub bootargs: Option<String>,
+    /// `/chosen/linux,initrd-start` and `-end`.
+    pub initrd: Option<PhysRange>,
+    /// Index in [`Facts::devices`] of the device `/chosen/stdout-path` names, aliases followed.
+    pub stdout: Option<usize>,
+    /// Enabled devices with a translated `reg`, in the tree's order.
+    pub devices: Vec<Device>,
+    /// Devices that name a reserved area, in the tree's order.
+    pub area_users: Vec<AreaUser>,
+    /// What was found wrong, in the order found.
+    pub notes: Vec<Note>,
+}
+
+/// A child of `/reserved-memory` whose properties are well-formed; whether it can be placed is for
+/// the one who places it to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReservedNode {
+    /// Full node name, unit address included (`camera@70000000`).
+    pub name: String,
+    /// `phandle`, if it has one.
+    pub phandle: Option<u32>,
+    /// Where it wants to lie.
+    pub placement: Placement,
+    /// `compatible` contains `shared-dma-pool`.
+    pub shared_dma_pool: bool,
+    /// `compatible`'s first string, for Linux's "compatible id" line.
+    pub compatible: Option<String>,
+    /// `reusable` is present.
+    pub reusable: bool,
+    /// `no-map` is present.
+    pub no_map: bool,
+    /// `linux,cma-default` is present.
+    pub cma_default: bool,
+}
+
+/// Fixed by `reg`, or dynamic by `size`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// One range per `reg` entry, at least one; Linux makes a region of the first, and only reserves the others. A
+    /// range can be empty, or lie beyond 4 GiB.
+    Fixed(Vec<PhysRange>),
+    /// To be placed.
+    Dynamic {
+        /// `size` in bytes; can be 0.
+        size: u64,
+        /// `alignment` in bytes; 0 where absent.
+        alignment: u64,
+        /// `alloc-ranges` in their order; none: anywhere.
+        alloc_ranges: Vec<PhysRange>,
+    },
+}
+
+/// A device node that is enabled and has at least one translated register range.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// Full path from the root.
+    pub path: String,
+    /// `compatible`, most specific first.
+    pub compatible: Vec<String>,
+    /// `reg`, translated to CPU physical addresses through every `ranges` above.
+    pub reg: Vec<PhysRange>,
+    /// GIC interrupt identifiers (SPI n is 32 + n, PPI n is 16 + n), `interrupt-map` followed.
+    pub interrupts: Vec<u32>,
+}
+
+impl Device {
+    /// Its node's name, unit address included: the end of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; whether there is an area of that
+/// name is not said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AreaUser {
+    /// The device's full node name (`BiscuitOS_CMA`).
+    pub device: String,
+    /// The area's name.
+    pub area: String,
+}

@@ -1,0 +1,45 @@
+//! The reader against trees made in code, against broken trees, and against this repository's own.
+//!
+//! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a whole tree and a few
+//! broken ones are enough; all else would take it half an hour.
+
+mod corrupt;
+
+#[cfg(not(miri))]
+mod chosen;
+#[cfg(not(miri))]
+mod devices;
+#[cfg(not(miri))]
+mod memory;
+#[cfg(not(miri))]
+mod repository;
+#[cfg(not(miri))]
+mod reserved;
+#[cfg(not(miri))]
+mod structure;
+
+#[cfg(not(miri))]
+use helpers::{facts, notes, range};
+
+#[cfg(not(miri))]
+mod helpers {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use super::super::{Facts, read};
+    use units::PhysRange;
+
+    /// The facts of a tree that must be readable.
+    pub fn facts(bytes: &[u8]) -> Facts {
+        read(bytes).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The text of the notes.
+    pub fn notes(facts: &Facts) -> Vec<String> {
+        facts.notes.iter().map(|note| note.text.clone()).collect()
+    }
+
+    pub fn range(start: u64, size: u64) -> PhysRange {
+        PhysRange::sized(start, size)
+    }
+}

@@ -1,0 +1,267 @@
+//! Blocks in and out: the smallest block that serves a request is split, a block that comes back merges with its buddy.
+//!
+//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy lies in the same
+//! pageblock always, so merging never mixes types.
+
+use core::fmt;
+
+use super::frames::FreeRun;
+use super::free_list::Pageblock;
+use super::page::{FreeOf, Tag};
+use super::policy::CmaPages;
+use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype};
+use units::Pfn;
+
+/// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
+#[must_use = "a block that is dropped is leaked"]
+#[derive(PartialEq, Eq, Debug)]
+pub struct Block {
+    first: Pfn,
+    order: u32,
+}
+
+impl Block {
+    /// A block that a test has of its own.
+    #[cfg(test)]
+    pub(super) const fn new(first: Pfn, order: u32) -> Self {
+        Self { first, order }
+    }
+
+    /// The first page.
+    pub fn first(&self) -> Pfn {
+        self.first
+    }
+
+    /// log2 of the pages.
+    pub fn order(&self) -> u32 {
+        self.order
+    }
+}
+
+/// Why no block could be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AllocError {
+    /// The order is above [`MAX_PAGE_ORDER`].
+    OrderTooLarge {
+        /// What was asked for.
+        order: u32,
+    },
+    /// This type of pageblock cannot be asked for: CMA pages go to movable requests, isolated pages to nobody.
+    NotRequestable {
+        /// What was asked for.
+        migratetype: Migratetype,
+    },
+    /// No free block is large enough among those the request may use.
+    NoBlock {
+        /// What was asked for.
+        order: u32,
+        /// Free pages of every type at that moment.
+        free: u32,
+        /// How many of them lie in CMA pageblocks.
+        free_cma: u32,
+    },
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::OrderTooLarge { order } => {
+                write!(f, "no block has {} pages, the largest has {}", 1_u64 << order, 1_u32 << MAX_PAGE_ORDER)
+            }
+            Self::NotRequestable { migratetype } => write!(f, "{} pages cannot be asked for", migratetype.name()),
+            Self::NoBlock { order, free, free_cma } => {
+                write!(f, "no block of order {order}: {free} pages free, {free_cma} of them CMA")
+            }
+        }
+    }
+}
+
+impl Zone<'_> {
+    /// Takes a block of 2^`order` pages for a use.
+    ///
+    /// A movable request takes from CMA pageblocks first when more than half of the free memory is there, and last
+    /// otherwise (`__rmqueue` since 2020), unless the zone's policy is another; no other request ever does.
+    ///
+    /// # Errors
+    /// See [`AllocError`]; the zone is then as it was.
+    #[inline(always)]
+    pub fn alloc_pages(&mut self, order: u32, migratetype: Migratetype) -> Result<Block, AllocError> {
+        match self.take_block(order, migratetype) {
+            Some(first) => Ok(Block { first, order }),
+            None => Err(self.why_no_block(order, migratetype)),
+        }
+    }
+
+    /// Nearly every request is served by the type that it looks at first. Inlined, because the type is a constant nearly
+    /// everywhere.
+    #[inline(always)]
+    fn take_block(&mut self, order: u32, migratetype: Migratetype) -> Option<Pfn> {
+        if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
+            return None;
+        }
+        let list = self.first_list(migratetype, true);
+        let taken = self.lists.of_type(list).pop_smallest(order, Tag::allocated(order, migratetype));
+        let index = if let Some(index) = taken {
+            self.count_taken(1 << order, list);
+            index
+        } else {
+            self.take_elsewhere(order, migratetype)?
+        };
+        let first = self.start.add(index);
+        self.verify_poison(first, 1 << order);
+        Some(first)
+    }
+
+    /// Takes a block from lists that are looked at later, or steals one.
+    #[inline(never)]
+    fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        let index = match migratetype {
+            Migratetype::Movable => self.take_movable(order, true),
+            _ => self.take_own_or_steal(order, migratetype),
+        }?;
+        self.lists.set_tag(index, Tag::allocated(order, migratetype));
+        self.count_taken(1 << order, self.pageblock(index));
+        Some(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn why_no_block(&self, order: u32, migratetype: Migratetype) -> AllocError {
+        if order > MAX_PAGE_ORDER {
+            AllocError::OrderTooLarge { order }
+        } else if !migratetype.is_requestable() {
+            AllocError::NotRequestable { migratetype }
+        } else {
+            AllocError::NoBlock { order, free: self.nr_free_pages(), free_cma: self.nr_free_cma() }
+        }
+    }
+
+    /// Gives a block back; it merges with every free buddy it meets.
+    pub fn free_pages(&mut self, block: Block) {
+        let index = self.index(block.first);
+        let pages = 1 << block.order;
+        debug_assert_eq!(self.lists.tag(index).order(), block.order);
+        let migratetype = self.pageblock(index);
+        self.count_free(pages, migratetype);
+        self.fill_poison(block.first, pages);
+        self.free_head(index, block.order, migratetype);
+    }
+
+    /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
+    #[inline]
+    pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<u32> {
+        use Migratetype::{Cma, Movable};
+        if self.cma_pages_for(Movable, lent) != CmaPages::All {
+            return self.take_own_or_steal(order, Movable);
+        }
+        if self.first_list(Movable, lent) == Cma {
+            return self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable));
+        }
+        self.take_smallest(order, Movable)
+            .or_else(|| self.take_smallest(order, Cma))
+            .or_else(|| self.steal(order, Movable))
+    }
+
+    pub(super) fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
+    }
+
+    /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is left over
+    /// (`__rmqueue_smallest`).
+    #[inline(never)]
+    pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        self.lists.of_type(migratetype).pop_smallest(order, Tag::BODY)
+    }
+
+    /// Frees the upper halves of a block that is larger than asked for (`expand`).
+    pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
+        self.lists.of_type(migratetype).push_ascending(index + (1 << order), index + (1 << found));
+    }
+
+    /// Frees a block whose head says whose it is.
+    #[inline(always)]
+    pub(super) fn free_head(&mut self, index: u32, order: u32, migratetype: Migratetype) {
+        let pageblock = self.lists.pageblock_of(index);
+        let (pages, alike) = (1 << order, FreeOf::order(order));
+        // A block whose buddy is in use stays the head that it was, and needs to be nothing else first.
+        if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index ^ pages, alike) {
+            self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
+            self.free_one::<false>(pageblock, index & !pages, order + 1, migratetype);
+        } else {
+            self.push_free::<false>(pageblock, index, (pages, alike), migratetype);
+        }
+    }
+
+    /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
+    #[inline(always)]
+    pub(super) fn free_one<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        mut index: u32,
+        order: u32,
+        migratetype: Migratetype,
+    ) {
+        // A buddy is as far away as the block is long.
+        let (mut pages, mut alike) = (1 << order, FreeOf::order(order));
+        while alike != FreeOf::order(MAX_PAGE_ORDER) && self.lists.unlink_if(pageblock, index ^ pages, alike) {
+            index &= !pages;
+            pages <<= 1;
+            alike = alike.next();
+        }
+        self.push_free::<TO_TAIL>(pageblock, index, (pages, alike), migratetype);
+    }
+
+    /// Puts a block whose buddy is not free on a list.
+    ///
+    /// One whose next merge looks near (the buddy of the block that it would become is free already) goes to the tail, so
+    /// that it is handed out last; so does everything that boot frees.
+    #[inline(always)]
+    pub(super) fn push_free<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        index: u32,
+        (pages, alike): (u32, FreeOf),
+        migratetype: Migratetype,
+    ) {
+        // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy beyond the pageblock wraps
+        // to its first page, which is the head of no block that large.
+        let uncle = (index ^ pages << 1) & !pages;
+        if TO_TAIL || self.lists.in_pageblock(pageblock, uncle).tag.is(alike.next()) {
+            self.lists.push::<true>(pageblock, index, alike.into_order(), migratetype);
+        } else {
+            self.lists.push::<false>(pageblock, index, alike.into_order(), migratetype);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn fill_poison(&mut self, first: Pfn, pages: u32) {
+        if self.poison.is_some() {
+            self.write_poison(first, pages);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn verify_poison(&mut self, first: Pfn, pages: u32) {
+        if self.poison.is_some() {
+            self.read_poison(first, pages);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_poison(&mut self, first: Pfn, pages: u32) {
+        if let Some(poison) = &mut self.poison {
+            poison.fill(FreeRun::new(first, pages));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_poison(&mut self, first: Pfn, pages: u32) {
+        if let Some(poison) = &mut self.poison {
+            let found = poison.find_damage(FreeRun::new(first, pages));
+            self.damage = self.damage.or(found);
+        }
+    }
+}

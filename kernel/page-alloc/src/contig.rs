@@ -1,0 +1,227 @@
+//! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever they lie in blocks.
+//!
+//! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests, takes the pages off the
+//! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
+//! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
+
+use super::free_list::Pageblock;
+use super::page::FreeOf;
+use super::zone::Zone;
+use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use units::Pfn;
+
+/// The range holds a page that is not free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Busy {
+    /// The first such page.
+    pub frame: Pfn,
+}
+
+/// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it is long, so that each is
+/// the one before it without its lowest bit.
+fn heads(index: u32) -> impl Iterator<Item = u32> {
+    core::iter::successors(Some(index), |&head| (head % PAGEBLOCK_PAGES != 0).then(|| head & (head - 1)))
+}
+
+impl Zone<'_> {
+    /// Takes the pages from `first` out of the allocator; every one has to be free.
+    ///
+    /// # Errors
+    /// [`Busy`] names the first page in use; nothing was changed then.
+    #[inline(never)]
+    pub fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
+        let start = self.index(first);
+        let end = start + pages;
+        let head = self.covering_free_block(start).ok_or(Busy { frame: first })?;
+        let after = head + (1 << self.lists.tag(head).order());
+        if end <= after {
+            let migratetype = self.pageblock(start);
+            self.lists.unlink(head);
+            self.cut_out(head, start, end, after, migratetype);
+            self.count_taken(pages, migratetype);
+        } else {
+            self.take_blocks(head, start, end, after)?;
+        }
+        self.verify_poison(first, pages);
+        Ok(())
+    }
+
+    /// Takes a range that goes on behind `after`, the end of the block that covers its start.
+    #[inline(never)]
+    fn take_blocks(&mut self, head: u32, start: u32, end: u32, mut after: u32) -> Result<(), Busy> {
+        while after < end {
+            let tag = self.lists.tag(after);
+            if !tag.is_free() {
+                return Err(Busy { frame: self.start.add(after) });
+            }
+            after += 1 << tag.order();
+        }
+        let mut block = head;
+        while block < end {
+            block += 1 << self.lists.unlink(block);
+        }
+        if head < start {
+            self.cut_out(head, start, start, start, self.pageblock(head));
+        }
+        self.insert_tail(end, after);
+        self.count_taken(end - start, self.pageblock(start));
+        Ok(())
+    }
+
+    /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the cost of one
+    /// operation per aligned block (`free_contig_range`).
+    #[inline(always)]
+    pub fn give_range(&mut self, first: Pfn, pages: u32) {
+        self.fill_poison(first, pages);
+        self.free_blocks_of::<false>(first, pages);
+    }
+
+    /// Frees the pages from `first`, at least one, as the largest aligned blocks that they form, pageblock by pageblock. Most
+    /// often they are one, for which no call is paid.
+    #[inline(always)]
+    pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
+        debug_assert!(pages > 0);
+        let index = self.index(first);
+        if pages.is_power_of_two() && index & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
+            let migratetype = self.pageblock(index);
+            self.count_free(pages, migratetype);
+            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages.trailing_zeros(), migratetype);
+        } else if (index ^ (index + pages - 1)) < PAGEBLOCK_PAGES {
+            self.free_in_pageblock::<TO_TAIL>(index, pages);
+        } else {
+            self.free_in_pageblocks::<TO_TAIL>(index, index + pages);
+        }
+    }
+
+    #[inline(never)]
+    fn free_in_pageblocks<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
+        while index < end {
+            let stop = (index | (PAGEBLOCK_PAGES - 1)) + 1;
+            if stop - index == PAGEBLOCK_PAGES && stop <= end {
+                // A whole pageblock is a block of the largest order, which merges with nothing.
+                let migratetype = self.pageblock(index);
+                self.count_free(PAGEBLOCK_PAGES, migratetype);
+                self.lists.push::<TO_TAIL>(self.lists.pageblock_of(index), index, PAGEBLOCK_ORDER, migratetype);
+            } else {
+                self.free_in_pageblock::<TO_TAIL>(index, stop.min(end) - index);
+            }
+            index = stop;
+        }
+    }
+
+    /// Frees so many frames of one pageblock, at least one, from `start` on.
+    ///
+    /// Most often the first of them is aligned to their length or more, and what lies behind them, up to the end of the block
+    /// that they become, is free.
+    #[inline(never)]
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: u32, mut length: u32) {
+        let migratetype = self.pageblock(start);
+        self.count_free(length, migratetype);
+        let pageblock = self.lists.pageblock_of(start);
+        if length <= 1 << (start | PAGEBLOCK_PAGES).trailing_zeros() {
+            loop {
+                let order = length.trailing_zeros();
+                let pages = 1 << order;
+                if pages == length {
+                    return self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                }
+                if !self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
+                    break;
+                }
+                length += pages;
+            }
+        }
+        self.free_both_ends::<TO_TAIL>(pageblock, start, length, migratetype);
+    }
+
+    /// The same of any frames of a pageblock, which are counted already.
+    ///
+    /// The blocks that come of it, and their places on the lists, are those of freeing the largest aligned blocks of the
+    /// range one after the other, lowest address first. What lies between its ends merges only with its like, and is never
+    /// seen on a list: from small blocks to large ones, an end either grows by the free buddy beyond it, or leaves its
+    /// block to the lists and draws back. Blocks in front enter them at once, those behind when all before them have.
+    #[inline(never)]
+    fn free_both_ends<const TO_TAIL: bool>(
+        &mut self,
+        pageblock: Pageblock,
+        mut start: u32,
+        mut length: u32,
+        migratetype: Migratetype,
+    ) {
+        // In front, as long as a block that begins here is shorter than the range.
+        loop {
+            let order = (start | PAGEBLOCK_PAGES).trailing_zeros();
+            let pages = 1 << order;
+            if pages >= length {
+                break;
+            }
+            let alike = FreeOf::order(order);
+            if self.lists.unlink_if(pageblock, start - pages, alike) {
+                start -= pages;
+                length += pages;
+            } else {
+                self.push_free::<TO_TAIL>(pageblock, start, (pages, alike), migratetype);
+                start += pages;
+                length -= pages;
+            }
+        }
+        // Behind, where the range is parted into blocks by the bits of its length. Those that stay, one bit each:
+        let mut behind = 0;
+        loop {
+            let order = length.trailing_zeros();
+            let pages = 1 << order;
+            if pages == length {
+                self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                break;
+            }
+            if self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
+                length += pages;
+            } else {
+                length -= pages;
+                behind |= pages;
+            }
+        }
+        start += length;
+        while behind != 0 {
+            let order = behind.ilog2();
+            let pages = 1 << order;
+            self.push_free::<TO_TAIL>(pageblock, start, (pages, FreeOf::order(order)), migratetype);
+            start += pages;
+            behind -= pages;
+        }
+    }
+
+    /// The head of the free block that a frame lies in.
+    pub fn covering_free_block(&self, index: u32) -> Option<u32> {
+        heads(index).find(|&head| {
+            let tag = self.lists.tag(head);
+            tag.is_free() && index - head < 1 << tag.order()
+        })
+    }
+
+    /// Puts what is left of a block from `head` to `after` around a range that was cut out of it back on the lists.
+    ///
+    /// The buddies of these parts are either in the range or not free, so there is nothing to merge with.
+    #[inline(always)]
+    fn cut_out(&mut self, head: u32, start: u32, end: u32, after: u32, migratetype: Migratetype) {
+        let mut lists = self.lists.of_type(migratetype);
+        lists.push_descending(head, start);
+        lists.push_ascending(end, after);
+    }
+
+    /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
+    #[inline(always)]
+    pub(super) fn insert_tail(&mut self, end: u32, after: u32) {
+        if end < after {
+            self.cut_out(end, end, end, after, self.pageblock(end));
+        }
+    }
+
+    /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed out.
+    pub(super) fn covering_allocated_block(&self, index: u32) -> Option<u32> {
+        heads(index).find(|&head| {
+            let tag = self.lists.tag(head);
+            tag.is_allocated() && index - head < 1 << tag.order()
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`, `steal_suitable_fallback`).
+//!
+//! The largest block of another type is taken, so that the types mix in as few pageblocks as possible, and the whole
+//! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list and never
+//! change type: who may take their pages, `policy` says.
+
+use super::page::State;
+use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+
+/// Whom a type steals from, in order (`fallbacks`, `mm/page_alloc.c`).
+const fn fallbacks(migratetype: Migratetype) -> [Migratetype; 2] {
+    use Migratetype::{Movable, Reclaimable, Unmovable};
+    match migratetype {
+        Movable => [Reclaimable, Unmovable],
+        Reclaimable => [Unmovable, Movable],
+        _ => [Reclaimable, Movable],
+    }
+}
+
+/// Whether a block of this order is worth trying to claim its pageblock for (`can_steal_fallback`).
+fn may_claim(order: u32, migratetype: Migratetype) -> bool {
+    order >= PAGEBLOCK_ORDER / 2 || migratetype != Migratetype::Movable
+}
+
+impl Zone<'_> {
+    /// Takes a block of 2^`order` pages from another type for `migratetype`.
+    pub(super) fn steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+        let (mut found, mut victim) = (order..=MAX_PAGE_ORDER)
+            .rev()
+            .find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
+        let claim = may_claim(found, migratetype);
+        if !claim && found > order {
+            // A movable request that cannot have the pageblock takes the smallest block instead, to split as little
+            // of the others' memory as it can.
+            (found, victim) =
+                (order..=found).find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
+        }
+        let index = self.lists.first(found, victim)?;
+        if claim {
+            self.claim_pageblock(index, found, migratetype);
+            return self.take_smallest(order, migratetype);
+        }
+        self.lists.unlink(index);
+        self.expand(index, order, found, migratetype);
+        Some(index)
+    }
+
+    /// The first fallback type that has a block of this order.
+    fn fallback_list(&self, order: u32, migratetype: Migratetype) -> Option<Migratetype> {
+        fallbacks(migratetype).into_iter().find(|&other| self.lists.first(order, other).is_some())
+    }
+
+    /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the pageblock its own if at
+    /// least half of it is free or in use by the like.
+    fn claim_pageblock(&mut self, index: u32, order: u32, migratetype: Migratetype) {
+        let pageblock = (index >> PAGEBLOCK_ORDER) as usize;
+        let first = index & !(PAGEBLOCK_PAGES - 1);
+        let old = self.pageblocks[pageblock];
+        self.claimed[pageblock].get_or_insert(old);
+        debug_assert!(!matches!(old, Migratetype::Cma | Migratetype::Isolate));
+        let alike_or_free = if order == PAGEBLOCK_ORDER {
+            PAGEBLOCK_PAGES
+        } else {
+            let (free, movable) = self.census(first);
+            match (migratetype, old) {
+                (Migratetype::Movable, _) => free + movable,
+                // Neither free nor movable: unmovable or reclaimable, which is as alike as can be told.
+                (_, Migratetype::Movable) => PAGEBLOCK_PAGES - movable,
+                _ => free,
+            }
+        };
+        self.move_free_blocks(first, migratetype);
+        if alike_or_free >= PAGEBLOCK_PAGES / 2 {
+            self.pageblocks[pageblock] = migratetype;
+        }
+    }
+
+    /// Free pages and pages in movable use in a pageblock.
+    fn census(&self, first: u32) -> (u32, u32) {
+        let (mut free, mut movable) = (0, 0);
+        let mut index = first;
+        while index < first + PAGEBLOCK_PAGES {
+            let tag = self.lists.tag(index);
+            match tag.state() {
+                State::Body | State::Held | State::Lent | State::Pcp => index += 1,
+                State::Free => {
+                    free += 1 << tag.order();
+                    index += 1 << tag.order();
+                }
+                State::Allocated => {
+                    if tag.migratetype() == Migratetype::Movable {
+                        movable += 1 << tag.order();
+                    }
+                    index += 1 << tag.order();
+                }
+            }
+        }
+        (free, movable)
+    }
+
+    /// Moves every free block of a pageblock to another type's lists (`move_freepages`).
+    pub(super) fn move_free_blocks(&mut self, first: u32, migratetype: Migratetype) {
+        let mut index = first;
+        while index < first + PAGEBLOCK_PAGES {
+            let tag = self.lists.tag(index);
+            if tag.is_free() && tag.migratetype() != migratetype {
+                self.lists.unlink(index);
+                self.lists.push::<true>(self.lists.pageblock_of(index), index, tag.order(), migratetype);
+            }
+            index += 1 << tag.order();
+        }
+    }
+
+    /// Gives every pageblock that is free as a whole the type that it has after boot.
+    ///
+    /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
+    /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
+    pub fn forget_types(&mut self) {
+        for first in (0..self.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
+            let tag = self.lists.tag(first);
+            let kept_apart = matches!(self.pageblock(first), Migratetype::Cma | Migratetype::Isolate);
+            if !kept_apart && tag.is_free() && tag.order() == PAGEBLOCK_ORDER {
+                self.move_free_blocks(first, Migratetype::Movable);
+                self.pageblocks[(first >> PAGEBLOCK_ORDER) as usize] = Migratetype::Movable;
+            }
+        }
+    }
+
+    /// From here on pageblocks that are claimed for another type are remembered.
+    pub fn forget_claims(&mut self) {
+        self.claimed.fill(None);
+    }
+
+    /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
+    pub fn take_back_claims(&mut self) {
+        for block in 0..self.claimed.len() {
+            if let Some(before) = self.claimed[block].take() {
+                self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);
+                self.pageblocks[block] = before;
+            }
+        }
+    }
+}

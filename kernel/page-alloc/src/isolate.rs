@@ -1,0 +1,149 @@
+//! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them stays free
+//! (`mm/page_isolation.c`).
+//!
+//! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own, and are not counted as
+//! free. Nothing that is freed in it goes through a per-CPU list.
+
+use core::ops::Range;
+
+use super::page::State;
+use super::zone::Zone;
+use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use units::Pfn;
+
+impl Zone<'_> {
+    /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
+    pub fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
+        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, 0..0);
+    }
+
+    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself was taken, nothing is free
+    /// in it.
+    pub fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
+        let start = self.index(first);
+        let skipped = if taken { start..start + pages } else { 0..0 };
+        self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
+    }
+
+    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype, skipped: Range<u32>) {
+        let (start, end) = self.pageblocks_around(first, pages);
+        for block in (start..end).step_by(PAGEBLOCK_PAGES as usize) {
+            debug_assert_eq!(self.pageblock(block), from);
+            let after = block + PAGEBLOCK_PAGES;
+            let free = self.move_freepages(block, after.min(skipped.start.max(block)), to)
+                + self.move_freepages(block.max(skipped.end.min(after)), after, to);
+            self.count_taken(free, from);
+            self.pageblocks[(block >> PAGEBLOCK_ORDER) as usize] = to;
+            self.count_free(free, to);
+        }
+    }
+
+    /// Moves the free blocks from one page to another to another type's lists; returns how many pages they are.
+    fn move_freepages(&mut self, first: u32, end: u32, to: Migratetype) -> u32 {
+        let (mut free, mut index) = (0, first);
+        while index < end {
+            let tag = self.lists.tag(index);
+            if tag.is_free() {
+                self.lists.unlink(index);
+                self.lists.push::<true>(self.lists.pageblock_of(index), index, tag.order(), to);
+                free += 1 << tag.order();
+            }
+            index += 1 << tag.order();
+        }
+        free
+    }
+
+    /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
+    /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
+    pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
+        let start = self.index(first);
+        let mut index = start;
+        while index < start + pages {
+            let tag = self.lists.tag(index);
+            if tag.is_allocated() && tag.is_movable_now() {
+                index += 1;
+                continue;
+            }
+            match tag.state() {
+                State::Free => index += 1 << tag.order(),
+                State::Pcp => index += 1,
+                State::Allocated if ignore_pins && self.living(index).is_some() => index += 1,
+                // A body at the start may belong to a free block that begins before it.
+                State::Body => {
+                    let Some(head) = self.covering_free_block(index) else { return Some(index) };
+                    index = head + (1 << self.lists.tag(head).order());
+                }
+                _ => return Some(index),
+            }
+        }
+        None
+    }
+
+    /// Whether every page of the range is free and isolated; else the first that is not (`test_pages_isolated`).
+    pub fn test_pages_isolated(&self, head: u32, end: u32) -> Result<u32, u32> {
+        let mut index = head;
+        while index < end {
+            let tag = self.lists.tag(index);
+            if !tag.is_free() || self.pageblock(index) != Migratetype::Isolate {
+                return Err(index);
+            }
+            index += 1 << tag.order();
+        }
+        Ok(index)
+    }
+
+    /// Takes the pages from `first`, which were found isolated and free, off their lists, and gives back what sticks out
+    /// of the blocks in front and behind (`isolate_freepages_range`, `free_contig_range`).
+    ///
+    /// Since the test others may have freed pages around the range, but nobody can have taken one: it is isolated.
+    ///
+    /// # Errors
+    /// The frame of `first`, which is in no free block; nothing was changed then.
+    pub fn take_isolated_range(&mut self, first: Pfn, pages: u32) -> Result<(), u32> {
+        let start = self.index(first);
+        let end = start + pages;
+        let head = self.covering_free_block(start).ok_or(start)?;
+        let mut after = head;
+        while after < end {
+            after += 1 << self.lists.unlink(after);
+        }
+        self.count_taken(after - head, Migratetype::Isolate);
+        for (first, after) in [(head, start), (end, after)] {
+            if first < after {
+                self.free_blocks_of::<false>(self.start.add(first), after - first);
+            }
+        }
+        self.verify_poison(first, pages);
+        Ok(())
+    }
+}
+
+/// Frames that are to be freed together: neighbours are collected and go back as the blocks they form.
+///
+/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
+/// one before.
+#[derive(Default)]
+pub struct FreedRun {
+    first: u32,
+    pages: u32,
+}
+
+impl FreedRun {
+    /// Adds a frame of an isolated pageblock that nobody uses any more.
+    #[inline]
+    pub fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
+        if index != self.first + self.pages {
+            self.end(zone);
+            self.first = index;
+        }
+        self.pages += 1;
+    }
+
+    /// Frees what was collected.
+    pub fn end(&mut self, zone: &mut Zone<'_>) {
+        if self.pages > 0 {
+            zone.free_isolated(self.first, self.pages);
+        }
+        (self.first, self.pages) = (0, 0);
+    }
+}

@@ -1,0 +1,249 @@
+//! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used (`mm/swap.c`).
+//!
+//! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A new page first waits in a
+//! small batch, as in Linux's per-CPU folio batches, and only [`Zone::lru_add`] puts it on a list; whoever wants to move
+//! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
+
+use super::Migratetype;
+use super::page::{State, Tag};
+use super::rings::Ring;
+use super::zone::Zone;
+
+/// Where an allocated page is, as far as the LRU is concerned. Every legal value:
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A kernel allocation: nobody looks at it.
+    None = 0,
+    /// In the batch on its way to a list.
+    Batch = 1,
+    /// On the inactive list of its kind.
+    Inactive = 2,
+    /// On the active list of its kind.
+    Active = 3,
+    /// Taken off by somebody who moves or drops it.
+    Isolated = 4,
+    /// Just moved by a contiguous allocation that has not ended yet, and on no list.
+    Moved = 5,
+}
+
+const PLACE: u8 = 0b111;
+/// A page of the cache; else it is mapped in the window.
+pub const FILE: u8 = 1 << 3;
+/// It was, or will be, on the active list; kept while it is on none.
+pub const ACTIVE: u8 = 1 << 4;
+/// Used since it was last looked at.
+pub const REFERENCED: u8 = 1 << 5;
+/// Somebody pinned it: it must not move.
+pub const PINNED: u8 = 1 << 6;
+/// A cache page that its source does not have yet.
+pub const DIRTY: u8 = 1 << 7;
+
+/// The owner of a page that is mapped nowhere any more, but pinned.
+pub const NO_OWNER: u32 = u32::MAX;
+
+impl Tag {
+    /// Where an allocated page is.
+    pub const fn place(self) -> Place {
+        match self.marks() & PLACE {
+            1 => Place::Batch,
+            2 => Place::Inactive,
+            3 => Place::Active,
+            4 => Place::Isolated,
+            5 => Place::Moved,
+            _ => Place::None,
+        }
+    }
+
+    /// True for a page on an LRU list.
+    #[inline]
+    pub fn is_on_lru(self) -> bool {
+        self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
+    }
+
+    /// True for an allocated page that lives, and is not pinned.
+    #[inline]
+    pub(super) fn is_movable_now(self) -> bool {
+        self.marks() & PLACE != 0 && !self.has(PINNED)
+    }
+
+    /// Whether it has a mark.
+    pub const fn has(self, mark: u8) -> bool {
+        self.marks() & mark != 0
+    }
+
+    fn at(self, place: Place) -> Self {
+        self.with_marks(self.marks() & !PLACE | place as u8)
+    }
+}
+
+/// The list of a kind.
+const fn ring(file: bool, active: bool) -> Ring {
+    match (file, active) {
+        (false, false) => Ring::InactiveAnon,
+        (false, true) => Ring::ActiveAnon,
+        (true, false) => Ring::InactiveFile,
+        (true, true) => Ring::ActiveFile,
+    }
+}
+
+/// The list of a page's kind, which its two marks are the number of.
+#[inline]
+fn ring_of(tag: Tag) -> Ring {
+    LISTS[usize::from(tag.marks() >> FILE.trailing_zeros() & 3)]
+}
+
+/// The lists by whether a page is of the cache, and whether it is active.
+const LISTS: [Ring; 4] = [ring(false, false), ring(true, false), ring(false, true), ring(true, true)];
+const _: () = assert!(ACTIVE == FILE << 1);
+
+/// Pages on the LRU lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LruPages {
+    /// Mapped, not used lately.
+    pub inactive_anon: u32,
+    /// Mapped, in use.
+    pub active_anon: u32,
+    /// Of the cache, not used lately.
+    pub inactive_file: u32,
+    /// Of the cache, in use.
+    pub active_file: u32,
+}
+
+impl Zone<'_> {
+    /// How many pages are on which LRU list.
+    pub fn lru(&self) -> LruPages {
+        LruPages {
+            inactive_anon: self.lru_pages(false, false),
+            active_anon: self.lru_pages(false, true),
+            inactive_file: self.lru_pages(true, false),
+            active_file: self.lru_pages(true, true),
+        }
+    }
+
+    /// The tag of a frame that lives: allocated, and known to the LRU.
+    #[inline]
+    pub fn living(&self, index: u32) -> Option<Tag> {
+        let tag = self.lists.tag(index);
+        (tag.state() == State::Allocated && tag.marks() & PLACE != 0).then_some(tag)
+    }
+
+    /// Sets or clears a mark.
+    #[inline]
+    pub fn mark(&mut self, index: u32, mark: u8, set: bool) {
+        let tag = self.lists.tag(index);
+        let marks = if set { tag.marks() | mark } else { tag.marks() & !mark };
+        self.lists.set_tag(index, tag.with_marks(marks));
+    }
+
+    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
+    #[inline]
+    pub fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
+        let page = self.lists.page_mut(index);
+        page.tag = Tag::allocated(0, Migratetype::Movable).with_marks(marks & !PLACE | place as u8);
+        page.owner = owner;
+    }
+
+    /// The reverse mapping of a living page.
+    #[inline]
+    pub fn owner(&self, index: u32) -> u32 {
+        self.lists.page(index).owner
+    }
+
+    /// Writes the reverse mapping of a living page.
+    pub fn set_owner(&mut self, index: u32, owner: u32) {
+        self.lists.page_mut(index).owner = owner;
+    }
+
+    /// Notes where a living page is; the list is the caller's.
+    pub fn set_place(&mut self, index: u32, place: Place) {
+        let tag = self.lists.tag(index).at(place);
+        self.lists.set_tag(index, tag);
+    }
+
+    /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
+    #[inline]
+    pub fn lru_add(&mut self, index: u32) {
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+        self.lists.ring_push(index, ring_of(tag));
+    }
+
+    /// The same for one that was moved, if nobody has freed it or put it there since.
+    #[inline]
+    pub fn lru_add_moved(&mut self, index: u32) {
+        let page = self.lists.page_mut(index);
+        let tag = page.tag;
+        if tag.is_allocated() && tag.place() == Place::Moved {
+            page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
+            self.lists.ring_push(index, ring_of(tag));
+        }
+    }
+
+    /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
+    /// towards the list's head, which may be the head itself, and its marks.
+    #[inline]
+    pub fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
+        let page = self.lists.page_mut(index);
+        let (tag, neighbour) = (page.tag, page.prev);
+        if !tag.is_on_lru() {
+            return None;
+        }
+        page.tag = tag.at(Place::Isolated);
+        self.lists.ring_remove(index, ring_of(tag));
+        Some((neighbour, tag.marks()))
+    }
+
+    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
+    /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
+    pub fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
+        let now = self.lists.tag(index);
+        let active = marks & ACTIVE != 0;
+        let place = if active { Place::Active } else { Place::Inactive };
+        let marks = now.marks() & !ACTIVE | marks & (ACTIVE | REFERENCED);
+        self.lists.set_tag(index, now.with_marks(marks).at(place));
+        let ring = ring(now.has(FILE), active);
+        let is_there = neighbour < self.spanned_pages() && {
+            let tag = self.lists.tag(neighbour);
+            tag.is_on_lru() && (tag.has(FILE), tag.has(ACTIVE)) == (now.has(FILE), active)
+        };
+        let neighbour = if is_there { neighbour } else { ring.head(self.spanned_pages()) };
+        self.lists.ring_insert_behind(index, neighbour, ring);
+    }
+
+    /// True for a page that lives and is in a place.
+    #[inline]
+    pub fn is_at(&self, index: u32, place: Place) -> bool {
+        self.living(index).is_some_and(|tag| tag.place() == place)
+    }
+
+    /// Takes a page that is about to be freed off whichever list it is on.
+    pub fn lru_remove(&mut self, index: u32) {
+        let tag = self.lists.tag(index);
+        match tag.place() {
+            Place::Inactive | Place::Active => self.lists.ring_remove(index, ring_of(tag)),
+            Place::None | Place::Batch | Place::Isolated | Place::Moved => {}
+        }
+        self.set_place(index, Place::None);
+    }
+
+    /// Pages on the LRU list of a kind.
+    pub fn lru_pages(&self, file: bool, active: bool) -> u32 {
+        self.lists.ring_count(ring(file, active))
+    }
+
+    /// The page of a list that was used longest ago.
+    pub fn lru_last(&self, file: bool, active: bool) -> Option<u32> {
+        self.lists.ring_last(ring(file, active))
+    }
+
+    /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
+    /// `shrink_active_list`).
+    pub fn lru_set_active(&mut self, index: u32, active: bool) {
+        if self.lru_isolate(index).is_some() {
+            self.mark(index, ACTIVE, active);
+            self.lru_add(index);
+        }
+    }
+}

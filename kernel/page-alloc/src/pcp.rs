@@ -1,0 +1,196 @@
+//! The per-CPU page lists: order-0 pages come and go through a list next to the processor, refilled from the buddy and
+//! emptied into it in batches (`rmqueue_pcplist`, `free_unref_page`, `mm/page_alloc.c`).
+//!
+//! Pages on these lists are free, but not counted as free, and in no block. There is one list for each of the three types
+//! that can be asked for; CMA pages wait on the movable one. A contiguous allocation has to drain them
+//! (`drain_all_pages`), and a page of an isolated pageblock never gets on one.
+
+use core::ops::Range;
+
+use super::page::{State, Tag};
+use super::policy::CmaPages;
+use super::rings::Ring;
+use super::zone::Zone;
+use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
+use units::Pfn;
+
+/// The list that pages for a type of request wait on.
+const fn ring_of(migratetype: Migratetype) -> Ring {
+    match migratetype {
+        Migratetype::Unmovable => Ring::PcpUnmovable,
+        Migratetype::Reclaimable => Ring::PcpReclaimable,
+        _ => Ring::PcpMovable,
+    }
+}
+
+impl Zone<'_> {
+    /// Takes one page for a use. A movable request that may not have CMA pages goes past the list, which may hold some.
+    ///
+    /// The page's descriptor is the head of an allocated block of order 0 afterwards.
+    pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
+        let index = match self.cma_pages_for(migratetype, lent) {
+            CmaPages::None if migratetype == Migratetype::Movable => self.rmqueue(migratetype, false)?,
+            CmaPages::Around(area) => self.rmqueue_around(area)?,
+            CmaPages::None | CmaPages::All => {
+                let ring = ring_of(migratetype);
+                if self.lists.ring_count(ring) == 0 {
+                    self.rmqueue_bulk(migratetype, lent, ring);
+                }
+                let index = self.lists.ring_first(ring)?;
+                self.lists.ring_remove(index, ring);
+                index
+            }
+        };
+        self.lists.set_tag(index, Tag::allocated(0, migratetype));
+        Some(index)
+    }
+
+    /// Fills an empty list from the buddy, a run at a time, in the order in which the buddy would give single pages
+    /// (`rmqueue_bulk`).
+    fn rmqueue_bulk(&mut self, migratetype: Migratetype, lent: bool, ring: Ring) {
+        let mut wanted = self.reserve.batch.max(1);
+        while wanted > 0 {
+            let from = self.first_list(migratetype, lent);
+            let Some(run) = self.take_run(wanted, from) else {
+                // Its own lists are empty: others' pages, one at a time.
+                let Some(index) = self.rmqueue(migratetype, lent) else { return };
+                self.lists.set_tag(index, Tag::PCP);
+                self.lists.ring_push_back(index, ring);
+                wanted -= 1;
+                continue;
+            };
+            wanted -= run.end - run.start;
+            for page in run {
+                self.lists.set_tag(page, Tag::PCP);
+                self.lists.ring_push_back(page, ring);
+            }
+        }
+    }
+
+    /// Takes single pages for movable use past the list, many at a time and in the order in which it would be filled, as
+    /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
+    ///
+    /// The pages are bodies, to be brought to life or freed at once.
+    pub fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, lent: bool) -> usize {
+        if self.is_cma_barred() {
+            return 0;
+        }
+        let usable = if lent { self.nr_free_pages() } else { self.nr_free_pages() - self.nr_free_cma() };
+        let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
+        let mut taken = 0;
+        while taken < wanted {
+            let from = self.first_list(Migratetype::Movable, lent);
+            let Some(run) = self.take_run((wanted - taken) as u32, from) else { break };
+            let end = taken + run.len();
+            targets[taken..end].iter_mut().zip(run).for_each(|(target, page)| *target = page);
+            taken = end;
+        }
+        taken
+    }
+
+    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it; the rest stays free.
+    ///
+    /// Single pages would come from that block, in ascending order until it is used up.
+    #[inline(always)]
+    fn take_run(&mut self, wanted: u32, from: Migratetype) -> Option<Range<u32>> {
+        let (order, index) =
+            (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, from).map(|index| (order, index)))?;
+        self.lists.unlink(index);
+        let pages = wanted.min(1 << order);
+        self.insert_tail(index + pages, index + (1 << order));
+        self.count_taken(pages, from);
+        self.verify_poison(self.start.add(index), pages);
+        Some(index..index + pages)
+    }
+
+    /// Frees pages of isolated pageblocks, one behind the other from `index` on, as if one by one.
+    pub(super) fn free_isolated(&mut self, index: u32, pages: u32) {
+        let first = self.start.add(index);
+        self.fill_poison(first, pages);
+        for page in index..index + pages {
+            self.lists.set_tag(page, Tag::BODY);
+        }
+        self.free_blocks_of::<false>(first, pages);
+    }
+
+    /// One page out of the buddy lists.
+    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
+        let index = match migratetype {
+            Migratetype::Movable => self.take_movable(0, lent),
+            _ => self.take_own_or_steal(0, migratetype),
+        }?;
+        self.count_taken(1, self.pageblock(index));
+        self.verify_poison(self.start.add(index), 1);
+        Some(index)
+    }
+
+    /// Gives one page back: to its list, or past it where its pageblock is isolated (`free_unref_page`).
+    #[inline]
+    pub fn free_page(&mut self, index: u32) {
+        let migratetype = self.pageblock(index);
+        if migratetype == Migratetype::Isolate {
+            return self.free_to_buddy(index);
+        }
+        let ring = ring_of(migratetype);
+        self.lists.set_tag(index, Tag::PCP);
+        self.lists.ring_push(index, ring);
+        if self.lists.ring_count(ring) > self.reserve.high_on_list {
+            self.drain_list(ring, self.reserve.batch);
+        }
+    }
+
+    /// Gives one page back past the per-CPU lists: into the buddy lists, where it merges.
+    #[inline]
+    pub fn free_to_buddy(&mut self, index: u32) {
+        let migratetype = self.pageblock(index);
+        self.fill_poison(self.start.add(index), 1);
+        self.free_head(index, 0, migratetype);
+        self.count_free(1, migratetype);
+    }
+
+    /// Gives so many pages of a list to the buddy, those that have waited for longest first (`free_pcppages_bulk`).
+    fn drain_list(&mut self, ring: Ring, pages: u32) {
+        for _ in 0..pages {
+            let Some(index) = self.lists.ring_last(ring) else { return };
+            self.lists.ring_remove(index, ring);
+            // The type may have changed while the page waited: isolated, or claimed by another.
+            self.free_to_buddy(index);
+        }
+    }
+
+    /// Lets each list keep no more than four batches, so that what reclaim frees is free for everybody (what
+    /// `nr_pcp_high` comes to while reclaim is active).
+    pub fn trim_lists(&mut self) {
+        for ring in Ring::PCP {
+            let pages = self.lists.ring_count(ring).saturating_sub(4 * self.reserve.batch);
+            self.drain_list(ring, pages);
+        }
+    }
+
+    /// Empties all lists into the buddy (`drain_all_pages`); returns how many pages that were.
+    pub fn drain_all_pages(&mut self) -> u32 {
+        let mut drained = 0;
+        for ring in Ring::PCP {
+            let pages = self.lists.ring_count(ring);
+            self.drain_list(ring, pages);
+            drained += pages;
+        }
+        drained
+    }
+
+    /// Pages on the per-CPU lists: free, but not counted as free.
+    pub fn pcp_pages(&self) -> u32 {
+        Ring::PCP.into_iter().map(|ring| self.lists.ring_count(ring)).sum()
+    }
+
+    /// True for a page on a per-CPU list.
+    pub fn is_on_pcp(&self, index: u32) -> bool {
+        self.lists.tag(index).state() == State::Pcp
+    }
+
+    /// A frame's pageblock as frames: the first, and the one behind the last.
+    pub(super) fn pageblocks_around(&self, first: Pfn, pages: u32) -> (u32, u32) {
+        let start = self.index(first) & !(PAGEBLOCK_PAGES - 1);
+        (start, (self.index(first) + pages).next_multiple_of(PAGEBLOCK_PAGES))
+    }
+}

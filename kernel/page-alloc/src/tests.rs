@@ -1,0 +1,535 @@
+//! The buddy allocator against a plain model, and its books after every step.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use proptest::prelude::*;
+
+use super::frames::{Damage, FreeRun, POISON_WORD, Poison};
+use super::zone::{Zone, descriptors, span};
+use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
+use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
+use units::Pfn;
+
+const START: Pfn = Pfn(0x60000);
+
+/// Descriptors for a zone of its own for each test.
+fn pages(pageblocks: u32) -> Vec<Page> {
+    vec![Page::default(); descriptors(pageblocks * PAGEBLOCK_PAGES)]
+}
+
+/// A zone whose first pageblocks are free RAM and whose last ones are a CMA area.
+fn zone(pages: &mut [Page], ram: u32, cma: u32) -> Zone<'_> {
+    let mut zone = Zone::new(START, pages);
+    zone.free_range(START, ram * PAGEBLOCK_PAGES);
+    zone.free_cma_range(START.add(ram * PAGEBLOCK_PAGES), cma * PAGEBLOCK_PAGES);
+    zone
+}
+
+/// Free blocks by order and type.
+fn lists(zone: &Zone) -> Vec<u32> {
+    (0..=MAX_PAGE_ORDER).flat_map(|order| Migratetype::ALL.map(|mt| zone.free_blocks(order, mt))).collect()
+}
+
+/// Free blocks by order alone.
+fn orders(zone: &Zone) -> Vec<u32> {
+    (0..=MAX_PAGE_ORDER).map(|order| Migratetype::ALL.iter().map(|&mt| zone.free_blocks(order, mt)).sum()).collect()
+}
+
+#[test]
+fn a_zone_begins_with_whole_pageblocks() {
+    let mut pages = pages(6);
+    let zone = zone(&mut pages, 4, 2);
+    assert_eq!((zone.nr_free_pages(), zone.nr_free_cma(), zone.managed_pages()), (6144, 2048, 6144));
+    assert_eq!((zone.free_blocks(10, Movable), zone.free_blocks(10, Cma)), (4, 2));
+    assert_eq!((zone.pageblocks_of(Movable), zone.pageblocks_of(Cma)), (4, 2));
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_span_is_whole_pageblocks() {
+    assert_eq!(span(Pfn(0x60000), Pfn(0x68000)), (Pfn(0x60000), 0x8000));
+    assert_eq!(span(Pfn(0x60001), Pfn(0x60002)), (Pfn(0x60000), 0x400));
+    assert_eq!(span(Pfn(0x603ff), Pfn(0x60401)), (Pfn(0x60000), 0x800));
+}
+
+#[test]
+fn a_ragged_range_is_freed_as_its_largest_aligned_blocks() {
+    let mut pages = pages(2);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START.add(3), 1024);
+    // 3, 4-7, 8-15, … 512-1023, then 1024-1025 and 1026.
+    assert_eq!(orders(&zone), [2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    zone.check().unwrap();
+}
+
+#[test]
+fn only_movable_requests_take_cma_pages() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 1, 1);
+    let mut held = Vec::new();
+    while let Ok(block) = zone.alloc_pages(0, Unmovable) {
+        assert!(block.first() < START.add(PAGEBLOCK_PAGES));
+        held.push(block);
+    }
+    assert_eq!((held.len(), zone.nr_free_pages(), zone.nr_free_cma()), (1024, 1024, 1024));
+    assert!(zone.alloc_pages(0, Reclaimable).is_err());
+    let error = zone.alloc_pages(3, Unmovable).unwrap_err();
+    assert_eq!(std::format!("{error}"), "no block of order 3: 1024 pages free, 1024 of them CMA");
+    assert!(zone.alloc_pages(0, Movable).is_ok_and(|block| block.first() >= START.add(PAGEBLOCK_PAGES)));
+    assert_eq!(zone.pageblocks_of(Cma), 1);
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_movable_request_takes_cma_first_when_most_free_memory_is_there() {
+    let mut pages = pages(4);
+    let mut zone = zone(&mut pages, 1, 3);
+    let block = zone.alloc_pages(0, Movable).unwrap();
+    assert_eq!(zone.nr_free_cma(), 3 * 1024 - 1);
+    zone.free_pages(block);
+    let cma: Vec<Block> = (0..2).map(|_| zone.alloc_pages(10, Movable).unwrap()).collect();
+    assert_eq!((zone.nr_free_cma(), zone.nr_free_pages()), (1024, 2048));
+    let block = zone.alloc_pages(0, Movable).unwrap();
+    assert_eq!(zone.nr_free_cma(), 1024, "exactly half is not more than half");
+    zone.free_pages(block);
+    cma.into_iter().for_each(|block| zone.free_pages(block));
+    assert_eq!((zone.free_blocks(10, Movable), zone.free_blocks(10, Cma)), (1, 3));
+}
+
+#[test]
+fn pageblocks_that_are_free_forget_who_claimed_them() {
+    let mut pages = pages(4);
+    let mut zone = zone(&mut pages, 3, 1);
+    let before = lists(&zone);
+    let blocks = [Unmovable, Reclaimable].map(|migratetype| zone.alloc_pages(0, migratetype).unwrap());
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Reclaimable)), (1, 1));
+    let [unmovable, reclaimable] = blocks;
+    zone.free_pages(reclaimable);
+    zone.forget_types();
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Movable)), (1, 2), "one of them is in use");
+    zone.check().unwrap();
+    zone.free_pages(unmovable);
+    zone.forget_types();
+    assert_eq!((zone.pageblocks_of(Movable), zone.pageblocks_of(Cma)), (3, 1));
+    assert_eq!(lists(&zone), before);
+    zone.check().unwrap();
+}
+
+#[test]
+fn an_unmovable_request_claims_a_pageblock_that_is_mostly_free() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 2, 0);
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    assert_eq!((zone.pageblocks_of(Unmovable), zone.pageblocks_of(Movable)), (1, 1));
+    assert_eq!((0..10).map(|order| zone.free_blocks(order, Unmovable)).sum::<u32>(), 10);
+    zone.free_pages(block);
+    assert_eq!(zone.free_blocks(10, Unmovable), 1, "the type stays, as on Linux");
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_pageblock_in_movable_use_keeps_its_type() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 1, 0);
+    let movable: Vec<Block> = (0..5).map(|_| zone.alloc_pages(7, Movable).unwrap()).collect();
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    assert_eq!(zone.pageblocks_of(Unmovable), 0, "384 pages free and none alike are less than half");
+    zone.check().unwrap();
+    zone.free_pages(block);
+    movable.into_iter().for_each(|block| zone.free_pages(block));
+    assert_eq!(orders(&zone)[10], 1);
+}
+
+#[test]
+fn a_small_movable_request_takes_the_smallest_foreign_block() {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 4 + 16);
+    // Everything is unmovable's after this, blocks of 4 and 16 pages.
+    let first = zone.alloc_pages(4, Unmovable).unwrap();
+    zone.free_pages(first);
+    let before = orders(&zone);
+    let page = zone.alloc_pages(1, Movable).unwrap();
+    assert_eq!(zone.free_blocks(4, Movable) + zone.free_blocks(4, Unmovable), 1, "the block of 16 is left whole");
+    zone.free_pages(page);
+    zone.check().unwrap();
+    assert_eq!(orders(&zone), before);
+}
+
+/// What is left of two unmovable blocks of 2^`order` pages when a movable request has taken a page of the first: how many
+/// blocks of that order are still unmovable, and how many are movable.
+fn two_blocks_after_a_movable_request(order: u32) -> (u32, u32) {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 1 << order);
+    zone.free_range(START.add(2 << order), 1 << order);
+    let block = zone.alloc_pages(order, Unmovable).unwrap();
+    zone.free_pages(block);
+    assert_eq!((zone.free_blocks(order, Unmovable), zone.pageblocks_of(Unmovable)), (2, 1));
+    taken_block(&mut zone, 0, Movable);
+    zone.check().unwrap();
+    (zone.free_blocks(order, Unmovable), zone.free_blocks(order, Movable))
+}
+
+#[test]
+fn a_movable_request_claims_a_pageblock_from_half_its_order_on() {
+    assert_eq!(two_blocks_after_a_movable_request(4), (1, 0), "the other block stays unmovable");
+    assert_eq!(two_blocks_after_a_movable_request(5), (0, 1), "the other block is movable, too");
+}
+
+#[test]
+fn half_a_pageblock_is_enough_to_claim_it() {
+    for (single_pages, claimed) in [(0, 1), (1, 0)] {
+        let mut pages = pages(1);
+        let mut zone = zone(&mut pages, 1, 0);
+        taken_block(&mut zone, 9, Movable);
+        (0..single_pages).for_each(|_| _ = taken_block(&mut zone, 0, Movable));
+        taken_block(&mut zone, 0, Unmovable);
+        assert_eq!(zone.pageblocks_of(Unmovable), claimed, "{} pages movable", 512 + single_pages);
+        zone.check().unwrap();
+    }
+}
+
+#[test]
+fn for_a_movable_request_pages_in_movable_use_are_alike() {
+    for (movable, claimed) in [(8, 1), (7, 0)] {
+        let mut pages = pages(1);
+        let mut zone = zone(&mut pages, 1, 0);
+        taken_block(&mut zone, movable, Movable);
+        taken_block(&mut zone, 9, Unmovable);
+        if movable == 7 {
+            taken_block(&mut zone, 7, Unmovable);
+        }
+        assert_eq!((zone.pageblocks_of(Unmovable), zone.free_blocks(8, Unmovable)), (1, 1));
+        taken_block(&mut zone, 0, Movable);
+        assert_eq!(zone.pageblocks_of(Movable), claimed, "256 pages free, {} in movable use", 1 << movable);
+        zone.check().unwrap();
+    }
+}
+
+#[test]
+fn a_claim_can_be_taken_back_to_the_type_before_the_first() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 2, 0);
+    let before = lists(&zone);
+    zone.forget_claims();
+    for migratetype in [Unmovable, Reclaimable] {
+        let blocks = [10, 0].map(|order| zone.alloc_pages(order, migratetype).unwrap());
+        assert_eq!(zone.pageblocks_of(migratetype), 2);
+        blocks.into_iter().for_each(|block| zone.free_pages(block));
+    }
+    zone.take_back_claims();
+    assert_eq!((zone.pageblocks_of(Movable), lists(&zone)), (2, before));
+    zone.check().unwrap();
+    let block = zone.alloc_pages(0, Unmovable).unwrap();
+    zone.free_pages(block);
+    zone.forget_claims();
+    zone.take_back_claims();
+    assert_eq!(zone.pageblocks_of(Unmovable), 1, "what was claimed before is not taken back");
+}
+
+#[test]
+fn a_block_that_will_merge_soon_is_handed_out_last() {
+    let mut pages = pages(1);
+    let mut zone = Zone::new(START, &mut pages);
+    zone.free_range(START, 8);
+    let blocks: Vec<Block> = (0..8).map(|_| zone.alloc_pages(0, Movable).unwrap()).collect();
+    let mut blocks: Vec<Option<Block>> = blocks.into_iter().map(Some).collect();
+    // Page 0 lacks page 1 to merge with the pair 2-3, which is free; page 5 has no such neighbour.
+    for page in [2, 3, 5, 0] {
+        zone.free_pages(blocks[page].take().unwrap());
+    }
+    assert_eq!([1, 0].map(|order| zone.free_blocks(order, Movable)), [1, 2]);
+    let next = [(); 2].map(|()| zone.alloc_pages(0, Movable).unwrap().first());
+    assert_eq!(next, [5, 0].map(|page| START.add(page)));
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 1, 0);
+    for (order, migratetype) in [(11, Movable), (u32::MAX, Movable), (0, Cma), (0, Migratetype::Isolate)] {
+        assert!(zone.alloc_pages(order, migratetype).is_err());
+    }
+    zone.check().unwrap();
+}
+
+#[test]
+fn a_range_in_use_is_busy_and_nothing_changes() {
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 0, 2);
+    let blocks: Vec<Block> = (0..3).map(|_| zone.alloc_pages(0, Movable).unwrap()).collect();
+    let last = blocks.iter().map(Block::first).max().unwrap();
+    let before = lists(&zone);
+    let busy = zone.take_range(last, 8).unwrap_err();
+    assert_eq!(busy.frame, last);
+    let busy = zone.take_range(START, 2048).unwrap_err();
+    assert!(blocks.iter().any(|block| block.first() == busy.frame));
+    assert_eq!(lists(&zone), before);
+    zone.check().unwrap();
+}
+
+/// Memory in a map, one word a page, for the poison.
+struct MemoryWords<'w>(&'w RefCell<BTreeMap<u32, u32>>);
+
+impl Poison for MemoryWords<'_> {
+    fn fill(&mut self, run: FreeRun) {
+        let frames = run.first().0..run.first().0 + run.pages();
+        self.0.borrow_mut().extend(frames.map(|frame| (frame, POISON_WORD)));
+    }
+
+    fn find_damage(&mut self, run: FreeRun) -> Option<Damage> {
+        let words = self.0.borrow();
+        let damaged = (run.first().0..run.first().0 + run.pages()).find(|frame| words[frame] != POISON_WORD)?;
+        Some(Damage { addr: Pfn(damaged).addr(), found: words[&damaged] })
+    }
+}
+
+#[test]
+fn a_write_to_free_memory_fails_every_check_from_then_on() {
+    let words = RefCell::new(BTreeMap::new());
+    let mut pages = pages(2);
+    let mut zone = zone(&mut pages, 1, 1);
+    zone.enable_poison(Box::new(MemoryWords(&words)));
+    assert_eq!(words.borrow().len(), 2048, "all that is free is poisoned");
+    let block = zone.alloc_pages(3, Unmovable).unwrap();
+    words.borrow_mut().insert(block.first().0, 0);
+    zone.free_pages(block);
+    zone.check().unwrap();
+    zone.take_range(START.add(1024), 8).unwrap();
+    words.borrow_mut().insert(START.0 + 1025, 0);
+    zone.give_range(START.add(1024), 8);
+    zone.check().unwrap();
+    words.borrow_mut().insert(START.0 + 1027, 0xdead_beef);
+    zone.take_range(START.add(1026), 4).unwrap();
+    let imbalance = zone.check().unwrap_err();
+    assert_eq!((imbalance.frame, imbalance.found), (Some(START.add(1027)), 0xdead_beef));
+    let words = "a word of free memory: 0xaaaaaaaa expected, 0xdeadbeef found, at pfn ";
+    assert!(std::format!("{imbalance}").starts_with(words), "{imbalance}");
+    zone.give_range(START.add(1026), 4);
+    assert!(zone.check().is_err(), "also when the memory is whole again");
+}
+
+/// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and out, tried with a word that
+/// somebody wrote to a page while it was free, and while it was in use.
+#[test]
+fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
+    type Way = (&'static str, fn(&mut Zone<'_>) -> Pfn, fn(&mut Zone<'_>, Pfn));
+    let ways: [Way; 6] = [
+        ("a block", |zone| taken_block(zone, 0, Movable), |zone, first| zone.free_pages(Block::new(first, 0))),
+        ("a stolen block", |zone| taken_block(zone, 0, Unmovable), |zone, first| zone.free_pages(Block::new(first, 0))),
+        ("a range", |zone| zone.take_range(START, 1).map(|()| START).unwrap(), |zone, first| zone.give_range(first, 1)),
+        (
+            "a page through a per-CPU list",
+            |zone| page_at(zone, |zone| zone.alloc_page(Movable, true)),
+            |zone, first| {
+                zone.free_page(zone.index(first));
+                zone.drain_all_pages();
+            },
+        ),
+        (
+            "a page past the per-CPU lists",
+            |zone| page_at(zone, |zone| zone.alloc_page(Movable, false)),
+            |zone, first| {
+                let index = zone.index(first);
+                zone.free_to_buddy(index);
+            },
+        ),
+        (
+            "pages in bulk",
+            |zone| {
+                let mut targets = [0];
+                assert_eq!(zone.alloc_pages_bulk(&mut targets, 0, true), 1);
+                zone.start().add(targets[0])
+            },
+            |zone, first| zone.free_isolated(zone.index(first), 1),
+        ),
+    ];
+    for (way, take, give) in ways {
+        let words = RefCell::new(BTreeMap::new());
+        let mut pages = pages(2);
+        let mut zone = zone(&mut pages, 2, 0);
+        zone.enable_poison(Box::new(MemoryWords(&words)));
+        let frame = take(&mut zone);
+        words.borrow_mut().insert(frame.0, 0);
+        give(&mut zone, frame);
+        assert_eq!(words.borrow()[&frame.0], POISON_WORD, "{way}: a page that was used is filled");
+        zone.check().unwrap_or_else(|imbalance| panic!("{way}: {imbalance}"));
+        words.borrow_mut().values_mut().for_each(|word| *word = 7);
+        let frame = take(&mut zone);
+        let imbalance = zone.check().expect_err(way);
+        assert_eq!((imbalance.frame, imbalance.found), (Some(frame), 7), "{way}");
+    }
+}
+
+/// The first page of a block that stays taken.
+fn taken_block(zone: &mut Zone<'_>, order: u32, migratetype: Migratetype) -> Pfn {
+    zone.alloc_pages(order, migratetype).unwrap().first()
+}
+
+/// The page that a way to take one found, by its index.
+fn page_at(zone: &mut Zone<'_>, take: impl FnOnce(&mut Zone<'_>) -> Option<u32>) -> Pfn {
+    let index = take(zone).unwrap();
+    zone.start().add(index)
+}
+
+/// Free memory page by page, and the rules of the allocator said as plainly as they can be.
+struct Model {
+    free: Vec<bool>,
+}
+
+impl Model {
+    /// The free blocks that buddies merge to: an aligned run of 2^order free pages whose buddy is not all free.
+    fn blocks(&self) -> BTreeSet<(u32, u32)> {
+        let all_free = |first: usize, order: u32| self.free[first..first + (1 << order)].iter().all(|&free| free);
+        let mut blocks = BTreeSet::new();
+        for order in 0..=MAX_PAGE_ORDER {
+            for first in (0..self.free.len()).step_by(1 << order) {
+                let whole = order < MAX_PAGE_ORDER && all_free(first & !(1 << order), order + 1);
+                if all_free(first, order) && !whole {
+                    blocks.insert((order, first as u32));
+                }
+            }
+        }
+        blocks
+    }
+
+    fn orders(&self) -> Vec<u32> {
+        let mut orders = vec![0; MAX_PAGE_ORDER as usize + 1];
+        self.blocks().iter().for_each(|&(order, _)| orders[order as usize] += 1);
+        orders
+    }
+
+    fn set(&mut self, first: u32, pages: u32, free: bool) {
+        for page in &mut self.free[first as usize..(first + pages) as usize] {
+            assert_ne!(*page, free, "a page is in exactly one place");
+            *page = free;
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Alloc(u32, Migratetype),
+    Free(usize),
+    Take(u32, u32),
+    Give(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let migratetype = prop_oneof![Just(Unmovable), Just(Movable), Just(Reclaimable)];
+    let order = prop_oneof![4 => 0..4u32, 1 => 0..11u32];
+    let step = prop_oneof![
+        5 => (order, migratetype).prop_map(|(order, mt)| Step::Alloc(order, mt)),
+        3 => any::<usize>().prop_map(Step::Free),
+        3 => (0..2048u32, prop_oneof![1..60u32, 1..1500u32]).prop_map(|(offset, pages)| Step::Take(offset, pages)),
+        2 => any::<usize>().prop_map(Step::Give),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+const RAM: u32 = 3;
+const AREA: u32 = RAM * PAGEBLOCK_PAGES;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    #[cfg_attr(miri, ignore = "checks every page after every step")]
+    fn any_sequence_agrees_with_the_model_and_gives_everything_back(steps in steps()) {
+        let mut pages = pages(RAM + 2);
+        let mut zone = zone(&mut pages, RAM, 2);
+        let mut model = Model { free: vec![true; zone.spanned_pages() as usize] };
+        let after_boot = orders(&zone);
+        let (mut blocks, mut ranges) = (Vec::<Block>::new(), Vec::<(u32, u32)>::new());
+        for step in steps {
+            match step {
+                Step::Alloc(order, migratetype) => {
+                    let usable = |&(o, first): &(u32, u32)| o >= order && (migratetype == Movable || first < AREA);
+                    let possible = model.blocks().iter().any(usable);
+                    let block = zone.alloc_pages(order, migratetype);
+                    prop_assert_eq!(block.is_ok(), possible);
+                    if let Ok(block) = block {
+                        let first = block.first().0 - START.0;
+                        prop_assert_eq!(first % (1 << order), 0);
+                        prop_assert!(migratetype == Movable || first < AREA);
+                        model.set(first, 1 << order, false);
+                        blocks.push(block);
+                    }
+                }
+                Step::Free(which) if !blocks.is_empty() => {
+                    let block = blocks.swap_remove(which % blocks.len());
+                    model.set(block.first().0 - START.0, 1 << block.order(), true);
+                    zone.free_pages(block);
+                }
+                Step::Take(offset, pages) => {
+                    let first = AREA + offset;
+                    let pages = pages.min(2048 - offset);
+                    let blocked = (first..first + pages).find(|&page| !model.free[page as usize]);
+                    match zone.take_range(START.add(first), pages) {
+                        Ok(()) => {
+                            prop_assert_eq!(blocked, None);
+                            model.set(first, pages, false);
+                            ranges.push((first, pages));
+                        }
+                        Err(busy) => prop_assert_eq!(Some(busy.frame.0 - START.0), blocked),
+                    }
+                }
+                Step::Give(which) if !ranges.is_empty() => {
+                    let (first, pages) = ranges.swap_remove(which % ranges.len());
+                    model.set(first, pages, true);
+                    zone.give_range(START.add(first), pages);
+                }
+                Step::Free(_) | Step::Give(_) => {}
+            }
+            prop_assert_eq!(zone.check(), Ok(()));
+            prop_assert_eq!(orders(&zone), model.orders());
+            prop_assert!(zone.nr_free_cma() <= zone.cma_pages());
+        }
+        blocks.into_iter().for_each(|block| zone.free_pages(block));
+        ranges.into_iter().for_each(|(first, pages)| zone.give_range(START.add(first), pages));
+        prop_assert_eq!(zone.check(), Ok(()));
+        prop_assert_eq!(orders(&zone), after_boot);
+        prop_assert_eq!(zone.free_blocks(10, Cma), 2);
+    }
+
+    /// A range that is given back at once leaves every list as its largest aligned blocks do, freed one after the other.
+    #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
+    fn a_range_goes_back_as_its_blocks_would_one_by_one(
+        takes in prop::collection::vec((0..2048u32, prop_oneof![3 => 1..60u32, 1 => 1..1500u32], any::<bool>()), 1..80),
+    ) {
+        let (mut pages, mut same_pages) = (pages(2), pages(2));
+        let (mut at_once, mut one_by_one) = (zone(&mut pages, 0, 2), zone(&mut same_pages, 0, 2));
+        let mut ranges = Vec::new();
+        for (first, pages, give) in takes {
+            let pages = pages.min(2048 - first);
+            let taken = at_once.take_range(START.add(first), pages);
+            prop_assert_eq!(taken, one_by_one.take_range(START.add(first), pages));
+            if taken.is_ok() {
+                ranges.push((first, pages));
+            }
+            if give && !ranges.is_empty() {
+                let (first, pages) = ranges.swap_remove(first as usize % ranges.len());
+                at_once.give_range(START.add(first), pages);
+                let (mut index, end) = (first, first + pages);
+                while index < end {
+                    let order = index.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
+                    let (pageblock, block) = (one_by_one.lists.pageblock_of(index), 1 << order);
+                    one_by_one.count_free(block, Cma);
+                    one_by_one.free_one::<false>(pageblock, index, order, Cma);
+                    index += block;
+                }
+                for order in 0..=MAX_PAGE_ORDER {
+                    let blocks = at_once.lists.iter(order, Cma);
+                    prop_assert!(blocks.eq(one_by_one.lists.iter(order, Cma)), "order {}", order);
+                }
+                prop_assert_eq!(at_once.check(), Ok(()));
+            }
+        }
+    }
+}

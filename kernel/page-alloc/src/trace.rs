@@ -1,0 +1,144 @@
+//! Trace events: Linux's tracepoints of contiguous allocations, in a ring that keeps the latest (`include/trace/events`).
+//!
+//! Off, an event costs the question whether tracing is on. `/sys/kernel/tracing/trace` prints the ring.
+
+use alloc::vec::Vec;
+
+use units::Pfn;
+
+/// How many events the ring keeps.
+pub const TRACE_EVENTS: usize = 1024;
+
+/// What happened. Areas are named by their place among the areas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// `cma_alloc_start`
+    AllocStart {
+        /// Which area.
+        area: u8,
+        /// Pages asked for.
+        count: u32,
+        /// Pages of the area that are not allocated.
+        available: u32,
+        /// Pages of the area.
+        total: u32,
+        /// Order of the alignment.
+        align: u32,
+    },
+    /// `cma_alloc_finish`
+    AllocFinish {
+        /// Which area.
+        area: u8,
+        /// The first page, where there is one.
+        first: Option<Pfn>,
+        /// Pages asked for.
+        count: u32,
+        /// Order of the alignment.
+        align: u32,
+        /// 0, or a negative error number.
+        errno: i32,
+    },
+    /// `cma_alloc_busy_retry`
+    BusyRetry {
+        /// Which area.
+        area: u8,
+        /// First page of the range that was busy.
+        first: Pfn,
+        /// Pages asked for.
+        count: u32,
+        /// Order of the alignment.
+        align: u32,
+    },
+    /// `cma_release`
+    Release {
+        /// Which area.
+        area: u8,
+        /// The first page.
+        first: Pfn,
+        /// Pages.
+        count: u32,
+    },
+    /// `test_pages_isolated`
+    TestIsolated {
+        /// First page of the range.
+        start: Pfn,
+        /// Behind its last page.
+        end: Pfn,
+        /// Where the test ended.
+        fin: Pfn,
+        /// Whether all was isolated and free.
+        success: bool,
+    },
+    /// `mm_alloc_contig_migrate_range_info`
+    MigrateRange {
+        /// First page of the range.
+        start: Pfn,
+        /// Behind its last page.
+        end: Pfn,
+        /// Pages moved.
+        migrated: u32,
+        /// Pages dropped.
+        reclaimed: u32,
+        /// Mappings changed.
+        mapped: u32,
+    },
+}
+
+/// The ring.
+#[derive(Debug, Default)]
+pub struct Trace {
+    enabled: bool,
+    events: Vec<(u64, Event)>,
+    written: u64,
+}
+
+impl Trace {
+    /// Whether events are kept.
+    #[inline]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Begins or stops to keep events; what is kept stays.
+    pub fn enable(&mut self, enabled: bool) {
+        if enabled {
+            self.events.reserve_exact(TRACE_EVENTS.saturating_sub(self.events.len()));
+        }
+        self.enabled = enabled;
+    }
+
+    /// Forgets all events.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.written = 0;
+    }
+
+    /// Keeps an event, in place of the oldest where the ring is full.
+    #[inline]
+    pub fn add(&mut self, now_ns: u64, event: Event) {
+        if self.enabled {
+            self.store(now_ns, event);
+        }
+    }
+
+    #[cold]
+    fn store(&mut self, now_ns: u64, event: Event) {
+        if self.events.len() < TRACE_EVENTS {
+            self.events.push((now_ns, event));
+        } else {
+            self.events[(self.written % TRACE_EVENTS as u64) as usize] = (now_ns, event);
+        }
+        self.written += 1;
+    }
+
+    /// How many events were added since the ring was empty; it keeps [`TRACE_EVENTS`] of them.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The events with their times in ns, oldest first.
+    pub fn events(&self) -> impl Iterator<Item = &(u64, Event)> {
+        let oldest = if self.events.len() < TRACE_EVENTS { 0 } else { (self.written % TRACE_EVENTS as u64) as usize };
+        self.events[oldest..].iter().chain(&self.events[..oldest])
+    }
+}

@@ -1,0 +1,74 @@
+//! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`, `zone_watermark_ok`).
+
+use super::Migratetype;
+use super::policy::CmaPages;
+use super::zone::Zone;
+
+/// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request has to do it itself.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Watermarks {
+    /// An ordinary request may not go below.
+    pub min: u32,
+    /// Background reclaim starts below.
+    pub low: u32,
+    /// Background reclaim ends above.
+    pub high: u32,
+}
+
+/// Figures that follow from the zone's size, worked out once.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Reserve {
+    pub(super) marks: Watermarks,
+    /// How many pages go between a per-CPU list and the buddy at a time.
+    pub(super) batch: u32,
+    /// How many pages such a list holds before a batch goes back.
+    pub(super) high_on_list: u32,
+}
+
+impl Reserve {
+    /// For a zone of so many managed pages.
+    ///
+    /// Watermarks (`__setup_per_zone_wmarks`): `min` is 4·√(kB of memory) kB, from 128 kB to 256 MiB, and the steps above
+    /// are a quarter of it, or a thousandth of the zone where that is more. Batches (`zone_batchsize`): a thousandth of the
+    /// zone, at most 1 MiB, a quarter of that, and one less than a power of two; a list holds `low` (`zone_highsize`).
+    pub(super) fn of(managed: u32) -> Self {
+        let min_kb = managed.saturating_mul(4).saturating_mul(16).isqrt().clamp(128, 262_144);
+        let min = (min_kb / 4).min(managed / 4);
+        let step = (min / 4).max(managed / 1000);
+        let marks = Watermarks { min, low: min + step, high: min + 2 * step };
+        let quarter = ((managed >> 10).min(256) / 4).max(1);
+        let batch = ((1 << (quarter + quarter / 2).ilog2()) - 1).max(1);
+        Self { marks, batch, high_on_list: marks.low.max(batch * 4) }
+    }
+}
+
+impl Zone<'_> {
+    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages from now on
+    /// (`__setup_per_zone_wmarks`).
+    pub fn set_up_watermarks(&mut self) {
+        self.reserve = Reserve::of(self.managed_pages());
+    }
+
+    /// The watermarks that [`Zone::set_up_watermarks`] has worked out; all 0 before.
+    #[inline]
+    pub fn kept_watermarks(&self) -> Watermarks {
+        self.reserve.marks
+    }
+
+    /// The zone's watermarks.
+    pub fn watermarks(&self) -> Watermarks {
+        Reserve::of(self.managed_pages()).marks
+    }
+
+    /// True where more than `mark` pages are free, of which a request for one page may then take one
+    /// (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not count.
+    #[inline]
+    pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
+        let free = match self.cma_pages_for(Migratetype::Movable, may_use_cma) {
+            CmaPages::All => self.nr_free_pages(),
+            CmaPages::Around(area) => self.nr_free_pages().saturating_sub(area.free),
+            CmaPages::None => self.nr_free_pages() - self.nr_free_cma(),
+        };
+        free > mark
+    }
+}

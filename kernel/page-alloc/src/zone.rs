@@ -1,0 +1,289 @@
+//! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps about it.
+//!
+//! A zone starts with nothing free. Boot hands it the free ranges of `memblock` ([`Zone::free_range`]) and the pageblocks
+//! of each CMA area ([`Zone::free_cma_range`]); from then on pages leave and return as blocks (`buddy`) or as ranges
+//! (`contig`).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::frames::{Damage, FreeRun, Poison};
+use super::free_list::{FreeLists, LIST_HEADS};
+use super::page::{Lent, Page, State, Tag};
+use super::policy::{BarredArea, CmaUse};
+use super::watermark::Reserve;
+use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use units::{PAGE_SIZE, Pfn};
+
+/// All page frames between the lowest and the highest RAM address, and who may use them.
+pub struct Zone<'m> {
+    /// First frame, on a pageblock boundary, so that buddies are found by index.
+    pub(super) start: Pfn,
+    pub(super) lists: FreeLists<'m>,
+    /// Each pageblock's type; room for as many as there can be, so that one is found without a check.
+    pub(super) pageblocks: Box<[Migratetype; MAX_PAGEBLOCKS]>,
+    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that to count is to add.
+    pub(super) free: [u32; 3],
+    /// Which pageblocks hold RAM at all.
+    has_ram: Vec<bool>,
+    managed: u32,
+    cma: u32,
+    /// When movable requests take CMA pages.
+    pub(super) cma_use: CmaUse,
+    /// No request takes CMA pages while this is set.
+    pub(super) cma_barred: bool,
+    /// A movable request takes CMA pages first while more than so many more of them are free than of all others. What
+    /// follows from the policy and the bar.
+    pub(super) cma_lead: i32,
+    /// The area that alone is meant by that, as frames, and how many of its pages count as free; `None`: all are.
+    pub(super) barred_area: Option<BarredArea>,
+    /// The types of pageblocks before they were claimed, since a contiguous allocation last began to keep them.
+    pub(super) claimed: Vec<Option<Migratetype>>,
+    pub(super) reserve: Reserve,
+    pub(super) poison: Option<Box<dyn Poison + 'm>>,
+    /// The first write to free memory that was found.
+    pub(super) damage: Option<Damage>,
+}
+
+/// Descriptors a zone over this many frames needs.
+pub const fn descriptors(frames: u32) -> usize {
+    frames as usize + LIST_HEADS
+}
+
+/// Memory of the descriptors of a zone over `frames` frames, in bytes, whole pages.
+pub const fn descriptor_bytes(frames: u32) -> u64 {
+    ((descriptors(frames) * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE)
+}
+
+impl<'m> Zone<'m> {
+    /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors for.
+    ///
+    /// `start` is a multiple of [`PAGEBLOCK_PAGES`]; `pages` holds [`descriptors`] zeroed descriptors.
+    /// Every pageblock begins as movable, as on Linux (`memmap_init_range`).
+    pub fn new(start: Pfn, pages: &'m mut [Page]) -> Self {
+        assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
+        let lists = FreeLists::new(pages);
+        let blocks = lists.frames().div_ceil(PAGEBLOCK_PAGES) as usize;
+        assert!(blocks <= MAX_PAGEBLOCKS, "a zone lies in a 32-bit address space");
+        let pageblocks = Box::new([Migratetype::Movable; MAX_PAGEBLOCKS]);
+        let has_ram = vec![false; blocks];
+        let claimed = vec![None; blocks];
+        Self {
+            start,
+            lists,
+            pageblocks,
+            has_ram,
+            free: [0; 3],
+            managed: 0,
+            cma: 0,
+            cma_use: CmaUse::Half,
+            cma_barred: false,
+            cma_lead: 0,
+            barred_area: None,
+            claimed,
+            reserve: Reserve::default(),
+            poison: None,
+            damage: None,
+        }
+    }
+
+    /// First frame.
+    pub fn start(&self) -> Pfn {
+        self.start
+    }
+
+    /// Frames spanned, holes included.
+    pub fn spanned_pages(&self) -> u32 {
+        self.lists.frames()
+    }
+
+    /// Memory that the descriptors, the free lists' heads included, and the pageblocks' types take, in bytes.
+    pub fn size_bytes(&self) -> (usize, usize) {
+        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(&*self.pageblocks))
+    }
+
+    /// Pages that were ever handed to the allocator.
+    pub fn managed_pages(&self) -> u32 {
+        self.managed
+    }
+
+    /// Pages of all CMA areas, free or not.
+    pub fn cma_pages(&self) -> u32 {
+        self.cma
+    }
+
+    /// Free pages of every type; isolated ones are free for nobody, and not counted.
+    #[inline]
+    pub fn nr_free_pages(&self) -> u32 {
+        let [others, cma, _] = self.free;
+        others + cma
+    }
+
+    /// Free pages in CMA pageblocks.
+    #[inline]
+    pub fn nr_free_cma(&self) -> u32 {
+        let [_, cma, _] = self.free;
+        cma
+    }
+
+    /// Blocks on the free list of an order and type.
+    pub fn free_blocks(&self, order: u32, migratetype: Migratetype) -> u32 {
+        if order <= MAX_PAGE_ORDER { self.lists.count(order, migratetype) } else { 0 }
+    }
+
+    /// How many pageblocks with RAM in them are of a type.
+    pub fn pageblocks_of(&self, migratetype: Migratetype) -> u32 {
+        let blocks = self.pageblocks.iter().zip(&self.has_ram);
+        blocks.filter(|&(&block, &has_ram)| has_ram && block == migratetype).count() as u32
+    }
+
+    /// Notes that there is RAM from one frame to another (included), free or reserved.
+    pub fn mark_ram(&mut self, first: Pfn, last: Pfn) {
+        let blocks = self.index(first) >> PAGEBLOCK_ORDER..=self.index(last) >> PAGEBLOCK_ORDER;
+        blocks.for_each(|block| self.has_ram[block as usize] = true);
+    }
+
+    /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages must be in no block.
+    ///
+    /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory (`__free_pages_core`).
+    pub fn free_range(&mut self, first: Pfn, pages: u32) {
+        self.managed += pages;
+        if pages > 0 {
+            self.mark_ram(first, first.add(pages - 1));
+            self.free_blocks_of::<true>(first, pages);
+        }
+    }
+
+    /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages (`init_cma_reserved_pageblock`).
+    ///
+    /// `first` and `pages` are multiples of [`PAGEBLOCK_PAGES`], which is CMA_MIN_ALIGNMENT.
+    pub fn free_cma_range(&mut self, first: Pfn, pages: u32) {
+        let block = (self.index(first) >> PAGEBLOCK_ORDER) as usize;
+        let blocks = (pages >> PAGEBLOCK_ORDER) as usize;
+        self.pageblocks[block..block + blocks].fill(Migratetype::Cma);
+        self.cma += pages;
+        self.managed += pages;
+        self.has_ram[block..block + blocks].fill(true);
+        if pages > 0 {
+            self.free_blocks_of::<false>(first, pages);
+        }
+    }
+
+    /// Whether a frame lies in a pageblock with RAM.
+    pub fn has_ram(&self, frame: Pfn) -> bool {
+        self.has_ram.get((self.index(frame) >> PAGEBLOCK_ORDER) as usize).is_some_and(|&has_ram| has_ram)
+    }
+
+    /// Whether a frame where there is RAM is free.
+    pub fn is_free(&self, frame: Pfn) -> bool {
+        let index = self.index(frame);
+        self.is_on_pcp(index) || self.covering_free_block(index).is_some()
+    }
+
+    /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.
+    pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
+        for order in 0..=MAX_PAGE_ORDER {
+            for migratetype in Migratetype::ALL {
+                for block in self.lists.iter(order, migratetype) {
+                    poison.fill(FreeRun::new(self.start.add(block), 1 << order));
+                }
+            }
+        }
+        self.poison = Some(poison);
+    }
+
+    /// Writes into the descriptor of a taken range's first page whose it is.
+    pub fn hold(&mut self, first: Pfn, pages: u32, id: u32) {
+        let index = self.index(first);
+        *self.lists.page_mut(index) = Page { next: id, prev: pages, tag: Tag::HELD, owner: 0 };
+    }
+
+    /// Forgets whose a taken range is.
+    pub fn unhold(&mut self, first: Pfn) {
+        let index = self.index(first);
+        self.lists.set_tag(index, Tag::BODY);
+    }
+
+    /// The identifier and the length of the taken range that begins here, if it was written down.
+    pub fn held(&self, first: Pfn) -> Option<(u32, u32)> {
+        let page = self.lists.page(self.index(first));
+        (page.tag == Tag::HELD).then_some((page.next, page.prev))
+    }
+
+    /// Writes into the descriptor of a taken range's first page that it may be moved, and by whose leave.
+    pub fn lend(&mut self, first: Pfn, lent: Lent) {
+        let Lent { tag, pages, align_order, owner } = lent;
+        let index = self.index(first);
+        *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::lent(align_order), owner };
+    }
+
+    /// What was written of the taken range that begins here, if it may be moved.
+    pub fn lent(&self, first: Pfn) -> Option<Lent> {
+        let page = self.lists.page(self.index(first));
+        let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.align_order(), owner: page.owner };
+        (page.tag.state() == State::Lent).then_some(lent)
+    }
+
+    /// One past the free block that a frame lies in; `None` where it is not free.
+    pub fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
+        let head = self.covering_free_block(self.index(frame))?;
+        Some(self.start.add(head + (1 << self.lists.tag(head).order())))
+    }
+
+    /// What the descriptor of a frame says: what the frame is the head of, and its marks.
+    #[inline]
+    pub fn tag(&self, index: u32) -> Tag {
+        self.lists.tag(index)
+    }
+
+    /// The tag and the owner of a frame, read together.
+    #[inline]
+    pub fn tag_and_owner(&self, index: u32) -> (Tag, u32) {
+        let Page { tag, owner, .. } = *self.lists.page(index);
+        (tag, owner)
+    }
+
+    /// Takes one free page, by its number, out of the buddy lists for movable use; false where it is not free.
+    pub fn take_page(&mut self, index: u32) -> bool {
+        let free = self.take_range(self.start.add(index), 1).is_ok();
+        if free {
+            self.lists.set_tag(index, Tag::allocated(0, Migratetype::Movable));
+        }
+        free
+    }
+
+    /// The word that a kernel page's holder keeps in its descriptor; whatever was there where nothing was kept.
+    pub fn kept_word(&self, index: u32) -> u32 {
+        self.lists.page(index).next
+    }
+
+    /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its holder can chain its pages.
+    pub fn keep_word(&mut self, index: u32, word: u32) {
+        self.lists.page_mut(index).next = word;
+    }
+
+    /// The frame's place in the zone.
+    #[inline]
+    pub fn index(&self, frame: Pfn) -> u32 {
+        frame.0.wrapping_sub(self.start.0)
+    }
+
+    /// The type of the pageblock that a frame of the zone lies in.
+    #[inline]
+    pub fn pageblock(&self, index: u32) -> Migratetype {
+        self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize % MAX_PAGEBLOCKS]
+    }
+
+    /// Counts pages that become free in a pageblock of a type.
+    #[inline]
+    pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
+        self.free[migratetype.kind()] += pages;
+    }
+
+    /// Counts pages that leave a pageblock of a type.
+    #[inline]
+    pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
+        self.free[migratetype.kind()] -= pages;
+    }
+}

@@ -1,0 +1,251 @@
+//! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
+//!
+//! What holds true: the bits behind the last one, up to the end of the words, are set, so that no search ever finds room
+//! there; the number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which
+//! searches leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which
+//! costs less than keeping a summary.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::group::{GROUP_BITS, GroupWords};
+use super::node::NODE_BITS;
+use super::summary::Summary;
+use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
+
+/// The largest bitmap that needs no summary: 64 words.
+pub(super) const PLAIN_BITS: u32 = 2048;
+
+/// Which bits are allocated, lowest first.
+///
+/// ```
+/// use placement::bitmap::Bitmap;
+/// use placement::Request;
+///
+/// let map = Bitmap::new(2048);
+/// let request = Request { bits: 51, align_mask: 63, align_offset: 0 };
+/// assert_eq!(map.first_fit(&request, 1), Some(64));
+/// assert_eq!(map.longest_free_run(), 2048);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bitmap {
+    words: Vec<u32>,
+    pub(super) summary: Option<Summary>,
+    bits: u32,
+    used: u32,
+}
+
+impl Bitmap {
+    /// A bitmap of `bits` bits, all clear.
+    pub fn new(bits: u32) -> Self {
+        let summary = (bits > PLAIN_BITS).then(|| Summary::new(bits));
+        let unit = if summary.is_some() { GROUP_BITS } else { NODE_BITS };
+        let mut words = vec![u32::MAX; (bits.next_multiple_of(unit) / WORD_BITS) as usize];
+        if bits > 0 {
+            clear_bits(&mut words, 0, bits);
+        }
+        Self { words, summary, bits, used: 0 }
+    }
+
+    /// How many bits there are.
+    #[inline]
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// How many are set.
+    #[inline]
+    pub fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// How many are clear.
+    #[inline]
+    pub fn free(&self) -> u32 {
+        self.bits - self.used
+    }
+
+    /// The words that hold the bits, bit 0 the lowest of the first; what lies behind the last bit is set.
+    #[inline]
+    pub fn words(&self) -> &[u32] {
+        &self.words[..self.bits.div_ceil(WORD_BITS) as usize]
+    }
+
+    /// True for an allocated bit, and for every bit beyond the end.
+    #[inline]
+    pub fn is_set(&self, bit: u32) -> bool {
+        self.words.get((bit / WORD_BITS) as usize).is_none_or(|word| word >> (bit % WORD_BITS) & 1 == 1)
+    }
+
+    /// Sets `count` clear bits from `start`.
+    #[inline]
+    pub fn set(&mut self, start: u32, count: u32) {
+        set_bits(&mut self.words, start, count);
+        self.used += count;
+        if let Some(summary) = &mut self.summary {
+            summary.allocated(start, start + count);
+        }
+    }
+
+    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
+    #[inline(never)]
+    pub fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        self.clear_inline(start, count)
+    }
+
+    /// The same for the path that is measured, which pays for no call.
+    #[inline(always)]
+    pub fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        let from = start % WORD_BITS;
+        if self.summary.is_some() {
+            self.clear_summarized(start, start + count)?;
+        } else if from + count <= WORD_BITS {
+            let word = &mut self.words[(start / WORD_BITS) as usize];
+            let bits = u32::MAX >> (WORD_BITS - count) << from;
+            let rest = *word ^ bits;
+            if rest & bits != 0 {
+                return Err(start + (rest & bits).trailing_zeros() - from);
+            }
+            *word = rest;
+        } else {
+            self.clear_words(start, count)?;
+        }
+        self.used -= count;
+        Ok(())
+    }
+
+    /// The same where there is a summary; the books are left to the caller.
+    #[inline(always)]
+    fn clear_summarized(&mut self, start: u32, end: u32) -> Result<(), u32> {
+        let Some(summary) = &mut self.summary else { return Ok(()) };
+        if summary.release(self.words.as_chunks_mut().0.as_chunks_mut().0, start, end) {
+            return Ok(());
+        }
+        Err(self.first_clear(start))
+    }
+
+    /// The first clear bit of a range that has one.
+    #[cold]
+    #[inline(never)]
+    fn first_clear(&self, start: u32) -> u32 {
+        self.next_clear(start).unwrap_or(start)
+    }
+
+    /// Clears bits of several words of a bitmap without a summary; the books are left to the caller.
+    #[inline(never)]
+    fn clear_words(&mut self, start: u32, count: u32) -> Result<(), u32> {
+        if !all_set(&self.words, start, count) {
+            return Err(self.first_clear(start));
+        }
+        clear_bits(&mut self.words, start, count);
+        Ok(())
+    }
+
+    /// True where `count` bits from `start` are clear.
+    #[inline]
+    pub(super) fn is_free(&self, start: u32, count: u32) -> bool {
+        let shift = start % WORD_BITS;
+        if shift + count <= WORD_BITS {
+            return self.words[(start / WORD_BITS) as usize] & mask(shift, shift + count) == 0;
+        }
+        if count > NODE_BITS {
+            return self.run_end(start) >= start + count;
+        }
+        let end = start + count;
+        let words = &self.words[..(end.div_ceil(WORD_BITS) as usize).min(self.words.len())];
+        end <= self.bits && next_where(words, start, |word| word).is_none_or(|set| set >= end)
+    }
+
+    /// The words from the one that holds `first` to the one before `end`, each with the number of its first bit.
+    #[inline]
+    pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let first = (first / WORD_BITS) as usize;
+        let words = self.words.get(first..(end / WORD_BITS) as usize).unwrap_or_default();
+        words.iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
+    }
+
+    /// The bits of the words, those behind the last bit included.
+    #[inline]
+    pub(super) fn word_bits(&self) -> u32 {
+        self.words.len() as u32 * WORD_BITS
+    }
+
+    /// The words in pairs, those behind the last bit included; a node is four of them.
+    #[inline]
+    pub(super) fn word_pairs(&self) -> &[[u32; 2]] {
+        self.words.as_chunks().0
+    }
+
+    /// The first clear bit at or after `start`.
+    #[inline]
+    pub fn next_clear(&self, start: u32) -> Option<u32> {
+        next_where(&self.words, start, |word| !word)
+    }
+
+    /// The first set bit at or after `start`, or the number of bits where there is none.
+    #[inline]
+    pub fn next_set(&self, start: u32) -> u32 {
+        self.run_end(start).min(self.bits)
+    }
+
+    /// Where the free run that goes on at `bit`, which lies in the bitmap or right behind it, ends: the first set bit at or
+    /// after it, or the end.
+    // Inlined, it would take registers from the loops of the searches that call it.
+    #[inline(never)]
+    pub(super) fn run_end(&self, bit: u32) -> u32 {
+        match &self.summary {
+            None => next_where(&self.words, bit, |word| word).unwrap_or(self.bits),
+            Some(summary) => summary.run_end(self.words.as_chunks().0, bit).min(self.bits),
+        }
+    }
+
+    /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
+    #[inline(never)]
+    pub(super) fn run_start(&self, bit: u32) -> u32 {
+        match &self.summary {
+            None => last_set_before(&self.words, bit).map_or(0, |last| last + 1),
+            Some(summary) => summary.run_start(self.words.as_chunks().0, bit),
+        }
+    }
+
+    /// The words by groups, where there is a summary.
+    #[inline(always)]
+    pub(super) fn group_words(&self) -> &[GroupWords] {
+        self.words.as_chunks().0.as_chunks().0
+    }
+
+    /// The last clear bit before `end`, which is at most the number of bits.
+    pub(super) fn last_clear_before(&self, end: u32) -> Option<u32> {
+        let mut word = (end.checked_sub(1)? / WORD_BITS) as usize;
+        let mut clear = !self.words[word] & mask(0, (end - 1) % WORD_BITS + 1);
+        while clear == 0 {
+            word = word.checked_sub(1)?;
+            clear = !self.words[word];
+        }
+        Some(word as u32 * WORD_BITS + clear.ilog2())
+    }
+
+    /// The free runs from the lowest bit: where each begins and how long it is, in bits.
+    pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let mut at = 0;
+        core::iter::from_fn(move || {
+            let start = self.next_clear(at)?;
+            at = self.run_end(start);
+            Some((start, at - start))
+        })
+    }
+
+    /// Memory that the words and the summary take, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let summary = self.summary.as_ref().map_or(0, Summary::size_bytes);
+        size_of_val(self.words.as_slice()) + summary
+    }
+
+    /// How many free runs there are.
+    pub fn free_runs(&self) -> u32 {
+        self.runs().count() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::Bitmap;
+use crate::bounds::LANES;
+use crate::summary::CLASSES;
+use crate::{FirstFit, Placement, Request, align_order_of};
+
+/// First-fit as obviously right as can be: every bit is tried.
+fn plain_first_fit(map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+    (start..map.bits()).find(|&bit| {
+        (bit + request.align_offset) & request.align_mask == 0
+            && bit + request.bits <= map.bits()
+            && (bit..bit + request.bits).all(|b| !map.is_set(b))
+    })
+}
+
+fn map_of(bits: &[bool]) -> Bitmap {
+    let mut map = Bitmap::new(bits.len() as u32);
+    for (bit, _) in bits.iter().enumerate().filter(|(_, used)| **used) {
+        map.set(bit as u32, 1);
+    }
+    map
+}
+
+/// Bitmaps made of runs, so that long free runs and full words occur.
+fn bitmaps() -> impl Strategy<Value = Bitmap> {
+    prop::collection::vec((any::<bool>(), prop_oneof![1..4usize, 1..80usize]), 1..60)
+        .prop_map(|runs| map_of(&runs.iter().flat_map(|&(used, n)| core::iter::repeat_n(used, n)).collect::<Vec<_>>()))
+}
+
+proptest! {
+    #[test]
+    fn first_fit_finds_what_trying_every_bit_finds(
+        map in bitmaps(), bits in prop_oneof![1..10u32, 1..200u32], order in 0..9u32, offset in 0..256u32, start in 0..2000u32
+    ) {
+        let align_mask = (1 << order) - 1;
+        for align_offset in [0, offset & align_mask] {
+            let request = Request { bits, align_mask, align_offset };
+            prop_assert_eq!(FirstFit.place(&map, &request, start), plain_first_fit(&map, &request, start));
+        }
+    }
+
+    #[test]
+    fn the_bitmap_counts_what_it_holds(runs in prop::collection::vec((any::<bool>(), 1..80usize), 1..60)) {
+        let plain: Vec<bool> = runs.iter().flat_map(|&(used, n)| core::iter::repeat_n(used, n)).collect();
+        let map = map_of(&plain);
+        prop_assert_eq!(map.used() as usize, plain.iter().filter(|used| **used).count());
+        let free: Vec<(u32, u32)> = plain
+            .chunk_by(|a, b| a == b)
+            .scan(0, |at, run| { *at += run.len() as u32; Some((*at - run.len() as u32, run.len() as u32, run[0])) })
+            .filter(|run| !run.2)
+            .map(|run| (run.0, run.1))
+            .collect();
+        prop_assert_eq!(map.free_runs() as usize, free.len());
+        prop_assert_eq!(map.longest_free_run(), free.iter().map(|run| run.1).max().unwrap_or(0));
+        prop_assert_eq!(map.runs().collect::<Vec<_>>(), free);
+    }
+}
+
+#[test]
+fn bits_behind_the_last_are_never_found() {
+    let map = Bitmap::new(40);
+    let request = |bits| Request { bits, align_mask: 0, align_offset: 0 };
+    assert_eq!(FirstFit.place(&map, &request(40), 0), Some(0));
+    assert_eq!(FirstFit.place(&map, &request(41), 0), None);
+    assert_eq!(FirstFit.place(&map, &request(u32::MAX), 0), None);
+    assert_eq!(FirstFit.place(&map, &request(1), u32::MAX), None);
+    assert!(map.is_set(40) && map.is_set(63) && map.is_set(64) && !map.is_set(39));
+}
+
+#[test]
+fn order_of_a_request_is_capped() {
+    let orders: Vec<u32> = [0, 1, 2, 3, 4, 5, 51, 64, 65, 256, 257, u32::MAX].map(align_order_of).to_vec();
+    assert_eq!(orders, [0, 0, 1, 2, 2, 3, 6, 6, 7, 8, 8, 8]);
+}
+
+/// A bitmap as plain as it gets, and what is true of it.
+struct Plain {
+    used: Vec<bool>,
+    /// For each bit the first one at or after it that is set, or the end.
+    next_used: Vec<u32>,
+}
+
+impl Plain {
+    fn new(bits: u32) -> Self {
+        let mut plain = Self { used: vec![false; bits as usize], next_used: vec![bits; bits as usize] };
+        plain.fill(0, 0, false);
+        plain
+    }
+
+    fn fill(&mut self, first: u32, length: u32, used: bool) {
+        self.used[first as usize..(first + length) as usize].fill(used);
+        let mut next = self.used.len() as u32;
+        for bit in (0..self.used.len()).rev() {
+            next = if self.used[bit] { bit as u32 } else { next };
+            self.next_used[bit] = next;
+        }
+    }
+
+    /// The first clear bit of a range.
+    fn first_clear(&self, first: u32, length: u32) -> Option<u32> {
+        (first..first + length).find(|&bit| !self.used[bit as usize])
+    }
+
+    fn first_fit(&self, length: u32, alignment: u32, start: u32) -> Option<u32> {
+        let aligned = (start.next_multiple_of(alignment)..self.used.len() as u32).step_by(alignment as usize);
+        aligned.into_iter().find(|&bit| self.next_used[bit as usize] - bit >= length)
+    }
+
+    /// The longest free run that begins in a node on a bit of a lane, as far as `end`.
+    fn bound(&self, node: u32, lane: usize, end: u32) -> u32 {
+        let bits = self.used.len() as u32;
+        let aligned = (node * 256..((node + 1) * 256).min(bits)).step_by(1 << lane);
+        aligned.map(|bit| self.next_used[bit as usize].min(end).saturating_sub(bit)).max().unwrap_or(0)
+    }
+
+    /// The runs of wholly free nodes: the first of each, and one past the last.
+    fn free_nodes(&self) -> Vec<(u32, u32)> {
+        let mut runs = Vec::<(u32, u32)>::new();
+        for (node, used) in (0..).zip(self.used.chunks_exact(256)) {
+            match runs.last_mut() {
+                _ if used.contains(&true) => {}
+                Some((_, after)) if *after == node => *after += 1,
+                _ => runs.push((node, node + 1)),
+            }
+        }
+        runs
+    }
+}
+
+/// Lengths of buffers: a part of a node, of a group, and more.
+fn lengths() -> impl Strategy<Value = u32> {
+    prop_oneof![1..60u32, 1..900u32, 1..9000u32, 1..60_000u32]
+}
+
+/// What a summary says against what is true.
+fn check_summary(map: &Bitmap, plain: &Plain) -> Result<(), TestCaseError> {
+    let Some(summary) = &map.summary else { return Ok(()) };
+    for node in 0..map.bits().div_ceil(256) {
+        for lane in 0..LANES {
+            let (inside, anywhere) = (plain.bound(node, lane, (node + 1) * 256), plain.bound(node, lane, map.bits()));
+            let (of_node, of_group) = summary.bounds_of_node(node, lane);
+            prop_assert!(of_node >= inside.min(255) && of_group >= inside.min(255));
+            prop_assert!(anywhere == inside || summary.allows_leaving(node, lane, anywhere));
+        }
+    }
+    for (first, after) in plain.free_nodes() {
+        for class in (0..CLASSES).take_while(|class| 1 << class <= after - first) {
+            prop_assert!(summary.earliest(class) <= first, "runs of 2^{} nodes begin at {}", class, first);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    #[cfg_attr(miri, ignore = "compares every bit after every step")]
+    fn a_summary_is_never_below_the_truth_and_searches_stay_exact(
+        bits in prop_oneof![1..2100u32, 2049..4000u32, 8000..40_000u32, (1..20u32).prop_map(|groups| groups * 8192)],
+        steps in prop::collection::vec((0..4u32, any::<u32>(), lengths(), 0..10u32), 1..60)
+    ) {
+        let (mut map, mut plain) = (Bitmap::new(bits), Plain::new(bits));
+        let mut held = Vec::<(u32, u32)>::new();
+        for (kind, which, length, order) in steps {
+            // A buffer is released, or any bits, of which a part may be clear; else one is allocated.
+            let released = match kind {
+                0 if !held.is_empty() => Some(held.swap_remove(which as usize % held.len())),
+                1 if order == 0 => Some((which % bits, length.min(bits - which % bits))),
+                _ => None,
+            };
+            if let Some((bit, length)) = released {
+                let first_clear = plain.first_clear(bit, length);
+                prop_assert_eq!(map.clear(bit, length), first_clear.map_or(Ok(()), Err));
+                if first_clear.is_none() {
+                    plain.fill(bit, length, false);
+                }
+            } else {
+                let request = Request { bits: length, align_mask: (1 << order) - 1, align_offset: 0 };
+                let start = if which % 4 == 0 { which % (2 * bits + 5000) } else { 0 };
+                let found = map.first_fit(&request, start);
+                prop_assert_eq!(found, plain.first_fit(length, 1 << order, start));
+                if let Some(bit) = found {
+                    map.set(bit, length);
+                    plain.fill(bit, length, true);
+                    held.push((bit, length));
+                }
+            }
+            let used = |bit: u32| map.is_set(bit);
+            prop_assert!((0..bits).all(|bit| used(bit) == plain.used[bit as usize]), "every bit is as it should be");
+            prop_assert_eq!(map.used(), plain.used.iter().filter(|&&used| used).count() as u32);
+            check_summary(&map, &plain)?;
+            let longest = map.runs().map(|run| run.1).max().unwrap_or(0);
+            prop_assert_eq!(map.longest_free_run(), longest);
+        }
+    }
+}

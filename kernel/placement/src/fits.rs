@@ -1,0 +1,123 @@
+//! The four classical fits: by address, by where the last one stopped, and by the length of the free run.
+
+use core::cell::Cell;
+use core::cmp::Ordering;
+
+use super::{Entry, Placement, Request, plain};
+use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "first-fit",
+        parameters: "",
+        summary: "at the lowest place that fits (Linux)",
+        make: plain::<FirstFit>,
+    },
+    Entry {
+        name: "next-fit",
+        parameters: "",
+        summary: "at the next place behind the last request's, round and round",
+        make: plain::<NextFit>,
+    },
+    Entry {
+        name: "best-fit",
+        parameters: "",
+        summary: "into the shortest free run that holds it",
+        make: plain::<BestFit>,
+    },
+    Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
+];
+
+/// The lowest place that fits: Linux's rule.
+#[derive(Default)]
+pub struct FirstFit;
+
+impl Placement for FirstFit {
+    fn name(&self) -> &'static str {
+        "first-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        map.first_fit(request, start)
+    }
+
+    fn is_linux(&self) -> bool {
+        true
+    }
+
+    fn lowest_first(&self) -> bool {
+        true
+    }
+}
+
+/// The first place that fits behind the last one, and from 0 where there is none. Begins at 0.
+#[derive(Default)]
+pub struct NextFit {
+    /// Behind the last buffer that was placed.
+    next: Cell<u32>,
+}
+
+impl Placement for NextFit {
+    fn name(&self) -> &'static str {
+        "next-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let found = match start {
+            0 => map.first_fit(request, self.next.get()).or_else(|| map.first_fit(request, 0)),
+            _ => map.first_fit(request, start),
+        };
+        if let Some(bit) = found {
+            self.next.set(bit + request.bits);
+        }
+        found
+    }
+}
+
+/// The lowest of the shortest free runs that hold the request, at its first aligned bit.
+#[derive(Default)]
+pub struct BestFit;
+
+impl Placement for BestFit {
+    fn name(&self) -> &'static str {
+        "best-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        by_length(map, request, start, Ordering::Less)
+    }
+}
+
+/// The lowest of the longest free runs that hold the request, at its first aligned bit.
+#[derive(Default)]
+pub struct WorstFit;
+
+impl Placement for WorstFit {
+    fn name(&self) -> &'static str {
+        "worst-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        by_length(map, request, start, Ordering::Greater)
+    }
+}
+
+/// Of the free runs that hold the request, the lowest of those whose length compares so with every other's. Of a run that
+/// `start` lies in, only what is behind it counts.
+fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Ordering) -> Option<u32> {
+    let mut best: Option<(u32, u32)> = None;
+    let mut at = start;
+    while let Some(from) = map.next_clear(at) {
+        at = map.run_end(from);
+        let length = at - from;
+        if length >= request.bits
+            && best.is_none_or(|(best, _)| length.cmp(&best) == wanted)
+            && let Some(bit) = request.align_up(from)
+            && bit <= at
+            && at - bit >= request.bits
+        {
+            best = Some((length, bit));
+        }
+    }
+    best.map(|(_, bit)| bit)
+}

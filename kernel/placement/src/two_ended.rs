@@ -1,0 +1,64 @@
+//! Large requests from one end of the area, small ones from the other.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+use super::parameters::whole;
+use super::{Entry, Placement, Request};
+use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "two-ended",
+    parameters: ":24",
+    summary: "requests of 24 pages and more from the low end, smaller ones from the high end",
+    make: |text| Some(Box::new(TwoEnded::parse(text)?)),
+}];
+
+/// The usual border between small and large, in pages: where the article's large requests begin.
+const USUAL: u32 = 24;
+
+/// Requests of so many pages and more at the lowest place that fits, smaller ones at the highest.
+pub struct TwoEnded {
+    large: u32,
+}
+
+impl TwoEnded {
+    /// Reads the border, the usual one where there is nothing.
+    pub(super) fn parse(text: Option<&str>) -> Option<Self> {
+        Some(Self { large: text.map_or(Some(USUAL), |text| whole(text, u32::MAX))? })
+    }
+}
+
+impl Placement for TwoEnded {
+    fn name(&self) -> &'static str {
+        "two-ended"
+    }
+
+    fn label(&self) -> String {
+        if self.large == USUAL { self.name().into() } else { format!("{}:{}", self.name(), self.large) }
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        if request.bits >= self.large { map.first_fit(request, start) } else { last_fit(map, request, start) }
+    }
+}
+
+/// The highest aligned bit that so many clear bits follow, and not below `start`.
+fn last_fit(map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+    let mut before = map.bits();
+    loop {
+        let end = map.last_clear_before(before)? + 1;
+        let from = map.run_start(end).max(start);
+        if end <= start {
+            return None;
+        }
+        if end - from >= request.bits
+            && let Some(bit) = request.align_down(end - request.bits)
+            && bit >= from
+        {
+            return Some(bit);
+        }
+        before = from;
+    }
+}

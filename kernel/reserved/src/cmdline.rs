@@ -1,0 +1,266 @@
+//! The kernel command line: `/chosen/bootargs` becomes typed parameters.
+//!
+//! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space ends a word unless it stands between
+//! double quotes, the first `=` that is not the word's first character parts name and value, and `--` ends the
+//! kernel's part. Later parameters win over earlier ones. Nothing here fails: what does not parse is noted by its name
+//! and changes nothing, except for `cma=`, which takes what Linux makes of it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use units::notes::{Note, Notes, Words};
+
+mod memparse;
+#[cfg(test)]
+mod tests;
+
+pub use memparse::memparse;
+
+/// The log level without `loglevel=`: everything but debugging.
+pub const DEFAULT_LOGLEVEL: u8 = 7;
+
+/// The longest `run=` that is taken, in bytes.
+pub const MAX_RUN_BYTES: usize = 64 * 1024;
+
+/// The most bytes of unknown parameters that are repeated in the log.
+const MAX_UNKNOWN_BYTES: usize = 200;
+
+/// What the command line asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cmdline {
+    /// `run=`: monitor commands for after the boot; `None` where the parameter is absent.
+    pub run: Option<String>,
+    /// `cma=`; where it is given, nodes with `linux,cma-default` are bypassed.
+    pub cma: Option<CmaParameter>,
+    /// `loglevel=`: 0 to 7.
+    pub loglevel: u8,
+    /// `check=on`: poisoning and invariant checks.
+    pub check: bool,
+    /// What was found wrong, in the order found.
+    pub notes: Vec<Note>,
+}
+
+/// `cma=` as kernel/dma/contiguous.c keeps it: three addresses of 32 bits, 0 where not given.
+///
+/// Like there, `base` and `limit` survive a later `cma=` that names only a size.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CmaParameter {
+    /// Bytes; 0: no area.
+    pub size: u32,
+    /// Lowest address; 0: any.
+    pub base: u32,
+    /// Address that the area ends below; 0: any. `base + size` where a start was given without an end: exactly there.
+    pub limit: u32,
+}
+
+/// Reads the command line. Never fails; see [`Cmdline::notes`].
+///
+/// ```
+/// let cmdline = reserved::cmdline::parse(r#"cma=64M@0x70000000 loglevel=4 run="debris; bitmap""#);
+/// assert_eq!(cmdline.run.as_deref(), Some("debris; bitmap"));
+/// assert_eq!((cmdline.loglevel, cmdline.check, cmdline.notes.len()), (4, false, 0));
+/// ```
+pub fn parse(bootargs: &str) -> Cmdline {
+    let mut parser = Parser {
+        cmdline: Cmdline { run: None, cma: None, loglevel: DEFAULT_LOGLEVEL, check: false, notes: Vec::new() },
+        cma: CmaParameter::default(),
+        notes: Notes::default(),
+        unknown: String::new(),
+        unknown_count: 0,
+        unknown_shown: 0,
+    };
+    let mut rest = bootargs.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        let (word, after) = next_word(rest);
+        rest = after;
+        if word.name == "--" && word.value.is_none() {
+            break;
+        }
+        parser.take(word);
+    }
+    parser.finish()
+}
+
+/// A parameter: its name, and its value if it has one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Word<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+}
+
+/// ASCII white space as C's `isspace` has it.
+fn is_space(character: char) -> bool {
+    character.is_ascii_whitespace() || character == '\u{b}'
+}
+
+/// Splits the first parameter off `line`, which starts with it, as Linux's `next_arg` does.
+fn next_word(line: &str) -> (Word<'_>, &str) {
+    let quoted = line.starts_with('"');
+    let text = if quoted { &line[1..] } else { line };
+    let mut in_quote = quoted;
+    let mut equals = 0;
+    let mut end = text.len();
+    for (index, byte) in text.bytes().enumerate() {
+        if is_space(char::from(byte)) && !in_quote {
+            end = index;
+            break;
+        }
+        match byte {
+            b'=' if equals == 0 => equals = index,
+            b'"' => in_quote = !in_quote,
+            _ => {}
+        }
+    }
+    let rest = text[end..].trim_start_matches(is_space);
+    let mut whole = &text[..end];
+    if quoted && let Some(unquoted) = whole.strip_suffix('"') {
+        whole = unquoted;
+    }
+    let word = if equals == 0 {
+        Word { name: whole, value: None }
+    } else {
+        // Taking the closing quote off `whole` cannot reach the `=`, which stands before it; one is taken off at most.
+        let value = &whole[equals + 1..];
+        let value = match value.strip_prefix('"') {
+            Some(inner) if whole.len() == end => inner.strip_suffix('"').unwrap_or(inner),
+            Some(inner) => inner,
+            None => value,
+        };
+        Word { name: &whole[..equals], value: Some(value) }
+    };
+    (word, rest)
+}
+
+/// The parameters met so far.
+struct Parser {
+    cmdline: Cmdline,
+    /// Kept even where it does not count, because parts of it outlive the next `cma=`.
+    cma: CmaParameter,
+    notes: Notes,
+    unknown: String,
+    unknown_count: usize,
+    unknown_shown: usize,
+}
+
+impl Parser {
+    fn take(&mut self, word: Word<'_>) {
+        match (word.name, word.value) {
+            ("run", Some(commands)) if commands.len() > MAX_RUN_BYTES => {
+                self.notes.warn(format_args!("run=: {} bytes, ignored: raise MAX_RUN_BYTES", commands.len()));
+            }
+            ("run", Some(commands)) => self.cmdline.run = Some(commands.to_string()),
+            ("run", None) => self.notes.warn(format_args!("run: needs a value, run=\"COMMAND; COMMAND\"; ignored")),
+            ("loglevel", value) => self.take_loglevel(value),
+            ("check", Some("on")) => self.cmdline.check = true,
+            ("check", Some("off")) => self.cmdline.check = false,
+            ("check", value) => {
+                let kept = if self.cmdline.check { "on" } else { "off" };
+                let value = Words(value.unwrap_or(""));
+                self.notes.warn(format_args!("check={value}: must be on or off; it stays {kept}"));
+            }
+            ("cma", value) => self.take_cma(value),
+            _ => self.take_unknown(word),
+        }
+    }
+
+    fn take_loglevel(&mut self, value: Option<&str>) {
+        match value.and_then(|value| value.parse().ok()).filter(|level| *level <= 7) {
+            Some(level) => self.cmdline.loglevel = level,
+            None => {
+                let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.loglevel);
+                self.notes.warn(format_args!("loglevel={value}: must be a number from 0 to 7; it stays {kept}"));
+            }
+        }
+    }
+
+    /// Linux's `early_cma`, with a line of our own where the value is not what it seems.
+    fn take_cma(&mut self, value: Option<&str>) {
+        let Some(value) = value else {
+            self.notes.error(format_args!("cma: Config string not provided"));
+            self.notes.warn(format_args!("Malformed early option 'cma'"));
+            return;
+        };
+        let shown = Words(value);
+        let size = memparse(value.as_bytes());
+        let mut rest = size.rest;
+        let mut odd = size.digits == 0;
+        let mut too_large = size.value >> 32 != 0;
+        self.cma.size = size.value as u32;
+        if let [b'@', after @ ..] = rest {
+            let base = memparse(after);
+            rest = base.rest;
+            odd |= base.digits == 0;
+            too_large |= base.value >> 32 != 0;
+            self.cma.base = base.value as u32;
+            if let [b'-', after @ ..] = rest {
+                let limit = memparse(after);
+                rest = limit.rest;
+                odd |= limit.digits == 0;
+                // 4 GiB as an end is 0 in 32 bits, which means the same: no limit.
+                too_large |= limit.value > 1 << 32;
+                self.cma.limit = limit.value as u32;
+            } else {
+                self.cma.limit = self.cma.base.wrapping_add(self.cma.size);
+            }
+        }
+        if size.digits == 0 {
+            self.notes.warn(format_args!(
+                "cma={shown}: no size, taken as 0: no area, and a linux,cma-default node is bypassed"
+            ));
+        } else if odd || !rest.is_empty() {
+            self.notes.warn(format_args!("cma={shown}: what is not of the form nn[KMG]@[start[KMG][-end[KMG]]] is 0"));
+        }
+        if too_large {
+            self.notes.warn(format_args!("cma={shown}: addresses have 32 bits, and the bits above are dropped"));
+        }
+        // Linux marks an absent parameter by the size -1, so a given size of -1 counts as absent.
+        self.cmdline.cma = (self.cma.size != u32::MAX).then_some(self.cma);
+        if self.cmdline.cma.is_none() {
+            self.notes.warn(format_args!("cma={shown}: this size means that the parameter is absent; ignored"));
+        }
+    }
+
+    fn take_unknown(&mut self, word: Word<'_>) {
+        self.unknown_count += 1;
+        let length = word.name.len() + word.value.map_or(0, |value| value.len() + 1);
+        // The list stays a prefix of what was given: after one that is too long, no later one is shown.
+        let fits = self.unknown_shown + 1 == self.unknown_count && self.unknown.len() + length < MAX_UNKNOWN_BYTES;
+        if !fits && self.unknown_count > 1 {
+            return;
+        }
+        if !self.unknown.is_empty() {
+            self.unknown.push(' ');
+        }
+        self.unknown.push_str(word.name);
+        if let Some(value) = word.value {
+            self.unknown.push('=');
+            self.unknown.push_str(value);
+        }
+        if !fits {
+            // The first alone is longer than the list may be: its beginning says what it is.
+            let mut end = MAX_UNKNOWN_BYTES / 2;
+            while !self.unknown.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.unknown.truncate(end);
+            self.unknown.push_str("...");
+        }
+        self.unknown_shown += 1;
+    }
+
+    fn finish(mut self) -> Cmdline {
+        if self.unknown_count > 0 {
+            let shown: String = self.unknown.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let hidden = self.unknown_count - self.unknown_shown;
+            if hidden == 0 {
+                self.notes.info(format_args!("Unknown kernel command line parameters \"{shown}\", ignored"));
+            } else {
+                self.notes.info(format_args!(
+                    "Unknown kernel command line parameters \"{shown}\" and {hidden} more, ignored"
+                ));
+            }
+        }
+        self.cmdline.notes = self.notes.into_vec();
+        self.cmdline
+    }
+}

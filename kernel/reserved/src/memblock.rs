@@ -1,0 +1,281 @@
+//! The memory map of the boot: what is RAM, and what of it is taken.
+//!
+//! Ranges of RAM are sorted, disjoint and not adjacent. Reservations are sorted by their start and may overlap, as real
+//! trees make them overlap; whoever asks for free memory gets RAM minus all of them. The search is Linux's top-down
+//! one (mm/memblock.c, `__memblock_find_range_top_down`), so that the same tree gives the same addresses.
+//!
+//! Lists are short and bounded ([`MAX_RAM_RANGES`], [`MAX_RESERVATIONS`]); every operation goes through them once.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::fmt;
+
+use units::{PAGE_SIZE, PhysRange};
+
+mod iomem;
+#[cfg(test)]
+mod tests;
+
+pub use iomem::Iomem;
+
+/// The most ranges of RAM that do not touch each other.
+pub const MAX_RAM_RANGES: usize = 64;
+
+/// The most reservations.
+pub const MAX_RESERVATIONS: usize = 256;
+
+/// Why a range is reserved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RegionKind {
+    /// The kernel's text, data and stacks.
+    Image,
+    /// The array of page descriptors.
+    PageFrames,
+    /// The device tree blob.
+    DeviceTree,
+    /// The initial RAM disk.
+    Initrd,
+    /// An entry of the tree's memory reservation block.
+    Memreserve,
+    /// A region that must not be mapped.
+    NoMap,
+    /// A region that belongs to a device or to firmware.
+    Reserved,
+    /// A CMA area: its pages join the page allocator when the area is activated.
+    Cma,
+}
+
+impl RegionKind {
+    /// The name of a region of this kind that has no name of its own.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Image => "Kernel image",
+            Self::PageFrames => "Page frames",
+            Self::DeviceTree => "Device tree",
+            Self::Initrd => "Initrd",
+            Self::Memreserve => "/memreserve/",
+            Self::NoMap => "no-map",
+            Self::Reserved => "reserved",
+            Self::Cma => "cma",
+        }
+    }
+}
+
+/// A reservation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// The bytes taken; not empty.
+    pub range: PhysRange,
+    /// By what.
+    pub kind: RegionKind,
+    /// The node's name, or the kind's label.
+    pub name: String,
+}
+
+/// A list is full; names the constant that raises its length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full(pub &'static str);
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memory map full: raise {}", self.0)
+    }
+}
+
+/// What [`Memblock::find`] looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Search {
+    /// Bytes.
+    pub size: u64,
+    /// Bytes. Rounds down by the mask of its lower bits, as Linux does, so that what is not a power of two gives what
+    /// it gives there; 0 is 1.
+    pub align: u64,
+    /// The range ends here or below, and starts at `within.start` or above (never in the first page of memory).
+    pub within: PhysRange,
+}
+
+impl Search {
+    /// `size` bytes on pages of their own, anywhere.
+    pub const fn pages(size: u64) -> Self {
+        Self { size, align: PAGE_SIZE, within: PhysRange { start: 0, end: u64::MAX } }
+    }
+}
+
+/// RAM and reservations.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Memblock {
+    ram: Vec<PhysRange>,
+    reserved: Vec<Region>,
+}
+
+impl Memblock {
+    /// No RAM, nothing reserved.
+    pub const fn new() -> Self {
+        Self { ram: Vec::new(), reserved: Vec::new() }
+    }
+
+    /// Adds RAM, merging it with what it overlaps or touches; an empty range adds nothing.
+    ///
+    /// # Errors
+    /// [`Full`] where it touches nothing and the list is full; it is left out then.
+    pub fn add_ram(&mut self, range: PhysRange) -> Result<(), Full> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let first = self.ram.partition_point(|ram| ram.end < range.start);
+        let after = self.ram.partition_point(|ram| ram.start <= range.end);
+        if first == after {
+            if self.ram.len() == MAX_RAM_RANGES {
+                return Err(Full("MAX_RAM_RANGES"));
+            }
+            self.ram.insert(first, range);
+            return Ok(());
+        }
+        let start = range.start.min(self.ram[first].start);
+        let end = range.end.max(self.ram[after - 1].end);
+        self.ram[first] = PhysRange { start, end };
+        self.ram.drain(first + 1..after);
+        Ok(())
+    }
+
+    /// Reserves a range under its kind's own name; see [`Self::reserve_named`].
+    ///
+    /// # Errors
+    /// [`Full`] where there are too many reservations.
+    pub fn reserve(&mut self, range: PhysRange, kind: RegionKind) -> Result<(), Full> {
+        self.reserve_named(range, kind, kind.label())
+    }
+
+    /// Reserves a range, inside RAM or not, taken already or not; an empty one reserves nothing.
+    ///
+    /// # Errors
+    /// [`Full`] where there are too many reservations; this one is left out then.
+    pub fn reserve_named(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> Result<(), Full> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        if self.reserved.len() == MAX_RESERVATIONS {
+            return Err(Full("MAX_RESERVATIONS"));
+        }
+        // Of two that start together the larger comes first, so that the smaller is listed inside it.
+        let key = |range: &PhysRange| (range.start, Reverse(range.end));
+        let index = self.reserved.partition_point(|region| key(&region.range) <= key(&range));
+        self.reserved.insert(index, Region { range, kind, name: name.to_string() });
+        Ok(())
+    }
+
+    /// Takes one reservation back: the one with exactly this range and kind. False where there is none.
+    pub fn release(&mut self, range: PhysRange, kind: RegionKind) -> bool {
+        let found = self.reserved.iter().position(|region| region.range == range && region.kind == kind);
+        found.map(|index| self.reserved.remove(index)).is_some()
+    }
+
+    /// Finds free memory and reserves it.
+    ///
+    /// # Errors
+    /// [`Full`] where there are too many reservations. `Ok(None)`: nothing fits.
+    pub fn allocate(&mut self, search: Search, kind: RegionKind) -> Result<Option<PhysRange>, Full> {
+        let Some(start) = self.find(search) else { return Ok(None) };
+        let range = PhysRange::sized(start, search.size);
+        self.reserve(range, kind)?;
+        Ok(Some(range))
+    }
+
+    /// The ranges of RAM, in the order of their addresses.
+    pub fn ram(&self) -> &[PhysRange] {
+        &self.ram
+    }
+
+    /// The reservations, in the order of their starts.
+    pub fn reserved(&self) -> &[Region] {
+        &self.reserved
+    }
+
+    /// The first reservation of a kind.
+    pub fn find_kind(&self, kind: RegionKind) -> Option<&Region> {
+        self.reserved.iter().find(|region| region.kind == kind)
+    }
+
+    /// One past the last byte of RAM; 0 without RAM.
+    pub fn end_of_ram(&self) -> u64 {
+        self.ram.last().map_or(0, |ram| ram.end)
+    }
+
+    /// True where all of `range` is RAM.
+    pub fn is_ram(&self, range: &PhysRange) -> bool {
+        self.ram.iter().any(|ram| ram.contains(range))
+    }
+
+    /// The highest address where [`Search`] fits into free RAM.
+    pub fn find(&self, search: Search) -> Option<u64> {
+        self.find_where(search, |_| true)
+    }
+
+    /// As [`Self::find`], with only those reservations that `counts` says count.
+    ///
+    /// The highest free range that fits is the answer, and in it the highest aligned address, whatever lies below.
+    pub fn find_where(&self, search: Search, counts: impl Fn(&Region) -> bool) -> Option<u64> {
+        let start = search.within.start.max(PAGE_SIZE);
+        let end = search.within.end.max(start);
+        let mask = !search.align.saturating_sub(1);
+        let mut found = None;
+        for free in self.free_where(counts) {
+            let free = PhysRange { start: free.start.clamp(start, end), end: free.end.clamp(start, end) };
+            if let Some(last) = free.end.checked_sub(search.size)
+                && last & mask >= free.start
+            {
+                found = Some(last & mask);
+            }
+        }
+        found
+    }
+
+    /// RAM that nobody has reserved, to the byte.
+    pub fn free(&self) -> impl Iterator<Item = PhysRange> {
+        self.free_where(|_| true)
+    }
+
+    /// The whole pages of RAM that nobody has reserved: what the page allocator starts with. CMA areas are not among
+    /// them, they join when they are activated.
+    pub fn free_pages(&self) -> impl Iterator<Item = PhysRange> {
+        self.free().filter_map(|free| {
+            let start = free.start.checked_next_multiple_of(PAGE_SIZE)?;
+            let end = free.end & !(PAGE_SIZE - 1);
+            (start < end).then_some(PhysRange { start, end })
+        })
+    }
+
+    /// The map in the form of `/proc/iomem`.
+    pub fn iomem(&self) -> Iomem<'_> {
+        Iomem(self)
+    }
+
+    fn free_where(&self, counts: impl Fn(&Region) -> bool) -> impl Iterator<Item = PhysRange> {
+        let mut ram = self.ram.iter().copied();
+        let mut taken = self.reserved.iter().filter(move |region| counts(region)).peekable();
+        let mut rest: Option<PhysRange> = None;
+        let mut taken_to = 0;
+        core::iter::from_fn(move || {
+            loop {
+                let current = match rest.take() {
+                    Some(current) => current,
+                    None => ram.next()?,
+                };
+                let start = current.start.max(taken_to);
+                if start >= current.end {
+                    continue;
+                }
+                let current = PhysRange { start, end: current.end };
+                let Some(region) = taken.next_if(|region| region.range.start < current.end) else {
+                    return Some(current);
+                };
+                taken_to = taken_to.max(region.range.end);
+                rest = Some(current);
+                if region.range.start > start {
+                    return Some(PhysRange { start, end: region.range.start });
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! Areas that devices name and that were not made: who gets which area instead, and how much RAM would hold them.
+//!
+//! Linux says of a node only that it was not placed; a device without its area goes to the default one without a word.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::{Attempt, CMA_MIN_ALIGNMENT, MIB, area_name};
+use devicetree::{Facts, Placement, ReservedNode};
+use units::PhysRange;
+use units::notes::Words;
+
+impl Attempt<'_> {
+    /// A line for every area that a device names and that is not there.
+    pub(super) fn say_missing(&mut self, facts: &Facts) {
+        let default = self.default_area().map(|area| format!("; the default area, {}, stands in", Words(&area.name)));
+        let default = default.unwrap_or_default();
+        let mut said: Vec<&str> = Vec::new();
+        for user in &facts.area_users {
+            let name = area_name(&user.area);
+            if said.contains(&name) || self.areas.iter().any(|area| area.name == name) {
+                continue;
+            }
+            said.push(name);
+            let node = facts.reserved.iter().find(|node| area_name(&node.name) == name);
+            let room =
+                node.and_then(|node| self.ram_for(node)).map(|mib| format!(", which needs {mib} MiB of RAM or more"));
+            let room = room.unwrap_or_default();
+            let device = Words(&user.device);
+            self.notes.warn(format_args!("Reserved memory: {device}: no area {}{room}{default}", Words(name)));
+        }
+    }
+
+    /// The least RAM, in MiB, that reaches to where a pool may lie; `None` where that is not what it lacks.
+    fn ram_for(&self, node: &ReservedNode) -> Option<u64> {
+        let [ram] = self.memblock.ram() else { return None };
+        let end = match &node.placement {
+            Placement::Fixed(ranges) => ranges.first().filter(|range| range.start >= ram.start)?.end,
+            Placement::Dynamic { size, alignment, alloc_ranges } => {
+                let align = CMA_MIN_ALIGNMENT.max(*alignment);
+                let end_in = |range: &PhysRange| {
+                    let start = range.start.max(ram.start).checked_next_multiple_of(align)?;
+                    start.checked_add(*size).filter(|&end| end <= range.end)
+                };
+                alloc_ranges.iter().filter_map(end_in).min()?
+            }
+        };
+        (end > ram.end).then(|| (end - ram.start).div_ceil(MIB))
+    }
+}

@@ -1,0 +1,52 @@
+//! A standard stream as it is: without the library's buffer, and waited for also where somebody who shares it has made
+//! it non-blocking, as QEMU does.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// A standard stream.
+#[derive(Debug)]
+pub struct Stream(File);
+
+impl Stream {
+    /// The stream behind `standard`.
+    pub fn of(standard: impl AsFd) -> Result<Self, String> {
+        let descriptor = standard.as_fd().try_clone_to_owned();
+        descriptor.map(|descriptor| Self(descriptor.into())).map_err(|error| format!("standard streams: {error}"))
+    }
+
+    /// True where a read returns at once: there is something, or there never will be.
+    pub fn is_ready(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    fn until_done<T>(&mut self, wanted: PollFlags, mut act: impl FnMut(&mut File) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match act(&mut self.0) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            poll(&mut [PollFd::new(&self.0, wanted)], None)?;
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.until_done(PollFlags::IN, |file| file.read(buffer))
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.until_done(PollFlags::OUT, |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
