@@ -162,7 +162,7 @@ impl Page {
             let mut words = block.words.iter().map(String::as_str);
             match words.next() {
                 None => return wrong("a block without a language: `text` is for what is no command"),
-                Some(language) if NOT_RUN.contains(&language) => {
+                Some(language) if NOT_RUN.contains(&language) && block.words.len() == 1 => {
                     return wrong("commands stand in a `console` block, behind `$ `, so that they are run");
                 }
                 Some("console") => {

@@ -93,7 +93,7 @@ pub fn run_page(page: &Page) -> Result<Report, String> {
                     let outcome = session.finish();
                     outcome.console().rsplit_once(&typed.command).map_or("", |(_, last)| last).trim_start().to_owned()
                 } else {
-                    session.command(&typed.command)
+                    without_echo(&session.command(&typed.command), &typed.command).to_owned()
                 };
                 report.see(page, &typed, &printed);
             }
@@ -101,6 +101,11 @@ pub fn run_page(page: &Page) -> Result<Report, String> {
     }
     end(monitor);
     Ok(report)
+}
+
+/// What was printed behind the echo: a line that is longer than the screen is drawn once more when it wraps.
+fn without_echo<'t>(printed: &'t str, command: &str) -> &'t str {
+    printed.split_once('\n').filter(|(first, _)| first.ends_with(command)).map_or(printed, |(_, rest)| rest)
 }
 
 fn boots_monitor(command: &str) -> bool {
