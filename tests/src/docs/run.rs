@@ -127,7 +127,7 @@ impl Directory {
         let directory = TempDir::new().expect("a temporary directory");
         let root = fs::canonicalize(in_tree(".")).expect("the tree's root");
         let path = directory.path();
-        for name in ["build", "dts", "tests", "bench"] {
+        for name in ["build", "dts", "tests", "bench", ".cargo", "rust-toolchain.toml"] {
             symlink(root.join(name), path.join(name)).expect("a link to the tree");
         }
         fs::create_dir_all(path.join("scripts"))
@@ -152,7 +152,12 @@ impl Directory {
             &path.join("bin/make"),
             &format!("{words}\nexec {} --no-print-directory -C '{root}' \"$@\"", found("make")),
         );
-        program(&path.join("bin/cargo"), &format!("cd '{root}' && exec {} \"$@\"", found("cargo")));
+        // A script that names the manifest by itself works where it was called.
+        let words = format!(
+            "case \" $* \" in *' --manifest-path '*) ;; *) cd '{root}' ;; esac\nexec {} \"$@\"",
+            found("cargo")
+        );
+        program(&path.join("bin/cargo"), &words);
         Self(directory)
     }
 
