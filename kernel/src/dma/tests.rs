@@ -4,7 +4,7 @@ mod alignment;
 mod coherent;
 mod misuse;
 mod ownership;
-mod page;
+mod readme;
 
 use std::boxed::Box;
 use std::vec::Vec;

@@ -167,7 +167,7 @@ impl Directory {
 
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", &LIMIT_S.to_string(), "sh", "-c", &format!("exec 2>&1\n{words}")]);
+        command.args(["--kill-after=5", &LIMIT_S.to_string(), "sh", "-c", words]);
         command.current_dir(self.path());
         // What the caller's make, cargo and shell say is for them.
         for (name, _) in std::env::vars_os() {
@@ -185,13 +185,13 @@ impl Directory {
 
     /// What a shell command printed, and its status.
     fn shell(&self, words: &str) -> (String, Option<i32>) {
-        let output = self.command(words).stdin(Stdio::null()).output().expect("a shell");
+        let output = self.command(&format!("exec 2>&1\n{words}")).stdin(Stdio::null()).output().expect("a shell");
         let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
         let lines = text.lines().filter(|line| !is_cargos(line));
         (lines.map(|line| format!("{line}\n")).collect(), output.status.code())
     }
 
-    /// A machine at its prompt, and what it printed before.
+    /// A machine at its prompt, and what it printed before. QEMU's own words are not the console's.
     fn boot(&self, words: &str) -> (Session, String) {
         let mut session = Session::start(self.command(words), None, Duration::from_secs(LIMIT_S));
         let printed = session.expect("debris> ");
