@@ -26,7 +26,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fuzz fmt lint doc clean
+.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -87,11 +87,18 @@ fuzz: ## fuzzers of all that comes from outside, or of TARGET=monitor, each for 
 fmt: setup ## format the sources
 	@rustfmt --edition 2024 $$(git ls-files '*.rs')
 
-lint: setup ## rustfmt, clippy and rustdoc, warnings denied
+lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' links
 	@scripts/test lint
 
 doc: setup ## the documentation, in target/doc
 	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests
+
+book: ## the book, in build/book
+	@scripts/setup book
+	@mdbook build docs
+
+demo: image ## docs/demo.svg, made from a real run
+	@scripts/demo docs/demo.svg
 
 clean: ## remove everything that was built
 	@$(CARGO) clean

@@ -13,6 +13,7 @@ mod boot;
 pub mod caches;
 pub mod data;
 pub mod disk;
+pub mod docs;
 mod fake_qemu;
 mod outcome;
 mod session;

@@ -102,7 +102,7 @@ impl std::fmt::Display for Outcome {
 }
 
 /// `line` without the `[    0.123456] ` of the boot log.
-fn without_timestamp(line: &str) -> &str {
+pub(crate) fn without_timestamp(line: &str) -> &str {
     let Some((stamp, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else { return line };
     let digits = stamp.trim_start();
     let is_stamp = digits.contains('.') && digits.chars().all(|c| c.is_ascii_digit() || c == '.');

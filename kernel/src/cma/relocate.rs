@@ -10,8 +10,9 @@
 //! buffer, for how many pages, and under which alignment is written in the descriptor of its first page, so that the
 //! registry has room for all and no allocation pays for it.
 
+mod moves;
+
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{AreaId, Buffer};
@@ -22,7 +23,7 @@ use placement::Request;
 use placement::bitmap::Bitmap;
 use placement::plan::{Movable, NoRoom, Planner, Step};
 
-pub use placement::plan::{MAX_STEPS, WINDOWS};
+pub use placement::plan::{MAX_LOOKS, ROUNDS, WINDOWS};
 
 /// Most owners at a time.
 pub const MAX_OWNERS: usize = 64;
@@ -191,19 +192,18 @@ impl System<'_> {
             let planner = self.planner(id, &busy).ok_or(NoRoom::NotFound)?;
             let (bit, steps) = planner.make_room(request)?;
             let base = self.area(id).base();
-            let refused = self.quiesce(base, &steps);
-            if let Err(first) = refused {
+            // What the owners' leave is remembered in is there before any of them is asked.
+            let mut lent = Vec::new();
+            lent.try_reserve_exact(steps.len()).map_err(|_| NoRoom::NotFound)?;
+            if let Err(first) = self.quiesce(base, &steps, &mut lent) {
                 done.busy += 1;
                 busy.push(first);
                 continue;
             }
-            let ends = ends(&steps);
-            for step in &steps {
-                self.move_buffer(id, step);
-                done.moved_buffers += 1;
-                done.moved_pages += u64::from(step.bits);
-            }
-            ends.iter().for_each(|&(_, bit)| self.resume(base.add(bit)));
+            self.move_buffers(id, &steps, lent);
+            done.moved_buffers += steps.len() as u64;
+            done.moved_pages += steps.iter().map(|step| u64::from(step.bits)).sum::<u64>();
+            steps.iter().for_each(|step| self.resume(base.add(step.to)));
             return Ok(bit);
         }
         Err(NoRoom::NotFound)
@@ -216,7 +216,8 @@ impl System<'_> {
         let mut count = 0;
         self.walk(id, busy, |_| count += 1, |_| {});
         let mut movable = Vec::new();
-        movable.try_reserve_exact(count).ok()?;
+        // The request itself is one more.
+        movable.try_reserve_exact(count + 1).ok()?;
         let mut fixed = Bitmap::new(bits);
         self.walk(id, busy, |buffer| movable.push(buffer), |bit| fixed.set(bit, 1));
         if movable.is_empty() { None } else { Some(Planner::new(fixed, movable)) }
@@ -246,7 +247,7 @@ impl System<'_> {
             match lent.and_then(|lent| area.request(lent.pages, lent.align_order).ok()) {
                 Some(request) => {
                     lent_so_far += 1;
-                    may_move(Movable { bit, request });
+                    may_move(Movable::new(bit, request));
                     bit += request.bits;
                 }
                 None => {
@@ -257,20 +258,22 @@ impl System<'_> {
         }
     }
 
-    /// Asks every owner in a plan to let go of its buffer.
+    /// Asks every owner in a plan to let go of its buffer, and adds what its descriptor says to `lent`.
     ///
     /// # Errors
     /// The first buffer whose owner is busy; those that had let go have resumed.
-    fn quiesce(&mut self, base: Pfn, steps: &[Step]) -> Result<(), Pfn> {
-        let ends = ends(steps);
-        for (asked, &(from, _)) in ends.iter().enumerate() {
-            let first = base.add(from);
-            let lent = self.zone.lent(first);
-            let owner = lent.as_ref().and_then(|lent| self.owners.get(lent).zip(Some(lent.tag)));
-            if owner.is_none_or(|(owner, tag)| owner.quiesce(tag).is_err()) {
-                ends[..asked].iter().for_each(|&(from, _)| self.resume(base.add(from)));
+    fn quiesce(&mut self, base: Pfn, steps: &[Step], lent: &mut Vec<Lent>) -> Result<(), Pfn> {
+        for (asked, step) in steps.iter().enumerate() {
+            let first = base.add(step.from);
+            let let_go = self.zone.lent(first).filter(|lent| {
+                let owner = self.owners.get(lent);
+                owner.is_some_and(|owner| owner.quiesce(lent.tag).is_ok())
+            });
+            let Some(descriptor) = let_go else {
+                steps[..asked].iter().for_each(|step| self.resume(base.add(step.from)));
                 return Err(first);
-            }
+            };
+            lent.push(descriptor);
         }
         Ok(())
     }
@@ -283,40 +286,6 @@ impl System<'_> {
             owner.resume(lent.tag, first);
         }
     }
-
-    /// Moves a buffer whose owner has let go of it: pages out of the allocator, contents, descriptor, pages back.
-    fn move_buffer(&mut self, id: AreaId, step: &Step) {
-        let &Step { from, to, bits } = step;
-        let area = self.area_mut(id);
-        let (old, new) = (area.frame(from), area.frame(to));
-        // A buffer that slides over itself needs the pages before it only, and leaves those behind its new end.
-        let fresh = if to < from { bits.min(from - to) } else { bits };
-        area.reserve(to, fresh);
-        let taken = self.zone.take_range(new, fresh);
-        debug_assert_eq!(taken, Ok(()), "a plan moves to free pages only");
-        let lent = self.zone.lent(old);
-        self.zone.unhold(old);
-        for page in 0..bits {
-            self.copy_frame(old.add(page), new.add(page));
-        }
-        if let Some(lent) = lent {
-            self.zone.lend(new, lent);
-        }
-        let left = old.add(bits - fresh);
-        let unreserved = self.area_mut(id).release(left, fresh);
-        debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
-        self.zone.give_range(left, fresh);
-    }
-}
-
-/// Where each buffer of a plan begins before and after it. A buffer may take several steps.
-fn ends(steps: &[Step]) -> Vec<(u32, u32)> {
-    let mut began_at = BTreeMap::new();
-    for step in steps {
-        let began = began_at.remove(&step.from).unwrap_or(step.from);
-        began_at.insert(step.to, began);
-    }
-    began_at.into_iter().map(|(at, began)| (began, at)).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.
 //! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With UPDATE_BASELINE=1 it accepts them
-//!   instead, and writes them into `bench/README.md` and `bench/growth.svg` as well.
+//!   instead, and writes them into `docs/research/figures.md` and `docs/research/growth.svg` as well.
 //! - `profile NAME` says which functions the instructions of one benchmark's calls go to.
 //!
 //! `table` and `check` take `--records FILE` to read records instead of booting; `check` takes `--baseline FILE`.
@@ -18,7 +18,7 @@ use boot_tests::bench::{Figures, growth, machines, profile};
 use boot_tests::in_tree;
 
 const USAGE: &str = "usage: bench table|check|profile NAME [--records FILE] [--baseline FILE]";
-/// What stands around the figures in `bench/README.md`.
+/// What stands around the figures in `docs/research/figures.md`.
 const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
 
 fn main() -> ExitCode {
@@ -97,7 +97,7 @@ fn check(now: &Figures, accepted: &Path) -> Result<(), String> {
 }
 
 fn accept(now: &Figures, accepted: &Path) -> Result<(), String> {
-    let page = in_tree("bench/README.md");
+    let page = in_tree("docs/research/figures.md");
     let text = read(&page)?;
     let figures = tables(now)?.map(|table| table.markdown()).join("\n");
     let replaced = (|| {
@@ -107,8 +107,11 @@ fn accept(now: &Figures, accepted: &Path) -> Result<(), String> {
     })();
     let replaced = replaced.ok_or_else(|| format!("{}: the lines around the figures are gone", page.display()))?;
     write(&page, &replaced)?;
-    write(&in_tree("bench/growth.svg"), &growth::picture(now)?)?;
+    write(&in_tree("docs/research/growth.svg"), &growth::picture(now)?)?;
     write(accepted, &baseline::write(now))?;
-    println!("{} figures accepted: bench/baseline.csv, bench/README.md, bench/growth.svg", now.0.len());
+    println!(
+        "{} figures accepted: bench/baseline.csv, docs/research/figures.md, docs/research/growth.svg",
+        now.0.len()
+    );
     Ok(())
 }

@@ -2,6 +2,7 @@
 mod model;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
@@ -161,6 +162,30 @@ fn without_alignment_buffers_slide_over_themselves() {
         bench.alloc(system, 101, 24, 0).expect("others make room");
         assert_eq!(system.area(bench.area).free_pages(), 0);
         bench.check(system, |tag| [31, 40, 24][(tag.max(99) - 99) as usize]);
+    });
+}
+
+/// Circles, of buffers of one length and of two; a chain that ends in free pages; a buffer that slides over itself.
+#[test]
+fn buffers_change_places() {
+    with_board(64, |system, _| {
+        let bench = Bench::new(system);
+        let pages = |tag: u32| [2, 2, 2, 2, 3, 4, 1][tag as usize];
+        (0..7).for_each(|tag| bench.alloc(system, tag, pages(tag), 0).expect("the area is empty"));
+        let steps = [(4, 0, 2), (0, 2, 2), (2, 4, 2), (8, 7, 3), (15, 11, 1), (11, 12, 4), (6, 20, 2)];
+        let steps = steps.map(|(from, to, bits)| Step { from, to, bits });
+        let base = system.area(bench.area).base();
+        let lent = steps.iter().map(|step| system.zone.lent(base.add(step.from)).expect("it was lent")).collect();
+        system.move_buffers(bench.area, &steps, lent);
+        for at in bench.driver.at.borrow_mut().values_mut() {
+            let step = steps.iter().find(|step| base.add(step.from) == *at).expect("all of them move");
+            *at = base.add(step.to);
+        }
+        bench.check(system, pages);
+        assert_eq!(system.area(bench.area).bitmap().words()[0], 0b11_0000_1111_1011_1011_1111);
+        (0..7).for_each(|tag| bench.release(system, tag));
+        assert_eq!(system.area(bench.area).used_pages(), 0);
+        system.check().expect("the books balance");
     });
 }
 

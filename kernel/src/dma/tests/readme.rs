@@ -1,6 +1,5 @@
-//! The driver that the README shows is the one that the documentation's test compiles and runs.
+//! The driver that the book shows is the one that the documentation's test compiles and runs.
 
-use std::string::String;
 use std::vec::Vec;
 
 /// The lines of code between two fences, those that a documentation hides left out.
@@ -11,15 +10,9 @@ fn example<'t>(text: &'t str, fence: &str, strip: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn the_readme_shows_the_tested_driver() {
-    let readme = include_str!("../../../../README.md");
-    let section: String =
-        readme.lines().skip_while(|line| *line != "## For driver authors").fold(String::new(), |mut text, line| {
-            text.push_str(line);
-            text.push('\n');
-            text
-        });
-    let (shown, tested) = (example(&section, "```rust", ""), example(include_str!("../mod.rs"), "```", "//! "));
+fn the_book_shows_the_tested_driver() {
+    let page = include_str!("../../../../docs/driver.md");
+    let (shown, tested) = (example(page, "```rust", ""), example(include_str!("../mod.rs"), "```", "//! "));
     assert!(shown.len() > 15 && shown[0].starts_with("use kernel::dma"), "{shown:?}");
     assert_eq!(shown, tested);
 }

@@ -1,0 +1,128 @@
+//! The documents do what they say: every command on every page is run, and prints what stands under it.
+//!
+//! Each page is a test, and all its commands run in their order. README.zh-CN.md shows the blocks of README.md, so that
+//! they need no second run. How a block is written is explained in `boot_tests::docs`.
+
+use std::collections::BTreeSet;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+use boot_tests::docs::{Page, Step, Typed, pages, run_page};
+use boot_tests::in_tree;
+use kernel::machine::Machine;
+use kernel::monitor::help::{self, Usage};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+const ENGLISH: &str = "README.md";
+const CHINESE: &str = "README.zh-CN.md";
+/// The page that says what every field of every record is.
+const RECORDS: &str = "docs/reference/records.md";
+/// The page that says what every command and key is.
+const REFERENCE: &str = "docs/reference/commands.md";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two machines at a time, however many processors there are.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let pages = pages();
+    let mut trials: Vec<Trial> = pages
+        .iter()
+        .filter(|page| page.name != CHINESE && !page.blocks().is_empty())
+        .map(|page| {
+            let page = page.clone();
+            let records = text_of(&pages, RECORDS);
+            Trial::test(page.name.clone(), move || try_page(&page, &records))
+        })
+        .collect();
+    let (english, chinese) = (find(&pages, ENGLISH), find(&pages, CHINESE));
+    trials.push(Trial::test(CHINESE, move || has_the_same_blocks(&english, &chinese)));
+    let reference = text_of(&pages, REFERENCE);
+    trials.push(Trial::test("commands_and_keys", move || names_all_keys(&reference)));
+    trials.push(Trial::test("demo", is_the_demo));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    println!("{}", counts(&pages));
+    conclusion.exit_code()
+}
+
+fn find(pages: &[Page], name: &str) -> Page {
+    pages.iter().find(|page| page.name == name).unwrap_or_else(|| panic!("there is no {name}")).clone()
+}
+
+fn text_of(pages: &[Page], name: &str) -> String {
+    find(pages, name).text
+}
+
+fn try_page(page: &Page, records: &str) -> Result<(), Failed> {
+    let mut report = run_page(page)?;
+    report.differences.extend(undocumented(&report.fields, records));
+    if report.differences.is_empty() { Ok(()) } else { Err(report.differences.join("\n").into()) }
+}
+
+/// The fields that the page of records has no row for, under the heading of their record.
+fn undocumented(fields: &BTreeSet<(String, String)>, records: &str) -> Vec<String> {
+    let section = |record: &str| {
+        let heading = format!("## `{record}`");
+        let lines = records.lines().skip_while(move |line| *line != heading).skip(1);
+        lines.take_while(|line| !line.starts_with("## ")).collect::<Vec<_>>().join("\n")
+    };
+    let missing = fields.iter().filter(|(record, field)| !section(record).contains(&format!("`{field}`")));
+    missing.map(|(record, field)| format!("{RECORDS} does not explain `{field}` of `{record}`")).collect()
+}
+
+fn has_the_same_blocks(english: &Page, chinese: &Page) -> Result<(), Failed> {
+    let blocks = |page: &Page| -> Vec<_> { page.blocks().into_iter().map(|block| (block.words, block.text)).collect() };
+    let (english, chinese) = (blocks(english), blocks(chinese));
+    match english.iter().zip(&chinese).position(|(english, chinese)| english != chinese) {
+        Some(at) => Err(format!("block {} of {CHINESE} is not that of {ENGLISH}", at + 1).into()),
+        None if english.len() != chinese.len() => {
+            Err(format!("{ENGLISH} has {} blocks, and {CHINESE} {}", english.len(), chinese.len()).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The picture is what `scripts/demo` draws; `UPDATE_GOLDEN=1` draws it anew.
+fn is_the_demo() -> Result<(), Failed> {
+    let picture = in_tree("docs/demo.svg");
+    let directory = tempfile::TempDir::new()?;
+    let drawn = directory.path().join("demo.svg");
+    let status = Command::new(in_tree("scripts/demo")).arg(&drawn).status()?;
+    if !status.success() {
+        return Err(format!("scripts/demo: {status}").into());
+    }
+    if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::copy(&drawn, &picture)?;
+        return Ok(());
+    }
+    let (shown, drawn) = (fs::read_to_string(picture)?, fs::read_to_string(drawn)?);
+    if shown == drawn { Ok(()) } else { Err("docs/demo.svg is not what `make demo` draws".into()) }
+}
+
+/// The reference has a row for every command, and names every key that it takes.
+fn names_all_keys(reference: &str) -> Result<(), Failed> {
+    let mut missing = Vec::new();
+    for entry in help::all::<dyn Machine>() {
+        let usage = Usage::of(&entry);
+        if !reference.contains(&format!("`{}", entry.name)) {
+            missing.push(format!("the command {}", entry.name));
+        }
+        let keys = usage.keys().filter(|key| !reference.contains(&format!("`{key}=")));
+        missing.extend(keys.map(|key| format!("{}= of {}", key, entry.name)));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("{REFERENCE} lacks {}", missing.join(", ")).into()) }
+}
+
+/// How many commands there are, and how many of them are not run, and why.
+fn counts(pages: &[Page]) -> String {
+    let steps = pages.iter().filter(|page| page.name != CHINESE).flat_map(|page| page.steps().unwrap_or_default());
+    let typed: Vec<Typed> =
+        steps.filter_map(|step| if let Step::Command(typed) = step { Some(typed) } else { None }).collect();
+    let left_out = |why: &str| typed.iter().filter(|typed| typed.left_out == Some(why)).count();
+    let (install, slow, board) = (left_out("install"), left_out("slow"), left_out("board"));
+    format!(
+        "documents: {} commands, {} of them run; not run: {install} that install, {slow} that take longer than 20 s, \
+         {board} for a board with Linux",
+        typed.len(),
+        typed.len() - install - slow - board
+    )
+}
