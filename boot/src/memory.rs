@@ -12,7 +12,7 @@ use kernel::cmdline::Cmdline;
 use kernel::dt::{Device, Facts};
 use kernel::mm::Page;
 use kernel::mm::early::{self, Early, PageFrames};
-use kernel::mm::memblock::{Kind, Memblock};
+use kernel::mm::memblock::{Memblock, RegionKind};
 use kernel::mm::reserved::{self, AreaPlan, Move};
 use kernel::mm::zone::{self, Zone};
 use kernel::notes::Note;
@@ -58,7 +58,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     for line in iomem.lines() {
         log::info!("{line}");
     }
-    let initrd = memblock.find_kind(Kind::Initrd).map(|region| region.range);
+    let initrd = memblock.find_kind(RegionKind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
     if placed.default_unasked {
         system.set_default_unasked();
@@ -87,7 +87,7 @@ fn map(facts: &Facts, memblock: &Memblock) -> Result<(), String> {
     let no_map: Vec<(PhysRange, &str)> = memblock
         .reserved()
         .iter()
-        .filter(|region| region.kind == Kind::NoMap)
+        .filter(|region| region.kind == RegionKind::NoMap)
         .map(|region| (region.range, region.name.as_str()))
         .collect();
     match memory_map::map_memory(memblock.ram(), &no_map).first() {
@@ -111,7 +111,7 @@ fn carry_out(step: &Move) {
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
     let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock
-        .allocate(wanted.search(), Kind::PageFrames)
+        .allocate(wanted.search(), RegionKind::PageFrames)
         .map_err(|full| format!("no room for the page frames: {full}"))?
         .ok_or_else(|| {
             format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes, wanted.frames)

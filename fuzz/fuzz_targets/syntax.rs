@@ -1,20 +1,24 @@
 //! Any text as a line of commands, taken apart.
 #![no_main]
 
-use kernel::monitor::help;
-use kernel::monitor::syntax::{Args, MAX_WORDS, nearest, number, shown, split_outside_quotes, words};
+use kernel::lab::keys::{nearest, number, shown};
+use kernel::mock::Mock;
+use kernel::monitor::help::{self, Usage};
+use kernel::monitor::syntax::{Args, MAX_WORDS, split_outside_quotes, words};
 
 libfuzzer_sys::fuzz_target!(|line: &str| {
     let commands: Vec<&str> = split_outside_quotes(line, ';').collect();
     assert_eq!(commands.join(";"), line);
     for stage in commands.iter().flat_map(|command| split_outside_quotes(command, '|')) {
-        let _ = (shown(stage), nearest(stage, help::COMMANDS.iter().map(|entry| entry.name)), number("N", stage, 0, 9));
+        let _ = (shown(stage), nearest(stage, help::all::<Mock>().map(|help| help.name)), number("N", stage, 0, 9));
         let Ok(words) = words(stage) else { continue };
         assert!(words.len() <= MAX_WORDS + 2);
-        if let Some(entry) = words.first().and_then(|name| help::find(name))
-            && let Ok(args) = Args::new(entry, words.into_iter().skip(1))
-        {
-            assert!((entry.least_words..=entry.most_words).contains(&args.words.len()));
+        let Some(name) = words.first() else { continue };
+        let Some(help) = help::all::<Mock>().find(|help| help.name == name) else { continue };
+        let usage = Usage::of(&help);
+        if let Ok(args) = Args::new(&usage, words.into_iter().skip(1)) {
+            let (least, most) = usage.word_counts();
+            assert!((least..=most).contains(&args.words.len()));
         }
     }
 });

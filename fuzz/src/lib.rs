@@ -16,15 +16,15 @@ const PAGEBLOCKS: u32 = 64;
 const PRINTED: usize = 1 << 20;
 
 /// The host tests' machine, under somebody impatient.
-struct Impatient<'m> {
-    mock: &'m mut Mock,
+struct Impatient {
+    mock: Mock,
     looks: Cell<u64>,
 }
 
 /// What unwinds instead of a fault on purpose.
 struct OnPurpose;
 
-impl Machine for Impatient<'_> {
+impl Machine for Impatient {
     fn now_ns(&self) -> u64 {
         self.mock.now_ns()
     }
@@ -69,7 +69,7 @@ pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
     with_board(PAGEBLOCKS, |system, mock| {
         mock.typed.extend(typed);
         mock.typed.extend(b"\x03poweroff\r");
-        let mut machine = Impatient { mock, looks: Cell::new(0) };
+        let mut machine = Impatient { mock: std::mem::take(mock), looks: Cell::new(0) };
         let context =
             Context { cmdline: run, iomem: "", initrd, ns_to_ready: 0, version: "debris, fuzzed", tests: &[] };
         let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| {

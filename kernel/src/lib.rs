@@ -46,6 +46,8 @@ extern crate std;
 pub mod block;
 pub mod cma;
 pub mod dma;
+#[cfg(test)]
+mod extending;
 pub mod lab;
 pub mod machine;
 pub mod mm;

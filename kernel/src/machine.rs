@@ -66,8 +66,8 @@ impl Fault {
     }
 }
 
-/// The machine under the laboratory.
-pub trait Machine {
+/// The machine under the laboratory. It borrows nothing, so that tables of what runs on it can be constants.
+pub trait Machine: 'static {
     /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured paths (a few
     /// instructions and two device reads).
     fn now_ns(&self) -> u64;

@@ -15,7 +15,7 @@ use crate::cma::relocate::Owners;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
 use crate::dma::Dma;
 use crate::dt::AreaUser;
-use crate::mm::contig_range::Report;
+use crate::mm::contig_range::ContigReport;
 use crate::mm::live::space::AddressSpace;
 use crate::mm::live::stats::Stats;
 use crate::mm::live::{Live, Mm, OpenError, close};
@@ -23,6 +23,17 @@ use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
 use crate::mm::{CmaUse, Imbalance, Lend, balance};
 use crate::units::Pfn;
+
+/// A buffer in the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its identifier.
+    pub id: u32,
+    /// Its first page.
+    pub first: Pfn,
+    /// Its length in pages.
+    pub pages: u32,
+}
 
 /// The page allocator, the CMA areas, and who uses them.
 pub struct System<'m> {
@@ -163,18 +174,16 @@ impl<'m> System<'m> {
         if self.zone.take_range(first, pages).is_err() {
             return self.cma_alloc_busy(id, &request, pages, bit);
         }
-        area.stats.alloc_success += 1;
-        area.stats.alloc_pages_success += u64::from(pages);
-        Ok(Buffer::new(id, first, pages))
+        Ok(area.hand_out(id, first, pages))
     }
 
     /// The first candidate, whose bits are reserved, holds a page in use: from here on the long way.
     #[cold]
     fn cma_alloc_busy(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
         let area = &mut self.areas[id.0 as usize];
-        let unreserved = area.unreserve(area.frame(bit), pages);
+        let unreserved = area.release(area.frame(bit), pages);
         debug_assert_eq!(unreserved, Ok(()));
-        let mut report = Report::default();
+        let mut report = ContigReport::default();
         report.start(self.now_ns());
         self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
     }
@@ -353,11 +362,10 @@ impl<'m> System<'m> {
 
     /// Takes a buffer out of the registry.
     pub fn take_back(&mut self, id: u32) -> Option<Buffer> {
-        let (area, first, pages) = self
-            .area_ids()
-            .find_map(|area| self.kept(area).find(|kept| kept.0 == id).map(|(_, first, pages)| (area, first, pages)))?;
-        self.zone.unhold(first);
-        Some(Buffer::new(area, first, pages))
+        let mut areas = self.area_ids();
+        let (area, kept) = areas.find_map(|area| Some((area, self.kept(area).find(|kept| kept.id == id)?)))?;
+        self.zone.unhold(kept.first);
+        Some(Buffer::new(area, kept.first, kept.pages))
     }
 
     /// Takes the buffer that begins at a page of an area out of the registry; costs the same however many there are.
@@ -371,8 +379,8 @@ impl<'m> System<'m> {
         Some(Buffer::new(id, first, pages))
     }
 
-    /// The buffers of an area that are in the registry, by address: identifier, first page, pages.
-    pub fn kept(&self, id: AreaId) -> impl Iterator<Item = (u32, Pfn, u32)> + '_ {
+    /// The buffers of an area that are in the registry, by address.
+    pub fn kept(&self, id: AreaId) -> impl Iterator<Item = Kept> + '_ {
         let mut bit = 0;
         core::iter::from_fn(move || {
             let found = self.next_kept(id, bit)?;
@@ -382,7 +390,7 @@ impl<'m> System<'m> {
     }
 
     /// The first kept buffer that begins at or after a bit, and the bit it begins at.
-    fn next_kept(&self, id: AreaId, mut bit: u32) -> Option<(u32, (u32, Pfn, u32))> {
+    fn next_kept(&self, id: AreaId, mut bit: u32) -> Option<(u32, Kept)> {
         let area = self.area(id);
         loop {
             bit = area.bitmap().next_set(bit);
@@ -391,7 +399,7 @@ impl<'m> System<'m> {
             }
             let first = area.frame(bit);
             if let Some((kept, pages)) = self.zone.held(first) {
-                return Some((bit, (kept, first, pages)));
+                return Some((bit, Kept { id: kept, first, pages }));
             }
             bit += 1;
         }
@@ -400,7 +408,7 @@ impl<'m> System<'m> {
     /// Releases every buffer of an area that is in the registry; returns how many there were.
     pub fn release_all(&mut self, id: AreaId) -> u32 {
         let (mut released, mut bit) = (0, 0);
-        while let Some((at, (_, first, pages))) = self.next_kept(id, bit) {
+        while let Some((at, Kept { first, pages, .. })) = self.next_kept(id, bit) {
             self.zone.unhold(first);
             released += u32::from(self.cma_release(Buffer::new(id, first, pages)).is_ok());
             bit = at + 1;

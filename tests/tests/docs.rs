@@ -9,7 +9,8 @@ use std::{env, fs};
 
 use boot_tests::docs::{Page, Step, Typed, pages, run_page};
 use boot_tests::in_tree;
-use kernel::monitor::help::COMMANDS;
+use kernel::machine::Machine;
+use kernel::monitor::help::{self, Usage};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const ENGLISH: &str = "README.md";
@@ -100,11 +101,12 @@ fn is_the_demo() -> Result<(), Failed> {
 /// The reference has a row for every command, and names every key that it takes.
 fn names_all_keys(reference: &str) -> Result<(), Failed> {
     let mut missing = Vec::new();
-    for entry in &COMMANDS {
+    for entry in help::all::<dyn Machine>() {
+        let usage = Usage::of(&entry);
         if !reference.contains(&format!("`{}", entry.name)) {
             missing.push(format!("the command {}", entry.name));
         }
-        let keys = entry.keys().filter(|key| !reference.contains(&format!("`{key}=")));
+        let keys = usage.keys().filter(|key| !reference.contains(&format!("`{key}=")));
         missing.extend(keys.map(|key| format!("{}= of {}", key, entry.name)));
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("{REFERENCE} lacks {}", missing.join(", ")).into()) }

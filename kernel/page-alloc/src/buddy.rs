@@ -8,6 +8,7 @@ use core::fmt;
 use super::frames::FreeRun;
 use super::free_list::Pageblock;
 use super::page::{FreeOf, Tag};
+use super::policy::CmaPages;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use units::Pfn;
@@ -96,11 +97,10 @@ impl Zone<'_> {
     /// everywhere.
     #[inline(always)]
     fn take_block(&mut self, order: u32, migratetype: Migratetype) -> Option<Pfn> {
-        use Migratetype::{Cma, Movable};
         if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
             return None;
         }
-        let list = if migratetype == Movable && self.prefers_cma() { Cma } else { migratetype };
+        let list = self.first_list(migratetype, true);
         let taken = self.lists.of_type(list).pop_smallest(order, Tag::allocated(order, migratetype));
         let index = if let Some(index) = taken {
             self.count_taken(1 << order, list);
@@ -150,12 +150,12 @@ impl Zone<'_> {
 
     /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
     #[inline]
-    pub(super) fn take_movable(&mut self, order: u32, may_use_cma: bool) -> Option<u32> {
+    pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<u32> {
         use Migratetype::{Cma, Movable};
-        if !may_use_cma || self.cma_barred {
+        if self.cma_pages_for(Movable, lent) != CmaPages::All {
             return self.take_own_or_steal(order, Movable);
         }
-        if self.prefers_cma() {
+        if self.first_list(Movable, lent) == Cma {
             return self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable));
         }
         self.take_smallest(order, Movable)

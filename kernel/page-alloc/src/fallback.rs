@@ -1,8 +1,8 @@
 //! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`, `steal_suitable_fallback`).
 //!
 //! The largest block of another type is taken, so that the types mix in as few pageblocks as possible, and the whole
-//! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list: they never
-//! change type, and only [`Zone::alloc_pages`] hands them to movable requests.
+//! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list and never
+//! change type: who may take their pages, `policy` says.
 
 use super::page::State;
 use super::zone::Zone;

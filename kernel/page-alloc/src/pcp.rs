@@ -5,7 +5,10 @@
 //! that can be asked for; CMA pages wait on the movable one. A contiguous allocation has to drain them
 //! (`drain_all_pages`), and a page of an isolated pageblock never gets on one.
 
+use core::ops::Range;
+
 use super::page::{State, Tag};
+use super::policy::CmaPages;
 use super::rings::Ring;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
@@ -24,54 +27,43 @@ impl Zone<'_> {
     /// Takes one page for a use. A movable request that may not have CMA pages goes past the list, which may hold some.
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
-    pub fn alloc_page(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
-        if migratetype == Migratetype::Movable && (!may_use_cma || self.cma_barred) {
-            let index = match self.barred_area.filter(|_| may_use_cma) {
-                Some(area) => self.rmqueue_around(area),
-                None => self.rmqueue(migratetype, false),
-            }?;
-            self.lists.set_tag(index, Tag::allocated(0, migratetype));
-            return Some(index);
-        }
-        let ring = ring_of(migratetype);
-        if self.lists.ring_count(ring) == 0 {
-            self.rmqueue_bulk(migratetype, may_use_cma, ring);
-        }
-        let index = self.lists.ring_first(ring)?;
-        self.lists.ring_remove(index, ring);
+    pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
+        let index = match self.cma_pages_for(migratetype, lent) {
+            CmaPages::None if migratetype == Migratetype::Movable => self.rmqueue(migratetype, false)?,
+            CmaPages::Around(area) => self.rmqueue_around(area)?,
+            CmaPages::None | CmaPages::All => {
+                let ring = ring_of(migratetype);
+                if self.lists.ring_count(ring) == 0 {
+                    self.rmqueue_bulk(migratetype, lent, ring);
+                }
+                let index = self.lists.ring_first(ring)?;
+                self.lists.ring_remove(index, ring);
+                index
+            }
+        };
         self.lists.set_tag(index, Tag::allocated(0, migratetype));
         Some(index)
     }
 
-    /// Fills an empty list from the buddy, in the order in which the buddy would give single pages (`rmqueue_bulk`).
-    ///
-    /// Single pages come from the smallest block, in ascending order until it is used up; so the smallest block is taken
-    /// as a whole, or as much of it as is wanted.
-    fn rmqueue_bulk(&mut self, migratetype: Migratetype, may_use_cma: bool, ring: Ring) {
+    /// Fills an empty list from the buddy, a run at a time, in the order in which the buddy would give single pages
+    /// (`rmqueue_bulk`).
+    fn rmqueue_bulk(&mut self, migratetype: Migratetype, lent: bool, ring: Ring) {
         let mut wanted = self.reserve.batch.max(1);
         while wanted > 0 {
-            let from = match migratetype {
-                Migratetype::Movable if may_use_cma && self.prefers_cma() => Migratetype::Cma,
-                own => own,
-            };
-            let Some((order, index)) = self.smallest(from) else {
+            let from = self.first_list(migratetype, lent);
+            let Some(run) = self.take_run(wanted, from) else {
                 // Its own lists are empty: others' pages, one at a time.
-                let Some(index) = self.rmqueue(migratetype, may_use_cma) else { return };
+                let Some(index) = self.rmqueue(migratetype, lent) else { return };
                 self.lists.set_tag(index, Tag::PCP);
                 self.lists.ring_push_back(index, ring);
                 wanted -= 1;
                 continue;
             };
-            self.lists.unlink(index);
-            let pages = wanted.min(1 << order);
-            self.insert_tail(index + pages, index + (1 << order));
-            self.count_taken(pages, from);
-            self.verify_poison(self.start.add(index), pages);
-            for page in index..index + pages {
+            wanted -= run.end - run.start;
+            for page in run {
                 self.lists.set_tag(page, Tag::PCP);
                 self.lists.ring_push_back(page, ring);
             }
-            wanted -= pages;
         }
     }
 
@@ -79,31 +71,36 @@ impl Zone<'_> {
     /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
     ///
     /// The pages are bodies, to be brought to life or freed at once.
-    pub fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, may_use_cma: bool) -> usize {
-        if self.cma_barred {
+    pub fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, lent: bool) -> usize {
+        if self.is_cma_barred() {
             return 0;
         }
-        let usable = if may_use_cma { self.nr_free_pages() } else { self.nr_free_pages() - self.nr_free_cma() };
+        let usable = if lent { self.nr_free_pages() } else { self.nr_free_pages() - self.nr_free_cma() };
         let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
         let mut taken = 0;
         while taken < wanted {
-            let from = if may_use_cma && self.prefers_cma() { Migratetype::Cma } else { Migratetype::Movable };
-            let Some((order, index)) = self.smallest(from) else { break };
-            self.lists.unlink(index);
-            let pages = ((wanted - taken) as u32).min(1 << order);
-            self.insert_tail(index + pages, index + (1 << order));
-            self.count_taken(pages, from);
-            self.verify_poison(self.start.add(index), pages);
-            let end = taken + pages as usize;
-            targets[taken..end].iter_mut().zip(index..).for_each(|(target, page)| *target = page);
+            let from = self.first_list(Migratetype::Movable, lent);
+            let Some(run) = self.take_run((wanted - taken) as u32, from) else { break };
+            let end = taken + run.len();
+            targets[taken..end].iter_mut().zip(run).for_each(|(target, page)| *target = page);
             taken = end;
         }
         taken
     }
 
-    /// The smallest free block of a type: its order and its head.
-    fn smallest(&self, migratetype: Migratetype) -> Option<(u32, u32)> {
-        (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, migratetype).map(|index| (order, index)))
+    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it; the rest stays free.
+    ///
+    /// Single pages would come from that block, in ascending order until it is used up.
+    #[inline(always)]
+    fn take_run(&mut self, wanted: u32, from: Migratetype) -> Option<Range<u32>> {
+        let (order, index) =
+            (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, from).map(|index| (order, index)))?;
+        self.lists.unlink(index);
+        let pages = wanted.min(1 << order);
+        self.insert_tail(index + pages, index + (1 << order));
+        self.count_taken(pages, from);
+        self.verify_poison(self.start.add(index), pages);
+        Some(index..index + pages)
     }
 
     /// Frees pages of isolated pageblocks, one behind the other from `index` on, as if one by one.
@@ -117,9 +114,9 @@ impl Zone<'_> {
     }
 
     /// One page out of the buddy lists.
-    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, may_use_cma: bool) -> Option<u32> {
+    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
         let index = match migratetype {
-            Migratetype::Movable => self.take_movable(0, may_use_cma),
+            Migratetype::Movable => self.take_movable(0, lent),
             _ => self.take_own_or_steal(0, migratetype),
         }?;
         self.count_taken(1, self.pageblock(index));

@@ -1,4 +1,7 @@
-//! Who may use the pages that CMA areas lend, and when (`cma_use=`, `lend=`).
+//! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
+//!
+//! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may have CMA pages at all,
+//! [`Zone::cma_pages_for`] which of them it may have at present, and [`Zone::first_list`] whether it looks there first.
 
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
@@ -47,6 +50,17 @@ impl Lend {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Movable, Self::Clean, Self::None];
 
+    /// True where a request may have CMA pages: a movable one. `clean`: its page can be dropped as it is.
+    #[inline]
+    pub fn admits(self, migratetype: Migratetype, clean: bool) -> bool {
+        let lent = match self {
+            Self::Movable => true,
+            Self::Clean => clean,
+            Self::None => false,
+        };
+        lent && migratetype == Migratetype::Movable
+    }
+
     /// The word of `lend=`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,6 +69,17 @@ impl Lend {
             Self::None => "none",
         }
     }
+}
+
+/// Which CMA pages a request may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CmaPages {
+    /// None.
+    None,
+    /// Those of all areas but one.
+    Around(BarredArea),
+    /// All.
+    All,
 }
 
 /// An area from which nobody gets pages for a while.
@@ -151,10 +176,24 @@ impl Zone<'_> {
         index < self.spanned_pages() && self.pageblock(index) == Migratetype::Cma
     }
 
-    /// True where a movable request that may have CMA pages takes them before any other (`__rmqueue`).
-    #[inline]
-    pub(super) fn prefers_cma(&self) -> bool {
+    /// Which CMA pages a request may take at present. `lent`: whether it may have any (see [`Lend::admits`]).
+    #[inline(always)]
+    pub(super) fn cma_pages_for(&self, migratetype: Migratetype, lent: bool) -> CmaPages {
+        if migratetype != Migratetype::Movable || !lent {
+            CmaPages::None
+        } else if !self.cma_barred {
+            CmaPages::All
+        } else {
+            self.barred_area.map_or(CmaPages::None, CmaPages::Around)
+        }
+    }
+
+    /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable one that may have CMA pages, as long
+    /// as enough of them are free and nobody is kept out.
+    #[inline(always)]
+    pub(super) fn first_list(&self, migratetype: Migratetype, lent: bool) -> Migratetype {
         let [others, cma, _] = self.free;
-        cma as i32 - others as i32 > self.cma_lead
+        let cma_leads = cma as i32 - others as i32 > self.cma_lead;
+        if migratetype == Migratetype::Movable && lent && cma_leads { Migratetype::Cma } else { migratetype }
     }
 }

@@ -274,9 +274,9 @@ fn a_range_in_use_is_busy_and_nothing_changes() {
 }
 
 /// Memory in a map, one word a page, for the poison.
-struct Words<'w>(&'w RefCell<BTreeMap<u32, u32>>);
+struct MemoryWords<'w>(&'w RefCell<BTreeMap<u32, u32>>);
 
-impl Poison for Words<'_> {
+impl Poison for MemoryWords<'_> {
     fn fill(&mut self, run: FreeRun) {
         let frames = run.first().0..run.first().0 + run.pages();
         self.0.borrow_mut().extend(frames.map(|frame| (frame, POISON_WORD)));
@@ -294,7 +294,7 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
     let words = RefCell::new(BTreeMap::new());
     let mut pages = pages(2);
     let mut zone = zone(&mut pages, 1, 1);
-    zone.enable_poison(Box::new(Words(&words)));
+    zone.enable_poison(Box::new(MemoryWords(&words)));
     assert_eq!(words.borrow().len(), 2048, "all that is free is poisoned");
     let block = zone.alloc_pages(3, Unmovable).unwrap();
     words.borrow_mut().insert(block.first().0, 0);
@@ -353,7 +353,7 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
         let words = RefCell::new(BTreeMap::new());
         let mut pages = pages(2);
         let mut zone = zone(&mut pages, 2, 0);
-        zone.enable_poison(Box::new(Words(&words)));
+        zone.enable_poison(Box::new(MemoryWords(&words)));
         let frame = take(&mut zone);
         words.borrow_mut().insert(frame.0, 0);
         give(&mut zone, frame);

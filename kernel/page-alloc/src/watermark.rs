@@ -1,5 +1,7 @@
 //! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`, `zone_watermark_ok`).
 
+use super::Migratetype;
+use super::policy::CmaPages;
 use super::zone::Zone;
 
 /// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request has to do it itself.
@@ -62,16 +64,11 @@ impl Zone<'_> {
     /// (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not count.
     #[inline]
     pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
-        let free =
-            if may_use_cma && !self.cma_barred { self.nr_free_pages() } else { self.free_while_barred(may_use_cma) };
+        let free = match self.cma_pages_for(Migratetype::Movable, may_use_cma) {
+            CmaPages::All => self.nr_free_pages(),
+            CmaPages::Around(area) => self.nr_free_pages().saturating_sub(area.free),
+            CmaPages::None => self.nr_free_pages() - self.nr_free_cma(),
+        };
         free > mark
-    }
-
-    /// Free pages for a request that may not use CMA pages, or not those of one area.
-    fn free_while_barred(&self, may_use_cma: bool) -> u32 {
-        match self.barred_area {
-            Some(area) if may_use_cma => self.nr_free_pages().saturating_sub(area.free),
-            _ => self.nr_free_pages() - self.nr_free_cma(),
-        }
     }
 }

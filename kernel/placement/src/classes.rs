@@ -1,9 +1,25 @@
 //! The article's two remedies: zones that requests begin their search in, and areas with hard borders.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::{Placement, Request, Shares};
+use super::{Entry, Placement, Request, Shares};
 use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "zoned",
+        parameters: ":1:5:9",
+        summary: "first-fit from 0 up to 3 pages, from 1/15 up to 23, from 6/15 above; then once more from 0 (the article)",
+        make: |text| Some(Box::new(Zoned(Shares::parse_or_usual(text)?))),
+    },
+    Entry {
+        name: "size-classes",
+        parameters: ":1:5:9",
+        summary: "first-fit inside 1/15, 5/15 or 9/15 of the area by the same three sizes, and nowhere else",
+        make: |text| Some(Box::new(SizeClasses(Shares::parse_or_usual(text)?))),
+    },
+];
 
 /// First-fit from the beginning of the zone for the request's size to the end of the area, then once more from 0.
 pub struct Zoned(pub(super) Shares);

@@ -3,8 +3,30 @@
 use core::cell::Cell;
 use core::cmp::Ordering;
 
-use super::{Placement, Request};
+use super::{Entry, Placement, Request, plain};
 use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "first-fit",
+        parameters: "",
+        summary: "at the lowest place that fits (Linux)",
+        make: plain::<FirstFit>,
+    },
+    Entry {
+        name: "next-fit",
+        parameters: "",
+        summary: "at the next place behind the last request's, round and round",
+        make: plain::<NextFit>,
+    },
+    Entry {
+        name: "best-fit",
+        parameters: "",
+        summary: "into the shortest free run that holds it",
+        make: plain::<BestFit>,
+    },
+    Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
+];
 
 /// The lowest place that fits: Linux's rule.
 #[derive(Default)]
@@ -17,6 +39,10 @@ impl Placement for FirstFit {
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
         map.first_fit(request, start)
+    }
+
+    fn is_linux(&self) -> bool {
+        true
     }
 
     fn lowest_first(&self) -> bool {

@@ -46,12 +46,7 @@ mod search;
 mod summary;
 mod words;
 
-mod classes;
-mod fits;
 mod parameters;
-mod relocate;
-mod spare_heads;
-mod two_ended;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +55,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use bitmap::Bitmap;
+use units::table;
 
 pub use classes::{SizeClasses, Zoned};
 pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
@@ -118,6 +114,11 @@ pub trait Placement {
     /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
+    /// True for the rule that Linux has.
+    fn is_linux(&self) -> bool {
+        false
+    }
+
     /// True where a request that finds no room has others moved by whoever holds the area.
     fn relocates(&self) -> bool {
         false
@@ -133,65 +134,24 @@ pub trait Placement {
 pub struct Entry {
     /// Its name.
     pub name: &'static str,
-    /// Its parameters, with the usual values; empty where it has none.
+    /// Its parameters, with the usual values; empty if it has none.
     pub parameters: &'static str,
     /// Where it puts a request.
     pub summary: &'static str,
-    make: fn(Option<&str>) -> Option<Box<dyn Placement>>,
+    /// Makes one from its parameters, the usual ones if there are none; `None` if they are no good.
+    pub make: fn(Option<&str>) -> Option<Box<dyn Placement>>,
 }
 
-/// Every placement, the default first.
-pub const PLACEMENTS: [Entry; 9] = [
-    Entry {
-        name: "first-fit",
-        parameters: "",
-        summary: "at the lowest place that fits (Linux)",
-        make: plain::<FirstFit>,
-    },
-    Entry {
-        name: "next-fit",
-        parameters: "",
-        summary: "at the next place behind the last request's, round and round",
-        make: plain::<NextFit>,
-    },
-    Entry {
-        name: "best-fit",
-        parameters: "",
-        summary: "into the shortest free run that holds it",
-        make: plain::<BestFit>,
-    },
-    Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
-    Entry {
-        name: "zoned",
-        parameters: ":1:5:9",
-        summary: "first-fit from 0 up to 3 pages, from 1/15 up to 23, from 6/15 above; then once more from 0 (the article)",
-        make: |text| Some(Box::new(Zoned(Shares::parse_or_usual(text)?))),
-    },
-    Entry {
-        name: "size-classes",
-        parameters: ":1:5:9",
-        summary: "first-fit inside 1/15, 5/15 or 9/15 of the area by the same three sizes, and nowhere else",
-        make: |text| Some(Box::new(SizeClasses(Shares::parse_or_usual(text)?))),
-    },
-    Entry {
-        name: "two-ended",
-        parameters: ":24",
-        summary: "requests of so many pages and more from the low end, smaller ones from the high end",
-        make: |text| Some(Box::new(TwoEnded::parse(text)?)),
-    },
-    Entry {
-        name: "spare-heads",
-        parameters: "",
-        summary: "where it costs larger aligned blocks least of their free heads (ours)",
-        make: plain::<SpareHeads>,
-    },
-    Entry {
-        name: "relocate",
-        parameters: ":first-fit",
-        summary: "as the rule that it names; where that finds no room, buffers whose owners let them move make some",
-        make: |text| Some(Box::new(Relocate::parse(text)?)),
-    },
-];
+table! {
+    /// Every placement, the default first.
+    pub PLACEMENTS: [Entry] =
+        fits,
+        classes,
+        two_ended,
+        spare_heads,
+        relocate,
+        #[cfg(test)] example,
+}
 
 fn plain<P: Placement + Default + 'static>(parameters: Option<&str>) -> Option<Box<dyn Placement>> {
     parameters.is_none().then(|| Box::new(P::default()) as Box<dyn Placement>)

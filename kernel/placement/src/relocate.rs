@@ -4,8 +4,15 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
-use super::{Placement, Request, parse};
+use super::{Entry, Placement, Request, parse};
 use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "relocate",
+    parameters: ":first-fit",
+    summary: "as the rule that it names; where that finds no room, buffers whose owners let them move make some",
+    make: |text| Some(Box::new(Relocate::parse(text)?)),
+}];
 
 /// The usual rule for requests that find room.
 const USUAL: &str = "first-fit";

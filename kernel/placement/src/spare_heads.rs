@@ -56,10 +56,17 @@
 //! do.
 
 use super::fits::BestFit;
-use super::{Placement, Request};
+use super::{Entry, Placement, Request, plain};
 use crate::bitmap::Bitmap;
 use crate::node::NODE_BITS;
 use crate::search::SLOTS;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "spare-heads",
+    parameters: "",
+    summary: "where it costs larger aligned blocks least of their free heads (ours)",
+    make: plain::<SpareHeads>,
+}];
 
 /// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
 pub const LOOK_NODES: u32 = 8;

@@ -1,11 +1,19 @@
 //! Large requests from one end of the area, small ones from the other.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
 use super::parameters::whole;
-use super::{Placement, Request};
+use super::{Entry, Placement, Request};
 use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "two-ended",
+    parameters: ":24",
+    summary: "requests of 24 pages and more from the low end, smaller ones from the high end",
+    make: |text| Some(Box::new(TwoEnded::parse(text)?)),
+}];
 
 /// The usual border between small and large, in pages: where the article's large requests begin.
 const USUAL: u32 = 24;

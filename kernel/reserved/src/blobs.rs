@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Attempt, Move};
-use crate::memblock::{Kind, Region, Search};
+use crate::memblock::{Region, RegionKind, Search};
 use units::PhysRange;
 use units::notes::Words;
 
@@ -36,7 +36,8 @@ impl Attempt<'_> {
 
     /// The region placed over a blob.
     fn region_over(&self, blob: &Region) -> Option<String> {
-        let is_placed = |region: &&Region| matches!(region.kind, Kind::Cma | Kind::NoMap | Kind::Reserved);
+        let is_placed =
+            |region: &&Region| matches!(region.kind, RegionKind::Cma | RegionKind::NoMap | RegionKind::Reserved);
         let mut over = self.memblock.reserved().iter().filter(is_placed);
         over.find(|region| region.range.overlaps(&blob.range)).map(|region| region.name.clone())
     }

@@ -3,7 +3,7 @@
 
 use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
-use crate::memblock::{Kind, Search};
+use crate::memblock::{RegionKind, Search};
 use units::PhysRange;
 use units::notes::Words;
 
@@ -32,7 +32,7 @@ impl Attempt<'_> {
         }
         let size = align_up(cma.size);
         let placed = self.find_declared(cma, size).and_then(|range| {
-            let reserved = self.reserve(range, Kind::Cma, DEFAULT_AREA);
+            let reserved = self.reserve(range, RegionKind::Cma, DEFAULT_AREA);
             (reserved && self.create_area(range, DEFAULT_AREA, true).is_ok()).then_some(range)
         });
         match placed {

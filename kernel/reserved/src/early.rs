@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::memblock::{Kind, Memblock, Search};
+use super::memblock::{Memblock, RegionKind, Search};
 use devicetree::Facts;
 use units::notes::{Note, Notes};
 use units::{PAGEBLOCK_PAGES, Pfn, PhysAddr, PhysRange};
@@ -28,13 +28,13 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
             notes.error(format_args!("{range} is not used, {full}"));
         }
     }
-    let mut reserve = |memblock: &mut Memblock, range: PhysRange, kind: Kind| {
+    let mut reserve = |memblock: &mut Memblock, range: PhysRange, kind: RegionKind| {
         if let Err(full) = memblock.reserve(range, kind) {
             notes.error(format_args!("{range} ({}) is not reserved, {full}", kind.label()));
         }
     };
-    reserve(&mut memblock, image, Kind::Image);
-    reserve(&mut memblock, device_tree, Kind::DeviceTree);
+    reserve(&mut memblock, image, RegionKind::Image);
+    reserve(&mut memblock, device_tree, RegionKind::DeviceTree);
     let trouble = facts.initrd.and_then(|initrd| {
         if !memblock.is_ram(&initrd) {
             return Some("is not a memory region");
@@ -44,10 +44,10 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     });
     let initrd = facts.initrd.filter(|initrd| trouble.is_none() && !initrd.is_empty());
     if let Some(initrd) = initrd {
-        reserve(&mut memblock, initrd, Kind::Initrd);
+        reserve(&mut memblock, initrd, RegionKind::Initrd);
     }
     for range in &facts.memreserve {
-        reserve(&mut memblock, *range, Kind::Memreserve);
+        reserve(&mut memblock, *range, RegionKind::Memreserve);
     }
     if let (Some(trouble), Some(initrd)) = (trouble, facts.initrd) {
         let (start, size) = (initrd.start, initrd.end.saturating_sub(initrd.start));
@@ -108,8 +108,8 @@ mod tests {
         let initrd = PhysRange::sized(0x6800_4000, 0x1234);
         let early = memory_map(&facts(Some(initrd)), IMAGE, TREE);
         let kinds: Vec<_> = early.memblock.reserved().iter().map(|region| region.kind).collect();
-        assert_eq!(kinds, [Kind::Image, Kind::DeviceTree, Kind::Initrd, Kind::Memreserve]);
-        assert_eq!(early.memblock.find_kind(Kind::Initrd).map(|region| region.range), Some(initrd));
+        assert_eq!(kinds, [RegionKind::Image, RegionKind::DeviceTree, RegionKind::Initrd, RegionKind::Memreserve]);
+        assert_eq!(early.memblock.find_kind(RegionKind::Initrd).map(|region| region.range), Some(initrd));
         assert!(early.notes.is_empty());
     }
 
@@ -130,12 +130,12 @@ mod tests {
             ),
         ] {
             let early = memory_map(&facts(Some(PhysRange { start, end })), IMAGE, TREE);
-            assert_eq!(early.memblock.find_kind(Kind::Initrd), None);
+            assert_eq!(early.memblock.find_kind(RegionKind::Initrd), None);
             assert_eq!(early.notes.len(), 1);
             assert_eq!(early.notes[0].text, words);
         }
         let empty = PhysRange { start: 0x7000_0000, end: 0x7000_0000 };
-        assert_eq!(memory_map(&facts(Some(empty)), IMAGE, TREE).memblock.find_kind(Kind::Initrd), None);
+        assert_eq!(memory_map(&facts(Some(empty)), IMAGE, TREE).memblock.find_kind(RegionKind::Initrd), None);
     }
 
     #[test]

@@ -48,7 +48,7 @@ use alloc::vec::Vec;
 use cmdline::{CmaParameter, Cmdline};
 use devicetree::Facts;
 use early::PageFrames;
-use memblock::{Kind, Memblock, Region};
+use memblock::{Memblock, Region, RegionKind};
 use units::notes::{Note, Notes, Words};
 use units::{PAGE_SIZE, PAGEBLOCK_ORDER, PhysRange};
 
@@ -104,8 +104,8 @@ pub struct AreaPlan {
 /// A blob to be copied away, page-aligned at its destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
-    /// [`Kind::DeviceTree`] or [`Kind::Initrd`].
-    pub what: Kind,
+    /// [`RegionKind::DeviceTree`] or [`RegionKind::Initrd`].
+    pub what: RegionKind,
     /// Where it lies.
     pub from: PhysRange,
     /// Where it goes; as long as `from`, which it may overlap.
@@ -211,11 +211,11 @@ impl<'a> Attempt<'a> {
 
     /// True for a region that makes way when it must.
     fn movable(&self, region: &Region) -> bool {
-        matches!(region.kind, Kind::DeviceTree | Kind::Initrd) && !self.pinned.contains(region)
+        matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd) && !self.pinned.contains(region)
     }
 
     /// Reserves a region that was placed; false, with a line, where the map is full.
-    fn reserve(&mut self, range: PhysRange, kind: Kind, name: &str) -> bool {
+    fn reserve(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> bool {
         match self.memblock.reserve_named(range, kind, name) {
             Ok(()) => true,
             Err(full) => {

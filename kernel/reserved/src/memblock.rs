@@ -27,7 +27,7 @@ pub const MAX_RESERVATIONS: usize = 256;
 
 /// Why a range is reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum RegionKind {
     /// The kernel's text, data and stacks.
     Image,
     /// The array of page descriptors.
@@ -46,7 +46,7 @@ pub enum Kind {
     Cma,
 }
 
-impl Kind {
+impl RegionKind {
     /// The name of a region of this kind that has no name of its own.
     pub const fn label(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ pub struct Region {
     /// The bytes taken; not empty.
     pub range: PhysRange,
     /// By what.
-    pub kind: Kind,
+    pub kind: RegionKind,
     /// The node's name, or the kind's label.
     pub name: String,
 }
@@ -143,7 +143,7 @@ impl Memblock {
     ///
     /// # Errors
     /// [`Full`] where there are too many reservations.
-    pub fn reserve(&mut self, range: PhysRange, kind: Kind) -> Result<(), Full> {
+    pub fn reserve(&mut self, range: PhysRange, kind: RegionKind) -> Result<(), Full> {
         self.reserve_named(range, kind, kind.label())
     }
 
@@ -151,7 +151,7 @@ impl Memblock {
     ///
     /// # Errors
     /// [`Full`] where there are too many reservations; this one is left out then.
-    pub fn reserve_named(&mut self, range: PhysRange, kind: Kind, name: &str) -> Result<(), Full> {
+    pub fn reserve_named(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> Result<(), Full> {
         if range.is_empty() {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl Memblock {
     }
 
     /// Takes one reservation back: the one with exactly this range and kind. False where there is none.
-    pub fn release(&mut self, range: PhysRange, kind: Kind) -> bool {
+    pub fn release(&mut self, range: PhysRange, kind: RegionKind) -> bool {
         let found = self.reserved.iter().position(|region| region.range == range && region.kind == kind);
         found.map(|index| self.reserved.remove(index)).is_some()
     }
@@ -175,7 +175,7 @@ impl Memblock {
     ///
     /// # Errors
     /// [`Full`] where there are too many reservations. `Ok(None)`: nothing fits.
-    pub fn allocate(&mut self, search: Search, kind: Kind) -> Result<Option<PhysRange>, Full> {
+    pub fn allocate(&mut self, search: Search, kind: RegionKind) -> Result<Option<PhysRange>, Full> {
         let Some(start) = self.find(search) else { return Ok(None) };
         let range = PhysRange::sized(start, search.size);
         self.reserve(range, kind)?;
@@ -193,7 +193,7 @@ impl Memblock {
     }
 
     /// The first reservation of a kind.
-    pub fn find_kind(&self, kind: Kind) -> Option<&Region> {
+    pub fn find_kind(&self, kind: RegionKind) -> Option<&Region> {
         self.reserved.iter().find(|region| region.kind == kind)
     }
 

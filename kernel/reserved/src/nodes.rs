@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Attempt, CMA_MIN_ALIGNMENT, MAX_RESERVED_REGIONS, MIB, NoArea};
-use crate::memblock::{Kind, Search};
+use crate::memblock::{RegionKind, Search};
 use devicetree::{Placement, ReservedNode};
 use units::notes::Words;
 use units::{ADDRESS_LIMIT, PhysRange};
@@ -40,11 +40,11 @@ impl Saved<'_> {
 }
 
 /// The kind that a node's memory is reserved under.
-fn kind(node: &ReservedNode, class: Class) -> Kind {
+fn kind(node: &ReservedNode, class: Class) -> RegionKind {
     match class {
-        Class::Cma => Kind::Cma,
-        _ if node.no_map => Kind::NoMap,
-        _ => Kind::Reserved,
+        Class::Cma => RegionKind::Cma,
+        _ if node.no_map => RegionKind::NoMap,
+        _ => RegionKind::Reserved,
     }
 }
 
@@ -137,9 +137,9 @@ impl Attempt<'_> {
         // memory that was reserved by the tree's header may be reserved again by a node.
         let other = self.in_the_way(&range, |region| match class {
             Class::Cma => true,
-            Class::Dma => region.kind != Kind::Memreserve,
-            _ if node.no_map => !matches!(region.kind, Kind::Memreserve | Kind::NoMap),
-            _ => region.kind == Kind::Cma,
+            Class::Dma => region.kind != RegionKind::Memreserve,
+            _ if node.no_map => !matches!(region.kind, RegionKind::Memreserve | RegionKind::NoMap),
+            _ => region.kind == RegionKind::Cma,
         });
         let Some(other) = other else {
             return self.reserve(range, kind(node, class), &node.name);
@@ -154,7 +154,7 @@ impl Attempt<'_> {
     /// A fixed node that nobody will look at again: its place stays reserved, as what it says it is.
     fn keep_free(&mut self, entry: &Saved<'_>) {
         if let (Class::Cma | Class::Refused, Some(range)) = (entry.class, entry.fixed) {
-            self.memblock.release(range, Kind::Cma);
+            self.memblock.release(range, RegionKind::Cma);
             self.reserve(range, kind(entry.node, Class::Plain), &entry.node.name);
         }
     }
@@ -259,7 +259,7 @@ impl Attempt<'_> {
         self.memblock.release(range, kind(node, entry.class));
         if entry.fixed.is_none() && node.no_map {
             // Linux makes it mappable again, but never frees it.
-            self.reserve(range, Kind::Reserved, &node.name);
+            self.reserve(range, RegionKind::Reserved, &node.name);
         }
         if self.beyond_slots > beyond_slots {
             self.say_no_slot();

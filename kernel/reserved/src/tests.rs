@@ -142,9 +142,9 @@ impl Case {
             assert!(placed.areas[..index].iter().all(|other| !other.range.overlaps(&area.range)), "{placed:?}");
             let over: Vec<_> = memblock.reserved().iter().filter(|region| region.range.overlaps(&area.range)).collect();
             assert_eq!(over.len(), 1, "{area:?} overlaps {over:?}");
-            assert_eq!((over[0].kind, over[0].range), (Kind::Cma, area.range));
+            assert_eq!((over[0].kind, over[0].range), (RegionKind::Cma, area.range));
         }
-        let areas = memblock.reserved().iter().filter(|region| region.kind == Kind::Cma).count();
+        let areas = memblock.reserved().iter().filter(|region| region.kind == RegionKind::Cma).count();
         assert_eq!(areas, placed.areas.len(), "every reserved area is planned");
         // Nothing that was taken before is free now, unless it was moved.
         for region in before.reserved() {
@@ -163,7 +163,7 @@ impl Case {
 
     /// Plays the moves: none writes over what was taken before, over a placed region, or over another blob.
     fn check_moves(&self) {
-        let is_blob = |region: &&Region| matches!(region.kind, Kind::DeviceTree | Kind::Initrd);
+        let is_blob = |region: &&Region| matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd);
         let mut blobs: Vec<_> =
             self.before.reserved().iter().filter(is_blob).map(|region| (region.kind, region.range)).collect();
         for step in &self.placed.moves {

@@ -4,7 +4,7 @@
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::{AreaId, Buffer, CmaError};
-use crate::mm::contig_range::{Blocked, Owner, Phase, Refused, Report, Why};
+use crate::mm::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
 use crate::mm::trace::Event;
 use crate::system::System;
 use crate::units::Pfn;
@@ -12,12 +12,12 @@ use placement::Request;
 use placement::plan::NoRoom;
 
 /// An allocation whose time is accounted for, and what it came to.
-pub type Reported = (Result<Buffer, CmaError>, Report);
+pub type Reported = (Result<Buffer, CmaError>, ContigReport);
 
 impl System<'_> {
     /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace events.
     pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
-        let mut report = Report::default();
+        let mut report = ContigReport::default();
         report.start(self.now_ns());
         let area = self.area(id);
         let event = Event::AllocStart {
@@ -48,7 +48,7 @@ impl System<'_> {
         request: &Request,
         pages: u32,
         mut candidate: Option<u32>,
-        report: &mut Report,
+        report: &mut ContigReport,
     ) -> Result<Buffer, CmaError> {
         let (mut first_blocked, mut swept) = (None, false);
         report.mark(Phase::Search, self.now_ns());
@@ -57,14 +57,9 @@ impl System<'_> {
             area.reserve(bit, request.bits);
             let first = area.frame(bit);
             let taken = self.take(id, first, pages, report);
-            let Err(refused) = taken else {
-                let stats = &mut self.area_mut(id).stats;
-                stats.alloc_success += 1;
-                stats.alloc_pages_success += u64::from(pages);
-                return Ok(Buffer::new(id, first, pages));
-            };
+            let Err(refused) = taken else { return Ok(self.area_mut(id).hand_out(id, first, pages)) };
             let area = self.area_mut(id);
-            let unreserved = area.unreserve(first, pages);
+            let unreserved = area.release(first, pages);
             debug_assert_eq!(unreserved, Ok(()));
             let (Refused::Busy(blocked) | Refused::NoMemory(blocked)) = refused;
             if matches!(refused, Refused::NoMemory(_)) {
@@ -146,16 +141,13 @@ impl System<'_> {
         area.reserve(bit, request.bits);
         let first = area.frame(bit);
         if let Err(busy) = self.zone.take_range(first, pages) {
-            let unreserved = self.area_mut(id).unreserve(first, pages);
+            let unreserved = self.area_mut(id).release(first, pages);
             debug_assert_eq!(unreserved, Ok(()));
             let frame = busy.frame;
             let (owner, why, phase) = (Owner::Kernel, Why::StillInUse, Phase::Grab);
             return self.count_failure(id, pages, CmaError::Busy(Blocked { frame, owner, why, phase }));
         }
-        let stats = &mut self.area_mut(id).stats;
-        stats.alloc_success += 1;
-        stats.alloc_pages_success += u64::from(pages);
-        Ok(Buffer::new(id, first, pages))
+        Ok(self.area_mut(id).hand_out(id, first, pages))
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
@@ -166,7 +158,7 @@ impl System<'_> {
     }
 
     /// Takes a range of an area, emptying it first where that is needed.
-    fn take(&mut self, id: AreaId, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn take(&mut self, id: AreaId, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let fast = self.zone.take_range(first, pages);
         report.mark(Phase::Grab, self.now_ns());
         let Err(busy) = fast else { return Ok(()) };

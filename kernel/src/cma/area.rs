@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::relocate::Relocations;
-use super::{CmaError, MAX_ALIGN_ORDER, ReleaseError};
+use super::{AreaId, Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use crate::mm::zone::Zone;
 use crate::mm::{Imbalance, balance};
 use crate::units::Pfn;
@@ -156,13 +156,15 @@ impl Area {
         self.base.add(bit << self.order_per_bit)
     }
 
-    /// Gives the reserved bits of pages back, every one of which has to be set.
-    #[inline(never)]
-    pub(crate) fn unreserve(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
-        self.release(first, pages)
+    /// Counts an allocation, whose pages are taken and whose bits are set, and makes it a buffer.
+    #[inline(always)]
+    pub(crate) fn hand_out(&mut self, id: AreaId, first: Pfn, pages: u32) -> Buffer {
+        self.stats.alloc_success += 1;
+        self.stats.alloc_pages_success += u64::from(pages);
+        Buffer::new(id, first, pages)
     }
 
-    /// The same for the path that is measured, which pays for no call.
+    /// Gives the reserved bits of pages back, every one of which has to be set. The measured path pays for no call.
     #[inline(always)]
     pub(crate) fn release(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
         let offset = first.0.wrapping_sub(self.base.0);

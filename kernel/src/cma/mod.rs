@@ -104,8 +104,8 @@ impl CmaError {
     /// The word for records.
     pub const fn cause(&self) -> &'static str {
         match self {
-            // A request that no area of this size can ever serve finds it as full as it gets.
-            Self::Full { .. } | Self::Invalid { .. } => "full",
+            Self::Full { .. } => "full",
+            Self::Invalid { .. } => "invalid",
             Self::Fragmented { .. } => "fragmented",
             Self::Busy(_) => "busy",
             Self::NoMemory(_) => "no-memory",

@@ -37,6 +37,7 @@ fn errors_say_full_or_fragmented_or_busy_or_which_argument() {
     assert_eq!(system.cma_alloc(second, 1025, 0), Err(CmaError::Full { free: 1024 }));
     assert_eq!(system.cma_alloc(second, 0, 0), Err(CmaError::Invalid { argument: "number of pages" }));
     assert_eq!(system.cma_alloc(second, 1, 21), Err(CmaError::Invalid { argument: "alignment order" }));
+    assert_eq!(system.cma_alloc(second, 0, 0).map_err(|error| error.cause()), Err("invalid"));
     assert_eq!(system.cma_alloc(second, u32::MAX, 20), Err(CmaError::Full { free: 1024 }));
     let buffers: Vec<Buffer> = (0..4).map(|_| system.cma_alloc(second, 256, 8).unwrap()).collect();
     for (n, buffer) in buffers.into_iter().enumerate() {
@@ -103,7 +104,7 @@ fn kept_buffers_come_back_by_identifier_or_all_at_once() {
     };
     assert_eq!([keep(first, 3), keep(second, 1), keep(first, 700)], [1, 2, 3]);
     let loose = system.cma_alloc(first, 9, 0).unwrap();
-    assert_eq!(system.kept(first).map(|kept| (kept.0, kept.2)).collect::<Vec<_>>(), [(1, 3), (3, 700)]);
+    assert_eq!(system.kept(first).map(|kept| (kept.id, kept.pages)).collect::<Vec<_>>(), [(1, 3), (3, 700)]);
     let back = system.take_back(2).unwrap();
     assert_eq!((back.area(), back.pages()), (second, 1));
     system.cma_release(back).unwrap();
@@ -123,14 +124,14 @@ fn the_books_notice_what_does_not_balance() {
     system.area_mut(first).reserve(5, 3);
     assert!(system.check().is_err(), "bits are set, and the pages are free");
     let base = system.area(first).base();
-    system.area_mut(first).unreserve(base.add(5), 3).unwrap();
+    system.area_mut(first).release(base.add(5), 3).unwrap();
     system.check().unwrap();
     let buffer = system.cma_alloc(first, 16, 4).unwrap();
     system.zone.give_range(buffer.first(), 4);
     assert!(system.check().is_err(), "pages are free whose bits are set");
     system.zone.take_range(buffer.first(), 4).unwrap();
     system.check().unwrap();
-    system.area_mut(first).unreserve(buffer.first(), 16).unwrap();
+    system.area_mut(first).release(buffer.first(), 16).unwrap();
     assert!(system.check().is_err(), "pages are in no place");
 }
 

@@ -14,7 +14,7 @@ use core::ops::Range;
 use core::panic::Location;
 
 use super::hardware::Hardware;
-use super::table::{Kind, Mapped};
+use super::table::{Mapped, MappingKind};
 use super::{DeviceAddress, Direction, Dma, LINE_BYTES};
 use crate::units::{PAGE_SIZE, PhysAddr};
 
@@ -49,9 +49,9 @@ pub enum Misuse {
         named: Direction,
     },
     /// It gave a segment of a scatter list back as a single range, or the other way round.
-    Kind {
+    MappingKind {
         /// What was mapped.
-        mapped: Kind,
+        mapped: MappingKind,
     },
     /// It synchronized bytes outside of the mapping.
     SyncOutside {
@@ -104,7 +104,7 @@ impl Misuse {
             Self::OtherDevice { .. } => "other-device",
             Self::Size { .. } => "size",
             Self::Direction { .. } => "direction",
-            Self::Kind { .. } => "kind",
+            Self::MappingKind { .. } => "kind",
             Self::SyncOutside { .. } => "sync-outside",
             Self::FreeMemory { .. } => "free-memory",
             Self::SharedLine { .. } => "shared-line",
@@ -128,7 +128,7 @@ impl fmt::Display for Misuse {
             Self::OtherDevice { device } => write!(f, "the address is mapped for {device}"),
             Self::Size { mapped } => write!(f, "{mapped} bytes were mapped"),
             Self::Direction { mapped, named } => write!(f, "{} is named, {} was mapped", named.name(), mapped.name()),
-            Self::Kind { mapped } => write!(f, "it was mapped as {}", mapped.name()),
+            Self::MappingKind { mapped } => write!(f, "it was mapped as {}", mapped.name()),
             Self::SyncOutside { mapped } => write!(f, "not all of it lies in the {mapped} bytes that were mapped"),
             Self::FreeMemory { at } => write!(f, "nobody has allocated the page at {at}"),
             Self::SharedLine { with } => write!(f, "a cache line is shared with the mapping at {with}"),
@@ -146,7 +146,7 @@ impl fmt::Display for Misuse {
 
 /// One report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Report {
+pub struct MisuseReport {
     /// Whose driver it was.
     pub device: &'static str,
     /// What it did.
@@ -161,7 +161,7 @@ pub struct Report {
     pub made_at: Option<&'static Location<'static>>,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for MisuseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, misuse, address, bytes, at, made_at } = self;
         write!(f, "DMA-API: {device}: {misuse} [device address={address}] [size={bytes} bytes], at {at}")?;
@@ -225,7 +225,7 @@ struct Ended {
 #[derive(Default)]
 pub struct Checker {
     enabled: bool,
-    reports: Vec<Report>,
+    reports: Vec<MisuseReport>,
     errors: u64,
     /// So many of them a check has failed for, or whoever provoked them has reported.
     told: u64,
@@ -273,13 +273,13 @@ impl Checker {
     }
 
     /// The first [`MAX_REPORTS`] that nobody has taken.
-    pub fn reports(&self) -> &[Report] {
+    pub fn reports(&self) -> &[MisuseReport] {
         &self.reports
     }
 
     /// Takes the reports, of provoked misuse where somebody provokes any, and forgets that there were any: whoever
     /// provoked them looks at them.
-    pub fn take_reports(&mut self) -> Vec<Report> {
+    pub fn take_reports(&mut self) -> Vec<MisuseReport> {
         let taken = self.reports.split_off(self.provoked_after.unwrap_or(0).min(self.reports.len()));
         self.errors -= taken.len() as u64;
         self.told = self.told.min(self.errors);
@@ -296,7 +296,7 @@ impl Checker {
     }
 
     /// Notes a misuse, if the checker is on.
-    pub(super) fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: MisuseReport) {
         if !self.enabled {
             return;
         }
@@ -381,7 +381,7 @@ impl Dma {
 
     /// Reports something about a mapping.
     pub(super) fn report_mapped(&mut self, mapped: &Mapped, misuse: Misuse, at: &'static Location<'static>) {
-        self.checker.report(Report {
+        self.checker.report(MisuseReport {
             device: self.devices.get(mapped.device).map_or("", |device| device.name),
             misuse,
             address: mapped.start,

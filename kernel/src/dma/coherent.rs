@@ -12,7 +12,7 @@
 use alloc::vec::Vec;
 use core::panic::Location;
 
-use super::checker::{Misuse, Report};
+use super::checker::{Misuse, MisuseReport};
 use super::{CpuAddress, DeviceAddress, DeviceId, Dma, DmaError, free_slot, lines};
 use crate::cma::{AreaId, Buffer, CmaError, align_order_of};
 use crate::mm::{AllocError, Block, MAX_PAGE_ORDER, Migratetype};
@@ -279,7 +279,7 @@ impl Dma {
         });
         if let Some(offset) = damaged {
             let misuse = Misuse::WroteOutside { at: info.device_address.offset(offset) };
-            let report = Report {
+            let report = MisuseReport {
                 device: self.devices.get(info.device).map_or("", |device| device.name),
                 misuse,
                 address: info.device_address,

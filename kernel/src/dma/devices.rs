@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::panic::Location;
 
-use super::checker::{Misuse, Report};
+use super::checker::{Misuse, MisuseReport};
 use super::{Dma, DmaError, free_slot};
 use crate::cma::AreaId;
 use crate::system::System;
@@ -149,7 +149,7 @@ impl System<'_> {
         (address, bytes): (super::DeviceAddress, u32),
         made_at: &'static Location<'static>,
     ) {
-        let report = Report { device, misuse, address, bytes, at: Location::caller(), made_at: Some(made_at) };
+        let report = MisuseReport { device, misuse, address, bytes, at: Location::caller(), made_at: Some(made_at) };
         self.dma.checker.report(report);
     }
 }

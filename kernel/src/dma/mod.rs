@@ -96,7 +96,7 @@ pub use lines::LINE_BYTES;
 pub use ram::CoherentRam;
 pub use scatter::{MAX_SEGMENTS, ScatterList, ScatterMapping, Segment};
 pub use streaming::{ForCpu, ForDevice, Mapping, Streaming};
-pub use table::{Kind, MAX_MAPPINGS, Mapped};
+pub use table::{MAX_MAPPINGS, Mapped, MappingKind};
 
 use checker::{Checker, Misuse};
 use coherent::Buffers;

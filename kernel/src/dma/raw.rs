@@ -6,8 +6,8 @@
 
 use core::panic::Location;
 
-use super::checker::{Misuse, Report};
-use super::table::{Kind, Mapped};
+use super::checker::{Misuse, MisuseReport};
+use super::table::{Mapped, MappingKind};
 use super::{DeviceAddress, DeviceId, Direction, DmaError, Streaming};
 use crate::units::PhysAddr;
 
@@ -51,8 +51,8 @@ impl Streaming<'_, '_> {
         let at = Location::caller();
         let named = Named { device, start, bytes, direction };
         let mapped = self.find_exactly(named, at)?;
-        let wrong = if mapped.kind != Kind::Single {
-            Some(Misuse::Kind { mapped: mapped.kind })
+        let wrong = if mapped.kind != MappingKind::Single {
+            Some(Misuse::MappingKind { mapped: mapped.kind })
         } else if mapped.bytes != bytes {
             Some(Misuse::Size { mapped: mapped.bytes })
         } else if mapped.direction != direction {
@@ -148,7 +148,7 @@ impl Streaming<'_, '_> {
         at: &'static Location<'static>,
     ) -> DmaError {
         let device = self.dma.devices.get(named.device).map_or("", |device| device.name);
-        self.dma.checker.report(Report { device, misuse, address: named.start, bytes: named.bytes, at, made_at });
+        self.dma.checker.report(MisuseReport { device, misuse, address: named.start, bytes: named.bytes, at, made_at });
         DmaError::Misuse(misuse)
     }
 }

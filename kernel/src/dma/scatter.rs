@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use super::lines::Lines;
-use super::table::{CpuPart, Kind, Mapped};
+use super::table::{CpuPart, Mapped, MappingKind};
 use super::{DeviceAddress, DeviceId, Direction, DmaError, ForCpu, ForDevice, Streaming};
 use crate::units::PhysAddr;
 
@@ -110,7 +110,7 @@ impl Streaming<'_, '_> {
         let parts = [Part::default(); MAX_SEGMENTS];
         let mut mapping = ScatterMapping { parts, count: 0, direction, owner: PhantomData };
         for segment in list.segments() {
-            match self.add(device, Kind::Scatter, (segment.start, segment.bytes), direction, made_at) {
+            match self.add(device, MappingKind::Scatter, (segment.start, segment.bytes), direction, made_at) {
                 Ok(Mapped { start, bytes, place, generation, .. }) => {
                     mapping.parts[mapping.count] = Part { start: start.bits(), bytes, place, generation };
                     mapping.count += 1;

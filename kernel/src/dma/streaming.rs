@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 
 use super::checker::Misuse;
-use super::table::{CpuPart, Kind, Mapped};
+use super::table::{CpuPart, Mapped, MappingKind};
 use super::{CpuAddress, DeviceAddress, DeviceId, Direction, Dma, DmaError, lines};
 use crate::mm::live::{Live, Mm};
 use crate::mm::trace::Trace;
@@ -102,7 +102,7 @@ impl<'m> Streaming<'_, 'm> {
         bytes: u32,
         direction: Direction,
     ) -> Result<Mapping<ForDevice>, DmaError> {
-        let mapped = self.add(device, Kind::Single, (start, bytes), direction, Location::caller())?;
+        let mapped = self.add(device, MappingKind::Single, (start, bytes), direction, Location::caller())?;
         lines::to_device(self.dma.hardware()?, start, bytes, direction);
         Ok(Mapping::of(&mapped))
     }
@@ -182,7 +182,7 @@ impl<'m> Streaming<'_, 'm> {
     pub(super) fn add(
         &mut self,
         device: DeviceId,
-        kind: Kind,
+        kind: MappingKind,
         (start, bytes): (PhysAddr, u32),
         direction: Direction,
         made_at: &'static Location<'static>,

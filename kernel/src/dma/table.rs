@@ -20,14 +20,14 @@ const _: () = assert!(MAX_MAPPINGS < NONE as usize);
 
 /// By which call a mapping was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum MappingKind {
     /// One range.
     Single,
     /// A segment of a scatter list.
     Scatter,
 }
 
-impl Kind {
+impl MappingKind {
     /// Linux's name in `/sys/kernel/debug/dma-api/dump`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ pub struct Mapped {
     /// To whom.
     pub device: DeviceId,
     /// By which call.
-    pub kind: Kind,
+    pub kind: MappingKind,
     /// Which way the data go.
     pub direction: Direction,
     /// Where the device finds it.

@@ -1,20 +1,12 @@
 //! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
 //!
-//! [`NAMES`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
+//! [`names`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
 //! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one
 //! load on areas of every size, `buddy` the page allocator; [`Memory`] is not timed but counted. A benchmark asks for
 //! the area it needs by size, and says so where there is none: no single device tree has them all.
 //!
 //! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the host, which puts it into
 //! a table beside Linux's.
-
-mod area;
-mod buddy;
-mod dma;
-mod growth;
-mod live;
-mod memory;
-mod search;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +16,7 @@ use core::fmt;
 use super::fingerprint::Fingerprint;
 use super::record::Record;
 use super::replay::ReplayError;
-use super::stopwatch::{ClockCost, Timing};
+use super::stopwatch::{ClockCost, Timing, Timings};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::dma::DmaError;
 use crate::machine::Machine;
@@ -32,46 +24,41 @@ use crate::mm::AllocError;
 use crate::mm::live::{LiveError, OpenError};
 use crate::system::System;
 pub use memory::Memory;
+use units::table;
 
-/// Every benchmark, in the order of the table.
-pub const NAMES: [&str; 36] = [
-    "boot",
-    "cma/1",
-    "cma/64",
-    "cma/2048",
-    "cma/131072",
-    "debris",
-    "big-area",
-    "search/fail",
-    "search/worst",
-    "buddy/0",
-    "buddy/9",
-    "buddy/split",
-    "full/1",
-    "migrate/1",
-    "reclaim/clean",
-    "empty-area",
-    "dma/coherent/1",
-    "dma/coherent/16",
-    "dma/coherent/1024",
-    "dma/map/1",
-    "slots/8",
-    "slots/32",
-    "slots/128",
-    "slots/512",
-    "slots/768",
-    "sizes/8",
-    "sizes/32",
-    "sizes/128",
-    "sizes/512",
-    "sizes/768",
-    "both/8",
-    "both/32",
-    "both/128",
-    "both/512",
-    "both/768",
-    "memory",
-];
+table! {
+    /// Every benchmark, in the order of the table.
+    benchmarks<M: Machine>: [Benchmark<M>] =
+        boot,
+        area,
+        search,
+        buddy,
+        live,
+        dma,
+        growth,
+        memory,
+        #[cfg(test)] example,
+}
+
+/// A benchmark.
+struct Benchmark<M: ?Sized> {
+    /// Its name. What stands before a `/` is its group.
+    name: &'static str,
+    run: Run<M>,
+}
+
+/// What a benchmark does.
+enum Run<M: ?Sized> {
+    /// It times calls, and makes a [`Measurement`] of its own name.
+    Calls(fn(&mut System<'_>, &mut M, &Setting<'_>, &'static str) -> Result<Measurement, BenchError>),
+    /// It counts memory.
+    Memory(fn(&System<'_>) -> Memory),
+}
+
+/// The names of all benchmarks.
+pub fn names<M: Machine + ?Sized>() -> impl Iterator<Item = &'static str> + Clone {
+    benchmarks::<M>().iter().map(|benchmark| benchmark.name)
+}
 
 /// Pages of a MiB.
 const MIB_PAGES: u32 = 256;
@@ -103,7 +90,7 @@ pub enum Answer {
 /// How long the calls of a benchmark took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measurement {
-    /// A name of [`NAMES`].
+    /// The benchmark.
     pub name: &'static str,
     /// The calls that the benchmark is about.
     pub op: Cost,
@@ -202,10 +189,7 @@ impl fmt::Display for Need {
 impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => {
-                f.write_str("no such benchmark; there are")?;
-                NAMES.iter().try_for_each(|name| write!(f, " {name}"))
-            }
+            Self::Unknown => f.write_str("no such benchmark"),
             Self::NoArea(need) => {
                 write!(f, "needs {need}; `make bench` boots with one of each size")
             }
@@ -272,10 +256,10 @@ impl BenchError {
 }
 
 /// The benchmarks that a word means: one by its name, or a group by what its names begin with (`cma` for `cma/1` and so on).
-pub fn named(word: &str) -> impl Iterator<Item = &'static str> {
+pub fn named<M: Machine + ?Sized>(word: &str) -> impl Iterator<Item = &'static str> {
     let in_group =
         move |name: &str| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    NAMES.into_iter().filter(move |name| in_group(name))
+    names::<M>().filter(move |name| in_group(name))
 }
 
 /// Runs one benchmark.
@@ -288,32 +272,11 @@ pub fn run<M: Machine + ?Sized>(
     name: &str,
     setting: &Setting<'_>,
 ) -> Result<Answer, BenchError> {
-    let name = NAMES.into_iter().find(|&known| known == name).ok_or(BenchError::Unknown)?;
-    let measurement = match name {
-        "boot" => Measurement::new(name, Cost { calls: 1, mean_ns: setting.ns_to_ready, max_ns: setting.ns_to_ready }),
-        "memory" => return Ok(Answer::Memory(Memory::of(system))),
-        "cma/1" => area::cma(system, machine, setting, name, 1)?,
-        "cma/64" => area::cma(system, machine, setting, name, 64)?,
-        "cma/2048" => area::cma(system, machine, setting, name, area::SMALL_PAGES)?,
-        "cma/131072" => area::cma(system, machine, setting, name, LARGE_PAGES)?,
-        "debris" => area::debris_load(system, machine, setting, name)?,
-        "big-area" => area::trace(system, machine, setting, name)?,
-        "search/fail" => search::fail(system, machine, setting, name)?,
-        "search/worst" => search::worst(system, machine, setting, name)?,
-        "buddy/0" => buddy::run(system, machine, name, buddy::Case::WithoutSplit)?,
-        "buddy/9" => buddy::run(system, machine, name, buddy::Case::OneSplit)?,
-        "buddy/split" => buddy::run(system, machine, name, buddy::Case::AllSplits)?,
-        "full/1" => live::single_in_full_system(system, machine, setting, name)?,
-        "migrate/1" => live::empty_area(system, machine, setting, name, live::Case::PerMovedPage)?,
-        "reclaim/clean" => live::empty_area(system, machine, setting, name, live::Case::PerDroppedPage)?,
-        "empty-area" => live::empty_area(system, machine, setting, name, live::Case::WholeArea)?,
-        "dma/coherent/1" => dma::coherent(system, machine, setting, name, 1)?,
-        "dma/coherent/16" => dma::coherent(system, machine, setting, name, 16)?,
-        "dma/coherent/1024" => dma::coherent(system, machine, setting, name, 1024)?,
-        "dma/map/1" => dma::map(system, machine, name)?,
-        _ => growth::run(system, machine, setting, name)?,
-    };
-    Ok(Answer::Time(measurement))
+    let benchmark = benchmarks::<M>().iter().find(|known| known.name == name).ok_or(BenchError::Unknown)?;
+    match benchmark.run {
+        Run::Calls(run) => run(system, machine, setting, benchmark.name).map(Answer::Time),
+        Run::Memory(count) => Ok(Answer::Memory(count(system))),
+    }
 }
 
 impl Cost {
@@ -332,7 +295,7 @@ impl Measurement {
         name: &'static str,
         system: &System<'_>,
         area: AreaId,
-        (alloc, release, cost): (Timing, Timing, ClockCost),
+        Timings { alloc, release, cost }: Timings,
     ) -> Self {
         Self {
             release: Some(Cost::of(release, cost)),

@@ -12,7 +12,7 @@ use core::fmt;
 use super::lender::Moves;
 use super::load::{self, End, Round};
 use super::record::Record;
-use super::stopwatch::{ClockCost, Timing};
+use super::stopwatch::{ClockCost, Timing, Timings};
 use crate::cma::ReleaseError;
 use crate::cma::placement::Placement;
 use crate::machine::Machine;
@@ -205,7 +205,7 @@ impl Row {
     }
 
     /// Takes in what a load did.
-    fn include(&mut self, report: &load::Report) {
+    fn include(&mut self, report: &load::RoundReport) {
         if let Some(moves) = &report.moves {
             self.moves.get_or_insert_default().include(moves);
         }
@@ -215,7 +215,7 @@ impl Row {
             used: report.metrics.used,
             longest: report.metrics.longest,
         });
-        let (alloc, _, cost) = report.timings();
+        let Timings { alloc, cost, .. } = report.timings();
         self.alloc.include(alloc);
         self.cost = cost;
     }
@@ -265,12 +265,9 @@ impl Row {
             .string("rng", self.options.rng)
             .number("seed", self.options.seed)
             .number("ops", self.options.ops);
-        let record = self
-            .options
-            .kind
-            .record(record)
-            .display("scale", self.options.kind.scale())
-            .number("timed", self.options.timed);
+        let load = &self.options.load;
+        let record = load.record(record.string("load", load.name()));
+        let record = record.display("scale", load.scale()).number("timed", self.options.timed);
         Moves::record(self.moves.as_ref(), record)
     }
 

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use super::words::{HEAP_WORDS, Words};
+use super::words::{HEAP_WORDS, WordArray};
 use crate::machine::Machine;
 use crate::mm::zone::Zone;
 
@@ -43,7 +43,7 @@ impl fmt::Display for OutOfMemory {
 /// Maps IDs to values that are not 0.
 #[derive(Debug)]
 pub struct IdTable {
-    words: Words,
+    words: WordArray,
     entries: usize,
     used: usize,
 }
@@ -65,7 +65,7 @@ impl IdTable {
     ) -> Result<Self, OutOfMemory> {
         let words = entries * ENTRY_WORDS;
         let error = OutOfMemory { ids: used, wanted_bytes: words * size_of::<u32>() };
-        let words = Words::new(zone, machine, words).map_err(|_| error)?;
+        let words = WordArray::new(zone, machine, words).map_err(|_| error)?;
         Ok(Self { words, entries, used })
     }
 

@@ -1,18 +1,16 @@
 //! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
 //!
-//! One driver runs them all. A load ([`Load`]) names a slot a step, which is filled if it is empty and given back if not; the
+//! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is empty and given back if not; the
 //! driver asks the area, times the calls, and counts. A round ends at the first request that fails, after a number of steps,
 //! or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back: they are leaked on
 //! purpose, stay registered with the system, and the report says so. A [`Series`] is rounds in a row.
 
-mod camera;
-mod decoder;
 mod kinds;
-mod random;
 mod series;
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
 use super::fragmentation::Fragmentation;
@@ -22,16 +20,38 @@ use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
-use super::stopwatch::{ClockCost, Sampled, Timing};
+use super::stopwatch::{ClockCost, Sampled, Timings};
 use crate::cma::{AreaId, CmaError, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
+use units::table;
 
-pub use camera::{Camera, MAX_BUFFERS as MAX_CAMERA_BUFFERS};
-pub use decoder::{Decoder, MAX_BUFFERS as MAX_POOL_BUFFERS, MAX_POOLS};
-pub use kinds::{Ask, Kind, Load};
-pub use random::{Lifetime, MAX_LIFE, Random, Sizes};
+pub use debris::Debris;
+pub use kinds::{Ask, Entry, Load, Stream};
 pub use series::{News, Plan, Series};
+
+table! {
+    /// The loads, the published experiment first.
+    pub LOADS: [Entry] =
+        debris,
+        camera,
+        decoder,
+        random,
+        #[cfg(test)] example,
+}
+
+/// The load that is meant where none is named.
+pub const DEFAULT: &str = "debris";
+
+/// The names of all loads.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    LOADS.iter().map(|entry| entry.help.name)
+}
+
+/// The load of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    LOADS.iter().find(|entry| entry.help.name == name)
+}
 
 /// The seed of the published run: 2019-12-28, in seconds.
 ///
@@ -59,7 +79,7 @@ pub struct Options {
     /// Steps after which a round ends.
     pub ops: u64,
     /// Which load.
-    pub kind: Kind,
+    pub load: Arc<dyn Load>,
     /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
     pub relocatable: u32,
     /// One call in so many is timed; at least 1, which is all of them.
@@ -99,7 +119,7 @@ impl Failure {
 
 /// What a round did.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct RoundReport {
     area: String,
     pages: u32,
     placement: String,
@@ -122,7 +142,7 @@ pub struct Report {
     pub metrics: Metrics,
     /// What was moved, where the placement moves anything.
     pub moves: Option<Moves>,
-    kind: Kind,
+    load: Arc<dyn Load>,
     timed: u32,
     /// Time that its steps took, with the drawing of slots and the readings of the clock.
     load_ns: u64,
@@ -135,11 +155,11 @@ pub struct Report {
 pub struct Round {
     options: Options,
     /// What it holds, and what asks; `None` where there is no memory for that.
-    at_work: Option<(Held, Box<dyn Load>)>,
+    at_work: Option<(Held, Box<dyn Stream>)>,
     /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
     heeds_ctrl_c: bool,
     steps_left: u64,
-    report: Report,
+    report: RoundReport,
 }
 
 /// Runs one round; its live buffers stay registered with the system.
@@ -151,7 +171,7 @@ pub fn run_round<M: Machine + ?Sized>(
     machine: &mut M,
     options: &Options,
     round: u64,
-) -> Result<Report, ReleaseError> {
+) -> Result<RoundReport, ReleaseError> {
     let mut round = Round::begin(system, machine, options, round);
     let result = round.run(system, machine, u64::MAX);
     let report = round.finish(system);
@@ -164,13 +184,13 @@ impl Round {
         let pages = system.area(options.area).pages();
         // Rounds may outnumber seeds; they then start over.
         let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
-        let load = Rng::named(options.rng, seed).and_then(|rng| options.kind.start(pages, rng));
-        let at_work = load.and_then(|load| {
-            let held = Held::new(system, options.area, options.kind.slots(pages), options.relocatable)?;
-            Some((held, load))
+        let stream = Rng::named(options.rng, seed).and_then(|rng| options.load.start(pages, rng));
+        let at_work = stream.and_then(|stream| {
+            let held = Held::new(system, options.area, options.load.slots(pages), options.relocatable)?;
+            Some((held, stream))
         });
         let area = system.area(options.area);
-        let report = Report {
+        let report = RoundReport {
             area: area.name().into(),
             pages: area.pages(),
             placement: area.placement().label(),
@@ -185,7 +205,7 @@ impl Round {
             end: End::Ops,
             metrics: Metrics::of(area),
             moves: None,
-            kind: options.kind,
+            load: Arc::clone(&options.load),
             timed: options.timed,
             load_ns: 0,
             alloc: Sampled::one_in(options.timed),
@@ -223,7 +243,7 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
-        let Self { options, at_work: Some((held, load)), heeds_ctrl_c, steps_left, report } = self else {
+        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, report } = self else {
             self.report.end = End::NoMemory;
             return Ok(false);
         };
@@ -233,7 +253,7 @@ impl Round {
                 report.end = End::Interrupted;
                 return Ok(false);
             }
-            let Ask { slot, pages } = load.next(held);
+            let Ask { slot, pages } = stream.next(held);
             match held.take(system, slot) {
                 None => {
                     let align_order = options.align.of(pages);
@@ -278,7 +298,7 @@ impl Round {
     }
 
     /// Ends it by its user's word.
-    pub fn stop(mut self, system: &mut System<'_>) -> Report {
+    pub fn stop(mut self, system: &mut System<'_>) -> RoundReport {
         self.report.end = End::Stopped;
         self.finish(system)
     }
@@ -288,7 +308,7 @@ impl Round {
         let area = system.area(self.options.area);
         let metrics = Metrics::of(area);
         let record = Record::new("sample")
-            .string("load", self.options.kind.name())
+            .string("load", self.options.load.name())
             .string("area", &self.report.area)
             .string("placement", &self.report.placement)
             .number("seed", self.report.seed)
@@ -300,14 +320,14 @@ impl Round {
     }
 
     /// Ends the round.
-    pub fn finish(mut self, system: &mut System<'_>) -> Report {
+    pub fn finish(mut self, system: &mut System<'_>) -> RoundReport {
         self.report.moves = self.at_work.and_then(|(held, _)| held.keep_all(system));
         self.report.metrics = Metrics::of(system.area(self.options.area));
         self.report
     }
 }
 
-impl Report {
+impl RoundReport {
     /// Buffers that this round leaked.
     pub fn live(&self) -> u64 {
         self.allocs - self.releases
@@ -315,13 +335,13 @@ impl Report {
 
     /// Mean time of an allocation and of a release, in ns, net, of those that were timed.
     pub fn means_ns(&self) -> (u64, u64) {
-        let (alloc, release, cost) = self.timings();
+        let Timings { alloc, release, cost } = self.timings();
         (alloc.mean_ns(cost), release.mean_ns(cost))
     }
 
     /// Timing of allocations and releases, and what of it is the clock's.
-    pub const fn timings(&self) -> (Timing, Timing, ClockCost) {
-        (self.alloc.timing(), self.release.timing(), self.cost)
+    pub const fn timings(&self) -> Timings {
+        Timings { alloc: self.alloc.timing(), release: self.release.timing(), cost: self.cost }
     }
 
     /// Steps that it did.
@@ -338,7 +358,7 @@ impl Report {
     /// The record.
     pub fn record(&self) -> Record {
         let (alloc_ns, release_ns) = self.means_ns();
-        let record = Record::new(self.kind.name())
+        let record = Record::new(self.load.name())
             .string("area", &self.area)
             .number("pages", self.pages)
             .string("placement", &self.placement)
@@ -358,22 +378,22 @@ impl Report {
             .number("release_ns", release_ns)
             .number("failed", self.failed);
         let record = self
-            .kind
-            .record(record)
-            .number("slots", self.kind.slots(self.pages))
-            .number("times", self.kind.times(self.pages));
+            .load
+            .record(record.string("load", self.load.name()))
+            .number("slots", self.load.slots(self.pages))
+            .number("times", self.load.times(self.pages));
         Moves::record(self.moves.as_ref(), record).number("timed", self.timed).number("load_ns", self.load_ns)
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for RoundReport {
     /// The text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { area, pages, placement, align, rng, seed, round, .. } = self;
         writeln!(
             f,
             "{} on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:",
-            self.kind
+            self.load
         )?;
         write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
         match (self.end, &self.failure) {
@@ -386,7 +406,7 @@ impl fmt::Display for Report {
                 Counted(self.metrics.longest.into(), "page")
             )?,
             (End::NoMemory, _) => {
-                writeln!(f, "nothing: there is no memory to keep {} slots in.", self.kind.slots(*pages))?
+                writeln!(f, "nothing: there is no memory to keep {} slots in.", self.load.slots(*pages))?
             }
             (End::Stopped, _) => writeln!(f, "it was stopped; {} requests failed.", self.failed)?,
             (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,

@@ -16,7 +16,7 @@ use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
-use super::stopwatch::{ClockCost, Timing};
+use super::stopwatch::{ClockCost, Timing, Timings};
 use super::trace::{Format, TraceError};
 use crate::cma::{AreaId, ReleaseError};
 use crate::machine::Machine;
@@ -135,7 +135,7 @@ impl From<OutOfMemory> for ReplayError {
 
 /// What the area answered.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ReplayReport {
     area: String,
     placement: String,
     format: Format,
@@ -200,7 +200,7 @@ pub fn run<M: Machine + ?Sized>(
     machine: &mut M,
     options: Options<'_>,
     trace: &[u8],
-) -> Result<Report, ReplayError> {
+) -> Result<ReplayReport, ReplayError> {
     let survey = survey(machine, trace)?;
     run_surveyed(system, machine, options, &survey, trace)
 }
@@ -215,14 +215,14 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     options: Options<'_>,
     survey: &Survey<'_>,
     trace: &[u8],
-) -> Result<Report, ReplayError> {
+) -> Result<ReplayReport, ReplayError> {
     let area = system.area(options.area);
     let used = area.used_pages();
     if used != 0 {
         return Err(ReplayError::NotEmpty { used });
     }
     let format = Format::of(trace);
-    let as_linux = options.align.is_none() && area.placement().label() == "first-fit";
+    let as_linux = options.align.is_none() && area.placement().is_linux();
     let held = options.held.unwrap_or(WhenHeld::usual(format, as_linux));
     let mut player = Player::new(system, machine, options, format);
     let result = match format {
@@ -237,10 +237,10 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     result.map(|()| report)
 }
 
-impl Report {
+impl ReplayReport {
     /// Timing of allocations and releases, and what of it is the clock's.
-    pub fn timings(&self) -> (Timing, Timing, ClockCost) {
-        (self.alloc, self.release, self.cost)
+    pub fn timings(&self) -> Timings {
+        Timings { alloc: self.alloc, release: self.release, cost: self.cost }
     }
 
     /// The record.
@@ -272,7 +272,7 @@ impl Report {
     }
 }
 
-impl Report {
+impl ReplayReport {
     /// What is said of a recording of ftrace.
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
@@ -306,7 +306,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ReplayReport {
     /// The text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.interrupted {

@@ -14,6 +14,17 @@ const READINGS: u32 = 1024;
 /// How often it is made. The quickest counts, because an interrupt in between only ever adds.
 const TRIES: u32 = 4;
 
+/// How long the calls of a load took, and what of that is the clock's.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings {
+    /// Allocations.
+    pub alloc: Timing,
+    /// Releases.
+    pub release: Timing,
+    /// What reading the clock adds to each.
+    pub cost: ClockCost,
+}
+
 /// What reading the clock adds to a span.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockCost {

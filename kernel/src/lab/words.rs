@@ -1,7 +1,7 @@
 //! An array of words that may be larger than the kernel's heap: the tables of large traces.
 //!
 //! A small one lives on the heap; a larger one in blocks of the page allocator, taken as unmovable pages (which never come
-//! from a CMA area) and given back by [`Words::release`].
+//! from a CMA area) and given back by [`WordArray::release`].
 
 use alloc::vec::Vec;
 
@@ -20,7 +20,7 @@ pub struct NoRoom;
 
 /// The words, all 0 at first.
 #[derive(Debug)]
-pub struct Words {
+pub struct WordArray {
     storage: Storage,
 }
 
@@ -31,7 +31,7 @@ enum Storage {
     Blocks(Vec<Block>, u32),
 }
 
-impl Words {
+impl WordArray {
     /// So many words, all 0.
     ///
     /// # Errors

@@ -145,7 +145,7 @@ pub enum Refused {
 
 /// Where the time of one allocation went, and what was done in it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Report {
+pub struct ContigReport {
     /// Nanoseconds by phase, in the order of [`Phase::ALL`].
     pub phase_ns: [u64; Phase::ALL.len()],
     /// Pages moved, also where they were moved back.
@@ -163,7 +163,7 @@ pub struct Report {
     last_ns: u64,
 }
 
-impl Report {
+impl ContigReport {
     /// Time counts from now on.
     pub(crate) fn start(&mut self, now_ns: u64) {
         self.last_ns = now_ns;
@@ -196,7 +196,7 @@ impl Mm<'_, '_> {
         area: (Pfn, u32),
         first: Pfn,
         pages: u32,
-        report: &mut Report,
+        report: &mut ContigReport,
     ) -> Result<(), Refused> {
         report.ranges += 1;
         self.look(first, pages, report)?;
@@ -223,7 +223,7 @@ impl Mm<'_, '_> {
         result
     }
 
-    fn empty_and_take(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn empty_and_take(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         self.drain(report);
         let stuck = self.migrate_range(first, pages, report);
         match stuck {
@@ -236,7 +236,7 @@ impl Mm<'_, '_> {
 
     /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody. Returns whether
     /// there were any.
-    fn end_phase(&mut self, phase: Phase, report: &mut Report) -> bool {
+    fn end_phase(&mut self, phase: Phase, report: &mut ContigReport) -> bool {
         report.mark(phase, self.now_ns());
         let Some(mut others) = self.live.meanwhile.take() else { return false };
         others(self, phase);
@@ -246,7 +246,7 @@ impl Mm<'_, '_> {
     }
 
     /// The same within a batch: whom the others have freed meanwhile need not be moved.
-    fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut Report) {
+    fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut ContigReport) {
         if self.end_phase(phase, report) {
             batch.retain(|index, _| self.zone.is_at(index, Place::Isolated));
         }
@@ -256,7 +256,7 @@ impl Mm<'_, '_> {
     ///
     /// Linux finds out at the end, by what does not move or is not free, and leaves what did move where it went; here it
     /// would all have to come back.
-    fn look(&self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn look(&self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
         let Some(index) = in_the_way else { return Ok(()) };
         report.mark(Phase::Isolate, self.now_ns());
@@ -266,14 +266,14 @@ impl Mm<'_, '_> {
     }
 
     /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`, `drain_all_pages`).
-    fn drain(&mut self, report: &mut Report) {
+    fn drain(&mut self, report: &mut ContigReport) {
         self.lru_add_drain();
         self.zone.drain_all_pages();
         self.end_phase(Phase::Drain, report);
     }
 
     /// Moves or drops every page that is still in use (`__alloc_contig_migrate_range`).
-    fn migrate_range(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn migrate_range(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let mut at = self.zone.index(first);
         let end = at + pages;
         let (before, mut mappings) = ((report.migrated, report.dropped), 0);
@@ -346,7 +346,7 @@ impl Mm<'_, '_> {
     }
 
     /// Tests that the range is isolated and free, from the block that covers its start (`test_pages_isolated`).
-    fn test(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn test(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let block = self.covering_block(first, pages);
         let tested = block.and_then(|(head, end)| self.zone.test_pages_isolated(head, end));
         let (Ok(fin) | Err(fin)) = tested;
@@ -363,7 +363,7 @@ impl Mm<'_, '_> {
     }
 
     /// Takes the blocks off the lists.
-    fn grab(&mut self, first: Pfn, pages: u32, report: &mut Report) -> Result<(), Refused> {
+    fn grab(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let taken = self.zone.take_isolated_range(first, pages);
         taken.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
         self.end_phase(Phase::Grab, report);

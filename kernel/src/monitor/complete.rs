@@ -1,4 +1,4 @@
-//! Completion: what could stand where the cursor is. A pure function of the line in front of it, of `help`'s table, and of
+//! Completion: what could stand where the cursor is. A pure function of the line in front of it, of the commands' usages, and of
 //! the areas and files that there are.
 //!
 //! A command's usage says what it takes: `alloc AREA PAGES`, `[rng=glibc|wyrand]`, `ID|all`. Words in capitals stand for
@@ -10,11 +10,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::help::{self, Entry};
+use super::help::Usage;
 use super::syntax::split_outside_quotes;
-use super::{Context, files, selftest};
+use super::{Context, commands, files, selftest};
 use crate::cma::placement::PLACEMENTS;
 use crate::lab::bench;
+use crate::machine::Machine;
 use crate::system::System;
 
 /// What a line can be completed to.
@@ -27,7 +28,7 @@ pub(super) struct Completion {
 }
 
 /// Words that could be meant, all of which begin with `typed`.
-struct Words<'l> {
+struct Matches<'l> {
     typed: &'l str,
     words: Vec<String>,
     /// Behind the only one comes this, unless it ends in `/` or `=`.
@@ -35,7 +36,7 @@ struct Words<'l> {
 }
 
 /// Completes the line in front of the cursor.
-pub(super) fn complete(system: &System<'_>, context: &Context<'_>, before: &str) -> Completion {
+pub(super) fn complete<M: Machine + ?Sized>(system: &System<'_>, context: &Context<'_>, before: &str) -> Completion {
     let command = split_outside_quotes(before, ';').last().unwrap_or_default();
     let mut stages = split_outside_quotes(command, '|');
     let first = stages.next().unwrap_or_default();
@@ -44,7 +45,7 @@ pub(super) fn complete(system: &System<'_>, context: &Context<'_>, before: &str)
     let typed = words.pop().unwrap_or_default();
     words.retain(|word| !word.is_empty());
     let (typed, quote) = unquoted(typed);
-    let mut found = Complete { system, context }.words(&words, typed, filters);
+    let mut found = Complete { system, context }.words::<M>(&words, typed, filters);
     if !quote.is_empty() && found.ending == " " {
         found.ending = if quote == "\"" { "\" " } else { "' " };
     }
@@ -63,7 +64,7 @@ fn unquoted(word: &str) -> (&str, &str) {
     (word, "")
 }
 
-impl Words<'_> {
+impl Matches<'_> {
     fn finish(mut self) -> Completion {
         self.words.retain(|word| word.starts_with(self.typed));
         self.words.sort_unstable();
@@ -95,52 +96,53 @@ struct Complete<'c, 'm> {
 }
 
 impl Complete<'_, '_> {
-    fn words<'l>(&self, before: &[&str], typed: &'l str, filters: bool) -> Words<'l> {
-        let plain = |words| Words { typed, words, ending: " " };
+    fn words<'l, M: Machine + ?Sized>(&self, before: &[&str], typed: &'l str, filters: bool) -> Matches<'l> {
+        let plain = |words| Matches { typed, words, ending: " " };
         if filters {
             return plain(if before.is_empty() { Vec::from(["grep".to_string()]) } else { Vec::new() });
         }
-        let Some((name, before)) = before.split_first() else { return plain(command_names()) };
+        let Some((name, before)) = before.split_first() else { return plain(command_names::<M>()) };
         // echo N > PATH, also without blanks.
         if let Some((_, path)) = typed.rsplit_once('>') {
-            return Words { typed: path, words: self.paths(path), ending: " " };
+            return Matches { typed: path, words: self.paths(path), ending: " " };
         }
         if before.last().is_some_and(|word| word.ends_with('>')) {
             return plain(self.paths(typed));
         }
-        let Some(entry) = help::find(name) else { return plain(Vec::new()) };
+        let Some(command) = commands::find::<M>(name) else { return plain(Vec::new()) };
+        let usage = command.usage();
         if let Some((key, value)) = typed.split_once('=') {
             // A list is completed behind its last comma.
             let last = value.rsplit_once(',').map_or(value, |(_, last)| last);
-            let values = entry.specs().find_map(|spec| spec.strip_prefix(key)?.strip_prefix('='));
+            let values = usage.specs().find_map(|spec| spec.strip_prefix(key)?.strip_prefix('='));
             let values = values.map(|values| if key == "area" { "AREA" } else { values });
             let list = values.is_some_and(|values| values.contains(','));
-            let words = values.map_or_else(Vec::new, |values| self.meanings(entry, values, last));
-            return Words { typed: last, words, ending: if list { "" } else { " " } };
+            let words = values.map_or_else(Vec::new, |values| self.meanings::<M>(name, values, last));
+            return Matches { typed: last, words, ending: if list { "" } else { " " } };
         }
         let is_option = |word: &str| word.starts_with('-') && word.len() > 1;
         let place = before.iter().filter(|word| !word.contains('=') && !is_option(word)).count();
         let mut words: Vec<String> = Vec::new();
-        if let Some(spec) = word_spec(entry, place) {
-            words = self.meanings(entry, spec, typed);
+        if let Some(spec) = word_spec(&usage, place) {
+            words = self.meanings::<M>(name, spec, typed);
         }
         let given = |key: &str| before.iter().any(|word| word.split_once('=').is_some_and(|(before, _)| before == key));
-        words.extend(entry.keys().filter(|&key| !given(key)).map(|key| format!("{key}=")));
+        words.extend(usage.keys().filter(|&key| !given(key)).map(|key| format!("{key}=")));
         plain(words)
     }
 
     /// What the alternatives of a usage stand for.
-    fn meanings(&self, entry: &Entry, spec: &str, typed: &str) -> Vec<String> {
+    fn meanings<M: Machine + ?Sized>(&self, command: &str, spec: &str, typed: &str) -> Vec<String> {
         let mut words = Vec::new();
         for alternative in spec.split([',', '|']) {
             match alternative {
                 "AREA" => words.extend(self.areas()),
                 "DEVICE" => words.extend(self.system.dma.known().map(String::from)),
-                "COMMAND" => words.extend(command_names()),
+                "COMMAND" => words.extend(command_names::<M>()),
                 "PATH" => words.extend(self.paths(typed)),
-                "NAME" if entry.name == "bench" => words.extend(bench::NAMES.map(String::from)),
-                "NAME" if entry.name == "selftest" => words.extend(selftest::names(self.context).map(String::from)),
-                "NAME" => words.extend(PLACEMENTS.iter().map(|placement| placement.name.to_string())),
+                "NAME" if command == "bench" => words.extend(bench::names::<M>().map(String::from)),
+                "NAME" if command == "selftest" => words.extend(selftest::names(self.context).map(String::from)),
+                "PLACEMENT" => words.extend(PLACEMENTS.iter().map(|placement| placement.name.to_string())),
                 // Capitals stand for what nobody can list, digits for what is meant where nothing is said.
                 _ if !alternative.starts_with(|first: char| first.is_ascii_lowercase()) => {}
                 _ => words.push(alternative.to_string()),
@@ -162,15 +164,14 @@ impl Complete<'_, '_> {
     }
 }
 
-fn command_names() -> Vec<String> {
-    help::COMMANDS.iter().map(|entry| entry.name.to_string()).collect()
+fn command_names<M: Machine + ?Sized>() -> Vec<String> {
+    commands::all::<M>().map(|command| command.help.name.to_string()).collect()
 }
 
 /// What a usage says about the word at a place; dots stand for more of the same.
-fn word_spec(entry: &'static Entry, place: usize) -> Option<&'static str> {
+fn word_spec(usage: &Usage, place: usize) -> Option<&str> {
     let mut last = None;
-    let words = entry.specs().filter(|spec| !spec.contains('=') && !spec.starts_with('-'));
-    for (at, spec) in words.take_while(|&spec| spec != ">").enumerate() {
+    for (at, (spec, _)) in usage.words().enumerate() {
         if at == place {
             return Some(spec.trim_end_matches('.'));
         }

@@ -1,78 +1,85 @@
 //! The pseudo files: Linux's paths, Linux's formats, our figures.
 
-mod cma;
-mod dma;
-mod proc;
-mod trace;
-
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
+use core::fmt;
 
-use super::syntax::{nearest, number};
 use super::{Context, Failure};
 use crate::cma::AreaId;
-use crate::lab::bitmap_view::write_bitmap;
+use crate::cma::area::Area;
+use crate::lab::keys::{nearest, number};
 use crate::system::System;
-use cma::{Counter, Debug};
-use dma::DmaApi;
-use proc::Proc;
+use units::table;
 
-/// A file that there is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum File {
-    /// `/proc/…`
-    Proc(Proc),
-    /// `/sys/kernel/debug/cma/NAME/…`
-    Debug(AreaId, Debug),
-    /// `/sys/kernel/mm/cma/NAME/…`
-    Counter(AreaId, Counter),
-    /// `/sys/kernel/debug/dma-api/…`
-    DmaApi(DmaApi),
-    /// `/sys/kernel/tracing/trace`
-    Trace,
-    /// `/sys/kernel/tracing/events/cma/enable`
-    TraceEnable,
-    /// `/sys/bus/platform/devices/DEVICE/bitmap`
-    DeviceBitmap(AreaId),
+table! {
+    /// Every pseudo file.
+    FILES: [PseudoFile] =
+        proc,
+        trace,
+        cma,
+        dma,
+        devices,
+        #[cfg(test)] example,
+}
+
+/// A pseudo file, or one for each area: where it lies, and what reading and writing it does.
+struct PseudoFile {
+    /// Its path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device that has an area.
+    path: &'static str,
+    read: Read,
+    write: Write,
+}
+
+/// What prints a file.
+#[derive(Clone, Copy)]
+enum Read {
+    /// Nothing: it can only be written.
+    No,
+    /// Of all memory.
+    System(fn(&mut dyn fmt::Write, &System<'_>) -> fmt::Result),
+    /// Of the area that its path names.
+    Area(fn(&mut dyn fmt::Write, &Area) -> fmt::Result),
+    /// Of the boot.
+    Boot(fn(&mut dyn fmt::Write, &Context<'_>) -> fmt::Result),
+}
+
+/// What the number does that is written to a file: from a least to a most one.
+#[derive(Clone, Copy)]
+enum Write {
+    /// It can only be read.
+    No,
+    /// Something with all memory.
+    System(u32, u32, fn(&mut System<'_>, u32) -> Result<(), Failure>),
+    /// Something with the area that its path names.
+    Area(u32, u32, fn(&mut System<'_>, AreaId, u32) -> Result<(), Failure>),
+}
+
+/// A file that there is, and the area that its path names, if any.
+#[derive(Clone, Copy)]
+pub(super) struct File {
+    entry: &'static PseudoFile,
+    area: Option<AreaId>,
 }
 
 /// Calls `visit` with every file and its path until it says stop.
 fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
-    for file in Proc::ALL {
-        if visit(&format!("/proc/{}", file.name()), File::Proc(file)) {
-            return;
-        }
-    }
-    for (path, file) in [(trace::TRACE, File::Trace), (trace::ENABLE, File::TraceEnable)] {
-        if visit(path, file) {
-            return;
-        }
-    }
-    for id in system.area_ids() {
-        let name = system.area(id).name();
-        for file in Debug::ALL {
-            if visit(&format!("/sys/kernel/debug/cma/{name}/{}", file.name()), File::Debug(id, file)) {
-                return;
-            }
-        }
-        for file in Counter::ALL {
-            if visit(&format!("/sys/kernel/mm/cma/{name}/{}", file.name()), File::Counter(id, file)) {
-                return;
-            }
-        }
-    }
-    for file in DmaApi::ALL {
-        if visit(&format!("/sys/kernel/debug/dma-api/{}", file.name()), File::DmaApi(file)) {
-            return;
-        }
-    }
-    for user in system.area_users() {
-        if let Some(id) = system.find_area(&user.area)
-            && visit(&format!("/sys/bus/platform/devices/{}/bitmap", user.device), File::DeviceBitmap(id))
-        {
+    for entry in FILES.iter() {
+        let stops = if entry.path.contains("/AREA/") {
+            system.area_ids().any(|id| {
+                let path = entry.path.replace("AREA", system.area(id).name());
+                visit(&path, File { entry, area: Some(id) })
+            })
+        } else if entry.path.contains("/DEVICE/") {
+            system.area_users().iter().any(|user| {
+                let Some(id) = system.find_area(&user.area) else { return false };
+                visit(&entry.path.replace("DEVICE", &user.device), File { entry, area: Some(id) })
+            })
+        } else {
+            visit(entry.path, File { entry, area: None })
+        };
+        if stops {
             return;
         }
     }
@@ -119,7 +126,7 @@ pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
     }
     let wanted = normal(path);
     let below = |at: &str, above: &str| at.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
-    let mut found = Err(if wanted.is_empty() { NoFile::Directory } else { NoFile::Missing });
+    let mut found: Result<File, NoFile> = Err(if wanted.is_empty() { NoFile::Directory } else { NoFile::Missing });
     each_file(system, |at, file| {
         if at == wanted {
             found = if path.ends_with(['/', '.']) { Err(NoFile::NotDirectory) } else { Ok(file) };
@@ -130,7 +137,7 @@ pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
         } else if below(at, &wanted) {
             found = Err(NoFile::Directory);
         }
-        found != Err(NoFile::Missing)
+        !matches!(found, Err(NoFile::Missing))
     });
     found
 }
@@ -159,22 +166,18 @@ pub(super) fn nearest_path(system: &System<'_>, path: &str) -> Option<String> {
 
 /// Prints a file.
 pub(super) fn write(
-    out: &mut dyn Write,
+    out: &mut dyn fmt::Write,
     system: &System<'_>,
     context: &Context<'_>,
     file: File,
 ) -> Result<(), Failure> {
-    match file {
-        File::Proc(file) => file.write(out, system, context)?,
-        File::Debug(_, file) if file.is_write_only() => {
+    match (file.entry.read, file.area) {
+        (Read::System(print), _) => print(out, system)?,
+        (Read::Area(print), Some(area)) => print(out, system.area(area))?,
+        (Read::Boot(print), _) => print(out, context)?,
+        (Read::No | Read::Area(_), _) => {
             return Err(Failure::bad("Permission denied: it can only be written, echo N > PATH"));
         }
-        File::Debug(id, file) => file.write(out, system.area(id))?,
-        File::Counter(id, file) => writeln!(out, "{}", file.value(system.area(id)))?,
-        File::DmaApi(file) => file.write(out, &system.dma)?,
-        File::Trace => trace::write(out, system)?,
-        File::TraceEnable => writeln!(out, "{}", u8::from(system.trace.is_enabled()))?,
-        File::DeviceBitmap(id) => write_bitmap(out, system.area(id))?,
     }
     Ok(())
 }
@@ -185,21 +188,9 @@ pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> R
         let number = number("N", text, least.into(), most.into()).map(|number| number as u32);
         number.map_err(|line| format!("write error: Invalid argument: {line}"))
     };
-    match file {
-        File::Debug(id, Debug::Alloc) => cma::alloc(system, id, number(1, u32::MAX)?),
-        File::Debug(id, Debug::Free) => cma::free(system, id, number(1, u32::MAX)?),
-        File::Trace => {
-            number(0, 0)?;
-            system.trace.clear();
-            Ok(())
-        }
-        File::TraceEnable => {
-            let on = number(0, 1)? == 1;
-            system.trace.enable(on);
-            Ok(())
-        }
-        File::Proc(_) | File::Debug(..) | File::Counter(..) | File::DmaApi(_) | File::DeviceBitmap(_) => {
-            Err(Failure::bad("Permission denied: it can only be read"))
-        }
+    match (file.entry.write, file.area) {
+        (Write::System(least, most, act), _) => act(system, number(least, most)?),
+        (Write::Area(least, most, act), Some(area)) => act(system, area, number(least, most)?),
+        (Write::No | Write::Area(..), _) => Err(Failure::bad("Permission denied: it can only be read")),
     }
 }

@@ -1,7 +1,7 @@
 //! The monitor: one interface for the prompt, for `run=` and for tests.
 //!
-//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `help`'s table says which words and keys
-//! the command takes → `commands` does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
+//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands`
+//! has the table of commands, whose usage says which words and keys one takes, and does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
 //! `files`, line editing in `prompt`, what Tab puts in in `complete`.
 //!
 //! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
@@ -23,14 +23,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::lab::load::Kind;
+use crate::lab::keys::{did_you_mean, nearest, shown};
+use crate::lab::load;
 use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::system::System;
 use commands::Session;
 use jobs::Jobs;
 use output::{Filter, Output};
-use syntax::{Args, nearest, shown, split_outside_quotes, words};
+use syntax::{Args, split_outside_quotes, words};
 
 /// Status of a bad command, key or trace, and of a missing area.
 pub const STATUS_BAD_COMMAND: u8 = 2;
@@ -83,6 +84,15 @@ pub enum End {
     PowerOff(u8),
     /// By starting again.
     Reboot,
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::PowerOff(status) => Self::PowerOff(status),
+            End::Reboot => Self::Reboot,
+        }
+    }
 }
 
 /// A command that did not do what it should: the line that says why, and its status.
@@ -245,26 +255,30 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         if name.starts_with('#') {
             return Ok(Outcome::Ok);
         }
-        let Some(entry) = help::find(&name) else {
-            return Err(unknown_command(&name));
+        let Some(found) = commands::find::<M>(&name) else {
+            return Err(unknown_command::<M>(&name));
         };
-        let named = |failure: Failure| Failure { line: format!("{}: {}", entry.name, failure.line), ..failure };
-        if background && !Kind::NAMES.contains(&entry.name) {
-            let names = Kind::NAMES.join(", ");
+        let name = found.help.name;
+        let named = |failure: Failure| Failure { line: format!("{name}: {}", failure.line), ..failure };
+        if background && load::find(name).is_none() {
+            let names = load::names().collect::<Vec<_>>().join(", ");
             return Err(named(Failure::bad(format!("does not run in the background; these do: {names}"))));
         }
-        let args = Args::new(entry, first).map_err(|line| named(line.into()))?;
+        let args = Args::new(&found.usage(), first).map_err(|line| named(line.into()))?;
         let mut session = Session {
             system: self.system,
             context: &self.context,
+            name,
             worst: self.worst,
             jobs: &mut self.jobs,
             background: background.then(|| command.trim().into()),
             out: Output::new(self.machine, filters),
+            end: None,
         };
-        let result = session.command(entry.name, &args);
+        let result = (found.run)(&mut session, &args);
         session.out.finish();
-        result.map_err(named)
+        let end = session.end;
+        result.map(|()| end.map_or(Outcome::Ok, Outcome::from)).map_err(named)
     }
 }
 
@@ -295,7 +309,7 @@ fn filter(stage: &str) -> Result<Filter, Failure> {
 }
 
 /// What other systems call a command of ours.
-const CALLED_ELSEWHERE: [(&str, &str); 12] = [
+const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("exit", "poweroff"),
     ("quit", "poweroff"),
     ("logout", "poweroff"),
@@ -310,10 +324,9 @@ const CALLED_ELSEWHERE: [(&str, &str); 12] = [
     ("dump", "bitmap"),
 ];
 
-fn unknown_command(name: &str) -> Failure {
+fn unknown_command<M: Machine + ?Sized>(name: &str) -> Failure {
     let called = CALLED_ELSEWHERE.iter().find(|called| called.0 == name).map(|called| called.1);
-    let near = called.or_else(|| nearest(name, help::COMMANDS.iter().map(|entry| entry.name)));
-    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-    let separator = if near.is_empty() { ";" } else { "" };
-    Failure::bad(format!("unknown command {}{near}{separator} `help` lists them all", shown(name)))
+    let near = called.or_else(|| nearest(name, commands::all::<M>().map(|command| command.help.name)));
+    let near = near.map_or_else(|| ";".into(), |near| format!("; {}", did_you_mean(near)));
+    Failure::bad(format!("unknown command {}{near} `help` lists them all", shown(name)))
 }

@@ -68,8 +68,8 @@ pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End 
 }
 
 /// Puts in what all candidates agree on; where that is nothing, lists them.
-fn complete_line<M: ?Sized>(monitor: &Monitor<'_, '_, M>, editor: &mut Editor) {
-    let completion = complete(monitor.system, &monitor.context, editor.before_cursor());
+fn complete_line<M: Machine + ?Sized>(monitor: &Monitor<'_, '_, M>, editor: &mut Editor) {
+    let completion = complete::<M>(monitor.system, &monitor.context, editor.before_cursor());
     if !completion.insert.is_empty() {
         editor.insert(&completion.insert);
     } else if completion.candidates.is_empty() {

@@ -2,9 +2,6 @@
 //! before, leaked buffers included, is there afterwards. A test that finds too little memory, or no area that it could use, is
 //! skipped and says why.
 
-mod dma;
-mod live;
-
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,14 +9,14 @@ use core::fmt::Write;
 
 pub use self::dma::{segments, transfers};
 use super::commands::Session;
-use super::syntax::{Args, shown};
+use super::syntax::Args;
 use super::{Context, Failure, STATUS_CHECK_FAILED};
-use crate::cma::{AreaId, Buffer, align_order_of};
-use crate::lab::fingerprint::Fingerprint;
-use crate::lab::rng::GlibcRand;
+use crate::cma::AreaId;
+use crate::lab::keys::shown;
 use crate::machine::Machine;
-use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
+use crate::mm::{MAX_PAGE_ORDER, Migratetype};
 use crate::system::System;
+use units::table;
 
 /// Steps of a random test.
 const STEPS: u32 = 2000;
@@ -77,23 +74,15 @@ const fn on_areas(name: &'static str, run: fn(&mut System<'_>) -> Verdict) -> Te
     Test { name, uses_areas: true, run }
 }
 
-const TESTS: [Test; 15] = [
-    aside("books_balance", books_balance),
-    aside("glibc_rand", glibc_rand),
-    aside("buddy_random", buddy_random),
-    on_areas("cma_random", cma_random),
-    on_areas("cma_release_twice", cma_release_twice),
-    on_areas("cma_registry", cma_registry),
-    on_areas("live_migration", live::migration),
-    on_areas("live_faults", live::faults),
-    on_areas("live_sabotage", live::sabotage),
-    on_areas("live_random", live::random),
-    aside("dma_window", dma::window),
-    on_areas("dma_coherent", dma::coherent),
-    on_areas("dma_streaming", dma::streaming),
-    on_areas("dma_misuse", dma::misuse),
-    on_areas("dma_pins", dma::pins),
-];
+table! {
+    /// Every self-test but those of the machine's own layer.
+    TESTS: [Test] =
+        pages,
+        areas,
+        live,
+        dma,
+        #[cfg(test)] example,
+}
 
 /// The names of all tests, the machine's own last.
 pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> {
@@ -161,21 +150,9 @@ fn ensure(holds: bool, line: impl FnOnce() -> String) -> Verdict {
 }
 
 /// The areas; a test that has nothing to test without one is skipped where there is none.
-fn areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
+fn existing_areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
     let areas: Vec<AreaId> = system.area_ids().collect();
     if areas.is_empty() { Err(Stop::skip("there is no CMA area")) } else { Ok(areas) }
-}
-
-fn books_balance(system: &mut System<'_>) -> Verdict {
-    system.check().map_err(Stop::fail)?;
-    let (free, total) = (system.zone.nr_free_cma(), system.zone.cma_pages());
-    ensure(free <= total, || format!("{free} CMA pages are free of {total}"))
-}
-
-fn glibc_rand(_: &mut System<'_>) -> Verdict {
-    let mut rand = GlibcRand::new(1);
-    let first = [rand.rand(), rand.rand(), rand.rand()];
-    ensure(first == [1_804_289_383, 846_930_886, 1_681_692_777], || format!("seed 1 begins with {first:?}"))
 }
 
 /// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable requests.
@@ -183,109 +160,4 @@ fn blocks_by_order(system: &System<'_>) -> Vec<u32> {
     (0..=MAX_PAGE_ORDER)
         .map(|order| Migratetype::ALL.iter().map(|&migratetype| system.zone.free_blocks(order, migratetype)).sum())
         .collect()
-}
-
-fn buddy_random(system: &mut System<'_>) -> Verdict {
-    const TYPES: [Migratetype; 3] = [Migratetype::Unmovable, Migratetype::Movable, Migratetype::Reclaimable];
-    let before = blocks_by_order(system);
-    let mut rand = GlibcRand::new(7);
-    let mut slots: Vec<Option<Block>> = core::iter::repeat_with(|| None).take(SLOTS).collect();
-    let mut misaligned = None;
-    for _ in 0..STEPS {
-        let slot = rand.rand() as usize % SLOTS;
-        if let Some(block) = slots[slot].take() {
-            system.zone.free_pages(block);
-            continue;
-        }
-        let order = rand.rand() % (MAX_PAGE_ORDER + 1);
-        let migratetype = TYPES[rand.rand() as usize % TYPES.len()];
-        if let Ok(block) = system.zone.alloc_pages(order, migratetype) {
-            if !block.first().0.is_multiple_of(1 << order) {
-                misaligned.get_or_insert(block.first());
-            }
-            slots[slot] = Some(block);
-        }
-    }
-    let books = system.check();
-    for block in slots.into_iter().flatten() {
-        system.zone.free_pages(block);
-    }
-    books.map_err(Stop::fail)?;
-    let after = blocks_by_order(system);
-    ensure(misaligned.is_none(), || format!("a block begins at {misaligned:?}"))?;
-    ensure(before == after, || format!("free blocks by order were {before:?} and are {after:?}"))
-}
-
-/// What can be seen of an area from outside.
-fn bitmap_of(system: &System<'_>, id: AreaId) -> (u32, Fingerprint) {
-    let bitmap = system.area(id).bitmap();
-    (bitmap.used(), Fingerprint::of_bits(bitmap.words(), bitmap.bits()))
-}
-
-fn cma_random(system: &mut System<'_>) -> Verdict {
-    let before = blocks_by_order(system);
-    for id in areas(system)? {
-        let bitmap = bitmap_of(system, id);
-        let mut rand = GlibcRand::new(11);
-        let mut slots: Vec<Option<Buffer>> = core::iter::repeat_with(|| None).take(SLOTS).collect();
-        for _ in 0..STEPS {
-            let slot = rand.rand() as usize % SLOTS;
-            if let Some(buffer) = slots[slot].take() {
-                system.cma_release(buffer).map_err(Stop::fail)?;
-                continue;
-            }
-            let pages = 1 + rand.rand() % 100;
-            // A full or busy area may refuse; the books say whether it did so in order.
-            slots[slot] = system.cma_alloc(id, pages, align_order_of(pages)).ok();
-        }
-        let books = system.check();
-        for buffer in slots.into_iter().flatten() {
-            system.cma_release(buffer).map_err(Stop::fail)?;
-        }
-        books.map_err(Stop::fail)?;
-        let name = system.area(id).name();
-        ensure(bitmap == bitmap_of(system, id), || format!("the bitmap of {name} is not what it was"))?;
-    }
-    let after = blocks_by_order(system);
-    ensure(before == after, || format!("free blocks by order were {before:?} and are {after:?}"))
-}
-
-fn cma_release_twice(system: &mut System<'_>) -> Verdict {
-    let mut tried = 0;
-    for id in areas(system)? {
-        let Ok(buffer) = system.cma_alloc(id, 3, 0) else { continue };
-        tried += 1;
-        // Nobody outside the kernel can make a second buffer of the same pages; here it can be done.
-        let twin = Buffer::new(id, buffer.first(), buffer.pages());
-        let longer = Buffer::new(id, buffer.first(), u32::MAX);
-        let overlong = system.cma_release(longer);
-        system.cma_release(buffer).map_err(Stop::fail)?;
-        let used = system.area(id).used_pages();
-        let twice = system.cma_release(twin);
-        let name = system.area(id).name();
-        ensure(overlong.is_err(), || format!("{name} took a buffer back that reaches beyond its end"))?;
-        ensure(twice.is_err(), || format!("{name} took a buffer back twice"))?;
-        ensure(used == system.area(id).used_pages(), || format!("a refused release changed {name}"))?;
-    }
-    if tried == 0 { Err(Stop::skip("no area has three pages next to each other")) } else { Ok(()) }
-}
-
-fn cma_registry(system: &mut System<'_>) -> Verdict {
-    let mut tried = 0;
-    for id in areas(system)? {
-        let before = system.kept(id).count();
-        let Ok(buffer) = system.cma_alloc(id, 2, 1) else { continue };
-        tried += 1;
-        let first = buffer.first();
-        let kept = system.keep(buffer);
-        let listed = system.kept(id).any(|entry| entry == (kept, first, 2));
-        let taken = system.take_back(kept);
-        let again = system.take_back(kept).is_some();
-        ensure(listed, || format!("buffer {kept} is not listed"))?;
-        let buffer = taken.ok_or_else(|| format!("buffer {kept} is lost"))?;
-        system.cma_release(buffer).map_err(Stop::fail)?;
-        ensure(!again, || format!("buffer {kept} was taken back twice"))?;
-        ensure(system.kept(id).count() == before, || "the registry is not what it was".to_string())?;
-    }
-    if tried == 0 { Err(Stop::skip("no area has two pages next to each other")) } else { Ok(()) }
 }

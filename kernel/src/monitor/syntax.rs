@@ -6,12 +6,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::help::Entry;
+use super::help::Usage;
+use crate::lab::keys::{Keys, did_you_mean, nearest, shown};
 
 /// Words a command may have.
 pub const MAX_WORDS: usize = 32;
-/// Characters of a user's word that a message repeats.
-const SHOWN: usize = 40;
 
 /// The parts of `text` between the separators that stand outside quotes.
 pub fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
@@ -66,47 +65,6 @@ pub fn words(stage: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A user's word as a message repeats it: escaped, and cut where it is long.
-pub fn shown(word: &str) -> String {
-    format!("\"{}\"", shown_path(word, SHOWN))
-}
-
-/// A user's path as Linux's messages repeat it, without quotes, up to so many characters.
-pub fn shown_path(path: &str, most: usize) -> String {
-    let cut = path.chars().count() > most;
-    let start: String = path.chars().take(most).collect();
-    format!("{}{}", start.escape_debug(), if cut { "…" } else { "" })
-}
-
-/// The candidate that a misspelt word most likely meant: at most two letters away, and less than half of it.
-pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    if word.len() > SHOWN {
-        return None;
-    }
-    let limit = 2.min(word.chars().count() / 2);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|&(distance, _)| distance <= limit)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// How many letters have to be added, dropped or changed (Levenshtein); capitals are no change.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in to.chars().enumerate() {
-            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
-}
-
 /// A command's words after its name.
 #[derive(Debug, Default)]
 pub struct Args {
@@ -120,11 +78,11 @@ impl Args {
     ///
     /// # Errors
     /// An unknown or repeated key, or too many or too few words: what is wrong and what would be right.
-    pub fn new(entry: &Entry, words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    pub fn new(usage: &Usage, words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut args = Self::default();
         for word in words {
             let pair = word.split_once('=').filter(|(key, _)| {
-                !entry.takes_any_word()
+                !usage.takes_any_word()
                     && !key.is_empty()
                     && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
             });
@@ -132,42 +90,43 @@ impl Args {
                 args.words.push(word);
                 continue;
             };
-            if !entry.keys().any(|known| known == key) && (key != "area" || entry.area_place().is_none()) {
-                return Err(unknown_key(entry, key));
+            if !usage.keys().any(|known| known == key) && (key != "area" || usage.area_place().is_none()) {
+                return Err(unknown_key(usage, key));
             }
             if args.key(key).is_some() {
                 return Err(format!("{key}= is given twice"));
             }
             args.keys.push((key.to_string(), value.to_string()));
         }
-        if !entry.takes_any_word() && args.words.iter().any(|word| word == ">") {
+        if !usage.takes_any_word() && args.words.iter().any(|word| word == ">") {
             return Err("only numbers are written to files: echo N > PATH".into());
         }
-        args.settle_area(entry)?;
-        if args.words.len() > entry.most_words {
-            let extra = &args.words[entry.most_words];
+        let (least, most) = usage.word_counts();
+        args.settle_area(usage)?;
+        if args.words.len() > most {
+            let extra = &args.words[most];
             if extra == "&&" {
                 return Err("there is no &&; a ; separates commands".into());
             }
-            return Err(format!("one word too many, {}; usage: {}", shown(extra), entry.usage));
+            return Err(format!("one word too many, {}; usage: {}", shown(extra), usage.text()));
         }
-        if args.words.len() < entry.least_words {
-            return Err(format!("a word is missing; usage: {}", entry.usage));
+        if args.words.len() < least {
+            return Err(format!("a word is missing; usage: {}", usage.text()));
         }
         Ok(args)
     }
 
     /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a key, one word more than it
     /// has is that key.
-    fn settle_area(&mut self, entry: &Entry) -> Result<(), String> {
+    fn settle_area(&mut self, usage: &Usage) -> Result<(), String> {
         let key = self.keys.iter().position(|(key, _)| key == "area");
-        match (entry.area_place(), key) {
+        match (usage.area_place(), key) {
             (Some(place), Some(key)) if place <= self.words.len() => {
                 let (_, name) = self.keys.swap_remove(key);
                 self.words.insert(place, name);
             }
-            (Some(_), Some(_)) => return Err(format!("a word is missing; usage: {}", entry.usage)),
-            (None, None) if entry.keys().any(|key| key == "area") && self.words.len() == entry.most_words + 1 => {
+            (Some(_), Some(_)) => return Err(format!("a word is missing; usage: {}", usage.text())),
+            (None, None) if usage.keys().any(|key| key == "area") && self.words.len() == usage.word_counts().1 + 1 => {
                 let area = self.words.pop();
                 self.keys.extend(area.map(|name| ("area".into(), name)));
             }
@@ -176,46 +135,33 @@ impl Args {
         Ok(())
     }
 
-    /// The value of a key.
-    pub fn key(&self, name: &str) -> Option<&str> {
-        self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
     /// The word at a place.
     pub fn word(&self, place: usize) -> Option<&str> {
         self.words.get(place).map(String::as_str)
     }
 }
 
-fn unknown_key(entry: &Entry, key: &str) -> String {
-    let key_shown = shown(key);
-    let keys: Vec<&str> = entry.keys().collect();
-    if keys.is_empty() {
-        return format!("takes no keys, but there is {key_shown}; usage: {}", entry.usage);
-    }
-    match nearest(key, keys.iter().copied()) {
-        Some(near) => format!("unknown key {key_shown}; did you mean {near}=?"),
-        None => format!("unknown key {key_shown}; there are {}=", keys.join("= ")),
+impl Keys for Args {
+    fn key(&self, name: &str) -> Option<&str> {
+        self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads a number in a range, decimal or `0x` hexadecimal.
-///
-/// # Errors
-/// What it is called, and what would be right.
-pub fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
-    // `from_str_radix` would take a sign as well.
-    let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let value = if plain { u64::from_str_radix(digits, radix).ok() } else { None };
-    value
-        .filter(|value| (least..=most).contains(value))
-        .ok_or_else(|| format!("{name} is {}; it has to be a number from {least} to {most}", shown(text)))
+fn unknown_key(usage: &Usage, key: &str) -> String {
+    let key_shown = shown(key);
+    let keys: Vec<&str> = usage.keys().collect();
+    if keys.is_empty() {
+        return format!("takes no keys, but there is {key_shown}; usage: {}", usage.text());
+    }
+    let near = nearest(key, keys.iter().copied()).map(|near| did_you_mean(&format!("{near}=")));
+    let near = near.unwrap_or_else(|| format!("there are {}=", keys.join("= ")));
+    format!("unknown key {key_shown}; {near}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::keys::number;
     use proptest::prelude::*;
 
     #[test]
@@ -230,22 +176,6 @@ mod tests {
         assert_eq!(words("echo 5 >> /a"), Ok(["echo", "5", ">", "/a"].map(String::from).to_vec()));
         assert!(words("echo \"a").is_err_and(|line| line.contains("never closed") && line.ends_with(": \"a\"")));
         assert!(words(&"x ".repeat(MAX_WORDS + 1)).is_err_and(|line| line.contains("MAX_WORDS")));
-    }
-
-    #[test]
-    fn misspellings() {
-        assert_eq!(nearest("debri", ["debris", "cma"]), Some("debris"));
-        assert_eq!(nearest("bitmpa", ["bitmap", "cat"]), Some("bitmap"));
-        assert_eq!(nearest("HELP", ["cma", "help"]), Some("help"));
-        assert_eq!(nearest("x", ["ls", "cma"]), None);
-        assert_eq!(nearest(&"x".repeat(10_000), ["ls"]), None);
-        assert_eq!((distance("", "abc"), distance("abc", "abc"), distance("kitten", "sitting")), (3, 0, 3));
-    }
-
-    #[test]
-    fn long_and_odd_words_are_shown_safely() {
-        assert_eq!(shown("a\n\u{1b}"), "\"a\\n\\u{1b}\"");
-        assert!(shown(&"é".repeat(10_000)).chars().count() <= SHOWN + 3);
     }
 
     proptest! {

@@ -22,6 +22,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod notes;
+pub mod table;
 
 use core::fmt;
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use kernel::lab::bench::NAMES;
+use kernel::lab::bench::names;
+use kernel::machine::Machine as AnyMachine;
 use serde_json::Value;
 
 use crate::data::trace_result;
@@ -38,7 +39,7 @@ impl Machine {
     }
 
     fn benchmarks(self) -> Vec<&'static str> {
-        NAMES.into_iter().filter(|name| Self::of(name) == self).collect()
+        names::<dyn AnyMachine>().filter(|name| Self::of(name) == self).collect()
     }
 
     /// Reserved-memory nodes in the place of the board's own.
@@ -61,7 +62,7 @@ impl Machine {
 
 /// The machine that one benchmark runs on, set up to run nothing else; `None` where there is no such benchmark.
 pub fn machine_for(benchmark: &str) -> Option<Result<Boot, String>> {
-    NAMES.contains(&benchmark).then(|| Machine::of(benchmark).boot(benchmark))
+    names::<dyn AnyMachine>().any(|name| name == benchmark).then(|| Machine::of(benchmark).boot(benchmark))
 }
 
 /// Boots every machine and collects the records of all benchmarks, a line each.

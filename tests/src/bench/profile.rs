@@ -12,7 +12,8 @@ use std::fmt::{self, Write};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use kernel::lab::bench::NAMES;
+use kernel::lab::bench::names;
+use kernel::machine::Machine;
 
 use super::machines::machine_for;
 use crate::in_tree;
@@ -277,7 +278,8 @@ impl fmt::Display for Profile {
 /// # Errors
 /// In words: there is no such benchmark, or it could not be run or understood.
 pub fn run(benchmark: &str) -> Result<String, String> {
-    let unknown = || format!("no benchmark '{benchmark}'; there are {}", NAMES.join(" "));
+    let all = || names::<dyn Machine>().collect::<Vec<_>>().join(" ");
+    let unknown = || format!("no benchmark '{benchmark}'; there are {}", all());
     let boot = machine_for(benchmark).ok_or_else(unknown)??;
     let symbols = Symbols::load(&in_tree("build/debris.elf"))?;
     let whole_boot = benchmark == "boot";

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Kind, Memblock};
+use super::{Memblock, RegionKind};
 use units::PhysRange;
 use units::notes::Words;
 
@@ -21,7 +21,7 @@ impl fmt::Display for Iomem<'_> {
             let mut start = ram.start;
             while start < ram.end {
                 let rest = PhysRange { start, end: ram.end };
-                let unmapped = self.0.reserved().iter().filter(|region| region.kind == Kind::NoMap);
+                let unmapped = self.0.reserved().iter().filter(|region| region.kind == RegionKind::NoMap);
                 let hole = unmapped.map(|region| region.range).find(|range| range.overlaps(&rest));
                 let end = hole.map_or(ram.end, |hole| hole.start.max(start));
                 if start < end {

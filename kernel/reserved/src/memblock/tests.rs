@@ -38,9 +38,9 @@ fn lists_are_bounded_and_name_their_constant() {
     assert_eq!(memblock.add_ram(range(5000, 5001)), Err(Full("MAX_RAM_RANGES")));
     memblock.add_ram(range(0, 3)).unwrap();
     for _ in 0..MAX_RESERVATIONS {
-        memblock.reserve(range(0, 1), Kind::Reserved).unwrap();
+        memblock.reserve(range(0, 1), RegionKind::Reserved).unwrap();
     }
-    let full = memblock.reserve(range(0, 1), Kind::Reserved).unwrap_err();
+    let full = memblock.reserve(range(0, 1), RegionKind::Reserved).unwrap_err();
     assert_eq!(full.to_string(), "memory map full: raise MAX_RESERVATIONS");
 }
 
@@ -49,7 +49,7 @@ fn the_search_goes_from_the_top_down() {
     let mut memblock = board();
     let search = Search { size: 0x80_0000, align: 0x40_0000, within: range(0, u64::MAX) };
     assert_eq!(memblock.find(search), Some(0x9f80_0000));
-    memblock.reserve(range(0x9fff_0000, 0x9fff_0001), Kind::Reserved).unwrap();
+    memblock.reserve(range(0x9fff_0000, 0x9fff_0001), RegionKind::Reserved).unwrap();
     assert_eq!(memblock.find(search), Some(0x9f40_0000));
     assert_eq!(memblock.find(Search { within: range(0x6900_0000, 0x6980_0000), ..search }), Some(0x6900_0000));
     assert_eq!(memblock.find(Search { within: range(0x6900_0000, 0x6970_0000), ..search }), None);
@@ -61,19 +61,19 @@ fn the_search_goes_from_the_top_down() {
 #[test]
 fn allocating_reserves() {
     let mut memblock = board();
-    let frames = memblock.allocate(Search::pages(0x40_0000), Kind::PageFrames).unwrap().unwrap();
+    let frames = memblock.allocate(Search::pages(0x40_0000), RegionKind::PageFrames).unwrap().unwrap();
     assert_eq!(frames, range(0x9fc0_0000, 0xa000_0000));
-    assert_eq!(memblock.find_kind(Kind::PageFrames).unwrap().range, frames);
-    assert!(memblock.release(frames, Kind::PageFrames));
-    assert!(!memblock.release(frames, Kind::PageFrames));
+    assert_eq!(memblock.find_kind(RegionKind::PageFrames).unwrap().range, frames);
+    assert!(memblock.release(frames, RegionKind::PageFrames));
+    assert!(!memblock.release(frames, RegionKind::PageFrames));
     assert_eq!(memblock, board());
 }
 
 #[test]
 fn whole_pages_only_are_free_pages() {
     let mut memblock = board();
-    memblock.reserve(range(0x6800_0000, 0x6800_1001), Kind::DeviceTree).unwrap();
-    memblock.reserve(range(0x6800_3fff, 0x6800_4000), Kind::Reserved).unwrap();
+    memblock.reserve(range(0x6800_0000, 0x6800_1001), RegionKind::DeviceTree).unwrap();
+    memblock.reserve(range(0x6800_3fff, 0x6800_4000), RegionKind::Reserved).unwrap();
     let free: Vec<_> = memblock.free_pages().collect();
     assert_eq!(
         free,
@@ -84,15 +84,15 @@ fn whole_pages_only_are_free_pages() {
 #[test]
 fn the_listing_nests_clips_and_shows_what_is_outside() {
     let mut memblock = board();
-    memblock.reserve_named(range(0x4c00_0000, 0x4c80_0000), Kind::NoMap, "vram@4c000000").unwrap();
-    memblock.reserve(range(0x6001_0000, 0x6005_0000), Kind::Image).unwrap();
-    memblock.reserve_named(range(0x6900_0000, 0x6980_0000), Kind::Cma, "linux,cma").unwrap();
-    memblock.reserve(range(0x6900_1000, 0x6900_2000), Kind::Memreserve).unwrap();
-    memblock.reserve_named(range(0x7000_0000, 0x7000_2000), Kind::Reserved, "a").unwrap();
-    memblock.reserve_named(range(0x7000_1000, 0x7000_3000), Kind::Reserved, "b").unwrap();
-    memblock.reserve_named(range(0x7000_8000, 0x7001_0000), Kind::NoMap, "firmware").unwrap();
-    memblock.reserve_named(range(0x9fff_f000, 0xc000_0000), Kind::Reserved, "odd\n").unwrap();
-    memblock.reserve_named(range(0xd000_0000, 0xd000_0001), Kind::NoMap, "far").unwrap();
+    memblock.reserve_named(range(0x4c00_0000, 0x4c80_0000), RegionKind::NoMap, "vram@4c000000").unwrap();
+    memblock.reserve(range(0x6001_0000, 0x6005_0000), RegionKind::Image).unwrap();
+    memblock.reserve_named(range(0x6900_0000, 0x6980_0000), RegionKind::Cma, "linux,cma").unwrap();
+    memblock.reserve(range(0x6900_1000, 0x6900_2000), RegionKind::Memreserve).unwrap();
+    memblock.reserve_named(range(0x7000_0000, 0x7000_2000), RegionKind::Reserved, "a").unwrap();
+    memblock.reserve_named(range(0x7000_1000, 0x7000_3000), RegionKind::Reserved, "b").unwrap();
+    memblock.reserve_named(range(0x7000_8000, 0x7001_0000), RegionKind::NoMap, "firmware").unwrap();
+    memblock.reserve_named(range(0x9fff_f000, 0xc000_0000), RegionKind::Reserved, "odd\n").unwrap();
+    memblock.reserve_named(range(0xd000_0000, 0xd000_0001), RegionKind::NoMap, "far").unwrap();
     let expected = "\
 4c000000-4c7fffff : vram@4c000000
 60000000-70007fff : System RAM
@@ -166,7 +166,7 @@ proptest! {
             memblock.add_ram(*range).unwrap();
         }
         for range in &reserved {
-            memblock.reserve(*range, Kind::Reserved).unwrap();
+            memblock.reserve(*range, RegionKind::Reserved).unwrap();
         }
         prop_assert!(memblock.ram().windows(2).all(|pair| pair[0].end < pair[1].start));
         let expected = model(&ram, &reserved);
@@ -191,7 +191,7 @@ proptest! {
             memblock.add_ram(*range).unwrap();
         }
         for (number, range) in reserved.iter().enumerate() {
-            memblock.reserve(*range, if number % 2 == 0 { Kind::NoMap } else { Kind::Reserved }).unwrap();
+            memblock.reserve(*range, if number % 2 == 0 { RegionKind::NoMap } else { RegionKind::Reserved }).unwrap();
         }
         let listing = memblock.iomem().to_string();
         check_listing(&listing);
@@ -213,10 +213,10 @@ proptest! {
         }
         let before = memblock.clone();
         for range in &reserved {
-            memblock.reserve(*range, Kind::Cma).unwrap();
+            memblock.reserve(*range, RegionKind::Cma).unwrap();
         }
         for range in &reserved {
-            prop_assert_eq!(memblock.release(*range, Kind::Cma), !range.is_empty());
+            prop_assert_eq!(memblock.release(*range, RegionKind::Cma), !range.is_empty());
         }
         prop_assert_eq!(memblock, before);
     }

@@ -19,8 +19,8 @@ fn an_initrd_of_64_mib_and_the_default_areas_fit_together() {
         assert_eq!(case.areas(), same.areas());
         assert_eq!(case.placed.moves.len(), 1, "only what is in the way is moved");
         let step = case.placed.moves[0];
-        assert_eq!((step.what, step.from), (Kind::Initrd, PhysRange::sized(0x6800_0000, 64 * M)));
-        assert_eq!(case.memblock.find_kind(Kind::Initrd).unwrap().range, step.to);
+        assert_eq!((step.what, step.from), (RegionKind::Initrd, PhysRange::sized(0x6800_0000, 64 * M)));
+        assert_eq!(case.memblock.find_kind(RegionKind::Initrd).unwrap().range, step.to);
         let line = format!(
             "Reserved memory: moving the Initrd (65536 KiB) from 0x68000000 to {:#010x}, out of the way of linux,cma",
             step.to.start
@@ -55,7 +55,7 @@ fn the_device_tree_moves_too() {
         let case = Case::new(vec![node], "cma=0");
         assert_eq!(case.placed.moves.len(), 1);
         let step = case.placed.moves[0];
-        assert_eq!((step.what, step.from), (Kind::DeviceTree, TREE));
+        assert_eq!((step.what, step.from), (RegionKind::DeviceTree, TREE));
         assert_eq!(step.to.start, 0x9fff_c000);
         assert!(case.other_lines().iter().all(|line| !line.contains("overlaps")));
     }
@@ -74,7 +74,7 @@ fn nothing_moves_for_a_region_that_will_not_stay() {
     ] {
         let case = Case::new(vec![node], "cma=0");
         assert_eq!((case.areas().len(), case.placed.moves.len()), (0, 0));
-        assert_eq!(case.memblock.find_kind(Kind::DeviceTree).unwrap().range, TREE);
+        assert_eq!(case.memblock.find_kind(RegionKind::DeviceTree).unwrap().range, TREE);
     }
     let mut nodes: Vec<_> = (0..8).map(|index| cma(dynamic(&format!("p{index}"), 4 * M, &[]))).collect();
     nodes.push(cma(dynamic("ninth", 4 * M, &[(0x6800_0000, 4 * M)])));

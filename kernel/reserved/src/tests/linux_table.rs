@@ -53,7 +53,7 @@ fn a_misaligned_fixed_pool_is_refused_and_its_memory_is_free() {
             "OF: reserved mem: node camera@70100000 compatible matching fail",
         ],
     );
-    assert_eq!(case.memblock.find_kind(Kind::Reserved), None);
+    assert_eq!(case.memblock.find_kind(RegionKind::Reserved), None);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_pool_that_is_neither_reusable_nor_no_map_is_refused() {
             "OF: reserved mem: node pool_a compatible matching fail",
         ],
     );
-    assert_eq!(case.memblock.find_kind(Kind::Reserved), None);
+    assert_eq!(case.memblock.find_kind(RegionKind::Reserved), None);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn over_the_kernel() {
     );
     // One that stays mapped is only kept free, as Linux does.
     let case = refused(vec![over(low)], &[]);
-    assert!(case.memblock.reserved().iter().any(|region| region.kind == Kind::Reserved));
+    assert!(case.memblock.reserved().iter().any(|region| region.kind == RegionKind::Reserved));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn regions_that_are_only_kept_free_may_overlap() {
             "Reserved memory: ramoops@70000000: overlaps b@70100000",
         ],
     );
-    assert_eq!(case.memblock.find_kind(Kind::Reserved).unwrap().name, "b@70100000");
+    assert_eq!(case.memblock.find_kind(RegionKind::Reserved).unwrap().name, "b@70100000");
     let nodes = vec![no_map(fixed("a@70000000", 0x7000_0000, 2 * M)), no_map(fixed("b@70100000", 0x7010_0000, M))];
     let case = refused(
         nodes,
@@ -120,7 +120,7 @@ fn regions_that_are_only_kept_free_may_overlap() {
             "a@70000000 (0x70000000--0x70200000) overlaps with b@70100000 (0x70100000--0x70200000)",
         ],
     );
-    assert_eq!(case.memblock.reserved().iter().filter(|region| region.kind == Kind::NoMap).count(), 3);
+    assert_eq!(case.memblock.reserved().iter().filter(|region| region.kind == RegionKind::NoMap).count(), 3);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn over_memreserve() {
     let case = Case::of(facts, TREE, "");
     assert_eq!(case.lines()[0], "Reserved memory: pool: overlaps /memreserve/");
     assert_eq!(case.areas(), [("dyn", 0x7040_0000, 4, false)]);
-    assert_eq!(case.memblock.find_kind(Kind::NoMap).unwrap().name, "firmware");
+    assert_eq!(case.memblock.find_kind(RegionKind::NoMap).unwrap().name, "firmware");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn reusable_and_no_map_exclude_each_other() {
     assert_eq!(case.memblock.reserved().len(), 4);
     // Linux leaves a dynamic one reserved.
     let case = refused(vec![both(dynamic("both", 8 * M, &[]))], &[fail]);
-    assert_eq!(case.memblock.find_kind(Kind::Reserved).unwrap().range, PhysRange::sized(0x9f80_0000, 8 * M));
+    assert_eq!(case.memblock.find_kind(RegionKind::Reserved).unwrap().range, PhysRange::sized(0x9f80_0000, 8 * M));
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn regions_that_are_no_pools_are_only_kept_free() {
         &[],
     );
     let find = |name| case.memblock.reserved().iter().find(|region| region.name == name).unwrap();
-    assert_eq!(find("ramoops@70000000").kind, Kind::Reserved);
-    assert_eq!((find("firmware").kind, find("firmware").range.start), (Kind::NoMap, 0x9fff_edc0));
+    assert_eq!(find("ramoops@70000000").kind, RegionKind::Reserved);
+    assert_eq!((find("firmware").kind, find("firmware").range.start), (RegionKind::NoMap, 0x9fff_edc0));
     assert_eq!(find("neither").range.start, 0x9fff_ed80);
     assert_eq!(case.memblock.free_pages().last().unwrap().end, 0x9fff_e000);
 }
@@ -248,7 +248,7 @@ fn only_the_first_entry_of_reg_is_a_pool() {
             "OF: reserved mem: initialized node pool, compatible id shared-dma-pool",
         ],
     );
-    assert_eq!(case.memblock.find_kind(Kind::Reserved).unwrap().range.start, 0x7100_0000);
+    assert_eq!(case.memblock.find_kind(RegionKind::Reserved).unwrap().range.start, 0x7100_0000);
 }
 
 #[test]

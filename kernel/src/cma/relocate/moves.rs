@@ -51,7 +51,7 @@ impl System<'_> {
         for step in steps {
             let mut at = step.from;
             while let Some((bit, bits)) = clear_run(&arrived, at, step.from + step.bits) {
-                let unreserved = self.area_mut(id).unreserve(base.add(bit), bits);
+                let unreserved = self.area_mut(id).release(base.add(bit), bits);
                 debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
                 self.zone.give_range(base.add(bit), bits);
                 at = bit + bits;

@@ -45,7 +45,7 @@ fn naming_it_wrongly() {
         let mapping = system.streaming().map_sg(device, &list, direction).unwrap();
         let (at, _) = mapping.segments().next().unwrap();
         let error = system.streaming().dma_unmap_single(device, at, bytes, direction);
-        let misuse = Misuse::Kind { mapped: Kind::Scatter };
+        let misuse = Misuse::MappingKind { mapped: MappingKind::Scatter };
         assert_eq!((error, misuses(system)), (Err(DmaError::Misuse(misuse)), [misuse].to_vec()));
         assert_eq!(system.streaming().unmap_sg(mapping), Err(DmaError::NotMapped));
     });

@@ -1,14 +1,47 @@
 //! Loads on one area: the same request over and over, the debris load, a recorded trace.
 
-use super::{BenchError, LARGE_PAGES, Measurement, Need, Setting};
+use alloc::sync::Arc;
+
+use super::{BenchError, Benchmark, LARGE_PAGES, Measurement, Need, Run, Setting};
 use crate::cma::{AreaId, align_order_of};
-use crate::lab::load::{self, Kind};
+use crate::lab::load::{self, Debris};
 use crate::lab::replay;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
-use crate::lab::stopwatch::{ClockCost, Dither, Timing};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing, Timings};
 use crate::machine::Machine;
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "cma/1",
+                run: Run::Calls(|system, machine, setting, name| cma(system, machine, setting, name, 1)),
+            },
+            Benchmark {
+                name: "cma/64",
+                run: Run::Calls(|system, machine, setting, name| cma(system, machine, setting, name, 64)),
+            },
+            Benchmark {
+                name: "cma/2048",
+                run: Run::Calls(|system, machine, setting, name| cma(system, machine, setting, name, SMALL_PAGES)),
+            },
+            Benchmark {
+                name: "cma/131072",
+                run: Run::Calls(|system, machine, setting, name| cma(system, machine, setting, name, LARGE_PAGES)),
+            },
+            Benchmark {
+                name: "debris",
+                run: Run::Calls(|system, machine, setting, name| debris_load(system, machine, setting, name)),
+            },
+            Benchmark {
+                name: "big-area",
+                run: Run::Calls(|system, machine, setting, name| trace(system, machine, setting, name)),
+            },
+        ]
+    }
+}
 
 /// Pages of the small area, which is the published experiment's.
 pub(super) const SMALL_PAGES: u32 = 2048;
@@ -46,7 +79,7 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
     area: AreaId,
     pages: u32,
     reps: u32,
-) -> Result<(Timing, Timing, ClockCost), BenchError> {
+) -> Result<Timings, BenchError> {
     let align_order = align_order_of(pages);
     let cost = ClockCost::measure(machine);
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
@@ -57,11 +90,11 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
         dither.wait(machine);
         release.time(machine, || system.cma_release(buffer))?;
     }
-    Ok((alloc, release, cost))
+    Ok(Timings { alloc, release, cost })
 }
 
 /// The published run of the debris load.
-pub(super) fn debris_load<M: Machine + ?Sized>(
+fn debris_load<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     setting: &Setting<'_>,
@@ -75,7 +108,7 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
         align: Align::Order,
         stop_at_failure: true,
         ops: PUBLISHED_OPS,
-        kind: Kind::Debris(Scale::None),
+        load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
     };
@@ -92,7 +125,7 @@ pub(super) fn debris_load<M: Machine + ?Sized>(
 }
 
 /// The trace in the initrd, as it is. For its table of IDs a pageblock may become unmovable, as for any replay.
-pub(super) fn trace<M: Machine + ?Sized>(
+fn trace<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     setting: &Setting<'_>,

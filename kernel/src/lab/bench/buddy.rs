@@ -4,11 +4,30 @@
 
 use alloc::vec::Vec;
 
-use super::{BenchError, Cost, Measurement};
+use super::{BenchError, Benchmark, Cost, Measurement, Run};
 use crate::lab::stopwatch::{ClockCost, Dither, Timing};
 use crate::machine::Machine;
 use crate::mm::{Block, MAX_PAGE_ORDER, Migratetype};
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "buddy/0",
+                run: Run::Calls(|system, machine, _, name| run(system, machine, name, Case::WithoutSplit)),
+            },
+            Benchmark {
+                name: "buddy/9",
+                run: Run::Calls(|system, machine, _, name| run(system, machine, name, Case::OneSplit)),
+            },
+            Benchmark {
+                name: "buddy/split",
+                run: Run::Calls(|system, machine, _, name| run(system, machine, name, Case::AllSplits)),
+            },
+        ]
+    }
+}
 
 const REPS: u32 = 1000;
 /// The most blocks that are put aside.
@@ -16,7 +35,7 @@ const MAX_ASIDE: usize = 8192;
 
 /// What a request meets.
 #[derive(Clone, Copy)]
-pub(super) enum Case {
+enum Case {
     /// A page, and there is one whose buddy stays in use.
     WithoutSplit,
     /// Half of the largest block, and there are only whole ones.
@@ -26,7 +45,7 @@ pub(super) enum Case {
 }
 
 /// Allocates and frees a block again and again.
-pub(super) fn run<M: Machine + ?Sized>(
+fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     name: &'static str,

@@ -2,13 +2,33 @@
 //! off, as it is for drivers that nobody suspects.
 
 use super::area::SMALL_PAGES;
-use super::{BenchError, Cost, Measurement, Need, Setting};
+use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
 use crate::dma::{DeviceId, Direction};
-use crate::lab::stopwatch::{ClockCost, Dither, Timing};
+use crate::lab::stopwatch::{ClockCost, Dither, Timing, Timings};
 use crate::machine::Machine;
 use crate::mm::Migratetype;
 use crate::system::System;
 use crate::units::PAGE_SIZE;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "dma/coherent/1",
+                run: Run::Calls(|system, machine, setting, name| coherent(system, machine, setting, name, 1)),
+            },
+            Benchmark {
+                name: "dma/coherent/16",
+                run: Run::Calls(|system, machine, setting, name| coherent(system, machine, setting, name, 16)),
+            },
+            Benchmark {
+                name: "dma/coherent/1024",
+                run: Run::Calls(|system, machine, setting, name| coherent(system, machine, setting, name, 1024)),
+            },
+            Benchmark { name: "dma/map/1", run: Run::Calls(|system, machine, _, name| map(system, machine, name)) },
+        ]
+    }
+}
 
 const REPS: u32 = 1000;
 /// Of a buffer of 4 MiB, which has to be cleared.
@@ -32,7 +52,7 @@ fn unwatched(
 }
 
 /// A coherent buffer of so many pages, and its way back.
-pub(super) fn coherent<M: Machine + ?Sized>(
+fn coherent<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
@@ -56,12 +76,12 @@ pub(super) fn coherent<M: Machine + ?Sized>(
             dither.wait(machine);
             free.time(machine, || system.dma_free_coherent(buffer))?;
         }
-        Ok(Measurement::on_area(name, system, area, (alloc, free, cost)))
+        Ok(Measurement::on_area(name, system, area, Timings { alloc, release: free, cost }))
     })
 }
 
 /// A page of the driver's own, lent both ways: all of its lines are cleaned, and then dropped.
-pub(super) fn map<M: Machine + ?Sized>(
+fn map<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     name: &'static str,

@@ -10,14 +10,93 @@
 
 use alloc::vec::Vec;
 
-use super::{BenchError, MIB_PAGES, Measurement, Need, Setting};
+use super::{BenchError, Benchmark, MIB_PAGES, Measurement, Need, Run, Setting};
 use crate::cma::{AreaId, align_order_of};
 use crate::lab::load::PUBLISHED_SEED;
 use crate::lab::rng::Rng;
 use crate::lab::scale::{Scale, Slots};
-use crate::lab::stopwatch::{ClockCost, Sampled};
+use crate::lab::stopwatch::{ClockCost, Sampled, Timings};
 use crate::machine::Machine;
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "slots/8",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Slots, 8)),
+            },
+            Benchmark {
+                name: "slots/32",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Slots, 32)),
+            },
+            Benchmark {
+                name: "slots/128",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Slots, 128)
+                }),
+            },
+            Benchmark {
+                name: "slots/512",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Slots, 512)
+                }),
+            },
+            Benchmark {
+                name: "slots/768",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Slots, 768)
+                }),
+            },
+            Benchmark {
+                name: "sizes/8",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Sizes, 8)),
+            },
+            Benchmark {
+                name: "sizes/32",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Sizes, 32)),
+            },
+            Benchmark {
+                name: "sizes/128",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Sizes, 128)
+                }),
+            },
+            Benchmark {
+                name: "sizes/512",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Sizes, 512)
+                }),
+            },
+            Benchmark {
+                name: "sizes/768",
+                run: Run::Calls(|system, machine, setting, name| {
+                    run(system, machine, setting, name, Scale::Sizes, 768)
+                }),
+            },
+            Benchmark {
+                name: "both/8",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Both, 8)),
+            },
+            Benchmark {
+                name: "both/32",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Both, 32)),
+            },
+            Benchmark {
+                name: "both/128",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Both, 128)),
+            },
+            Benchmark {
+                name: "both/512",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Both, 512)),
+            },
+            Benchmark {
+                name: "both/768",
+                run: Run::Calls(|system, machine, setting, name| run(system, machine, setting, name, Scale::Both, 768)),
+            },
+        ]
+    }
+}
 
 /// Steps of the warm-up for each slot: after so many, the share of slots never drawn is e^-4.
 const WARM_UP: u32 = 4;
@@ -39,16 +118,15 @@ struct Load {
     failed: u64,
 }
 
-/// Runs `slots/N`, `sizes/N` or `both/N`, where N is the area's MiB.
-pub(super) fn run<M: Machine + ?Sized>(
+/// Runs a scaled load on an area of `mib` MiB.
+fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
     name: &'static str,
+    scale: Scale,
+    mib: u32,
 ) -> Result<Measurement, BenchError> {
-    let (scale, mib) = name.split_once('/').ok_or(BenchError::Unknown)?;
-    let scale = Scale::named(scale).ok_or(BenchError::Unknown)?;
-    let mib: u32 = mib.parse().map_err(|_| BenchError::Unknown)?;
     let scaled = scale.slots(mib * MIB_PAGES);
     let area = Need::Exactly(mib * MIB_PAGES).find(system, setting)?;
     let mut slots = Vec::new();
@@ -68,7 +146,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     system.release_all(area);
     result?;
     let Load { alloc, release, failed, .. } = load;
-    let timings = (alloc.timing(), release.timing(), cost);
+    let timings = Timings { alloc: alloc.timing(), release: release.timing(), cost };
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, timings) })
 }
 

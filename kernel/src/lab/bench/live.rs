@@ -4,13 +4,42 @@
 use alloc::vec::Vec;
 
 use super::area::again_and_again;
-use super::{BenchError, Cost, Measurement, Need, Setting};
+use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
 use crate::cma::{AreaId, Buffer};
-use crate::lab::stopwatch::{ClockCost, Timing};
+use crate::lab::stopwatch::{ClockCost, Timing, Timings};
 use crate::machine::Machine;
 use crate::mm::live::{LiveError, Mm};
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "full/1",
+                run: Run::Calls(|system, machine, setting, name| single_in_full_system(system, machine, setting, name)),
+            },
+            Benchmark {
+                name: "migrate/1",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::PerMovedPage)
+                }),
+            },
+            Benchmark {
+                name: "reclaim/clean",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::PerDroppedPage)
+                }),
+            },
+            Benchmark {
+                name: "empty-area",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::WholeArea)
+                }),
+            },
+        ]
+    }
+}
 
 /// Pages of the area that is emptied: 8 MiB.
 const AREA_PAGES: u32 = 2048;
@@ -23,7 +52,7 @@ const OBJECT_PAGES: u32 = 256;
 
 /// What is in the area, and what the cost is divided by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Case {
+enum Case {
     /// Movable pages mapped once; by the pages moved.
     PerMovedPage,
     /// Clean pages of the cache; by the pages dropped.
@@ -33,7 +62,7 @@ pub(super) enum Case {
 }
 
 /// Empties an area of 8 MiB that is full.
-pub(super) fn empty_area<M: Machine + ?Sized>(
+fn empty_area<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
@@ -54,7 +83,7 @@ pub(super) fn empty_area<M: Machine + ?Sized>(
         system.cma_release(buffer)?;
     }
     let pages = result?.max(1);
-    let whole = Measurement::on_area(name, system, area, (alloc, release, cost));
+    let whole = Measurement::on_area(name, system, area, Timings { alloc, release, cost });
     if case == Case::WholeArea {
         return Ok(whole);
     }
@@ -103,7 +132,7 @@ fn fill_areas(mm: &mut Mm<'_, '_>, case: Case) -> Result<(), LiveError> {
 }
 
 /// A page of a free area while everything else is full: nothing has to move.
-pub(super) fn single_in_full_system<M: Machine + ?Sized>(
+fn single_in_full_system<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,

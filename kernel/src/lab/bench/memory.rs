@@ -2,8 +2,14 @@
 
 use core::fmt;
 
+use super::{Benchmark, Run};
 use crate::lab::record::Record;
+use crate::machine::Machine;
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const { &[Benchmark { name: "memory", run: Run::Memory(Memory::of) }] }
+}
 
 /// Bytes by what they are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,12 +6,27 @@
 //! `search/worst` is what it costs the first time, when all that is known of the area is what it held when it was empty:
 //! then every node and every group is visited once (see `cma::search`).
 
-use super::{BenchError, Cost, LARGE_PAGES, Measurement, Need, Setting};
+use super::{BenchError, Benchmark, Cost, LARGE_PAGES, Measurement, Need, Run, Setting};
 use crate::cma::{AreaId, CMA_ALIGNMENT, CmaError};
 use crate::lab::stopwatch::{ClockCost, Dither, Timing};
 use crate::machine::Machine;
 use crate::system::System;
 use crate::units::Pfn;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "search/fail",
+                run: Run::Calls(|system, machine, setting, name| fail(system, machine, setting, name)),
+            },
+            Benchmark {
+                name: "search/worst",
+                run: Run::Calls(|system, machine, setting, name| worst(system, machine, setting, name)),
+            },
+        ]
+    }
+}
 
 /// Rounds of `search/fail`; each asks once for every alignment.
 const ROUNDS: u32 = 100;
@@ -27,7 +42,7 @@ fn requests() -> impl Iterator<Item = (u32, u32)> {
     core::iter::once((3, 0)).chain((1..=CMA_ALIGNMENT).map(|order| (1 << order, order)))
 }
 
-pub(super) fn fail<M: Machine + ?Sized>(
+fn fail<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,
@@ -39,7 +54,7 @@ pub(super) fn fail<M: Machine + ?Sized>(
     finish(name, system, area, result?, machine)
 }
 
-pub(super) fn worst<M: Machine + ?Sized>(
+fn worst<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
     setting: &Setting<'_>,

@@ -1,9 +1,10 @@
 use super::*;
 use crate::cma::placement::{PLACEMENTS, parse};
-use crate::lab::load::Kind;
+use crate::lab::load::Debris;
 use crate::lab::request::Align;
 use crate::lab::scale::Scale;
 use crate::mock::with_board;
+use alloc::sync::Arc;
 use std::format;
 use std::string::ToString;
 use std::vec;
@@ -16,7 +17,7 @@ fn options(system: &System<'_>, ops: u64) -> load::Options {
         align: Align::Order,
         stop_at_failure: true,
         ops,
-        kind: Kind::Debris(Scale::None),
+        load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
     }

@@ -29,7 +29,7 @@ use crate::mm::live::{LiveError, Mm};
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 use driver::Driver;
-pub use report::{Copied, Report};
+pub use report::{Copied, CopyReport};
 
 /// Most copies.
 pub const MAX_COPIES: u32 = 16;
@@ -156,7 +156,7 @@ pub struct CopyTest {
     driver: Driver,
     others: Rc<Cell<Others>>,
     chunks: u32,
-    report: Report,
+    report: CopyReport,
 }
 
 /// Those who live in memory.
@@ -188,7 +188,7 @@ impl CopyTest {
             .and_then(|mut mm| prepare(&mut mm, options, || machine.interrupted()));
         match prepared {
             Ok((volume, source, interrupted)) => {
-                let mut report = Report::new(system, options, &source, machine.now_ns());
+                let mut report = CopyReport::new(system, options, &source, machine.now_ns());
                 report.interrupted = interrupted;
                 let test = Self {
                     copies: options.copies,
@@ -220,7 +220,7 @@ impl CopyTest {
     ///
     /// # Errors
     /// The driver could not give a buffer back.
-    pub fn finish<M: Machine + ?Sized>(self, system: &mut System<'_>, machine: &M) -> Result<Report, CopyError> {
+    pub fn finish<M: Machine + ?Sized>(self, system: &mut System<'_>, machine: &M) -> Result<CopyReport, CopyError> {
         let Self { driver, mut report, .. } = self;
         if let Some(mut mm) = system.mm() {
             mm.live.meanwhile = None;
@@ -394,7 +394,7 @@ impl CopyTest {
         if is_ambush_due {
             self.others.set(Others::Wait);
             let next = if from + CHUNK < file.pages() { from + CHUNK } else { 0 };
-            let Report { ambushes, driver: counts, .. } = &mut self.report;
+            let CopyReport { ambushes, driver: counts, .. } = &mut self.report;
             ambush::lay(system, &mut self.driver, (file, next), ambushes, counts).map_err(CopyError::Release)?;
         }
         with_mm(system, |mm| {

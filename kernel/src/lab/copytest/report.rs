@@ -61,7 +61,7 @@ impl fmt::Display for Copied {
 
 /// The test as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report {
+pub struct CopyReport {
     disk_name: String,
     source: String,
     bytes: u64,
@@ -91,7 +91,7 @@ pub struct Report {
     load_ns: u64,
 }
 
-impl Report {
+impl CopyReport {
     pub(super) fn new(system: &mut System<'_>, options: &Options, source: &File, now_ns: u64) -> Self {
         let name = system.mm().and_then(|mm| mm.disk_identity().map(|identity| identity.name.clone()));
         Self {
@@ -205,7 +205,7 @@ impl fmt::Display for Flushes {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for CopyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DriverCounts { allocs, failed, migrated, refused_pinned, retries, .. } = self.driver;
         let pinning = if self.pinning { "on" } else { "off" };

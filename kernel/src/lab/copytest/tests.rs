@@ -42,7 +42,7 @@ fn with_file(
     assert_eq!(system.dma.mappings().count(), 0);
 }
 
-fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(Report, u32), CopyError> {
+fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(CopyReport, u32), CopyError> {
     let mut test = CopyTest::start(system, machine, options)?;
     let mut synced = 0;
     let stepped = loop {

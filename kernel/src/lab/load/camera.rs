@@ -3,15 +3,35 @@
 //! Every `gap`-th step is a frame's: one of them, drawn, is given back or made. All other steps are those of a small
 //! buffer, drawn, of 1 to `most` pages. On average half of the frames and half of the small buffers are held.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
-use super::kinds::{Ask, Load};
+use super::kinds::{Ask, Entry, Load, Stream};
 use crate::lab::held::Held;
+use crate::lab::help::Help;
+use crate::lab::keys::Keys;
 use crate::lab::record::Record;
 use crate::lab::rng::Rng;
 
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    help: Help {
+        name: "camera",
+        usage: "[frames=4] [frame=PAGES] [small=128] [most=PAGES] [gap=16]",
+        summary: "large frames, few, come and go, with small buffers between",
+        details: "Every gap= steps one of frames= frames, drawn, of frame= pages (an eighth of the area), is made, or \
+                      given back if it is there; all other steps are those of one of small= buffers of 1 to most= pages \
+                      (1/128 of the area). The other keys are those of debris.",
+        example: "camera until=ops ops=2000",
+    },
+    read: |keys, area_pages| Ok(Arc::new(Camera::read(keys, area_pages)?)),
+}];
+
 /// Most frames, and most small buffers.
 pub const MAX_BUFFERS: u32 = 4096;
+/// Most steps from frame to frame.
+const MAX_GAP: u32 = 1_000_000;
 
 /// The parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,16 +55,33 @@ impl Camera {
         Self { frames: 4, frame: (area_pages / 8).max(1), small: 128, most: (area_pages / 128).max(1), gap: 16 }
     }
 
-    pub(super) const fn slots(self) -> u32 {
+    fn read(keys: &dyn Keys, area_pages: u32) -> Result<Self, String> {
+        let usual = Self::usual(area_pages);
+        Ok(Self {
+            frames: keys.count("frames", usual.frames, 1, MAX_BUFFERS)?,
+            frame: keys.count("frame", usual.frame, 1, area_pages)?,
+            small: keys.count("small", usual.small, 0, MAX_BUFFERS)?,
+            most: keys.count("most", usual.most, 1, area_pages)?,
+            gap: keys.count("gap", usual.gap, 1, MAX_GAP)?,
+        })
+    }
+}
+
+impl Load for Camera {
+    fn name(&self) -> &'static str {
+        "camera"
+    }
+
+    fn slots(&self, _: u32) -> u32 {
         self.frames + self.small
     }
 
-    pub(super) const fn start(self, rng: Rng) -> Shooting {
-        Shooting { camera: self, rng, steps: 0 }
+    fn start(&self, _: u32, rng: Rng) -> Option<Box<dyn Stream>> {
+        Some(Box::new(Shooting { camera: *self, rng, steps: 0 }))
     }
 
-    pub(super) fn record(self, record: Record) -> Record {
-        let Self { frames, frame, small, most, gap } = self;
+    fn record(&self, record: Record) -> Record {
+        let Self { frames, frame, small, most, gap } = *self;
         record
             .number("frames", frames)
             .number("frame", frame)
@@ -57,18 +94,18 @@ impl Camera {
 impl fmt::Display for Camera {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { frames, frame, small, most, gap } = self;
-        write!(f, "frames={frames} frame={frame} small={small} most={most} gap={gap}")
+        write!(f, "camera frames={frames} frame={frame} small={small} most={most} gap={gap}")
     }
 }
 
 /// A camera at work.
-pub(super) struct Shooting {
+struct Shooting {
     camera: Camera,
     rng: Rng,
     steps: u32,
 }
 
-impl Load for Shooting {
+impl Stream for Shooting {
     fn next(&mut self, _: &Held) -> Ask {
         let Camera { frames, frame, small, most, gap } = self.camera;
         self.steps = (self.steps + 1) % gap;

@@ -4,13 +4,32 @@
 //! The sizes are to each other as frames of 1080, 720, 480 and 360 lines. A change draws the pool, a size that it does
 //! not have, and the buffer to begin with.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::kinds::{Ask, Load};
+use super::kinds::{Ask, Entry, Load, Stream};
 use crate::lab::held::Held;
+use crate::lab::help::Help;
+use crate::lab::keys::Keys;
 use crate::lab::record::Record;
 use crate::lab::rng::Rng;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    help: Help {
+        name: "decoder",
+        usage: "[pools=2] [buffers=8] [frame=PAGES]",
+        summary: "re-makes pools of equal buffers when a video's resolution changes",
+        details: "A change draws one of pools= pools and another size for its buffers= buffers, and gives them back \
+                      and makes them again one by one. Sizes are as those of 1080, 720, 480 and 360 lines; frame= is the \
+                      largest (3/64 of the area, so that all together take three quarters of it). The other keys are \
+                      those of debris.",
+        example: "decoder until=ops ops=2000",
+    },
+    read: |keys, area_pages| Ok(Arc::new(Decoder::read(keys, area_pages)?)),
+}];
 
 /// Most pools, and most buffers of a pool.
 pub const MAX_POOLS: u32 = 64;
@@ -37,8 +56,13 @@ impl Decoder {
         Self { pools: 2, buffers: 8, frame: (area_pages / 64 * 3).max(1) }
     }
 
-    pub(super) const fn slots(self) -> u32 {
-        self.pools * self.buffers
+    fn read(keys: &dyn Keys, area_pages: u32) -> Result<Self, String> {
+        let usual = Self::usual(area_pages);
+        Ok(Self {
+            pools: keys.count("pools", usual.pools, 1, MAX_POOLS)?,
+            buffers: keys.count("buffers", usual.buffers, 1, MAX_BUFFERS)?,
+            frame: keys.count("frame", usual.frame, 1, area_pages)?,
+        })
     }
 
     /// Pages of a buffer at a resolution.
@@ -46,27 +70,38 @@ impl Decoder {
         let pages = u64::from(self.frame) * u64::from(FRAMES[resolution]);
         pages.div_ceil(FRAMES[0].into()) as u32
     }
+}
 
-    pub(super) fn start(self, rng: Rng) -> Option<Decoding> {
+impl Load for Decoder {
+    fn name(&self) -> &'static str {
+        "decoder"
+    }
+
+    fn slots(&self, _: u32) -> u32 {
+        self.pools * self.buffers
+    }
+
+    fn start(&self, _: u32, rng: Rng) -> Option<Box<dyn Stream>> {
         let mut resolutions = Vec::new();
         resolutions.try_reserve_exact(self.pools as usize).ok()?;
         resolutions.resize(self.pools as usize, FRAMES.len());
-        Some(Decoding { decoder: self, rng, resolutions, pool: 0, begin: 0, done: self.buffers, given_back: false })
+        let (pool, begin, done, given_back) = (0, 0, self.buffers, false);
+        Some(Box::new(Decoding { decoder: *self, rng, resolutions, pool, begin, done, given_back }))
     }
 
-    pub(super) fn record(self, record: Record) -> Record {
+    fn record(&self, record: Record) -> Record {
         record.number("pools", self.pools).number("buffers", self.buffers).number("frame", self.frame)
     }
 }
 
 impl fmt::Display for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pools={} buffers={} frame={}", self.pools, self.buffers, self.frame)
+        write!(f, "decoder pools={} buffers={} frame={}", self.pools, self.buffers, self.frame)
     }
 }
 
 /// A decoder at work.
-pub(super) struct Decoding {
+struct Decoding {
     decoder: Decoder,
     rng: Rng,
     /// Of each pool; as many as there are resolutions: none yet.
@@ -97,7 +132,7 @@ impl Decoding {
     }
 }
 
-impl Load for Decoding {
+impl Stream for Decoding {
     fn next(&mut self, held: &Held) -> Ask {
         if self.done == self.decoder.buffers {
             self.change();

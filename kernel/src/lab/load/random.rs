@@ -4,13 +4,33 @@
 //! allocations on average; about `life` of them are held. `lifetime=fixed`: each lives for exactly `life` allocations, the
 //! oldest goes first.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::kinds::{Ask, Load};
+use super::kinds::{Ask, Entry, Load, Stream};
 use crate::lab::held::Held;
+use crate::lab::help::Help;
+use crate::lab::keys::Keys;
 use crate::lab::record::Record;
 use crate::lab::rng::Rng;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    help: Help {
+        name: "random",
+        usage: "[sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed]",
+        summary: "buffers of random sizes live for so many allocations each",
+        details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to \
+                      the next is as likely as any other; uniform, each size; powers, powers of two only. A buffer lives \
+                      for life= allocations on average (2048 at most; as many as fill half of the area): exponential, \
+                      whatever its age; fixed, exactly. The other keys are those of debris.",
+        example: "random sizes=uniform until=ops ops=2000",
+    },
+    read: |keys, area_pages| Ok(Arc::new(Random::read(keys, area_pages)?)),
+}];
 
 /// Longest mean life, and so about the most buffers that are held.
 pub const MAX_LIFE: u32 = 2048;
@@ -139,25 +159,46 @@ impl Random {
         least + rng.below(most - least + 1)
     }
 
-    pub(super) const fn slots(self) -> u32 {
+    fn read(keys: &dyn Keys, area_pages: u32) -> Result<Self, String> {
+        let mut random = Self::usual(area_pages);
+        random.sizes = Sizes::named(keys.one_of("sizes", Sizes::NAMES)?).unwrap_or(random.sizes);
+        random.lifetime = Lifetime::named(keys.one_of("lifetime", Lifetime::NAMES)?).unwrap_or(random.lifetime);
+        random.least = keys.count("least", random.least, 1, area_pages)?;
+        random.most = keys.count("most", random.most.max(random.least), random.least, area_pages)?;
+        if random.sizes == Sizes::Powers && random.least.next_power_of_two() > random.most {
+            let Self { least, most, .. } = random;
+            return Err(format!("sizes=powers, and no power of two from {least} to {most}"));
+        }
+        random = random.filling(area_pages);
+        random.life = keys.count("life", random.life, 1, MAX_LIFE)?;
+        Ok(random)
+    }
+}
+
+impl Load for Random {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn slots(&self, _: u32) -> u32 {
         match self.lifetime {
             Lifetime::Exponential => 2 * self.life + SPARE_SLOTS,
             Lifetime::Fixed => self.life,
         }
     }
 
-    pub(super) fn start(self, rng: Rng) -> Option<Living> {
-        let slots = self.slots() as usize;
+    fn start(&self, area_pages: u32, rng: Rng) -> Option<Box<dyn Stream>> {
+        let slots = self.slots(area_pages) as usize;
         let (mut live, mut empty) = (Vec::new(), Vec::new());
         if self.lifetime == Lifetime::Exponential {
             live.try_reserve_exact(slots).ok()?;
             empty.try_reserve_exact(slots).ok()?;
             empty.extend((0..slots).rev());
         }
-        Some(Living { random: self, rng, live, empty, asked: None, oldest: 0 })
+        Some(Box::new(Living { random: *self, rng, live, empty, asked: None, oldest: 0 }))
     }
 
-    pub(super) fn record(self, record: Record) -> Record {
+    fn record(&self, record: Record) -> Record {
         record
             .string("sizes", self.sizes.name())
             .number("least", self.least)
@@ -170,12 +211,12 @@ impl Random {
 impl fmt::Display for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sizes, least, most, life, lifetime } = self;
-        write!(f, "sizes={} least={least} most={most} life={life} lifetime={}", sizes.name(), lifetime.name())
+        write!(f, "random sizes={} least={least} most={most} life={life} lifetime={}", sizes.name(), lifetime.name())
     }
 }
 
 /// The load at work.
-pub(super) struct Living {
+struct Living {
     random: Random,
     rng: Rng,
     /// Slots that hold a buffer, in no order, and those that do not (exponential).
@@ -187,7 +228,7 @@ pub(super) struct Living {
     oldest: usize,
 }
 
-impl Load for Living {
+impl Stream for Living {
     fn next(&mut self, held: &Held) -> Ask {
         let pages = self.random.draw(&mut self.rng);
         if self.random.lifetime == Lifetime::Fixed {

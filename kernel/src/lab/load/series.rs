@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use super::{End, Options, Report, Round};
+use super::{End, Options, Round, RoundReport};
 use crate::cma::ReleaseError;
 use crate::lab::record::Record;
 use crate::machine::Machine;
@@ -37,7 +37,7 @@ pub enum News {
     /// A round is over.
     Round {
         /// What it did.
-        report: Box<Report>,
+        report: Box<RoundReport>,
         /// There is nothing more to say.
         last: bool,
     },
@@ -170,7 +170,7 @@ impl Series {
         }
     }
 
-    fn then(&mut self, report: &Report) -> Then {
+    fn then(&mut self, report: &RoundReport) -> Then {
         let Plan { rounds, .. } = self.plan;
         self.empty = if report.allocs == 0 { self.empty + 1 } else { 0 };
         let most_empty = if rounds == 0 { 1 } else { MAX_EMPTY_ROUNDS };
@@ -184,7 +184,7 @@ impl Series {
     }
 
     /// Ends it; returns what the round under way has done.
-    pub fn stop(self, system: &mut System<'_>) -> Option<Report> {
+    pub fn stop(self, system: &mut System<'_>) -> Option<RoundReport> {
         if let State::Running(round, _) = self.state { Some(round.stop(system)) } else { None }
     }
 }

@@ -11,7 +11,7 @@ fn options(system: &System<'_>) -> Options {
         align: Align::Order,
         stop_at_failure: true,
         ops: DEFAULT_OPS,
-        kind: Kind::Debris(Scale::None),
+        load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
     }
@@ -92,7 +92,7 @@ fn which_calls_are_timed_changes_nothing_else() {
         system.release_all(options.area);
         let few = run_round(system, machine, &Options { timed: 16, ..options.clone() }, 1).expect("the books balance");
         assert_eq!((all.allocs, all.releases, all.metrics), (few.allocs, few.releases, few.metrics));
-        let timed = |report: &Report| (report.timings().0.calls(), report.timings().1.calls());
+        let timed = |report: &RoundReport| (report.timings().alloc.calls(), report.timings().release.calls());
         assert_eq!((timed(&all), timed(&few)), ((16_688, 16_550), (1043, 1034)));
         assert!(few.to_string().contains(" ns a release (timed=16).\n"), "{few}");
         // The clock steps by 10 a reading: two of each call that is timed, and the last of the round.

@@ -12,7 +12,7 @@ use super::population::{Population, timed_alloc};
 use super::{Options, PressureError, Refusal, Row, Run, Totals};
 use crate::cma::{AreaId, Buffer, align_order_of};
 use crate::machine::Machine;
-use crate::mm::contig_range::Report;
+use crate::mm::contig_range::ContigReport;
 use crate::mm::live::Mm;
 use crate::mm::{Block, CmaUse, Lend, Migratetype, Undo};
 use crate::system::System;
@@ -254,7 +254,7 @@ fn request<M: Machine + ?Sized>(
             timed_alloc(system, machine, area, pages, align, totals).map(Held::Area)
         }
         Source::Reserved => {
-            totals.add(0, &Report::default(), None);
+            totals.add(0, &ContigReport::default(), None);
             Some(Held::Aside)
         }
         Source::Buddy => {
@@ -271,7 +271,7 @@ fn request<M: Machine + ?Sized>(
                 }
                 answer
             });
-            totals.add(span_ns, &Report::default(), answer.as_ref().err().copied().map(Refusal::Buddy));
+            totals.add(span_ns, &ContigReport::default(), answer.as_ref().err().copied().map(Refusal::Buddy));
             answer.ok().map(Held::Block)
         }
     }

@@ -8,7 +8,7 @@ use super::super::stopwatch::ClockCost;
 use crate::cma::{AreaId, CmaError};
 use crate::machine::Machine;
 use crate::mm::AllocError;
-use crate::mm::contig_range::{Phase, Report};
+use crate::mm::contig_range::{ContigReport, Phase};
 use crate::mm::live::Live;
 use crate::system::System;
 
@@ -60,7 +60,7 @@ pub struct Totals {
 
 impl Totals {
     /// Takes in one call.
-    pub fn add(&mut self, span_ns: u64, report: &Report, error: Option<Refusal>) {
+    pub fn add(&mut self, span_ns: u64, report: &ContigReport, error: Option<Refusal>) {
         self.min_ns = if self.calls == 0 { span_ns } else { self.min_ns.min(span_ns) };
         self.max_ns = self.max_ns.max(span_ns);
         self.sum_ns += span_ns;

@@ -5,7 +5,7 @@
 //! long it is and what it stands for. Ranges do not overlap. What that takes depends on the recorded area, not on the
 //! length of the recording.
 
-use crate::lab::words::{NoRoom, Words};
+use crate::lab::words::{NoRoom, WordArray};
 use crate::machine::Machine;
 use crate::mm::zone::Zone;
 
@@ -35,8 +35,8 @@ pub struct Ledger {
     pages: u32,
     /// No range is longer.
     longest: u32,
-    begins: Words,
-    entries: Words,
+    begins: WordArray,
+    entries: WordArray,
 }
 
 impl Ledger {
@@ -45,8 +45,8 @@ impl Ledger {
     /// # Errors
     /// There is no memory for it.
     pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
-        let begins = Words::new(zone, machine, pages.div_ceil(WORD_BITS) as usize)?;
-        match Words::new(zone, machine, pages as usize * 2) {
+        let begins = WordArray::new(zone, machine, pages.div_ceil(WORD_BITS) as usize)?;
+        match WordArray::new(zone, machine, pages as usize * 2) {
             Ok(entries) => Ok(Self { pages, longest: 0, begins, entries }),
             Err(error) => {
                 begins.release(zone);

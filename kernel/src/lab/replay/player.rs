@@ -1,6 +1,6 @@
 //! Asks the area what a trace asks, times it, and keeps the books of the replay.
 
-use super::{Options, RecordedSize, ReplayError, Report};
+use super::{Options, RecordedSize, ReplayError, ReplayReport};
 use crate::cma::{AreaId, Buffer};
 use crate::lab::fingerprint::Fingerprint;
 use crate::lab::lender::Lender;
@@ -16,7 +16,7 @@ use crate::units::Pfn;
 pub(super) struct Player<'p, 'm, M: ?Sized> {
     pub system: &'p mut System<'m>,
     pub machine: &'p mut M,
-    pub report: Report,
+    pub report: ReplayReport,
     pub area: AreaId,
     pub base: Pfn,
     align: Option<Align>,
@@ -27,7 +27,7 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
     pub fn new(system: &'p mut System<'m>, machine: &'p mut M, options: Options<'_>, format: Format) -> Self {
         let lender = Lender::new(system, options.area, options.relocatable);
         let area = system.area(options.area);
-        let report = Report {
+        let report = ReplayReport {
             area: area.name().into(),
             placement: area.placement().label(),
             format,
@@ -127,7 +127,7 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
     }
 
     /// The report, with the area as it is now; all buffers stay registered.
-    pub fn finish(mut self) -> Report {
+    pub fn finish(mut self) -> ReplayReport {
         self.report.moves = self.lender.map(|lender| lender.end(self.system));
         let area = self.system.area(self.area);
         self.report.bitmap = Fingerprint::of_bits(area.bitmap().words(), area.bitmap().bits());

@@ -16,7 +16,7 @@ const TRACES: [(&str, &[u8]); 5] = [
     ("big-area.trace", include_bytes!("../../../../tests/data/linux-6.1/big-area.trace")),
 ];
 
-fn replay(system: &mut System<'_>, machine: &mut Mock, trace: &[u8]) -> Result<Report, ReplayError> {
+fn replay(system: &mut System<'_>, machine: &mut Mock, trace: &[u8]) -> Result<ReplayReport, ReplayError> {
     let area = system.find_area("BiscuitOS_cma").expect("the board has it");
     run(system, machine, Options::new(area), trace)
 }
@@ -104,7 +104,7 @@ fn alignments_can_be_overruled() {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
         for (align, offset) in [(None, 8), (Some(Align::Page), 3), (Some(Align::Order), 4)] {
             run(system, machine, Options { align, ..Options::new(area) }, b"a 1 3 0\na 2 3 3\n").expect("a good trace");
-            let starts: Vec<u32> = system.kept(area).map(|(_, first, _)| first.0 - 0x69800).collect();
+            let starts: Vec<u32> = system.kept(area).map(|kept| kept.first.0 - 0x69800).collect();
             assert_eq!(starts, [0, offset], "{align:?}");
             system.release_all(area);
         }
@@ -166,7 +166,7 @@ fn buffers_make_room_for_a_recorded_load() {
             let report = run(system, machine, Options { relocatable, ..Options::new(area) }, trace.as_bytes())
                 .expect("a good trace");
             system.check().expect("the books balance");
-            let held: u32 = system.kept(area).map(|(_, _, pages)| pages).sum();
+            let held: u32 = system.kept(area).map(|kept| kept.pages).sum();
             assert_eq!(held, report.metrics.used, "all that is held is registered");
             system.release_all(area);
             let record = report.record().to_string();

@@ -23,8 +23,11 @@ pub const MAX_RECORDED_PAGES: u32 = 1 << 22;
 pub const NAMELESS: &[u8] = b"nameless";
 
 /// The events that are read, up to the colon behind them.
-const NAMES: [(&[u8], Kind); 3] =
-    [(b"cma_alloc_finish:", Kind::Alloc), (b"cma_release:", Kind::Release), (b"cma_alloc:", Kind::Alloc)];
+const NAMES: [(&[u8], EventKind); 3] = [
+    (b"cma_alloc_finish:", EventKind::Alloc),
+    (b"cma_release:", EventKind::Release),
+    (b"cma_alloc:", EventKind::Alloc),
+];
 
 /// What a line tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +64,7 @@ pub enum Event<'t> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum EventKind {
     Alloc,
     Release,
 }
@@ -122,7 +125,7 @@ fn not_text(line: &[u8]) -> Option<Reason> {
 }
 
 /// The event of a line and its fields, if it is one of those that are read.
-fn find_event(line: &[u8]) -> Result<Option<(Kind, &[u8])>, Reason> {
+fn find_event(line: &[u8]) -> Result<Option<(EventKind, &[u8])>, Reason> {
     let mut named = false;
     let mut at = 0;
     while let Some(offset) = memchr(b'_', &line[at..]) {
@@ -146,7 +149,7 @@ fn find_event(line: &[u8]) -> Result<Option<(Kind, &[u8])>, Reason> {
 }
 
 /// The fields, in the order in which they are printed. What comes behind those that are read has to look like fields, too.
-fn parse_fields(kind: Kind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
+fn parse_fields(kind: EventKind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
     // A name ends where the next field begins, whatever it holds.
     let area = match rest.strip_prefix(b"name=") {
         Some(named) => {
@@ -168,8 +171,8 @@ fn parse_fields(kind: Kind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
     let count = word(&mut rest, b"count=").ok_or(Reason::Missing(Field::Count))?;
     let pages = decimal(count, Field::Count, 1, u32::MAX)?;
     let event = match kind {
-        Kind::Release => Event::Release { area, pfn, pages },
-        Kind::Alloc => {
+        EventKind::Release => Event::Release { area, pfn, pages },
+        EventKind::Alloc => {
             let align = word(&mut rest, b"align=").ok_or(Reason::Missing(Field::Align))?;
             let align_order = decimal(align, Field::Align, 0, MAX_ALIGN_ORDER)?;
             let failed = match word(&mut rest, b"errorno=") {

@@ -322,11 +322,6 @@ impl Mm<'_, '_> {
     pub fn file_lists(&self) -> (u32, u32) {
         (self.zone.lru_pages(true, false), self.zone.lru_pages(true, true))
     }
-
-    /// Mapped pages on the inactive and on the active list.
-    pub fn anon_lists(&self) -> (u32, u32) {
-        (self.zone.lru_pages(false, false), self.zone.lru_pages(false, true))
-    }
 }
 
 /// What the checker and the pseudo files ask.

@@ -5,7 +5,6 @@ use super::super::Migratetype;
 use super::super::reclaim::{COMPACT_CLUSTER_MAX, Undo};
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
-use page_alloc::policy::Lend;
 
 /// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
 pub(in crate::mm) const SWAP_CLUSTER_MAX: u32 = 32;
@@ -34,22 +33,12 @@ impl Targets {
 }
 
 impl Mm<'_, '_> {
-    /// Whether a request may have pages of CMA areas: a movable one, as far as `lend` lets it.
-    fn may_use_cma(&self, migratetype: Migratetype, clean: bool) -> bool {
-        migratetype == Migratetype::Movable
-            && match self.live.lend {
-                Lend::Movable => true,
-                Lend::Clean => clean,
-                Lend::None => false,
-            }
-    }
-
     /// Gets a page, whatever it takes.
     ///
     /// # Errors
     /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
     pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<u32, LiveError> {
-        let may_use_cma = self.may_use_cma(migratetype, file);
+        let may_use_cma = self.live.lend.admits(migratetype, file);
         let marks = self.zone.kept_watermarks();
         if !self.zone.watermark_ok(marks.low, may_use_cma) {
             self.live.kswapd_awake = true;
@@ -84,7 +73,7 @@ impl Mm<'_, '_> {
         if let Some(left) = &mut self.live.faults.targets_left {
             *left = left.checked_sub(1)?;
         }
-        let may_use_cma = self.may_use_cma(Migratetype::Movable, clean);
+        let may_use_cma = self.live.lend.admits(Migratetype::Movable, clean);
         let mark = self.zone.kept_watermarks().min;
         for _ in 0..MAX_RECLAIM_RETRIES {
             if self.zone.watermark_ok(mark, may_use_cma)
@@ -103,7 +92,7 @@ impl Mm<'_, '_> {
     pub(in crate::mm) fn get_targets(&mut self, wanted: usize) -> Targets {
         let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
         let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
-        let may_use_cma = self.may_use_cma(Migratetype::Movable, false);
+        let may_use_cma = self.live.lend.admits(Migratetype::Movable, false);
         let mark = self.zone.kept_watermarks().min;
         targets.len = self.zone.alloc_pages_bulk(&mut targets.pages[..left], mark, may_use_cma);
         if let Some(left) = &mut self.live.faults.targets_left {

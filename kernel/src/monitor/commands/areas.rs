@@ -1,26 +1,94 @@
-//! Areas by hand: list, look, allocate, release, and the pseudo files.
+//! Areas by hand: list, look, allocate, release.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Write};
 
-use super::Session;
-use super::experiments::whole;
+use super::{Command, Session};
 use crate::cma::area::Area;
 use crate::cma::{AreaId, CmaError, MAX_ALIGN_ORDER, align_order_of};
 use crate::lab::bitmap_view::{write_bitmap, write_summary};
 use crate::lab::fragmentation::Fragmentation;
-use crate::lab::metrics::Counted;
-use crate::lab::metrics::Metrics;
+use crate::lab::help::Help;
+use crate::lab::keys::{Keys, number, shown};
+use crate::lab::metrics::{Counted, Metrics};
 use crate::lab::picture;
 use crate::lab::record::Record;
 use crate::machine::Machine;
-use crate::monitor::files::NoFile;
-use crate::monitor::output::Filter;
-use crate::monitor::syntax::{Args, number, shown, shown_path};
-use crate::monitor::{Failure, files};
-use crate::system::System;
+use crate::monitor::Failure;
+use crate::monitor::syntax::Args;
+use crate::system::{Kept, System};
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[
+            Command {
+                help: Help {
+                    name: "bitmap",
+                    usage: "[AREA]",
+                    summary: "shows which pages of an area are used",
+                    details: "X is a used page and . a free one, 64 to the row, lowest first; the index counts 32-bit words.",
+                    example: "bitmap BiscuitOS_cma",
+                },
+                run: |session, args| session.bitmap(args),
+            },
+            Command {
+                help: Help {
+                    name: "picture",
+                    usage: "[AREA] [width=64] [pages=PAGES]",
+                    summary: "shows an area at a glance, one character for many pages",
+                    details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are \
+                              chosen that the picture fits a screen.",
+                    example: "picture BiscuitOS_cma",
+                },
+                run: |session, args| session.picture(args),
+            },
+            Command {
+                help: Help {
+                    name: "metrics",
+                    usage: "[AREA]",
+                    summary: "shows how fragmented an area is: free runs, Gorman's indices",
+                    details: "Unusable free: the part of the free pages that cannot serve an aligned block of that order. \
+                              Fragmentation index, where none is left: near 0 for lack of memory, near 1 because it is \
+                              scattered.",
+                    example: "metrics BiscuitOS_cma",
+                },
+                run: |session, args| session.metrics(args),
+            },
+            Command {
+                help: Help {
+                    name: "cma",
+                    usage: "",
+                    summary: "lists the areas: base, pages, used, longest free run, placement",
+                    details: "",
+                    example: "cma",
+                },
+                run: |session, _| session.cma(),
+            },
+            Command {
+                help: Help {
+                    name: "alloc",
+                    usage: "AREA PAGES [ALIGN_ORDER]",
+                    summary: "allocates contiguous pages by hand",
+                    details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`.",
+                    example: "alloc BiscuitOS_cma 64 0",
+                },
+                run: |session, args| session.alloc(args),
+            },
+            Command {
+                help: Help {
+                    name: "release",
+                    usage: "ID|all [AREA]",
+                    summary: "gives a buffer back, or all buffers of an area, or of every area",
+                    details: "Leaked buffers of loads are among them. `release all` without an AREA means every area.",
+                    example: "release all BiscuitOS_cma",
+                },
+                run: |session, args| session.release(args),
+            },
+        ]
+    }
+}
 
 /// The area of that name; without one, [`System::unnamed_area`].
 pub(in crate::monitor) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<AreaId, Failure> {
@@ -68,7 +136,7 @@ pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn cma(&mut self) -> Result<(), Failure> {
+    fn cma(&mut self) -> Result<(), Failure> {
         if self.system.areas().is_empty() {
             writeln!(self.out, "no CMA areas")?;
             return Ok(());
@@ -94,25 +162,25 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    pub(super) fn bitmap(&mut self, args: &Args) -> Result<(), Failure> {
+    fn bitmap(&mut self, args: &Args) -> Result<(), Failure> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         write_bitmap(&mut self.out, area)?;
         write_summary(&mut self.out, area)?;
         Ok(())
     }
 
-    pub(super) fn picture(&mut self, args: &Args) -> Result<(), Failure> {
+    fn picture(&mut self, args: &Args) -> Result<(), Failure> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         let pages = args.key("pages").map(|pages| number("pages", pages, 1, area.pages().into())).transpose()?;
         let scale = picture::Scale {
-            width: whole(args, "width", picture::USUAL_WIDTH.into(), 1, picture::MAX_WIDTH.into())? as u32,
+            width: args.whole("width", picture::USUAL_WIDTH.into(), 1, picture::MAX_WIDTH.into())? as u32,
             pages: pages.map(|pages| pages as u32),
         };
         picture::write_picture(&mut self.out, area, scale)?;
         Ok(())
     }
 
-    pub(super) fn metrics(&mut self, args: &Args) -> Result<(), Failure> {
+    fn metrics(&mut self, args: &Args) -> Result<(), Failure> {
         let area = self.system.area(choose_area(self.system, args.word(0))?);
         let (metrics, fragmentation) = (Metrics::of(area), Fragmentation::of(area));
         let record = Record::new("metrics").string("area", area.name()).string("placement", &area.placement().label());
@@ -122,7 +190,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    pub(super) fn alloc(&mut self, args: &Args) -> Result<(), Failure> {
+    fn alloc(&mut self, args: &Args) -> Result<(), Failure> {
         let id = choose_area(self.system, args.word(0))?;
         let pages = number("PAGES", args.word(1).unwrap_or_default(), 1, u64::from(u32::MAX))? as u32;
         let align_order = match args.word(2) {
@@ -158,7 +226,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, args: &Args) -> Result<(), Failure> {
+    fn release(&mut self, args: &Args) -> Result<(), Failure> {
         let what = args.word(0).unwrap_or_default();
         if what == "all" {
             return self.release_all(args.word(1));
@@ -169,8 +237,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             .system
             .area_ids()
             .filter(|&id| only.is_none_or(|only| only == id))
-            .find_map(|id| self.system.kept(id).find(|buffer| buffer.0 == kept).map(|buffer| (id, buffer)));
-        let Some((id, (_, first, pages))) = found else {
+            .find_map(|id| self.system.kept(id).find(|buffer| buffer.id == kept).map(|buffer| (id, buffer)));
+        let Some((id, Kept { first, pages, .. })) = found else {
             return Err(Failure::bad(format!("no buffer has the ID {kept}")));
         };
         if let Some(buffer) = self.system.take_back_at(id, first) {
@@ -205,92 +273,6 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             )?;
         }
         Ok(())
-    }
-
-    pub(super) fn cat(&mut self, args: &Args) -> Result<(), Failure> {
-        no_options(&args.words)?;
-        let mut failed = None;
-        for path in &args.words {
-            let Err(failure) = self.print_file(path) else { continue };
-            // Like the others, the last one's line is printed, and those before it here.
-            if let Some(Failure { line, .. }) = failed.replace(failure) {
-                self.out.machine.write_str(&format!("cat: {line}\n"));
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
-    pub(super) fn grep(&mut self, args: &Args) -> Result<(), Failure> {
-        let mut words = args.words.clone();
-        let filter = Filter::take(&mut words)?;
-        if words.is_empty() {
-            return Err(Failure::bad("a PATH is missing, or another command in front: COMMAND | grep WORD"));
-        }
-        let several = words.len() > 1;
-        words.iter().try_for_each(|path| {
-            self.out.filter_first(if several { filter.named(path) } else { filter.clone() });
-            let printed = self.print_file(path);
-            self.out.unfilter_first();
-            printed
-        })
-    }
-
-    fn print_file(&mut self, path: &str) -> Result<(), Failure> {
-        let file = self.file(path)?;
-        let path = shown_path(path, SHOWN_PATH);
-        let named = |failure: Failure| Failure { line: format!("{path}: {}", failure.line), ..failure };
-        files::write(&mut self.out, self.system, self.context, file).map_err(named)
-    }
-
-    pub(super) fn ls(&mut self, args: &Args) -> Result<(), Failure> {
-        no_options(&args.words)?;
-        let path = args.word(0).unwrap_or("/");
-        match files::find(self.system, path) {
-            Ok(_) => writeln!(self.out, "{path}")?,
-            Err(NoFile::Directory) => {
-                for name in files::list(self.system, path) {
-                    writeln!(self.out, "{name}")?;
-                }
-            }
-            Err(why) => return Err(Failure::bad(format!("cannot access {}", self.no_file(path, why)))),
-        }
-        Ok(())
-    }
-
-    pub(super) fn echo(&mut self, args: &Args) -> Result<(), Failure> {
-        let Some(arrow) = args.words.iter().position(|word| word == ">") else {
-            writeln!(self.out, "{}", args.words.join(" "))?;
-            return Ok(());
-        };
-        let (value, path) = (&args.words[..arrow], &args.words[arrow + 1..]);
-        let [path] = path else { return Err(Failure::bad("one PATH has to follow the >; usage: echo N > PATH")) };
-        let file = self.file(path)?;
-        let path = shown_path(path, SHOWN_PATH);
-        let named = |failure: Failure| Failure { line: format!("{path}: {}", failure.line), ..failure };
-        files::write_number(self.system, file, &value.join(" ")).map_err(named)
-    }
-
-    fn file(&self, path: &str) -> Result<files::File, Failure> {
-        files::find(self.system, path).map_err(|why| Failure::bad(self.no_file(path, why)))
-    }
-
-    /// A path and why it names no file, with what it may have meant.
-    fn no_file(&self, path: &str, why: NoFile) -> String {
-        let near = if why == NoFile::Missing { files::nearest_path(self.system, path) } else { None };
-        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        let path = if path.is_empty() { "''".into() } else { shown_path(path, SHOWN_PATH) };
-        format!("{path}: {why}{near}")
-    }
-}
-
-/// Characters of a path that a message repeats.
-const SHOWN_PATH: usize = 200;
-
-/// Errs at the first word that looks like an option.
-fn no_options(words: &[String]) -> Result<(), Failure> {
-    match words.iter().find(|word| word.len() > 1 && word.starts_with('-')) {
-        Some(option) => Err(Failure::bad(format!("invalid option {}; there are none", shown(option)))),
-        None => Ok(()),
     }
 }
 

@@ -3,18 +3,42 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::Session;
 use super::areas::in_the_way;
-use super::experiments::{one_of, placement_named, whole};
+use super::placements::placement_named;
+use super::{Command, Session};
 use crate::cma::placement::{self, FirstFit, PLACEMENTS, Placement};
 use crate::lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Row, Step};
-use crate::lab::load::Kind;
+use crate::lab::help::Help;
+use crate::lab::keys::{Keys, none_of};
+use crate::lab::load;
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::syntax::Args;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "compare",
+                usage: "[placements=PLACEMENT,PLACEMENT] [load={loads}] [seeds=10] [area=NAME] [seed=1577527915] \
+                                    [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
+                                    [relocatable=1000] [timed=1] {parameters of loads}",
+                summary: "runs a load with the same seeds under several placements",
+                details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
+                              most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
+                              does not fail within ops= steps survived. Ctrl-C prints what is done. Without placements= all are \
+                              compared: {placements}. scale=, slots=, relocatable= and timed= as for \
+                              debris, and the parameters of the other loads as for those.",
+                example: "compare placements=first-fit,zoned seeds=2 ops=20000",
+            },
+            run: |session, args| session.compare(args),
+        }]
+    }
+}
 
 /// Seeds, unless `seeds=` says otherwise.
 const DEFAULT_SEEDS: u64 = 10;
@@ -22,11 +46,12 @@ const DEFAULT_SEEDS: u64 = 10;
 pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn compare(&mut self, args: &Args) -> Result<(), Failure> {
-        let load = one_of(args, "load", Kind::NAMES)?;
+    fn compare(&mut self, args: &Args) -> Result<(), Failure> {
+        let name = args.key("load").unwrap_or(load::DEFAULT);
+        let load = load::find(name).ok_or_else(|| none_of("load is", name, load::names(), "it can be"))?;
         let options = self.load_options(load, args, DEFAULT_OPS)?;
         self.without_job(options.area)?;
-        let seeds = whole(args, "seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
+        let seeds = args.whole("seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
         let names: Vec<String> = match args.key("placements") {
             Some(list) => list.split(',').map(ToString::to_string).collect(),
             None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
@@ -41,7 +66,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
         let area = self.system.area(options.area);
         let (area, pages) = (area.name().to_string(), area.pages());
-        let (ops, kind) = (options.ops, options.kind);
+        let (ops, load) = (options.ops, Arc::clone(&options.load));
         let id = options.area;
         let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
             CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: {}", in_the_way(self.system, id))),
@@ -50,7 +75,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })?;
         writeln!(
             self.out,
-            "compare {kind} on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
+            "compare {load} on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
         )?;
         let mut printed_ns = self.out.machine.now_ns();
         let interrupted = loop {

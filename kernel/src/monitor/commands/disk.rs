@@ -1,47 +1,60 @@
-//! The commands `disk` and `copytest`.
+//! The command `disk`.
 
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::Session;
-use super::compare::PROGRESS_NS;
-use super::experiments::whole;
+use super::{Command, Session};
 use crate::block::volume::Volume;
-use crate::cmdline::memparse;
-use crate::lab::copytest::{self, CopyError, CopyTest, MAX_COPIES, Step};
 use crate::lab::diskbench::{self, LeftOut};
 use crate::lab::files::{self, FileError};
+use crate::lab::help::Help;
+use crate::lab::keys::{Keys, meant, shown};
 use crate::lab::metrics::Counted;
 use crate::lab::record::Record;
 use crate::machine::Machine;
 use crate::mm::live::{MAX_SLOTS, Mm};
 use crate::mm::{CmaUse, Lend};
 use crate::monitor::Failure;
-use crate::monitor::syntax::{Args, nearest, shown};
+use crate::monitor::syntax::Args;
 
-/// Copies, unless `files=` says otherwise.
-const DEFAULT_COPIES: u64 = 5;
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "disk",
+                usage: "[list|check|bench] [pages=1024]",
+                summary: "shows the disk and its files",
+                details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes so \
+                              many pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
+                              two seconds later. Needs DISK=disk.img; scripts/disk-image makes one.",
+                example: "disk check",
+            },
+            run: |session, args| session.disk(args),
+        }]
+    }
+}
+
 /// Pages that `disk bench` reads and writes, unless `pages=` says otherwise.
 const DEFAULT_PAGES: u64 = 1024;
 /// What can be said behind `disk`.
 const WORDS: [&str; 3] = ["list", "check", "bench"];
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn disk(&mut self, args: &Args) -> Result<(), Failure> {
+    fn disk(&mut self, args: &Args) -> Result<(), Failure> {
         // Where there is no disk, the commands say so.
         let most = self.system.disk().map_or(u64::from(MAX_SLOTS), |disk| disk.identity().pages());
         let most = most.clamp(1, MAX_SLOTS.into());
-        let pages = whole(args, "pages", DEFAULT_PAGES.min(most), 1, most)? as u32;
+        let pages = args.whole("pages", DEFAULT_PAGES.min(most), 1, most)? as u32;
         match args.word(0).unwrap_or("list") {
             "list" => self.disk_list(),
             "check" => self.disk_check(),
             "bench" => self.disk_bench(pages),
-            word => Err(Failure::bad(match nearest(word, WORDS) {
-                Some(near) => format!("{} is nothing that it does; did you mean {near}?", shown(word)),
-                None => format!("{} is nothing that it does; there are {}", shown(word), WORDS.join(" ")),
-            })),
+            word => {
+                let meant = meant(word, WORDS.into_iter(), "there are");
+                Err(Failure::bad(format!("{} is nothing that it does; {meant}", shown(word))))
+            }
         }
     }
 
@@ -138,90 +151,4 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
         Ok(())
     }
-
-    pub(super) fn copytest(&mut self, args: &Args) -> Result<(), Failure> {
-        let options = copytest::Options {
-            source: match args.key("source") {
-                Some("") => {
-                    return Err(Failure::bad("source is empty; it has to be the name of a file, as `disk` lists them"));
-                }
-                source => source.map(Into::into),
-            },
-            copies: whole(args, "files", DEFAULT_COPIES, 1, MAX_COPIES.into())? as u32,
-            bytes: args.key("size").map(size).transpose()?,
-            seed: whole(args, "seed", 1, 0, u32::MAX.into())? as u32,
-            pinning: match args.key("pinning") {
-                None | Some("on") => true,
-                Some("off") => false,
-                Some(word) => return Err(Failure::bad(format!("pinning is {}; it can be on or off", shown(word)))),
-            },
-        };
-        if self.system.areas().is_empty() {
-            return Err(Failure::bad(format!(
-                "there is no CMA area that could lend its pages; `cma={}` makes one",
-                fitting_area(self.system.zone.managed_pages())
-            )));
-        }
-        let mut test = CopyTest::start(self.system, &*self.out.machine, &options).map_err(failed)?;
-        let source = test.source();
-        if let Some(bytes) = options.bytes.filter(|&bytes| bytes > source.bytes) {
-            let (name, all) = (&source.name, source.bytes);
-            writeln!(self.out, "size={bytes} is more than {name} has: all of its {all} bytes are copied")?;
-        }
-        let mut printed_ns = self.out.machine.now_ns();
-        let stepped = loop {
-            match test.step(self.system, &*self.out.machine) {
-                Ok(Step::Running) => {
-                    let now_ns = self.out.machine.now_ns();
-                    if now_ns.saturating_sub(printed_ns) >= PROGRESS_NS {
-                        printed_ns = now_ns;
-                        writeln!(self.out, "... {}", test.progress())?;
-                    }
-                }
-                Ok(Step::Synced(name)) => writeln!(self.out, "{name}: synced")?,
-                Ok(Step::Copied(copied)) => write!(self.out, "{copied}")?,
-                Ok(Step::Finished) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        let report = test.finish(self.system, &*self.out.machine).map_err(failed)?;
-        stepped.map_err(failed)?;
-        write!(self.out, "{report}")?;
-        writeln!(self.out, "{}", report.record())?;
-        match report.verdict() {
-            "wrong" => Err(Failure::check(format!(
-                "{} checksums are wrong, {} pages of buffers were overwritten",
-                report.differences(),
-                report.driver.damaged
-            ))),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn failed(error: CopyError) -> Failure {
-    match error {
-        CopyError::Release(_) => Failure::check(format!("{error}")),
-        _ => Failure::bad(format!("{error}")),
-    }
-}
-
-/// A CMA area of a quarter of so many pages, and at most 16 MiB, as `cma=` takes it.
-fn fitting_area(managed: u32) -> &'static str {
-    match managed {
-        0x4000.. => "16M",
-        0x2000.. => "8M",
-        _ => "4M with MEM=32M or more",
-    }
-}
-
-/// A size in bytes, with K, M or G behind it.
-fn size(word: &str) -> Result<u64, Failure> {
-    let parsed = memparse(word.as_bytes());
-    if parsed.rest.is_empty() && parsed.value == 0 && word.starts_with('0') {
-        return Err(Failure::bad("size is 0; it has to be at least one byte"));
-    }
-    let whole = parsed.rest.is_empty() && parsed.value > 0;
-    let wrong = || format!("size is {}; it has to be a number of bytes, with K, M or G behind it", shown(word));
-    if whole { Ok(parsed.value) } else { Err(Failure::bad(wrong())) }
 }

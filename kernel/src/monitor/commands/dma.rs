@@ -5,15 +5,36 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::Session;
+use super::{Command, Session};
 use crate::cma::area::Area;
 use crate::cmdline::memparse;
 use crate::dma::{Coherent, DeviceAddress, DeviceId, DmaError};
+use crate::lab::help::Help;
+use crate::lab::keys::{did_you_mean, nearest, number, shown};
 use crate::lab::metrics::Counted;
 use crate::machine::Machine;
 use crate::monitor::Failure;
-use crate::monitor::syntax::{Args, nearest, number, shown};
+use crate::monitor::syntax::Args;
 use crate::system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "dma",
+                usage: "[alloc|free] [DEVICE|ADDRESS|all] [SIZE]",
+                summary: "what drivers have of memory; buffers as a driver gets them",
+                details: "`dma alloc DEVICE SIZE`, `dma free ADDRESS` or `all`; alone it lists. DEVICE is a node of the \
+                              device tree. A device's own area serves it (memory-region, CMA-name), any other device the default \
+                              area, single pages and what an area refuses the page allocator. SIZE is in bytes or with K, M, G; \
+                              ADDRESS is the device's. What the checker has seen (check=on) is listed last. Linux's view: \
+                              /sys/kernel/debug/dma-api.",
+                example: "dma alloc BiscuitOS_CMA 1M",
+            },
+            run: |session, args| session.dma(args),
+        }]
+    }
+}
 
 /// The device of that name: one with a driver, or one that gets somebody at the prompt for a driver.
 fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
@@ -34,13 +55,13 @@ fn unknown(system: &System<'_>, name: &str) -> Failure {
     let near = nearest(name, known()).or_else(|| like().next());
     let no_device = format!("the tree has no device {}", shown(name));
     Failure::bad(match near {
-        Some(near) => format!("{no_device}; did you mean {near}?"),
+        Some(near) => format!("{no_device}; {}", did_you_mean(near)),
         None => format!("{no_device}; there are {}", known().collect::<Vec<_>>().join(" ")),
     })
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn dma(&mut self, args: &Args) -> Result<(), Failure> {
+    fn dma(&mut self, args: &Args) -> Result<(), Failure> {
         match (args.word(0), args.word(1), args.word(2)) {
             (None, ..) => self.dma_list(),
             (Some("alloc"), Some(device), Some(size)) => self.dma_alloc(device, size),

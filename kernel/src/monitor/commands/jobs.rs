@@ -4,15 +4,58 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::Session;
+use super::{Command, Session};
 use crate::cma::AreaId;
+use crate::lab::help::Help;
+use crate::lab::keys::{Keys, number};
 use crate::machine::Machine;
 use crate::monitor::Failure;
 use crate::monitor::jobs::{JOB_STEPS, Job};
-use crate::monitor::syntax::{Args, number};
+use crate::monitor::syntax::Args;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[
+            Command {
+                help: Help {
+                    name: "jobs",
+                    usage: "",
+                    summary: "lists the loads that run in the background",
+                    details: "The loads ({loads}) become jobs with & at their end, one an area. They go on while \
+                              the prompt waits, and for 1000 steps after each command. What they have to say comes before the \
+                              next prompt, or at once where nothing is typed. Other experiments refuse an area with a job, and \
+                              what fills all memory or uses every area refuses any job. poweroff and reboot stop all, and print \
+                              what they did.",
+                    example: "debris rounds=0 & ; cat /proc/meminfo | grep Cma; jobs",
+                },
+                run: |session, _| session.list_jobs(),
+            },
+            Command {
+                help: Help {
+                    name: "stop",
+                    usage: "[N|all]",
+                    summary: "ends a job, or all, and prints what it did",
+                    details: "Without a number the only one. Its buffers stay, as those of any load.",
+                    example: "stop all",
+                },
+                run: |session, args| session.stop(args),
+            },
+            Command {
+                help: Help {
+                    name: "wait",
+                    usage: "[N|all] [steps=N]",
+                    summary: "lets the jobs go on until one, or all, is over",
+                    details: "With steps=, for so many steps at most. Ctrl-C ends the waiting, and the jobs go on.",
+                    example: "wait steps=5000",
+                },
+                run: |session, args| session.wait(args),
+            },
+        ]
+    }
+}
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn list_jobs(&mut self) -> Result<(), Failure> {
+    fn list_jobs(&mut self) -> Result<(), Failure> {
         if self.jobs.all().is_empty() {
             writeln!(self.out, "no jobs; a load that ends in & becomes one: debris &")?;
         }
@@ -22,7 +65,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    pub(super) fn stop(&mut self, args: &Args) -> Result<(), Failure> {
+    fn stop(&mut self, args: &Args) -> Result<(), Failure> {
         for number in self.chosen_jobs(args.word(0))? {
             if let Some(job) = self.jobs.take(number) {
                 job.stop(&mut self.out, self.system)?;
@@ -31,7 +74,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    pub(super) fn wait(&mut self, args: &Args) -> Result<(), Failure> {
+    fn wait(&mut self, args: &Args) -> Result<(), Failure> {
         let chosen = self.chosen_jobs(Some(args.word(0).unwrap_or("all")))?;
         let mut left = args.key("steps").map(|value| number("steps", value, 1, u64::MAX)).transpose()?;
         loop {

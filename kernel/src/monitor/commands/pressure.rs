@@ -1,12 +1,13 @@
 //! The command `pressure`: keys into options, runs into a table and records.
 
 use alloc::format;
-use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::Session;
 use super::areas::{choose_area, in_the_way};
+use super::{Command, Session};
 use crate::cma::AreaId;
+use crate::lab::help::Help;
+use crate::lab::keys::{Keys, none_of, number};
 use crate::lab::pressure::latency::Filling;
 use crate::lab::pressure::reliability::{CAMERA_PAGES, Source};
 use crate::lab::pressure::{Experiment, Options, PressureError, Row};
@@ -14,7 +15,32 @@ use crate::machine::Machine;
 use crate::mm::live::Sabotage;
 use crate::mm::{CmaUse, Lend};
 use crate::monitor::Failure;
-use crate::monitor::syntax::{Args, nearest, number, shown};
+use crate::monitor::syntax::Args;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "pressure",
+                usage: "{experiments} [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] \
+                            [seed=1] [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
+                            [source=reserved|buddy|cma] [pins=PAGES] [sabotage=copy|tlb|mapping]",
+                summary: "fills memory with movable and reclaimable pages while CMA allocates",
+                details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: \
+                              kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
+                              full system, by source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area \
+                              where that is smaller; pins=, pages that cannot move, are 0, 1 and 100. integrity: whether every \
+                              page survives; with sabotage= migration leaves a step out; pages= is the largest buffer, the whole \
+                              area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
+                              fill= is the pages that are lived in, as many as there are. Where no page is left and none can be \
+                              reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
+                              and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced.",
+                example: "pressure latency pages=64 with=movable",
+            },
+            run: |session, args| session.pressure(args),
+        }]
+    }
+}
 
 /// Most allocations of a run.
 const MAX_ROUNDS: u64 = 100_000;
@@ -22,14 +48,10 @@ const MAX_ROUNDS: u64 = 100_000;
 const MAX_PINS: u64 = crate::mm::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    pub(super) fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
+    fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
         let word = args.word(0).unwrap_or_default();
         let experiment = Experiment::ALL.into_iter().find(|experiment| experiment.name() == word).ok_or_else(|| {
-            let names = Experiment::ALL.map(Experiment::name);
-            match nearest(word, names) {
-                Some(near) => format!("no experiment {}; did you mean {near}?", shown(word)),
-                None => format!("no experiment {}; there are {}", shown(word), names.join(" ")),
-            }
+            none_of("no experiment", word, Experiment::ALL.iter().map(|each| each.name()), "there are")
         })?;
         check_keys(args, experiment)?;
         let options = self.pressure_options(args)?;
@@ -101,14 +123,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 /// The value that a key names, if it is there.
 fn named<T: Copy>(args: &Args, key: &str, values: &[(&'static str, T)]) -> Result<Option<T>, Failure> {
     let Some(word) = args.key(key) else { return Ok(None) };
-    let names = || values.iter().map(|value| value.0);
-    values.iter().find(|value| value.0 == word).map(|value| Some(value.1)).ok_or_else(|| {
-        let names: Vec<&str> = names().collect();
-        match nearest(word, names.iter().copied()) {
-            Some(near) => Failure::bad(format!("{key} is {}; did you mean {near}?", shown(word))),
-            None => Failure::bad(format!("{key} is {}; it can be {}", shown(word), names.join(" "))),
-        }
-    })
+    let value = values.iter().find(|value| value.0 == word).map(|value| Some(value.1));
+    value.ok_or_else(|| none_of(&format!("{key} is"), word, values.iter().map(|value| value.0), "it can be").into())
 }
 
 /// Errs where a key is given that means nothing to the experiment.

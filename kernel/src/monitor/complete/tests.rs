@@ -1,5 +1,7 @@
 use super::*;
-use crate::mock::with_board;
+use crate::mock::{Mock, with_board};
+use crate::monitor::help;
+use crate::monitor::syntax::MAX_WORDS;
 use proptest::prelude::*;
 
 fn on_board(before: &str) -> (String, Vec<String>) {
@@ -12,7 +14,7 @@ fn on_board(before: &str) -> (String, Vec<String>) {
             version: "",
             tests: &[("own_test", || Ok(()))],
         };
-        let completion = complete(system, &context, before);
+        let completion = complete::<Mock>(system, &context, before);
         (completion.insert, completion.candidates)
     })
 }
@@ -39,7 +41,7 @@ fn the_only_candidate_is_put_in_with_its_end() {
         ("debris rng=w", "yrand "),
         ("debris align=p", "age "),
         ("replay align=a", "sis "),
-        ("debris placement=b", "est-fit "),
+        ("debris placement=best", "-fit "),
         ("debris until=o", "ps "),
         ("compare placements=zoned,two", "-ended"),
         ("pressure lat", "ency "),
@@ -70,7 +72,7 @@ fn the_only_candidate_is_put_in_with_its_end() {
 fn what_is_ambiguous_is_listed_by_its_last_part() {
     let listed = |before: &str| on_board(before).1.join(" ");
     assert_eq!(listed("re"), "reboot release replay");
-    assert_eq!(listed("cat /proc/"), "buddyinfo cmdline iomem meminfo pagetypeinfo vmstat");
+    assert_eq!(listed("cat /proc/"), "buddyinfo cmainfo cmdline iomem meminfo pagetypeinfo vmstat");
     assert_eq!(listed("cat /"), "proc/ sys/");
     assert_eq!(listed("cat "), "proc/ sys/");
     assert_eq!(listed("bitmap "), "BiscuitOS_cma linux,cma");
@@ -79,13 +81,16 @@ fn what_is_ambiguous_is_listed_by_its_last_part() {
     assert_eq!(listed("pressure latency lend="), "clean movable none");
     assert_eq!(listed("replay a"), "align= area=");
     assert_eq!(listed("replay align=page a"), "area=");
-    assert!(listed("debris placement=").starts_with("best-fit first-fit next-fit"));
+    let mut placements: Vec<&str> = PLACEMENTS.iter().map(|placement| placement.name).collect();
+    placements.sort_unstable();
+    assert_eq!(listed("debris placement="), placements.join(" "));
     assert_eq!(listed("bench cma/2048/"), "");
-    assert_eq!(listed("").split(' ').count(), help::COMMANDS.len());
+    assert_eq!(listed("").split(' ').count(), help::all::<Mock>().count());
     // What several have in common is put in first.
     assert_eq!(on_board("replay area=B; rep").0, "lay ");
     assert_eq!(on_board("cat /proc/b").0, "uddyinfo ");
-    assert_eq!(on_board("debris placement=s").1.len(), 2);
+    let begin_with_s = placements.iter().filter(|name| name.starts_with('s')).count();
+    assert_eq!(on_board("debris placement=s").1.len(), begin_with_s);
 }
 
 #[test]
@@ -112,18 +117,30 @@ fn what_nobody_knows_is_left_alone() {
 }
 
 #[test]
-fn every_usage_begins_with_its_name_and_names_each_key_once() {
-    for entry in &help::COMMANDS {
-        assert!(entry.usage.split(' ').any(|word| word == entry.name), "{}", entry.usage);
-        let mut keys: Vec<&str> = entry.keys().collect();
+fn every_usage_names_each_key_once() {
+    for command in commands::all::<Mock>() {
+        let usage = command.usage();
+        assert!(!usage.text().contains(['{', '}']), "{}", usage.text());
+        let mut keys: Vec<&str> = usage.keys().collect();
         assert!(keys.iter().all(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')), "{keys:?}");
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), count, "{}", entry.usage);
+        assert_eq!(keys.len(), count, "{}", usage.text());
     }
-    let keys: Vec<&str> = help::find("wait").into_iter().flat_map(help::Entry::keys).collect();
-    assert_eq!(keys, ["steps"]);
+    let counts = |name| commands::find::<Mock>(name).map(|command| command.usage().word_counts());
+    for (name, least, most) in [
+        ("debris", 0, 0),
+        ("alloc", 2, 3),
+        ("cat", 1, MAX_WORDS),
+        ("grep", 2, MAX_WORDS),
+        ("echo", 0, MAX_WORDS),
+        ("dma", 0, 3),
+        ("pressure", 1, 1),
+        ("wait", 0, 1),
+    ] {
+        assert_eq!(counts(name), Some((least, most)), "{name}");
+    }
 }
 
 proptest! {

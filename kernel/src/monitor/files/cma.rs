@@ -1,71 +1,72 @@
 //! An area's files: `/sys/kernel/debug/cma` (`mm/cma_debug.c`) and `/sys/kernel/mm/cma` (`mm/cma_sysfs.c`).
 
 use alloc::format;
-use core::fmt::{self, Write};
+use core::fmt;
 
+use super::{PseudoFile, Read, Write};
 use crate::cma::AreaId;
 use crate::cma::area::Area;
 use crate::monitor::Failure;
 use crate::system::System;
 
-/// A file of an area's debug directory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::monitor) enum Debug {
-    Alloc,
-    BasePfn,
-    Bitmap,
-    Count,
-    Free,
-    Maxchunk,
-    OrderPerBit,
-    Used,
-}
-
-impl Debug {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Alloc,
-        Self::BasePfn,
-        Self::Bitmap,
-        Self::Count,
-        Self::Free,
-        Self::Maxchunk,
-        Self::OrderPerBit,
-        Self::Used,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Alloc => "alloc",
-            Self::BasePfn => "base_pfn",
-            Self::Bitmap => "bitmap",
-            Self::Count => "count",
-            Self::Free => "free",
-            Self::Maxchunk => "maxchunk",
-            Self::OrderPerBit => "order_per_bit",
-            Self::Used => "used",
-        }
-    }
-
-    pub(super) const fn is_write_only(self) -> bool {
-        matches!(self, Self::Alloc | Self::Free)
-    }
-
-    /// Prints a file that can be read; the others are empty.
-    pub(super) fn write(self, out: &mut dyn Write, area: &Area) -> fmt::Result {
-        match self {
-            Self::Alloc | Self::Free => Ok(()),
-            Self::BasePfn => writeln!(out, "{}", area.base().0),
-            Self::Bitmap => bitmap(out, area),
-            Self::Count => writeln!(out, "{}", area.pages()),
-            Self::Maxchunk => writeln!(out, "{}", area.longest_free_run()),
-            Self::OrderPerBit => writeln!(out, "{}", area.order_per_bit()),
-            Self::Used => writeln!(out, "{}", area.used_pages()),
-        }
-    }
-}
+pub(super) const ENTRIES: &[PseudoFile] = &[
+    PseudoFile { path: "/sys/kernel/debug/cma/AREA/alloc", read: Read::No, write: Write::Area(1, u32::MAX, alloc) },
+    PseudoFile {
+        path: "/sys/kernel/debug/cma/AREA/base_pfn",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.base().0)),
+        write: Write::No,
+    },
+    PseudoFile { path: "/sys/kernel/debug/cma/AREA/bitmap", read: Read::Area(bitmap), write: Write::No },
+    PseudoFile {
+        path: "/sys/kernel/debug/cma/AREA/count",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.pages())),
+        write: Write::No,
+    },
+    PseudoFile { path: "/sys/kernel/debug/cma/AREA/free", read: Read::No, write: Write::Area(1, u32::MAX, free) },
+    PseudoFile {
+        path: "/sys/kernel/debug/cma/AREA/maxchunk",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.longest_free_run())),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/cma/AREA/order_per_bit",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.order_per_bit())),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/cma/AREA/used",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.used_pages())),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/mm/cma/AREA/alloc_pages_fail",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.stats().alloc_pages_fail)),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/mm/cma/AREA/alloc_pages_success",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.stats().alloc_pages_success)),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/mm/cma/AREA/available_pages",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.free_pages())),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/mm/cma/AREA/release_pages_success",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.stats().release_pages_success)),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/mm/cma/AREA/total_pages",
+        read: Read::Area(|out, area| writeln!(out, "{}", area.pages())),
+        write: Write::No,
+    },
+];
 
 /// The words in decimal, separated by blanks. What lies behind the last bit is clear, as on Linux.
-fn bitmap(out: &mut dyn Write, area: &Area) -> fmt::Result {
+fn bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     let bitmap = area.bitmap();
     let mut left = bitmap.bits();
     for (place, &word) in bitmap.words().iter().enumerate() {
@@ -78,7 +79,7 @@ fn bitmap(out: &mut dyn Write, area: &Area) -> fmt::Result {
 }
 
 /// Allocates as a write to `alloc` does: aligned to a page, kept until `free` or `release`.
-pub(super) fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure> {
+fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure> {
     let buffer = system.cma_alloc(id, pages, 0).map_err(|error| {
         let area = system.area(id).name();
         Failure::bad(format!("write error: Cannot allocate memory: {pages} pages of {area}: {error}"))
@@ -89,10 +90,10 @@ pub(super) fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(
 
 /// Frees as a write to `free` does: so many pages of those allocated last, the front part of a buffer that is larger. Like
 /// Linux it stops where no buffer is left, or where a part of one cannot be released.
-pub(super) fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
+fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
     while pages > 0 {
-        let Some((_, first, _)) = system.kept(id).max_by_key(|kept| kept.0) else { break };
-        let Some(buffer) = system.take_back_at(id, first) else { break };
+        let Some(last) = system.kept(id).max_by_key(|kept| kept.id) else { break };
+        let Some(buffer) = system.take_back_at(id, last.first) else { break };
         let buffer = if buffer.pages() <= pages {
             buffer
         } else if system.area(id).order_per_bit() == 0 {
@@ -109,45 +110,4 @@ pub(super) fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Resul
         system.cma_release(buffer).map_err(|error| Failure::check(format!("{error}")))?;
     }
     Ok(())
-}
-
-/// A counter of an area.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::monitor) enum Counter {
-    AllocPagesFail,
-    AllocPagesSuccess,
-    AvailablePages,
-    ReleasePagesSuccess,
-    TotalPages,
-}
-
-impl Counter {
-    pub(super) const ALL: [Self; 5] = [
-        Self::AllocPagesFail,
-        Self::AllocPagesSuccess,
-        Self::AvailablePages,
-        Self::ReleasePagesSuccess,
-        Self::TotalPages,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::AllocPagesFail => "alloc_pages_fail",
-            Self::AllocPagesSuccess => "alloc_pages_success",
-            Self::AvailablePages => "available_pages",
-            Self::ReleasePagesSuccess => "release_pages_success",
-            Self::TotalPages => "total_pages",
-        }
-    }
-
-    /// In pages.
-    pub(super) fn value(self, area: &Area) -> u64 {
-        match self {
-            Self::AllocPagesFail => area.stats().alloc_pages_fail,
-            Self::AllocPagesSuccess => area.stats().alloc_pages_success,
-            Self::AvailablePages => area.free_pages().into(),
-            Self::ReleasePagesSuccess => area.stats().release_pages_success,
-            Self::TotalPages => area.pages().into(),
-        }
-    }
 }

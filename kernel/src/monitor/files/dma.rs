@@ -1,60 +1,57 @@
 //! `/sys/kernel/debug/dma-api`: mappings and buffers in the format of Linux's `kernel/dma/debug.c`.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
+use super::{PseudoFile, Read, Write};
 use crate::dma::{DeviceAddress, Dma, LINE_BYTES, MAX_BUFFERS, MAX_MAPPINGS};
 
-/// A file of the directory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::monitor) enum DmaApi {
-    Disabled,
-    Dump,
-    ErrorCount,
-    MinFreeEntries,
-    NrTotalEntries,
-    NumFreeEntries,
-}
+pub(super) const ENTRIES: &[PseudoFile] = &[
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/disabled",
+        read: Read::System(|out, system| {
+            writeln!(out, "{}", if system.dma.checker().is_enabled() { 'N' } else { 'Y' })
+        }),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/dump",
+        read: Read::System(|out, system| dump(out, &system.dma)),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/error_count",
+        read: Read::System(|out, system| writeln!(out, "{}", system.dma.checker().errors())),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/min_free_entries",
+        read: Read::System(|out, system| {
+            let (mappings, buffers) = (system.dma.mapping_counts().1, system.dma.buffer_counts().1);
+            writeln!(out, "{}", ENTRIES_IN_ALL - usize::from(mappings) - buffers)
+        }),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/nr_total_entries",
+        read: Read::System(|out, _| writeln!(out, "{ENTRIES_IN_ALL}")),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/sys/kernel/debug/dma-api/num_free_entries",
+        read: Read::System(|out, system| {
+            let (mappings, buffers) = (system.dma.mapping_counts().0, system.dma.buffer_counts().0);
+            writeln!(out, "{}", ENTRIES_IN_ALL - usize::from(mappings) - buffers)
+        }),
+        write: Write::No,
+    },
+];
 
-impl DmaApi {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Disabled,
-        Self::Dump,
-        Self::ErrorCount,
-        Self::MinFreeEntries,
-        Self::NrTotalEntries,
-        Self::NumFreeEntries,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Dump => "dump",
-            Self::ErrorCount => "error_count",
-            Self::MinFreeEntries => "min_free_entries",
-            Self::NrTotalEntries => "nr_total_entries",
-            Self::NumFreeEntries => "num_free_entries",
-        }
-    }
-
-    /// Prints the file. Entries are what the tables have room for, buffers and mappings together.
-    pub(super) fn write(self, out: &mut dyn Write, dma: &Dma) -> fmt::Result {
-        let total = MAX_BUFFERS + MAX_MAPPINGS;
-        let (now, most) = dma.mapping_counts();
-        let (buffers_now, buffers_most) = dma.buffer_counts();
-        match self {
-            Self::Disabled => writeln!(out, "{}", if dma.checker().is_enabled() { 'N' } else { 'Y' }),
-            Self::Dump => dump(out, dma),
-            Self::ErrorCount => writeln!(out, "{}", dma.checker().errors()),
-            Self::MinFreeEntries => writeln!(out, "{}", total - usize::from(most) - buffers_most),
-            Self::NrTotalEntries => writeln!(out, "{total}"),
-            Self::NumFreeEntries => writeln!(out, "{}", total - usize::from(now) - buffers_now),
-        }
-    }
-}
+/// What the tables have room for, buffers and mappings together.
+const ENTRIES_IN_ALL: usize = MAX_BUFFERS + MAX_MAPPINGS;
 
 /// `dump_show`: driver, device, type, hash index, physical address, frame, device address, length, cache line number,
 /// direction, and whether the driver has looked at the mapping's error, which nothing here can return unseen.
-fn dump(out: &mut dyn Write, dma: &Dma) -> fmt::Result {
+fn dump(out: &mut dyn fmt::Write, dma: &Dma) -> fmt::Result {
     let mut line = |device, kind, start: DeviceAddress, bytes: u32, direction: &str, error: &str| {
         let address = start.bits();
         let name = dma.device(device).map_or("", |device| device.name);

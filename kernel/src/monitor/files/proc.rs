@@ -1,58 +1,37 @@
 //! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`, `mm/vmstat.c`).
 
-use core::fmt::{self, Write};
+use core::fmt;
 
+use super::{PseudoFile, Read, Write};
 use crate::mm::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
-use crate::monitor::Context;
 use crate::system::System;
 use crate::units::PAGE_SIZE;
 
-/// A file of `/proc`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::monitor) enum Proc {
-    Buddyinfo,
-    Cmdline,
-    Iomem,
-    Meminfo,
-    Pagetypeinfo,
-    Vmstat,
-}
+pub(super) const ENTRIES: &[PseudoFile] = &[
+    PseudoFile { path: "/proc/buddyinfo", read: Read::System(buddyinfo), write: Write::No },
+    PseudoFile {
+        path: "/proc/cmdline",
+        read: Read::Boot(|out, context| writeln!(out, "{}", context.cmdline)),
+        write: Write::No,
+    },
+    PseudoFile {
+        path: "/proc/iomem",
+        read: Read::Boot(|out, context| whole_lines(out, context.iomem)),
+        write: Write::No,
+    },
+    PseudoFile { path: "/proc/meminfo", read: Read::System(meminfo), write: Write::No },
+    PseudoFile { path: "/proc/pagetypeinfo", read: Read::System(pagetypeinfo), write: Write::No },
+    PseudoFile { path: "/proc/vmstat", read: Read::System(vmstat), write: Write::No },
+];
 
-impl Proc {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Buddyinfo, Self::Cmdline, Self::Iomem, Self::Meminfo, Self::Pagetypeinfo, Self::Vmstat];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Buddyinfo => "buddyinfo",
-            Self::Cmdline => "cmdline",
-            Self::Iomem => "iomem",
-            Self::Meminfo => "meminfo",
-            Self::Pagetypeinfo => "pagetypeinfo",
-            Self::Vmstat => "vmstat",
-        }
-    }
-
-    pub(super) fn write(self, out: &mut dyn Write, system: &System<'_>, context: &Context<'_>) -> fmt::Result {
-        match self {
-            Self::Buddyinfo => buddyinfo(out, system),
-            Self::Cmdline => writeln!(out, "{}", context.cmdline),
-            Self::Iomem => whole_lines(out, context.iomem),
-            Self::Meminfo => meminfo(out, system),
-            Self::Pagetypeinfo => pagetypeinfo(out, system),
-            Self::Vmstat => vmstat(out, system),
-        }
-    }
-}
-
-fn whole_lines(out: &mut dyn Write, text: &str) -> fmt::Result {
+fn whole_lines(out: &mut dyn fmt::Write, text: &str) -> fmt::Result {
     out.write_str(text)?;
     if text.is_empty() || text.ends_with('\n') { Ok(()) } else { out.write_char('\n') }
 }
 
 /// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and rows that every tool reads
 /// say so.
-fn meminfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+fn meminfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let zone = &system.zone;
     let cached = system.live().map_or(0, |live| live.cached_pages());
     let lru = zone.lru();
@@ -83,7 +62,7 @@ fn meminfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn buddyinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+fn buddyinfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     write!(out, "Node 0, zone {:>8} ", "Normal")?;
     for order in 0..=MAX_PAGE_ORDER {
         let blocks: u32 = Migratetype::ALL.iter().map(|&migratetype| system.zone.free_blocks(order, migratetype)).sum();
@@ -92,7 +71,7 @@ fn buddyinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-fn pagetypeinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+fn pagetypeinfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     writeln!(out, "Page block order: {PAGEBLOCK_ORDER}\nPages per block:  {PAGEBLOCK_PAGES}\n")?;
     write!(out, "{:<43} ", "Free pages count per migrate type at order ")?;
     for order in 0..=MAX_PAGE_ORDER {
@@ -117,7 +96,7 @@ fn pagetypeinfo(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-fn vmstat(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+fn vmstat(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let (mut success, mut fail) = (0, 0);
     for area in system.areas() {
         success += area.stats().alloc_success;

@@ -1,14 +1,31 @@
 //! `/sys/kernel/tracing`: the trace ring as ftrace prints it (`kernel/trace/trace_output.c`), events in the words of
 //! `include/trace/events/cma.h` and `page_isolation.h`.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
+use super::{PseudoFile, Read, Write};
 use crate::mm::trace::{Event, TRACE_EVENTS};
 use crate::system::System;
 use crate::units::Pfn;
 
-pub(super) const TRACE: &str = "/sys/kernel/tracing/trace";
-pub(super) const ENABLE: &str = "/sys/kernel/tracing/events/cma/enable";
+pub(super) const ENTRIES: &[PseudoFile] = &[
+    PseudoFile {
+        path: "/sys/kernel/tracing/trace",
+        read: Read::System(trace),
+        write: Write::System(0, 0, |system, _| {
+            system.trace.clear();
+            Ok(())
+        }),
+    },
+    PseudoFile {
+        path: "/sys/kernel/tracing/events/cma/enable",
+        read: Read::System(|out, system| writeln!(out, "{}", u8::from(system.trace.is_enabled()))),
+        write: Write::System(0, 1, |system, on| {
+            system.trace.enable(on == 1);
+            Ok(())
+        }),
+    },
+];
 
 /// The head that ftrace prints over the events.
 const HEAD: &str = "\
@@ -23,7 +40,7 @@ const HEAD: &str = "\
 ";
 
 /// Prints the ring, oldest event first.
-pub(super) fn write(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
+fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let written = system.trace.written();
     let kept = written.min(TRACE_EVENTS as u64);
     writeln!(out, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {kept}/{written}   #P:1\n#")?;
@@ -36,7 +53,7 @@ pub(super) fn write(out: &mut dyn Write, system: &System<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn write_event(out: &mut dyn Write, system: &System<'_>, event: &Event) -> fmt::Result {
+fn write_event(out: &mut dyn fmt::Write, system: &System<'_>, event: &Event) -> fmt::Result {
     let name = |area: u8| system.areas().get(usize::from(area)).map_or("?", |area| area.name());
     match *event {
         Event::AllocStart { area, count, available, total, align } => writeln!(

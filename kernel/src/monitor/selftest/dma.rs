@@ -7,16 +7,26 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::live::{empty_area, empty_area_of, with_living};
-use super::{Stop, Verdict, ensure};
+use super::{Stop, Test, Verdict, aside, ensure, on_areas};
 use crate::cma::CmaError;
 use crate::dma::checker::Misuse;
 use crate::dma::hardware::CacheOp;
-use crate::dma::{Coherent, CpuAddress, DeviceAddress, DeviceId, Direction, DmaError, Kind, LINE_BYTES, ScatterList};
+use crate::dma::{
+    Coherent, CpuAddress, DeviceAddress, DeviceId, Direction, DmaError, LINE_BYTES, MappingKind, ScatterList,
+};
 use crate::lab::rng::Rng;
 use crate::mm::contig_range::{Owner, Why};
 use crate::mm::{Block, Migratetype};
 use crate::system::System;
 use crate::units::{PAGE_SIZE, PhysAddr};
+
+pub(super) const ENTRIES: &[Test] = &[
+    aside("dma_window", window),
+    on_areas("dma_coherent", coherent),
+    on_areas("dma_streaming", streaming),
+    on_areas("dma_misuse", misuse),
+    on_areas("dma_pins", pins),
+];
 
 /// The name that the tests' device has in reports and pins.
 const NAME: &str = "selftest-device";
@@ -57,7 +67,7 @@ fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, Devic
 }
 
 /// The window shows the frames that it should, and memory has one mapping at a time.
-pub(super) fn window(system: &mut System<'_>) -> Verdict {
+fn window(system: &mut System<'_>) -> Verdict {
     for order in [0, 3, 8, 9] {
         let Ok(mut blocks) =
             (0..3).map(|_| system.zone.alloc_pages(order, Migratetype::Unmovable)).collect::<Result<Vec<Block>, _>>()
@@ -103,7 +113,7 @@ fn one_window(system: &mut System<'_>, block: &Block) -> Verdict {
 }
 
 /// Buffers of all sizes come and go, zeroed, and keep what is in them.
-pub(super) fn coherent(system: &mut System<'_>) -> Verdict {
+fn coherent(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         let other = lines(system.dma_add_device_with_area("selftest-other", None))?;
         let mut rng = Rng::seeded(11);
@@ -199,7 +209,7 @@ fn byte_at(system: &mut System<'_>, at: DeviceAddress) -> Verdict<u8> {
 }
 
 /// Transfers of all sizes and alignments, both ways.
-pub(super) fn streaming(system: &mut System<'_>) -> Verdict {
+fn streaming(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
         for (offset, bytes, direction) in transfers() {
             let start = PhysAddr(page.0 + u64::from(offset));
@@ -238,7 +248,7 @@ fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Verdict {
 }
 
 /// Every mistake that the checker is there for.
-pub(super) fn misuse(system: &mut System<'_>) -> Verdict {
+fn misuse(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
         let (to, from) = (Direction::ToDevice, Direction::FromDevice);
         let map =
@@ -291,7 +301,7 @@ pub(super) fn misuse(system: &mut System<'_>) -> Verdict {
         let mapping = lines(system.streaming().map_sg(device, &list, to))?;
         let segment = mapping.segments().next().map_or(at, |(address, _)| address);
         unmap(system, segment, 64, to);
-        expect(system, "the wrong call", &[Misuse::Kind { mapped: Kind::Scatter }])?;
+        expect(system, "the wrong call", &[Misuse::MappingKind { mapped: MappingKind::Scatter }])?;
 
         let mapping = lines(system.streaming().map(device, page, 64, from))?;
         let mut mapping = lines(system.streaming().sync_for_cpu(mapping))?;
@@ -319,7 +329,7 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
 }
 
 /// A page that lives stays where it is while a device has it mapped, and the allocation that wants it is told who.
-pub(super) fn pins(system: &mut System<'_>) -> Verdict {
+fn pins(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         with_living(system, |system| {
             empty_area(system)?;

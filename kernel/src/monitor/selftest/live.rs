@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Stop, Verdict, areas, ensure};
+use super::{Stop, Test, Verdict, ensure, existing_areas, on_areas};
 use crate::cma::{AreaId, Buffer, CmaError};
 use crate::lab::rng::Rng;
 use crate::mm::contig_range::Phase;
@@ -15,6 +15,13 @@ use crate::mm::live::{Faults, Mm, Sabotage};
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 use crate::units::Pfn;
+
+pub(super) const ENTRIES: &[Test] = &[
+    on_areas("live_migration", migration),
+    on_areas("live_faults", faults),
+    on_areas("live_sabotage", sabotage),
+    on_areas("live_random", random),
+];
 
 /// Pages of an object.
 const OBJECT_PAGES: u32 = 40;
@@ -41,7 +48,7 @@ pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System
 
 /// The first area without buffers: nothing but what lives there is in the way. Without one, the test is skipped.
 pub(super) fn empty_area(system: &System<'_>) -> Verdict<AreaId> {
-    let empty = areas(system)?.into_iter().find(|&id| system.area(id).used_pages() == 0);
+    let empty = existing_areas(system)?.into_iter().find(|&id| system.area(id).used_pages() == 0);
     empty.ok_or_else(|| Stop::skip("every area has buffers"))
 }
 
@@ -103,7 +110,7 @@ fn verify(system: &mut System<'_>) -> Verdict {
 }
 
 /// Everything in an area moves or is dropped, and survives.
-pub(super) fn migration(system: &mut System<'_>) -> Verdict {
+fn migration(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
         let ids = objects(&mut mm)?;
@@ -127,7 +134,7 @@ pub(super) fn migration(system: &mut System<'_>) -> Verdict {
 }
 
 /// Faults between the phases leave everything as it was.
-pub(super) fn faults(system: &mut System<'_>) -> Verdict {
+fn faults(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
         let ids = objects(&mut mm)?;
@@ -176,7 +183,7 @@ pub(super) fn faults(system: &mut System<'_>) -> Verdict {
 }
 
 /// A step that migration leaves out is noticed.
-pub(super) fn sabotage(system: &mut System<'_>) -> Verdict {
+fn sabotage(system: &mut System<'_>) -> Verdict {
     for sabotage in [None].into_iter().chain(Sabotage::ALL.map(Some)) {
         with_living(system, |system| {
             let mut mm = living(system)?;
@@ -218,7 +225,7 @@ pub(super) fn sabotage(system: &mut System<'_>) -> Verdict {
 }
 
 /// A random life: objects, cache, pins and buffers come and go.
-pub(super) fn random(system: &mut System<'_>) -> Verdict {
+fn random(system: &mut System<'_>) -> Verdict {
     let area = empty_area(system)?;
     with_living(system, |system| {
         let mut rng = Rng::seeded(5);

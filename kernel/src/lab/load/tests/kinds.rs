@@ -1,20 +1,33 @@
 //! What the loads ask, against what they say they ask.
 
 use super::*;
+use crate::lab::keys::Keys;
+use crate::lab::load::camera::Camera;
+use crate::lab::load::decoder::Decoder;
+use crate::lab::load::random::{Lifetime, MAX_LIFE, Random, Sizes};
 use crate::lab::rng::Rng;
 use std::collections::{BTreeMap, HashMap};
 use std::vec;
 use std::vec::Vec;
 
-fn options_of(system: &System<'_>, kind: impl Fn(u32) -> Kind, ops: u64) -> Options {
+/// A command without keys.
+struct NoKeys;
+
+impl Keys for NoKeys {
+    fn key(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+fn options_of(system: &System<'_>, kind: impl Fn(u32) -> Arc<dyn Load>, ops: u64) -> Options {
     let options = options(system);
     let pages = system.area(options.area).pages();
-    Options { kind: kind(pages), stop_at_failure: false, ops, ..options }
+    Options { load: kind(pages), stop_at_failure: false, ops, ..options }
 }
 
 /// Drives a load by hand; every allocation succeeds unless `fails` says otherwise. Returns `(slot, pages)` of each
 /// step, 0 pages for a release.
-fn asked(kind: Kind, steps: u64, mut fails: impl FnMut(u64) -> bool) -> Vec<(usize, u32)> {
+fn asked(kind: Arc<dyn Load>, steps: u64, mut fails: impl FnMut(u64) -> bool) -> Vec<(usize, u32)> {
     with_board(64, |system, _| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
         let mut held = Held::new(system, area, kind.slots(2048), 0).expect("memory is there");
@@ -49,7 +62,7 @@ fn asked(kind: Kind, steps: u64, mut fails: impl FnMut(u64) -> bool) -> Vec<(usi
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn camera_has_a_frame_every_so_many_steps() {
     let camera = Camera { frames: 3, frame: 200, small: 20, most: 9, gap: 5 };
-    let steps = asked(Kind::Camera(camera), 20_000, |_| false);
+    let steps = asked(Arc::new(camera), 20_000, |_| false);
     for (number, &(slot, pages)) in steps.iter().enumerate() {
         let frame = number % 5 == 4;
         assert_eq!(slot < 3, frame, "step {number}");
@@ -60,7 +73,7 @@ fn camera_has_a_frame_every_so_many_steps() {
     }
     assert!((1..=9).all(|size| steps.iter().any(|step| step.1 == size)), "a size is never drawn");
     // Without small ones every step is a frame's.
-    let steps = asked(Kind::Camera(Camera { small: 0, ..camera }), 100, |_| false);
+    let steps = asked(Arc::new(Camera { small: 0, ..camera }), 100, |_| false);
     assert!(steps.iter().all(|&(slot, pages)| slot < 3 && (pages == 0 || pages == 200)));
 }
 
@@ -69,7 +82,7 @@ fn camera_has_a_frame_every_so_many_steps() {
 fn decoder_changes_whole_pools_buffer_by_buffer() {
     let decoder = Decoder { pools: 3, buffers: 4, frame: 765 };
     for failing in [false, true] {
-        let steps = asked(Kind::Decoder(decoder), 20_000, |step| failing && step % 7 == 0);
+        let steps = asked(Arc::new(decoder), 20_000, |step| failing && step % 7 == 0);
         let mut sizes: BTreeMap<usize, u32> = BTreeMap::new();
         let mut made: Vec<(usize, u32)> = Vec::new();
         for pair in steps.windows(2) {
@@ -97,7 +110,7 @@ fn decoder_changes_whole_pools_buffer_by_buffer() {
 fn random_lives_as_long_as_it_says() {
     let usual = Random { sizes: Sizes::Uniform, least: 3, most: 10, life: 50, lifetime: Lifetime::Fixed };
     for lifetime in [Lifetime::Fixed, Lifetime::Exponential] {
-        let steps = asked(Kind::Random(Random { lifetime, ..usual }), 60_000, |_| false);
+        let steps = asked(Arc::new(Random { lifetime, ..usual }), 60_000, |_| false);
         let (mut born, mut lives, mut allocs) = (HashMap::new(), Vec::new(), 0u64);
         for (slot, pages) in steps {
             if pages > 0 {
@@ -119,7 +132,7 @@ fn random_lives_as_long_as_it_says() {
         }
     }
     // Requests that fail cost nobody his place.
-    let steps = asked(Kind::Random(Random { lifetime: Lifetime::Exponential, ..usual }), 20_000, |step| step % 3 == 0);
+    let steps = asked(Arc::new(Random { lifetime: Lifetime::Exponential, ..usual }), 20_000, |step| step % 3 == 0);
     assert!(steps.iter().filter(|step| step.1 == 0).count() > 5_000);
 }
 
@@ -161,7 +174,7 @@ fn usual_parameters_fit_every_area() {
         let camera = Camera::usual(pages);
         assert!(camera.frames * camera.frame <= pages.max(4) && camera.most <= pages);
         let decoder = Decoder::usual(pages);
-        assert!(decoder.frame <= pages && (pages < 64 || decoder.slots() * decoder.frame <= pages));
+        assert!(decoder.frame <= pages && (pages < 64 || decoder.slots(pages) * decoder.frame <= pages));
         let random = Random::usual(pages);
         assert!((1..=MAX_LIFE).contains(&random.life) && random.most <= pages);
         let filled = random.twice_the_mean() * u64::from(random.life) / 2;
@@ -172,24 +185,22 @@ fn usual_parameters_fit_every_area() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_load_runs_and_repeats_itself() {
-    let kinds: [fn(u32) -> Kind; 3] = [
-        |pages| Kind::Camera(Camera::usual(pages)),
-        |pages| Kind::Decoder(Decoder::usual(pages)),
-        |pages| Kind::Random(Random::usual(pages)),
-    ];
     with_board(256, |system, machine| {
         for area in ["BiscuitOS_cma", "big"] {
-            for kind in kinds {
+            for entry in LOADS.iter() {
                 let area = system.find_area(area).expect("the board has it");
-                let options = options_of(system, kind, 5_000);
-                let options = Options { area, kind: kind(system.area(area).pages()), ..options };
+                let usual = |pages| entry.load(&NoKeys, pages).expect("without keys it has the usual parameters");
+                let options = options_of(system, usual, 5_000);
+                let options = Options { area, load: usual(system.area(area).pages()), ..options };
                 let report = run_round(system, machine, &options, 1).expect("the books balance");
                 assert_eq!(report.allocs + report.releases + report.failed, 5_000, "{report}");
-                let name = options.kind.name();
+                let name = options.load.name();
+                assert_eq!(name, entry.help.name);
+                assert!(options.load.to_string().starts_with(name), "{}", options.load);
                 let record = report.record().to_string();
                 assert!(record.starts_with(&std::format!("{{\"record\":\"{name}\",\"area\":")), "{record}");
                 assert!(record.contains(&std::format!("\"load\":\"{name}\",")), "{record}");
-                assert!(report.to_string().contains(&std::format!("{} on ", options.kind)), "{report}");
+                assert!(report.to_string().contains(&std::format!("{} on ", options.load)), "{report}");
                 system.check().expect("the books balance");
                 system.release_all(area);
                 let again = run_round(system, machine, &options, 1).expect("the books balance");

@@ -1,4 +1,4 @@
-use super::super::{Options, ReplayError, Report, WhenHeld, run};
+use super::super::{Options, ReplayError, ReplayReport, WhenHeld, run};
 use crate::cma::AreaId;
 use crate::cma::placement;
 use crate::lab::trace::{Op, Reason, TraceError, plain};
@@ -18,7 +18,7 @@ fn area(system: &System<'_>) -> AreaId {
     system.find_area("BiscuitOS_cma").expect("the board has it")
 }
 
-fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<Report, ReplayError> {
+fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<ReplayReport, ReplayError> {
     let area = area(system);
     let result = run(system, machine, Options::new(area), text.as_bytes());
     system.check().expect("the books balance");
@@ -26,12 +26,12 @@ fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<Rep
 }
 
 /// Replays on a fresh board; returns the report and where buffers are left: offset and pages.
-fn replayed(text: &str) -> (Report, Vec<(u32, u32)>) {
+fn replayed(text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(64, |system, machine| {
         let free = system.zone.nr_free_pages();
         let report = replay(system, machine, text).expect("a good recording");
         let area = area(system);
-        let kept: Vec<(u32, u32)> = system.kept(area).map(|(_, first, pages)| (first.0 - BASE.0, pages)).collect();
+        let kept: Vec<(u32, u32)> = system.kept(area).map(|kept| (kept.first.0 - BASE.0, kept.pages)).collect();
         assert_eq!(kept.iter().map(|kept| kept.1).sum::<u32>(), system.area(area).used_pages());
         system.release_all(area);
         assert_eq!(system.zone.nr_free_pages(), free);

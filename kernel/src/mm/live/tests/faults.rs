@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use super::super::super::contig_range::{Phase, Report, Why};
+use super::super::super::contig_range::{ContigReport, Phase, Why};
 use super::super::super::{CmaUse, Lend};
 use super::super::objects::ObjectId;
 use super::super::{Faults, Mm};
@@ -92,7 +92,7 @@ fn alloc_with(
     area: AreaId,
     scene: Scene,
     faults: &[(Fault, Phase, u32)],
-) -> (Result<Buffer, CmaError>, Report) {
+) -> (Result<Buffer, CmaError>, ContigReport) {
     let faults = faults.to_vec();
     let passed = Rc::new(Cell::new([0_u32; Phase::ALL.len()]));
     system.mm().unwrap().live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {

@@ -1,0 +1,21 @@
+//! The highest place that fits.
+
+use super::{Entry, Placement, Request, plain};
+use crate::bitmap::Bitmap;
+
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry { name: "last-fit", parameters: "", summary: "at the highest place that fits", make: plain::<LastFit> }];
+
+#[derive(Default)]
+struct LastFit;
+
+impl Placement for LastFit {
+    fn name(&self) -> &'static str {
+        "last-fit"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let lowest = map.first_fit(request, start);
+        core::iter::successors(lowest, |place| map.first_fit(request, place + 1)).last()
+    }
+}

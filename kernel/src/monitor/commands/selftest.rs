@@ -1,0 +1,22 @@
+//! The command `selftest`.
+
+use super::Command;
+use crate::lab::help::Help;
+use crate::machine::Machine;
+use crate::monitor::selftest;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "selftest",
+                usage: "[NAME]",
+                summary: "runs the kernel's tests and prints KTAP",
+                details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma. A test that finds no \
+                  area that it can use, or too little memory, says `# SKIP` and why.",
+                example: "selftest",
+            },
+            run: |session, args| selftest::run(session, args),
+        }]
+    }
+}
