@@ -114,6 +114,21 @@ mod tests {
     }
 
     #[test]
+    fn page_frames_are_whole_pageblocks() {
+        for (start, end, first, frames) in [
+            (0x60000, 0x68000, 0x60000, 0x8000),
+            (0x60001, 0x60002, 0x60000, 0x400),
+            (0x603ff, 0x60401, 0x60000, 0x800),
+        ] {
+            let mut memblock = Memblock::new();
+            memblock.add_ram(PhysRange { start: start << 12, end: end << 12 }).unwrap();
+            let page_frames = PageFrames::of(&memblock, |frames| 16 * u64::from(frames));
+            assert_eq!((page_frames.start, page_frames.frames), (Pfn(first), frames));
+            assert_eq!(page_frames.size_bytes, 16 * u64::from(frames));
+        }
+    }
+
+    #[test]
     fn an_initrd_that_cannot_be_is_dropped() {
         for (start, end, words) in [
             (0x5000_0000, 0x5000_1000, "INITRD: 0x50000000+0x00001000 is not a memory region - disabling initrd"),

@@ -80,8 +80,11 @@ impl Usage {
     }
 }
 
-/// What stands in braces in the texts, and what is put in for it.
-const NAMES: &[(&str, fn() -> String)] = &[
+/// A word in braces in the texts, and what is put in for it.
+type Placeholder = (&'static str, fn() -> String);
+
+/// All words in braces.
+const NAMES: &[Placeholder] = &[
     ("{loads}", || load::names().collect::<Vec<_>>().join("|")),
     ("{parameters of loads}", parameters_of_loads),
     ("{placements}", || {

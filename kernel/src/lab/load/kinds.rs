@@ -15,12 +15,15 @@ use crate::lab::record::Record;
 use crate::lab::rng::Rng;
 use crate::lab::scale::Scale;
 
+/// Reads a load's own parameters from keys, for an area of a number of pages.
+pub type ReadLoad = fn(&dyn Keys, u32) -> Result<Arc<dyn Load>, String>;
+
 /// A load as the monitor knows it: a command of its name that runs it, and `compare load=`.
 pub struct Entry {
     /// Its help. The usage is that of its own parameters; the keys of all loads come behind them.
     pub help: Help,
     /// Reads its parameters from keys, for an area of this many pages.
-    pub read: fn(&dyn Keys, u32) -> Result<Arc<dyn Load>, String>,
+    pub read: ReadLoad,
 }
 
 impl Entry {
