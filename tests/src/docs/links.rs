@@ -1,4 +1,5 @@
-//! The links inside the documents: every one leads to a file of the tree and, behind `#`, to a heading of that page.
+//! The links inside the documents: every one leads to a file of the tree and, behind `#`, to a heading of that page. A file
+//! of the tree that a page names in code is there, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -8,6 +9,9 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use super::{Page, options};
 use crate::in_tree;
 
+/// Where the tree's files are; what is built is not among them.
+const FOLDERS: [&str; 10] =
+    [".ci/", ".github/", "bench/", "boot/", "docs/", "dts/", "fuzz/", "kernel/", "scripts/", "tests/"];
 /// The book's table of contents.
 const SUMMARY: &str = "docs/SUMMARY.md";
 
@@ -39,6 +43,10 @@ pub fn broken_links(pages: &[Page]) -> Vec<String> {
                 wrong("the page has no such heading");
             }
         }
+    }
+    for page in pages {
+        let gone = named_files(page).into_iter().filter(|(_, name)| !in_tree(name).exists());
+        broken.extend(gone.map(|(line, name)| format!("{}:{line}: {name}: there is no such file", page.name)));
     }
     let in_book = pages.iter().filter(|page| page.name.starts_with("docs/") && page.name != SUMMARY);
     let lost = in_book.filter(|page| !listed.contains(&page.name));
@@ -76,6 +84,18 @@ fn links(page: &Page) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// The files of the tree that the page names as `folder/file`, with their lines.
+fn named_files(page: &Page) -> Vec<(usize, String)> {
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let is_in_tree = |text: &str| FOLDERS.iter().any(|folder| text.starts_with(folder));
+    let events = Parser::new_ext(&page.text, options()).into_offset_iter();
+    let code =
+        events.filter_map(|(event, range)| if let Event::Code(text) = event { Some((text, range)) } else { None });
+    code.filter(|(text, _)| is_name(text) && is_in_tree(text))
+        .map(|(text, range)| (page.line_of(range.start), text.into_string()))
+        .collect()
 }
 
 /// What can stand behind `#`: a name for each heading, as GitHub and mdBook make it.
@@ -121,6 +141,12 @@ mod tests {
         let summary = page("docs/SUMMARY.md", "[The book](README.md)\n");
         let root = page("README.md", "[book](docs/README.md#a-title-too) [web](https://example.org/x#y)\n");
         assert_eq!(broken_links(&[root, book, summary]), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_named_is_there() {
+        let root = page("README.md", "`tests/src/lib.rs`, `tests/src/gone.rs` and `kernel/` of `cma/64`\n");
+        assert_eq!(broken_links(&[root]), ["README.md:1: tests/src/gone.rs: there is no such file"]);
     }
 
     #[test]
