@@ -26,7 +26,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image run monitor test bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image run monitor test test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ monitor: image ## boot to the prompt
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
+
+test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS=3600, until one fails
+	@CASES='$(value CASES)' FRESH_SECONDS='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/test fresh
 
 bench: image ## the benchmark table, in instructions, beside Linux's; records in build/bench.jsonl
 	@$(BENCHES) table
@@ -91,7 +94,7 @@ lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' 
 	@scripts/test lint
 
 doc: setup ## the documentation, in target/doc
-	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests
+	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests --exclude runner --exclude property
 
 book: ## the book, in build/book
 	@scripts/setup book

@@ -429,7 +429,7 @@ const RAM: u32 = 3;
 const AREA: u32 = RAM * PAGEBLOCK_PAGES;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(property::config(96))]
 
     #[test]
     #[cfg_attr(miri, ignore = "checks every page after every step")]

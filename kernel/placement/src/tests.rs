@@ -120,7 +120,7 @@ fn bitmaps() -> impl Strategy<Value = Bitmap> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 512 }))]
+    #![proptest_config(property::config(512))]
 
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]

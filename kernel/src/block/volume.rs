@@ -420,6 +420,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(property::config(256))]
+
         #[test]
         fn whatever_a_table_says_is_read_or_refused(
             pages: u32, count: u32, disk: u32, first: u32, bytes: u64, name in prop::collection::vec(any::<u8>(), 40)

@@ -143,7 +143,7 @@ fn plain_place(free: &[bool], pages: u32, order: u32) -> Option<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(property::config(48))]
 
     #[test]
     #[cfg_attr(miri, ignore = "checks every page after every step")]

@@ -141,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 128 }))]
+        #![proptest_config(property::config(128))]
 
         /// The definitions, over every aligned block of every order: a free block that lies in no larger free one counts.
         #[test]

@@ -179,7 +179,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+        #![proptest_config(property::config(256))]
 
         #[test]
         fn nothing_typed_panics(line in any::<String>()) {

@@ -513,7 +513,7 @@ fn the_end_of_input_ends_the_machine_with_the_status_so_far() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 }))]
+    #![proptest_config(property::config(64))]
 
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]

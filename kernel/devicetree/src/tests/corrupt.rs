@@ -4,7 +4,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 
 use super::super::build::{Builder, tree};
 use super::super::*;
@@ -244,7 +243,7 @@ const WRECKS: usize = 20;
 const RICH_WRECKS: usize = if cfg!(miri) { 30 } else { 40_000 };
 
 proptest! {
-    #![proptest_config(Config { cases: TREES, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(property::config(TREES))]
 
     /// Random trees, each whole and broken in many ways.
     #[test]

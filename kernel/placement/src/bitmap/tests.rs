@@ -32,6 +32,8 @@ fn bitmaps() -> impl Strategy<Value = Bitmap> {
 }
 
 proptest! {
+    #![proptest_config(property::config(256))]
+
     #[test]
     fn first_fit_finds_what_trying_every_bit_finds(
         map in bitmaps(), bits in prop_oneof![1..10u32, 1..200u32], order in 0..9u32, offset in 0..256u32, start in 0..2000u32
@@ -156,7 +158,7 @@ fn check_summary(map: &Bitmap, plain: &Plain) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(property::config(1000))]
 
     #[test]
     #[cfg_attr(miri, ignore = "compares every bit after every step")]

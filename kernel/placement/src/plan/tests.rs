@@ -75,7 +75,7 @@ fn draws(most: usize) -> impl Strategy<Value = vec::Vec<(u32, u32, u32, bool)>> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 2000 }))]
+    #![proptest_config(property::config(2000))]
 
     /// Whatever stays, and whatever the alignments: every buffer arrives whole and aligned, and there is room.
     #[test]

@@ -132,7 +132,7 @@ fn a_run_that_is_too_long_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property::config(2000))]
 
     #[test]
     fn any_line_is_fine_and_its_notes_are_bounded(line in "[a-z0-9=\"@\\- \u{e9}\n]{0,120}|.{0,200}") {

@@ -150,7 +150,7 @@ fn check_listing(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 3000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property::config(3000))]
 
     #[test]
     fn free_memory_is_what_the_model_says(

@@ -90,7 +90,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 4000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(property::config(4000))]
 
     #[test]
     fn every_placement_holds(facts in any_facts(), bootargs in any_bootargs(), tree_mib in 0u64..160) {

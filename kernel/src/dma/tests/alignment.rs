@@ -208,7 +208,7 @@ impl Shadow {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 300 }))]
+    #![proptest_config(property::config(300))]
 
     /// A well-behaved driver over caches that fill and empty themselves sees a plain memory.
     #[test]

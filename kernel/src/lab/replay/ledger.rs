@@ -131,7 +131,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+        #![proptest_config(property::config(64))]
 
         /// Against one entry a page.
         #[test]

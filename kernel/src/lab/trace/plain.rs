@@ -113,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+        #![proptest_config(property::config(256))]
 
         #[test]
         #[cfg_attr(miri, ignore = "too long for an interpreter")]

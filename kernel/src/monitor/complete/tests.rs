@@ -144,7 +144,7 @@ fn every_usage_names_each_key_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+    #![proptest_config(property::config(256))]
 
     /// Whatever stands there, what is put in continues a candidate.
     #[test]

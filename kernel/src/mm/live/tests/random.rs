@@ -210,7 +210,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 48 }))]
+    #![proptest_config(property::config(48))]
 
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]

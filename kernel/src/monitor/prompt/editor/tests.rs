@@ -245,7 +245,7 @@ fn some_keys() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(property::config(256))]
 
     /// Whatever is pressed, the screen shows the line, and the cursor where it is.
     #[test]
