@@ -32,7 +32,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables of run, monitor and debug:'
-	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes, put into the board'"'"'s tree)'
+	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes as published, or an overlay)'
 	@echo '  DISK=disk.img (scripts/disk-image makes one)  DISK_READONLY=1'
 	@echo '  INITRD=my.trace  APPEND='"'"'cma=64M run="cma; poweroff"'"'"
 
@@ -46,7 +46,7 @@ elf: setup
 image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@scripts/raw-image $(ELF) $(IMAGE)
 	@NODES= scripts/tree $(TREE)
-	@scripts/runner
+	@scripts/host-tool runner
 
 run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)

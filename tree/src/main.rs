@@ -1,0 +1,284 @@
+//! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where the RAM of a board
+//! begins, for `scripts/qemu`.
+//!
+//! NODES names a file with reserved memory as people publish it: nodes, children of `/reserved-memory` alone, fragments
+//! by path or label, overlays. dtc reads the values; [`source`] knows where each node stands in the text, [`paste`] where
+//! it goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
+//!
+//! What holds true:
+//! 1. Whatever is left out or stood in for is a line on standard error. Nothing is guessed.
+//! 2. A mistake is shown with its file and line, by dtc.
+//! 3. The output is written at once, or not at all.
+
+mod cells;
+mod paste;
+mod source;
+mod tools;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use dtoolkit::fdt::Fdt;
+use dtoolkit::{Node, Property};
+
+use cells::{Cells, ONE};
+use paste::Board;
+
+/// The board without areas.
+const BOARD: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n";
+/// The board with the areas that overlays can change.
+const BOARD_WITH_AREAS: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n/include/ \"areas.dtsi\"\n";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["base", blob] => base(Path::new(blob)),
+        [output] => make(Path::new(output)),
+        _ => Err("usage: scripts/tree OUTPUT".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("scripts/tree: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the sources of the board's tree are.
+fn sources() -> PathBuf {
+    env::var_os("DTS").map_or_else(|| PathBuf::from("dts"), PathBuf::from)
+}
+
+fn make(output: &Path) -> Result<(), String> {
+    let dts = sources();
+    let blob = match env::var_os("NODES").filter(|nodes| !nodes.is_empty()) {
+        None => tools::dtc("dts", "dtb", false, &[&dts], BOARD_WITH_AREAS.as_bytes())?,
+        Some(nodes) => with_nodes(&dts, Path::new(&nodes)).map_err(|why| format!("NODES: {why}"))?,
+    };
+    let part = output.with_extension("part");
+    fs::write(&part, blob)
+        .and_then(|()| fs::rename(&part, output))
+        .map_err(|error| format!("{}: {error}", output.display()))
+}
+
+fn say(line: String) {
+    eprintln!("scripts/tree: NODES: {line}");
+}
+
+fn parsed<'a>(blob: &'a [u8], what: &str) -> Result<Fdt<'a>, String> {
+    Fdt::new(blob).map_err(|error| format!("{what}: {error}"))
+}
+
+/// The board's tree with the nodes of a file.
+fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
+    let name = file.display();
+    let text = fs::read(file).map_err(|error| format!("cannot read '{name}': {error}"))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let text = paste::preprocess(text, directory, &mut say)?;
+    let text = format!("# 1 \"{name}\"\n{text}");
+    let include = [dts, directory];
+    if paste::is_overlay(&text) {
+        return with_overlay(&include, &text);
+    }
+    let board_blob = tools::dtc("dts", "dtb", true, &include, BOARD.as_bytes())?;
+    let board = parsed(&board_blob, "the board's tree")?;
+    let pasted = paste::paste(&text, &Board::new(board), &mut say)?;
+    let source = format!("/dts-v1/;\n{}/include/ \"board.dtsi\"\n{}", pasted.reservations, pasted.nodes);
+    let blob = tools::dtc("dts", "dtb", false, &include, source.as_bytes())?;
+    with_cells(&include, &source, blob, board, pasted.cells)
+}
+
+/// The board's tree and its areas with an overlay on them.
+fn with_overlay(include: &[&Path], text: &str) -> Result<Vec<u8>, String> {
+    let board_blob = tools::dtc("dts", "dtb", true, include, BOARD_WITH_AREAS.as_bytes())?;
+    let overlay_blob = tools::dtc("dts", "dtb", true, include, text.as_bytes())?;
+    let board = parsed(&board_blob, "the board's tree")?;
+    let overlay = parsed(&overlay_blob, "the overlay")?;
+    let missing = paste::missing_targets(overlay, &Board::new(board));
+    if !missing.is_empty() {
+        return Err(format!(
+            "an overlay for {}, which this board's tree does not have: give its nodes as a fragment, such as / {{ \
+             reserved-memory {{ … }}; }};",
+            missing.join(", ")
+        ));
+    }
+    let blob = tools::fdtoverlay(&board_blob, &overlay_blob)
+        .map_err(|why| format!("an overlay that does not apply to this board's tree: {why}"))?;
+    let source = tools::dtc("dtb", "dts", false, &[], &blob)?;
+    with_cells(include, &String::from_utf8_lossy(&source), blob, board, None)
+}
+
+/// The tree that `source` makes, `blob`, with the root's cells for reserved memory.
+fn with_cells(
+    include: &[&Path],
+    source: &str,
+    blob: Vec<u8>,
+    board: Fdt<'_>,
+    said: Option<Cells>,
+) -> Result<Vec<u8>, String> {
+    let tree = parsed(&blob, "the tree")?;
+    let cells = match said {
+        Some(cells) => cells,
+        None => cells::infer(tree, board)?,
+    };
+    if cells == ONE {
+        return Ok(blob);
+    }
+    let wide = cells::widen(tree, board, cells, &mut say);
+    tools::dtc("dts", "dtb", false, include, format!("{source}\n{wide}").as_bytes())
+}
+
+/// Prints the lowest address of a blob's RAM, or nothing where it does not say.
+fn base(blob: &Path) -> Result<(), String> {
+    let blob = fs::read(blob).map_err(|error| format!("{}: {error}", blob.display()))?;
+    // What is no tree is for QEMU to refuse.
+    let Ok(tree) = Fdt::new(&blob) else { return Ok(()) };
+    let root = tree.root();
+    let count = |name| cells::word(root, name).unwrap_or(1) as usize;
+    let (address, size) = (count("#address-cells"), count("#size-cells"));
+    if !(1..=4).contains(&address) || !(1..=4).contains(&size) {
+        return Ok(());
+    }
+    let mut bases = Vec::new();
+    for node in root.children() {
+        let is_memory = node.property("device_type").is_some_and(|kind| kind.value() == b"memory\0");
+        let Some(reg) = node.property("reg").filter(|_| is_memory) else { continue };
+        let cells: Vec<u32> = reg.value().as_chunks::<4>().0.iter().map(|cell| u32::from_be_bytes(*cell)).collect();
+        for entry in cells.chunks_exact(address + size) {
+            let (base, size) = (cells::number(&entry[..address]), cells::number(&entry[address..]));
+            // Zeros stand for what a boot loader fills in.
+            if size != 0 || base != 0 || node.name().contains('@') {
+                bases.push(base);
+            }
+        }
+    }
+    if let Some(base) = bases.iter().min() {
+        println!("{base:#x}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+    fn made(file: &Path) -> Result<Vec<u8>, String> {
+        with_nodes(&Path::new(ROOT).join("dts"), file)
+    }
+
+    fn case(name: &str) -> Vec<u8> {
+        made(&Path::new(ROOT).join("tests/data/cases").join(name)).unwrap()
+    }
+
+    fn nodes(text: &str) -> Result<Vec<u8>, String> {
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = directory.path().join("my.dtsi");
+        fs::write(&file, text).unwrap();
+        made(&file)
+    }
+
+    /// A property's cells.
+    fn value(blob: &[u8], path: &str, property: &str) -> Vec<u32> {
+        let node = Fdt::new(blob).unwrap().find_node(path).unwrap_or_else(|| panic!("no {path}"));
+        let value = node.property(property).unwrap_or_else(|| panic!("{path} has no {property}"));
+        value.value().as_chunks::<4>().0.iter().map(|cell| u32::from_be_bytes(*cell)).collect()
+    }
+
+    #[test]
+    fn files_as_people_publish_them_are_taken() {
+        let two = case("two-cells.dtsi");
+        assert_eq!(value(&two, "/reserved-memory/linux,cma", "size"), [0, 0x2800_0000]);
+        assert_eq!(value(&two, "/", "#address-cells"), [2], "the root's cells are those of reserved memory");
+        assert_eq!(value(&two, "/serial@10009000", "reg"), [0, 0x1000_9000, 0, 0x1000]);
+        assert_eq!(value(&two, "/reserved-memory/vram@4c000000", "reg"), [0, 0x4c00_0000, 0, 0x80_0000]);
+        let children = case("two-cells-children.dtsi");
+        assert_eq!(value(&children, "/reserved-memory/buffer@70000000", "reg"), [0, 0x7000_0000, 0, 0x400_0000]);
+        assert_eq!(value(&children, "/reserved-memory", "#size-cells"), [2]);
+        let vendor = case("vendor-fragment.dtsi");
+        let pool = value(&vendor, "/reserved-memory/vpu@94000000", "phandle");
+        assert_eq!(value(&vendor, "/vpu_g1", "memory-region"), pool, "a device that the board lacks is stood in for");
+        assert_eq!(value(&case("macro.dtsi"), "/reserved-memory/cma", "reg"), [0x7000_0000, 0x1000_0000]);
+        let refused = case("refused-region.dtsi");
+        let pool = value(&refused, "/reserved-memory/pool@70000000", "phandle");
+        assert_eq!(value(&refused, "/capture@0", "memory-region"), pool);
+        let reserved = case("memreserve.dtsi");
+        let reservations: Vec<_> = Fdt::new(&reserved).unwrap().memory_reservations().collect();
+        assert_eq!(reservations.len(), 1);
+        assert_eq!((reservations[0].address(), reservations[0].size()), (0x9fc0_0000, 0x40_0000));
+    }
+
+    #[test]
+    fn an_overlay_is_applied_or_refused_with_what_is_missing() {
+        let overlay = case("overlay.dts");
+        assert_eq!(value(&overlay, "/reserved-memory/linux,cma", "size"), [0x1000_0000]);
+        let why = nodes("/dts-v1/; /plugin/; &vpu { status = \"okay\"; }; &{/soc} { a; };").unwrap_err();
+        assert!(why.contains("&vpu") && why.contains("/soc") && why.contains("fragment"), "{why}");
+    }
+
+    #[test]
+    fn cells_are_recognised_or_both_readings_are_shown() {
+        let reads = |node: &str, cells: [u32; 2]| {
+            let blob = nodes(node).unwrap_or_else(|why| panic!("{node}: {why}"));
+            let found = ["#address-cells", "#size-cells"].map(|name| value(&blob, "/reserved-memory", name)[0]);
+            assert_eq!(found, cells, "{node}");
+        };
+        reads("a@70000000 { reg = <0x70000000 0x800000>; };", [1, 1]);
+        reads("a@70000000 { reg = <0x70000000 0x800000 0x78000000 0x800000>; };", [1, 1]);
+        reads("a { reg = <0 0x70000000 0 0x800000>; };", [2, 2]);
+        reads("a@880000000 { reg = <8 0x80000000 0 0x10000000>; };", [2, 2]);
+        reads("a { size = <0 0x800000>; };", [2, 2]);
+        reads("a { size = <0x800000>; };", [1, 1]);
+        // Of other cells two are made.
+        for node in [
+            "a@70000000 { reg = <0 0x70000000 0x800000>; };",
+            "a@70000000 { reg = <0x70000000 0 0x800000>; };",
+            "a@70000000 { reg = <0 0 0x70000000 0 0x800000>; };",
+        ] {
+            let blob = nodes(node).unwrap();
+            assert_eq!(value(&blob, "/reserved-memory/a@70000000", "reg"), [0, 0x7000_0000, 0, 0x80_0000], "{node}");
+        }
+        for node in ["a@0 { reg = <0 0x70000000 0 0x800000>; };", "a@1 { reg = <0x70000000 1 0x800000 1>; };"] {
+            let why = nodes(node).unwrap_err();
+            assert!(why.contains("1 and 1 cells") && why.contains("2 and 2 cells"), "{node}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_explains_is_named() {
+        let why = nodes("a@70000000 { reg = <BASE_A (SIZE_B * 2)>; };").unwrap_err();
+        assert!(why.contains("BASE_A, SIZE_B"), "{why}");
+        let text = "#include <dt-bindings/none.h>\n#define M 0x100000\n/ { model = \"x\"; memory@0 { device_type = \"memory\"; reg = <0 1>; };\n\
+                    reserved-memory { p: p@70000000 { reusable; reg = <0x70000000 (8 * M)>; }; };\n\
+                    cam { memory-region = <&p>; clocks = <&clk CLK_CAM>; }; };\n&gpu { status = \"okay\"; };\n/delete-node/ &gpu;";
+        let blob = nodes(text).unwrap();
+        assert_eq!(value(&blob, "/reserved-memory/p@70000000", "reg"), [0x7000_0000, 0x80_0000]);
+        let tree = Fdt::new(&blob).unwrap();
+        assert!(tree.find_node("/memory@0").is_none() && tree.find_node("/cam").unwrap().property("clocks").is_none());
+        assert_eq!(tree.root().property("model").unwrap().value(), b"V2P-CA9\0");
+    }
+
+    #[test]
+    fn no_text_stops_it() {
+        for text in [
+            "}",
+            "a {",
+            "a { b = <",
+            "&{",
+            "&x",
+            "/plugin/;",
+            "/dts-v1/; /plugin/; / { };",
+            "/include/ \"none\"",
+            "/memreserve/",
+        ] {
+            // One or the other, but an answer.
+            let _ = nodes(text);
+        }
+    }
+}

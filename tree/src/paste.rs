@@ -1,0 +1,402 @@
+//! Where the nodes of a file go in the board's tree, and what is left out of them.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::Path;
+
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{Node as _, Property as _};
+
+use crate::cells::Cells;
+use crate::source::{Item, Node, Property, parse};
+use crate::tools;
+
+/// Where regions lie.
+const RESERVED_MEMORY: &str = "reserved-memory";
+/// Of the root, what a board's file says of the board.
+const OF_THE_BOARD: [&str; 4] = ["aliases", "cpus", "memory", "chosen"];
+
+/// What the board's tree has.
+pub struct Board {
+    labels: HashSet<String>,
+    paths: HashSet<String>,
+}
+
+impl Board {
+    /// The labels and paths of a tree with symbols.
+    pub fn new(tree: Fdt<'_>) -> Self {
+        let symbols = tree.root().child("__symbols__");
+        let labels = symbols.iter().flat_map(|symbols| symbols.properties()).map(|label| label.name().to_owned());
+        let mut paths = HashSet::new();
+        collect(tree.root(), "", &mut paths);
+        Self { labels: labels.collect(), paths }
+    }
+}
+
+fn collect(node: FdtNode<'_>, path: &str, paths: &mut HashSet<String>) {
+    for child in node.children() {
+        let path = format!("{path}/{}", child.name());
+        collect(child, &path, paths);
+        paths.insert(path);
+    }
+}
+
+/// What a file becomes.
+pub struct Pasted {
+    /// `/memreserve/` entries, which stand in front of everything.
+    pub reservations: String,
+    /// Fragments for behind the board's tree.
+    pub nodes: String,
+    /// The cells of reserved memory, where the file says them.
+    pub cells: Option<Cells>,
+}
+
+/// True for a line that only a preprocessor understands.
+fn is_directive(line: &str) -> Option<&str> {
+    let word = line.trim_start().strip_prefix('#')?.trim_start();
+    let end = word.find(|byte: char| !byte.is_ascii_lowercase()).unwrap_or(word.len());
+    let ends = word[end..].is_empty() || word[end..].starts_with([' ', '\t', '"', '<', '\r']);
+    let known =
+        ["include", "define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "error", "pragma", "warning"];
+    (ends && known.contains(&&word[..end])).then_some(&word[..end])
+}
+
+/// Names in cells of the whole text.
+fn has_names(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Property(property) => !property.names.is_empty(),
+        Item::Node(node) => has_names(&node.items),
+        Item::Directive(_) => false,
+    })
+}
+
+/// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a line each.
+pub fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) -> Result<String, String> {
+    if !text.lines().any(|line| is_directive(line).is_some()) && !has_names(&parse(&text)) {
+        return Ok(text);
+    }
+    let mut kept = String::new();
+    for line in text.lines() {
+        let wanted =
+            (is_directive(line) == Some("include")).then(|| line.split(['"', '<', '>']).nth(1).unwrap_or_default());
+        let is_there = |file: &str| {
+            directory.join(file).is_file()
+                || directory.ancestors().any(|above| above.join("include").join(file).is_file())
+        };
+        match wanted {
+            Some(file) if !is_there(file) => say(format!("left out, because it is not there: #include {file}")),
+            _ => kept.push_str(line),
+        }
+        kept.push('\n');
+    }
+    match tools::cpp(directory, kept.as_bytes())? {
+        Some(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        None if kept.lines().any(|line| is_directive(line).is_some()) => {
+            Err("the file needs the C preprocessor: install cpp".to_owned())
+        }
+        None => Ok(kept),
+    }
+}
+
+/// True for source of an overlay.
+pub fn is_overlay(text: &str) -> bool {
+    parse(text).iter().any(|item| matches!(item, Item::Directive(directive) if directive.name == "/plugin/"))
+}
+
+/// What an overlay changes that the board does not have: labels and paths.
+pub fn missing_targets(overlay: Fdt<'_>, board: &Board) -> Vec<String> {
+    let root = overlay.root();
+    let fixups = root.child("__fixups__");
+    let labels = fixups.iter().flat_map(|fixups| fixups.properties()).map(|label| label.name().to_owned());
+    let mut missing: Vec<String> =
+        labels.filter(|label| !board.labels.contains(label)).map(|label| format!("&{label}")).collect();
+    for fragment in root.children() {
+        let Some(path) = fragment.property("target-path") else { continue };
+        let path = String::from_utf8_lossy(path.value()).trim_end_matches('\0').to_owned();
+        if path != "/" && !board.paths.contains(&path) {
+            missing.push(path);
+        }
+    }
+    missing
+}
+
+/// Where a node of the file goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    /// As it stands.
+    Here,
+    /// Into the root.
+    Root,
+    /// Into `/reserved-memory`.
+    Reserved,
+    /// Into the root, under a name of its own, because the board does not have it.
+    StandIn(&'a str),
+    /// Nowhere.
+    Out,
+}
+
+/// Makes fragments for the board's tree out of a file's text.
+///
+/// # Errors
+/// A line that says why not.
+pub fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<Pasted, String> {
+    let items = parse(text);
+    let mut labels: HashSet<&str> = board.labels.iter().map(String::as_str).collect();
+    let mut reserved_labels = HashSet::new();
+    each(&items, &mut |node| {
+        labels.extend(node.labels.iter().map(String::as_str));
+        if node.name == RESERVED_MEMORY {
+            reserved_labels.extend(node.labels.iter().map(|label| format!("&{label}")));
+        }
+    });
+    let directive = |name: &str| items.iter().any(|item| matches!(item, Item::Directive(found) if found.name == name));
+    if !items.iter().any(|item| matches!(item, Item::Node(_))) && !directive("/memreserve/") && !directive("/include/")
+    {
+        return Err("the file holds no node".to_owned());
+    }
+    let is_reserved = |node: &Node| {
+        node.name == RESERVED_MEMORY || node.name == "&{/reserved-memory}" || reserved_labels.contains(&node.name)
+    };
+    let tops = || items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None });
+    if directive("/dts-v1/") && !tops().any(|node| node.name.starts_with('&')) && !text.contains("#include") {
+        return Err(
+            "a whole tree: compile it with dtc -I dts -O dtb -o my.dtb FILE, and pass DTB=my.dtb instead".to_owned()
+        );
+    }
+    let mut editor =
+        Editor { text: text.as_bytes().to_vec(), board, labels, unknown: Vec::new(), left_out: Vec::new() };
+    // Children alone, or whole nodes that belong into the root?
+    let has_parent = tops().any(|node| is_reserved(node));
+    let mut pieces = Vec::new();
+    let mut reservations = String::new();
+    let mut cells = None;
+    let mut stood_in = Vec::new();
+    for item in &items {
+        let node = match item {
+            Item::Node(node) => node,
+            Item::Property(property) => {
+                // Not a node: dtc says where.
+                pieces.push((Place::Here, property.span.clone()));
+                continue;
+            }
+            Item::Directive(directive) => {
+                match directive.name.as_str() {
+                    "/memreserve/" => reservations.push_str(&piece(text, &directive.span)),
+                    "/dts-v1/" => {}
+                    _ if editor.is_known(&directive.argument) || !directive.argument.starts_with('&') => {
+                        pieces.push((Place::Here, directive.span.clone()));
+                    }
+                    _ => editor.left_out.push(format!("{} {}", directive.name, directive.argument)),
+                }
+                continue;
+            }
+        };
+        let place = match node.name.as_str() {
+            "/" => Place::Here,
+            name if name.starts_with('&') && editor.is_known(name) => Place::Here,
+            name if name.starts_with('&') && names_area(node) => {
+                Place::StandIn(name.trim_matches(['&', '{', '}']).rsplit('/').next().unwrap_or_default())
+            }
+            name if name.starts_with('&') => Place::Out,
+            RESERVED_MEMORY => Place::Root,
+            _ if has_parent || names_area(node) => Place::Root,
+            _ => Place::Reserved,
+        };
+        match (node.name.as_str(), place) {
+            (_, Place::Out) => {
+                editor.left_out.push(node.name.clone());
+                continue;
+            }
+            ("/", _) => {
+                cells = cells_said(node).or(cells);
+                editor.root(node, &is_reserved, &mut cells);
+            }
+            (_, Place::Reserved) => editor.regions(std::iter::once(node)),
+            _ if is_reserved(node) => {
+                cells = cells_said(node).or(cells);
+                editor.regions(node.children());
+            }
+            (name, Place::StandIn(_)) => {
+                stood_in.push(name);
+                editor.device(node);
+            }
+            _ => editor.device(node),
+        }
+        let span = if let Place::StandIn(_) = place { node.body.clone() } else { node.span.clone() };
+        pieces.push((place, span));
+    }
+    let Editor { text, unknown, left_out, .. } = editor;
+    if !unknown.is_empty() {
+        return Err(format!(
+            "{}: no number, and no constant that is known here; write the numbers, or #include what defines them",
+            unknown.join(", ")
+        ));
+    }
+    if !stood_in.is_empty() {
+        say(format!("not on this board, stood in for by a node without registers: {}", stood_in.join(", ")));
+    }
+    if !left_out.is_empty() {
+        say(format!("left out: {}", left_out.join(", ")));
+    }
+    let text = String::from_utf8_lossy(&text);
+    let mut nodes = String::new();
+    for (place, span) in pieces {
+        let piece = piece(&text, &span);
+        let (before, after) = match place {
+            Place::Here => (String::new(), ""),
+            Place::Root => ("/ {".to_owned(), "};\n"),
+            Place::Reserved => (format!("/ {{ {RESERVED_MEMORY} {{"), "}; };\n"),
+            Place::StandIn(name) => (format!("/ {{ {}: {name} {{", label_of(name)), "}; };\n"),
+            Place::Out => continue,
+        };
+        nodes.push_str(&format!("{before}{piece}{after}"));
+    }
+    Ok(Pasted { reservations, nodes, cells })
+}
+
+/// A label made of a node's name.
+fn label_of(name: &str) -> String {
+    name.chars().map(|byte| if byte.is_ascii_alphanumeric() { byte } else { '_' }).collect()
+}
+
+fn each<'a>(items: &'a [Item], visit: &mut impl FnMut(&'a Node)) {
+    for item in items {
+        if let Item::Node(node) = item {
+            node.walk(visit);
+        }
+    }
+}
+
+/// True for a device that names an area, and for one that has a device below it that does.
+fn names_area(node: &Node) -> bool {
+    let mut found = false;
+    node.walk(&mut |node| found |= node.has("memory-region") || node.has("CMA-name"));
+    found
+}
+
+/// The cells that a node says, where it says them.
+fn cells_said(node: &Node) -> Option<Cells> {
+    let said = |name: &str| match node.properties().find(|property| property.name == name)?.numbers[..] {
+        [count @ 1..=4] => Some(count as usize),
+        _ => None,
+    };
+    match (said("#address-cells"), said("#size-cells")) {
+        (None, None) => None,
+        (address, size) => Some(Cells { address: address.unwrap_or(1), size: size.unwrap_or(1) }),
+    }
+}
+
+/// A piece of the text, under a marker that tells dtc where it stood.
+fn piece(text: &str, span: &Range<usize>) -> String {
+    let mut line = 1_u64;
+    let mut file = String::new();
+    for before in text[..span.start].split_inclusive('\n') {
+        let marker = before.strip_prefix("# ").and_then(|marker| marker.trim_end().split_once(' '));
+        match marker.and_then(|(number, name)| Some((number.parse().ok()?, name))) {
+            Some((number, name)) => {
+                line = number;
+                file = name.split_inclusive('"').take(2).collect();
+            }
+            None if before.ends_with('\n') => line += 1,
+            None => {}
+        }
+    }
+    format!("\n# {line} {file}\n{}\n", &text[span.clone()])
+}
+
+/// Leaves out of a text what the board's tree has no use for.
+struct Editor<'a> {
+    text: Vec<u8>,
+    board: &'a Board,
+    labels: HashSet<&'a str>,
+    /// Names in the cells of regions that nothing explains.
+    unknown: Vec<String>,
+    /// What was left out.
+    left_out: Vec<String>,
+}
+
+impl Editor<'_> {
+    fn is_known(&self, reference: &str) -> bool {
+        match reference.strip_prefix("&{") {
+            Some(path) => self.board.paths.contains(path.trim_end_matches('}')) || path == "/}",
+            None => self.labels.contains(reference.trim_start_matches('&')),
+        }
+    }
+
+    fn blank(&mut self, span: &Range<usize>) {
+        for byte in &mut self.text[span.clone()] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+
+    fn leave_out(&mut self, span: &Range<usize>, what: String) {
+        self.blank(span);
+        self.left_out.push(what);
+    }
+
+    /// True, with the property left out, where it refers to what is not there or has names in it.
+    fn device_property(&mut self, node: &str, property: &Property) {
+        let unknown = property.references.iter().find(|reference| !self.is_known(reference)).or(property.names.first());
+        if let Some(unknown) = unknown {
+            let what = format!("{node} {} ({unknown})", property.name);
+            self.leave_out(&property.span, what);
+        }
+    }
+
+    fn device(&mut self, node: &Node) {
+        for property in node.properties() {
+            self.device_property(&node.name, property);
+        }
+        for child in node.children() {
+            self.device(child);
+        }
+    }
+
+    fn regions<'n>(&mut self, nodes: impl Iterator<Item = &'n Node>) {
+        for node in nodes {
+            for property in node.properties() {
+                if matches!(property.name.as_str(), "reg" | "size" | "alignment" | "alloc-ranges") {
+                    for name in &property.names {
+                        if !self.unknown.contains(name) {
+                            self.unknown.push(name.clone());
+                        }
+                    }
+                } else {
+                    self.device_property(&node.name, property);
+                }
+            }
+        }
+    }
+
+    /// A fragment of the root: what it says of the board it was written for does not hold here.
+    fn root(&mut self, node: &Node, is_reserved: &impl Fn(&Node) -> bool, cells: &mut Option<Cells>) {
+        for property in node.properties() {
+            if property.name.ends_with("-cells") {
+                self.blank(&property.span);
+            } else {
+                self.leave_out(&property.span, format!("/ {}", property.name));
+            }
+        }
+        for child in node.children() {
+            let kind = child.name.split('@').next().unwrap_or_default();
+            if is_reserved(child) {
+                *cells = cells_said(child).or(*cells);
+                self.regions(child.children());
+            } else if kind == "chosen" {
+                let of_linux = |property: &&Property| property.name == "linux,usable-memory-range";
+                for property in child.properties().filter(|property| !of_linux(property)) {
+                    self.leave_out(&property.span, format!("/chosen {}", property.name));
+                }
+                for below in child.children() {
+                    self.leave_out(&below.span, format!("/chosen/{}", below.name));
+                }
+            } else if OF_THE_BOARD.contains(&kind) {
+                self.leave_out(&child.span, format!("/{}", child.name));
+            } else {
+                self.device(child);
+            }
+        }
+    }
+}

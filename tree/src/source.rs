@@ -1,0 +1,344 @@
+//! The structure of device tree source: nodes, properties and directives, and where each stands in the text.
+//!
+//! Values are dtc's to read: of a property only the references and the words in its cells are noted. What dtc would
+//! refuse is passed over here, because dtc's complaint names the place.
+
+use std::ops::Range;
+
+/// The most levels of nodes that are looked into.
+const MAX_DEPTH: usize = 64;
+
+/// A node, a property or a directive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// `name { … };`
+    Node(Node),
+    /// `name = …;`
+    Property(Property),
+    /// `/delete-node/ name;` and its like.
+    Directive(Directive),
+}
+
+/// A node as it stands in the text; one node of the tree can have several.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its name, `/`, or a reference: `&label`, `&{/path}`.
+    pub name: String,
+    /// The labels in front of it.
+    pub labels: Vec<String>,
+    /// From its first label to its semicolon.
+    pub span: Range<usize>,
+    /// What stands between its braces.
+    pub body: Range<usize>,
+    /// The items of the body.
+    pub items: Vec<Item>,
+}
+
+/// A property.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Property {
+    /// Its name.
+    pub name: String,
+    /// Up to its semicolon.
+    pub span: Range<usize>,
+    /// References in its value: `&label`, `&{/path}`.
+    pub references: Vec<String>,
+    /// Names in its cells, which only a preprocessor can know.
+    pub names: Vec<String>,
+    /// Numbers in its cells, as far as they stand there as such.
+    pub numbers: Vec<u64>,
+}
+
+/// A directive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Directive {
+    /// `/delete-node/`, `/memreserve/`, `/plugin/`, …
+    pub name: String,
+    /// Its first argument.
+    pub argument: String,
+    /// Up to its semicolon.
+    pub span: Range<usize>,
+}
+
+impl Node {
+    /// The properties.
+    pub fn properties(&self) -> impl Iterator<Item = &Property> {
+        self.items.iter().filter_map(|item| if let Item::Property(property) = item { Some(property) } else { None })
+    }
+
+    /// The nodes right below.
+    pub fn children(&self) -> impl Iterator<Item = &Node> {
+        self.items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None })
+    }
+
+    /// True where it has this property.
+    pub fn has(&self, name: &str) -> bool {
+        self.properties().any(|property| property.name == name)
+    }
+
+    /// Calls `visit` for the node and all below.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Node)) {
+        visit(self);
+        self.children().for_each(|child| child.walk(visit));
+    }
+}
+
+/// The items of a text, from its beginning to its end or to what cannot be understood.
+pub fn parse(text: &str) -> Vec<Item> {
+    Parser { text: text.as_bytes(), at: 0 }.items(0)
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// A byte of a node's or property's name, or of a directive.
+const fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b',' | b'.' | b'_' | b'+' | b'*' | b'#' | b'?' | b'@' | b'-')
+}
+
+const fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn starts(&self, words: &str) -> bool {
+        self.text[self.at..].starts_with(words.as_bytes())
+    }
+
+    /// Passes over white space, comments and the preprocessor's line markers.
+    fn skip(&mut self) {
+        while let Some(byte) = self.peek() {
+            if byte.is_ascii_whitespace() {
+                self.at += 1;
+            } else if self.starts("//") || self.is_marker() {
+                self.until("\n");
+            } else if self.starts("/*") {
+                self.until("*/");
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// `# 1 "file"` at a line's beginning.
+    fn is_marker(&self) -> bool {
+        let begins = self.at == 0 || self.text[self.at - 1] == b'\n';
+        begins && self.starts("# ") || begins && self.starts("#line ")
+    }
+
+    fn until(&mut self, end: &str) {
+        let rest = &self.text[self.at..];
+        let found = rest.windows(end.len()).position(|window| window == end.as_bytes());
+        self.at += found.map_or(rest.len(), |found| found + end.len());
+    }
+
+    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> String {
+        let start = self.at;
+        while self.peek().is_some_and(&wanted) {
+            self.at += 1;
+        }
+        String::from_utf8_lossy(&self.text[start..self.at]).into_owned()
+    }
+
+    /// A name, `/`, a directive, or a reference.
+    fn name(&mut self) -> String {
+        match self.peek() {
+            Some(b'&') => {
+                let start = self.at;
+                self.at += 1;
+                if self.peek() == Some(b'{') {
+                    self.until("}");
+                } else {
+                    self.take_while(in_word);
+                }
+                String::from_utf8_lossy(&self.text[start..self.at]).into_owned()
+            }
+            Some(b'/') => {
+                self.at += 1;
+                let word = self.take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+                if !word.is_empty() && self.peek() == Some(b'/') {
+                    self.at += 1;
+                    return format!("/{word}/");
+                }
+                self.at -= word.len();
+                "/".to_owned()
+            }
+            _ => self.take_while(in_name),
+        }
+    }
+
+    /// The items up to a closing brace, which is left where it is.
+    fn items(&mut self, depth: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        loop {
+            self.skip();
+            match self.peek() {
+                None | Some(b'}') => return items,
+                Some(b';') => self.at += 1,
+                Some(_) => {
+                    let before = self.at;
+                    items.extend(self.item(depth));
+                    if self.at == before {
+                        // dtc will say what this is.
+                        self.at += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn item(&mut self, depth: usize) -> Option<Item> {
+        let start = self.at;
+        let mut labels = Vec::new();
+        loop {
+            let name = self.name();
+            self.skip();
+            match self.peek() {
+                Some(b':') if !name.is_empty() => {
+                    self.at += 1;
+                    self.skip();
+                    labels.push(name);
+                }
+                Some(b'{') if depth < MAX_DEPTH => {
+                    self.at += 1;
+                    let body = self.at;
+                    let items = self.items(depth + 1);
+                    let body = body..self.at;
+                    self.at = (self.at + 1).min(self.text.len());
+                    self.end();
+                    return Some(Item::Node(Node { name, labels, span: start..self.at, body, items }));
+                }
+                // Stands in front of a node.
+                _ if name == "/omit-if-no-ref/" => {}
+                _ if name.len() > 1 && name.starts_with('/') => {
+                    let argument = if self.peek() == Some(b'"') { self.string() } else { self.name() };
+                    if name != "/include/" {
+                        self.value();
+                        self.end();
+                    }
+                    return Some(Item::Directive(Directive { name, argument, span: start..self.at }));
+                }
+                _ if name.is_empty() => return None,
+                _ => {
+                    let (references, names, numbers) = self.value();
+                    self.end();
+                    return Some(Item::Property(Property { name, span: start..self.at, references, names, numbers }));
+                }
+            }
+        }
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.at + 1;
+        self.at = start;
+        while let Some(byte) = self.peek().filter(|byte| *byte != b'"') {
+            self.at += if byte == b'\\' { 2 } else { 1 };
+        }
+        self.at = self.at.min(self.text.len());
+        let string = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
+        self.at = (self.at + 1).min(self.text.len());
+        string
+    }
+
+    /// Passes over a value, and returns its references, and the names and numbers in its cells.
+    fn value(&mut self) -> (Vec<String>, Vec<String>, Vec<u64>) {
+        let (mut references, mut names, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut in_cells, mut parentheses) = (false, 0);
+        loop {
+            self.skip();
+            match self.peek() {
+                None | Some(b';' | b'}' | b'{') => return (references, names, numbers),
+                Some(b'"') => drop(self.string()),
+                Some(b'&') if !self.starts("&&") && self.text.get(self.at + 1).is_some_and(|byte| *byte != b' ') => {
+                    let reference = self.name();
+                    if reference.len() > 1 {
+                        references.push(reference);
+                    }
+                }
+                Some(b'[') => self.until("]"),
+                Some(b'\'') => {
+                    self.at += 1;
+                    self.until("'");
+                }
+                Some(b'/') => drop(self.name()),
+                Some(b'<') if !in_cells => {
+                    self.at += 1;
+                    in_cells = true;
+                }
+                Some(b'>') if in_cells && parentheses == 0 => {
+                    self.at += 1;
+                    in_cells = false;
+                }
+                Some(byte) if in_word(byte) => {
+                    let word = self.take_while(in_word);
+                    // A label inside a value.
+                    if self.peek() == Some(b':') {
+                        self.at += 1;
+                    } else if in_cells {
+                        let digits = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X"));
+                        let number = digits.map_or_else(|| word.parse(), |digits| u64::from_str_radix(digits, 16));
+                        match number {
+                            Ok(number) => numbers.push(number),
+                            Err(_) if !word.starts_with(|first: char| first.is_ascii_digit()) => names.push(word),
+                            Err(_) => {}
+                        }
+                    }
+                }
+                Some(byte) => {
+                    match byte {
+                        b'(' => parentheses += 1,
+                        b')' => parentheses -= 1,
+                        _ => {}
+                    }
+                    self.at += 1;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        let at = self.at;
+        self.skip();
+        if self.peek() == Some(b';') {
+            self.at += 1;
+        } else {
+            self.at = at;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structure_is_found() {
+        let text = "/memreserve/ 0x1000 0x2000;\n# 3 \"x\"\na: b: node@1 { p; q = <&a (1 << SZ) 0x10>, \"}\"; \
+                    /delete-node/ x; sub { };\n};\n&{/a/b} { };\n&l { r = &a; };";
+        let items = parse(text);
+        let [Item::Directive(reserve), Item::Node(node), Item::Node(by_path), Item::Node(by_label)] = &items[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(&text[reserve.span.clone()], "/memreserve/ 0x1000 0x2000;");
+        assert_eq!((node.name.as_str(), node.labels.len(), node.items.len()), ("node@1", 2, 4));
+        let value = node.properties().nth(1).unwrap();
+        assert_eq!((&value.references[..], &value.names[..]), (&["&a".to_owned()][..], &["SZ".to_owned()][..]));
+        assert_eq!(value.numbers, [1, 16]);
+        assert_eq!((by_path.name.as_str(), by_label.name.as_str()), ("&{/a/b}", "&l"));
+        assert_eq!(by_label.properties().next().unwrap().references, ["&a"]);
+    }
+
+    #[test]
+    fn nothing_stops_it() {
+        for text in ["", "{", "}", "a {", "a = <", "a = \"", "/", "&", "&{", "a:", "/*", "a { b = <1 }", "'", "\\"] {
+            parse(text);
+        }
+        parse(&"a{".repeat(10_000));
+    }
+}
