@@ -22,8 +22,9 @@ override INITRD := $(value INITRD)
 override DISK := $(value DISK)
 override DISK_READONLY := $(value DISK_READONLY)
 override APPEND := $(value APPEND)
+override RAM_BASE := $(value RAM_BASE)
 override ADDR := $(value ADDR)
-export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND ADDR
+export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .PHONY: help setup elf image run monitor test test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
@@ -33,6 +34,7 @@ help: ## this list
 	@echo
 	@echo 'Variables of run, monitor and debug:'
 	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes as published, or an overlay)'
+	@echo '  RAM_BASE=0x10000000 (where RAM begins on the board that NODES or DTB is of)'
 	@echo '  DISK=disk.img (scripts/disk-image makes one)  DISK_READONLY=1'
 	@echo '  INITRD=my.trace  APPEND='"'"'cma=64M run="cma; poweroff"'"'"
 

@@ -78,7 +78,7 @@ extern "C" fn too_little_memory() -> ! {
 /// From the tree to the monitor's end.
 fn boot(tree: PhysRange) -> End {
     // SAFETY: `locate` found it, `start` mapped it, and all of RAM is still untouched.
-    let facts = match kernel::dt::read(unsafe { tree::bytes(tree) }) {
+    let mut facts = match kernel::dt::read(unsafe { tree::bytes(tree) }) {
         Ok(facts) => facts,
         Err(error) => {
             console::emergency(format_args!("the device tree at {:#010x} cannot be used: {error}", tree.start));
@@ -96,13 +96,14 @@ fn boot(tree: PhysRange) -> End {
     }
 
     let bootargs = facts.bootargs.clone().unwrap_or_default();
-    let cmdline = kernel::cmdline::parse(&bootargs);
+    let mut cmdline = kernel::cmdline::parse(&bootargs);
     console::set_loglevel(cmdline.loglevel);
     log::info!("{VERSION}");
     log::info!("Machine model: {}", facts.model.as_deref().unwrap_or("unknown"));
     log::info!("Kernel command line: {bootargs}");
     memory::log_notes(&facts.notes);
     memory::log_notes(&cmdline.notes);
+    memory::log_notes(&kernel::mm::addresses::adapt(&mut facts, &mut cmdline));
 
     let places = virtio::places(&facts);
     let mut memory = match memory::build(facts, &cmdline, tree) {

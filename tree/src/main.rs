@@ -31,6 +31,9 @@ const BOARD: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n";
 /// The board with the areas that overlays can change.
 const BOARD_WITH_AREAS: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n/include/ \"areas.dtsi\"\n";
 
+/// Of the board here, not of the one whose RAM begins at RAM_BASE: it would be moved.
+const WITHOUT_VRAM: &str = "&{/display@1001f000} { /delete-property/ memory-region; };\n/delete-node/ &vram;\n";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -88,7 +91,9 @@ fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     let board_blob = tools::dtc("dts", "dtb", true, &include, BOARD.as_bytes())?;
     let board = parsed(&board_blob, "the board's tree")?;
     let pasted = paste::paste(&text, &Board::new(board), &mut say)?;
-    let source = format!("/dts-v1/;\n{}/include/ \"board.dtsi\"\n{}", pasted.reservations, pasted.nodes);
+    let moved = env::var_os("RAM_BASE").is_some_and(|base| !base.is_empty());
+    let vram = if moved { WITHOUT_VRAM } else { "" };
+    let source = format!("/dts-v1/;\n{}/include/ \"board.dtsi\"\n{vram}{}", pasted.reservations, pasted.nodes);
     let blob = tools::dtc("dts", "dtb", false, &include, source.as_bytes())?;
     with_cells(&include, &source, blob, board, pasted.cells)
 }

@@ -166,7 +166,7 @@ pub fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<
     let mut editor =
         Editor { text: text.as_bytes().to_vec(), board, labels, unknown: Vec::new(), left_out: Vec::new() };
     // Children alone, or whole nodes that belong into the root?
-    let has_parent = tops().any(|node| is_reserved(node));
+    let has_parent = tops().any(is_reserved);
     let mut pieces = Vec::new();
     let mut reservations = String::new();
     let mut cells = None;

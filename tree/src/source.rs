@@ -129,7 +129,7 @@ impl Parser<'_> {
     /// `# 1 "file"` at a line's beginning.
     fn is_marker(&self) -> bool {
         let begins = self.at == 0 || self.text[self.at - 1] == b'\n';
-        begins && self.starts("# ") || begins && self.starts("#line ")
+        begins && (self.starts("# ") || self.starts("#line "))
     }
 
     fn until(&mut self, end: &str) {

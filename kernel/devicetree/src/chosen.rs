@@ -3,12 +3,16 @@
 //! As `early_init_dt_scan_chosen` in `drivers/of/fdt.c` and `of_alias_scan` in `drivers/of/base.c`.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::MAX_BOOTARGS_BYTES;
 use super::cells::number;
 use super::index::{NodeId, ROOT, Tree};
 use units::notes::Notes;
 use units::{ADDRESS_LIMIT, PhysRange};
+
+/// Linux's limit of the same name.
+const MAX_USABLE_RANGES: usize = 2;
 
 /// `/chosen`, also as `/chosen@0`.
 pub(super) fn node(tree: &Tree<'_>) -> Option<NodeId> {
@@ -42,6 +46,13 @@ pub(super) fn initrd(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Opti
         return None;
     }
     Some(PhysRange { start, end })
+}
+
+/// `linux,usable-memory-range`, in the root's cells; Linux takes two ranges at most.
+pub(super) fn usable_memory(tree: &Tree<'_>, chosen: NodeId) -> Vec<PhysRange> {
+    let value = tree.property(chosen, "linux,usable-memory-range").unwrap_or(&[]);
+    let pairs = tree.cells(ROOT).pairs(value).take(MAX_USABLE_RANGES);
+    pairs.filter_map(|(base, size)| Some(PhysRange::sized(base?, size?))).collect()
 }
 
 /// The node that `stdout-path` names: a path, or an alias that may go on as a path, with options after a colon.

@@ -14,6 +14,7 @@ use units::{ADDRESS_LIMIT, PhysRange};
 /// neither are the children of `reserved`.
 pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Notes) -> Vec<(NodeId, Device)> {
     let mut found = Vec::new();
+    let mut lost = interrupts::Lost::default();
     for node in tree.nodes() {
         let Some(reg) = tree.property(node, "reg") else { continue };
         let parent = tree.parent(node);
@@ -38,11 +39,12 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
             notes.warn(format_args!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
             break;
         }
-        let interrupts = interrupts::of_device(tree, node, &path, notes);
+        let interrupts = interrupts::of_device(tree, node, &path, &mut lost, notes);
         let compatible = tree.property(node, "compatible").into_iter().flat_map(strings);
         let compatible = compatible.filter(|text| text.len() <= MAX_NAME_BYTES).take(MAX_COMPATIBLE);
         found.push((node, Device { path, compatible: compatible.map(ToString::to_string).collect(), reg, interrupts }));
     }
+    lost.say(notes);
     found
 }
 

@@ -5,6 +5,7 @@
 //! address and a specifier (under `interrupt-map-mask`) who is next and with what specifier. Where Linux would go
 //! round in circles for ever, this gives up after [`MAX_HOPS`].
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::MAX_INTERRUPTS;
@@ -17,8 +18,34 @@ const MAX_HOPS: usize = 32;
 /// The most cells an interrupt specifier may have, Linux's `MAX_PHANDLE_ARGS`.
 const MAX_SPECIFIER_CELLS: u32 = 16;
 
-/// The device's interrupts that reach a GIC; that some do not is reported under the device's path.
-pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, notes: &mut Notes) -> Vec<u32> {
+/// Interrupts of devices that do not lead to the GIC. On another board's tree that is most of them.
+#[derive(Default)]
+pub(super) struct Lost {
+    interrupts: usize,
+    devices: usize,
+    first: String,
+}
+
+impl Lost {
+    /// One line for all of them.
+    pub fn say(&self, notes: &mut Notes) {
+        let Self { interrupts, devices, first } = self;
+        if *interrupts > 0 {
+            notes.warn(format_args!(
+                "debris: OF: {interrupts} interrupts of {devices} devices do not lead to the GIC, first those of {first}"
+            ));
+        }
+    }
+}
+
+/// The device's interrupts that reach a GIC; those that do not are added to `lost_here`.
+pub(super) fn of_device(
+    tree: &Tree<'_>,
+    device: NodeId,
+    path: &str,
+    lost_here: &mut Lost,
+    notes: &mut Notes,
+) -> Vec<u32> {
     let address = tree.property(device, "reg").unwrap_or(&[]);
     let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
     let mut take = |controller: NodeId, specifier: &[u8]| {
@@ -50,7 +77,11 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, notes: &mut
         notes.warn(format_args!("OF: {path}: its interrupts are ill-formed"));
     }
     if lost > 0 {
-        notes.warn(format_args!("OF: {path}: {lost} of its interrupts do not lead to the GIC"));
+        if lost_here.devices == 0 {
+            lost_here.first = path.to_string();
+        }
+        lost_here.devices += 1;
+        lost_here.interrupts += lost;
     }
     if seen > MAX_INTERRUPTS {
         notes.warn(format_args!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));

@@ -93,8 +93,8 @@ pub const MAX_MEMRESERVE: usize = 64;
 pub const MAX_RESERVED_NODES: usize = 256;
 /// The most ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
-/// The most devices.
-pub const MAX_DEVICES: usize = 128;
+/// The most devices: as many as nodes.
+pub const MAX_DEVICES: usize = MAX_NODES;
 /// The most strings of a device's `compatible`; those after them are left out silently, they are less specific.
 pub const MAX_COMPATIBLE: usize = 8;
 /// The most interrupts of a device.
@@ -132,6 +132,7 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     Ok(Facts {
         model: tree.text(index::ROOT, "model").filter(|model| model.len() <= MAX_NAME_BYTES).map(ToString::to_string),
         memory,
+        usable_memory: chosen.map(|chosen| chosen::usable_memory(&tree, chosen)).unwrap_or_default(),
         memreserve,
         reserved: reserved.into_iter().map(|(_, node)| node).collect(),
         bootargs,
@@ -151,6 +152,8 @@ pub struct Facts {
     /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There may be none: then a
     /// note says so, and those before it say why.
     pub memory: Vec<PhysRange>,
+    /// `/chosen/linux,usable-memory-range`: RAM ends where these do. None where the tree does not say.
+    pub usable_memory: Vec<PhysRange>,
     /// The `/memreserve/` entries that are not empty.
     pub memreserve: Vec<PhysRange>,
     /// The children of `/reserved-memory` that are well-formed, in the tree's order.

@@ -8,6 +8,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::CMA_MIN_ALIGNMENT;
 use units::notes::{Note, Notes, Words};
 
 mod memparse;
@@ -34,6 +35,10 @@ pub struct Cmdline {
     pub cma: Option<CmaParameter>,
     /// `loglevel=`: 0 to 7.
     pub loglevel: u8,
+    /// `mem=`: the RAM that is used, in bytes, from its beginning.
+    pub mem: Option<u64>,
+    /// `ram_base=`: where RAM begins on the board that the tree is of, a multiple of 4 MiB.
+    pub ram_base: Option<u64>,
     /// `check=on`: poisoning and invariant checks.
     pub check: bool,
     /// What was found wrong, in the order found.
@@ -62,7 +67,15 @@ pub struct CmaParameter {
 /// ```
 pub fn parse(bootargs: &str) -> Cmdline {
     let mut parser = Parser {
-        cmdline: Cmdline { run: None, cma: None, loglevel: DEFAULT_LOGLEVEL, check: false, notes: Vec::new() },
+        cmdline: Cmdline {
+            run: None,
+            cma: None,
+            loglevel: DEFAULT_LOGLEVEL,
+            mem: None,
+            ram_base: None,
+            check: false,
+            notes: Vec::new(),
+        },
         cma: CmaParameter::default(),
         notes: Notes::default(),
         unknown: String::new(),
@@ -159,6 +172,8 @@ impl Parser {
                 self.notes.warn(format_args!("check={value}: must be on or off; it stays {kept}"));
             }
             ("cma", value) => self.take_cma(value),
+            ("mem", value) => self.take_mem(value),
+            ("ram_base", value) => self.take_ram_base(value),
             _ => self.take_unknown(word),
         }
     }
@@ -170,6 +185,31 @@ impl Parser {
                 let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.loglevel);
                 self.notes.warn(format_args!("loglevel={value}: must be a number from 0 to 7; it stays {kept}"));
             }
+        }
+    }
+
+    /// Linux's `early_mem`, without a start: RAM is where it is.
+    fn take_mem(&mut self, value: Option<&str>) {
+        let size = memparse(value.unwrap_or("").as_bytes());
+        if size.digits == 0 || !size.rest.is_empty() || size.value == 0 {
+            let shown = Words(value.unwrap_or(""));
+            self.notes.warn(format_args!("debris: mem={shown}: must be a size such as 512M; ignored"));
+        } else {
+            self.cmdline.mem = Some(size.value);
+        }
+    }
+
+    fn take_ram_base(&mut self, value: Option<&str>) {
+        let shown = Words(value.unwrap_or(""));
+        let base = memparse(value.unwrap_or("").as_bytes());
+        if base.digits == 0 || !base.rest.is_empty() {
+            self.notes.warn(format_args!("debris: ram_base={shown}: must be an address such as 0x10000000; ignored"));
+        } else if !base.value.is_multiple_of(CMA_MIN_ALIGNMENT) {
+            self.notes.warn(format_args!(
+                "debris: ram_base={shown}: no multiple of 4 MiB, so areas would lose their alignment; ignored"
+            ));
+        } else {
+            self.cmdline.ram_base = Some(base.value);
         }
     }
 

@@ -52,6 +52,7 @@ use memblock::{Memblock, Region, RegionKind};
 use units::notes::{Note, Notes, Words};
 use units::{PAGE_SIZE, PAGEBLOCK_ORDER, PhysRange};
 
+pub mod addresses;
 mod blobs;
 pub mod cmdline;
 mod declare;

@@ -155,7 +155,8 @@ impl Memblock {
         if range.is_empty() {
             return Ok(());
         }
-        if self.reserved.len() == MAX_RESERVATIONS {
+        // The page frames come last, and nothing works without them.
+        if self.reserved.len() >= MAX_RESERVATIONS - usize::from(kind != RegionKind::PageFrames) {
             return Err(Full("MAX_RESERVATIONS"));
         }
         // Of two that start together the larger comes first, so that the smaller is listed inside it.

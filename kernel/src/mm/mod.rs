@@ -21,7 +21,7 @@ mod undo;
 
 pub(crate) use reclaim::Undo;
 
-pub use ::reserved::{self, early, memblock};
+pub use ::reserved::{self, addresses, early, memblock};
 pub use page_alloc::lru::LruPages;
 pub use page_alloc::policy::{CmaUse, Lend};
 pub use page_alloc::{

@@ -18,7 +18,10 @@ fn cma(bootargs: &str) -> Option<(u32, u32, u32)> {
 fn an_empty_line_gives_the_defaults() {
     for line in ["", "   ", "\t\n"] {
         let cmdline = parse(line);
-        assert_eq!(cmdline, Cmdline { run: None, cma: None, loglevel: 7, check: false, notes: Vec::new() });
+        assert_eq!(
+            cmdline,
+            Cmdline { run: None, cma: None, loglevel: 7, mem: None, ram_base: None, check: false, notes: Vec::new() }
+        );
     }
 }
 

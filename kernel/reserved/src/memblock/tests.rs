@@ -37,11 +37,12 @@ fn lists_are_bounded_and_name_their_constant() {
     }
     assert_eq!(memblock.add_ram(range(5000, 5001)), Err(Full("MAX_RAM_RANGES")));
     memblock.add_ram(range(0, 3)).unwrap();
-    for _ in 0..MAX_RESERVATIONS {
+    for _ in 1..MAX_RESERVATIONS {
         memblock.reserve(range(0, 1), RegionKind::Reserved).unwrap();
     }
     let full = memblock.reserve(range(0, 1), RegionKind::Reserved).unwrap_err();
     assert_eq!(full.to_string(), "memory map full: raise MAX_RESERVATIONS");
+    memblock.reserve(range(1, 2), RegionKind::PageFrames).expect("a slot is kept for the page frames");
 }
 
 #[test]

@@ -1,0 +1,326 @@
+//! Addresses of a tree as this machine has them: moved to where RAM is here, then cut to 32 bits.
+//!
+//! A board's tree speaks of that board's RAM. `ram_base=` says where it begins, and what lies at or above it moves to where
+//! RAM begins here, in 64 bits. What has more than 32 bits is then what a 32-bit Linux without LPAE keeps in its
+//! `phys_addr_t`: the lower 32 of each address, size and end.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::cmdline::Cmdline;
+use super::{CMA_MIN_ALIGNMENT, MIB};
+use devicetree::{Facts, Placement, ReservedNode};
+use units::notes::{Note, Notes, Words};
+use units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
+
+/// The lower half of a number.
+const LOW: u64 = u32::MAX as u64;
+
+/// Where boards' RAM begins.
+const USUAL_BASES: [u64; 5] = [0xc000_0000, 0x8000_0000, 0x4000_0000, 0x1000_0000, 0];
+
+/// From the RAM of a board to the RAM here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shift {
+    /// Where the board's RAM begins.
+    pub from: u64,
+    /// Where RAM begins here.
+    pub to: u64,
+}
+
+impl Shift {
+    /// An address of the board's RAM as an address here; one below it stays.
+    pub const fn address(self, address: u64) -> u64 {
+        if address < self.from { address } else { (address - self.from).saturating_add(self.to) }
+    }
+
+    /// A range that begins in the board's RAM moves as a whole. Of one that begins below it the end moves, where that
+    /// is an address of 32 bits.
+    pub const fn range(self, range: PhysRange) -> PhysRange {
+        let PhysRange { start, end } = range;
+        if start >= self.from || (end > self.from && end < ADDRESS_LIMIT) {
+            let end = if end < self.from { end } else { (end - self.from).saturating_add(self.to) };
+            return PhysRange { start: self.address(start), end };
+        }
+        range
+    }
+}
+
+/// Moves and cuts the addresses in `facts`, and says which. RAM is where `facts.memory` has it.
+pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
+    let mut notes = Notes::default();
+    let here = facts.memory.iter().map(|range| range.start).min();
+    let shift = cmdline.ram_base.zip(here).filter(|(from, to)| from != to).map(|(from, to)| Shift { from, to });
+    if let Some(shift) = shift {
+        let Shift { from, to } = shift;
+        notes.info(format_args!("debris: Reserved memory: the tree's RAM begins at {from:#010x}, here at {to:#010x}"));
+        for range in &mut facts.memreserve {
+            say_moved(&mut notes, "/memreserve/", range, shift);
+        }
+        for node in &mut facts.reserved {
+            let ReservedNode { name, placement, .. } = node;
+            each_range(placement, |range| say_moved(&mut notes, name, range, shift));
+        }
+    }
+    if let (Some(shift), Some(cma)) = (shift, &mut cmdline.cma)
+        && (cma.base, cma.limit) != (0, 0)
+    {
+        // An end of 0 is none. Both have 32 bits since the command line was read.
+        let end = if cma.limit == 0 { 0 } else { shift.address(cma.limit.into()) };
+        let base = shift.address(cma.base.into());
+        notes.info(format_args!("debris: cma=: {:#010x} of the board is {base:#010x} here", cma.base));
+        (cma.base, cma.limit) = (base as u32, end as u32);
+    }
+    cap_ram(facts, cmdline, shift, &mut notes);
+    for ReservedNode { name, placement, .. } in &mut facts.reserved {
+        let mut cut = |what: &str, before: u64, after: u64| {
+            if before != after {
+                let name = Words(name);
+                notes.warn(format_args!(
+                    "debris: Reserved memory: {name}: {what} {before:#x} has more than 32 bits, of which Linux keeps \
+                     {after:#x} here"
+                ));
+            }
+            after
+        };
+        match placement {
+            Placement::Fixed(ranges) => {
+                for range in ranges {
+                    let size = range.size();
+                    let start = cut("address", range.start, range.start & LOW);
+                    *range = PhysRange::sized(start, cut("size", size, size & LOW));
+                }
+            }
+            Placement::Dynamic { size, alignment, alloc_ranges } => {
+                *size = cut("size", *size, *size & LOW);
+                *alignment = cut("alignment", *alignment, *alignment & LOW);
+                for range in alloc_ranges {
+                    let start = cut("alloc-ranges, address", range.start, range.start & LOW);
+                    let end = range.end;
+                    // An end at 4 GiB is none, in 32 bits as well.
+                    let kept = if end == ADDRESS_LIMIT { end } else { end & LOW };
+                    // What wraps to its own start holds nothing; an end of 0 is no limit.
+                    *range = PhysRange { start, end: cut("alloc-ranges, end", end, kept) };
+                }
+            }
+        }
+    }
+    facts.reserved.iter().for_each(|node| say_odd(&mut notes, node));
+    if shift.is_none() {
+        say_no_ram(&mut notes, facts);
+    }
+    notes.into_vec()
+}
+
+/// RAM ends where the tree's `linux,usable-memory-range` or `mem=` say.
+fn cap_ram(facts: &mut Facts, cmdline: &Cmdline, shift: Option<Shift>, notes: &mut Notes) {
+    let all = [PhysRange { start: 0, end: u64::MAX }];
+    let usable: Vec<PhysRange> =
+        facts.usable_memory.iter().map(|range| shift.map_or(*range, |shift| shift.range(*range))).collect();
+    let usable = if usable.iter().all(PhysRange::is_empty) { &all[..] } else { &usable };
+    let start = facts.memory.iter().map(|ram| ram.start).min().unwrap_or(0);
+    let limit = cmdline.mem.map_or(u64::MAX, |size| start.saturating_add(size / PAGE_SIZE * PAGE_SIZE));
+    let mut capped = Vec::new();
+    for ram in &facts.memory {
+        for range in usable {
+            let start = ram.start.max(range.start.saturating_add(PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE);
+            let end = ram.end.min(range.end / PAGE_SIZE * PAGE_SIZE).min(limit);
+            if start < end {
+                capped.push(PhysRange { start, end });
+            }
+        }
+    }
+    if capped == facts.memory {
+        return;
+    }
+    let by = if cmdline.mem.is_none() { "linux,usable-memory-range" } else { "mem=" };
+    match capped.last() {
+        Some(last) => {
+            notes.info(format_args!("debris: {by}: RAM ends at {:#010x}", last.end));
+            facts.memory = capped;
+        }
+        None => notes.error(format_args!("debris: {by} leaves no RAM: ignored")),
+    }
+}
+
+/// What is odd about a node, which Linux's own lines do not say.
+fn say_odd(notes: &mut Notes, node: &ReservedNode) {
+    let name = Words(&node.name);
+    if node.compatible.as_deref() == Some("restricted-dma-pool") {
+        notes.info(format_args!(
+            "debris: Reserved memory: {name}: a restricted-dma-pool is kept free, and serves nobody here"
+        ));
+    }
+    if !node.shared_dma_pool || !node.reusable || node.no_map {
+        return;
+    }
+    let (start, size) = match &node.placement {
+        Placement::Fixed(ranges) => match ranges.first() {
+            Some(first) => (first.start, first.size()),
+            None => return,
+        },
+        Placement::Dynamic { size, .. } => (0, *size),
+    };
+    if !start.is_multiple_of(CMA_MIN_ALIGNMENT) {
+        notes.warn(format_args!("debris: Reserved memory: {name}: base {start:#010x} is no multiple of 4 MiB"));
+    }
+    if !size.is_multiple_of(CMA_MIN_ALIGNMENT) {
+        let (number, unit) = if size.is_multiple_of(MIB) { (size / MIB, "MiB") } else { (size / 1024, "KiB") };
+        notes.warn(format_args!("debris: Reserved memory: {name}: size {number} {unit} is no multiple of 4 MiB"));
+    }
+}
+
+fn each_range(placement: &mut Placement, visit: impl FnMut(&mut PhysRange)) {
+    match placement {
+        Placement::Fixed(ranges) | Placement::Dynamic { alloc_ranges: ranges, .. } => ranges.iter_mut().for_each(visit),
+    }
+}
+
+fn say_moved(notes: &mut Notes, name: &str, range: &mut PhysRange, shift: Shift) {
+    let before = *range;
+    *range = shift.range(before);
+    if *range != before {
+        notes.info(format_args!("debris: Reserved memory: {}: {before} of the tree is {range} here", Words(name)));
+    }
+}
+
+/// One line where nodes want RAM from where there is none.
+fn say_no_ram(notes: &mut Notes, facts: &Facts) {
+    let is_ram = |range: &PhysRange| facts.memory.iter().any(|ram| ram.overlaps(range));
+    let lost = facts.reserved.iter().filter_map(|node| {
+        let ranges = match &node.placement {
+            Placement::Fixed(ranges) if node.shared_dma_pool && node.reusable => ranges.get(..1)?,
+            Placement::Fixed(_) => return None,
+            Placement::Dynamic { alloc_ranges, .. } => alloc_ranges,
+        };
+        let first = *ranges.first()?;
+        (!ranges.iter().any(|range| is_ram(range) || range.end <= range.start)).then_some((node, first))
+    });
+    let lost: Vec<_> = lost.collect();
+    let Some((node, range)) = lost.first() else { return };
+    let Some(ram) = facts.memory.iter().min_by_key(|ram| ram.start) else { return };
+    let lowest = lost.iter().map(|(_, range)| range.start).min().unwrap_or(0);
+    let base = USUAL_BASES.into_iter().find(|base| *base <= lowest).unwrap_or(0);
+    let others = match lost.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    let name = Words(&node.name);
+    notes.error(format_args!(
+        "debris: Reserved memory: {name}{others}: no RAM at {range}; RAM is {ram} here; if the board's RAM \
+         begins at {base:#010x}, say RAM_BASE={base:#010x} (ram_base= on the command line)"
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+    use crate::cmdline;
+
+    const RAM: PhysRange = PhysRange { start: 0x6000_0000, end: 0xa000_0000 };
+
+    fn node(placement: Placement) -> ReservedNode {
+        ReservedNode {
+            name: "linux,cma".to_string(),
+            phandle: None,
+            placement,
+            shared_dma_pool: true,
+            compatible: None,
+            reusable: true,
+            no_map: false,
+            cma_default: false,
+        }
+    }
+
+    fn adapted(placement: Placement, bootargs: &str) -> (Placement, Vec<Note>) {
+        let mut facts = Facts { memory: vec![RAM], reserved: vec![node(placement)], ..Facts::default() };
+        let notes = adapt(&mut facts, &mut cmdline::parse(bootargs));
+        (facts.reserved.remove(0).placement, notes)
+    }
+
+    fn dynamic(size: u64, start: u64, range: u64) -> Placement {
+        Placement::Dynamic { size, alignment: 0, alloc_ranges: vec![PhysRange::sized(start, range)] }
+    }
+
+    #[test]
+    fn a_board_with_its_ram_elsewhere_moves() {
+        let (placement, notes) = adapted(dynamic(0x400_0000, 0x1000_0000, 0x2000_0000), "ram_base=0x10000000");
+        assert_eq!(placement, dynamic(0x400_0000, 0x6000_0000, 0x2000_0000));
+        assert!(notes[1].text.contains("0x10000000") && notes[1].text.contains("0x60000000"), "{notes:?}");
+        // What lies below the base is no RAM there.
+        let sram = Placement::Fixed(vec![PhysRange::sized(0x90_0000, 0x1000)]);
+        assert_eq!(adapted(sram.clone(), "ram_base=0x10000000").0, sram);
+        // Above 32 bits first, then cut.
+        let high = Placement::Fixed(vec![PhysRange::sized(0x8_8000_0000, 0x40_0000)]);
+        let moved = Placement::Fixed(vec![PhysRange::sized(0x6000_0000, 0x40_0000)]);
+        assert_eq!(adapted(high, "ram_base=0x880000000").0, moved);
+    }
+
+    #[test]
+    fn numbers_have_32_bits() {
+        let high = Placement::Fixed(vec![PhysRange::sized(0x8_8000_0000, 0x1000_0000)]);
+        let (placement, notes) = adapted(high, "");
+        assert_eq!(placement, Placement::Fixed(vec![PhysRange::sized(0x8000_0000, 0x1000_0000)]));
+        assert!(notes[0].text.contains("0x880000000") && notes[0].text.contains("0x80000000"), "{notes:?}");
+        assert_eq!(adapted(dynamic(4104 << 20, 0, 1 << 48), "").0, dynamic(8 << 20, 0, 0));
+        let wraps = |start| PhysRange { start, end: start };
+        let Placement::Dynamic { alloc_ranges, .. } = adapted(dynamic(1, 0x8800_0000, 1 << 32), "").0 else { panic!() };
+        assert_eq!(alloc_ranges, [wraps(0x8800_0000)]);
+        let (_, notes) = adapted(dynamic(0x80_0000, 0x6000_0000, 0xa000_0000), "");
+        assert!(notes.is_empty(), "up to 4 GiB: {notes:?}");
+    }
+
+    #[test]
+    fn where_ram_is_is_said_where_a_range_holds_none() {
+        let (_, notes) = adapted(dynamic(0x400_0000, 0x1000_0000, 0x2000_0000), "");
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].text.contains("RAM_BASE=0x10000000") && notes[0].text.contains("0x60000000"), "{notes:?}");
+        assert!(adapted(dynamic(0x400_0000, 0x7000_0000, 0x2000_0000), "").1.is_empty());
+    }
+
+    #[test]
+    fn the_command_line_moves_too() {
+        let mut facts = Facts { memory: vec![RAM], ..Facts::default() };
+        let mut moved = cmdline::parse("cma=64M@0x20000000 ram_base=0x10000000");
+        adapt(&mut facts, &mut moved);
+        assert_eq!(moved.cma, cmdline::parse("cma=64M@0x70000000").cma);
+        let mut unplaced = cmdline::parse("cma=64M ram_base=0x10000000");
+        adapt(&mut facts, &mut unplaced);
+        assert_eq!(unplaced.cma, cmdline::parse("cma=64M").cma);
+    }
+
+    #[test]
+    fn ram_is_capped() {
+        let capped = |usable: &[PhysRange], bootargs: &str| {
+            let mut facts = Facts { memory: vec![RAM], usable_memory: usable.to_vec(), ..Facts::default() };
+            let notes = adapt(&mut facts, &mut cmdline::parse(bootargs));
+            (facts.memory, notes.len())
+        };
+        let half = PhysRange { start: 0x6000_0000, end: 0x8000_0000 };
+        assert_eq!(capped(&[half], ""), (vec![half], 1));
+        let elsewhere = PhysRange { start: 0x1000_0000, end: 0x3000_0000 };
+        assert_eq!(capped(&[elsewhere], "ram_base=0x10000000"), (vec![half], 2));
+        assert_eq!(capped(&[], "mem=512M"), (vec![half], 1));
+        assert_eq!(capped(&[], "mem=2G"), (vec![RAM], 0));
+        assert_eq!(capped(&[PhysRange::sized(0x1000, 0x1000)], ""), (vec![RAM], 1), "no RAM would be left");
+    }
+
+    #[test]
+    fn the_number_that_is_wrong_is_said() {
+        let (_, notes) = adapted(Placement::Fixed(vec![PhysRange::sized(0x7000_0000, 0x10_0000)]), "");
+        assert!(notes[0].text.ends_with("size 1 MiB is no multiple of 4 MiB"), "{notes:?}");
+        let (_, notes) = adapted(Placement::Fixed(vec![PhysRange::sized(0x7010_0000, 0x40_0000)]), "");
+        assert!(notes[0].text.ends_with("base 0x70100000 is no multiple of 4 MiB"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_base_off_4_mib_is_refused() {
+        let cmdline = cmdline::parse("ram_base=0x10100000 cma=8M@0x10400000");
+        assert_eq!(cmdline.ram_base, None);
+        assert!(cmdline.notes[0].text.contains("4 MiB"), "{:?}", cmdline.notes);
+    }
+}

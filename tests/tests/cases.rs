@@ -1,0 +1,76 @@
+//! Trees as users bring them, `tests/data/cases`, and what Linux makes of each.
+
+use boot_tests::{FakeQemu, in_tree};
+use std::process::Command;
+
+/// What the machine prints with a file as NODES= or, compiled, as DTB=.
+fn boot(file: &str, variables: &[(&str, &str)]) -> String {
+    let path = in_tree("tests/data/cases").join(file);
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let mut command = Command::new(in_tree("scripts/qemu"));
+    command.env_remove("DTB").env_remove("NODES").env("TIMEOUT", "120").env("APPEND", "run=\"cma; poweroff\"");
+    let is_tree = std::fs::read_to_string(&path).expect(file).contains("device_type");
+    if is_tree {
+        let blob = directory.path().join("my.dtb");
+        let done = Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).args([&blob, &path]).status();
+        assert!(done.expect("dtc").success());
+        command.env("DTB", blob);
+    } else {
+        command.env("NODES", path);
+    }
+    let output = command.envs(variables.iter().copied()).stdin(std::process::Stdio::null()).output().expect("it runs");
+    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn each_is_what_linux_makes_of_it() {
+    let pool = |base: &str, mib: u32| format!("created CMA memory pool at {base}, size {mib} MiB");
+    let cases: [(&str, &[(&str, &str)], &[&str]); 14] = [
+        ("two-cells.dtsi", &[], &[&pool("0x78000000", 640)]),
+        ("two-cells-children.dtsi", &[], &[&pool("0x70000000", 64), "DMA memory pool at 0x9c800000, size 1 MiB"]),
+        ("vendor-fragment.dtsi", &[], &[&pool("0x94000000", 16)]),
+        ("other-ram-base.dtsi", &[], &["no RAM at", "0x60000000", "RAM_BASE=0x10000000"]),
+        (
+            "other-ram-base.dtsi",
+            &[("RAM_BASE", "0x10000000")],
+            &[&pool("0x7c000000", 64), "[mem 0x10000000-0x2fffffff] of the tree is [mem 0x60000000-0x7fffffff] here"],
+        ),
+        ("overlay.dts", &[], &[&pool("0x80000000", 256)]),
+        ("macro.dtsi", &[], &[&pool("0x70000000", 256)]),
+        ("memreserve.dtsi", &[], &[&pool("0x9dc00000", 32)]),
+        ("refused-region.dtsi", &[], &["incorrect alignment", "size 1 MiB is no multiple of 4 MiB"]),
+        (
+            "reg-above-4g.dts",
+            &[],
+            &["failed to allocate memory for node 'linux,cma': size 32 MiB", "Linux keeps 0x80000000"],
+        ),
+        ("range-above-4g.dts", &[], &[&pool("0x9e000000", 32)]),
+        ("range-48-bit.dts", &[], &[&pool("0x9e000000", 32)]),
+        ("usable-memory-range.dts", &[], &[&pool("0x7e000000", 32), "restricted-dma-pool"]),
+        ("macro.dtsi", &[("APPEND", "mem=256M run=\"cma; poweroff\"")], &["debris: mem=: RAM ends at 0x70000000"]),
+    ];
+    for (file, variables, says) in cases {
+        let printed = boot(file, variables);
+        for words in says {
+            assert!(printed.contains(words), "{file} {variables:?}: no {words:?} in\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn a_dtbs_own_base_is_passed_on() {
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
+    let source = qemu.path("my.dts");
+    let blob = qemu.path("my.dtb");
+    let tree = "/dts-v1/; / { #address-cells = <2>; #size-cells = <1>; memory@80000000 { device_type = \"memory\"; \
+                reg = <0 0x80000000 0x10000000>; }; };";
+    std::fs::write(&source, tree).unwrap();
+    assert!(Command::new("dtc").args(["-q", "-O", "dtb", "-o"]).args([&blob, &source]).status().unwrap().success());
+    let blob = blob.to_str().unwrap();
+    assert_eq!(qemu.command_line(&[("DTB", blob)]).as_deref(), Some("ram_base=0x80000000"));
+    let line = qemu.command_line(&[("DTB", blob), ("RAM_BASE", "0xc0000000"), ("APPEND", "cma=8M")]);
+    assert_eq!(line.as_deref(), Some("ram_base=0xc0000000 cma=8M"));
+    let refused = qemu.run(&[("RAM_BASE", "0x10100000")]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("multiple of 4 MiB"));
+}
