@@ -51,7 +51,7 @@ fn printed(output: Output) -> Result<Vec<u8>, String> {
 /// dtc's complaints, or that it is missing.
 pub fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("dtc");
-    command.args(["-q", "-q", "-I", from, "-O", to]);
+    command.args(["-q", "-I", from, "-O", to]);
     if symbols {
         command.arg("-@");
     }
