@@ -8,16 +8,18 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::block::BlockDevice;
+use crate::block::{BlockDevice, Disk};
 use crate::cma::area::Area;
 use crate::cma::placement::Request;
 use crate::cma::relocate::Owners;
 use crate::cma::{AreaId, Buffer, CmaError, MAX_CMA_AREAS, ReleaseError};
-use crate::dma::Dma;
+use crate::dma::{DeviceId, Dma};
 use crate::dt::AreaUser;
 use crate::mm::contig_range::Report;
+use crate::mm::live::source::PageSource;
 use crate::mm::live::space::AddressSpace;
 use crate::mm::live::stats::Stats;
+use crate::mm::live::watch::FrameWatch;
 use crate::mm::live::{Live, Mm, OpenError, close};
 use crate::mm::trace::{Event, Trace};
 use crate::mm::zone::Zone;
@@ -39,7 +41,9 @@ pub struct System<'m> {
     /// The machine's address space, while nobody lives in it.
     space: Option<Box<dyn AddressSpace>>,
     /// The disk, while nobody's page cache is on it.
-    disk: Option<Box<dyn BlockDevice>>,
+    disk: Option<Box<dyn PageSource>>,
+    /// Who the disk is to the DMA API.
+    disk_device: Option<DeviceId>,
     /// Who lives in memory.
     pub(crate) live: Option<Box<Live>>,
     /// What those did who have moved out.
@@ -68,6 +72,7 @@ impl<'m> System<'m> {
             owners: Owners::default(),
             space: None,
             disk: None,
+            disk_device: None,
             live: None,
             past: Stats::default(),
             last_stamp: 0,
@@ -197,12 +202,18 @@ impl<'m> System<'m> {
 
     /// Lends the system a disk that a page cache can be on.
     pub fn set_disk(&mut self, disk: Box<dyn BlockDevice>) {
-        self.disk = Some(disk);
+        self.disk_device = Some(disk.dma_device());
+        self.disk = Some(Box::new(Disk::new(disk)));
     }
 
     /// The disk, while nobody's page cache is on it.
-    pub fn disk(&self) -> Option<&dyn BlockDevice> {
+    pub fn disk(&self) -> Option<&dyn PageSource> {
         self.disk.as_deref()
+    }
+
+    /// Who that disk is to the DMA API.
+    pub fn disk_device(&self) -> Option<DeviceId> {
+        self.disk_device.filter(|_| self.disk.is_some())
     }
 
     /// Lets the living move in: from now on movable and reclaimable pages can fill memory.
@@ -266,7 +277,8 @@ impl<'m> System<'m> {
     /// Those who live in memory, with the memory.
     pub fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
-        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace, dma: &mut self.dma })
+        let watched = self.dma.is_watching();
+        Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace, watch: &mut self.dma, watched })
     }
 
     /// Those who live in memory.

@@ -15,6 +15,7 @@ mod tests;
 use core::fmt;
 
 use crate::mm::contig_range::Blocked;
+use crate::mm::live::watch::OwnedPages;
 use crate::units::Pfn;
 
 pub use ::placement::{self, CMA_ALIGNMENT, align_order_of, bitmap};
@@ -62,6 +63,16 @@ impl Buffer {
         debug_assert!(0 < pages && pages < self.pages);
         let Self { area, first, pages: all } = self;
         (Self::new(area, first, pages), Self::new(area, first.add(pages), all - pages))
+    }
+}
+
+impl OwnedPages for Buffer {
+    fn first(&self) -> Pfn {
+        self.first
+    }
+
+    fn pages(&self) -> u32 {
+        self.pages
     }
 }
 

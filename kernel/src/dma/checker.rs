@@ -16,7 +16,8 @@ use core::panic::Location;
 use super::hardware::Hardware;
 use super::table::{Kind, Mapped};
 use super::{DeviceAddress, Direction, Dma, LINE_BYTES};
-use crate::units::{PAGE_SIZE, PhysAddr};
+use crate::mm::live::watch::FrameWatch;
+use crate::units::{PAGE_SIZE, Pfn, PhysAddr};
 
 /// Reports that are kept and logged; later ones are only counted.
 pub const MAX_REPORTS: usize = 64;
@@ -342,6 +343,18 @@ fn widened(range: &Range<u64>) -> Range<u64> {
 
 const fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
     one.start < other.end && other.start < one.end
+}
+
+impl FrameWatch for Dma {
+    fn is_watching(&self) -> bool {
+        self.checker.enabled
+    }
+
+    fn on_access(&mut self, frame: Pfn, write: bool, at: &'static Location<'static>) {
+        if self.checker.enabled {
+            self.check_cpu_access(frame.addr(), PAGE_SIZE as u32, write, at);
+        }
+    }
 }
 
 impl Dma {

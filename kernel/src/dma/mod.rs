@@ -95,7 +95,7 @@ pub use devices::{DeviceId, DeviceInfo, MAX_DEVICES};
 pub use lines::LINE_BYTES;
 pub use ram::CoherentRam;
 pub use scatter::{MAX_SEGMENTS, ScatterList, ScatterMapping, Segment};
-pub use streaming::{ForCpu, ForDevice, Mapping, Streaming};
+pub use streaming::{ForCpu, ForDevice, Mapping, Streaming, streaming_of};
 pub use table::{Kind, MAX_MAPPINGS, Mapped};
 
 use checker::{Checker, Misuse};

@@ -3,12 +3,14 @@
 //! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and written. The calls that turn
 //! one into the other maintain the caches. Drivers ported from Linux find its calls, by bare addresses, in `raw`.
 
+use core::any::Any;
 use core::marker::PhantomData;
 use core::panic::Location;
 
 use super::checker::Misuse;
 use super::table::{CpuPart, Kind, Mapped};
 use super::{CpuAddress, DeviceAddress, DeviceId, Direction, Dma, DmaError, lines};
+use crate::mm::live::watch::FrameWatch;
 use crate::mm::live::{Live, Mm};
 use crate::mm::trace::Trace;
 use crate::mm::zone::Zone;
@@ -64,7 +66,7 @@ impl Mapping<ForDevice> {
 }
 
 /// What streaming mappings need: the pages, who lives in them, and the tables. [`System::streaming`] and
-/// [`Mm::streaming`] lend it.
+/// [`streaming_of`] lend it.
 pub struct Streaming<'a, 'm> {
     pub(super) zone: &'a mut Zone<'m>,
     pub(super) live: Option<&'a mut Live>,
@@ -79,11 +81,12 @@ impl<'m> System<'m> {
     }
 }
 
-impl<'m> Mm<'_, 'm> {
-    /// Streaming mappings.
-    pub fn streaming(&mut self) -> Streaming<'_, 'm> {
-        Streaming { zone: self.zone, live: Some(self.live), trace: self.trace, dma: self.dma }
-    }
+/// Streaming mappings for a source of pages, which is called with the users of memory; `None` where nobody there watches
+/// over DMA.
+pub fn streaming_of<'a, 'm>(mm: &'a mut Mm<'_, 'm>) -> Option<Streaming<'a, 'm>> {
+    let watch: &mut dyn Any = &mut *mm.watch;
+    let dma = watch.downcast_mut()?;
+    Some(Streaming { zone: mm.zone, live: Some(mm.live), trace: mm.trace, dma })
 }
 
 impl<'m> Streaming<'_, 'm> {
@@ -264,7 +267,8 @@ impl<'m> Streaming<'_, 'm> {
     /// Those who live in memory.
     fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
-        Some(Mm { zone: self.zone, live, trace: self.trace, dma: self.dma })
+        let watched = self.dma.is_watching();
+        Some(Mm { zone: self.zone, live, trace: self.trace, watch: self.dma, watched })
     }
 
     /// Gives a part of a mapping to the processor.

@@ -8,7 +8,6 @@
 use super::live::journal::Fate;
 use super::live::{Mm, Sabotage, Targets};
 use super::reclaim::Batch;
-use crate::units::PAGE_SIZE;
 use page_alloc::FreedRun;
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 
@@ -83,7 +82,7 @@ impl Mm<'_, '_> {
     #[inline]
     pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
         let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
-        self.dma.cpu_access(old.addr(), PAGE_SIZE as u32, false);
+        self.cpu_access(old, false);
         // Where a pin is ignored on purpose, it stays behind with the frame.
         self.zone.bring_to_life(to, marks & !PINNED, owner, place);
         if marks & FILE != 0 {

@@ -100,7 +100,10 @@ fn a_page_that_lives_is_pinned_by_name_while_it_is_mapped() {
         let own = area(system, "BiscuitOS_cma");
         let (mut mm, id, pages) = with_full_areas(system);
         let frame = (0..pages).find_map(|page| mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800 + 100)).unwrap();
-        let mapping = mm.streaming().map(device, PhysAddr(frame.addr().0 + 512), 512, Direction::FromDevice).unwrap();
+        let mapping = streaming_of(&mut mm)
+            .unwrap()
+            .map(device, PhysAddr(frame.addr().0 + 512), 512, Direction::FromDevice)
+            .unwrap();
         mm.drain_lists();
         assert_eq!(mm.pins().len(), 1);
         mm.unpin_all();
@@ -110,7 +113,7 @@ fn a_page_that_lives_is_pinned_by_name_while_it_is_mapped() {
         let Err(crate::cma::CmaError::Busy(blocked)) = result else { panic!("{result:?}") };
         assert_eq!((blocked.frame, blocked.owner, blocked.why), (frame, Owner::Pin("BiscuitOS_CMA"), Why::Pinned));
 
-        system.mm().unwrap().streaming().unmap(mapping).unwrap();
+        system.streaming().unmap(mapping).unwrap();
         let buffer = system.cma_alloc(own, 2048, 0).unwrap();
         system.cma_release(buffer).unwrap();
         assert_eq!(misuses(system), []);
@@ -127,10 +130,11 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
         let id = mm.create(2).unwrap();
         mm.populate(id, 0).unwrap();
         let (file, anon) = (mm.cache_frame(5).unwrap().addr(), mm.frame_of(id, 0).unwrap().addr());
-        let read = mm.streaming().map(device, file, 4096, Direction::ToDevice).unwrap();
-        let written = mm.streaming().map(device, anon, 4096, Direction::FromDevice).unwrap();
+        let read = streaming_of(&mut mm).unwrap().map(device, file, 4096, Direction::ToDevice).unwrap();
+        let written = streaming_of(&mut mm).unwrap().map(device, anon, 4096, Direction::FromDevice).unwrap();
         assert_eq!(mm.cache_read(5), Ok(true), "what is written back may be read");
-        assert_eq!(mm.dma.checker().errors(), 0);
+        assert_eq!(system.dma.checker().errors(), 0);
+        let mut mm = system.mm().unwrap();
         mm.cache_write(5).unwrap();
         mm.read(id, 0).unwrap();
         mm.write(id, 0).unwrap();
@@ -143,10 +147,10 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
         assert!(mm.cache_drop(5).is_err());
         mm.destroy(id).unwrap();
         assert!(!mm.zone.is_free(anon.pfn()));
-        mm.streaming().unmap(written).unwrap();
+        streaming_of(&mut mm).unwrap().unmap(written).unwrap();
         assert!(mm.zone.is_free(anon.pfn()));
         // The model's memory is not the living's, so nothing is there to have changed.
-        mm.streaming().unmap(read).unwrap();
+        streaming_of(&mut mm).unwrap().unmap(read).unwrap();
         system.close_live();
         assert_eq!(misuses(system), []);
     });
@@ -159,7 +163,7 @@ fn moving_out_under_a_device_ends_its_mapping() {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         mm.cache_read(9).unwrap();
         let frame = mm.cache_frame(9).unwrap().addr();
-        let mapping = mm.streaming().map(device, frame, 4096, Direction::FromDevice).unwrap();
+        let mapping = streaming_of(&mut mm).unwrap().map(device, frame, 4096, Direction::FromDevice).unwrap();
         system.close_live();
         let reports = system.dma.checker_mut().take_reports();
         assert_eq!(reports.iter().map(|report| report.misuse).collect::<Vec<_>>(), [Misuse::OwnerGone]);
@@ -173,12 +177,12 @@ fn moving_out_under_a_device_ends_its_mapping() {
 fn without_pins_a_mapped_page_moves_and_the_checker_sees_it() {
     with_device(|system, _, device| {
         let own = area(system, "BiscuitOS_cma");
-        let (mut mm, id, pages) = with_full_areas(system);
+        let (mm, id, pages) = with_full_areas(system);
         let (page, frame) = (0..pages)
             .find_map(|page| Some((page, mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800)?)))
             .unwrap();
-        mm.dma.sabotage_pins(true);
-        let mapping = mm.streaming().map(device, frame.addr(), 4096, Direction::FromDevice).unwrap();
+        system.dma.sabotage_pins(true);
+        let mapping = system.streaming().map(device, frame.addr(), 4096, Direction::FromDevice).unwrap();
         let buffer = system.cma_alloc(own, 2048, 0).unwrap();
         assert_ne!(system.mm().unwrap().frame_of(id, page), Some(frame), "it moved away under the device");
         let reports = system.dma.checker_mut().take_reports();

@@ -1,6 +1,6 @@
 //! The page cache: pages over a source that can make them again.
 //!
-//! The source is a [`Disk`], or where there is none it is made up: it knows each page's identity (its place) and the
+//! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows each page's identity (its place) and the
 //! version it was given last, and from these follows what the page holds. A clean page can be dropped at any time, a dirty
 //! one has to be written back first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
 //! frame; no address shows them.
@@ -8,11 +8,11 @@
 use alloc::boxed::Box;
 
 use super::super::Migratetype;
-use super::disk::Disk;
 use super::journal::Fate;
+use super::source::PageSource;
 use super::space::Table;
 use super::{LiveError, Mm, content};
-use crate::units::{PAGE_SIZE, Pfn};
+use crate::units::Pfn;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
 use page_alloc::policy::Lend;
 
@@ -42,17 +42,22 @@ pub(super) struct Cache {
     pub(super) cached: u32,
     pub(super) dirty: u32,
     /// Where pages come from, unless they are made up.
-    pub(super) disk: Option<Box<Disk>>,
+    pub(super) source: Option<Box<dyn PageSource>>,
+    /// Where writing dirty pages goes on.
+    pub(super) sweep: u32,
 }
 
 impl Cache {
     /// Nothing cached; the table is zeroed.
-    pub(super) fn new(table: Table, pages: u32, disk: Option<Box<Disk>>) -> Self {
-        Self { table, pages, cached: 0, dirty: 0, disk }
+    pub(super) fn new(table: Table, pages: u32, mut source: Option<Box<dyn PageSource>>) -> Self {
+        if let Some(source) = &mut source {
+            source.restart();
+        }
+        Self { table, pages, cached: 0, dirty: 0, source, sweep: 0 }
     }
 
-    pub(super) fn into_parts(self) -> (Table, Option<Box<Disk>>) {
-        (self.table, self.disk)
+    pub(super) fn into_parts(self) -> (Table, Option<Box<dyn PageSource>>) {
+        (self.table, self.source)
     }
 
     #[inline]
@@ -85,7 +90,7 @@ impl Cache {
 
     /// What the page should hold; what a disk's holds is for its readers to judge.
     pub(super) fn stamp(&self, page: u32) -> Option<u32> {
-        self.disk.is_none().then(|| content::of_cache_page(page, self.get(page, VERSIONS) >> 16))
+        self.source.is_none().then(|| content::of_cache_page(page, self.get(page, VERSIONS) >> 16))
     }
 
     /// What the source would make of the page.
@@ -138,7 +143,7 @@ impl Mm<'_, '_> {
     #[track_caller]
     pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
         let index = self.bring_in(page)?;
-        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
+        self.cpu_access(self.zone.start().add(index), false);
         self.mark_accessed(index);
         let words = self.live.space.frame_words(self.zone.start().add(index));
         let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
@@ -155,11 +160,11 @@ impl Mm<'_, '_> {
     /// There is no such page, or no memory for it.
     #[track_caller]
     pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
-        if self.live.cache.disk.is_some() {
+        if self.live.cache.source.is_some() {
             return Err(LiveError::NotThere);
         }
         let index = self.bring_in(page)?;
-        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, true);
+        self.cpu_access(self.zone.start().add(index), true);
         self.mark_accessed(index);
         self.live.cache.write(page);
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
@@ -186,7 +191,7 @@ impl Mm<'_, '_> {
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);
         }
-        if self.live.cache.disk.is_some() {
+        if self.live.cache.source.is_some() {
             return self.bring_in_from_disk(page);
         }
         if let Some(frame) = self.live.cache.frame(page) {
@@ -224,7 +229,7 @@ impl Mm<'_, '_> {
         if self.live.faults.refuse_write_back {
             return false;
         }
-        if self.live.cache.disk.is_some() {
+        if self.live.cache.source.is_some() {
             self.start_writing(self.zone.owner(index), false);
             return false;
         }
@@ -272,7 +277,7 @@ impl Mm<'_, '_> {
     ///
     /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
     pub(in crate::mm) fn refill(&mut self, page: u32, index: u32) -> bool {
-        let made_up = self.live.cache.disk.is_none();
+        let made_up = self.live.cache.source.is_none();
         if made_up {
             self.fill_in(page, index, Place::Isolated);
         }

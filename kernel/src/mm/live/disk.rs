@@ -1,258 +1,92 @@
-//! The disk under the page cache: runs of neighbouring pages become requests, several of them in flight.
+//! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and written back, several
+//! requests in flight.
 //!
-//! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor
-//! goes. What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and
-//! whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the
-//! cache, and nothing but the next sync tries it again.
+//! What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and whoever
+//! reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the cache, and
+//! nothing but the next sync tries it again.
 //!
-//! There is no other thread here: requests are started by whoever needs something, the device works meanwhile, and what it
+//! There is no other thread here: requests are started by whoever needs something, the source works meanwhile, and what it
 //! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
 
-use alloc::boxed::Box;
+use core::ops::Range;
 
 use super::super::Migratetype;
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
+use super::source::{DiskFault, Identity, IoError, MAX_SEGMENTS, Operation, PageSource};
 use super::{LiveError, Mm};
-use crate::block::{
-    BlockDevice, DiskFault, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTORS_PER_PAGE,
-    Segment,
-};
-use crate::dma::{DeviceAddress, Direction, ForDevice, ScatterList, ScatterMapping};
 use crate::units::Pfn;
 use page_alloc::lru::{DIRTY, FILE, Place};
+
+pub use super::source::DiskStats;
 
 /// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
 
-/// What a disk has done since the living moved in.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct DiskStats {
-    /// Requests that ended.
-    pub requests: u64,
-    /// Pages read.
-    pub pages_read: u64,
-    /// Pages written.
-    pub pages_written: u64,
-    /// Flushes.
-    pub flushes: u64,
-    /// Requests that failed.
-    pub failed: u64,
-    /// The most requests that were in flight together.
-    pub most_in_flight: u32,
-    /// Pages that the device filled, or took, in frames that were theirs no longer. With pins there are none.
-    pub astray: [u64; 2],
-}
-
-/// A request in flight.
-struct InFlight {
-    operation: Operation,
-    /// Its first page of the disk, and how many.
-    first: u32,
-    pages: u32,
-    /// The device was told to look at the queue since.
-    told: bool,
-    /// Its pages' frames as the device has them, none for a flush.
-    mapping: Option<ScatterMapping<ForDevice>>,
-}
-
-impl InFlight {
-    /// The frames that the device has.
-    fn frames(&self) -> impl Iterator<Item = Pfn> + '_ {
-        self.mapping.iter().flat_map(|mapping| mapping.segments().map(|(address, _)| address.phys().pfn()))
-    }
-}
-
-/// A block device and what it has to do.
-pub struct Disk {
-    pub(super) device: Box<dyn BlockDevice>,
-    requests: [Option<InFlight>; MAX_REQUESTS],
-    /// Pages that the device owns.
-    owned: u32,
-    /// How the last flush ended.
-    flushed: Result<(), IoError>,
-    /// Where writing dirty pages goes on.
-    sweep: u32,
-    /// The latest failures, and where the next is noted.
-    faults: [Option<DiskFault>; MAX_REQUESTS],
-    next_fault: usize,
-    stats: DiskStats,
-}
-
-impl Disk {
-    pub(super) fn new(device: Box<dyn BlockDevice>) -> Self {
-        Self {
-            device,
-            requests: [const { None }; MAX_REQUESTS],
-            owned: 0,
-            flushed: Ok(()),
-            sweep: 0,
-            faults: [None; MAX_REQUESTS],
-            next_fault: 0,
-            stats: DiskStats::default(),
-        }
-    }
-
-    fn in_flight(&self) -> u32 {
-        self.requests.iter().flatten().count() as u32
-    }
-
-    /// Notes what failed, in the place of what failed first.
-    fn note(&mut self, fault: DiskFault) {
-        self.stats.failed += 1;
-        self.faults[self.next_fault] = Some(fault);
-        self.next_fault = (self.next_fault + 1) % MAX_REQUESTS;
-    }
-
-    /// The latest failure that a page was part of.
-    fn fault_of(&self, operation: Operation, page: u32) -> Option<DiskFault> {
-        let (newest, older) = self.faults.split_at(self.next_fault);
-        let newest_first = newest.iter().rev().chain(older.iter().rev()).flatten();
-        newest_first.copied().find(|fault| fault.is_about(operation, page))
-    }
-
-    fn free_request(&self) -> Option<usize> {
-        self.requests.iter().position(Option::is_none)
-    }
-
-    /// Tells the device to look at what was queued.
-    fn kick(&mut self) {
-        self.requests.iter_mut().flatten().for_each(|request| request.told = true);
-        self.device.kick();
-    }
-}
-
 impl Mm<'_, '_> {
-    fn disk(&mut self) -> Option<&mut Disk> {
-        self.live.cache.disk.as_deref_mut()
+    fn disk(&mut self) -> Option<&mut dyn PageSource> {
+        Some(self.live.cache.source.as_deref_mut()?)
+    }
+
+    /// Calls the source with all that it may need, itself taken out meanwhile.
+    fn with_disk<R>(&mut self, call: impl FnOnce(&mut dyn PageSource, &mut Self) -> R) -> Option<R> {
+        let mut source = self.live.cache.source.take()?;
+        let result = call(&mut *source, self);
+        self.live.cache.source = Some(source);
+        Some(result)
     }
 
     /// What the disk under the cache says of itself.
     pub fn disk_identity(&self) -> Option<&Identity> {
-        self.live.cache.disk.as_ref().map(|disk| disk.device.identity())
+        self.live.cache.source.as_ref().map(|source| source.identity())
     }
 
     /// What the disk has done.
     pub fn disk_stats(&self) -> DiskStats {
-        self.live.cache.disk.as_ref().map_or_else(DiskStats::default, |disk| disk.stats)
+        self.live.cache.source.as_ref().map_or_else(DiskStats::default, |source| source.stats())
     }
 
     /// Pages that the device owns just now.
     pub fn pages_lent_to_disk(&self) -> u32 {
-        self.live.cache.disk.as_ref().map_or(0, |disk| disk.owned)
+        self.live.cache.source.as_ref().map_or(0, |source| source.owned())
     }
 
     /// The frames that the device owns by requests of a kind that it was not told of yet ([`Mm::kick_disk`]).
     pub fn frames_waiting_for_disk(&self, operation: Operation) -> impl Iterator<Item = Pfn> + '_ {
-        let requests = self.live.cache.disk.iter().flat_map(|disk| disk.requests.iter().flatten());
-        let waiting = requests.filter(move |request| request.operation == operation && !request.told);
-        waiting.flat_map(InFlight::frames)
+        self.live.cache.source.iter().flat_map(move |source| source.waiting(operation))
     }
 
-    /// Starts a request for pages that are in the cache and in nobody's hands: maps their frames for the device, and marks
-    /// them.
+    /// Starts a request for pages that are in the cache and in nobody's hands, and marks them.
     fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
-        let mut request = InFlight { operation, first, pages, told: false, mapping: None };
         let state = if operation == Operation::Read { READING } else { WRITING };
         (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
-        match self.submit(&mut request) {
-            Ok(tag) => {
-                let Some(disk) = self.disk() else { return Err(LiveError::NotThere) };
-                disk.owned += pages;
-                disk.requests[tag] = Some(request);
-                disk.stats.most_in_flight = disk.stats.most_in_flight.max(disk.in_flight());
-                Ok(())
-            }
-            Err(error) => {
-                // The device took nothing: the request has ended before it began.
-                self.end(request, Err(error));
-                Err(LiveError::Io(DiskFault { operation, first, pages, error }))
-            }
-        }
-    }
-
-    fn submit(&mut self, request: &mut InFlight) -> Result<usize, IoError> {
-        let mut segments = [Segment { address: DeviceAddress::from_register(0), bytes: 0 }; MAX_SEGMENTS];
-        if request.pages > 0 {
-            let mapping = self.map(request).ok_or(IoError::Unmapped)?;
-            for (segment, (address, bytes)) in segments.iter_mut().zip(mapping.segments()) {
-                *segment = Segment { address, bytes };
-            }
-            request.mapping = Some(mapping);
-        }
-        let disk = self.disk().ok_or(IoError::Gone)?;
-        let tag = disk.free_request().ok_or(IoError::Failed)?;
-        disk.device.submit(&Request {
-            tag,
-            operation: request.operation,
-            sector: u64::from(request.first) * SECTORS_PER_PAGE,
-            segments: &segments[..request.pages as usize],
-        })?;
-        Ok(tag)
-    }
-
-    /// Maps a request's pages for the device, which pins them.
-    fn map(&mut self, request: &InFlight) -> Option<ScatterMapping<ForDevice>> {
-        let disk = self.live.cache.disk.as_deref()?;
-        let (device, identity) = (disk.device.dma_device(), disk.device.identity());
-        let mut list = ScatterList::default();
-        for page in request.first..request.first + request.pages {
-            let frame = self.live.cache.frame(page)?;
-            list.push(frame.addr(), identity.bytes_of_page(page)).ok()?;
-        }
-        let reads = request.operation == Operation::Read;
-        let direction = if reads { Direction::FromDevice } else { Direction::ToDevice };
-        self.streaming().map_sg(device, &list, direction).ok()
+        let started = self.with_disk(|source, mm| source.start(mm, operation, first, pages));
+        started.ok_or(LiveError::NotThere)?.map_err(|error| {
+            self.ended(operation, first..first + pages, false);
+            LiveError::Io(DiskFault { operation, first, pages, error })
+        })
     }
 
     /// Takes note of the requests that have ended; returns how many.
     pub fn poll_disk(&mut self) -> u32 {
         let mut ended = 0;
-        while let Some(disk) = self.live.cache.disk.as_deref_mut() {
-            let Some(completion) = disk.device.complete(&mut *self.live.space) else { break };
-            let Some(request) = disk.requests.get_mut(completion.tag).and_then(Option::take) else { continue };
-            disk.owned -= request.pages;
-            disk.stats.requests += 1;
-            self.end(request, completion.result);
+        while let Some(Some(end)) = self.with_disk(|source, mm| source.poll(mm)) {
+            self.ended(end.operation, end.first..end.first + end.pages, end.result.is_ok());
             ended += 1;
         }
         ended
     }
 
-    /// The end of a request: its pages are the processor's again, and know how it went.
-    fn end(&mut self, mut request: InFlight, result: Result<(), IoError>) {
-        let astray =
-            (request.first..).zip(request.frames()).filter(|&(page, at)| self.live.cache.frame(page) != Some(at));
-        let astray = astray.count() as u64;
-        if let Some(mapping) = request.mapping.take() {
-            // It is there: nothing else ends it while the request is in flight.
-            let unmapped = self.streaming().unmap_sg(mapping);
-            debug_assert_eq!(unmapped, Ok(()));
-        }
-        let Some(disk) = self.live.cache.disk.as_deref_mut() else { return };
-        if let Err(error) = result {
-            let InFlight { operation, first, pages, .. } = request;
-            disk.note(DiskFault { operation, first, pages, error });
-        }
-        disk.stats.astray[usize::from(request.operation == Operation::Write)] += astray;
-        let pages = u64::from(request.pages);
-        match (request.operation, result) {
-            (Operation::Flush, _) => {
-                disk.stats.flushes += 1;
-                disk.flushed = result;
-            }
-            (Operation::Read, Ok(())) => disk.stats.pages_read += pages,
-            (Operation::Write, Ok(())) => disk.stats.pages_written += pages,
-            _ => {}
-        }
-        for page in request.first..request.first + request.pages {
+    /// The pages of a request that has ended know how it went.
+    fn ended(&mut self, operation: Operation, pages: Range<u32>, well: bool) {
+        for page in pages {
             let state = self.live.cache.state(page) & !(READING | WRITING);
-            let failed = match (request.operation, result) {
-                (Operation::Read, Err(_)) => FAILED,
-                (Operation::Write, Err(_)) => UNWRITTEN,
+            let failed = match operation {
+                Operation::Read if !well => FAILED,
+                Operation::Write if !well => UNWRITTEN,
                 _ => 0,
             };
             self.live.cache.set_state(page, state | failed);
-            if request.operation == Operation::Write && result.is_ok() {
+            if operation == Operation::Write && well {
                 self.set_clean(page);
             }
         }
@@ -280,10 +114,8 @@ impl Mm<'_, '_> {
             if self.poll_disk() > 0 {
                 return true;
             }
-            if let Some(disk) = self.disk()
-                && !disk.device.wait()
-            {
-                disk.device.reset();
+            if let Some(disk) = self.disk() {
+                disk.wait();
             }
         }
     }
@@ -302,7 +134,7 @@ impl Mm<'_, '_> {
 
     /// Makes sure that a request can be started.
     fn make_room(&mut self) {
-        while self.disk().is_some_and(|disk| disk.free_request().is_none()) && self.wait_for_disk() {}
+        while self.disk().is_some_and(|disk| !disk.has_room()) && self.wait_for_disk() {}
     }
 
     /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that is there.
@@ -361,7 +193,7 @@ impl Mm<'_, '_> {
                 at += 1;
                 continue;
             }
-            if self.disk().is_none_or(|disk| disk.free_request().is_none()) {
+            if self.disk().is_none_or(|disk| !disk.has_room()) {
                 break;
             }
             let Ok(count @ 1..) = self.start_reading(at, end - at) else { break };
@@ -395,15 +227,13 @@ impl Mm<'_, '_> {
     /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages it is.
     pub fn write_some(&mut self) -> u32 {
         let pages = self.live.cache.pages;
-        let from = self.disk().map_or(0, |disk| disk.sweep);
+        let from = self.live.cache.sweep;
         let next = (from..pages).chain(0..from.min(pages)).find(|&page| self.is_writable(page, false));
-        let Some(first) = next.filter(|_| self.disk().is_some_and(|disk| disk.free_request().is_some())) else {
+        let Some(first) = next.filter(|_| self.disk().is_some_and(|disk| disk.has_room())) else {
             return 0;
         };
         let started = self.start_writing(first, false);
-        if let Some(disk) = self.disk() {
-            disk.sweep = first + started;
-        }
+        self.live.cache.sweep = first + started;
         started
     }
 
@@ -420,8 +250,7 @@ impl Mm<'_, '_> {
         self.kick_disk();
         while self.live.cache.dirty > 2 * limit {
             if !self.wait_for_disk() {
-                let sweep = self.disk().map_or(0, |disk| disk.sweep);
-                return Err(self.io_error(Operation::Write, sweep.saturating_sub(1)));
+                return Err(self.io_error(Operation::Write, self.live.cache.sweep.saturating_sub(1)));
             }
             self.write_some();
         }
@@ -474,7 +303,7 @@ impl Mm<'_, '_> {
             return Err(error);
         }
         self.settle_disk();
-        self.disk().map_or(Ok(()), |disk| disk.flushed)
+        self.disk().map_or(Ok(()), |disk| disk.flushed())
     }
 
     /// What happened to a page whose entry says that it failed.

@@ -20,9 +20,11 @@ pub mod objects;
 pub mod pins;
 pub mod readwrite;
 mod slots;
+pub mod source;
 pub mod space;
 pub mod stats;
 mod supply;
+pub mod watch;
 
 pub(super) use supply::{SWAP_CLUSTER_MAX, Targets};
 
@@ -34,15 +36,12 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::panic::Location;
 
 use super::contig_range::Phase;
 use super::{AllocError, Migratetype};
-use crate::block::{BlockDevice, DiskFault};
-use crate::cma::Buffer;
-use crate::dma::Dma;
-use crate::units::PAGE_SIZE;
+use crate::units::Pfn;
 use cache::Cache;
-use disk::Disk;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
@@ -50,8 +49,10 @@ use page_alloc::trace::Trace;
 use page_alloc::zone::Zone;
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
+use source::{DiskFault, PageSource};
 use space::{AddressSpace, SLOTS_PER_TABLE, Table};
 use stats::Stats;
+use watch::{FrameWatch, OwnedPages};
 
 /// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
 const LRU_BATCH: usize = 15;
@@ -136,8 +137,10 @@ pub struct Mm<'a, 'm> {
     pub live: &'a mut Live,
     /// Where events are written.
     pub trace: &'a mut Trace,
-    /// Which pages devices own for the moment.
-    pub dma: &'a mut Dma,
+    /// Who has to know when the processor reads or writes pages.
+    pub watch: &'a mut dyn FrameWatch,
+    /// Whether they want to know it at present.
+    pub watched: bool,
 }
 
 /// Why something that lives could not do what it wanted.
@@ -217,7 +220,7 @@ impl Live {
     pub(crate) fn open(
         zone: &mut Zone<'_>,
         mut space: Box<dyn AddressSpace>,
-        disk: Option<Box<dyn BlockDevice>>,
+        disk: Option<Box<dyn PageSource>>,
         cma_use: CmaUse,
         lend: Lend,
     ) -> Result<Self, (Belongings, OpenError)> {
@@ -255,7 +258,7 @@ impl Live {
         Ok(Self {
             space,
             slots: Slots::new(slot_table, slots),
-            cache: Cache::new(cache_table, cached, disk.map(|device| Box::new(Disk::new(device)))),
+            cache: Cache::new(cache_table, cached, disk),
             objects: Vec::new(),
             lowest_free_slot: 0,
             pins: Vec::new(),
@@ -273,6 +276,11 @@ impl Live {
 
     pub(crate) fn now_ns(&self) -> u64 {
         self.space.now_ns()
+    }
+
+    /// The machine's memory, for a device made of software that moves the data of its requests.
+    pub(crate) fn space(&mut self) -> &mut dyn AddressSpace {
+        &mut *self.space
     }
 }
 
@@ -305,12 +313,21 @@ impl Mm<'_, '_> {
         self.zone.drain_all_pages();
     }
 
+    /// Says that the processor is about to read or write a page that a device might own.
+    #[inline]
+    #[track_caller]
+    pub(super) fn cpu_access(&mut self, frame: Pfn, write: bool) {
+        if self.watched {
+            self.watch.on_access(frame, write, Location::caller());
+        }
+    }
+
     /// Shows a buffer's pages to its driver, one after the other.
     #[track_caller]
-    pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
+    pub fn buffer_words(&mut self, buffer: &impl OwnedPages, mut driver: impl FnMut(&mut [u32])) {
         for page in 0..buffer.pages() {
             let frame = buffer.first().add(page);
-            self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
+            self.cpu_access(frame, true);
             driver(self.live.space.frame_words(frame));
         }
     }
@@ -324,7 +341,7 @@ impl Mm<'_, '_> {
 }
 
 /// What the living borrow from the system.
-pub(crate) type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn BlockDevice>>);
+pub(crate) type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
 
 /// Gives back the tables of those who have moved out, and returns address space and disk.
 pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
@@ -335,5 +352,5 @@ pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
     for table in [live.slots.into_table(), cache_table, live.journal.into_table()] {
         zone.free_pages(Table::into_block(table));
     }
-    (live.space, disk.map(|disk| disk.device))
+    (live.space, disk)
 }

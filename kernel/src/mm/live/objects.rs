@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::super::Migratetype;
 use super::slots::OBJECT_BITS;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
-use crate::units::{PAGE_SIZE, Pfn};
+use crate::units::Pfn;
 use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 
 /// Most objects at a time: their numbers fit the slots' entries.
@@ -215,7 +215,7 @@ impl Mm<'_, '_> {
     pub fn write(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         let Some(frame) = self.live.slots.frame(slot) else { return self.populate(id, page) };
-        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
+        self.cpu_access(frame, true);
         self.renew(slot);
         self.zone.mark(self.zone.index(frame), REFERENCED, true);
         Ok(())
@@ -229,7 +229,7 @@ impl Mm<'_, '_> {
     pub fn read(&mut self, id: ObjectId, page: u32) -> Result<bool, LiveError> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
-        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, false);
+        self.cpu_access(frame, false);
         self.zone.mark(self.zone.index(frame), REFERENCED, true);
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }

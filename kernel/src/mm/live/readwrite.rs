@@ -2,9 +2,8 @@
 
 use super::super::Migratetype;
 use super::cache::{FAILED, READING, WRITING};
+use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use super::{LiveError, Mm};
-use crate::block::{DiskFault, IoError, MAX_SEGMENTS, Operation};
-use crate::units::PAGE_SIZE;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
 
 /// A page's worth of words.
@@ -40,7 +39,7 @@ impl Mm<'_, '_> {
     pub fn cache_get(&mut self, page: u32, words: &mut PageWords) -> Result<(), LiveError> {
         let index = self.bring_in(page)?;
         self.mark_accessed(index);
-        self.dma.cpu_access(self.zone.start().add(index).addr(), PAGE_SIZE as u32, false);
+        self.cpu_access(self.zone.start().add(index), false);
         words.copy_from_slice(self.live.space.frame_words(self.zone.start().add(index)));
         self.background_reclaim();
         Ok(())
@@ -76,7 +75,7 @@ impl Mm<'_, '_> {
             }
         };
         let index = self.zone.index(frame);
-        self.dma.cpu_access(frame.addr(), PAGE_SIZE as u32, true);
+        self.cpu_access(frame, true);
         self.live.space.frame_words(frame).copy_from_slice(words);
         self.live.cache.set_state(page, 0);
         self.mark_accessed(index);

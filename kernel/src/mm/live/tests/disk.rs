@@ -229,9 +229,9 @@ fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
             medium.borrow_mut().data[page as usize * 4096..][..4096].copy_from_slice(&bytes);
         }
         let area = system.default_area().unwrap();
+        system.dma.checker_mut().set_quiet(ignore_pins);
         let mut mm = system.mm().unwrap();
         mm.live.faults.ignore_pins = ignore_pins;
-        mm.dma.checker_mut().set_quiet(ignore_pins);
         // The first pages fill the areas.
         (0..1000).for_each(|page| assert!(holds(&mut mm, page, 9)));
         let started = mm.read_ahead(1000, 100);
@@ -258,7 +258,7 @@ fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
         let mut mm = system.mm().unwrap();
         mm.live.faults.ignore_pins = false;
         mm.settle_disk();
-        let checker = mm.dma.checker_mut();
+        let checker = system.dma.checker_mut();
         assert_eq!(checker.take_reports().is_empty(), !ignore_pins, "the checker sees a page move that a device owns");
         checker.tell();
     });
