@@ -303,7 +303,7 @@ impl<'m> System<'m> {
     /// Copies a page of a buffer.
     pub(crate) fn copy_frame(&mut self, from: Pfn, to: Pfn) {
         match (&mut self.live, &mut self.space) {
-            (Some(live), _) => live.space.copy(from, to),
+            (Some(live), _) => live.space().copy(from, to),
             (None, Some(space)) => space.copy(from, to),
             (None, None) => {}
         }
@@ -312,7 +312,7 @@ impl<'m> System<'m> {
     /// The contents of a page of a buffer, for its holder; `None` where there is no address space.
     pub(crate) fn frame_words(&mut self, frame: Pfn) -> Option<&mut [u32]> {
         match (&mut self.live, &mut self.space) {
-            (Some(live), _) => Some(live.space.frame_words(frame)),
+            (Some(live), _) => Some(live.space().frame_words(frame)),
             (None, Some(space)) => Some(space.frame_words(frame)),
             (None, None) => None,
         }

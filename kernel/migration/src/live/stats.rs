@@ -32,7 +32,7 @@ impl Stats {
     }
 
     /// Adds what others did who lived before.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.migrated += other.migrated;
         self.migrated_while_lent += other.migrated_while_lent;
         self.migrate_failed += other.migrate_failed;

@@ -10,14 +10,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::super::contig_range::{Owner, Phase, Why};
-use super::super::{CmaUse, Lend, Migratetype, PAGEBLOCK_PAGES, Page, Undo};
-use super::mock::MockSpace;
-use super::objects::ObjectId;
-use super::{LiveError, Mm, Sabotage};
 use crate::cma::{AreaId, Buffer, CmaError};
+use crate::mm::contig_range::{Owner, Phase, Why};
+use crate::mm::live::mock::{self, MockSpace};
+use crate::mm::live::objects::ObjectId;
+use crate::mm::live::{LiveError, Mm, Sabotage};
+use crate::mm::{CmaUse, Lend, Migratetype, PAGEBLOCK_PAGES, Page};
 use crate::system::System;
 use crate::units::Pfn;
+use migration::Undo;
 use page_alloc::zone::{Zone, descriptors};
 
 const START: Pfn = Pfn(0x60000);
@@ -225,7 +226,7 @@ fn others_may_free_and_use_memory_at_every_boundary() {
 fn fill(system: &mut System<'_>, buffer: &Buffer) {
     let mm = system.mm().unwrap();
     for page in 0..buffer.pages() {
-        mm.live.space.frame_words(buffer.first().add(page)).fill(0xdead_beef);
+        mm.live.space().frame_words(buffer.first().add(page)).fill(0xdead_beef);
     }
 }
 
@@ -261,13 +262,13 @@ fn the_integrity_check_can_fail() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn books_of_the_living_can_fail_to_balance() {
     let wrong: [fn(&mut Mm<'_, '_>, ObjectId); 5] = [
-        |mm, id| mm.live.slots.set_frame(mm.slot(id, 3).unwrap(), Some(Pfn(0x60001))),
+        |mm, id| mock::show(mm, id, 3, Pfn(0x60001)),
         |mm, id| mm.zone.set_owner(mm.zone.index(mm.frame_of(id, 3).unwrap()), 9),
-        |mm, id| mm.zone.mark(mm.zone.index(mm.frame_of(id, 3).unwrap()), super::super::lru::PINNED, true),
+        |mm, id| mm.zone.mark(mm.zone.index(mm.frame_of(id, 3).unwrap()), page_alloc::lru::PINNED, true),
         |mm, id| {
             mm.zone.lru_isolate(mm.zone.index(mm.frame_of(id, 3).unwrap()));
         },
-        |mm, _| mm.live.cache.set_frame(5, None),
+        |mm, _| mock::lose(mm, 5),
     ];
     for (number, spoil) in wrong.into_iter().enumerate() {
         let mut pages = vec![Page::default(); descriptors(3 * PAGEBLOCK_PAGES)];

@@ -13,7 +13,7 @@ pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 
 /// What became of a page that left its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::mm) enum Fate {
+pub(crate) enum Fate {
     /// It is on no list.
     Isolated,
     /// It was moved to this frame.
@@ -26,20 +26,20 @@ pub(in crate::mm) enum Fate {
 
 /// One page's entry. Frames are named by their index in the zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::mm) struct Entry {
+pub(crate) struct Entry {
     /// Where it was.
-    pub(in crate::mm) from: u32,
+    pub(crate) from: u32,
     /// The page before it on its list, or the list's head.
-    pub(in crate::mm) neighbour: u32,
+    pub(crate) neighbour: u32,
     /// Its marks.
-    pub(in crate::mm) marks: u8,
+    pub(crate) marks: u8,
     /// What became of it.
-    pub(in crate::mm) fate: Fate,
+    pub(crate) fate: Fate,
 }
 
 /// The entries, in the order in which they were made. There is room for one for each page of the zone; what would need more
 /// is not begun.
-pub(in crate::mm) struct Journal {
+pub(crate) struct Journal {
     table: Table,
     capacity: u32,
     len: u32,
@@ -57,24 +57,24 @@ impl Journal {
 
     /// How many entries there are.
     #[inline]
-    pub(in crate::mm) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
     /// True where no entry fits any more.
     #[inline]
-    pub(in crate::mm) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.len == self.capacity
     }
 
     /// Forgets all entries.
-    pub(in crate::mm) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.len = 0;
     }
 
     /// A page is off its list; returns the entry's number. The journal must not be full.
     #[inline]
-    pub(in crate::mm) fn isolated(&mut self, from: u32, neighbour: u32, marks: u8) -> u32 {
+    pub(crate) fn isolated(&mut self, from: u32, neighbour: u32, marks: u8) -> u32 {
         let number = self.len;
         *self.words(number) = [from, neighbour, u32::from(marks), 0];
         self.len += 1;
@@ -83,7 +83,7 @@ impl Journal {
 
     /// What became of the page of an entry.
     #[inline]
-    pub(in crate::mm) fn became(&mut self, number: u32, fate: Fate) {
+    pub(crate) fn became(&mut self, number: u32, fate: Fate) {
         let (kind, of) = match fate {
             Fate::Isolated => (0, 0),
             Fate::Moved(to) => (1, to),
@@ -95,14 +95,14 @@ impl Journal {
 
     /// Where the page of an entry was moved, if it was.
     #[inline]
-    pub(in crate::mm) fn moved_to(&self, number: u32) -> Option<u32> {
+    pub(crate) fn moved_to(&self, number: u32) -> Option<u32> {
         let fate = self.table.get().as_chunks::<ENTRY>().0[number as usize][3];
         (fate & 3 == 1).then_some(fate >> 2)
     }
 
     /// An entry.
     #[inline]
-    pub(in crate::mm) fn entry(&self, number: u32) -> Entry {
+    pub(crate) fn entry(&self, number: u32) -> Entry {
         let [from, neighbour, marks, fate] = self.table.get().as_chunks::<ENTRY>().0[number as usize];
         let fate = match (fate & 3, fate >> 2) {
             (0, _) => Fate::Isolated,
@@ -114,7 +114,7 @@ impl Journal {
     }
 
     /// Takes the last entry out.
-    pub(in crate::mm) fn pop(&mut self) -> Option<Entry> {
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
         self.len = self.len.checked_sub(1)?;
         Some(self.entry(self.len))
     }

@@ -1,7 +1,7 @@
 //! The window's slots: what each shows, to whom it belongs, who else shows the same page, and what should be in it.
 
 use super::space::Table;
-use crate::units::Pfn;
+use units::Pfn;
 
 /// Words of an entry.
 const ENTRY: usize = 3;

@@ -2,8 +2,8 @@
 
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
-use crate::units::Pfn;
 use page_alloc::lru::{NO_OWNER, PINNED};
+use units::Pfn;
 
 /// Most pins at a time.
 pub const MAX_PINS: usize = 1024;
@@ -42,7 +42,7 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// There are too many pins.
-    pub(crate) fn pin_for_device(&mut self, frame: Pfn, by: &'static str) -> Result<bool, LiveError> {
+    pub fn pin_for_device(&mut self, frame: Pfn, by: &'static str) -> Result<bool, LiveError> {
         if self.zone.living(self.zone.index(frame)).is_none() {
             return Ok(false);
         }
@@ -50,7 +50,7 @@ impl Mm<'_, '_> {
     }
 
     /// Lets a page go that [`Mm::pin_for_device`] pinned, if it did.
-    pub(crate) fn unpin_for_device(&mut self, frame: Pfn, by: &'static str) {
+    pub fn unpin_for_device(&mut self, frame: Pfn, by: &'static str) {
         // A page that does not live was not pinned.
         let _ = self.unpin(Pin { frame, by, mapped: true });
     }
@@ -86,7 +86,7 @@ impl Mm<'_, '_> {
     }
 
     /// A pin of a page.
-    pub(in crate::mm) fn pin_of(&self, frame: Pfn) -> Option<&Pin> {
+    pub(crate) fn pin_of(&self, frame: Pfn) -> Option<&Pin> {
         self.live.pins.iter().find(|pin| pin.frame == frame)
     }
 }

@@ -14,10 +14,10 @@ use core::fmt;
 use super::live::Mm;
 use super::migrate::Stuck;
 use super::reclaim::{Batch, Undo};
-use crate::units::Pfn;
 use page_alloc::lru::{NO_OWNER, Place};
 use page_alloc::policy::CmaUse;
 use page_alloc::trace::Event;
+use units::Pfn;
 
 /// How often a batch is tried (`__alloc_contig_migrate_range`).
 const MAX_TRIES: u32 = 5;
@@ -165,12 +165,12 @@ pub struct Report {
 
 impl Report {
     /// Time counts from now on.
-    pub(crate) fn start(&mut self, now_ns: u64) {
+    pub fn start(&mut self, now_ns: u64) {
         self.last_ns = now_ns;
     }
 
     /// The time since the last mark belongs to a phase.
-    pub(crate) fn mark(&mut self, phase: Phase, now_ns: u64) {
+    pub fn mark(&mut self, phase: Phase, now_ns: u64) {
         self.phase_ns[phase as usize] += now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
     }
@@ -191,7 +191,7 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// See [`Refused`]; everything is then as it was (`undo`).
-    pub(crate) fn alloc_contig_range(
+    pub fn alloc_contig_range(
         &mut self,
         area: (Pfn, u32),
         first: Pfn,

@@ -1,4 +1,4 @@
-//! An address space for host tests: frames in a map, translation tables, and a TLB that remembers what it was not told to
+//! For host tests: ways to spoil the books, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
 //! forget.
 
 use alloc::boxed::Box;
@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use std::collections::HashMap;
 
-use super::super::Block;
+use super::Mm;
+use super::objects::ObjectId;
 use super::space::{AddressSpace, Table};
-use crate::units::Pfn;
+use page_alloc::Block;
+use units::Pfn;
 
 /// What stands in for page tables and memory.
 #[derive(Default)]
-pub(crate) struct MockSpace {
+pub struct MockSpace {
     tables: Option<Block>,
     entries: Vec<Option<Pfn>>,
     tlb: Vec<Option<Pfn>>,
@@ -82,4 +84,16 @@ impl AddressSpace for MockSpace {
         self.now_ns.set(self.now_ns.get() + 10);
         self.now_ns.get()
     }
+}
+
+/// Has the slot of an object's page show another frame, and tells nobody.
+pub fn show(mm: &mut Mm<'_, '_>, id: ObjectId, page: u32, frame: Pfn) {
+    if let Ok(slot) = mm.slot(id, page) {
+        mm.live.slots.set_frame(slot, Some(frame));
+    }
+}
+
+/// Has the cache forget where a page is, and tells nobody.
+pub fn lose(mm: &mut Mm<'_, '_>, page: u32) {
+    mm.live.cache.set_frame(page, None);
 }

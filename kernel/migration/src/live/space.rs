@@ -3,11 +3,11 @@
 //! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an arena with tables and a TLB
 //! of their own, so that the same kernel code runs in both, and a step that migration leaves out shows in both.
 
-#[cfg(any(test, feature = "mock"))]
+#[cfg(feature = "mock")]
 use alloc::vec::Vec;
 
-use super::super::Block;
-use crate::units::Pfn;
+use page_alloc::Block;
+use units::Pfn;
 
 /// Slots that one second-level table of the processor maps; a window is made of whole tables.
 pub const SLOTS_PER_TABLE: u32 = 256;
@@ -62,7 +62,7 @@ pub trait AddressSpace {
     /// The virtual address of a slot, for reports.
     fn address(&self, slot: u32) -> u64;
 
-    /// Nanoseconds, as [`crate::machine::Machine::now_ns`].
+    /// Nanoseconds, from the start of the machine.
     fn now_ns(&self) -> u64;
 }
 
@@ -74,7 +74,7 @@ pub struct Table {
 
 enum Words {
     Frames(&'static mut [u32]),
-    #[cfg(any(test, feature = "mock"))]
+    #[cfg(feature = "mock")]
     Heap(Vec<u32>),
 }
 
@@ -86,7 +86,7 @@ impl Table {
     }
 
     /// For tests, a table that only pretends to lie in its block.
-    #[cfg(any(test, feature = "mock"))]
+    #[cfg(feature = "mock")]
     pub(crate) fn on_the_heap(block: Block) -> Self {
         let words = alloc::vec![0; 1024 << block.order()];
         Self { block, words: Words::Heap(words) }
@@ -97,7 +97,7 @@ impl Table {
     pub(super) fn get(&self) -> &[u32] {
         match &self.words {
             Words::Frames(words) => words,
-            #[cfg(any(test, feature = "mock"))]
+            #[cfg(feature = "mock")]
             Words::Heap(words) => words,
         }
     }
@@ -107,7 +107,7 @@ impl Table {
     pub(super) fn get_mut(&mut self) -> &mut [u32] {
         match &mut self.words {
             Words::Frames(words) => words,
-            #[cfg(any(test, feature = "mock"))]
+            #[cfg(feature = "mock")]
             Words::Heap(words) => words,
         }
     }

@@ -28,10 +28,8 @@ pub mod watch;
 
 pub(super) use supply::{SWAP_CLUSTER_MAX, Targets};
 
-#[cfg(any(test, feature = "mock"))]
-pub(crate) mod mock;
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "mock")]
+pub mod mock;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -39,19 +37,19 @@ use core::fmt;
 use core::panic::Location;
 
 use super::contig_range::Phase;
-use super::{AllocError, Migratetype};
-use crate::units::Pfn;
 use cache::Cache;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::Trace;
 use page_alloc::zone::Zone;
+use page_alloc::{AllocError, Migratetype};
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
 use source::{DiskFault, PageSource};
 use space::{AddressSpace, SLOTS_PER_TABLE, Table};
 use stats::Stats;
+use units::Pfn;
 use watch::{FrameWatch, OwnedPages};
 
 /// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
@@ -118,7 +116,7 @@ pub struct Live {
     /// Background reclaim has work.
     kswapd_awake: bool,
     /// The stamp that was given out last.
-    pub(crate) last_stamp: u32,
+    pub last_stamp: u32,
     /// Whose pages may enter the areas.
     pub(super) lend: Lend,
     /// What is counted.
@@ -207,7 +205,7 @@ impl fmt::Display for OpenError {
 }
 
 /// A block of at least so many bytes, for tables.
-fn block_for(zone: &mut Zone<'_>, bytes: u32) -> Result<super::Block, OpenError> {
+fn block_for(zone: &mut Zone<'_>, bytes: u32) -> Result<page_alloc::Block, OpenError> {
     let order = bytes.div_ceil(4096).next_power_of_two().ilog2();
     zone.alloc_pages(order, Migratetype::Unmovable).map_err(OpenError::NoTables)
 }
@@ -217,7 +215,7 @@ impl Live {
     ///
     /// # Errors
     /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
-    pub(crate) fn open(
+    pub fn open(
         zone: &mut Zone<'_>,
         mut space: Box<dyn AddressSpace>,
         disk: Option<Box<dyn PageSource>>,
@@ -274,12 +272,13 @@ impl Live {
         })
     }
 
-    pub(crate) fn now_ns(&self) -> u64 {
+    /// Nanoseconds by the machine's clock.
+    pub fn now_ns(&self) -> u64 {
         self.space.now_ns()
     }
 
     /// The machine's memory, for a device made of software that moves the data of its requests.
-    pub(crate) fn space(&mut self) -> &mut dyn AddressSpace {
+    pub fn space(&mut self) -> &mut dyn AddressSpace {
         &mut *self.space
     }
 }
@@ -287,7 +286,7 @@ impl Live {
 impl Mm<'_, '_> {
     /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy. The
     /// disk has to be settled ([`Mm::settle_disk`]).
-    pub(crate) fn evict_everybody(&mut self) {
+    pub fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
         self.live.faults = Faults::default();
         self.unpin_all();
@@ -303,7 +302,7 @@ impl Mm<'_, '_> {
 
     /// Nanoseconds by the machine's clock.
     #[inline]
-    pub(crate) fn now_ns(&self) -> u64 {
+    pub fn now_ns(&self) -> u64 {
         self.live.space.now_ns()
     }
 
@@ -341,10 +340,10 @@ impl Mm<'_, '_> {
 }
 
 /// What the living borrow from the system.
-pub(crate) type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
+pub type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
 
 /// Gives back the tables of those who have moved out, and returns address space and disk.
-pub(crate) fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
+pub fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
     if let Some(block) = live.space.close() {
         zone.free_pages(block);
     }

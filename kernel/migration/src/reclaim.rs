@@ -23,7 +23,7 @@ pub(super) struct Batch {
 
 /// Whether a contiguous allocation reclaims, which takes it back if it fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Undo {
+pub enum Undo {
     /// It is in the journal.
     Possible,
     /// Somebody wants memory, and that is that.
@@ -72,7 +72,7 @@ impl Batch {
 
 impl Mm<'_, '_> {
     /// Reclaims for a request that found too little free; returns how many pages it freed (`try_to_free_pages`).
-    pub(in crate::mm) fn direct_reclaim(&mut self, wanted: u32, undo: Undo) -> u32 {
+    pub fn direct_reclaim(&mut self, wanted: u32, undo: Undo) -> u32 {
         self.lru_add_drain();
         let freed = self.shrink_lruvec(wanted, undo);
         self.live.stats.stolen_direct += u64::from(freed);
@@ -81,7 +81,7 @@ impl Mm<'_, '_> {
 
     /// What kswapd does when it was woken: reclaims until the high watermark is reached, CMA pages not counted, or nothing
     /// is left to reclaim (`balance_pgdat`). There is no other thread here, so whoever woke it runs it when done.
-    pub(in crate::mm) fn background_reclaim(&mut self) {
+    pub(crate) fn background_reclaim(&mut self) {
         if !self.kswapd_was_woken() {
             return;
         }
@@ -177,7 +177,7 @@ impl Mm<'_, '_> {
 
     /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move to (the first cure of
     /// `cma_use=first`): until so many pages outside the areas are free above the high watermark, or nothing is left.
-    pub(crate) fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
+    pub fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
         let mark = self.zone.kept_watermarks().high + pages;
         self.lru_add_drain();
         let mut freed = 0;

@@ -10,12 +10,12 @@
 
 use core::ops::Range;
 
-use super::super::Migratetype;
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::source::{DiskFault, Identity, IoError, MAX_SEGMENTS, Operation, PageSource};
 use super::{LiveError, Mm};
-use crate::units::Pfn;
+use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, Place};
+use units::Pfn;
 
 pub use super::source::DiskStats;
 
@@ -23,8 +23,8 @@ pub use super::source::DiskStats;
 const DIRTY_SHARE: u32 = 8;
 
 impl Mm<'_, '_> {
-    fn disk(&mut self) -> Option<&mut dyn PageSource> {
-        Some(self.live.cache.source.as_deref_mut()?)
+    fn disk(&mut self) -> Option<&mut (dyn PageSource + 'static)> {
+        self.live.cache.source.as_deref_mut()
     }
 
     /// Calls the source with all that it may need, itself taken out meanwhile.

@@ -1,19 +1,19 @@
 //! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed object's
 //! (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
 
-use super::super::Migratetype;
-use super::super::reclaim::{COMPACT_CLUSTER_MAX, Undo};
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
+use crate::reclaim::{COMPACT_CLUSTER_MAX, Undo};
+use page_alloc::Migratetype;
 use page_alloc::policy::Lend;
 
 /// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
-pub(in crate::mm) const SWAP_CLUSTER_MAX: u32 = 32;
+pub(crate) const SWAP_CLUSTER_MAX: u32 = 32;
 /// How often a request for a page to move to reclaims before it gives up (`MAX_RECLAIM_RETRIES`).
 const MAX_RECLAIM_RETRIES: u32 = 16;
 
 /// Pages to move others to.
-pub(in crate::mm) struct Targets {
+pub(crate) struct Targets {
     pages: [u32; COMPACT_CLUSTER_MAX],
     len: usize,
     used: usize,
@@ -22,7 +22,7 @@ pub(in crate::mm) struct Targets {
 impl Targets {
     /// The next one.
     #[inline]
-    pub(in crate::mm) fn next(&mut self) -> Option<u32> {
+    pub(crate) fn next(&mut self) -> Option<u32> {
         if self.used == self.len {
             return None;
         }
@@ -80,7 +80,7 @@ impl Mm<'_, '_> {
     ///
     /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
     #[inline]
-    pub(in crate::mm) fn get_target(&mut self, clean: bool) -> Option<u32> {
+    pub(crate) fn get_target(&mut self, clean: bool) -> Option<u32> {
         if let Some(left) = &mut self.live.faults.targets_left {
             *left = left.checked_sub(1)?;
         }
@@ -100,7 +100,7 @@ impl Mm<'_, '_> {
     }
 
     /// Gets pages to move a batch to, as many as can be had without any effort.
-    pub(in crate::mm) fn get_targets(&mut self, wanted: usize) -> Targets {
+    pub(crate) fn get_targets(&mut self, wanted: usize) -> Targets {
         let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
         let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
         let may_use_cma = self.may_use_cma(Migratetype::Movable, false);
@@ -113,7 +113,7 @@ impl Mm<'_, '_> {
     }
 
     /// Gives back what was not used of them.
-    pub(in crate::mm) fn give_back(&mut self, targets: &Targets) {
+    pub(crate) fn give_back(&mut self, targets: &Targets) {
         for &index in &targets.pages[targets.used..targets.len] {
             self.zone.free_page(index);
         }
@@ -123,7 +123,7 @@ impl Mm<'_, '_> {
     }
 
     /// Whether somebody has woken background reclaim; it is asleep again afterwards.
-    pub(in crate::mm) fn kswapd_was_woken(&mut self) -> bool {
+    pub(crate) fn kswapd_was_woken(&mut self) -> bool {
         core::mem::take(&mut self.live.kswapd_awake)
     }
 

@@ -3,7 +3,7 @@
 use core::any::Any;
 use core::panic::Location;
 
-use crate::units::Pfn;
+use units::Pfn;
 
 /// Whoever keeps account of which pages a device owns for the moment (the DMA API).
 ///

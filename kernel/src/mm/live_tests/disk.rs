@@ -6,9 +6,6 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::super::disk::DiskStats;
-use super::super::readwrite::PageWords;
-use super::super::{LiveError, Mm};
 use super::with_system;
 use crate::block::mock::{Medium, MockDisk};
 use crate::block::{DiskFault, IoError, Operation};
@@ -16,6 +13,9 @@ use crate::cma::CmaError;
 use crate::dma::mock::MockHardware;
 use crate::lab::rng::Rng;
 use crate::mm::contig_range::Owner;
+use crate::mm::live::disk::DiskStats;
+use crate::mm::live::readwrite::PageWords;
+use crate::mm::live::{LiveError, Mm};
 use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 

@@ -6,12 +6,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use super::super::super::contig_range::Phase;
-use super::super::super::{CmaUse, Lend, Lent, PAGEBLOCK_PAGES, Page};
-use super::super::Mm;
-use super::super::mock::MockSpace;
 use super::{START, object, open, verify, with_system};
 use crate::cma::Buffer;
+use crate::mm::contig_range::Phase;
+use crate::mm::live::Mm;
+use crate::mm::live::mock::MockSpace;
+use crate::mm::{CmaUse, Lend, Lent, PAGEBLOCK_PAGES, Page};
 use crate::system::System;
 use crate::units::Pfn;
 use page_alloc::trace::Event;

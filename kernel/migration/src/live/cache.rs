@@ -7,14 +7,14 @@
 
 use alloc::boxed::Box;
 
-use super::super::Migratetype;
 use super::journal::Fate;
 use super::source::PageSource;
 use super::space::Table;
 use super::{LiveError, Mm, content};
-use crate::units::Pfn;
+use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
 use page_alloc::policy::Lend;
+use units::Pfn;
 
 /// Words of an entry.
 const ENTRY: usize = 2;
@@ -225,7 +225,7 @@ impl Mm<'_, '_> {
     }
 
     /// Gives a dirty page to the source; false where the source refuses. A disk never has it at once: it begins to write.
-    pub(in crate::mm) fn write_back(&mut self, index: u32) -> bool {
+    pub(crate) fn write_back(&mut self, index: u32) -> bool {
         if self.live.faults.refuse_write_back {
             return false;
         }
@@ -256,7 +256,7 @@ impl Mm<'_, '_> {
 
     /// Drops a page that is clean and on no list; its frame is free then.
     #[inline]
-    pub(in crate::mm) fn drop_clean(&mut self, index: u32) {
+    pub(crate) fn drop_clean(&mut self, index: u32) {
         self.live.cache.set_frame(self.zone.owner(index), None);
         self.live.cache.cached -= 1;
         self.zone.set_place(index, Place::None);
@@ -265,7 +265,7 @@ impl Mm<'_, '_> {
 
     /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
     #[inline]
-    pub(in crate::mm) fn drop_for_contig(&mut self, index: u32, entry: u32) {
+    pub(crate) fn drop_for_contig(&mut self, index: u32, entry: u32) {
         let page = self.zone.owner(index);
         self.live.journal.became(entry, Fate::Dropped(page));
         self.live.cache.cached -= 1;
@@ -276,7 +276,7 @@ impl Mm<'_, '_> {
     /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
     ///
     /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
-    pub(in crate::mm) fn refill(&mut self, page: u32, index: u32) -> bool {
+    pub(crate) fn refill(&mut self, page: u32, index: u32) -> bool {
         let made_up = self.live.cache.source.is_none();
         if made_up {
             self.fill_in(page, index, Place::Isolated);
@@ -319,7 +319,7 @@ impl Mm<'_, '_> {
     }
 
     /// A page of the cache is in another frame now.
-    pub(in crate::mm) fn move_cache_page(&mut self, page: u32, to: Pfn) {
+    pub(crate) fn move_cache_page(&mut self, page: u32, to: Pfn) {
         self.live.cache.set_frame(page, Some(to));
     }
 

@@ -3,11 +3,11 @@
 
 use alloc::vec::Vec;
 
-use super::super::Migratetype;
 use super::slots::OBJECT_BITS;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
-use crate::units::Pfn;
+use page_alloc::Migratetype;
 use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
+use units::Pfn;
 
 /// Most objects at a time: their numbers fit the slots' entries.
 pub const MAX_OBJECTS: usize = (1 << OBJECT_BITS) - 1;
@@ -320,7 +320,7 @@ impl Mm<'_, '_> {
     }
 
     /// Puts the pages that wait on the LRU lists (`lru_add_drain`); returns how many there were.
-    pub(in crate::mm) fn lru_add_drain(&mut self) -> u32 {
+    pub fn lru_add_drain(&mut self) -> u32 {
         let waiting = core::mem::take(&mut self.live.batched);
         for place in 0..waiting {
             self.zone.lru_add(self.live.batch[place]);
@@ -334,7 +334,7 @@ impl Mm<'_, '_> {
     /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and nothing done, where more
     /// slots show it.
     #[inline]
-    pub(in crate::mm) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
+    pub(crate) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
         let sole = self.live.slots.move_sole(slot, to);
         if sole {
             self.live.space.move_page(slot, from, to);
@@ -344,7 +344,7 @@ impl Mm<'_, '_> {
 
     /// Takes the translations away of all slots that show a page, and makes the TLB forget them.
     #[inline]
-    pub(in crate::mm) fn try_to_migrate(&mut self, first: u32) {
+    pub(crate) fn try_to_migrate(&mut self, first: u32) {
         let live = &mut *self.live;
         let mut slot = first;
         loop {
@@ -363,7 +363,7 @@ impl Mm<'_, '_> {
 
     /// Lets all slots that showed the page show it where it is now; returns how many they are.
     #[inline]
-    pub(in crate::mm) fn remove_migration_entries(&mut self, first: u32, to: Pfn) -> u32 {
+    pub(crate) fn remove_migration_entries(&mut self, first: u32, to: Pfn) -> u32 {
         let live = &mut *self.live;
         let (mut slot, mut mappings) = (first, 0);
         loop {
@@ -380,7 +380,7 @@ impl Mm<'_, '_> {
     }
 
     /// The object that a slot belongs to.
-    pub(in crate::mm) fn object_at(&self, slot: u32) -> Option<u32> {
+    pub(crate) fn object_at(&self, slot: u32) -> Option<u32> {
         self.live.slots.object(slot)
     }
 }

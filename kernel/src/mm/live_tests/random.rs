@@ -9,14 +9,14 @@ use core::cell::RefCell;
 
 use proptest::prelude::*;
 
-use super::super::super::{CmaUse, Lend};
-use super::super::Faults;
-use super::super::objects::ObjectId;
-use super::super::pins::Pin;
 use super::{fill, verify, with_system};
 use crate::cma::placement::parse;
 use crate::cma::relocate::{OwnerId, Relocatable, StillBusy};
 use crate::cma::{AreaId, Buffer};
+use crate::mm::live::Faults;
+use crate::mm::live::objects::ObjectId;
+use crate::mm::live::pins::Pin;
+use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 use crate::units::Pfn;
 
@@ -189,7 +189,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
             let buffer = mix.buffers.swap_remove(place);
             let mm = system.mm().unwrap();
             for page in 0..buffer.pages() {
-                let words = mm.live.space.frame_words(buffer.first().add(page));
+                let words = mm.live.space().frame_words(buffer.first().add(page));
                 assert!(words[..] == [0xdead_beef; 1024], "nobody writes to a driver's buffer");
             }
             system.cma_release(buffer).unwrap();

@@ -1,12 +1,12 @@
 //! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
 
-use super::super::{Imbalance, Migratetype, PAGEBLOCK_PAGES, balance};
 use super::objects::ObjectId;
 use super::{Live, Mm, content};
 use page_alloc::Ring;
 use page_alloc::State;
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use page_alloc::zone::Zone;
+use page_alloc::{Imbalance, Migratetype, PAGEBLOCK_PAGES, balance};
 
 /// Living pages by place, as their tags say.
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Live {
     ///
     /// # Errors
     /// The first disagreement.
-    pub(crate) fn check(&self, zone: &Zone<'_>) -> Result<(), Imbalance> {
+    pub fn check(&self, zone: &Zone<'_>) -> Result<(), Imbalance> {
         let census = census(zone);
         for ring in Ring::ALL {
             let walked = self.check_ring(zone, ring)?;
@@ -184,8 +184,8 @@ impl Mm<'_, '_> {
         self.live.check(self.zone)
     }
 
-    /// Verifies every page: mapped ones through their addresses, cached ones by frame (a disk's not: see
-    /// [`crate::lab::copytest`]). Returns how many do not hold what
+    /// Verifies every page: mapped ones through their addresses, cached ones by frame (not a disk's: its readers
+    /// judge them). Returns how many do not hold what
     /// was written last.
     pub fn verify_contents(&mut self) -> u32 {
         let mut bad = 0;

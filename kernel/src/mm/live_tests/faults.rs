@@ -5,12 +5,12 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use super::super::super::contig_range::{Phase, Report, Why};
-use super::super::super::{CmaUse, Lend};
-use super::super::objects::ObjectId;
-use super::super::{Faults, Mm};
 use super::{object, open, verify, with_system};
 use crate::cma::{AreaId, Buffer, CmaError};
+use crate::mm::contig_range::{Phase, Report, Why};
+use crate::mm::live::objects::ObjectId;
+use crate::mm::live::{Faults, Mm};
+use crate::mm::{CmaUse, Lend};
 use crate::system::System;
 
 /// What goes wrong.

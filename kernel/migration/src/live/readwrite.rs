@@ -1,9 +1,9 @@
 //! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a disk.
 
-use super::super::Migratetype;
 use super::cache::{FAILED, READING, WRITING};
 use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use super::{LiveError, Mm};
+use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
 
 /// A page's worth of words.

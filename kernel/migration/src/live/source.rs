@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::Mm;
-use crate::units::{PAGE_SIZE, Pfn};
+use units::{PAGE_SIZE, Pfn};
 
 /// Bytes of a sector, the unit of a disk's addresses.
 pub const SECTOR_BYTES: u64 = 512;
