@@ -9,7 +9,7 @@ use core::cell::RefCell;
 use proptest::prelude::*;
 
 use super::frames::{Damage, FreeRun, POISON_WORD, Poison};
-use super::zone::{Zone, descriptors, span};
+use super::zone::{Zone, descriptors};
 use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
 use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
 use units::Pfn;
@@ -47,13 +47,6 @@ fn a_zone_begins_with_whole_pageblocks() {
     assert_eq!((zone.free_blocks(10, Movable), zone.free_blocks(10, Cma)), (4, 2));
     assert_eq!((zone.pageblocks_of(Movable), zone.pageblocks_of(Cma)), (4, 2));
     zone.check().unwrap();
-}
-
-#[test]
-fn a_span_is_whole_pageblocks() {
-    assert_eq!(span(Pfn(0x60000), Pfn(0x68000)), (Pfn(0x60000), 0x8000));
-    assert_eq!(span(Pfn(0x60001), Pfn(0x60002)), (Pfn(0x60000), 0x400));
-    assert_eq!(span(Pfn(0x603ff), Pfn(0x60401)), (Pfn(0x60000), 0x800));
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Memory, from the first look at the tree to those who use it: the names under which the laboratory knows [`reserved`],
 //! [`page_alloc`] and [`migration`].
 
-#[cfg(test)]
-mod live_tests;
-
 pub use ::reserved::{self, early, memblock};
 pub use migration::{Undo, contig_range, live};
 pub use page_alloc::lru::LruPages;
