@@ -121,7 +121,9 @@ fn boot(tree: PhysRange) -> End {
     );
 
     // SAFETY: the addresses are the tree's or the board's for its GIC, mapped above.
-    unsafe { gic::init(devices.distributor, devices.interface, devices.uart_interrupt) };
+    unsafe { gic::init(devices.distributor, devices.interface) };
+    gic::handle(devices.uart_interrupt, console::receive);
+    gic::enable(devices.uart_interrupt);
     console::enable_input();
 
     memory.system.set_address_space(Box::new(Window::default()));

@@ -121,7 +121,7 @@ pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
                 let empty = system.areas().iter().find(|area| area.used_pages() == 0);
                 owners.extend(empty.map(|empty| format!("area={} is empty", empty.name())));
             }
-            if pages > 0 && !kept && system.disk().is_some_and(|disk| disk.dma_device() == device) {
+            if pages > 0 && !kept && system.disk_device() == Some(device) {
                 owners.push("a disk with the modern transport takes none of it".into());
             }
         }
