@@ -4,7 +4,7 @@
 //! # The way of the data
 //! Bytes of a device tree → [`dt`] facts → [`mm::memblock`], what is RAM and what is taken → [`mm::reserved`], where the
 //! CMA areas lie → [`mm::zone`], page frames and free lists → [`system::System`], which activates the areas → a load of
-//! [`lab`] asks an area → a [`placement`](cma::placement) picks bits → the pages are taken out of the zone → a [`cma::Buffer`] that
+//! [`lab`] asks an area → a [`cma::placement`] picks bits → the pages are taken out of the zone → a [`cma::Buffer`] that
 //! only its owner can give back → records on the console, by the [`monitor`].
 //!
 //! # What holds in all of it

@@ -135,6 +135,7 @@ impl Dma {
     ///
     /// # Errors
     /// There is no such device, nothing was asked for, or the table is full.
+    #[inline]
     pub fn begin_coherent(&mut self, device: DeviceId, bytes: u32) -> Result<(Option<AreaId>, u32), DmaError> {
         let own_area = self.devices.get(device).ok_or(DmaError::NoDevice)?.area;
         let pages = u64::from(bytes).div_ceil(PAGE_SIZE) as u32;
@@ -149,6 +150,7 @@ impl Dma {
     ///
     /// # Errors
     /// They cannot be mapped; they are given back with the reason.
+    #[inline(always)]
     pub fn finish_coherent(
         &mut self,
         device: DeviceId,
@@ -191,6 +193,7 @@ impl Dma {
     ///
     /// # Errors
     /// It was taken back already, with its device.
+    #[inline(always)]
     #[track_caller]
     pub fn end_coherent(&mut self, buffer: Coherent) -> Result<Pages, DmaError> {
         self.buffers.get(&buffer).ok_or(DmaError::NotMapped)?;
@@ -208,6 +211,7 @@ impl Dma {
         Some(self.end_buffer(info.place))
     }
 
+    #[inline(always)]
     #[track_caller]
     fn end_buffer(&mut self, place: u16) -> Result<Pages, DmaError> {
         let (info, source) = self.buffers.slots[usize::from(place)].take().ok_or(DmaError::NotMapped)?;
