@@ -131,10 +131,10 @@ pub struct Differences {
     pub finishes_too_large: bool,
     /// The error of a search without room, as a positive number: ENOMEM or EBUSY. Seen: 6.12 -12, 7.2 -16.
     pub errno_no_room: i32,
-    /// `/sys/kernel/mm/cma/NAME/release_pages_success`. Read: 6.12, 7.2.
-    pub has_release_pages_success: bool,
-    /// `/sys/kernel/mm/cma/NAME/total_pages` and `available_pages`. Read: 7.2.
-    pub has_total_pages: bool,
+    /// A request larger than the area counts as a failure. Seen: 6.1, 7.2. Read and seen: 6.12 does not count it.
+    pub counts_too_large: bool,
+    /// Files of `/sys/kernel/mm/cma/NAME` that this version lacks. Read: 6.12 and 7.2 (cma_sysfs.c).
+    pub missing_files: &'static [&'static str],
 }
 
 /// Out of memory.
@@ -164,8 +164,8 @@ static V6_1: Differences = Differences {
     has_migrate_range_info: false,
     finishes_too_large: false,
     errno_no_room: ENOMEM,
-    has_release_pages_success: false,
-    has_total_pages: false,
+    counts_too_large: true,
+    missing_files: &["release_pages_success", "total_pages", "available_pages"],
 };
 
 /// As Linux 6.12.107.
@@ -190,8 +190,8 @@ static V6_12: Differences = Differences {
     has_migrate_range_info: true,
     finishes_too_large: false,
     errno_no_room: ENOMEM,
-    has_release_pages_success: true,
-    has_total_pages: false,
+    counts_too_large: false,
+    missing_files: &["total_pages", "available_pages"],
 };
 
 /// As Linux 7.2.13.
@@ -216,8 +216,8 @@ static V7_2: Differences = Differences {
     has_migrate_range_info: false,
     finishes_too_large: true,
     errno_no_room: EBUSY,
-    has_release_pages_success: true,
-    has_total_pages: true,
+    counts_too_large: true,
+    missing_files: &[],
 };
 
 #[cfg(test)]
