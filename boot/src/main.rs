@@ -101,6 +101,7 @@ fn boot(tree: PhysRange) -> End {
     log::info!("{VERSION}");
     log::info!("Machine model: {}", facts.model.as_deref().unwrap_or("unknown"));
     log::info!("Kernel command line: {bootargs}");
+    log::info!("debris: like Linux {}", cmdline.linux);
     memory::log_notes(&facts.notes);
     memory::log_notes(&cmdline.notes);
 

@@ -35,7 +35,7 @@ fn the_default_area_with_128_mib() {
         .has_line("OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB")
         .has_line("cma: Reserved 16 MiB at 0x67000000")
         .has_line(
-            "Reserved memory: BiscuitOS_CMA: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
+            "debris: Reserved memory: BiscuitOS_CMA: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
              the default area, reserved, stands in",
         );
     assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");

@@ -36,6 +36,7 @@ use core::fmt;
 use migration::contig_range::Blocked;
 use migration::live::watch::OwnedPages;
 use units::Pfn;
+use units::linux::LinuxVersion;
 
 pub use ::placement::{CMA_ALIGNMENT, align_order_of};
 pub use owners::{MAX_OWNERS, OwnerId, Owners, Relocatable, Relocations, StillBusy};
@@ -123,12 +124,13 @@ pub enum CmaError {
 }
 
 impl CmaError {
-    /// Linux's error number: -EBUSY, -EINVAL, or -ENOMEM for all that is a lack of something.
-    pub const fn errno(&self) -> i32 {
+    /// The error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or the version's own for a lack of room.
+    pub const fn errno(&self, linux: LinuxVersion) -> i32 {
         match self {
             Self::Busy(_) => -16,
             Self::Invalid { .. } => -22,
-            Self::Full { .. } | Self::Fragmented { .. } | Self::NoMemory(_) => -12,
+            Self::NoMemory(_) => -12,
+            Self::Full { .. } | Self::Fragmented { .. } => -linux.differences().errno_no_room,
         }
     }
 

@@ -25,12 +25,12 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     let mut notes = Notes::default();
     for range in &facts.memory {
         if let Err(full) = memblock.add_ram(*range) {
-            notes.error(format_args!("{range} is not used, {full}"));
+            notes.error(format_args!("debris: {range} is not used, {full}"));
         }
     }
     let mut reserve = |memblock: &mut Memblock, range: PhysRange, kind: RegionKind| {
         if let Err(full) = memblock.reserve(range, kind) {
-            notes.error(format_args!("{range} ({}) is not reserved, {full}", kind.label()));
+            notes.error(format_args!("debris: {range} ({}) is not reserved, {full}", kind.label()));
         }
     };
     reserve(&mut memblock, image, RegionKind::Image);

@@ -35,9 +35,11 @@ impl System<'_> {
         });
         let (first, errno) = match &result {
             Ok(buffer) => (Some(buffer.first()), 0),
-            Err(error) => (None, error.errno()),
+            Err(error) => (None, error.errno(self.linux())),
         };
-        self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align: align_order, errno });
+        if pages <= self.area(id).pages() || self.linux().differences().finishes_too_large {
+            self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align: align_order, errno });
+        }
         (result, report)
     }
 
@@ -151,9 +153,11 @@ impl System<'_> {
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
-        let stats = &mut self.area_mut(id).stats;
-        stats.alloc_fail += 1;
-        stats.alloc_pages_fail += u64::from(pages);
+        if pages <= self.area(id).pages() || self.linux().differences().counts_too_large {
+            let stats = &mut self.area_mut(id).stats;
+            stats.alloc_fail += 1;
+            stats.alloc_pages_fail += u64::from(pages);
+        }
         Err(error)
     }
 

@@ -69,6 +69,7 @@ use page_alloc::{Imbalance, balance};
 use placement::Request;
 use reserved::MAX_CMA_AREAS;
 use units::Pfn;
+use units::linux::LinuxVersion;
 
 /// A buffer in the registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +106,8 @@ pub struct System<'m> {
     past: Stats,
     /// The stamp that pages were filled by last: contents that earlier users left in memory never pass for later ones.
     last_stamp: u32,
+    /// Which Linux is answered like.
+    linux: LinuxVersion,
     /// Where events are written.
     pub trace: Trace,
     /// What drivers have of memory.
@@ -131,10 +134,22 @@ impl<'m> System<'m> {
             live: None,
             past: Stats::default(),
             last_stamp: 0,
+            linux: LinuxVersion::default(),
             trace: Trace::default(),
             dma: Dma::default(),
             check_enabled: false,
         }
+    }
+
+    /// Chooses which Linux is answered like, in events, error numbers and files.
+    pub fn answer_like(&mut self, linux: LinuxVersion) {
+        self.linux = linux;
+        self.trace.answer_like(linux);
+    }
+
+    /// Which Linux is answered like.
+    pub fn linux(&self) -> LinuxVersion {
+        self.linux
     }
 
     /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
@@ -188,10 +203,11 @@ impl<'m> System<'m> {
     }
 
     /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
-    /// that nobody asked for comes last.
+    /// that nobody asked for comes last, whatever its place among the areas.
     pub fn unnamed_area(&self) -> Option<AreaId> {
         let asked = self.default_area.filter(|_| !self.default_unasked);
-        self.device_area().or(asked).or(self.area_ids().next())
+        let first = self.area_ids().find(|&id| self.default_area != Some(id));
+        self.device_area().or(asked).or(first).or(self.default_area)
     }
 
     /// The area that the first device which names one names.

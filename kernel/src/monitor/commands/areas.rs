@@ -213,7 +213,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Err(CmaError::Invalid { argument }) => return Err(Failure::bad(format!("invalid {argument}"))),
             Err(error) => {
                 let area = self.system.area(id);
-                let code = error.errno();
+                let code = error.errno(self.system.linux());
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
                 let wanted = Counted(pages.into(), "page");

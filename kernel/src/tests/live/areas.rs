@@ -5,6 +5,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use units::linux::LinuxVersion;
 
 use super::{START, object, open, verify, with_system};
 use crate::cma::Buffer;
@@ -89,6 +90,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         let pin = mm.pin(id, 2, "camera0").unwrap();
         let base = pin.frame.0 - 2;
         mm.zone.set_cma_use(CmaUse::Half);
+        system.answer_like(LinuxVersion::V6_12);
         system.trace.enable(true);
         let (result, report) = system.cma_alloc_reported(area, 4, 0);
         let buffer = result.unwrap();
