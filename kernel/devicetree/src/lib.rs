@@ -1,7 +1,7 @@
 //! The device tree's one door: bytes in, typed facts out.
 //!
 //! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing
-//! can fail on the tree. What the tree says wrongly is reported as a [`Note`](units::notes::Note) and left out, and the rest goes on; only
+//! can fail on the tree. What the tree says wrongly is reported as a [`Note`] and left out, and the rest goes on; only
 //! bytes that are no tree at all are a [`TreeError`].
 //!
 //! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
