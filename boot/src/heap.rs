@@ -9,8 +9,8 @@ use linked_list_allocator::Heap;
 
 use crate::cpu::irq::IrqMutex;
 
-/// Size of the heap: what leaves room for the device tree behind the image, in the middle of 7 MiB.
-pub const HEAP_BYTES: usize = 992 << 10;
+/// Size of the heap.
+pub const HEAP_BYTES: usize = 1 << 20;
 
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<MaybeUninit<[u8; HEAP_BYTES]>>);

@@ -101,6 +101,7 @@ fn boot(tree: PhysRange) -> End {
     log::info!("{VERSION}");
     log::info!("Machine model: {}", facts.model.as_deref().unwrap_or("unknown"));
     log::info!("Kernel command line: {bootargs}");
+    log::info!("debris: like Linux {}", cmdline.linux);
     memory::log_notes(&facts.notes);
     memory::log_notes(&cmdline.notes);
     memory::log_notes(&kernel::mm::addresses::adapt(&mut facts, &mut cmdline));
@@ -122,7 +123,9 @@ fn boot(tree: PhysRange) -> End {
     );
 
     // SAFETY: the addresses are the tree's or the board's for its GIC, mapped above.
-    unsafe { gic::init(devices.distributor, devices.interface, devices.uart_interrupt) };
+    unsafe { gic::init(devices.distributor, devices.interface) };
+    gic::handle(devices.uart_interrupt, console::receive);
+    gic::enable(devices.uart_interrupt);
     console::enable_input();
 
     memory.system.set_address_space(Box::new(Window::default()));

@@ -60,6 +60,7 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
     }
     let initrd = memblock.find_kind(RegionKind::Initrd).map(|region| region.range);
     let mut system = activate(frames, &memblock, placed.areas, facts);
+    system.answer_like(cmdline.linux);
     if placed.default_unasked {
         system.set_default_unasked();
     }

@@ -43,9 +43,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "mock"))]
 extern crate std;
 
-pub mod block;
 pub mod cma;
-pub mod dma;
+pub mod drivers;
 #[cfg(test)]
 mod extending;
 pub mod lab;
@@ -54,8 +53,13 @@ pub mod mm;
 #[cfg(any(test, feature = "mock"))]
 pub mod mock;
 pub mod monitor;
-pub mod system;
+pub use ::block;
 pub use ::devicetree as dt;
+pub use ::dma;
 pub use ::reserved::cmdline;
+pub use ::system;
 pub use ::units;
 pub use ::units::notes;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,9 @@
 //! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a map.
 
+#[cfg(test)]
+pub(crate) mod disk;
+pub(crate) mod dma;
+
 use core::cell::Cell;
 use std::boxed::Box;
 use std::collections::{HashMap, VecDeque};
@@ -7,7 +11,6 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use crate::dma::mock::MockHardware;
 use crate::dt::AreaUser;
 use crate::machine::{Fault, Machine};
 use crate::mm::live::mock::MockSpace;
@@ -15,6 +18,7 @@ use crate::mm::zone::{Zone, descriptors};
 use crate::mm::{Block, PAGEBLOCK_PAGES, Page};
 use crate::system::System;
 use crate::units::Pfn;
+use dma::MockHardware;
 
 /// First frame of the board's RAM. Miri gets a small board: only what lies around the first two areas.
 const RAM: Pfn = Pfn(if cfg!(miri) { 0x68000 } else { 0x60000 });

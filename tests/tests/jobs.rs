@@ -1,6 +1,6 @@
 //! Loads beside the published one, and loads in the background.
 
-use boot_tests::Boot;
+use boot_tests::{Boot, in_tree};
 
 const PROMPT: &str = "debris> ";
 
@@ -62,7 +62,8 @@ fn an_area_is_watched_while_a_job_fills_it() {
 
 #[test]
 fn poweroff_says_what_a_job_has_done() {
-    let outcome = Boot::commands("random until=ops ops=100000000 &; replay; release all; debris").run();
+    let trace = in_tree("tests/data/linux-6.1/article.trace");
+    let outcome = Boot::commands("random until=ops ops=100000000 &; replay; release all; debris").initrd(trace).run();
     // What would disturb the job was refused, and that is the status.
     outcome.ended_with(2);
     assert_eq!(

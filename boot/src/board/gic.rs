@@ -1,12 +1,15 @@
 //! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
 //!
-//! Two interrupts are used, the console's and the disk's. All are in group 0 and come as IRQ.
+//! Whoever drives a device enters its interrupt and a handler in a table ([`handle`]); the controller knows no device. All
+//! interrupts are in group 0 and come as IRQ.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
+
+use crate::cpu::irq::IrqMutex;
 
 register_bitfields! [
     u32,
@@ -61,14 +64,22 @@ const MAX_INTERRUPT: u32 = 1019;
 
 static DISTRIBUTOR: AtomicU32 = AtomicU32::new(0);
 static INTERFACE: AtomicU32 = AtomicU32::new(0);
-static CONSOLE_INTERRUPT: AtomicU32 = AtomicU32::new(u32::MAX);
 static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Lets the console's interrupt, and no other, reach this processor.
+/// What is done about an interrupt; it is called with interrupts masked.
+pub type Handler = fn();
+
+/// Most interrupts that somebody handles.
+const MAX_HANDLERS: usize = 4;
+
+/// Which interrupts somebody handles.
+static HANDLERS: IrqMutex<[Option<(u32, Handler)>; MAX_HANDLERS]> = IrqMutex::new([None; MAX_HANDLERS]);
+
+/// Lets interrupts reach this processor, but none before [`enable`] names it.
 ///
 /// # Safety
 /// Both addresses are a GIC's and are mapped as device memory.
-pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
+pub unsafe fn init(distributor: u32, interface: u32) {
     // SAFETY: by the caller's word.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
     registers.control.write(Control::ENABLE::CLEAR);
@@ -76,9 +87,7 @@ pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
         enabled.set(u32::MAX);
     }
     DISTRIBUTOR.store(distributor, Ordering::Relaxed);
-    enable(console_interrupt);
     registers.control.write(Control::ENABLE::SET);
-    CONSOLE_INTERRUPT.store(console_interrupt, Ordering::Relaxed);
     INTERFACE.store(interface, Ordering::Relaxed);
 
     // SAFETY: by the caller's word.
@@ -87,7 +96,23 @@ pub unsafe fn init(distributor: u32, interface: u32, console_interrupt: u32) {
     registers.control.write(Control::ENABLE::SET);
 }
 
-/// Lets a device's interrupt reach this processor, too; a number that no GIC has is left alone.
+/// Has an interrupt handled from now on; false where the table is full.
+pub fn handle(interrupt: u32, handler: Handler) -> bool {
+    let mut handlers = HANDLERS.lock();
+    let free = handlers.iter_mut().find(|entry| entry.is_none());
+    free.map(|entry| *entry = Some((interrupt, handler))).is_some()
+}
+
+/// Has an interrupt handled no more: its device was given up.
+pub fn forget(interrupt: u32) {
+    let mut handlers = HANDLERS.lock();
+    handlers
+        .iter_mut()
+        .filter(|entry| entry.is_some_and(|(number, _)| number == interrupt))
+        .for_each(|entry| *entry = None);
+}
+
+/// Lets a device's interrupt reach this processor; a number that no GIC has is left alone.
 pub fn enable(interrupt: u32) {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     if distributor == 0 || interrupt > MAX_INTERRUPT {
@@ -133,12 +158,10 @@ extern "C" fn handle_irq() -> u32 {
         return 1;
     }
     LAST.store(number, Ordering::Relaxed);
-    let ours = if number == CONSOLE_INTERRUPT.load(Ordering::Relaxed) {
-        crate::console::receive();
-        true
-    } else {
-        super::virtio::interrupted(number)
-    };
+    let handler = HANDLERS.lock().iter().flatten().find(|(handled, _)| *handled == number).map(|&(_, handler)| handler);
+    if let Some(handler) = handler {
+        handler();
+    }
     registers.end_of_interrupt.set(acknowledged.get());
-    ours.into()
+    handler.is_some().into()
 }

@@ -94,7 +94,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
         }
         for phandle in regions.chunks(4).take(MAX_AREA_USERS) {
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
-            let known = reserved.iter().find(|(id, _)| Some(*id) == target);
+            let known = reserved.iter().find(|(id, node)| Some(*id) == target && node.wants_memory());
             match (target, known) {
                 (_, Some((_, area))) if area.shared_dma_pool && area.reusable => take(&area.name, notes),
                 (_, Some(_)) => {}

@@ -1,7 +1,7 @@
 //! The device tree's one door: bytes in, typed facts out.
 //!
 //! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing
-//! can fail on the tree. What the tree says wrongly is reported as a [`Note`](units::notes::Note) and left out, and the rest goes on; only
+//! can fail on the tree. What the tree says wrongly is reported as a [`Note`] and left out, and the rest goes on; only
 //! bytes that are no tree at all are a [`TreeError`].
 //!
 //! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
@@ -116,7 +116,10 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let initrd = chosen.and_then(|chosen| chosen::initrd(&tree, chosen, &mut notes));
     let memory = memory::ranges(&tree, &mut notes);
     let memreserve = memory::reservations(checked.reservations, &mut notes);
-    let reserved = reserved::nodes(&tree, &mut notes);
+    let (reserved, reserved_unsupported) = match reserved::nodes(&tree, &mut notes) {
+        Ok(nodes) => (nodes, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     let devices = devices::devices(&tree, reserved::parent(&tree), &mut notes);
     let area_users = devices::area_users(&tree, &reserved, &mut notes);
     let stdout_node = chosen.and_then(|chosen| chosen::stdout(&tree, chosen, &mut notes));
@@ -135,6 +138,7 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
         usable_memory: chosen.map(|chosen| chosen::usable_memory(&tree, chosen)).unwrap_or_default(),
         memreserve,
         reserved: reserved.into_iter().map(|(_, node)| node).collect(),
+        reserved_unsupported,
         bootargs,
         initrd,
         stdout,
@@ -156,8 +160,10 @@ pub struct Facts {
     pub usable_memory: Vec<PhysRange>,
     /// The `/memreserve/` entries that are not empty.
     pub memreserve: Vec<PhysRange>,
-    /// The children of `/reserved-memory` that are well-formed, in the tree's order.
+    /// The children of `/reserved-memory` that are enabled, in the tree's order.
     pub reserved: Vec<ReservedNode>,
+    /// Why `/reserved-memory` as a whole cannot be read, where it is there and cannot.
+    pub reserved_unsupported: Option<String>,
     /// `/chosen/bootargs`.
     pub bootargs: Option<String>,
     /// `/chosen/linux,initrd-start` and `-end`.
@@ -172,16 +178,55 @@ pub struct Facts {
     pub notes: Vec<Note>,
 }
 
-/// A child of `/reserved-memory` whose properties are well-formed; whether it can be placed is for
-/// the one who places it to say.
+/// A property of a node of `/reserved-memory`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Property<T> {
+    /// The node does not have it.
+    Absent,
+    /// Its length is wrong, or a number in it takes more than 64 bits.
+    Malformed,
+    /// What it says.
+    Is(T),
+}
+
+impl<T> Property<T> {
+    /// The value, where there is one.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Absent | Self::Malformed => None,
+        }
+    }
+
+    /// The value, to be changed, where there is one.
+    pub const fn value_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Absent | Self::Malformed => None,
+        }
+    }
+
+    /// True unless the node lacks it.
+    pub const fn is_present(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+}
+
+/// A child of `/reserved-memory`; whether it can be placed is for whoever places it to say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReservedNode {
     /// Full node name, unit address included (`camera@70000000`).
     pub name: String,
     /// `phandle`, if it has one.
     pub phandle: Option<u32>,
-    /// Where it wants to lie.
-    pub placement: Placement,
+    /// `reg`: one range per entry. A range can be empty, or lie beyond 4 GiB, and there can be none.
+    pub reg: Property<Vec<PhysRange>>,
+    /// `size` in bytes; can be 0.
+    pub size: Property<u64>,
+    /// `alignment` in bytes.
+    pub alignment: Property<u64>,
+    /// `alloc-ranges` in their order.
+    pub alloc_ranges: Property<Vec<PhysRange>>,
     /// `compatible` contains `shared-dma-pool`.
     pub shared_dma_pool: bool,
     /// `compatible`'s first string, for Linux's "compatible id" line.
@@ -194,11 +239,62 @@ pub struct ReservedNode {
     pub cma_default: bool,
 }
 
+impl ReservedNode {
+    /// A node that says where it lies and nothing else.
+    pub fn new(name: &str, placement: Placement) -> Self {
+        let mut node = Self {
+            name: name.to_string(),
+            phandle: None,
+            reg: Property::Absent,
+            size: Property::Absent,
+            alignment: Property::Absent,
+            alloc_ranges: Property::Absent,
+            shared_dma_pool: false,
+            compatible: None,
+            reusable: false,
+            no_map: false,
+            cma_default: false,
+        };
+        match placement {
+            Placement::Fixed(ranges) => node.reg = Property::Is(ranges),
+            Placement::Dynamic { size, alignment, alloc_ranges } => {
+                node.size = Property::Is(size);
+                if alignment != 0 {
+                    node.alignment = Property::Is(alignment);
+                }
+                if !alloc_ranges.is_empty() {
+                    node.alloc_ranges = Property::Is(alloc_ranges);
+                }
+            }
+        }
+        node
+    }
+
+    /// True for a node with `reg` or `size`; others are no regions.
+    pub const fn wants_memory(&self) -> bool {
+        self.reg.is_present() || self.size.is_present()
+    }
+
+    /// Where a node with well-formed properties wants to lie; `None` for others.
+    pub fn placement(&self) -> Option<Placement> {
+        match (&self.reg, &self.size, &self.alignment, &self.alloc_ranges) {
+            (Property::Is(ranges), ..) if !ranges.is_empty() => Some(Placement::Fixed(ranges.clone())),
+            (_, _, Property::Malformed, _) | (_, _, _, Property::Malformed) => None,
+            (_, _, _, Property::Is(ranges)) if ranges.is_empty() => None,
+            (Property::Absent, Property::Is(size), ..) => Some(Placement::Dynamic {
+                size: *size,
+                alignment: self.alignment.value().copied().unwrap_or(0),
+                alloc_ranges: self.alloc_ranges.value().cloned().unwrap_or_default(),
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// Fixed by `reg`, or dynamic by `size`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Placement {
-    /// One range per `reg` entry, at least one; Linux makes a region of the first, and only reserves the others. A
-    /// range can be empty, or lie beyond 4 GiB.
+    /// One range per `reg` entry; Linux makes a region of the first, and at most reserves the others.
     Fixed(Vec<PhysRange>),
     /// To be placed.
     Dynamic {

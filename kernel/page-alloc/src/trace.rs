@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use units::Pfn;
+use units::linux::LinuxVersion;
 
 /// How many events the ring keeps.
 pub const TRACE_EVENTS: usize = 1024;
@@ -88,6 +89,7 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct Trace {
     enabled: bool,
+    linux: LinuxVersion,
     events: Vec<(u64, Event)>,
     written: u64,
 }
@@ -107,6 +109,11 @@ impl Trace {
         self.enabled = enabled;
     }
 
+    /// Keeps from here on what this version of Linux writes.
+    pub fn answer_like(&mut self, linux: LinuxVersion) {
+        self.linux = linux;
+    }
+
     /// Forgets all events.
     pub fn clear(&mut self) {
         self.events.clear();
@@ -123,6 +130,9 @@ impl Trace {
 
     #[cold]
     fn store(&mut self, now_ns: u64, event: Event) {
+        if matches!(event, Event::MigrateRange { .. }) && !self.linux.differences().has_migrate_range_info {
+            return;
+        }
         if self.events.len() < TRACE_EVENTS {
             self.events.push((now_ns, event));
         } else {

@@ -11,7 +11,7 @@ use std::env;
 use proptest::test_runner::{Config, RngSeed};
 
 /// The variable that asks for fresh seeds.
-const FRESH_SEEDS: &str = "FRESH_SEEDS";
+pub const FRESH_SEEDS: &str = "FRESH_SEEDS";
 /// The seed of every property where nothing else is asked for.
 const SEED: u64 = 0x434d_4131;
 /// Cases of a property under Miri, which is some hundred times slower than the machine.

@@ -59,8 +59,9 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
             say_moved(&mut notes, "/memreserve/", range, shift);
         }
         for node in &mut facts.reserved {
-            let ReservedNode { name, placement, .. } = node;
-            each_range(placement, |range| say_moved(&mut notes, name, range, shift));
+            let ReservedNode { name, reg, alloc_ranges, .. } = node;
+            let ranges = reg.value_mut().into_iter().chain(alloc_ranges.value_mut()).flatten();
+            ranges.for_each(|range| say_moved(&mut notes, name, range, shift));
         }
     }
     if let (Some(shift), Some(cma)) = (shift, &mut cmdline.cma)
@@ -73,7 +74,7 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
         (cma.base, cma.limit) = (base as u32, end as u32);
     }
     cap_ram(facts, cmdline, shift, &mut notes);
-    for ReservedNode { name, placement, .. } in &mut facts.reserved {
+    for ReservedNode { name, reg, size, alignment, alloc_ranges, .. } in &mut facts.reserved {
         let mut cut = |what: &str, before: u64, after: u64| {
             if before != after {
                 let name = Words(name);
@@ -84,26 +85,23 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
             }
             after
         };
-        match placement {
-            Placement::Fixed(ranges) => {
-                for range in ranges {
-                    let size = range.size();
-                    let start = cut("address", range.start, range.start & LOW);
-                    *range = PhysRange::sized(start, cut("size", size, size & LOW));
-                }
+        for range in reg.value_mut().into_iter().flatten() {
+            let size = range.size();
+            let start = cut("address", range.start, range.start & LOW);
+            *range = PhysRange::sized(start, cut("size", size, size & LOW));
+        }
+        for (what, number) in [("size", size.value_mut()), ("alignment", alignment.value_mut())] {
+            if let Some(number) = number {
+                *number = cut(what, *number, *number & LOW);
             }
-            Placement::Dynamic { size, alignment, alloc_ranges } => {
-                *size = cut("size", *size, *size & LOW);
-                *alignment = cut("alignment", *alignment, *alignment & LOW);
-                for range in alloc_ranges {
-                    let start = cut("alloc-ranges, address", range.start, range.start & LOW);
-                    let end = range.end;
-                    // An end at 4 GiB is none, in 32 bits as well.
-                    let kept = if end == ADDRESS_LIMIT { end } else { end & LOW };
-                    // What wraps to its own start holds nothing; an end of 0 is no limit.
-                    *range = PhysRange { start, end: cut("alloc-ranges, end", end, kept) };
-                }
-            }
+        }
+        for range in alloc_ranges.value_mut().into_iter().flatten() {
+            let start = cut("alloc-ranges, address", range.start, range.start & LOW);
+            let end = range.end;
+            // An end at 4 GiB is none, in 32 bits as well.
+            let kept = if end == ADDRESS_LIMIT { end } else { end & LOW };
+            // What wraps to its own start holds nothing; an end of 0 is no limit.
+            *range = PhysRange { start, end: cut("alloc-ranges, end", end, kept) };
         }
     }
     facts.reserved.iter().for_each(|node| say_odd(&mut notes, node));
@@ -155,12 +153,13 @@ fn say_odd(notes: &mut Notes, node: &ReservedNode) {
     if !node.shared_dma_pool || !node.reusable || node.no_map {
         return;
     }
-    let (start, size) = match &node.placement {
-        Placement::Fixed(ranges) => match ranges.first() {
+    let (start, size) = match node.placement() {
+        Some(Placement::Fixed(ranges)) => match ranges.first() {
             Some(first) => (first.start, first.size()),
             None => return,
         },
-        Placement::Dynamic { size, .. } => (0, *size),
+        Some(Placement::Dynamic { size, .. }) => (0, size),
+        None => return,
     };
     if !start.is_multiple_of(CMA_MIN_ALIGNMENT) {
         notes.warn(format_args!("debris: Reserved memory: {name}: base {start:#010x} is no multiple of 4 MiB"));
@@ -168,12 +167,6 @@ fn say_odd(notes: &mut Notes, node: &ReservedNode) {
     if !size.is_multiple_of(CMA_MIN_ALIGNMENT) {
         let (number, unit) = if size.is_multiple_of(MIB) { (size / MIB, "MiB") } else { (size / 1024, "KiB") };
         notes.warn(format_args!("debris: Reserved memory: {name}: size {number} {unit} is no multiple of 4 MiB"));
-    }
-}
-
-fn each_range(placement: &mut Placement, visit: impl FnMut(&mut PhysRange)) {
-    match placement {
-        Placement::Fixed(ranges) | Placement::Dynamic { alloc_ranges: ranges, .. } => ranges.iter_mut().for_each(visit),
     }
 }
 
@@ -189,8 +182,8 @@ fn say_moved(notes: &mut Notes, name: &str, range: &mut PhysRange, shift: Shift)
 fn say_no_ram(notes: &mut Notes, facts: &Facts) {
     let is_ram = |range: &PhysRange| facts.memory.iter().any(|ram| ram.overlaps(range));
     let lost = facts.reserved.iter().filter_map(|node| {
-        let ranges = match &node.placement {
-            Placement::Fixed(ranges) if node.shared_dma_pool && node.reusable => ranges.get(..1)?,
+        let ranges = match node.placement()? {
+            Placement::Fixed(ranges) if node.shared_dma_pool && node.reusable => ranges.get(..1)?.to_vec(),
             Placement::Fixed(_) => return None,
             Placement::Dynamic { alloc_ranges, .. } => alloc_ranges,
         };
@@ -215,7 +208,6 @@ fn say_no_ram(notes: &mut Notes, facts: &Facts) {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
     use alloc::vec;
 
     use super::*;
@@ -224,22 +216,13 @@ mod tests {
     const RAM: PhysRange = PhysRange { start: 0x6000_0000, end: 0xa000_0000 };
 
     fn node(placement: Placement) -> ReservedNode {
-        ReservedNode {
-            name: "linux,cma".to_string(),
-            phandle: None,
-            placement,
-            shared_dma_pool: true,
-            compatible: None,
-            reusable: true,
-            no_map: false,
-            cma_default: false,
-        }
+        ReservedNode { shared_dma_pool: true, reusable: true, ..ReservedNode::new("linux,cma", placement) }
     }
 
     fn adapted(placement: Placement, bootargs: &str) -> (Placement, Vec<Note>) {
         let mut facts = Facts { memory: vec![RAM], reserved: vec![node(placement)], ..Facts::default() };
         let notes = adapt(&mut facts, &mut cmdline::parse(bootargs));
-        (facts.reserved.remove(0).placement, notes)
+        (facts.reserved.remove(0).placement().unwrap(), notes)
     }
 
     fn dynamic(size: u64, start: u64, range: u64) -> Placement {

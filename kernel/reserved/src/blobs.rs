@@ -52,7 +52,7 @@ impl Attempt<'_> {
         let to = PhysRange::sized(start, blob.range.size());
         if let Some(over) = self.region_over(blob) {
             self.notes.info(format_args!(
-                "Reserved memory: moving the {} ({} KiB) from {:#010x} to {start:#010x}, out of the way of {}",
+                "debris: Reserved memory: moving the {} ({} KiB) from {:#010x} to {start:#010x}, out of the way of {}",
                 blob.name,
                 blob.range.size().div_ceil(1024),
                 blob.range.start,

@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::CMA_MIN_ALIGNMENT;
+use units::linux::LinuxVersion;
 use units::notes::{Note, Notes, Words};
 
 mod memparse;
@@ -41,6 +42,8 @@ pub struct Cmdline {
     pub ram_base: Option<u64>,
     /// `check=on`: poisoning and invariant checks.
     pub check: bool,
+    /// `linux=`: which Linux is answered like.
+    pub linux: LinuxVersion,
     /// What was found wrong, in the order found.
     pub notes: Vec<Note>,
 }
@@ -74,6 +77,7 @@ pub fn parse(bootargs: &str) -> Cmdline {
             mem: None,
             ram_base: None,
             check: false,
+            linux: LinuxVersion::default(),
             notes: Vec::new(),
         },
         cma: CmaParameter::default(),
@@ -159,18 +163,21 @@ impl Parser {
     fn take(&mut self, word: Word<'_>) {
         match (word.name, word.value) {
             ("run", Some(commands)) if commands.len() > MAX_RUN_BYTES => {
-                self.notes.warn(format_args!("run=: {} bytes, ignored: raise MAX_RUN_BYTES", commands.len()));
+                self.notes.warn(format_args!("debris: run=: {} bytes, ignored: raise MAX_RUN_BYTES", commands.len()));
             }
             ("run", Some(commands)) => self.cmdline.run = Some(commands.to_string()),
-            ("run", None) => self.notes.warn(format_args!("run: needs a value, run=\"COMMAND; COMMAND\"; ignored")),
+            ("run", None) => {
+                self.notes.warn(format_args!("debris: run: needs a value, run=\"COMMAND; COMMAND\"; ignored"))
+            }
             ("loglevel", value) => self.take_loglevel(value),
             ("check", Some("on")) => self.cmdline.check = true,
             ("check", Some("off")) => self.cmdline.check = false,
             ("check", value) => {
                 let kept = if self.cmdline.check { "on" } else { "off" };
                 let value = Words(value.unwrap_or(""));
-                self.notes.warn(format_args!("check={value}: must be on or off; it stays {kept}"));
+                self.notes.warn(format_args!("debris: check={value}: must be on or off; it stays {kept}"));
             }
+            ("linux", value) => self.take_linux(value),
             ("cma", value) => self.take_cma(value),
             ("mem", value) => self.take_mem(value),
             ("ram_base", value) => self.take_ram_base(value),
@@ -183,7 +190,19 @@ impl Parser {
             Some(level) => self.cmdline.loglevel = level,
             None => {
                 let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.loglevel);
-                self.notes.warn(format_args!("loglevel={value}: must be a number from 0 to 7; it stays {kept}"));
+                self.notes
+                    .warn(format_args!("debris: loglevel={value}: must be a number from 0 to 7; it stays {kept}"));
+            }
+        }
+    }
+
+    fn take_linux(&mut self, value: Option<&str>) {
+        match value.and_then(LinuxVersion::parse) {
+            Some(version) => self.cmdline.linux = version,
+            None => {
+                let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.linux);
+                self.notes
+                    .warn(format_args!("debris: linux={value}: must be {}; it stays {kept}", LinuxVersion::NAMES));
             }
         }
     }
@@ -245,18 +264,21 @@ impl Parser {
         }
         if size.digits == 0 {
             self.notes.warn(format_args!(
-                "cma={shown}: no size, taken as 0: no area, and a linux,cma-default node is bypassed"
+                "debris: cma={shown}: no size, taken as 0: no area, and a linux,cma-default node is bypassed"
             ));
         } else if odd || !rest.is_empty() {
-            self.notes.warn(format_args!("cma={shown}: what is not of the form nn[KMG]@[start[KMG][-end[KMG]]] is 0"));
+            self.notes.warn(format_args!(
+                "debris: cma={shown}: what is not of the form nn[KMG]@[start[KMG][-end[KMG]]] is 0"
+            ));
         }
         if too_large {
-            self.notes.warn(format_args!("cma={shown}: addresses have 32 bits, and the bits above are dropped"));
+            self.notes
+                .warn(format_args!("debris: cma={shown}: addresses have 32 bits, and the bits above are dropped"));
         }
         // Linux marks an absent parameter by the size -1, so a given size of -1 counts as absent.
         self.cmdline.cma = (self.cma.size != u32::MAX).then_some(self.cma);
         if self.cmdline.cma.is_none() {
-            self.notes.warn(format_args!("cma={shown}: this size means that the parameter is absent; ignored"));
+            self.notes.warn(format_args!("debris: cma={shown}: this size means that the parameter is absent; ignored"));
         }
     }
 
@@ -293,10 +315,10 @@ impl Parser {
             let shown: String = self.unknown.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             let hidden = self.unknown_count - self.unknown_shown;
             if hidden == 0 {
-                self.notes.info(format_args!("Unknown kernel command line parameters \"{shown}\", ignored"));
+                self.notes.info(format_args!("debris: Unknown kernel command line parameters \"{shown}\", ignored"));
             } else {
                 self.notes.info(format_args!(
-                    "Unknown kernel command line parameters \"{shown}\" and {hidden} more, ignored"
+                    "debris: Unknown kernel command line parameters \"{shown}\" and {hidden} more, ignored"
                 ));
             }
         }

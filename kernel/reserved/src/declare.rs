@@ -37,13 +37,16 @@ impl Attempt<'_> {
         });
         match placed {
             Some(range) => {
-                self.notes.info(format_args!("cma: Reserved {} MiB at {:#010x}", range.size() / MIB, range.start));
+                let bytes = if self.linux.says_size_asked { cma.size.into() } else { range.size() };
+                let suffix = self.linux.node_suffix;
+                self.notes.info(format_args!("cma: Reserved {} MiB at {:#010x}{suffix}", bytes / MIB, range.start));
                 self.say_twin();
             }
             None => {
                 // Linux has not rounded the size yet when it refuses the base.
-                let said = if self.misaligned(cma) { cma.size } else { size };
-                self.notes.error(format_args!("cma: Failed to reserve {} MiB", u64::from(said) / MIB));
+                let said = if self.misaligned(cma) || self.linux.says_size_asked { cma.size } else { size };
+                let suffix = self.linux.node_suffix;
+                self.notes.error(format_args!("cma: Failed to reserve {} MiB{suffix}", u64::from(said) / MIB));
             }
         }
         placed.is_some()
@@ -52,9 +55,9 @@ impl Attempt<'_> {
     /// Says that the area which nobody asked for is not made, because something else needs its memory.
     pub(super) fn say_crowded(&mut self) {
         let mib = u64::from(CMA_BY_CONFIG.size) / MIB;
-        self.notes.error(format_args!("cma: Failed to reserve {mib} MiB"));
+        self.notes.error(format_args!("cma: Failed to reserve {mib} MiB{}", self.linux.node_suffix));
         self.notes.error(format_args!(
-            "Reserved memory: {DEFAULT_AREA}: no room beside the device tree, the initrd and the page frames"
+            "debris: Reserved memory: {DEFAULT_AREA}: no room beside the device tree, the initrd and the page frames"
         ));
     }
 
@@ -109,11 +112,11 @@ impl Attempt<'_> {
         }
         let range = PhysRange::sized(base.into(), size.into());
         if !self.memblock.is_ram(&range) {
-            self.notes.error(format_args!("Reserved memory: cma=: outside RAM"));
+            self.notes.error(format_args!("debris: Reserved memory: cma=: outside RAM"));
             return None;
         }
         if let Some(other) = self.in_the_way(&range, |_| true) {
-            self.notes.error(format_args!("Reserved memory: cma=: overlaps {}", Words(&other)));
+            self.notes.error(format_args!("debris: Reserved memory: cma=: overlaps {}", Words(&other)));
             return None;
         }
         Some(range)

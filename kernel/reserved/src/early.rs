@@ -25,12 +25,12 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     let mut notes = Notes::default();
     for range in &facts.memory {
         if let Err(full) = memblock.add_ram(*range) {
-            notes.error(format_args!("{range} is not used, {full}"));
+            notes.error(format_args!("debris: {range} is not used, {full}"));
         }
     }
     let mut reserve = |memblock: &mut Memblock, range: PhysRange, kind: RegionKind| {
         if let Err(full) = memblock.reserve(range, kind) {
-            notes.error(format_args!("{range} ({}) is not reserved, {full}", kind.label()));
+            notes.error(format_args!("debris: {range} ({}) is not reserved, {full}", kind.label()));
         }
     };
     reserve(&mut memblock, image, RegionKind::Image);
@@ -90,6 +90,20 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+
+    #[test]
+    fn page_frames_are_whole_pageblocks_around_the_ram() {
+        for (start, end, frames) in [
+            (0x60000, 0x68000, (0x60000, 0x8000)),
+            (0x60001, 0x60002, (0x60000, 0x400)),
+            (0x603ff, 0x60401, (0x60000, 0x800)),
+        ] {
+            let mut memblock = Memblock::new();
+            memblock.add_ram(PhysRange { start: Pfn(start).addr().0, end: Pfn(end).addr().0 }).unwrap();
+            let found = PageFrames::of(&memblock, |frames| 16 * u64::from(frames));
+            assert_eq!((found.start.0, found.frames, found.size_bytes), (frames.0, frames.1, 16 * u64::from(frames.1)));
+        }
+    }
 
     const IMAGE: PhysRange = PhysRange { start: 0x6001_0000, end: 0x6005_0000 };
     const TREE: PhysRange = PhysRange { start: 0x6800_0000, end: 0x6800_4000 };

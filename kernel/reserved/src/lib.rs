@@ -3,13 +3,14 @@
 //! Facts, command line and the early memory map go in; the areas come out, and the memory map holds every region that
 //! was placed. The way is Linux's (drivers/of/fdt.c, drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
 //!
-//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order;
-//! 2. `nodes`: dynamic regions are placed in the tree's order, and each becomes a pool or not; then the fixed ones do,
-//!    in the order of their addresses. (Linux 6.1 sorts all of them with a heap sort, which moves equal ones: the
-//!    tree's order of the dynamic ones is that of 6.12.)
-//! 3. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no node made a default one;
+//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order, and dynamic regions are placed in the order of
+//!    the version that is answered like ([`units::linux`]); each becomes a pool or not;
+//! 2. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no node made a default one;
+//! 3. `nodes`: in later versions only now fixed regions become pools;
 //! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else;
 //! 5. `missing`: the areas that devices name and that were not made.
+//!
+//! Lines that Linux does not print begin with `debris: `; all others are its words, in its order.
 //!
 //! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor anything else.
 //! Where Linux would go on into a crash (a pool outside RAM, or over the kernel or another region), the region is
@@ -49,6 +50,8 @@ use cmdline::{CmaParameter, Cmdline};
 use devicetree::Facts;
 use early::PageFrames;
 use memblock::{Memblock, Region, RegionKind};
+use nodes::Saved;
+use units::linux::{Differences, LinuxVersion};
 use units::notes::{Note, Notes, Words};
 use units::{PAGE_SIZE, PAGEBLOCK_ORDER, PhysRange};
 
@@ -57,6 +60,7 @@ mod blobs;
 pub mod cmdline;
 mod declare;
 pub mod early;
+mod heap_order;
 pub mod memblock;
 mod missing;
 mod nodes;
@@ -65,9 +69,6 @@ mod tests;
 
 /// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
 pub const MAX_CMA_AREAS: usize = 8;
-
-/// The most nodes that are looked at (drivers/of/of_reserved_mem.c); fixed ones beyond stay reserved, but are no pools.
-pub const MAX_RESERVED_REGIONS: usize = 64;
 
 /// Base and size of an area are multiples of this: a pageblock of 2^10 pages, in bytes (include/linux/cma.h).
 pub const CMA_MIN_ALIGNMENT: u64 = PAGE_SIZE << PAGEBLOCK_ORDER;
@@ -118,7 +119,7 @@ pub struct Move {
 pub struct Placed {
     /// The areas, in Linux's order of creation; at most [`MAX_CMA_AREAS`].
     pub areas: Vec<AreaPlan>,
-    /// The default area, the last one, is there because nobody asked for one.
+    /// The default area is there because nobody asked for one.
     pub default_unasked: bool,
     /// To be made in this order, with memmove, before anything is written to an area. None destroys what another still
     /// has to move, nor anything that is not free.
@@ -136,8 +137,9 @@ pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64,
     // An area that nobody asked for takes no memory that a blob, a region or the page descriptors need.
     let mut unasked = true;
     loop {
-        let mut attempt = Attempt::new(cmdline, memblock.clone(), &pinned);
-        attempt.nodes(&facts.reserved);
+        let blobs = pinned.clone();
+        let mut attempt = Attempt::new(cmdline, memblock.clone(), &blobs);
+        attempt.scan(facts);
         let mut made_unasked = false;
         match &cmdline.cma {
             Some(cma) => {
@@ -147,6 +149,8 @@ pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64,
             None if unasked => made_unasked = attempt.declare(&CMA_BY_CONFIG),
             None => attempt.say_crowded(),
         }
+        let declared = attempt.areas.len();
+        attempt.late_pools(facts);
         let housed = attempt.house_blobs();
         if made_unasked && (housed.is_err() || !attempt.holds_page_frames(descriptor_bytes)) {
             unasked = false;
@@ -155,10 +159,11 @@ pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64,
         match housed {
             Ok(moves) => {
                 attempt.say_missing(facts);
+                attempt.cut_ram(descriptor_bytes);
                 *memblock = attempt.memblock;
                 return Placed {
+                    default_unasked: made_unasked && attempt.areas[declared - 1].default,
                     areas: attempt.areas,
-                    default_unasked: made_unasked,
                     moves,
                     notes: attempt.notes.into_vec(),
                 };
@@ -182,6 +187,14 @@ struct Attempt<'a> {
     cma_given: bool,
     /// Areas that found no slot.
     beyond_slots: usize,
+    /// Which Linux is answered like.
+    version: LinuxVersion,
+    /// What that one does in its own way.
+    linux: &'static Differences,
+    /// Fixed regions that become pools when the default area is there.
+    late: Vec<Saved<'a>>,
+    /// Regions that Linux's list of them has by now, in its order.
+    regions: Vec<(&'a str, PhysRange)>,
 }
 
 /// What keeps an area from being made, where Linux's `cma_init_reserved_mem` would refuse it.
@@ -196,9 +209,23 @@ impl<'a> Attempt<'a> {
     fn new(cmdline: &Cmdline, memblock: Memblock, pinned: &'a [Region]) -> Self {
         let mut notes = Notes::default();
         for blob in pinned {
-            notes.warn(format_args!("Reserved memory: no room to move the {} at {} away", blob.name, blob.range));
+            notes.warn(format_args!(
+                "debris: Reserved memory: no room to move the {} at {} away",
+                blob.name, blob.range
+            ));
         }
-        Self { memblock, areas: Vec::new(), notes, pinned, cma_given: cmdline.cma.is_some(), beyond_slots: 0 }
+        Self {
+            memblock,
+            areas: Vec::new(),
+            notes,
+            pinned,
+            cma_given: cmdline.cma.is_some(),
+            beyond_slots: 0,
+            version: cmdline.linux,
+            linux: cmdline.linux.differences(),
+            late: Vec::new(),
+            regions: Vec::new(),
+        }
     }
 
     fn default_area(&self) -> Option<&AreaPlan> {
@@ -215,12 +242,24 @@ impl<'a> Attempt<'a> {
         matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd) && !self.pinned.contains(region)
     }
 
+    /// ARM Linux maps RAM in sections, and gives up what ends off one where a no-map region is at the end of RAM. What is
+    /// left always holds the page descriptors.
+    fn cut_ram(&mut self, descriptor_bytes: fn(u32) -> u64) {
+        let whole = self.memblock.clone();
+        let cut = self.memblock.cut_to_sections();
+        if !self.holds_page_frames(descriptor_bytes) {
+            self.memblock = whole;
+        } else if !cut.is_empty() {
+            self.notes.info(format_args!("debris: {cut} is no RAM any more, beside a no-map region at its end"));
+        }
+    }
+
     /// Reserves a region that was placed; false, with a line, where the map is full.
     fn reserve(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> bool {
         match self.memblock.reserve_named(range, kind, name) {
             Ok(()) => true,
             Err(full) => {
-                self.notes.error(format_args!("Reserved memory: {}: {full}", Words(name)));
+                self.notes.error(format_args!("debris: Reserved memory: {}: {full}", Words(name)));
                 false
             }
         }
@@ -264,7 +303,7 @@ impl<'a> Attempt<'a> {
             (3, _) => "rd",
             _ => "th",
         };
-        self.notes.error(format_args!("{number}{ending} CMA area ignored: raise MAX_CMA_AREAS"));
+        self.notes.error(format_args!("debris: {number}{ending} CMA area ignored: raise MAX_CMA_AREAS"));
     }
 
     /// Our line for a second area of the same name (Linux keeps both, but refuses the second's directories).
@@ -272,7 +311,9 @@ impl<'a> Attempt<'a> {
         let Some((area, earlier)) = self.areas.split_last() else { return };
         if earlier.iter().any(|other| other.name == area.name) {
             let name = Words(&area.name);
-            self.notes.warn(format_args!("Reserved memory: {name}: a second area of this name, found only by number"));
+            self.notes.warn(format_args!(
+                "debris: Reserved memory: {name}: a second area of this name, found only by number"
+            ));
         }
     }
 }

@@ -22,6 +22,9 @@ pub use iomem::Iomem;
 /// The most ranges of RAM that do not touch each other.
 pub const MAX_RAM_RANGES: usize = 64;
 
+/// What ARM Linux maps at once: a pair of sections, in bytes (PMD_SIZE).
+const SECTION_PAIR: u64 = 2 << 20;
+
 /// The most reservations.
 pub const MAX_RESERVATIONS: usize = 256;
 
@@ -230,6 +233,51 @@ impl Memblock {
             }
         }
         found
+    }
+
+    /// The lowest address where [`Search`] fits into free RAM: Linux's bottom-up search.
+    pub fn find_lowest(&self, search: Search) -> Option<u64> {
+        let start = search.within.start.max(PAGE_SIZE);
+        let end = search.within.end.max(start);
+        let below = search.align.saturating_sub(1);
+        self.free().find_map(|free| {
+            let (free_start, free_end) = (free.start.clamp(start, end), free.end.clamp(start, end));
+            let candidate = free_start.checked_add(below)? & !below;
+            (candidate < free_end && free_end - candidate >= search.size).then_some(candidate)
+        })
+    }
+
+    /// Takes away the end of RAM as ARM Linux does (`adjust_lowmem_bounds`), where a no-map region lies there: up to
+    /// the section in which the first piece of mapped RAM ends that does not end on one. Returns the mapped RAM that is
+    /// gone. Nothing that is in use goes, which Linux does not look at.
+    pub fn cut_to_sections(&mut self) -> PhysRange {
+        let mapped = self.free_where(|region| region.kind == RegionKind::NoMap);
+        let mut limit = None;
+        let mut mapped_end = 0;
+        for (index, piece) in mapped.enumerate() {
+            mapped_end = piece.end;
+            // The start of RAM is not mapped where it lies off a section, and limits nothing.
+            if limit.is_none() && index > 0 && piece.start % SECTION_PAIR != 0 {
+                limit = Some(piece.start);
+            } else if limit.is_none() && piece.end % SECTION_PAIR != 0 {
+                limit = Some(piece.end);
+            }
+        }
+        let end = self.end_of_ram();
+        if end <= mapped_end {
+            return PhysRange { start: end, end };
+        }
+        let in_use = |region: &&Region| {
+            !matches!(region.kind, RegionKind::NoMap | RegionKind::Reserved | RegionKind::Memreserve)
+        };
+        let used = self.reserved.iter().filter(in_use).map(|region| region.range.end).filter(|used| *used <= end);
+        let used = used.max().unwrap_or(0).next_multiple_of(PAGE_SIZE);
+        let start = (limit.unwrap_or(mapped_end) / SECTION_PAIR * SECTION_PAIR).max(used);
+        for ram in &mut self.ram {
+            ram.end = ram.end.min(start);
+        }
+        self.ram.retain(|ram| !ram.is_empty());
+        PhysRange { start, end: mapped_end.max(start) }
     }
 
     /// RAM that nobody has reserved, to the byte.

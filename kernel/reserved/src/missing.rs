@@ -27,20 +27,20 @@ impl Attempt<'_> {
                 node.and_then(|node| self.ram_for(node)).map(|mib| format!(", which needs {mib} MiB of RAM or more"));
             let room = room.unwrap_or_default();
             let device = Words(&user.device);
-            self.notes.warn(format_args!("Reserved memory: {device}: no area {}{room}{default}", Words(name)));
+            self.notes.warn(format_args!("debris: Reserved memory: {device}: no area {}{room}{default}", Words(name)));
         }
     }
 
     /// The least RAM, in MiB, that reaches to where a pool may lie; `None` where that is not what it lacks.
     fn ram_for(&self, node: &ReservedNode) -> Option<u64> {
         let [ram] = self.memblock.ram() else { return None };
-        let end = match &node.placement {
+        let end = match node.placement()? {
             Placement::Fixed(ranges) => ranges.first().filter(|range| range.start >= ram.start)?.end,
             Placement::Dynamic { size, alignment, alloc_ranges } => {
-                let align = CMA_MIN_ALIGNMENT.max(*alignment);
+                let align = CMA_MIN_ALIGNMENT.max(alignment);
                 let end_in = |range: &PhysRange| {
                     let start = range.start.max(ram.start).checked_next_multiple_of(align)?;
-                    start.checked_add(*size).filter(|&end| end <= range.end)
+                    start.checked_add(size).filter(|&end| end <= range.end)
                 };
                 alloc_ranges.iter().filter_map(end_in).min()?
             }

@@ -66,7 +66,9 @@ pub(super) struct File {
 /// Calls `visit` with every file and its path until it says stop.
 fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
     for entry in FILES.iter() {
-        let stops = if entry.path.contains("/AREA/") {
+        let stops = if !is_there(system, entry) {
+            false
+        } else if entry.path.contains("/AREA/") {
             system.area_ids().any(|id| {
                 let path = entry.path.replace("AREA", system.area(id).name());
                 visit(&path, File { entry, area: Some(id) })
@@ -83,6 +85,12 @@ fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
             return;
         }
     }
+}
+
+/// True unless the version of Linux that is answered like lacks the file.
+fn is_there(system: &System<'_>, entry: &PseudoFile) -> bool {
+    let name = entry.path.strip_prefix("/sys/kernel/mm/cma/AREA/");
+    name.is_none_or(|name| !system.linux().differences().missing_files.contains(&name))
 }
 
 /// Why a path names no file, in Linux's words.

@@ -182,7 +182,7 @@ fn listed(line: &str) -> Option<u32> {
 
 /// A path in our sources, without what stands before it.
 fn own_file(location: &str) -> Option<&str> {
-    ["kernel/src/", "boot/src/"].iter().find_map(|root| location.find(root).map(|at| &location[at..]))
+    ["kernel/", "boot/src/"].iter().find_map(|root| location.rfind(root).map(|at| &location[at..]))
 }
 
 /// The innermost function of ours that an instruction is in, and its line; of what the library does for it, it is the one
@@ -412,7 +412,7 @@ Trace 0: 0x7f07 [00000000/00000400/00000101/ff200001] begins with a device
     fn names_are_short_and_ours() {
         assert_eq!(short("kernel::mm::zone::Zone::index"), "Zone::index");
         assert_eq!(short("main"), "main");
-        assert_eq!(own_file("/home/x/debris/kernel/src/mm/zone.rs:7"), Some("kernel/src/mm/zone.rs:7"));
+        assert_eq!(own_file("/home/x/debris/kernel/page-alloc/src/zone.rs:7"), Some("kernel/page-alloc/src/zone.rs:7"));
         assert_eq!(own_file("library/core/src/slice/mod.rs:7"), None);
         let place =
             |function: &str, location: &str| Place { function: function.into(), location: Some(location.into()) };

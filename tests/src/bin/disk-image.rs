@@ -9,7 +9,7 @@ const USAGE: &str =
     "usage: scripts/disk-image create IMAGE SIZE [NAME=SIZE…]   a new image with files of known contents
        scripts/disk-image list IMAGE                      names, lengths, CRC-32, SHA-256
        scripts/disk-image verify IMAGE                    the same; fails where a file is not what the table says
-SIZE is in bytes, or with K, M or G behind it; an image takes 12K, and its files lie in the first GiB. The layout is described in kernel/src/block/volume.rs.";
+SIZE is in bytes, or with K, M or G behind it; an image takes 12K, and its files lie in the first GiB. The layout is described in kernel/block/src/volume.rs.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

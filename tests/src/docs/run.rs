@@ -17,7 +17,7 @@ use crate::in_tree;
 use crate::session::Session;
 
 /// Longest that one command may take before it is ended, on a busy machine.
-const LIMIT_S: u64 = 180;
+const LIMIT_S: u64 = 300;
 /// The machine of a page that boots none itself.
 const DEFAULT_MACHINE: &str = "make monitor";
 

@@ -40,9 +40,8 @@ register_structs! {
     }
 }
 
-/// The disk's registers and interrupt; 0 before there is one.
+/// The disk's registers; 0 before there is one.
 static BASE: AtomicU32 = AtomicU32::new(0);
-static INTERRUPT: AtomicU32 = AtomicU32::new(0);
 /// Interrupts that the disk has sent.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
@@ -129,7 +128,10 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
     };
     // The handler can be called from the moment on when the device may interrupt.
     BASE.store(place.base, Ordering::Relaxed);
-    INTERRUPT.store(interrupt, Ordering::Relaxed);
+    if !gic::handle(interrupt, interrupted) {
+        log::warn!("{}: a disk whose interrupt nobody can handle cannot be used: raise MAX_HANDLERS", place.name);
+        return false;
+    }
     match VirtioDisk::start(place.name, transport, system) {
         Ok(disk) => {
             gic::enable(interrupt);
@@ -137,23 +139,22 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
         }
         Err(why) => {
             log::warn!("{}: the disk cannot be used: {why}", place.name);
-            INTERRUPT.store(0, Ordering::Relaxed);
+            gic::forget(interrupt);
         }
     }
     true
 }
 
-/// The interrupt handler: acknowledges the disk's interrupt, which wakes who waits. False where it is not the disk's.
-pub fn interrupted(number: u32) -> bool {
+/// The interrupt's handler: acknowledges it, which wakes who waits.
+fn interrupted() {
     let base = BASE.load(Ordering::Relaxed);
-    if base == 0 || number != INTERRUPT.load(Ordering::Relaxed) {
-        return false;
+    if base == 0 {
+        return;
     }
     // SAFETY: `start_disk` stored the address of a virtio device's registers, which stay mapped.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
     registers.interrupt_acknowledge.set(registers.interrupt_status.get());
     INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-    true
 }
 
 /// Interrupts that the disk has sent.

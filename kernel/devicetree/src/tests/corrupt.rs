@@ -154,9 +154,8 @@ fn check(facts: &Facts) {
     assert!(facts.reserved.len() <= MAX_RESERVED_NODES);
     for node in &facts.reserved {
         assert!(is_name(&node.name));
-        match &node.placement {
-            Placement::Fixed(ranges) => assert!((1..=MAX_RANGES_PER_NODE).contains(&ranges.len())),
-            Placement::Dynamic { alloc_ranges, .. } => assert!(alloc_ranges.len() <= MAX_RANGES_PER_NODE),
+        for ranges in [&node.reg, &node.alloc_ranges] {
+            assert!(ranges.value().is_none_or(|ranges| ranges.len() <= MAX_RANGES_PER_NODE));
         }
     }
     assert!(facts.devices.len() <= MAX_DEVICES && facts.stdout.is_none_or(|index| index < facts.devices.len()));

@@ -47,7 +47,7 @@ fn check_board(facts: &Facts) {
     assert_eq!(gic.reg, [range(0x1e00_1000, 0x1000), range(0x1e00_0100, 0x100)]);
     let vram = &facts.reserved[0];
     assert_eq!((vram.name.as_str(), vram.no_map, vram.reusable), ("vram@4c000000", true, false));
-    assert_eq!(vram.placement, Placement::Fixed(vec![range(0x4c00_0000, 0x80_0000)]));
+    assert_eq!(vram.placement().expect("well-formed"), Placement::Fixed(vec![range(0x4c00_0000, 0x80_0000)]));
 }
 
 #[test]
@@ -60,7 +60,10 @@ fn the_board_with_its_areas() {
         assert!(node.shared_dma_pool && node.reusable && !node.no_map);
         assert_eq!(node.cma_default, node.name == "linux,cma");
         let alloc_ranges = vec![range(base, 0x80_0000)];
-        assert_eq!(node.placement, Placement::Dynamic { size: 0x80_0000, alignment: 0, alloc_ranges });
+        assert_eq!(
+            node.placement().expect("well-formed"),
+            Placement::Dynamic { size: 0x80_0000, alignment: 0, alloc_ranges }
+        );
     }
     assert_eq!(facts.area_users, [AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into() }]);
     let console = facts.stdout.map(|index| facts.devices[index].path.as_str());

@@ -3,7 +3,7 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use super::super::build::{Builder, board, board_with_reserved, tree};
-use super::super::{MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement};
+use super::super::{MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, Property};
 use super::{facts, notes, range};
 
 fn pool(node: &mut Builder) -> &mut Builder {
@@ -28,12 +28,12 @@ fn the_two_areas_of_the_article() {
         ("linux,cma", Some(7), Some("shared-dma-pool"))
     );
     assert_eq!(
-        cma.placement,
+        cma.placement().expect("well-formed"),
         Placement::Dynamic { size: 0x80_0000, alignment: 0, alloc_ranges: vec![range(0x6900_0000, 0x80_0000)] }
     );
     assert!(cma.shared_dma_pool && cma.reusable && cma.cma_default && !cma.no_map);
     assert_eq!(vram.name, "vram@4c000000");
-    assert_eq!(vram.placement, Placement::Fixed(vec![range(0x4c00_0000, 0x80_0000)]));
+    assert_eq!(vram.placement().expect("well-formed"), Placement::Fixed(vec![range(0x4c00_0000, 0x80_0000)]));
     assert!(vram.shared_dma_pool && !vram.reusable && !vram.cma_default && vram.no_map && vram.phandle.is_none());
     assert_eq!(notes(&facts), [""; 0]);
 }
@@ -55,15 +55,18 @@ fn several_ranges_and_an_alignment() {
     let facts = facts(&bytes);
     let alloc_ranges = vec![range(0x6100_0000, 0x100_0000), range(0x7800_0000, 0x400_0000)];
     assert_eq!(
-        facts.reserved[0].placement,
+        facts.reserved[0].placement().expect("well-formed"),
         Placement::Dynamic { size: 0x200_0000, alignment: 0x80_0000, alloc_ranges }
     );
     assert_eq!(
-        facts.reserved[1].placement,
+        facts.reserved[1].placement().expect("well-formed"),
         Placement::Fixed(vec![range(0x7000_0000, 0x1000), range(0x7100_0000, 0x2000)])
     );
     assert_eq!(facts.reserved[1].compatible, None);
-    assert_eq!(facts.reserved[2].placement, Placement::Dynamic { size: 0, alignment: 0, alloc_ranges: vec![] });
+    assert_eq!(
+        facts.reserved[2].placement().expect("well-formed"),
+        Placement::Dynamic { size: 0, alignment: 0, alloc_ranges: vec![] }
+    );
     assert_eq!(notes(&facts), [""; 0]);
 }
 
@@ -86,10 +89,13 @@ fn two_cells_each() {
     });
     let facts = facts(&bytes);
     assert_eq!(
-        facts.reserved[0].placement,
+        facts.reserved[0].placement().expect("well-formed"),
         Placement::Dynamic { size: 0x1_0080_0000, alignment: 0x40_0000, alloc_ranges: vec![] }
     );
-    assert_eq!(facts.reserved[1].placement, Placement::Fixed(vec![range(0x1_7000_0000, 0x80_0000)]));
+    assert_eq!(
+        facts.reserved[1].placement().expect("well-formed"),
+        Placement::Fixed(vec![range(0x1_7000_0000, 0x80_0000)])
+    );
 }
 
 /// Linux reads `size` by the root's size cells and `alignment` by its address cells: they show apart where these differ.
@@ -116,10 +122,9 @@ fn an_alignment_has_as_many_cells_as_an_address() {
         };
         let right = facts(&reserved_with(right_alignment));
         let placement = Placement::Dynamic { size: 0x80_0000, alignment: 0x40_0000, alloc_ranges: vec![] };
-        assert_eq!((&right.reserved[0].placement, notes(&right)), (&placement, vec![]));
+        assert_eq!((right.reserved[0].placement(), notes(&right)), (Some(placement), vec![]));
         let wrong = facts(&reserved_with(right_size));
-        assert_eq!(wrong.reserved, vec![]);
-        assert_eq!(notes(&wrong), ["OF: reserved mem: invalid alignment property in 'a' node."]);
+        assert_eq!(wrong.reserved[0].alignment, Property::Malformed);
     }
 }
 
@@ -146,40 +151,60 @@ fn an_old_phandle_is_a_phandle() {
     assert_eq!(users.collect::<vec::Vec<_>>(), [("camera", "old")], "a device finds it by that");
 }
 
-/// A property of a node that makes it ill-formed, and the line that says so.
+/// What is not well-formed is told apart from what is absent, and hides no other property or node.
 #[test]
-fn ill_formed_nodes_are_left_out_in_linux_words() {
+fn ill_formed_properties_are_marked() {
     type Fill = fn(&mut Builder) -> &mut Builder;
-    let cases: [(Fill, &str); 9] = [
-        (|node| node.cells("size", &[0, 0x80_0000]), "OF: reserved mem: invalid size property in 'pool_a' node."),
-        (|node| node.flag("size"), "OF: reserved mem: invalid size property in 'pool_a' node."),
+    type Ranges = Property<vec::Vec<units::PhysRange>>;
+    let size = || Property::Is(0x80_0000);
+    type Case = (Fill, Property<u64>, Property<u64>, [Ranges; 2]);
+    let cases: [Case; 9] = [
+        (
+            |node| node.cells("size", &[0, 0x80_0000]),
+            Property::Malformed,
+            Property::Absent,
+            [Property::Absent, Property::Absent],
+        ),
+        (|node| node.flag("size"), Property::Malformed, Property::Absent, [Property::Absent, Property::Absent]),
         (
             |node| node.cells("size", &[0x80_0000]).cells("alignment", &[0, 1]),
-            "OF: reserved mem: invalid alignment property in 'pool_a' node.",
+            size(),
+            Property::Malformed,
+            [Property::Absent, Property::Absent],
         ),
         (
             |node| node.cells("size", &[0x80_0000]).cells("alloc-ranges", &[0x6900_0000]),
-            "OF: reserved mem: invalid alloc-ranges property in 'pool_a', skipping node.",
+            size(),
+            Property::Absent,
+            [Property::Absent, Property::Malformed],
         ),
         (
             |node| node.cells("size", &[0x80_0000]).flag("alloc-ranges"),
-            "OF: reserved mem: failed to allocate memory for node 'pool_a': size 8 MiB",
+            size(),
+            Property::Absent,
+            [Property::Absent, Property::Is(vec![])],
         ),
         (
             |node| node.cells("reg", &[0x6900_0000]),
-            "OF: fdt: Reserved memory: invalid reg property in 'pool_a', skipping node.",
+            Property::Absent,
+            Property::Absent,
+            [Property::Malformed, Property::Absent],
         ),
         (
             |node| node.bytes("reg", &[0x69, 0, 0, 0, 0, 0x80, 0]),
-            "OF: fdt: Reserved memory: invalid reg property in 'pool_a', skipping node.",
+            Property::Absent,
+            Property::Absent,
+            [Property::Malformed, Property::Absent],
         ),
         (
             |node| node.flag("reg").cells("size", &[0x80_0000]),
-            "OF: fdt: Reserved memory: invalid reg property in 'pool_a', skipping node.",
+            size(),
+            Property::Absent,
+            [Property::Is(vec![]), Property::Absent],
         ),
-        (|node| node, "OF: fdt: Reserved memory: neither reg nor size in 'pool_a', skipping node."),
+        (|node| node, Property::Absent, Property::Absent, [Property::Absent, Property::Absent]),
     ];
-    for (fill, line) in cases {
+    for (fill, size, alignment, [reg, alloc_ranges]) in cases {
         let bytes = board_with_reserved(|reserved| {
             reserved.node("pool_a", |node| {
                 fill(pool(node));
@@ -189,9 +214,11 @@ fn ill_formed_nodes_are_left_out_in_linux_words() {
             });
         });
         let facts = facts(&bytes);
-        assert_eq!(notes(&facts), [line]);
-        assert_eq!(facts.reserved.len(), 1);
-        assert_eq!(facts.reserved[0].name, "pool_b");
+        assert_eq!(notes(&facts), [""; 0]);
+        let [a, b] = &facts.reserved[..] else { panic!("{facts:?}") };
+        assert_eq!((&a.size, &a.alignment, &a.reg, &a.alloc_ranges), (&size, &alignment, &reg, &alloc_ranges));
+        assert_eq!(a.placement(), None);
+        assert!(b.placement().is_some());
     }
 }
 
@@ -215,7 +242,7 @@ fn the_parent_must_have_ranges_and_the_roots_cells() {
         });
         let facts = facts(&bytes);
         assert_eq!(facts.reserved, vec![]);
-        assert_eq!(notes(&facts)[0], "OF: fdt: Reserved memory: unsupported node format, ignoring");
+        assert!(facts.reserved_unsupported.is_some());
     }
 }
 
@@ -246,9 +273,7 @@ fn limits_name_their_constants() {
     assert_eq!(many.reserved.len(), MAX_RESERVED_NODES);
     assert_eq!(
         notes(&many),
-        ["OF: reserved mem: not enough space for all defined regions. (pool_256 and those after it: raise \
-          MAX_RESERVED_NODES, 256)"
-            .to_string()]
+        ["debris: Reserved memory: pool_256 and those after it ignored: raise MAX_RESERVED_NODES, 256".to_string()]
     );
     let reg: vec::Vec<u32> = (0..100).flat_map(|n| [0x6000_0000 + n * 0x1_0000, 0x1000]).collect();
     let long = facts(&board_with_reserved(|reserved| {
@@ -256,7 +281,7 @@ fn limits_name_their_constants() {
             node.cells("reg", &reg);
         });
     }));
-    let Placement::Fixed(ranges) = &long.reserved[0].placement else { panic!("not fixed") };
+    let Placement::Fixed(ranges) = long.reserved[0].placement().expect("well-formed") else { panic!("not fixed") };
     assert_eq!(ranges.len(), MAX_RANGES_PER_NODE);
     assert!(notes(&long)[0].contains("raise MAX_RANGES_PER_NODE"));
 }

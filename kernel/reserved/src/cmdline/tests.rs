@@ -18,10 +18,9 @@ fn cma(bootargs: &str) -> Option<(u32, u32, u32)> {
 fn an_empty_line_gives_the_defaults() {
     for line in ["", "   ", "\t\n"] {
         let cmdline = parse(line);
-        assert_eq!(
-            cmdline,
-            Cmdline { run: None, cma: None, loglevel: 7, mem: None, ram_base: None, check: false, notes: Vec::new() }
-        );
+        let linux = LinuxVersion::V6_1;
+        let (run, cma, mem, ram_base, notes) = (None, None, None, None, Vec::new());
+        assert_eq!(cmdline, Cmdline { run, cma, loglevel: 7, mem, ram_base, check: false, linux, notes });
     }
 }
 
@@ -38,7 +37,7 @@ fn quotes_as_next_arg_has_them() {
     assert_eq!(run("run=\"debris; loglevel=3").as_deref(), Some("debris; loglevel=3"));
     assert_eq!(run("run=a\"b c\"d").as_deref(), Some("a\"b c\"d"));
     assert_eq!(run("-- run=debris"), None);
-    assert_eq!(texts(&parse("run")), ["run: needs a value, run=\"COMMAND; COMMAND\"; ignored"]);
+    assert_eq!(texts(&parse("run")), ["debris: run: needs a value, run=\"COMMAND; COMMAND\"; ignored"]);
 }
 
 #[test]
@@ -61,12 +60,25 @@ fn levels_and_checks() {
         let cmdline = parse(line);
         assert_eq!(cmdline.loglevel, 7);
         assert_eq!(cmdline.notes.len(), 1, "{line}");
-        assert!(cmdline.notes[0].text.starts_with("loglevel="));
+        assert!(cmdline.notes[0].text.starts_with("debris: loglevel="));
     }
     for line in ["check", "check=1", "check=ON"] {
         let cmdline = parse(line);
         assert!(!cmdline.check);
-        assert!(cmdline.notes[0].text.starts_with("check="), "{line}");
+        assert!(cmdline.notes[0].text.starts_with("debris: check="), "{line}");
+    }
+}
+
+#[test]
+fn a_version_that_was_compared_or_the_default() {
+    assert_eq!(parse("linux=7.2").linux, LinuxVersion::V7_2);
+    assert_eq!(parse("linux=7.2 linux=6.12").linux, LinuxVersion::V6_12);
+    for line in ["linux", "linux=", "linux=6", "linux=5.15"] {
+        let cmdline = parse(line);
+        assert_eq!(cmdline.linux, LinuxVersion::V6_1);
+        let value = line.strip_prefix("linux=").unwrap_or_default();
+        let said = format!("debris: linux={value}: must be 6.1, 6.12 or 7.2; it stays 6.1");
+        assert_eq!(texts(&cmdline), [said]);
     }
 }
 
@@ -96,7 +108,7 @@ fn cma_that_is_garbage_is_zero_and_said_so() {
         let line = format!("cma={value}");
         let cmdline = parse(&line);
         assert_eq!(cmdline.cma.map(|cma| cma.size), Some(0), "{line}");
-        assert!(cmdline.notes[0].text.starts_with(&format!("cma={value}: no size, taken as 0")), "{line}");
+        assert!(cmdline.notes[0].text.starts_with(&format!("debris: cma={value}: no size, taken as 0")), "{line}");
     }
     for line in ["cma=16Mx", "cma=16M@", "cma=16M@z", "cma=08M", "cma=16M@0x70000000-z"] {
         assert_eq!(parse(line).notes.len(), 1, "{line}");
@@ -111,7 +123,7 @@ fn unknown_parameters_share_one_line() {
     let cmdline = parse("console=ttyAMA0 root=/dev/vda quiet loglevel=4");
     assert_eq!(
         texts(&cmdline),
-        ["Unknown kernel command line parameters \"console=ttyAMA0 root=/dev/vda quiet\", ignored"]
+        ["debris: Unknown kernel command line parameters \"console=ttyAMA0 root=/dev/vda quiet\", ignored"]
     );
     assert_eq!(cmdline.loglevel, 4);
     let many: String = (0..1000).map(|index| format!("p{index}=\u{1b}[2J ")).collect();

@@ -22,7 +22,7 @@ fn an_initrd_of_64_mib_and_the_default_areas_fit_together() {
         assert_eq!((step.what, step.from), (RegionKind::Initrd, PhysRange::sized(0x6800_0000, 64 * M)));
         assert_eq!(case.memblock.find_kind(RegionKind::Initrd).unwrap().range, step.to);
         let line = format!(
-            "Reserved memory: moving the Initrd (65536 KiB) from 0x68000000 to {:#010x}, out of the way of linux,cma",
+            "debris: Reserved memory: moving the Initrd (65536 KiB) from 0x68000000 to {:#010x}, out of the way of linux,cma",
             step.to.start
         );
         assert_eq!(case.lines().last(), Some(&line.as_str()));
@@ -88,7 +88,7 @@ fn nothing_moves_for_a_region_that_will_not_stay() {
             "cma: Not enough slots for CMA reserved regions!",
             "Reserved memory: unable to setup CMA region",
             "OF: reserved mem: node tenth compatible matching fail",
-            "9th CMA area ignored: raise MAX_CMA_AREAS",
+            "debris: 9th CMA area ignored: raise MAX_CMA_AREAS",
         ]
     );
 }
@@ -113,12 +113,12 @@ fn a_blob_that_has_nowhere_to_go_stays_and_the_region_is_refused() {
     assert_eq!(
         case.other_lines()[..2],
         [
-            "Reserved memory: no room to move the Initrd at [mem 0x68000000-0x6bffffff] away",
+            "debris: Reserved memory: no room to move the Initrd at [mem 0x68000000-0x6bffffff] away",
             "OF: reserved mem: failed to allocate memory for node 'pool': size 200 MiB",
         ]
     );
     let case = qemu(256, 64 * M, vec![cma(fixed("wide", 0x6040_0000, 252 * M))], "");
-    assert!(case.other_lines().contains(&"Reserved memory: wide: overlaps Initrd"));
+    assert!(case.other_lines().contains(&"debris: Reserved memory: wide: overlaps Initrd"));
 }
 
 #[test]

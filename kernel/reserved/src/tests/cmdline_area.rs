@@ -27,7 +27,7 @@ fn bounds() {
     failed("cma=16M@0", &["cma: Failed to reserve 16 MiB"]);
     failed("cma=16M@0x10000000-0x20000000", &["cma: Failed to reserve 16 MiB"]);
     // The end wraps over the top of 32 bits, past every check of Linux.
-    failed("cma=2G@0x90000000", &["Reserved memory: cma=: outside RAM", "cma: Failed to reserve 2048 MiB"]);
+    failed("cma=2G@0x90000000", &["debris: Reserved memory: cma=: outside RAM", "cma: Failed to reserve 2048 MiB"]);
 }
 
 #[test]
@@ -40,11 +40,14 @@ fn a_range_that_is_not_aligned_is_narrowed() {
 
 #[test]
 fn over_what_is_taken() {
-    failed("cma=16M@0x60000000", &["Reserved memory: cma=: overlaps Kernel image", "cma: Failed to reserve 16 MiB"]);
+    failed(
+        "cma=16M@0x60000000",
+        &["debris: Reserved memory: cma=: overlaps Kernel image", "cma: Failed to reserve 16 MiB"],
+    );
     let case = Case::new(default_areas()[1..].to_vec(), "cma=16M@0x69000000");
     assert_eq!(
         case.other_lines()[2..],
-        ["Reserved memory: cma=: overlaps BiscuitOS_cma", "cma: Failed to reserve 16 MiB"]
+        ["debris: Reserved memory: cma=: overlaps BiscuitOS_cma", "cma: Failed to reserve 16 MiB"]
     );
     assert_eq!(case.areas().len(), 1);
 }
@@ -60,7 +63,7 @@ fn sizes_at_the_top_of_32_bits() {
             "cma: Failed to reserve 4092 MiB",
         ],
     );
-    failed("cma=512M@0xf0000000", &["Reserved memory: cma=: outside RAM", "cma: Failed to reserve 512 MiB"]);
+    failed("cma=512M@0xf0000000", &["debris: Reserved memory: cma=: outside RAM", "cma: Failed to reserve 512 MiB"]);
     // A size of -1 is no parameter: the default node stays.
     assert_eq!(Case::new(default_areas(), "cma=0xffffffff").areas().len(), 2);
 }
@@ -81,7 +84,7 @@ fn the_ninth_area() {
     assert_eq!(case.areas().len(), 8);
     assert_eq!(
         case.other_lines()[16..],
-        ["cma: Not enough slots for CMA reserved regions!", "9th CMA area ignored: raise MAX_CMA_AREAS"]
+        ["cma: Not enough slots for CMA reserved regions!", "debris: 9th CMA area ignored: raise MAX_CMA_AREAS"]
     );
 }
 

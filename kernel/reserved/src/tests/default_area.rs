@@ -68,7 +68,7 @@ fn no_slot_no_default() {
     let case = Case::new(nodes, "");
     assert_eq!((all_areas(&case).len(), case.placed.areas.iter().any(|area| area.default)), (8, false));
     let lines = case.lines();
-    let last = ["cma: Not enough slots for CMA reserved regions!", "9th CMA area ignored: raise MAX_CMA_AREAS"];
+    let last = ["cma: Not enough slots for CMA reserved regions!", "debris: 9th CMA area ignored: raise MAX_CMA_AREAS"];
     assert_eq!(lines[lines.len() - 2..], last);
 }
 
@@ -97,7 +97,7 @@ fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
                 case.other_lines(),
                 [
                     "cma: Failed to reserve 16 MiB",
-                    "Reserved memory: reserved: no room beside the device tree, the initrd and the page frames",
+                    "debris: Reserved memory: reserved: no room beside the device tree, the initrd and the page frames",
                 ]
             );
         }
@@ -126,12 +126,12 @@ fn an_area_that_a_device_names_and_that_does_not_fit_is_said() {
     assert_eq!(
         case.lines(),
         [
-            "OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB",
             "OF: reserved mem: failed to allocate memory for node 'BiscuitOS_cma': size 8 MiB",
+            "OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB",
             "cma: Reserved 16 MiB at 0x67000000",
-            "Reserved memory: camera: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
+            "debris: Reserved memory: camera: no area BiscuitOS_cma, which needs 160 MiB of RAM or more; \
              the default area, reserved, stands in",
-            "Reserved memory: camera: no area linux,cma, which needs 152 MiB of RAM or more; \
+            "debris: Reserved memory: camera: no area linux,cma, which needs 152 MiB of RAM or more; \
              the default area, reserved, stands in",
         ]
     );
@@ -143,12 +143,15 @@ fn an_area_that_a_device_names_and_that_does_not_fit_is_said() {
     }
     let last = |case: &Case| case.lines().last().unwrap().to_string();
     let case = with_users(128, default_areas(), &["BiscuitOS_cma"], "cma=0");
-    assert_eq!(last(&case), "Reserved memory: camera: no area BiscuitOS_cma, which needs 160 MiB of RAM or more");
+    assert_eq!(
+        last(&case),
+        "debris: Reserved memory: camera: no area BiscuitOS_cma, which needs 160 MiB of RAM or more"
+    );
     // Where more RAM would not help, or nobody knows, nothing is said of it.
     for nodes in [vec![], vec![cma(dynamic("pool", 9 * M, &[]))], vec![cma(fixed("pool", 0x6040_0000, 9 * M))]] {
         let case = with_users(128, nodes, &["pool"], "");
-        assert_eq!(last(&case), "Reserved memory: camera: no area pool; the default area, reserved, stands in");
+        assert_eq!(last(&case), "debris: Reserved memory: camera: no area pool; the default area, reserved, stands in");
     }
     let case = with_users(128, vec![cma(fixed("pool", 0x6780_0000, 16 * M))], &["pool"], "cma=0");
-    assert_eq!(last(&case), "Reserved memory: camera: no area pool, which needs 136 MiB of RAM or more");
+    assert_eq!(last(&case), "debris: Reserved memory: camera: no area pool, which needs 136 MiB of RAM or more");
 }

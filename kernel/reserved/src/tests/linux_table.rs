@@ -121,13 +121,13 @@ fn ten_pools_and_eight_slots() {
             "cma: Not enough slots for CMA reserved regions!",
             "Reserved memory: unable to setup CMA region",
             "OF: reserved mem: node pool_i compatible matching fail",
-            "9th CMA area ignored: raise MAX_CMA_AREAS",
+            "debris: 9th CMA area ignored: raise MAX_CMA_AREAS",
             "cma: Not enough slots for CMA reserved regions!",
             "Reserved memory: unable to setup CMA region",
             "OF: reserved mem: node pool_j compatible matching fail",
-            "10th CMA area ignored: raise MAX_CMA_AREAS",
+            "debris: 10th CMA area ignored: raise MAX_CMA_AREAS",
             "cma: Not enough slots for CMA reserved regions!",
-            "11th CMA area ignored: raise MAX_CMA_AREAS",
+            "debris: 11th CMA area ignored: raise MAX_CMA_AREAS",
         ]
     );
 }
@@ -176,7 +176,7 @@ fn cma_outside_ram_is_said_and_the_rest_goes_on() {
         &[
             "Reserved memory: created CMA memory pool at 0x69800000, size 8 MiB",
             "OF: reserved mem: initialized node BiscuitOS_cma, compatible id shared-dma-pool",
-            "Reserved memory: cma=: outside RAM",
+            "debris: Reserved memory: cma=: outside RAM",
             "cma: Failed to reserve 16 MiB",
         ],
     );

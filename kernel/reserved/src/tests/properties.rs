@@ -55,6 +55,11 @@ fn any_node() -> impl Strategy<Value = ReservedNode> {
 }
 
 fn any_bootargs() -> impl Strategy<Value = String> {
+    let version = prop::sample::select(units::linux::LinuxVersion::ALL.to_vec());
+    (any_cma(), version).prop_map(|(cma, version)| format!("{cma} linux={version}"))
+}
+
+fn any_cma() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => Just(String::new()),
         2 => (0u32..600).prop_map(|mib| format!("cma={mib}M")),

@@ -226,9 +226,11 @@ impl CopyTest {
             mm.live.meanwhile = None;
             mm.settle_disk();
             report.finish(&mm, machine.now_ns());
-            if mm.live.faults.ignore_pins {
-                // They were provoked, and are in the report.
-                let checker = mm.dma.checker_mut();
+            let provoked = mm.live.faults.ignore_pins;
+            let checker = system.dma.checker_mut();
+            report.finish_misuses(checker.errors());
+            if provoked {
+                // They are in the report.
                 checker.drop_provoked();
                 checker.set_quiet(false);
             }
@@ -354,9 +356,9 @@ impl CopyTest {
 
     /// Who uses memory between the phases of the driver's allocations: reads on where the test reads, and writes back.
     fn let_others_live(&self, system: &mut System<'_>, pinning: bool) {
+        system.dma.checker_mut().set_quiet(!pinning);
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
-        mm.dma.checker_mut().set_quiet(!pinning);
         let others = Rc::clone(&self.others);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
             // What was queued before the allocation is still the disk's when the first pages move, however fast it is.

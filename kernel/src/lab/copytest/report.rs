@@ -124,10 +124,14 @@ impl CopyReport {
         }
     }
 
+    /// Takes in how many misuses of the DMA API there are.
+    pub(super) fn finish_misuses(&mut self, errors: u64) {
+        self.misuses = errors - self.misuses_before;
+    }
+
     pub(super) fn finish(&mut self, mm: &Mm<'_, '_>, now_ns: u64) {
         self.disk = mm.disk_stats();
         self.migrated_while_lent = mm.live.stats.migrated_while_lent;
-        self.misuses = mm.dma.checker().errors() - self.misuses_before;
         self.reclaimed = mm.live.stats.reclaimed();
         self.oom_kills = mm.live.stats.oom_kills;
         self.load_ns = now_ns.saturating_sub(self.begin_ns);

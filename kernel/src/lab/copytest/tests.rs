@@ -7,12 +7,12 @@ use core::cell::RefCell;
 
 use super::ambush::Ambushes;
 use super::*;
-use crate::block::mock::{Medium, give_disk};
 use crate::block::volume::TABLE_BYTES;
 use crate::mm::live::mock::MockSpace;
 use crate::mm::zone::{Zone, descriptors};
 use crate::mm::{PAGEBLOCK_PAGES, Page};
 use crate::mock::Mock;
+use crate::mock::disk::{Medium, give_disk};
 use crate::units::Pfn;
 
 const START: Pfn = Pfn(0x60000);

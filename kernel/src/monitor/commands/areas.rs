@@ -121,7 +121,7 @@ pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
                 let empty = system.areas().iter().find(|area| area.used_pages() == 0);
                 owners.extend(empty.map(|empty| format!("area={} is empty", empty.name())));
             }
-            if pages > 0 && !kept && system.disk().is_some_and(|disk| disk.dma_device() == device) {
+            if pages > 0 && !kept && system.disk_device() == Some(device) {
                 owners.push("a disk with the modern transport takes none of it".into());
             }
         }
@@ -213,7 +213,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Err(CmaError::Invalid { argument }) => return Err(Failure::bad(format!("invalid {argument}"))),
             Err(error) => {
                 let area = self.system.area(id);
-                let code = error.errno();
+                let code = error.errno(self.system.linux());
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
                 let wanted = Counted(pages.into(), "page");

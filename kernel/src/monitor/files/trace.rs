@@ -27,6 +27,9 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     },
 ];
 
+/// What Linux prints as the frame of an allocation that had no candidate: all ones.
+const NO_PFN: u32 = u32::MAX;
+
 /// The head that ftrace prints over the events.
 const HEAD: &str = "\
 #                                _-----=> irqs-off/BH-disabled
@@ -45,29 +48,45 @@ fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let kept = written.min(TRACE_EVENTS as u64);
     writeln!(out, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {kept}/{written}   #P:1\n#")?;
     out.write_str(HEAD)?;
+    let mut candidate = NO_PFN;
     for (ns, event) in system.trace.events() {
         let micros = ns / 1000;
         write!(out, "         monitor-1       [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
-        write_event(out, system, event)?;
+        write_event(out, system, event, candidate)?;
+        candidate = match *event {
+            Event::BusyRetry { first, .. } => first.0,
+            Event::TestIsolated { .. } | Event::MigrateRange { .. } => candidate,
+            _ => NO_PFN,
+        };
     }
     Ok(())
 }
 
-fn write_event(out: &mut dyn fmt::Write, system: &System<'_>, event: &Event) -> fmt::Result {
+/// Prints one event as the version of Linux does. `candidate` is the frame that the allocation tried last.
+fn write_event(out: &mut dyn fmt::Write, system: &System<'_>, event: &Event, candidate: u32) -> fmt::Result {
+    let linux = system.linux().differences();
     let name = |area: u8| system.areas().get(usize::from(area)).map_or("?", |area| area.name());
     match *event {
-        Event::AllocStart { area, count, available, total, align } => writeln!(
-            out,
-            "cma_alloc_start: name={} request_count={count} available_count={available} total_count={total} align={align}",
-            name(area)
-        ),
+        Event::AllocStart { area, count, available, total, align } => {
+            let name = name(area);
+            if linux.start_has_counts {
+                write!(out, "cma_alloc_start: name={name} request_count={count} available_count={available} ")?;
+                writeln!(out, "total_count={total} align={align}")
+            } else {
+                writeln!(out, "cma_alloc_start: name={name} count={count} align={align}")
+            }
+        }
         Event::AllocFinish { area, first, count, align, errno } => {
-            let Page(pfn, page) = page(first);
-            writeln!(
-                out,
-                "cma_alloc_finish: name={} pfn={pfn:#x} page={page:08x} count={count} align={align} errorno={errno}",
-                name(area)
-            )
+            let Page(mut pfn, page) = page(first);
+            if first.is_none() && linux.finish_has_last_pfn {
+                pfn = candidate;
+            }
+            let name = name(area);
+            write!(out, "cma_alloc_finish: name={name} pfn={pfn:#x} page={page:08x} count={count} align={align}")?;
+            if linux.finish_has_errorno {
+                write!(out, " errorno={errno}")?;
+            }
+            writeln!(out)
         }
         Event::BusyRetry { area, first, count, align } => {
             let Page(pfn, page) = page(Some(first));

@@ -336,7 +336,8 @@ fn pins(system: &mut System<'_>) -> Verdict {
             let mut mm = system.mm().ok_or("nobody lives in memory")?;
             lines(mm.cache_write(1))?;
             let frame = mm.cache_frame(1).ok_or("a cache page is not there")?;
-            let mapping = lines(mm.streaming().map(device, frame.addr(), PAGE, Direction::FromDevice))?;
+            let mapping = lines(system.streaming().map(device, frame.addr(), PAGE, Direction::FromDevice))?;
+            let mut mm = system.mm().ok_or("nobody lives in memory")?;
             lines(mm.cache_read(1))?;
             expect(system, "reading a cache page too early", &[Misuse::CpuRead { at: frame.addr() }])?;
             let mut mm = system.mm().ok_or("nobody lives in memory")?;
@@ -344,8 +345,7 @@ fn pins(system: &mut System<'_>) -> Verdict {
             let area = empty_area_of(system, frame);
             let blocked = area.map(|area| (area, system.area(area).pages()));
             let blocked = blocked.map(|(area, pages)| (area, pages, system.cma_alloc(area, pages, 0)));
-            let mut mm = system.mm().ok_or("nobody lives in memory")?;
-            lines(mm.streaming().unmap(mapping))?;
+            lines(system.streaming().unmap(mapping))?;
             let (area, pages, blocked) = blocked?;
             match blocked {
                 Err(CmaError::Busy(blocked)) => {

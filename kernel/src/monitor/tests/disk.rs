@@ -1,7 +1,7 @@
 //! The commands `disk` and `copytest`, over a disk of software.
 
 use super::*;
-use crate::block::mock::give_disk;
+use crate::mock::disk::give_disk;
 
 /// Executes lines on a fresh board with a disk, on which there is a file.
 pub(super) fn on_board_with_disk(lines: &[&str]) -> (Outcome, String) {

@@ -1,7 +1,7 @@
 //! Loads in the background.
 
 use super::*;
-use crate::block::mock::give_disk;
+use crate::mock::disk::give_disk;
 
 fn lines(text: &str, start: &str) -> Vec<String> {
     text.lines().filter(|line| line.starts_with(start)).map(ToString::to_string).collect()

@@ -1,0 +1,185 @@
+//! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
+//!
+//! The way of the data: a request of so many pages under an alignment → a [`placement`] finds room in the area's
+//! [`bitmap`] → the bits are set → `mm`'s contiguous path takes the pages out of the buddy allocator → the holder gets a
+//! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
+//! (`mm/cma.c`).
+//!
+//! What holds true: an area's bitmap says which of its pages are allocated, and agrees with the page allocator
+//! ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor `Copy`; an error carries the answer.
+//!
+//! The areas, the zone and the users of memory meet in a system, which lies above.
+//!
+//! # Example
+//! ```
+//! use cma::area::Area;
+//! use units::Pfn;
+//!
+//! let mut area = Area::new("camera".into(), Pfn(0x60800), 2048, 0);
+//! let request = area.request(300, 8).unwrap();
+//! let bit = area.place(&request).expect("it is empty");
+//! area.reserve(bit, request.bits);
+//! assert_eq!((area.frame(bit), area.used_pages()), (Pfn(0x60800), 300));
+//! assert_eq!(area.shortage(1800).to_string(), "full: 1748 pages free");
+//! area.release(Pfn(0x60800), 300).unwrap();
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod area;
+mod owners;
+
+use core::fmt;
+
+use migration::contig_range::Blocked;
+use migration::live::watch::OwnedPages;
+use units::Pfn;
+use units::linux::LinuxVersion;
+
+pub use ::placement::{CMA_ALIGNMENT, align_order_of};
+pub use owners::{MAX_OWNERS, OwnerId, Owners, Relocatable, Relocations, StillBusy};
+
+/// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
+pub const MAX_ALIGN_ORDER: u32 = 20;
+
+/// Which area: its place among the areas, in the order they were created.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AreaId(pub u8);
+
+/// Contiguous pages that their holder owns. Neither `Clone` nor `Copy`: the only way to be rid of one is to give it back
+/// or to leave it in the system's registry.
+#[must_use = "a buffer that is dropped is leaked"]
+#[derive(PartialEq, Eq, Debug)]
+pub struct Buffer {
+    area: AreaId,
+    first: Pfn,
+    pages: u32,
+}
+
+impl Buffer {
+    /// The pages of an area that whoever calls has allocated there, or has taken back from where they were kept.
+    pub const fn new(area: AreaId, first: Pfn, pages: u32) -> Self {
+        Self { area, first, pages }
+    }
+
+    /// The area it lies in.
+    pub const fn area(&self) -> AreaId {
+        self.area
+    }
+
+    /// Its first page.
+    pub const fn first(&self) -> Pfn {
+        self.first
+    }
+
+    /// Its length in pages.
+    pub const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Parts it after so many pages, fewer than it has and at least one.
+    pub fn split(self, pages: u32) -> (Self, Self) {
+        debug_assert!(0 < pages && pages < self.pages);
+        let Self { area, first, pages: all } = self;
+        (Self::new(area, first, pages), Self::new(area, first.add(pages), all - pages))
+    }
+}
+
+impl OwnedPages for Buffer {
+    fn first(&self) -> Pfn {
+        self.first
+    }
+
+    fn pages(&self) -> u32 {
+        self.pages
+    }
+}
+
+/// Why an allocation failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CmaError {
+    /// Fewer pages are free than were asked for; or more, but every buffer may move and no arrangement of them has room.
+    Full {
+        /// Free pages of the area.
+        free: u32,
+    },
+    /// Enough pages are free, but no run of them that is long enough and aligned.
+    Fragmented {
+        /// Free pages of the area.
+        free: u32,
+        /// The longest run of free pages.
+        longest_run: u32,
+    },
+    /// There is room in the bitmap, but every candidate holds a page that somebody uses.
+    Busy(Blocked),
+    /// A candidate could not be emptied for want of memory to move its pages to.
+    NoMemory(Blocked),
+    /// The request makes no sense.
+    Invalid {
+        /// Which argument.
+        argument: &'static str,
+    },
+}
+
+impl CmaError {
+    /// The error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or the version's own for a lack of room.
+    pub const fn errno(&self, linux: LinuxVersion) -> i32 {
+        match self {
+            Self::Busy(_) => -16,
+            Self::Invalid { .. } => -22,
+            Self::NoMemory(_) => -12,
+            Self::Full { .. } | Self::Fragmented { .. } => -linux.differences().errno_no_room,
+        }
+    }
+
+    /// The word for records.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "full",
+            Self::Invalid { .. } => "invalid",
+            Self::Fragmented { .. } => "fragmented",
+            Self::Busy(_) => "busy",
+            Self::NoMemory(_) => "no-memory",
+        }
+    }
+}
+
+impl fmt::Display for CmaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Full { free } => write!(f, "full: {free} pages free"),
+            Self::Fragmented { free, longest_run } => {
+                write!(f, "fragmented: {free} pages free, longest free run {longest_run}")
+            }
+            Self::Busy(blocked) => write!(f, "busy: {blocked}"),
+            Self::NoMemory(blocked) => write!(f, "no memory: {blocked}"),
+            Self::Invalid { argument } => write!(f, "invalid {argument}"),
+        }
+    }
+}
+
+/// Why a buffer was not taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReleaseError {
+    /// The pages do not lie in the area.
+    OutsideArea {
+        /// The first page named.
+        frame: Pfn,
+    },
+    /// A page of it is not allocated.
+    NotAllocated {
+        /// The first such page.
+        frame: Pfn,
+    },
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutsideArea { frame } => write!(f, "the page at pfn {:#x} is not in the area", frame.0),
+            Self::NotAllocated { frame } => write!(f, "the page at pfn {:#x} is not allocated", frame.0),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Those who hold buffers that may be moved, and what moving them came to.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use page_alloc::Lent;
+use units::Pfn;
+
+/// Most owners at a time.
+pub const MAX_OWNERS: usize = 64;
+/// An owner's answer that it cannot do without the buffer now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StillBusy;
+
+/// Whoever uses buffers that may move.
+pub trait Relocatable {
+    /// Asks the owner to leave the buffer alone from now on: to stop the device, and to write back what it keeps of it.
+    ///
+    /// # Errors
+    /// The buffer is in use; it stays where it is.
+    fn quiesce(&mut self, tag: u32) -> Result<(), StillBusy>;
+
+    /// The buffer begins at `first` now, with the contents that it had, and may be used again. Follows every
+    /// [`Relocatable::quiesce`] that went well, also where the buffer was not moved in the end.
+    fn resume(&mut self, tag: u32, first: Pfn);
+}
+
+/// Which owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnerId(pub u32);
+
+/// Those who lend buffers, by number.
+#[derive(Default)]
+pub struct Owners(Vec<Option<Box<dyn Relocatable>>>);
+
+impl Owners {
+    /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
+    pub fn add(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
+        let owners = &mut self.0;
+        let place = owners.iter().position(Option::is_none).unwrap_or(owners.len());
+        if place >= MAX_OWNERS {
+            return None;
+        }
+        if place == owners.len() {
+            owners.push(None);
+        }
+        owners[place] = Some(owner);
+        Some(OwnerId(place as u32))
+    }
+
+    /// Forgets an owner.
+    pub fn remove(&mut self, id: OwnerId) {
+        if let Some(owner) = self.0.get_mut(id.0 as usize) {
+            *owner = None;
+        }
+    }
+
+    /// Whether there is an owner of that number.
+    pub fn has(&self, owner: u32) -> bool {
+        self.0.get(owner as usize).is_some_and(Option::is_some)
+    }
+
+    /// Whoever lent a buffer, if they are still there.
+    pub fn of(&mut self, lent: &Lent) -> Option<&mut Box<dyn Relocatable>> {
+        self.0.get_mut(lent.owner as usize)?.as_mut()
+    }
+}
+
+/// What relocation has done in an area since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Relocations {
+    /// Requests that were served because others made room.
+    pub served: u64,
+    /// Requests that found none all the same.
+    pub in_vain: u64,
+    /// Buffers that were moved, each time it was.
+    pub moved_buffers: u64,
+    /// Their pages.
+    pub moved_pages: u64,
+    /// Owners that could not let go.
+    pub busy: u64,
+    /// What all of it took: plans, copies and callbacks, in ns.
+    pub ns: u64,
+}
+
+impl Relocations {
+    /// What has been done since an earlier look.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            served: self.served - before.served,
+            in_vain: self.in_vain - before.in_vain,
+            moved_buffers: self.moved_buffers - before.moved_buffers,
+            moved_pages: self.moved_pages - before.moved_pages,
+            busy: self.busy - before.busy,
+            ns: self.ns - before.ns,
+        }
+    }
+
+    /// Adds what was done elsewhere, or at another time.
+    pub fn include(&mut self, other: &Self) {
+        self.served += other.served;
+        self.in_vain += other.in_vain;
+        self.moved_buffers += other.moved_buffers;
+        self.moved_pages += other.moved_pages;
+        self.busy += other.busy;
+        self.ns += other.ns;
+    }
+}

@@ -1,0 +1,403 @@
+//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of those who live in it, and
+//! taken.
+//!
+//! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU → migrate and reclaim what is
+//! still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times each → find the free block that
+//! covers the start → test that the whole range is isolated and free → take it off the lists → give back what sticks out in
+//! front and behind → undo the isolation. A range that is free never comes here: `contig` takes it out of the buddy.
+//!
+//! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and finds only at the end
+//! whether a page will not go; here that is looked for first, so that most failures have nothing to take back.
+
+use core::fmt;
+
+use super::live::Mm;
+use super::migrate::Stuck;
+use super::reclaim::{Batch, Undo};
+use page_alloc::lru::{NO_OWNER, Place};
+use page_alloc::policy::CmaUse;
+use page_alloc::trace::Event;
+use units::Pfn;
+
+/// How often a batch is tried (`__alloc_contig_migrate_range`).
+const MAX_TRIES: u32 = 5;
+
+/// The phases of a contiguous allocation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Looking for room in the bitmap.
+    Search,
+    /// Looking for pages that will not go, and taking the pageblocks from everybody.
+    Isolate,
+    /// Emptying the per-CPU lists and batches.
+    Drain,
+    /// Moving pages.
+    Migrate,
+    /// Dropping clean pages, and with `cma_use=first` freeing memory before.
+    Reclaim,
+    /// Looking whether the range is isolated and free.
+    Test,
+    /// Taking it off the lists.
+    Grab,
+    /// Making the pageblocks MIGRATE_CMA again, and after a failure putting everything back.
+    Undo,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 8] =
+        [Self::Search, Self::Isolate, Self::Drain, Self::Migrate, Self::Reclaim, Self::Test, Self::Grab, Self::Undo];
+
+    /// Its name, as records and messages have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Isolate => "isolate",
+            Self::Drain => "drain",
+            Self::Migrate => "migrate",
+            Self::Reclaim => "reclaim",
+            Self::Test => "test",
+            Self::Grab => "grab",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// Whose a page in the way is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A kernel allocation, or somebody who said nothing.
+    Kernel,
+    /// An object, by its number.
+    Object(u32),
+    /// The page cache: which page of the source.
+    Cache(u32),
+    /// Whoever pinned it.
+    Pin(&'static str),
+    /// Nobody: it is free, but not where it should be.
+    Nobody,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel => f.write_str("the kernel"),
+            Self::Object(id) => write!(f, "object {id}"),
+            Self::Cache(page) => write!(f, "page {page} of the cache"),
+            Self::Pin(by) => f.write_str(by),
+            Self::Nobody => f.write_str("nobody"),
+        }
+    }
+}
+
+/// Why a page could not get out of the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// It is no page that can be moved.
+    Unmovable,
+    /// It is pinned.
+    Pinned,
+    /// There was no page to move it to.
+    NoTarget,
+    /// It was in use, or not free, when everything should have been out.
+    StillInUse,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unmovable => "it cannot be moved",
+            Self::Pinned => "it is pinned",
+            Self::NoTarget => "there is no page to move it to",
+            Self::StillInUse => "it was still in use",
+        })
+    }
+}
+
+/// The first page in the way: which, whose, why, and in which phase that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Blocked {
+    /// The page.
+    pub frame: Pfn,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Why it is still there.
+    pub why: Why,
+    /// Where the allocation was.
+    pub phase: Phase,
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frame, owner, why, phase } = self;
+        write!(f, "the page at pfn {:#x}, of {owner}, did not go: {why} ({})", frame.0, phase.name())
+    }
+}
+
+/// Why a range could not be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// A page is in the way: -EBUSY, another range may do.
+    Busy(Blocked),
+    /// There is no memory to empty it into: -ENOMEM, and no other range will do.
+    NoMemory(Blocked),
+}
+
+/// Where the time of one allocation went, and what was done in it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct ContigReport {
+    /// Nanoseconds by phase, in the order of [`Phase::ALL`].
+    pub phase_ns: [u64; Phase::ALL.len()],
+    /// Pages moved, also where they were moved back.
+    pub migrated: u32,
+    /// Clean pages of the range dropped, also where they were brought back.
+    pub dropped: u32,
+    /// Pages freed ahead (`cma_use=first`).
+    pub freed_ahead: u32,
+    /// Batches that were tried again.
+    pub retried_batches: u32,
+    /// Ranges that were given up because of a pin.
+    pub refused_pinned: u32,
+    /// Ranges that were tried.
+    pub ranges: u32,
+    last_ns: u64,
+}
+
+impl ContigReport {
+    /// Time counts from now on.
+    pub fn start(&mut self, now_ns: u64) {
+        self.last_ns = now_ns;
+    }
+
+    /// The time since the last mark belongs to a phase.
+    pub fn mark(&mut self, phase: Phase, now_ns: u64) {
+        self.phase_ns[phase as usize] += now_ns.saturating_sub(self.last_ns);
+        self.last_ns = now_ns;
+    }
+
+    /// Nanoseconds of a phase.
+    pub const fn ns(&self, phase: Phase) -> u64 {
+        self.phase_ns[phase as usize]
+    }
+
+    /// Nanoseconds of all phases.
+    pub fn total_ns(&self) -> u64 {
+        self.phase_ns.iter().sum()
+    }
+}
+
+impl Mm<'_, '_> {
+    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the allocator.
+    ///
+    /// # Errors
+    /// See [`Refused`]; everything is then as it was (`undo`).
+    pub fn alloc_contig_range(
+        &mut self,
+        area: (Pfn, u32),
+        first: Pfn,
+        pages: u32,
+        report: &mut ContigReport,
+    ) -> Result<(), Refused> {
+        report.ranges += 1;
+        self.look(first, pages, report)?;
+        self.begin_undoable();
+        let first_of_all = self.zone.cma_use() == CmaUse::First;
+        if first_of_all {
+            report.freed_ahead += self.free_ahead(pages, Undo::Possible);
+            report.mark(Phase::Reclaim, self.now_ns());
+        }
+        self.zone.start_isolate_page_range(first, pages);
+        if first_of_all {
+            self.zone.bar_area(area.0, area.1);
+        }
+        self.end_phase(Phase::Isolate, report);
+        let migrated_before = report.migrated;
+        let result = self.empty_and_take(first, pages, report);
+        match result {
+            Ok(()) => self.settle(report.migrated > migrated_before),
+            Err(_) => self.take_back(),
+        }
+        self.zone.unbar_area();
+        self.zone.undo_isolate_page_range(first, pages, result.is_ok());
+        self.end_phase(Phase::Undo, report);
+        result
+    }
+
+    fn empty_and_take(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        self.drain(report);
+        let stuck = self.migrate_range(first, pages, report);
+        match stuck {
+            Err(Refused::NoMemory(_)) => stuck,
+            // What was busy may have become free, and the test says so. Else it was the first page in the way.
+            _ => self.test(first, pages, report).map_err(|tested| stuck.err().unwrap_or(tested)),
+        }?;
+        self.grab(first, pages, report)
+    }
+
+    /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody. Returns whether
+    /// there were any.
+    fn end_phase(&mut self, phase: Phase, report: &mut ContigReport) -> bool {
+        report.mark(phase, self.now_ns());
+        let Some(mut others) = self.live.meanwhile.take() else { return false };
+        others(self, phase);
+        self.live.meanwhile = Some(others);
+        report.start(self.now_ns());
+        true
+    }
+
+    /// The same within a batch: whom the others have freed meanwhile need not be moved.
+    fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut ContigReport) {
+        if self.end_phase(phase, report) {
+            batch.retain(|index, _| self.zone.is_at(index, Place::Isolated));
+        }
+    }
+
+    /// Looks whether a page is in the way that will not go, before anything is done.
+    ///
+    /// Linux finds out at the end, by what does not move or is not free, and leaves what did move where it went; here it
+    /// would all have to come back.
+    fn look(&self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
+        let Some(index) = in_the_way else { return Ok(()) };
+        report.mark(Phase::Isolate, self.now_ns());
+        let blocked = self.blocked(index, Phase::Isolate);
+        report.refused_pinned += u32::from(blocked.why == Why::Pinned);
+        Err(Refused::Busy(blocked))
+    }
+
+    /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`, `drain_all_pages`).
+    fn drain(&mut self, report: &mut ContigReport) {
+        self.lru_add_drain();
+        self.zone.drain_all_pages();
+        self.end_phase(Phase::Drain, report);
+    }
+
+    /// Moves or drops every page that is still in use (`__alloc_contig_migrate_range`).
+    fn migrate_range(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        let mut at = self.zone.index(first);
+        let end = at + pages;
+        let (before, mut mappings) = ((report.migrated, report.dropped), 0);
+        let mut result = Ok(());
+        let mut batch = Batch::new();
+        let mut tries = 0;
+        while result.is_ok() {
+            if batch.is_empty() {
+                at = self.isolate_migratepages_range(at, end, &mut batch);
+                tries = 0;
+                if batch.is_empty() {
+                    break;
+                }
+            } else {
+                tries += 1;
+                report.retried_batches += 1;
+            }
+            report.mark(Phase::Migrate, self.now_ns());
+            report.dropped += self.reclaim_clean_pages_from_list(&mut batch);
+            self.end_phase_of(&mut batch, Phase::Reclaim, report);
+            let migrated = self.migrate_pages(&mut batch);
+            report.migrated += migrated.pages;
+            mappings += migrated.mappings;
+            if let Some((index, stuck)) = migrated.stuck {
+                let blocked = Blocked { why: why_of(stuck), ..self.blocked(index, Phase::Migrate) };
+                match stuck {
+                    Stuck::NoTarget => result = Err(Refused::NoMemory(blocked)),
+                    Stuck::Pinned if tries + 1 == MAX_TRIES => {
+                        report.refused_pinned += 1;
+                        result = Err(Refused::Busy(blocked));
+                    }
+                    Stuck::Pinned => {}
+                }
+            }
+            self.end_phase_of(&mut batch, Phase::Migrate, report);
+        }
+        self.trace.add(
+            report.last_ns,
+            Event::MigrateRange {
+                start: first,
+                end: first.add(pages),
+                migrated: report.migrated - before.0,
+                reclaimed: report.dropped - before.1,
+                mapped: mappings,
+            },
+        );
+        result
+    }
+
+    /// Takes the next pages in use off their LRU lists, a batch of them; returns where to go on
+    /// (`isolate_migratepages_range`).
+    #[inline]
+    fn isolate_migratepages_range(&mut self, mut at: u32, end: u32, batch: &mut Batch) -> u32 {
+        while at < end && !batch.is_full() && !self.live.journal.is_full() {
+            if let Some((neighbour, marks)) = self.zone.lru_isolate(at) {
+                batch.push(at, self.live.journal.isolated(at, neighbour, marks), marks);
+                at += 1;
+            } else {
+                let tag = self.zone.tag(at);
+                at += if tag.is_free() { 1 << tag.order() } else { 1 };
+            }
+        }
+        at
+    }
+
+    /// The free block that covers the range's start, and the range's end; the start itself where it is in no free block.
+    fn covering_block(&self, first: Pfn, pages: u32) -> Result<(u32, u32), u32> {
+        let start = self.zone.index(first);
+        self.zone.covering_free_block(start).map(|head| (head, start + pages)).ok_or(start)
+    }
+
+    /// Tests that the range is isolated and free, from the block that covers its start (`test_pages_isolated`).
+    fn test(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        let block = self.covering_block(first, pages);
+        let tested = block.and_then(|(head, end)| self.zone.test_pages_isolated(head, end));
+        let (Ok(fin) | Err(fin)) = tested;
+        let event = Event::TestIsolated {
+            start: block.map_or(first, |(head, _)| self.zone.start().add(head)),
+            end: first.add(pages),
+            fin: self.zone.start().add(fin),
+            success: tested.is_ok(),
+        };
+        let blocked = tested.map_err(|index| self.blocked(index, Phase::Test));
+        self.trace.add(self.now_ns(), event);
+        self.end_phase(Phase::Test, report);
+        blocked.map(|_| ()).map_err(|blocked| Refused::Busy(Blocked { why: Why::StillInUse, ..blocked }))
+    }
+
+    /// Takes the blocks off the lists.
+    fn grab(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        let taken = self.zone.take_isolated_range(first, pages);
+        taken.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
+        self.end_phase(Phase::Grab, report);
+        Ok(())
+    }
+
+    /// What is known of a page in the way.
+    fn blocked(&self, index: u32, phase: Phase) -> Blocked {
+        let frame = self.zone.start().add(index);
+        let pin = self.pin_of(frame);
+        let owner = match (pin, self.zone.living(index)) {
+            (Some(pin), _) => Owner::Pin(pin.by),
+            (None, Some(tag)) if tag.has(page_alloc::lru::FILE) => Owner::Cache(self.zone.owner(index)),
+            (None, Some(_)) => match self.zone.owner(index) {
+                NO_OWNER => Owner::Kernel,
+                slot => self.object_at(slot).map_or(Owner::Kernel, Owner::Object),
+            },
+            (None, None) if self.zone.is_on_pcp(index) || self.zone.tag(index).is_free() => Owner::Nobody,
+            (None, None) => Owner::Kernel,
+        };
+        let why = if pin.is_some() {
+            Why::Pinned
+        } else if self.zone.living(index).is_some() || owner == Owner::Nobody {
+            Why::StillInUse
+        } else {
+            Why::Unmovable
+        };
+        Blocked { frame, owner, why, phase }
+    }
+}
+
+fn why_of(stuck: Stuck) -> Why {
+    match stuck {
+        Stuck::Pinned => Why::Pinned,
+        Stuck::NoTarget => Why::NoTarget,
+    }
+}

@@ -1,0 +1,355 @@
+//! The page cache: pages over a source that can make them again.
+//!
+//! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows each page's identity (its place) and the
+//! version it was given last, and from these follows what the page holds. A clean page can be dropped at any time, a dirty
+//! one has to be written back first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
+//! frame; no address shows them.
+
+use alloc::boxed::Box;
+
+use super::journal::Fate;
+use super::source::PageSource;
+use super::space::Table;
+use super::{LiveError, Mm, content};
+use page_alloc::Migratetype;
+use page_alloc::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
+use page_alloc::policy::Lend;
+use units::Pfn;
+
+/// Words of an entry.
+const ENTRY: usize = 2;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
+/// The frame, 0 where the page is not in the cache.
+const FRAME: usize = 0;
+/// Of a source that is made up: the version that was written last above, the one that the source has below.
+const VERSIONS: usize = 1;
+/// Of a disk: what the page waits for, and what went wrong; means something while there is a frame.
+const STATE: usize = 1;
+/// A request is in flight that fills the page.
+pub(super) const READING: u32 = 1 << 0;
+/// A request is in flight that writes the page.
+pub(super) const WRITING: u32 = 1 << 1;
+/// It could not be read: the frame holds nothing.
+pub(super) const FAILED: u32 = 1 << 2;
+/// It could not be written.
+pub(super) const UNWRITTEN: u32 = 1 << 3;
+
+/// The table of pages. A version counts to 65,535 and starts again.
+pub(super) struct Cache {
+    table: Table,
+    pub(super) pages: u32,
+    pub(super) cached: u32,
+    pub(super) dirty: u32,
+    /// Where pages come from, unless they are made up.
+    pub(super) source: Option<Box<dyn PageSource>>,
+    /// Where writing dirty pages goes on.
+    pub(super) sweep: u32,
+}
+
+impl Cache {
+    /// Nothing cached; the table is zeroed.
+    pub(super) fn new(table: Table, pages: u32, mut source: Option<Box<dyn PageSource>>) -> Self {
+        if let Some(source) = &mut source {
+            source.restart();
+        }
+        Self { table, pages, cached: 0, dirty: 0, source, sweep: 0 }
+    }
+
+    pub(super) fn into_parts(self) -> (Table, Option<Box<dyn PageSource>>) {
+        (self.table, self.source)
+    }
+
+    #[inline]
+    fn get(&self, page: u32, word: usize) -> u32 {
+        self.table.get()[page as usize * ENTRY + word]
+    }
+
+    #[inline]
+    fn set(&mut self, page: u32, word: usize, value: u32) {
+        self.table.get_mut()[page as usize * ENTRY + word] = value;
+    }
+
+    pub(super) fn frame(&self, page: u32) -> Option<Pfn> {
+        let frame = self.get(page, FRAME);
+        (frame != 0).then_some(Pfn(frame))
+    }
+
+    pub(super) fn set_frame(&mut self, page: u32, frame: Option<Pfn>) {
+        self.set(page, FRAME, frame.map_or(0, |frame| frame.0));
+    }
+
+    /// A disk's page's state, of [`READING`] and so on.
+    pub(super) fn state(&self, page: u32) -> u32 {
+        self.get(page, STATE)
+    }
+
+    pub(super) fn set_state(&mut self, page: u32, state: u32) {
+        self.set(page, STATE, state);
+    }
+
+    /// What the page should hold; what a disk's holds is for its readers to judge.
+    pub(super) fn stamp(&self, page: u32) -> Option<u32> {
+        self.source.is_none().then(|| content::of_cache_page(page, self.get(page, VERSIONS) >> 16))
+    }
+
+    /// What the source would make of the page.
+    fn source_stamp(&self, page: u32) -> u32 {
+        content::of_cache_page(page, self.get(page, VERSIONS) & 0xffff)
+    }
+
+    fn write(&mut self, page: u32) {
+        let versions = self.get(page, VERSIONS);
+        self.set(page, VERSIONS, versions.wrapping_add(1 << 16));
+    }
+
+    fn write_back(&mut self, page: u32) {
+        let versions = self.get(page, VERSIONS);
+        self.set(page, VERSIONS, versions & !0xffff | versions >> 16);
+    }
+}
+
+impl Mm<'_, '_> {
+    /// How many pages the source has.
+    pub fn cache_capacity(&self) -> u32 {
+        self.live.cache.pages
+    }
+
+    /// Pages in the cache.
+    pub fn cached_pages(&self) -> u32 {
+        self.live.cache.cached
+    }
+
+    /// Pages in the cache that the source does not have yet.
+    pub fn dirty_pages(&self) -> u32 {
+        self.live.cache.dirty
+    }
+
+    /// True where a page can be read in without waking background reclaim.
+    pub fn has_room_for_cache(&self) -> bool {
+        let low = self.zone.kept_watermarks().low;
+        self.zone.watermark_ok(low, self.live.lend != Lend::None)
+    }
+
+    /// The frame that holds a page of the source.
+    pub fn cache_frame(&self, page: u32) -> Option<Pfn> {
+        if page < self.live.cache.pages { self.live.cache.frame(page) } else { None }
+    }
+
+    /// Reads a page of the source through the cache; true where it holds what was written last.
+    ///
+    /// # Errors
+    /// There is no such page, no memory for it, or it cannot be read.
+    #[track_caller]
+    pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
+        let index = self.bring_in(page)?;
+        self.cpu_access(self.zone.start().add(index), false);
+        self.mark_accessed(index);
+        let words = self.live.space.frame_words(self.zone.start().add(index));
+        let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
+        self.background_reclaim();
+        Ok(holds)
+    }
+
+    /// Writes a page of a source that is made up through the cache: it is dirty then. A disk is given what to write
+    /// ([`Mm::cache_put`]).
+    ///
+    /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source gets it at once.
+    ///
+    /// # Errors
+    /// There is no such page, or no memory for it.
+    #[track_caller]
+    pub fn cache_write(&mut self, page: u32) -> Result<(), LiveError> {
+        if self.live.cache.source.is_some() {
+            return Err(LiveError::NotThere);
+        }
+        let index = self.bring_in(page)?;
+        self.cpu_access(self.zone.start().add(index), true);
+        self.mark_accessed(index);
+        self.live.cache.write(page);
+        let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
+        content::fill(self.live.space.frame_words(self.zone.start().add(index)), stamp);
+        self.set_dirty(index);
+        // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
+        let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
+        if self.live.lend == Lend::Clean && lent {
+            self.write_back(index);
+        }
+        self.background_reclaim();
+        Ok(())
+    }
+
+    pub(super) fn set_dirty(&mut self, index: u32) {
+        if !self.zone.tag(index).has(DIRTY) {
+            self.zone.mark(index, DIRTY, true);
+            self.live.cache.dirty += 1;
+        }
+    }
+
+    /// The frame of a page of the source; it is read in if it is not there.
+    pub(super) fn bring_in(&mut self, page: u32) -> Result<u32, LiveError> {
+        if page >= self.live.cache.pages {
+            return Err(LiveError::NotThere);
+        }
+        if self.live.cache.source.is_some() {
+            return self.bring_in_from_disk(page);
+        }
+        if let Some(frame) = self.live.cache.frame(page) {
+            return Ok(self.zone.index(frame));
+        }
+        let index = self.get_page(Migratetype::Movable, true)?;
+        self.fill_in(page, index, Place::Batch);
+        self.lru_batch_add(index);
+        Ok(index)
+    }
+
+    /// Makes a frame that was just allocated a page of the cache.
+    fn fill_in(&mut self, page: u32, index: u32, place: Place) {
+        self.zone.bring_to_life(index, FILE, page, place);
+        let frame = self.zone.start().add(index);
+        content::fill(self.live.space.frame_words(frame), self.live.cache.source_stamp(page));
+        self.live.cache.set_frame(page, Some(frame));
+        self.live.cache.cached += 1;
+        self.live.stats.filled += 1;
+    }
+
+    /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
+    pub(super) fn mark_accessed(&mut self, index: u32) {
+        let tag = self.zone.tag(index);
+        if tag.has(REFERENCED) && tag.place() == Place::Inactive {
+            self.zone.mark(index, REFERENCED, false);
+            self.zone.lru_set_active(index, true);
+        } else {
+            self.zone.mark(index, REFERENCED, true);
+        }
+    }
+
+    /// Gives a dirty page to the source; false where the source refuses. A disk never has it at once: it begins to write.
+    pub(crate) fn write_back(&mut self, index: u32) -> bool {
+        if self.live.faults.refuse_write_back {
+            return false;
+        }
+        if self.live.cache.source.is_some() {
+            self.start_writing(self.zone.owner(index), false);
+            return false;
+        }
+        self.live.cache.write_back(self.zone.owner(index));
+        self.zone.mark(index, DIRTY, false);
+        self.live.cache.dirty -= 1;
+        self.live.stats.written_back += 1;
+        true
+    }
+
+    /// Writes every dirty page back (`sync`); returns how many.
+    pub fn sync(&mut self) -> u32 {
+        let mut written = 0;
+        for page in 0..self.live.cache.pages {
+            if let Some(frame) = self.live.cache.frame(page) {
+                let index = self.zone.index(frame);
+                if self.zone.tag(index).has(DIRTY) {
+                    written += u32::from(self.write_back(index));
+                }
+            }
+        }
+        written
+    }
+
+    /// Drops a page that is clean and on no list; its frame is free then.
+    #[inline]
+    pub(crate) fn drop_clean(&mut self, index: u32) {
+        self.live.cache.set_frame(self.zone.owner(index), None);
+        self.live.cache.cached -= 1;
+        self.zone.set_place(index, Place::None);
+        self.zone.free_page(index);
+    }
+
+    /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
+    #[inline]
+    pub(crate) fn drop_for_contig(&mut self, index: u32, entry: u32) {
+        let page = self.zone.owner(index);
+        self.live.journal.became(entry, Fate::Dropped(page));
+        self.live.cache.cached -= 1;
+        self.live.cache.set(page, FRAME, 0);
+        self.live.stats.dropped += 1;
+    }
+
+    /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
+    ///
+    /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
+    pub(crate) fn refill(&mut self, page: u32, index: u32) -> bool {
+        let made_up = self.live.cache.source.is_none();
+        if made_up {
+            self.fill_in(page, index, Place::Isolated);
+        }
+        made_up
+    }
+
+    /// Drops a page from the cache, written back first where it is dirty.
+    ///
+    /// # Errors
+    /// It is not there, pinned, or the source refuses it, or does not have it yet.
+    pub fn cache_drop(&mut self, page: u32) -> Result<(), LiveError> {
+        let frame = self.cache_frame(page).ok_or(LiveError::NotThere)?;
+        let index = self.zone.index(frame);
+        let tag = self.zone.living(index).ok_or(LiveError::NotThere)?;
+        if tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
+            return Err(LiveError::Occupied);
+        }
+        self.live.cache.set_frame(page, None);
+        self.live.cache.cached -= 1;
+        self.let_go(index);
+        Ok(())
+    }
+
+    /// Forgets everything cached, dirty pages too: the source goes away.
+    pub(super) fn forget_cache(&mut self) {
+        for page in 0..self.live.cache.pages {
+            self.forget_page(page);
+        }
+    }
+
+    /// Forgets a page, whatever it holds.
+    pub(super) fn forget_page(&mut self, page: u32) {
+        let Some(frame) = self.live.cache.frame(page) else { return };
+        let index = self.zone.index(frame);
+        self.live.cache.dirty -= u32::from(self.zone.tag(index).has(DIRTY));
+        self.live.cache.cached -= 1;
+        self.live.cache.set_frame(page, None);
+        self.let_go(index);
+    }
+
+    /// A page of the cache is in another frame now.
+    pub(crate) fn move_cache_page(&mut self, page: u32, to: Pfn) {
+        self.live.cache.set_frame(page, Some(to));
+    }
+
+    /// Pages of the cache on the inactive and on the active list.
+    pub fn file_lists(&self) -> (u32, u32) {
+        (self.zone.lru_pages(true, false), self.zone.lru_pages(true, true))
+    }
+}
+
+/// What the checker and the pseudo files ask.
+impl super::Live {
+    pub(super) fn cache_pages(&self) -> u32 {
+        self.cache.pages
+    }
+
+    /// Pages in the cache.
+    pub fn cached_pages(&self) -> u32 {
+        self.cache.cached
+    }
+
+    /// Pages in the cache that the source does not have yet.
+    pub fn dirty_pages(&self) -> u32 {
+        self.cache.dirty
+    }
+
+    pub(super) fn cache_frame_of(&self, page: u32) -> Option<Pfn> {
+        self.cache.frame(page)
+    }
+
+    pub(super) fn cache_stamp(&self, page: u32) -> Option<u32> {
+        self.cache.stamp(page)
+    }
+}

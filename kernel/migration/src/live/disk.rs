@@ -1,0 +1,314 @@
+//! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and written back, several
+//! requests in flight.
+//!
+//! What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and whoever
+//! reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the cache, and
+//! nothing but the next sync tries it again.
+//!
+//! There is no other thread here: requests are started by whoever needs something, the source works meanwhile, and what it
+//! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
+
+use core::ops::Range;
+
+use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
+use super::source::{DiskFault, Identity, IoError, MAX_SEGMENTS, Operation, PageSource};
+use super::{LiveError, Mm};
+use page_alloc::Migratetype;
+use page_alloc::lru::{DIRTY, FILE, Place};
+use units::Pfn;
+
+pub use super::source::DiskStats;
+
+/// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
+const DIRTY_SHARE: u32 = 8;
+
+impl Mm<'_, '_> {
+    fn disk(&mut self) -> Option<&mut (dyn PageSource + 'static)> {
+        self.live.cache.source.as_deref_mut()
+    }
+
+    /// Calls the source with all that it may need, itself taken out meanwhile.
+    fn with_disk<R>(&mut self, call: impl FnOnce(&mut dyn PageSource, &mut Self) -> R) -> Option<R> {
+        let mut source = self.live.cache.source.take()?;
+        let result = call(&mut *source, self);
+        self.live.cache.source = Some(source);
+        Some(result)
+    }
+
+    /// What the disk under the cache says of itself.
+    pub fn disk_identity(&self) -> Option<&Identity> {
+        self.live.cache.source.as_ref().map(|source| source.identity())
+    }
+
+    /// What the disk has done.
+    pub fn disk_stats(&self) -> DiskStats {
+        self.live.cache.source.as_ref().map_or_else(DiskStats::default, |source| source.stats())
+    }
+
+    /// Pages that the device owns just now.
+    pub fn pages_lent_to_disk(&self) -> u32 {
+        self.live.cache.source.as_ref().map_or(0, |source| source.owned())
+    }
+
+    /// The frames that the device owns by requests of a kind that it was not told of yet ([`Mm::kick_disk`]).
+    pub fn frames_waiting_for_disk(&self, operation: Operation) -> impl Iterator<Item = Pfn> + '_ {
+        self.live.cache.source.iter().flat_map(move |source| source.waiting(operation))
+    }
+
+    /// Starts a request for pages that are in the cache and in nobody's hands, and marks them.
+    fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
+        let state = if operation == Operation::Read { READING } else { WRITING };
+        (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
+        let started = self.with_disk(|source, mm| source.start(mm, operation, first, pages));
+        started.ok_or(LiveError::NotThere)?.map_err(|error| {
+            self.ended(operation, first..first + pages, false);
+            LiveError::Io(DiskFault { operation, first, pages, error })
+        })
+    }
+
+    /// Takes note of the requests that have ended; returns how many.
+    pub fn poll_disk(&mut self) -> u32 {
+        let mut ended = 0;
+        while let Some(Some(end)) = self.with_disk(|source, mm| source.poll(mm)) {
+            self.ended(end.operation, end.first..end.first + end.pages, end.result.is_ok());
+            ended += 1;
+        }
+        ended
+    }
+
+    /// The pages of a request that has ended know how it went.
+    fn ended(&mut self, operation: Operation, pages: Range<u32>, well: bool) {
+        for page in pages {
+            let state = self.live.cache.state(page) & !(READING | WRITING);
+            let failed = match operation {
+                Operation::Read if !well => FAILED,
+                Operation::Write if !well => UNWRITTEN,
+                _ => 0,
+            };
+            self.live.cache.set_state(page, state | failed);
+            if operation == Operation::Write && well {
+                self.set_clean(page);
+            }
+        }
+    }
+
+    /// The disk has what a page holds.
+    fn set_clean(&mut self, page: u32) {
+        let Some(frame) = self.live.cache.frame(page) else { return };
+        let index = self.zone.index(frame);
+        if self.zone.tag(index).has(DIRTY) {
+            self.zone.mark(index, DIRTY, false);
+            self.live.cache.dirty -= 1;
+            self.live.stats.written_back += 1;
+        }
+    }
+
+    /// Sleeps until a request has ended; false where none is in flight.
+    pub fn wait_for_disk(&mut self) -> bool {
+        loop {
+            let Some(disk) = self.disk() else { return false };
+            if disk.in_flight() == 0 {
+                return false;
+            }
+            disk.kick();
+            if self.poll_disk() > 0 {
+                return true;
+            }
+            if let Some(disk) = self.disk() {
+                disk.wait();
+            }
+        }
+    }
+
+    /// Tells the device to look at what was queued.
+    pub fn kick_disk(&mut self) {
+        if let Some(disk) = self.disk() {
+            disk.kick();
+        }
+    }
+
+    /// Waits until nothing is in flight.
+    pub fn settle_disk(&mut self) {
+        while self.wait_for_disk() {}
+    }
+
+    /// Makes sure that a request can be started.
+    fn make_room(&mut self) {
+        while self.disk().is_some_and(|disk| !disk.has_room()) && self.wait_for_disk() {}
+    }
+
+    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that is there.
+    ///
+    /// The device is not told yet ([`Mm::kick_disk`]; whoever waits does it, too).
+    ///
+    /// # Errors
+    /// Not even the first could be started.
+    pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
+        let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
+        let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
+        let (mut frames, mut pages, mut result) = ([0; MAX_SEGMENTS], 0, Ok(()));
+        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all of them are there.
+        while pages < missing && result.is_ok() {
+            match self.get_page(Migratetype::Movable, true) {
+                Ok(index) => {
+                    frames[pages] = index;
+                    pages += 1;
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        if pages == 0 {
+            return result.map(|()| 0);
+        }
+        self.make_room();
+        for (page, index) in (first..).zip(&frames[..pages]) {
+            self.adopt(page, *index);
+        }
+        let pages = pages as u32;
+        self.start(Operation::Read, first, pages).map(|()| pages)
+    }
+
+    /// Makes a fresh frame the cache's place for a page that is to be read.
+    fn adopt(&mut self, page: u32, index: u32) {
+        let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
+        let frame = self.zone.start().add(index);
+        // What the disk's last page lacks.
+        self.live.space.frame_words(frame)[bytes as usize / 4..].fill(0);
+        self.zone.bring_to_life(index, FILE, page, Place::Batch);
+        self.live.cache.set_frame(page, Some(frame));
+        self.live.cache.cached += 1;
+        self.live.stats.filled += 1;
+        self.lru_batch_add(index);
+    }
+
+    /// Starts reading ahead, as far as requests are free; returns how many pages were started.
+    ///
+    /// Nobody waits, and nobody is told what fails: who reads the page finds out.
+    pub fn read_ahead(&mut self, first: u32, pages: u32) -> u32 {
+        let (mut at, mut started) = (first, 0);
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.poll_disk();
+        while at < end {
+            if self.live.cache.frame(at).is_some() {
+                at += 1;
+                continue;
+            }
+            if self.disk().is_none_or(|disk| !disk.has_room()) {
+                break;
+            }
+            let Ok(count @ 1..) = self.start_reading(at, end - at) else { break };
+            (at, started) = (at + count, started + count);
+        }
+        started
+    }
+
+    /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
+    fn is_writable(&self, page: u32, again: bool) -> bool {
+        let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.index(frame)).has(DIRTY));
+        dirty
+            && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
+    }
+
+    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first is none.
+    pub(super) fn start_writing(&mut self, first: u32, again: bool) -> u32 {
+        if !self.is_writable(first, again) {
+            return 0;
+        }
+        self.make_room();
+        let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
+        let pages = (first..end).take_while(|&page| self.is_writable(page, again)).count() as u32;
+        if pages > 0 {
+            // Where it could not be started, its pages know.
+            let _ = self.start(Operation::Write, first, pages);
+        }
+        pages
+    }
+
+    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages it is.
+    pub fn write_some(&mut self) -> u32 {
+        let pages = self.live.cache.pages;
+        let from = self.live.cache.sweep;
+        let next = (from..pages).chain(0..from.min(pages)).find(|&page| self.is_writable(page, false));
+        let Some(first) = next.filter(|_| self.disk().is_some_and(|disk| disk.has_room())) else {
+            return 0;
+        };
+        let started = self.start_writing(first, false);
+        self.live.cache.sweep = first + started;
+        started
+    }
+
+    /// Starts writing dirty pages where there are too many of them, and waits where there are twice as many.
+    ///
+    /// # Errors
+    /// They do not become fewer, because they cannot be written.
+    pub(super) fn balance_dirty_pages(&mut self) -> Result<(), LiveError> {
+        let limit = self.zone.managed_pages() / DIRTY_SHARE;
+        if self.live.cache.dirty <= limit {
+            return Ok(());
+        }
+        while self.live.cache.dirty > limit && self.write_some() > 0 {}
+        self.kick_disk();
+        while self.live.cache.dirty > 2 * limit {
+            if !self.wait_for_disk() {
+                return Err(self.io_error(Operation::Write, self.live.cache.sweep.saturating_sub(1)));
+            }
+            self.write_some();
+        }
+        Ok(())
+    }
+
+    /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
+    ///
+    /// # Errors
+    /// The first request that could not be written, or the flush. What may not be on
+    /// the disk is still cached, and dirty: the next sync tries it again.
+    pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
+        let end = first.saturating_add(pages).min(self.live.cache.pages);
+        self.settle_disk();
+        let mut written = 0;
+        let mut at = first;
+        while at < end {
+            let started = self.start_writing(at, true);
+            written += started;
+            at += started.max(1);
+        }
+        self.settle_disk();
+        for page in first..end {
+            if self.is_writable(page, true) {
+                return Err(self.io_error(Operation::Write, page));
+            }
+        }
+        self.flush_disk().map_err(|error| {
+            // Nobody knows what the disk has of it: all of it is written again.
+            (first..end).for_each(|page| self.doubt(page));
+            LiveError::Io(DiskFault { operation: Operation::Flush, first: 0, pages: 0, error })
+        })?;
+        Ok(written)
+    }
+
+    /// Makes a page dirty that holds what the disk should have.
+    fn doubt(&mut self, page: u32) {
+        let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
+        if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
+            self.set_dirty(self.zone.index(frame));
+        }
+    }
+
+    /// Makes permanent what was written.
+    fn flush_disk(&mut self) -> Result<(), IoError> {
+        if self.disk_identity().is_none_or(|identity| !identity.flushes) {
+            return Ok(());
+        }
+        if let Err(LiveError::Io(DiskFault { error, .. })) = self.start(Operation::Flush, 0, 0) {
+            return Err(error);
+        }
+        self.settle_disk();
+        self.disk().map_or(Ok(()), |disk| disk.flushed())
+    }
+
+    /// What happened to a page whose entry says that it failed.
+    pub(super) fn io_error(&mut self, operation: Operation, page: u32) -> LiveError {
+        let unknown = DiskFault { operation, first: page, pages: 1, error: IoError::Failed };
+        LiveError::Io(self.disk().and_then(|disk| disk.fault_of(operation, page)).unwrap_or(unknown))
+    }
+}

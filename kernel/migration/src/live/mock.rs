@@ -1,0 +1,99 @@
+//! For host tests: ways to spoil the books, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
+//! forget.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use std::collections::HashMap;
+
+use super::Mm;
+use super::objects::ObjectId;
+use super::space::{AddressSpace, Table};
+use page_alloc::Block;
+use units::Pfn;
+
+/// What stands in for page tables and memory.
+#[derive(Default)]
+pub struct MockSpace {
+    tables: Option<Block>,
+    entries: Vec<Option<Pfn>>,
+    tlb: Vec<Option<Pfn>>,
+    memory: HashMap<u32, Box<[u32; 1024]>>,
+    now_ns: Cell<u64>,
+}
+
+impl MockSpace {
+    fn frame(&mut self, frame: Pfn) -> &mut [u32; 1024] {
+        self.memory.entry(frame.0).or_insert_with(|| Box::new([0x5a5a_5a5a; 1024]))
+    }
+}
+
+impl AddressSpace for MockSpace {
+    fn max_slots(&self) -> u32 {
+        1 << 18
+    }
+
+    fn open(&mut self, slots: u32, tables: Block) -> Result<(), (Block, &'static str)> {
+        self.entries = vec![None; slots as usize];
+        self.tlb = vec![None; slots as usize];
+        self.tables = Some(tables);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Option<Block> {
+        assert!(self.entries.iter().all(Option::is_none), "everything was unmapped before the window goes");
+        self.tables.take()
+    }
+
+    fn set_entry(&mut self, slot: u32, frame: Option<Pfn>) {
+        self.entries[slot as usize] = frame;
+    }
+
+    fn flush(&mut self, slot: u32) {
+        self.tlb[slot as usize] = None;
+    }
+
+    fn words(&mut self, slot: u32) -> &mut [u32] {
+        let slot = slot as usize;
+        if self.tlb[slot].is_none() {
+            self.tlb[slot] = self.entries[slot];
+        }
+        let frame = self.tlb[slot].expect("the slot shows a frame");
+        self.frame(frame)
+    }
+
+    fn frame_words(&mut self, frame: Pfn) -> &mut [u32] {
+        self.frame(frame)
+    }
+
+    fn copy(&mut self, from: Pfn, to: Pfn) {
+        let words = *self.frame(from);
+        *self.frame(to) = words;
+    }
+
+    fn table(&mut self, block: Block) -> Table {
+        Table::on_the_heap(block)
+    }
+
+    fn address(&self, slot: u32) -> u64 {
+        0xa000_0000 + (u64::from(slot) << 12)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + 10);
+        self.now_ns.get()
+    }
+}
+
+/// Has the slot of an object's page show another frame, and tells nobody.
+pub fn show(mm: &mut Mm<'_, '_>, id: ObjectId, page: u32, frame: Pfn) {
+    if let Ok(slot) = mm.slot(id, page) {
+        mm.live.slots.set_frame(slot, Some(frame));
+    }
+}
+
+/// Has the cache forget where a page is, and tells nobody.
+pub fn lose(mm: &mut Mm<'_, '_>, page: u32) {
+    mm.live.cache.set_frame(page, None);
+}

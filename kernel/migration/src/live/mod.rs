@@ -1,0 +1,355 @@
+//! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the machinery that finds pages for
+//! them, moves them and drops them.
+//!
+//! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a page under the
+//! watermarks, reclaiming or killing where there is none → the page is mapped, or filled from its source → it waits in a
+//! batch and then stands on an LRU list → [`super::contig_range`] moves or drops it when a driver wants its frame. All of it
+//! is done by [`Mm`], which borrows the zone and the living together.
+//!
+//! What holds true: an object is read and written through its virtual address only; a page knows who shows it (its
+//! descriptor's owner: a slot of the window or a place in the cache), and they know the page; every page has contents that
+//! can be told from any other page's, and from its own of a moment ago (`content`). The tables that all this needs are
+//! taken from the page allocator when the living move in, and given back when they move out.
+
+pub mod cache;
+mod check;
+mod content;
+pub mod disk;
+pub(super) mod journal;
+pub mod objects;
+pub mod pins;
+pub mod readwrite;
+mod slots;
+pub mod source;
+pub mod space;
+pub mod stats;
+mod supply;
+pub mod watch;
+
+pub(super) use supply::{SWAP_CLUSTER_MAX, Targets};
+
+#[cfg(feature = "mock")]
+pub mod mock;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::panic::Location;
+
+use super::contig_range::Phase;
+use cache::Cache;
+use journal::Journal;
+use objects::{MAX_OBJECTS, Object};
+use page_alloc::policy::{CmaUse, Lend};
+use page_alloc::trace::Trace;
+use page_alloc::zone::Zone;
+use page_alloc::{AllocError, Migratetype};
+use pins::{MAX_PINS, Pin};
+use slots::Slots;
+use source::{DiskFault, PageSource};
+use space::{AddressSpace, SLOTS_PER_TABLE, Table};
+use stats::Stats;
+use units::Pfn;
+use watch::{FrameWatch, OwnedPages};
+
+/// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
+const LRU_BATCH: usize = 15;
+/// Most slots of the window, and most pages of the cache: their tables are then one block of the largest order.
+pub const MAX_SLOTS: u32 = 1 << 18;
+
+/// What is called at the boundaries between the phases of a contiguous allocation: other users of memory go on there.
+pub type Meanwhile = Box<dyn FnMut(&mut Mm<'_, '_>, Phase)>;
+
+/// A step that migration leaves out, to show that the checks notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sabotage {
+    /// The contents are not copied.
+    Copy,
+    /// The TLB keeps the old translation.
+    Flush,
+    /// The mapping still leads to the old frame.
+    Mapping,
+}
+
+impl Sabotage {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Copy, Self::Flush, Self::Mapping];
+
+    /// The word of `sabotage=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Flush => "tlb",
+            Self::Mapping => "mapping",
+        }
+    }
+}
+
+/// Faults that can be injected.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Faults {
+    /// After so many more there is no page to move to.
+    pub targets_left: Option<u32>,
+    /// Clean pages are not dropped.
+    pub keep_clean_pages: bool,
+    /// The source takes nothing back.
+    pub refuse_write_back: bool,
+    /// Pages move although they are pinned.
+    pub ignore_pins: bool,
+    /// Migration leaves a step out.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// Everybody who lives in memory.
+pub struct Live {
+    pub(crate) space: Box<dyn AddressSpace>,
+    slots: Slots,
+    cache: Cache,
+    objects: Vec<Option<Object>>,
+    /// No slot below this one is free.
+    lowest_free_slot: u32,
+    pins: Vec<Pin>,
+    /// What the contiguous allocation that runs has done.
+    pub(super) journal: Journal,
+    batch: [u32; LRU_BATCH],
+    batched: usize,
+    /// Background reclaim has work.
+    kswapd_awake: bool,
+    /// The stamp that was given out last.
+    pub last_stamp: u32,
+    /// Whose pages may enter the areas.
+    pub(super) lend: Lend,
+    /// What is counted.
+    pub stats: Stats,
+    /// What shall go wrong.
+    pub faults: Faults,
+    /// Who uses memory between the phases.
+    pub meanwhile: Option<Meanwhile>,
+}
+
+/// The zone and those who live in it, together.
+pub struct Mm<'a, 'm> {
+    /// The page allocator.
+    pub zone: &'a mut Zone<'m>,
+    /// Who lives there.
+    pub live: &'a mut Live,
+    /// Where events are written.
+    pub trace: &'a mut Trace,
+    /// Who has to know when the processor reads or writes pages.
+    pub watch: &'a mut dyn FrameWatch,
+    /// Whether they want to know it at present.
+    pub watched: bool,
+}
+
+/// Why something that lives could not do what it wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LiveError {
+    /// No page could be had, though everything that may be dropped or killed was.
+    NoMemory,
+    /// The object was killed to get memory.
+    Killed,
+    /// The window has no run of slots that is long enough.
+    NoSlots,
+    /// There are [`MAX_OBJECTS`] objects.
+    TooManyObjects,
+    /// There are [`MAX_PINS`] pins.
+    TooManyPins,
+    /// No such object, page, cache page or pin.
+    NotThere,
+    /// The slot shows a page already.
+    Occupied,
+    /// The disk did not do it.
+    Io(DiskFault),
+}
+
+impl fmt::Display for LiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory => f.write_str("no page is left, and nobody to take one from"),
+            Self::Killed => f.write_str("the object was killed for its memory"),
+            Self::NoSlots => f.write_str("the window has no room for the object"),
+            Self::TooManyObjects => write!(f, "there are {MAX_OBJECTS} objects (MAX_OBJECTS)"),
+            Self::TooManyPins => write!(f, "there are {MAX_PINS} pins (MAX_PINS)"),
+            Self::NotThere => f.write_str("no such object, page or pin"),
+            Self::Occupied => f.write_str("the slot shows a page already"),
+            Self::Io(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// Why the living could not move in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenError {
+    /// The machine has no address space to lend.
+    NoAddressSpace,
+    /// They are there already.
+    Open,
+    /// There is no disk for their page cache.
+    NoDisk,
+    /// There is no memory for their tables.
+    NoTables(AllocError),
+    /// The machine refused the window.
+    NoWindow(&'static str),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddressSpace => f.write_str("this machine has no window of mappings"),
+            Self::Open => f.write_str("memory is lived in already"),
+            Self::NoDisk => f.write_str("there is no disk: start with DISK=disk.img, which scripts/disk-image makes"),
+            Self::NoTables(error) => write!(f, "no memory for the tables of the window: {error}"),
+            Self::NoWindow(why) => write!(f, "no window of mappings: {why}"),
+        }
+    }
+}
+
+/// A block of at least so many bytes, for tables.
+fn block_for(zone: &mut Zone<'_>, bytes: u32) -> Result<page_alloc::Block, OpenError> {
+    let order = bytes.div_ceil(4096).next_power_of_two().ilog2();
+    zone.alloc_pages(order, Migratetype::Unmovable).map_err(OpenError::NoTables)
+}
+
+impl Live {
+    /// Lets the living move into a zone; nobody is there yet. Their page cache is on the disk, if there is one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
+    pub fn open(
+        zone: &mut Zone<'_>,
+        mut space: Box<dyn AddressSpace>,
+        disk: Option<Box<dyn PageSource>>,
+        cma_use: CmaUse,
+        lend: Lend,
+    ) -> Result<Self, (Belongings, OpenError)> {
+        let managed = zone.managed_pages();
+        let slots = (managed + managed / 16).next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS).min(space.max_slots());
+        let frames = managed.next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS);
+        let source = disk.as_ref().map_or(frames.into(), |disk| disk.identity().pages());
+        let cached = source.min(MAX_SLOTS.into()) as u32;
+        let mut blocks = Vec::with_capacity(4);
+        let tables = [slots * slots::ENTRY_BYTES, cached.max(1) * cache::ENTRY_BYTES, frames * journal::ENTRY_BYTES];
+        for bytes in tables.into_iter().chain([slots * 4]) {
+            match block_for(zone, bytes) {
+                Ok(block) => blocks.push(block),
+                Err(error) => {
+                    blocks.into_iter().for_each(|block| zone.free_pages(block));
+                    return Err(((space, disk), error));
+                }
+            }
+        }
+        let opened = blocks.pop().map_or(Ok(()), |translations| space.open(slots, translations));
+        if let Err((block, why)) = opened {
+            blocks.push(block);
+            blocks.into_iter().for_each(|block| zone.free_pages(block));
+            return Err(((space, disk), OpenError::NoWindow(why)));
+        }
+        let mut tables = blocks.into_iter().map(|block| space.table(block));
+        let (Some(slot_table), Some(cache_table), Some(journal)) = (tables.next(), tables.next(), tables.next()) else {
+            drop(tables);
+            return Err(((space, disk), OpenError::NoWindow("the tables are lost")));
+        };
+        drop(tables);
+        zone.set_up_watermarks();
+        zone.set_cma_use(cma_use);
+        zone.bar_cma(lend == Lend::None);
+        Ok(Self {
+            space,
+            slots: Slots::new(slot_table, slots),
+            cache: Cache::new(cache_table, cached, disk),
+            objects: Vec::new(),
+            lowest_free_slot: 0,
+            pins: Vec::new(),
+            journal: Journal::new(journal, frames),
+            batch: [0; LRU_BATCH],
+            batched: 0,
+            kswapd_awake: false,
+            last_stamp: 0,
+            lend,
+            stats: Stats::default(),
+            faults: Faults::default(),
+            meanwhile: None,
+        })
+    }
+
+    /// Nanoseconds by the machine's clock.
+    pub fn now_ns(&self) -> u64 {
+        self.space.now_ns()
+    }
+
+    /// The machine's memory, for a device made of software that moves the data of its requests.
+    pub fn space(&mut self) -> &mut dyn AddressSpace {
+        &mut *self.space
+    }
+}
+
+impl Mm<'_, '_> {
+    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy. The
+    /// disk has to be settled ([`Mm::settle_disk`]).
+    pub fn evict_everybody(&mut self) {
+        self.live.meanwhile = None;
+        self.live.faults = Faults::default();
+        self.unpin_all();
+        for id in self.object_ids() {
+            // It is there: the list is of a moment ago, and nothing else destroys objects.
+            let _ = self.destroy(id);
+        }
+        self.forget_cache();
+        self.zone.drain_all_pages();
+        self.zone.set_cma_use(CmaUse::default());
+        self.zone.bar_cma(false);
+    }
+
+    /// Nanoseconds by the machine's clock.
+    #[inline]
+    pub fn now_ns(&self) -> u64 {
+        self.live.space.now_ns()
+    }
+
+    /// Empties the per-CPU lists and the batch on its way to the LRU.
+    pub fn drain_lists(&mut self) {
+        self.lru_add_drain();
+        self.zone.drain_all_pages();
+    }
+
+    /// Says that the processor is about to read or write a page that a device might own.
+    #[inline]
+    #[track_caller]
+    pub(super) fn cpu_access(&mut self, frame: Pfn, write: bool) {
+        if self.watched {
+            self.watch.on_access(frame, write, Location::caller());
+        }
+    }
+
+    /// Shows a buffer's pages to its driver, one after the other.
+    #[track_caller]
+    pub fn buffer_words(&mut self, buffer: &impl OwnedPages, mut driver: impl FnMut(&mut [u32])) {
+        for page in 0..buffer.pages() {
+            let frame = buffer.first().add(page);
+            self.cpu_access(frame, true);
+            driver(self.live.space.frame_words(frame));
+        }
+    }
+
+    /// Changes when movable requests take CMA pages, and whose pages may enter the areas.
+    pub fn set_policy(&mut self, cma_use: CmaUse, lend: Lend) {
+        self.zone.set_cma_use(cma_use);
+        self.zone.bar_cma(lend == Lend::None);
+        self.live.lend = lend;
+    }
+}
+
+/// What the living borrow from the system.
+pub type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
+
+/// Gives back the tables of those who have moved out, and returns address space and disk.
+pub fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
+    if let Some(block) = live.space.close() {
+        zone.free_pages(block);
+    }
+    let (cache_table, disk) = live.cache.into_parts();
+    for table in [live.slots.into_table(), cache_table, live.journal.into_table()] {
+        zone.free_pages(Table::into_block(table));
+    }
+    (live.space, disk)
+}

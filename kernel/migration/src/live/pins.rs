@@ -1,0 +1,92 @@
+//! Pins: somebody with a name says that a page must not move for a while (`pin_user_pages`).
+
+use super::objects::ObjectId;
+use super::{LiveError, Mm};
+use page_alloc::lru::{NO_OWNER, PINNED};
+use units::Pfn;
+
+/// Most pins at a time.
+pub const MAX_PINS: usize = 1024;
+
+/// One pin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// The page.
+    pub frame: Pfn,
+    /// Who pinned it.
+    pub by: &'static str,
+    /// A device has it mapped; the pin ends with the mapping and not before.
+    mapped: bool,
+}
+
+impl Mm<'_, '_> {
+    /// Pins an object's page where it is.
+    ///
+    /// # Errors
+    /// There is no such page, or too many pins.
+    pub fn pin(&mut self, id: ObjectId, page: u32, by: &'static str) -> Result<Pin, LiveError> {
+        let frame = self.frame_of(id, page).ok_or(LiveError::NotThere)?;
+        self.add_pin(Pin { frame, by, mapped: false })
+    }
+
+    fn add_pin(&mut self, pin: Pin) -> Result<Pin, LiveError> {
+        if self.live.pins.len() == MAX_PINS {
+            return Err(LiveError::TooManyPins);
+        }
+        self.live.pins.push(pin);
+        self.zone.mark(self.zone.index(pin.frame), PINNED, true);
+        Ok(pin)
+    }
+
+    /// Pins the page at a frame for as long as a device has it mapped; false where nothing lives there that could move.
+    ///
+    /// # Errors
+    /// There are too many pins.
+    pub fn pin_for_device(&mut self, frame: Pfn, by: &'static str) -> Result<bool, LiveError> {
+        if self.zone.living(self.zone.index(frame)).is_none() {
+            return Ok(false);
+        }
+        self.add_pin(Pin { frame, by, mapped: true }).map(|_| true)
+    }
+
+    /// Lets a page go that [`Mm::pin_for_device`] pinned, if it did.
+    pub fn unpin_for_device(&mut self, frame: Pfn, by: &'static str) {
+        // A page that does not live was not pinned.
+        let _ = self.unpin(Pin { frame, by, mapped: true });
+    }
+
+    /// Lets a pinned page go. A page that nobody shows any more is free with its last pin.
+    ///
+    /// # Errors
+    /// There is no such pin.
+    pub fn unpin(&mut self, pin: Pin) -> Result<(), LiveError> {
+        let place = self.live.pins.iter().rposition(|&other| other == pin).ok_or(LiveError::NotThere)?;
+        self.live.pins.swap_remove(place);
+        if self.pin_of(pin.frame).is_none() {
+            let index = self.zone.index(pin.frame);
+            self.zone.mark(index, PINNED, false);
+            if self.zone.owner(index) == NO_OWNER {
+                self.let_go(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every pinned page go that no device has mapped.
+    pub fn unpin_all(&mut self) {
+        while let Some(&pin) = self.live.pins.iter().rfind(|pin| !pin.mapped) {
+            // It is in the list, and therefore there.
+            let _ = self.unpin(pin);
+        }
+    }
+
+    /// All pins.
+    pub fn pins(&self) -> &[Pin] {
+        &self.live.pins
+    }
+
+    /// A pin of a page.
+    pub(crate) fn pin_of(&self, frame: Pfn) -> Option<&Pin> {
+        self.live.pins.iter().find(|pin| pin.frame == frame)
+    }
+}

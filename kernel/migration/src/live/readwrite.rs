@@ -1,0 +1,104 @@
+//! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a disk.
+
+use super::cache::{FAILED, READING, WRITING};
+use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
+use super::{LiveError, Mm};
+use page_alloc::Migratetype;
+use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
+
+/// A page's worth of words.
+pub type PageWords = [u32; 1024];
+
+impl Mm<'_, '_> {
+    /// The frame of a page of the disk; waits until it is read if it is not there.
+    pub(super) fn bring_in_from_disk(&mut self, page: u32) -> Result<u32, LiveError> {
+        // It was there a moment ago each time it is not: as often as all others together could take it away again.
+        for _ in 0..MAX_TRIES {
+            let Some(frame) = self.live.cache.frame(page) else {
+                self.start_reading(page, MAX_SEGMENTS as u32)?;
+                continue;
+            };
+            let state = self.live.cache.state(page);
+            if state & FAILED != 0 {
+                let error = self.io_error(Operation::Read, page);
+                self.forget_page(page);
+                return Err(error);
+            }
+            if state & READING == 0 {
+                return Ok(self.zone.index(frame));
+            }
+            self.wait_for_disk();
+        }
+        Err(LiveError::NoMemory)
+    }
+
+    /// Reads a page of the disk through the cache.
+    ///
+    /// # Errors
+    /// There is no such page, no memory for it, or it cannot be read.
+    pub fn cache_get(&mut self, page: u32, words: &mut PageWords) -> Result<(), LiveError> {
+        let index = self.bring_in(page)?;
+        self.mark_accessed(index);
+        self.cpu_access(self.zone.start().add(index), false);
+        words.copy_from_slice(self.live.space.frame_words(self.zone.start().add(index)));
+        self.background_reclaim();
+        Ok(())
+    }
+
+    /// Writes a page of the disk through the cache: it is dirty then.
+    ///
+    /// # Errors
+    /// There is no such page, no memory for it, or the disk is read-only.
+    pub fn cache_put(&mut self, page: u32, words: &PageWords) -> Result<(), LiveError> {
+        let identity = self.disk_identity().ok_or(LiveError::NotThere)?;
+        if identity.read_only {
+            let (operation, error) = (Operation::Write, IoError::ReadOnly);
+            return Err(LiveError::Io(DiskFault { operation, first: page, pages: 1, error }));
+        }
+        if page >= self.live.cache.pages {
+            return Err(LiveError::NotThere);
+        }
+        // While a device has the page, nobody else writes to it.
+        while self.live.cache.frame(page).is_some() && self.live.cache.state(page) & (READING | WRITING) != 0 {
+            self.wait_for_disk();
+        }
+        let frame = match self.live.cache.frame(page) {
+            Some(frame) => frame,
+            None => {
+                let index = self.get_page(Migratetype::Movable, false)?;
+                let frame = self.zone.start().add(index);
+                self.zone.bring_to_life(index, FILE, page, Place::Batch);
+                self.live.cache.set_frame(page, Some(frame));
+                self.live.cache.cached += 1;
+                self.lru_batch_add(index);
+                frame
+            }
+        };
+        let index = self.zone.index(frame);
+        self.cpu_access(frame, true);
+        self.live.space.frame_words(frame).copy_from_slice(words);
+        self.live.cache.set_state(page, 0);
+        self.mark_accessed(index);
+        self.set_dirty(index);
+        let balanced = self.balance_dirty_pages();
+        self.background_reclaim();
+        balanced
+    }
+
+    /// Drops the pages of a range that are clean and in nobody's hands; returns how many.
+    pub fn drop_pages(&mut self, first: u32, pages: u32) -> u32 {
+        let mut dropped = 0;
+        for page in first..first.saturating_add(pages).min(self.live.cache.pages) {
+            let Some(frame) = self.live.cache.frame(page) else { continue };
+            let tag = self.zone.tag(self.zone.index(frame));
+            if !tag.has(PINNED) && !tag.has(DIRTY) {
+                self.forget_page(page);
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+}
+
+/// How often a page is brought in that others take away before it can be looked at.
+const MAX_TRIES: u32 = 64;

@@ -1,0 +1,113 @@
+//! The window's slots: what each shows, to whom it belongs, who else shows the same page, and what should be in it.
+
+use super::space::Table;
+use units::Pfn;
+
+/// Words of an entry.
+const ENTRY: usize = 3;
+/// Bytes of an entry.
+pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
+/// Frame number above, object's number + 1 below.
+const FRAME_AND_OBJECT: usize = 0;
+/// The next slot of the ring of those that show the same page; itself where it is the only one.
+const NEXT: usize = 1;
+/// What the page should hold.
+const STAMP: usize = 2;
+
+/// Bits of an object's number.
+pub(super) const OBJECT_BITS: u32 = 12;
+const OBJECT_MASK: u32 = (1 << OBJECT_BITS) - 1;
+
+/// The table of slots. A frame number fits 20 bits, and 0 is none: page 0 is never RAM here.
+pub(super) struct Slots {
+    table: Table,
+    count: u32,
+}
+
+impl Slots {
+    /// All slots empty; the table is zeroed.
+    pub(super) fn new(table: Table, count: u32) -> Self {
+        Self { table, count }
+    }
+
+    pub(super) fn into_table(self) -> Table {
+        self.table
+    }
+
+    /// How many slots there are.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    #[inline]
+    fn get(&self, slot: u32, word: usize) -> u32 {
+        self.table.get()[slot as usize * ENTRY + word]
+    }
+
+    #[inline]
+    fn set(&mut self, slot: u32, word: usize, value: u32) {
+        self.table.get_mut()[slot as usize * ENTRY + word] = value;
+    }
+
+    /// The frame a slot shows.
+    #[inline]
+    pub(super) fn frame(&self, slot: u32) -> Option<Pfn> {
+        let frame = self.get(slot, FRAME_AND_OBJECT) >> OBJECT_BITS;
+        (frame != 0).then_some(Pfn(frame))
+    }
+
+    #[inline]
+    pub(super) fn set_frame(&mut self, slot: u32, frame: Option<Pfn>) {
+        let object = self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK;
+        self.set(slot, FRAME_AND_OBJECT, frame.map_or(0, |frame| frame.0) << OBJECT_BITS | object);
+    }
+
+    /// Notes that a slot shows another frame, if it is the only one that shows its page.
+    #[inline]
+    pub(super) fn move_sole(&mut self, slot: u32, frame: Pfn) -> bool {
+        let entry = &mut self.table.get_mut().as_chunks_mut::<ENTRY>().0[slot as usize];
+        let sole = entry[NEXT] == slot;
+        if sole {
+            entry[FRAME_AND_OBJECT] = entry[FRAME_AND_OBJECT] & OBJECT_MASK | frame.0 << OBJECT_BITS;
+        }
+        sole
+    }
+
+    /// The number of the object that a slot belongs to.
+    pub(super) fn object(&self, slot: u32) -> Option<u32> {
+        (self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK).checked_sub(1)
+    }
+
+    pub(super) fn set_object(&mut self, slot: u32, object: Option<u32>) {
+        let word = self.get(slot, FRAME_AND_OBJECT) & !OBJECT_MASK | object.map_or(0, |object| object + 1);
+        self.set(slot, FRAME_AND_OBJECT, word);
+    }
+
+    #[inline]
+    pub(super) fn next(&self, slot: u32) -> u32 {
+        self.get(slot, NEXT)
+    }
+
+    pub(super) fn set_next(&mut self, slot: u32, next: u32) {
+        self.set(slot, NEXT, next);
+    }
+
+    /// The slot before one in its ring.
+    pub(super) fn previous(&self, slot: u32) -> u32 {
+        let mut at = slot;
+        while self.next(at) != slot {
+            at = self.next(at);
+        }
+        at
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self, slot: u32) -> u32 {
+        self.get(slot, STAMP)
+    }
+
+    #[inline]
+    pub(super) fn set_stamp(&mut self, slot: u32, stamp: u32) {
+        self.set(slot, STAMP, stamp);
+    }
+}

@@ -1,0 +1,132 @@
+//! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed object's
+//! (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
+
+use super::objects::ObjectId;
+use super::{LiveError, Mm};
+use crate::reclaim::{COMPACT_CLUSTER_MAX, Undo};
+use page_alloc::Migratetype;
+
+/// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
+pub(crate) const SWAP_CLUSTER_MAX: u32 = 32;
+/// How often a request for a page to move to reclaims before it gives up (`MAX_RECLAIM_RETRIES`).
+const MAX_RECLAIM_RETRIES: u32 = 16;
+
+/// Pages to move others to.
+pub(crate) struct Targets {
+    pages: [u32; COMPACT_CLUSTER_MAX],
+    len: usize,
+    used: usize,
+}
+
+impl Targets {
+    /// The next one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<u32> {
+        if self.used == self.len {
+            return None;
+        }
+        // No more than that are in it, which the compiler need not ask.
+        let page = self.pages[self.used % COMPACT_CLUSTER_MAX];
+        self.used += 1;
+        Some(page)
+    }
+}
+
+impl Mm<'_, '_> {
+    /// Gets a page, whatever it takes.
+    ///
+    /// # Errors
+    /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
+    pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<u32, LiveError> {
+        let may_use_cma = self.live.lend.admits(migratetype, file);
+        let marks = self.zone.kept_watermarks();
+        if !self.zone.watermark_ok(marks.low, may_use_cma) {
+            self.live.kswapd_awake = true;
+        }
+        let mut may_drain = true;
+        loop {
+            if self.zone.watermark_ok(marks.min, may_use_cma)
+                && let Some(index) = self.zone.alloc_page(migratetype, may_use_cma)
+            {
+                return Ok(index);
+            }
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::No) > 0 {
+                continue;
+            }
+            if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
+                continue;
+            }
+            // Pages that the disk owns now can be dropped when it has done with them.
+            if self.wait_for_disk() {
+                continue;
+            }
+            self.kill_largest().ok_or(LiveError::NoMemory)?;
+            may_drain = true;
+        }
+    }
+
+    /// Gets a page to move another to. It reclaims, but never kills (`alloc_migration_target`, `__GFP_RETRY_MAYFAIL`).
+    ///
+    /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
+    #[inline]
+    pub(crate) fn get_target(&mut self, clean: bool) -> Option<u32> {
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left = left.checked_sub(1)?;
+        }
+        let may_use_cma = self.live.lend.admits(Migratetype::Movable, clean);
+        let mark = self.zone.kept_watermarks().min;
+        for _ in 0..MAX_RECLAIM_RETRIES {
+            if self.zone.watermark_ok(mark, may_use_cma)
+                && let Some(index) = self.zone.alloc_page(Migratetype::Movable, may_use_cma)
+            {
+                return Some(index);
+            }
+            if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::Possible) == 0 && !self.wait_for_disk() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Gets pages to move a batch to, as many as can be had without any effort.
+    pub(crate) fn get_targets(&mut self, wanted: usize) -> Targets {
+        let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
+        let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
+        let may_use_cma = self.live.lend.admits(Migratetype::Movable, false);
+        let mark = self.zone.kept_watermarks().min;
+        targets.len = self.zone.alloc_pages_bulk(&mut targets.pages[..left], mark, may_use_cma);
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left -= targets.len as u32;
+        }
+        targets
+    }
+
+    /// Gives back what was not used of them.
+    pub(crate) fn give_back(&mut self, targets: &Targets) {
+        for &index in &targets.pages[targets.used..targets.len] {
+            self.zone.free_page(index);
+        }
+        if let Some(left) = &mut self.live.faults.targets_left {
+            *left += (targets.len - targets.used) as u32;
+        }
+    }
+
+    /// Whether somebody has woken background reclaim; it is asleep again afterwards.
+    pub(crate) fn kswapd_was_woken(&mut self) -> bool {
+        core::mem::take(&mut self.live.kswapd_awake)
+    }
+
+    /// Kills the object that has the most memory, mapped pages and the kernel's for it together, and of several the one
+    /// with the highest number (`oom_badness`, without adjustments). Returns which.
+    fn kill_largest(&mut self) -> Option<ObjectId> {
+        let ids = (0..self.live.objects.len() as u32).map(ObjectId);
+        let (_, victim) = ids
+            .filter_map(|id| self.object(id).map(|object| (object.resident() + object.kernel_pages(), id)))
+            .filter(|&(pages, _)| pages > 0)
+            .max()?;
+        self.live.stats.cma_free_at_first_kill.get_or_insert(self.zone.nr_free_cma());
+        self.live.stats.oom_kills += 1;
+        self.destroy(victim).ok()?;
+        Some(victim)
+    }
+}

@@ -1,0 +1,26 @@
+//! What the users of memory ask of those above them who also use it: who has to know of an access, and whose pages are whose.
+
+use core::any::Any;
+use core::panic::Location;
+
+use units::Pfn;
+
+/// Whoever keeps account of which pages a device owns for the moment (the DMA API).
+///
+/// A source of pages that works by DMA finds its own layer again by [`Any`].
+pub trait FrameWatch: Any {
+    /// Whether it looks at accesses at all.
+    fn is_watching(&self) -> bool;
+
+    /// The processor is about to read a page, or to write it; `at` is whoever asked for that.
+    fn on_access(&mut self, frame: Pfn, write: bool, at: &'static Location<'static>);
+}
+
+/// A run of pages that belongs to the holder of the value.
+pub trait OwnedPages {
+    /// The first page.
+    fn first(&self) -> Pfn;
+
+    /// How many there are.
+    fn pages(&self) -> u32;
+}

@@ -1,0 +1,108 @@
+//! Migration: a page's contents go to another frame, and everybody who shows or holds the page is told (`mm/migrate.c`).
+//!
+//! The steps are Linux's: a target page → the old translations go and the TLB forgets them (`try_to_migrate`) → the copy
+//! (`migrate_folio`) → the new translations (`remove_migration_ptes`) → the old frame is free. A page that was moved is on
+//! no list until the contiguous allocation that moved it is known to succeed; if it fails, every page goes back to the
+//! frame where it was (`undo`), which Linux does not do.
+
+use super::live::journal::Fate;
+use super::live::{Mm, Sabotage, Targets};
+use super::reclaim::Batch;
+use page_alloc::FreedRun;
+use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
+
+/// Why a page did not move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stuck {
+    /// Somebody has pinned it.
+    Pinned,
+    /// There is no page to move it to: nothing else will move either.
+    NoTarget,
+}
+
+/// What moving a batch came to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Migrated {
+    /// Pages that moved.
+    pub(super) pages: u32,
+    /// Mappings that were changed.
+    pub(super) mappings: u32,
+    /// The first page that did not move, and why.
+    pub(super) stuck: Option<(u32, Stuck)>,
+}
+
+impl Mm<'_, '_> {
+    /// Moves the pages of a batch; those that did not move stay in it (`migrate_pages`).
+    pub(super) fn migrate_pages(&mut self, batch: &mut Batch) -> Migrated {
+        let (mut result, mut run) = (Migrated::default(), FreedRun::default());
+        let mut targets = self.get_targets(batch.len());
+        batch.retain(|index, entry| {
+            let moved = match result.stuck {
+                Some((_, Stuck::NoTarget)) => return true,
+                _ => self.unmap_and_move(index, entry, &mut targets),
+            };
+            if let Ok(mappings) = moved {
+                run.add(self.zone, index);
+                result.pages += 1;
+                result.mappings += mappings;
+            } else if let Err(stuck) = moved {
+                // Whatever came first, it is the lack of a target that ends it.
+                if result.stuck.is_none() || stuck == Stuck::NoTarget {
+                    result.stuck = Some((index, stuck));
+                }
+                self.live.stats.migrate_failed += 1;
+            }
+            moved.is_err()
+        });
+        run.end(self.zone);
+        self.give_back(&targets);
+        self.live.stats.migrated += u64::from(result.pages);
+        if self.pages_lent_to_disk() > 0 {
+            self.live.stats.migrated_while_lent += u64::from(result.pages);
+        }
+        result
+    }
+
+    /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame is in nobody's use
+    /// afterwards, and to be freed.
+    #[inline]
+    fn unmap_and_move(&mut self, index: u32, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
+        let (tag, owner) = self.zone.tag_and_owner(index);
+        if tag.has(PINNED) && !self.live.faults.ignore_pins {
+            return Err(Stuck::Pinned);
+        }
+        let target = targets.next().or_else(|| self.get_target(tag.has(FILE) && !tag.has(DIRTY)));
+        let target = target.ok_or(Stuck::NoTarget)?;
+        self.live.journal.became(entry, Fate::Moved(target));
+        Ok(self.move_page((owner, tag.marks()), (index, target), Place::Moved))
+    }
+
+    /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents, owner, marks, mappings.
+    /// Returns how many mappings changed.
+    #[inline]
+    pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
+        let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
+        self.cpu_access(old, false);
+        // Where a pin is ignored on purpose, it stays behind with the frame.
+        self.zone.bring_to_life(to, marks & !PINNED, owner, place);
+        if marks & FILE != 0 {
+            self.copy(from, to);
+            self.move_cache_page(owner, new);
+            return 0;
+        }
+        debug_assert_ne!(owner, NO_OWNER);
+        if self.live.faults.sabotage.is_none() && self.move_sole_mapping(owner, old, new) {
+            return 1;
+        }
+        self.try_to_migrate(owner);
+        self.copy(from, to);
+        self.remove_migration_entries(owner, new)
+    }
+
+    fn copy(&mut self, from: u32, to: u32) {
+        if self.live.faults.sabotage != Some(Sabotage::Copy) {
+            let start = self.zone.start();
+            self.live.space.copy(start.add(from), start.add(to));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reclaim: pages of the cache that were not used lately are dropped, dirty ones after they were written back
+//! (`mm/vmscan.c`).
+//!
+//! Mapped pages are not reclaimed, as on a system without swap. A page that was used since it was last looked at gets a
+//! second chance; one that was used twice is active, and active pages come back to the inactive list only where that has
+//! become the shorter one.
+
+use super::live::Mm;
+use super::live::journal::Fate;
+use page_alloc::FreedRun;
+use page_alloc::lru::{ACTIVE, DIRTY, FILE, PINNED, REFERENCED};
+
+/// Pages that leave for a contiguous allocation at a time (`COMPACT_CLUSTER_MAX`).
+pub(super) const COMPACT_CLUSTER_MAX: usize = 32;
+
+/// Pages that were taken off the LRU lists to be dropped or moved together, each with the number of its entry in the journal.
+pub(super) struct Batch {
+    pages: [(u32, u32); COMPACT_CLUSTER_MAX],
+    len: usize,
+    /// Some of the pages may be the cache's.
+    has_files: bool,
+}
+
+/// Whether a contiguous allocation reclaims, which takes it back if it fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Undo {
+    /// It is in the journal.
+    Possible,
+    /// Somebody wants memory, and that is that.
+    No,
+}
+
+impl Batch {
+    pub(super) const fn new() -> Self {
+        Self { pages: [(0, 0); COMPACT_CLUSTER_MAX], len: 0, has_files: false }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len == COMPACT_CLUSTER_MAX
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, index: u32, entry: u32, marks: u8) {
+        // It is not full, which the compiler need not ask.
+        self.pages[self.len % COMPACT_CLUSTER_MAX] = (index, entry);
+        self.len += 1;
+        self.has_files |= marks & FILE != 0;
+    }
+
+    /// Keeps the pages for which `stays` says so of page and entry.
+    #[inline]
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(u32, u32) -> bool) {
+        let mut kept = 0;
+        for place in 0..self.len {
+            let (page, entry) = self.pages[place];
+            if stays(page, entry) {
+                self.pages[kept] = (page, entry);
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+}
+
+impl Mm<'_, '_> {
+    /// Reclaims for a request that found too little free; returns how many pages it freed (`try_to_free_pages`).
+    pub fn direct_reclaim(&mut self, wanted: u32, undo: Undo) -> u32 {
+        self.lru_add_drain();
+        let freed = self.shrink_lruvec(wanted, undo);
+        self.live.stats.stolen_direct += u64::from(freed);
+        freed
+    }
+
+    /// What kswapd does when it was woken: reclaims until the high watermark is reached, CMA pages not counted, or nothing
+    /// is left to reclaim (`balance_pgdat`). There is no other thread here, so whoever woke it runs it when done.
+    pub(crate) fn background_reclaim(&mut self) {
+        if !self.kswapd_was_woken() {
+            return;
+        }
+        self.lru_add_drain();
+        let high = self.zone.kept_watermarks().high;
+        while !self.zone.watermark_ok(high, false) {
+            let freed = self.shrink_lruvec(super::live::SWAP_CLUSTER_MAX, Undo::No);
+            self.live.stats.stolen_background += u64::from(freed);
+            if freed == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Frees up to so many pages of the inactive list, after refilling it from the active one.
+    fn shrink_lruvec(&mut self, wanted: u32, undo: Undo) -> u32 {
+        let (mut inactive, mut active) = self.file_lists();
+        while inactive < active {
+            let Some(index) = self.zone.lru_last(true, true) else { break };
+            let Some(entry) = self.isolate_for_reclaim(index, undo) else { break };
+            self.zone.mark(index, REFERENCED | ACTIVE, false);
+            self.rotate(index, entry);
+            (inactive, active) = (inactive + 1, active - 1);
+        }
+        // Twice, because a page with a second chance has none the second time.
+        let mut freed = 0;
+        for _ in 0..2 * inactive {
+            let Some(index) = self.zone.lru_last(true, false).filter(|_| freed < wanted) else { break };
+            let Some(entry) = self.isolate_for_reclaim(index, undo) else { break };
+            freed += u32::from(self.shrink_page(index, entry));
+        }
+        self.zone.trim_lists();
+        freed
+    }
+
+    /// Takes a page off its LRU list, into the journal where that is kept; `None` where that has no room.
+    fn isolate_for_reclaim(&mut self, index: u32, undo: Undo) -> Option<Option<u32>> {
+        if undo == Undo::No {
+            return self.zone.lru_isolate(index).map(|_| None);
+        }
+        if self.live.journal.is_full() {
+            return None;
+        }
+        let (neighbour, marks) = self.zone.lru_isolate(index)?;
+        Some(Some(self.live.journal.isolated(index, neighbour, marks)))
+    }
+
+    /// Puts a page that is taken off at the head of its list.
+    fn rotate(&mut self, index: u32, entry: Option<u32>) {
+        if let Some(entry) = entry {
+            self.live.journal.became(entry, Fate::Rotated);
+        }
+        self.zone.lru_add(index);
+    }
+
+    /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's head
+    /// (`shrink_page_list`).
+    fn shrink_page(&mut self, index: u32, entry: Option<u32>) -> bool {
+        let tag = self.zone.tag(index);
+        if tag.has(REFERENCED) || tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
+            self.zone.mark(index, REFERENCED, false);
+            self.rotate(index, entry);
+            return false;
+        }
+        if let Some(entry) = entry {
+            self.live.journal.became(entry, Fate::Dropped(self.zone.owner(index)));
+        }
+        self.drop_clean(index);
+        true
+    }
+
+    /// Drops the clean cache pages of a batch that a contiguous allocation wants away; the others stay in it, to be moved
+    /// (`reclaim_clean_pages_from_list`). Returns how many went.
+    #[inline]
+    pub(super) fn reclaim_clean_pages_from_list(&mut self, batch: &mut Batch) -> u32 {
+        if !batch.has_files || self.live.faults.keep_clean_pages {
+            return 0;
+        }
+        let (mut dropped, mut run) = (0, FreedRun::default());
+        batch.retain(|index, entry| {
+            let tag = self.zone.tag(index);
+            let stays = !tag.has(FILE) || tag.has(DIRTY) || tag.has(PINNED);
+            if !stays {
+                self.drop_for_contig(index, entry);
+                run.add(self.zone, index);
+                dropped += 1;
+            }
+            stays
+        });
+        run.end(self.zone);
+        dropped
+    }
+
+    /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move to (the first cure of
+    /// `cma_use=first`): until so many pages outside the areas are free above the high watermark, or nothing is left.
+    pub fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
+        let mark = self.zone.kept_watermarks().high + pages;
+        self.lru_add_drain();
+        let mut freed = 0;
+        while !self.zone.watermark_ok(mark, false) {
+            let now = self.shrink_lruvec(super::live::SWAP_CLUSTER_MAX, undo);
+            if now == 0 {
+                break;
+            }
+            freed += now;
+        }
+        self.live.stats.stolen_direct += u64::from(freed);
+        freed
+    }
+}

@@ -1,0 +1,76 @@
+//! The order in which Linux's heap sort leaves its input (lib/sort.c): as sorted as any other, but not stable.
+//!
+//! Regions without a place have equal keys, so the sort's own steps decide which of them is placed first. Of n equal
+//! keys the second comes first and the first last.
+
+/// Sorts by `key`, bottom-up: a node goes down to a leaf along its larger children, then back up to where it belongs.
+/// Of two equal children the left one counts as the larger.
+pub(super) fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    let count = items.len();
+    for root in (0..count / 2).rev() {
+        sift_down(items, root, &key);
+    }
+    for end in (1..count).rev() {
+        items.swap(0, end);
+        sift_down(&mut items[..end], 0, &key);
+    }
+}
+
+fn sift_down<T, K: Ord>(heap: &mut [T], root: usize, key: &impl Fn(&T) -> K) {
+    let parent = |node: usize| (node - 1) / 2;
+    let mut leaf = root;
+    loop {
+        let left = 2 * leaf + 1;
+        let right = left + 1;
+        leaf = match (heap.get(left), heap.get(right)) {
+            (Some(one), Some(other)) if key(one) < key(other) => right,
+            (Some(_), _) => left,
+            (None, _) => break,
+        };
+    }
+    let mut target = leaf;
+    while target != root && key(&heap[root]) >= key(&heap[target]) {
+        target = parent(target);
+    }
+    let mut node = target;
+    while node != root {
+        node = parent(node);
+        heap.swap(node, target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn order(keys: &[u64]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        sort_by_key(&mut order, |&index| keys[index]);
+        order
+    }
+
+    #[test]
+    fn the_first_of_equal_ones_comes_last() {
+        assert_eq!(order(&[]), [0; 0]);
+        assert_eq!(order(&[0]), [0]);
+        assert_eq!(order(&[0, 0]), [1, 0]);
+        assert_eq!(order(&[0; 3]), [1, 2, 0]);
+        assert_eq!(order(&[0; 8]), [1, 2, 3, 4, 5, 6, 7, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_sorts(keys in prop::collection::vec(0u64..20, 0..70)) {
+            let order = order(&keys);
+            let sorted: Vec<u64> = order.iter().map(|&index| keys[index]).collect();
+            prop_assert!(sorted.is_sorted());
+            let mut indices = order;
+            indices.sort_unstable();
+            prop_assert!(indices.into_iter().eq(0..keys.len()));
+        }
+    }
+}

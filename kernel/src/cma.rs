@@ -1,0 +1,16 @@
+//! What there is of CMA areas, under the names by which the laboratory knows it.
+
+pub use ::cma::{AreaId, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area};
+pub use ::placement::{self, bitmap};
+pub use ::reserved::MAX_CMA_AREAS;
+
+/// The story of an allocation, told.
+pub mod alloc {
+    pub use system::Reported;
+}
+
+/// Buffers that can be moved while they are held.
+pub mod relocate {
+    pub use ::cma::{MAX_OWNERS, OwnerId, Relocatable, Relocations, StillBusy};
+    pub use system::{MAX_LOOKS, MAX_MOVABLE, MAX_PLANS, ROUNDS, WINDOWS};
+}

@@ -1,0 +1,5 @@
+//! Tests of the crates below on a whole board: what needs a system, a machine or a generator of the laboratory.
+
+mod dma;
+mod live;
+mod relocate;

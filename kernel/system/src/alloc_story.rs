@@ -1,0 +1,177 @@
+//! `cma_alloc` when somebody lives in the area: candidate after candidate, the long way where a page is in the way.
+//!
+//! A candidate whose pages are all free is taken at once. A busy one is emptied (`mm::contig_range`); what refuses to go
+//! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
+
+use super::System;
+use cma::{AreaId, Buffer, CmaError};
+use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
+use page_alloc::trace::Event;
+use placement::Request;
+use placement::plan::NoRoom;
+use units::Pfn;
+
+/// An allocation whose time is accounted for, and what it came to.
+pub type Reported = (Result<Buffer, CmaError>, ContigReport);
+
+impl System<'_> {
+    /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace events.
+    pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
+        let mut report = ContigReport::default();
+        report.start(self.now_ns());
+        let area = self.area(id);
+        let event = Event::AllocStart {
+            area: id.0,
+            count: pages,
+            available: area.free_pages(),
+            total: area.pages(),
+            align: align_order,
+        };
+        let request = area.request(pages, align_order);
+        self.trace_event(event);
+        let result = request.and_then(|request| {
+            let candidate = self.area(id).place(&request);
+            self.cma_alloc_from(id, &request, pages, candidate, &mut report)
+        });
+        let (first, errno) = match &result {
+            Ok(buffer) => (Some(buffer.first()), 0),
+            Err(error) => (None, error.errno(self.linux())),
+        };
+        if pages <= self.area(id).pages() || self.linux().differences().finishes_too_large {
+            self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align: align_order, errno });
+        }
+        (result, report)
+    }
+
+    /// Tries a candidate, and those behind it, one after the other.
+    pub(crate) fn cma_alloc_from(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+        mut candidate: Option<u32>,
+        report: &mut ContigReport,
+    ) -> Result<Buffer, CmaError> {
+        let (mut first_blocked, mut swept) = (None, false);
+        report.mark(Phase::Search, self.now_ns());
+        while let Some(bit) = candidate {
+            let area = self.area_mut(id);
+            area.reserve(bit, request.bits);
+            let first = area.frame(bit);
+            let taken = self.take(id, first, pages, report);
+            let Err(refused) = taken else { return Ok(self.area_mut(id).hand_out(id, first, pages)) };
+            let area = self.area_mut(id);
+            let unreserved = area.release(first, pages);
+            debug_assert_eq!(unreserved, Ok(()));
+            let (Refused::Busy(blocked) | Refused::NoMemory(blocked)) = refused;
+            if matches!(refused, Refused::NoMemory(_)) {
+                return self.count_failure(id, pages, CmaError::NoMemory(blocked));
+            }
+            first_blocked.get_or_insert(blocked);
+            let mut busy = bit;
+            if blocked.phase == Phase::Isolate {
+                // What was found before anything was done is in the way of every candidate up to it: they are passed over.
+                let area = self.area(id);
+                let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+                self.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
+                busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
+            } else {
+                self.trace_busy(id, request, first, pages);
+            }
+            candidate = self.area(id).place_behind(request, busy, &mut swept);
+            report.mark(Phase::Search, self.now_ns());
+        }
+        if let Some(blocked) = first_blocked
+            && !self.area(id).placement().relocates()
+        {
+            return self.count_failure(id, pages, CmaError::Busy(blocked));
+        }
+        let result = self.cma_alloc_without_room(id, request, pages);
+        report.mark(Phase::Migrate, self.now_ns());
+        result.map_err(|error| first_blocked.map_or(error, CmaError::Busy))
+    }
+
+    /// The placement has no room: others make some, where the rule has them do so, or else the request fails.
+    #[cold]
+    pub(crate) fn cma_alloc_without_room(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+    ) -> Result<Buffer, CmaError> {
+        let made = if self.area(id).placement().relocates() { Some(self.make_room(id, request)) } else { None };
+        let error = match made {
+            Some(Ok(bit)) => return self.take_room(id, request, pages, bit),
+            Some(Err(NoRoom::Full)) => CmaError::Full { free: self.area(id).free_pages() },
+            Some(Err(NoRoom::NotFound)) | None => self.area(id).shortage(pages),
+        };
+        self.count_failure(id, pages, error)
+    }
+
+    fn trace_busy(&mut self, id: AreaId, request: &Request, first: Pfn, count: u32) {
+        let align = request.align_mask.count_ones() + self.area(id).order_per_bit();
+        self.trace_event(Event::BusyRetry { area: id.0, first, count, align });
+    }
+
+    /// Writes the events of a candidate at `bit` that was refused for a page at `blocked_bit` before anything was done, and
+    /// of those up to it that are passed over: Linux tries each of them, and finds the page by its test each time.
+    fn trace_refused(
+        &mut self,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+        (bit, blocked_bit): (u32, u32),
+        blocked: &Blocked,
+    ) {
+        let mut candidate = Some(bit);
+        while let Some(bit) = candidate.filter(|&bit| bit <= blocked_bit && self.trace.is_enabled()) {
+            let (start, fin) = (self.area(id).frame(bit), blocked.frame);
+            let end = start.add(pages);
+            self.trace_event(Event::MigrateRange { start, end, migrated: 0, reclaimed: 0, mapped: 0 });
+            self.trace_event(Event::TestIsolated { start, end, fin, success: false });
+            self.trace_busy(id, request, start, pages);
+            let area = self.area(id);
+            let goes_by_address = area.placement().lowest_first();
+            let next = area.bitmap().first_fit(request, bit + request.align_mask + 1);
+            candidate = next.filter(|_| goes_by_address);
+        }
+    }
+
+    /// Takes the room that others have made, whose pages are free.
+    fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
+        let area = self.area_mut(id);
+        area.reserve(bit, request.bits);
+        let first = area.frame(bit);
+        if let Err(busy) = self.zone.take_range(first, pages) {
+            let unreserved = self.area_mut(id).release(first, pages);
+            debug_assert_eq!(unreserved, Ok(()));
+            let frame = busy.frame;
+            let (owner, why, phase) = (Owner::Kernel, Why::StillInUse, Phase::Grab);
+            return self.count_failure(id, pages, CmaError::Busy(Blocked { frame, owner, why, phase }));
+        }
+        Ok(self.area_mut(id).hand_out(id, first, pages))
+    }
+
+    fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
+        if pages <= self.area(id).pages() || self.linux().differences().counts_too_large {
+            let stats = &mut self.area_mut(id).stats;
+            stats.alloc_fail += 1;
+            stats.alloc_pages_fail += u64::from(pages);
+        }
+        Err(error)
+    }
+
+    /// Takes a range of an area, emptying it first where that is needed.
+    fn take(&mut self, id: AreaId, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+        let fast = self.zone.take_range(first, pages);
+        report.mark(Phase::Grab, self.now_ns());
+        let Err(busy) = fast else { return Ok(()) };
+        let area = (self.area(id).base(), self.area(id).pages());
+        let Some(mut mm) = self.mm() else {
+            let frame = busy.frame;
+            let blocked = Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate };
+            return Err(Refused::Busy(blocked));
+        };
+        mm.alloc_contig_range(area, first, pages, report)
+    }
+}

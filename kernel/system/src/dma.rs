@@ -1,0 +1,146 @@
+//! The DMA API's calls that need the whole system: where a coherent buffer's pages come from, which area a device has, and
+//! what it leaves behind.
+//!
+//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`, `dma_direct_alloc`): a
+//! device that has an area of its own asks that one, any other the default area, unless a single page will do, which
+//! needs no area to be contiguous; where no area is asked or the one asked refuses, the page allocator serves blocks of
+//! up to 4 MiB. The area's alignment is the order of the size, at most [`cma::CMA_ALIGNMENT`].
+
+use core::panic::Location;
+
+use cma::{AreaId, CmaError, align_order_of};
+use dma::{Coherent, DeviceAddress, DeviceId, DmaError, Pages, Streaming};
+use page_alloc::{AllocError, MAX_PAGE_ORDER, Migratetype};
+
+use super::System;
+
+impl<'m> System<'m> {
+    /// Streaming mappings.
+    pub fn streaming(&mut self) -> Streaming<'_, 'm> {
+        Streaming { zone: &mut self.zone, live: self.live.as_deref_mut(), trace: &mut self.trace, dma: &mut self.dma }
+    }
+
+    /// Allocates a zeroed buffer for a device (`dma_alloc_coherent`).
+    ///
+    /// # Errors
+    /// See [`DmaError`]; nothing was changed then.
+    #[track_caller]
+    pub fn dma_alloc_coherent(&mut self, device: DeviceId, bytes: u32) -> Result<Coherent, DmaError> {
+        let made_at = Location::caller();
+        let (own_area, pages) = self.dma.begin_coherent(device, bytes)?;
+        let source = self.dma_pages(own_area, pages)?;
+        self.dma.finish_coherent(device, bytes, source, made_at).map_err(|(source, error)| {
+            self.dma_give_back(source);
+            error
+        })
+    }
+
+    /// Gives a buffer back (`dma_free_coherent`); the device has to be quiet.
+    ///
+    /// # Errors
+    /// The buffer was taken back already, with its device.
+    #[track_caller]
+    pub fn dma_free_coherent(&mut self, buffer: Coherent) -> Result<(), DmaError> {
+        let source = self.dma.end_coherent(buffer)?;
+        self.dma_give_back(source);
+        Ok(())
+    }
+
+    /// Leaves a buffer to the table, where [`System::dma_take_kept`] finds it by the address that is returned.
+    pub fn dma_keep(&mut self, buffer: Coherent) -> DeviceAddress {
+        self.dma.keep(buffer)
+    }
+
+    /// Takes the kept buffer at an address back, or any.
+    pub fn dma_take_kept(&mut self, at: Option<DeviceAddress>) -> Option<Coherent> {
+        self.dma.take_kept(at)
+    }
+
+    /// Pages for a device.
+    fn dma_pages(&mut self, own_area: Option<AreaId>, pages: u32) -> Result<Pages, DmaError> {
+        let shared = if pages > 1 { self.default_area() } else { None };
+        let refused = match own_area.or(shared) {
+            Some(area) => match self.cma_alloc(area, pages, align_order_of(pages)) {
+                Ok(buffer) => return Ok(Pages::Area(buffer)),
+                Err(error) => Some(error),
+            },
+            None => None,
+        };
+        self.dma_block(pages, refused)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn dma_block(&mut self, pages: u32, area: Option<CmaError>) -> Result<Pages, DmaError> {
+        let order = pages.next_power_of_two().ilog2();
+        let block = if order > MAX_PAGE_ORDER {
+            Err(AllocError::OrderTooLarge { order })
+        } else {
+            self.zone.alloc_pages(order, Migratetype::Unmovable)
+        };
+        block.map(Pages::Buddy).map_err(|buddy| DmaError::NoMemory { area, buddy })
+    }
+
+    fn dma_give_back(&mut self, source: Pages) {
+        match source {
+            Pages::Area(buffer) => {
+                // The table owned it: nobody else can have released its pages.
+                let released = self.cma_release(buffer);
+                debug_assert_eq!(released, Ok(()));
+            }
+            Pages::Buddy(block) => self.zone.free_pages(block),
+        }
+    }
+
+    /// A driver takes charge of the device of that name, which gets the area that the device tree gives it: the first that
+    /// there is of those it names.
+    ///
+    /// # Errors
+    /// There is no hardware for DMA, or there are too many devices.
+    pub fn dma_add_device(&mut self, name: &'static str) -> Result<DeviceId, DmaError> {
+        self.dma.add_device(name, self.area_of(name), true)
+    }
+
+    /// As [`System::dma_add_device`], for a device that the tree says nothing of.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dma_add_device_with_area(&mut self, name: &'static str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
+        self.dma.add_device(name, area, true)
+    }
+
+    /// Somebody at the prompt plays the driver of the device of that name.
+    ///
+    /// # Errors
+    /// As for [`System::dma_add_device`], or the machine has no device of that name ([`dma::Dma::know`]).
+    pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
+        let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
+        self.dma.add_device(name, self.area_of(name), false)
+    }
+
+    fn area_of(&self, device: &str) -> Option<AreaId> {
+        let mut users = self.area_users().iter().filter(|user| user.device == device);
+        users.find_map(|user| self.find_area(&user.area))
+    }
+
+    /// The driver lets its device go, which has to be quiet by then. What it has not given back is reported, taken
+    /// from it and counted in the answer: buffers and mappings.
+    ///
+    /// # Errors
+    /// There is no such device.
+    #[track_caller]
+    pub fn dma_remove_device(&mut self, id: DeviceId) -> Result<(u32, u32), DmaError> {
+        self.dma.device(id).ok_or(DmaError::NoDevice)?;
+        let (mut buffers, mut mappings) = (0, 0);
+        while let Some(source) = self.dma.end_leaked(id) {
+            self.dma_give_back(source?);
+            buffers += 1;
+        }
+        while let Some(ended) = self.streaming().end_leaked(id) {
+            ended?;
+            mappings += 1;
+        }
+        self.dma.remove_device(id);
+        Ok((buffers, mappings))
+    }
+}

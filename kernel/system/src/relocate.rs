@@ -1,0 +1,198 @@
+//! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
+//!
+//! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lends it to the system
+//! ([`System::let_move`]). Where the area's placement relocates and finds no room, a plan is made (`plan`), the owners of
+//! the buffers in it are asked to let go (quiesce), their pages are copied, and they are told where they lie now. An owner
+//! that is busy keeps its buffer where it is, and another plan is made without it.
+//!
+//! What holds true: nothing is touched before a whole plan stands and every owner in it has let go. Pages that somebody
+//! lives in, buffers that were not lent and areas with more than a page to the bit are never disturbed. Who is lent a
+//! buffer, for how many pages, and under which alignment is written in the descriptor of its first page, so that the
+//! registry has room for all and no allocation pays for it.
+
+mod moves;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::System;
+use cma::{AreaId, Buffer, OwnerId, Relocatable, Relocations};
+use page_alloc::Lent;
+use placement::Request;
+use placement::bitmap::Bitmap;
+use placement::plan::{Movable, NoRoom, Planner, Step};
+use units::Pfn;
+
+/// Most buffers of an area that a plan considers; what lies behind them stays.
+pub const MAX_MOVABLE: usize = 8192;
+/// So many plans are made for a request; all but the last were refused by an owner.
+pub const MAX_PLANS: u32 = 8;
+
+impl System<'_> {
+    /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
+    pub fn add_owner(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
+        self.owners.add(owner)
+    }
+
+    /// Forgets an owner. What it has lent stays where it is from now on, until it is taken back.
+    pub fn remove_owner(&mut self, id: OwnerId) {
+        self.owners.remove(id);
+    }
+
+    /// Lends the system a buffer that was allocated under an alignment: it may move, and keeps that alignment. Its owner
+    /// knows it by `tag`, and takes it back by the address that it was told last.
+    pub fn let_move(&mut self, buffer: Buffer, align_order: u32, owner: OwnerId, tag: u32) {
+        self.zone.lend(buffer.first(), Lent { tag, pages: buffer.pages(), align_order, owner: owner.0 });
+    }
+
+    /// Takes back a buffer that was lent; `None` where none begins at that page.
+    pub fn take_back_lent(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
+        let area = self.area(id);
+        if first.0.wrapping_sub(area.base().0) >= area.pages() {
+            return None;
+        }
+        let lent = self.zone.lent(first)?;
+        self.zone.unhold(first);
+        Some(Buffer::new(id, first, lent.pages))
+    }
+
+    /// Takes back the lowest buffer that an owner has lent of an area.
+    pub fn take_back_any(&mut self, id: AreaId, owner: OwnerId) -> Option<Buffer> {
+        let area = self.area(id);
+        let mut bit = 0;
+        loop {
+            bit = area.bitmap().next_set(bit);
+            let first = area.frame(bit);
+            if bit >= area.bitmap().bits() {
+                return None;
+            }
+            if self.zone.lent(first).is_some_and(|lent| lent.owner == owner.0) {
+                return self.take_back_lent(id, first);
+            }
+            bit += 1;
+        }
+    }
+
+    /// Has others make room for a request; the bit where it then fits.
+    ///
+    /// # Errors
+    /// Whether it is known that no arrangement has room. Nothing was changed.
+    #[cold]
+    pub(crate) fn make_room(&mut self, id: AreaId, request: &Request) -> Result<u32, NoRoom> {
+        let area = self.area(id);
+        if request.bits > area.bitmap().free() || area.order_per_bit() != 0 || !self.has_space() {
+            return Err(NoRoom::NotFound);
+        }
+        let start_ns = self.now_ns();
+        let mut done = Relocations::default();
+        let room = self.relocate(id, request, &mut done);
+        match room {
+            Ok(_) => done.served = 1,
+            Err(_) => done.in_vain = 1,
+        }
+        done.ns = self.now_ns().saturating_sub(start_ns);
+        self.area_mut(id).stats.relocations.include(&done);
+        room
+    }
+
+    fn relocate(&mut self, id: AreaId, request: &Request, done: &mut Relocations) -> Result<u32, NoRoom> {
+        let mut busy = Vec::new();
+        for _ in 0..MAX_PLANS {
+            let planner = self.planner(id, &busy).ok_or(NoRoom::NotFound)?;
+            let (bit, steps) = planner.make_room(request)?;
+            let base = self.area(id).base();
+            // What the owners' leave is remembered in is there before any of them is asked.
+            let mut lent = Vec::new();
+            lent.try_reserve_exact(steps.len()).map_err(|_| NoRoom::NotFound)?;
+            if let Err(first) = self.quiesce(base, &steps, &mut lent) {
+                done.busy += 1;
+                busy.push(first);
+                continue;
+            }
+            self.move_buffers(id, &steps, lent);
+            done.moved_buffers += steps.len() as u64;
+            done.moved_pages += steps.iter().map(|step| u64::from(step.bits)).sum::<u64>();
+            steps.iter().for_each(|step| self.resume(base.add(step.to)));
+            return Ok(bit);
+        }
+        Err(NoRoom::NotFound)
+    }
+
+    /// What the area holds, for a plan: who may move, and what stays. `None` where nobody may, or where there is no memory to
+    /// plan in.
+    fn planner(&self, id: AreaId, busy: &[Pfn]) -> Option<Planner> {
+        let bits = self.area(id).bitmap().bits();
+        let mut count = 0;
+        self.walk(id, busy, |_| count += 1, |_| {});
+        let mut movable = Vec::new();
+        // The request itself is one more.
+        movable.try_reserve_exact(count + 1).ok()?;
+        let mut fixed = Bitmap::new(bits);
+        self.walk(id, busy, |buffer| movable.push(buffer), |bit| fixed.set(bit, 1));
+        if movable.is_empty() { None } else { Some(Planner::new(fixed, movable)) }
+    }
+
+    /// Goes through an area from its lowest bit: buffers that may move, and bits that have to stay as they are.
+    fn walk(&self, id: AreaId, busy: &[Pfn], mut may_move: impl FnMut(Movable), mut stays: impl FnMut(u32)) {
+        let area = self.area(id);
+        let map = area.bitmap();
+        let (mut bit, mut lent_so_far) = (0, 0);
+        while bit < map.bits() {
+            let first = area.frame(bit);
+            if !map.is_set(bit) {
+                // What is free in the bitmap somebody may live in.
+                let end = map.next_set(bit);
+                let free_end = self.zone.end_of_free(first).map_or(bit, |free| free.0 - area.base().0).min(end);
+                if free_end == bit {
+                    stays(bit);
+                }
+                bit = free_end.max(bit + 1);
+                continue;
+            }
+            let lent = self
+                .zone
+                .lent(first)
+                .filter(|lent| lent_so_far < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(lent.owner));
+            match lent.and_then(|lent| area.request(lent.pages, lent.align_order).ok()) {
+                Some(request) => {
+                    lent_so_far += 1;
+                    may_move(Movable::new(bit, request));
+                    bit += request.bits;
+                }
+                None => {
+                    stays(bit);
+                    bit += 1;
+                }
+            }
+        }
+    }
+
+    /// Asks every owner in a plan to let go of its buffer, and adds what its descriptor says to `lent`.
+    ///
+    /// # Errors
+    /// The first buffer whose owner is busy; those that had let go have resumed.
+    fn quiesce(&mut self, base: Pfn, steps: &[Step], lent: &mut Vec<Lent>) -> Result<(), Pfn> {
+        for (asked, step) in steps.iter().enumerate() {
+            let first = base.add(step.from);
+            let let_go = self.zone.lent(first).filter(|lent| {
+                let owner = self.owners.of(lent);
+                owner.is_some_and(|owner| owner.quiesce(lent.tag).is_ok())
+            });
+            let Some(descriptor) = let_go else {
+                steps[..asked].iter().for_each(|step| self.resume(base.add(step.from)));
+                return Err(first);
+            };
+            lent.push(descriptor);
+        }
+        Ok(())
+    }
+
+    /// Tells the owner of the buffer that begins at a page that it can go on.
+    fn resume(&mut self, first: Pfn) {
+        if let Some(lent) = self.zone.lent(first)
+            && let Some(owner) = self.owners.of(&lent)
+        {
+            owner.resume(lent.tag, first);
+        }
+    }
+}

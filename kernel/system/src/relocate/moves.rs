@@ -1,0 +1,88 @@
+//! Carrying out a plan: pages out of the allocator, contents, descriptors, pages back.
+//!
+//! A page is copied once what lay at its target has been copied on. So copies begin at the targets that were free, and go
+//! back from each to where its page comes from. What is left then goes round in circles; of each, one page waits outside.
+
+use alloc::vec::Vec;
+
+use crate::System;
+use cma::AreaId;
+use page_alloc::Lent;
+use placement::bitmap::Bitmap;
+use placement::plan::Step;
+use units::{PAGE_SIZE, Pfn};
+
+const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
+
+/// The first run of clear bits between two bits: where it begins, and its length.
+fn clear_run(map: &Bitmap, from: u32, end: u32) -> Option<(u32, u32)> {
+    let bit = map.next_clear(from).filter(|&bit| bit < end)?;
+    Some((bit, map.next_set(bit).min(end) - bit))
+}
+
+/// Where the page comes from that goes to a bit, if one does. Steps are sorted by target.
+fn origin(steps: &[Step], to: u32) -> Option<u32> {
+    let step = steps[..steps.partition_point(|step| step.to <= to)].last()?;
+    let offset = to - step.to;
+    (offset < step.bits).then_some(step.from + offset)
+}
+
+impl System<'_> {
+    /// Moves buffers whose owners have let go of them. Steps are sorted by target; `lent` has a descriptor for each.
+    pub fn move_buffers(&mut self, id: AreaId, steps: &[Step], lent: Vec<Lent>) {
+        let base = self.area(id).base();
+        steps.iter().for_each(|step| self.zone.unhold(base.add(step.from)));
+        // Targets that hold what they shall.
+        let mut arrived = Bitmap::new(self.area(id).bitmap().bits());
+        for step in steps {
+            while let Some((bit, bits)) = clear_run(self.area(id).bitmap(), step.to, step.to + step.bits) {
+                self.area_mut(id).reserve(bit, bits);
+                let taken = self.zone.take_range(base.add(bit), bits);
+                debug_assert_eq!(taken, Ok(()), "a plan moves to free pages, and to those of others that move");
+                (bit..bit + bits).for_each(|bit| self.fill(base, steps, bit, &mut arrived));
+            }
+        }
+        for step in steps {
+            while let Some((bit, _)) = clear_run(&arrived, step.to, step.to + step.bits) {
+                self.turn(base, steps, bit, &mut arrived);
+            }
+        }
+        steps.iter().zip(lent).for_each(|(step, lent)| self.zone.lend(base.add(step.to), lent));
+        for step in steps {
+            let mut at = step.from;
+            while let Some((bit, bits)) = clear_run(&arrived, at, step.from + step.bits) {
+                let unreserved = self.area_mut(id).release(base.add(bit), bits);
+                debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
+                self.zone.give_range(base.add(bit), bits);
+                at = bit + bits;
+            }
+        }
+    }
+
+    /// Copies to a page that was free, then to the page that this came from, and so on.
+    fn fill(&mut self, base: Pfn, steps: &[Step], mut to: u32, arrived: &mut Bitmap) {
+        while let Some(from) = origin(steps, to) {
+            self.copy_frame(base.add(from), base.add(to));
+            arrived.set(to, 1);
+            to = from;
+        }
+    }
+
+    /// Copies around the circle that a page is part of.
+    #[inline(never)]
+    fn turn(&mut self, base: Pfn, steps: &[Step], first: u32, arrived: &mut Bitmap) {
+        // An address space may show fewer words of a page, but not more.
+        let mut outside = [0; PAGE_WORDS];
+        let words = self.frame_words(base.add(first)).into_iter().flatten();
+        outside.iter_mut().zip(words).for_each(|(to, &mut from)| *to = from);
+        let mut to = first;
+        while let Some(from) = origin(steps, to).filter(|&from| from != first) {
+            self.copy_frame(base.add(from), base.add(to));
+            arrived.set(to, 1);
+            to = from;
+        }
+        let words = self.frame_words(base.add(to)).into_iter().flatten();
+        words.zip(outside).for_each(|(to, from)| *to = from);
+        arrived.set(to, 1);
+    }
+}

@@ -1,0 +1,242 @@
+//! Which Linux is answered like: the versions, and one table of what differs between them.
+//!
+//! Placements, candidates, bitmaps and free lists are the same in all versions and have one model. What differs is
+//! order, words, and a few rules of the device tree's reserved memory: a value of [`Differences`], asked by whoever
+//! comes to such a place. Each field says where the difference was seen (a boot of that kernel on this board) or read
+//! (its source).
+//!
+//! ```
+//! use units::linux::LinuxVersion;
+//!
+//! assert_eq!(LinuxVersion::parse("7.2"), Some(LinuxVersion::V7_2));
+//! assert_eq!(LinuxVersion::default().name(), "6.1");
+//! assert!(LinuxVersion::V6_12.differences().fixed_pools_late);
+//! ```
+
+use core::fmt;
+
+/// A version of Linux that was booted on this board and compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LinuxVersion {
+    /// 6.1.192.
+    #[default]
+    V6_1,
+    /// 6.12.107.
+    V6_12,
+    /// 7.2.13.
+    V7_2,
+}
+
+impl LinuxVersion {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::V7_2];
+
+    /// What `linux=` takes.
+    pub const NAMES: &str = "6.1, 6.12 or 7.2";
+
+    /// The version of a name; `None` where there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.name() == name)
+    }
+
+    /// The name that `linux=` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+            Self::V7_2 => "7.2",
+        }
+    }
+
+    /// What is of this version alone.
+    pub const fn differences(self) -> &'static Differences {
+        match self {
+            Self::V6_1 => &V6_1,
+            Self::V6_12 => &V6_12,
+            Self::V7_2 => &V7_2,
+        }
+    }
+}
+
+impl fmt::Display for LinuxVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What Linux does with a node of `/reserved-memory` whose `reg` has more than one entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RegEntries {
+    /// All are reserved, the first becomes the region.
+    All,
+    /// All are reserved, the first becomes the region, and a line says then how many are ignored.
+    AllWithLine,
+    /// The first alone is reserved, with a line.
+    First,
+}
+
+/// What is written where `cma=` takes the place of a node with `linux,cma-default`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bypass {
+    /// The node is placed, refused and freed, with a line that names it.
+    Refused,
+    /// The node is skipped before it is placed.
+    Skipped,
+}
+
+/// What differs between the versions.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Differences {
+    /// Regions are sorted by base and size before dynamic ones are placed, with a heap sort, which moves equal ones.
+    /// Else dynamic regions are placed in the tree's order. Seen: 6.1 against 6.12 and 7.2, all trees.
+    pub sorts_regions: bool,
+    /// Fixed regions become pools after the dynamic ones and after the default area, in the tree's order. Seen: 6.12,
+    /// 7.2.
+    pub fixed_pools_late: bool,
+    /// The most regions; those beyond stay reserved and become no pools. Seen: 70 fixed nodes, 6.1 and 7.2. Read: 6.12.
+    pub max_regions: Option<usize>,
+    /// An alloc-range that begins, but does not end, at an existing region is searched from its lowest address. Read:
+    /// 6.12, 7.2 (of_reserved_mem.c).
+    pub grows_from_neighbours: bool,
+    /// A line for each region: range, `map` or `nomap`, `reusable` or `non-reusable`. Seen: 6.12, 7.2.
+    pub says_regions: bool,
+    /// What starts the lines of the scan (their file's prefix). Seen: all.
+    pub scan_prefix: &'static str,
+    /// An unsupported `/reserved-memory` is said twice, in the scan and when fixed pools are made. Seen: 6.12, 7.2.
+    pub says_unsupported_twice: bool,
+    /// `reg` with more than one entry. Seen: all (the line in 6.12 and 7.2).
+    pub reg_entries: RegEntries,
+    /// A malformed `alloc-ranges` counts as absent, and a malformed or empty `reg` as well. Seen: 7.2.
+    pub ignores_malformed: bool,
+    /// An empty `reg` is read beyond its end: the next property's words in the blob become base and size. Seen: 6.12.
+    pub reads_beyond_empty_reg: bool,
+    /// `linux,cma-default` with `cma=`. Seen: all.
+    pub bypass: Bypass,
+    /// A pool that is both `reusable` and `no-map` is a plain region; else it is refused. Seen: 7.2.
+    pub reusable_no_map_is_plain: bool,
+    /// `cma: Reserved` and `cma: Failed to reserve` print the size asked for; else the area's. Seen: 7.2.
+    pub says_size_asked: bool,
+    /// What ends `cma: Reserved` and `cma: Failed to reserve`. Seen: 6.12 (`CONFIG_NUMA` or not).
+    pub node_suffix: &'static str,
+    /// `cma_alloc_start` has `request_count`, `available_count` and `total_count`; else `count`. Seen: 7.2.
+    pub start_has_counts: bool,
+    /// `cma_alloc_finish` has `errorno`. Seen: 6.12, 7.2.
+    pub finish_has_errorno: bool,
+    /// `cma_alloc_finish` of a failure has the frame of the last candidate, or all ones where there was none; else 0.
+    /// Seen: 6.1 and 6.12 against 7.2.
+    pub finish_has_last_pfn: bool,
+    /// `mm_alloc_contig_migrate_range_info` is there. Read: 6.12 alone.
+    pub has_migrate_range_info: bool,
+    /// A request larger than the area writes `cma_alloc_finish`. Seen: 7.2. (6.1 and 6.12 return before it.)
+    pub finishes_too_large: bool,
+    /// The error of a search without room, as a positive number: ENOMEM or EBUSY. Seen: 6.12 -12, 7.2 -16.
+    pub errno_no_room: i32,
+    /// A request larger than the area counts as a failure. Seen: 6.1, 7.2. Read and seen: 6.12 does not count it.
+    pub counts_too_large: bool,
+    /// Files of `/sys/kernel/mm/cma/NAME` that this version lacks. Read: 6.12 and 7.2 (cma_sysfs.c).
+    pub missing_files: &'static [&'static str],
+}
+
+/// Out of memory.
+const ENOMEM: i32 = 12;
+/// Busy.
+const EBUSY: i32 = 16;
+
+/// As Linux 6.1.192.
+static V6_1: Differences = Differences {
+    sorts_regions: true,
+    fixed_pools_late: false,
+    max_regions: Some(64),
+    grows_from_neighbours: false,
+    says_regions: false,
+    scan_prefix: "OF: fdt: ",
+    says_unsupported_twice: false,
+    reg_entries: RegEntries::All,
+    ignores_malformed: false,
+    reads_beyond_empty_reg: false,
+    bypass: Bypass::Refused,
+    reusable_no_map_is_plain: false,
+    says_size_asked: false,
+    node_suffix: "",
+    start_has_counts: false,
+    finish_has_errorno: false,
+    finish_has_last_pfn: true,
+    has_migrate_range_info: false,
+    finishes_too_large: false,
+    errno_no_room: ENOMEM,
+    counts_too_large: true,
+    missing_files: &["release_pages_success", "total_pages", "available_pages"],
+};
+
+/// As Linux 6.12.107.
+static V6_12: Differences = Differences {
+    sorts_regions: false,
+    fixed_pools_late: true,
+    max_regions: None,
+    grows_from_neighbours: true,
+    says_regions: true,
+    scan_prefix: "OF: reserved mem: ",
+    says_unsupported_twice: true,
+    reg_entries: RegEntries::AllWithLine,
+    ignores_malformed: false,
+    reads_beyond_empty_reg: true,
+    bypass: Bypass::Refused,
+    reusable_no_map_is_plain: false,
+    says_size_asked: false,
+    node_suffix: " on node -1",
+    start_has_counts: false,
+    finish_has_errorno: true,
+    finish_has_last_pfn: true,
+    has_migrate_range_info: true,
+    finishes_too_large: false,
+    errno_no_room: ENOMEM,
+    counts_too_large: false,
+    missing_files: &["total_pages", "available_pages"],
+};
+
+/// As Linux 7.2.13.
+static V7_2: Differences = Differences {
+    sorts_regions: false,
+    fixed_pools_late: true,
+    max_regions: None,
+    grows_from_neighbours: true,
+    says_regions: true,
+    scan_prefix: "OF: reserved mem: ",
+    says_unsupported_twice: true,
+    reg_entries: RegEntries::First,
+    ignores_malformed: true,
+    reads_beyond_empty_reg: false,
+    bypass: Bypass::Skipped,
+    reusable_no_map_is_plain: true,
+    says_size_asked: true,
+    node_suffix: "",
+    start_has_counts: true,
+    finish_has_errorno: true,
+    finish_has_last_pfn: false,
+    has_migrate_range_info: false,
+    finishes_too_large: true,
+    errno_no_room: EBUSY,
+    counts_too_large: true,
+    missing_files: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_nothing_else_is_a_version() {
+        for version in LinuxVersion::ALL {
+            assert_eq!(LinuxVersion::parse(version.name()), Some(version));
+        }
+        for wrong in ["", "6", "6.1.192", "6.10", "7.2 ", "v6.1"] {
+            assert_eq!(LinuxVersion::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_version_differs_from_every_other() {
+        let [oldest, middle, newest] = LinuxVersion::ALL.map(LinuxVersion::differences);
+        assert!(oldest != middle && middle != newest && oldest != newest);
+    }
+}

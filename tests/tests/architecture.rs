@@ -1,0 +1,114 @@
+//! `docs/ARCHITECTURE.md` against what cargo says: which crate of the portable half asks which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Ours in the order of their layers: each asks only those before it.
+const LAYERS: [&str; 11] = [
+    "units",
+    "devicetree",
+    "reserved",
+    "page-alloc",
+    "placement",
+    "migration",
+    "cma",
+    "dma",
+    "block",
+    "system",
+    "kernel",
+];
+
+/// The configuration of random tests, which only tests ask.
+const FOR_TESTS: &str = "property";
+
+/// What a crate asks: names, by whether only its tests do.
+#[derive(Default)]
+struct Asks {
+    always: BTreeSet<String>,
+    tests: BTreeSet<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// What the manifests below `kernel/` say.
+fn crates() -> BTreeMap<String, Asks> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--no-deps", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let ours = packages.filter(|package| package["manifest_path"].as_str().unwrap().contains("/kernel/"));
+    let asks = |package: &Value| {
+        let mut asks = Asks::default();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let name = dependency["name"].as_str().unwrap().to_string();
+            match dependency["kind"].as_str() {
+                Some("dev") => asks.tests.insert(name),
+                _ => asks.always.insert(name),
+            };
+        }
+        asks.tests.retain(|name| !asks.always.contains(name));
+        asks
+    };
+    ours.map(|package| (package["name"].as_str().unwrap().to_string(), asks(package))).collect()
+}
+
+fn list<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_page_has_every_edge() {
+    let crates = crates();
+    let mut edges = String::new();
+    for name in LAYERS {
+        let Asks { always, tests } = &crates[name];
+        let (ours, others): (Vec<_>, Vec<_>) = always.iter().partition(|name| LAYERS.contains(&name.as_str()));
+        let mut line = format!("{name:<10} <- {} | {}", list(ours.into_iter()), list(others.into_iter()));
+        if !tests.is_empty() {
+            line += &format!("  tests: {}", list(tests.iter()));
+        }
+        edges += line.trim_end();
+        edges += "\n";
+    }
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let (_, rest) = page.split_once("<!-- the edges").unwrap();
+    let block = rest.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(block, edges, "the block of docs/ARCHITECTURE.md has to be this:\n{edges}");
+}
+
+#[test]
+fn no_crate_asks_one_above_it_not_even_for_its_tests() {
+    let crates = crates();
+    let known: BTreeSet<&str> = crates.keys().map(String::as_str).filter(|&name| name != FOR_TESTS).collect();
+    assert_eq!(known, LAYERS.into_iter().collect(), "every crate has its layer");
+    assert!(crates.values().all(|asks| !asks.always.contains(FOR_TESTS)), "only tests ask {FOR_TESTS}");
+    for (layer, name) in LAYERS.into_iter().enumerate() {
+        let Asks { always, tests } = &crates[name];
+        for asked in always.iter().chain(tests) {
+            let place = LAYERS.iter().position(|other| other == asked);
+            assert!(place.is_none_or(|place| place < layer), "{name} asks {asked}, which is above it");
+        }
+    }
+}
+
+#[test]
+fn every_crate_is_free_of_std_and_of_unsafe_and_says_what_it_is_for() {
+    for name in LAYERS {
+        let directory = if name == "kernel" { "kernel/src".into() } else { format!("kernel/{name}/src") };
+        let text = std::fs::read_to_string(root().join(directory).join("lib.rs")).unwrap();
+        for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+            assert!(text.contains(attribute), "{name} lacks {attribute}");
+        }
+        assert!(text.starts_with("//! "), "{name} says what it is for");
+        assert!(text.contains("//! ```\n"), "{name} has an example");
+    }
+}
