@@ -60,6 +60,20 @@ fn big_area() {
     replays_as_on_linux("big-area.trace");
 }
 
+/// A board's log of `CONFIG_CMA_DEBUG`, in an area as large as its requests need.
+#[test]
+fn a_boards_log() {
+    let boot = Boot::commands("replay").memory("1024M").initrd(in_tree("tests/data/cases/cma-debug.log"));
+    let node = "big@70000000 { compatible = \"shared-dma-pool\"; reusable; linux,cma-default; reg = <0x70000000 0x4000000>; };";
+    let outcome = boot.tree(Tree::Nodes(node.into())).run();
+    let record = outcome.ended_with(0).record("replay");
+    // 3, five of 1280, eight of 765 and 20 pages.
+    assert_eq!((&record["format"], &record["allocs"]), (&"dmesg".into(), &15.into()), "{record}");
+    assert_eq!((&record["failed"], &record["used"]), (&0.into(), &12_543.into()), "{record}");
+    outcome.says("Pages are pointers, 32 bytes apart; all alignments hold where the first page is bit 124 modulo 256.");
+    outcome.says("2 ranges busy there and passed over");
+}
+
 /// Replays `text` and expects `status`.
 fn replay_text(text: &[u8], status: i32) -> boot_tests::Outcome {
     let directory = TempDir::new().unwrap();

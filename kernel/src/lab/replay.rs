@@ -22,11 +22,14 @@ use crate::cma::{AreaId, ReleaseError};
 use crate::machine::Machine;
 use crate::system::System;
 use player::Player;
+use pointers::Pointers;
 pub use recorded::{Areas, RecordedSize, Survey};
 
 mod ledger;
+mod logged;
 mod plain;
 mod player;
+mod pointers;
 mod recorded;
 
 /// The first pass looks for a Ctrl-C every so many operations.
@@ -143,6 +146,10 @@ pub struct ReplayReport {
     /// Name of the recorded area; empty where the format has none.
     from: String,
     recorded_size: RecordedSize,
+    /// What the pages of a log are worth; other formats have page numbers.
+    pointers: Option<Pointers>,
+    /// Ranges that were busy when they were recorded, where the format says so.
+    busy: u64,
     /// Operations done.
     pub ops: u64,
     /// Allocations among them.
@@ -188,6 +195,7 @@ pub fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) -> Resu
     match Format::of(trace) {
         Format::Plain => Ok(Survey::default()),
         Format::Ftrace => recorded::survey(machine, trace),
+        Format::Dmesg => logged::survey(machine, trace),
     }
 }
 
@@ -228,7 +236,7 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     let result = match format {
         Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),
         Format::Plain => plain::run(&mut player, held, trace),
-        Format::Ftrace => recorded::run(&mut player, held, options.from, survey, trace),
+        Format::Ftrace | Format::Dmesg => recorded::run(&mut player, held, options.from, survey, trace),
     };
     let report = player.finish();
     if result.is_err() {
@@ -273,7 +281,7 @@ impl ReplayReport {
 }
 
 impl ReplayReport {
-    /// What is said of a recording of ftrace.
+    /// What is said of a recording that was not written by hand.
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
         if self.from != self.area || other_size {
@@ -283,16 +291,26 @@ impl ReplayReport {
                 self.from, self.recorded_size, self.area, self.area_pages
             )?;
         }
-        let succeeded = self.allocs - self.failed_recorded;
+        write!(f, "Recorded on {}: {}; ", self.from, Counted(self.lines, "line"))?;
+        if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {
+            let succeeded = self.allocs - self.failed_recorded;
+            write!(f, "{} of {succeeded} placements as recorded; ", self.as_recorded)?;
+        }
         writeln!(
             f,
-            "Recorded on {}: {}; {} of {succeeded} placements as recorded; {} failed there, of which {} succeeded here (and went back at once).",
-            self.from,
-            Counted(self.lines, "line"),
-            self.as_recorded,
-            self.failed_recorded,
-            self.failed_served
+            "{} failed there, of which {} succeeded here (and went back at once).",
+            self.failed_recorded, self.failed_served
         )?;
+        if let Some(pointers) = &self.pointers {
+            writeln!(f, "{pointers}.")?;
+        }
+        if self.busy > 0 {
+            writeln!(
+                f,
+                "{} busy there and passed over; what follows may lie elsewhere here.",
+                Counted(self.busy, "range")
+            )?;
+        }
         if self.lost + self.unmatched + self.held_released > 0 {
             writeln!(
                 f,
@@ -323,7 +341,7 @@ impl fmt::Display for ReplayReport {
             self.alloc.max_ns(self.cost),
             self.release.mean_ns(self.cost)
         )?;
-        if self.format == Format::Ftrace {
+        if self.format != Format::Plain {
             self.write_recording(f)?;
         } else {
             if self.held_released > 0 {

@@ -1,10 +1,11 @@
-//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]) and the text of Linux's
-//! ftrace ([`ftrace`]).
+//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the text of Linux's
+//! ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
 //!
 //! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the line of whatever is
-//! wrong. They know nothing of areas and buffers: bytes come in, operations or one error go out. Which of the two formats a
-//! trace has is seen from its first lines ([`Format::of`]).
+//! wrong. They know nothing of areas and buffers: bytes come in, operations or one error go out. Which format a trace has is
+//! seen from its first lines, and from any line of a log ([`Format::of`]).
 
+pub mod dmesg;
 pub mod ftrace;
 pub mod plain;
 
@@ -21,25 +22,31 @@ pub enum Format {
     Plain,
     /// What `/sys/kernel/tracing/trace`, `trace_pipe` or `trace-cmd report` print.
     Ftrace,
+    /// The kernel's log with the lines of `CONFIG_CMA_DEBUG`.
+    Dmesg,
 }
 
 impl Format {
     /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment. Where that line
-    /// is of neither, it may be what is left of one, and the next line tells.
+    /// is of neither, it may be what is left of one, and the next line tells. A log may have any lines in front of
+    /// those that count.
     pub fn of(bytes: &[u8]) -> Self {
         let mut cut = false;
+        let mut rubbish = false;
         for (number, line) in Lines::new(bytes) {
             if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
                 return Self::Ftrace;
             }
             if !line.starts_with(b"#") && !line.trim_ascii().is_empty() {
-                if cut || number > 1 || plain::is_line(line) {
+                let plain = plain::is_line(line);
+                if cut || number > 1 || plain {
+                    rubbish = !plain;
                     break;
                 }
                 cut = true;
             }
         }
-        Self::Plain
+        if (rubbish || cut) && dmesg::is_log(bytes) { Self::Dmesg } else { Self::Plain }
     }
 
     /// The word for records.
@@ -47,6 +54,7 @@ impl Format {
         match self {
             Self::Plain => "plain",
             Self::Ftrace => "ftrace",
+            Self::Dmesg => "dmesg",
         }
     }
 }
@@ -81,6 +89,8 @@ pub enum Reason {
     Held(u32),
     /// An allocation of recorded pages that are allocated already; the first of them.
     HeldPages(u64),
+    /// An allocation at a pointer that holds a buffer.
+    HeldPointer(u64),
     /// More areas than a recording is read for.
     TooManyAreas(usize),
     /// A page too far from the others to be of one area.
@@ -198,6 +208,7 @@ impl fmt::Display for TraceError {
                 write!(f, "allocates ID {id}, which holds a buffer already; held=release gives that back first")
             }
             Reason::HeldPages(pfn) => write!(f, "allocates pages at pfn {pfn:#x} that are held already"),
+            Reason::HeldPointer(pointer) => write!(f, "allocates the page {pointer:#x}, which is held already"),
             Reason::TooManyAreas(most) => write!(f, "one area more than the {most} that are told apart"),
             Reason::TooFar(pfn) => write!(
                 f,

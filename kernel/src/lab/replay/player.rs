@@ -34,6 +34,8 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             from: "".into(),
             area_pages: area.pages(),
             recorded_size: RecordedSize::Unknown,
+            pointers: None,
+            busy: 0,
             ops: 0,
             allocs: 0,
             failed: 0,
@@ -86,6 +88,18 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             }
         }
         Some(offset)
+    }
+
+    /// Asks for what failed when it was recorded. If it succeeds here, the buffer goes back at once: its driver never had it.
+    pub fn alloc_failed(&mut self, tag: u32, pages: u32, align_order: u32) -> Result<(), ReplayError> {
+        self.report.failed_recorded += 1;
+        match self.alloc(tag, pages, align_order) {
+            Some(offset) => {
+                self.report.failed_served += 1;
+                self.release(tag, offset)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Releases a buffer, if there is one.

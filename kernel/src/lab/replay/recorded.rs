@@ -1,4 +1,5 @@
-//! Replays what ftrace recorded of one area: the pages that Linux gave name the buffers.
+//! Replays what Linux recorded of one area: the pages that it gave name the buffers. That is ftrace's text, and a log whose
+//! pointers give page numbers (`logged`).
 //!
 //! A recording begins and ends at any time and may have lost events, so nothing in it but an unreadable line is an error. A
 //! release of pages that nobody was seen to allocate is counted and passed over. Pages that are allocated while they are held
@@ -10,7 +11,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::ledger::{Held, Ledger};
+use super::logged;
 use super::player::Player;
+use super::pointers::Pointers;
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::cma::AreaId;
 use crate::lab::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
@@ -21,7 +24,7 @@ use crate::system::System;
 /// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
 const FAILED: u32 = u32::MAX;
 /// The tag of a buffer that goes back at once; those that stay have their first recorded page.
-const NOBODYS: u32 = u32::MAX;
+pub(super) const NOBODYS: u32 = u32::MAX;
 /// Characters of an area's name that a message repeats.
 const SHOWN: usize = 40;
 
@@ -42,22 +45,54 @@ impl fmt::Display for Areas {
 /// What the first pass learns of a recording; of a plain trace, nothing.
 #[derive(Debug, Default)]
 pub struct Survey<'t> {
-    areas: Vec<Recorded<'t>>,
-    lost: u64,
-    lines: u64,
-    checked_ns: u64,
+    pub(super) areas: Vec<Recorded<'t>>,
+    pub(super) lost: u64,
+    /// Ranges that were busy.
+    pub(super) busy: u64,
+    /// Releases of areas that are not named.
+    pub(super) releases: u64,
+    pub(super) pointers: Option<Pointers>,
+    pub(super) lines: u64,
+    pub(super) checked_ns: u64,
 }
 
 /// What the first pass learns of an area.
 #[derive(Debug)]
-struct Recorded<'t> {
+pub(super) struct Recorded<'t> {
     name: &'t [u8],
-    allocs: u64,
-    releases: u64,
+    pub(super) allocs: u64,
+    pub(super) releases: u64,
     /// The lowest page that was allocated, and behind the highest.
     pages: Option<(u64, u64)>,
     /// The area's size in pages, where an event tells it.
     size: Option<u64>,
+}
+
+impl<'t> Recorded<'t> {
+    /// The area of that name, which may be a new one; `None`: there would be too many.
+    pub(super) fn named<'a>(areas: &'a mut Vec<Self>, name: &'t [u8]) -> Option<&'a mut Self> {
+        let place = match areas.iter().position(|area| area.name == name) {
+            Some(place) => place,
+            None if areas.len() == MAX_RECORDED_AREAS => return None,
+            None => {
+                areas.push(Self { name, allocs: 0, releases: 0, pages: None, size: None });
+                areas.len() - 1
+            }
+        };
+        Some(&mut areas[place])
+    }
+
+    /// Notes an allocation's pages; returns false if they are too far from the others.
+    pub(super) fn spans(&mut self, pfn: u64, pages: u32) -> bool {
+        let end = pfn.saturating_add(pages.into());
+        let (lowest, highest) = self.pages.unwrap_or((pfn, end));
+        let (lowest, highest) = (lowest.min(pfn), highest.max(end));
+        let near = highest - lowest <= MAX_RECORDED_PAGES.into();
+        if near {
+            self.pages = Some((lowest, highest));
+        }
+        near
+    }
 }
 
 /// What is known of the size of the area that was recorded.
@@ -115,7 +150,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     trace: &[u8],
 ) -> Result<(), ReplayError> {
     let chosen = survey.chosen(player.system.area(player.area).name(), from)?;
-    player.report.from = String::from_utf8_lossy(chosen.name).into_owned();
+    player.report.from = logged::area_name(chosen.name);
+    (player.report.pointers, player.report.busy) = (survey.pointers, survey.busy);
     (player.report.lost, player.report.lines) = (survey.lost, survey.lines);
     player.report.checked_ns = survey.checked_ns;
     let (lowest, end) = chosen.pages.unwrap_or_default();
@@ -125,10 +161,22 @@ pub(super) fn run<M: Machine + ?Sized>(
         (None, 0) => RecordedSize::Unknown,
         (None, pages) => RecordedSize::AtLeast(pages.into()),
     };
+    let scale = survey.pointers.as_ref().map(Pointers::scale);
+    if scale == Some(None) {
+        return logged::answer(player, held, (chosen.name, survey.areas.len() == 1), trace);
+    }
     let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
         return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
     };
-    let result = answer(player, &mut ledger, held, (chosen.name, lowest, end), trace);
+    let place = (chosen.name, lowest, end);
+    let result = match scale.flatten() {
+        // Alignments tell where an area may begin.
+        Some(scale) => {
+            let events = logged::events(trace, scale, place);
+            answer(player, &mut ledger, held, place, scale.base(lowest), events)
+        }
+        None => answer(player, &mut ledger, held, place, lowest, ftrace::events(trace)),
+    };
     ledger.release(&mut player.system.zone);
     result
 }
@@ -165,27 +213,15 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                 continue;
             }
         };
-        let place = match areas.iter().position(|area| area.name == name) {
-            Some(place) => place,
-            None if areas.len() == MAX_RECORDED_AREAS => return Err(error(Reason::TooManyAreas(MAX_RECORDED_AREAS))),
-            None => {
-                areas.push(Recorded { name, allocs: 0, releases: 0, pages: None, size: None });
-                areas.len() - 1
-            }
-        };
-        let area = &mut areas[place];
+        let area = Recorded::named(&mut areas, name).ok_or(error(Reason::TooManyAreas(MAX_RECORDED_AREAS)))?;
         if let Some((_, pages)) = size.take_if(|(of, _)| *of == name) {
             area.size = Some(pages);
         }
         match event {
             Event::Alloc { pfn: Some(pfn), pages, .. } => {
-                let end = pfn.saturating_add(pages.into());
-                let (lowest, highest) = area.pages.unwrap_or((pfn, end));
-                let (lowest, highest) = (lowest.min(pfn), highest.max(end));
-                if highest - lowest > MAX_RECORDED_PAGES.into() {
+                if !area.spans(pfn, pages) {
                     return Err(error(Reason::TooFar(pfn)));
                 }
-                area.pages = Some((lowest, highest));
                 area.allocs += 1;
             }
             Event::Release { .. } => area.releases += 1,
@@ -196,35 +232,31 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
         return Err(TraceError { line: 0, reason: Reason::Empty }.into());
     }
     let checked_ns = machine.now_ns().saturating_sub(start_ns);
-    Ok(Survey { areas, lost, lines: events.lines(), checked_ns })
+    Ok(Survey { areas, lost, lines: events.lines(), checked_ns, ..Survey::default() })
 }
 
-/// The second pass. The area is given by its name, its lowest page, and what is behind its highest.
-fn answer<M: Machine + ?Sized>(
+/// The second pass. The area is given by its name, its lowest page, and what is behind its highest; it is taken to begin at
+/// `first`.
+fn answer<'t, M: Machine + ?Sized>(
     player: &mut Player<'_, '_, M>,
     ledger: &mut Ledger,
     when_held: WhenHeld,
     (name, lowest, end): (&[u8], u64, u64),
-    trace: &[u8],
+    first: u64,
+    events: impl Iterator<Item = Result<(u64, Event<'t>), TraceError>>,
 ) -> Result<(), ReplayError> {
-    // Where the recorded pages are the area's own, offsets are known; elsewhere the lowest page is taken for the first.
+    // Where the recorded pages are the area's own, offsets are known; elsewhere `first` is taken for its first.
     let own = u64::from(player.base.0);
     let own_end = own + u64::from(player.system.area(player.area).pages());
-    let base = if own <= lowest && end <= own_end { own } else { lowest };
-    for event in ftrace::events(trace) {
+    let base = if own <= lowest && end <= own_end { own } else { first };
+    for event in events {
         if player.interrupted() {
             break;
         }
         let (line, event) = event?;
         match event {
             Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
-                None => {
-                    player.report.failed_recorded += 1;
-                    if let Some(offset) = player.alloc(NOBODYS, pages, align_order) {
-                        player.report.failed_served += 1;
-                        player.release(NOBODYS, offset)?;
-                    }
-                }
+                None => player.alloc_failed(NOBODYS, pages, align_order)?,
                 Some(pfn) => {
                     let first = (pfn - lowest) as u32;
                     while let Some(held) = ledger.first_in(player.machine, first, pages) {
@@ -246,6 +278,10 @@ fn answer<M: Machine + ?Sized>(
             Event::Release { area, pfn, pages } if area == name => {
                 player.report.ops += 1;
                 let known = pfn >= lowest && pfn < end;
+                // A log may not say how many: all that begins there.
+                let whole =
+                    if known && pages == 0 { ledger.first_in(player.machine, (pfn - lowest) as u32, 1) } else { None };
+                let pages = whole.map_or(pages.max(1), |held| held.end() - (pfn - lowest) as u32);
                 let matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
                 player.report.unmatched += u64::from(matched < pages);
             }

@@ -23,8 +23,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[area=NAME] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
                             [relocatable=1000]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
-                details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, or the text of Linux's ftrace with the \
-                  events cma_alloc_finish and cma_release; which of them is seen by itself. Without area= a recording \
+                details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, the text of Linux's ftrace with the \
+                  events cma_alloc_finish and cma_release, or a kernel's log with the lines of CONFIG_CMA_DEBUG; \
+                  which of them is seen by itself. Without area= a recording \
                   goes to the area of its name, and where there is none to the one that other commands take; a line \
                   then says on which area it was recorded. from= is the recorded area, where there are several and \
                   none has the name of the area that is replayed on. held=release gives a buffer back where its ID is \
