@@ -23,10 +23,13 @@ fn boot(file: &str, variables: &[(&str, &str)]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A file of `tests/data/cases`, the runner's variables beside it, and lines that the boot prints.
+type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c [&'c str]);
+
 #[test]
 fn each_is_what_linux_makes_of_it() {
     let pool = |base: &str, mib: u32| format!("created CMA memory pool at {base}, size {mib} MiB");
-    let cases: [(&str, &[(&str, &str)], &[&str]); 14] = [
+    let cases: [Case<'_>; 14] = [
         ("two-cells.dtsi", &[], &[&pool("0x78000000", 640)]),
         ("two-cells-children.dtsi", &[], &[&pool("0x70000000", 64), "DMA memory pool at 0x9c800000, size 1 MiB"]),
         ("vendor-fragment.dtsi", &[], &[&pool("0x94000000", 16)]),
