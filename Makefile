@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The laboratory's commands: `make run` and `make test` are the two that a newcomer needs.
 
 TARGET := armv7a-none-eabi

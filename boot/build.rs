@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hands the linker its script, wherever cargo is run and whatever RUSTFLAGS says.
 
 fn main() {

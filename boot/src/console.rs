@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The console: what is printed, what is typed, and the kernel's log.
 //!
 //! Output is polled. Input comes by interrupt into a ring, so that Ctrl-C is noticed while a command runs. When the ring is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The machine under the DMA API: its two caches, and the window of coherent buffers.
 //!
 //! The window lies above that of movable pages. It is given out by the MiB: a slot shows one MiB of memory, in part or as a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory behind frames that the page allocator owns, or that somebody owns as a block.
 //!
 //! RAM is mapped at its own address, so a frame's number is all it takes.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel heap, for boot-time and monitor data; nothing on a measured path allocates from it.
 
 use core::alloc::{GlobalAlloc, Layout};

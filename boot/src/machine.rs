@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board as the portable half sees it.
 
 use kernel::machine::{Fault, Machine};

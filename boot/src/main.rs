@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The image: Linux's contiguous memory allocator on a Versatile Express with a Cortex-A9.
 //!
 //! This page is the story of a boot: entry → console → tree → memory → areas → devices → monitor. [`cpu`] knows the

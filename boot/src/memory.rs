@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From the tree's facts to a memory system: the memory map, the areas in it, the page frames, the page allocator.
 //!
 //! The portable half decides what lies where; here the decisions are carried out: RAM is mapped, blobs that are in an

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which addresses are mapped, and how.
 //!
 //! First what is needed to run: the image's parts with their rights, the tree, the devices every report needs. Then, once the tree has been

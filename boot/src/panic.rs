@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Panics: message, location, backtrace, and status 101.
 
 use core::fmt::{self, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where the loader left the device tree.
 //!
 //! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first two words are looked at

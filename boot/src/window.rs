@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The window of 4 KiB mappings in which objects live: real translation tables, a real TLB.
 //!
 //! It lies above RAM, where nothing else is mapped, while somebody lives in memory. Its second-level tables follow one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any text as the kernel's command line.
 #![no_main]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any bytes as a device tree: facts, the memory map, and the areas in it.
 #![no_main]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any bytes typed at the prompt of a whole monitor on the host tests' machine.
 #![no_main]
 

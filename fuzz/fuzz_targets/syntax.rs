@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any text as a line of commands, taken apart.
 #![no_main]
 

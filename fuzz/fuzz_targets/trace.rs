@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any bytes as a recorded trace in the initrd, replayed under three placements: whatever format they are in, the command that
 //! a user would type reads them.
 #![no_main]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the fuzzers share: a mock machine whose loads end soon, and whose faults on purpose are no findings.
 
 use std::cell::Cell;

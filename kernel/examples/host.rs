@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The laboratory on the host: the same crate, the same commands, at the host's speed.
 //!
 //! `cargo run --release --target host-tuple -p kernel --example host -- "compare seeds=60; cma"` executes a line of the

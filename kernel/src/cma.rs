@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What there is of CMA areas, under the names by which the laboratory knows it.
 
 pub use ::cma::{AreaId, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area};

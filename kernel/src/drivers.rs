@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! For driver authors: the smallest complete driver, over the DMA API of [`crate::dma`].
 //!
 //! It takes a picture:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The portable half of the laboratory: everything that Linux's contiguous memory allocator is made of, and the
 //! experiments on it, without a register or an address of any board.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory behind a
 //! block, and faults on purpose.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a map.
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the machine prints, on its way out.
 //!
 //! Where that is no terminal, lines are written whole, each with one call, so that runs that write to one pipe lose no

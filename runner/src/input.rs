@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is piped in, on its way to the machine.
 //!
 //! The UART loses a byte that comes before the kernel has set it up, so input waits until the machine has printed

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `runner QEMU ARGUMENT...`: runs QEMU for `scripts/qemu`, between it and what is no terminal.
 //!
 //! What holds true:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What machine is wanted, and how it is started.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cache maintenance that a machine carried out.
 //!
 //! QEMU has no caches: forgotten maintenance changes nothing that the kernel could read, and no test of contents fails. But

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The test data in `tests/data`, read into types.
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an image afterwards.
 
 use std::fs::{File, Permissions};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Boots the image in a real QEMU and reads its real console.
 //!
 //! A [`Boot`] says what machine is wanted: memory, command line, device tree, initial RAM disk, how the image is entered.

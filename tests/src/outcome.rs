@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a machine left behind: console, records, status.
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A running machine: its keyboard, its console, and its end.
 
 use std::io::{Read, Write};

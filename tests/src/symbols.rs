@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Addresses of a backtrace to functions and lines.
 
 use std::fmt;

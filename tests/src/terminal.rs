@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A running machine at a terminal: what a person types, and what a person sees.
 
 use std::io::{Read, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Device trees for the machine: the board's, changed ones, broken ones, none.
 
 use std::fs;

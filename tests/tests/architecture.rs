@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `docs/ARCHITECTURE.md` against what cargo says: which crate of the portable half asks which.
 
 use std::collections::{BTreeMap, BTreeSet};

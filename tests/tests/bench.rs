@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The benchmarks from the outside: what a machine measures is held against a baseline, and a worse figure is named.
 
 use std::fs;

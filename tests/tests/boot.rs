@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every way into the kernel and out of it: memory sizes, trees, image formats, processors, exit statuses.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cache maintenance in the image: every line of what a device shares, at both levels, in the right order. QEMU has no
 //! caches, so that no contents show it; `boot_tests::caches` says what does.
 

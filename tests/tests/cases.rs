@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Trees as users bring them, `tests/data/cases`, and what Linux makes of each.
 
 use boot_tests::{FakeQemu, in_tree};

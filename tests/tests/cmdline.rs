@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel command line: each parameter with good and bad values; a bad one is reported by name and changes nothing else.
 
 use boot_tests::{Boot, Outcome};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Placements side by side in the image.
 
 use boot_tests::{Boot, Outcome};

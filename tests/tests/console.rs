@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Typing at the prompt: editing, history, mistakes, and Ctrl-C in a long load.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The copy that must come out right, and the proof that the test can fail.
 
 use boot_tests::{Boot, disk};

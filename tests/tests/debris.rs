@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The published experiment, to the bit.
 
 use boot_tests::data::{bitmap_fnv1a, parse_bitmap, trace_result};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A real disk in QEMU: both transports, every size, errors, power cuts. `copytest.rs` has the copies.
 
 use std::hash::{BuildHasher, RandomState};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The DMA API in the image: where buffers come from, the machine's page tables and caches, and drivers that are broken on
 //! purpose.
 

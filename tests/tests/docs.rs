@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The documents do what they say: every command on every page is run, and prints what stands under it.
 //!
 //! Each page is a test, and all its commands run in their order. README.zh-CN.md shows the blocks of README.md, so that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Each fault on purpose: it ends with status 101 and names itself, and a panic's backtrace resolves to functions.
 
 use boot_tests::symbols::{Symbols, addresses};

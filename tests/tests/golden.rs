@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Console output that a change may alter only on purpose: the boot log and the bitmap. `UPDATE_GOLDEN=1` writes it anew.
 
 use std::{env, fs};

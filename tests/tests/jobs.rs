@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Loads beside the published one, and loads in the background.
 
 use boot_tests::{Boot, in_tree};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Recorded request streams: every placement and the last bitmap as Linux answered them.
 
 use std::fs;

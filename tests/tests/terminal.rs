@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a person sees at the prompt in a terminal: editing, completion, history, long lines, pastes, noise, and a window that
 //! changes its size.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How many cells an address and a size of reserved memory have.
 //!
 //! A tree that says it is believed. Nodes that were pasted without their parent say it by themselves: by a unit address

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where the RAM of a board
 //! begins, for `scripts/qemu`.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where the nodes of a file go in the board's tree, and what is left out of them.
 
 use std::collections::HashSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The ways out: QEMU's exit status by semihosting, or the system registers where nobody listens.
 
 use super::system_registers;

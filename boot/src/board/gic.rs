@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
 //!
 //! Whoever drives a device enters its interrupt and a handler in a table ([`handle`]); the controller knows no device. All

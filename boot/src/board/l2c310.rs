@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The level 2 cache and its controller, a PL310 or L2C-310 (ARM DDI 0246).
 //!
 //! It is physical, unified and outside of the processor: the processor's own cache operations do not reach it. It is set

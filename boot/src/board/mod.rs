@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! All that knows the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt controller, system registers.
 //!
 //! Devices are found through the device tree by what they are compatible with. Where a tree does not list one (upstream's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The PL011 UART (ARM DDI 0183).
 
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The snoop control unit (DDI 0407, chapter 2), which keeps the processors' level 1 caches coherent with each other.
 //!
 //! The entry code has switched it on through CBAR, before caches: without it a Cortex-A9 whose ACTLR.SMP is set caches

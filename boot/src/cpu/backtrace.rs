@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Return addresses, by the chain of frame pointers.
 //!
 //! Every function of ours keeps r11 pointing at the pair (caller's r11, return address). The walk believes nothing: a

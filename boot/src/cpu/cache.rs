@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The level 1 data cache, maintained by address to the point of coherency (DDI 0406C, B4.2.1; DDI 0388, 4.2.9).
 //!
 //! On a Cortex-A9 the point of coherency, as far as the processor is concerned, is the port to the level 2 cache: what lies

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The clock: nanoseconds since the kernel's first instruction, from the global timer (DDI 0407, 4.4).
 //!
 //! The entry code zeroes and starts the timer among its first dozen instructions. It counts PERIPHCLK, 100 MHz on this

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel's first instructions: from whatever state the loader left to Rust code with stacks, zeroed statics and
 //! an exception table.
 //!

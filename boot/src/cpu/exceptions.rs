@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exceptions: interrupts come back, everything else is reported in words and ends the machine with status 101.
 //!
 //! A fatal exception runs on its own mode's stack, from that stack's top, because nothing below it will ever be returned

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Faults on purpose, for `fault` and the boot tests: each does once what a broken kernel would do.
 
 use core::arch::asm;

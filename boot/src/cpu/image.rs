@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where the linker put the image's parts, as addresses.
 
 use kernel::units::PhysRange;

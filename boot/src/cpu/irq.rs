@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A lock that also masks interrupts while it is held, for data that an interrupt handler shares.
 //!
 //! `spin` does not mask interrupts: a handler that met a lock held by the code it interrupted would spin for ever.

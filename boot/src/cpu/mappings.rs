@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is mapped where, by name: the one owner of the [`AddressSpace`], and the answer to "what did this address hit?".
 
 use alloc::borrow::Cow;

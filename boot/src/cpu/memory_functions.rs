@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `memcpy`, `memmove` and `memset` by LDM and STM, eight words at a time.
 //!
 //! The target's own (weak, in `compiler_builtins`) copy a word at a time: a 4 KiB copy takes 5,140 instructions there and about 290 here,

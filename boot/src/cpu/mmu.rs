@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The translation tables: an identity map of what may be touched, and nothing else.
 //!
 //! Short descriptors (DDI 0406C, B3.5): 4096 first-level entries of 1 MiB, each empty, a section, or a second-level table

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Tests of this layer that need the processor itself; the monitor's `selftest` runs them.
 
 use alloc::boxed::Box;

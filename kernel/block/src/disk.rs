@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A disk as the page cache's source: runs of neighbouring pages become requests, several of them in flight.
 //!
 //! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Disks: what a block device is to those above it, and what lies on one.
 //!
 //! The way of the data: a page of the cache that is missing, or dirty → a [`Disk`], which is the cache's source, maps its

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What lies on a disk: a table of files, each one run of pages.
 //!
 //! The layout is our own, because the page cache wants files as extents of pages, with several requests in flight. The file

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One area: where it lies, which of its pages are allocated, and Linux's `struct cma` counters.
 
 use alloc::boxed::Box;

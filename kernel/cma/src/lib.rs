@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
 //!
 //! The way of the data: a request of so many pages under an alignment → a [`placement`] finds room in the area's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Those who hold buffers that may be moved, and what moving them came to.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Trees made in test code, byte by byte: no compiler of device trees is needed, and what `dtc` would refuse can be
 //! made too.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From an address on a device's bus to the processor's: every `ranges` on the way up.
 //!
 //! As `of_translate_address` in Linux's `drivers/of/address.c`: no `ranges`, no way; empty `ranges`, the same address;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cells: how many there are of what, and the numbers they make.
 //!
 //! `#address-cells` and `#size-cells` of a node speak of its children. Where a node has none, Linux takes its parent's

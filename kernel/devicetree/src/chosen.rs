@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/chosen` and `/aliases`: what the one who booted us said.
 //!
 //! As `early_init_dt_scan_chosen` in `drivers/of/fdt.c` and `of_alias_scan` in `drivers/of/base.c`.

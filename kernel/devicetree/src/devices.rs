@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Devices with registers, and devices that name an area.
 
 use alloc::string::ToString;

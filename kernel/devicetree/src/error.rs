@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why a tree could not be read at all.
 
 use alloc::string::String;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The tree as two flat tables, nodes and properties, in the tree's order.
 //!
 //! Second on the way, after [`validate`](super::validate): the one walk over the structure block, by the `fdt` crate in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From a device's `interrupts` to identifiers of the GIC.
 //!
 //! As `of_irq_parse_one` and `of_irq_parse_raw` in Linux's `drivers/of/irq.c`: `interrupts-extended` before

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The device tree's one door: bytes in, typed facts out.
 //!
 //! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing

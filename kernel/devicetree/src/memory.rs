@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! RAM: `/memory`, and what `/memreserve/` takes away from it.
 //!
 //! As `early_init_dt_scan_memory` and `early_init_dt_add_memory_arch` in Linux's `drivers/of/fdt.c`: children of the

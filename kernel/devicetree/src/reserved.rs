@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The children of `/reserved-memory`: their form, not their placement.
 //!
 //! A property is absent, malformed or a value. What a version of Linux makes of each form is for whoever places the

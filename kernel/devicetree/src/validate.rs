@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bytes are checked once: header, memory reservation block, structure block, strings block.
 //!
 //! First on the way: everything after this relies on what is checked here, and only on that. The `fdt` crate trusts

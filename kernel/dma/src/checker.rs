@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What watches drivers: misuse of the DMA API is reported with the device, the address and the place of the call.
 //!
 //! On a machine without coherent caches a driver's mistake shows as wrong data, now and then; in an emulator without caches it

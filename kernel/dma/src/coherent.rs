@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Coherent buffers: contiguous pages that processor and device see alike at any time.
 //!
 //! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`, `dma_direct_alloc`): a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The devices that use DMA: their names, the areas that the device tree gives them, and what they leave behind.
 
 use alloc::vec::Vec;

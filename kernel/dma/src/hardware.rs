@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the DMA API asks of the machine: cache maintenance, the window of non-cacheable mappings, and the memory itself.
 //!
 //! `boot` implements it with CP15 operations, the L2C-310's registers and the page tables; the host tests with a model of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The DMA API: what drivers call instead of CMA.
 //!
 //! Two kinds of memory. A *coherent* buffer ([`Coherent`]) is seen alike by processor and device at any time: its pages

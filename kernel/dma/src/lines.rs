@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cache maintenance of a range that a device shares, in the order that keeps everybody's data.
 //!
 //! Caches work in lines. Where a range begins or ends inside a line, the line's other bytes are a neighbour's, perhaps

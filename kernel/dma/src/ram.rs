@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine whose devices see what the processor sees: memory in a map and no caches, for programs on a host.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Linux's calls for streaming mappings, by bare device addresses: for drivers that keep the address themselves.
 //!
 //! Here nothing but the table knows what an address stands for, so each call says again what was mapped, and what

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Scatter-gather: several ranges that one transfer goes to or comes from, in order.
 //!
 //! The caches are maintained level by level over all segments, so that the level 2 cache is waited for once.

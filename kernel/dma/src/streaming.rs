@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Streaming mappings: ordinary memory that is lent to a device for a transfer, and who owns it.
 //!
 //! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and written. The calls that turn

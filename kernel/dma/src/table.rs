@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The table of streaming mappings, found by device address.
 
 use alloc::boxed::Box;

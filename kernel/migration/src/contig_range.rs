@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of those who live in it, and
 //! taken.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Users of memory, and how a range is emptied of them: migration, reclaim and the contiguous allocation itself
 //! (`mm/page_alloc.c`'s `alloc_contig_range`, `mm/migrate.c`, `mm/vmscan.c`).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Migration: a page's contents go to another frame, and everybody who shows or holds the page is told (`mm/migrate.c`).
 //!
 //! The steps are Linux's: a target page → the old translations go and the TLB forgets them (`try_to_migrate`) → the copy

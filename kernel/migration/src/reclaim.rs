@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Reclaim: pages of the cache that were not used lately are dropped, dirty ones after they were written back
 //! (`mm/vmscan.c`).
 //!

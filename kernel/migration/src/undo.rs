@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The end of a contiguous allocation: what was done to pages that live is settled, or taken back.
 //!
 //! A failed allocation leaves everything as it was: pages are back in their frames with their contents, mappings and marks,

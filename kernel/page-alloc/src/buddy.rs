@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Blocks in and out: the smallest block that serves a request is split, a block that comes back merges with its buddy.
 //!
 //! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy lies in the same

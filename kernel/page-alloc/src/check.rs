@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The books: proves that every page is in exactly one place and that every counter equals what it counts.
 //!
 //! Slow and thorough; run by self-tests, by host tests after every step, and with `check=on`.

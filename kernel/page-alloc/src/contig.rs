@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever they lie in blocks.
 //!
 //! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests, takes the pages off the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`, `steal_suitable_fallback`).
 //!
 //! The largest block of another type is taken, so that the types mix in as few pageblocks as possible, and the whole

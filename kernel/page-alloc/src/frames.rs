@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the allocator may do to the memory behind its descriptors: poison it.
 //!
 //! The kernel crate never forms an address. Whoever can (the boot crate over its identity mapping, a test over a vector)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The free lists: one doubly linked ring of blocks for each order and migratetype.
 //!
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them stays free
 //! (`mm/page_isolation.c`).
 //!

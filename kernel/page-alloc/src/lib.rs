@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page allocator: Linux's buddy system with MIGRATE_CMA pageblocks, per-CPU lists, LRU lists and isolation
 //! (`mm/page_alloc.c`, `mm/page_isolation.c`, `mm/swap.c`), in 16 bytes a page frame.
 //!

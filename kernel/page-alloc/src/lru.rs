@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used (`mm/swap.c`).
 //!
 //! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A new page first waits in a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page descriptor: 16 bytes a frame (Linux 6.1 needs 32), of which only the first of each block means anything.
 //!
 //! A descriptor of all zeroes is a valid one and says [`State::Body`]: "ask the block that I lie in". A fresh page table

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The per-CPU page lists: order-0 pages come and go through a list next to the processor, refilled from the buddy and
 //! emptied into it in batches (`rmqueue_pcplist`, `free_unref_page`, `mm/page_alloc.c`).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
 //!
 //! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may have CMA pages at all,

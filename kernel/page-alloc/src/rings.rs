@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Further rings through the descriptors: the per-CPU lists and the LRU lists.
 //!
 //! They are closed like the free lists, by descriptors of their own behind the frames of the zone, which count their

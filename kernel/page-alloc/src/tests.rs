@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The buddy allocator against a plain model, and its books after every step.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`, `zone_watermark_ok`).
 
 use super::Migratetype;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps about it.
 //!
 //! A zone starts with nothing free. Boot hands it the free ranges of `memblock` ([`Zone::free_range`]) and the pageblocks

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
 //! What holds true: the bits behind the last one, up to the end of the words, are set, so that no search ever finds room

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Upper bounds on the free runs in a node: one for each alignment order from 0 to 8 (a lane).
 //!
 //! A bound is that on the longest free run that begins on an aligned bit and ends with the node, or before. Bounds stop

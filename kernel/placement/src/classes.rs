@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The article's two remedies: zones that requests begin their search in, and areas with hard borders.
 
 use alloc::boxed::Box;

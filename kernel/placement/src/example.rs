@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The highest place that fits.
 
 use super::{Entry, Placement, Request, plain};

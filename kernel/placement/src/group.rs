@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A group: 32 nodes of a bitmap, which of them are wholly free or wholly taken, and upper bounds on the runs in each and in
 //! all of them (see `bounds`).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where a request goes: given the bitmap, a placement names the bit that a buffer shall begin at.
 //!
 //! A placement sees the present bitmap and the request, nothing of the future, and of the past at most where it stopped

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A node: 256 bits of a bitmap, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages).
 //!
 //! What is asked of one is answered from its eight words alone, in bits counted from its first.

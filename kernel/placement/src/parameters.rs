@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The parameters of placements, as they stand behind the name.
 
 use alloc::format;

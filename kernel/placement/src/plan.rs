@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which buffers have to move where, so that a request finds room: thought through on copies of the area's map, before
 //! anything is touched.
 //!

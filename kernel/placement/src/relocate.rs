@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Any placement, and buffers that make room where it finds none.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its summary (see `summary`).
 //!
 //! At worst, right after much was allocated and nothing was looked for, a search visits every group and every node once:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is known of a large bitmap without reading it, by which a search leaves out what cannot hold a request.
 //!
 //! Short requests are left to the groups of nodes (see `group`). Of the whole area it is known how long its longest run is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Large requests from one end of the area, small ones from the other.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How the property tests of the portable crates run: one configuration for all of them. Needs std; for tests only.
 //!
 //! A test draws its cases from a fixed seed, so that it passes or fails everywhere alike; `make test-fresh` sets

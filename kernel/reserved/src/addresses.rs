@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Addresses of a tree as this machine has them: moved to where RAM is here, then cut to 32 bits.
 //!
 //! A board's tree speaks of that board's RAM. `ram_base=` says where it begins, and what lies at or above it moves to where

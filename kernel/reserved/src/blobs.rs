@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The device tree and the initrd make way.
 //!
 //! A boot loader puts them where it likes, which can be the only place where a region may lie. They keep their place

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel command line: `/chosen/bootargs` becomes typed parameters.
 //!
 //! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space ends a word unless it stands between

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The default area, by `cma=` or by configuration: `dma_contiguous_reserve` and `cma_declare_contiguous_nid`
 //! (kernel/dma/contiguous.c, mm/cma.c), in their arithmetic of 32 bits.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The first memory map: RAM as the tree has it, and what lay in it before the kernel ran.
 //!
 //! The order and the checks are those of `arm_memblock_init` (arch/arm/mm/init.c): the image, the initrd (dropped where

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The order in which Linux's heap sort leaves its input (lib/sort.c): as sorted as any other, but not stable.
 //!
 //! Regions without a place have equal keys, so the sort's own steps decide which of them is placed first. Of n equal

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The tree's reserved regions and the CMA areas: who lies where, and what is refused.
 //!
 //! Facts, command line and the early memory map go in; the areas come out, and the memory map holds every region that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory map of the boot: what is RAM, and what of it is taken.
 //!
 //! Ranges of RAM are sorted, disjoint and not adjacent. Reservations are sorted by their start and may overlap, as real

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Areas that devices name and that were not made: who gets which area instead, and how much RAM would hold them.
 //!
 //! Linux says of a node only that it was not placed; a device without its area goes to the default one without a word.

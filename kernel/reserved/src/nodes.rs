@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The children of `/reserved-memory`: fixed ones reserved, dynamic ones placed, pools recognised.
 //!
 //! Linux 6.1 saves all of them, sorts them, and gives each its place and its pool in that order. Later versions place

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board's tree with the nodes of each case, 1 GiB of RAM, image and blobs where QEMU puts them.
 
 use alloc::format;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random trees and what Linux made of them, line by line, on each version that was booted with them.
 //!
 //! `tests/data/trees` has the trees, how each was booted, and the answers (its README says how they were made). Compared

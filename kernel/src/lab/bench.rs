@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
 //!
 //! [`names`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An area's bitmap as a person reads it, in the format of the published experiment's driver.
 
 use core::fmt;

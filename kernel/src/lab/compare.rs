@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A load under several placements, each with the same seeds from an empty area: how long each lasts, how full
 //! the area is when it fails, and what an allocation costs.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a page costs that is read from the disk, or written to it, through the page cache and in order.
 //!
 //! Time is the machine's: where one instruction is one nanosecond (`-icount`), the wait for the disk is not counted, and what

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Files on the disk, read and written through the page cache.
 
 use core::fmt;

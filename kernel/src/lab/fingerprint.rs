@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! FNV-1a fingerprints: a whole run in 16 hex digits, to compare it with another kernel's.
 //!
 //! One step a value, whatever the value's width: `h = (h xor value) · prime`, 64 bits.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Fragmentation of an area as the field measures it: free runs by length, and Gorman's two indices for each order.
 //!
 //! The indices are those of `mm/vmstat.c` (`unusable_free_index`, `fragmentation_index`), with the blocks that a buddy

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The buffers that a load holds, by slot. Under a placement that relocates, some of them are lent (see `lender`).
 
 use alloc::vec::Vec;

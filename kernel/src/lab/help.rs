@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a command, or a load, says of itself.
 
 /// Help for a command: everything that is typed behind its name stands in `usage`, and only what stands there is taken.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A trace's IDs and what each stands for: a hash table that may grow to millions of entries without the kernel's heap.
 //!
 //! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in words that may lie

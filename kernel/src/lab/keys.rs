@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a user typed, read: the values of keys, numbers in a range, one of several words; and what is said of a word that
 //! is none of these, with what it may have meant.
 

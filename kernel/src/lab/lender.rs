@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A load as an owner of buffers that may be moved: it lends them, and takes them back where they lie then.
 //!
 //! A placement that relocates has use for that, and only under one are buffers lent. Those carry a pattern, which is

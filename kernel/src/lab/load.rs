@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
 //!
 //! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is empty and given back if not; the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How full and how fragmented an area is, in pages.
 
 use core::fmt;

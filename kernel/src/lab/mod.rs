@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The laboratory: loads that ask a CMA area for memory, and what is measured while they do.
 //!
 //! A load is a stream of allocations and releases: `debris` draws it from a generator, `replay` reads it from a recorded

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An area at a glance: one character for many pages, for areas whose bitmap is longer than a screen.
 //!
 //! The bits of an area are cut into cells of equal length, the last one shorter, and each cell becomes a character that tells

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Records: one line of compact JSON per result, at the start of a line, so that `grep '^{'` on a console log is a data set.
 
 use alloc::string::String;

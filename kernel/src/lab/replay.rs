@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Replays a recorded trace on an empty area and takes the fingerprints of what the area answered.
 //!
 //! Two passes over the trace where it lies. The first checks every line and learns the IDs or the areas; only then does the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What every load says about its requests: how they are aligned.
 
 use core::fmt;

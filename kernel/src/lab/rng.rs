@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The generators behind the loads. `glibc` is the one the published experiment drew from, and the default;
 //! `wyrand` is a modern one, to see that a result is not an accident of the first.
 

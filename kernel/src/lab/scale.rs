@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The debris load on areas of other sizes, scaled so that it fills them as the published one fills 8 MiB.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The debris load as data: the 255 slots of the published experiment, each with a fixed size.
 
 /// How many slots the load has; a step draws one of them.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Times single calls, net of what reading the clock costs.
 //!
 //! A span between two readings contains one reading: the way to the second, and the second. The clock may be coarser

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the text of Linux's
 //! ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
 //!

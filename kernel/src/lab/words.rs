@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An array of words that may be larger than the kernel's heap: the tables of large traces.
 //!
 //! A small one lives on the heap; a larger one in blocks of the page allocator, taken as unmovable pages (which never come

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Memory, from the first look at the tree to those who use it: the names under which the laboratory knows [`reserved`],
 //! [`page_alloc`] and [`migration`].
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine with two write-back caches over memory, for host tests.
 //!
 //! What a processor may do behind a program's back happens here, at random: lines are filled ahead of any access and

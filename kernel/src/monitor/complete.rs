@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Completion: what could stand where the cursor is. A pure function of the line in front of it, of the commands' usages, and of
 //! the areas and files that there are.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The pseudo files: Linux's paths, Linux's formats, our figures.
 
 use alloc::collections::BTreeSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the commands take, and the texts of `help`, with what stands in them for the names in tables.
 
 use alloc::format;

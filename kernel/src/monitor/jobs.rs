@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Loads in the background: they go on between the prompt's bytes and between the commands of `run=`.
 //!
 //! The way of a job: a command that ends in `&` leaves a series of rounds here → [`Monitor::step_jobs`] lets it do

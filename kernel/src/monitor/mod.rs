@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The monitor: one interface for the prompt, for `run=` and for tests.
 //!
 //! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands`

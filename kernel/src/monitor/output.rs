@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where a command's output goes: to the console, through the `grep` filters behind it.
 
 use alloc::format;

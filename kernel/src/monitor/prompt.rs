@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The prompt: bytes → `keys` → the `editor`'s line → completed or executed.
 //!
 //! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is never waited for, so a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The self-tests: operations on the real zone and the real areas, held against the books; printed as KTAP. What was there
 //! before, leaked buffers included, is there afterwards. A test that finds too little memory, or no area that it could use, is
 //! skipped and says why.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is typed, taken apart: a line into commands at `;`, a command into stages at `|`, a stage into words at blanks.
 //! Between quotes (`"` or `'`) none of these means anything; a `>` outside of them is a word by itself. Words like `key=value`
 //! become keys.

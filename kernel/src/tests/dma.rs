@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Tests of the DMA API on a machine with two caches.
 
 mod alignment;

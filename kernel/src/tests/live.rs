@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random lives against the books, faults at every phase boundary, and sabotage that has to be noticed.
 
 mod areas;

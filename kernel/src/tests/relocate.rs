@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Buffers that make room, their owners, and what they hold.
 
 #[path = "../../placement/src/plan/tests/model.rs"]

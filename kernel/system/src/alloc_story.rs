@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cma_alloc` when somebody lives in the area: candidate after candidate, the long way where a page is in the way.
 //!
 //! A candidate whose pages are all free is taken at once. A busy one is emptied (`mm::contig_range`); what refuses to go

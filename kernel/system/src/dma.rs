@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The DMA API's calls that need the whole system: where a coherent buffer's pages come from, which area a device has, and
 //! what it leaves behind.
 //!

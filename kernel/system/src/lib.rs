@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory system as a whole: the zone, the areas in it, the devices that use them, and the buffers that outlive the
 //! command that made them.
 //!

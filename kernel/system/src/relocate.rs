@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
 //!
 //! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lends it to the system

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Units at the borders: page frame numbers, physical addresses and ranges, orders.
 //!
 //! A bare integer never says whether it counts bytes, pages or bits; these types do. Physical addresses are 64 bits

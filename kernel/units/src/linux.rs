@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which Linux is answered like: the versions, and one table of what differs between them.
 //!
 //! Placements, candidates, bitmaps and free lists are the same in all versions and have one model. What differs is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Lines for the boot log that are found before there is a console, collected within a bound.
 //!
 //! A tree or a command line can complain without end; [`Notes`] keeps the first [`MAX_NOTES`] lines and says how many

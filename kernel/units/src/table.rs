@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Tables of what there is to choose from by name: placements, loads, commands, pseudo files, benchmarks, self-tests.
 //!
 //! Each kind has one [`Table`]. A file of it has the entries (a name, what help says, the function that does it), and the

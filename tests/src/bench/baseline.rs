@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The figures that were accepted, as a file, and what became of them since.
 
 use std::fmt;

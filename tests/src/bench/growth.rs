@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The growth of cost with the area, as a picture.
 
 use plotters::prelude::*;

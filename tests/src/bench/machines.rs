@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The machines that the benchmarks run on: always the board with 1 GiB, counting instructions, with the areas they need.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which functions the instructions of a benchmark's calls go to.
 //!
 //! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it executes (`exec,nochain`).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Our figures beside Linux's, what they may be at most, and what they cannot be below.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `bench table|check|profile NAME`: measures, and says what the figures are, what became of them, or where they go.
 //!
 //! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.

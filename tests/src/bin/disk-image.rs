@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `scripts/disk-image`: makes disk images with files of known checksums, and says what is in one.
 
 use std::path::Path;

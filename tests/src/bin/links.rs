@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Checks the links inside the documents: `make lint` runs it.
 
 use std::process::ExitCode;

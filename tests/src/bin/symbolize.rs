@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `symbolize ELF [ADDRESS…]`: prints function and line of each address, or of each address in the text on standard
 //! input, so that a whole panic can be pasted.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Compares what a command printed with what its page says.
 
 use snapbox::filter::{Filter, FilterNewlines, NormalizeToExpected};

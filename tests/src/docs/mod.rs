@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The documents: their pages, the blocks of commands in them, and their links.
 //!
 //! A page is a Markdown file. A fenced block whose language is `console` holds commands with what they print; other words

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Does what a page says, from its top to its end, as a reader who types it all would.
 //!
 //! A page has a directory of its own, in which the tree's files are, so that its files are in nobody's way. Its shell

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The disk: a virtio block device (Virtio 1.2, 5.2) with several requests in flight.
 //!
 //! The crate's own `VirtIOBlk` keeps one page a request, five requests, and a flush that spins while nothing else is in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Memory for the queue: coherent buffers that were allocated before the crate asks for them.
 //!
 //! The crate's [`Hal`] is a set of functions without a value to work on, so what they hand out lies in a static: the pieces

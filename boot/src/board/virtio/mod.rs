@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): which of the tree's devices is a
 //! disk, and its interrupt.
 //!

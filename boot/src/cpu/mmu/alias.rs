@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Memory that changes its mapping: from its own address, cacheable, to the window of coherent buffers, and back.
 //!
 //! A frame has one mapping at a time. Addresses of the window and of memory agree in their last 20 bits, so that whole MiB

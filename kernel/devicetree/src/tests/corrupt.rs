@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Trees at random, broken at random: nothing panics, and what is read holds what the facts promise.
 
 use alloc::string::String;

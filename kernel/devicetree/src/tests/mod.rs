@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The reader against trees made in code, against broken trees, and against this repository's own.
 //!
 //! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a whole tree and a few

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! This repository's own trees, compiled by `dtc`, which `scripts/setup` installs.
 
 use alloc::vec;

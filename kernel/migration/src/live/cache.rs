@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page cache: pages over a source that can make them again.
 //!
 //! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows each page's identity (its place) and the

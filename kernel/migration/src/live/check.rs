@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
 
 use super::objects::ObjectId;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What pages hold: words that follow from a stamp, one in each cache line.
 //!
 //! A stamp belongs to one page at one time: every write to a mapped page draws a new one, and a cache page's follows from

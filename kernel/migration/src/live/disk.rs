@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and written back, several
 //! requests in flight.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a contiguous allocation has done so far to pages that live, so that a failed one can take it back.
 //!
 //! Every page that leaves its place on an LRU list gets an entry: where it was, beside whom, and with which marks; and what

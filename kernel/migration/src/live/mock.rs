@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! For host tests: ways to spoil the books, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
 //! forget.
 

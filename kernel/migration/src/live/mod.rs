@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the machinery that finds pages for
 //! them, moves them and drops them.
 //!

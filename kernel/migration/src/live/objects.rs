@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Objects: runs of the window's slots whose pages come when they are touched, and are read and written through their
 //! virtual addresses only.
 

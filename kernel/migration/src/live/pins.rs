@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Pins: somebody with a name says that a page must not move for a while (`pin_user_pages`).
 
 use super::objects::ObjectId;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a disk.
 
 use super::cache::{FAILED, READING, WRITING};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the page cache asks of the source under it, where pages take their time: to read and to write runs of neighbours,
 //! several of them in flight.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the living ask of the machine: a window of 4 KiB mappings with real translation, and the memory behind frames.
 //!
 //! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an arena with tables and a TLB

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the living have done, counted as `/proc/vmstat` counts it.
 
 /// Counters since the living moved in.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed object's
 //! (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the users of memory ask of those above them who also use it: who has to know of an access, and whose pages are whose.
 
 use core::any::Any;

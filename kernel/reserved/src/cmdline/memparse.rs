@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Numbers with a unit, as Linux's `memparse` reads them (lib/cmdline.c, lib/kstrtox.c).
 
 /// What [`memparse`] found at the start of a text.

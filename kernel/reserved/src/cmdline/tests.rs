@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

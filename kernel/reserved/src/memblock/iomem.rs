@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory map as people read it, in the form of Linux's `/proc/iomem`.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The device tree and the initrd in the middle of RAM, and regions that want to lie there.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cma=` beyond the cases that were measured.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The default area where neither a node nor `cma=` asks for one, and what stands in for areas that are not there.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a real Linux 6.1 made of the same trees: same areas, same bases, same words, same order.
 
 use super::*;

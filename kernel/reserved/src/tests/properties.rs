@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random trees and command lines: nothing panics, and what holds for every placement holds.
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Loads on one area: the same request over and over, the debris load, a recorded trace.
 
 use alloc::sync::Arc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The time from the kernel's first instruction to the first command.
 
 use super::{Benchmark, Cost, Measurement, Run};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page allocator by itself: a block out and in again, with nothing, one, or all ten levels to split and to merge.
 //!
 //! What is on the free lists decides which of these a request meets, so blocks in its way are put aside first.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the filling the same.
 //!
 //! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of free runs grows with

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a whole area does. Everybody
 //! moves in for each measurement, and out again after it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What managing the memory takes, in bytes: everything whose size grows with the number of pages.
 
 use core::fmt;

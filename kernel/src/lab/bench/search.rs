@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Searches that find nothing, in the state that is worst for them: half of a large area is free, as pairs of pages that
 //! straddle every even boundary. No run is longer than two, none of them begins on an aligned page, and no part of the
 //! area can be left out because it is full.

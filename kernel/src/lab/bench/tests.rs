@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every benchmark on the mock board, whose clock steps by 10 ns a reading.
 
 use std::format;

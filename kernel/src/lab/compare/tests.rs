@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::cma::placement::{PLACEMENTS, parse};
 use crate::lab::load::Debris;

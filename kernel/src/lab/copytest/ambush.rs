@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The ambush: the disk is given pages, and before it is told to begin, the driver asks for exactly their frames.
 //!
 //! Left to chance, it takes a slow disk for an allocation to meet a request in flight. Here the order of events is arranged

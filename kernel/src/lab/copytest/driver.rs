@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The driver of the copy test: it allocates buffers of varied sizes from every area, writes to them as a device would, and
 //! gives them back.
 

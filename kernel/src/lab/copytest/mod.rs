@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The copy that must come out right: a file is copied several times through the page cache while the areas are lent out,
 //! drivers allocate from them, and pages migrate.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a copy test came to: a line for each copy, a line for all of it, and a record.
 
 use alloc::string::String;

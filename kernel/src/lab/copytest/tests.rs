@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The copy on a small board, over a disk of software.
 
 use alloc::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A camera: a few large frames that come and go, and many small buffers (statistics, parameters, thumbnails) between.
 //!
 //! Every `gap`-th step is a frame's: one of them, drawn, is given back or made. All other steps are those of a small

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The published experiment: any of 255 slots of fixed sizes, every time, or as many and as large ones as the scale says.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A video decoder: pools of equal buffers. When the resolution of a stream changes, its pool is re-made buffer by buffer,
 //! as the display lets go of the old ones: each is given back and made again at the new size.
 //!

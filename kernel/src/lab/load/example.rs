@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A stack: buffers are made one after another, and given back in the opposite order.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a load is: parameters that scale with the area, and what it asks next.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random sizes and lifetimes: buffers are made one after another, and each lives for so many allocations.
 //!
 //! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and lives for `life`

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Rounds of a load in a row, done in pieces of so many steps, so that whoever runs it can print, stop, or do something
 //! else in between: a command in the foreground, or the monitor with a job in the background.
 

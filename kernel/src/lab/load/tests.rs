@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::lab::scale::Scale;
 use crate::mock::{but_load_time, with_board};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Integrity: every page of every object carries its identity and a content that changes; does all of it survive?
 //!
 //! Areas are filled with objects, some of whose pages are shared, and with clean and dirty cache pages. A driver allocates

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Latency: what one allocation costs when its range is free, full of movable pages, full of clean cache pages, or half and
 //! half; and in which phase.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Pressure: movable and reclaimable memory fills the system while CMA allocates.
 //!
 //! Four experiments: [`latency`] asks what an allocation costs when its range is lived in, [`underuse`] how much of CMA stands

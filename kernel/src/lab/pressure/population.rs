@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Who fills memory in an experiment: objects and cache pages, made, used and ended.
 
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Reliability, and what CMA is for: a driver needs a large buffer every so often, in a full system.
 //!
 //! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under each policy. What is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a run came to: a line of a table, and a record.
 
 use alloc::string::String;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The experiments on small boards: what has to come out, and that everybody moves out again.
 
 use alloc::boxed::Box;

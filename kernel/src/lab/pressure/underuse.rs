@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of CMA stood free then?
 //!
 //! Each object has movable pages and, for every sixteen of them, one page of the kernel's that cannot move and cannot lie in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which pages of a recorded area are held, and what stands for them in the area that is replayed on.
 //!
 //! Identity in a recording is the page's number, and a driver may give back a part of what it got, so ranges are found by any

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Replays what `CONFIG_CMA_DEBUG` wrote to the kernel's log.
 //!
 //! Where the pointers give page numbers, that is a recording as ftrace makes it, and `recorded` replays it. Where they do not,

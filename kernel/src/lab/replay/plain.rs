@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Replays a trace whose buffers have IDs.
 
 use super::player::Player;

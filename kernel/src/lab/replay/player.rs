@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Asks the area what a trace asks, times it, and keeps the books of the replay.
 
 use super::{Options, RecordedSize, ReplayError, ReplayReport};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What pointers of `struct page` tell of the pages: their distances, where the structure's size can be told, and where the
 //! pages lie modulo the largest alignment, where one place fits every alignment.
 //!

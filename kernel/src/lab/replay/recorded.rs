@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Replays what Linux recorded of one area: the pages that it gave name the buffers. That is ftrace's text, and a log whose
 //! pointers give page numbers (`logged`).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::cma::align_order_of;
 use crate::lab::sizes::{SLOT_PAGES, SLOTS};

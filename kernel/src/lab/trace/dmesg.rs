@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What `CONFIG_CMA_DEBUG` writes to the kernel's log: a line when a request begins, one when it returns, one a release.
 //!
 //! Read are all forms of Linux 3.5 to 7.x, wherever they stand in a line, so that any prefix (`<7>`, a time, a syslog's) may

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd report` print of CMA's
 //! tracepoints (`include/trace/events/cma.h`).
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty
 //! lines say nothing.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Areas by hand: list, look, allocate, release.
 
 use alloc::format;

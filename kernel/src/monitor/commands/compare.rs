@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `compare`: the same load under several placements.
 
 use alloc::boxed::Box;

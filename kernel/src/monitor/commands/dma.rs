@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `dma`: who has which memory for a device, and buffers by hand.
 
 use alloc::format;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The pseudo files: `cat`, `ls`, and `echo N > PATH`.
 
 use alloc::format;

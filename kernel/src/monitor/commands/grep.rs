@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `grep` as a command; behind a `|` it is the monitor's filter.
 
 use super::{Command, Session};

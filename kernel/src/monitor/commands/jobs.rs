@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `jobs`, `stop` and `wait`, and what other commands ask before they touch an area.
 
 use alloc::format;

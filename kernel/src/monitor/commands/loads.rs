@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A load as a command: keys into a plan, which runs in the foreground here or becomes a job.
 
 use alloc::format;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What this is, and its end: `version`, `poweroff`, `reboot`.
 
 use core::fmt::Write;

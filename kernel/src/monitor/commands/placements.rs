@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What `placement=` and `placements=` name, and an area under it.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The command `pressure`: keys into options, runs into a table and records.
 
 use alloc::format;

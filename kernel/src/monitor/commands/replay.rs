@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The command `replay`: keys into options, a run into text and a record.
 
 use alloc::format;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::mock::{Mock, with_board};
 use crate::monitor::help;

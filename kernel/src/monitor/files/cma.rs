@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An area's files: `/sys/kernel/debug/cma` (`mm/cma_debug.c`) and `/sys/kernel/mm/cma` (`mm/cma_sysfs.c`).
 
 use alloc::format;

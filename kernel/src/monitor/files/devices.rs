@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/sys/bus/platform/devices`: the bitmap of the area that a device has, as in the article.
 
 use super::{PseudoFile, Read, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/sys/kernel/debug/dma-api`: mappings and buffers in the format of Linux's `kernel/dma/debug.c`.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/proc/cmainfo`: how much of each area is free, in pages.
 
 use super::{PseudoFile, Read, Write};

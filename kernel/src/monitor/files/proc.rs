@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`, `mm/vmstat.c`).
 
 use core::fmt;

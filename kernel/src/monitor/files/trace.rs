@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/sys/kernel/tracing`: the trace ring as ftrace prints it (`kernel/trace/trace_output.c`), events in the words of
 //! `include/trace/events/cma.h` and `page_isolation.h`.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The line that is being typed: `editline` keeps its text, its cursor and the lines before it; this module says what each
 //! key does, and what the terminal is sent so that a person sees it.
 //!

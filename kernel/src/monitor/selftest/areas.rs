@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Self-tests of the areas: random allocations, releases that are refused, the registry of kept buffers.
 
 use alloc::format;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Self-tests of the DMA API on the machine's own page tables and caches. A device is played by writing memory past the
 //! API; drivers that are broken on purpose show that the checker sees them.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Self-tests of the living: pages that move, faults between the phases, sabotage that has to be noticed; on the machine's
 //! own page tables and TLB.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Self-tests of the books, the published generator, and the page allocator.
 
 use alloc::format;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The commands `disk` and `copytest`, over a disk of software.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The command `dma` and the files of the DMA API.
 
 use std::vec::Vec;

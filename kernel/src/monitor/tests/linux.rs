@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a reader of Linux's documentation types, and what a terminal shows.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What of the living the console shows: traces, counters, refusals.
 
 use std::format;

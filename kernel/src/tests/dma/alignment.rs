@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cache lines: every alignment of start and end in every direction, and random transfers over restless caches.
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Coherent buffers: where their pages come from, who sees what, and what is left when they go.
 
 use super::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Drivers, and devices, that are broken on purpose: each mistake is reported with the device, the address and the call.
 
 use super::*;

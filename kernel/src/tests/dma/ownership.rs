@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Who owns a mapping, what a pin keeps in place, and scatter lists.
 
 use super::*;

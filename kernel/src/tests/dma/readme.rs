@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The driver that the book shows is the one that the documentation's test compiles and runs.
 
 use std::vec::Vec;

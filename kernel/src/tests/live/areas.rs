@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What of an area is to be had by whom while a contiguous allocation runs in it, and what such an allocation traces.
 
 use alloc::boxed::Box;

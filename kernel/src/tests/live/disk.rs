@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page cache over a disk that delays, reorders, fails and disappears.
 
 use alloc::boxed::Box;

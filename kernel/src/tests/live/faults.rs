@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Faults at every boundary between the phases: what a failed allocation leaves behind is, field for field, what was there
 //! before it, or what would be there if only the others had done what they did meanwhile.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random lives, among buffers that stay and buffers that move: the books and all contents after every step.
 
 use alloc::boxed::Box;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Carrying out a plan: pages out of the allocator, contents, descriptors, pages back.
 //!
 //! A page is copied once what lay at its target has been copied on. So copies begin at the targets that were free, and go

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a plan can come to at most, said plainly. The tests of whoever moves buffers by plans include this file, too.
 
 use alloc::vec::Vec;

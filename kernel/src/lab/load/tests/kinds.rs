@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the loads ask, against what they say they ask.
 
 use super::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use crate::lab::replay::{Options, ReplayError, ReplayReport, WhenHeld, run};
 use crate::mock::with_board;
 use std::format;

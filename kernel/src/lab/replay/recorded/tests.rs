@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::super::{Options, ReplayError, ReplayReport, WhenHeld, run};
 use crate::cma::AreaId;
 use crate::cma::placement;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a person sees: the editor's bytes go to a terminal's model, and its screen is looked at.
 
 use core::num::NonZero;
