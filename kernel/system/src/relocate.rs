@@ -31,7 +31,7 @@ pub const MAX_MOVABLE: usize = 8192;
 pub const MAX_PLANS: u32 = 8;
 
 impl System<'_> {
-    /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
+    /// Registers an owner; `None` where there are [`cma::MAX_OWNERS`] already.
     pub fn add_owner(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
         self.owners.add(owner)
     }
