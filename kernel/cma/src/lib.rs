@@ -3,7 +3,7 @@
 //! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
 //!
 //! The way of the data: a request of so many pages under an alignment → a [`placement`] finds room in the area's
-//! [`bitmap`] → the bits are set → `mm`'s contiguous path takes the pages out of the buddy allocator → the holder gets a
+//! [`placement::bitmap`] → the bits are set → `mm`'s contiguous path takes the pages out of the buddy allocator → the holder gets a
 //! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
 //! (`mm/cma.c`).
 //!

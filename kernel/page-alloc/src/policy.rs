@@ -3,7 +3,7 @@
 //! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
 //!
 //! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may have CMA pages at all,
-//! [`Zone::cma_pages_for`] which of them it may have at present, and [`Zone::first_list`] whether it looks there first.
+//! `Zone::cma_pages_for` which of them it may have at present, and `Zone::first_list` whether it looks there first.
 
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};

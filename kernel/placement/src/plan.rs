@@ -7,7 +7,7 @@
 //! may change places: only where the buffers end counts, never by way of what. A [`Planner`] tries, in this order:
 //!
 //! 1. Windows. The cheapest aligned place without anything that must stay, whose buffers have the fewest pages and all rank
-//!    below the request (see [`rank`]), is emptied. What lay there is put elsewhere, the highest rank first: into a hole, or
+//!    below the request (see `rank`), is emptied. What lay there is put elsewhere, the highest rank first: into a hole, or
 //!    into the cheapest window of its own, whose buffers wait in turn. They rank lower, so that each buffer is moved once.
 //! 2. Sliding. Buffers go, one after the other from the lowest, to the lowest place that fits them, until there is room.
 //! 3. Packing. All buffers and the request are put into the area anew, the highest rank first, each at the lowest place
