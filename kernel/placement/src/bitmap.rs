@@ -184,6 +184,13 @@ impl Bitmap {
         next_where(&self.words, start, |word| !word)
     }
 
+    /// The first clear bit of `start..end`; no word behind `end` is read.
+    #[inline]
+    pub(super) fn next_clear_before(&self, start: u32, end: u32) -> Option<u32> {
+        let words = &self.words[..(end.div_ceil(WORD_BITS) as usize).min(self.words.len())];
+        next_where(words, start, |word| !word).filter(|&clear| clear < end)
+    }
+
     /// The first set bit at or after `start`, or the number of bits where there is none.
     #[inline]
     pub fn next_set(&self, start: u32) -> u32 {

@@ -149,7 +149,7 @@ impl Bitmap {
         let end = end.min(self.bits());
         let mut at = first;
         loop {
-            let bit = self.next_clear(at).and_then(|clear| request.align_up(clear))?;
+            let bit = self.next_clear_before(at, end).and_then(|clear| request.align_up(clear))?;
             if bit >= end || request.bits > self.bits() - bit {
                 return None;
             }
@@ -187,7 +187,7 @@ impl Bitmap {
         {
             let node_end = (node + 1) * NODE_BITS;
             first = first.max(node * NODE_BITS);
-            while let Some(from) = self.next_clear(first).filter(|&from| from < node_end) {
+            while let Some(from) = self.next_clear_before(first, node_end) {
                 first = self.run_end(from);
                 if first - from > longest {
                     (longest, longest_at) = (first - from, from);
@@ -202,7 +202,7 @@ impl Bitmap {
     /// The longest free run that begins, or goes on, among the bits `first..end`.
     fn longest_run_from(&self, first: u32, end: u32) -> u32 {
         let (mut longest, mut at) = (0, first);
-        while let Some(start) = self.next_clear(at).filter(|&start| start < end) {
+        while let Some(start) = self.next_clear_before(at, end) {
             at = self.run_end(start);
             longest = longest.max(at - start);
         }
