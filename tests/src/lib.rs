@@ -28,7 +28,7 @@ pub use fake_qemu::FakeQemu;
 pub use outcome::Outcome;
 pub use session::Session;
 pub use terminal::Terminal;
-pub use tree::{Tree, TreeFile, compile_nodes};
+pub use tree::{Tree, TreeFile, compile_fragments, compile_nodes};
 
 use std::path::PathBuf;
 

@@ -21,6 +21,8 @@ pub enum Tree {
     None,
     /// The board's tree with these nodes of `/reserved-memory` (or these fragments) in place of its own.
     Nodes(String),
+    /// The board's tree without areas, and these fragments as they are: what `scripts/tree` would mend is kept.
+    Fragments(String),
     /// A whole tree in source form.
     Source(String),
     /// A whole tree as bytes, which QEMU reads and rewrites.
@@ -65,6 +67,7 @@ impl Tree {
                 assert!(output.status.success(), "scripts/tree: {}", String::from_utf8_lossy(&output.stderr));
                 Some(file)
             }
+            Self::Fragments(fragments) => Some(compile_fragments(fragments)),
             Self::Source(source) => Some(compile_source(source)),
             Self::Blob(bytes) | Self::Untouched(bytes) => {
                 let file = empty_file();
@@ -94,6 +97,14 @@ fn compile_source(source: &str) -> TreeFile {
         .expect("dtc runs: scripts/setup installs it");
     assert!(output.status.success(), "dtc: {}", String::from_utf8_lossy(&output.stderr));
     file
+}
+
+/// The board's tree without areas, and `fragments` behind it, by dtc alone.
+///
+/// # Panics
+/// Where dtc refuses the source: a mistake in the test.
+pub fn compile_fragments(fragments: &str) -> TreeFile {
+    compile_source(&format!("/dts-v1/;\n/include/ \"board.dtsi\"\n{fragments}"))
 }
 
 /// The board's tree with `nodes` in place of its own areas, made as `make run NODES=…` makes it, from a file that is

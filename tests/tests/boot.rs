@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use boot_tests::{Boot, Entry, Outcome, Tree, TreeFile, compile_nodes};
+use boot_tests::{Boot, Entry, Outcome, Tree, compile_fragments};
 use tempfile::TempDir;
 
 /// Boots, shows the areas, and returns to the caller with a status of 0.
@@ -102,14 +102,8 @@ fn no_tree_at_all() {
 
 /// The board's tree as dtc makes it, its command line included.
 fn board_blob(run: &str) -> Vec<u8> {
-    tree_of(&format!("/ {{ chosen {{ bootargs = \"run=\\\"{run}; poweroff\\\"\"; }}; memory@60000000 {{ reg = <0x60000000 0x10000000>; }}; }};"))
+    compile_fragments(&format!("/ {{ chosen {{ bootargs = \"run=\\\"{run}; poweroff\\\"\"; }}; memory@60000000 {{ reg = <0x60000000 0x10000000>; }}; }};"))
         .bytes()
-}
-
-fn tree_of(fragment: &str) -> TreeFile {
-    let (output, file) = compile_nodes(fragment);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    file
 }
 
 #[test]

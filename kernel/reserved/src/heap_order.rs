@@ -65,6 +65,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(property::config(256))]
+
         #[test]
         fn it_sorts(keys in prop::collection::vec(0u64..20, 0..70)) {
             let order = order(&keys);
