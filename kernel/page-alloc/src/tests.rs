@@ -312,6 +312,7 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
 /// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and out, tried with a word that
 /// somebody wrote to a page while it was free, and while it was in use.
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
     type Way = (&'static str, fn(&mut Zone<'_>) -> Pfn, fn(&mut Zone<'_>, Pfn));
     let ways: [Way; 6] = [

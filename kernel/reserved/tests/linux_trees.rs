@@ -121,16 +121,19 @@ fn diff(linux: &str, ours: &str) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_6_1() {
     compare(LinuxVersion::V6_1, 73);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_6_12() {
     compare(LinuxVersion::V6_12, 27);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_7_2() {
     compare(LinuxVersion::V7_2, 51);
 }
