@@ -18,7 +18,9 @@ mod source;
 mod tools;
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -64,10 +66,18 @@ fn make(output: &Path) -> Result<(), String> {
         None => tools::dtc("dts", "dtb", false, &[&dts], BOARD_WITH_AREAS.as_bytes())?,
         Some(nodes) => with_nodes(&dts, Path::new(&nodes)).map_err(|why| format!("NODES: {why}"))?,
     };
-    let part = output.with_extension("part");
-    fs::write(&part, blob)
-        .and_then(|()| fs::rename(&part, output))
-        .map_err(|error| format!("{}: {error}", output.display()))
+    write(output, &blob).map_err(|error| format!("{}: {error}", output.display()))
+}
+
+/// Puts `blob` at `output` in one step: several writers at once leave one of their blobs.
+fn write(output: &Path, blob: &[u8]) -> io::Result<()> {
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The umask takes its bits away, as from any other file.
+    let permissions = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(".tree").permissions(permissions).tempfile_in(directory)?;
+    file.write_all(blob)?;
+    file.persist(output)?;
+    Ok(())
 }
 
 fn say(line: String) {
@@ -196,6 +206,26 @@ mod tests {
         let node = Fdt::new(blob).unwrap().find_node(path).unwrap_or_else(|| panic!("no {path}"));
         let value = node.property(property).unwrap_or_else(|| panic!("{path} has no {property}"));
         value.value().as_chunks::<4>().0.iter().map(|cell| u32::from_be_bytes(*cell)).collect()
+    }
+
+    #[test]
+    fn builds_side_by_side_write_one_tree() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let output = directory.path().join("board.dtb");
+        let writer = |byte: u8| (0..200).try_for_each(|_| write(&output, &vec![byte; 20_000]));
+        std::thread::scope(|scope| {
+            let writers = [1, 2, 3, 4].map(|byte| scope.spawn(move || writer(byte)));
+            for writer in writers {
+                writer.join().unwrap().unwrap();
+            }
+        });
+        let left = fs::read(&output).unwrap();
+        assert_eq!(left, vec![left[0]; 20_000]);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left behind");
+        let plain = directory.path().join("plain");
+        fs::write(&plain, []).unwrap();
+        let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode(&output), mode(&plain));
     }
 
     #[test]
