@@ -338,11 +338,14 @@ impl AddressSpace {
         Ok(self.tables_used - 1)
     }
 
-    /// Frees the page table of an entry, in which nothing is mapped. Whoever calls makes the TLB forget it before a table is
-    /// taken again.
+    /// Frees the page table of an entry, in which nothing is mapped.
+    ///
+    /// A walker may hold a copy of the entry until the TLB forgets an address of its section (DDI 0406C, B3.10, "TLB
+    /// maintenance requirements"), and would take the link for a descriptor: the link is written behind that.
     fn drop_table(&mut self, index: usize) {
         let slot = self.slot_of(index);
         self.first[index] = 0;
+        flush_page((index as u32) << SECTION_SHIFT);
         self.tables[slot].0[0] = self.first_free;
         self.first_free = slot as u32 + 1;
         self.tables_free += 1;

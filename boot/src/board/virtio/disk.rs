@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use cortex_a::asm::dsb;
 use kernel::block::{
     BlockDevice, Completion, Identity, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation, Request, SECTOR_BYTES, Segment,
 };
@@ -259,6 +260,9 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn kick(&mut self) {
+        // The flag is read behind the index that `submit` wrote (virtio 1.2, 2.7.13.4.1): a store-release and a load-acquire of
+        // different words keep no order (DDI 0406C, A3.8.3), and a device that was not told would never look.
+        dsb();
         if self.stopped.is_none() && self.queue.should_notify() {
             self.transport.notify(QUEUE);
         }
