@@ -9,10 +9,12 @@
 
 pub mod dmesg;
 pub mod ftrace;
+mod head;
 pub mod plain;
 
 use core::fmt;
 
+pub use head::{Head, Line};
 pub use plain::Op;
 
 use crate::cma::MAX_ALIGN_ORDER;
@@ -35,7 +37,7 @@ impl Format {
     pub fn of(bytes: &[u8]) -> Self {
         let mut cut = false;
         let mut rubbish = false;
-        for (number, line) in Lines::new(bytes) {
+        for Line { number, text: line, .. } in Lines::new(bytes) {
             if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
                 return Self::Ftrace;
             }
@@ -134,7 +136,7 @@ struct Whole {
     end: bool,
 }
 
-/// What the lines of a trace say, with their numbers, up to the first error.
+/// What the lines of a trace say, with the lines, up to the first error.
 #[derive(Clone, Debug)]
 pub struct Parsed<'t, T> {
     lines: Lines<'t>,
@@ -154,19 +156,19 @@ impl<'t, T> Parsed<'t, T> {
     }
 }
 
-impl<T> Iterator for Parsed<'_, T> {
-    type Item = Result<(u64, T), TraceError>;
+impl<'t, T> Iterator for Parsed<'t, T> {
+    type Item = Result<(Line<'t>, T), TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
-            let (number, line) = self.lines.next()?;
-            let whole = Whole { start: number > 1, end: !self.lines.unterminated };
-            match (self.parse_line)(line, whole) {
+            let line = self.lines.next()?;
+            let whole = Whole { start: line.number > 1, end: !self.lines.unterminated };
+            match (self.parse_line)(line.text, whole) {
                 Ok(None) => {}
-                Ok(Some(said)) => return Some(Ok((number, said))),
+                Ok(Some(said)) => return Some(Ok((line, said))),
                 Err(reason) => {
                     self.failed = true;
-                    return Some(Err(TraceError { line: number, reason }));
+                    return Some(Err(line.error(reason)));
                 }
             }
         }
@@ -222,10 +224,12 @@ impl fmt::Display for TraceError {
     }
 }
 
-/// The lines of a text with their numbers, counted from 1, without their ends, LF or CR LF.
+/// The lines of a text, without their ends, LF or CR LF.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'t> {
     rest: &'t [u8],
+    /// Bytes of the whole text.
+    length: usize,
     read: u64,
     /// The line that was read last has no end.
     unterminated: bool,
@@ -233,7 +237,7 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     const fn new(bytes: &'t [u8]) -> Self {
-        Self { rest: bytes, read: 0, unterminated: false }
+        Self { rest: bytes, length: bytes.len(), read: 0, unterminated: false }
     }
 
     /// How many were read so far.
@@ -243,12 +247,13 @@ impl<'t> Lines<'t> {
 }
 
 impl<'t> Iterator for Lines<'t> {
-    type Item = (u64, &'t [u8]);
+    type Item = Line<'t>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
+        let start = self.length - self.rest.len();
         let (line, rest) = match memchr::memchr(b'\n', self.rest) {
             Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
             None => {
@@ -258,7 +263,7 @@ impl<'t> Iterator for Lines<'t> {
         };
         self.rest = rest;
         self.read += 1;
-        Some((self.read, line.strip_suffix(b"\r").unwrap_or(line)))
+        Some(Line { number: self.read, start, text: line.strip_suffix(b"\r").unwrap_or(line) })
     }
 }
 
@@ -268,6 +273,11 @@ fn text_only(line: &[u8]) -> Result<(), Reason> {
         Some(&byte) => Err(Reason::Binary(byte)),
         None => Ok(()),
     }
+}
+
+/// A decimal number of up to 64 bits; digits only, no sign.
+fn decimal_u64(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 /// A decimal number between two bounds; digits only, no sign.

@@ -14,7 +14,7 @@ use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::lab::ids::IdTable;
 use crate::lab::trace::dmesg::{self, Page, Pointer, Said};
 use crate::lab::trace::ftrace::{Event, MAX_RECORDED_AREAS};
-use crate::lab::trace::{Reason, TraceError};
+use crate::lab::trace::{Line, Reason, TraceError};
 use crate::machine::Machine;
 
 /// What an ID stands for that holds no buffer; otherwise 1 + its buffer's page offset in the area.
@@ -37,7 +37,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
             Said::Busy => survey.busy += 1,
             Said::Release { .. } => survey.releases += 1,
             Said::Alloc { area, .. } => {
-                let most = TraceError { line, reason: Reason::TooManyAreas(MAX_RECORDED_AREAS) };
+                let most = line.error(Reason::TooManyAreas(MAX_RECORDED_AREAS));
                 Recorded::named(&mut survey.areas, area).ok_or(most)?.allocs += 1;
             }
         }
@@ -54,7 +54,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
                 && let (Some(page), Some(area)) = (scale.page(pointer.value), Recorded::named(&mut survey.areas, area))
                 && !area.spans(page, pages)
             {
-                return Err(TraceError { line, reason: Reason::TooFar(page) }.into());
+                return Err(line.error(Reason::TooFar(page)).into());
             }
         }
     }
@@ -81,7 +81,7 @@ pub(super) fn events<'t>(
     log: &'t [u8],
     scale: &Scale,
     (name, from, to): (&'t [u8], u64, u64),
-) -> impl Iterator<Item = Result<(u64, Event<'t>), TraceError>> {
+) -> impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>> {
     dmesg::events(log).map(move |event| {
         let (line, said) = event?;
         let number = |page| match page {
@@ -137,7 +137,7 @@ fn follow<M: Machine + ?Sized>(
                     let id = id_of(pointer);
                     if let Some(offset) = offset_of(ids.get(player.machine, id)) {
                         if held == WhenHeld::Refuse {
-                            return Err(TraceError { line, reason: Reason::HeldPointer(pointer.value) }.into());
+                            return Err(line.error(Reason::HeldPointer(pointer.value)).into());
                         }
                         player.release(id, offset)?;
                         player.report.held_released += 1;

@@ -44,7 +44,7 @@ fn validate<M: Machine + ?Sized>(
         match op {
             Op::Alloc { id, .. } => ids.set(&mut player.system.zone, player.machine, id, NOT_SERVED)?,
             Op::Release { id } if ids.get(player.machine, id).is_none() => {
-                return Err(TraceError { line, reason: Reason::NeverAllocated(id) }.into());
+                return Err(line.error(Reason::NeverAllocated(id)).into());
             }
             Op::Release { .. } => {}
         }
@@ -74,7 +74,7 @@ fn answer<M: Machine + ?Sized>(
             Op::Alloc { id, pages, align_order } => {
                 if let Some(offset) = held_offset(ids.get(player.machine, id)) {
                     if held == WhenHeld::Refuse {
-                        return Err(TraceError { line, reason: Reason::Held(id) }.into());
+                        return Err(line.error(Reason::Held(id)).into());
                     }
                     player.release(id, offset)?;
                     player.report.held_released += 1;

@@ -19,7 +19,7 @@ use super::pointers::Pointers;
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::cma::AreaId;
 use crate::lab::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
-use crate::lab::trace::{Reason, TraceError};
+use crate::lab::trace::{Line, Reason, TraceError};
 use crate::machine::Machine;
 use crate::system::System;
 
@@ -198,7 +198,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
     let mut found = 0u64;
     for event in events.by_ref() {
         let (line, event) = event?;
-        let error = |reason| ReplayError::from(TraceError { line, reason });
+        let error = |reason| ReplayError::from(line.error(reason));
         found += 1;
         if found.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
             return Err(ReplayError::Interrupted);
@@ -245,7 +245,7 @@ fn answer<'t, M: Machine + ?Sized>(
     when_held: WhenHeld,
     (name, lowest, end): (&[u8], u64, u64),
     first: u64,
-    events: impl Iterator<Item = Result<(u64, Event<'t>), TraceError>>,
+    events: impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
 ) -> Result<(), ReplayError> {
     // Where the recorded pages are the area's own, offsets are known; elsewhere `first` is taken for its first.
     let own = u64::from(player.base.0);
@@ -263,7 +263,7 @@ fn answer<'t, M: Machine + ?Sized>(
                     let first = (pfn - lowest) as u32;
                     while let Some(held) = ledger.first_in(player.machine, first, pages) {
                         if when_held == WhenHeld::Refuse {
-                            return Err(TraceError { line, reason: Reason::HeldPages(pfn) }.into());
+                            return Err(line.error(Reason::HeldPages(pfn)).into());
                         }
                         ledger.remove(player.machine, held.first);
                         if held.value != FAILED {

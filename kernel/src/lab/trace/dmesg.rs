@@ -16,9 +16,12 @@ use alloc::vec::Vec;
 use memchr::memchr;
 
 use super::ftrace::NAMELESS;
+use super::head::{Head, Line, time_ns};
 use super::{Field, Lines, Reason, TraceError, decimal};
 use crate::cma::MAX_ALIGN_ORDER;
 
+/// Characters between the brackets of a line's time: printk writes `%5lu.%06lu`.
+const STAMP_LENGTH: usize = 12;
 /// Requests that wait for an answer; the oldest of more is given up.
 const MAX_OPEN: usize = 64;
 
@@ -69,8 +72,8 @@ pub enum Said<'t> {
     Lost,
 }
 
-/// A line of the log.
-enum Line<'t> {
+/// What a line of the log says by itself.
+enum Note<'t> {
     Start { area: &'t [u8], pages: u32, align_order: u32 },
     Returned(Page),
     Release(Page, Option<u32>),
@@ -89,12 +92,14 @@ enum Waiting<'t> {
     Said(Said<'t>),
 }
 
-/// The events of a log, each with the number of the line that completes it.
+/// The events of a log, each with the line that completes it.
 pub struct Events<'t> {
     lines: Lines<'t>,
     open: Vec<Open<'t>>,
-    waiting: VecDeque<(u64, Waiting<'t>)>,
-    ready: VecDeque<(u64, Said<'t>)>,
+    waiting: VecDeque<(Line<'t>, Waiting<'t>)>,
+    ready: VecDeque<(Line<'t>, Said<'t>)>,
+    /// The line that was read last.
+    last: Line<'t>,
     ended: bool,
 }
 
@@ -105,13 +110,14 @@ pub fn events(bytes: &[u8]) -> Events<'_> {
         open: Vec::new(),
         waiting: VecDeque::new(),
         ready: VecDeque::new(),
+        last: Line { number: 0, start: 0, text: &[] },
         ended: false,
     }
 }
 
 /// Whether a text has a line that is read.
 pub(super) fn is_log(bytes: &[u8]) -> bool {
-    Lines::new(bytes).any(|(_, line)| matches!(read(line), Ok(Some(_))))
+    Lines::new(bytes).any(|line| matches!(read(line.text), Ok(Some(_))))
 }
 
 impl<'t> Events<'t> {
@@ -145,28 +151,28 @@ impl<'t> Events<'t> {
         }
         while self.open.len() > MAX_OPEN {
             self.open.remove(0);
-            self.ready.push_back((self.lines.read(), Said::Lost));
+            self.ready.push_back((self.last, Said::Lost));
         }
     }
 
-    fn take(&mut self, number: u64, line: &'t [u8]) -> Result<(), Reason> {
-        match read(line)? {
+    fn take(&mut self, line: Line<'t>) -> Result<(), Reason> {
+        match read(line.text)? {
             None => {}
-            Some(Line::Start { area, pages, align_order }) => {
+            Some(Note::Start { area, pages, align_order }) => {
                 self.settle();
-                let caller = caller(line);
+                let caller = caller(line.text);
                 // A caller asks for one thing at a time.
                 if let Some(place) = self.open.iter().position(|open| caller.is_some() && open.caller == caller) {
                     self.open.remove(place);
-                    self.ready.push_back((number, Said::Lost));
+                    self.ready.push_back((line, Said::Lost));
                 }
                 self.open.push(Open { caller, area, pages, align_order });
             }
-            Some(Line::Returned(page)) => self.waiting.push_back((number, Waiting::Returned(page, caller(line)))),
-            Some(Line::Release(page, pages)) => {
-                self.waiting.push_back((number, Waiting::Said(Said::Release { page, pages })));
+            Some(Note::Returned(page)) => self.waiting.push_back((line, Waiting::Returned(page, caller(line.text)))),
+            Some(Note::Release(page, pages)) => {
+                self.waiting.push_back((line, Waiting::Said(Said::Release { page, pages })));
             }
-            Some(Line::Busy) => self.waiting.push_back((number, Waiting::Said(Said::Busy))),
+            Some(Note::Busy) => self.waiting.push_back((line, Waiting::Said(Said::Busy))),
         }
         if self.waiting.len() > MAX_OPEN {
             self.settle();
@@ -176,7 +182,7 @@ impl<'t> Events<'t> {
 }
 
 impl<'t> Iterator for Events<'t> {
-    type Item = Result<(u64, Said<'t>), TraceError>;
+    type Item = Result<(Line<'t>, Said<'t>), TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -186,20 +192,21 @@ impl<'t> Iterator for Events<'t> {
             if self.ended {
                 return None;
             }
-            let Some((number, line)) = self.lines.next() else {
+            let Some(line) = self.lines.next() else {
                 self.ended = true;
                 self.settle();
-                let unanswered = self.open.drain(..).map(|_| (self.lines.read(), Said::Lost));
+                let unanswered = self.open.drain(..).map(|_| (self.last, Said::Lost));
                 self.ready.extend(unanswered);
                 continue;
             };
             // A log begins and ends anywhere: half a line there is nothing.
-            let cut = number == 1 || self.lines.unterminated;
-            match self.take(number, line) {
-                Err(_) if cut => self.ready.push_back((number, Said::Lost)),
+            self.last = line;
+            let cut = line.number == 1 || self.lines.unterminated;
+            match self.take(line) {
+                Err(_) if cut => self.ready.push_back((line, Said::Lost)),
                 Err(reason) => {
                     self.ended = true;
-                    return Some(Err(TraceError { line: number, reason }));
+                    return Some(Err(line.error(reason)));
                 }
                 Ok(()) => {}
             }
@@ -208,7 +215,7 @@ impl<'t> Iterator for Events<'t> {
 }
 
 /// What a line says: a function's name, and in or behind its brackets what it was asked or answers.
-fn read(line: &[u8]) -> Result<Option<Line<'_>>, Reason> {
+fn read(line: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b'(', &line[at..]) {
         let (before, behind) = (&line[..at + offset], &line[at + offset + 1..]);
@@ -220,9 +227,9 @@ fn read(line: &[u8]) -> Result<Option<Line<'_>>, Reason> {
         }
         if let (true, Some(said)) = (allocates, behind.strip_prefix(b"): ")) {
             if let Some(page) = said.strip_prefix(b"returned ") {
-                return page_of(page).map(|page| Some(Line::Returned(page)));
+                return page_of(page).map(|page| Some(Note::Returned(page)));
             }
-            return Ok(said.starts_with(b"memory range at ").then_some(Line::Busy));
+            return Ok(said.starts_with(b"memory range at ").then_some(Note::Busy));
         }
         if let (true, Some(fields)) = (releases, behind.strip_prefix(b"page ")) {
             let close = fields.iter().rposition(|&byte| byte == b')').ok_or(Reason::Missing(Field::Page))?;
@@ -230,7 +237,7 @@ fn read(line: &[u8]) -> Result<Option<Line<'_>>, Reason> {
             let page = page_of(words.next().unwrap_or_default())?;
             let count = words.find_map(|word| word.trim_ascii().strip_prefix(b"count "));
             let pages = count.map(|count| decimal(count, Field::Count, 0, u32::MAX)).transpose()?;
-            return Ok((pages != Some(0)).then_some(Line::Release(page, pages)));
+            return Ok((pages != Some(0)).then_some(Note::Release(page, pages)));
         }
     }
     Ok(None)
@@ -243,7 +250,7 @@ fn is_named(function: &[u8], verb: &[u8]) -> bool {
 }
 
 /// `PTR, [name: NAME, ]count N, align A)`. A request for no pages is none.
-fn start(fields: &[u8]) -> Result<Option<Line<'_>>, Reason> {
+fn start(fields: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     let end = find_last(fields, b", align ").ok_or(Reason::Missing(Field::Align))?;
     let align = &fields[end + b", align ".len()..];
     let close = memchr(b')', align).ok_or(Reason::Missing(Field::Align))?;
@@ -259,7 +266,7 @@ fn start(fields: &[u8]) -> Result<Option<Line<'_>>, Reason> {
         return Err(Reason::Bad(Field::Name));
     }
     let area = if area.is_empty() || named.is_none() && is_hidden(area) { NAMELESS } else { area };
-    Ok((pages > 0).then_some(Line::Start { area, pages, align_order }))
+    Ok((pages > 0).then_some(Note::Start { area, pages, align_order }))
 }
 
 fn find_last(text: &[u8], word: &[u8]) -> Option<usize> {
@@ -291,6 +298,17 @@ fn page_of(text: &[u8]) -> Result<Page, Reason> {
     let digit = |value: u64, &byte: &u8| Some(value << 4 | u64::from(char::from(byte).to_digit(16)?));
     let value = digits.iter().try_fold(0, digit).ok_or(Reason::Bad(Field::Page))?;
     Ok(if value == 0 { Page::None } else { Page::At(Pointer { value, wide: digits.len() > 8 }) })
+}
+
+/// The time of a line, in the first brackets that hold one, and who wrote it, where printk says so.
+pub(super) fn head(line: &[u8]) -> Head<'_> {
+    let mut groups = line.split(|&byte| byte == b'[').skip(1);
+    let time = groups.find_map(|group| {
+        let end = memchr(b']', group)?;
+        // A daemon's number may stand in brackets in front of it.
+        time_ns(group[..end].trim_ascii()).filter(|_| group[..end].len() >= STAMP_LENGTH)
+    });
+    Head { task: caller(line), time_ns: time, ..Head::default() }
 }
 
 /// Who wrote a line, where printk says so: `[   29.222887][  T123] cma: …`.

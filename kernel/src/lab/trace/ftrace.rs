@@ -14,7 +14,8 @@
 
 use memchr::memchr;
 
-use super::{Field, Parsed, Reason, Whole, decimal};
+use super::head::{Head, time_ns};
+use super::{Field, Parsed, Reason, Whole, decimal, decimal_u64};
 use crate::cma::MAX_ALIGN_ORDER;
 
 /// Areas of a recording that are told apart.
@@ -71,6 +72,14 @@ enum EventKind {
     Release,
 }
 
+/// An event as it stands in its line.
+struct Found<'t> {
+    kind: EventKind,
+    fields: &'t [u8],
+    /// What stands in front of its name.
+    before: &'t [u8],
+}
+
 /// The events of a recording.
 pub fn events(bytes: &[u8]) -> Parsed<'_, Event<'_>> {
     Parsed::new(bytes, parse_line)
@@ -102,7 +111,7 @@ fn parse_line(line: &[u8], whole: Whole) -> Result<Option<Event<'_>>, Reason> {
 }
 
 fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
-    if let Some((kind, fields)) = find_event(line)? {
+    if let Some(Found { kind, fields, .. }) = find_event(line)? {
         return parse_fields(kind, fields).map(Some);
     }
     if let Some(event) = other_event(line)? {
@@ -126,8 +135,8 @@ fn not_text(line: &[u8]) -> Option<Reason> {
     line.iter().find(|&&byte| byte < b' ' && byte != b'\t').map(|&byte| Reason::Binary(byte))
 }
 
-/// The event of a line and its fields, if it is one of those that are read.
-fn find_event(line: &[u8]) -> Result<Option<(EventKind, &[u8])>, Reason> {
+/// The event of a line, if it is one of those that are read.
+fn find_event(line: &[u8]) -> Result<Option<Found<'_>>, Reason> {
     let mut named = false;
     let mut at = 0;
     while let Some(offset) = memchr(b'_', &line[at..]) {
@@ -141,7 +150,7 @@ fn find_event(line: &[u8]) -> Result<Option<(EventKind, &[u8])>, Reason> {
             if let Some(fields) = line[before.len()..].strip_prefix(name) {
                 let fields = fields.trim_ascii_start();
                 if fields.starts_with(b"name=") || fields.starts_with(b"pfn=") {
-                    return Ok(Some((kind, fields)));
+                    return Ok(Some(Found { kind, fields, before }));
                 }
                 named = true;
             }
@@ -233,14 +242,42 @@ fn is_null(pointer: &[u8]) -> Result<bool, Reason> {
     }
 }
 
+/// What stands in front of a line's event: `TASK-PID [CPU] FLAGS TIME:`; `(TGID)` may follow the number.
+pub(super) fn head(line: &[u8]) -> Head<'_> {
+    let Ok(Some(Found { before, .. })) = find_event(line) else { return Head::default() };
+    let before = before.trim_ascii_end();
+    let Some(before) = before.strip_suffix(b":") else { return Head::default() };
+    let blank = before.iter().rposition(|byte| byte.is_ascii_whitespace()).map_or(0, |blank| blank + 1);
+    let (before, stamp) = before.split_at(blank);
+    let mut head = Head { time_ns: time_ns(stamp), ..Head::default() };
+    let Some((task, cpu)) = processor(before) else { return head };
+    head.cpu = Some(cpu);
+    let mut task = task.trim_ascii();
+    if let Some(open) = task.strip_suffix(b")").and_then(|task| task.iter().rposition(|&byte| byte == b'(')) {
+        task = task[..open].trim_ascii_end();
+    }
+    let dash = task.iter().rposition(|&byte| byte == b'-');
+    let number = dash.and_then(|dash| Some((&task[..dash], u32::try_from(decimal_u64(&task[dash + 1..])?).ok()?)));
+    (head.task, head.pid) = number.unzip();
+    head
+}
+
+/// The number in the last `[003]`, and what stands in front of it.
+fn processor(text: &[u8]) -> Option<(&[u8], u32)> {
+    let close = text.iter().rposition(|&byte| byte == b']')?;
+    let open = text[..close].iter().rposition(|&byte| byte == b'[')?;
+    let cpu = decimal_u64(&text[open + 1..close])?;
+    Some((&text[..open], u32::try_from(cpu).ok()?))
+}
+
 /// The events that the head says were written and are not in the buffer any more:
 /// `# entries-in-buffer/entries-written: 1024/5000   #P:1`.
 fn overwritten(line: &[u8]) -> Option<u64> {
     let counts = line.strip_prefix(b"# entries-in-buffer/entries-written:")?.trim_ascii_start();
     let slash = memchr(b'/', counts)?;
     let end = memchr(b' ', counts).unwrap_or(counts.len());
-    let kept = whole(counts.get(..slash)?)?;
-    let written = whole(counts.get(slash + 1..end)?)?;
+    let kept = decimal_u64(counts.get(..slash)?)?;
+    let written = decimal_u64(counts.get(slash + 1..end)?)?;
     written.checked_sub(kept).filter(|&lost| lost > 0)
 }
 
@@ -250,11 +287,11 @@ fn lost_note(line: &[u8]) -> Option<u64> {
     let note = &note[memchr(b'[', note)? + 1..];
     let note = note.strip_suffix(b"]")?;
     if let Some(number) = note.strip_prefix(b"LOST ").and_then(|note| note.strip_suffix(b" EVENTS")) {
-        return whole(number);
+        return decimal_u64(number);
     }
     match note {
         b"LOST EVENTS" | b"EVENTS DROPPED" => Some(1),
-        _ => whole(note.strip_suffix(b" EVENTS DROPPED")?),
+        _ => decimal_u64(note.strip_suffix(b" EVENTS DROPPED")?),
     }
 }
 
@@ -271,7 +308,7 @@ fn size_of_area(event: &[u8]) -> Option<Event<'_>> {
     let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start().strip_prefix(b"name=")?;
     let (area, fields) = before_field(fields, b"request_count=")?;
     let (_, mut fields) = before_field(fields, b"total_count=")?;
-    let pages = whole(word(&mut fields, b"total_count=")?)?;
+    let pages = decimal_u64(word(&mut fields, b"total_count=")?)?;
     let sound = !area.is_empty() && area.iter().all(|&byte| byte >= b' ');
     sound.then_some(Event::Size { area, pages })
 }
@@ -296,11 +333,6 @@ fn other_event(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
         return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some(behind)) };
     }
     Ok(None)
-}
-
-/// A number of events.
-fn whole(digits: &[u8]) -> Option<u64> {
-    core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ mod tests {
     use std::vec::Vec;
 
     fn read(text: &[u8]) -> Result<Vec<(u64, Op)>, TraceError> {
-        ops(text).collect()
+        ops(text).map(|op| op.map(|(line, op)| (line.number, op))).collect()
     }
 
     fn error(text: &[u8]) -> (u64, Reason) {

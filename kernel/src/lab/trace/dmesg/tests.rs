@@ -5,7 +5,10 @@ use std::borrow::ToOwned;
 use std::vec::Vec;
 
 fn read_all(text: &str) -> Vec<(u64, Said<'_>)> {
-    events(text.as_bytes()).collect::<Result<_, _>>().expect("a good log")
+    events(text.as_bytes())
+        .map(|event| event.map(|(line, said)| (line.number, said)))
+        .collect::<Result<_, _>>()
+        .expect("a good log")
 }
 
 fn at(value: u64) -> Page {

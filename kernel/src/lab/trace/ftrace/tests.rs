@@ -7,7 +7,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 fn read(text: &[u8]) -> Result<Vec<(u64, Event<'_>)>, TraceError> {
-    events(text).collect()
+    events(text).map(|event| event.map(|(line, event)| (line.number, event))).collect()
 }
 
 fn error(text: &[u8]) -> (u64, Reason) {
