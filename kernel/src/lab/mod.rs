@@ -32,6 +32,7 @@ pub mod request;
 pub mod rng;
 pub mod scale;
 pub mod sizes;
+pub mod state;
 pub mod stopwatch;
 pub mod trace;
 mod words;

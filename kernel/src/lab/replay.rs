@@ -18,6 +18,7 @@ use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
+use super::state::Loaded;
 use super::stopwatch::{ClockCost, Timing, Timings};
 use super::trace::{Format, TraceError};
 use crate::cma::{AreaId, ReleaseError};
@@ -60,7 +61,7 @@ impl WhenHeld {
 /// Which area, and how the trace is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'n> {
-    /// The area, which must be empty.
+    /// The area, which must be empty but for what `loaded` put there.
     pub area: AreaId,
     /// `None`: as the trace says.
     pub align: Option<Align>,
@@ -70,12 +71,14 @@ pub struct Options<'n> {
     pub from: Option<&'n str>,
     /// Of how many IDs in a thousand the buffers may be moved, under a placement that has use for it.
     pub relocatable: u32,
+    /// The state that the area may be in when the replay begins.
+    pub loaded: Option<Loaded>,
 }
 
 impl Options<'_> {
     /// An area, and the trace as it is.
     pub const fn new(area: AreaId) -> Self {
-        Self { area, align: None, held: None, from: None, relocatable: 1000 }
+        Self { area, align: None, held: None, from: None, relocatable: 1000, loaded: None }
     }
 }
 
@@ -226,9 +229,11 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     survey: &Survey<'_>,
     trace: &[u8],
 ) -> Result<ReplayReport, ReplayError> {
+    let loaded = options.loaded.filter(|loaded| loaded.area == options.area);
+    let held = loaded.map_or(0, |loaded| loaded.pages(system));
     let area = system.area(options.area);
-    let used = area.used_pages();
-    if used != 0 {
+    // What others than the state's buffers take.
+    if let used @ 1.. = area.used_pages() - held {
         return Err(ReplayError::NotEmpty { used });
     }
     let format = Format::of(trace);
@@ -242,7 +247,7 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     };
     let report = player.finish();
     if result.is_err() {
-        system.release_all(options.area);
+        system.release_those(options.area, |id| loaded.is_none_or(|loaded| !loaded.has(id)));
     }
     result.map(|()| report)
 }

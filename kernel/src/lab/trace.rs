@@ -18,6 +18,7 @@ pub use head::{Head, Line};
 pub use plain::Op;
 
 use crate::cma::MAX_ALIGN_ORDER;
+use crate::lab::state::is_state;
 
 /// How a trace is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +34,7 @@ pub enum Format {
 impl Format {
     /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment. Where that line
     /// is of neither, it may be what is left of one, and the next line tells. A log may have any lines in front of
-    /// those that count.
+    /// those that count. The state that a recording begins in may stand in front of it.
     pub fn of(bytes: &[u8]) -> Self {
         let mut cut = false;
         let mut rubbish = false;
@@ -41,7 +42,7 @@ impl Format {
             if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
                 return Self::Ftrace;
             }
-            if !line.starts_with(b"#") && !line.trim_ascii().is_empty() {
+            if !line.starts_with(b"#") && !line.trim_ascii().is_empty() && !is_state(line) {
                 let plain = plain::is_line(line);
                 if cut || number > 1 || plain {
                     rubbish = !plain;
@@ -236,7 +237,7 @@ pub(super) struct Lines<'t> {
 }
 
 impl<'t> Lines<'t> {
-    const fn new(bytes: &'t [u8]) -> Self {
+    pub(super) const fn new(bytes: &'t [u8]) -> Self {
         Self { rest: bytes, length: bytes.len(), read: 0, unterminated: false }
     }
 
@@ -276,7 +277,7 @@ fn text_only(line: &[u8]) -> Result<(), Reason> {
 }
 
 /// A decimal number of up to 64 bits; digits only, no sign.
-fn decimal_u64(digits: &[u8]) -> Option<u64> {
+pub(super) fn decimal_u64(digits: &[u8]) -> Option<u64> {
     core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 

@@ -8,6 +8,7 @@ mod loads;
 mod placements;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::help::Usage;
 use super::jobs::Jobs;
@@ -16,6 +17,7 @@ use super::syntax::Args;
 use super::{Context, End, Failure};
 use crate::lab::help::Help;
 use crate::lab::load::LOADS;
+use crate::lab::state::Loaded;
 use crate::machine::Machine;
 use crate::system::System;
 pub(super) use loads::write_news;
@@ -27,6 +29,7 @@ table! {
         compare,
         jobs,
         replay,
+        state,
         areas,
         dma,
         files,
@@ -77,6 +80,8 @@ pub(super) struct Session<'s, 'm, M: ?Sized> {
     /// Largest status that `run=` met so far.
     pub(super) worst: u8,
     pub(super) jobs: &'s mut Jobs,
+    /// The states that were put into areas.
+    pub(super) loaded: &'s mut Vec<Loaded>,
     /// The command as it was typed, where it ended in `&`.
     pub(super) background: Option<String>,
     pub(super) out: Output<'s, M>,

@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 use crate::lab::keys::{did_you_mean, nearest, shown};
 use crate::lab::load;
 use crate::lab::record::Record;
+use crate::lab::state::Loaded;
 use crate::machine::Machine;
 use crate::system::System;
 use commands::Session;
@@ -134,12 +135,13 @@ pub struct Monitor<'a, 'm, M: ?Sized> {
     /// Largest status that `run=` met.
     worst: u8,
     jobs: Jobs,
+    loaded: Vec<Loaded>,
 }
 
 impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// A monitor over the system and the machine under it.
     pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
-        Self { system, machine, context, worst: 0, jobs: Jobs::default() }
+        Self { system, machine, context, worst: 0, jobs: Jobs::default(), loaded: Vec::new() }
     }
 
     /// Prints the `boot` record.
@@ -273,6 +275,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             name,
             worst: self.worst,
             jobs: &mut self.jobs,
+            loaded: &mut self.loaded,
             background: background.then(|| command.trim().into()),
             out: Output::new(self.machine, filters),
             end: None,

@@ -16,6 +16,7 @@ mod areas;
 mod jobs;
 mod lab;
 mod linux;
+mod state;
 
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\n";
 
@@ -85,6 +86,7 @@ fn every_example_works() {
             // Ends the mock.
             "fault" => continue,
             "release" => on_board(&["debris until=ops ops=50", entry.example]),
+            "load" => state::on_board_with_state(entry.example),
             "disk" | "copytest" => disk::on_board_with_disk(&[entry.example]),
             _ => on_board(&[entry.example]),
         };

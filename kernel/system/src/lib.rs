@@ -457,9 +457,9 @@ impl<'m> System<'m> {
     pub fn kept(&self, id: AreaId) -> impl Iterator<Item = Kept> + '_ {
         let mut bit = 0;
         core::iter::from_fn(move || {
-            let found = self.next_kept(id, bit)?;
-            bit = found.0 + 1;
-            Some(found.1)
+            let (at, kept) = self.next_kept(id, bit)?;
+            bit = self.bit_behind(id, at, kept.pages);
+            Some(kept)
         })
     }
 
@@ -481,13 +481,25 @@ impl<'m> System<'m> {
 
     /// Releases every buffer of an area that is in the registry; returns how many there were.
     pub fn release_all(&mut self, id: AreaId) -> u32 {
+        self.release_those(id, |_| true)
+    }
+
+    /// As [`System::release_all`], of the buffers whose identifiers are wanted.
+    pub fn release_those(&mut self, id: AreaId, wanted: impl Fn(u32) -> bool) -> u32 {
         let (mut released, mut bit) = (0, 0);
-        while let Some((at, Kept { first, pages, .. })) = self.next_kept(id, bit) {
-            self.zone.unhold(first);
-            released += u32::from(self.cma_release(Buffer::new(id, first, pages)).is_ok());
-            bit = at + 1;
+        while let Some((at, kept)) = self.next_kept(id, bit) {
+            if wanted(kept.id) {
+                self.zone.unhold(kept.first);
+                released += u32::from(self.cma_release(Buffer::new(id, kept.first, kept.pages)).is_ok());
+            }
+            bit = self.bit_behind(id, at, kept.pages);
         }
         released
+    }
+
+    /// The bit behind a buffer that begins at a bit.
+    fn bit_behind(&self, id: AreaId, bit: u32, pages: u32) -> u32 {
+        bit + pages.div_ceil(1 << self.area(id).order_per_bit())
     }
 
     /// Checks that zone and areas agree: every page of an area is in exactly one place, and no driver was seen to misuse

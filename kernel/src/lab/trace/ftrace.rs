@@ -17,6 +17,7 @@ use memchr::memchr;
 use super::head::{Head, time_ns};
 use super::{Field, Parsed, Reason, Whole, decimal, decimal_u64};
 use crate::cma::MAX_ALIGN_ORDER;
+use crate::lab::state::is_state;
 
 /// Areas of a recording that are told apart.
 pub const MAX_RECORDED_AREAS: usize = 32;
@@ -124,7 +125,7 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
     // Somebody may have cut off all in front of the events.
     let bare = trimmed.starts_with(b"cma_") && trimmed.contains(&b':');
     // Backtraces have a line a function, `=> cma_alloc`.
-    if trimmed.is_empty() || bare || trimmed.starts_with(b"=>") || is_report_head(line) {
+    if trimmed.is_empty() || bare || trimmed.starts_with(b"=>") || is_report_head(line) || is_state(line) {
         return Ok(None);
     }
     Err(Reason::NotFtrace)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#` and empty
-//! lines say nothing.
+//! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#`, empty
+//! lines and those of a state (`lab::state`) say nothing.
 
 use super::{Field, Parsed, Reason, Whole, decimal, text_only};
 use crate::cma::MAX_ALIGN_ORDER;
+use crate::lab::state::is_state;
 
 /// One line of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +52,8 @@ fn parse_line(line: &[u8], _whole: Whole) -> Result<Option<Op>, Reason> {
             align_order: number(words.next(), Field::AlignOrder, 0, MAX_ALIGN_ORDER)?,
         },
         Some(b"r") => Op::Release { id: number(words.next(), Field::Id, 0, u32::MAX)? },
+        // The state that the recording begins in, which `lab::state` reads.
+        Some(_) if is_state(line) => return Ok(None),
         Some(_) => return Err(Reason::UnknownOp),
     };
     if words.next().is_some() { Err(Reason::Extra) } else { Ok(Some(op)) }

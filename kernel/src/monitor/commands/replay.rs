@@ -68,7 +68,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
         let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
         self.without_job(area)?;
-        let options = replay::Options { area, align, held, from, relocatable };
+        let loaded = self.loaded.iter().find(|loaded| loaded.area == area).copied();
+        let options = replay::Options { area, align, held, from, relocatable, loaded };
         self.with_placement(area, placement, |session| {
             let report = replay::run_surveyed(session.system, session.out.machine, options, &survey, trace)
                 .map_err(|error| session.replay_failure(area, error))?;
@@ -82,7 +83,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let name = self.system.area(area).name();
         match error {
             ReplayError::NotEmpty { used } => Failure::bad(format!(
-                "{used} pages of {name} are in use, and a replay begins on an empty area: {}",
+                "{used} pages of {name} are in use, and a replay begins on an empty area, or on what `load` put there: {}",
                 in_the_way(self.system, area)
             )),
             ReplayError::Release(_) => Failure::check(format!("{name}: {error}")),
