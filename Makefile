@@ -97,7 +97,7 @@ lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' 
 	@scripts/test lint
 
 doc: setup ## the documentation, in target/doc
-	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests --exclude runner --exclude property
+	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests --exclude runner --exclude property --exclude board-mock
 
 book: ## the book, in build/book
 	@scripts/setup book

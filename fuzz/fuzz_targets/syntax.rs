@@ -3,8 +3,8 @@
 //! Any text as a line of commands, taken apart.
 #![no_main]
 
+use board_mock::Mock;
 use kernel::lab::keys::{nearest, number, shown};
-use kernel::mock::Mock;
 use kernel::monitor::help::{self, Usage};
 use kernel::monitor::syntax::{Args, MAX_WORDS, split_outside_quotes, words};
 

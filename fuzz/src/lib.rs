@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::panic;
 
+use board_mock::{Mock, with_board};
 use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
-use kernel::mock::{Mock, with_board};
 use kernel::monitor::{Context, Monitor};
 
 /// After so many looks for a Ctrl-C there is one, again and again.

@@ -41,23 +41,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-#[cfg(any(test, feature = "mock"))]
+#[cfg(test)]
 extern crate std;
 
 pub mod cma;
 pub mod drivers;
-#[cfg(test)]
-mod extending;
-pub mod lab;
-pub mod machine;
 pub mod mm;
-#[cfg(any(test, feature = "mock"))]
-pub mod mock;
-pub mod monitor;
 pub use ::block;
 pub use ::devicetree as dt;
 pub use ::dma;
+pub use ::lab;
+pub use ::machine;
+pub use ::monitor;
 pub use ::reserved::cmdline;
 pub use ::system;
 pub use ::units;

@@ -110,7 +110,7 @@ fn backtrace_of_a_panic_resolves() {
             .map(|place| place.to_string())
             .collect();
         assert!(functions.len() >= 2, "{functions:?} from {outcome}");
-        let known = |function: &String| function.contains("kernel::monitor") || function.contains("debris::");
+        let known = |function: &String| function.contains("monitor::") || function.contains("debris::");
         assert!(functions.iter().any(known), "{functions:?} from {outcome}");
         assert!(functions.iter().any(|function| function.contains(".rs:")), "{functions:?}");
     }

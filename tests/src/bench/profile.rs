@@ -27,7 +27,7 @@ const SHOWN: usize = 24;
 const TIME_LIMIT: &str = "600";
 
 /// What surrounds the measured calls.
-const STOPWATCH: &str = "kernel/src/lab/stopwatch.rs";
+const STOPWATCH: &str = "kernel/lab/src/stopwatch.rs";
 /// What reads the clock around them.
 const CLOCK: &str = "boot/src/cpu/clock.rs";
 
@@ -197,7 +197,7 @@ fn owner(places: &[Place]) -> Option<(String, String)> {
     places.iter().find_map(own).or_else(|| places.first().map(|place| (short(&place.function), String::new())))
 }
 
-/// A function's name without its path: `kernel::mm::zone::Zone::index` is `Zone::index`.
+/// A function's name without its path: `page_alloc::zone::Zone::index` is `Zone::index`.
 fn short(function: &str) -> String {
     let plain = function.split('<').next().unwrap_or_default().trim_end_matches(':');
     if plain.is_empty() {
@@ -412,7 +412,7 @@ Trace 0: 0x7f07 [00000000/00000400/00000101/ff200001] begins with a device
 
     #[test]
     fn names_are_short_and_ours() {
-        assert_eq!(short("kernel::mm::zone::Zone::index"), "Zone::index");
+        assert_eq!(short("page_alloc::zone::Zone::index"), "Zone::index");
         assert_eq!(short("main"), "main");
         assert_eq!(own_file("/home/x/debris/kernel/page-alloc/src/zone.rs:7"), Some("kernel/page-alloc/src/zone.rs:7"));
         assert_eq!(own_file("library/core/src/slice/mod.rs:7"), None);

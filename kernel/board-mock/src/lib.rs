@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a map. Needs std; for tests and fuzzers only.
+//!
+//! The tests of the crates below that need a whole board, a machine or a disk are here.
+//!
+//! # Example
+//! ```
+//! use board_mock::with_board;
+//!
+//! let free = with_board(64, |system, _| system.areas().iter().map(|area| area.free_pages()).sum::<u32>());
+//! assert_eq!(free, 4096);
+//! ```
+#![forbid(unsafe_code)]
+
+// The model of the planner, which `relocate` has from `placement`, is written without std.
+#[cfg(test)]
+extern crate alloc;
+
+pub mod disk;
+pub mod dma;
+#[cfg(test)]
+mod tests;
+
+use core::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+
+use devicetree::AreaUser;
+use dma::MockHardware;
+use machine::{Fault, Machine};
+use migration::live::mock::MockSpace;
+use page_alloc::zone::{Zone, descriptors};
+use page_alloc::{Block, PAGEBLOCK_PAGES, Page};
+use system::System;
+use units::Pfn;
+
+/// First frame of the board's RAM. Miri gets a small board: only what lies around the first two areas.
+const RAM: Pfn = Pfn(if cfg!(miri) { 0x68000 } else { 0x60000 });
+
+/// What stands in for the machine.
+#[derive(Default)]
+pub struct Mock {
+    /// Everything printed.
+    pub printed: String,
+    /// What will be typed.
+    pub typed: VecDeque<u8>,
+    /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone returns it.
+    pub typed_later: VecDeque<u8>,
+    /// After so many looks a Ctrl-C is found.
+    pub interrupt_after: Cell<Option<u64>>,
+    now_ns: Cell<u64>,
+    memory: HashMap<u32, Vec<u32>>,
+}
+
+impl Mock {
+    /// Takes what was printed.
+    pub fn take(&mut self) -> String {
+        core::mem::take(&mut self.printed)
+    }
+}
+
+impl Machine for Mock {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + 10);
+        self.now_ns.get()
+    }
+
+    fn tick_ns(&self) -> u32 {
+        10
+    }
+
+    fn interrupted(&self) -> bool {
+        let left = self.interrupt_after.get();
+        self.interrupt_after.set(left.and_then(|left| left.checked_sub(1)));
+        left == Some(0)
+    }
+
+    fn write_str(&mut self, text: &str) {
+        self.printed.push_str(text);
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        let later = core::mem::take(&mut self.typed_later);
+        self.typed.extend(later);
+        self.typed.pop_front().expect("a test types all that is read")
+    }
+
+    fn poll_byte(&mut self) -> Option<u8> {
+        self.typed.pop_front()
+    }
+
+    fn fault(&mut self, fault: Fault) -> ! {
+        panic!("fault {fault:?}")
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        // Fresh pages hold rubbish, and pages that were used before what was there.
+        let words = 1024 << block.order();
+        let memory = self.memory.entry(block.first().0).or_default();
+        if memory.len() < words {
+            memory.resize(words, 0x5a5a_5a5a);
+        }
+        &mut memory[..words]
+    }
+}
+
+/// A board with RAM of so many pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
+/// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
+/// 0x70000000). There are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are in no list.
+pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
+    let frames = if cfg!(miri) { 0x6a000 - RAM.0 } else { pageblocks * PAGEBLOCK_PAGES };
+    let mut pages = vec![Page::default(); descriptors(frames)];
+    let mut zone = Zone::new(RAM, &mut pages);
+    zone.mark_ram(RAM, RAM.add(frames - 1));
+    let areas = [("linux,cma", 0x69000, 2048), ("BiscuitOS_cma", 0x69800, 2048), ("big", 0x70000, 131_072)];
+    let areas = areas.iter().filter(|&&(_, base, pages)| base + pages <= RAM.0 + frames);
+    let mut at = RAM.0;
+    let taken = core::iter::once((0x68000, 0x800)).chain(areas.clone().map(|&(_, base, pages)| (base, pages)));
+    for (base, pages) in taken.filter(|&(base, _)| base < RAM.0 + frames) {
+        if base > at {
+            zone.free_range(Pfn(at), base - at);
+        }
+        at = base + pages;
+    }
+    if RAM.0 + frames > at {
+        zone.free_range(Pfn(at), RAM.0 + frames - at);
+    }
+    let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into() };
+    let mut system = System::new(zone, vec![user]);
+    system.set_address_space(Box::new(MockSpace::default()));
+    system.dma.attach(Box::new(MockHardware::default()));
+    system.dma.know(vec!["BiscuitOS_CMA", "camera@10020000", "ethernet@4e000000"]);
+    for &(name, base, pages) in areas {
+        system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
+    }
+    test(&mut system, &mut Mock::default())
+}
+
+/// What a load printed, without the time that it took: each turn begins and ends with a look at the clock, which steps then.
+pub fn but_load_time(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.ends_with(" a second."));
+    lines.fold(String::new(), |text, line| text + line.split(",\"load_ns\":").next().unwrap_or_default() + "\n")
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Faults at every boundary between the phases: what a failed allocation leaves behind is, field for field, what was there
+//! before it, or what would be there if only the others had done what they did meanwhile.
+
+use core::cell::Cell;
+use std::rc::Rc;
+
+use super::{object, open, verify, with_system};
+use cma::{AreaId, Buffer, CmaError};
+use migration::contig_range::{ContigReport, Phase, Why};
+use migration::live::objects::ObjectId;
+use migration::live::{Faults, Mm};
+use page_alloc::policy::{CmaUse, Lend};
+use system::System;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// From now on there are only so many pages to move to.
+    NoTarget(u32),
+    /// The last page that has to move is pinned.
+    Pin,
+    /// Clean pages are not dropped any more, dirty ones not written back, and targets run out.
+    ReclaimGivesUp,
+    /// An object goes whose pages may have moved already, and then a pin is in the way.
+    TargetFreed,
+}
+
+const FAULTS: [Fault; 5] =
+    [Fault::NoTarget(0), Fault::NoTarget(7), Fault::Pin, Fault::ReclaimGivesUp, Fault::TargetFreed];
+
+/// Boundaries that have somebody in the range behind them, and those that have nobody.
+const BEFORE_THE_TEST: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
+const FROM_THE_TEST_ON: [Phase; 3] = [Phase::Test, Phase::Grab, Phase::Undo];
+
+/// Who lives in the area.
+#[derive(Clone, Copy)]
+struct Scene {
+    /// Lives at its start.
+    early: ObjectId,
+    /// Lives at its end.
+    late: ObjectId,
+}
+
+const LATE_PAGES: u32 = 200;
+
+/// Mapped, shared, clean, dirty, active, referenced pages, all on their lists.
+fn move_in(mm: &mut Mm<'_, '_>) -> Scene {
+    let early = object(mm, 40);
+    for page in 0..150 {
+        assert_eq!(mm.cache_read(page), Ok(true));
+    }
+    let late = object(mm, LATE_PAGES);
+    let other = mm.create(3).unwrap();
+    (0..3).for_each(|page| mm.share((late, 100), (other, page)).unwrap());
+    (0..20).for_each(|page| mm.cache_write(page).unwrap());
+    mm.drain_lists();
+    for page in 140..150 {
+        assert_eq!(mm.cache_read(page), Ok(true));
+    }
+    (0..LATE_PAGES).step_by(3).for_each(|page| assert_eq!(mm.read(late, page), Ok(true)));
+    mm.zone.set_cma_use(CmaUse::Half);
+    mm.drain_lists();
+    Scene { early, late }
+}
+
+impl Fault {
+    fn strike(self, mm: &mut Mm<'_, '_>, scene: Scene) {
+        match self {
+            Self::NoTarget(left) => mm.live.faults.targets_left = Some(left),
+            Self::ReclaimGivesUp => {
+                mm.live.faults = Faults {
+                    targets_left: Some(12),
+                    keep_clean_pages: true,
+                    refuse_write_back: true,
+                    ..Faults::default()
+                };
+            }
+            Self::Pin => drop(mm.pin(scene.late, LATE_PAGES - 1, "late")),
+            Self::TargetFreed => {
+                mm.destroy(scene.early).unwrap();
+                Self::Pin.strike(mm, scene);
+            }
+        }
+    }
+}
+
+/// Takes a whole area while a fault strikes at the n-th time that a boundary is passed, and lets everything else be as it
+/// was then.
+fn alloc_with(
+    system: &mut System<'_>,
+    area: AreaId,
+    scene: Scene,
+    faults: &[(Fault, Phase, u32)],
+) -> (Result<Buffer, CmaError>, ContigReport) {
+    let faults = faults.to_vec();
+    let passed = Rc::new(Cell::new([0_u32; Phase::ALL.len()]));
+    system.mm().unwrap().live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
+        let mut counts = passed.get();
+        counts[phase as usize] += 1;
+        passed.set(counts);
+        for &(fault, at, nth) in &faults {
+            if at == phase && nth == counts[phase as usize] {
+                fault.strike(mm, scene);
+            }
+        }
+    }));
+    let pages = system.area(area).pages();
+    let result = system.cma_alloc_reported(area, pages, 0);
+    let mut mm = system.mm().unwrap();
+    mm.live.meanwhile = None;
+    mm.live.faults = Faults::default();
+    mm.unpin_all();
+    result
+}
+
+/// What is there if nobody allocates, and the others do the same.
+fn expected(fault: Fault) -> u64 {
+    with_system(4, 1, |system, _| {
+        let mut mm = open(system);
+        let scene = move_in(&mut mm);
+        if fault == Fault::TargetFreed {
+            mm.destroy(scene.early).unwrap();
+            mm.drain_lists();
+        }
+        mm.fingerprint()
+    })
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_failed_allocation_leaves_everything_as_it_was() {
+    for fault in FAULTS {
+        let expected = expected(fault);
+        for (at, nth) in BEFORE_THE_TEST.into_iter().flat_map(|at| [(at, 1), (at, 3)]) {
+            if nth > 1 && matches!(at, Phase::Isolate | Phase::Drain) {
+                continue;
+            }
+            with_system(4, 1, |system, area| {
+                let scene = move_in(&mut open(system));
+                let (result, report) = alloc_with(system, area, scene, &[(fault, at, nth)]);
+                let what = format!("{fault:?} at {at:?}, the {nth}. time");
+                let (blocked, why) = match result {
+                    Err(CmaError::NoMemory(blocked)) => (blocked, Why::NoTarget),
+                    Err(CmaError::Busy(blocked)) => (blocked, Why::Pinned),
+                    other => panic!("{what}: {other:?}"),
+                };
+                assert_eq!((blocked.phase, blocked.why), (Phase::Migrate, why), "{what}");
+                assert_eq!(why == Why::Pinned, matches!(fault, Fault::Pin | Fault::TargetFreed), "{what}");
+                if nth > 1 {
+                    assert!(report.migrated + report.dropped > 40, "{what}: {report:?}");
+                }
+                let mut mm = system.mm().unwrap();
+                if fault == Fault::TargetFreed {
+                    mm.drain_lists();
+                }
+                assert_eq!(mm.fingerprint(), expected, "{what}");
+                verify(system);
+                let buffer = system.cma_alloc(area, 1024, 0).expect("and without the fault it goes");
+                system.cma_release(buffer).unwrap();
+                verify(system);
+            });
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_fault_that_comes_too_late_is_none() {
+    for (fault, at) in FAULTS.into_iter().flat_map(|fault| FROM_THE_TEST_ON.map(|at| (fault, at))) {
+        with_system(4, 1, |system, area| {
+            let scene = move_in(&mut open(system));
+            let (result, _) = alloc_with(system, area, scene, &[(fault, at, 1)]);
+            let buffer = result.unwrap_or_else(|error| panic!("{fault:?} at {at:?}: {error}"));
+            verify(system);
+            system.cma_release(buffer).unwrap();
+            verify(system);
+        });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_happens_after_a_failure_happens_to_what_was_there_before() {
+    let expected = expected(Fault::TargetFreed);
+    with_system(4, 1, |system, area| {
+        let scene = move_in(&mut open(system));
+        let faults = [(Fault::Pin, Phase::Reclaim, 2), (Fault::TargetFreed, Phase::Undo, 1)];
+        let (result, _) = alloc_with(system, area, scene, &faults);
+        assert!(matches!(result, Err(CmaError::Busy(_))));
+        let mut mm = system.mm().unwrap();
+        mm.drain_lists();
+        assert_eq!(mm.fingerprint(), expected);
+        verify(system);
+    });
+}
+
+/// Fills memory around the area, so that there is a page to move to only where the cache gives one.
+fn fill_up(mm: &mut Mm<'_, '_>, dirty: bool) -> Scene {
+    let scene = move_in(mm);
+    mm.zone.set_cma_use(CmaUse::Fallback);
+    object(mm, 1500);
+    let mut page = 200;
+    while mm.zone.watermark_ok(mm.zone.watermarks().high + 16, true) {
+        if dirty {
+            mm.cache_write(page).unwrap();
+        } else {
+            assert_eq!(mm.cache_read(page), Ok(true));
+        }
+        page += 1;
+    }
+    // Some have a second chance, some are in use.
+    mm.drain_lists();
+    (200..300).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+    for used in (400..page).step_by(7) {
+        assert_eq!(mm.cache_read(used), Ok(true));
+    }
+    mm.drain_lists();
+    scene
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_was_reclaimed_for_a_failed_allocation_comes_back() {
+    for policy in [CmaUse::Fallback, CmaUse::First] {
+        for fault in [Fault::Pin, Fault::NoTarget(220)] {
+            with_system(4, 1, |system, area| {
+                let mut mm = open(system);
+                let scene = fill_up(&mut mm, false);
+                mm.sync();
+                mm.zone.set_cma_use(policy);
+                let (before, cached) = (mm.fingerprint(), mm.cached_pages());
+                let (result, report) = alloc_with(system, area, scene, &[(fault, Phase::Isolate, 1)]);
+                assert!(result.is_err(), "{policy:?} {fault:?}");
+                let mut mm = system.mm().unwrap();
+                let reclaimed = mm.live.stats.stolen_direct;
+                assert!(reclaimed >= 64 && report.migrated > 100, "{policy:?} {fault:?}: {reclaimed}, {report:?}");
+                assert_eq!(report.freed_ahead > 0, policy == CmaUse::First);
+                assert_eq!((mm.cached_pages(), mm.fingerprint()), (cached, before), "{policy:?} {fault:?}");
+                verify(system);
+            });
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn dirty_pages_that_were_reclaimed_come_back_clean() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        let scene = fill_up(&mut mm, true);
+        let (before, dirty, synced) = (mm.cached_pages(), mm.dirty_pages(), mm.live.stats.written_back);
+        let (result, _) = alloc_with(system, area, scene, &[(Fault::Pin, Phase::Isolate, 1)]);
+        assert!(matches!(result, Err(CmaError::Busy(_))));
+        let mm = system.mm().unwrap();
+        assert_eq!(u64::from(dirty - mm.dirty_pages()), mm.live.stats.written_back - synced, "the source has them");
+        assert!(mm.cached_pages() == before && mm.dirty_pages() < dirty);
+        verify(system);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_pin_that_is_there_from_the_start_costs_nothing_but_a_look() {
+    for policy in CmaUse::ALL {
+        with_system(4, 1, |system, area| {
+            let mut mm = open(system);
+            let scene = fill_up(&mut mm, false);
+            mm.set_policy(policy, Lend::Movable);
+            mm.pin(scene.late, 0, "camera0").unwrap();
+            // Pages wait on the per-CPU lists and in the batch, and stay there.
+            assert_eq!(mm.cache_read(4900), Ok(true));
+            let before = mm.fingerprint();
+            assert!(matches!(system.cma_alloc(area, 1024, 0), Err(CmaError::Busy(_))));
+            let mut mm = system.mm().unwrap();
+            assert_eq!((mm.fingerprint(), mm.live.stats.migrated), (before, 0), "{policy:?}");
+            mm.unpin_all();
+            verify(system);
+        });
+    }
+}

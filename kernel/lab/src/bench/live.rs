@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a whole area does. Everybody
+//! moves in for each measurement, and out again after it.
+
+use alloc::vec::Vec;
+
+use super::area::again_and_again;
+use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
+use crate::stopwatch::{ClockCost, Timing, Timings};
+use cma::{AreaId, Buffer};
+use machine::Machine;
+use migration::live::{LiveError, Mm};
+use page_alloc::policy::{CmaUse, Lend};
+use system::System;
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
+    const {
+        &[
+            Benchmark {
+                name: "full/1",
+                run: Run::Calls(|system, machine, setting, name| single_in_full_system(system, machine, setting, name)),
+            },
+            Benchmark {
+                name: "migrate/1",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::PerMovedPage)
+                }),
+            },
+            Benchmark {
+                name: "reclaim/clean",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::PerDroppedPage)
+                }),
+            },
+            Benchmark {
+                name: "empty-area",
+                run: Run::Calls(|system, machine, setting, name| {
+                    empty_area(system, machine, setting, name, Case::WholeArea)
+                }),
+            },
+        ]
+    }
+}
+
+/// Pages of the area that is emptied: 8 MiB.
+const AREA_PAGES: u32 = 2048;
+/// How often it is filled and emptied.
+const ROUNDS: u32 = 4;
+/// Allocations of a page where nothing has to move.
+const SINGLES: u32 = 1000;
+/// Pages of the objects that fill memory.
+const OBJECT_PAGES: u32 = 256;
+
+/// What is in the area, and what the cost is divided by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Case {
+    /// Movable pages mapped once; by the pages moved.
+    PerMovedPage,
+    /// Clean pages of the cache; by the pages dropped.
+    PerDroppedPage,
+    /// Movable pages; by nothing.
+    WholeArea,
+}
+
+/// Empties an area of 8 MiB that is full.
+fn empty_area<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+    case: Case,
+) -> Result<Measurement, BenchError> {
+    let area = Need::Exactly(AREA_PAGES).find(system, setting)?;
+    let cost = ClockCost::measure(machine);
+    let (mut alloc, mut release) = (Timing::default(), Timing::default());
+    let aside = put_aside(system, area);
+    let mut result: Result<u64, BenchError> = Ok(0);
+    for _ in 0..ROUNDS {
+        let round = round(system, machine, area, case, (&mut alloc, &mut release));
+        system.close_live();
+        result = result.and_then(|pages| Ok(pages + round?));
+    }
+    for buffer in aside {
+        system.cma_release(buffer)?;
+    }
+    let pages = result?.max(1);
+    let whole = Measurement::on_area(name, system, area, Timings { alloc, release, cost });
+    if case == Case::WholeArea {
+        return Ok(whole);
+    }
+    let Cost { calls, mean_ns, max_ns } = whole.op;
+    let op = Cost { calls: pages, mean_ns: mean_ns * calls / pages, max_ns: max_ns * calls / pages };
+    Ok(Measurement { op, release: None, ..whole })
+}
+
+/// Takes the other areas that are empty, so that nobody moves into them.
+fn put_aside(system: &mut System<'_>, area: AreaId) -> Vec<Buffer> {
+    let others = system.area_ids().filter(|&other| other != area);
+    others.filter_map(|other| system.cma_alloc(other, system.area(other).pages(), 0).ok()).collect()
+}
+
+/// One filling and emptying; returns how many pages were in the way.
+fn round<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    area: AreaId,
+    case: Case,
+    (alloc, release): (&mut Timing, &mut Timing),
+) -> Result<u64, BenchError> {
+    let mut mm = system.open_live(CmaUse::First, Lend::Movable)?;
+    fill_areas(&mut mm, case)?;
+    let before = mm.live.stats;
+    let buffer = alloc.time(machine, || system.cma_alloc(area, AREA_PAGES, 0))?;
+    release.time(machine, || system.cma_release(buffer))?;
+    let stats = system.live().map_or(before, |live| live.stats);
+    Ok(stats.migrated - before.migrated + stats.dropped - before.dropped)
+}
+
+/// Fills the areas until no page of them is free.
+fn fill_areas(mm: &mut Mm<'_, '_>, case: Case) -> Result<(), LiveError> {
+    let mut page = 0;
+    while mm.zone.nr_free_cma() > 0 && page < mm.cache_capacity() {
+        if case == Case::PerDroppedPage {
+            mm.cache_read(page)?;
+        } else {
+            let id = mm.create(OBJECT_PAGES)?;
+            (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+        }
+        page += 1;
+    }
+    mm.set_policy(CmaUse::Half, Lend::Movable);
+    Ok(())
+}
+
+/// A page of a free area while everything else is full: nothing has to move.
+fn single_in_full_system<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    setting: &Setting<'_>,
+    name: &'static str,
+) -> Result<Measurement, BenchError> {
+    let area = Need::AtLeast(AREA_PAGES).find(system, setting)?;
+    let result = single(system, machine, name, area);
+    system.close_live();
+    result
+}
+
+/// Half of what is free for objects, the rest for the cache, until the background would have to reclaim.
+fn fill_the_rest(system: &mut System<'_>) -> Result<(), BenchError> {
+    let mut mm = system.open_live(CmaUse::Half, Lend::Movable)?;
+    for _ in 0..mm.zone.nr_free_pages() / 2 / OBJECT_PAGES {
+        let id = mm.create(OBJECT_PAGES)?;
+        (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+    }
+    for page in 0..mm.cache_capacity() {
+        if !mm.has_room_for_cache() {
+            break;
+        }
+        mm.cache_read(page)?;
+    }
+    Ok(())
+}
+
+fn single<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    name: &'static str,
+    area: AreaId,
+) -> Result<Measurement, BenchError> {
+    // The area stays free because a buffer takes all of it while everything else is filled, the other areas, too.
+    let whole = system.cma_alloc(area, system.area(area).pages(), 0)?;
+    let filled = fill_the_rest(system);
+    system.cma_release(whole)?;
+    filled?;
+    let timings = again_and_again(system, machine, area, 1, SINGLES)?;
+    Ok(Measurement::on_area(name, system, area, timings))
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A load under several placements, each with the same seeds from an empty area: how long each lasts, how full
+//! the area is when it fails, and what an allocation costs.
+//!
+//! A [`Comparison`] is run step by step, a load or a part of a long one each, so that whoever runs it can say how far it
+//! is. After every load the area is as empty as before. Ctrl-C ends the load, which then does not count.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::lender::Moves;
+use super::load::{self, End, Round};
+use super::record::Record;
+use super::stopwatch::{ClockCost, Timing, Timings};
+use cma::ReleaseError;
+use machine::Machine;
+use placement::Placement;
+use system::System;
+
+/// Most seeds that are compared.
+pub const MAX_SEEDS: u32 = 1000;
+/// Most placements that are compared.
+pub const MAX_PLACEMENTS: usize = 16;
+/// Steps after which a load that has not failed counts as survived, unless `ops=` says otherwise.
+pub const DEFAULT_OPS: u64 = 10_000_000;
+
+/// So many steps of a load are done at a time.
+const SLICE: u64 = 1 << 18;
+
+/// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers the last.
+pub type MakePlacement = Box<dyn Fn() -> Box<dyn Placement>>;
+
+/// Why a comparison does not begin, or breaks off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CompareError {
+    /// The area has buffers.
+    NotEmpty {
+        /// Pages they take.
+        used: u32,
+    },
+    /// There is no memory to keep the slots of the load in.
+    NoMemory,
+    /// The area refused a buffer that it had given: the books are wrong.
+    Release(ReleaseError),
+}
+
+impl fmt::Display for CompareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a comparison begins on an empty area"),
+            Self::NoMemory => f.write_str("there is no memory to keep so many slots in"),
+            Self::Release(error) => write!(f, "a release was refused: {error}"),
+        }
+    }
+}
+
+/// What comes of running a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// So many loads are done of so many.
+    Done {
+        /// How many.
+        loads: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// The load after so many has more to do.
+    Running {
+        /// How many are done.
+        loads: u32,
+        /// Of how many.
+        of: u32,
+        /// Allocations that succeeded in the one that is running.
+        allocs: u64,
+    },
+    /// There was nothing left to do.
+    Finished,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// Placements side by side.
+pub struct Comparison {
+    options: load::Options,
+    seeds: u32,
+    placements: Vec<MakePlacement>,
+    rows: Vec<Row>,
+    /// The load that has more to do, and the placement that it runs under.
+    running: Option<(Round, Box<dyn Placement>)>,
+}
+
+/// What the loads under one placement did.
+#[derive(Clone, Debug)]
+pub struct Row {
+    area: String,
+    pages: u32,
+    placement: String,
+    options: load::Options,
+    loads: Vec<Load>,
+    moves: Option<Moves>,
+    alloc: Timing,
+    cost: ClockCost,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    failed: bool,
+    allocs: u64,
+    used: u32,
+    longest: u32,
+}
+
+impl Comparison {
+    /// A comparison of the load of `options` under `placements`, with so many seeds from that of the options on.
+    ///
+    /// # Errors
+    /// The area is not empty.
+    pub fn new(
+        system: &System<'_>,
+        options: load::Options,
+        seeds: u32,
+        placements: Vec<MakePlacement>,
+    ) -> Result<Self, CompareError> {
+        let used = system.area(options.area).used_pages();
+        if used != 0 {
+            return Err(CompareError::NotEmpty { used });
+        }
+        Ok(Self { options, seeds, placements, rows: Vec::new(), running: None })
+    }
+
+    /// Runs the next load, or the next part of it.
+    ///
+    /// # Errors
+    /// The books are wrong.
+    pub fn step<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+    ) -> Result<Step, CompareError> {
+        let seeds = self.seeds as usize;
+        let filled = self.rows.iter().filter(|row| row.loads.len() == seeds).count();
+        let Some(make) = self.placements.get(filled) else { return Ok(Step::Finished) };
+        let area = self.options.area;
+        let running = self.running.take();
+        let (round, placement) = running.map_or_else(|| (None, make()), |(round, placement)| (Some(round), placement));
+        // Each slice begins and ends with the area's own placement in place.
+        let own = system.area_mut(area).set_placement(placement);
+        if self.rows.len() == filled {
+            self.rows.push(Row::of(system, machine, &self.options));
+        }
+        let row = &mut self.rows[filled];
+        let loads = (filled * seeds + row.loads.len()) as u32;
+        let of = self.placements.len() as u32 * self.seeds;
+        let mut round = round.unwrap_or_else(|| {
+            Round::begin(system, machine, &self.options, 1 + u64::from(loads) % u64::from(self.seeds))
+        });
+        let result = round.run(system, machine, SLICE);
+        if result == Ok(true) {
+            let allocs = round.counts().0;
+            self.running = Some((round, system.area_mut(area).set_placement(own)));
+            return Ok(Step::Running { loads, of, allocs });
+        }
+        let report = round.finish(system);
+        system.release_all(area);
+        system.area_mut(area).set_placement(own);
+        result.map_err(CompareError::Release)?;
+        match report.end {
+            End::Interrupted | End::Stopped => return Ok(Step::Interrupted),
+            End::NoMemory => return Err(CompareError::NoMemory),
+            End::Failure | End::Ops => {}
+        }
+        row.include(&report);
+        Ok(Step::Done { loads: loads + 1, of })
+    }
+
+    /// What is done: a row for each placement that has finished a load.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !row.loads.is_empty())
+    }
+
+    /// The placement that the next load runs under, or the last one did.
+    pub fn placement(&self) -> &str {
+        self.rows.last().map_or("", |row| row.placement.as_str())
+    }
+}
+
+impl Row {
+    /// The heading that rows stand under.
+    pub const HEADING: &'static str = "placement       seeds survived        min         q1     median         q3        max  used% longest  ns/alloc";
+
+    /// No loads yet, under the placement that the area has.
+    fn of<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &load::Options) -> Self {
+        let area = system.area(options.area);
+        Self {
+            area: area.name().into(),
+            pages: area.pages(),
+            placement: area.placement().label(),
+            options: options.clone(),
+            loads: Vec::new(),
+            moves: None,
+            alloc: Timing::default(),
+            cost: ClockCost::measure(machine),
+        }
+    }
+
+    /// Takes in what a load did.
+    fn include(&mut self, report: &load::RoundReport) {
+        if let Some(moves) = &report.moves {
+            self.moves.get_or_insert_default().include(moves);
+        }
+        self.loads.push(Load {
+            failed: report.failure.is_some(),
+            allocs: report.allocs,
+            used: report.metrics.used,
+            longest: report.metrics.longest,
+        });
+        let Timings { alloc, cost, .. } = report.timings();
+        self.alloc.include(alloc);
+        self.cost = cost;
+    }
+
+    /// How many loads did all their steps without a failure.
+    pub fn survived(&self) -> u32 {
+        self.loads.iter().filter(|load| !load.failed).count() as u32
+    }
+
+    /// The quartiles of something of the loads: minimum, first, median, third, maximum.
+    fn quartiles(&self, value: impl Fn(&Load) -> u64, which: impl Fn(&Load) -> bool) -> [u64; 5] {
+        let mut values: Vec<u64> = self.loads.iter().filter(|load| which(load)).map(value).collect();
+        values.sort_unstable();
+        core::array::from_fn(|quartile| quantile(&values, quartile))
+    }
+
+    fn allocs(&self) -> [u64; 5] {
+        self.quartiles(|load| load.allocs, |_| true)
+    }
+
+    /// Median of the used pages and of the longest free run at the failure; where no load failed, at the end.
+    fn at_failure(&self) -> (u64, u64) {
+        let none_failed = self.survived() as usize == self.loads.len();
+        let which = |load: &Load| load.failed || none_failed;
+        (self.quartiles(|load| load.used.into(), which)[2], self.quartiles(|load| load.longest.into(), which)[2])
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let [min, q1, median, q3, max] = self.allocs();
+        let (used, longest) = self.at_failure();
+        let record = Record::new("compare")
+            .string("placement", &self.placement)
+            .number("seeds", self.loads.len() as u64)
+            .number("survived", self.survived())
+            .number("allocs_min", min)
+            .number("allocs_q1", q1)
+            .number("allocs_median", median)
+            .number("allocs_q3", q3)
+            .number("allocs_max", max)
+            .number("used_median", used)
+            .number("maxchunk_median", longest)
+            .number("alloc_ns", self.alloc.mean_ns(self.cost))
+            .string("area", &self.area)
+            .number("pages", self.pages)
+            .display("align", self.options.align)
+            .string("rng", self.options.rng)
+            .number("seed", self.options.seed)
+            .number("ops", self.options.ops);
+        let load = &self.options.load;
+        let record = load.record(record.string("load", load.name()));
+        let record = record.display("scale", load.scale()).number("timed", self.options.timed);
+        Moves::record(self.moves.as_ref(), record)
+    }
+
+    /// What was moved in all of its loads, where the placement moves anything.
+    pub fn moves(&self) -> Option<&Moves> {
+        self.moves.as_ref()
+    }
+
+    /// The placement.
+    pub fn placement(&self) -> &str {
+        &self.placement
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [min, q1, median, q3, max] = self.allocs();
+        let (used, longest) = self.at_failure();
+        let percent = used * 100 / u64::from(self.pages.max(1));
+        let (name, seeds, survived) = (&self.placement, self.loads.len(), self.survived());
+        write!(
+            f,
+            "{name:<16}{seeds:>5} {survived:>8} {min:>10} {q1:>10} {median:>10} {q3:>10} {max:>10} {percent:>5}% \
+             {longest:>7} {:>9}",
+            self.alloc.mean_ns(self.cost)
+        )
+    }
+}
+
+/// The value at so many quarters of the way through sorted values, between two of them in proportion, floored.
+fn quantile(sorted: &[u64], quarters: usize) -> u64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0 };
+    let (at, rest) = (last * quarters / 4, (last * quarters % 4) as u64);
+    let (here, next) = (sorted[at], sorted[last.min(at + 1)]);
+    here + (u128::from(next - here) * u128::from(rest) / 4) as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A load as an owner of buffers that may be moved: it lends them, and takes them back where they lie then.
+//!
+//! A placement that relocates has use for that, and only under one are buffers lent. Those carry a pattern, which is
+//! checked when they are taken back: a page that did not survive its moves is counted.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::fmt;
+
+use super::metrics::Counted;
+use super::record::Record;
+use cma::{AreaId, Buffer};
+use cma::{OwnerId, Relocatable, Relocations, StillBusy};
+use system::MAX_MOVABLE;
+use system::System;
+use units::Pfn;
+
+/// The buffers that a load has lent.
+pub struct Lender {
+    area: AreaId,
+    owner: OwnerId,
+    permille: u32,
+    /// Where those lie that were moved; shared with the owner, who is told.
+    moved: Rc<RefCell<BTreeMap<u32, Pfn>>>,
+    lent: usize,
+    /// What had been moved in the area when this load's turn began; none while others have theirs.
+    turn: Option<Relocations>,
+    /// What was moved in its turns.
+    own: Relocations,
+    bad_pages: u64,
+}
+
+/// An owner that can always do without.
+struct Owner(Rc<RefCell<BTreeMap<u32, Pfn>>>);
+
+impl Relocatable for Owner {
+    fn quiesce(&mut self, _tag: u32) -> Result<(), StillBusy> {
+        Ok(())
+    }
+
+    fn resume(&mut self, tag: u32, first: Pfn) {
+        self.0.borrow_mut().insert(tag, first);
+    }
+}
+
+impl Lender {
+    /// Lends buffers of an area, those of so many in a thousand tags, evenly spread, and has its turn at once. `None` where
+    /// the area's placement does not relocate, or there are too many owners.
+    pub fn new(system: &mut System<'_>, area: AreaId, permille: u32) -> Option<Self> {
+        if !system.area(area).placement().relocates() {
+            return None;
+        }
+        let moved = Rc::new(RefCell::new(BTreeMap::new()));
+        let owner = system.add_owner(Box::new(Owner(moved.clone())))?;
+        let own = Relocations::default();
+        let mut lender = Self { area, owner, permille, moved, lent: 0, turn: None, own, bad_pages: 0 };
+        lender.begin_turn(system);
+        Some(lender)
+    }
+
+    /// From here on what is moved in the area is moved for this load.
+    pub fn begin_turn(&mut self, system: &System<'_>) {
+        self.turn.get_or_insert(system.area(self.area).stats().relocations);
+    }
+
+    /// From here on others' requests may move its buffers.
+    pub fn end_turn(&mut self, system: &System<'_>) {
+        if let Some(before) = self.turn.take() {
+            self.own.include(&system.area(self.area).stats().relocations.since(&before));
+        }
+    }
+
+    /// Whether the buffer of a tag shall be lent.
+    pub fn wants(&self, tag: u32) -> bool {
+        let until = |tag: u64| tag * u64::from(self.permille) / 1000;
+        self.lent < MAX_MOVABLE && until(u64::from(tag) + 1) > until(u64::from(tag))
+    }
+
+    /// Lends a buffer, whose holder remembers where it lies now. No other that is lent has its tag.
+    pub fn lend(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32, tag: u32) {
+        let stamp = stamp(tag, buffer.first());
+        for_each_page(system, &buffer, |page, words| {
+            if let [first, .., last] = words {
+                (*first, *last) = (stamp ^ page, !(stamp ^ page));
+            }
+        });
+        self.lent += 1;
+        system.let_move(buffer, align_order, self.owner, tag);
+    }
+
+    /// Takes a buffer back that lay there when it was lent; `None` where it was not.
+    pub fn take_back(&mut self, system: &mut System<'_>, tag: u32, lay_at: Pfn) -> Option<Buffer> {
+        let now_at = self.moved.borrow_mut().remove(&tag);
+        let buffer = system.take_back_lent(self.area, now_at.unwrap_or(lay_at))?;
+        let stamp = stamp(tag, lay_at);
+        let mut wrong = 0;
+        for_each_page(system, &buffer, |page, words| {
+            if let [first, .., last] = words {
+                wrong += u64::from(*first != stamp ^ page || *last != !(stamp ^ page));
+            }
+        });
+        self.bad_pages += wrong;
+        self.lent -= 1;
+        Some(buffer)
+    }
+
+    /// Leaves what is still lent with the system, where it does not move any more; says what was moved meanwhile.
+    pub fn end(mut self, system: &mut System<'_>) -> Moves {
+        while self.lent > 0
+            && let Some(buffer) = system.take_back_any(self.area, self.owner)
+        {
+            system.keep(buffer);
+        }
+        system.remove_owner(self.owner);
+        self.end_turn(system);
+        Moves { relocations: self.own, bad_pages: self.bad_pages }
+    }
+}
+
+/// What was moved while a load ran, and what became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Moves {
+    /// Requests, buffers, pages, time.
+    pub relocations: Relocations,
+    /// Pages that did not hold what was written.
+    pub bad_pages: u64,
+}
+
+impl Moves {
+    /// The fields of a record; none where the placement does not relocate.
+    pub fn record(moves: Option<&Self>, record: Record) -> Record {
+        let Some(Self { relocations, bad_pages }) = moves else { return record };
+        record
+            .number("relocations", relocations.served)
+            .number("relocations_in_vain", relocations.in_vain)
+            .number("moved_buffers", relocations.moved_buffers)
+            .number("moved_pages", relocations.moved_pages)
+            .number("relocate_ns", relocations.ns)
+            .number("bad_pages", *bad_pages)
+    }
+
+    /// Adds those of another load.
+    pub fn include(&mut self, other: &Self) {
+        self.relocations.include(&other.relocations);
+        self.bad_pages += other.bad_pages;
+    }
+}
+
+impl fmt::Display for Moves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Relocations { served, in_vain, moved_buffers, moved_pages, ns, .. } = self.relocations;
+        let (requests, buffers) = (Counted(served, "request"), Counted(moved_buffers, "buffer"));
+        let pages = Counted(moved_pages, "page");
+        write!(f, "{requests} served by moving {buffers}, {pages}; {in_vain} in vain; {ns} ns for plans and copies.")?;
+        match self.bad_pages {
+            0 => Ok(()),
+            bad => write!(f, " {} did not hold what was written.", Counted(bad, "page")),
+        }
+    }
+}
+
+/// What the pages of a buffer are told by: whose it is, and where it was allocated.
+fn stamp(tag: u32, lay_at: Pfn) -> u32 {
+    tag.wrapping_mul(0x9e37_79b9) ^ lay_at.0.wrapping_mul(0x85eb_ca6b)
+}
+
+/// Shows the pages of a buffer, where there is an address space to see them through.
+fn for_each_page(system: &mut System<'_>, buffer: &Buffer, mut look: impl FnMut(u32, &mut [u32])) {
+    for page in 0..buffer.pages() {
+        if let Some(words) = system.frame_words(buffer.first().add(page)) {
+            look(page, words);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use board_mock::with_board;
+    use placement::parse;
+    use std::vec::Vec;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
+    fn what_is_lent_comes_back_from_where_it_lies() {
+        with_board(64, |system, _| {
+            let area = system.find_area("BiscuitOS_cma").expect("the board has it");
+            assert!(Lender::new(system, area, 1000).is_none(), "first-fit moves nothing");
+            system.area_mut(area).set_placement(parse("relocate").expect("a listed name"));
+            let mut lender = Lender::new(system, area, 500).expect("the first owner");
+            assert_eq!((0..1000).filter(|&tag| lender.wants(tag)).count(), 500);
+            let mut at = Vec::new();
+            for tag in 0..1024 {
+                let buffer = system.cma_alloc(area, 2, 1).expect("there is room");
+                at.push(buffer.first());
+                lender.lend(system, buffer, 1, tag);
+            }
+            for tag in (0..1024).step_by(2) {
+                let buffer = lender.take_back(system, tag, at[tag as usize]).expect("it is lent");
+                system.cma_release(buffer).expect("it was held");
+            }
+            assert_eq!(lender.take_back(system, 0, at[0]), None);
+            let large = system.cma_alloc(area, 256, 8).expect("others make room");
+            // What others make room for between two turns is not the load's.
+            lender.end_turn(system);
+            let others = system.cma_alloc(area, 256, 8).expect("others make room again");
+            assert_eq!(system.area(area).stats().relocations.served, 2);
+            lender.begin_turn(system);
+            // A page that somebody else writes to is found.
+            let first = lender.moved.borrow()[&1];
+            system.frame_words(first.add(1)).expect("there is an address space")[1023] ^= 1;
+            for tag in (1..1001).step_by(2) {
+                let buffer = lender.take_back(system, tag, at[tag as usize]).expect("it is lent");
+                system.cma_release(buffer).expect("it was held");
+            }
+            let moves = lender.end(system);
+            assert_eq!((moves.relocations.served, moves.relocations.moved_pages, moves.bad_pages), (1, 128, 1));
+            assert!(std::format!("{moves}").contains("1 page did not hold what was written"));
+            assert_eq!(system.kept(area).count(), 12, "the rest stays, registered");
+            system.check().expect("the books balance");
+            for buffer in [large, others] {
+                system.cma_release(buffer).expect("it was held");
+            }
+            system.release_all(area);
+            assert_eq!(system.area(area).used_pages(), 0);
+        });
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The laboratory: loads that ask a CMA area for memory, and what is measured while they do.
+//!
+//! A load is a stream of allocations and releases: `debris` draws it from a generator, `replay` reads it from a recorded
+//! `trace`. Both run on the [`System`](system::System) itself through the calls every user of CMA has, time each
+//! call with `stopwatch`, leave their buffers registered with the system, and return a report. Nothing here prints by
+//! itself: a report knows its text for people and its record ([`record`]) for programs, and the monitor prints both.
+//!
+//! What holds true: nothing between two readings of the clock allocates from the heap or prints.
+//!
+//! # Example
+//! The published experiment, on a board of the tests:
+//! ```
+//! use std::sync::Arc;
+//!
+//! use board_mock::with_board;
+//! use lab::load::{DEFAULT_OPS, Debris, Options, PUBLISHED_SEED, run_round};
+//! use lab::request::Align;
+//! use lab::scale::Scale;
+//!
+//! with_board(64, |system, machine| {
+//!     let options = Options {
+//!         area: system.find_area("BiscuitOS_cma").unwrap(),
+//!         seed: PUBLISHED_SEED,
+//!         rng: "glibc",
+//!         align: Align::Order,
+//!         stop_at_failure: true,
+//!         ops: DEFAULT_OPS,
+//!         load: Arc::new(Debris(Scale::None)),
+//!         relocatable: 1000,
+//!         timed: 1,
+//!     };
+//!     let report = run_round(system, machine, &options, 1).unwrap();
+//!     assert_eq!((report.allocs, report.releases, report.failure.unwrap().pages), (16687, 16550, 51));
+//!     assert_eq!((report.metrics.free, report.metrics.longest), (664, 44));
+//! });
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod bench;
+pub mod bitmap_view;
+pub mod compare;
+pub mod copytest;
+pub mod diskbench;
+pub mod files;
+pub mod fingerprint;
+pub mod fragmentation;
+pub mod held;
+pub mod help;
+pub mod ids;
+pub mod keys;
+pub mod lender;
+pub mod load;
+pub mod metrics;
+pub mod picture;
+pub mod pressure;
+pub mod record;
+pub mod replay;
+pub mod request;
+pub mod rng;
+pub mod scale;
+pub mod sizes;
+pub mod state;
+pub mod stopwatch;
+pub mod trace;
+mod words;

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
+//!
+//! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is empty and given back if not; the
+//! driver asks the area, times the calls, and counts. A round ends at the first request that fails, after a number of steps,
+//! or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back: they are leaked on
+//! purpose, stay registered with the system, and the report says so. A [`Series`] is rounds in a row.
+
+mod kinds;
+mod series;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use super::fragmentation::Fragmentation;
+use super::held::Held;
+use super::lender::Moves;
+use super::metrics::{Counted, Metrics};
+use super::record::Record;
+use super::request::Align;
+use super::rng::Rng;
+use super::stopwatch::{ClockCost, Sampled, Timings};
+use cma::{AreaId, CmaError, ReleaseError};
+use machine::Machine;
+use system::System;
+use units::table;
+
+pub use debris::Debris;
+pub use kinds::{Ask, Entry, Load, Stream};
+pub use series::{News, Plan, Series};
+
+table! {
+    /// The loads, the published experiment first.
+    pub LOADS: [Entry] =
+        debris,
+        camera,
+        decoder,
+        random,
+        #[cfg(test)] example,
+}
+
+/// The load that is meant where none is named.
+pub const DEFAULT: &str = "debris";
+
+/// The names of all loads.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    LOADS.iter().map(|entry| entry.help.name)
+}
+
+/// The load of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    LOADS.iter().find(|entry| entry.help.name == name)
+}
+
+/// The seed of the published run: 2019-12-28, in seconds.
+///
+/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three published figures.
+pub const PUBLISHED_SEED: u32 = 1_577_527_915;
+
+/// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
+pub const DEFAULT_OPS: u64 = 5_000_000;
+
+const NS_PER_SECOND: u128 = 1_000_000_000;
+
+/// One round of the load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where.
+    pub area: AreaId,
+    /// Seed of the first round; each further round takes the next one.
+    pub seed: u32,
+    /// A name of [`Rng::NAMES`].
+    pub rng: &'static str,
+    /// How requests are aligned.
+    pub align: Align,
+    /// Whether the first failure ends a round.
+    pub stop_at_failure: bool,
+    /// Steps after which a round ends.
+    pub ops: u64,
+    /// Which load.
+    pub load: Arc<dyn Load>,
+    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
+    pub relocatable: u32,
+    /// One call in so many is timed; at least 1, which is all of them.
+    pub timed: u32,
+}
+
+/// Why a round ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// A request failed.
+    Failure,
+    /// All steps were done.
+    Ops,
+    /// Ctrl-C.
+    Interrupted,
+    /// By its user's word, in the background.
+    Stopped,
+    /// There is no memory to keep so many slots in.
+    NoMemory,
+}
+
+/// The first request of a round that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What it asked for.
+    pub pages: u32,
+    /// What it was told.
+    pub error: CmaError,
+}
+
+impl Failure {
+    /// The word for records.
+    pub fn cause(&self) -> &'static str {
+        self.error.cause()
+    }
+}
+
+/// What a round did.
+#[derive(Clone, Debug)]
+pub struct RoundReport {
+    area: String,
+    pages: u32,
+    placement: String,
+    align: Align,
+    rng: &'static str,
+    seed: u32,
+    /// Counted from 1.
+    pub round: u64,
+    /// Allocations that succeeded.
+    pub allocs: u64,
+    /// Releases.
+    pub releases: u64,
+    /// Allocations that failed.
+    pub failed: u64,
+    /// The first of them.
+    pub failure: Option<Failure>,
+    /// Why it ended.
+    pub end: End,
+    /// The area at the end.
+    pub metrics: Metrics,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
+    load: Arc<dyn Load>,
+    timed: u32,
+    /// Time that its steps took, with the drawing of slots and the readings of the clock.
+    load_ns: u64,
+    alloc: Sampled,
+    release: Sampled,
+    cost: ClockCost,
+}
+
+/// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with the system.
+pub struct Round {
+    options: Options,
+    /// What it holds, and what asks; `None` where there is no memory for that.
+    at_work: Option<(Held, Box<dyn Stream>)>,
+    /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
+    heeds_ctrl_c: bool,
+    steps_left: u64,
+    report: RoundReport,
+}
+
+/// Runs one round; its live buffers stay registered with the system.
+///
+/// # Errors
+/// The area refused a buffer that it had given: the books are wrong.
+pub fn run_round<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &mut M,
+    options: &Options,
+    round: u64,
+) -> Result<RoundReport, ReleaseError> {
+    let mut round = Round::begin(system, machine, options, round);
+    let result = round.run(system, machine, u64::MAX);
+    let report = round.finish(system);
+    result.map(|_| report)
+}
+
+impl Round {
+    /// A round that has done nothing yet.
+    pub fn begin<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, options: &Options, round: u64) -> Self {
+        let pages = system.area(options.area).pages();
+        // Rounds may outnumber seeds; they then start over.
+        let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
+        let stream = Rng::named(options.rng, seed).and_then(|rng| options.load.start(pages, rng));
+        let at_work = stream.and_then(|stream| {
+            let held = Held::new(system, options.area, options.load.slots(pages), options.relocatable)?;
+            Some((held, stream))
+        });
+        let area = system.area(options.area);
+        let report = RoundReport {
+            area: area.name().into(),
+            pages: area.pages(),
+            placement: area.placement().label(),
+            align: options.align,
+            rng: options.rng,
+            seed,
+            round,
+            allocs: 0,
+            releases: 0,
+            failed: 0,
+            failure: None,
+            end: End::Ops,
+            metrics: Metrics::of(area),
+            moves: None,
+            load: Arc::clone(&options.load),
+            timed: options.timed,
+            load_ns: 0,
+            alloc: Sampled::one_in(options.timed),
+            release: Sampled::one_in(options.timed),
+            cost: ClockCost::measure(machine),
+        };
+        Self { options: options.clone(), at_work, heeds_ctrl_c: true, steps_left: options.ops, report }
+    }
+
+    /// Does at most so many steps; true while there are more to do.
+    ///
+    /// # Errors
+    /// The area refused a buffer that it had given: the books are wrong.
+    pub fn run<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+        steps: u64,
+    ) -> Result<bool, ReleaseError> {
+        if let Some((held, _)) = &mut self.at_work {
+            held.begin_turn(system);
+        }
+        let begin_ns = machine.now_ns();
+        let result = self.run_steps(system, machine, steps);
+        self.report.load_ns += machine.now_ns().saturating_sub(begin_ns);
+        if let Some((held, _)) = &mut self.at_work {
+            held.end_turn(system);
+        }
+        result
+    }
+
+    fn run_steps<M: Machine + ?Sized>(
+        &mut self,
+        system: &mut System<'_>,
+        machine: &mut M,
+        steps: u64,
+    ) -> Result<bool, ReleaseError> {
+        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, report } = self else {
+            self.report.end = End::NoMemory;
+            return Ok(false);
+        };
+        for _ in 0..steps.min(*steps_left) {
+            *steps_left -= 1;
+            if *heeds_ctrl_c && machine.interrupted() {
+                report.end = End::Interrupted;
+                return Ok(false);
+            }
+            let Ask { slot, pages } = stream.next(held);
+            match held.take(system, slot) {
+                None => {
+                    let align_order = options.align.of(pages);
+                    let answer = report.alloc.time(machine, || system.cma_alloc(options.area, pages, align_order));
+                    match answer {
+                        Ok(buffer) => {
+                            report.allocs += 1;
+                            held.put(system, slot, buffer, align_order);
+                        }
+                        Err(error) => {
+                            report.failed += 1;
+                            report.failure.get_or_insert(Failure { pages, error });
+                            if options.stop_at_failure {
+                                report.end = End::Failure;
+                                return Ok(false);
+                            }
+                        }
+                    }
+                }
+                Some(buffer) => {
+                    report.release.time(machine, || system.cma_release(buffer))?;
+                    report.releases += 1;
+                }
+            }
+        }
+        Ok(*steps_left > 0)
+    }
+
+    /// Ends at no Ctrl-C.
+    pub fn in_background(&mut self) {
+        self.heeds_ctrl_c = false;
+    }
+
+    /// How many steps it has done.
+    pub fn steps(&self) -> u64 {
+        self.options.ops - self.steps_left
+    }
+
+    /// Allocations that succeeded, and that failed, so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.report.allocs, self.report.failed)
+    }
+
+    /// Ends it by its user's word.
+    pub fn stop(mut self, system: &mut System<'_>) -> RoundReport {
+        self.report.end = End::Stopped;
+        self.finish(system)
+    }
+
+    /// The area as the round has it now, as a record of kind `sample`.
+    pub fn sample(&self, system: &System<'_>) -> Record {
+        let area = system.area(self.options.area);
+        let metrics = Metrics::of(area);
+        let record = Record::new("sample")
+            .string("load", self.options.load.name())
+            .string("area", &self.report.area)
+            .string("placement", &self.report.placement)
+            .number("seed", self.report.seed)
+            .number("round", self.report.round)
+            .number("ops", self.steps())
+            .number("allocs", self.report.allocs)
+            .number("failed", self.report.failed);
+        Fragmentation::of(area).record(metrics.record(record))
+    }
+
+    /// Ends the round.
+    pub fn finish(mut self, system: &mut System<'_>) -> RoundReport {
+        self.report.moves = self.at_work.and_then(|(held, _)| held.keep_all(system));
+        self.report.metrics = Metrics::of(system.area(self.options.area));
+        self.report
+    }
+}
+
+impl RoundReport {
+    /// Buffers that this round leaked.
+    pub fn live(&self) -> u64 {
+        self.allocs - self.releases
+    }
+
+    /// Mean time of an allocation and of a release, in ns, net, of those that were timed.
+    pub fn means_ns(&self) -> (u64, u64) {
+        let Timings { alloc, release, cost } = self.timings();
+        (alloc.mean_ns(cost), release.mean_ns(cost))
+    }
+
+    /// Timing of allocations and releases, and what of it is the clock's.
+    pub const fn timings(&self) -> Timings {
+        Timings { alloc: self.alloc.timing(), release: self.release.timing(), cost: self.cost }
+    }
+
+    /// Steps that it did.
+    const fn steps(&self) -> u64 {
+        self.allocs + self.releases + self.failed
+    }
+
+    /// Steps a second of the time that they took, the drawing of slots and the readings of the clock included; 0 where no
+    /// time has passed.
+    pub fn steps_per_second(&self) -> u64 {
+        (u128::from(self.steps()) * NS_PER_SECOND).checked_div(self.load_ns.into()).unwrap_or(0) as u64
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let (alloc_ns, release_ns) = self.means_ns();
+        let record = Record::new(self.load.name())
+            .string("area", &self.area)
+            .number("pages", self.pages)
+            .string("placement", &self.placement)
+            .display("align", self.align)
+            .string("rng", self.rng)
+            .number("seed", self.seed)
+            .number("round", self.round)
+            .number("allocs", self.allocs)
+            .number("releases", self.releases)
+            .number("live", self.live())
+            .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
+            .string("cause", self.failure.as_ref().map_or("none", Failure::cause));
+        let record = self
+            .metrics
+            .record(record)
+            .number("alloc_ns", alloc_ns)
+            .number("release_ns", release_ns)
+            .number("failed", self.failed);
+        let record = self
+            .load
+            .record(record.string("load", self.load.name()))
+            .number("slots", self.load.slots(self.pages))
+            .number("times", self.load.times(self.pages));
+        Moves::record(self.moves.as_ref(), record).number("timed", self.timed).number("load_ns", self.load_ns)
+    }
+}
+
+impl fmt::Display for RoundReport {
+    /// The text for people; ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { area, pages, placement, align, rng, seed, round, .. } = self;
+        writeln!(
+            f,
+            "{} on {area} ({pages} pages), {placement}, align={align}, rng={rng}, seed={seed}, round {round}:",
+            self.load
+        )?;
+        write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
+        match (self.end, &self.failure) {
+            (End::Failure, Some(failure)) => writeln!(
+                f,
+                "a request for {} failed ({}): {} free, the longest free run is {}.",
+                Counted(failure.pages.into(), "page"),
+                failure.cause(),
+                Counted(self.metrics.free.into(), "page"),
+                Counted(self.metrics.longest.into(), "page")
+            )?,
+            (End::NoMemory, _) => {
+                writeln!(f, "nothing: there is no memory to keep {} slots in.", self.load.slots(*pages))?
+            }
+            (End::Stopped, _) => writeln!(f, "it was stopped; {} requests failed.", self.failed)?,
+            (End::Interrupted, _) => writeln!(f, "Ctrl-C; {} requests failed.", self.failed)?,
+            _ => writeln!(f, "the last step (ops= sets how many); {} requests failed.", self.failed)?,
+        }
+        let live = Counted(self.live(), "buffer");
+        writeln!(f, "  {live} leaked on purpose: `release all {area}` gives them back.")?;
+        let (alloc_ns, release_ns) = self.means_ns();
+        write!(f, "  {}", self.metrics)?;
+        match (self.alloc.timing().calls(), self.release.timing().calls()) {
+            (0, 0) => f.write_str("; none of its calls was timed")?,
+            (_, 0) => write!(f, "; {alloc_ns} ns an allocation, and no release was timed")?,
+            (0, _) => write!(f, "; no allocation was timed, {release_ns} ns a release")?,
+            _ => write!(f, "; {alloc_ns} ns an allocation, {release_ns} ns a release")?,
+        }
+        match self.timed {
+            1 => writeln!(f, ".")?,
+            timed => writeln!(f, " (timed={timed}).")?,
+        }
+        if let rate @ 1.. = self.steps_per_second() {
+            writeln!(f, "  {} in {} ns, {rate} a second.", Counted(self.steps(), "step"), self.load_ns)?;
+        }
+        self.moves.as_ref().map_or(Ok(()), |moves| writeln!(f, "  {moves}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

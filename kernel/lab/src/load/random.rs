@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Random sizes and lifetimes: buffers are made one after another, and each lives for so many allocations.
+//!
+//! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and lives for `life`
+//! allocations on average; about `life` of them are held. `lifetime=fixed`: each lives for exactly `life` allocations, the
+//! oldest goes first.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::kinds::{Ask, Entry, Load, Stream};
+use crate::held::Held;
+use crate::help::Help;
+use crate::keys::Keys;
+use crate::record::Record;
+use crate::rng::Rng;
+
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    help: Help {
+        name: "random",
+        usage: "[sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed]",
+        summary: "buffers of random sizes live for so many allocations each",
+        details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to \
+                      the next is as likely as any other; uniform, each size; powers, powers of two only. A buffer lives \
+                      for life= allocations on average (2048 at most; as many as fill half of the area): exponential, \
+                      whatever its age; fixed, exactly. The other keys are those of debris.",
+        example: "random sizes=uniform until=ops ops=2000",
+    },
+    read: |keys, area_pages| Ok(Arc::new(Random::read(keys, area_pages)?)),
+}];
+
+/// Longest mean life, and so about the most buffers that are held.
+pub const MAX_LIFE: u32 = 2048;
+/// More slots than a load with exponential lifetimes has buffers on average, which it hardly ever needs.
+const SPARE_SLOTS: u32 = 64;
+
+/// How sizes are distributed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sizes {
+    /// Each order is as likely as any other, and in it each size: small ones are frequent, large ones rare.
+    Orders,
+    /// Each size is as likely as any other.
+    Uniform,
+    /// Powers of two, each as likely as any other.
+    Powers,
+}
+
+impl Sizes {
+    /// The words for them, the default first.
+    pub const NAMES: &'static [&'static str] = &["orders", "uniform", "powers"];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Orders, Self::Uniform, Self::Powers].into_iter().find(|sizes| sizes.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Uniform => "uniform",
+            Self::Powers => "powers",
+        }
+    }
+}
+
+/// How lifetimes are distributed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifetime {
+    /// Without memory.
+    Exponential,
+    /// All the same.
+    Fixed,
+}
+
+impl Lifetime {
+    /// The words for them, the default first.
+    pub const NAMES: &'static [&'static str] = &["exponential", "fixed"];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Exponential, Self::Fixed].into_iter().find(|lifetime| lifetime.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Exponential => "exponential",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+/// The parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Random {
+    /// How sizes are distributed.
+    pub sizes: Sizes,
+    /// Pages of the smallest buffer, at least 1.
+    pub least: u32,
+    /// Pages of the largest, at least as many.
+    pub most: u32,
+    /// Allocations that a buffer lives for, on average; 1 to [`MAX_LIFE`].
+    pub life: u32,
+    /// How lifetimes are distributed.
+    pub lifetime: Lifetime,
+}
+
+impl Random {
+    /// For an area of so many pages: sizes from 1 page to 1/64 of it.
+    pub fn usual(area_pages: u32) -> Self {
+        let most = (area_pages / 64).max(1);
+        let usual = Self { sizes: Sizes::Orders, least: 1, most, life: 1, lifetime: Lifetime::Exponential };
+        usual.filling(area_pages)
+    }
+
+    /// With the life that fills half of an area of so many pages.
+    pub fn filling(self, area_pages: u32) -> Self {
+        let life = u64::from(area_pages / 2) * 2 / self.twice_the_mean().max(1);
+        Self { life: life.clamp(1, MAX_LIFE.into()) as u32, ..self }
+    }
+
+    /// The orders of the powers of two that sizes lie in: those that bound them from below, or that they are.
+    fn orders(self) -> (u32, u32) {
+        let first = match self.sizes {
+            Sizes::Powers => self.least.next_power_of_two().min(self.most),
+            Sizes::Orders | Sizes::Uniform => self.least,
+        };
+        (first.ilog2(), self.most.ilog2())
+    }
+
+    /// The least and the most size of an order.
+    fn bounds(self, order: u32) -> (u32, u32) {
+        let least = 1 << order;
+        match self.sizes {
+            Sizes::Powers => (least, least),
+            Sizes::Orders | Sizes::Uniform => (self.least.max(least), self.most.min(least + (least - 1))),
+        }
+    }
+
+    /// Twice the mean size, floored.
+    pub(super) fn twice_the_mean(self) -> u64 {
+        if self.sizes == Sizes::Uniform {
+            return u64::from(self.least) + u64::from(self.most);
+        }
+        let (first, last) = self.orders();
+        let sums =
+            (first..=last).map(|order| self.bounds(order)).map(|(least, most)| u64::from(least) + u64::from(most));
+        sums.sum::<u64>() / u64::from(last - first + 1)
+    }
+
+    pub(super) fn draw(self, rng: &mut Rng) -> u32 {
+        if self.sizes == Sizes::Uniform {
+            return self.least + rng.below(self.most - self.least + 1);
+        }
+        let (first, last) = self.orders();
+        let (least, most) = self.bounds(first + rng.below(last - first + 1));
+        least + rng.below(most - least + 1)
+    }
+
+    fn read(keys: &dyn Keys, area_pages: u32) -> Result<Self, String> {
+        let mut random = Self::usual(area_pages);
+        random.sizes = Sizes::named(keys.one_of("sizes", Sizes::NAMES)?).unwrap_or(random.sizes);
+        random.lifetime = Lifetime::named(keys.one_of("lifetime", Lifetime::NAMES)?).unwrap_or(random.lifetime);
+        random.least = keys.count("least", random.least, 1, area_pages)?;
+        random.most = keys.count("most", random.most.max(random.least), random.least, area_pages)?;
+        if random.sizes == Sizes::Powers && random.least.next_power_of_two() > random.most {
+            let Self { least, most, .. } = random;
+            return Err(format!("sizes=powers, and no power of two from {least} to {most}"));
+        }
+        random = random.filling(area_pages);
+        random.life = keys.count("life", random.life, 1, MAX_LIFE)?;
+        Ok(random)
+    }
+}
+
+impl Load for Random {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn slots(&self, _: u32) -> u32 {
+        match self.lifetime {
+            Lifetime::Exponential => 2 * self.life + SPARE_SLOTS,
+            Lifetime::Fixed => self.life,
+        }
+    }
+
+    fn start(&self, area_pages: u32, rng: Rng) -> Option<Box<dyn Stream>> {
+        let slots = self.slots(area_pages) as usize;
+        let (mut live, mut empty) = (Vec::new(), Vec::new());
+        if self.lifetime == Lifetime::Exponential {
+            live.try_reserve_exact(slots).ok()?;
+            empty.try_reserve_exact(slots).ok()?;
+            empty.extend((0..slots).rev());
+        }
+        Some(Box::new(Living { random: *self, rng, live, empty, asked: None, oldest: 0 }))
+    }
+
+    fn record(&self, record: Record) -> Record {
+        record
+            .string("sizes", self.sizes.name())
+            .number("least", self.least)
+            .number("most", self.most)
+            .number("life", self.life)
+            .string("lifetime", self.lifetime.name())
+    }
+}
+
+impl fmt::Display for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sizes, least, most, life, lifetime } = self;
+        write!(f, "random sizes={} least={least} most={most} life={life} lifetime={}", sizes.name(), lifetime.name())
+    }
+}
+
+/// The load at work.
+struct Living {
+    random: Random,
+    rng: Rng,
+    /// Slots that hold a buffer, in no order, and those that do not (exponential).
+    live: Vec<usize>,
+    empty: Vec<usize>,
+    /// The slot that was asked to be filled, until it is known whether it was.
+    asked: Option<usize>,
+    /// The slot whose buffer is the oldest (fixed).
+    oldest: usize,
+}
+
+impl Stream for Living {
+    fn next(&mut self, held: &Held) -> Ask {
+        let pages = self.random.draw(&mut self.rng);
+        if self.random.lifetime == Lifetime::Fixed {
+            let slot = self.oldest;
+            if !held.is_full(slot) {
+                self.oldest = (slot + 1) % self.random.life as usize;
+            }
+            return Ask { slot, pages };
+        }
+        if let Some(slot) = self.asked.take() {
+            if held.is_full(slot) { &mut self.live } else { &mut self.empty }.push(slot);
+        }
+        // One allocation for each buffer's `life`-th chance to go: with L held, it is one of them L times in L + life.
+        let drawn = self.rng.below(self.live.len() as u32 + self.random.life) as usize;
+        let full = self.empty.is_empty();
+        if drawn < self.live.len() || full {
+            let slot = self.live.swap_remove(drawn % self.live.len());
+            self.empty.push(slot);
+            return Ask { slot, pages };
+        }
+        let slot = self.empty.pop().unwrap_or_default();
+        self.asked = Some(slot);
+        Ask { slot, pages }
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Pressure: movable and reclaimable memory fills the system while CMA allocates.
+//!
+//! Four experiments: [`latency`] asks what an allocation costs when its range is lived in, [`underuse`] how much of CMA stands
+//! free when the system has to kill, [`reliability`] whether a driver gets its large buffer in a full system, and
+//! [`integrity`] whether every page survives. Each run lets the living move in, and out again whatever happens: areas and
+//! zone are then as before. A run gives a [`Row`]: a line of a table for people, and a record.
+
+pub mod integrity;
+pub mod latency;
+mod population;
+pub mod reliability;
+mod row;
+pub mod underuse;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use cma::{AreaId, CmaError, ReleaseError};
+use machine::Machine;
+use migration::live::{LiveError, OpenError, Sabotage};
+use page_alloc::policy::{CmaUse, Lend};
+pub use row::{Refusal, Row, Totals};
+use system::System;
+
+/// What the keys of the command say; what is `None` is the experiment's to choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Where the driver's buffers come from.
+    pub area: AreaId,
+    /// Pages of a buffer.
+    pub pages: Option<u32>,
+    /// Pages that fill memory.
+    pub fill: Option<u32>,
+    /// Allocations of a run.
+    pub rounds: Option<u32>,
+    /// Seed of what is drawn at random.
+    pub seed: u32,
+    /// When movable requests take CMA pages.
+    pub cma_use: Option<CmaUse>,
+    /// Whose pages may enter the areas.
+    pub lend: Option<Lend>,
+    /// What fills memory (`latency`).
+    pub with: Option<latency::Filling>,
+    /// Where the buffer comes from (`reliability`).
+    pub source: Option<reliability::Source>,
+    /// How many pages are pinned (`reliability`).
+    pub pins: Option<u32>,
+    /// What migration leaves out (`integrity`).
+    pub sabotage: Option<Sabotage>,
+}
+
+/// Why an experiment could not be run, or not to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PressureError {
+    /// Nobody could move in.
+    Open(OpenError),
+    /// The area has buffers already.
+    NotEmpty {
+        /// Pages in use.
+        used: u32,
+    },
+    /// A buffer does not fit the area.
+    TooLarge {
+        /// Pages asked for.
+        pages: u32,
+        /// Pages of the area.
+        area: u32,
+    },
+    /// So much cannot be filled.
+    FillTooLarge {
+        /// Pages asked for.
+        fill: u32,
+        /// Pages there are to fill.
+        free: u32,
+    },
+    /// Those who fill memory could not.
+    Live(LiveError),
+    /// A range could not be set aside.
+    Cma(CmaError),
+    /// A release was refused: the books are wrong.
+    Release(ReleaseError),
+}
+
+impl fmt::Display for PressureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::NotEmpty { used } => {
+                write!(f, "{used} pages of the area are in use, and an experiment begins on an empty one")
+            }
+            Self::TooLarge { pages, area } => {
+                write!(
+                    f,
+                    "a buffer of {pages} pages does not fit the area, which has {area}; cma=64M and area=reserved give it a larger one"
+                )
+            }
+            Self::FillTooLarge { fill, free } => write!(f, "{fill} pages cannot be filled: {free} are free"),
+            Self::Live(error) => error.fmt(f),
+            Self::Cma(error) => error.fmt(f),
+            Self::Release(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<OpenError> for PressureError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<LiveError> for PressureError {
+    fn from(error: LiveError) -> Self {
+        Self::Live(error)
+    }
+}
+
+impl From<ReleaseError> for PressureError {
+    fn from(error: ReleaseError) -> Self {
+        Self::Release(error)
+    }
+}
+
+/// The experiments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Experiment {
+    /// [`latency`]
+    Latency,
+    /// [`underuse`]
+    Underuse,
+    /// [`reliability`]
+    Reliability,
+    /// [`integrity`]
+    Integrity,
+}
+
+impl Experiment {
+    /// Every experiment.
+    pub const ALL: [Self; 4] = [Self::Latency, Self::Underuse, Self::Reliability, Self::Integrity];
+
+    /// The word that names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Underuse => "underuse",
+            Self::Reliability => "reliability",
+            Self::Integrity => "integrity",
+        }
+    }
+
+    /// True where the answer is about a system that is full: nobody else may hold memory meanwhile.
+    pub const fn fills_all_memory(self) -> bool {
+        matches!(self, Self::Underuse | Self::Reliability)
+    }
+
+    /// The runs that the options ask for, after a look at whether they make sense.
+    ///
+    /// # Errors
+    /// See [`PressureError`].
+    pub fn plan(self, system: &System<'_>, options: &Options) -> Result<Vec<Run>, PressureError> {
+        let area = system.area(options.area);
+        let (used, area) = (area.used_pages(), area.pages());
+        if used > 0 {
+            return Err(PressureError::NotEmpty { used });
+        }
+        if let Some(pages) = options.pages.filter(|&pages| pages > area) {
+            return Err(PressureError::TooLarge { pages, area });
+        }
+        let free = match self {
+            Self::Latency | Self::Integrity => system.zone.nr_free_cma(),
+            Self::Underuse | Self::Reliability => system.zone.nr_free_pages(),
+        };
+        if let Some(fill) = options.fill.filter(|&fill| fill > free) {
+            return Err(PressureError::FillTooLarge { fill, free });
+        }
+        let policies = CmaUse::ALL.into_iter().filter(|&policy| options.cma_use.is_none_or(|asked| asked == policy));
+        Ok(match self {
+            Self::Latency => latency::plan(options, area),
+            Self::Underuse => policies.map(Run::Underuse).collect(),
+            Self::Reliability => reliability::plan(options),
+            Self::Integrity => policies.map(Run::Integrity).collect(),
+        })
+    }
+}
+
+/// One run of an experiment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Run {
+    /// What fills the areas, and pages of a buffer.
+    Latency(latency::Filling, u32),
+    /// Under which policy.
+    Underuse(CmaUse),
+    /// Under which arrangement.
+    Reliability(reliability::Arrangement),
+    /// Under which policy.
+    Integrity(CmaUse),
+}
+
+impl Run {
+    /// Runs it; whoever moved in for it has moved out again, whatever comes of it.
+    ///
+    /// # Errors
+    /// See [`PressureError`].
+    pub fn execute<M: Machine + ?Sized>(
+        self,
+        system: &mut System<'_>,
+        machine: &M,
+        options: &Options,
+    ) -> Result<Row, PressureError> {
+        match self {
+            Self::Latency(filling, pages) => {
+                closed(system, |system| latency::run(system, machine, options, filling, pages))
+            }
+            Self::Underuse(policy) => closed(system, |system| underuse::run(system, machine, options, policy)),
+            Self::Reliability(arrangement) => reliability::run(system, machine, options, arrangement),
+            Self::Integrity(policy) => closed(system, |system| integrity::run(system, machine, options, policy)),
+        }
+    }
+}
+
+/// Runs something that lets the living move in, and lets them out again. It comes out the same whatever ran before: of that
+/// nothing is left but the types of pageblocks, and those are forgotten.
+fn closed<'m>(
+    system: &mut System<'m>,
+    run: impl FnOnce(&mut System<'m>) -> Result<Row, PressureError>,
+) -> Result<Row, PressureError> {
+    system.zone.forget_types();
+    let result = run(system);
+    system.close_live();
+    result
+}

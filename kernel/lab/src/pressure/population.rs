@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Who fills memory in an experiment: objects and cache pages, made, used and ended.
+
+use alloc::vec::Vec;
+
+use super::super::rng::Rng;
+use super::super::stopwatch::span_ns_of;
+use super::{PressureError, Refusal, Totals};
+use cma::{AreaId, Buffer};
+use machine::Machine;
+use migration::live::objects::{MAX_OBJECTS, ObjectId};
+use migration::live::{LiveError, Mm};
+use system::System;
+
+/// Of so many pages of an object, one more is the kernel's for it: page tables, descriptors, buffers.
+const PAGES_PER_KERNEL_PAGE: u32 = 16;
+
+/// The objects of an experiment, and how much of the source it uses.
+#[derive(Default)]
+pub(super) struct Population {
+    pub(super) objects: Vec<ObjectId>,
+    /// Pages of the source that are read and written.
+    pub(super) cache_pages: u32,
+    /// Where [`Population::read_on`] is.
+    next_read: u32,
+    /// Contents that were not right when they were read.
+    pub(super) bad_reads: u32,
+}
+
+impl Population {
+    /// Makes an object and touches all of its pages. An object that is killed meanwhile is no more; who made it goes on.
+    pub(super) fn add_object(&mut self, mm: &mut Mm<'_, '_>, pages: u32, kernel: bool) -> Result<(), PressureError> {
+        let id = mm.create(pages)?;
+        self.objects.push(id);
+        let touched = (0..pages).try_for_each(|page| {
+            if kernel && page % PAGES_PER_KERNEL_PAGE == 0 {
+                mm.add_kernel_page(id)?;
+            }
+            mm.populate(id, page)
+        });
+        match touched {
+            Ok(()) | Err(LiveError::Killed) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the next page of the source that is not used yet.
+    pub(super) fn add_cache_page(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
+        if self.cache_pages < mm.cache_capacity() {
+            self.cache_pages += 1;
+            self.bad_reads += u32::from(!mm.cache_read(self.cache_pages - 1)?);
+        }
+        Ok(())
+    }
+
+    /// Reads on through the source, round and round, until memory is full again: background reclaim would have to begin.
+    pub(super) fn read_on(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
+        for _ in 0..mm.cache_capacity() {
+            if !mm.has_room_for_cache() {
+                break;
+            }
+            self.next_read = (self.next_read + 1) % mm.cache_capacity();
+            self.cache_pages = self.cache_pages.max(self.next_read + 1);
+            self.bad_reads += u32::from(!mm.cache_read(self.next_read)?);
+        }
+        Ok(())
+    }
+
+    /// True where another object can be made.
+    pub(super) fn has_room(&self) -> bool {
+        self.objects.len() < MAX_OBJECTS
+    }
+
+    /// Forgets objects that were killed.
+    pub(super) fn bury(&mut self, mm: &Mm<'_, '_>) {
+        self.objects.retain(|&id| mm.object(id).is_some());
+    }
+
+    /// A random object that lives.
+    pub(super) fn any(&self, rng: &mut Rng) -> Option<ObjectId> {
+        let objects = self.objects.len() as u32;
+        (objects > 0).then(|| self.objects[rng.below(objects) as usize])
+    }
+
+    /// Uses memory so many times, at random: reads and writes pages of objects and of the cache. Counts contents that are
+    /// not what was written last.
+    pub(super) fn use_memory(&mut self, mm: &mut Mm<'_, '_>, rng: &mut Rng, times: u32) -> Result<(), PressureError> {
+        self.bury(mm);
+        for _ in 0..times {
+            let used = match rng.below(8) {
+                0..=2 if self.cache_pages > 0 => mm.cache_read(rng.below(self.cache_pages)),
+                3 if self.cache_pages > 0 => mm.cache_write(rng.below(self.cache_pages)).map(|()| true),
+                what => {
+                    let Some(id) = self.any(rng) else { continue };
+                    let pages = mm.object(id).map_or(0, |object| object.pages());
+                    if pages == 0 {
+                        continue;
+                    }
+                    let page = rng.below(pages);
+                    if what == 7 { mm.write(id, page).map(|()| true) } else { mm.read(id, page) }
+                }
+            };
+            match used {
+                Ok(good) => self.bad_reads += u32::from(!good),
+                // Unmapped, or killed meanwhile.
+                Err(LiveError::NotThere | LiveError::Killed) => self.bury(mm),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One allocation, timed and accounted for.
+pub(super) fn timed_alloc<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    area: AreaId,
+    pages: u32,
+    align_order: u32,
+    totals: &mut Totals,
+) -> Option<Buffer> {
+    let ((result, report), span_ns) = span_ns_of(machine, || system.cma_alloc_reported(area, pages, align_order));
+    totals.add(span_ns, &report, result.as_ref().err().copied().map(Refusal::Cma));
+    result.ok()
+}

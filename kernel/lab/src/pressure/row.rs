@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a run came to: a line of a table, and a record.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::super::record::{Record, permille};
+use super::super::stopwatch::ClockCost;
+use cma::{AreaId, CmaError};
+use machine::Machine;
+use migration::contig_range::{ContigReport, Phase};
+use migration::live::Live;
+use page_alloc::AllocError;
+use system::System;
+
+/// Why a driver did not get its buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// An area had none.
+    Cma(CmaError),
+    /// The page allocator had none.
+    Buddy(AllocError),
+}
+
+impl Refusal {
+    /// The word for records.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Cma(error) => error.cause(),
+            Self::Buddy(AllocError::OrderTooLarge { .. } | AllocError::NotRequestable { .. }) => "too-large",
+            Self::Buddy(AllocError::NoBlock { .. }) => "fragmented",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cma(error) => error.fmt(f),
+            Self::Buddy(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Sums over the allocations of a run.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Totals {
+    /// Calls, failures included.
+    pub calls: u32,
+    /// Those that failed.
+    pub failed: u32,
+    /// The first failure.
+    pub failure: Option<Refusal>,
+    /// Shortest call, ns, with the clock's cost.
+    min_ns: u64,
+    /// Longest call.
+    max_ns: u64,
+    sum_ns: u64,
+    phase_ns: [u64; Phase::ALL.len()],
+}
+
+impl Totals {
+    /// Takes in one call.
+    pub fn add(&mut self, span_ns: u64, report: &ContigReport, error: Option<Refusal>) {
+        self.min_ns = if self.calls == 0 { span_ns } else { self.min_ns.min(span_ns) };
+        self.max_ns = self.max_ns.max(span_ns);
+        self.sum_ns += span_ns;
+        self.calls += 1;
+        if let Some(error) = error {
+            self.failed += 1;
+            self.failure.get_or_insert(error);
+        }
+        for (sum, phase_ns) in self.phase_ns.iter_mut().zip(report.phase_ns) {
+            *sum += phase_ns;
+        }
+    }
+
+    /// Time of all calls that went into a phase.
+    pub const fn phase_sum_ns(&self, phase: Phase) -> u64 {
+        self.phase_ns[phase as usize]
+    }
+
+    fn mean(&self, sum_ns: u64) -> u64 {
+        sum_ns.checked_div(u64::from(self.calls)).unwrap_or(0)
+    }
+}
+
+/// One run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Which experiment.
+    pub experiment: &'static str,
+    /// The area's name.
+    pub area: String,
+    /// `cma_use=`
+    pub cma_use: &'static str,
+    /// `lend=`
+    pub lend: &'static str,
+    /// Where the buffer came from.
+    pub source: &'static str,
+    /// What filled memory.
+    pub with: &'static str,
+    /// Pages of a buffer.
+    pub pages: u32,
+    /// Pages that filled memory.
+    pub fill_pages: u32,
+    /// Pinned pages.
+    pub pins: u32,
+    /// The allocations.
+    pub totals: Totals,
+    /// Pages migrated.
+    pub migrated: u64,
+    /// Pages reclaimed, by whomever.
+    pub reclaimed: u64,
+    /// Objects killed.
+    pub oom_kills: u64,
+    /// Free CMA pages at the first kill.
+    pub cma_free_at_kill: u32,
+    /// Pages that stood unused while no buffer was out, on average.
+    pub unused_pages: u32,
+    /// Contents that did not survive.
+    pub bad_pages: u32,
+    /// Ctrl-C ended it early.
+    pub interrupted: bool,
+    /// Time of the whole run, ns.
+    pub load_ns: u64,
+    /// What a reading of the clock costs, ns.
+    pub clock_ns: u64,
+}
+
+impl Row {
+    /// What an experiment on an area begins with.
+    pub fn begin<M: Machine + ?Sized>(
+        experiment: &'static str,
+        system: &System<'_>,
+        machine: &M,
+        area: AreaId,
+    ) -> Self {
+        Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
+    }
+
+    /// Takes in what happened to those who live in memory.
+    pub fn take_in(&mut self, live: &Live) {
+        let stats = &live.stats;
+        (self.migrated, self.reclaimed, self.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
+    }
+
+    /// A row of zeroes.
+    pub fn new(experiment: &'static str, area: String, cost: ClockCost) -> Self {
+        Self {
+            experiment,
+            area,
+            cma_use: "",
+            lend: "",
+            source: "cma",
+            with: "",
+            pages: 0,
+            fill_pages: 0,
+            pins: 0,
+            totals: Totals::default(),
+            migrated: 0,
+            reclaimed: 0,
+            oom_kills: 0,
+            cma_free_at_kill: 0,
+            unused_pages: 0,
+            bad_pages: 0,
+            interrupted: false,
+            load_ns: 0,
+            clock_ns: cost.reading_ns(),
+        }
+    }
+
+    /// Share of the run's time that went into migration.
+    pub fn migrate_permille(&self) -> u64 {
+        (self.totals.phase_sum_ns(Phase::Migrate) * 1000).checked_div(self.load_ns).unwrap_or(0)
+    }
+
+    /// Share of the calls that succeeded.
+    pub fn success_permille(&self) -> u32 {
+        permille(self.totals.calls - self.totals.failed, self.totals.calls)
+    }
+
+    /// Shortest, mean and longest call, net of the clock.
+    pub fn latency_ns(&self) -> [u64; 3] {
+        let totals = &self.totals;
+        [totals.min_ns, totals.mean(totals.sum_ns), totals.max_ns].map(|ns| ns.saturating_sub(self.clock_ns))
+    }
+
+    /// The record. Times of phases are means over all calls.
+    pub fn record(&self) -> Record {
+        let totals = &self.totals;
+        let [min_ns, mean_ns, max_ns] = self.latency_ns();
+        let mut record = Record::new("pressure")
+            .string("experiment", self.experiment)
+            .string("cma_use", self.cma_use)
+            .string("lend", self.lend)
+            .number("pages", self.pages)
+            .number("fill_pages", self.fill_pages)
+            .number("allocs", totals.calls - totals.failed)
+            .number("failed", totals.failed)
+            .number("migrated", self.migrated)
+            .number("reclaimed", self.reclaimed)
+            .number("oom_kills", self.oom_kills)
+            .number("bad_pages", self.bad_pages);
+        for phase in Phase::ALL {
+            let name = match phase {
+                Phase::Search => "search_ns",
+                Phase::Isolate => "isolate_ns",
+                Phase::Drain => "drain_ns",
+                Phase::Migrate => "migrate_ns",
+                Phase::Reclaim => "reclaim_ns",
+                Phase::Test => "test_ns",
+                Phase::Grab => "grab_ns",
+                Phase::Undo => "undo_ns",
+            };
+            record = record.number(name, totals.mean(totals.phase_sum_ns(phase)));
+        }
+        record
+            .number("migrate_permille", self.migrate_permille())
+            .string("area", &self.area)
+            .string("source", self.source)
+            .string("with", self.with)
+            .number("pins", self.pins)
+            .number("min_ns", min_ns)
+            .number("mean_ns", mean_ns)
+            .number("max_ns", max_ns)
+            .number("success_permille", self.success_permille())
+            .number("cma_free_at_kill", self.cma_free_at_kill)
+            .number("unused_pages", self.unused_pages)
+            .string("cause", self.totals.failure.as_ref().map_or("none", Refusal::cause))
+    }
+
+    /// The heading that the lines stand under.
+    pub const HEADING: &'static str = "experiment  source   cma_use  lend    with     pins  pages    ok/all       min ns      mean ns       max ns \
+                                       migrated reclaimed kills cma-free  unused  bad";
+}
+
+impl fmt::Display for Row {
+    /// A line of the table, one with the phases where there are any, and one for the first failure.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = &self.totals;
+        let [min_ns, mean_ns, max_ns] = self.latency_ns();
+        write!(
+            f,
+            "{:<11} {:<8} {:<8} {:<7} {:<8} {:>4} {:>6} {:>4}/{:<4} {min_ns:>12} {mean_ns:>12} {max_ns:>12} ",
+            self.experiment,
+            self.source,
+            self.cma_use,
+            self.lend,
+            self.with,
+            self.pins,
+            self.pages,
+            totals.calls - totals.failed,
+            totals.calls
+        )?;
+        writeln!(
+            f,
+            "{:>8} {:>9} {:>5} {:>8} {:>7} {:>4}",
+            self.migrated, self.reclaimed, self.oom_kills, self.cma_free_at_kill, self.unused_pages, self.bad_pages
+        )?;
+        if totals.phase_sum_ns(Phase::Isolate) > 0 {
+            write!(f, "  mean ns:")?;
+            for phase in Phase::ALL {
+                write!(f, " {} {}", phase.name(), totals.mean(totals.phase_sum_ns(phase)))?;
+            }
+            writeln!(f, "; {} permille of the run in migration", self.migrate_permille())?;
+        }
+        match &totals.failure {
+            Some(error) => writeln!(f, "  first failure: {error}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of CMA stood free then?
+//!
+//! Each object has movable pages and, for every sixteen of them, one page of the kernel's that cannot move and cannot lie in
+//! an area; beside them a page cache is read and written. Where movable pages go to ordinary memory first, the kernel's
+//! requests find none left while CMA stands free.
+//!
+//! Under `fallback` everything depends on whether movable blocks run out before the kernel's watermark is reached. After boot,
+//! and with 256 MiB or more, they do not, and nobody enters an area. Where pageblocks are left to the kernel that it has claimed and given back, movable
+//! requests turn to the areas before they claim those (`__rmqueue`), and most of the areas is used. Hence every run begins
+//! with the types of pageblocks as after boot.
+
+use super::super::rng::Rng;
+use super::population::Population;
+use super::{Options, PressureError, Row};
+use machine::Machine;
+use migration::live::LiveError;
+use page_alloc::policy::{CmaUse, Lend};
+use system::System;
+
+/// Steps after the system is full; in each an object comes, sometimes one goes, and memory is used.
+pub const ROUNDS: u32 = 64;
+/// Pages of an object, at least and at most.
+const OBJECT_PAGES: (u32, u32) = (16, 256);
+/// Of so many pages, one is the cache's.
+const CACHE_SHARE: u32 = 8;
+
+/// One run.
+pub(super) fn run<M: Machine + ?Sized>(
+    system: &mut System<'_>,
+    machine: &M,
+    options: &Options,
+    policy: CmaUse,
+) -> Result<Row, PressureError> {
+    let lend = options.lend.unwrap_or(Lend::Movable);
+    let mut row = Row::begin("underuse", system, machine, options.area);
+    (row.cma_use, row.lend, row.with, row.source) = (policy.name(), lend.name(), "mixed", "none");
+    let mut rng = Rng::seeded(options.seed);
+    let begin_ns = machine.now_ns();
+    let mut mm = system.open_live(policy, lend)?;
+    let wanted = options.fill.unwrap_or(u32::MAX);
+    let free = mm.zone.nr_free_pages();
+    let mut population = Population::default();
+    let mut left = options.rounds.unwrap_or(ROUNDS);
+    while left > 0 && population.has_room() {
+        if machine.interrupted() {
+            row.interrupted = true;
+            break;
+        }
+        let filled = free.saturating_sub(mm.zone.nr_free_pages());
+        row.fill_pages = row.fill_pages.max(filled);
+        if filled >= wanted || mm.live.stats.oom_kills > 0 {
+            left -= 1;
+            if let Some(id) = population.any(&mut rng).filter(|_| filled >= wanted) {
+                mm.destroy(id)?;
+            }
+        }
+        population.bury(&mm);
+        let pages = OBJECT_PAGES.0 + rng.below(OBJECT_PAGES.1 - OBJECT_PAGES.0);
+        match population.add_object(&mut mm, pages, true) {
+            // The window is in pieces: an object goes, and the next one may fit.
+            Err(PressureError::Live(LiveError::NoSlots)) => {
+                left -= 1;
+                if let Some(id) = population.any(&mut rng) {
+                    mm.destroy(id)?;
+                }
+                continue;
+            }
+            added => added?,
+        }
+        for _ in 0..pages / CACHE_SHARE {
+            population.add_cache_page(&mut mm)?;
+        }
+        population.use_memory(&mut mm, &mut rng, pages / CACHE_SHARE)?;
+    }
+    row.take_in(mm.live);
+    row.cma_free_at_kill = mm.live.stats.cma_free_at_first_kill.unwrap_or(0);
+    row.unused_pages = mm.zone.nr_free_cma();
+    row.bad_pages = population.bad_reads + mm.verify_contents();
+    row.load_ns = machine.now_ns().saturating_sub(begin_ns);
+    Ok(row)
+}

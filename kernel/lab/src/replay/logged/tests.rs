@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use crate::replay::{Options, ReplayError, ReplayReport, WhenHeld, run};
+use board_mock::with_board;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+/// A board's log: 15 requests of an area whose first recorded page is bit 124 modulo 256.
+const LOG: &str = include_str!("../../../../../tests/data/cases/cma-debug.log");
+const LOGGED_ALLOCS: u64 = 15;
+
+fn replayed(log: &str) -> (ReplayReport, Vec<(u32, u32)>) {
+    with_board(256, |system, machine| {
+        let area = system.find_area("big").expect("the board has it");
+        let free = system.zone.nr_free_pages();
+        let report = run(system, machine, Options::new(area), log.as_bytes()).expect("a good log");
+        system.check().expect("the books balance");
+        let base = system.area(area).base();
+        let kept: Vec<(u32, u32)> = system.kept(area).map(|kept| (kept.first.0 - base.0, kept.pages)).collect();
+        assert_eq!(kept.iter().map(|kept| kept.1).sum::<u32>(), report.metrics.used);
+        system.release_all(area);
+        assert_eq!(system.zone.nr_free_pages(), free);
+        (report, kept)
+    })
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_boards_log_is_replayed() {
+    let (report, kept) = replayed(LOG);
+    assert_eq!((report.allocs, report.failed, report.lost, report.busy), (LOGGED_ALLOCS, 0, 0, 2));
+    assert_eq!(kept.len() as u64, LOGGED_ALLOCS);
+    let text = report.to_string();
+    assert!(
+        text.contains("32 bytes apart; all alignments hold where the first page is bit 124 modulo 256.\n"),
+        "{text}"
+    );
+    assert!(text.contains("of 15 placements as recorded"), "{text}");
+    assert!(report.record().to_string().contains("\"format\":\"dmesg\",\"from\":\"cma 814923f8\""));
+}
+
+/// A log of requests in an area that begins at pointer `base`, of pages `bytes` apart, as an empty area answers them.
+fn log(base: u64, bytes: u64, hash: impl Fn(u64) -> String) -> String {
+    let mut text = String::from("Booting Linux on physical CPU 0x0\n");
+    let mut alloc = |offset: u64, pages: u32, order: u32| {
+        text += &format!("<7>[    1.0] cma: cma_alloc(cma 814923f8, count {pages}, align {order})\nusb 1-1: new\n");
+        text += &format!("<7>[    1.0] cma: cma_alloc(): returned {}\n", hash(base + offset * bytes));
+    };
+    for (offset, pages, order) in [(0, 3, 2), (256, 765, 8), (4, 20, 2), (1024, 100, 8)] {
+        alloc(offset, pages, order);
+    }
+    text += &format!("cma: cma_release(page {})\n", hash(base + 256 * bytes));
+    text += &format!("cma: cma_release(page {}, count 20)\n", hash(base + 4 * bytes));
+    text += "cma: cma_alloc(cma 814923f8, count 700, align 8)\n";
+    text + &format!("cma: cma_alloc(): returned {}\n", hash(base + 256 * bytes))
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn distances_give_placements_where_the_size_of_a_page_can_be_told() {
+    let ends = [(0, 3), (256, 700), (1024, 100)];
+    for (base, bytes) in
+        [(0xb7eb_0000, 32), (0xb7eb_0000, 36), (0xffff_ea00_0000_0000, 64), (0xffff_fffe_0000_0000, 56)]
+    {
+        let (report, kept) = replayed(&log(base, bytes, |pointer| format!("{pointer:08x}")));
+        assert_eq!((kept.as_slice(), report.as_recorded, report.unmatched), (&ends[..], 5, 0), "{bytes}");
+        let text = report.to_string();
+        assert!(
+            text.contains(&format!(
+                "{bytes} bytes apart; all alignments hold where the first page is bit 0 modulo 256"
+            ))
+        );
+    }
+    // Hashed: what is released is still found, and placements are not compared.
+    let scramble = |pointer: u64| (pointer as u32).wrapping_mul(0x9e37_79b9) ^ 0x55;
+    let wide: fn(u32) -> String = |hash| format!("{hash:016x}");
+    let narrow: fn(u32) -> String = |hash| format!("{hash:08x}");
+    for (shown, why) in [(wide, "pointers are hashed"), (narrow, "fit no size of struct page")] {
+        let (report, kept) = replayed(&log(0xb7eb_0000, 32, |pointer| shown(scramble(pointer))));
+        assert_eq!((kept.as_slice(), report.as_recorded, report.unmatched), (&ends[..], 0, 0));
+        let text = report.to_string();
+        assert!(text.contains("Placements cannot be compared") && text.contains(why), "{text}");
+        assert!(!text.contains("placements as recorded"), "{text}");
+    }
+    // One page is moved by half its alignment.
+    let off = log(0xb7eb_0000, 32, |pointer| {
+        format!("{:08x}", if pointer == 0xb7eb_8000 { pointer + 128 * 32 } else { pointer })
+    });
+    let text = replayed(&off).0.to_string();
+    assert!(text.contains("Placements cannot be compared: pages are pointers, 32 bytes apart, and no place"), "{text}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_is_held_may_be_refused() {
+    let twice = "\ncma_alloc(cma 814923f8, count 1, align 0)\ncma_alloc(): returned 00000000000000a7\n".repeat(2);
+    let (report, _) = replayed(&twice);
+    assert_eq!((report.held_released, report.metrics.used), (1, 1));
+    with_board(64, |system, machine| {
+        let area = system.find_area("BiscuitOS_cma").expect("the board has it");
+        let options = Options { held: Some(WhenHeld::Refuse), ..Options::new(area) };
+        let error = run(system, machine, options, twice.as_bytes()).expect_err("it is held");
+        assert!(matches!(error, ReplayError::Trace(_)) && error.to_string().contains("line 6: "), "{error}");
+        assert_eq!(system.area(area).used_pages(), 0);
+    });
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Replays what Linux recorded of one area: the pages that it gave name the buffers. That is ftrace's text, and a log whose
+//! pointers give page numbers (`logged`).
+//!
+//! A recording begins and ends at any time and may have lost events, so nothing in it but an unreadable line is an error. A
+//! release of pages that nobody was seen to allocate is counted and passed over. Pages that are allocated while they are held
+//! were released in between: what holds them is given back first. A request that failed when it was recorded is made,
+//! too; if it succeeds now, the buffer goes back at once, because its driver never had it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::ledger::{Held, Ledger};
+use super::logged;
+use super::player::Player;
+use super::pointers::Pointers;
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use crate::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
+use crate::trace::{Line, Reason, TraceError};
+use cma::AreaId;
+use machine::Machine;
+use system::System;
+
+/// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
+const FAILED: u32 = u32::MAX;
+/// The tag of a buffer that goes back at once; those that stay have their first recorded page.
+pub(super) const NOBODYS: u32 = u32::MAX;
+/// Characters of an area's name that a message repeats.
+const SHOWN: usize = 40;
+
+/// The areas of a recording, for a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Areas(Vec<(String, u64, u64)>);
+
+impl fmt::Display for Areas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (name, allocs, releases)) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{name} ({allocs} allocations, {releases} releases)")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the first pass learns of a recording; of a plain trace, nothing.
+#[derive(Debug, Default)]
+pub struct Survey<'t> {
+    pub(super) areas: Vec<Recorded<'t>>,
+    pub(super) lost: u64,
+    /// Ranges that were busy.
+    pub(super) busy: u64,
+    /// Releases of areas that are not named.
+    pub(super) releases: u64,
+    pub(super) pointers: Option<Pointers>,
+    pub(super) lines: u64,
+    pub(super) checked_ns: u64,
+}
+
+/// What the first pass learns of an area.
+#[derive(Debug)]
+pub(super) struct Recorded<'t> {
+    name: &'t [u8],
+    pub(super) allocs: u64,
+    pub(super) releases: u64,
+    /// The lowest page that was allocated, and behind the highest.
+    pages: Option<(u64, u64)>,
+    /// The area's size in pages, where an event tells it.
+    size: Option<u64>,
+}
+
+impl<'t> Recorded<'t> {
+    /// The area of that name, which may be a new one; `None`: there would be too many.
+    pub(super) fn named<'a>(areas: &'a mut Vec<Self>, name: &'t [u8]) -> Option<&'a mut Self> {
+        let place = match areas.iter().position(|area| area.name == name) {
+            Some(place) => place,
+            None if areas.len() == MAX_RECORDED_AREAS => return None,
+            None => {
+                areas.push(Self { name, allocs: 0, releases: 0, pages: None, size: None });
+                areas.len() - 1
+            }
+        };
+        Some(&mut areas[place])
+    }
+
+    /// Notes an allocation's pages; returns false if they are too far from the others.
+    pub(super) fn spans(&mut self, pfn: u64, pages: u32) -> bool {
+        let end = pfn.saturating_add(pages.into());
+        let (lowest, highest) = self.pages.unwrap_or((pfn, end));
+        let (lowest, highest) = (lowest.min(pfn), highest.max(end));
+        let near = highest - lowest <= MAX_RECORDED_PAGES.into();
+        if near {
+            self.pages = Some((lowest, highest));
+        }
+        near
+    }
+}
+
+/// What is known of the size of the area that was recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RecordedSize {
+    /// No allocation was seen.
+    #[default]
+    Unknown,
+    /// The allocations lie within so many pages.
+    AtLeast(u64),
+    /// So many pages.
+    Pages(u64),
+}
+
+impl fmt::Display for RecordedSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("an area of unknown size"),
+            Self::AtLeast(pages) => write!(f, "an area of at least {pages} pages"),
+            Self::Pages(pages) => write!(f, "an area of {pages} pages"),
+        }
+    }
+}
+
+impl Survey<'_> {
+    /// The area here that the recording is of: the one called as the recorded one, or as the one of several recorded ones
+    /// that is here. `unnamed` where it is among several, or where there is none.
+    pub fn area(&self, system: &System<'_>, from: Option<&str>, unnamed: AreaId) -> AreaId {
+        let wanted = |name: &str| from.is_none_or(|from| from == name);
+        let names = self.areas.iter().filter_map(|area| core::str::from_utf8(area.name).ok());
+        let mut here = names.filter(|name| wanted(name)).filter_map(|name| system.find_area(name));
+        match (here.next(), here.next()) {
+            (Some(only), None) => only,
+            _ => unnamed,
+        }
+    }
+
+    /// The recorded area that is replayed: `from`, the only one, or the one called as the area here.
+    fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'_>, ReplayError> {
+        let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
+        match (from, &self.areas[..]) {
+            (Some(name), _) => named(name).ok_or_else(|| ReplayError::NoSuchArea(listed(&self.areas))),
+            (None, [only]) => Ok(only),
+            (None, _) => named(own_name).ok_or_else(|| ReplayError::SeveralAreas(listed(&self.areas))),
+        }
+    }
+}
+
+/// The second pass.
+pub(super) fn run<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    held: WhenHeld,
+    from: Option<&str>,
+    survey: &Survey<'_>,
+    trace: &[u8],
+) -> Result<(), ReplayError> {
+    let chosen = survey.chosen(player.system.area(player.area).name(), from)?;
+    player.report.from = logged::area_name(chosen.name);
+    (player.report.pointers, player.report.busy) = (survey.pointers, survey.busy);
+    (player.report.lost, player.report.lines) = (survey.lost, survey.lines);
+    player.report.checked_ns = survey.checked_ns;
+    let (lowest, end) = chosen.pages.unwrap_or_default();
+    let pages = (end - lowest) as u32;
+    player.report.recorded_size = match (chosen.size, pages) {
+        (Some(pages), _) => RecordedSize::Pages(pages),
+        (None, 0) => RecordedSize::Unknown,
+        (None, pages) => RecordedSize::AtLeast(pages.into()),
+    };
+    let scale = survey.pointers.as_ref().map(Pointers::scale);
+    if scale == Some(None) {
+        return logged::answer(player, held, (chosen.name, survey.areas.len() == 1), trace);
+    }
+    let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
+        return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
+    };
+    let place = (chosen.name, lowest, end);
+    let result = match scale.flatten() {
+        // Alignments tell where an area may begin.
+        Some(scale) => {
+            let events = logged::events(trace, scale, place);
+            answer(player, &mut ledger, held, place, scale.base(lowest), events)
+        }
+        None => answer(player, &mut ledger, held, place, lowest, ftrace::events(trace)),
+    };
+    ledger.release(&mut player.system.zone);
+    result
+}
+
+fn listed(areas: &[Recorded<'_>]) -> Areas {
+    let shown = |name: &[u8]| String::from_utf8_lossy(name).chars().take(SHOWN).collect();
+    Areas(areas.iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
+}
+
+/// The first pass: every line is read, and every area's events are counted.
+pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) -> Result<Survey<'t>, ReplayError> {
+    let start_ns = machine.now_ns();
+    let mut lost = 0u64;
+    let mut areas: Vec<Recorded<'t>> = Vec::new();
+    let mut size: Option<(&[u8], u64)> = None;
+    let mut events = ftrace::events(trace);
+    let mut found = 0u64;
+    for event in events.by_ref() {
+        let (line, event) = event?;
+        let error = |reason| ReplayError::from(line.error(reason));
+        found += 1;
+        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
+            return Err(ReplayError::Interrupted);
+        }
+        let name = match event {
+            Event::Alloc { area, .. } | Event::Release { area, .. } => area,
+            Event::Lost(events) => {
+                lost = lost.saturating_add(events);
+                continue;
+            }
+            // Kept for the next event of that area, by which the area is known.
+            Event::Size { area, pages } => {
+                size = Some((area, pages));
+                continue;
+            }
+        };
+        let area = Recorded::named(&mut areas, name).ok_or(error(Reason::TooManyAreas(MAX_RECORDED_AREAS)))?;
+        if let Some((_, pages)) = size.take_if(|(of, _)| *of == name) {
+            area.size = Some(pages);
+        }
+        match event {
+            Event::Alloc { pfn: Some(pfn), pages, .. } => {
+                if !area.spans(pfn, pages) {
+                    return Err(error(Reason::TooFar(pfn)));
+                }
+                area.allocs += 1;
+            }
+            Event::Release { .. } => area.releases += 1,
+            _ => area.allocs += 1,
+        }
+    }
+    if areas.is_empty() {
+        return Err(TraceError { line: 0, reason: Reason::Empty }.into());
+    }
+    let checked_ns = machine.now_ns().saturating_sub(start_ns);
+    Ok(Survey { areas, lost, lines: events.lines(), checked_ns, ..Survey::default() })
+}
+
+/// The second pass. The area is given by its name, its lowest page, and what is behind its highest; it is taken to begin at
+/// `first`.
+fn answer<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ledger: &mut Ledger,
+    when_held: WhenHeld,
+    (name, lowest, end): (&[u8], u64, u64),
+    first: u64,
+    events: impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
+) -> Result<(), ReplayError> {
+    // Where the recorded pages are the area's own, offsets are known; elsewhere `first` is taken for its first.
+    let own = u64::from(player.base.0);
+    let own_end = own + u64::from(player.system.area(player.area).pages());
+    let base = if own <= lowest && end <= own_end { own } else { first };
+    for event in events {
+        if player.interrupted() {
+            break;
+        }
+        let (line, event) = event?;
+        match event {
+            Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
+                None => player.alloc_failed(NOBODYS, pages, align_order)?,
+                Some(pfn) => {
+                    let first = (pfn - lowest) as u32;
+                    while let Some(held) = ledger.first_in(player.machine, first, pages) {
+                        if when_held == WhenHeld::Refuse {
+                            return Err(line.error(Reason::HeldPages(pfn)).into());
+                        }
+                        ledger.remove(player.machine, held.first);
+                        if held.value != FAILED {
+                            player.release(held.first, held.value)?;
+                        }
+                        player.report.held_released += 1;
+                    }
+                    let offset = player.alloc(first, pages, align_order);
+                    player.report.as_recorded +=
+                        u64::from(offset.is_some_and(|offset| base + u64::from(offset) == pfn));
+                    ledger.insert(player.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
+                }
+            },
+            Event::Release { area, pfn, pages } if area == name => {
+                player.report.ops += 1;
+                let known = pfn >= lowest && pfn < end;
+                // A log may not say how many: all that begins there.
+                let whole =
+                    if known && pages == 0 { ledger.first_in(player.machine, (pfn - lowest) as u32, 1) } else { None };
+                let pages = whole.map_or(pages.max(1), |held| held.end() - (pfn - lowest) as u32);
+                let matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
+                player.report.unmatched += u64::from(matched < pages);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Releases what is held of these pages, which may be a part of what was allocated; returns how many there were.
+fn release<M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, M>,
+    ledger: &mut Ledger,
+    first: u32,
+    pages: u32,
+) -> Result<u32, ReplayError> {
+    let mut released = 0;
+    while let Some(held) = ledger.first_in(player.machine, first, pages) {
+        let from = held.first.max(first);
+        let to = held.end().min(first.saturating_add(pages));
+        let (skip, behind) = (from - held.first, held.end() - to);
+        ledger.remove(player.machine, held.first);
+        let value = match held.value {
+            FAILED => FAILED,
+            offset => player.release_part(held.first, offset, skip, to - from)?,
+        };
+        if skip > 0 {
+            ledger.insert(player.machine, Held { pages: skip, value, ..held });
+        }
+        if behind > 0 {
+            let value = if value == FAILED { FAILED } else { value + (to - held.first) };
+            ledger.insert(player.machine, Held { first: to, pages: behind, value });
+        }
+        released += to - from;
+    }
+    Ok(released)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Finds the state of an area in a text: the list of free runs that Linux prints where an allocation fails
+//! (`number of available pages: N@P+N@P=> F free of T total pages`), or the words of debugfs's `bitmap`.
+//!
+//! A list stands anywhere in a line, and other lines of the log may have come between its parts. A bitmap is lines of
+//! decimal numbers, or a line with its name (`/sys/kernel/debug/cma/NAME/bitmap:4294967295 0`, as `grep "" *` prints
+//! it), which may have neighbours of the names `order_per_bit` and `count`. The text is borrowed, and no run is kept.
+
+use core::fmt;
+
+use memchr::memmem;
+
+use crate::keys::shown;
+use crate::trace::{Line, Lines, decimal_u64};
+
+/// What Linux writes in front of a list.
+const HEADING: &[u8] = b"number of available pages:";
+/// What stands behind its runs.
+const TOTALS: &[u8] = b"=> ";
+/// Lines of others that may come between two parts of a list.
+const MAX_BETWEEN: usize = 256;
+/// Lines in front of a list in which the failure is looked for that it belongs to.
+const MAX_BEFORE: u64 = 16;
+/// log2 of the pages that a bit may stand for.
+pub const MAX_ORDER_PER_BIT: u32 = 20;
+/// Pages of a state, at most: 16 GiB.
+const MAX_PAGES: u64 = 1 << 22;
+const WORD_BITS: u64 = 32;
+
+/// A state in a text, which is sound.
+#[derive(Clone, Copy, Debug)]
+pub struct State<'t> {
+    /// Line at which it begins, from 1.
+    pub line: u64,
+    /// The area's name, where the text has it.
+    pub name: Option<&'t str>,
+    /// All pages of the area. Of a bitmap without a count, those of its words.
+    pub pages: u32,
+    /// Pages that are free.
+    pub free: u32,
+    /// Pages of the request that failed there.
+    pub wanted: Option<u32>,
+    /// How many states the text has.
+    pub states: u64,
+    form: Form<'t>,
+    order_per_bit: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form<'t> {
+    /// From behind the heading on.
+    List(&'t [u8]),
+    /// From its first word on; further lines that are numbers belong to it.
+    Bitmap(&'t [u8]),
+}
+
+/// Why a text gives no state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StateError {
+    /// It has none.
+    None,
+    /// None begins at the line that was asked for; one begins at `last`.
+    NotThere {
+        /// The line that was asked for.
+        line: u64,
+        /// Where the last one begins.
+        last: u64,
+    },
+    /// One that is no good.
+    Bad {
+        /// The line at which it begins.
+        line: u64,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// What is wrong with a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// A list has no end.
+    Cut,
+    /// Something in a list is no run of free pages.
+    NoRun(alloc::string::String),
+    /// A run begins before the one in front of it ends.
+    OutOfOrder(u64),
+    /// A run ends behind the area.
+    Beyond(u64),
+    /// A run is no multiple of what a bit stands for.
+    NotWhole(u64),
+    /// The runs have other pages than the line says.
+    Sum {
+        /// In the runs.
+        listed: u64,
+        /// As the line says.
+        said: u64,
+    },
+    /// A word of a bitmap has more than 32 bits.
+    Word(alloc::string::String),
+    /// Too large.
+    TooLarge(u64),
+    /// No pages at all.
+    Empty,
+    /// A bitmap has other bits than its `count` says.
+    Count {
+        /// Pages of its words.
+        words: u64,
+        /// As `count` says.
+        count: u64,
+    },
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str(
+                "there is no state in the initrd: no line `number of available pages: N@P+N@P=> F free of T total \
+                 pages` and no bitmap of debugfs (decimal words)",
+            ),
+            Self::NotThere { line, last } => write!(f, "no state begins at line {line}; the last one begins at {last}"),
+            Self::Bad { line, why } => write!(f, "the state at line {line}: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => f.write_str("the list has no end (`=> F free of T total pages`); the log was cut"),
+            Self::NoRun(text) => write!(f, "{text} is no run of free pages (N@P: N pages from page P)"),
+            Self::OutOfOrder(at) => write!(f, "the run at page {at} begins before the one in front of it ends"),
+            Self::Beyond(at) => write!(f, "the run at page {at} ends behind the area"),
+            Self::NotWhole(at) => write!(f, "the run at bit {at} is no multiple of 2^order_per_bit pages"),
+            Self::Sum { listed, said } => {
+                write!(f, "{listed} pages are listed as free, and the line says {said}; a part of it is missing")
+            }
+            Self::Word(text) => write!(f, "{text} is no word of 32 bits"),
+            Self::TooLarge(pages) => write!(f, "{pages} pages are more than the {MAX_PAGES} that an area can have"),
+            Self::Empty => f.write_str("it is of an area without pages"),
+            Self::Count { words, count } => write!(f, "its words have {words} pages, and count says {count}"),
+        }
+    }
+}
+
+/// True where a line belongs to a state, and is nothing else.
+pub fn is_state(text: &[u8]) -> bool {
+    let list = heading(text).is_some() || part(text, false).is_some() || failed_request(text).is_some();
+    list || words_of(text) > Some(1) || keyed(text).is_some()
+}
+
+/// Finds a state: the one that begins at a line, or the last one. A bit stands for 2^`order_per_bit` pages, as long as the
+/// text does not say otherwise.
+///
+/// # Errors
+/// See [`StateError`].
+pub fn find(text: &[u8], at: Option<u64>, order_per_bit: Option<u32>) -> Result<State<'_>, StateError> {
+    let mut states = 0;
+    let (mut last, mut chosen) = (0, None);
+    let mut failure: Option<(u64, Failure<'_>)> = None;
+    let mut in_bitmap = false;
+    for line in Lines::new(text) {
+        let form = match heading(line.text) {
+            Some(offset) => Some((Form::List(&text[line.start + offset..]), None)),
+            None => match bitmap(line.text) {
+                Some((offset, prefix, named)) if named || !in_bitmap => {
+                    Some((Form::Bitmap(&text[line.start + offset..]), Some(prefix)))
+                }
+                _ => None,
+            },
+        };
+        in_bitmap = words_of(line.text).is_some() || matches!(form, Some((Form::Bitmap(_), _)));
+        if let Some(found) = failed_request(line.text) {
+            failure = Some((line.number, found));
+        }
+        let Some((form, prefix)) = form else { continue };
+        (states, last) = (states + 1, line.number);
+        if at.is_none_or(|at| at == line.number) {
+            let before = failure.filter(|(number, _)| line.number - number <= MAX_BEFORE).map(|(_, failure)| failure);
+            chosen = Some((line, form, prefix, before.filter(|_| prefix.is_none())));
+        }
+    }
+    let Some((line, form, prefix, failure)) = chosen else {
+        return Err(at.filter(|_| last > 0).map_or(StateError::None, |line| StateError::NotThere { line, last }));
+    };
+    let neighbour = |key| prefix.and_then(|prefix| neighbour(text, prefix, key));
+    let order = order_per_bit.map(u64::from).or_else(|| neighbour("order_per_bit")).unwrap_or(0);
+    let mut state = State {
+        line: line.number,
+        name: prefix.and_then(name_of).or(failure.map(|failure| failure.area)),
+        pages: 0,
+        free: 0,
+        wanted: failure.map(|failure| failure.pages),
+        states,
+        form,
+        order_per_bit: order.min(MAX_ORDER_PER_BIT.into()) as u32,
+    };
+    state.check(neighbour("count")).map_err(|why| StateError::Bad { line: line.number, why })?;
+    Ok(state)
+}
+
+impl<'t> State<'t> {
+    /// `list` or `bitmap`.
+    pub const fn form(&self) -> &'static str {
+        match self.form {
+            Form::List(_) => "list",
+            Form::Bitmap(_) => "bitmap",
+        }
+    }
+
+    /// The free runs, lowest first: the first page, and how many.
+    pub fn free_runs(&self) -> impl Iterator<Item = (u32, u32)> + use<'t> {
+        let state = *self;
+        let pages = u64::from(self.pages);
+        let runs = state.runs().filter_map(move |run| state.in_pages(run.ok()?).ok());
+        // Behind the last page of a bitmap there may be bits.
+        let runs = runs.filter(move |&(start, _)| start < pages);
+        runs.map(move |(start, length)| (start as u32, length.min(pages - start) as u32))
+    }
+
+    /// The free runs as they stand in the text.
+    fn runs(&self) -> Runs<'t> {
+        match self.form {
+            Form::List(text) => Runs::List(ListRuns { lines: Lines::new(text), rest: &[], first: true, totals: None }),
+            Form::Bitmap(text) => Runs::Bitmap(BitmapRuns { words: Words::of(text), word: 0, bits: 0, at: 0 }),
+        }
+    }
+
+    /// A run in pages. A list counts pages from a bit, a bitmap bits.
+    fn in_pages(&self, (start, length): (u64, u64)) -> Result<(u64, u64), Why> {
+        let shift = |bits: u64| bits.checked_mul(1 << self.order_per_bit).ok_or(Why::TooLarge(bits));
+        match self.form {
+            Form::Bitmap(_) => Ok((shift(start)?, shift(length)?)),
+            Form::List(_) if !length.is_multiple_of(1 << self.order_per_bit) => Err(Why::NotWhole(start)),
+            Form::List(_) => Ok((shift(start)?, length)),
+        }
+    }
+
+    /// Reads all of it, and learns how many pages there are.
+    fn check(&mut self, count: Option<u64>) -> Result<(), Why> {
+        let (mut runs, mut end, mut listed, mut last) = (self.runs(), 0, 0u64, None);
+        for run in runs.by_ref() {
+            let (start, length) = self.in_pages(run?)?;
+            // What lies side by side is one run.
+            if length == 0 || last.is_some() && start <= end {
+                return Err(Why::OutOfOrder(start));
+            }
+            end = start.checked_add(length).ok_or(Why::Beyond(start))?;
+            listed = listed.checked_add(length).ok_or(Why::Beyond(start))?;
+            last = Some(start);
+        }
+        let pages = match &runs {
+            Runs::List(list) => {
+                let (said, pages) = list.totals.ok_or(Why::Cut)?;
+                if said != listed {
+                    return Err(Why::Sum { listed, said });
+                }
+                if end > pages {
+                    return Err(Why::Beyond(last.unwrap_or(0)));
+                }
+                pages
+            }
+            Runs::Bitmap(BitmapRuns { bits, .. }) => {
+                let (words, _) = self.in_pages((*bits, 0))?;
+                let pages = count.unwrap_or(words);
+                if pages > words || words - pages >= WORD_BITS << self.order_per_bit {
+                    return Err(Why::Count { words, count: pages });
+                }
+                pages
+            }
+        };
+        match pages {
+            0 => return Err(Why::Empty),
+            pages if pages > MAX_PAGES => return Err(Why::TooLarge(pages)),
+            pages => self.pages = pages as u32,
+        }
+        self.free = self.free_runs().map(|(_, length)| length).sum();
+        Ok(())
+    }
+}
+
+/// The free runs of either form: first bit or page, and length.
+enum Runs<'t> {
+    List(ListRuns<'t>),
+    Bitmap(BitmapRuns<'t>),
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Result<(u64, u64), Why>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::List(list) => list.next(),
+            Self::Bitmap(bitmap) => bitmap.next(),
+        }
+    }
+}
+
+struct ListRuns<'t> {
+    lines: Lines<'t>,
+    rest: &'t [u8],
+    /// The next line is the one that the heading stands in.
+    first: bool,
+    /// Free pages, and all pages, once the end was read.
+    totals: Option<(u64, u64)>,
+}
+
+impl ListRuns<'_> {
+    fn next(&mut self) -> Option<Result<(u64, u64), Why>> {
+        let mut between = 0;
+        while self.rest.is_empty() {
+            if self.totals.is_some() {
+                return None;
+            }
+            let text = self.lines.next()?.text;
+            match part(text, self.first) {
+                Some((runs, totals)) => (self.rest, self.totals, between) = (runs, totals, 0),
+                None if self.first => return Some(Err(Why::NoRun(quoted(text)))),
+                None if heading(text).is_some() || between == MAX_BETWEEN => return None,
+                None => between += 1,
+            }
+            self.first = false;
+        }
+        let rest = self.rest.strip_prefix(b"+").unwrap_or(self.rest);
+        let end = memchr::memchr(b'+', rest).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at(end);
+        self.rest = behind;
+        let at = memchr::memchr(b'@', run);
+        let numbers = at.and_then(|at| Some((decimal(&run[at + 1..])?, decimal(&run[..at])?)));
+        Some(numbers.ok_or_else(|| Why::NoRun(quoted(run))))
+    }
+}
+
+/// A number: at least one digit, and nothing else.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    decimal_u64(digits)
+}
+
+/// A part of a text as a message repeats it.
+fn quoted(text: &[u8]) -> alloc::string::String {
+    shown(&alloc::string::String::from_utf8_lossy(&text[..text.len().min(256)]))
+}
+
+/// Where in a line a list begins: behind its heading.
+fn heading(text: &[u8]) -> Option<usize> {
+    memmem::find(text, HEADING).map(|at| at + HEADING.len())
+}
+
+/// The runs that a part of a list has, and the totals, if it ends there.
+type Part<'t> = (&'t [u8], Option<(u64, u64)>);
+
+/// A part of a list: runs, or their end, behind a time and the like. Behind the heading it can be nothing else.
+fn part(text: &[u8], behind_heading: bool) -> Option<Part<'_>> {
+    let (runs, totals) = match memmem::find(text, TOTALS) {
+        Some(at) => (&text[..at], Some(totals(&text[at + TOTALS.len()..])?)),
+        None => (text, None),
+    };
+    let runs = runs.trim_ascii();
+    if behind_heading {
+        return Some((runs, totals));
+    }
+    // What is in front ends in a blank, or is the level (`<c>`).
+    let runs = &runs[runs.iter().rposition(|byte| b" \t>".contains(byte)).map_or(0, |blank| blank + 1)..];
+    let numbers = runs.iter().all(|byte| byte.is_ascii_digit() || b"@+".contains(byte));
+    match totals {
+        Some(_) if numbers => Some((runs, totals)),
+        Some(_) => runs.ends_with(b"]").then_some((&[], totals)),
+        None => (numbers && memchr::memchr(b'@', runs).is_some()).then_some((runs, None)),
+    }
+}
+
+/// `F free of T total pages`.
+fn totals(text: &[u8]) -> Option<(u64, u64)> {
+    let (free, rest) = text.split_at(memmem::find(text, b" free of ")?);
+    let rest = rest.strip_prefix(b" free of ")?;
+    let (pages, _) = rest.split_at(memmem::find(rest, b" total pages")?);
+    Some((decimal(free.trim_ascii())?, decimal(pages.trim_ascii())?))
+}
+
+/// Words of a bitmap.
+struct Words<'t> {
+    lines: Lines<'t>,
+    rest: &'t [u8],
+}
+
+impl<'t> Words<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        let mut lines = Lines::new(text);
+        let rest = lines.next().map_or(&[][..], |line| line.text);
+        Self { lines, rest }
+    }
+}
+
+impl<'t> Iterator for Words<'t> {
+    type Item = &'t [u8];
+
+    fn next(&mut self) -> Option<&'t [u8]> {
+        loop {
+            let rest = self.rest.trim_ascii_start();
+            if !rest.is_empty() {
+                let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+                self.rest = &rest[end..];
+                return Some(&rest[..end]);
+            }
+            let Line { text, .. } = self.lines.next()?;
+            words_of(text)?;
+            self.rest = text;
+        }
+    }
+}
+
+struct BitmapRuns<'t> {
+    words: Words<'t>,
+    word: u32,
+    /// Bits of the words that were read.
+    bits: u64,
+    at: u64,
+}
+
+impl BitmapRuns<'_> {
+    /// The next bit that is set or clear, at or behind where the last one was.
+    fn seek(&mut self, set: bool) -> Result<Option<u64>, Why> {
+        loop {
+            if self.at == self.bits {
+                let Some(word) = self.words.next() else { return Ok(None) };
+                let value = decimal(word).and_then(|word| u32::try_from(word).ok());
+                self.word = value.ok_or_else(|| Why::Word(quoted(word)))?;
+                self.bits += WORD_BITS;
+            }
+            let low = self.at % WORD_BITS;
+            let wanted = (if set { self.word } else { !self.word }) >> low;
+            if wanted != 0 {
+                self.at += u64::from(wanted.trailing_zeros());
+                return Ok(Some(self.at));
+            }
+            self.at = self.bits;
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<(u64, u64), Why>> {
+        let run = self.seek(false).and_then(|start| {
+            let Some(start) = start else { return Ok(None) };
+            let end = self.seek(true)?.unwrap_or(self.bits);
+            Ok(Some((start, end - start)))
+        });
+        run.transpose()
+    }
+}
+
+/// A line of words and nothing else: how many.
+fn words_of(text: &[u8]) -> Option<usize> {
+    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+    let count = words.clone().count();
+    (count > 0 && words.clone().all(digits)).then_some(count)
+}
+
+/// A line that a bitmap begins at: where, what stands in front of its name, and whether it has one. A single number without
+/// a name is none.
+fn bitmap(text: &[u8]) -> Option<(usize, &[u8], bool)> {
+    if words_of(text).is_some_and(|words| words > 1) {
+        return Some((0, &[], false));
+    }
+    let (prefix, key, value) = keyed(text)?;
+    (key == b"bitmap").then(|| (text.len() - value.len(), prefix, true))
+}
+
+/// A file of debugfs and what it holds: the path in front of its name, the name, and the numbers.
+fn keyed(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(|byte| b":= \t".contains(byte))?;
+    let (path, value) = (&text[..end], text[end + 1..].trim_ascii_start());
+    let slash = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let (prefix, key) = path.split_at(slash);
+    let known = [&b"bitmap"[..], b"count", b"order_per_bit"].contains(&key);
+    (known && words_of(value).is_some()).then_some((prefix, key, value))
+}
+
+/// The number in a file beside another one.
+fn neighbour(text: &[u8], prefix: &[u8], key: &str) -> Option<u64> {
+    let files = Lines::new(text).filter_map(|line| keyed(line.text));
+    let mut values = files.filter(|file| file.0 == prefix && file.1 == key.as_bytes());
+    values.next().and_then(|file| decimal(file.2.trim_ascii()))
+}
+
+/// The area whose files stand under a path: `/sys/kernel/debug/cma/NAME/`, with `cma-` in front before Linux 6.1.
+fn name_of(prefix: &[u8]) -> Option<&str> {
+    let path = core::str::from_utf8(prefix).ok()?.strip_suffix('/')?;
+    let name = path.rsplit('/').next()?;
+    Some(name.strip_prefix("cma-").unwrap_or(name)).filter(|name| !name.is_empty())
+}
+
+/// What a failure says of itself.
+#[derive(Clone, Copy, Debug)]
+struct Failure<'t> {
+    area: &'t str,
+    pages: u32,
+}
+
+/// `cma_alloc: NAME: alloc failed, req-size: N pages, ret: -12`.
+fn failed_request(text: &[u8]) -> Option<Failure<'_>> {
+    const FAILED: &[u8] = b": alloc failed, req-size: ";
+    let at = memmem::find(text, FAILED)?;
+    let begin = memmem::rfind(&text[..at], b"alloc: ")? + b"alloc: ".len();
+    let size = &text[at + FAILED.len()..];
+    let digits = size.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let pages = u32::try_from(decimal(&size[..digits])?).ok()?;
+    Some(Failure { area: core::str::from_utf8(&text[begin..at]).ok()?, pages })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the text of Linux's
+//! ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
+//!
+//! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the line of whatever is
+//! wrong. They know nothing of areas and buffers: bytes come in, operations or one error go out. Which format a trace has is
+//! seen from its first lines, and from any line of a log ([`Format::of`]).
+
+pub mod dmesg;
+pub mod ftrace;
+mod head;
+pub mod plain;
+
+use core::fmt;
+
+pub use head::{Head, Line};
+pub use plain::Op;
+
+use crate::state::is_state;
+use cma::MAX_ALIGN_ORDER;
+
+/// How a trace is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// `a ID PAGES ALIGN_ORDER` and `r ID`.
+    Plain,
+    /// What `/sys/kernel/tracing/trace`, `trace_pipe` or `trace-cmd report` print.
+    Ftrace,
+    /// The kernel's log with the lines of `CONFIG_CMA_DEBUG`.
+    Dmesg,
+}
+
+impl Format {
+    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment. Where that line
+    /// is of neither, it may be what is left of one, and the next line tells. A log may have any lines in front of
+    /// those that count. The state that a recording begins in may stand in front of it.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut cut = false;
+        let mut rubbish = false;
+        for Line { number, text: line, .. } in Lines::new(bytes) {
+            if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
+                return Self::Ftrace;
+            }
+            if !line.starts_with(b"#") && !line.trim_ascii().is_empty() && !is_state(line) {
+                let plain = plain::is_line(line);
+                if cut || number > 1 || plain {
+                    rubbish = !plain;
+                    break;
+                }
+                cut = true;
+            }
+        }
+        if (rubbish || cut) && dmesg::is_log(bytes) { Self::Dmesg } else { Self::Plain }
+    }
+
+    /// The word for records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Ftrace => "ftrace",
+            Self::Dmesg => "dmesg",
+        }
+    }
+}
+
+/// What is wrong with a trace, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceError {
+    /// Counted from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a line is no good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// Neither `a`, `r` nor a comment.
+    UnknownOp,
+    /// Nothing that ftrace prints.
+    NotFtrace,
+    /// A word is missing.
+    Missing(Field),
+    /// Words after the last one.
+    Extra,
+    /// Not a number, or out of range.
+    Bad(Field),
+    /// A byte that no text holds.
+    Binary(u8),
+    /// `r` for an ID without any `a` before it.
+    NeverAllocated(u32),
+    /// `a` for an ID that holds a buffer.
+    Held(u32),
+    /// An allocation of recorded pages that are allocated already; the first of them.
+    HeldPages(u64),
+    /// An allocation at a pointer that holds a buffer.
+    HeldPointer(u64),
+    /// More areas than a recording is read for.
+    TooManyAreas(usize),
+    /// A page too far from the others to be of one area.
+    TooFar(u64),
+    /// No line that does anything.
+    Empty,
+}
+
+/// The words of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    /// `ID`.
+    Id,
+    /// `PAGES`.
+    Pages,
+    /// `ALIGN_ORDER`.
+    AlignOrder,
+    /// `name=`.
+    Name,
+    /// `pfn=`.
+    Pfn,
+    /// `page=`.
+    Page,
+    /// `count=`.
+    Count,
+    /// `align=`.
+    Align,
+    /// `errorno=`.
+    Errorno,
+}
+
+/// A parser's answer for a line: what it says, if it says anything.
+type LineParser<'t, T> = fn(&'t [u8], Whole) -> Result<Option<T>, Reason>;
+
+/// Which ends of a line are sure to be there: a recording may begin and end in the middle of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Whole {
+    start: bool,
+    end: bool,
+}
+
+/// What the lines of a trace say, with the lines, up to the first error.
+#[derive(Clone, Debug)]
+pub struct Parsed<'t, T> {
+    lines: Lines<'t>,
+    parse_line: LineParser<'t, T>,
+    failed: bool,
+}
+
+impl<'t, T> Parsed<'t, T> {
+    /// Reads a trace from its start. A line may say nothing.
+    const fn new(bytes: &'t [u8], parse_line: LineParser<'t, T>) -> Self {
+        Self { lines: Lines::new(bytes), parse_line, failed: false }
+    }
+
+    /// How many lines were read so far.
+    pub const fn lines(&self) -> u64 {
+        self.lines.read()
+    }
+}
+
+impl<'t, T> Iterator for Parsed<'t, T> {
+    type Item = Result<(Line<'t>, T), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed {
+            let line = self.lines.next()?;
+            let whole = Whole { start: line.number > 1, end: !self.lines.unterminated };
+            match (self.parse_line)(line.text, whole) {
+                Ok(None) => {}
+                Ok(Some(said)) => return Some(Ok((line, said))),
+                Err(reason) => {
+                    self.failed = true;
+                    return Some(Err(line.error(reason)));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id => f.write_str("ID (0 to 4294967295)"),
+            Self::Pages => f.write_str("PAGES (1 to 4294967295)"),
+            Self::AlignOrder => write!(f, "ALIGN_ORDER (0 to {MAX_ALIGN_ORDER})"),
+            Self::Name => f.write_str("name= (an area)"),
+            Self::Pfn => f.write_str("pfn= (a hexadecimal number)"),
+            Self::Page => f.write_str("page= (a pointer)"),
+            Self::Count => f.write_str("count= (1 to 4294967295 pages)"),
+            Self::Align => write!(f, "align= (0 to {MAX_ALIGN_ORDER})"),
+            Self::Errorno => f.write_str("errorno= (0, or a negative number)"),
+        }
+    }
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Reason::Empty => return f.write_str("the trace is empty: no line allocates or releases anything"),
+            _ => write!(f, "line {}: ", self.line)?,
+        }
+        match self.reason {
+            Reason::UnknownOp => f.write_str("neither `a ID PAGES ALIGN_ORDER` nor `r ID` nor a # comment"),
+            Reason::NotFtrace => f.write_str(
+                "neither an event of ftrace nor one of its comments; `grep -e cma_ -e LOST` leaves the lines that count",
+            ),
+            Reason::Missing(field) => write!(f, "{field} is missing"),
+            Reason::Extra => f.write_str("more words than the operation has"),
+            Reason::Bad(field) => write!(f, "not a good {field}"),
+            Reason::Binary(byte) => write!(f, "byte {byte:#04x} is not text; is this a trace?"),
+            Reason::NeverAllocated(id) => write!(f, "releases ID {id}, which was never allocated"),
+            Reason::Held(id) => {
+                write!(f, "allocates ID {id}, which holds a buffer already; held=release gives that back first")
+            }
+            Reason::HeldPages(pfn) => write!(f, "allocates pages at pfn {pfn:#x} that are held already"),
+            Reason::HeldPointer(pointer) => write!(f, "allocates the page {pointer:#x}, which is held already"),
+            Reason::TooManyAreas(most) => write!(f, "one area more than the {most} that are told apart"),
+            Reason::TooFar(pfn) => write!(
+                f,
+                "pfn {pfn:#x} is too far from the area's other pages ({} MiB are the most)",
+                ftrace::MAX_RECORDED_PAGES >> 8
+            ),
+            Reason::Empty => Ok(()),
+        }
+    }
+}
+
+/// The lines of a text, without their ends, LF or CR LF.
+#[derive(Clone, Debug)]
+pub(super) struct Lines<'t> {
+    rest: &'t [u8],
+    /// Bytes of the whole text.
+    length: usize,
+    read: u64,
+    /// The line that was read last has no end.
+    unterminated: bool,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) const fn new(bytes: &'t [u8]) -> Self {
+        Self { rest: bytes, length: bytes.len(), read: 0, unterminated: false }
+    }
+
+    /// How many were read so far.
+    const fn read(&self) -> u64 {
+        self.read
+    }
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = Line<'t>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let start = self.length - self.rest.len();
+        let (line, rest) = match memchr::memchr(b'\n', self.rest) {
+            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+            None => {
+                self.unterminated = true;
+                (self.rest, &[][..])
+            }
+        };
+        self.rest = rest;
+        self.read += 1;
+        Some(Line { number: self.read, start, text: line.strip_suffix(b"\r").unwrap_or(line) })
+    }
+}
+
+/// Errs where a line holds something else than printable ASCII and tabs.
+fn text_only(line: &[u8]) -> Result<(), Reason> {
+    match line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
+        Some(&byte) => Err(Reason::Binary(byte)),
+        None => Ok(()),
+    }
+}
+
+/// A decimal number of up to 64 bits; digits only, no sign.
+pub(super) fn decimal_u64(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// A decimal number between two bounds; digits only, no sign.
+fn decimal(word: &[u8], field: Field, least: u32, most: u32) -> Result<u32, Reason> {
+    let mut value = 0u32;
+    for &byte in word {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Reason::Bad(field));
+        }
+        value = value.checked_mul(10).and_then(|v| v.checked_add(u32::from(digit))).ok_or(Reason::Bad(field))?;
+    }
+    if !word.is_empty() && (least..=most).contains(&value) { Ok(value) } else { Err(Reason::Bad(field)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_seen_from_the_first_lines() {
+        for plain in [
+            "",
+            "# a comment\n\n",
+            "a 1 1 0\n",
+            "# x\n\nr 1",
+            "rubbish",
+            "x: y\n",
+            "\0\0",
+            "a 1 1 0\n# tracer\ncpus=8\n",
+            "b 1\nr 1\ncpus=8\n",
+            "\nb 1\ncpus=8\n",
+        ] {
+            assert_eq!(Format::of(plain.as_bytes()), Format::Plain, "{plain}");
+        }
+        for ftrace in [
+            "# tracer: nop\n",
+            "\n# tracer: nop\na 1 1 0\n",
+            "  monitor-1  [000] .....     5.123456: cma_release: name=x pfn=0x1 page=00000010 count=1\n",
+            "  a b-1  [000]     5.123456: sched_switch:  a ==> b\n",
+            "# kept by a shell\nCPU:0 [LOST 12 EVENTS]\n",
+            "CPU:7 [204600 EVENTS DROPPED]\n",
+            "version = 7\ncpus=8\n",
+            "cpus=8\n",
+            "ase: name=x pfn=0x1 page=00000010 count=1\r\n\r\ncpus=8\r\n",
+        ] {
+            assert_eq!(Format::of(ftrace.as_bytes()), Format::Ftrace, "{ftrace}");
+        }
+    }
+}

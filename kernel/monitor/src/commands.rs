@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The commands: a table of files, and in each file what its commands say of themselves and what does them.
+//!
+//! Every load is a command too ([`LOADS`]).
+
+mod loads;
+mod placements;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::help::Usage;
+use super::jobs::Jobs;
+use super::output::Output;
+use super::syntax::Args;
+use super::{Context, End, Failure};
+use ::machine::Machine;
+use lab::help::Help;
+use lab::load::LOADS;
+use lab::state::Loaded;
+pub(super) use loads::write_news;
+use system::System;
+use units::table;
+
+table! {
+    /// The commands but the loads, in the order in which `help` lists them.
+    commands<M: Machine>: [Command<M>] =
+        compare,
+        jobs,
+        replay,
+        state,
+        areas,
+        dma,
+        files,
+        pressure,
+        copytest,
+        disk,
+        bench,
+        selftest,
+        fault,
+        help,
+        grep,
+        machine,
+        #[cfg(test)] example,
+}
+
+/// A command.
+pub(super) struct Command<M: ?Sized> {
+    /// What it says of itself, and what it takes.
+    pub(super) help: Help,
+    /// What does it.
+    pub(super) run: fn(&mut Session<'_, '_, M>, &Args) -> Result<(), Failure>,
+}
+
+impl<M: Machine + ?Sized> Command<M> {
+    /// Its usage in full.
+    pub(super) fn usage(&self) -> Usage {
+        Usage::of(&self.help)
+    }
+}
+
+/// All commands, the loads first.
+pub(super) fn all<M: Machine + ?Sized>() -> impl Iterator<Item = Command<M>> + Clone {
+    let loads = LOADS.iter().map(|load| Command { help: load.help, run: |session, args| session.load(args) });
+    loads.chain(commands::<M>().iter().map(|command| Command { help: command.help, run: command.run }))
+}
+
+/// The command of that name.
+pub(super) fn find<M: Machine + ?Sized>(name: &str) -> Option<Command<M>> {
+    all().find(|command| command.help.name == name)
+}
+
+/// What a command works on.
+pub(super) struct Session<'s, 'm, M: ?Sized> {
+    pub(super) system: &'s mut System<'m>,
+    pub(super) context: &'s Context<'s>,
+    /// The command's name.
+    pub(super) name: &'static str,
+    /// Largest status that `run=` met so far.
+    pub(super) worst: u8,
+    pub(super) jobs: &'s mut Jobs,
+    /// The states that were put into areas.
+    pub(super) loaded: &'s mut Vec<Loaded>,
+    /// The command as it was typed, where it ended in `&`.
+    pub(super) background: Option<String>,
+    pub(super) out: Output<'s, M>,
+    /// How the machine is to end, where the command says so.
+    pub(super) end: Option<End>,
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `compare`: the same load under several placements.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use super::areas::in_the_way;
+use super::placements::placement_named;
+use super::{Command, Session};
+use crate::Failure;
+use crate::syntax::Args;
+use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Row, Step};
+use lab::help::Help;
+use lab::keys::{Keys, none_of};
+use lab::load;
+use machine::Machine;
+use placement::{self, FirstFit, PLACEMENTS, Placement};
+
+pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
+    const {
+        &[Command {
+            help: Help {
+                name: "compare",
+                usage: "[placements=PLACEMENT,PLACEMENT] [load={loads}] [seeds=10] [area=NAME] [seed=1577527915] \
+                                    [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
+                                    [relocatable=1000] [timed=1] {parameters of loads}",
+                summary: "runs a load with the same seeds under several placements",
+                details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
+                              most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
+                              does not fail within ops= steps survived. Ctrl-C prints what is done. Without placements= all are \
+                              compared: {placements}. scale=, slots=, relocatable= and timed= as for \
+                              debris, and the parameters of the other loads as for those.",
+                example: "compare placements=first-fit,zoned seeds=2 ops=20000",
+            },
+            run: |session, args| session.compare(args),
+        }]
+    }
+}
+
+/// Seeds, unless `seeds=` says otherwise.
+const DEFAULT_SEEDS: u64 = 10;
+/// So long nothing is printed before a progress line is.
+pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    fn compare(&mut self, args: &Args) -> Result<(), Failure> {
+        let name = args.key("load").unwrap_or(load::DEFAULT);
+        let load = load::find(name).ok_or_else(|| none_of("load is", name, load::names(), "it can be"))?;
+        let options = self.load_options(load, args, DEFAULT_OPS)?;
+        self.without_job(options.area)?;
+        let seeds = args.whole("seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
+        let names: Vec<String> = match args.key("placements") {
+            Some(list) => list.split(',').map(ToString::to_string).collect(),
+            None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
+        };
+        if names.len() > MAX_PLACEMENTS {
+            return Err(Failure::bad(format!("more than {MAX_PLACEMENTS} placements (MAX_PLACEMENTS)")));
+        }
+        let mut placements: Vec<MakePlacement> = Vec::new();
+        for name in names {
+            placement_named(&name)?;
+            placements.push(Box::new(move || made(&name)));
+        }
+        let area = self.system.area(options.area);
+        let (area, pages) = (area.name().to_string(), area.pages());
+        let (ops, load) = (options.ops, Arc::clone(&options.load));
+        let id = options.area;
+        let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
+            CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: {}", in_the_way(self.system, id))),
+            CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
+            CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
+        })?;
+        writeln!(
+            self.out,
+            "compare {load} on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
+        )?;
+        let mut printed_ns = self.out.machine.now_ns();
+        let interrupted = loop {
+            match comparison.step(self.system, self.out.machine) {
+                Ok(step @ (Step::Done { loads, of } | Step::Running { loads, of, .. })) => {
+                    let now_ns = self.out.machine.now_ns();
+                    if now_ns.saturating_sub(printed_ns) >= PROGRESS_NS && loads < of {
+                        printed_ns = now_ns;
+                        let placement = comparison.placement();
+                        write!(self.out, "... {loads} of {of} loads done, at {placement}")?;
+                        if let Step::Running { allocs, .. } = step {
+                            write!(self.out, ", {allocs} allocations")?;
+                        }
+                        writeln!(self.out)?;
+                    }
+                }
+                Ok(Step::Finished) => break false,
+                Ok(Step::Interrupted) => break true,
+                Err(error @ CompareError::Release(_)) => return Err(Failure::check(format!("{area}: {error}"))),
+                Err(error) => return Err(Failure::bad(format!("{area}: {error}"))),
+            }
+        };
+        if interrupted {
+            writeln!(self.out, "Stopped by Ctrl-C; this is done:")?;
+        }
+        writeln!(self.out, "{}", Row::HEADING)?;
+        for row in comparison.rows() {
+            writeln!(self.out, "{row}")?;
+        }
+        for row in comparison.rows() {
+            if let Some(moves) = row.moves() {
+                writeln!(self.out, "{}: {moves}", row.placement())?;
+            }
+        }
+        for row in comparison.rows() {
+            writeln!(self.out, "{}", row.record())?;
+        }
+        Ok(())
+    }
+}
+
+/// A placement whose name was found good before.
+fn made(name: &str) -> Box<dyn Placement> {
+    placement::parse(name).unwrap_or_else(|_| Box::new(FirstFit))
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `placement=` and `placements=` name, and an area under it.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Session;
+use crate::Failure;
+use crate::syntax::Args;
+use cma::AreaId;
+use lab::keys::{Keys, shown};
+use machine::Machine;
+use placement::{self, BadPlacement, PLACEMENTS, Placement};
+
+/// The placement that a text names.
+pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure> {
+    placement::parse(text).map_err(|bad| {
+        let name = shown(text);
+        Failure::bad(match bad {
+            BadPlacement::Unknown => {
+                let names = PLACEMENTS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(" ");
+                format!("no placement {name}; there are {names}")
+            }
+            BadPlacement::Parameters(entry, "") => format!("{name}: {entry} takes no parameters"),
+            BadPlacement::Parameters(entry, usual) => {
+                format!("{name}: the parameters of {entry} look like {entry}{usual}")
+            }
+        })
+    })
+}
+
+/// The placement that `placement=` names, if it is there.
+pub(super) fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
+    args.key("placement").map(placement_named).transpose()
+}
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    /// Does something under another placement, and puts the area's own back.
+    pub(super) fn with_placement(
+        &mut self,
+        area: AreaId,
+        placement: Option<Box<dyn Placement>>,
+        load: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let before = placement.map(|placement| self.system.area_mut(area).set_placement(placement));
+        let result = load(self);
+        if let Some(before) = before {
+            self.system.area_mut(area).set_placement(before);
+        }
+        result
+    }
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The monitor: one interface for the prompt, for `run=` and for tests.
+//!
+//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands`
+//! has the table of commands, whose usage says which words and keys one takes, and does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
+//! `files`, line editing in `prompt`, what Tab puts in in `complete`.
+//!
+//! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
+//!
+//! # Example
+//! A line on the board of the tests:
+//! ```
+//! use board_mock::with_board;
+//! use monitor::{Context, Monitor, Outcome};
+//!
+//! let context =
+//!     Context { cmdline: "", iomem: "", initrd: None, ns_to_ready: 0, version: "debris 0.1.0", tests: &[] };
+//! let said = with_board(64, |system, machine| {
+//!     let mut monitor = Monitor::new(system, machine, context);
+//!     assert_eq!(monitor.execute("alloc BiscuitOS_cma 8; release 1"), Outcome::Ok);
+//!     assert_eq!(monitor.execute("alloc nowhere 8"), Outcome::Failed(2));
+//!     machine.take()
+//! });
+//! assert!(said.ends_with("alloc: no area \"nowhere\"; there are linux,cma BiscuitOS_cma\n"), "{said}");
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod commands;
+mod complete;
+mod files;
+pub mod help;
+mod jobs;
+mod output;
+mod prompt;
+pub mod selftest;
+pub mod syntax;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use commands::Session;
+use jobs::Jobs;
+use lab::keys::{did_you_mean, nearest, shown};
+use lab::load;
+use lab::record::Record;
+use lab::state::Loaded;
+use machine::Machine;
+use output::{Filter, Output};
+use syntax::{Args, split_outside_quotes, words};
+use system::System;
+
+/// Status of a bad command, key or trace, and of a missing area.
+pub const STATUS_BAD_COMMAND: u8 = 2;
+/// Status of a self-test or check that failed.
+pub const STATUS_CHECK_FAILED: u8 = 3;
+
+/// Characters of a row, as far as anybody can know.
+const TERMINAL_COLUMNS: usize = 80;
+
+/// What runs after boot unless `run=` says otherwise.
+pub const DEFAULT_RUN: &str = "debris";
+
+/// A self-test of the machine's own layer: its name, and what says what is wrong.
+pub type MachineTest = (&'static str, fn() -> Result<(), String>);
+
+/// What the monitor is told about the boot it woke up in.
+#[derive(Clone, Copy)]
+pub struct Context<'c> {
+    /// The command line, as it came.
+    pub cmdline: &'c str,
+    /// The listing for `/proc/iomem`.
+    pub iomem: &'c str,
+    /// The initrd, where there is one.
+    pub initrd: Option<&'c [u8]>,
+    /// Time from the kernel's first instruction to the first command.
+    pub ns_to_ready: u64,
+    /// The line that `version` prints.
+    pub version: &'c str,
+    /// Self-tests of the machine's own layer.
+    pub tests: &'c [MachineTest],
+}
+
+/// How a line ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Every command did what it should.
+    Ok,
+    /// The largest status of those that did not.
+    Failed(u8),
+    /// `poweroff` with a status.
+    PowerOff(u8),
+    /// `reboot`.
+    Reboot,
+}
+
+/// How the machine is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// With this status.
+    PowerOff(u8),
+    /// By starting again.
+    Reboot,
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::PowerOff(status) => Self::PowerOff(status),
+            End::Reboot => Self::Reboot,
+        }
+    }
+}
+
+/// A command that did not do what it should: the line that says why, and its status.
+#[derive(Debug)]
+struct Failure {
+    line: String,
+    status: u8,
+}
+
+impl Failure {
+    fn bad(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: STATUS_BAD_COMMAND }
+    }
+
+    fn check(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: STATUS_CHECK_FAILED }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(line: String) -> Self {
+        Self::bad(line)
+    }
+}
+
+impl From<core::fmt::Error> for Failure {
+    fn from(_: core::fmt::Error) -> Self {
+        Self::check("the output could not be written")
+    }
+}
+
+/// Executes commands on a system.
+pub struct Monitor<'a, 'm, M: ?Sized> {
+    system: &'a mut System<'m>,
+    machine: &'a mut M,
+    context: Context<'a>,
+    /// Largest status that `run=` met.
+    worst: u8,
+    jobs: Jobs,
+    loaded: Vec<Loaded>,
+}
+
+impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
+    /// A monitor over the system and the machine under it.
+    pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
+        Self { system, machine, context, worst: 0, jobs: Jobs::default(), loaded: Vec::new() }
+    }
+
+    /// Prints the `boot` record.
+    pub fn print_boot_record(&mut self) {
+        let record = Record::new("boot")
+            .number("mem_pages", self.system.zone.managed_pages())
+            .number("areas", self.system.areas().len() as u64)
+            .number("ns_to_ready", self.context.ns_to_ready);
+        self.machine.write_str(&format!("{record}\n"));
+    }
+
+    /// Runs the commands of `run=` (without it [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
+    pub fn run_to_end(&mut self, run: Option<&str>) -> End {
+        let outcome = match run {
+            Some(script) => self.run(script),
+            None => self.execute(DEFAULT_RUN),
+        };
+        match outcome {
+            Outcome::PowerOff(status) => End::PowerOff(status),
+            Outcome::Reboot => End::Reboot,
+            Outcome::Ok | Outcome::Failed(_) => prompt::run(self),
+        }
+    }
+
+    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and none ended the machine, a line
+    /// says so: the prompt that follows waits, and a script would wait with it.
+    pub fn run(&mut self, script: &str) -> Outcome {
+        let outcome = self.execute_all(script, true);
+        if let Outcome::Failed(status) = outcome {
+            let text = format!("run=: done, with status {status} (see above); `poweroff` ends the machine with it\n");
+            self.machine.write_str(&text);
+        }
+        outcome
+    }
+
+    /// Executes a line as if typed at the prompt.
+    pub fn execute(&mut self, line: &str) -> Outcome {
+        self.execute_all(line, false)
+    }
+
+    fn execute_all(&mut self, line: &str, counts: bool) -> Outcome {
+        let mut worst = 0;
+        for command in split_outside_quotes(line, ';') {
+            match self.execute_one(command) {
+                Outcome::Failed(status) => {
+                    worst = worst.max(status);
+                    if counts {
+                        self.worst = self.worst.max(status);
+                    }
+                }
+                Outcome::Ok => {}
+                end => return end,
+            }
+        }
+        if worst == 0 { Outcome::Ok } else { Outcome::Failed(worst) }
+    }
+
+    fn execute_one(&mut self, command: &str) -> Outcome {
+        let mut outcome = self.dispatch(command).unwrap_or_else(|failure| self.report(&failure));
+        let ends = matches!(outcome, Outcome::PowerOff(_) | Outcome::Reboot);
+        let checked = self.check();
+        let said = if ends { self.stop_jobs() } else { self.go_on_with_jobs() };
+        for failure in [checked, said].into_iter().filter_map(Result::err) {
+            let failed = self.report(&failure);
+            outcome = match outcome {
+                Outcome::PowerOff(status) => Outcome::PowerOff(status.max(failure.status)),
+                Outcome::Reboot => Outcome::Reboot,
+                Outcome::Ok | Outcome::Failed(_) => failed,
+            };
+        }
+        outcome
+    }
+
+    /// Checks the invariants, where that is wanted. A driver's misuse is the fault of the command that it was seen in, and
+    /// of none that follows.
+    fn check(&mut self) -> Result<(), Failure> {
+        let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
+        self.system.dma.checker_mut().tell();
+        check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))
+    }
+
+    /// The jobs' share of the time between two commands.
+    fn go_on_with_jobs(&mut self) -> Result<(), Failure> {
+        self.step_jobs();
+        self.say_of_jobs()
+    }
+
+    fn report(&mut self, failure: &Failure) -> Outcome {
+        self.machine.write_str(&format!("{}\n", failure.line));
+        Outcome::Failed(failure.status)
+    }
+
+    fn dispatch(&mut self, command: &str) -> Result<Outcome, Failure> {
+        let mut stages = split_outside_quotes(command, '|');
+        let mut first = words(stages.next().unwrap_or_default())?;
+        let background = in_background(&mut first);
+        let mut filters = Vec::new();
+        for stage in stages {
+            if filters.len() == syntax::MAX_WORDS {
+                return Err(Failure::bad(format!("more than {} filters (MAX_WORDS)", syntax::MAX_WORDS)));
+            }
+            filters.push(filter(stage)?);
+        }
+        if background && !filters.is_empty() {
+            return Err(Failure::bad("& ends a command, and what runs in the background has no filter"));
+        }
+        let mut first = first.into_iter();
+        let Some(name) = first.next() else {
+            return if filters.is_empty() {
+                Ok(Outcome::Ok)
+            } else {
+                Err(Failure::bad("grep: no command before the |"))
+            };
+        };
+        if name.starts_with('#') {
+            return Ok(Outcome::Ok);
+        }
+        let Some(found) = commands::find::<M>(&name) else {
+            return Err(unknown_command::<M>(&name));
+        };
+        let name = found.help.name;
+        let named = |failure: Failure| Failure { line: format!("{name}: {}", failure.line), ..failure };
+        if background && load::find(name).is_none() {
+            let names = load::names().collect::<Vec<_>>().join(", ");
+            return Err(named(Failure::bad(format!("does not run in the background; these do: {names}"))));
+        }
+        let args = Args::new(&found.usage(), first).map_err(|line| named(line.into()))?;
+        let mut session = Session {
+            system: self.system,
+            context: &self.context,
+            name,
+            worst: self.worst,
+            jobs: &mut self.jobs,
+            loaded: &mut self.loaded,
+            background: background.then(|| command.trim().into()),
+            out: Output::new(self.machine, filters),
+            end: None,
+        };
+        let result = (found.run)(&mut session, &args);
+        session.out.finish();
+        let end = session.end;
+        result.map(|()| end.map_or(Outcome::Ok, Outcome::from)).map_err(named)
+    }
+}
+
+/// Whether a command ends in `&`, which is then taken away.
+fn in_background(words: &mut Vec<String>) -> bool {
+    let Some(last) = words.last_mut() else { return false };
+    let Some(rest) = last.strip_suffix('&') else { return false };
+    *last = rest.into();
+    if last.is_empty() {
+        words.pop();
+    }
+    true
+}
+
+/// The `grep` of a stage.
+fn filter(stage: &str) -> Result<Filter, Failure> {
+    let mut words = words(stage)?;
+    if words.first().is_none_or(|name| name != "grep") {
+        let other = words.first().map_or_else(|| "nothing".into(), |word| shown(word));
+        return Err(Failure::bad(format!("{other} after the |; the one filter is grep: COMMAND | grep WORD")));
+    }
+    words.remove(0);
+    let filter = Filter::take(&mut words).map_err(|line| format!("grep: {line}"))?;
+    match words.first() {
+        None => Ok(filter),
+        Some(extra) => Err(Failure::bad(format!("grep: takes one word, and there is {}", shown(extra)))),
+    }
+}
+
+/// What other systems call a command of ours.
+const CALLED_ELSEWHERE: &[(&str, &str)] = &[
+    ("exit", "poweroff"),
+    ("quit", "poweroff"),
+    ("logout", "poweroff"),
+    ("halt", "poweroff"),
+    ("shutdown", "poweroff"),
+    ("man", "help"),
+    ("?", "help"),
+    ("dir", "ls"),
+    ("more", "cat"),
+    ("less", "cat"),
+    ("free", "cat /proc/meminfo"),
+    ("dump", "bitmap"),
+];
+
+fn unknown_command<M: Machine + ?Sized>(name: &str) -> Failure {
+    let called = CALLED_ELSEWHERE.iter().find(|called| called.0 == name).map(|called| called.1);
+    let near = called.or_else(|| nearest(name, commands::all::<M>().map(|command| command.help.name)));
+    let near = near.map_or_else(|| ";".into(), |near| format!("; {}", did_you_mean(near)));
+    Failure::bad(format!("unknown command {}{near} `help` lists them all", shown(name)))
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The prompt: bytes → `keys` → the `editor`'s line → completed or executed.
+//!
+//! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is never waited for, so a
+//! pipe or a script can type as well as a person. Keys are ASCII; what is neither that nor a key it knows is dropped. A line
+//! that is longer than the editor holds is not run, and says so. EOT (Ctrl-D) in an empty line ends the machine as
+//! `poweroff` does: a serial line has no other end.
+
+mod editor;
+mod keys;
+
+use alloc::format;
+use alloc::string::String;
+
+use super::complete::complete;
+use super::{End, Monitor, Outcome, TERMINAL_COLUMNS};
+pub use editor::MAX_LINE;
+use editor::{Editor, Typed};
+use machine::Machine;
+
+/// What Ctrl-D in an empty line does.
+const LEAVE: &str = "poweroff";
+
+/// Reads lines and executes them until one ends the machine.
+pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End {
+    let mut editor = Editor::new();
+    loop {
+        monitor.machine.write_str(&editor.take_output());
+        if monitor.have_news() && editor.is_empty() {
+            monitor.machine.write_str("\n");
+            if let Err(failure) = monitor.say_of_jobs() {
+                monitor.report(&failure);
+            }
+            editor.begin_line();
+            continue;
+        }
+        let byte = match monitor.machine.poll_byte() {
+            Some(byte) => byte,
+            None if monitor.step_jobs() => continue,
+            None => monitor.machine.read_byte(),
+        };
+        let Some(typed) = editor.feed(byte) else { continue };
+        let outcome = match typed {
+            Typed::Tab => {
+                complete_line(monitor, &mut editor);
+                continue;
+            }
+            Typed::EndOfInput => {
+                monitor.machine.write_str(&format!("{}{LEAVE}\n", editor.take_output()));
+                monitor.execute(LEAVE)
+            }
+            Typed::Line(line) => {
+                monitor.machine.write_str(&editor.take_output());
+                monitor.execute(&line)
+            }
+            Typed::TooLong(length) => {
+                let text = format!("the line of {length} characters was not run: {MAX_LINE} are the most (MAX_LINE)\n");
+                monitor.machine.write_str(&editor.take_output());
+                monitor.machine.write_str(&text);
+                Outcome::Ok
+            }
+        };
+        match outcome {
+            Outcome::PowerOff(status) => return End::PowerOff(status),
+            Outcome::Reboot => return End::Reboot,
+            Outcome::Ok | Outcome::Failed(_) => editor.begin_line(),
+        }
+    }
+}
+
+/// Puts in what all candidates agree on; where that is nothing, lists them.
+fn complete_line<M: Machine + ?Sized>(monitor: &Monitor<'_, '_, M>, editor: &mut Editor) {
+    let completion = complete::<M>(monitor.system, &monitor.context, editor.before_cursor());
+    if !completion.insert.is_empty() {
+        editor.insert(&completion.insert);
+    } else if completion.candidates.is_empty() {
+        editor.ring();
+    } else {
+        editor.print_above(&in_columns(&completion.candidates));
+    }
+}
+
+/// Words as `ls` prints them, sorted down the columns.
+fn in_columns(words: &[String]) -> String {
+    let width = words.iter().map(|word| word.chars().count()).max().unwrap_or_default() + 2;
+    let columns = (TERMINAL_COLUMNS / width).max(1);
+    let rows = words.len().div_ceil(columns);
+    let mut lines = String::new();
+    for row in 0..rows {
+        let mut words = words.iter().skip(row).step_by(rows).peekable();
+        while let Some(word) = words.next() {
+            lines.push_str(word);
+            if words.peek().is_some() {
+                lines.extend(core::iter::repeat_n(' ', width - word.chars().count()));
+            }
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn candidates_stand_in_columns() {
+        let words: Vec<String> = (0..10).map(|number| format!("word-{number:015}")).collect();
+        let lines = in_columns(&words);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0], "word-000000000000000  word-000000000000004  word-000000000000008");
+        assert_eq!(lines[3], "word-000000000000003  word-000000000000007");
+        assert_eq!(in_columns(&["x".repeat(100)]), "x".repeat(100) + "\n");
+        assert_eq!(in_columns(&[]), "");
+    }
+}
