@@ -181,6 +181,10 @@ pub struct ReplayReport {
     pub failed_served: u64,
     /// Allocations placed where they were when they were recorded.
     pub as_recorded: u64,
+    /// The most pages that were held at once.
+    pub peak_pages: u32,
+    /// Behind the highest page of the area that was held.
+    pub highest_page: u32,
     /// What was moved, where the placement moves anything.
     pub moves: Option<Moves>,
     lines: u64,

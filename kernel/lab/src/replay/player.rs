@@ -51,6 +51,8 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             failed_recorded: 0,
             failed_served: 0,
             as_recorded: 0,
+            peak_pages: 0,
+            highest_page: 0,
             moves: None,
             lines: 0,
             checked_ns: 0,
@@ -83,6 +85,8 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
         };
         let offset = buffer.first().0 - base.0;
         report.placements.push(offset);
+        report.peak_pages = report.peak_pages.max(system.area(*area).used_pages());
+        report.highest_page = report.highest_page.max(offset + pages);
         match &mut self.lender {
             Some(lender) if lender.wants(tag) => lender.lend(system, buffer, align_order, tag),
             _ => {

@@ -84,6 +84,16 @@ impl<'t> Recorded<'t> {
         Some(&mut areas[place])
     }
 
+    /// What is known of the area's size.
+    fn size(&self) -> RecordedSize {
+        let (lowest, end) = self.pages.unwrap_or_default();
+        match (self.size, end - lowest) {
+            (Some(pages), _) => RecordedSize::Pages(pages),
+            (None, 0) => RecordedSize::Unknown,
+            (None, pages) => RecordedSize::AtLeast(pages),
+        }
+    }
+
     /// Notes an allocation's pages; returns false if they are too far from the others.
     pub(super) fn spans(&mut self, pfn: u64, pages: u32) -> bool {
         let end = pfn.saturating_add(pages.into());
@@ -132,6 +142,14 @@ impl Survey<'_> {
         }
     }
 
+    /// What is known of the size of the recorded area `from`, or of the only one.
+    ///
+    /// # Errors
+    /// The recording has no such area, or several.
+    pub fn recorded_size(&self, from: Option<&str>) -> Result<RecordedSize, ReplayError> {
+        if self.areas.is_empty() { Ok(RecordedSize::Unknown) } else { self.chosen("", from).map(Recorded::size) }
+    }
+
     /// The recorded area that is replayed: `from`, the only one, or the one called as the area here.
     fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'_>, ReplayError> {
         let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
@@ -158,11 +176,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     player.report.checked_ns = survey.checked_ns;
     let (lowest, end) = chosen.pages.unwrap_or_default();
     let pages = (end - lowest) as u32;
-    player.report.recorded_size = match (chosen.size, pages) {
-        (Some(pages), _) => RecordedSize::Pages(pages),
-        (None, 0) => RecordedSize::Unknown,
-        (None, pages) => RecordedSize::AtLeast(pages.into()),
-    };
+    player.report.recorded_size = chosen.size();
     let scale = survey.pointers.as_ref().map(Pointers::scale);
     if scale == Some(None) {
         return logged::answer(player, held, (chosen.name, survey.areas.len() == 1), trace);
