@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image run monitor test test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image host run monitor test test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -50,6 +50,10 @@ image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@scripts/raw-image $(ELF) $(IMAGE)
 	@NODES= scripts/tree $(TREE)
 	@scripts/host-tool runner
+
+host: ## build/debris, the host tool
+	@$(CARGO) build --locked --release $(HOST) -p host
+	@scripts/install $(TARGET_DIR)/$$(rustc -vV | sed -n 's/^host: //p')/release/debris build/debris
 
 run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)

@@ -46,7 +46,7 @@ const GOLDEN: [[u64; 5]; 4] = [
 
 #[test]
 fn loads_end_as_on_the_host() {
-    // What `cargo run --release --target host-tuple -p kernel --example host -- "compare seeds=2 ops=200000"` printed.
+    // What `build/debris lab "compare seeds=2 ops=200000"` printed.
     let outcome = compare("compare placements=first-fit,zoned,size-classes,spare-heads seeds=2 ops=200000");
     let found: Vec<[u64; 5]> = outcome
         .records_of("compare")

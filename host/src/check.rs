@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is in a recording: areas, requests by size, tasks, what was lost and what failed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kernel::lab::trace::{Format, TraceError};
+
+use crate::events::{self, Happened};
+
+/// Tasks that are listed.
+const TASKS_SHOWN: usize = 12;
+
+/// What was recorded of an area.
+#[derive(Clone, Default, Debug)]
+pub struct AreaSeen {
+    /// Requests.
+    pub allocs: u64,
+    /// Of those, the ones that failed.
+    pub failed: u64,
+    /// Releases.
+    pub releases: u64,
+    /// All its pages, where an event says so.
+    pub pages: Option<u64>,
+}
+
+/// What is in a recording.
+#[derive(Clone, Default, Debug)]
+pub struct Census {
+    /// How it is written.
+    pub format: &'static str,
+    /// The areas by name; one without a name where the form has none.
+    pub areas: BTreeMap<String, AreaSeen>,
+    /// Requests by the order of their size: how many, and the largest in pages.
+    pub orders: BTreeMap<u32, (u64, u32)>,
+    /// Requests by task.
+    pub tasks: BTreeMap<String, u64>,
+    /// Events that were lost, at least.
+    pub lost: u64,
+    /// Ranges that were busy.
+    pub busy: u64,
+    /// First and last time.
+    pub times_ns: Option<(u64, u64)>,
+}
+
+/// Counts a recording.
+///
+/// # Errors
+/// The first line that is no good.
+pub fn census(text: &[u8]) -> Result<Census, TraceError> {
+    let mut census = Census { format: Format::of(text).name(), ..Census::default() };
+    for event in events::all(text)? {
+        let area = || shown(event.area);
+        match event.happened {
+            Happened::Alloc { pages, failed, .. } => {
+                let seen = census.areas.entry(area()).or_default();
+                seen.allocs += 1;
+                seen.failed += u64::from(failed == Some(true));
+                let (requests, largest) = census.orders.entry(pages.next_power_of_two().trailing_zeros()).or_default();
+                *requests += 1;
+                *largest = (*largest).max(pages);
+                if let Some(task) = event.head.task {
+                    *census.tasks.entry(shown(task)).or_default() += 1;
+                }
+            }
+            Happened::Release => census.areas.entry(area()).or_default().releases += 1,
+            Happened::AreaPages(pages) => census.areas.entry(area()).or_default().pages = Some(pages),
+            Happened::Lost(events) => census.lost = census.lost.saturating_add(events),
+            Happened::Busy => census.busy += 1,
+        }
+        if let Some(time) = event.head.time_ns {
+            let (first, last) = census.times_ns.unwrap_or((time, time));
+            census.times_ns = Some((first.min(time), last.max(time)));
+        }
+    }
+    Ok(census)
+}
+
+/// Text of a recording, which is data, to a terminal, too.
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+impl fmt::Display for Census {
+    /// Ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "A {} recording", self.format)?;
+        if let Some((first, last)) = self.times_ns {
+            write!(f, " of {}.{:03} s", (last - first) / 1_000_000_000, (last - first) / 1_000_000 % 1000)?;
+        }
+        writeln!(f, ".")?;
+        for (name, area) in &self.areas {
+            let name = if name.is_empty() { "(no name)" } else { name };
+            write!(f, "{name}: {} requests, {} of them failed, {} releases", area.allocs, area.failed, area.releases)?;
+            match area.pages {
+                Some(pages) => writeln!(f, "; an area of {pages} pages."),
+                None => writeln!(f, "."),
+            }?;
+        }
+        if self.lost > 0 {
+            writeln!(f, "At least {} events were lost.", self.lost)?;
+        }
+        if self.busy > 0 {
+            writeln!(f, "{} ranges were busy, and passed over.", self.busy)?;
+        }
+        writeln!(f, "\n{:>5} {:>9} {:>14}", "order", "requests", "largest, pages")?;
+        for (order, (requests, largest)) in &self.orders {
+            writeln!(f, "{order:>5} {requests:>9} {largest:>14}")?;
+        }
+        let mut tasks: Vec<_> = self.tasks.iter().collect();
+        tasks.sort_by_key(|&(_, requests)| std::cmp::Reverse(requests));
+        if !tasks.is_empty() {
+            writeln!(f, "\n{:<20} {:>9}", "task", "requests")?;
+        }
+        for (task, requests) in tasks.iter().take(TASKS_SHOWN) {
+            writeln!(f, "{task:<20} {requests:>9}")?;
+        }
+        if tasks.len() > TASKS_SHOWN {
+            writeln!(f, "and {} more tasks", tasks.len() - TASKS_SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_counted() {
+        let plain = census(b"a 1 5 0\na 2 9 0\nr 1\n").unwrap();
+        assert_eq!((plain.format, plain.areas[""].allocs, plain.areas[""].releases), ("plain", 2, 1));
+        assert_eq!(plain.orders, BTreeMap::from([(3, (1, 5)), (4, (1, 9))]));
+        let ftrace = census(
+            b"  vpu-7  [000] .....     5.500000: cma_alloc_finish: name=x pfn=0x100 page=0 count=16 align=4 errorno=0\n\
+              CPU:0 [LOST 12 EVENTS]\n\
+              \x20 vpu-7  [000] .....     6.000000: cma_alloc_finish: name=x pfn=0x0 page=0 count=16 align=4 errorno=-12\n",
+        )
+        .unwrap();
+        assert_eq!((ftrace.areas["x"].allocs, ftrace.areas["x"].failed, ftrace.lost), (2, 1, 12));
+        assert_eq!((ftrace.tasks["vpu"], ftrace.times_ns), (2, Some((5_500_000_000, 6_000_000_000))));
+        let log = include_bytes!("../../tests/data/cases/cma-debug.log");
+        let log = census(log).unwrap();
+        assert_eq!(
+            (log.format, log.busy, log.orders.values().map(|(requests, _)| requests).sum::<u64>()),
+            ("dmesg", 2, 15)
+        );
+        assert!(census(b"a 1\n").is_err());
+    }
+}

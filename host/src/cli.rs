@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use host::board::MAX_AREA_PAGES;
+use host::size::Alignment;
+use kernel::units::linux::LinuxVersion;
+
+/// How large a CMA area must be, why requests failed, and what a board's log says.
+#[derive(Parser, Debug)]
+#[command(name = "debris", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// The smallest area in which no request of a recording fails
+    Size(Size),
+    /// What is in a recording: areas, requests by order, tasks, lost events, failures
+    Check {
+        /// A recording
+        trace: PathBuf,
+    },
+    /// A board's bitmap or list of free runs as a picture; whether a request fits, and what is in the way
+    View(View),
+    /// Replays a recording, as the command of the laboratory's prompt
+    Replay(Replay),
+    /// Every line of a kernel's log that speaks of CMA, in words
+    Explain {
+        /// A log: dmesg, a file of syslog, the serial console
+        log: PathBuf,
+    },
+    /// Runs a load many times, over areas, placements and seeds, and appends a record of each run to a file
+    Sweep(Sweep),
+    /// What came out of the runs of sweeps
+    Report(Report),
+    /// Executes a line of the laboratory's monitor on a board with areas of these sizes
+    Lab(Lab),
+    /// Prints the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+#[derive(Args, Debug)]
+pub struct Size {
+    /// A recording, in any form that `replay` reads
+    pub trace: PathBuf,
+    /// The recorded area, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub area: Option<String>,
+    /// Placements to try
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "P,...",
+        default_value = "first-fit,best-fit,two-ended,spare-heads"
+    )]
+    pub placement: Vec<String>,
+    /// Alignments to try
+    #[arg(long, value_delimiter = ',', value_name = "A,...", default_value = "asis,order,page")]
+    pub align: Vec<AlignWord>,
+    /// Sizes are multiples of this many pages
+    #[arg(long, value_name = "PAGES", default_value_t = host::size::PAGEBLOCK_PAGES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AREA_PAGES)))]
+    pub step: u32,
+    /// Room that is added to the verdict, such as 10%
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    pub headroom: u32,
+    /// Also sizes for N other orders in which the recorded tasks could have run
+    #[arg(long, value_name = "N")]
+    pub jitter: Option<u32>,
+    /// The first of N seeds for --jitter
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "jitter")]
+    pub seed: u32,
+    /// Ends with status 1 where the verdict is larger, as in '<=64M'
+    #[arg(long, value_name = "'<=SIZE'", value_parser = at_most)]
+    pub assert: Option<u32>,
+    /// Lets --assert hold for a recording that began late or lost events
+    #[arg(long)]
+    pub allow_partial: bool,
+    /// Prints the records
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct View {
+    /// debugfs's `bitmap`, or a log with `number of available pages`
+    pub file: PathBuf,
+    /// Whether this many pages fit
+    #[arg(long, value_name = "N")]
+    pub pages: Option<u32>,
+    /// As an order; that of the size, at most 8, unless told
+    #[arg(long, value_name = "ORDER", requires = "pages")]
+    pub align: Option<u32>,
+    /// Pages that a bit of a bitmap stands for, as a power of two
+    #[arg(long, value_name = "N")]
+    pub order_per_bit: Option<u32>,
+    /// Prints the records
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// A recording
+    pub trace: PathBuf,
+    /// The area's size
+    #[arg(long, value_name = "SIZE")]
+    pub area: Option<String>,
+    /// Where requests are placed
+    #[arg(long)]
+    pub placement: Option<String>,
+    /// asis, order or page
+    #[arg(long)]
+    pub align: Option<String>,
+    /// release or refuse: what is done with a buffer whose ID is allocated again
+    #[arg(long)]
+    pub held: Option<String>,
+    /// The recorded area, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// Prints the records
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Sweep {
+    /// A load of the laboratory with its keys, such as 'debris' or 'camera frames=8'
+    #[arg(long, value_name = "L", default_value = "debris")]
+    pub load: String,
+    /// The areas' sizes
+    #[arg(long, value_delimiter = ',', value_name = "SIZE,...", default_value = "8M")]
+    pub area: Vec<String>,
+    /// Placements, or `all`
+    #[arg(long, value_delimiter = ',', value_name = "P,...", default_value = "first-fit")]
+    pub placement: Vec<String>,
+    /// Alignments: order, page, or an order
+    #[arg(long, value_delimiter = ',', value_name = "A,...", default_value = "order")]
+    pub align: Vec<String>,
+    /// The first and the last seed
+    #[arg(long, value_name = "A..B", default_value = "1..10", value_parser = seeds)]
+    pub seeds: (u32, u32),
+    /// Threads; as many as there are processors unless told
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Does the i-th of n equal parts; each part has a file of its own
+    #[arg(long, value_name = "i/n", default_value = "1/1", value_parser = shard)]
+    pub shard: (usize, usize),
+    /// Goes on with a file: runs that it has are passed over, and a last line that was torn is taken out
+    #[arg(long)]
+    pub resume: bool,
+    /// The file that the records go to
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Lab {
+    /// Commands with `;` between them, as in `run=`
+    #[arg(default_value = "help")]
+    pub line: String,
+    /// The areas' sizes, by which they are called; commands choose the first by themselves
+    #[arg(long, value_delimiter = ',', value_name = "SIZE,...", default_value = "8M,32M,512M")]
+    pub area: Vec<String>,
+    /// A recording or a state, for `replay` and `load`
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Which Linux is answered like
+    #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
+    pub linux: LinuxVersion,
+}
+
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Files that sweeps wrote; a run that is there twice counts once
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Compares with earlier runs
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Ends with status 1 where a median of the allocations to the first failure is lower than the baseline's by more
+    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "baseline")]
+    pub fail_on: Option<u32>,
+    /// Prints a table for a job's summary
+    #[arg(long)]
+    pub markdown: bool,
+    /// Writes a verdict for each row as JUnit
+    #[arg(long, value_name = "FILE", requires = "baseline")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum AlignWord {
+    /// As recorded
+    Asis,
+    /// By the order of the size
+    Order,
+    /// By one page
+    Page,
+}
+
+impl From<AlignWord> for Alignment {
+    fn from(word: AlignWord) -> Self {
+        match word {
+            AlignWord::Asis => Self::Asis,
+            AlignWord::Order => Self::Order,
+            AlignWord::Page => Self::Page,
+        }
+    }
+}
+
+/// The arguments, for completions and the manual page.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// A size such as `64M` in pages.
+pub fn pages(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text} is no size; sizes look like 64M or 512K");
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let bytes: u64 = digits.parse().map_err(|_| wrong())?;
+    let bytes = bytes.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if bytes == 0 || !bytes.is_multiple_of(4096) || bytes >> 12 > MAX_AREA_PAGES.into() {
+        return Err(format!("{text}: an area has 4K to {}G, in multiples of 4K", MAX_AREA_PAGES >> 18));
+    }
+    Ok((bytes >> 12) as u32)
+}
+
+fn at_most(text: &str) -> Result<u32, String> {
+    let size = text.strip_prefix("<=").ok_or_else(|| format!("{text}: --assert takes '<=SIZE', such as '<=64M'"))?;
+    pages(size.trim())
+}
+
+fn percent(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok().filter(|&percent| percent <= 1000);
+    number.ok_or_else(|| format!("{text}: 0% to 1000%"))
+}
+
+fn linux(text: &str) -> Result<LinuxVersion, String> {
+    LinuxVersion::parse(text).ok_or_else(|| format!("{text}: {}", LinuxVersion::NAMES))
+}
+
+fn seeds(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text.split_once("..").and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    numbers.filter(|(first, last)| first <= last).ok_or_else(|| format!("{text}: FIRST..LAST, such as 1..1000"))
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    let good = numbers.filter(|&(part, parts)| 1 <= part && part <= parts);
+    good.ok_or_else(|| format!("{text}: i/n with i from 1 to n, such as 2/8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_hold_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            (pages("64M"), pages("8192K"), pages("1G"), pages("4096")),
+            (Ok(16384), Ok(2048), Ok(262_144), Ok(1))
+        );
+        for bad in ["", "M", "0", "64X", "-1M", "1", "17G", "99999999999999999999G", "18446744073709551615G"] {
+            assert!(pages(bad).is_err(), "{bad}");
+        }
+        assert_eq!((at_most("<=64M"), at_most("64M").is_err()), (Ok(16384), true));
+        assert_eq!(
+            (seeds("1..9"), seeds("9..1").is_err(), shard("2/8"), shard("0/8").is_err()),
+            (Ok((1, 9)), true, Ok((2, 8)), true)
+        );
+        assert_eq!((percent("10%"), percent("10"), percent("x").is_err()), (Ok(10), Ok(10), true));
+    }
+}

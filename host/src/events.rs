@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The events of a recording in any of its forms, for what is counted over it.
+
+use kernel::lab::trace::{Format, Op, TraceError, dmesg, ftrace, plain};
+use kernel::lab::trace::{Head, Line};
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// Pages were asked for.
+    Alloc {
+        /// How many.
+        pages: u32,
+        /// As an order.
+        align_order: u32,
+        /// Whether the request failed when it was recorded; `None` where the form does not say.
+        failed: Option<bool>,
+    },
+    /// Pages were released.
+    Release,
+    /// At least this many events were lost.
+    Lost(u64),
+    /// A range was busy.
+    Busy,
+    /// An area of this many pages was asked.
+    AreaPages(u64),
+}
+
+/// An event.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'t> {
+    /// Its line.
+    pub line: Line<'t>,
+    /// Who wrote it, where and when.
+    pub head: Head<'t>,
+    /// The area; empty where the form has none.
+    pub area: &'t [u8],
+    /// The pages by which a buffer is known, first and how many, or its ID; `None` where there is none.
+    pub names: Option<(u64, u64)>,
+    /// What it says.
+    pub happened: Happened,
+}
+
+/// Reads all events of a recording.
+///
+/// # Errors
+/// The first line that is no good.
+pub fn all(text: &[u8]) -> Result<Vec<Recorded<'_>>, TraceError> {
+    let format = Format::of(text);
+    match format {
+        Format::Plain => plain::ops(text).map(|op| op.map(|(line, op)| of_plain(line, op))).collect(),
+        Format::Ftrace => ftrace::events(text).map(|event| event.map(|(line, event)| of_ftrace(line, event))).collect(),
+        Format::Dmesg => dmesg::events(text).map(|said| said.map(|(line, said)| of_dmesg(line, said))).collect(),
+    }
+}
+
+fn of_plain(line: Line<'_>, op: Op) -> Recorded<'_> {
+    let (id, happened) = match op {
+        Op::Alloc { id, pages, align_order } => (id, Happened::Alloc { pages, align_order, failed: None }),
+        Op::Release { id } => (id, Happened::Release),
+    };
+    Recorded { line, head: Head::default(), area: b"", names: Some((id.into(), 1)), happened }
+}
+
+fn of_ftrace<'t>(line: Line<'t>, event: ftrace::Event<'t>) -> Recorded<'t> {
+    let (area, names, happened): (&[u8], _, _) = match event {
+        ftrace::Event::Alloc { area, pfn, pages, align_order } => (
+            area,
+            pfn.map(|pfn| (pfn, pages.into())),
+            Happened::Alloc { pages, align_order, failed: Some(pfn.is_none()) },
+        ),
+        ftrace::Event::Release { area, pfn, pages } => (area, Some((pfn, pages.into())), Happened::Release),
+        ftrace::Event::Size { area, pages } => (area, None, Happened::AreaPages(pages)),
+        ftrace::Event::Lost(events) => (b"", None, Happened::Lost(events)),
+    };
+    Recorded { line, head: line.head(Format::Ftrace), area, names, happened }
+}
+
+fn of_dmesg<'t>(line: Line<'t>, said: dmesg::Said<'t>) -> Recorded<'t> {
+    let named = |page: dmesg::Page| match page {
+        dmesg::Page::At(pointer) => Some((pointer.value, 1)),
+        dmesg::Page::Hidden | dmesg::Page::None => None,
+    };
+    let (area, names, happened): (&[u8], _, _) = match said {
+        dmesg::Said::Alloc { area, page, pages, align_order } => {
+            (area, named(page), Happened::Alloc { pages, align_order, failed: Some(page == dmesg::Page::None) })
+        }
+        dmesg::Said::Release { page, .. } => (b"", named(page), Happened::Release),
+        dmesg::Said::Busy => (b"", None, Happened::Busy),
+        dmesg::Said::Lost => (b"", None, Happened::Lost(1)),
+    };
+    Recorded { line, head: line.head(Format::Dmesg), area, names, happened }
+}

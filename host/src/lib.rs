@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The laboratory on the host: the kernel's crates, run natively on boards of any areas.
+//!
+//! [`board`] builds a board in this process's memory, [`size`] finds how large an area a recording needs. The program
+//! `debris` is made of them.
+//!
+//! What holds true: a recording is read and answered by the code of the image, so that placements, failures and
+//! fingerprints are those that the image prints.
+
+pub mod board;
+pub mod check;
+pub mod events;
+pub mod explain;
+pub mod jitter;
+pub mod machine;
+pub mod size;
+
+use kernel::monitor::{Context, Monitor, Outcome};
+use kernel::system::System;
+
+/// Executes a line of the monitor; returns its status.
+pub fn monitor_line(system: &mut System<'_>, host: &mut machine::Host, initrd: Option<&[u8]>, line: &str) -> u8 {
+    let version = concat!("debris ", env!("CARGO_PKG_VERSION"), " on the host");
+    let context = Context { cmdline: "", iomem: "", initrd, ns_to_ready: 0, version, tests: &[] };
+    match Monitor::new(system, host, context).run(line) {
+        Outcome::Failed(status) | Outcome::PowerOff(status) => status,
+        Outcome::Ok | Outcome::Reboot => 0,
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The host as the laboratory's machine: a clock, a place to print to, memory for tables.
+
+use std::collections::HashMap;
+
+use kernel::machine::{Fault, Machine};
+use kernel::mm::Block;
+
+/// Nanoseconds since any fixed time.
+pub type Clock = fn() -> u64;
+
+/// The host.
+pub struct Host {
+    clock: Clock,
+    print: Box<dyn FnMut(&str)>,
+    /// What the pages of blocks hold, by first frame; only the tables of large recordings ask for it.
+    memory: HashMap<u32, Vec<u32>>,
+}
+
+impl Host {
+    /// A host with a clock, that prints to `print`.
+    pub fn new(clock: Clock, print: Box<dyn FnMut(&str)>) -> Self {
+        Self { clock, print, memory: HashMap::new() }
+    }
+}
+
+impl Machine for Host {
+    fn now_ns(&self) -> u64 {
+        (self.clock)()
+    }
+
+    fn tick_ns(&self) -> u32 {
+        1
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    fn write_str(&mut self, text: &str) {
+        (self.print)(text);
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        // Ctrl-D: nobody types.
+        0x04
+    }
+
+    fn poll_byte(&mut self) -> Option<u8> {
+        None
+    }
+
+    fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
+        let words = 1024 << block.order();
+        let memory = self.memory.entry(block.first().0).or_default();
+        if memory.len() < words {
+            memory.resize(words, 0);
+        }
+        &mut memory[..words]
+    }
+
+    fn fault(&mut self, fault: Fault) -> ! {
+        panic!("fault {}", fault.name())
+    }
+}

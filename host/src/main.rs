@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `debris` on the host: arguments into questions, answers into text and records, statuses as the image's.
+
+mod cli;
+mod report;
+mod size_command;
+mod sweep;
+mod view;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
+use host::machine::Host;
+use host::size::PAGEBLOCK_PAGES;
+use kernel::lab::replay::{self, RecordedSize};
+
+/// A bad argument or input, as the image's status for one.
+const STATUS_BAD: u8 = 2;
+/// What `--assert` asked for does not hold.
+const STATUS_ASSERT: u8 = 1;
+
+/// Why a command did not do what it should.
+struct Failure {
+    line: String,
+    status: u8,
+}
+
+impl Failure {
+    fn bad(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: STATUS_BAD }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::bad(format!("the output cannot be written: {error}"))
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("debris: {}", failure.line);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Size(arguments) => size_command::run(&arguments),
+        Command::Replay(arguments) => replay_recording(&arguments),
+        Command::Explain { log } => {
+            let story = host::explain::explain(&read(&log)?);
+            say(format_args!("{story}"))
+        }
+        Command::Check { trace } => {
+            let text = read(&trace)?;
+            let census = host::check::census(&text);
+            let census = census.map_err(|error| Failure::bad(format!("{}: {error}", trace.display())))?;
+            say(format_args!("{census}"))
+        }
+        Command::View(arguments) => view::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Lab(arguments) => lab(&arguments),
+        Command::Completions { shell } => {
+            let mut command = cli::command();
+            clap_complete::generate(shell, &mut command, "debris", &mut io::stdout());
+            Ok(())
+        }
+        Command::Man => Ok(clap_mangen::Man::new(cli::command()).render(&mut io::stdout())?),
+    }
+}
+
+/// As the monitor's `replay`, on a board with one area.
+fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
+    let trace = read(&arguments.trace)?;
+    let pages = match &arguments.area {
+        Some(area) => cli::pages(area).map_err(Failure::bad)?,
+        None => recorded_pages(&trace, arguments)?,
+    };
+    let mut line = format!("replay area={AREA}");
+    let keys = [("placement", &arguments.placement), ("align", &arguments.align), ("held", &arguments.held)];
+    for (key, value) in keys.into_iter().chain([("from", &arguments.from)]) {
+        if let Some(value) = value {
+            line += &format!(" {key}='{value}'");
+        }
+    }
+    let board = Board::of_one(AREA, pages);
+    let records = arguments.json;
+    ended(
+        &line,
+        board.with(now_ns, lines(move |line| line.starts_with('{') == records), |system, host| {
+            host::monitor_line(system, host, Some(&trace), &line)
+        }),
+    )
+}
+
+/// A line of the monitor, on a board with several areas.
+fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
+    let initrd = arguments.initrd.as_deref().map(read).transpose()?;
+    let mut areas = Vec::new();
+    for name in &arguments.area {
+        areas.push(AreaSpec { name: name.clone(), pages: cli::pages(name).map_err(Failure::bad)? });
+    }
+    let pages: u64 = areas.iter().map(|area| u64::from(area.pages.next_multiple_of(BASE_ALIGNMENT_PAGES))).sum();
+    if areas.len() > kernel::cma::MAX_CMA_AREAS || pages > MAX_AREA_PAGES.into() {
+        let (most, mib) = (kernel::cma::MAX_CMA_AREAS, MAX_AREA_PAGES / 256);
+        return Err(Failure::bad(format!("--area: {most} areas at most, with {mib} MiB together")));
+    }
+    let board = Board { areas, linux: arguments.linux };
+    ended(
+        &arguments.line,
+        board.with(now_ns, lines(|_| true), |system, host| {
+            host::monitor_line(system, host, initrd.as_deref(), &arguments.line)
+        }),
+    )
+}
+
+/// Prints those whole lines that are wanted.
+fn lines(wanted: impl Fn(&str) -> bool + 'static) -> Box<dyn FnMut(&str)> {
+    let mut pending = String::new();
+    Box::new(move |text| {
+        pending.push_str(text);
+        while let Some(end) = pending.find('\n') {
+            let line: String = pending.drain(..=end).collect();
+            // A call a line, so that those of runs side by side stay whole.
+            if wanted(&line) && io::stdout().write_all(line.as_bytes()).is_err() {
+                // Nobody reads on.
+                std::process::exit(0);
+            }
+        }
+    })
+}
+
+fn ended(line: &str, status: u8) -> Result<(), Failure> {
+    match status {
+        0 => Ok(()),
+        status => Err(Failure { line: format!("`{line}` ended with status {status}"), status }),
+    }
+}
+
+/// The size of the recorded area; else the smallest that holds all its pages; of a recording that names none, 8 MiB.
+fn recorded_pages(trace: &[u8], arguments: &cli::Replay) -> Result<u32, Failure> {
+    let bad = |error| Failure::bad(format!("{}: {error}", arguments.trace.display()));
+    let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
+    let (pages, why) = match survey.recorded_size(arguments.from.as_deref()).map_err(bad)? {
+        RecordedSize::Pages(pages) => (pages, "as recorded"),
+        RecordedSize::AtLeast(pages) => (pages, "which holds every recorded page"),
+        RecordedSize::Unknown => (USUAL_PAGES.into(), "because the recording names no pages"),
+    };
+    let pages = pages.next_multiple_of(PAGEBLOCK_PAGES.into());
+    let pages = u32::try_from(pages).ok().filter(|&pages| pages <= MAX_AREA_PAGES);
+    let pages = pages.ok_or_else(|| Failure::bad(format!("an area of {} MiB at most", MAX_AREA_PAGES / 256)))?;
+    eprintln!("debris: an area of {} MiB, {why}; --area chooses another", pages / 256);
+    Ok(pages)
+}
+
+/// Pages of the area of a recording that does not say: 8 MiB.
+const USUAL_PAGES: u32 = 2048;
+/// The name of an area that nobody named.
+const AREA: &str = "area";
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::bad(format!("{}: {error}", path.display())))
+}
+
+/// Writes to standard output. Where nobody reads on, that is the end, and no failure.
+fn say(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    match io::stdout().write_fmt(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => Ok(result?),
+    }
+}
+
+/// Nanoseconds since the first question.
+fn now_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How large an area must be, so that no request of a recording fails.
+//!
+//! Under first-fit where a request goes does not depend on the area's size: one run in an area that is never full gives
+//! the answer, the highest page that was used, and a run in an area of one page less shows that it fails there. Under other
+//! rules it does depend, and failures are not monotone in the size: sizes are tried from a limit, at least twice the
+//! peak, downwards, and the answer is the smallest above which nothing failed up to that limit.
+//!
+//! What holds true:
+//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size is itself tried.
+//! 2. An ID that is allocated while it is held goes back first, because a request that failed when it was recorded may
+//!    succeed here.
+
+use std::fmt;
+
+use kernel::cma::placement;
+use kernel::lab::record::Record;
+use kernel::lab::replay::{self, Options, ReplayError, ReplayReport, Survey, WhenHeld};
+use kernel::lab::request::Align;
+use kernel::lab::state;
+
+use crate::board::{Board, MAX_AREA_PAGES};
+use crate::machine::{Clock, Host};
+
+/// The area's name on the board that a size is tried on.
+const AREA: &str = "tried";
+/// Pages of a pageblock: the usual step.
+pub const PAGEBLOCK_PAGES: u32 = kernel::mm::PAGEBLOCK_PAGES;
+
+/// How requests are aligned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Alignment {
+    /// As they were recorded.
+    #[default]
+    Asis,
+    /// By the order of their size, capped at 8.
+    Order,
+    /// By one page.
+    Page,
+}
+
+impl Alignment {
+    /// All, in the order of a table.
+    pub const ALL: [Self; 3] = [Self::Asis, Self::Order, Self::Page];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asis => "asis",
+            Self::Order => "order",
+            Self::Page => "page",
+        }
+    }
+
+    const fn align(self) -> Option<Align> {
+        match self {
+            Self::Asis => None,
+            Self::Order => Some(Align::Order),
+            Self::Page => Some(Align::Page),
+        }
+    }
+}
+
+/// A recording that was read, and is to be replayed.
+#[derive(Debug)]
+pub struct Recording<'t> {
+    text: &'t [u8],
+    area: Option<&'t str>,
+    clock: Clock,
+    survey: Survey<'t>,
+}
+
+/// A rule to try.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// As `placement=` takes it.
+    pub placement: String,
+    /// How requests are aligned.
+    pub alignment: Alignment,
+}
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SizeError {
+    /// The recording cannot be replayed.
+    Replay(ReplayError),
+    /// No placement of that name.
+    Placement(String),
+    /// Requests fail in the largest area that is tried, of this many pages.
+    TooLarge(u32),
+    /// The run in an area of this many pages does not agree with the one in an area without an end.
+    Disagrees(u32),
+}
+
+impl From<ReplayError> for SizeError {
+    fn from(error: ReplayError) -> Self {
+        Self::Replay(error)
+    }
+}
+
+impl fmt::Display for SizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replay(error) => error.fmt(f),
+            Self::Placement(name) => {
+                let names: Vec<_> = placement::PLACEMENTS.iter().map(|entry| entry.name).collect();
+                write!(f, "no placement {name}; there are {}", names.join(" "))
+            }
+            Self::TooLarge(pages) => {
+                write!(f, "requests fail in an area of {} MiB, too, the largest that is tried", pages / 256)
+            }
+            Self::Disagrees(pages) => {
+                write!(f, "a run in {pages} pages does not agree with one in an area without an end")
+            }
+        }
+    }
+}
+
+/// How large an area must be under a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The rule.
+    pub rule: Rule,
+    /// Requests in the recording.
+    pub requests: u64,
+    /// How many of them failed when it was recorded.
+    pub failed_recorded: u64,
+    /// The most pages that were held at once.
+    pub peak_pages: u32,
+    /// Sizes are multiples of this.
+    pub step_pages: u32,
+    /// The smallest size above which nothing failed.
+    pub smallest_pages: u32,
+    /// The largest multiple of the step that was tried and in which a request failed.
+    pub largest_failing_pages: Option<u32>,
+    /// Nothing larger was tried.
+    pub tried_to_pages: u32,
+    /// What was allocated before the recording began, or in events that it lost, is not known.
+    pub partial: bool,
+}
+
+impl Answer {
+    /// The record.
+    pub fn record(&self, area: &str) -> Record {
+        Record::new("size")
+            .string("area", area)
+            .string("placement", &self.rule.placement)
+            .string("align", self.rule.alignment.name())
+            .number("requests", self.requests)
+            .number("failed_recorded", self.failed_recorded)
+            .number("peak_pages", self.peak_pages)
+            .number("step_pages", self.step_pages)
+            .number("smallest_pages", self.smallest_pages)
+            .number("largest_failing_pages", self.largest_failing_pages.unwrap_or(0))
+            .number("tried_to_pages", self.tried_to_pages)
+            .number("partial", u64::from(self.partial))
+    }
+}
+
+impl<'t> Recording<'t> {
+    /// Reads a recording; `area` is the recorded area, where there are several.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn open(text: &'t [u8], area: Option<&'t str>, clock: Clock) -> Result<Self, SizeError> {
+        let survey = replay::survey(&mut Host::new(clock, Box::new(|_| {})), text)?;
+        Ok(Self { text, area, clock, survey })
+    }
+
+    /// Replays the recording in an area of `pages` pages.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn run(&self, rule: &Rule, pages: u32) -> Result<ReplayReport, SizeError> {
+        let placement = placement::parse(&rule.placement).map_err(|_| SizeError::Placement(rule.placement.clone()))?;
+        let board = Board::of_one(AREA, pages);
+        board.with(self.clock, Box::new(|_| {}), |system, host| {
+            let Some(area) = system.find_area(AREA) else { return Err(SizeError::TooLarge(pages)) };
+            system.area_mut(area).set_placement(placement);
+            // An area is whole pageblocks: what is behind its size is taken.
+            let text = format!("number of available pages: {pages}@0=> {pages} free of {pages} total pages");
+            let loaded = if pages.is_multiple_of(PAGEBLOCK_PAGES) {
+                None
+            } else {
+                state::find(text.as_bytes(), None, None).ok().and_then(|state| state::put(system, area, &state).ok())
+            };
+            let options = Options {
+                loaded: loaded.map(|report| report.loaded),
+                align: rule.alignment.align(),
+                held: Some(WhenHeld::Release),
+                from: self.area,
+                ..Options::new(area)
+            };
+            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text)?)
+        })
+    }
+
+    /// How large an area must be under a rule, in multiples of `step_pages`. Where several sizes are tried, `each` runs
+    /// them.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn size(&self, rule: &Rule, step_pages: u32, each: Each<'_>) -> Result<Answer, SizeError> {
+        let (capacity, roomy) = self.without_end(rule)?;
+        let answer = |smallest_pages, largest_failing_pages, tried_to_pages| Answer {
+            rule: rule.clone(),
+            requests: roomy.allocs,
+            failed_recorded: roomy.failed_recorded,
+            peak_pages: roomy.peak_pages,
+            step_pages,
+            smallest_pages,
+            largest_failing_pages,
+            tried_to_pages,
+            partial: roomy.lost + roomy.unmatched > 0,
+        };
+        let up = |pages: u32| pages.max(1).next_multiple_of(step_pages);
+        if rule.placement == FIRST_FIT {
+            let smallest = up(roomy.highest_page);
+            let below = smallest.checked_sub(step_pages).filter(|&pages| pages > 0);
+            let tried: Vec<u32> = below.into_iter().chain([smallest]).collect();
+            for (pages, failed) in tried.iter().zip(each(&tried, &|pages| self.failures(rule, pages))) {
+                if (failed? == 0) != (*pages == smallest) {
+                    return Err(SizeError::Disagrees(*pages));
+                }
+            }
+            return Ok(answer(smallest, below, capacity));
+        }
+        let least = up(roomy.peak_pages);
+        let mut limit = least.saturating_mul(2).min(MAX_AREA_PAGES);
+        while self.failures(rule, limit)? > 0 {
+            if limit == MAX_AREA_PAGES {
+                return Err(SizeError::TooLarge(limit));
+            }
+            limit = limit.saturating_mul(2).min(MAX_AREA_PAGES);
+        }
+        // In the size below the peak, requests fail because it is full.
+        let sizes = (1..).map_while(|steps| limit.checked_sub(steps * step_pages));
+        let sizes: Vec<u32> = sizes.take_while(|&pages| pages > 0 && pages + step_pages >= least).collect();
+        let mut smallest = limit;
+        for batch in sizes.chunks(BATCH) {
+            for (&pages, failed) in batch.iter().zip(each(batch, &|pages| self.failures(rule, pages))) {
+                if failed? > 0 {
+                    return Ok(answer(smallest, Some(pages), limit));
+                }
+                smallest = pages;
+            }
+        }
+        Ok(answer(smallest, None, limit))
+    }
+
+    fn failures(&self, rule: &Rule, pages: u32) -> Result<u64, SizeError> {
+        self.run(rule, pages).map(|report| report.failed)
+    }
+
+    /// Replays in an area in which nothing fails; returns its size, too.
+    fn without_end(&self, rule: &Rule) -> Result<(u32, ReplayReport), SizeError> {
+        let mut pages = FIRST_CAPACITY_PAGES;
+        loop {
+            let report = self.run(rule, pages)?;
+            if report.failed == 0 {
+                return Ok((pages, report));
+            }
+            if pages == MAX_AREA_PAGES {
+                return Err(SizeError::TooLarge(pages));
+            }
+            pages = pages.saturating_mul(2).min(MAX_AREA_PAGES);
+        }
+    }
+}
+
+/// Runs something for each of some sizes, in any order or at once; the answers are in their order.
+pub type Each<'a> = &'a (dyn Fn(&[u32], &Try<'_>) -> Vec<Result<u64, SizeError>> + Sync);
+/// How many requests fail in an area of a size.
+pub type Try<'a> = dyn Fn(u32) -> Result<u64, SizeError> + Sync + 'a;
+
+/// Runs one after the other.
+pub fn one_by_one(sizes: &[u32], run: &Try<'_>) -> Vec<Result<u64, SizeError>> {
+    sizes.iter().map(|&pages| run(pages)).collect()
+}
+
+/// Sizes that are tried at once.
+const BATCH: usize = 8;
+/// The rule that Linux has.
+pub const FIRST_FIT: &str = "first-fit";
+/// The size that is tried first: 1 GiB.
+const FIRST_CAPACITY_PAGES: u32 = 1 << 18;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Smallest sizes against a plain model, and fingerprints against Linux's.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use host::board::Board;
+use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, one_by_one};
+
+/// A linear congruential generator: a seed gives the same recording everywhere.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A request of a recording.
+#[derive(Clone, Copy)]
+enum Op {
+    Alloc { id: u32, pages: usize, align_order: u32 },
+    Release { id: u32 },
+}
+
+/// A random recording: IDs are allocated again while they are held, and released twice.
+fn random(seed: u64) -> Vec<Op> {
+    let mut rng = Rng(seed);
+    let most = 1 + rng.below(900);
+    let ids = 4 + rng.below(60);
+    let mut allocated = vec![false; ids as usize];
+    let mut ops = Vec::new();
+    for _ in 0..300 {
+        let id = rng.below(ids);
+        if allocated[id as usize] && rng.below(5) > 0 {
+            ops.push(Op::Release { id: id as u32 });
+        } else {
+            let pages = 1 + rng.below(most);
+            allocated[id as usize] = true;
+            ops.push(Op::Alloc { id: id as u32, pages: pages as usize, align_order: rng.below(10) as u32 });
+        }
+    }
+    ops
+}
+
+fn text(ops: &[Op]) -> String {
+    ops.iter().fold(String::new(), |mut text, op| {
+        let _ = match op {
+            Op::Alloc { id, pages, align_order } => writeln!(text, "a {id} {pages} {align_order}"),
+            Op::Release { id } => writeln!(text, "r {id}"),
+        };
+        text
+    })
+}
+
+/// Plays a recording first-fit on a plain map; returns how many requests failed.
+fn model(ops: &[Op], area_pages: usize) -> u64 {
+    let mut map = vec![false; area_pages];
+    let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
+    let mut failed = 0;
+    for op in ops {
+        let (Op::Alloc { id, .. } | Op::Release { id }) = *op;
+        if let Some((first, pages)) = held.remove(&id) {
+            map[first..first + pages].fill(false);
+        }
+        if let Op::Alloc { pages, align_order, .. } = *op {
+            let places = (0..(area_pages + 1).saturating_sub(pages)).step_by(1 << align_order);
+            match places.into_iter().find(|&first| !map[first..first + pages].contains(&true)) {
+                Some(first) => {
+                    map[first..first + pages].fill(true);
+                    held.insert(id, (first, pages));
+                }
+                None => failed += 1,
+            }
+        }
+    }
+    failed
+}
+
+fn clock() -> u64 {
+    0
+}
+
+#[test]
+fn the_smallest_size_is_that_of_a_plain_model() {
+    let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+    for seed in 0..40 {
+        let ops = random(seed);
+        let text = text(&ops);
+        let recording = Recording::open(text.as_bytes(), None, clock).unwrap();
+        let answer = recording.size(&rule, PAGEBLOCK_PAGES, &one_by_one).unwrap();
+        let sizes = (1..).map(|blocks| blocks * PAGEBLOCK_PAGES);
+        let smallest = sizes.clone().find(|&pages| model(&ops, pages as usize) == 0).unwrap();
+        assert_eq!(answer.smallest_pages, smallest, "seed {seed}");
+        let below = smallest - PAGEBLOCK_PAGES;
+        assert_eq!(answer.largest_failing_pages, (below > 0).then_some(below), "seed {seed}");
+    }
+}
+
+#[test]
+fn under_other_rules_nothing_fails_from_the_smallest_size_on() {
+    for seed in 100..104 {
+        let text = text(&random(seed));
+        let recording = Recording::open(text.as_bytes(), None, clock).unwrap();
+        for placement in ["best-fit", "next-fit", "two-ended", "zoned", "relocate"] {
+            let rule = Rule { placement: placement.into(), alignment: Alignment::Page };
+            let answer = recording.size(&rule, PAGEBLOCK_PAGES, &one_by_one).unwrap();
+            assert!(answer.tried_to_pages >= 2 * answer.peak_pages, "{placement}, seed {seed}");
+            let sizes = (1..=answer.tried_to_pages / PAGEBLOCK_PAGES).map(|blocks| blocks * PAGEBLOCK_PAGES);
+            let failing: Vec<u32> = sizes.filter(|&pages| recording.run(&rule, pages).unwrap().failed > 0).collect();
+            assert_eq!(answer.largest_failing_pages, failing.last().copied(), "{placement}, seed {seed}");
+            let smallest = failing.last().unwrap_or(&0) + PAGEBLOCK_PAGES;
+            assert_eq!(answer.smallest_pages, smallest, "{placement}, seed {seed}");
+        }
+    }
+}
+
+/// `trace,area_bits,…` by the names of its head.
+fn linux_results() -> Vec<HashMap<String, String>> {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/linux-6.1/results.csv");
+    let text = std::fs::read_to_string(data).unwrap();
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let row = |line: &str| head.iter().map(ToString::to_string).zip(line.split(',').map(str::to_owned)).collect();
+    lines.map(row).collect()
+}
+
+#[test]
+fn fingerprints_are_linux_s() {
+    let mut traces = 0;
+    for row in linux_results() {
+        let name = &row["trace"];
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/linux-6.1/");
+        let Ok(trace) = std::fs::read(format!("{data}{name}")) else { continue };
+        let pages = row["area_bits"].parse().unwrap();
+        let printed = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
+        let sink = printed.clone();
+        let print = Box::new(move |text: &str| sink.borrow_mut().push_str(text));
+        let status = Board::of_one("area", pages)
+            .with(clock, print, |system, host| host::monitor_line(system, host, Some(&trace), "replay area=area"));
+        assert_eq!(status, 0, "{name}: {}", printed.borrow());
+        for fingerprint in ["placement_fnv1a", "bitmap_fnv1a"] {
+            let field = format!("\"{fingerprint}\":\"{}\"", row[fingerprint]);
+            assert!(printed.borrow().contains(&field), "{name}: no {field} in {}", printed.borrow());
+        }
+        traces += 1;
+    }
+    assert!(traces >= 5, "{traces} traces");
+}
