@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image host run monitor test test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image host run monitor test test-engines test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -63,6 +63,9 @@ monitor: image ## boot to the prompt
 
 test: ## every test, on the host and in QEMU; ends with the counts
 	@scripts/test
+
+test-engines: ## sweeps in parts on a real HyperQueue, from PyPI
+	@scripts/test engines
 
 test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS=3600, until one fails
 	@CASES='$(value CASES)' FRESH_SECONDS='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/test fresh

@@ -37,6 +37,8 @@ pub enum Command {
     },
     /// Runs a load many times, over areas, placements and seeds, and appends a record of each run to a file
     Sweep(Sweep),
+    /// Prints what to submit to an engine, so that a sweep is done in parts
+    Jobs(Jobs),
     /// What came out of the runs of sweeps
     Report(Report),
     /// Executes a line of the laboratory's monitor on a board with areas of these sizes
@@ -133,8 +135,9 @@ pub struct Replay {
     pub json: bool,
 }
 
+/// Which runs a sweep has.
 #[derive(Args, Debug)]
-pub struct Sweep {
+pub struct Runs {
     /// A load of the laboratory with its keys, such as 'debris' or 'camera frames=8'
     #[arg(long, value_name = "L", default_value = "debris")]
     pub load: String,
@@ -150,6 +153,12 @@ pub struct Sweep {
     /// The first and the last seed
     #[arg(long, value_name = "A..B", default_value = "1..10", value_parser = seeds)]
     pub seeds: (u32, u32),
+}
+
+#[derive(Args, Debug)]
+pub struct Sweep {
+    #[command(flatten)]
+    pub runs: Runs,
     /// Threads; as many as there are processors unless told
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -162,6 +171,31 @@ pub struct Sweep {
     /// The file that the records go to
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Jobs {
+    #[command(flatten)]
+    pub runs: Runs,
+    /// How many parts the sweep is done in
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub parts: u32,
+    /// The engine
+    #[arg(long = "for", value_name = "ENGINE")]
+    pub engine: Engine,
+    /// The parts write NAME.1.jsonl, NAME.2.jsonl, ...
+    #[arg(short, long, value_name = "NAME", default_value = "runs")]
+    pub output: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Engine {
+    /// HyperQueue: a Python script for its API
+    Hq,
+    /// Slurm: a script for sbatch, a job array
+    Slurm,
+    /// GNU parallel: a shell script
+    Parallel,
 }
 
 #[derive(Args, Debug)]

@@ -3,6 +3,7 @@
 //! `debris` on the host: arguments into questions, answers into text and records, statuses as the image's.
 
 mod cli;
+mod jobs;
 mod report;
 mod size_command;
 mod sweep;
@@ -71,6 +72,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::View(arguments) => view::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Jobs(arguments) => say(format_args!("{}", jobs::script(&arguments)?)),
         Command::Report(arguments) => report::run(&arguments),
         Command::Lab(arguments) => lab(&arguments),
         Command::Completions { shell } => {

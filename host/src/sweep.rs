@@ -17,7 +17,7 @@ use kernel::cma::placement::PLACEMENTS;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::cli::{self, Sweep};
+use crate::cli::{self, Runs, Sweep};
 use crate::{Failure, now_ns};
 
 /// A run.
@@ -31,7 +31,7 @@ struct Run {
 
 pub fn run(arguments: &Sweep) -> Result<(), Failure> {
     let (part, parts) = arguments.shard;
-    let runs = all_runs(arguments)?;
+    let runs = all_runs(&arguments.runs)?;
     let total = runs.len();
     let runs: Vec<Run> = runs.into_iter().skip(part - 1).step_by(parts).collect();
     let (file, done) = open(&arguments.output, arguments.resume)?;
@@ -67,7 +67,7 @@ fn target() -> ProgressDrawTarget {
 }
 
 /// Every run of the sweep, in an order that does not depend on the machine.
-fn all_runs(arguments: &Sweep) -> Result<Vec<Run>, Failure> {
+fn all_runs(arguments: &Runs) -> Result<Vec<Run>, Failure> {
     let all: Vec<String> = PLACEMENTS.iter().map(|entry| entry.name.to_owned()).collect();
     let placements = if arguments.placement == ["all"] { &all } else { &arguments.placement };
     let mut runs = Vec::new();
@@ -136,12 +136,18 @@ mod tests {
     use super::*;
 
     fn arguments(output: &Path) -> Sweep {
+        arguments_of(output, "debris until=ops ops=500")
+    }
+
+    fn arguments_of(output: &Path, load: &str) -> Sweep {
         Sweep {
-            load: "debris".into(),
-            area: vec!["8M".into()],
-            placement: vec!["first-fit".into(), "best-fit".into()],
-            align: vec!["order".into()],
-            seeds: (1, 6),
+            runs: Runs {
+                load: load.into(),
+                area: vec!["8M".into()],
+                placement: vec!["first-fit".into(), "best-fit".into()],
+                align: vec!["order".into()],
+                seeds: (1, 6),
+            },
             jobs: None,
             shard: (1, 1),
             resume: false,
@@ -195,7 +201,7 @@ mod tests {
     fn what_is_no_load_is_named() {
         let directory = tempfile::TempDir::new().unwrap();
         for (load, words) in [("debrs", "did you mean"), ("cma", "cma"), ("debris frames=3", "frames")] {
-            let bad = Sweep { load: load.into(), ..arguments(&directory.path().join("bad")) };
+            let bad = arguments_of(&directory.path().join("bad"), load);
             let failure = run(&bad).unwrap_err();
             assert!(failure.line.contains(words) && failure.status == 2, "{load}: {}", failure.line);
         }
