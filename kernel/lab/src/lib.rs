@@ -58,6 +58,7 @@ pub mod keys;
 pub mod lender;
 pub mod load;
 pub mod metrics;
+pub mod obstacles;
 pub mod picture;
 pub mod pressure;
 pub mod record;
