@@ -207,7 +207,7 @@ impl<'t> Recording<'t> {
             rule: rule.clone(),
             requests: roomy.allocs,
             failed_recorded: roomy.failed_recorded,
-            peak_pages: roomy.peak_pages,
+            peak_pages: roomy.peak,
             step_pages,
             smallest_pages,
             largest_failing_pages,
@@ -226,7 +226,7 @@ impl<'t> Recording<'t> {
             }
             return Ok(answer(smallest, below, capacity));
         }
-        let least = up(roomy.peak_pages);
+        let least = up(roomy.peak);
         let mut limit = least.saturating_mul(2).min(MAX_AREA_PAGES);
         while self.failures(rule, limit)? > 0 {
             if limit == MAX_AREA_PAGES {

@@ -109,6 +109,15 @@ impl IdTable {
         Ok(())
     }
 
+    /// Gives an ID that is in the table another value, which must not be 0.
+    pub fn replace<M: Machine + ?Sized>(&mut self, machine: &mut M, id: u32, value: u32) {
+        debug_assert_ne!(value, 0);
+        let entry = self.probe(machine, id);
+        if entry[1] != 0 {
+            entry[1] = value;
+        }
+    }
+
     /// Gives the table's pages back.
     pub fn release(self, zone: &mut Zone<'_>) {
         self.words.release(zone);

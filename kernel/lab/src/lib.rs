@@ -70,4 +70,5 @@ pub mod sizes;
 pub mod state;
 pub mod stopwatch;
 pub mod trace;
+mod word_heap;
 mod words;

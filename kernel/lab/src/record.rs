@@ -42,6 +42,25 @@ impl Record {
         self
     }
 
+    /// An object inside a record, for [`Record::objects`].
+    pub fn object() -> Self {
+        Self { text: String::from("{") }
+    }
+
+    /// Adds a list of objects.
+    #[must_use]
+    pub fn objects(mut self, name: &str, objects: impl IntoIterator<Item = Self>) -> Self {
+        self.name(name);
+        let mut separator = '[';
+        for object in objects {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "{separator}{object}");
+            separator = ',';
+        }
+        self.text.push_str(if separator == '[' { "[]" } else { "]" });
+        self
+    }
+
     /// Adds a string, escaped.
     #[must_use]
     pub fn string(mut self, name: &str, value: &str) -> Self {
@@ -59,7 +78,9 @@ impl Record {
     }
 
     fn name(&mut self, name: &str) {
-        self.text.push(',');
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
         self.quote(name);
         self.text.push(':');
     }
@@ -110,6 +131,13 @@ mod tests {
     fn lists() {
         let record = Record::new("x").list("a", [1u32, 20]).list("b", [-1000i32]).list("c", [0u8; 0]);
         assert_eq!(record.to_string(), r#"{"record":"x","a":[1,20],"b":[-1000],"c":[]}"#);
+    }
+
+    #[test]
+    fn objects() {
+        let inner = || [Record::object().number("a", 1u32).string("b", "c\""), Record::object()];
+        let record = Record::new("x").objects("o", inner()).objects("none", []).number("n", 2u32);
+        assert_eq!(record.to_string(), r#"{"record":"x","o":[{"a":1,"b":"c\""},{}],"none":[],"n":2}"#);
     }
 
     #[test]

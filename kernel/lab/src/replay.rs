@@ -22,14 +22,20 @@ use super::state::Loaded;
 use super::stopwatch::{ClockCost, Timing, Timings};
 use super::trace::{Format, TraceError};
 use cma::{AreaId, ReleaseError};
+pub use failure::{Blocker, Failure, InTheWay, Tally};
+pub use keeper::Used;
 use machine::Machine;
 use player::Player;
 use pointers::Pointers;
 pub use recorded::{Areas, RecordedSize, Survey};
 use system::System;
 
+mod failure;
+mod keeper;
+mod learn;
 mod ledger;
 mod logged;
+mod origins;
 mod plain;
 mod player;
 mod pointers;
@@ -58,6 +64,19 @@ impl WhenHeld {
     }
 }
 
+/// What is done with a buffer whose request failed when it was recorded, and succeeds here.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum WhenServed {
+    /// It goes back at once: its driver never had it.
+    #[default]
+    Release,
+    /// It is kept as long as such buffers lived (see `keeper`).
+    Keep,
+}
+
+/// Who is told of each request that failed, with the machine to print to.
+pub type Tell<'p, M> = Option<&'p mut dyn FnMut(&mut M, &Failure<'_>)>;
+
 /// Which area, and how the trace is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'n> {
@@ -73,12 +92,25 @@ pub struct Options<'n> {
     pub relocatable: u32,
     /// The state that the area may be in when the replay begins.
     pub loaded: Option<Loaded>,
+    /// The first request that fails ends the replay.
+    pub stop_at_failure: bool,
+    /// What becomes of what failed there and succeeds here.
+    pub served: WhenServed,
 }
 
 impl Options<'_> {
     /// An area, and the trace as it is.
     pub const fn new(area: AreaId) -> Self {
-        Self { area, align: None, held: None, from: None, relocatable: 1000, loaded: None }
+        Self {
+            area,
+            align: None,
+            held: None,
+            from: None,
+            relocatable: 1000,
+            loaded: None,
+            stop_at_failure: false,
+            served: WhenServed::Release,
+        }
     }
 }
 
@@ -167,8 +199,14 @@ pub struct ReplayReport {
     pub bitmap: Fingerprint,
     /// The area at the end.
     pub metrics: Metrics,
+    /// Most pages that were used at a time.
+    pub peak: u32,
+    /// What failed, by cause and by size.
+    pub failures: Tally,
     /// Ctrl-C ended it early.
     pub interrupted: bool,
+    /// The line of the failure that ended it early.
+    pub stopped: Option<u64>,
     /// Events that the recording says were lost, at least.
     pub lost: u64,
     /// Releases of pages whose allocation was not recorded, or of an ID that was released already.
@@ -179,10 +217,10 @@ pub struct ReplayReport {
     pub failed_recorded: u64,
     /// How many of those succeeded now.
     pub failed_served: u64,
+    /// For how long those were kept, where they were.
+    pub kept: Option<Used>,
     /// Allocations placed where they were when they were recorded.
     pub as_recorded: u64,
-    /// The most pages that were held at once.
-    pub peak_pages: u32,
     /// Behind the highest page of the area that was held.
     pub highest_page: u32,
     /// What was moved, where the placement moves anything.
@@ -219,19 +257,20 @@ pub fn run<M: Machine + ?Sized>(
     trace: &[u8],
 ) -> Result<ReplayReport, ReplayError> {
     let survey = survey(machine, trace)?;
-    run_surveyed(system, machine, options, &survey, trace)
+    run_surveyed(system, machine, options, &survey, trace, None)
 }
 
-/// As [`run`], with the `survey` of that trace.
+/// As [`run`], with the `survey` of that trace. `tell` is called for each request that fails, outside of what is timed.
 ///
 /// # Errors
 /// See [`ReplayError`].
-pub fn run_surveyed<M: Machine + ?Sized>(
+pub fn run_surveyed<'t, M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
     options: Options<'_>,
-    survey: &Survey<'_>,
-    trace: &[u8],
+    survey: &Survey<'t>,
+    trace: &'t [u8],
+    tell: Tell<'_, M>,
 ) -> Result<ReplayReport, ReplayError> {
     let loaded = options.loaded.filter(|loaded| loaded.area == options.area);
     let held = loaded.map_or(0, |loaded| loaded.pages(system));
@@ -243,11 +282,13 @@ pub fn run_surveyed<M: Machine + ?Sized>(
     let format = Format::of(trace);
     let as_linux = options.align.is_none() && area.placement().is_linux();
     let held = options.held.unwrap_or(WhenHeld::usual(format, as_linux));
-    let mut player = Player::new(system, machine, options, format);
+    // Reborrowed for no longer than the machine.
+    let tell = tell.map(|tell| tell as &mut dyn FnMut(&mut M, &Failure<'_>));
+    let mut player = Player::new(system, machine, options, (trace, format), tell)?;
     let result = match format {
         Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),
         Format::Plain => plain::run(&mut player, held, trace),
-        Format::Ftrace | Format::Dmesg => recorded::run(&mut player, held, options.from, survey, trace),
+        Format::Ftrace | Format::Dmesg => recorded::run(&mut player, held, options, survey, trace),
     };
     let report = player.finish();
     if result.is_err() {
@@ -286,7 +327,9 @@ impl ReplayReport {
             .number("failed_served", self.failed_served)
             .number("as_recorded", self.as_recorded)
             .number("lines", self.lines)
-            .number("line_ns", self.checked_ns / self.lines.max(1));
+            .number("line_ns", self.checked_ns / self.lines.max(1))
+            .number("peak_pages", self.peak);
+        let record = self.failures.record(record);
         Moves::record(self.moves.as_ref(), record)
     }
 }
@@ -309,9 +352,14 @@ impl ReplayReport {
         }
         writeln!(
             f,
-            "{} failed there, of which {} succeeded here (and went back at once).",
-            self.failed_recorded, self.failed_served
+            "{} failed there, of which {} succeeded here{}.",
+            self.failed_recorded,
+            self.failed_served,
+            if self.kept.is_some() { "" } else { " (and went back at once)" }
         )?;
+        if let Some(kept) = self.kept.filter(|_| self.failed_served > 0) {
+            writeln!(f, "Those were {kept}.")?;
+        }
         if let Some(pointers) = &self.pointers {
             writeln!(f, "{pointers}.")?;
         }
@@ -341,13 +389,17 @@ impl fmt::Display for ReplayReport {
         if self.interrupted {
             writeln!(f, "Stopped by Ctrl-C after {} operations.", self.ops)?;
         }
+        if let Some(line) = self.stopped {
+            writeln!(f, "Stopped at line {line}, the first request that failed.")?;
+        }
         writeln!(
             f,
-            "{}: {} replayed, {} of which {} failed; mean {} ns, longest {} ns, release {} ns.",
+            "{}: {} replayed, {} of which {} failed, at most {} used; mean {} ns, longest {} ns, release {} ns.",
             self.area,
             Counted(self.ops, "operation"),
             Counted(self.allocs, "allocation"),
             self.failed,
+            Counted(self.peak.into(), "page"),
             self.alloc.mean_ns(self.cost),
             self.alloc.max_ns(self.cost),
             self.release.mean_ns(self.cost)
@@ -368,6 +420,9 @@ impl fmt::Display for ReplayReport {
         }
         if let Some(moves) = &self.moves {
             writeln!(f, "{moves}")?;
+        }
+        if self.failed > 0 {
+            writeln!(f, "{}", self.failures)?;
         }
         writeln!(f, "{}; the buffers stay: `release all {}` gives them back.", self.metrics, self.area)
     }

@@ -146,6 +146,11 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         Self { machine, filters, line: String::new() }
     }
 
+    /// The machine, for what runs on it, and the filters, for what is printed meanwhile.
+    pub fn split(&mut self) -> (&mut M, Filters<'_>) {
+        (self.machine, Filters { filters: &mut self.filters, line: &mut self.line })
+    }
+
     /// Puts a filter in front of the others.
     pub fn filter_first(&mut self, filter: Filter) {
         self.filters.insert(0, filter);
@@ -194,6 +199,23 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         }
         self.line.push('\n');
         self.machine.write_str(&self.line);
+    }
+}
+
+/// The filters of an output whose machine is at work.
+pub struct Filters<'f> {
+    filters: &'f mut Vec<Filter>,
+    line: &'f mut String,
+}
+
+impl Filters<'_> {
+    /// Prints through the filters to the machine.
+    pub fn print<M: Machine + ?Sized>(&mut self, machine: &mut M, text: fmt::Arguments<'_>) -> fmt::Result {
+        let (filters, line) = (core::mem::take(self.filters), core::mem::take(self.line));
+        let mut output = Output { machine, filters, line };
+        let result = fmt::Write::write_fmt(&mut output, text);
+        (*self.filters, *self.line) = (output.filters, output.line);
+        result
     }
 }
 

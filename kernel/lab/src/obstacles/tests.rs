@@ -4,10 +4,13 @@ use board_mock::with_board;
 use proptest::prelude::*;
 use std::vec::Vec;
 
+/// A window: its page, its cost, and the buffers in it.
+type Emptied = (u32, u32, Vec<(u32, u32)>);
+
 /// Every aligned window, one by one: its page, the pages of the buffers in it, and which these are.
-fn plain(pages: u32, align_order: u32, area: (u32, u32), held: &[(u32, u32)]) -> Vec<(u32, u32, Vec<(u32, u32)>)> {
+fn plain(pages: u32, align_order: u32, area: (u32, u32), held: &[(u32, u32)]) -> Vec<Emptied> {
     let (base, area_pages) = area;
-    let mut found: Vec<(u32, u32, Vec<(u32, u32)>)> = Vec::new();
+    let mut found: Vec<Emptied> = Vec::new();
     for page in 0..area_pages {
         if !(base + page).is_multiple_of(1 << align_order) || page + pages > area_pages {
             continue;

@@ -9,12 +9,12 @@ use alloc::string::String;
 
 use super::player::Player;
 use super::pointers::{Pointers, Scale};
-use super::recorded::{NOBODYS, Recorded, Survey};
-use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use super::recorded::{Recorded, Survey};
+use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld, WhenServed, learn};
 use crate::ids::IdTable;
 use crate::trace::dmesg::{self, Page, Pointer, Said};
 use crate::trace::ftrace::{Event, MAX_RECORDED_AREAS};
-use crate::trace::{Line, Reason, TraceError};
+use crate::trace::{Format, Line, Reason, TraceError};
 use machine::Machine;
 
 /// What an ID stands for that holds no buffer; otherwise 1 + its buffer's page offset in the area.
@@ -103,36 +103,37 @@ pub(super) fn events<'t>(
 }
 
 /// The second pass where pointers are no page numbers.
-pub(super) fn answer<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
-    held: WhenHeld,
+pub(super) fn answer<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
+    (held, served): (WhenHeld, WhenServed),
     (name, only): (&[u8], bool),
-    log: &[u8],
+    log: &'t [u8],
 ) -> Result<(), ReplayError> {
+    if served == WhenServed::Keep {
+        player.keeper = Some(learn::by_pointers(player, (log, Format::Dmesg), name)?);
+    }
     let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
     let result = follow(player, &mut ids, held, (name, only), log);
     ids.release(&mut player.system.zone);
     result
 }
 
-fn follow<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+fn follow<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     ids: &mut IdTable,
     held: WhenHeld,
     (name, only): (&[u8], bool),
-    log: &[u8],
+    log: &'t [u8],
 ) -> Result<(), ReplayError> {
     for event in dmesg::events(log) {
-        if player.interrupted() {
+        let (line, event) = event?;
+        if !player.begin(line)? {
             break;
         }
-        let (line, event) = event?;
         match event {
             Said::Alloc { area, page, pages, align_order } if area == name => match page {
-                Page::None => player.alloc_failed(NOBODYS, pages, align_order)?,
-                Page::Hidden => {
-                    player.alloc(NOBODYS, pages, align_order);
-                }
+                Page::None => player.alloc_failed(pages, align_order)?,
+                Page::Hidden => player.alloc_for_good(pages, align_order),
                 Page::At(pointer) => {
                     let id = id_of(pointer);
                     if let Some(offset) = offset_of(ids.get(player.machine, id)) {
@@ -178,7 +179,7 @@ fn offset_of(value: Option<u32>) -> Option<u32> {
 }
 
 /// Pointers of 64 bits are multiples of 4, and lie within 16 GiB; hashed ones have 32 bits.
-const fn id_of(pointer: Pointer) -> u32 {
+pub(super) const fn id_of(pointer: Pointer) -> u32 {
     if pointer.value >> 32 == 0 { pointer.value as u32 } else { (pointer.value >> 2) as u32 }
 }
 

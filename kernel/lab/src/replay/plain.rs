@@ -19,10 +19,10 @@ fn held_offset(value: Option<u32>) -> Option<u32> {
 }
 
 /// Both passes.
-pub(super) fn run<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+pub(super) fn run<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     held: WhenHeld,
-    trace: &[u8],
+    trace: &'t [u8],
 ) -> Result<(), ReplayError> {
     let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
     let result = validate(player, &mut ids, trace).and_then(|()| answer(player, &mut ids, held, trace));
@@ -31,10 +31,10 @@ pub(super) fn run<M: Machine + ?Sized>(
 }
 
 /// The first pass.
-fn validate<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+fn validate<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     ids: &mut IdTable,
-    trace: &[u8],
+    trace: &'t [u8],
 ) -> Result<(), ReplayError> {
     let start_ns = player.machine.now_ns();
     let mut ops = plain::ops(trace);
@@ -59,17 +59,17 @@ fn validate<M: Machine + ?Sized>(
 }
 
 /// The second pass.
-fn answer<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+fn answer<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     ids: &mut IdTable,
     held: WhenHeld,
-    trace: &[u8],
+    trace: &'t [u8],
 ) -> Result<(), ReplayError> {
     for op in plain::ops(trace) {
-        if player.interrupted() {
+        let (line, op) = op?;
+        if !player.begin(line)? {
             break;
         }
-        let (line, op) = op?;
         match op {
             Op::Alloc { id, pages, align_order } => {
                 if let Some(offset) = held_offset(ids.get(player.machine, id)) {

@@ -2,31 +2,60 @@
 
 //! Asks the area what a trace asks, times it, and keeps the books of the replay.
 
-use super::{Options, RecordedSize, ReplayError, ReplayReport};
+use super::failure::{Failure, InTheWay, Tally};
+use super::keeper::Keeper;
+use super::origins::{Origin, Origins};
+use super::{Options, RecordedSize, ReplayError, ReplayReport, Tell};
 use crate::fingerprint::Fingerprint;
 use crate::lender::Lender;
 use crate::metrics::Metrics;
+use crate::obstacles;
 use crate::request::Align;
 use crate::stopwatch::{ClockCost, Timing};
-use crate::trace::Format;
-use cma::{AreaId, Buffer};
+use crate::trace::{Format, Line};
+use cma::{AreaId, Buffer, CmaError};
 use machine::Machine;
 use system::System;
 use units::Pfn;
 
+/// The tag of a buffer that no recorded pages stand for.
+const NOBODYS: u32 = u32::MAX;
+
 /// A replay under way.
-pub(super) struct Player<'p, 'm, M: ?Sized> {
+pub(super) struct Player<'p, 'm, 't, M: ?Sized> {
     pub system: &'p mut System<'m>,
     pub machine: &'p mut M,
     pub report: ReplayReport,
     pub area: AreaId,
     pub base: Pfn,
+    /// Keeps what failed on the board and succeeds here; without one it goes back at once.
+    pub keeper: Option<Keeper<'t>>,
+    trace: &'t [u8],
+    format: Format,
     align: Option<Align>,
+    stop_at_failure: bool,
     lender: Option<Lender>,
+    /// Where buffers are from, for whom failures are told.
+    origins: Option<Origins>,
+    /// The line that is being answered.
+    line: Line<'t>,
+    tell: Tell<'p, M>,
 }
 
-impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
-    pub fn new(system: &'p mut System<'m>, machine: &'p mut M, options: Options<'_>, format: Format) -> Self {
+impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
+    pub fn new(
+        system: &'p mut System<'m>,
+        machine: &'p mut M,
+        options: Options<'_>,
+        (trace, format): (&'t [u8], Format),
+        tell: Tell<'p, M>,
+    ) -> Result<Self, ReplayError> {
+        let pages = system.area(options.area).pages();
+        let origins = match &tell {
+            Some(_) => Origins::new(&mut system.zone, machine, pages).map(Some),
+            None => Ok(None),
+        };
+        let origins = origins.map_err(|_| ReplayError::Memory { bytes: Origins::bytes(pages) })?;
         let lender = Lender::new(system, options.area, options.relocatable);
         let area = system.area(options.area);
         let report = ReplayReport {
@@ -44,14 +73,17 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             placements: Fingerprint::new(),
             bitmap: Fingerprint::new(),
             metrics: Metrics::of(area),
+            peak: area.used_pages(),
+            failures: Tally::default(),
             interrupted: false,
+            stopped: None,
             lost: 0,
             unmatched: 0,
             held_released: 0,
             failed_recorded: 0,
             failed_served: 0,
+            kept: None,
             as_recorded: 0,
-            peak_pages: 0,
             highest_page: 0,
             moves: None,
             lines: 0,
@@ -61,57 +93,128 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
             cost: ClockCost::measure(machine),
         };
         let base = area.base();
-        Self { system, machine, report, area: options.area, base, align: options.align, lender }
+        Ok(Self {
+            system,
+            machine,
+            report,
+            area: options.area,
+            base,
+            keeper: None,
+            trace,
+            format,
+            align: options.align,
+            stop_at_failure: options.stop_at_failure,
+            lender,
+            origins,
+            line: Line { number: 0, start: 0, text: &[] },
+            tell,
+        })
     }
 
-    /// Whether to stop here.
-    pub fn interrupted(&mut self) -> bool {
+    /// What a line asks is answered next; false where the replay ends in front of it.
+    pub fn begin(&mut self, line: Line<'t>) -> Result<bool, ReplayError> {
         self.report.interrupted = self.machine.interrupted();
-        self.report.interrupted
+        if self.report.interrupted || self.report.stopped.is_some() {
+            return Ok(false);
+        }
+        self.line = line;
+        while let Some(page) = self.keeper.as_mut().and_then(|keeper| keeper.due(self.machine, &line)) {
+            self.release(NOBODYS, page)?;
+        }
+        Ok(true)
     }
 
     /// Allocates; the buffer stays registered. Returns its page offset in the area, by which it is found together with its
     /// tag, which no other buffer has.
     pub fn alloc(&mut self, tag: u32, pages: u32, align_order: u32) -> Option<u32> {
+        self.ask(Some(tag), pages, align_order, false)
+    }
+
+    /// Asks for what failed when it was recorded. If it succeeds here, the buffer goes back at once, because its driver never had it, or
+    /// when the keeper says.
+    pub fn alloc_failed(&mut self, pages: u32, align_order: u32) -> Result<(), ReplayError> {
+        self.report.failed_recorded += 1;
+        let Some(offset) = self.ask(None, pages, align_order, true) else { return Ok(()) };
+        self.report.failed_served += 1;
+        match &mut self.keeper {
+            Some(keeper) => keeper.keep(&mut self.system.zone, self.machine, &self.line, offset),
+            None => self.release(NOBODYS, offset),
+        }
+    }
+
+    /// Allocates what nobody will release by its pages.
+    pub fn alloc_for_good(&mut self, pages: u32, align_order: u32) {
+        self.ask(None, pages, align_order, false);
+    }
+
+    /// Allocates; without a tag it is nobody's, and not lent.
+    fn ask(&mut self, tag: Option<u32>, pages: u32, align_order: u32, failed_there: bool) -> Option<u32> {
         let Self { system, report, area, align, base, .. } = self;
         let align_order = align.map_or(align_order, |align| align.of(pages));
         let answer = report.alloc.time(&*self.machine, || system.cma_alloc(*area, pages, align_order));
         report.ops += 1;
         report.allocs += 1;
-        let Ok(buffer) = answer else {
-            report.failed += 1;
-            report.placements.push(Fingerprint::FAILED);
-            return None;
+        let buffer = match answer {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                self.fail(pages, align_order, error, failed_there);
+                return None;
+            }
         };
         let offset = buffer.first().0 - base.0;
         report.placements.push(offset);
-        report.peak_pages = report.peak_pages.max(system.area(*area).used_pages());
         report.highest_page = report.highest_page.max(offset + pages);
-        match &mut self.lender {
-            Some(lender) if lender.wants(tag) => lender.lend(system, buffer, align_order, tag),
+        report.peak = report.peak.max(system.area(*area).used_pages());
+        let origin = Origin::of(&self.line);
+        match (tag, &mut self.lender) {
+            (Some(tag), Some(lender)) if lender.wants(tag) => {
+                lender.lend(system, buffer, align_order, tag);
+                self.origins.iter_mut().for_each(|origins| origins.set_lent(tag, origin));
+            }
             _ => {
                 system.keep(buffer);
+                self.origins.iter_mut().for_each(|origins| origins.set(self.machine, offset, origin));
             }
         }
         Some(offset)
     }
 
-    /// Asks for what failed when it was recorded. If it succeeds here, the buffer goes back at once: its driver never had it.
-    pub fn alloc_failed(&mut self, tag: u32, pages: u32, align_order: u32) -> Result<(), ReplayError> {
-        self.report.failed_recorded += 1;
-        match self.alloc(tag, pages, align_order) {
-            Some(offset) => {
-                self.report.failed_served += 1;
-                self.release(tag, offset)
-            }
-            None => Ok(()),
+    /// Notes a request that failed, and tells of it.
+    #[cold]
+    fn fail(&mut self, pages: u32, align_order: u32, error: CmaError, failed_there: bool) {
+        let Self { system, report, area, origins, machine, trace, format, line, .. } = self;
+        report.failed += 1;
+        report.placements.push(Fingerprint::FAILED);
+        report.failures.add(pages, &error);
+        if self.stop_at_failure {
+            report.stopped = Some(line.number);
         }
+        let (Some(tell), Some(origins)) = (&mut self.tell, origins) else { return };
+        let windows = obstacles::windows(system, *area, pages, align_order);
+        let in_the_way = windows.into_iter().flatten();
+        let in_the_way = in_the_way
+            .map(|window| InTheWay::of(window, (system, *area), origins, *machine, (*trace, *format)))
+            .collect();
+        let here = system.area(*area);
+        let failure = Failure {
+            area: here.name(),
+            line: line.number,
+            head: line.head(*format),
+            pages,
+            align_order,
+            error,
+            free: here.free_pages(),
+            longest: here.longest_free_run(),
+            failed_there,
+            in_the_way,
+        };
+        tell(machine, &failure);
     }
 
     /// Releases a buffer, if there is one.
     pub fn release(&mut self, tag: u32, offset: u32) -> Result<(), ReplayError> {
         match self.take(tag, offset) {
-            Some(buffer) => self.give_back(buffer),
+            Some((buffer, _)) => self.give_back(buffer),
             None => Ok(()),
         }
     }
@@ -119,25 +222,39 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
     /// Releases `pages` pages from `skip` pages into a buffer; what is left of it stays registered, and is not moved any
     /// more. Returns the offset of where the buffer lay last.
     pub fn release_part(&mut self, tag: u32, offset: u32, skip: u32, pages: u32) -> Result<u32, ReplayError> {
-        let Some(mut buffer) = self.take(tag, offset) else { return Ok(offset) };
+        let Some((mut buffer, origin)) = self.take(tag, offset) else { return Ok(offset) };
         let lay_at = buffer.first().0 - self.base.0;
         if skip > 0 {
             let (front, rest) = buffer.split(skip);
-            self.system.keep(front);
+            self.keep(front, origin);
             buffer = rest;
         }
         if pages < buffer.pages() {
             let (front, rest) = buffer.split(pages);
-            self.system.keep(rest);
+            self.keep(rest, origin);
             buffer = front;
         }
         self.give_back(buffer).map(|()| lay_at)
     }
 
-    fn take(&mut self, tag: u32, offset: u32) -> Option<Buffer> {
+    /// Leaves a part of a buffer registered.
+    fn keep(&mut self, buffer: Buffer, origin: Origin) {
+        let offset = buffer.first().0 - self.base.0;
+        self.origins.iter_mut().for_each(|origins| origins.set(self.machine, offset, origin));
+        self.system.keep(buffer);
+    }
+
+    /// Takes a buffer back, and says where it is from.
+    fn take(&mut self, tag: u32, offset: u32) -> Option<(Buffer, Origin)> {
         let lay_at = self.base.add(offset);
         let lent = self.lender.as_mut().and_then(|lender| lender.take_back(self.system, tag, lay_at));
-        lent.or_else(|| self.system.take_back_at(self.area, lay_at))
+        let origins = &mut self.origins;
+        if let Some(buffer) = lent {
+            return Some((buffer, origins.as_mut().and_then(|origins| origins.take_lent(tag)).unwrap_or_default()));
+        }
+        let buffer = self.system.take_back_at(self.area, lay_at)?;
+        let origin = origins.as_mut().map(|origins| origins.get(self.machine, offset));
+        Some((buffer, origin.unwrap_or_default()))
     }
 
     fn give_back(&mut self, buffer: Buffer) -> Result<(), ReplayError> {
@@ -148,6 +265,13 @@ impl<'p, 'm, M: Machine + ?Sized> Player<'p, 'm, M> {
 
     /// The report, with the area as it is now; all buffers stay registered.
     pub fn finish(mut self) -> ReplayReport {
+        self.report.kept = self.keeper.as_ref().map(Keeper::used);
+        if let Some(keeper) = self.keeper {
+            keeper.release(&mut self.system.zone);
+        }
+        if let Some(origins) = self.origins {
+            origins.release(&mut self.system.zone);
+        }
         self.report.moves = self.lender.map(|lender| lender.end(self.system));
         let area = self.system.area(self.area);
         self.report.bitmap = Fingerprint::of_bits(area.bitmap().words(), area.bitmap().bits());

@@ -16,17 +16,15 @@ use super::ledger::{Held, Ledger};
 use super::logged;
 use super::player::Player;
 use super::pointers::Pointers;
-use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
+use super::{OPS_BETWEEN_LOOKS, Options, ReplayError, WhenHeld, WhenServed, learn};
 use crate::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
-use crate::trace::{Line, Reason, TraceError};
+use crate::trace::{Format, Line, Reason, TraceError};
 use cma::AreaId;
 use machine::Machine;
 use system::System;
 
 /// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in the area.
 const FAILED: u32 = u32::MAX;
-/// The tag of a buffer that goes back at once; those that stay have their first recorded page.
-pub(super) const NOBODYS: u32 = u32::MAX;
 /// Characters of an area's name that a message repeats.
 const SHOWN: usize = 40;
 
@@ -129,7 +127,7 @@ impl fmt::Display for RecordedSize {
     }
 }
 
-impl Survey<'_> {
+impl<'t> Survey<'t> {
     /// The area here that the recording is of: the one called as the recorded one, or as the one of several recorded ones
     /// that is here. `unnamed` where it is among several, or where there is none.
     pub fn area(&self, system: &System<'_>, from: Option<&str>, unnamed: AreaId) -> AreaId {
@@ -151,7 +149,7 @@ impl Survey<'_> {
     }
 
     /// The recorded area that is replayed: `from`, the only one, or the one called as the area here.
-    fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'_>, ReplayError> {
+    fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'t>, ReplayError> {
         let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
         match (from, &self.areas[..]) {
             (Some(name), _) => named(name).ok_or_else(|| ReplayError::NoSuchArea(listed(&self.areas))),
@@ -162,14 +160,14 @@ impl Survey<'_> {
 }
 
 /// The second pass.
-pub(super) fn run<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+pub(super) fn run<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     held: WhenHeld,
-    from: Option<&str>,
-    survey: &Survey<'_>,
-    trace: &[u8],
+    options: Options<'_>,
+    survey: &Survey<'t>,
+    trace: &'t [u8],
 ) -> Result<(), ReplayError> {
-    let chosen = survey.chosen(player.system.area(player.area).name(), from)?;
+    let chosen = survey.chosen(player.system.area(player.area).name(), options.from)?;
     player.report.from = logged::area_name(chosen.name);
     (player.report.pointers, player.report.busy) = (survey.pointers, survey.busy);
     (player.report.lost, player.report.lines) = (survey.lost, survey.lines);
@@ -179,7 +177,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     player.report.recorded_size = chosen.size();
     let scale = survey.pointers.as_ref().map(Pointers::scale);
     if scale == Some(None) {
-        return logged::answer(player, held, (chosen.name, survey.areas.len() == 1), trace);
+        return logged::answer(player, (held, options.served), (chosen.name, survey.areas.len() == 1), trace);
     }
     let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
         return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
@@ -188,13 +186,37 @@ pub(super) fn run<M: Machine + ?Sized>(
     let result = match scale.flatten() {
         // Alignments tell where an area may begin.
         Some(scale) => {
-            let events = logged::events(trace, scale, place);
-            answer(player, &mut ledger, held, place, scale.base(lowest), events)
+            let events = || logged::events(trace, scale, place);
+            let recording = (trace, Format::Dmesg);
+            let learned = learn_lives(player, options.served, recording, place, events);
+            learned.and_then(|()| answer(player, &mut ledger, held, place, scale.base(lowest), events()))
         }
-        None => answer(player, &mut ledger, held, place, lowest, ftrace::events(trace)),
+        None => {
+            let events = || ftrace::events(trace);
+            let learned = learn_lives(player, options.served, (trace, Format::Ftrace), place, events);
+            learned.and_then(|()| answer(player, &mut ledger, held, place, lowest, events()))
+        }
     };
     ledger.release(&mut player.system.zone);
     result
+}
+
+/// Learns how long to keep what failed on the board, where it is kept.
+fn learn_lives<'t, M, I>(
+    player: &mut Player<'_, '_, 't, M>,
+    served: WhenServed,
+    recording: (&'t [u8], Format),
+    place: (&[u8], u64, u64),
+    events: impl Fn() -> I,
+) -> Result<(), ReplayError>
+where
+    M: Machine + ?Sized,
+    I: Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
+{
+    if served == WhenServed::Keep {
+        player.keeper = Some(learn::by_pages(player, recording, place, events)?);
+    }
+    Ok(())
 }
 
 fn listed(areas: &[Recorded<'_>]) -> Areas {
@@ -254,7 +276,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
 /// The second pass. The area is given by its name, its lowest page, and what is behind its highest; it is taken to begin at
 /// `first`.
 fn answer<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+    player: &mut Player<'_, '_, 't, M>,
     ledger: &mut Ledger,
     when_held: WhenHeld,
     (name, lowest, end): (&[u8], u64, u64),
@@ -266,13 +288,13 @@ fn answer<'t, M: Machine + ?Sized>(
     let own_end = own + u64::from(player.system.area(player.area).pages());
     let base = if own <= lowest && end <= own_end { own } else { first };
     for event in events {
-        if player.interrupted() {
+        let (line, event) = event?;
+        if !player.begin(line)? {
             break;
         }
-        let (line, event) = event?;
         match event {
             Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
-                None => player.alloc_failed(NOBODYS, pages, align_order)?,
+                None => player.alloc_failed(pages, align_order)?,
                 Some(pfn) => {
                     let first = (pfn - lowest) as u32;
                     while let Some(held) = ledger.first_in(player.machine, first, pages) {
@@ -308,8 +330,8 @@ fn answer<'t, M: Machine + ?Sized>(
 }
 
 /// Releases what is held of these pages, which may be a part of what was allocated; returns how many there were.
-fn release<M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, M>,
+fn release<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
     ledger: &mut Ledger,
     first: u32,
     pages: u32,

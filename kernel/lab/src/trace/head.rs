@@ -3,7 +3,7 @@
 //! What stands in front of an event: which task it is of, on which processor, and when it was. Most readers need none of
 //! that, so a line is taken apart only where it is asked for.
 
-use super::{Format, Reason, TraceError, decimal_u64, dmesg, ftrace};
+use super::{Format, Lines, Reason, TraceError, decimal_u64, dmesg, ftrace};
 
 /// A line of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +33,12 @@ impl<'t> Line<'t> {
     /// That this line is no good.
     pub const fn error(&self, reason: Reason) -> TraceError {
         TraceError { line: self.number, reason }
+    }
+
+    /// The line of a trace that begins at a byte; `None` where that is behind the trace.
+    pub fn at(trace: &'t [u8], number: u64, start: usize) -> Option<Self> {
+        let line = Lines::new(trace.get(start..)?).next()?;
+        Some(Self { number, start, ..line })
     }
 
     /// What stands in front of the line's event. Only a plain trace has nothing there.
@@ -142,5 +148,7 @@ mod tests {
         let lines: Vec<_> = super::super::plain::ops(text).map(|op| op.expect("good").0).collect();
         assert_eq!(lines.iter().map(|line| (line.number, line.start)).collect::<Vec<_>>(), [(1, 0), (4, 14)]);
         assert!(lines.iter().all(|line| text[line.start..].starts_with(line.text)));
+        assert!(lines.iter().all(|line| Line::at(text, line.number, line.start) == Some(*line)));
+        assert_eq!((Line::at(text, 1, text.len()), Line::at(text, 1, usize::MAX)), (None, None));
     }
 }

@@ -3,6 +3,7 @@
 //! The command `replay`: keys into options, a run into text and a record.
 
 use alloc::format;
+use alloc::string::String;
 use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
@@ -12,8 +13,8 @@ use crate::Failure;
 use crate::syntax::Args;
 use cma::AreaId;
 use lab::help::Help;
-use lab::keys::Keys;
-use lab::replay::{self, ReplayError, WhenHeld};
+use lab::keys::{Keys, number};
+use lab::replay::{self, ReplayError, WhenHeld, WhenServed};
 use lab::request::Align;
 use machine::Machine;
 
@@ -22,8 +23,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
         &[Command {
             help: Help {
                 name: "replay",
-                usage: "[area=NAME] [placement=NAME] [align=asis|order|page] [held=refuse|release] [from=RECORDED] \
-                            [relocatable=1000]",
+                usage: "[area=NAME] [placement=PLACEMENT] [align=asis|order|page] [held=refuse|release] \
+                            [failed=release|keep] [until=end|failure] [failures=20] [from=RECORDED] [relocatable=1000]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
                 details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, the text of Linux's ftrace with the \
                   events cma_alloc_finish and cma_release, or a kernel's log with the lines of CONFIG_CMA_DEBUG; \
@@ -33,7 +34,11 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                   none has the name of the area that is replayed on. held=release gives a buffer back where its ID is \
                   allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
                   plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
-                  was recorded. relocatable=N: under placement=relocate the buffers of so many IDs in a thousand may \
+                  was recorded. failed=keep: what failed on the board and succeeds here is kept as long as the median of \
+                  its task's buffers lived (else of all tasks'), and does not go back at once. Each request that fails \
+                  is a line and a record, with the three windows that are cheapest to empty, and whose buffers are in \
+                  them; failures=N: lines of the first N (failures=all). until=failure ends the replay at the first. \
+                  relocatable=N: under placement=relocate the buffers of so many IDs in a thousand may \
                   be moved to make room. A bad trace changes nothing.",
                 example: "replay align=page",
             },
@@ -41,6 +46,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
         }]
     }
 }
+
+/// Failures that are lines, unless `failures=` says otherwise.
+const SHOWN_FAILURES: u64 = 20;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn replay(&mut self, args: &Args) -> Result<(), Failure> {
@@ -56,6 +64,16 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Some(_) if args.one_of("held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
             Some(_) => Some(WhenHeld::Release),
         };
+        let served = match args.one_of("failed", &["release", "keep"])? {
+            "keep" => WhenServed::Keep,
+            _ => WhenServed::Release,
+        };
+        let stop_at_failure = args.one_of("until", &["end", "failure"])? == "failure";
+        let shown = match args.key("failures") {
+            Some("all") => u64::MAX,
+            Some(count) => number("failures", count, 0, u64::MAX).map_err(|line| format!("{line}, or `all`"))?,
+            None => SHOWN_FAILURES,
+        };
         let relocatable = args.whole("relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
         let from = args.key("from");
@@ -69,11 +87,24 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
         self.without_job(area)?;
         let loaded = self.loaded.iter().find(|loaded| loaded.area == area).copied();
-        let options = replay::Options { area, align, held, from, relocatable, loaded };
+        let options = replay::Options { area, align, held, from, relocatable, loaded, stop_at_failure, served };
         self.with_placement(area, placement, |session| {
-            let report = replay::run_surveyed(session.system, session.out.machine, options, &survey, trace)
-                .map_err(|error| session.replay_failure(area, error))?;
+            let mut failures = 0u64;
+            let mut written = Ok(());
+            let (machine, mut filters) = session.out.split();
+            let mut tell = |machine: &mut M, failure: &replay::Failure<'_>| {
+                failures += 1;
+                let text = if failures <= shown { format!("{failure}") } else { String::new() };
+                let printed = filters.print(machine, format_args!("{text}{}\n", failure.record()));
+                written = written.and(printed);
+            };
+            let result = replay::run_surveyed(session.system, machine, options, &survey, trace, Some(&mut tell));
+            let report = result.map_err(|error| session.replay_failure(area, error))?;
+            written?;
             write!(session.out, "{report}")?;
+            if let hidden @ 1.. = failures.saturating_sub(shown) {
+                writeln!(session.out, "{hidden} of the failures are records only; failures=all prints lines of all.")?;
+            }
             writeln!(session.out, "{}", report.record())?;
             Ok(())
         })

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How long a recording's buffers lived: a pass over it before it is replayed, for `keeper`.
+
+use super::ReplayError;
+use super::keeper::{Keeper, Lives};
+use super::ledger::{Held, Ledger};
+use super::logged::id_of;
+use super::origins::{Origin, Origins};
+use super::player::Player;
+use crate::ids::{IdTable, OutOfMemory};
+use crate::trace::dmesg::{self, Page, Said};
+use crate::trace::ftrace::Event;
+use crate::trace::{Format, Line, TraceError};
+use crate::words::NoRoom;
+use machine::Machine;
+use page_alloc::zone::Zone;
+
+/// What an ID stands for that holds no buffer, in a table of lines.
+const IDLE: u32 = u32::MAX;
+
+/// What the replay has of the recording.
+type Recording<'t> = (&'t [u8], Format);
+
+/// Of a recording whose pages are known. A buffer's life ends with the first release of any of its pages.
+pub(super) fn by_pages<'t, M, I>(
+    player: &mut Player<'_, '_, 't, M>,
+    (trace, format): Recording<'t>,
+    (name, lowest, end): (&[u8], u64, u64),
+    events: impl Fn() -> I,
+) -> Result<Keeper<'t>, ReplayError>
+where
+    M: Machine + ?Sized,
+    I: Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
+{
+    let pages = (end - lowest) as u32;
+    let any = events().flatten().find(|(_, event)| matches!(event, Event::Alloc { .. })).map(|(line, _)| line);
+    let (zone, machine) = (&mut player.system.zone, &mut *player.machine);
+    let memory = |_: NoRoom| ReplayError::Memory { bytes: Ledger::bytes(pages) + Origins::bytes(pages) };
+    let mut ledger = Ledger::new(zone, machine, pages).map_err(memory)?;
+    let origins = Origins::new(zone, machine, pages).map_err(memory);
+    let lives = Lives::new(zone, machine, format, any);
+    let mut origins = match origins {
+        Ok(origins) => origins,
+        Err(error) => {
+            ledger.release(zone);
+            lives.into_iter().for_each(|lives| lives.release(zone));
+            return Err(error);
+        }
+    };
+    let result = lives.and_then(|mut lives| {
+        for (line, event) in events().flatten() {
+            let (first, pages, allocated) = match event {
+                Event::Alloc { area, pfn: Some(pfn), pages, .. } if area == name => (pfn, pages, true),
+                // A log may not say how many.
+                Event::Release { area, pfn, pages } if area == name => (pfn, pages.max(1), false),
+                _ => continue,
+            };
+            if first < lowest || first >= end {
+                continue;
+            }
+            let first = (first - lowest) as u32;
+            while let Some(held) = ledger.first_in(machine, first, pages) {
+                ledger.remove(machine, held.first);
+                let origin = origins.get(machine, held.first).line(trace);
+                // What is allocated again was released, and nobody knows when.
+                if let (false, Some(from)) = (allocated, origin)
+                    && let Err(error) = lives.lived(zone, machine, &from, &line)
+                {
+                    lives.release(zone);
+                    return Err(error);
+                }
+            }
+            if allocated {
+                ledger.insert(machine, Held { first, pages, value: 0 });
+                origins.set(machine, first, Origin::of(&line));
+            }
+        }
+        Ok(lives)
+    });
+    origins.release(zone);
+    ledger.release(zone);
+    Keeper::new(zone, machine, result?)
+}
+
+/// Of a log whose pointers only tell buffers apart.
+pub(super) fn by_pointers<'t, M: Machine + ?Sized>(
+    player: &mut Player<'_, '_, 't, M>,
+    (log, format): Recording<'t>,
+    name: &[u8],
+) -> Result<Keeper<'t>, ReplayError> {
+    let any = dmesg::events(log).flatten().find(|(_, said)| matches!(said, Said::Alloc { .. })).map(|(line, _)| line);
+    let (zone, machine) = (&mut player.system.zone, &mut *player.machine);
+    let mut tables = Tables::new(zone, machine)?;
+    let result = Lives::new(zone, machine, format, any).and_then(|mut lives| {
+        for (line, said) in dmesg::events(log).flatten() {
+            let noted = match said {
+                Said::Alloc { area, page: Page::At(pointer), .. } if area == name => {
+                    tables.set(zone, machine, id_of(pointer), Origin::of(&line)).map_err(ReplayError::from)
+                }
+                Said::Release { page: Page::At(pointer), .. } => {
+                    let from = tables.take(machine, id_of(pointer)).and_then(|origin| origin.line(log));
+                    from.map_or(Ok(()), |from| lives.lived(zone, machine, &from, &line))
+                }
+                _ => continue,
+            };
+            if let Err(error) = noted {
+                lives.release(zone);
+                return Err(error);
+            }
+        }
+        Ok(lives)
+    });
+    tables.release(zone);
+    Keeper::new(zone, machine, result?)
+}
+
+/// The origins of buffers that have IDs: their lines, and where those begin.
+struct Tables {
+    lines: IdTable,
+    starts: IdTable,
+}
+
+impl Tables {
+    fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M) -> Result<Self, OutOfMemory> {
+        let lines = IdTable::new(zone, machine)?;
+        match IdTable::new(zone, machine) {
+            Ok(starts) => Ok(Self { lines, starts }),
+            Err(error) => {
+                lines.release(zone);
+                Err(error)
+            }
+        }
+    }
+
+    fn set<M: Machine + ?Sized>(
+        &mut self,
+        zone: &mut Zone<'_>,
+        machine: &mut M,
+        id: u32,
+        origin: Origin,
+    ) -> Result<(), OutOfMemory> {
+        let (line, start) = origin.parts();
+        self.lines.set(zone, machine, id, line)?;
+        // A value is never 0.
+        self.starts.set(zone, machine, id, start.saturating_add(1))
+    }
+
+    /// The origin of an ID's buffer, which is then gone.
+    fn take<M: Machine + ?Sized>(&mut self, machine: &mut M, id: u32) -> Option<Origin> {
+        let line = self.lines.get(machine, id).filter(|&line| line != IDLE)?;
+        let start = self.starts.get(machine, id)? - 1;
+        self.lines.replace(machine, id, IDLE);
+        Some(Origin::from_parts(line, start))
+    }
+
+    fn release(self, zone: &mut Zone<'_>) {
+        self.starts.release(zone);
+        self.lines.release(zone);
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which line of the recording each buffer is from, by the page at which it begins. Who made it and when stands in that
+//! line, and is read where somebody asks.
+//!
+//! What that takes goes with the pages of the area. Buffers that are lent may move, and are found by their tags.
+
+use alloc::collections::BTreeMap;
+
+use crate::trace::Line;
+use crate::words::{NoRoom, WordArray};
+use machine::Machine;
+use page_alloc::zone::Zone;
+
+/// Where a buffer is from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Origin {
+    /// The line of its request; 0: it was there when the replay began.
+    pub line: u32,
+    /// Where in the trace that line begins.
+    start: u32,
+}
+
+impl Origin {
+    /// From a line.
+    pub fn of(line: &Line<'_>) -> Self {
+        let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { line: short(line.number), start: short(line.start as u64) }
+    }
+
+    /// The line's number, and where it begins.
+    pub const fn parts(self) -> (u32, u32) {
+        (self.line, self.start)
+    }
+
+    /// From what [`Origin::parts`] says.
+    pub const fn from_parts(line: u32, start: u32) -> Self {
+        Self { line, start }
+    }
+
+    /// The line, where there is one.
+    pub fn line<'t>(&self, trace: &'t [u8]) -> Option<Line<'t>> {
+        let Self { line: number @ 1.., start } = *self else { return None };
+        Line::at(trace, number.into(), start as usize)
+    }
+}
+
+/// Where all buffers of an area are from.
+#[derive(Debug)]
+pub struct Origins {
+    pages: WordArray,
+    lent: BTreeMap<u32, Origin>,
+}
+
+impl Origins {
+    /// Nothing is known of any buffer.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
+        Ok(Self { pages: WordArray::new(zone, machine, 2 * pages as usize)?, lent: BTreeMap::new() })
+    }
+
+    /// Bytes that it takes for an area of a size.
+    pub const fn bytes(pages: u32) -> u64 {
+        8 * pages as u64
+    }
+
+    /// Gives the memory back.
+    pub fn release(self, zone: &mut Zone<'_>) {
+        self.pages.release(zone);
+    }
+
+    /// Notes where the buffer is from that begins at a page.
+    pub fn set<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, origin: Origin) {
+        *self.pages.pair(machine, page as usize) = [origin.line, origin.start];
+    }
+
+    /// Where the buffer is from that begins at a page.
+    pub fn get<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Origin {
+        let [line, start] = *self.pages.pair(machine, page as usize);
+        Origin { line, start }
+    }
+
+    /// Notes where a lent buffer is from.
+    pub fn set_lent(&mut self, tag: u32, origin: Origin) {
+        self.lent.insert(tag, origin);
+    }
+
+    /// Where a lent buffer is from.
+    pub fn get_lent(&self, tag: u32) -> Origin {
+        self.lent.get(&tag).copied().unwrap_or_default()
+    }
+
+    /// As [`Origins::get_lent`], of one that is not lent any more.
+    pub fn take_lent(&mut self, tag: u32) -> Option<Origin> {
+        self.lent.remove(&tag)
+    }
+}
