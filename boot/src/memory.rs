@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use kernel::cma::AreaUser;
 use kernel::cmdline::Cmdline;
 use kernel::dt::{Device, Facts};
 use kernel::mm::Page;
@@ -157,8 +158,9 @@ fn activate(
     for range in memblock.free_pages() {
         zone.free_range(PhysAddr(range.start).pfn(), page_count(range));
     }
-    let mut area_users = facts.area_users;
-    area_users.iter_mut().for_each(|user| user.area = reserved::area_name(&user.area).into());
+    let users = facts.area_users.into_iter();
+    let area_users: Vec<AreaUser> =
+        users.map(|user| AreaUser { device: user.device, area: reserved::area_name(&user.area).into() }).collect();
     for ram in memblock.ram() {
         zone.mark_ram(PhysAddr(ram.start).pfn(), PhysAddr(ram.end - 1).pfn());
     }

@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
+use kernel::cma::AreaUser;
 use kernel::dma::CoherentRam;
-use kernel::dt::AreaUser;
 use kernel::mm::live::space::{AddressSpace, Table};
 use kernel::mm::zone::{Zone, descriptors};
 use kernel::mm::{Block, PAGEBLOCK_PAGES, Page};

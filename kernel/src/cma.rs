@@ -2,7 +2,9 @@
 
 //! What there is of CMA areas, under the names by which the laboratory knows it.
 
-pub use ::cma::{AreaId, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area};
+pub use ::cma::{
+    AreaId, AreaUser, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area,
+};
 pub use ::placement::{self, bitmap};
 pub use ::reserved::MAX_CMA_AREAS;
 

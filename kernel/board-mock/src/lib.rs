@@ -25,7 +25,7 @@ mod tests;
 use core::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
-use devicetree::AreaUser;
+use cma::AreaUser;
 use dma::MockHardware;
 use machine::{Fault, Machine};
 use migration::live::mock::MockSpace;

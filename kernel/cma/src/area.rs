@@ -167,6 +167,12 @@ impl Area {
         Buffer::new(id, first, pages)
     }
 
+    /// Counts a request that failed.
+    pub fn count_failure(&mut self, pages: u32) {
+        self.stats.alloc_fail += 1;
+        self.stats.alloc_pages_fail += u64::from(pages);
+    }
+
     /// Gives the reserved bits of pages back, every one of which has to be set. The measured path pays for no call.
     #[inline(always)]
     pub fn release(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {

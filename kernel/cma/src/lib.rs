@@ -3,14 +3,14 @@
 //! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
 //!
 //! The way of the data: a request of so many pages under an alignment → a [`placement`] finds room in the area's
-//! [`placement::bitmap`] → the bits are set → `mm`'s contiguous path takes the pages out of the buddy allocator → the holder gets a
+//! [`placement::bitmap`] → the bits are set → [`Areas`] takes the pages out of the buddy allocator → the holder gets a
 //! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
 //! (`mm/cma.c`).
 //!
 //! What holds true: an area's bitmap says which of its pages are allocated, and agrees with the page allocator
 //! ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor `Copy`; an error carries the answer.
 //!
-//! The areas, the zone and the users of memory meet in a system, which lies above.
+//! Users of memory, who are moved out of the way, lie above: here a page in use is passed over.
 //!
 //! # Example
 //! ```
@@ -29,18 +29,22 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod area;
+mod areas;
+pub mod blocked;
 mod owners;
 
 use core::fmt;
 
-use migration::contig_range::Blocked;
-use migration::live::watch::OwnedPages;
+use blocked::Blocked;
 use units::Pfn;
 use units::linux::LinuxVersion;
 
 pub use ::placement::{CMA_ALIGNMENT, align_order_of};
+pub use areas::{AreaUser, Areas, Unserved};
 pub use owners::{MAX_OWNERS, OwnerId, Owners, Relocatable, Relocations, StillBusy};
 
 /// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
@@ -86,16 +90,6 @@ impl Buffer {
         debug_assert!(0 < pages && pages < self.pages);
         let Self { area, first, pages: all } = self;
         (Self::new(area, first, pages), Self::new(area, first.add(pages), all - pages))
-    }
-}
-
-impl OwnedPages for Buffer {
-    fn first(&self) -> Pfn {
-        self.first
-    }
-
-    fn pages(&self) -> u32 {
-        self.pages
     }
 }
 

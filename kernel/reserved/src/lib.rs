@@ -69,8 +69,7 @@ mod nodes;
 #[cfg(test)]
 mod tests;
 
-/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
-pub const MAX_CMA_AREAS: usize = 8;
+pub use units::MAX_CMA_AREAS;
 
 /// Base and size of an area are multiples of this: a pageblock of 2^10 pages, in bytes (include/linux/cma.h).
 pub const CMA_MIN_ALIGNMENT: u64 = PAGE_SIZE << PAGEBLOCK_ORDER;

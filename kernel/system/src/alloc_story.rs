@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cma_alloc` when somebody lives in the area: candidate after candidate, the long way where a page is in the way.
+//! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the ways that there are.
 //!
-//! A candidate whose pages are all free is taken at once. A busy one is emptied (`mm::contig_range`); what refuses to go
+//! A candidate whose pages are all free is taken at once ([`cma::Areas::alloc_free`]), and nothing else happens. Where somebody lives in the
+//! area, candidate after candidate is tried. A busy one is emptied (`mm::contig_range`); what refuses to go
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::System;
-use cma::{AreaId, Buffer, CmaError};
+use cma::{AreaId, Buffer, CmaError, ReleaseError, Unserved};
 use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
 use page_alloc::trace::Event;
 use placement::Request;
@@ -17,6 +18,33 @@ use units::Pfn;
 pub type Reported = (Result<Buffer, CmaError>, ContigReport);
 
 impl System<'_> {
+    /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area (`cma_alloc`).
+    ///
+    /// A candidate that holds a page in use is emptied where that can be done, and else passed over: the search goes on
+    /// behind it.
+    ///
+    /// # Errors
+    /// See [`CmaError`]; the area and the zone are then as they were.
+    pub fn cma_alloc(&mut self, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
+        if self.trace.is_enabled() {
+            return self.cma_alloc_reported(id, pages, align_order).0;
+        }
+        match self.areas.alloc_free(&mut self.zone, id, pages, align_order) {
+            Ok(buffer) => Ok(buffer),
+            Err(Unserved::Invalid(error)) => Err(error),
+            Err(Unserved::NoRoom(request)) => self.cma_alloc_without_room(id, &request, pages),
+            Err(Unserved::Busy { request, bit }) => self.cma_alloc_busy(id, &request, pages, bit),
+        }
+    }
+
+    /// The first candidate holds a page in use: from here on the long way.
+    #[cold]
+    fn cma_alloc_busy(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
+        let mut report = ContigReport::default();
+        report.start(self.now_ns());
+        self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
+    }
+
     /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace events.
     pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
         let mut report = ContigReport::default();
@@ -46,7 +74,7 @@ impl System<'_> {
     }
 
     /// Tries a candidate, and those behind it, one after the other.
-    pub(crate) fn cma_alloc_from(
+    fn cma_alloc_from(
         &mut self,
         id: AreaId,
         request: &Request,
@@ -95,12 +123,7 @@ impl System<'_> {
 
     /// The placement has no room: others make some, where the rule has them do so, or else the request fails.
     #[cold]
-    pub(crate) fn cma_alloc_without_room(
-        &mut self,
-        id: AreaId,
-        request: &Request,
-        pages: u32,
-    ) -> Result<Buffer, CmaError> {
+    fn cma_alloc_without_room(&mut self, id: AreaId, request: &Request, pages: u32) -> Result<Buffer, CmaError> {
         let made = if self.area(id).placement().relocates() { Some(self.make_room(id, request)) } else { None };
         let error = match made {
             Some(Ok(bit)) => return self.take_room(id, request, pages, bit),
@@ -141,24 +164,20 @@ impl System<'_> {
 
     /// Takes the room that others have made, whose pages are free.
     fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
-        let area = self.area_mut(id);
-        area.reserve(bit, request.bits);
+        let area = self.areas.get_mut(id);
         let first = area.frame(bit);
         if let Err(busy) = self.zone.take_range(first, pages) {
-            let unreserved = self.area_mut(id).release(first, pages);
-            debug_assert_eq!(unreserved, Ok(()));
             let frame = busy.frame;
             let (owner, why, phase) = (Owner::Kernel, Why::StillInUse, Phase::Grab);
             return self.count_failure(id, pages, CmaError::Busy(Blocked { frame, owner, why, phase }));
         }
-        Ok(self.area_mut(id).hand_out(id, first, pages))
+        area.reserve(bit, request.bits);
+        Ok(area.hand_out(id, first, pages))
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
         if pages <= self.area(id).pages() || self.linux().differences().counts_too_large {
-            let stats = &mut self.area_mut(id).stats;
-            stats.alloc_fail += 1;
-            stats.alloc_pages_fail += u64::from(pages);
+            self.area_mut(id).count_failure(pages);
         }
         Err(error)
     }
@@ -175,5 +194,24 @@ impl System<'_> {
             return Err(Refused::Busy(blocked));
         };
         mm.alloc_contig_range(area, first, pages, report)
+    }
+
+    /// Takes a buffer back; every bit of it has to be set (`cma_release`).
+    ///
+    /// # Errors
+    /// See [`ReleaseError`]; nothing was changed then.
+    pub fn cma_release(&mut self, buffer: Buffer) -> Result<(), ReleaseError> {
+        if self.trace.is_enabled() {
+            return self.cma_release_traced(&buffer);
+        }
+        self.areas.release(&mut self.zone, &buffer)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cma_release_traced(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
+        self.areas.release(&mut self.zone, buffer)?;
+        self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
+        Ok(())
     }
 }

@@ -100,7 +100,7 @@ impl<'m> System<'m> {
     /// # Errors
     /// There is no hardware for DMA, or there are too many devices.
     pub fn dma_add_device(&mut self, name: &'static str) -> Result<DeviceId, DmaError> {
-        self.dma.add_device(name, self.area_of(name), true)
+        self.dma.add_device(name, self.areas.of_device(name), true)
     }
 
     /// As [`System::dma_add_device`], for a device that the tree says nothing of.
@@ -117,12 +117,7 @@ impl<'m> System<'m> {
     /// As for [`System::dma_add_device`], or the machine has no device of that name ([`dma::Dma::know`]).
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
         let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
-        self.dma.add_device(name, self.area_of(name), false)
-    }
-
-    fn area_of(&self, device: &str) -> Option<AreaId> {
-        let mut users = self.area_users().iter().filter(|user| user.device == device);
-        users.find_map(|user| self.find_area(&user.area))
+        self.dma.add_device(name, self.areas.of_device(name), false)
     }
 
     /// The driver lets its device go, which has to be quiet by then. What it has not given back is reported, taken

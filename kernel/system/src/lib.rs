@@ -41,12 +41,14 @@ extern crate std;
 
 mod alloc_story;
 mod dma;
+mod registry;
 mod relocate;
 #[cfg(test)]
 mod tests;
 
 pub use alloc_story::Reported;
 pub use placement::plan::{MAX_LOOKS, ROUNDS, WINDOWS};
+pub use registry::Kept;
 pub use relocate::{MAX_MOVABLE, MAX_PLANS};
 
 use alloc::boxed::Box;
@@ -56,9 +58,7 @@ use alloc::vec::Vec;
 use ::dma::{DeviceId, Dma};
 use block::{BlockDevice, Disk};
 use cma::area::Area;
-use cma::{AreaId, Buffer, CmaError, Owners, ReleaseError};
-use devicetree::AreaUser;
-use migration::contig_range::ContigReport;
+use cma::{AreaId, AreaUser, Areas, Buffer, Owners};
 use migration::live::source::PageSource;
 use migration::live::space::AddressSpace;
 use migration::live::stats::Stats;
@@ -68,32 +68,16 @@ use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::{Event, Trace};
 use page_alloc::zone::Zone;
 use page_alloc::{Imbalance, balance};
-use placement::Request;
-use reserved::MAX_CMA_AREAS;
+use registry::Registry;
 use units::Pfn;
 use units::linux::LinuxVersion;
-
-/// A buffer in the registry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kept {
-    /// Its identifier.
-    pub id: u32,
-    /// Its first page.
-    pub first: Pfn,
-    /// Its length in pages.
-    pub pages: u32,
-}
 
 /// The page allocator, the CMA areas, and who uses them.
 pub struct System<'m> {
     /// The page allocator.
     pub zone: Zone<'m>,
-    areas: Vec<Area>,
-    default_area: Option<AreaId>,
-    /// The default area is there only because nobody asked for one.
-    default_unasked: bool,
-    area_users: Vec<AreaUser>,
-    last_kept: u32,
+    areas: Areas,
+    kept: Registry,
     /// Those who lend buffers that may move.
     owners: Owners,
     /// The machine's address space, while nobody lives in it.
@@ -121,14 +105,10 @@ pub struct System<'m> {
 impl<'m> System<'m> {
     /// A system without areas over a zone that has its free memory.
     pub fn new(zone: Zone<'m>, area_users: Vec<AreaUser>) -> Self {
-        let areas = Vec::with_capacity(MAX_CMA_AREAS);
         Self {
             zone,
-            areas,
-            default_area: None,
-            default_unasked: false,
-            area_users,
-            last_kept: 0,
+            areas: Areas::new(area_users),
+            kept: Registry::default(),
             owners: Owners::default(),
             space: None,
             disk: None,
@@ -156,114 +136,60 @@ impl<'m> System<'m> {
 
     /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
     ///
-    /// The range lies in the zone, is whole pageblocks, and is in use by nobody; see [`reserved`], which places areas.
-    /// There are at most [`MAX_CMA_AREAS`] calls.
+    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most
+    /// [`units::MAX_CMA_AREAS`] calls.
     pub fn activate_area(&mut self, name: String, base: Pfn, pages: u32, default: bool) -> AreaId {
-        assert!(self.areas.len() < MAX_CMA_AREAS, "no more than MAX_CMA_AREAS areas are placed");
-        let id = AreaId(self.areas.len() as u8);
-        self.zone.free_cma_range(base, pages);
-        self.areas.push(Area::new(name, base, pages, 0));
-        if default {
-            self.default_area = Some(id);
-        }
-        id
+        self.areas.activate(&mut self.zone, name, base, pages, default)
     }
 
     /// All areas, in the order they were created.
     pub fn areas(&self) -> &[Area] {
-        &self.areas
+        self.areas.list()
     }
 
     /// One area.
     pub fn area(&self, id: AreaId) -> &Area {
-        &self.areas[id.0 as usize]
+        self.areas.get(id)
     }
 
     /// One area, to change its placement.
     pub fn area_mut(&mut self, id: AreaId) -> &mut Area {
-        &mut self.areas[id.0 as usize]
+        self.areas.get_mut(id)
     }
 
     /// Every area's identifier.
     pub fn area_ids(&self) -> impl Iterator<Item = AreaId> + use<> {
-        (0..self.areas.len() as u8).map(AreaId)
+        self.areas.ids()
     }
 
     /// The area of that name.
     pub fn find_area(&self, name: &str) -> Option<AreaId> {
-        self.area_ids().find(|&id| self.area(id).name() == name)
+        self.areas.find(name)
     }
 
     /// The area that requests without one of their own go to.
     pub fn default_area(&self) -> Option<AreaId> {
-        self.default_area
+        self.areas.default_area()
     }
 
     /// Tells that the default area is there only because neither the tree nor the command line asked for one.
     pub fn set_default_unasked(&mut self) {
-        self.default_unasked = true;
+        self.areas.set_default_unasked();
     }
 
-    /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
-    /// that nobody asked for comes last, whatever its place among the areas.
+    /// The area for whoever names none: see [`Areas::unnamed`].
     pub fn unnamed_area(&self) -> Option<AreaId> {
-        let asked = self.default_area.filter(|_| !self.default_unasked);
-        let first = self.area_ids().find(|&id| self.default_area != Some(id));
-        self.device_area().or(asked).or(first).or(self.default_area)
+        self.areas.unnamed()
     }
 
     /// The area that the first device which names one names.
     pub fn device_area(&self) -> Option<AreaId> {
-        self.area_users.iter().find_map(|user| self.find_area(&user.area))
+        self.areas.named_by_device()
     }
 
     /// The devices that name an area.
     pub fn area_users(&self) -> &[AreaUser] {
-        &self.area_users
-    }
-
-    /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area (`cma_alloc`).
-    ///
-    /// A candidate that holds a page in use is emptied where that can be done, and else passed over: the search goes on
-    /// behind it.
-    ///
-    /// # Errors
-    /// See [`CmaError`]; the area and the zone are then as they were.
-    pub fn cma_alloc(&mut self, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
-        if self.trace.is_enabled() {
-            return self.cma_alloc_reported(id, pages, align_order).0;
-        }
-        let area = &mut self.areas[id.0 as usize];
-        let request = area.request(pages, align_order)?;
-        let Some(bit) = area.place(&request) else { return self.cma_alloc_without_room(id, &request, pages) };
-        area.reserve(bit, request.bits);
-        let first = area.frame(bit);
-        if self.zone.take_range(first, pages).is_err() {
-            return self.cma_alloc_busy(id, &request, pages, bit);
-        }
-        Ok(area.hand_out(id, first, pages))
-    }
-
-    /// The first candidate, whose bits are reserved, holds a page in use: from here on the long way.
-    #[cold]
-    fn cma_alloc_busy(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
-        let area = &mut self.areas[id.0 as usize];
-        let unreserved = area.release(area.frame(bit), pages);
-        debug_assert_eq!(unreserved, Ok(()));
-        let mut report = ContigReport::default();
-        report.start(self.now_ns());
-        self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
-    }
-
-    /// Takes a buffer back; every bit of it has to be set (`cma_release`).
-    ///
-    /// # Errors
-    /// See [`ReleaseError`]; nothing was changed then.
-    pub fn cma_release(&mut self, buffer: Buffer) -> Result<(), ReleaseError> {
-        if self.trace.is_enabled() {
-            return self.cma_release_traced(&buffer);
-        }
-        self.release(&buffer)
+        self.areas.users()
     }
 
     /// Lends the system the address space that movable pages are mapped in.
@@ -398,23 +324,6 @@ impl<'m> System<'m> {
         }
     }
 
-    #[inline(always)]
-    fn release(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
-        let area = &mut self.areas[buffer.area().0 as usize];
-        area.release(buffer.first(), buffer.pages())?;
-        area.stats.release_pages_success += u64::from(buffer.pages());
-        self.zone.give_range(buffer.first(), buffer.pages());
-        Ok(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn cma_release_traced(&mut self, buffer: &Buffer) -> Result<(), ReleaseError> {
-        self.release(buffer)?;
-        self.trace_event(Event::Release { area: buffer.area().0, first: buffer.first(), count: buffer.pages() });
-        Ok(())
-    }
-
     /// Keeps an event, if events are kept.
     #[cold]
     #[inline(never)]
@@ -425,58 +334,24 @@ impl<'m> System<'m> {
         }
     }
 
-    /// Leaves a buffer in the registry, which lies in the page descriptors and therefore has room for all.
-    ///
-    /// Returns the identifier to take it back by; identifiers count up from 1 over all areas.
+    /// Leaves a buffer in the registry; the identifier to take it back by. Identifiers count up from 1 over all areas.
     pub fn keep(&mut self, buffer: Buffer) -> u32 {
-        self.last_kept = self.last_kept.wrapping_add(1).max(1);
-        self.zone.hold(buffer.first(), buffer.pages(), self.last_kept);
-        self.last_kept
+        self.kept.keep(&mut self.zone, &buffer)
     }
 
     /// Takes a buffer out of the registry.
     pub fn take_back(&mut self, id: u32) -> Option<Buffer> {
-        let mut areas = self.area_ids();
-        let (area, kept) = areas.find_map(|area| Some((area, self.kept(area).find(|kept| kept.id == id)?)))?;
-        self.zone.unhold(kept.first);
-        Some(Buffer::new(area, kept.first, kept.pages))
+        registry::take_back(&mut self.zone, &self.areas, id)
     }
 
     /// Takes the buffer that begins at a page of an area out of the registry; costs the same however many there are.
     pub fn take_back_at(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
-        let area = self.area(id);
-        if first.0.wrapping_sub(area.base().0) >= area.pages() {
-            return None;
-        }
-        let (_, pages) = self.zone.held(first)?;
-        self.zone.unhold(first);
-        Some(Buffer::new(id, first, pages))
+        registry::take_back_at(&mut self.zone, &self.areas, id, first)
     }
 
     /// The buffers of an area that are in the registry, by address.
     pub fn kept(&self, id: AreaId) -> impl Iterator<Item = Kept> + '_ {
-        let mut bit = 0;
-        core::iter::from_fn(move || {
-            let (at, kept) = self.next_kept(id, bit)?;
-            bit = self.bit_behind(id, at, kept.pages);
-            Some(kept)
-        })
-    }
-
-    /// The first kept buffer that begins at or after a bit, and the bit it begins at.
-    fn next_kept(&self, id: AreaId, mut bit: u32) -> Option<(u32, Kept)> {
-        let area = self.area(id);
-        loop {
-            bit = area.bitmap().next_set(bit);
-            if bit >= area.bitmap().bits() {
-                return None;
-            }
-            let first = area.frame(bit);
-            if let Some((kept, pages)) = self.zone.held(first) {
-                return Some((bit, Kept { id: kept, first, pages }));
-            }
-            bit += 1;
-        }
+        registry::kept(&self.zone, self.areas.get(id))
     }
 
     /// Releases every buffer of an area that is in the registry; returns how many there were.
@@ -487,19 +362,14 @@ impl<'m> System<'m> {
     /// As [`System::release_all`], of the buffers whose identifiers are wanted.
     pub fn release_those(&mut self, id: AreaId, wanted: impl Fn(u32) -> bool) -> u32 {
         let (mut released, mut bit) = (0, 0);
-        while let Some((at, kept)) = self.next_kept(id, bit) {
+        while let Some((behind, kept)) = registry::next_kept(&self.zone, self.areas.get(id), bit) {
             if wanted(kept.id) {
                 self.zone.unhold(kept.first);
                 released += u32::from(self.cma_release(Buffer::new(id, kept.first, kept.pages)).is_ok());
             }
-            bit = self.bit_behind(id, at, kept.pages);
+            bit = behind;
         }
         released
-    }
-
-    /// The bit behind a buffer that begins at a bit.
-    fn bit_behind(&self, id: AreaId, bit: u32, pages: u32) -> u32 {
-        bit + pages.div_ceil(1 << self.area(id).order_per_bit())
     }
 
     /// Checks that zone and areas agree: every page of an area is in exactly one place, and no driver was seen to misuse
@@ -514,6 +384,6 @@ impl<'m> System<'m> {
         }
         let misuses = self.dma.checker().untold();
         balance("misuses of the DMA API", None, 0, u32::try_from(misuses).unwrap_or(u32::MAX))?;
-        self.areas.iter().try_for_each(|area| area.check(&self.zone))
+        self.areas.list().iter().try_for_each(|area| area.check(&self.zone))
     }
 }

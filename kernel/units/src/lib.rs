@@ -57,6 +57,9 @@ impl Pfn {
     }
 }
 
+/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
+pub const MAX_CMA_AREAS: usize = 8;
+
 /// A physical address in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PhysAddr(pub u64);

@@ -40,6 +40,7 @@ use core::panic::Location;
 
 use super::contig_range::Phase;
 use cache::Cache;
+use cma::Buffer;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
@@ -52,7 +53,7 @@ use source::{DiskFault, PageSource};
 use space::{AddressSpace, SLOTS_PER_TABLE, Table};
 use stats::Stats;
 use units::Pfn;
-use watch::{FrameWatch, OwnedPages};
+use watch::FrameWatch;
 
 /// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
 const LRU_BATCH: usize = 15;
@@ -325,7 +326,7 @@ impl Mm<'_, '_> {
 
     /// Shows a buffer's pages to its driver, one after the other.
     #[track_caller]
-    pub fn buffer_words(&mut self, buffer: &impl OwnedPages, mut driver: impl FnMut(&mut [u32])) {
+    pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
         for page in 0..buffer.pages() {
             let frame = buffer.first().add(page);
             self.cpu_access(frame, true);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the users of memory ask of those above them who also use it: who has to know of an access, and whose pages are whose.
+//! What the users of memory ask of those above them who also use it: who has to know of an access.
 
 use core::any::Any;
 use core::panic::Location;
@@ -16,13 +16,4 @@ pub trait FrameWatch: Any {
 
     /// The processor is about to read a page, or to write it; `at` is whoever asked for that.
     fn on_access(&mut self, frame: Pfn, write: bool, at: &'static Location<'static>);
-}
-
-/// A run of pages that belongs to the holder of the value.
-pub trait OwnedPages {
-    /// The first page.
-    fn first(&self) -> Pfn;
-
-    /// How many there are.
-    fn pages(&self) -> u32;
 }

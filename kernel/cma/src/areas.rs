@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The areas of a machine: which there are, which one a request goes to, and how it is served from pages that are free
+//! (`cma_alloc` and `cma_release` of `mm/cma.c`, with `&mut` for the locks).
+//!
+//! What holds true: a buffer is handed out when its bits are set and its pages are out of the page allocator, and in no
+//! other case; what is refused leaves area and zone as they were.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::area::Area;
+use super::blocked::{Blocked, Owner, Phase, Why};
+use super::{AreaId, Buffer, CmaError, ReleaseError};
+use page_alloc::zone::Zone;
+use placement::Request;
+use units::{MAX_CMA_AREAS, Pfn};
+
+/// A device that names an area (`memory-region`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AreaUser {
+    /// Its node's name.
+    pub device: String,
+    /// The area's name.
+    pub area: String,
+}
+
+/// What [`Areas::alloc_free`] met where it could not serve a request at the first place; nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unserved {
+    /// The request makes no sense.
+    Invalid(CmaError),
+    /// The placement has no room for these bits.
+    NoRoom(Request),
+    /// The first candidate holds a page in use.
+    Busy {
+        /// The request in bits.
+        request: Request,
+        /// The candidate's first bit.
+        bit: u32,
+    },
+}
+
+/// The areas, in the order they were activated.
+#[derive(Default)]
+pub struct Areas {
+    list: Vec<Area>,
+    default: Option<AreaId>,
+    /// The default area is there only because nobody asked for one.
+    default_unasked: bool,
+    users: Vec<AreaUser>,
+}
+
+impl Areas {
+    /// No areas, and the devices that will name some.
+    pub fn new(users: Vec<AreaUser>) -> Self {
+        Self { list: Vec::with_capacity(MAX_CMA_AREAS), users, ..Self::default() }
+    }
+
+    /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
+    ///
+    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most [`MAX_CMA_AREAS`] calls.
+    pub fn activate(&mut self, zone: &mut Zone<'_>, name: String, base: Pfn, pages: u32, default: bool) -> AreaId {
+        assert!(self.list.len() < MAX_CMA_AREAS, "no more than MAX_CMA_AREAS areas are placed");
+        let id = AreaId(self.list.len() as u8);
+        zone.free_cma_range(base, pages);
+        self.list.push(Area::new(name, base, pages, 0));
+        if default {
+            self.default = Some(id);
+        }
+        id
+    }
+
+    /// All of them, in the order they were activated.
+    pub fn list(&self) -> &[Area] {
+        &self.list
+    }
+
+    /// One of them.
+    #[inline]
+    pub fn get(&self, id: AreaId) -> &Area {
+        &self.list[id.0 as usize]
+    }
+
+    /// One of them, to change its placement and its counters.
+    #[inline]
+    pub fn get_mut(&mut self, id: AreaId) -> &mut Area {
+        &mut self.list[id.0 as usize]
+    }
+
+    /// Every identifier.
+    pub fn ids(&self) -> impl Iterator<Item = AreaId> + use<> {
+        (0..self.list.len() as u8).map(AreaId)
+    }
+
+    /// The area of that name.
+    pub fn find(&self, name: &str) -> Option<AreaId> {
+        self.ids().find(|&id| self.get(id).name() == name)
+    }
+
+    /// The area that requests without one of their own go to.
+    pub fn default_area(&self) -> Option<AreaId> {
+        self.default
+    }
+
+    /// Tells that the default area is there only because neither the tree nor the command line asked for one.
+    pub fn set_default_unasked(&mut self) {
+        self.default_unasked = true;
+    }
+
+    /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
+    /// that nobody asked for comes last, whatever its place among the areas.
+    pub fn unnamed(&self) -> Option<AreaId> {
+        let asked = self.default.filter(|_| !self.default_unasked);
+        let first = self.ids().find(|&id| self.default != Some(id));
+        self.named_by_device().or(asked).or(first).or(self.default)
+    }
+
+    /// The area that the first device which names one names.
+    pub fn named_by_device(&self) -> Option<AreaId> {
+        self.users.iter().find_map(|user| self.find(&user.area))
+    }
+
+    /// The area of a device: the first that there is of those it names.
+    pub fn of_device(&self, device: &str) -> Option<AreaId> {
+        self.users.iter().filter(|user| user.device == device).find_map(|user| self.find(&user.area))
+    }
+
+    /// The devices that name an area.
+    pub fn users(&self) -> &[AreaUser] {
+        &self.users
+    }
+
+    /// Allocates `pages` pages aligned to 2^`align_order` pages at the first place that the placement has, if they are free.
+    ///
+    /// # Errors
+    /// See [`Unserved`]. What becomes of the request then, and that it failed, is for the caller to decide and to count.
+    #[inline(always)]
+    pub fn alloc_free(
+        &mut self,
+        zone: &mut Zone<'_>,
+        id: AreaId,
+        pages: u32,
+        align_order: u32,
+    ) -> Result<Buffer, Unserved> {
+        let area = &mut self.list[id.0 as usize];
+        let request = area.request(pages, align_order).map_err(Unserved::Invalid)?;
+        let Some(bit) = area.place(&request) else { return Err(Unserved::NoRoom(request)) };
+        let first = area.frame(bit);
+        if zone.take_range(first, pages).is_err() {
+            return Err(Unserved::Busy { request, bit });
+        }
+        area.reserve(bit, request.bits);
+        Ok(area.hand_out(id, first, pages))
+    }
+
+    /// Allocates where nobody is asked to move: candidates that hold a page in use are passed over.
+    ///
+    /// # Errors
+    /// See [`CmaError`]; area and zone are then as they were.
+    pub fn alloc(&mut self, zone: &mut Zone<'_>, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
+        let (request, mut candidate) = match self.alloc_free(zone, id, pages, align_order) {
+            Ok(buffer) => return Ok(buffer),
+            Err(Unserved::Invalid(error)) => return Err(error),
+            Err(Unserved::NoRoom(request)) => (request, None),
+            Err(Unserved::Busy { request, bit }) => (request, Some(bit)),
+        };
+        let area = self.get_mut(id);
+        let (mut blocked, mut swept) = (None, false);
+        while let Some(bit) = candidate {
+            let first = area.frame(bit);
+            match zone.take_range(first, pages) {
+                Ok(()) => {
+                    area.reserve(bit, request.bits);
+                    return Ok(area.hand_out(id, first, pages));
+                }
+                Err(busy) => blocked.get_or_insert(busy.frame),
+            };
+            candidate = area.place_behind(&request, bit, &mut swept);
+        }
+        let error = blocked.map_or_else(
+            || area.shortage(pages),
+            |frame| CmaError::Busy(Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate }),
+        );
+        area.count_failure(pages);
+        Err(error)
+    }
+
+    /// Takes a buffer back; every bit of it has to be set.
+    ///
+    /// # Errors
+    /// See [`ReleaseError`]; nothing was changed then.
+    #[inline(always)]
+    pub fn release(&mut self, zone: &mut Zone<'_>, buffer: &Buffer) -> Result<(), ReleaseError> {
+        let area = &mut self.list[buffer.area().0 as usize];
+        area.release(buffer.first(), buffer.pages())?;
+        area.stats.release_pages_success += u64::from(buffer.pages());
+        zone.give_range(buffer.first(), buffer.pages());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use page_alloc::zone::descriptors;
+    use page_alloc::{Migratetype, PAGEBLOCK_PAGES, Page};
+    use std::vec;
+
+    fn with_area(test: impl FnOnce(&mut Areas, &mut Zone<'_>, AreaId)) {
+        let mut pages = vec![Page::default(); descriptors(2 * PAGEBLOCK_PAGES)];
+        let mut zone = Zone::new(Pfn(0x60000), &mut pages);
+        let mut areas = Areas::default();
+        let id = areas.activate(&mut zone, "camera".into(), Pfn(0x60000), 2 * PAGEBLOCK_PAGES, true);
+        test(&mut areas, &mut zone, id);
+        areas.get(id).check(&zone).unwrap();
+        zone.check().unwrap();
+    }
+
+    /// A page that a movable user has in the lowest place sends the request behind it, and the bits in front stay clear.
+    #[test]
+    fn a_candidate_in_use_is_passed_over() {
+        with_area(|areas, zone, id| {
+            let user = zone.alloc_pages(0, Migratetype::Movable).unwrap();
+            let offset = user.first().0 - 0x60000;
+            let buffer = areas.alloc(zone, id, PAGEBLOCK_PAGES, 10).unwrap();
+            assert_ne!(buffer.first().0 >> 10, user.first().0 >> 10);
+            assert_eq!(areas.get(id).used_pages(), PAGEBLOCK_PAGES);
+            let error = areas.alloc(zone, id, PAGEBLOCK_PAGES, 10).unwrap_err();
+            assert!(
+                matches!(error, CmaError::Busy(Blocked { frame, .. }) if frame == user.first()),
+                "{offset} {error}"
+            );
+            assert_eq!(areas.get(id).stats().alloc_fail, 1);
+            areas.release(zone, &buffer).unwrap();
+            zone.free_pages(user);
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_served_changes_nothing() {
+        with_area(|areas, zone, id| {
+            let buffer = areas.alloc(zone, id, 5, 0).unwrap();
+            assert!(matches!(areas.alloc(zone, id, 0, 0), Err(CmaError::Invalid { .. })));
+            assert_eq!(areas.alloc(zone, id, 4000, 0), Err(CmaError::Full { free: 2043 }));
+            assert_eq!(areas.alloc(zone, id, 2000, 10), Err(CmaError::Fragmented { free: 2043, longest_run: 2043 }));
+            assert_eq!(areas.get(id).stats().alloc_fail, 2);
+            let twice = Buffer::new(id, buffer.first(), 5);
+            areas.release(zone, &buffer).unwrap();
+            assert!(matches!(areas.release(zone, &twice), Err(ReleaseError::NotAllocated { .. })));
+        });
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The registry of kept buffers: those that outlive the command that made them. It lies in the page descriptors, each
+//! buffer in that of its first page, and therefore has room for all.
+
+use cma::area::Area;
+use cma::{AreaId, Areas, Buffer};
+use page_alloc::zone::Zone;
+use units::Pfn;
+
+/// A buffer in the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its identifier.
+    pub id: u32,
+    /// Its first page.
+    pub first: Pfn,
+    /// Its length in pages.
+    pub pages: u32,
+}
+
+/// Who gives out the identifiers.
+#[derive(Default)]
+pub(super) struct Registry {
+    last: u32,
+}
+
+impl Registry {
+    /// Writes a buffer down; identifiers count up from 1 over all areas.
+    pub(super) fn keep(&mut self, zone: &mut Zone<'_>, buffer: &Buffer) -> u32 {
+        self.last = self.last.wrapping_add(1).max(1);
+        zone.hold(buffer.first(), buffer.pages(), self.last);
+        self.last
+    }
+}
+
+/// Takes out the buffer of that identifier.
+pub(super) fn take_back(zone: &mut Zone<'_>, areas: &Areas, id: u32) -> Option<Buffer> {
+    let find = |area| Some((area, kept(zone, areas.get(area)).find(|kept| kept.id == id)?));
+    let (area, kept) = areas.ids().find_map(find)?;
+    zone.unhold(kept.first);
+    Some(Buffer::new(area, kept.first, kept.pages))
+}
+
+/// Takes out the buffer that begins at a page.
+pub(super) fn take_back_at(zone: &mut Zone<'_>, areas: &Areas, id: AreaId, first: Pfn) -> Option<Buffer> {
+    let area = areas.get(id);
+    if first.0.wrapping_sub(area.base().0) >= area.pages() {
+        return None;
+    }
+    let (_, pages) = zone.held(first)?;
+    zone.unhold(first);
+    Some(Buffer::new(id, first, pages))
+}
+
+/// The kept buffers of an area, by address.
+pub(super) fn kept<'s>(zone: &'s Zone<'_>, area: &'s Area) -> impl Iterator<Item = Kept> + 's {
+    let mut bit = 0;
+    core::iter::from_fn(move || {
+        let (behind, kept) = next_kept(zone, area, bit)?;
+        bit = behind;
+        Some(kept)
+    })
+}
+
+/// The first kept buffer that begins at or after a bit, and the bit behind it.
+pub(super) fn next_kept(zone: &Zone<'_>, area: &Area, mut bit: u32) -> Option<(u32, Kept)> {
+    loop {
+        bit = area.bitmap().next_set(bit);
+        if bit >= area.bitmap().bits() {
+            return None;
+        }
+        let first = area.frame(bit);
+        if let Some((id, pages)) = zone.held(first) {
+            return Some((bit + pages.div_ceil(1 << area.order_per_bit()), Kept { id, first, pages }));
+        }
+        bit += 1;
+    }
+}
