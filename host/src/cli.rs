@@ -76,6 +76,9 @@ pub struct Size {
     /// Room that is added to the verdict, such as 10%
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
     pub headroom: u32,
+    /// What a buffer does whose request failed when this was recorded; the larger answer unless told
+    #[arg(long)]
+    pub failed: Option<FailedWord>,
     /// Also sizes for N other orders in which the recorded tasks could have run
     #[arg(long, value_name = "N")]
     pub jitter: Option<u32>,
@@ -251,6 +254,14 @@ impl From<AlignWord> for Alignment {
             AlignWord::Page => Self::Page,
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FailedWord {
+    /// It goes back at once
+    Release,
+    /// It lives as long as the median of its task's
+    Keep,
 }
 
 /// The arguments, for completions and the manual page.

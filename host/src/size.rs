@@ -16,7 +16,7 @@ use std::fmt;
 
 use kernel::cma::placement;
 use kernel::lab::record::Record;
-use kernel::lab::replay::{self, Options, ReplayError, ReplayReport, Survey, WhenHeld};
+use kernel::lab::replay::{self, Options, ReplayError, ReplayReport, Survey, WhenHeld, WhenServed};
 use kernel::lab::request::Align;
 use kernel::lab::state;
 
@@ -138,6 +138,8 @@ pub struct Answer {
     pub tried_to_pages: u32,
     /// What was allocated before the recording began, or in events that it lost, is not known.
     pub partial: bool,
+    /// What the buffers of requests that failed when it was recorded do here.
+    pub served: WhenServed,
 }
 
 impl Answer {
@@ -155,6 +157,7 @@ impl Answer {
             .number("largest_failing_pages", self.largest_failing_pages.unwrap_or(0))
             .number("tried_to_pages", self.tried_to_pages)
             .number("partial", u64::from(self.partial))
+            .string("failed", if self.served == WhenServed::Keep { "keep" } else { "release" })
     }
 }
 
@@ -168,11 +171,11 @@ impl<'t> Recording<'t> {
         Ok(Self { text, area, clock, survey })
     }
 
-    /// Replays the recording in an area of `pages` pages.
+    /// Replays the recording in an area of `pages` pages; with `stop`, up to the first request that fails.
     ///
     /// # Errors
     /// See [`SizeError`].
-    pub fn run(&self, rule: &Rule, pages: u32) -> Result<ReplayReport, SizeError> {
+    pub fn run(&self, rule: &Rule, served: WhenServed, pages: u32, stop: bool) -> Result<ReplayReport, SizeError> {
         let placement = placement::parse(&rule.placement).map_err(|_| SizeError::Placement(rule.placement.clone()))?;
         let board = Board::of_one(AREA, pages);
         board.with(self.clock, Box::new(|_| {}), |system, host| {
@@ -190,19 +193,43 @@ impl<'t> Recording<'t> {
                 align: rule.alignment.align(),
                 held: Some(WhenHeld::Release),
                 from: self.area,
+                served,
+                stop_at_failure: stop,
                 ..Options::new(area)
             };
-            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text)?)
+            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text, None)?)
         })
     }
 
-    /// How large an area must be under a rule, in multiples of `step_pages`. Where several sizes are tried, `each` runs
+    /// How large an area must be under a rule, in multiples of `step_pages`, where buffers of requests that failed when
+    /// this was recorded do as `served` says; `None` takes the larger answer. Where several sizes are tried, `each` runs
     /// them.
     ///
     /// # Errors
     /// See [`SizeError`].
-    pub fn size(&self, rule: &Rule, step_pages: u32, each: Each<'_>) -> Result<Answer, SizeError> {
-        let (capacity, roomy) = self.without_end(rule)?;
+    pub fn size(
+        &self,
+        rule: &Rule,
+        served: Option<WhenServed>,
+        step_pages: u32,
+        each: Each<'_>,
+    ) -> Result<Answer, SizeError> {
+        let released = self.size_served(rule, served.unwrap_or_default(), step_pages, each)?;
+        if served.is_some() || released.failed_recorded == 0 {
+            return Ok(released);
+        }
+        let kept = self.size_served(rule, WhenServed::Keep, step_pages, each)?;
+        Ok(if kept.smallest_pages > released.smallest_pages { kept } else { released })
+    }
+
+    fn size_served(
+        &self,
+        rule: &Rule,
+        served: WhenServed,
+        step_pages: u32,
+        each: Each<'_>,
+    ) -> Result<Answer, SizeError> {
+        let (capacity, roomy) = self.without_end(rule, served)?;
         let answer = |smallest_pages, largest_failing_pages, tried_to_pages| Answer {
             rule: rule.clone(),
             requests: roomy.allocs,
@@ -213,13 +240,14 @@ impl<'t> Recording<'t> {
             largest_failing_pages,
             tried_to_pages,
             partial: roomy.lost + roomy.unmatched > 0,
+            served,
         };
         let up = |pages: u32| pages.max(1).next_multiple_of(step_pages);
         if rule.placement == FIRST_FIT {
             let smallest = up(roomy.highest_page);
             let below = smallest.checked_sub(step_pages).filter(|&pages| pages > 0);
             let tried: Vec<u32> = below.into_iter().chain([smallest]).collect();
-            for (pages, failed) in tried.iter().zip(each(&tried, &|pages| self.failures(rule, pages))) {
+            for (pages, failed) in tried.iter().zip(each(&tried, &|pages| self.failures(rule, served, pages))) {
                 if (failed? == 0) != (*pages == smallest) {
                     return Err(SizeError::Disagrees(*pages));
                 }
@@ -228,7 +256,7 @@ impl<'t> Recording<'t> {
         }
         let least = up(roomy.peak);
         let mut limit = least.saturating_mul(2).min(MAX_AREA_PAGES);
-        while self.failures(rule, limit)? > 0 {
+        while self.failures(rule, served, limit)? > 0 {
             if limit == MAX_AREA_PAGES {
                 return Err(SizeError::TooLarge(limit));
             }
@@ -239,7 +267,7 @@ impl<'t> Recording<'t> {
         let sizes: Vec<u32> = sizes.take_while(|&pages| pages > 0 && pages + step_pages >= least).collect();
         let mut smallest = limit;
         for batch in sizes.chunks(BATCH) {
-            for (&pages, failed) in batch.iter().zip(each(batch, &|pages| self.failures(rule, pages))) {
+            for (&pages, failed) in batch.iter().zip(each(batch, &|pages| self.failures(rule, served, pages))) {
                 if failed? > 0 {
                     return Ok(answer(smallest, Some(pages), limit));
                 }
@@ -249,15 +277,16 @@ impl<'t> Recording<'t> {
         Ok(answer(smallest, None, limit))
     }
 
-    fn failures(&self, rule: &Rule, pages: u32) -> Result<u64, SizeError> {
-        self.run(rule, pages).map(|report| report.failed)
+    /// 0 where no request fails, else 1: the run ends there.
+    fn failures(&self, rule: &Rule, served: WhenServed, pages: u32) -> Result<u64, SizeError> {
+        self.run(rule, served, pages, true).map(|report| report.failed)
     }
 
     /// Replays in an area in which nothing fails; returns its size, too.
-    fn without_end(&self, rule: &Rule) -> Result<(u32, ReplayReport), SizeError> {
+    fn without_end(&self, rule: &Rule, served: WhenServed) -> Result<(u32, ReplayReport), SizeError> {
         let mut pages = FIRST_CAPACITY_PAGES;
         loop {
-            let report = self.run(rule, pages)?;
+            let report = self.run(rule, served, pages, true)?;
             if report.failed == 0 {
                 return Ok((pages, report));
             }

@@ -7,9 +7,10 @@ use std::fmt::Write;
 use host::jitter::{Jitter, NoJitter};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, one_by_one};
 use kernel::lab::record::Record;
+use kernel::lab::replay::WhenServed;
 use rayon::prelude::*;
 
-use crate::cli::Size;
+use crate::cli::{FailedWord, Size};
 use crate::{AREA, Failure, STATUS_ASSERT, now_ns, read, say};
 
 pub fn run(arguments: &Size) -> Result<(), Failure> {
@@ -28,7 +29,7 @@ pub fn run(arguments: &Size) -> Result<(), Failure> {
     }
     let answers: Vec<Answer> = rules
         .par_iter()
-        .map(|rule| recording.size(rule, arguments.step, &at_once))
+        .map(|rule| recording.size(rule, served(arguments), arguments.step, &at_once))
         .collect::<Result<_, SizeError>>()
         .map_err(bad)?;
     let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders)).transpose()?;
@@ -56,12 +57,19 @@ fn jittered(text: &[u8], arguments: &Size, orders: u32) -> Result<Vec<u32>, Fail
         let text = jitter.seeded(arguments.seed.wrapping_add(number));
         let recording = Recording::open(&text, arguments.area.as_deref(), now_ns)?;
         let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
-        recording.size(&rule, arguments.step, &one_by_one).map(|answer| answer.smallest_pages)
+        recording.size(&rule, served(arguments), arguments.step, &one_by_one).map(|answer| answer.smallest_pages)
     };
     let sizes: Result<Vec<u32>, SizeError> = (0..orders.max(1)).into_par_iter().map(size).collect();
     let mut sizes = sizes.map_err(|error| bad(error.to_string()))?;
     sizes.sort_unstable();
     Ok(sizes)
+}
+
+fn served(arguments: &Size) -> Option<WhenServed> {
+    arguments.failed.map(|word| match word {
+        FailedWord::Release => WhenServed::Release,
+        FailedWord::Keep => WhenServed::Keep,
+    })
 }
 
 /// Sizes on all processors.
@@ -126,9 +134,13 @@ impl<'a> Verdict<'a> {
         if answer.failed_recorded > 0 {
             let _ = writeln!(
                 text,
-                "{} requests failed when this was recorded, and how long their buffers would have lived is not known: \
-                 here they go back at once.",
-                answer.failed_recorded
+                "{} requests failed when this was recorded, and how long their buffers would have lived is not known; \
+                 this is the answer where they {}.",
+                answer.failed_recorded,
+                match answer.served {
+                    WhenServed::Release => "go back at once",
+                    WhenServed::Keep => "live as long as the median of their task's",
+                }
             );
         }
         if answer.partial {

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use host::board::Board;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, one_by_one};
+use kernel::lab::replay::WhenServed;
 
 /// A linear congruential generator: a seed gives the same recording everywhere.
 struct Rng(u64);
@@ -90,7 +91,7 @@ fn the_smallest_size_is_that_of_a_plain_model() {
         let ops = random(seed);
         let text = text(&ops);
         let recording = Recording::open(text.as_bytes(), None, clock).unwrap();
-        let answer = recording.size(&rule, PAGEBLOCK_PAGES, &one_by_one).unwrap();
+        let answer = recording.size(&rule, None, PAGEBLOCK_PAGES, &one_by_one).unwrap();
         let sizes = (1..).map(|blocks| blocks * PAGEBLOCK_PAGES);
         let smallest = sizes.clone().find(|&pages| model(&ops, pages as usize) == 0).unwrap();
         assert_eq!(answer.smallest_pages, smallest, "seed {seed}");
@@ -106,10 +107,12 @@ fn under_other_rules_nothing_fails_from_the_smallest_size_on() {
         let recording = Recording::open(text.as_bytes(), None, clock).unwrap();
         for placement in ["best-fit", "next-fit", "two-ended", "zoned", "relocate"] {
             let rule = Rule { placement: placement.into(), alignment: Alignment::Page };
-            let answer = recording.size(&rule, PAGEBLOCK_PAGES, &one_by_one).unwrap();
+            let answer = recording.size(&rule, None, PAGEBLOCK_PAGES, &one_by_one).unwrap();
             assert!(answer.tried_to_pages >= 2 * answer.peak_pages, "{placement}, seed {seed}");
             let sizes = (1..=answer.tried_to_pages / PAGEBLOCK_PAGES).map(|blocks| blocks * PAGEBLOCK_PAGES);
-            let failing: Vec<u32> = sizes.filter(|&pages| recording.run(&rule, pages).unwrap().failed > 0).collect();
+            let failing: Vec<u32> = sizes
+                .filter(|&pages| recording.run(&rule, WhenServed::Release, pages, false).unwrap().failed > 0)
+                .collect();
             assert_eq!(answer.largest_failing_pages, failing.last().copied(), "{placement}, seed {seed}");
             let smallest = failing.last().unwrap_or(&0) + PAGEBLOCK_PAGES;
             assert_eq!(answer.smallest_pages, smallest, "{placement}, seed {seed}");
@@ -148,4 +151,32 @@ fn fingerprints_are_linux_s() {
         traces += 1;
     }
     assert!(traces >= 5, "{traces} traces");
+}
+
+/// A camera's buffers live for two seconds; three requests fail while others hold the area.
+const FAILING: &str = "\
+  cam-7  [000] .....     1.000000: cma_alloc_finish: name=x pfn=0x10000 page=0 count=1000 align=0 errorno=0
+  cam-7  [000] .....     3.000000: cma_release: name=x pfn=0x10000 page=0 count=1000
+  vpu-8  [000] .....     4.000000: cma_alloc_finish: name=x pfn=0x10000 page=0 count=1000 align=0 errorno=0
+  cam-7  [000] .....     5.000000: cma_alloc_finish: name=x pfn=0x0 page=0 count=1000 align=0 errorno=-12
+  cam-7  [000] .....     5.100000: cma_alloc_finish: name=x pfn=0x0 page=0 count=1000 align=0 errorno=-12
+  cam-7  [000] .....     5.200000: cma_alloc_finish: name=x pfn=0x0 page=0 count=1000 align=0 errorno=-12
+  vpu-8  [000] .....     9.000000: cma_release: name=x pfn=0x10000 page=0 count=1000
+";
+
+#[test]
+fn what_failed_when_it_was_recorded_may_have_lived() {
+    let recording = Recording::open(FAILING.as_bytes(), None, clock).unwrap();
+    let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+    let size = |served| recording.size(&rule, served, 1, &one_by_one).unwrap();
+    let released = size(Some(WhenServed::Release));
+    assert_eq!((released.smallest_pages, released.failed_recorded), (2000, 3));
+    let kept = size(Some(WhenServed::Keep));
+    assert_eq!(kept.smallest_pages, 4000);
+    assert_eq!(size(None), kept, "the larger of the two");
+    let text = kept.record("x").to_string();
+    assert!(
+        text.contains("\"smallest_pages\":4000,\"largest_failing_pages\":3999,")
+            && text.ends_with("\"failed\":\"keep\"}")
+    );
 }
