@@ -34,7 +34,7 @@ fn what_a_failure_prints_is_the_area_and_answers() {
     let outcome = with_initrd(
         &free_list(),
         None,
-        "load; alloc linux,cma 256 8; alloc linux,cma 166 0; picture linux,cma; metrics linux,cma",
+        "load; relocate linux,cma 256 8; alloc linux,cma 256 8; alloc linux,cma 166 0; picture linux,cma; metrics linux,cma",
         0,
     );
     let load = outcome.record("load");
@@ -42,6 +42,8 @@ fn what_a_failure_prints_is_the_area_and_answers() {
         assert_eq!(load[field], value, "{field} in {load}");
     }
     outcome.says("no 256 pages of linux,cma: fragmented");
+    outcome.says("  pages 768-1023, 256 used: 346 pages of 1 buffer to empty: 346 at page 768 (id 6)");
+    assert_eq!(outcome.record("relocate")["pages"], 256);
     outcome.says("id 8: 166 pages of linux,cma at pfn 0x6945a");
     assert_eq!(outcome.record("metrics")["free"], 357 - 166);
     // What we print of a failure ourselves is a state, too.

@@ -17,6 +17,9 @@ use system::System;
 /// Windows that are named for a request.
 pub const WINDOWS: usize = 3;
 
+/// Buffers of a window that are named to people.
+const SHOWN: usize = 4;
+
 /// Pages of an area that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Obstacle {
@@ -44,6 +47,11 @@ impl Obstacle {
     pub const fn end(&self) -> u32 {
         self.page + self.pages
     }
+
+    /// How many of its pages lie between two, which it overlaps.
+    fn within(&self, first: u32, end: u32) -> u32 {
+        self.end().min(end) - self.page.max(first)
+    }
 }
 
 /// A place for a request, and what has to go from there.
@@ -53,6 +61,8 @@ pub struct Window {
     pub page: u32,
     /// Its length.
     pub pages: u32,
+    /// Pages of it that are allocated.
+    pub used: u32,
     /// Pages of the buffers that overlap it.
     pub cost: u32,
     /// How many buffers these are.
@@ -65,7 +75,11 @@ pub struct Window {
 pub type Windows = [Option<Window>; WINDOWS];
 
 /// The buffers of an area from a page on, lowest first.
-fn obstacles<'s, 'm>(system: &'s System<'m>, id: AreaId, from: u32) -> impl Iterator<Item = Obstacle> + use<'s, 'm> {
+pub fn obstacles<'s, 'm>(
+    system: &'s System<'m>,
+    id: AreaId,
+    from: u32,
+) -> impl Iterator<Item = Obstacle> + use<'s, 'm> {
     let area = system.area(id);
     let (map, order) = (area.bitmap(), area.order_per_bit());
     let mut bit = from >> order;
@@ -120,11 +134,14 @@ pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) ->
             buffers -= 1;
         }
         let from = leaving.peek().map_or(page, |buffer| buffer.page);
-        insert(&mut cheapest, Window { page, pages: end - page, cost, buffers, from });
+        insert(&mut cheapest, Window { page, pages: end - page, used: 0, cost, buffers, from });
         let comes = coming.peek().map(|buffer| (buffer.page >> order) + 1 - request.bits);
         let leaves = leaving.peek().map(|buffer| buffer.end().div_ceil(1 << order));
         let change = comes.into_iter().chain(leaves).min();
         next = change.and_then(|change| request.align_up(change.max(bit + 1)));
+    }
+    for window in cheapest.iter_mut().flatten() {
+        window.used = window.obstacles(system, id).map(|buffer| buffer.within(window.page, window.end())).sum();
     }
     cheapest
 }
@@ -158,9 +175,29 @@ impl Window {
     }
 }
 
+/// Windows for people, a line each: what is in them, by the identifiers of the registry.
+pub fn write_windows(out: &mut dyn fmt::Write, system: &System<'_>, id: AreaId, windows: &Windows) -> fmt::Result {
+    for window in windows.iter().flatten() {
+        write!(out, "  {window}")?;
+        for (place, buffer) in window.obstacles(system, id).take(SHOWN).enumerate() {
+            let Obstacle { page, pages, holder } = buffer;
+            write!(out, "{} {pages} at page {page}", if place == 0 { ":" } else { "," })?;
+            match holder {
+                Holder::Kept(id) => write!(out, " (id {id})")?,
+                Holder::Lent(_) | Holder::Other => {}
+            }
+        }
+        match (window.buffers as usize).saturating_sub(SHOWN) {
+            0 => writeln!(out)?,
+            more => writeln!(out, ", and {more} more")?,
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pages {}-{}: ", self.page, self.end() - 1)?;
+        write!(f, "pages {}-{}, {} used: ", self.page, self.end() - 1, self.used)?;
         match self.buffers {
             0 => f.write_str("no buffer, but pages that are in use"),
             buffers => {

@@ -31,6 +31,7 @@ table! {
         replay,
         state,
         areas,
+        room,
         dma,
         files,
         pressure,

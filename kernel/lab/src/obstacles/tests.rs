@@ -64,6 +64,9 @@ proptest! {
             let told: Vec<_> = found.iter().map(|window| (window.page, window.cost, inside(window))).collect();
             assert_eq!(told, expected);
             assert!(found.iter().all(|window| window.buffers as usize == window.obstacles(system, id).count()));
+            let map = system.area(id).bitmap();
+            let used = |window: &Window| (window.page..window.end()).filter(|&bit| map.is_set(bit)).count();
+            assert!(found.iter().all(|window| window.used as usize == used(window)));
             system.release_all(id);
         });
     }

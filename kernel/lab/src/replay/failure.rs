@@ -119,6 +119,7 @@ impl Failure<'_> {
             .string("area", self.area)
             .number("failed_recorded", u32::from(self.failed_there))
             .number("window", cheapest.map_or(0, |cheapest| cheapest.window.page))
+            .number("window_used", cheapest.map_or(0, |cheapest| cheapest.window.used))
             .number("window_buffers", cheapest.map_or(0, |cheapest| cheapest.window.buffers))
             .number("window_cost", cheapest.map_or(0, |cheapest| cheapest.window.cost))
     }

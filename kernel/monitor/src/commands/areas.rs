@@ -17,6 +17,7 @@ use lab::fragmentation::Fragmentation;
 use lab::help::Help;
 use lab::keys::{Keys, number, shown};
 use lab::metrics::{Counted, Metrics};
+use lab::obstacles;
 use lab::picture;
 use lab::record::Record;
 use machine::Machine;
@@ -73,7 +74,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "alloc",
                     usage: "AREA PAGES [ALIGN_ORDER]",
                     summary: "allocates contiguous pages by hand",
-                    details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`.",
+                    details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`. Where it fails, \
+                              the three places that are cheapest to empty are lines, with what is there.",
                     example: "alloc BiscuitOS_cma 64 0",
                 },
                 run: |session, args| session.alloc(args),
@@ -223,6 +225,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let unaligned = matches!(error, CmaError::Fragmented { longest_run, .. } if longest_run >= pages);
                 let unaligned = if unaligned { ", and none of that length begins on the alignment" } else { "" };
                 writeln!(self.out, "{unaligned}")?;
+                let windows = obstacles::windows(self.system, id, pages, align_order);
+                obstacles::write_windows(&mut self.out, self.system, id, &windows)?;
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ fn the_only_candidate_is_put_in_with_its_end() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_is_ambiguous_is_listed_by_its_last_part() {
     let listed = |before: &str| on_board(before).1.join(" ");
-    assert_eq!(listed("re"), "reboot release replay");
+    assert_eq!(listed("re"), "reboot release relocate replay");
     assert_eq!(listed("cat /proc/"), "buddyinfo cmainfo cmdline iomem meminfo pagetypeinfo vmstat");
     assert_eq!(listed("cat /"), "proc/ sys/");
     assert_eq!(listed("cat "), "proc/ sys/");

@@ -59,8 +59,8 @@ fn a_failure_names_its_line_and_whose_buffers_are_in_the_way() {
         [
             "line 5, 1.400000 s, camera: no 1200 pages at a multiple of 256: fragmented: 1448 pages free, longest free run \
              780; it failed on the board, too",
-            "  pages 256-1455: 500 pages of 1 buffer to empty: 500 of codec since line 2 (1.100000 s)",
-            "  pages 0-1199: 600 pages of 2 buffers to empty: 100 of codec since line 4 (1.300000 s), 500 of codec since \
+            "  pages 256-1455, 500 used: 500 pages of 1 buffer to empty: 500 of codec since line 2 (1.100000 s)",
+            "  pages 0-1199, 532 used: 600 pages of 2 buffers to empty: 100 of codec since line 4 (1.300000 s), 500 of codec since \
              line 2 (1.100000 s)",
         ]
     );
@@ -69,7 +69,7 @@ fn a_failure_names_its_line_and_whose_buffers_are_in_the_way() {
         "{\"record\":\"failure\",\"line\":5,\"time_ns\":1400000000,\"task\":\"camera\",\"pages\":1200,\"align_order\":8,\
          \"cause\":\"fragmented\",\"free\":1448,\"maxchunk\":780,\"blockers\":[{\"line\":2,\"task\":\"codec\",\
          \"pages\":500,\"page\":768,\"time_ns\":1100000000}],\"area\":\"BiscuitOS_cma\",\"failed_recorded\":1,\
-         \"window\":256,\"window_buffers\":1,\"window_cost\":500}"
+         \"window\":256,\"window_used\":500,\"window_buffers\":1,\"window_cost\":500}"
     );
     assert!(second.starts_with("line 6, 1.500000 s, camera: no 4096 pages at a multiple of 256: full"), "{second}");
     assert_eq!(second.lines().count(), 1, "no window is as large");
@@ -89,8 +89,8 @@ fn plain_traces_have_lines_and_parts_keep_theirs() {
     let (told, report) = told("a 1 100 0\na 2 1900 0\n# x\na 3 49 0\nr 1\na 4 200 0\n", |_| {});
     assert_eq!(
         told[0].0,
-        "line 4: no 49 pages: full: 48 pages free\n  pages 0-48: 100 pages of 1 buffer to empty: 100 since line 1\n  pages 100-148: 1900 pages of 1 buffer to \
-               empty: 1900 since line 2\n  pages 52-100: 2000 pages of 2 buffers to empty: 100 since line 1, 1900 since \
+        "line 4: no 49 pages: full: 48 pages free\n  pages 0-48, 49 used: 100 pages of 1 buffer to empty: 100 since line 1\n  pages 100-148, 49 used: 1900 pages of 1 buffer to \
+               empty: 1900 since line 2\n  pages 52-100, 49 used: 2000 pages of 2 buffers to empty: 100 since line 1, 1900 since \
                line 2\n"
     );
     assert_eq!((told.len(), report.peak), (2, 2000));
@@ -103,10 +103,13 @@ fn plain_traces_have_lines_and_parts_keep_theirs() {
     .concat();
     let (told, _) = self::told(&trace, |_| {});
     assert!(
-        told[0].0.contains("pages 0-31: 16 pages of 1 buffer to empty: 16 of a since line 1 (0.001000 s)\n"),
+        told[0].0.contains("pages 0-31, 16 used: 16 pages of 1 buffer to empty: 16 of a since line 1 (0.001000 s)\n"),
         "{told:?}"
     );
-    assert!(told[0].0.contains("pages 16-47: 2016 pages of 1 buffer to empty: 2016 of a since line 1"), "{told:?}");
+    assert!(
+        told[0].0.contains("pages 16-47, 16 used: 2016 pages of 1 buffer to empty: 2016 of a since line 1"),
+        "{told:?}"
+    );
 }
 
 #[test]
