@@ -9,11 +9,13 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 
 use super::lender::Moves;
 use super::load::{self, End, Round};
 use super::record::Record;
+use super::sign_test::sign_test_permille;
 use super::stopwatch::{ClockCost, Timing, Timings};
 use cma::ReleaseError;
 use machine::Machine;
@@ -181,9 +183,78 @@ impl Comparison {
         self.rows.iter().filter(|row| !row.loads.is_empty())
     }
 
+    /// Every two placements, over the seeds that both have done.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        self.rows().enumerate().flat_map(|(place, row)| self.rows().skip(place + 1).map(|other| Pair::of(row, other)))
+    }
+
     /// The placement that the next load runs under, or the last one did.
     pub fn placement(&self) -> &str {
         self.rows.last().map_or("", |row| row.placement.as_str())
+    }
+}
+
+/// Two placements, seed by seed. Better is what survived where the other failed, or failed after more allocations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pair {
+    /// The first placement.
+    pub placement: String,
+    /// The one that it is compared with.
+    pub other: String,
+    /// Seeds in which the first is better.
+    pub better: u32,
+    /// Seeds in which the other is.
+    pub worse: u32,
+    /// Seeds in which neither is.
+    pub equal: u32,
+}
+
+impl Pair {
+    /// The heading that pairs stand under.
+    pub const HEADING: &'static str = "placement       compared with   better  worse  equal  p (permille)";
+
+    fn of(row: &Row, other: &Row) -> Self {
+        let mut pair =
+            Self { placement: row.placement.clone(), other: other.placement.clone(), better: 0, worse: 0, equal: 0 };
+        for (one, another) in row.loads.iter().zip(&other.loads) {
+            let count = match one.lasted().cmp(&another.lasted()) {
+                Ordering::Greater => &mut pair.better,
+                Ordering::Less => &mut pair.worse,
+                Ordering::Equal => &mut pair.equal,
+            };
+            *count += 1;
+        }
+        pair
+    }
+
+    /// How likely a difference at least as large is, in either direction, if neither placement is better.
+    pub fn p_permille(&self) -> u32 {
+        sign_test_permille(self.better, self.worse)
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        Record::new("pair")
+            .string("placement", &self.placement)
+            .string("other", &self.other)
+            .number("better", self.better)
+            .number("worse", self.worse)
+            .number("equal", self.equal)
+            .number("p_permille", self.p_permille())
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { placement, other, better, worse, equal } = self;
+        write!(f, "{placement:<16}{other:<16}{better:>6} {worse:>6} {equal:>6} {:>13}", self.p_permille())
+    }
+}
+
+impl Load {
+    /// What is compared: those that survived are alike.
+    fn lasted(&self) -> (bool, u64) {
+        if self.failed { (false, self.allocs) } else { (true, 0) }
     }
 }
 
@@ -271,6 +342,21 @@ impl Row {
         let record = load.record(record.string("load", load.name()));
         let record = record.display("scale", load.scale()).number("timed", self.options.timed);
         Moves::record(self.moves.as_ref(), record)
+    }
+
+    /// The records of its loads, one a seed.
+    pub fn seed_records(&self) -> impl Iterator<Item = Record> {
+        self.loads.iter().enumerate().map(|(place, load)| {
+            Record::new("seed")
+                .string("placement", &self.placement)
+                .number("seed", self.options.seed.wrapping_add(place as u32))
+                .number("allocs", load.allocs)
+                .number("survived", u32::from(!load.failed))
+                .number("used", load.used)
+                .number("maxchunk", load.longest)
+                .string("load", self.options.load.name())
+                .string("area", &self.area)
+        })
     }
 
     /// What was moved in all of its loads, where the placement moves anything.

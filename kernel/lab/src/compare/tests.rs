@@ -158,3 +158,37 @@ fn long_loads_run_in_parts() {
         system.check().expect("the books balance");
     });
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn pairs_are_compared_seed_by_seed() {
+    with_board(64, |system, machine| {
+        let options = options(system, 3_000);
+        let placements = vec![made("first-fit"), made("worst-fit"), made("best-fit")];
+        let mut comparison = Comparison::new(system, options, 6, placements).expect("an empty area");
+        while comparison.step(system, machine) != Ok(Step::Finished) {}
+        let rows: Vec<Row> = comparison.rows().cloned().collect();
+        let pairs: Vec<Pair> = comparison.pairs().collect();
+        assert_eq!(pairs.len(), 3);
+        for (pair, (one, other)) in pairs.iter().zip([(0, 1), (0, 2), (1, 2)]) {
+            let (one, other) = (&rows[one], &rows[other]);
+            assert_eq!((&pair.placement, &pair.other), (&one.placement, &other.placement));
+            let lasted = |load: &Load| if load.failed { load.allocs } else { u64::MAX };
+            let count = |wanted| {
+                let both = one.loads.iter().zip(&other.loads);
+                both.filter(|(one, other)| lasted(one).cmp(&lasted(other)) == wanted).count() as u32
+            };
+            assert_eq!(
+                (pair.better, pair.worse, pair.equal),
+                (count(Ordering::Greater), count(Ordering::Less), count(Ordering::Equal))
+            );
+            assert!(pair.to_string().len() <= 80 && pair.record().to_string().contains("\"p_permille\":"));
+        }
+        assert!(pairs.iter().any(|pair| pair.better + pair.worse > 0), "{pairs:?}");
+        let seeds: Vec<_> = rows[1].seed_records().map(|record| record.to_string()).collect();
+        assert_eq!(seeds.len(), 6);
+        let (first, allocs) = (load::PUBLISHED_SEED, rows[1].loads[5].allocs);
+        assert!(seeds[5].contains(&format!("\"seed\":{},\"allocs\":{allocs},", first + 5)), "{seeds:?}");
+        system.check().expect("the books balance");
+    });
+}

@@ -14,7 +14,7 @@ use super::placements::placement_named;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
-use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Row, Step};
+use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Pair, Row, Step};
 use lab::help::Help;
 use lab::keys::{Keys, none_of};
 use lab::load;
@@ -32,7 +32,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 summary: "runs a load with the same seeds under several placements",
                 details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
                               most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
-                              does not fail within ops= steps survived. Ctrl-C prints what is done. Without placements= all are \
+                              does not fail within ops= steps survived. For every two placements: in how many seeds the first \
+                              lasted longer, shorter, as long, and how likely so large a difference is if neither is better (sign \
+                              test). Each seed is a record. Ctrl-C prints what is done. Without placements= all are \
                               compared: {placements}. scale=, slots=, relocatable= and timed= as for \
                               debris, and the parameters of the other loads as for those.",
                 example: "compare placements=first-fit,zoned seeds=2 ops=20000",
@@ -112,8 +114,20 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 writeln!(self.out, "{}: {moves}", row.placement())?;
             }
         }
+        if comparison.pairs().next().is_some() {
+            writeln!(self.out, "{}", Pair::HEADING)?;
+        }
+        for pair in comparison.pairs() {
+            writeln!(self.out, "{pair}")?;
+        }
         for row in comparison.rows() {
             writeln!(self.out, "{}", row.record())?;
+        }
+        for pair in comparison.pairs() {
+            writeln!(self.out, "{}", pair.record())?;
+        }
+        for record in comparison.rows().flat_map(Row::seed_records) {
+            writeln!(self.out, "{record}")?;
         }
         Ok(())
     }
