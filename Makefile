@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image host run monitor test test-engines test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host run monitor test test-engines test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -54,6 +54,12 @@ image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 host: ## build/debris, the host tool
 	@$(CARGO) build --locked --release $(HOST) -p host
 	@scripts/install $(TARGET_DIR)/$$(rustc -vV | sed -n 's/^host: //p')/release/debris build/debris
+
+core: setup ## build/core.bin, the minimal kernel: areas, page allocator, one experiment
+	@$(CARGO) build --locked --release --target $(TARGET) -p boot-core
+	@scripts/install $(TARGET_DIR)/$(TARGET)/release/core build/core.elf
+	@scripts/raw-image build/core.elf build/core.bin
+	@NODES= scripts/tree $(TREE)
 
 run: image ## boot, run the article's experiment, print the bitmap, power off
 	@RUN='debris; bitmap; poweroff' scripts/qemu $(IMAGE)

@@ -6,7 +6,7 @@ use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 
 use crate::cpu::{clock, fault};
-use crate::{console, frames};
+use crate::{console, frames, input};
 
 /// The only machine there is; its state is the hardware's.
 pub struct Board;
@@ -29,7 +29,7 @@ impl Machine for Board {
     }
 
     fn interrupted(&self) -> bool {
-        console::interrupted()
+        input::interrupted()
     }
 
     fn write_str(&mut self, text: &str) {
@@ -37,11 +37,11 @@ impl Machine for Board {
     }
 
     fn read_byte(&mut self) -> u8 {
-        console::read_byte()
+        input::read_byte()
     }
 
     fn poll_byte(&mut self) -> Option<u8> {
-        console::poll_byte()
+        input::poll_byte()
     }
 
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {

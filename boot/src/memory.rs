@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the tree's facts to a memory system: the memory map, the areas in it, the page frames, the page allocator.
+//! From the tree's facts to a page allocator with areas: the memory map, the areas in it, the page frames.
 //!
 //! The portable half decides what lies where; here the decisions are carried out: RAM is mapped, blobs that are in an
 //! area's way are moved, and the page descriptors get their memory.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use kernel::cma::AreaUser;
-use kernel::cmdline::Cmdline;
-use kernel::dt::{Device, Facts};
-use kernel::mm::Page;
-use kernel::mm::early::{self, Early, PageFrames};
-use kernel::mm::memblock::{Memblock, RegionKind};
-use kernel::mm::reserved::{self, AreaPlan, Move};
-use kernel::mm::zone::{self, Zone};
-use kernel::notes::Note;
-use kernel::system::System;
-use kernel::units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
+use cma::{AreaUser, Areas};
+use devicetree::Facts;
+use page_alloc::Page;
+use page_alloc::zone::{self, Zone};
+use reserved::cmdline::Cmdline;
+use reserved::early::{self, Early, PageFrames};
+use reserved::memblock::{Memblock, RegionKind};
+use reserved::{AreaPlan, Move};
+use units::notes::Note;
+use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 use crate::cpu::image;
-use crate::frames::IdentityMapped;
-use crate::{dma, memory_map, tree};
+use crate::{memory_map, tree};
 
-/// What the monitor needs to know of memory.
+/// What there is of memory.
 pub struct Memory {
-    /// Page allocator and areas.
-    pub system: System<'static>,
+    /// The page allocator.
+    pub zone: Zone<'static>,
+    /// The areas in it.
+    pub areas: Areas,
     /// RAM, in pages.
     pub ram_pages: u64,
     /// The listing for `/proc/iomem`.
@@ -38,23 +37,22 @@ pub struct Memory {
     pub initrd: Option<&'static [u8]>,
 }
 
-/// Builds the memory system. `tree` is where the tree's blob lies, which nobody reads any more.
+/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any more.
 ///
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
-pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
-    let Early { mut memblock, notes } = early::memory_map(&facts, image::range(), tree);
+pub fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
+    let Early { mut memblock, notes } = early::memory_map(facts, image::range(), tree);
     log_notes(&notes);
     if !memblock.is_ram(&image::range()) {
         return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
     }
-    let placed = reserved::place(&facts, cmdline, zone::descriptor_bytes, &mut memblock);
+    let placed = reserved::place(facts, cmdline, zone::descriptor_bytes, &mut memblock);
     log_notes(&placed.notes);
     for step in &placed.moves {
         memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
     }
-    map(&facts, &memblock)?;
-    let dma_hardware = dma::Board::find(&facts);
+    map(facts, &memblock)?;
 
     let frames = allocate_descriptors(&mut memblock)?;
     let iomem = memblock.iomem().to_string();
@@ -62,21 +60,14 @@ pub fn build(facts: Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory,
         log::info!("{line}");
     }
     let initrd = memblock.find_kind(RegionKind::Initrd).map(|region| region.range);
-    let mut system = activate(frames, &memblock, placed.areas, facts);
-    system.answer_like(cmdline.linux);
+    let (zone, mut areas) = activate(frames, &memblock, placed.areas, facts);
     if placed.default_unasked {
-        system.set_default_unasked();
-    }
-    system.dma.attach(dma_hardware);
-    if cmdline.check {
-        system.dma.checker_mut().enable(true);
-        system.check_enabled = true;
-        system.zone.enable_poison(Box::new(IdentityMapped));
+        areas.set_default_unasked();
     }
     // SAFETY: the initrd is reserved RAM, mapped, and never written again.
     let initrd = initrd.map(|range| unsafe { tree::bytes(range) });
     let ram_pages = memblock.ram().iter().map(PhysRange::size).sum::<u64>() / PAGE_SIZE;
-    Ok(Memory { system, ram_pages, iomem, initrd })
+    Ok(Memory { zone, areas, ram_pages, iomem, initrd })
 }
 
 /// Prints what was found before.
@@ -150,31 +141,24 @@ fn answers(range: PhysRange) -> bool {
 fn activate(
     (start, pages): (Pfn, &'static mut [Page]),
     memblock: &Memblock,
-    areas: Vec<AreaPlan>,
-    facts: Facts,
-) -> System<'static> {
+    plans: Vec<AreaPlan>,
+    facts: &Facts,
+) -> (Zone<'static>, Areas) {
     let page_count = |range: PhysRange| (range.size() / PAGE_SIZE) as u32;
     let mut zone = Zone::new(start, pages);
     for range in memblock.free_pages() {
         zone.free_range(PhysAddr(range.start).pfn(), page_count(range));
     }
-    let users = facts.area_users.into_iter();
-    let area_users: Vec<AreaUser> =
-        users.map(|user| AreaUser { device: user.device, area: reserved::area_name(&user.area).into() }).collect();
     for ram in memblock.ram() {
         zone.mark_ram(PhysAddr(ram.start).pfn(), PhysAddr(ram.end - 1).pfn());
     }
-    let mut names: Vec<&'static str> = facts.devices.leak().iter().map(Device::name).collect();
-    for user in &area_users {
-        // A device without registers can have an area all the same.
-        if !names.contains(&user.device.as_str()) {
-            names.push(user.device.clone().leak());
-        }
+    let users = facts.area_users.iter();
+    let users = users
+        .map(|user| AreaUser { device: user.device.clone(), area: reserved::area_name(&user.area).into() })
+        .collect();
+    let mut areas = Areas::new(users);
+    for AreaPlan { name, range, default } in plans {
+        areas.activate(&mut zone, name, PhysAddr(range.start).pfn(), page_count(range), default);
     }
-    let mut system = System::new(zone, area_users);
-    system.dma.know(names);
-    for AreaPlan { name, range, default } in areas {
-        system.activate_area(name, PhysAddr(range.start).pfn(), page_count(range), default);
-    }
-    system
+    (zone, areas)
 }

@@ -9,8 +9,8 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use kernel::dt::Facts;
-use kernel::units::{PAGE_SIZE, PhysRange};
+use devicetree::Facts;
+use units::{PAGE_SIZE, PhysRange};
 
 use crate::board::Devices;
 use crate::cpu::mmu::{Access, AddressSpace, OutOfPageTables};

@@ -3,12 +3,12 @@
 //! Where the loader left the device tree.
 //!
 //! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first two words are looked at
-//! here, to know how much to map; everything else about the tree is for `kernel::dt` to judge.
+//! here, to know how much to map; everything else about the tree is for `devicetree` to judge.
 
 use core::fmt;
 
-use kernel::dt::{self, TreeError};
-use kernel::units::{ADDRESS_LIMIT, PhysRange};
+use devicetree::{self as dt, TreeError};
+use units::{ADDRESS_LIMIT, PhysRange};
 
 use crate::board::RAM_BASE;
 use crate::cpu::image;

@@ -9,13 +9,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Ours in the order of their layers: each asks only those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "units",
     "devicetree",
     "reserved",
     "page-alloc",
     "placement",
     "cma",
+    "experiment",
     "migration",
     "dma",
     "block",

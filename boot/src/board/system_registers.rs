@@ -30,7 +30,7 @@ register_structs! {
     }
 }
 
-static BASE: AtomicU32 = AtomicU32::new(super::SYSTEM_REGISTERS);
+static BASE: AtomicU32 = AtomicU32::new(super::devices::SYSTEM_REGISTERS);
 
 /// Uses the registers at `base` from now on.
 pub fn set_base(base: u32) {

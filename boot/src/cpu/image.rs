@@ -2,7 +2,7 @@
 
 //! Where the linker put the image's parts, as addresses.
 
-use kernel::units::PhysRange;
+use units::PhysRange;
 
 /// Declares the linker script's symbols and functions that give their addresses.
 macro_rules! symbols {

@@ -6,7 +6,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use kernel::units::PhysRange;
+use units::PhysRange;
 
 use super::image;
 use super::irq::IrqMutex;

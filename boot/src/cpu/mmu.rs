@@ -20,7 +20,7 @@ use cortex_a::mmu::{AccessPermissions, L1Section, MemoryRegionAttributes, Sectio
 use cortex_a::register::dacr::{Dacr, DomainAccess};
 use cortex_a::register::ttbr0::{Region, Ttbr0};
 use cortex_a::register::{BpIAll, Sctlr, SysReg, SysRegWrite, TlbIAll};
-use kernel::units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
+use units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
 
 /// log2 of a section's bytes.
 const SECTION_SHIFT: u32 = 20;

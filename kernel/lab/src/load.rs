@@ -28,6 +28,7 @@ use machine::Machine;
 use system::System;
 use units::table;
 
+pub use ::experiment::debris::{DEFAULT_OPS, PUBLISHED_SEED};
 pub use debris::Debris;
 pub use kinds::{Ask, Entry, Load, Stream};
 pub use series::{News, Plan, Series};
@@ -54,14 +55,6 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
 pub fn find(name: &str) -> Option<&'static Entry> {
     LOADS.iter().find(|entry| entry.help.name == name)
 }
-
-/// The seed of the published run: 2019-12-28, in seconds.
-///
-/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three published figures.
-pub const PUBLISHED_SEED: u32 = 1_577_527_915;
-
-/// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
-pub const DEFAULT_OPS: u64 = 5_000_000;
 
 const NS_PER_SECOND: u128 = 1_000_000_000;
 

@@ -105,9 +105,14 @@ pub struct System<'m> {
 impl<'m> System<'m> {
     /// A system without areas over a zone that has its free memory.
     pub fn new(zone: Zone<'m>, area_users: Vec<AreaUser>) -> Self {
+        Self::with_areas(zone, Areas::new(area_users))
+    }
+
+    /// A system over a zone and the areas in it.
+    pub fn with_areas(zone: Zone<'m>, areas: Areas) -> Self {
         Self {
             zone,
-            areas: Areas::new(area_users),
+            areas,
             kept: Registry::default(),
             owners: Owners::default(),
             space: None,

@@ -27,9 +27,9 @@ use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion};
 use virtio_drivers::transport::{DeviceStatus, Transport};
 
 use super::memory::{self, Coherent, Piece};
-use crate::console;
 use crate::cpu::clock;
 use crate::cpu::irq::IrqMask;
+use crate::input;
 
 /// Descriptors of the queue: each request takes one for each page, one for its header and one for its status.
 const QUEUE_SIZE: usize = 128;
@@ -283,12 +283,12 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn wait(&mut self) -> bool {
-        if console::wants_out() {
+        if input::wants_out() {
             let end = clock::now_ns() + GRACE_NS;
             while !self.queue.can_pop() {
                 if clock::now_ns() > end {
                     // This is what it was for.
-                    console::interrupted();
+                    input::interrupted();
                     return false;
                 }
             }

@@ -70,7 +70,7 @@ impl Place {
 
 /// The tree's places for virtio devices.
 pub fn places(facts: &Facts) -> Vec<Place> {
-    let nodes = facts.devices.iter().filter(|device| super::is(device, "virtio,mmio"));
+    let nodes = facts.devices.iter().filter(|device| super::devices::is(device, "virtio,mmio"));
     nodes
         .filter_map(|device| {
             let reg = device.reg.first().filter(|reg| reg.size() >= LEAST_BYTES)?;

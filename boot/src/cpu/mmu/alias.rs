@@ -11,7 +11,7 @@ use super::{
     flush_page, is_section, is_table, isb, page_attributes, page_in_section,
 };
 use core::ops::Range;
-use kernel::units::{PAGE_SHIFT, PAGE_SIZE};
+use units::{PAGE_SHIFT, PAGE_SIZE};
 
 /// Up to so many pages are forgotten by the TLB one by one; of more, it forgets everything.
 const MAX_SINGLE_FLUSHES: u32 = 16;

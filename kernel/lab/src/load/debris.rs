@@ -11,8 +11,9 @@ use super::kinds::{Ask, Entry, Load, Stream};
 use crate::held::Held;
 use crate::help::Help;
 use crate::keys::{Keys, number};
-use crate::rng::{Limit, Rng};
-use crate::scale::{MAX_SLOTS, Scale, Slots};
+use crate::rng::Rng;
+use crate::scale::{MAX_SLOTS, Scale};
+use experiment::debris::Draws;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     help: Help {
@@ -61,8 +62,7 @@ impl Load for Debris {
     }
 
     fn start(&self, area_pages: u32, rng: Rng) -> Option<Box<dyn Stream>> {
-        let slots = self.0.slots(area_pages);
-        Some(Box::new(Draws { slots, count: Limit::new(slots.count), rng }))
+        Some(Box::new(Draws::new(self.0.slots(area_pages), rng)))
     }
 
     fn scale(&self) -> Scale {
@@ -80,17 +80,9 @@ impl fmt::Display for Debris {
     }
 }
 
-/// The load at work.
-struct Draws {
-    slots: Slots,
-    count: Limit,
-    rng: Rng,
-}
-
 impl Stream for Draws {
     #[inline]
     fn next(&mut self, _: &Held) -> Ask {
-        let slot = self.rng.below_prepared(self.count) as usize;
-        Ask { slot, pages: self.slots.pages(slot) }
+        self.draw()
     }
 }

@@ -9,6 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use experiment::debris::Ask;
+
 use super::LOADS;
 use crate::held::Held;
 use crate::help::Help;
@@ -78,13 +80,4 @@ pub trait Load: fmt::Display + fmt::Debug + Send + Sync {
 pub trait Stream {
     /// The next slot, and how many pages it shall have if it is empty.
     fn next(&mut self, held: &Held) -> Ask;
-}
-
-/// What a load asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ask {
-    /// Which slot.
-    pub slot: usize,
-    /// Pages, if the slot is empty; not 0.
-    pub pages: u32,
 }

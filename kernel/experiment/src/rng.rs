@@ -21,10 +21,15 @@ impl Rng {
     /// The generator of that name, seeded; `None` for a name that is not in [`Rng::NAMES`].
     pub fn named(name: &str, seed: u32) -> Option<Self> {
         match name {
-            "glibc" => Some(Self::Glibc(Box::new(GlibcRand::new(seed)))),
+            "glibc" => Some(Self::glibc(seed)),
             "wyrand" => Some(Self::seeded(seed)),
             _ => None,
         }
+    }
+
+    /// The published experiment's.
+    pub fn glibc(seed: u32) -> Self {
+        Self::Glibc(Box::new(GlibcRand::new(seed)))
     }
 
     /// The generator for what has no published numbers to meet: wyrand.

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The minimal kernel: a device tree, the areas that Linux would make of it, a page allocator with MIGRATE_CMA, and the
+//! published experiment in one of them. No disk, no DMA, no migration, no prompt.
+//!
+//! It is made of the modules below, which the laboratory's image has too, and of the crates that `boot/core/Cargo.toml`
+//! names; nothing else is linked. The way through it: [`cpu`]'s entry → [`start`] → `reserved::place` → `Zone` → `Areas` →
+//! [`boot`], which is the rest of this page.
+//!
+//! What holds true: it ends by itself, with status 0 where every page is where it should be in the end, 2 where there is
+//! nothing to work on, and 3 where the books are wrong.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod console;
+mod heap;
+#[expect(dead_code, reason = "nobody looks at the initrd or at the listing here")]
+mod memory;
+mod memory_map;
+mod panic;
+#[expect(dead_code, reason = "nothing starts again here, and no interrupt is handled")]
+mod start;
+mod tree;
+
+/// The part of the board that a kernel needs which nobody types at.
+mod board {
+    #[expect(dead_code, reason = "devices that only the laboratory drives")]
+    pub mod devices;
+    pub mod exit;
+    #[expect(dead_code, reason = "nothing is received")]
+    pub mod pl011;
+    pub mod system_registers;
+
+    pub use devices::{Devices, RAM_BASE};
+
+    /// Interrupts stay masked: there is nobody to ask for one.
+    pub mod gic {
+        /// None was ever acknowledged.
+        pub fn last_interrupt() -> u32 {
+            u32::MAX
+        }
+
+        /// The IRQ vector's handler; 0, because nobody asked for any interrupt.
+        // SAFETY: the vector is what calls it, and nothing else has the name.
+        #[unsafe(no_mangle)]
+        extern "C" fn handle_irq() -> u32 {
+            0
+        }
+    }
+}
+
+/// The processor, without what migration and DMA ask of it.
+mod cpu {
+    mod entry;
+    mod memory_functions;
+    mod private;
+
+    pub mod backtrace;
+    #[expect(dead_code, reason = "nothing is measured")]
+    pub mod clock;
+    pub mod exceptions;
+    pub mod image;
+    #[expect(dead_code, reason = "interrupts stay masked")]
+    pub mod irq;
+    pub mod mappings;
+    #[expect(dead_code, reason = "the windows of movable pages and of coherent buffers are the laboratory's")]
+    pub mod mmu;
+
+    pub use private::{PRIVATE_PERIPHERALS_BYTES, private_peripherals};
+}
+
+use alloc::format;
+
+use experiment::bitmap_view::{write_bitmap, write_summary};
+use experiment::debris::{self, DEFAULT_OPS, PUBLISHED_SEED};
+use experiment::fragmentation::Fragmentation;
+use units::PhysRange;
+
+use memory::Memory;
+use start::{Ending, UNUSABLE};
+
+/// The first line of the log.
+const VERSION: &str = concat!("debris core ", env!("CARGO_PKG_VERSION"), ": Linux's CMA alone, on vexpress-a9");
+/// Status where the books are wrong, as the laboratory's.
+const STATUS_CHECK_FAILED: u8 = 3;
+
+/// From the tree to the experiment's end.
+fn boot(tree: PhysRange) -> Ending {
+    let Memory { zone, areas, .. } = match start::wake(tree, VERSION) {
+        Ok(awake) => awake.memory,
+        Err(status) => return Ending::Status(status),
+    };
+    let (mut zone, mut areas) = (zone, areas);
+    let Some(id) = areas.unnamed() else {
+        console::emergency(format_args!("no CMA area: give the tree a node for one, or cma=8M on the command line"));
+        return Ending::Status(UNUSABLE);
+    };
+    let ruins = match debris::run(&mut areas, &mut zone, id, PUBLISHED_SEED, DEFAULT_OPS) {
+        Ok(ruins) => ruins,
+        Err(error) => {
+            console::emergency(format_args!("{error}, though the area had given it"));
+            return Ending::Status(STATUS_CHECK_FAILED);
+        }
+    };
+    let area = areas.get(id);
+    let mut text = format!("{ruins}{}\n{}", ruins.record(), Fragmentation::of(area));
+    // Writing to a String cannot fail.
+    let _ = write_bitmap(&mut text, area).and_then(|()| write_summary(&mut text, area));
+    console::print(&text);
+    match zone.check().and_then(|()| areas.list().iter().try_for_each(|area| area.check(&zone))) {
+        Ok(()) => Ending::Status(0),
+        Err(imbalance) => {
+            console::emergency(format_args!("{imbalance}"));
+            Ending::Status(STATUS_CHECK_FAILED)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The published experiment: a slot is drawn; what it holds is given back, and what it lacks is asked for, until a request
+//! fails. What is then held is leaked on purpose.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::metrics::{Counted, Metrics};
+use super::record::Record;
+use super::request::Align;
+use super::rng::{Limit, Rng};
+use super::scale::{Scale, Slots};
+use cma::{AreaId, Areas, Buffer, CmaError, ReleaseError};
+use page_alloc::zone::Zone;
+
+/// The seed of the published run: 2019-12-28, in seconds.
+///
+/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three published figures.
+pub const PUBLISHED_SEED: u32 = 1_577_527_915;
+
+/// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
+pub const DEFAULT_OPS: u64 = 5_000_000;
+
+/// What a load asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// Which slot.
+    pub slot: usize,
+    /// Pages, if the slot is empty; not 0.
+    pub pages: u32,
+}
+
+/// The experiment's slots, one drawn after the other.
+pub struct Draws {
+    slots: Slots,
+    count: Limit,
+    rng: Rng,
+}
+
+impl Draws {
+    /// Draws of these slots.
+    pub fn new(slots: Slots, rng: Rng) -> Self {
+        Self { slots, count: Limit::new(slots.count), rng }
+    }
+
+    /// The next one.
+    #[inline]
+    pub fn draw(&mut self) -> Ask {
+        let slot = self.rng.below_prepared(self.count) as usize;
+        Ask { slot, pages: self.slots.pages(slot) }
+    }
+}
+
+/// What a run left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ruins {
+    area: String,
+    pages: u32,
+    seed: u32,
+    /// Allocations that succeeded.
+    pub allocs: u64,
+    /// Releases.
+    pub releases: u64,
+    /// The request that failed, in pages, and what it was told.
+    pub failure: Option<(u32, CmaError)>,
+    /// The area at the end.
+    pub metrics: Metrics,
+}
+
+/// Runs the experiment on an area, aligned by size, from glibc's generator: until a request fails, or for `steps` steps.
+/// The buffers that are then held stay allocated.
+///
+/// # Errors
+/// The area refused a buffer that it had given: the books are wrong.
+pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps: u64) -> Result<Ruins, ReleaseError> {
+    let slots = Scale::None.slots(areas.get(id).pages());
+    let mut draws = Draws::new(slots, Rng::glibc(seed));
+    let mut held: Vec<Option<Buffer>> = Vec::new();
+    held.resize_with(slots.count as usize, || None);
+    let (mut allocs, mut releases, mut failure) = (0, 0, None);
+    for _ in 0..steps {
+        let Ask { slot, pages } = draws.draw();
+        if let Some(buffer) = held[slot].take() {
+            areas.release(zone, &buffer)?;
+            releases += 1;
+            continue;
+        }
+        match areas.alloc(zone, id, pages, Align::Order.of(pages)) {
+            Ok(buffer) => held[slot] = Some(buffer),
+            Err(error) => {
+                failure = Some((pages, error));
+                break;
+            }
+        }
+        allocs += 1;
+    }
+    let area = areas.get(id);
+    let metrics = Metrics::of(area);
+    Ok(Ruins { area: area.name().into(), pages: area.pages(), seed, allocs, releases, failure, metrics })
+}
+
+impl Ruins {
+    /// The record, with the fields of the laboratory's that do not tell time.
+    pub fn record(&self) -> Record {
+        let record = Record::new("debris")
+            .string("area", &self.area)
+            .number("pages", self.pages)
+            .string("placement", "first-fit")
+            .display("align", Align::Order)
+            .string("rng", "glibc")
+            .number("seed", self.seed)
+            .number("round", 1u32)
+            .number("allocs", self.allocs)
+            .number("releases", self.releases)
+            .number("live", self.allocs - self.releases)
+            .number("failed_pages", self.failure.map_or(0, |failure| failure.0))
+            .string("cause", self.failure.map_or("none", |failure| failure.1.cause()));
+        self.metrics.record(record)
+    }
+}
+
+impl fmt::Display for Ruins {
+    /// The text for people; ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { area, pages, seed, .. } = self;
+        writeln!(f, "debris on {area} ({pages} pages), first-fit, align=order, rng=glibc, seed={seed}:")?;
+        write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
+        match self.failure {
+            Some((pages, error)) => {
+                writeln!(f, "a request for {} failed: {error}.", Counted(pages.into(), "page"))?;
+            }
+            None => writeln!(f, "the last step.")?,
+        }
+        writeln!(f, "  {}.", self.metrics)
+    }
+}
