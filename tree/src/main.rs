@@ -102,7 +102,8 @@ fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     }
     let board_blob = tools::dtc("dts", "dtb", true, &include, BOARD.as_bytes())?;
     let board = parsed(&board_blob, "the board's tree")?;
-    let pasted = paste::paste(&text, &Board::new(board), &mut say)?;
+    let labels = Board::new(board);
+    let pasted = paste::paste(&paste::own_labels(&text, &labels), &labels, &mut say)?;
     let moved = env::var_os("RAM_BASE").is_some_and(|base| !base.is_empty());
     let vram = if moved { WITHOUT_VRAM } else { "" };
     let source = format!("/dts-v1/;\n{}/include/ \"board.dtsi\"\n{vram}{}", pasted.reservations, pasted.nodes);
@@ -285,6 +286,19 @@ mod tests {
             let why = nodes(node).unwrap_err();
             assert!(why.contains("1 and 1 cells") && why.contains("2 and 2 cells"), "{node}: {why}");
         }
+    }
+
+    #[test]
+    fn a_label_that_the_board_has_is_the_files_own() {
+        let text = "/ { reserved-memory { #address-cells = <1>; #size-cells = <1>; ranges; vram: pool@70000000 { \
+                    compatible = \"shared-dma-pool\"; reusable; reg = <0x70000000 0x400000>; }; }; \
+                    camera { memory-region = <&vram>; note = \"vram: &vram\"; }; };";
+        let blob = nodes(text).unwrap();
+        let pool = value(&blob, "/reserved-memory/pool@70000000", "phandle");
+        assert_eq!(value(&blob, "/camera", "memory-region"), pool);
+        let note = Fdt::new(&blob).unwrap().find_node("/camera").unwrap().property("note").unwrap().value().to_vec();
+        assert_eq!(note, b"vram: &vram\0", "a string is no label");
+        assert_ne!(value(&blob, "/display@1001f000", "memory-region"), pool, "the board's own is as it was");
     }
 
     #[test]

@@ -100,6 +100,39 @@ pub fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) 
     }
 }
 
+/// The text with labels of its own where the board has nodes of those labels: dtc takes a label once. What the text then
+/// refers to by them are its own nodes.
+pub fn own_labels(text: &str, board: &Board) -> String {
+    let mut defined = HashSet::new();
+    each(&parse(text), &mut |node| {
+        defined.extend(node.labels.iter().filter(|label| board.labels.contains(*label)).cloned())
+    });
+    if defined.is_empty() {
+        return text.to_owned();
+    }
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut own = String::with_capacity(text.len());
+    let (mut rest, mut in_string, mut before) = (text, false, ' ');
+    while let Some(letter) = rest.chars().next() {
+        let word = &rest[..rest.find(|letter| !is_word(letter)).unwrap_or(rest.len())];
+        if word.is_empty() || in_string {
+            in_string ^= letter == '"' && before != '\\';
+            own.push(letter);
+            rest = &rest[letter.len_utf8()..];
+            before = letter;
+            continue;
+        }
+        rest = &rest[word.len()..];
+        own.push_str(word);
+        let is_label = before == '&' || (!"-,.+#@/".contains(before) && rest.trim_start().starts_with(':'));
+        if is_label && defined.contains(word) {
+            own.push_str("_here");
+        }
+        before = 'a';
+    }
+    own
+}
+
 /// True for source of an overlay.
 pub fn is_overlay(text: &str) -> bool {
     parse(text).iter().any(|item| matches!(item, Item::Directive(directive) if directive.name == "/plugin/"))
