@@ -154,7 +154,11 @@ fn activate(
     }
     let users = facts.area_users.iter();
     let users = users
-        .map(|user| AreaUser { device: user.device.clone(), area: reserved::area_name(&user.area).into() })
+        .map(|user| AreaUser {
+            device: user.device.clone(),
+            area: reserved::area_name(&user.area).into(),
+            by_region: user.by_region,
+        })
         .collect();
     let mut areas = Areas::new(users);
     for AreaPlan { name, range, default } in plans {

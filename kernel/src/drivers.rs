@@ -32,7 +32,7 @@
 //! # let mut pages = vec![Page::default(); descriptors(4 * PAGEBLOCK_PAGES)];
 //! # let mut zone = Zone::new(Pfn(0x60000), &mut pages);
 //! # zone.free_range(Pfn(0x60000), 2 * PAGEBLOCK_PAGES);
-//! # let user = kernel::cma::AreaUser { device: "camera@10020000".into(), area: "camera".into() };
+//! # let user = kernel::cma::AreaUser { device: "camera@10020000".into(), area: "camera".into(), by_region: true };
 //! # let mut system = System::new(zone, vec![user]);
 //! # let area = system.activate_area("camera".into(), Pfn(0x60800), 2 * PAGEBLOCK_PAGES, true);
 //! # system.dma.attach(Box::new(kernel::dma::CoherentRam::default()));

@@ -31,7 +31,7 @@ type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c [&'c str]);
 #[test]
 fn each_is_what_linux_makes_of_it() {
     let pool = |base: &str, mib: u32| format!("created CMA memory pool at {base}, size {mib} MiB");
-    let cases: [Case<'_>; 14] = [
+    let cases: [Case<'_>; 16] = [
         ("two-cells.dtsi", &[], &[&pool("0x78000000", 640)]),
         ("two-cells-children.dtsi", &[], &[&pool("0x70000000", 64), "DMA memory pool at 0x9c800000, size 1 MiB"]),
         ("vendor-fragment.dtsi", &[], &[&pool("0x94000000", 16)]),
@@ -45,6 +45,12 @@ fn each_is_what_linux_makes_of_it() {
         ("macro.dtsi", &[], &[&pool("0x70000000", 256)]),
         ("memreserve.dtsi", &[], &[&pool("0x9dc00000", 32)]),
         ("refused-region.dtsi", &[], &["incorrect alignment", "size 1 MiB is no multiple of 4 MiB"]),
+        (
+            "refused-region.dtsi",
+            &[("APPEND", "run=\"dma alloc capture@0 64K; poweroff 0\"")],
+            &["capture@0: no area pool@70000000; its driver gets -22 (-EINVAL)", "dma: -22 (-EINVAL): the region"],
+        ),
+        ("pool-inside-nomap.dts", &[], &["OVERLAP DETECTED!", "created DMA memory pool at 0x94300000, size 1 MiB"]),
         (
             "reg-above-4g.dts",
             &[],
@@ -60,6 +66,26 @@ fn each_is_what_linux_makes_of_it() {
         for words in says {
             assert!(printed.contains(words), "{file} {variables:?}: no {words:?} in\n{printed}");
         }
+    }
+}
+
+#[test]
+fn as_many_dynamic_regions_as_fixed_ones_leave_room_for_the_page_frames() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("many.dtsi");
+    let nodes = (0..180).map(|number| format!("r{number} {{ size = <0x1000>; alignment = <0x1000>; }};\n"));
+    std::fs::write(&file, nodes.collect::<String>()).expect("it can be written");
+    for linux in ["6.1", "6.12", "7.2"] {
+        let output = Command::new(in_tree("scripts/qemu"))
+            .env_remove("DTB")
+            .env("NODES", &file)
+            .env("TIMEOUT", "120")
+            .env("APPEND", format!("linux={linux} run=\"alloc reserved 64; poweroff\""))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("it runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains("id 1: 64 pages of reserved"), "{linux}: {printed}");
     }
 }
 

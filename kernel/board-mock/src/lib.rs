@@ -125,7 +125,7 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     if RAM.0 + frames > at {
         zone.free_range(Pfn(at), RAM.0 + frames - at);
     }
-    let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into() };
+    let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false };
     let mut system = System::new(zone, vec![user]);
     system.set_address_space(Box::new(MockSpace::default()));
     system.dma.attach(Box::new(MockHardware::default()));

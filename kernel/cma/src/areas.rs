@@ -16,13 +16,15 @@ use page_alloc::zone::Zone;
 use placement::Request;
 use units::{MAX_CMA_AREAS, Pfn};
 
-/// A device that names an area (`memory-region`).
+/// A device that names an area.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaUser {
     /// Its node's name.
     pub device: String,
     /// The area's name.
     pub area: String,
+    /// It is named by `memory-region`, without which a driver does not go on (`of_reserved_mem_device_init`).
+    pub by_region: bool,
 }
 
 /// What [`Areas::alloc_free`] met where it could not serve a request at the first place; nothing was changed.
@@ -124,6 +126,12 @@ impl Areas {
     /// The area of a device: the first that there is of those it names.
     pub fn of_device(&self, device: &str) -> Option<AreaId> {
         self.users.iter().filter(|user| user.device == device).find_map(|user| self.find(&user.area))
+    }
+
+    /// Whether a device names areas by `memory-region`, and there is none of all that it names.
+    pub fn region_is_refused(&self, device: &str) -> bool {
+        let by_region = self.users.iter().any(|user| user.device == device && user.by_region);
+        by_region && self.of_device(device).is_none()
     }
 
     /// The devices that name an area.

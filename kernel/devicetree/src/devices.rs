@@ -41,7 +41,7 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
             notes.warn(format_args!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
             break;
         }
-        let interrupts = interrupts::of_device(tree, node, &path, &mut lost, notes);
+        let interrupts = interrupts::of_device(tree, node, &path, &mut lost);
         let compatible = tree.property(node, "compatible").into_iter().flat_map(strings);
         let compatible = compatible.filter(|text| text.len() <= MAX_NAME_BYTES).take(MAX_COMPATIBLE);
         found.push((node, Device { path, compatible: compatible.map(ToString::to_string).collect(), reg, interrupts }));
@@ -74,9 +74,9 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
     let mut full = false;
     for node in tree.nodes().filter(|&node| tree.is_enabled(node)) {
         let name = tree.name(node);
-        let mut take = |area: &str, notes: &mut Notes| {
+        let mut take = |area: &str, by_region: bool, notes: &mut Notes| {
             if found.len() < MAX_AREA_USERS {
-                found.push(AreaUser { device: name.to_string(), area: area.to_string() });
+                found.push(AreaUser { device: name.to_string(), area: area.to_string(), by_region });
             } else if !full {
                 full = true;
                 notes.warn(format_args!(
@@ -86,7 +86,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
         };
         if tree.has(node, "CMA-name") {
             match tree.text(node, "CMA-name").filter(|area| is_area_name(area)) {
-                Some(area) => take(area, notes),
+                Some(area) => take(area, false, notes),
                 None => notes.error(format_args!("OF: {name}: CMA-name is not the name of a node: ignored")),
             }
         }
@@ -98,7 +98,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
             let known = reserved.iter().find(|(id, node)| Some(*id) == target && node.wants_memory());
             match (target, known) {
-                (_, Some((_, area))) if area.shared_dma_pool && area.reusable => take(&area.name, notes),
+                (_, Some((_, area))) if area.shared_dma_pool && area.reusable => take(&area.name, true, notes),
                 (_, Some(_)) => {}
                 (Some(target), None) => {
                     notes.warn(format_args!(

@@ -20,21 +20,51 @@ const MAX_HOPS: usize = 32;
 /// The most cells an interrupt specifier may have, Linux's `MAX_PHANDLE_ARGS`.
 const MAX_SPECIFIER_CELLS: u32 = 16;
 
-/// Interrupts of devices that do not lead to the GIC. On another board's tree that is most of them.
+/// Devices of which there is one thing to say: how many, and the first one's path.
 #[derive(Default)]
-pub(super) struct Lost {
-    interrupts: usize,
-    devices: usize,
+struct Devices {
+    count: usize,
     first: String,
 }
 
+impl Devices {
+    fn add(&mut self, path: &str) {
+        if self.count == 0 {
+            self.first = path.to_string();
+        }
+        self.count += 1;
+    }
+}
+
+/// Interrupts that do not count. On another board's tree that is most of them.
+#[derive(Default)]
+pub(super) struct Lost {
+    /// Interrupts that do not lead to the GIC.
+    interrupts: usize,
+    astray: Devices,
+    ill_formed: Devices,
+    too_many: Devices,
+}
+
 impl Lost {
-    /// One line for all of them.
+    /// One line for all devices of a kind.
     pub fn say(&self, notes: &mut Notes) {
-        let Self { interrupts, devices, first } = self;
-        if *interrupts > 0 {
+        let Self { interrupts, astray, ill_formed, too_many } = self;
+        let Devices { count, first } = astray;
+        if *count > 0 {
             notes.warn(format_args!(
-                "debris: OF: {interrupts} interrupts of {devices} devices do not lead to the GIC, first those of {first}"
+                "debris: OF: {interrupts} interrupts of {count} devices do not lead to the GIC, first those of {first}"
+            ));
+        }
+        let Devices { count, first } = ill_formed;
+        if *count > 0 {
+            notes.warn(format_args!("debris: OF: interrupts of {count} devices are ill-formed, first those of {first}"));
+        }
+        let Devices { count, first } = too_many;
+        if *count > 0 {
+            notes.warn(format_args!(
+                "debris: OF: only {MAX_INTERRUPTS} interrupts of each of {count} devices count (raise MAX_INTERRUPTS), \
+                 first those of {first}"
             ));
         }
     }
@@ -46,7 +76,6 @@ pub(super) fn of_device(
     device: NodeId,
     path: &str,
     lost_here: &mut Lost,
-    notes: &mut Notes,
 ) -> Vec<u32> {
     let address = tree.property(device, "reg").unwrap_or(&[]);
     let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
@@ -76,17 +105,14 @@ pub(super) fn of_device(
         }
     }
     if !rest.is_empty() {
-        notes.warn(format_args!("OF: {path}: its interrupts are ill-formed"));
+        lost_here.ill_formed.add(path);
     }
     if lost > 0 {
-        if lost_here.devices == 0 {
-            lost_here.first = path.to_string();
-        }
-        lost_here.devices += 1;
+        lost_here.astray.add(path);
         lost_here.interrupts += lost;
     }
     if seen > MAX_INTERRUPTS {
-        notes.warn(format_args!("OF: {path}: only {MAX_INTERRUPTS} of {seen} interrupts count (raise MAX_INTERRUPTS)"));
+        lost_here.too_many.add(path);
     }
     found
 }

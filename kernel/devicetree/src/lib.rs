@@ -337,4 +337,6 @@ pub struct AreaUser {
     pub device: String,
     /// The area's name.
     pub area: String,
+    /// It is named by `memory-region`: Linux gives its driver -EINVAL where that region was refused. `CMA-name` is a wish.
+    pub by_region: bool,
 }

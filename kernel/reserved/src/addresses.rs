@@ -67,12 +67,13 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
         }
     }
     if let (Some(shift), Some(cma)) = (shift, &mut cmdline.cma)
-        && (cma.base, cma.limit) != (0, 0)
+        && cmdline.cma_place != (0, 0)
     {
-        // An end of 0 is none. Both have 32 bits since the command line was read.
-        let end = if cma.limit == 0 { 0 } else { shift.address(cma.limit.into()) };
-        let base = shift.address(cma.base.into());
-        notes.info(format_args!("debris: cma=: {:#010x} of the board is {base:#010x} here", cma.base));
+        let (board_base, board_end) = cmdline.cma_place;
+        // An end of 0 is none.
+        let end = if board_end == 0 { 0 } else { shift.address(board_end) };
+        let base = shift.address(board_base);
+        notes.info(format_args!("debris: cma=: {board_base:#010x} of the board is {base:#010x} here"));
         (cma.base, cma.limit) = (base as u32, end as u32);
     }
     cap_ram(facts, cmdline, shift, &mut notes);
@@ -273,6 +274,10 @@ mod tests {
         let mut moved = cmdline::parse("cma=64M@0x20000000 ram_base=0x10000000");
         adapt(&mut facts, &mut moved);
         assert_eq!(moved.cma, cmdline::parse("cma=64M@0x70000000").cma);
+        let mut high = cmdline::parse("cma=64M@0x890000000 ram_base=0x880000000");
+        adapt(&mut facts, &mut high);
+        assert_eq!(high.cma, cmdline::parse("cma=64M@0x70000000").cma, "moved first, then cut");
+        assert_eq!(high.notes, [], "nothing was dropped");
         let mut unplaced = cmdline::parse("cma=64M ram_base=0x10000000");
         adapt(&mut facts, &mut unplaced);
         assert_eq!(unplaced.cma, cmdline::parse("cma=64M").cma);

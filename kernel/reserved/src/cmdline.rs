@@ -36,6 +36,8 @@ pub struct Cmdline {
     pub run: Option<String>,
     /// `cma=`; where it is given, nodes with `linux,cma-default` are bypassed.
     pub cma: Option<CmaParameter>,
+    /// Base and limit of `cma=` before they were cut to 32 bits: `ram_base=` moves them first.
+    pub cma_place: (u64, u64),
     /// `loglevel=`: 0 to 7.
     pub loglevel: u8,
     /// `mem=`: the RAM that is used, in bytes, from its beginning.
@@ -75,6 +77,7 @@ pub fn parse(bootargs: &str) -> Cmdline {
         cmdline: Cmdline {
             run: None,
             cma: None,
+            cma_place: (0, 0),
             loglevel: DEFAULT_LOGLEVEL,
             mem: None,
             ram_base: None,
@@ -83,6 +86,7 @@ pub fn parse(bootargs: &str) -> Cmdline {
             notes: Vec::new(),
         },
         cma: CmaParameter::default(),
+        moves: bootargs.split(is_space).any(|word| word.starts_with("ram_base=")),
         notes: Notes::default(),
         unknown: String::new(),
         unknown_count: 0,
@@ -155,6 +159,8 @@ struct Parser {
     cmdline: Cmdline,
     /// Kept even where it does not count, because parts of it outlive the next `cma=`.
     cma: CmaParameter,
+    /// There is a `ram_base=` somewhere on the line.
+    moves: bool,
     notes: Notes,
     unknown: String,
     unknown_count: usize,
@@ -245,23 +251,26 @@ impl Parser {
         let size = memparse(value.as_bytes());
         let mut rest = size.rest;
         let mut odd = size.digits == 0;
-        let mut too_large = size.value >> 32 != 0;
+        let mut too_high = false;
         self.cma.size = size.value as u32;
         if let [b'@', after @ ..] = rest {
             let base = memparse(after);
             rest = base.rest;
             odd |= base.digits == 0;
-            too_large |= base.value >> 32 != 0;
+            too_high |= base.value >> 32 != 0;
             self.cma.base = base.value as u32;
+            self.cmdline.cma_place.0 = base.value;
             if let [b'-', after @ ..] = rest {
                 let limit = memparse(after);
                 rest = limit.rest;
                 odd |= limit.digits == 0;
                 // 4 GiB as an end is 0 in 32 bits, which means the same: no limit.
-                too_large |= limit.value > 1 << 32;
+                too_high |= limit.value > 1 << 32;
                 self.cma.limit = limit.value as u32;
+                self.cmdline.cma_place.1 = limit.value;
             } else {
                 self.cma.limit = self.cma.base.wrapping_add(self.cma.size);
+                self.cmdline.cma_place.1 = base.value.wrapping_add(self.cma.size.into());
             }
         }
         if size.digits == 0 {
@@ -273,7 +282,8 @@ impl Parser {
                 "debris: cma={shown}: what is not of the form nn[KMG]@[start[KMG][-end[KMG]]] is 0"
             ));
         }
-        if too_large {
+        // Where `ram_base=` moves them first, it says what they are here.
+        if size.value >> 32 != 0 || (too_high && !self.moves) {
             self.notes
                 .warn(format_args!("debris: cma={shown}: addresses have 32 bits, and the bits above are dropped"));
         }

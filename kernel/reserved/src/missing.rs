@@ -2,7 +2,8 @@
 
 //! Areas that devices name and that were not made: who gets which area instead, and how much RAM would hold them.
 //!
-//! Linux says of a node only that it was not placed; a device without its area goes to the default one without a word.
+//! Linux says of a node only that it was not placed. A driver whose `memory-region` was refused is told -EINVAL
+//! (`of_reserved_mem_device_init`); a device that wishes for an area by `CMA-name` goes to the default one.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -28,8 +29,9 @@ impl Attempt<'_> {
             let room =
                 node.and_then(|node| self.ram_for(node)).map(|mib| format!(", which needs {mib} MiB of RAM or more"));
             let room = room.unwrap_or_default();
+            let instead = if user.by_region { "; its driver gets -22 (-EINVAL)" } else { &default };
             let device = Words(&user.device);
-            self.notes.warn(format_args!("debris: Reserved memory: {device}: no area {}{room}{default}", Words(name)));
+            self.notes.warn(format_args!("debris: Reserved memory: {device}: no area {}{room}{instead}", Words(name)));
         }
     }
 

@@ -98,9 +98,15 @@ impl<'m> System<'m> {
     /// there is of those it names.
     ///
     /// # Errors
-    /// There is no hardware for DMA, or there are too many devices.
+    /// There is no hardware for DMA, there are too many devices, or the region that the device names was refused
+    /// (`of_reserved_mem_device_init` returns -EINVAL then).
     pub fn dma_add_device(&mut self, name: &'static str) -> Result<DeviceId, DmaError> {
+        self.has_its_region(name)?;
         self.dma.add_device(name, self.areas.of_device(name), true)
+    }
+
+    fn has_its_region(&self, device: &str) -> Result<(), DmaError> {
+        if self.areas.region_is_refused(device) { Err(DmaError::RefusedRegion) } else { Ok(()) }
     }
 
     /// As [`System::dma_add_device`], for a device that the tree says nothing of.
@@ -117,6 +123,7 @@ impl<'m> System<'m> {
     /// As for [`System::dma_add_device`], or the machine has no device of that name ([`dma::Dma::know`]).
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
         let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
+        self.has_its_region(name)?;
         self.dma.add_device(name, self.areas.of_device(name), false)
     }
 

@@ -190,7 +190,8 @@ fn areas_are_named_by_phandle_or_by_name() {
         });
     });
     let facts = facts(&bytes);
-    let user = |area: &str| AreaUser { device: "BiscuitOS_CMA".into(), area: area.into() };
+    let user =
+        |area: &str| AreaUser { device: "BiscuitOS_CMA".into(), area: area.into(), by_region: area != "BiscuitOS_cma" };
     assert_eq!(facts.area_users, vec![user("BiscuitOS_cma"), user("camera@70000000")]);
     assert_eq!(
         notes(&facts),
@@ -199,6 +200,18 @@ fn areas_are_named_by_phandle_or_by_name() {
             "OF: BiscuitOS_CMA: memory-region BiscuitOS_CMA is no reserved memory: ignored",
         ]
     );
+}
+
+#[test]
+fn ill_formed_interrupts_of_a_whole_board_are_one_line() {
+    let facts = facts(&board(|root| {
+        for number in 0..40 {
+            root.node(&std::format!("dev@{number}000"), |node| {
+                node.cells("reg", &[number << 12, 0x1000]).cells("interrupts", &[0]);
+            });
+        }
+    }));
+    assert_eq!(notes(&facts), ["debris: OF: interrupts of 40 devices are ill-formed, first those of /dev@0000"]);
 }
 
 #[test]
@@ -236,7 +249,9 @@ fn limits_name_their_constants() {
         });
     }));
     assert_eq!(device(&busy, "dev@1000").interrupts.len(), MAX_INTERRUPTS);
-    assert_eq!(notes(&busy), ["OF: /dev@1000: only 32 of 40 interrupts count (raise MAX_INTERRUPTS)"]);
+    let line =
+        "debris: OF: only 32 interrupts of each of 1 devices count (raise MAX_INTERRUPTS), first those of /dev@1000";
+    assert_eq!(notes(&busy), [line]);
 
     // Every device looks through a bus's 4,000 windows, of which the last one fits.
     let mut ranges: Vec<u32> = (0..4000).flat_map(|n| [0x1000 + n, 0, 1]).collect();

@@ -52,7 +52,7 @@ fn a_default_area_that_nobody_asked_for_is_the_last_choice() {
         [(true, false, "camera"), (true, true, "camera"), (false, false, "reserved"), (false, true, "first")]
     {
         let mut pages = std::vec![page_alloc::Page::default(); page_alloc::zone::descriptors(4096)];
-        let user = cma::AreaUser { device: "camera@10020000".into(), area: "camera".into() };
+        let user = cma::AreaUser { device: "camera@10020000".into(), area: "camera".into(), by_region: true };
         let users = if device { std::vec![user] } else { std::vec![] };
         let mut system = system::System::new(page_alloc::zone::Zone::new(units::Pfn(0x60000), &mut pages), users);
         for (place, area) in ["first", "camera", "reserved"].into_iter().enumerate() {

@@ -21,7 +21,10 @@ fn an_empty_line_gives_the_defaults() {
         let cmdline = parse(line);
         let linux = LinuxVersion::V6_1;
         let (run, cma, mem, ram_base, notes) = (None, None, None, None, Vec::new());
-        assert_eq!(cmdline, Cmdline { run, cma, loglevel: 7, mem, ram_base, check: false, linux, notes });
+        assert_eq!(
+            cmdline,
+            Cmdline { run, cma, cma_place: (0, 0), loglevel: 7, mem, ram_base, check: false, linux, notes }
+        );
     }
 }
 
