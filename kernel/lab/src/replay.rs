@@ -22,6 +22,7 @@ use super::state::Loaded;
 use super::stopwatch::{ClockCost, Timing, Timings};
 use super::trace::{Format, TraceError};
 use cma::{AreaId, ReleaseError};
+pub use compared::{Compared, align_name, compare};
 pub use failure::{Blocker, Failure, InTheWay, Tally};
 pub use keeper::Used;
 use machine::Machine;
@@ -30,6 +31,7 @@ use pointers::Pointers;
 pub use recorded::{Areas, RecordedSize, Survey};
 use system::System;
 
+mod compared;
 mod failure;
 mod keeper;
 mod learn;
@@ -111,6 +113,12 @@ impl Options<'_> {
             stop_at_failure: false,
             served: WhenServed::Release,
         }
+    }
+
+    /// Gives everything back that the replay made.
+    fn release_own(&self, system: &mut System<'_>) {
+        let loaded = self.loaded.filter(|loaded| loaded.area == self.area);
+        system.release_those(self.area, |id| loaded.is_none_or(|loaded| !loaded.has(id)));
     }
 }
 
@@ -201,6 +209,8 @@ pub struct ReplayReport {
     pub metrics: Metrics,
     /// Most pages that were used at a time.
     pub peak: u32,
+    /// The line of the first request that failed.
+    pub first_failure: Option<u64>,
     /// What failed, by cause and by size.
     pub failures: Tally,
     /// Ctrl-C ended it early.
@@ -292,7 +302,7 @@ pub fn run_surveyed<'t, M: Machine + ?Sized>(
     };
     let report = player.finish();
     if result.is_err() {
-        system.release_those(options.area, |id| loaded.is_none_or(|loaded| !loaded.has(id)));
+        options.release_own(system);
     }
     result.map(|()| report)
 }

@@ -137,6 +137,11 @@ impl Args {
         Ok(())
     }
 
+    /// The keys that were given.
+    pub fn given(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|(key, _)| key.as_str())
+    }
+
     /// The word at a place.
     pub fn word(&self, place: usize) -> Option<&str> {
         self.words.get(place).map(String::as_str)

@@ -74,6 +74,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             bitmap: Fingerprint::new(),
             metrics: Metrics::of(area),
             peak: area.used_pages(),
+            first_failure: None,
             failures: Tally::default(),
             interrupted: false,
             stopped: None,
@@ -186,6 +187,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         report.failed += 1;
         report.placements.push(Fingerprint::FAILED);
         report.failures.add(pages, &error);
+        report.first_failure.get_or_insert(line.number);
         if self.stop_at_failure {
             report.stopped = Some(line.number);
         }

@@ -11,6 +11,7 @@ use core::fmt::Write;
 
 use super::areas::in_the_way;
 use super::placements::placement_named;
+use super::replay::{ALIGNS, Recording, align_named};
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
@@ -18,6 +19,7 @@ use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SE
 use lab::help::Help;
 use lab::keys::{Keys, none_of};
 use lab::load;
+use lab::replay::{self, Compared};
 use machine::Machine;
 use placement::{self, FirstFit, PLACEMENTS, Placement};
 
@@ -26,9 +28,10 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
         &[Command {
             help: Help {
                 name: "compare",
-                usage: "[placements=PLACEMENT,PLACEMENT] [load={loads}] [seeds=10] [area=NAME] [seed=1577527915] \
-                                    [rng=glibc|wyrand] [align=order|page|ORDER] [until=failure|ops] [ops=10000000] \
-                                    [relocatable=1000] [timed=1] {parameters of loads}",
+                usage: "[placements=PLACEMENT,PLACEMENT] [load={loads}|replay] [seeds=10] [area=NAME] [seed=1577527915] \
+                                    [rng=glibc|wyrand] [align=order|page|ORDER|asis] [until=failure|ops] [ops=10000000] \
+                                    [relocatable=1000] [timed=1] [held=refuse|release] [failed=release|keep] [from=RECORDED] \
+                                    {parameters of loads}",
                 summary: "runs a load with the same seeds under several placements",
                 details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
                               most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
@@ -36,7 +39,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               lasted longer, shorter, as long, and how likely so large a difference is if neither is better (sign \
                               test). Each seed is a record. Ctrl-C prints what is done. Without placements= all are \
                               compared: {placements}. scale=, slots=, relocatable= and timed= as for \
-                              debris, and the parameters of the other loads as for those.",
+                              debris, and the parameters of the other loads as for those. load=replay: the recording in the initrd \
+                              under every placement and every alignment of align=asis,order,page (asis unless told); area=, \
+                              held=, failed=, from= and relocatable= as for replay.",
                 example: "compare placements=first-fit,zoned seeds=2 ops=20000",
             },
             run: |session, args| session.compare(args),
@@ -52,20 +57,17 @@ pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn compare(&mut self, args: &Args) -> Result<(), Failure> {
         let name = args.key("load").unwrap_or(load::DEFAULT);
-        let load = load::find(name).ok_or_else(|| none_of("load is", name, load::names(), "it can be"))?;
+        if name == "replay" {
+            return self.compare_replays(args);
+        }
+        only_for(args, name, &["held", "failed", "from"])?;
+        let load =
+            load::find(name).ok_or_else(|| none_of("load is", name, load::names().chain(["replay"]), "it can be"))?;
         let options = self.load_options(load, args, DEFAULT_OPS)?;
         self.without_job(options.area)?;
         let seeds = args.whole("seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
-        let names: Vec<String> = match args.key("placements") {
-            Some(list) => list.split(',').map(ToString::to_string).collect(),
-            None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
-        };
-        if names.len() > MAX_PLACEMENTS {
-            return Err(Failure::bad(format!("more than {MAX_PLACEMENTS} placements (MAX_PLACEMENTS)")));
-        }
         let mut placements: Vec<MakePlacement> = Vec::new();
-        for name in names {
-            placement_named(&name)?;
+        for name in placement_names(args)? {
             placements.push(Box::new(move || made(&name)));
         }
         let area = self.system.area(options.area);
@@ -130,6 +132,71 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             writeln!(self.out, "{record}")?;
         }
         Ok(())
+    }
+}
+
+impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    /// The recording under placements and alignments.
+    fn compare_replays(&mut self, args: &Args) -> Result<(), Failure> {
+        let own = ["placements", "load", "area", "align", "held", "failed", "from", "relocatable"];
+        let others: Vec<&str> = args.given().filter(|key| !own.contains(key)).collect();
+        if let [key, ..] = others[..] {
+            return Err(Failure::bad(format!("{key}= means nothing to replay; it takes {}=", own.join("= "))));
+        }
+        let names = placement_names(args)?;
+        let mut aligns = Vec::new();
+        for name in args.key("align").unwrap_or(ALIGNS[0]).split(',') {
+            if !ALIGNS.contains(&name) {
+                return Err(Failure::bad(none_of("align is", name, ALIGNS.iter().copied(), "it can be")));
+            }
+            aligns.push(align_named(name));
+        }
+        let recording = self.recording(args)?;
+        let Recording { survey, trace, options } = &recording;
+        let area = self.system.area(options.area);
+        let text = format!("compare replay on {} ({} pages): the recording under each.", area.name(), area.pages());
+        let mut rows: Vec<Compared> = Vec::new();
+        for (name, align) in names.iter().flat_map(|name| aligns.iter().map(move |align| (name, *align))) {
+            let options = replay::Options { align, ..*options };
+            let row = replay::compare(self.system, self.out.machine, options, made(name), (survey, *trace));
+            let row = row.map_err(|error| self.replay_failure(options.area, error))?;
+            if rows.is_empty() {
+                writeln!(self.out, "{text}\n{}", Compared::HEADING)?;
+            }
+            if row.report.interrupted {
+                writeln!(self.out, "Stopped by Ctrl-C.")?;
+                break;
+            }
+            writeln!(self.out, "{row}")?;
+            rows.push(row);
+        }
+        for row in &rows {
+            writeln!(self.out, "{}", row.record())?;
+        }
+        Ok(())
+    }
+}
+
+/// The placements that are compared.
+fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
+    let names: Vec<String> = match args.key("placements") {
+        Some(list) => list.split(',').map(ToString::to_string).collect(),
+        None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
+    };
+    if names.len() > MAX_PLACEMENTS {
+        return Err(Failure::bad(format!("more than {MAX_PLACEMENTS} placements (MAX_PLACEMENTS)")));
+    }
+    for name in &names {
+        placement_named(name)?;
+    }
+    Ok(names)
+}
+
+/// Refuses keys of replays for another load.
+fn only_for(args: &Args, load: &str, keys: &[&str]) -> Result<(), Failure> {
+    match keys.iter().find(|key| args.key(key).is_some()) {
+        Some(key) => Err(Failure::bad(format!("{key}= means nothing to {load}; it is of load=replay"))),
+        None => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
             help: Help {
                 name: "replay",
                 usage: "[area=NAME] [placement=PLACEMENT] [align=asis|order|page] [held=refuse|release] \
-                            [failed=release|keep] [until=end|failure] [failures=20] [from=RECORDED] [relocatable=1000]",
+                            [failed=release|keep] [until=end|failure] [failures=20|all] [from=RECORDED] [relocatable=1000]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
                 details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, the text of Linux's ftrace with the \
                   events cma_alloc_finish and cma_release, or a kernel's log with the lines of CONFIG_CMA_DEBUG; \
@@ -47,47 +47,42 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
+/// What `align=` can be, the usual one first.
+pub(super) const ALIGNS: &[&str] = &["asis", "order", "page"];
+
+/// The alignment that a word of [`ALIGNS`] names.
+pub(super) fn align_named(name: &str) -> Option<Align> {
+    match name {
+        "order" => Some(Align::Order),
+        "page" => Some(Align::Page),
+        _ => None,
+    }
+}
+
+/// A recording that was checked.
+pub(super) struct Recording<'a, 't> {
+    pub(super) survey: replay::Survey<'t>,
+    pub(super) trace: &'t [u8],
+    pub(super) options: replay::Options<'a>,
+}
+
 /// Failures that are lines, unless `failures=` says otherwise.
 const SHOWN_FAILURES: u64 = 20;
 
-impl<M: Machine + ?Sized> Session<'_, '_, M> {
+impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
     fn replay(&mut self, args: &Args) -> Result<(), Failure> {
-        let named = args.key("area");
-        let unnamed = choose_area(self.system, named)?;
-        let align = match args.one_of("align", &["asis", "order", "page"])? {
-            "order" => Some(Align::Order),
-            "page" => Some(Align::Page),
-            _ => None,
-        };
-        let held = match args.key("held") {
-            None => None,
-            Some(_) if args.one_of("held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
-            Some(_) => Some(WhenHeld::Release),
-        };
-        let served = match args.one_of("failed", &["release", "keep"])? {
-            "keep" => WhenServed::Keep,
-            _ => WhenServed::Release,
-        };
+        let align = align_named(args.one_of("align", ALIGNS)?);
         let stop_at_failure = args.one_of("until", &["end", "failure"])? == "failure";
         let shown = match args.key("failures") {
             Some("all") => u64::MAX,
             Some(count) => number("failures", count, 0, u64::MAX).map_err(|line| format!("{line}, or `all`"))?,
             None => SHOWN_FAILURES,
         };
-        let relocatable = args.whole("relocatable", 1000, 0, 1000)? as u32;
         let placement = placement_of(args)?;
-        let from = args.key("from");
-        let Some(trace) = self.context.initrd else {
-            return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
-        };
-        if named.is_some() {
-            self.without_job(unnamed)?;
-        }
-        let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
-        let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
-        self.without_job(area)?;
-        let loaded = self.loaded.iter().find(|loaded| loaded.area == area).copied();
-        let options = replay::Options { area, align, held, from, relocatable, loaded, stop_at_failure, served };
+        let recording = self.recording(args)?;
+        let Recording { survey, trace, options } = &recording;
+        let options = replay::Options { align, stop_at_failure, ..*options };
+        let area = options.area;
         self.with_placement(area, placement, |session| {
             let mut failures = 0u64;
             let mut written = Ok(());
@@ -98,7 +93,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let printed = filters.print(machine, format_args!("{text}{}\n", failure.record()));
                 written = written.and(printed);
             };
-            let result = replay::run_surveyed(session.system, machine, options, &survey, trace, Some(&mut tell));
+            let result = replay::run_surveyed(session.system, machine, options, survey, trace, Some(&mut tell));
             let report = result.map_err(|error| session.replay_failure(area, error))?;
             written?;
             write!(session.out, "{report}")?;
@@ -110,7 +105,36 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    fn replay_failure(&self, area: AreaId, error: ReplayError) -> Failure {
+    /// The recording in the initrd, checked, and what the keys say of it but for the alignment.
+    pub(super) fn recording<'a>(&mut self, args: &'a Args) -> Result<Recording<'a, 's>, Failure> {
+        let named = args.key("area");
+        let unnamed = choose_area(self.system, named)?;
+        let held = match args.key("held") {
+            None => None,
+            Some(_) if args.one_of("held", &["refuse", "release"])? == "refuse" => Some(WhenHeld::Refuse),
+            Some(_) => Some(WhenHeld::Release),
+        };
+        let served = match args.one_of("failed", &["release", "keep"])? {
+            "keep" => WhenServed::Keep,
+            _ => WhenServed::Release,
+        };
+        let relocatable = args.whole("relocatable", 1000, 0, 1000)? as u32;
+        let from = args.key("from");
+        let Some(trace) = self.context.initrd else {
+            return Err(Failure::bad("there is no trace; boot with one as the initrd (-initrd FILE)"));
+        };
+        if named.is_some() {
+            self.without_job(unnamed)?;
+        }
+        let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
+        let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
+        self.without_job(area)?;
+        let loaded = self.loaded.iter().find(|loaded| loaded.area == area).copied();
+        let options = replay::Options { held, from, relocatable, loaded, served, ..replay::Options::new(area) };
+        Ok(Recording { survey, trace, options })
+    }
+
+    pub(super) fn replay_failure(&self, area: AreaId, error: ReplayError) -> Failure {
         let name = self.system.area(area).name();
         match error {
             ReplayError::NotEmpty { used } => Failure::bad(format!(

@@ -95,3 +95,50 @@ fn ctrl_c_ends_tests_and_benchmarks_between_two_and_names_the_rest() {
         assert!(text.ends_with("}\nStopped by Ctrl-C before: buddy/0 buddy/9.\n"), "{text}");
     });
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_recording_is_compared_under_placements_and_alignments() {
+    let trace = include_bytes!("../../../../tests/data/linux-6.1/camera.trace");
+    let field = |text: &str, record: &str, name: &str| -> Vec<String> {
+        let records = text.lines().filter(|line| line.starts_with(&format!("{{\"record\":\"{record}\"")));
+        let value = |line: &str| {
+            let (_, rest) = line.split_once(&format!("\"{name}\":")).expect("the field");
+            rest.split([',', '}']).next().unwrap_or_default().to_string()
+        };
+        records.map(value).collect()
+    };
+    with_board(64, |system, machine| {
+        let mut monitor = Monitor::new(system, machine, context(Some(trace)));
+        let outcome = monitor.execute("compare load=replay placements=first-fit,best-fit align=asis,page; cma");
+        let compared = monitor.machine.take();
+        assert_eq!(outcome, Outcome::Ok, "{compared}");
+        assert!(compared.contains("compare replay on BiscuitOS_cma (2048 pages): the recording under each.\n"));
+        assert!(compared.contains("BiscuitOS_cma  0x69800000     2048        0     2048  first-fit"), "{compared}");
+        assert!(compared.lines().filter(|line| !line.starts_with('{')).all(|line| line.len() <= 100));
+        let mut alone = String::new();
+        for keys in ["placement=first-fit", "align=page", "placement=best-fit", "placement=best-fit align=page"] {
+            let outcome = monitor.execute(&format!("replay held=release failures=0 {keys}; release all"));
+            assert_eq!(outcome, Outcome::Ok);
+            alone += &monitor.machine.take();
+        }
+        for name in ["failed", "peak_pages", "placement_fnv1a"] {
+            let compared = field(&compared, "compare", name);
+            assert_eq!((compared.len(), &compared), (4, &field(&alone, "replay", name)), "{name}");
+        }
+        assert_eq!(field(&compared, "compare", "align"), ["\"asis\"", "\"page\"", "\"asis\"", "\"page\""]);
+        // Linux's own answers.
+        assert_eq!(field(&compared, "compare", "failed")[0], "2074");
+        for (line, wrong) in [
+            ("compare load=replay seeds=3", "seeds= means nothing to replay; it takes placements="),
+            ("compare load=replay align=asis,8", "align is \"8\"; it can be asis order page"),
+            ("compare load=replay placements=x", "no placement \"x\""),
+            ("compare failed=keep", "failed= means nothing to debris; it is of load=replay"),
+            ("compare load=replays", "did you mean replay?"),
+        ] {
+            assert_eq!(monitor.execute(line), Outcome::Failed(2), "{line}");
+            let text = monitor.machine.take();
+            assert!(text.contains(wrong) && text.lines().count() == 1, "{line}: {text}");
+        }
+    });
+}

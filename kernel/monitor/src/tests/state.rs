@@ -123,6 +123,23 @@ fn a_replay_begins_on_a_state_and_leaves_it() {
     );
     assert!(told[2].1.starts_with("replay: 166 pages of linux,cma are in use, and a replay begins on an empty"));
     assert!(told[3].1.starts_with("8 buffers, 1857 pages given back"), "{}", told[3].1);
+    // So may each of several, and all leave it.
+    let told = with_initrd(
+        &trace,
+        &[
+            "load linux,cma",
+            "compare load=replay placements=first-fit,worst-fit linux,cma | grep -v record",
+            "release all linux,cma",
+        ],
+    );
+    assert!(
+        told[1]
+            .1
+            .lines()
+            .last()
+            .is_some_and(|row| row.starts_with("worst-fit       asis          2         3             4"))
+    );
+    assert!(told[2].1.starts_with("7 buffers, 1691 pages given back"), "{}", told[2].1);
     // A bad trace leaves the state alone.
     let trace = format!("{FAILED}a 1 8 0\na 1 8 0\n");
     let told = with_initrd(&trace, &["load linux,cma", "replay linux,cma", "metrics linux,cma | grep used"]);
