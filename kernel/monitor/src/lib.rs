@@ -40,6 +40,7 @@ mod output;
 mod prompt;
 pub mod selftest;
 pub mod syntax;
+pub mod values;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,13 @@
 //! The command `help`.
 
 use alloc::format;
+use alloc::string::String;
 use core::fmt::{self, Write};
 
 use super::{Command, Session, all, find};
 use crate::help::expanded;
 use crate::syntax::Args;
+use crate::values::{Explained, VALUES, explain};
 use crate::{Failure, TERMINAL_COLUMNS};
 use lab::help::Help;
 use lab::keys::{did_you_mean, nearest, shown};
@@ -18,9 +20,10 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
         &[Command {
             help: Help {
                 name: "help",
-                usage: "[COMMAND]",
-                summary: "lists the commands, or explains one",
-                details: "`COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. An area is named by \
+                usage: "[COMMAND|KEY|VALUE]",
+                summary: "lists the commands, or explains one, a key or a value of one",
+                details: "`help lend` explains all that lend= can be, `help half` one value wherever it can be chosen, and \
+                  `help PLACEMENT` what stands in capitals. `COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. An area is named by \
                   area=NAME or by NAME alone, in every command that takes one. Tab completes what \
                   is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
                   K, U, W and L do what they do in a shell, and so does Ctrl-A (twice, where QEMU keeps the first for \
@@ -42,15 +45,27 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             writeln!(self.out, "Tab completes, arrows edit and go back, Ctrl-C stops: see `help help`.")?;
             return Ok(());
         };
-        let command = find::<M>(name).ok_or_else(|| {
-            let near = nearest(name, all::<M>().map(|command| command.help.name));
-            let meant = near.map_or_else(|| "`help` lists them all".into(), did_you_mean);
-            format!("no command {}; {meant}", shown(name))
-        })?;
-        wrap(&mut self.out, command.usage().text(), 0, 4)?;
-        wrap(&mut self.out, command.help.summary, 2, 2)?;
-        wrap(&mut self.out, &expanded(command.help.details), 2, 2)?;
-        writeln!(self.out, "  example: {}", command.help.example)?;
+        let explained = explain::<M>(name);
+        match find::<M>(name) {
+            Some(command) => {
+                wrap(&mut self.out, command.usage().text(), 0, 4)?;
+                wrap(&mut self.out, command.help.summary, 2, 2)?;
+                wrap(&mut self.out, &expanded(command.help.details), 2, 2)?;
+                writeln!(self.out, "  example: {}", command.help.example)?;
+            }
+            None if explained.is_empty() => {
+                let commands = all::<M>().map(|command| command.help.name);
+                let near = nearest(name, commands.chain(VALUES.iter().flat_map(|value| [value.of, value.name])));
+                let meant = near.map_or_else(|| "`help` lists the commands".into(), did_you_mean);
+                return Err(Failure::bad(format!("no command, key or value {}; {meant}", shown(name))));
+            }
+            None => {}
+        }
+        for Explained { key, name, parameters, meaning } in explained {
+            let equals = if key.is_empty() { "" } else { "=" };
+            let parameters = if parameters.is_empty() { String::new() } else { format!("[{parameters}]") };
+            wrap(&mut self.out, &format!("{key}{equals}{name}{parameters}: {meaning}"), 0, 4)?;
+        }
         Ok(())
     }
 }
