@@ -65,12 +65,13 @@ fn run(Awake { facts, bootargs, cmdline, devices, memory }: Awake) -> Ending {
     let Memory { zone, areas, iomem, initrd, .. } = memory;
     let mut system = System::with_areas(zone, areas);
     system.answer_like(cmdline.linux);
-    system.dma.attach(dma::Board::find(&facts));
-    system.dma.know(device_names(facts.devices, system.area_users()));
+    system.dma_mut().attach(dma::Board::find(&facts));
+    let names = device_names(facts.devices, system.area_users());
+    system.dma_mut().know(names);
     if cmdline.check {
-        system.dma.checker_mut().enable(true);
-        system.check_enabled = true;
-        system.zone.enable_poison(Box::new(IdentityMapped));
+        system.dma_mut().checker_mut().enable(true);
+        system.check_after_commands(true);
+        system.zone_mut().enable_poison(Box::new(IdentityMapped));
     }
 
     // SAFETY: the addresses are the tree's or the board's for its GIC, mapped above.

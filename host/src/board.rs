@@ -84,7 +84,7 @@ impl Board {
             system.activate_area(name.clone(), base, pages, false);
         }
         system.set_address_space(Box::new(Contents { clock, pages: HashMap::new() }));
-        system.dma.attach(Box::new(CoherentRam::default()));
+        system.dma_mut().attach(Box::new(CoherentRam::default()));
         experiment(&mut system, &mut Host::new(clock, print))
     }
 }

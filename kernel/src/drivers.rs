@@ -18,7 +18,7 @@
 //!     registers::start(lent.device_address().bits(), picture.device_address().bits());
 //!
 //!     system.streaming().unmap(lent)?;
-//!     let first_pixels = system.dma.load_word(&picture, 0)?;
+//!     let first_pixels = system.dma_mut().load_word(&picture, 0)?;
 //!     system.dma_free_coherent(picture)?;
 //!     Ok(first_pixels)
 //! }
@@ -35,15 +35,15 @@
 //! # let user = kernel::cma::AreaUser { device: "camera@10020000".into(), area: "camera".into(), by_region: true };
 //! # let mut system = System::new(zone, vec![user]);
 //! # let area = system.activate_area("camera".into(), Pfn(0x60800), 2 * PAGEBLOCK_PAGES, true);
-//! # system.dma.attach(Box::new(kernel::dma::CoherentRam::default()));
-//! # system.dma.checker_mut().enable(true);
+//! # system.dma_mut().attach(Box::new(kernel::dma::CoherentRam::default()));
+//! # system.dma_mut().checker_mut().enable(true);
 //! let camera = system.dma_add_device("camera@10020000")?;
-//! # let block = system.zone.alloc_pages(0, Migratetype::Unmovable).unwrap();
+//! # let block = system.zone_mut().alloc_pages(0, Migratetype::Unmovable).unwrap();
 //! # let settings = block.first().addr();
 //! let pixels = take_picture(&mut system, camera, settings)?;
 //! system.dma_remove_device(camera)?;
 //! # assert_eq!((pixels, system.area(area).stats().alloc_pages_success), (0, 75));
-//! # assert_eq!((system.dma.checker().errors(), system.area(area).used_pages()), (0, 0));
+//! # assert_eq!((system.dma().checker().errors(), system.area(area).used_pages()), (0, 0));
 //! # Ok::<(), DmaError>(())
 //! ```
 

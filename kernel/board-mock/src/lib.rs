@@ -128,8 +128,8 @@ pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mo
     let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false };
     let mut system = System::new(zone, vec![user]);
     system.set_address_space(Box::new(MockSpace::default()));
-    system.dma.attach(Box::new(MockHardware::default()));
-    system.dma.know(vec!["BiscuitOS_CMA", "camera@10020000", "ethernet@4e000000"]);
+    system.dma_mut().attach(Box::new(MockHardware::default()));
+    system.dma_mut().know(vec!["BiscuitOS_CMA", "camera@10020000", "ethernet@4e000000"]);
     for &(name, base, pages) in areas {
         system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
     }

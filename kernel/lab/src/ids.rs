@@ -180,23 +180,23 @@ mod tests {
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn agrees_with_a_map_while_it_grows_and_leaves_the_zone_as_it_was() {
         with_board(64, |system, machine| {
-            let before = system.zone.nr_free_pages();
-            let mut table = IdTable::new(&mut system.zone, machine).expect("the heap has room");
+            let before = system.zone().nr_free_pages();
+            let mut table = IdTable::new(system.zone_mut(), machine).expect("the heap has room");
             let mut plain = HashMap::new();
             for step in 0..20_000u32 {
                 // A third of the IDs repeat; the rest is scattered, 0 and the largest among them.
                 let id = if step % 3 == 0 { step % 97 } else { step.wrapping_mul(0x9e37_79b9) };
-                table.set(&mut system.zone, machine, id, step + 1).expect("memory is there");
+                table.set(system.zone_mut(), machine, id, step + 1).expect("memory is there");
                 plain.insert(id, step + 1);
             }
             assert_eq!(table.ids(), plain.len());
-            assert!(system.zone.nr_free_pages() < before, "a table this large does not live on the heap");
+            assert!(system.zone().nr_free_pages() < before, "a table this large does not live on the heap");
             for (&id, &value) in &plain {
                 assert_eq!(table.get(machine, id), Some(value));
             }
             assert_eq!(table.get(machine, 0xdead_beef), plain.get(&0xdead_beef).copied());
-            table.release(&mut system.zone);
-            assert_eq!(system.zone.nr_free_pages(), before);
+            table.release(system.zone_mut());
+            assert_eq!(system.zone().nr_free_pages(), before);
             system.check().expect("the books balance");
         });
     }
@@ -205,15 +205,15 @@ mod tests {
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn running_out_of_memory_is_an_answer() {
         with_board(20, |system, machine| {
-            let before = system.zone.nr_free_pages();
-            let mut table = IdTable::new(&mut system.zone, machine).expect("the heap has room");
-            let error = (0..u32::MAX).find_map(|id| table.set(&mut system.zone, machine, id, 1).err()).expect("full");
+            let before = system.zone().nr_free_pages();
+            let mut table = IdTable::new(system.zone_mut(), machine).expect("the heap has room");
+            let error = (0..u32::MAX).find_map(|id| table.set(system.zone_mut(), machine, id, 1).err()).expect("full");
             assert_eq!(error.ids, table.ids());
             assert!(error.to_string().contains("KiB free"), "{error}");
             assert_eq!(table.get(machine, 0), Some(1));
             assert_eq!(table.get(machine, table.ids() as u32 - 1), Some(1));
-            table.release(&mut system.zone);
-            assert_eq!(system.zone.nr_free_pages(), before);
+            table.release(system.zone_mut());
+            assert_eq!(system.zone().nr_free_pages(), before);
         });
     }
 }

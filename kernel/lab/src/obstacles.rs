@@ -106,8 +106,8 @@ pub fn obstacles<'s, 'm>(
 /// Whose buffer begins at a bit, and how long it is, as far as it is written down.
 fn holder(system: &System<'_>, area: &Area, bit: u32) -> Option<(Holder, u32)> {
     let first = area.frame(bit);
-    let kept = system.zone.held(first).map(|(id, pages)| (Holder::Kept(id), pages));
-    kept.or_else(|| system.zone.lent(first).map(|lent| (Holder::Lent(lent.tag), lent.pages)))
+    let kept = system.zone().held(first).map(|(id, pages)| (Holder::Kept(id), pages));
+    kept.or_else(|| system.zone().lent(first).map(|lent| (Holder::Lent(lent.tag), lent.pages)))
 }
 
 /// The cheapest windows for a request.

@@ -96,7 +96,7 @@ fn planner(system: &System<'_>, id: AreaId) -> Option<Planner> {
 /// The alignment that a buffer keeps.
 fn align_order(system: &System<'_>, area: &Area, buffer: &Obstacle) -> u32 {
     let first = area.base().add(buffer.page);
-    match system.zone.lent(first) {
+    match system.zone().lent(first) {
         Some(lent) if matches!(buffer.holder, Holder::Lent(_)) => lent.align_order,
         _ => align_order_of(buffer.pages).min(first.0.trailing_zeros()),
     }

@@ -146,12 +146,12 @@ mod tests {
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn entries_come_in_the_order_of_their_keys_while_it_grows() {
         with_board(64, |system, machine| {
-            let before = system.zone.nr_free_pages();
-            let mut queue = WordHeap::new(&mut system.zone, machine).expect("the heap has room");
+            let before = system.zone().nr_free_pages();
+            let mut queue = WordHeap::new(system.zone_mut(), machine).expect("the heap has room");
             let mut plain = Vec::new();
             for step in 0..20_000u32 {
                 let key = Key { class: step % 5, number: u64::from(step.wrapping_mul(0x85eb_ca6b)) << (step % 32) };
-                queue.push(&mut system.zone, machine, key, step).expect("memory is there");
+                queue.push(system.zone_mut(), machine, key, step).expect("memory is there");
                 plain.push((key, step));
                 // A few are taken on the way.
                 if step % 1000 == 999 {
@@ -161,7 +161,7 @@ mod tests {
                     plain.retain(|entry| *entry != popped);
                 }
             }
-            assert!(system.zone.nr_free_pages() < before, "a queue this long does not live on the heap");
+            assert!(system.zone().nr_free_pages() < before, "a queue this long does not live on the heap");
             assert_eq!(queue.len(), plain.len());
             plain.sort_unstable();
             let mut popped: Vec<(Key, u32)> = core::iter::from_fn(|| queue.pop(machine)).collect();
@@ -169,8 +169,8 @@ mod tests {
             popped.sort_unstable();
             assert_eq!(popped, plain);
             assert_eq!((queue.first(machine), queue.pop(machine)), (None, None));
-            queue.release(&mut system.zone);
-            assert_eq!(system.zone.nr_free_pages(), before);
+            queue.release(system.zone_mut());
+            assert_eq!(system.zone().nr_free_pages(), before);
         });
     }
 }

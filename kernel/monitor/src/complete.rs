@@ -139,7 +139,7 @@ impl Complete<'_, '_> {
         for alternative in spec.split([',', '|']) {
             match alternative {
                 "AREA" => words.extend(self.areas()),
-                "DEVICE" => words.extend(self.system.dma.known().map(String::from)),
+                "DEVICE" => words.extend(self.system.dma().known().map(String::from)),
                 "COMMAND" => words.extend(command_names::<M>()),
                 "PATH" => words.extend(self.paths(typed)),
                 "NAME" if command == "bench" => words.extend(bench::names::<M>().map(String::from)),

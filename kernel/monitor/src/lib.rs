@@ -171,7 +171,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// Prints the `boot` record.
     pub fn print_boot_record(&mut self) {
         let record = Record::new("boot")
-            .number("mem_pages", self.system.zone.managed_pages())
+            .number("mem_pages", self.system.zone().managed_pages())
             .number("areas", self.system.areas().len() as u64)
             .number("ns_to_ready", self.context.ns_to_ready);
         self.machine.write_str(&format!("{record}\n"));
@@ -242,8 +242,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// Checks the invariants, where that is wanted. A driver's misuse is the fault of the command that it was seen in, and
     /// of none that follows.
     fn check(&mut self) -> Result<(), Failure> {
-        let check = if self.system.check_enabled { self.system.check() } else { Ok(()) };
-        self.system.dma.checker_mut().tell();
+        let check = if self.system.check_enabled() { self.system.check() } else { Ok(()) };
+        self.system.dma_mut().checker_mut().tell();
         check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))
     }
 

@@ -160,6 +160,6 @@ fn existing_areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
 /// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable requests.
 fn blocks_by_order(system: &System<'_>) -> Vec<u32> {
     (0..=MAX_PAGE_ORDER)
-        .map(|order| Migratetype::ALL.iter().map(|&migratetype| system.zone.free_blocks(order, migratetype)).sum())
+        .map(|order| Migratetype::ALL.iter().map(|&migratetype| system.zone().free_blocks(order, migratetype)).sum())
         .collect()
 }

@@ -75,7 +75,7 @@ use units::linux::LinuxVersion;
 /// The page allocator, the CMA areas, and who uses them.
 pub struct System<'m> {
     /// The page allocator.
-    pub zone: Zone<'m>,
+    zone: Zone<'m>,
     areas: Areas,
     kept: Registry,
     /// Those who lend buffers that may move.
@@ -95,11 +95,11 @@ pub struct System<'m> {
     /// Which Linux is answered like.
     linux: LinuxVersion,
     /// Where events are written.
-    pub trace: Trace,
+    trace: Trace,
     /// What drivers have of memory.
-    pub dma: Dma,
+    dma: Dma,
     /// Invariants are checked after every command (`check=on`).
-    pub check_enabled: bool,
+    check_enabled: bool,
 }
 
 impl<'m> System<'m> {
@@ -126,6 +126,46 @@ impl<'m> System<'m> {
             dma: Dma::default(),
             check_enabled: false,
         }
+    }
+
+    /// The page allocator.
+    pub fn zone(&self) -> &Zone<'m> {
+        &self.zone
+    }
+
+    /// The page allocator, for those who allocate and free pages of their own.
+    pub fn zone_mut(&mut self) -> &mut Zone<'m> {
+        &mut self.zone
+    }
+
+    /// Where events are written.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Where events are written, to turn that on and off.
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// What drivers have of memory.
+    pub fn dma(&self) -> &Dma {
+        &self.dma
+    }
+
+    /// What drivers have of memory, to reach into a buffer, and to set up hardware and checker.
+    pub fn dma_mut(&mut self) -> &mut Dma {
+        &mut self.dma
+    }
+
+    /// Whether invariants are checked after every command (`check=on`).
+    pub fn check_enabled(&self) -> bool {
+        self.check_enabled
+    }
+
+    /// Has invariants checked after every command, or not.
+    pub fn check_after_commands(&mut self, enabled: bool) {
+        self.check_enabled = enabled;
     }
 
     /// Chooses which Linux is answered like, in events, error numbers and files.

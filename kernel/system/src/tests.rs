@@ -49,9 +49,10 @@ fn errors_say_full_or_fragmented_or_busy_or_which_argument() {
     assert_eq!(system.cma_alloc(second, 257, 0), Err(CmaError::Fragmented { free: 512, longest_run: 256 }));
 
     let taken: Vec<_> =
-        (0..2).map(|_| system.zone.alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).unwrap()).collect();
+        (0..2).map(|_| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).unwrap()).collect();
     assert_eq!(taken.len(), 2);
-    let lent: Vec<_> = (0..2).map(|_| system.zone.alloc_pages(MAX_PAGE_ORDER, Migratetype::Movable).unwrap()).collect();
+    let lent: Vec<_> =
+        (0..2).map(|_| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Movable).unwrap()).collect();
     assert!(lent.iter().all(|block| block.first() >= START.add(2048) && block.first() < START.add(4096)));
     let busy = system.cma_alloc(first, 1, 0);
     let frame = START.add(2048);
@@ -65,18 +66,18 @@ fn the_search_goes_on_behind_a_busy_candidate() {
     let mut pages = pages();
     let (mut system, first, _) = system(&mut pages);
     let taken: Vec<_> =
-        (0..2).map(|_| system.zone.alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).unwrap()).collect();
+        (0..2).map(|_| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).unwrap()).collect();
     assert_eq!(taken.len(), 2);
-    let lent: Vec<_> = (0..64).map(|_| system.zone.alloc_pages(0, Migratetype::Movable).unwrap()).collect();
+    let lent: Vec<_> = (0..64).map(|_| system.zone_mut().alloc_pages(0, Migratetype::Movable).unwrap()).collect();
     let top = lent.iter().map(|block| block.first()).filter(|&frame| frame < START.add(4096)).max();
     let buffer = system.cma_alloc(first, 100, 7).unwrap();
     assert!(top.is_none_or(|top| buffer.first() > top || buffer.first().0 + 100 <= START.0 + 4096));
     assert_eq!(place(&system, &buffer) % 128, 0);
     system.check().unwrap();
-    lent.into_iter().for_each(|block| system.zone.free_pages(block));
+    lent.into_iter().for_each(|block| system.zone_mut().free_pages(block));
     system.cma_release(buffer).unwrap();
     system.check().unwrap();
-    assert_eq!(system.zone.free_blocks(10, Migratetype::Cma), 3);
+    assert_eq!(system.zone().free_blocks(10, Migratetype::Cma), 3);
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn kept_buffers_come_back_by_identifier_or_all_at_once() {
     assert_eq!(system.area(first).used_pages(), 9, "what was never kept is not touched");
     system.cma_release(loose).unwrap();
     system.check().unwrap();
-    assert_eq!(system.zone.nr_free_cma(), 3072);
+    assert_eq!(system.zone().nr_free_cma(), 3072);
 }
 
 #[test]
@@ -128,9 +129,9 @@ fn the_books_notice_what_does_not_balance() {
     system.area_mut(first).release(base.add(5), 3).unwrap();
     system.check().unwrap();
     let buffer = system.cma_alloc(first, 16, 4).unwrap();
-    system.zone.give_range(buffer.first(), 4);
+    system.zone_mut().give_range(buffer.first(), 4);
     assert!(system.check().is_err(), "pages are free whose bits are set");
-    system.zone.take_range(buffer.first(), 4).unwrap();
+    system.zone_mut().take_range(buffer.first(), 4).unwrap();
     system.check().unwrap();
     system.area_mut(first).release(buffer.first(), 16).unwrap();
     assert!(system.check().is_err(), "pages are in no place");
@@ -178,6 +179,6 @@ proptest! {
             prop_assert_eq!(system.cma_release(buffer), Ok(()));
         }
         prop_assert_eq!(system.check(), Ok(()));
-        prop_assert_eq!(system.zone.free_blocks(10, Migratetype::Cma), 3);
+        prop_assert_eq!(system.zone().free_blocks(10, Migratetype::Cma), 3);
     }
 }

@@ -21,9 +21,9 @@ use units::{Pfn, PhysAddr};
 fn with_device(test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId)) {
     with_board(64, |system, _| {
         let hardware = MockHardware::default();
-        system.dma.attach(Box::new(hardware.clone()));
-        system.dma.checker_mut().enable(true);
-        system.dma.checker_mut().set_quiet(true);
+        system.dma_mut().attach(Box::new(hardware.clone()));
+        system.dma_mut().checker_mut().enable(true);
+        system.dma_mut().checker_mut().set_quiet(true);
         let device = system.dma_add_device("BiscuitOS_CMA").unwrap();
         test(system, &hardware, device);
         assert_eq!(system.check(), Ok(()));
@@ -33,10 +33,10 @@ fn with_device(test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId)) {
 /// The same, with memory of the driver's own: the address of so many pages.
 fn with_pages(order: u32, test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId, PhysAddr)) {
     with_device(|system, hardware, device| {
-        let block = system.zone.alloc_pages(order, Migratetype::Unmovable).unwrap();
+        let block = system.zone_mut().alloc_pages(order, Migratetype::Unmovable).unwrap();
         let start = block.first().addr();
         test(system, hardware, device, start);
-        system.zone.free_pages(block);
+        system.zone_mut().free_pages(block);
     });
 }
 
@@ -46,7 +46,7 @@ fn area(system: &System<'_>, name: &str) -> AreaId {
 
 /// What was reported since the last time: the words, each report's device and address being right.
 fn misuses(system: &mut System<'_>) -> Vec<Misuse> {
-    let reports = system.dma.checker_mut().take_reports();
+    let reports = system.dma_mut().checker_mut().take_reports();
     for report in &reports {
         assert_eq!(report.device, "BiscuitOS_CMA");
         assert!(report.at.file().contains("tests/dma"), "the driver's call, not one of ours: {report}");

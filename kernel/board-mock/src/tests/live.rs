@@ -43,7 +43,7 @@ fn with_system<R>(ram: u32, cma: u32, test: impl FnOnce(&mut System<'_>, AreaId)
 
 /// Free blocks by order, whatever their type.
 fn blocks(system: &System<'_>) -> Vec<u32> {
-    (0..=10).map(|order| Migratetype::ALL.iter().map(|&mt| system.zone.free_blocks(order, mt)).sum()).collect()
+    (0..=10).map(|order| Migratetype::ALL.iter().map(|&mt| system.zone().free_blocks(order, mt)).sum()).collect()
 }
 
 /// Opens with CMA pages handed out first, so that what is made next lives in the area.
@@ -62,7 +62,7 @@ fn object(mm: &mut Mm<'_, '_>, pages: u32) -> ObjectId {
 
 fn verify(system: &mut System<'_>) {
     system.check().unwrap();
-    assert!(system.zone.nr_free_cma() <= system.zone.cma_pages());
+    assert!(system.zone().nr_free_cma() <= system.zone().cma_pages());
     if let Some(mut mm) = system.mm() {
         assert_eq!(mm.verify_contents(), 0, "every page holds what was written last");
     }
@@ -177,7 +177,7 @@ fn a_kernel_allocation_in_the_way_is_named() {
         let block = mm.zone.alloc_pages(3, Migratetype::Movable).unwrap();
         let Err(CmaError::Busy(blocked)) = system.cma_alloc(area, 1024, 0) else { panic!("a page is in the way") };
         assert_eq!((blocked.frame, blocked.owner, blocked.why), (block.first(), Owner::Kernel, Why::Unmovable));
-        system.zone.free_pages(block);
+        system.zone_mut().free_pages(block);
     });
 }
 

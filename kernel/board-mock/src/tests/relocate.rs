@@ -184,7 +184,7 @@ fn buffers_change_places() {
         let steps = [(4, 0, 2), (0, 2, 2), (2, 4, 2), (8, 7, 3), (15, 11, 1), (11, 12, 4), (6, 20, 2)];
         let steps = steps.map(|(from, to, bits)| Step { from, to, bits });
         let base = system.area(bench.area).base();
-        let lent = steps.iter().map(|step| system.zone.lent(base.add(step.from)).expect("it was lent")).collect();
+        let lent = steps.iter().map(|step| system.zone().lent(base.add(step.from)).expect("it was lent")).collect();
         system.move_buffers(bench.area, &steps, lent);
         for at in bench.driver.at.borrow_mut().values_mut() {
             let step = steps.iter().find(|step| base.add(step.from) == *at).expect("all of them move");
@@ -305,7 +305,7 @@ fn traced_allocations_relocate() {
         let bench = Bench::new(system);
         (0..1024).for_each(|tag| bench.alloc(system, tag, 2, 1).expect("there is room"));
         (0..1024).step_by(2).for_each(|tag| bench.release(system, tag));
-        system.trace.enable(true);
+        system.trace_mut().enable(true);
         bench.alloc(system, 2000, 64, 6).expect("others make room");
         bench.check(system, |tag| if tag == 2000 { 64 } else { 2 });
     });

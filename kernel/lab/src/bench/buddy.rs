@@ -56,14 +56,14 @@ fn run<M: Machine + ?Sized>(
     let mut aside = Vec::new();
     let result = put_aside(system, case, &mut aside).and_then(|order| measure(system, machine, name, order));
     while let Some(block) = aside.pop() {
-        system.zone.free_pages(block);
+        system.zone_mut().free_pages(block);
     }
     result
 }
 
 /// The list that a movable request looks at first. Movable requests change the type of no pageblock that has room.
 fn list(system: &System<'_>) -> Migratetype {
-    let zone = &system.zone;
+    let zone = system.zone();
     if zone.nr_free_cma() > zone.nr_free_pages() / 2 { Migratetype::Cma } else { Migratetype::Movable }
 }
 
@@ -76,16 +76,16 @@ fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Res
         Case::AllSplits => (0..=half, 0),
     };
     for order in orders {
-        while system.zone.free_blocks(order, list(system)) > 0 {
+        while system.zone().free_blocks(order, list(system)) > 0 {
             if aside.len() == MAX_ASIDE {
                 return Err(BenchError::Scattered { order });
             }
-            aside.push(system.zone.alloc_pages(order, Migratetype::Movable)?);
+            aside.push(system.zone_mut().alloc_pages(order, Migratetype::Movable)?);
         }
     }
     if matches!(case, Case::WithoutSplit) {
         // Splits, and leaves its buddy on the list, which cannot merge as long as this page is in use.
-        aside.push(system.zone.alloc_pages(0, Migratetype::Movable)?);
+        aside.push(system.zone_mut().alloc_pages(0, Migratetype::Movable)?);
     }
     Ok(order)
 }
@@ -101,9 +101,9 @@ fn measure<M: Machine + ?Sized>(
     let mut dither = Dither::default();
     for _ in 0..REPS {
         dither.wait(machine);
-        let block = alloc.time(machine, || system.zone.alloc_pages(order, Migratetype::Movable))?;
+        let block = alloc.time(machine, || system.zone_mut().alloc_pages(order, Migratetype::Movable))?;
         dither.wait(machine);
-        free.time(machine, || system.zone.free_pages(block));
+        free.time(machine, || system.zone_mut().free_pages(block));
     }
     Ok(Measurement { release: Some(Cost::of(free, cost)), ..Measurement::new(name, Cost::of(alloc, cost)) })
 }

@@ -44,11 +44,11 @@ fn unwatched(
     device: DeviceId,
     measure: impl FnOnce(&mut System<'_>) -> Result<Measurement, BenchError>,
 ) -> Result<Measurement, BenchError> {
-    let was_on = system.dma.checker().is_enabled();
-    system.dma.checker_mut().enable(false);
+    let was_on = system.dma().checker().is_enabled();
+    system.dma_mut().checker_mut().enable(false);
     let result = measure(system);
     let left = system.dma_remove_device(device);
-    system.dma.checker_mut().enable(was_on);
+    system.dma_mut().checker_mut().enable(was_on);
     left?;
     result
 }
@@ -89,7 +89,7 @@ fn map<M: Machine + ?Sized>(
     name: &'static str,
 ) -> Result<Measurement, BenchError> {
     let device = system.dma_add_device_with_area(DEVICE, None)?;
-    let block = match system.zone.alloc_pages(0, Migratetype::Movable) {
+    let block = match system.zone_mut().alloc_pages(0, Migratetype::Movable) {
         Ok(block) => block,
         Err(error) => {
             system.dma_remove_device(device)?;
@@ -111,6 +111,6 @@ fn map<M: Machine + ?Sized>(
         }
         Ok(Measurement { release: Some(Cost::of(unmap, cost)), ..Measurement::new(name, Cost::of(map, cost)) })
     });
-    system.zone.free_pages(block);
+    system.zone_mut().free_pages(block);
     result
 }

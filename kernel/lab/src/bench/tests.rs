@@ -20,7 +20,7 @@ fn run_and_compare(
     let types_may_change = ["full/1", "migrate/1", "reclaim/clean", "empty-area"].contains(&name);
     let lists = |system: &System<'_>| -> Vec<u32> {
         let orders = 0..=page_alloc::MAX_PAGE_ORDER;
-        let of = |order| page_alloc::Migratetype::ALL.map(|mt| system.zone.free_blocks(order, mt));
+        let of = |order| page_alloc::Migratetype::ALL.map(|mt| system.zone().free_blocks(order, mt));
         if types_may_change {
             orders.map(|order| of(order).iter().sum()).collect()
         } else {

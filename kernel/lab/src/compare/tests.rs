@@ -93,14 +93,14 @@ fn rows_hold_what_single_runs_hold() {
 fn the_area_is_restored_and_must_be_empty() {
     with_board(64, |system, machine| {
         let options = options(system, 2000);
-        let before = system.zone.nr_free_pages();
+        let before = system.zone().nr_free_pages();
         let mut comparison =
             Comparison::new(system, options.clone(), 1, PLACEMENTS.iter().map(|entry| made(entry.name)).collect())
                 .expect("the area is empty");
         while comparison.step(system, machine).expect("the books balance") != Step::Finished {
             assert_eq!(system.area(options.area).used_pages(), 0);
             assert_eq!(system.area(options.area).placement().name(), "first-fit");
-            assert_eq!(system.zone.nr_free_pages(), before);
+            assert_eq!(system.zone().nr_free_pages(), before);
             system.check().expect("the books balance");
         }
         let buffer = system.cma_alloc(options.area, 3, 0).expect("an empty area");

@@ -229,7 +229,7 @@ impl CopyTest {
             mm.settle_disk();
             report.finish(&mm, machine.now_ns());
             let provoked = mm.live.faults.ignore_pins;
-            let checker = system.dma.checker_mut();
+            let checker = system.dma_mut().checker_mut();
             report.finish_misuses(checker.errors());
             if provoked {
                 // They are in the report.
@@ -358,7 +358,7 @@ impl CopyTest {
 
     /// Who uses memory between the phases of the driver's allocations: reads on where the test reads, and writes back.
     fn let_others_live(&self, system: &mut System<'_>, pinning: bool) {
-        system.dma.checker_mut().set_quiet(!pinning);
+        system.dma_mut().checker_mut().set_quiet(!pinning);
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
         let others = Rc::clone(&self.others);

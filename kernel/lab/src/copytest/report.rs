@@ -108,7 +108,7 @@ impl CopyReport {
             disk: DiskStats::default(),
             migrated_while_lent: 0,
             misuses: 0,
-            misuses_before: system.dma.checker().errors(),
+            misuses_before: system.dma().checker().errors(),
             reclaimed: 0,
             oom_kills: 0,
             interrupted: false,

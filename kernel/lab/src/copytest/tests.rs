@@ -41,7 +41,7 @@ fn with_file(
     test(&mut system, &Mock::default(), &medium);
     assert!(system.live().is_none(), "everybody has moved out");
     system.check().unwrap();
-    assert_eq!(system.dma.mappings().count(), 0);
+    assert_eq!(system.dma().mappings().count(), 0);
 }
 
 fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(CopyReport, u32), CopyError> {

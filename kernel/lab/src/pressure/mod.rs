@@ -171,8 +171,8 @@ impl Experiment {
             return Err(PressureError::TooLarge { pages, area });
         }
         let free = match self {
-            Self::Latency | Self::Integrity => system.zone.nr_free_cma(),
-            Self::Underuse | Self::Reliability => system.zone.nr_free_pages(),
+            Self::Latency | Self::Integrity => system.zone().nr_free_cma(),
+            Self::Underuse | Self::Reliability => system.zone().nr_free_pages(),
         };
         if let Some(fill) = options.fill.filter(|&fill| fill > free) {
             return Err(PressureError::FillTooLarge { fill, free });
@@ -228,7 +228,7 @@ fn closed<'m>(
     system: &mut System<'m>,
     run: impl FnOnce(&mut System<'m>) -> Result<Row, PressureError>,
 ) -> Result<Row, PressureError> {
-    system.zone.forget_types();
+    system.zone_mut().forget_types();
     let result = run(system);
     system.close_live();
     result

@@ -178,7 +178,7 @@ fn one<M: Machine + ?Sized>(
         }
         match held {
             Some(Held::Area(buffer)) => system.cma_release(buffer)?,
-            Some(Held::Block(block)) => system.zone.free_pages(block),
+            Some(Held::Block(block)) => system.zone_mut().free_pages(block),
             Some(Held::Aside) | None => {}
         }
     }
@@ -264,14 +264,14 @@ fn request<M: Machine + ?Sized>(
         Source::Buddy => {
             let order = pages.next_power_of_two().ilog2();
             let (answer, span_ns) = span_ns_of(machine, || {
-                let mut answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
+                let mut answer = system.zone_mut().alloc_pages(order, Migratetype::Unmovable);
                 // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once more.
                 if answer.is_err()
                     && let Some(mut mm) = system.mm()
                 {
                     mm.free_ahead(pages, Undo::No);
                     mm.drain_lists();
-                    answer = system.zone.alloc_pages(order, Migratetype::Unmovable);
+                    answer = system.zone_mut().alloc_pages(order, Migratetype::Unmovable);
                 }
                 answer
             });

@@ -63,7 +63,7 @@ fn rows_of(ram: u32, experiment: Experiment, change: impl FnOnce(&mut Options)) 
 }
 
 fn blocks(system: &System<'_>) -> Vec<u32> {
-    (0..=10).map(|order| Migratetype::ALL.iter().map(|&mt| system.zone.free_blocks(order, mt)).sum()).collect()
+    (0..=10).map(|order| Migratetype::ALL.iter().map(|&mt| system.zone().free_blocks(order, mt)).sum()).collect()
 }
 
 #[test]

@@ -35,7 +35,7 @@ where
 {
     let pages = (end - lowest) as u32;
     let any = events().flatten().find(|(_, event)| matches!(event, Event::Alloc { .. })).map(|(line, _)| line);
-    let (zone, machine) = (&mut player.system.zone, &mut *player.machine);
+    let (zone, machine) = (player.system.zone_mut(), &mut *player.machine);
     let memory = |_: NoRoom| ReplayError::Memory { bytes: Ledger::bytes(pages) + Origins::bytes(pages) };
     let mut ledger = Ledger::new(zone, machine, pages).map_err(memory)?;
     let origins = Origins::new(zone, machine, pages).map_err(memory);
@@ -90,7 +90,7 @@ pub(super) fn by_pointers<'t, M: Machine + ?Sized>(
     name: &[u8],
 ) -> Result<Keeper<'t>, ReplayError> {
     let any = dmesg::events(log).flatten().find(|(_, said)| matches!(said, Said::Alloc { .. })).map(|(line, _)| line);
-    let (zone, machine) = (&mut player.system.zone, &mut *player.machine);
+    let (zone, machine) = (player.system.zone_mut(), &mut *player.machine);
     let mut tables = Tables::new(zone, machine)?;
     let result = Lives::new(zone, machine, format, any).and_then(|mut lives| {
         for (line, said) in dmesg::events(log).flatten() {

@@ -142,8 +142,8 @@ mod tests {
             steps in proptest::collection::vec((any::<u32>(), 1u32..200, any::<bool>()), 0..80),
         ) {
             with_board(64, |system, machine| {
-                let free = system.zone.nr_free_pages();
-                let mut ledger = Ledger::new(&mut system.zone, machine, pages).expect("memory is there");
+                let free = system.zone().nr_free_pages();
+                let mut ledger = Ledger::new(system.zone_mut(), machine, pages).expect("memory is there");
                 let mut plain: Vec<Option<Held>> = vec![None; pages as usize];
                 for (value, (place, length, insert)) in steps.into_iter().enumerate() {
                     let first = place % pages;
@@ -165,8 +165,8 @@ mod tests {
                     }
                 }
                 assert_eq!(ledger.first_in(machine, pages, 1), None);
-                ledger.release(&mut system.zone);
-                assert_eq!(system.zone.nr_free_pages(), free);
+                ledger.release(system.zone_mut());
+                assert_eq!(system.zone().nr_free_pages(), free);
             });
         }
     }

@@ -112,9 +112,9 @@ pub(super) fn answer<'t, M: Machine + ?Sized>(
     if served == WhenServed::Keep {
         player.keeper = Some(learn::by_pointers(player, (log, Format::Dmesg), name)?);
     }
-    let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
+    let mut ids = IdTable::new(player.system.zone_mut(), player.machine)?;
     let result = follow(player, &mut ids, held, (name, only), log);
-    ids.release(&mut player.system.zone);
+    ids.release(player.system.zone_mut());
     result
 }
 
@@ -144,7 +144,7 @@ fn follow<'t, M: Machine + ?Sized>(
                         player.report.held_released += 1;
                     }
                     let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
-                    ids.set(&mut player.system.zone, player.machine, id, value)?;
+                    ids.set(player.system.zone_mut(), player.machine, id, value)?;
                 }
             },
             Said::Release { page, .. } => {
@@ -165,7 +165,7 @@ fn follow<'t, M: Machine + ?Sized>(
                     Some(offset) => player.release(id, offset)?,
                     None => player.report.unmatched += 1,
                 }
-                ids.set(&mut player.system.zone, player.machine, id, IDLE)?;
+                ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
             }
             _ => {}
         }

@@ -24,9 +24,9 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     held: WhenHeld,
     trace: &'t [u8],
 ) -> Result<(), ReplayError> {
-    let mut ids = IdTable::new(&mut player.system.zone, player.machine)?;
+    let mut ids = IdTable::new(player.system.zone_mut(), player.machine)?;
     let result = validate(player, &mut ids, trace).and_then(|()| answer(player, &mut ids, held, trace));
-    ids.release(&mut player.system.zone);
+    ids.release(player.system.zone_mut());
     result
 }
 
@@ -42,7 +42,7 @@ fn validate<'t, M: Machine + ?Sized>(
     for op in ops.by_ref() {
         let (line, op) = op?;
         match op {
-            Op::Alloc { id, .. } => ids.set(&mut player.system.zone, player.machine, id, NOT_SERVED)?,
+            Op::Alloc { id, .. } => ids.set(player.system.zone_mut(), player.machine, id, NOT_SERVED)?,
             Op::Release { id } if ids.get(player.machine, id).is_none() => {
                 return Err(line.error(Reason::NeverAllocated(id)).into());
             }
@@ -80,14 +80,14 @@ fn answer<'t, M: Machine + ?Sized>(
                     player.report.held_released += 1;
                 }
                 let value = player.alloc(id, pages, align_order).map_or(NOT_SERVED, |offset| 1 + offset);
-                ids.set(&mut player.system.zone, player.machine, id, value)?;
+                ids.set(player.system.zone_mut(), player.machine, id, value)?;
             }
             Op::Release { id } => {
                 player.report.ops += 1;
                 let value = ids.get(player.machine, id);
                 if let Some(offset) = held_offset(value) {
                     player.release(id, offset)?;
-                    ids.set(&mut player.system.zone, player.machine, id, IDLE)?;
+                    ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
                 }
                 player.report.unmatched += u64::from(value == Some(IDLE));
             }

@@ -52,7 +52,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     ) -> Result<Self, ReplayError> {
         let pages = system.area(options.area).pages();
         let origins = match &tell {
-            Some(_) => Origins::new(&mut system.zone, machine, pages).map(Some),
+            Some(_) => Origins::new(system.zone_mut(), machine, pages).map(Some),
             None => Ok(None),
         };
         let origins = origins.map_err(|_| ReplayError::Memory { bytes: Origins::bytes(pages) })?;
@@ -138,7 +138,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         let Some(offset) = self.ask(None, pages, align_order, true) else { return Ok(()) };
         self.report.failed_served += 1;
         match &mut self.keeper {
-            Some(keeper) => keeper.keep(&mut self.system.zone, self.machine, &self.line, offset),
+            Some(keeper) => keeper.keep(self.system.zone_mut(), self.machine, &self.line, offset),
             None => self.release(NOBODYS, offset),
         }
     }
@@ -269,10 +269,10 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     pub fn finish(mut self) -> ReplayReport {
         self.report.kept = self.keeper.as_ref().map(Keeper::used);
         if let Some(keeper) = self.keeper {
-            keeper.release(&mut self.system.zone);
+            keeper.release(self.system.zone_mut());
         }
         if let Some(origins) = self.origins {
-            origins.release(&mut self.system.zone);
+            origins.release(self.system.zone_mut());
         }
         self.report.moves = self.lender.map(|lender| lender.end(self.system));
         let area = self.system.area(self.area);

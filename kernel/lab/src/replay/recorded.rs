@@ -179,7 +179,7 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     if scale == Some(None) {
         return logged::answer(player, (held, options.served), (chosen.name, survey.areas.len() == 1), trace);
     }
-    let Ok(mut ledger) = Ledger::new(&mut player.system.zone, player.machine, pages) else {
+    let Ok(mut ledger) = Ledger::new(player.system.zone_mut(), player.machine, pages) else {
         return Err(ReplayError::Memory { bytes: Ledger::bytes(pages) });
     };
     let place = (chosen.name, lowest, end);
@@ -197,7 +197,7 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
             learned.and_then(|()| answer(player, &mut ledger, held, place, lowest, events()))
         }
     };
-    ledger.release(&mut player.system.zone);
+    ledger.release(player.system.zone_mut());
     result
 }
 

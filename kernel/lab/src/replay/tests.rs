@@ -130,7 +130,7 @@ fn ctrl_c_reports_what_was_done() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn more_ids_than_the_heap_would_hold() {
     with_board(64, |system, machine| {
-        let free = system.zone.nr_free_pages();
+        let free = system.zone().nr_free_pages();
         let mut text = std::string::String::new();
         for id in 0..50_000u32 {
             let id = id.wrapping_mul(0x9e37_79b9);
@@ -138,7 +138,7 @@ fn more_ids_than_the_heap_would_hold() {
         }
         let report = replay(system, machine, text.as_bytes()).expect("a good trace");
         assert_eq!((report.ops, report.failed, report.metrics.used), (100_000, 0, 0));
-        assert_eq!(system.zone.nr_free_pages(), free);
+        assert_eq!(system.zone().nr_free_pages(), free);
         system.check().expect("the books balance");
     });
 }

@@ -112,9 +112,9 @@ pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
     let name = area.name();
     let mut left = area.used_pages();
     let mut owners: Vec<String> = Vec::new();
-    for (device, info) in system.dma.devices() {
+    for (device, info) in system.dma().devices() {
         for kept in [true, false] {
-            let buffers = system.dma.buffers().filter(|buffer| buffer.device == device && buffer.kept == kept);
+            let buffers = system.dma().buffers().filter(|buffer| buffer.device == device && buffer.kept == kept);
             let pages: u32 = buffers.filter(|buffer| buffer.area == Some(id)).map(|buffer| buffer.pages).sum();
             left -= pages.min(left);
             let remedy = if kept { "`dma free all` gives them back" } else { "its driver keeps them while it runs" };

@@ -59,7 +59,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if self.system.areas().is_empty() {
             return Err(Failure::bad(format!(
                 "there is no CMA area that could lend its pages; `cma={}` makes one",
-                fitting_area(self.system.zone.managed_pages())
+                fitting_area(self.system.zone().managed_pages())
             )));
         }
         let mut test = CopyTest::start(self.system, &*self.out.machine, &options).map_err(failed)?;

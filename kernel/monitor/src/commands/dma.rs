@@ -40,7 +40,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
 
 /// The device of that name: one with a driver, or one that gets somebody at the prompt for a driver.
 fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
-    if let Some((id, _)) = system.dma.devices().find(|(_, device)| device.name == name) {
+    if let Some((id, _)) = system.dma().devices().find(|(_, device)| device.name == name) {
         return Ok(id);
     }
     match system.dma_add_device_by_hand(name) {
@@ -51,7 +51,7 @@ fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
 
 /// No device of that name: says what may be meant, or else what there is.
 fn unknown(system: &System<'_>, name: &str) -> Failure {
-    let known = || system.dma.known();
+    let known = || system.dma().known();
     let lower = name.to_lowercase();
     let like = || known().filter(|known| !lower.is_empty() && known.to_lowercase().contains(&lower));
     let near = nearest(name, known()).or_else(|| like().next());
@@ -79,10 +79,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let system = &*self.system;
         let area_name = |area: Option<_>| area.map_or("", |area| system.area(area).name());
         let mut lines: Vec<[String; 5]> = Vec::new();
-        for (id, device) in system.dma.devices() {
-            let buffers = system.dma.buffers().filter(|buffer| buffer.device == id);
+        for (id, device) in system.dma().devices() {
+            let buffers = system.dma().buffers().filter(|buffer| buffer.device == id);
             let (count, pages) = buffers.fold((0, 0), |(count, pages), buffer| (count + 1, pages + buffer.pages));
-            let mappings = system.dma.mappings().filter(|mapped| mapped.device == id).count();
+            let mappings = system.dma().mappings().filter(|mapped| mapped.device == id).count();
             let area = if device.area.is_some() { area_name(device.area) } else { "(default)" };
             let [count, pages, mappings] = [count, pages, mappings as u32].map(|number| number.to_string());
             lines.push([device.name.into(), area.into(), count, pages, mappings]);
@@ -101,8 +101,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let [first, second] = widths;
             writeln!(self.out, "{device:<first$}  {area:<second$}  {buffers:>7}  {pages:>7}  {mappings:>8}")?;
         }
-        let name = |id: DeviceId| system.dma.device(id).map_or("", |device| device.name);
-        for buffer in system.dma.buffers() {
+        let name = |id: DeviceId| system.dma().device(id).map_or("", |device| device.name);
+        for buffer in system.dma().buffers() {
             let source = if buffer.area.is_some() { area_name(buffer.area) } else { "the page allocator" };
             writeln!(
                 self.out,
@@ -115,7 +115,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 buffer.made_at
             )?;
         }
-        for mapped in system.dma.mappings() {
+        for mapped in system.dma().mappings() {
             let owner = if mapped.cpu.is_empty() { "the device" } else { "the processor" };
             writeln!(
                 self.out,
@@ -128,7 +128,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 mapped.made_at
             )?;
         }
-        let checker = system.dma.checker();
+        let checker = system.dma().checker();
         let state = if checker.is_enabled() { "on" } else { "off (check=on switches it on)" };
         writeln!(self.out, "checker: {state}, errors: {}", checker.errors())?;
         for report in checker.reports() {
@@ -150,7 +150,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 return Ok(());
             }
         };
-        let Some(info) = self.system.dma.buffers().find(|buffer| buffer.device_address == address) else {
+        let Some(info) = self.system.dma().buffers().find(|buffer| buffer.device_address == address) else {
             return Err(Failure::check("the buffer is not listed"));
         };
         let source = info.area.map_or("the page allocator", |area| Area::name(self.system.area(area)));
@@ -180,7 +180,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 
     fn free(&mut self, buffer: Coherent) -> Result<(), Failure> {
-        let device = self.system.dma.device_of(&buffer);
+        let device = self.system.dma().device_of(&buffer);
         self.system.dma_free_coherent(buffer).map_err(|error| Failure::check(error.to_string()))?;
         if let Some(device) = device {
             self.forget_idle(device);
@@ -190,7 +190,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 
     /// A device that the prompt made up goes when it has nothing any more.
     fn forget_idle(&mut self, device: DeviceId) {
-        let dma = &self.system.dma;
+        let dma = self.system.dma();
         let busy =
             dma.buffers().any(|buffer| buffer.device == device) || dma.mappings().any(|mapped| mapped.device == device);
         if !busy && dma.device(device).is_some_and(|device| !device.has_driver) {

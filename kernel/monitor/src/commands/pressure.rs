@@ -74,10 +74,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         writeln!(self.out, "{}", Row::HEADING)?;
         let mut bad_pages = 0;
         for run in runs {
-            let traced = self.system.trace.is_enabled();
-            self.system.trace.enable(true);
+            let traced = self.system.trace().is_enabled();
+            self.system.trace_mut().enable(true);
             let row = run.execute(self.system, &*self.out.machine, &options);
-            self.system.trace.enable(traced);
+            self.system.trace_mut().enable(traced);
             let row = row.map_err(|error| self.pressure_failure(options.area, error))?;
             bad_pages += row.bad_pages;
             write!(self.out, "{row}")?;

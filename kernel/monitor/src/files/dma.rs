@@ -11,24 +11,24 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     PseudoFile {
         path: "/sys/kernel/debug/dma-api/disabled",
         read: Read::System(|out, system| {
-            writeln!(out, "{}", if system.dma.checker().is_enabled() { 'N' } else { 'Y' })
+            writeln!(out, "{}", if system.dma().checker().is_enabled() { 'N' } else { 'Y' })
         }),
         write: Write::No,
     },
     PseudoFile {
         path: "/sys/kernel/debug/dma-api/dump",
-        read: Read::System(|out, system| dump(out, &system.dma)),
+        read: Read::System(|out, system| dump(out, system.dma())),
         write: Write::No,
     },
     PseudoFile {
         path: "/sys/kernel/debug/dma-api/error_count",
-        read: Read::System(|out, system| writeln!(out, "{}", system.dma.checker().errors())),
+        read: Read::System(|out, system| writeln!(out, "{}", system.dma().checker().errors())),
         write: Write::No,
     },
     PseudoFile {
         path: "/sys/kernel/debug/dma-api/min_free_entries",
         read: Read::System(|out, system| {
-            let (mappings, buffers) = (system.dma.mapping_counts().1, system.dma.buffer_counts().1);
+            let (mappings, buffers) = (system.dma().mapping_counts().1, system.dma().buffer_counts().1);
             writeln!(out, "{}", ENTRIES_IN_ALL - usize::from(mappings) - buffers)
         }),
         write: Write::No,
@@ -41,7 +41,7 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     PseudoFile {
         path: "/sys/kernel/debug/dma-api/num_free_entries",
         read: Read::System(|out, system| {
-            let (mappings, buffers) = (system.dma.mapping_counts().0, system.dma.buffer_counts().0);
+            let (mappings, buffers) = (system.dma().mapping_counts().0, system.dma().buffer_counts().0);
             writeln!(out, "{}", ENTRIES_IN_ALL - usize::from(mappings) - buffers)
         }),
         write: Write::No,

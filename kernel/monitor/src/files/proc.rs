@@ -34,7 +34,7 @@ fn whole_lines(out: &mut dyn fmt::Write, text: &str) -> fmt::Result {
 /// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and rows that every tool reads
 /// say so.
 fn meminfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
-    let zone = &system.zone;
+    let zone = system.zone();
     let cached = system.live().map_or(0, |live| live.cached_pages());
     let lru = zone.lru();
     let rows = [
@@ -67,7 +67,8 @@ fn meminfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
 fn buddyinfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     write!(out, "Node 0, zone {:>8} ", "Normal")?;
     for order in 0..=MAX_PAGE_ORDER {
-        let blocks: u32 = Migratetype::ALL.iter().map(|&migratetype| system.zone.free_blocks(order, migratetype)).sum();
+        let blocks: u32 =
+            Migratetype::ALL.iter().map(|&migratetype| system.zone().free_blocks(order, migratetype)).sum();
         write!(out, "{blocks:>6} ")?;
     }
     writeln!(out)
@@ -83,7 +84,7 @@ fn pagetypeinfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     for migratetype in Migratetype::ALL {
         write!(out, "Node {:>4}, zone {:>8}, type {:>12} ", 0, "Normal", migratetype.name())?;
         for order in 0..=MAX_PAGE_ORDER {
-            write!(out, "{:>6} ", system.zone.free_blocks(order, migratetype))?;
+            write!(out, "{:>6} ", system.zone().free_blocks(order, migratetype))?;
         }
         writeln!(out)?;
     }
@@ -93,7 +94,7 @@ fn pagetypeinfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     }
     write!(out, "\nNode 0, zone {:>8} ", "Normal")?;
     for migratetype in Migratetype::ALL {
-        write!(out, "{:>12} ", system.zone.pageblocks_of(migratetype))?;
+        write!(out, "{:>12} ", system.zone().pageblocks_of(migratetype))?;
     }
     writeln!(out)
 }
@@ -104,13 +105,13 @@ fn vmstat(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
         success += area.stats().alloc_success;
         fail += area.stats().alloc_fail;
     }
-    writeln!(out, "nr_free_pages {}", system.zone.nr_free_pages())?;
-    let lru = system.zone.lru();
+    writeln!(out, "nr_free_pages {}", system.zone().nr_free_pages())?;
+    let lru = system.zone().lru();
     writeln!(out, "nr_inactive_anon {}", lru.inactive_anon)?;
     writeln!(out, "nr_active_anon {}", lru.active_anon)?;
     writeln!(out, "nr_inactive_file {}", lru.inactive_file)?;
     writeln!(out, "nr_active_file {}", lru.active_file)?;
-    writeln!(out, "nr_free_cma {}", system.zone.nr_free_cma())?;
+    writeln!(out, "nr_free_cma {}", system.zone().nr_free_cma())?;
     let stats = system.live_stats();
     writeln!(out, "pgsteal_kswapd {}", stats.stolen_background)?;
     writeln!(out, "pgsteal_direct {}", stats.stolen_direct)?;

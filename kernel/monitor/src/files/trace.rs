@@ -15,15 +15,15 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
         path: "/sys/kernel/tracing/trace",
         read: Read::System(trace),
         write: Write::System(0, 0, |system, _| {
-            system.trace.clear();
+            system.trace_mut().clear();
             Ok(())
         }),
     },
     PseudoFile {
         path: "/sys/kernel/tracing/events/cma/enable",
-        read: Read::System(|out, system| writeln!(out, "{}", u8::from(system.trace.is_enabled()))),
+        read: Read::System(|out, system| writeln!(out, "{}", u8::from(system.trace().is_enabled()))),
         write: Write::System(0, 1, |system, on| {
-            system.trace.enable(on == 1);
+            system.trace_mut().enable(on == 1);
             Ok(())
         }),
     },
@@ -46,12 +46,12 @@ const HEAD: &str = "\
 
 /// Prints the ring, oldest event first.
 fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
-    let written = system.trace.written();
+    let written = system.trace().written();
     let kept = written.min(TRACE_EVENTS as u64);
     writeln!(out, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {kept}/{written}   #P:1\n#")?;
     out.write_str(HEAD)?;
     let mut candidate = NO_PFN;
-    for (ns, event) in system.trace.events() {
+    for (ns, event) in system.trace().events() {
         let micros = ns / 1000;
         write!(out, "         monitor-1       [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
         write_event(out, system, event, candidate)?;

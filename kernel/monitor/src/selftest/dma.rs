@@ -40,42 +40,43 @@ fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
 
 /// Runs a test with a device that is watched and a page of the driver's own; nothing may be left afterwards.
 fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, DeviceId, PhysAddr) -> Verdict) -> Verdict {
-    let free = system.zone.nr_free_pages();
-    let was_on = system.dma.checker().is_enabled();
-    system.dma.checker_mut().enable(true);
-    system.dma.checker_mut().set_quiet(true);
-    let before = system.dma.checker().errors();
+    let free = system.zone().nr_free_pages();
+    let was_on = system.dma().checker().is_enabled();
+    system.dma_mut().checker_mut().enable(true);
+    system.dma_mut().checker_mut().set_quiet(true);
+    let before = system.dma().checker().errors();
     let result = lines(system.dma_add_device_with_area(NAME, system.device_area())).and_then(|device| {
-        let block = lines(system.zone.alloc_pages(1, Migratetype::Unmovable))?;
+        let block = lines(system.zone_mut().alloc_pages(1, Migratetype::Unmovable))?;
         let result = test(system, device, block.first().addr());
         let left = system.dma_remove_device(device);
-        system.zone.free_pages(block);
+        system.zone_mut().free_pages(block);
         result?;
         let left = lines(left)?;
         ensure(left == (0, 0), || format!("{} buffers and {} mappings were left", left.0, left.1))
     });
-    let unexpected = system.dma.checker().errors() - before;
-    let reports = if unexpected > 0 { system.dma.checker_mut().take_reports() } else { Vec::new() };
-    system.dma.checker_mut().set_quiet(false);
-    system.dma.checker_mut().enable(was_on);
+    let unexpected = system.dma().checker().errors() - before;
+    let reports = if unexpected > 0 { system.dma_mut().checker_mut().take_reports() } else { Vec::new() };
+    system.dma_mut().checker_mut().set_quiet(false);
+    system.dma_mut().checker_mut().enable(was_on);
     result?;
     ensure(unexpected == 0, || {
         format!("{unexpected} reports, {}", reports.first().map_or(String::new(), ToString::to_string))
     })?;
-    let after = system.zone.nr_free_pages();
+    let after = system.zone().nr_free_pages();
     ensure(free == after, || format!("{free} pages were free, and {after} are"))
 }
 
 /// The window shows the frames that it should, and memory has one mapping at a time.
 fn window(system: &mut System<'_>) -> Verdict {
     for order in [0, 3, 8, 9] {
-        let Ok(mut blocks) =
-            (0..3).map(|_| system.zone.alloc_pages(order, Migratetype::Unmovable)).collect::<Result<Vec<Block>, _>>()
+        let Ok(mut blocks) = (0..3)
+            .map(|_| system.zone_mut().alloc_pages(order, Migratetype::Unmovable))
+            .collect::<Result<Vec<Block>, _>>()
         else {
             continue;
         };
         let result = blocks.iter().try_for_each(|block| one_window(system, block));
-        blocks.drain(..).for_each(|block| system.zone.free_pages(block));
+        blocks.drain(..).for_each(|block| system.zone_mut().free_pages(block));
         result?;
     }
     Ok(())
@@ -86,7 +87,7 @@ fn one_window(system: &mut System<'_>, block: &Block) -> Verdict {
     let bytes = pages * PAGE;
     let at = |page: u32| PhysAddr(first.addr().0 + u64::from(page * PAGE + 8 * (page % 500)));
     let offset = |page: u32| page * PAGE + 8 * (page % 500);
-    let hardware = lines(system.dma.hardware())?;
+    let hardware = lines(system.dma_mut().hardware())?;
     for page in 0..pages {
         let address = hardware.cached(at(page));
         hardware.store_word(address, 0x600d_0000 + page);
@@ -154,11 +155,11 @@ fn coherent_step(
         Err(DmaError::NoMemory { .. }) => return Ok(()),
         Err(error) => return Err(Stop::fail(error)),
     };
-    let zeroed = words_of(&buffer).all(|offset| system.dma.load_word(&buffer, offset) == Ok(0));
+    let zeroed = words_of(&buffer).all(|offset| system.dma_mut().load_word(&buffer, offset) == Ok(0));
     for offset in words_of(&buffer) {
-        lines(system.dma.store_word(&mut buffer, offset, stamp ^ offset))?;
+        lines(system.dma_mut().store_word(&mut buffer, offset, stamp ^ offset))?;
     }
-    let cacheable = system.dma.is_cacheable(PhysAddr(buffer.device_address().bits().into()));
+    let cacheable = system.dma().is_cacheable(PhysAddr(buffer.device_address().bits().into()));
     held.push((buffer, stamp));
     ensure(zeroed, || format!("a buffer of {bytes} bytes was not zeroed"))?;
     ensure(!cacheable, || format!("a buffer of {bytes} bytes is cacheable"))
@@ -171,13 +172,13 @@ fn words_of(buffer: &Coherent) -> impl Iterator<Item = u32> + use<> {
 }
 
 fn verify(system: &mut System<'_>, buffer: &Coherent, stamp: u32) -> Verdict {
-    let intact = words_of(buffer).all(|offset| system.dma.load_word(buffer, offset) == Ok(stamp ^ offset));
+    let intact = words_of(buffer).all(|offset| system.dma_mut().load_word(buffer, offset) == Ok(stamp ^ offset));
     ensure(intact, || format!("the buffer at {} does not hold what was written", buffer.device_address()))
 }
 
 /// The tests' device: memory, past the API.
 fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Verdict {
-    let hardware = lines(system.dma.hardware())?;
+    let hardware = lines(system.dma_mut().hardware())?;
     let address = hardware.cached(PhysAddr(at.bits().into()));
     hardware.store(address, bytes);
     // What a device writes is in memory, and in no cache.
@@ -203,7 +204,7 @@ pub fn segments() -> impl Iterator<Item = (u32, u32)> {
 
 /// What memory holds at an aligned address: a device that writes the same changes nothing.
 fn byte_at(system: &mut System<'_>, at: DeviceAddress) -> Verdict<u8> {
-    let hardware = lines(system.dma.hardware())?;
+    let hardware = lines(system.dma_mut().hardware())?;
     let address = hardware.cached(PhysAddr(at.bits().into()));
     Ok(hardware.load_word(address) as u8)
 }
@@ -240,7 +241,7 @@ fn streaming(system: &mut System<'_>) -> Verdict {
 
 /// What a broken driver did has been reported once, with the device's name.
 fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Verdict {
-    let reports = system.dma.checker_mut().take_reports();
+    let reports = system.dma_mut().checker_mut().take_reports();
     let found: Vec<Misuse> = reports.iter().map(|report| report.misuse).collect();
     let named = reports.iter().all(|report| report.device == NAME && report.at.file().ends_with("selftest/dma.rs"));
     ensure(found == expected, || format!("{what}: reported {found:?}, expected {expected:?}"))?;
@@ -277,9 +278,9 @@ fn misuse(system: &mut System<'_>) -> Verdict {
         let at = map(system, from)?;
         let past = system.streaming().dma_sync_single_for_cpu(device, at, 201, from);
         expect(system, "synchronizing too much", &[Misuse::SyncOutside { mapped: 200 }])?;
-        system.dma.cpu_access(page, 4, false);
+        system.dma_mut().cpu_access(page, 4, false);
         expect(system, "reading too early", &[Misuse::CpuRead { at: page }])?;
-        system.dma.cpu_access(page, 4, true);
+        system.dma_mut().cpu_access(page, 4, true);
         expect(system, "writing too early", &[Misuse::CpuWrite { at: page }])?;
         let value = byte_at(system, at.offset(200))?;
         device_writes(system, at.offset(200), &[!value])?;
@@ -319,7 +320,7 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     let device = lines(system.dma_add_device_with_area(NAME, None))?;
     let buffer = lines(system.dma_alloc_coherent(device, 10))?;
     let mapping = lines(system.streaming().map(device, page, 64, Direction::ToDevice))?;
-    let hardware = lines(system.dma.hardware())?;
+    let hardware = lines(system.dma_mut().hardware())?;
     hardware.store_word(CpuAddress::new(buffer.cpu_address().get() + 12), 1);
     let left = lines(system.dma_remove_device(device))?;
     let outside = Misuse::WroteOutside { at: buffer.device_address().offset(12) };

@@ -11,5 +11,5 @@ pub(super) const ENTRIES: &[Test] = &[aside("cma_inside", cma_inside)];
 
 fn cma_inside(system: &mut System<'_>) -> Verdict {
     let mut areas = system.areas().iter();
-    areas.try_for_each(|area| ensure(system.zone.is_cma(area.base()), || format!("{} begins outside", area.name())))
+    areas.try_for_each(|area| ensure(system.zone().is_cma(area.base()), || format!("{} begins outside", area.name())))
 }

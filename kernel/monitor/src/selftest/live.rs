@@ -38,12 +38,12 @@ const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Ph
 
 /// Runs a test with the living moved in, CMA pages first of all.
 pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>) -> Verdict) -> Verdict {
-    let free = system.zone.nr_free_pages();
+    let free = system.zone().nr_free_pages();
     let opened = system.open_live(CmaUse::First, Lend::Movable).map(|_| ());
     lines(opened)?;
     let result = test(system);
     system.close_live();
-    let after = system.zone.nr_free_pages();
+    let after = system.zone().nr_free_pages();
     result?;
     ensure(free == after, || format!("{free} pages were free, and {after} are"))
 }
@@ -72,7 +72,7 @@ fn home(system: &mut System<'_>, id: ObjectId) -> Verdict<AreaId> {
     mm.drain_lists();
     let frame = mm.frame_of(id, 0).ok_or_else(|| Stop::skip("memory is too small for the objects"))?;
     let home = empty_area_of(system, frame)?;
-    let (area, zone) = (system.area(home), &system.zone);
+    let (area, zone) = (system.area(home), system.zone());
     let free = (0..area.pages()).filter(|&page| zone.is_free(area.base().add(page))).count() as u32;
     let (users, elsewhere) = (area.pages() - free, zone.nr_free_pages() - free);
     let reserve = zone.watermarks().high;

@@ -15,7 +15,7 @@ pub(super) const ENTRIES: &[Test] =
 
 fn books_balance(system: &mut System<'_>) -> Verdict {
     system.check().map_err(Stop::fail)?;
-    let (free, total) = (system.zone.nr_free_cma(), system.zone.cma_pages());
+    let (free, total) = (system.zone().nr_free_cma(), system.zone().cma_pages());
     ensure(free <= total, || format!("{free} CMA pages are free of {total}"))
 }
 
@@ -34,12 +34,12 @@ fn buddy_random(system: &mut System<'_>) -> Verdict {
     for _ in 0..STEPS {
         let slot = rand.rand() as usize % SLOTS;
         if let Some(block) = slots[slot].take() {
-            system.zone.free_pages(block);
+            system.zone_mut().free_pages(block);
             continue;
         }
         let order = rand.rand() % (MAX_PAGE_ORDER + 1);
         let migratetype = TYPES[rand.rand() as usize % TYPES.len()];
-        if let Ok(block) = system.zone.alloc_pages(order, migratetype) {
+        if let Ok(block) = system.zone_mut().alloc_pages(order, migratetype) {
             if !block.first().0.is_multiple_of(1 << order) {
                 misaligned.get_or_insert(block.first());
             }
@@ -48,7 +48,7 @@ fn buddy_random(system: &mut System<'_>) -> Verdict {
     }
     let books = system.check();
     for block in slots.into_iter().flatten() {
-        system.zone.free_pages(block);
+        system.zone_mut().free_pages(block);
     }
     books.map_err(Stop::fail)?;
     let after = blocks_by_order(system);

@@ -108,8 +108,8 @@ fn bounds_hold_and_everything_comes_back() {
 #[test]
 fn a_misuse_fails_the_command_that_it_was_seen_after_and_stays_counted() {
     with_board(44, |system, machine| {
-        system.check_enabled = true;
-        system.dma.checker_mut().enable(true);
+        system.check_after_commands(true);
+        system.dma_mut().checker_mut().enable(true);
         let device = system.dma_add_device("camera@10020000").expect("there is room");
         let buffer = system.dma_alloc_coherent(device, 4096).expect("there is memory");
         system.dma_keep(buffer);

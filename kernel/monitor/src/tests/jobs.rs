@@ -60,7 +60,7 @@ fn an_area_is_watched_while_a_job_fills_it() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn other_experiments_keep_out_of_its_way() {
     with_board(64, |system, machine| {
-        system.check_enabled = true;
+        system.check_after_commands(true);
         let mut monitor = Monitor::new(system, machine, context(Some(TRACE)));
         monitor.execute("camera placement=best-fit until=ops ops=1000000 &");
         monitor.machine.take();
@@ -208,7 +208,7 @@ fn an_empty_line_is_no_reason_to_wait() {
 fn a_job_that_moves_its_buffers_and_a_page_cache_share_an_area() {
     with_board(44, |system, machine| {
         give_disk(system, 300_000, 400);
-        system.check_enabled = true;
+        system.check_after_commands(true);
         let mut monitor = Monitor::new(system, machine, context(None));
         for line in [
             "debris placement=relocate until=ops ops=100000 &",

@@ -101,7 +101,7 @@ fn a_failure_names_its_last_candidate() {
     for (linux, pfn) in [(LinuxVersion::V6_1, "pfn=0x69c00 "), (LinuxVersion::V7_2, "pfn=0x0 ")] {
         with_board(64, |system, machine| {
             system.answer_like(linux);
-            system.trace.enable(true);
+            system.trace_mut().enable(true);
             let event = Event::BusyRetry { area: 1, first: units::Pfn(0x69c00), count: 8, align: 3 };
             system.trace_event(event);
             system.trace_event(Event::AllocFinish { area: 1, first: None, count: 8, align: 3, errno: -16 });

@@ -40,7 +40,7 @@ fn naming_it_wrongly() {
             let at = streaming.dma_map_single(device, page, bytes, direction).unwrap();
             let error = streaming.dma_unmap_single(device, at, named, towards);
             assert_eq!((error, misuses(system)), (Err(DmaError::Misuse(misuse)), [misuse].to_vec()));
-            assert_eq!(system.dma.mapping_counts().0, 0, "it ended all the same");
+            assert_eq!(system.dma().mapping_counts().0, 0, "it ended all the same");
         }
         let mut list = ScatterList::default();
         list.push(page, bytes).unwrap();
@@ -93,7 +93,7 @@ fn synchronizing_outside_or_the_wrong_way() {
 fn mapping_free_or_shared_memory() {
     with_pages(1, |system, _, device, page| {
         let free = Pfn(0x60000 + 8 * 1024).addr();
-        assert!(system.zone.is_free(free.pfn()));
+        assert!(system.zone().is_free(free.pfn()));
         let error = system.streaming().dma_map_single(device, free, 4096, Direction::ToDevice);
         assert_eq!(error, Err(DmaError::Misuse(Misuse::FreeMemory { at: free })));
         assert_eq!(misuses(system), [Misuse::FreeMemory { at: free }]);
@@ -128,17 +128,17 @@ fn touching_what_the_device_owns() {
         {
             let mapping = system.streaming().map(device, start, 100, direction).unwrap();
             let before = line!() + 1;
-            system.dma.cpu_access(PhysAddr(page.0 + 139), 4, false);
-            let report = system.dma.checker().reports().first().copied();
+            system.dma_mut().cpu_access(PhysAddr(page.0 + 139), 4, false);
+            let report = system.dma().checker().reports().first().copied();
             assert_eq!(
                 report.map(|report| (report.address, report.at.line())),
                 reads.then_some((mapping.device_address(), before))
             );
-            system.dma.cpu_access(start, 1, true);
+            system.dma_mut().cpu_access(start, 1, true);
             // The last line's other bytes: reading them does no harm, writing them dirties the line.
-            system.dma.cpu_access(PhysAddr(page.0 + 150), 1, false);
-            system.dma.cpu_access(PhysAddr(page.0 + 150), 1, true);
-            system.dma.cpu_access(PhysAddr(page.0 + 160), 1, true);
+            system.dma_mut().cpu_access(PhysAddr(page.0 + 150), 1, false);
+            system.dma_mut().cpu_access(PhysAddr(page.0 + 150), 1, true);
+            system.dma_mut().cpu_access(PhysAddr(page.0 + 160), 1, true);
             let expected: &[Misuse] = &[
                 Misuse::CpuRead { at: PhysAddr(page.0 + 139) },
                 Misuse::CpuWrite { at: start },
@@ -146,7 +146,7 @@ fn touching_what_the_device_owns() {
             ];
             assert_eq!(misuses(system), if reads { expected } else { &expected[1..2] });
             let mut mapping = system.streaming().sync_for_cpu(mapping).unwrap();
-            system.dma.cpu_access(start, 100, true);
+            system.dma_mut().cpu_access(start, 100, true);
             assert_eq!(misuses(system), [], "the processor has it back");
             let written = system.streaming().write(&mut mapping, 0, &[1]);
             let lost = direction == Direction::FromDevice;
@@ -204,14 +204,14 @@ fn a_device_that_writes_where_it_must_not() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn leaving_things_behind() {
     with_pages(0, |system, _, device, page| {
-        let free = system.zone.nr_free_pages();
+        let free = system.zone().nr_free_pages();
         let buffer_line = line!() + 1;
         let buffer = system.dma_alloc_coherent(device, 8192).unwrap();
         let mapping = system.streaming().map(device, page, 100, Direction::ToDevice).unwrap();
         let removal = line!() + 1;
         assert_eq!(system.dma_remove_device(device), Ok((1, 1)));
-        assert_eq!(system.zone.nr_free_pages(), free);
-        let reports = system.dma.checker().reports().to_vec();
+        assert_eq!(system.zone().nr_free_pages(), free);
+        let reports = system.dma().checker().reports().to_vec();
         assert_eq!(
             reports.iter().map(|report| (report.address, report.bytes, report.at.line())).collect::<Vec<_>>(),
             [(buffer.device_address(), 8192, removal), (mapping.device_address(), 100, removal)]
@@ -231,7 +231,7 @@ fn a_report_says_who_where_and_what() {
         let at = system.streaming().dma_map_single(device, page, 256, Direction::ToDevice).unwrap();
         let _ = system.streaming().dma_unmap_single(device, at, 128, Direction::ToDevice);
         assert!(system.check().is_err_and(|imbalance| imbalance.what.contains("DMA")));
-        let reports = system.dma.checker_mut().take_reports();
+        let reports = system.dma_mut().checker_mut().take_reports();
         let text = std::string::ToString::to_string(&reports[0]);
         assert!(text.starts_with(&std::format!(
             "DMA-API: BiscuitOS_CMA: 256 bytes were mapped [device address={at}] [size=128 bytes], at kernel/board-mock/src/tests/dma"
@@ -239,9 +239,9 @@ fn a_report_says_who_where_and_what() {
         assert!(text.contains(", mapped at kernel/board-mock/src/tests/dma"), "{text}");
 
         // Off, nothing is watched, and what cannot be right is refused all the same.
-        system.dma.checker_mut().enable(false);
+        system.dma_mut().checker_mut().enable(false);
         let error = system.streaming().dma_unmap_single(device, at, 128, Direction::ToDevice);
         assert!(error.is_err());
-        assert_eq!(system.dma.checker().errors(), 0);
+        assert_eq!(system.dma().checker().errors(), 0);
     });
 }

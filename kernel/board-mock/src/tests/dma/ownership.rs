@@ -78,7 +78,7 @@ fn parts_of_a_mapping_change_hands() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
     with_pages(0, |system, _, device, page| {
-        system.dma.checker_mut().enable(false);
+        system.dma_mut().checker_mut().enable(false);
         let mut streaming = system.streaming();
         let at: Vec<_> = (0..MAX_MAPPINGS as u64)
             .map(|n| streaming.dma_map_single(device, PhysAddr(page.0 + n), 1, Direction::ToDevice).unwrap())
@@ -91,7 +91,7 @@ fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
             assert_eq!(streaming.dma_unmap_single(device, at[n], 1, Direction::ToDevice), Ok(()));
         }
         assert_eq!(streaming.dma.mapping_counts().0, 0);
-        system.dma.checker_mut().enable(true);
+        system.dma_mut().checker_mut().enable(true);
     });
 }
 
@@ -135,7 +135,7 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
         let read = streaming_of(&mut mm).unwrap().map(device, file, 4096, Direction::ToDevice).unwrap();
         let written = streaming_of(&mut mm).unwrap().map(device, anon, 4096, Direction::FromDevice).unwrap();
         assert_eq!(mm.cache_read(5), Ok(true), "what is written back may be read");
-        assert_eq!(system.dma.checker().errors(), 0);
+        assert_eq!(system.dma().checker().errors(), 0);
         let mut mm = system.mm().unwrap();
         mm.cache_write(5).unwrap();
         mm.read(id, 0).unwrap();
@@ -167,10 +167,10 @@ fn moving_out_under_a_device_ends_its_mapping() {
         let frame = mm.cache_frame(9).unwrap().addr();
         let mapping = streaming_of(&mut mm).unwrap().map(device, frame, 4096, Direction::FromDevice).unwrap();
         system.close_live();
-        let reports = system.dma.checker_mut().take_reports();
+        let reports = system.dma_mut().checker_mut().take_reports();
         assert_eq!(reports.iter().map(|report| report.misuse).collect::<Vec<_>>(), [Misuse::OwnerGone]);
         assert_eq!(system.streaming().unmap(mapping), Err(DmaError::NotMapped));
-        assert_eq!(system.dma.mapping_counts().0, 0);
+        assert_eq!(system.dma().mapping_counts().0, 0);
     });
 }
 
@@ -183,11 +183,11 @@ fn without_pins_a_mapped_page_moves_and_the_checker_sees_it() {
         let (page, frame) = (0..pages)
             .find_map(|page| Some((page, mm.frame_of(id, page).filter(|frame| frame.0 >= 0x69800)?)))
             .unwrap();
-        system.dma.sabotage_pins(true);
+        system.dma_mut().sabotage_pins(true);
         let mapping = system.streaming().map(device, frame.addr(), 4096, Direction::FromDevice).unwrap();
         let buffer = system.cma_alloc(own, 2048, 0).unwrap();
         assert_ne!(system.mm().unwrap().frame_of(id, page), Some(frame), "it moved away under the device");
-        let reports = system.dma.checker_mut().take_reports();
+        let reports = system.dma_mut().checker_mut().take_reports();
         assert_eq!(
             reports.iter().map(|report| report.misuse).collect::<Vec<_>>(),
             [Misuse::CpuRead { at: frame.addr() }]
@@ -233,7 +233,7 @@ fn a_scatter_list_is_maintained_level_by_level() {
         list.push(PhysAddr(0x1000), 1).unwrap();
         let refused = system.streaming().map_sg(device, &list, Direction::ToDevice).unwrap_err();
         assert_eq!(refused, DmaError::NotMemory { at: PhysAddr(0x1000) });
-        assert_eq!(system.dma.mapping_counts().0, 0);
+        assert_eq!(system.dma().mapping_counts().0, 0);
         while list.segments().len() < MAX_SEGMENTS {
             list.push(page, 1).unwrap();
         }

@@ -56,7 +56,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
     system.mm().unwrap().live.meanwhile = None;
     let fresh = fresh.get();
     assert!(fresh[home] == 0 && fresh[1 - home] > 100, "{fresh:?}, at home in {home}");
-    assert!(!system.zone.is_cma_barred());
+    assert!(!system.zone().is_cma_barred());
     verify(&mut system);
     system.cma_release(buffer).unwrap();
     system.close_live();
@@ -67,7 +67,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_request_may_take_the_page_above_the_mark() {
     with_system(1, 1, |system, _| {
-        let zone = &mut system.zone;
+        let zone = system.zone_mut();
         let free = zone.nr_free_pages();
         assert!(zone.watermark_ok(free - 1, true) && !zone.watermark_ok(free, true));
         let own = free - zone.nr_free_cma();
@@ -78,7 +78,7 @@ fn a_request_may_take_the_page_above_the_mark() {
 /// The events of an allocation, without those of its begin and end.
 fn events(system: &System<'_>) -> Vec<Event> {
     let inner = |event: &Event| !matches!(event, Event::AllocStart { .. } | Event::AllocFinish { .. });
-    system.trace.events().map(|&(_, event)| event).filter(inner).collect()
+    system.trace().events().map(|&(_, event)| event).filter(inner).collect()
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         let base = pin.frame.0 - 2;
         mm.zone.set_cma_use(CmaUse::Half);
         system.answer_like(LinuxVersion::V6_12);
-        system.trace.enable(true);
+        system.trace_mut().enable(true);
         let (result, report) = system.cma_alloc_reported(area, 4, 0);
         let buffer = result.unwrap();
         assert_eq!((buffer.first(), report.migrated), (Pfn(base + 3), 4));
@@ -108,7 +108,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         assert_eq!(events(system), expected);
         system.cma_release(buffer).unwrap();
         // A pin that comes later is found by moving, and by the test behind it.
-        system.trace.clear();
+        system.trace_mut().clear();
         let mut mm = system.mm().unwrap();
         mm.unpin_all();
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
@@ -126,7 +126,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         };
         assert!(!success && fin.0 <= base + 9, "{traced:?}");
         // Where there is no page to move to, Linux does not come to the test.
-        system.trace.clear();
+        system.trace_mut().clear();
         let mut mm = system.mm().unwrap();
         mm.unpin_all();
         mm.live.faults.targets_left = Some(3);
@@ -145,7 +145,7 @@ fn free_pages_behind_a_lent_buffer_are_isolated_too() {
             let base = system.area(area).base();
             let lent = system.cma_alloc(area, 3, 8).unwrap();
             let lent = Lent { tag: 7, pages: lent.pages(), align_order, owner: 0 };
-            system.zone.lend(base, lent);
+            system.zone_mut().lend(base, lent);
             let mut mm = open(system);
             let ids = [object(&mut mm, 509), object(&mut mm, 40)];
             mm.destroy(ids[0]).unwrap();
@@ -153,9 +153,9 @@ fn free_pages_behind_a_lent_buffer_are_isolated_too() {
             let (buffer, report) = system.cma_alloc_reported(area, 512, 9);
             assert_eq!((report.ranges, report.migrated), (1, 40), "the second half was lived in");
             verify(system);
-            assert_eq!(system.zone.lent(base), Some(lent));
+            assert_eq!(system.zone().lent(base), Some(lent));
             system.cma_release(buffer.unwrap()).unwrap();
-            system.zone.unhold(base);
+            system.zone_mut().unhold(base);
             system.cma_release(Buffer::new(area, base, 3)).unwrap();
             verify(system);
         });

@@ -32,8 +32,8 @@ fn with_disk_and_memory(
     test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>),
 ) {
     with_system(pageblocks, 2, |system, _| {
-        system.dma.attach(Box::new(MockHardware::default()));
-        system.dma.checker_mut().enable(true);
+        system.dma_mut().attach(Box::new(MockHardware::default()));
+        system.dma_mut().checker_mut().enable(true);
         let device = system.dma_add_device_with_area("disk", None).unwrap();
         let (disk, medium) = MockDisk::new(device, sectors, read_only);
         system.set_disk(Box::new(disk));
@@ -45,8 +45,8 @@ fn with_disk_and_memory(
         system.close_live();
         system.check().unwrap();
         assert!(system.disk().is_some(), "the disk is the system's again");
-        assert_eq!(system.dma.mappings().count(), 0);
-        assert!(system.dma.checker().reports().is_empty(), "{:?}", system.dma.checker().reports());
+        assert_eq!(system.dma().mappings().count(), 0);
+        assert!(system.dma().checker().reports().is_empty(), "{:?}", system.dma().checker().reports());
     });
 }
 
@@ -177,7 +177,7 @@ fn a_device_that_disappears_takes_nothing_synced_with_it() {
 fn a_disk_larger_than_memory_is_read_and_written_through() {
     with_disk_and_memory(1, 8 * 5000, false, |system, medium| {
         medium.borrow_mut().slow = true;
-        system.dma.checker_mut().enable(false);
+        system.dma_mut().checker_mut().enable(false);
         let mut mm = system.mm().unwrap();
         put(&mut mm, 0..5000, 3);
         assert!(mm.dirty_pages() < 1000, "{} dirty pages", mm.dirty_pages());
@@ -215,7 +215,7 @@ fn who_moves_out_waits_for_what_the_disk_still_writes() {
         assert!(mm.cache_get(0, &mut [0; 1024]).is_err());
         assert!(mm.pages_lent_to_disk() > 0);
         system.close_live();
-        assert_eq!(system.dma.checker().errors(), 0, "nobody's mistake");
+        assert_eq!(system.dma().checker().errors(), 0, "nobody's mistake");
     });
 }
 
@@ -229,7 +229,7 @@ fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
             medium.borrow_mut().data[page as usize * 4096..][..4096].copy_from_slice(&bytes);
         }
         let area = system.default_area().unwrap();
-        system.dma.checker_mut().set_quiet(ignore_pins);
+        system.dma_mut().checker_mut().set_quiet(ignore_pins);
         let mut mm = system.mm().unwrap();
         mm.live.faults.ignore_pins = ignore_pins;
         // The first pages fill the areas.
@@ -258,7 +258,7 @@ fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
         let mut mm = system.mm().unwrap();
         mm.live.faults.ignore_pins = false;
         mm.settle_disk();
-        let checker = system.dma.checker_mut();
+        let checker = system.dma_mut().checker_mut();
         assert_eq!(checker.take_reports().is_empty(), !ignore_pins, "the checker sees a page move that a device owns");
         checker.tell();
     });

@@ -8,7 +8,7 @@ use std::string::ToString;
 /// Replays a recording on an area; returns what was told of each failure, as text and as a record, and the report.
 fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String)>, ReplayReport) {
     with_board(64, |system, machine| {
-        let free = system.zone.nr_free_pages();
+        let free = system.zone().nr_free_pages();
         let mut chosen = Options::new(system.find_area("BiscuitOS_cma").expect("the board has it"));
         options(&mut chosen);
         let mut told = Vec::new();
@@ -20,7 +20,7 @@ fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String
         let report = report.expect("it is replayed");
         system.check().expect("the books balance");
         system.release_all(chosen.area);
-        assert_eq!(system.zone.nr_free_pages(), free);
+        assert_eq!(system.zone().nr_free_pages(), free);
         (told, report)
     })
 }

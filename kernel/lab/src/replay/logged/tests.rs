@@ -12,14 +12,14 @@ const LOGGED_ALLOCS: u64 = 15;
 fn replayed(log: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(256, |system, machine| {
         let area = system.find_area("big").expect("the board has it");
-        let free = system.zone.nr_free_pages();
+        let free = system.zone().nr_free_pages();
         let report = run(system, machine, Options::new(area), log.as_bytes()).expect("a good log");
         system.check().expect("the books balance");
         let base = system.area(area).base();
         let kept: Vec<(u32, u32)> = system.kept(area).map(|kept| (kept.first.0 - base.0, kept.pages)).collect();
         assert_eq!(kept.iter().map(|kept| kept.1).sum::<u32>(), report.metrics.used);
         system.release_all(area);
-        assert_eq!(system.zone.nr_free_pages(), free);
+        assert_eq!(system.zone().nr_free_pages(), free);
         (report, kept)
     })
 }

@@ -29,13 +29,13 @@ fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<Rep
 /// Replays on a fresh board; returns the report and where buffers are left: offset and pages.
 fn replayed(text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(64, |system, machine| {
-        let free = system.zone.nr_free_pages();
+        let free = system.zone().nr_free_pages();
         let report = replay(system, machine, text).expect("a good recording");
         let area = area(system);
         let kept: Vec<(u32, u32)> = system.kept(area).map(|kept| (kept.first.0 - BASE.0, kept.pages)).collect();
         assert_eq!(kept.iter().map(|kept| kept.1).sum::<u32>(), system.area(area).used_pages());
         system.release_all(area);
-        assert_eq!(system.zone.nr_free_pages(), free);
+        assert_eq!(system.zone().nr_free_pages(), free);
         (report, kept)
     })
 }
@@ -257,13 +257,13 @@ fn the_recorded_area_is_chosen() {
 fn what_cannot_be_followed_is_refused() {
     with_board(64, |system, machine| {
         // Nearly all memory is taken: the largest blocks, but for one.
-        let blocks = core::iter::from_fn(|| system.zone.alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).ok());
+        let blocks = core::iter::from_fn(|| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).ok());
         let mut blocks: Vec<Block> = blocks.collect();
-        system.zone.free_pages(blocks.pop().expect("there was one"));
+        system.zone_mut().free_pages(blocks.pop().expect("there was one"));
         let mut error = |text: String| {
-            let free = system.zone.nr_free_pages();
+            let free = system.zone().nr_free_pages();
             let error = replay(system, machine, &text).expect_err("not a good recording");
-            assert_eq!(system.zone.nr_free_pages(), free);
+            assert_eq!(system.zone().nr_free_pages(), free);
             error
         };
         let far = error(alloc(0x100, 1) + &alloc(0x50_0000, 1));
@@ -281,7 +281,7 @@ fn what_cannot_be_followed_is_refused() {
         let cut = "  x-1 [000] 1.0: cma_release: name=x pfn=0x100 pa";
         let half = error(alloc(0x100, 1) + &alloc(0x101, 1) + cut + "\n" + &alloc(0x102, 1));
         assert!(matches!(half, ReplayError::Trace(TraceError { line: 3, .. })), "{half}");
-        system.zone.free_pages(blocks.pop().expect("there were several"));
+        system.zone_mut().free_pages(blocks.pop().expect("there were several"));
         let report = replay(system, machine, &(alloc(0x100, 1) + &alloc(0x101, 1) + cut)).expect("a good recording");
         assert_eq!((report.ops, report.lost), (2, 1));
     });
