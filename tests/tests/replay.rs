@@ -303,3 +303,93 @@ fn an_id_that_is_held_only_here_does_not_end_a_replay() {
     assert_eq!((&records[1]["held_released"], &records[1]["failed"]), (&0.into(), &linux.failed.into()), "{outcome}");
     assert_eq!(records[1]["placement_fnv1a"], linux.placement_fnv1a, "{outcome}");
 }
+
+/// An event of ftrace: a task at a millisecond gets pages from `pfn`, is refused them (`None`), or gives them back.
+fn event(task: &str, ms: u32, releases: bool, pfn: Option<u32>, pages: u32, align: u32) -> String {
+    let head = format!("  {task}-7 [000] ..... {:5}.{:03}000: ", ms / 1000, ms % 1000);
+    match (releases, pfn) {
+        (true, pfn) => format!("{head}cma_release: name=a pfn={:#x} page=00c0 count={pages}\n", pfn.unwrap_or(0)),
+        (false, Some(pfn)) => {
+            format!("{head}cma_alloc_finish: name=a pfn={pfn:#x} page=00c0 count={pages} align={align} errorno=0\n")
+        }
+        (false, None) => {
+            format!("{head}cma_alloc_finish: name=a pfn=0x0 page=(null) count={pages} align={align} errorno=-12\n")
+        }
+    }
+}
+
+fn replays(text: &str, commands: &str, memory: &str, tree: Option<&str>) -> boot_tests::Outcome {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("trace");
+    fs::write(&path, text).unwrap();
+    let mut boot = Boot::commands(commands).memory(memory).initrd(&path);
+    if let Some(nodes) = tree {
+        boot = boot.tree(Tree::Nodes(nodes.into()));
+    }
+    let outcome = boot.run();
+    outcome.ended_with(0);
+    outcome
+}
+
+#[test]
+fn a_failed_request_says_whose_buffers_are_in_its_way() {
+    let text = [
+        event("camera", 1000, false, Some(0x1000), 700, 8),
+        event("codec", 1100, false, Some(0x1300), 500, 8),
+        event("camera", 1200, true, Some(0x1000), 700, 0),
+        event("codec", 1300, false, Some(0x1000), 100, 7),
+        event("camera", 1400, false, None, 1200, 8),
+        event("camera", 1500, false, Some(0x1100), 300, 8),
+    ]
+    .concat();
+    let outcome = replays(&text, "replay until=failure; metrics; release all; replay failures=0", "256M", None);
+    outcome.says("line 5, 1.400000 s, camera: no 1200 pages at a multiple of 256: fragmented");
+    outcome.says("  pages 256-1455, 500 used: 500 pages of 1 buffer to empty: 500 of codec since line 2 (1.100000 s)");
+    outcome.says("Stopped at line 5, the first request that failed.");
+    // That moment, not the end.
+    assert_eq!(outcome.record("metrics")["used"], 600);
+    let failures = outcome.records_of("failure");
+    assert_eq!(failures.len(), 2, "{outcome}");
+    for failure in &failures {
+        for (field, value) in [("line", 5u64), ("time_ns", 1_400_000_000), ("pages", 1200), ("free", 1448)] {
+            assert_eq!(failure[field], value, "{field} in {failure}");
+        }
+        assert_eq!((&failure["task"], &failure["cause"]), (&"camera".into(), &"fragmented".into()), "{failure}");
+        let blocker = &failure["blockers"][0];
+        let told = (&blocker["line"], &blocker["task"], &blocker["pages"]);
+        assert_eq!(told, (&2.into(), &"codec".into(), &500.into()), "{failure}");
+    }
+    let replays = outcome.records_of("replay");
+    assert_eq!((&replays[1]["peak_pages"], &replays[1]["used"]), (&1200.into(), &900.into()), "{outcome}");
+}
+
+/// In an area of 768 MiB with thousands of buffers, hundreds of failures, and all of them as lines.
+#[test]
+fn failures_of_a_large_area_do_not_exhaust_the_heap() {
+    let mut text = String::new();
+    let buffers = 12_000u32;
+    (0..buffers).for_each(|id| text += &format!("a {id} 16 0\n"));
+    (0..buffers).step_by(2).for_each(|id| text += &format!("r {id}\n"));
+    (0..200).for_each(|id| text += &format!("a {} {} {}\n", buffers + id, 5000 + id, id % 9));
+    let node = "big@68000000 { compatible = \"shared-dma-pool\"; reusable; linux,cma-default; reg = <0x68000000 0x30000000>; };";
+    let outcome = replays(&text, "replay failures=all", "1024M", Some(node));
+    let failures = outcome.records_of("failure");
+    assert_eq!(failures.len(), 200);
+    // The tail of the area is free: the cheapest window is at its end, behind the last buffer that stays.
+    assert_eq!(failures[199]["window_cost"], failures[199]["window_buffers"].as_u64().unwrap() * 16);
+    assert_eq!(outcome.record("replay")["failed_fragmented"], 200);
+}
+
+/// Half a million lines, of which some failed on the board, kept as long as the others lived.
+#[test]
+fn what_only_the_board_refused_is_kept_on_a_long_recording() {
+    let (mut text, events) = recording(64 << 20);
+    let last = events.len();
+    let head = format!("    v4l2 capture-400    [000] .....  {last:5}.000001: ");
+    text += &format!("{head}cma_alloc_finish: name=linux,cma pfn=0x0 page=(null) count=3 align=0 errorno=-12\n");
+    let outcome = replays(&text, "replay linux,cma failed=keep failures=0", "1024M", None);
+    outcome.says("Those were kept: 1 for the median life of their task's buffers, 0 of all tasks', 0 to the end.");
+    let record = outcome.record("replay");
+    assert_eq!((&record["failed_recorded"], &record["failed_served"]), (&1.into(), &1.into()), "{record}");
+    assert!(record["lines"].as_u64().unwrap() > 500_000, "{record}");
+}

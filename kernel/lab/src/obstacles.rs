@@ -84,7 +84,10 @@ pub fn obstacles<'s, 'm>(
     let (map, order) = (area.bitmap(), area.order_per_bit());
     let mut bit = from >> order;
     core::iter::from_fn(move || {
-        bit = map.next_set(bit);
+        // Most buffers lie side by side.
+        if bit >= map.bits() || !map.is_set(bit) {
+            bit = map.next_set(bit);
+        }
         if bit >= map.bits() {
             return None;
         }
@@ -133,8 +136,10 @@ pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) ->
             cost -= buffer.pages;
             buffers -= 1;
         }
-        let from = leaving.peek().map_or(page, |buffer| buffer.page);
-        insert(&mut cheapest, Window { page, pages: end - page, used: 0, cost, buffers, from });
+        if cheapest[WINDOWS - 1].is_none_or(|last| cost < last.cost) {
+            let from = leaving.peek().map_or(page, |buffer| buffer.page);
+            insert(&mut cheapest, Window { page, pages: end - page, used: 0, cost, buffers, from });
+        }
         let comes = coming.peek().map(|buffer| (buffer.page >> order) + 1 - request.bits);
         let leaves = leaving.peek().map(|buffer| buffer.end().div_ceil(1 << order));
         let change = comes.into_iter().chain(leaves).min();
