@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Any bytes as a recorded trace in the initrd, replayed under three placements: whatever format they are in, the command that
-//! a user would type reads them.
+//! Any bytes as the initrd: as a state, and as a recording that begins there, replayed and compared under several placements.
+//! Whatever format they are in, the commands that a user would type read them.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let run = "replay; release all; replay align=page placement=spare-heads; release all; replay align=order placement=next-fit";
+    let run = "load; relocate linux,cma 64; replay failures=all; release all; load BiscuitOS_cma; release all; \
+               replay align=page placement=spare-heads failed=keep; release all; replay until=failure placement=relocate; \
+               release all; compare load=replay placements=next-fit,zoned align=order";
     debris_fuzz::at_the_monitor(run, b"", Some(bytes));
 });
