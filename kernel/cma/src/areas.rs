@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use super::area::Area;
 use super::blocked::{Blocked, Owner, Phase, Why};
 use super::{AreaId, Buffer, CmaError, ReleaseError};
+use page_alloc::Busy;
 use page_alloc::zone::Zone;
 use placement::Request;
 use units::{MAX_CMA_AREAS, Pfn};
@@ -25,22 +26,6 @@ pub struct AreaUser {
     pub area: String,
     /// It is named by `memory-region`, without which a driver does not go on (`of_reserved_mem_device_init`).
     pub by_region: bool,
-}
-
-/// What [`Areas::alloc_free`] met where it could not serve a request at the first place; nothing was changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unserved {
-    /// The request makes no sense.
-    Invalid(CmaError),
-    /// The placement has no room for these bits.
-    NoRoom(Request),
-    /// The first candidate holds a page in use.
-    Busy {
-        /// The request in bits.
-        request: Request,
-        /// The candidate's first bit.
-        bit: u32,
-    },
 }
 
 /// The areas, in the order they were activated.
@@ -139,59 +124,48 @@ impl Areas {
         &self.users
     }
 
-    /// Allocates `pages` pages aligned to 2^`align_order` pages at the first place that the placement has, if they are free.
-    ///
-    /// # Errors
-    /// See [`Unserved`]. What becomes of the request then, and that it failed, is for the caller to decide and to count.
+    /// Takes the pages of a candidate, if all of them are free: the bits of `request` from `bit` on, where its placement
+    /// has it.
     #[inline(always)]
-    pub fn alloc_free(
+    pub fn take_free(
         &mut self,
         zone: &mut Zone<'_>,
         id: AreaId,
+        request: &Request,
         pages: u32,
-        align_order: u32,
-    ) -> Result<Buffer, Unserved> {
+        bit: u32,
+    ) -> Result<Buffer, Busy> {
         let area = &mut self.list[id.0 as usize];
-        let request = area.request(pages, align_order).map_err(Unserved::Invalid)?;
-        let Some(bit) = area.place(&request) else { return Err(Unserved::NoRoom(request)) };
         let first = area.frame(bit);
-        if zone.take_range(first, pages).is_err() {
-            return Err(Unserved::Busy { request, bit });
-        }
+        zone.take_range(first, pages)?;
         area.reserve(bit, request.bits);
         Ok(area.hand_out(id, first, pages))
     }
 
-    /// Allocates where nobody is asked to move: candidates that hold a page in use are passed over.
+    /// Allocates `pages` pages aligned to 2^`align_order` pages where nobody is asked to move: candidates that hold a page
+    /// in use are passed over.
     ///
     /// # Errors
     /// See [`CmaError`]; area and zone are then as they were.
     pub fn alloc(&mut self, zone: &mut Zone<'_>, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
-        let (request, mut candidate) = match self.alloc_free(zone, id, pages, align_order) {
-            Ok(buffer) => return Ok(buffer),
-            Err(Unserved::Invalid(error)) => return Err(error),
-            Err(Unserved::NoRoom(request)) => (request, None),
-            Err(Unserved::Busy { request, bit }) => (request, Some(bit)),
-        };
-        let area = self.get_mut(id);
+        let request = self.get(id).request(pages, align_order)?;
+        let mut candidate = self.get(id).place(&request);
         let (mut blocked, mut swept) = (None, false);
         while let Some(bit) = candidate {
-            let first = area.frame(bit);
-            match zone.take_range(first, pages) {
-                Ok(()) => {
-                    area.reserve(bit, request.bits);
-                    return Ok(area.hand_out(id, first, pages));
-                }
+            match self.take_free(zone, id, &request, pages, bit) {
+                Ok(buffer) => return Ok(buffer),
                 Err(busy) => blocked.get_or_insert(busy.frame),
             };
-            candidate = area.place_behind(&request, bit, &mut swept);
+            candidate = self.get(id).place_behind(&request, bit, &mut swept);
         }
-        let error = blocked.map_or_else(
-            || area.shortage(pages),
-            |frame| CmaError::Busy(Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate }),
-        );
+        let area = self.get_mut(id);
         area.count_failure(pages);
-        Err(error)
+        Err(match blocked {
+            Some(frame) => {
+                CmaError::Busy(Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate })
+            }
+            None => area.shortage(pages),
+        })
     }
 
     /// Takes a buffer back; every bit of it has to be set.

@@ -44,7 +44,7 @@ use units::Pfn;
 use units::linux::LinuxVersion;
 
 pub use ::placement::{CMA_ALIGNMENT, align_order_of};
-pub use areas::{AreaUser, Areas, Unserved};
+pub use areas::{AreaUser, Areas};
 pub use owners::{MAX_OWNERS, OwnerId, Owners, Relocatable, Relocations, StillBusy};
 
 /// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.

@@ -2,12 +2,12 @@
 
 //! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the ways that there are.
 //!
-//! A candidate whose pages are all free is taken at once ([`cma::Areas::alloc_free`]), and nothing else happens. Where somebody lives in the
+//! A candidate whose pages are all free is taken at once ([`cma::Areas::take_free`]), and nothing else happens. Where somebody lives in the
 //! area, candidate after candidate is tried. A busy one is emptied (`mm::contig_range`); what refuses to go
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::System;
-use cma::{AreaId, Buffer, CmaError, ReleaseError, Unserved};
+use cma::{AreaId, Buffer, CmaError, ReleaseError};
 use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
 use page_alloc::trace::Event;
 use placement::Request;
@@ -29,11 +29,12 @@ impl System<'_> {
         if self.trace.is_enabled() {
             return self.cma_alloc_reported(id, pages, align_order).0;
         }
-        match self.areas.alloc_free(&mut self.zone, id, pages, align_order) {
+        let area = self.areas.get(id);
+        let request = area.request(pages, align_order)?;
+        let Some(bit) = area.place(&request) else { return self.cma_alloc_without_room(id, &request, pages) };
+        match self.areas.take_free(&mut self.zone, id, &request, pages, bit) {
             Ok(buffer) => Ok(buffer),
-            Err(Unserved::Invalid(error)) => Err(error),
-            Err(Unserved::NoRoom(request)) => self.cma_alloc_without_room(id, &request, pages),
-            Err(Unserved::Busy { request, bit }) => self.cma_alloc_busy(id, &request, pages, bit),
+            Err(_) => self.cma_alloc_busy(id, &request, pages, bit),
         }
     }
 
@@ -164,15 +165,10 @@ impl System<'_> {
 
     /// Takes the room that others have made, whose pages are free.
     fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
-        let area = self.areas.get_mut(id);
-        let first = area.frame(bit);
-        if let Err(busy) = self.zone.take_range(first, pages) {
-            let frame = busy.frame;
-            let (owner, why, phase) = (Owner::Kernel, Why::StillInUse, Phase::Grab);
-            return self.count_failure(id, pages, CmaError::Busy(Blocked { frame, owner, why, phase }));
-        }
-        area.reserve(bit, request.bits);
-        Ok(area.hand_out(id, first, pages))
+        self.areas.take_free(&mut self.zone, id, request, pages, bit).or_else(|busy| {
+            let blocked = Blocked { frame: busy.frame, owner: Owner::Kernel, why: Why::StillInUse, phase: Phase::Grab };
+            self.count_failure(id, pages, CmaError::Busy(blocked))
+        })
     }
 
     fn count_failure(&mut self, id: AreaId, pages: u32, error: CmaError) -> Result<Buffer, CmaError> {
