@@ -16,7 +16,7 @@ static UART: AtomicU32 = AtomicU32::new(0);
 /// Held while a line is printed, so that lines stay whole. Interrupt handlers never print.
 static OUTPUT: SpinMutex<()> = SpinMutex::new(());
 /// The UART that is printed on, once there is one.
-pub fn uart() -> Option<Pl011> {
+pub(crate) fn uart() -> Option<Pl011> {
     let base = UART.load(Ordering::Relaxed);
     // SAFETY: `init` stored the address, of which its caller vouched.
     (base != 0).then(|| unsafe { Pl011::new(base) })
@@ -26,7 +26,7 @@ pub fn uart() -> Option<Pl011> {
 ///
 /// # Safety
 /// `base` is accessible as device memory, and stays so.
-pub unsafe fn init(base: u32) -> bool {
+pub(crate) unsafe fn init(base: u32) -> bool {
     // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
     let new = unsafe { Pl011::new(base) };
     if !new.is_present() {
@@ -41,14 +41,14 @@ pub unsafe fn init(base: u32) -> bool {
 }
 
 /// Prints, waiting for whoever prints.
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let _whole = OUTPUT.lock();
     // `Raw` never fails.
     Raw.write_str(text).ok();
 }
 
 /// The console without its lock: for reports of what may have happened while the lock was held.
-pub struct Raw;
+pub(crate) struct Raw;
 
 impl Write for Raw {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -67,7 +67,7 @@ impl Write for Raw {
 ///
 /// # Safety
 /// As for [`init`].
-pub unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) {
+pub(crate) unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) {
     struct Line(Pl011);
 
     impl Write for Line {
@@ -88,14 +88,14 @@ pub unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) {
 }
 
 /// Waits until the console has sent everything.
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(uart) = uart() {
         uart.flush();
     }
 }
 
 /// Prints a line of the log, whatever the log's level: for what ends the machine.
-pub fn emergency(line: fmt::Arguments<'_>) {
+pub(crate) fn emergency(line: fmt::Arguments<'_>) {
     let microseconds = clock::now_ns() / 1000;
     let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
     let _whole = OUTPUT.lock();
@@ -121,14 +121,14 @@ impl Log for KernelLog {
 }
 
 /// Starts the log.
-pub fn init_log() {
+pub(crate) fn init_log() {
     // The only call, so no logger can be set before it.
     log::set_logger(&KernelLog).ok();
     set_loglevel(reserved::cmdline::DEFAULT_LOGLEVEL);
 }
 
 /// `loglevel=` as on Linux: messages below that level are printed; errors are 3, warnings 4, information 6.
-pub fn set_loglevel(loglevel: u8) {
+pub(crate) fn set_loglevel(loglevel: u8) {
     log::set_max_level(match loglevel {
         0..=3 => LevelFilter::Off,
         4 => LevelFilter::Error,

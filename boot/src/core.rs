@@ -27,18 +27,18 @@ mod tree;
 /// The part of the board that a kernel needs which nobody types at.
 mod board {
     #[expect(dead_code, reason = "devices that only the laboratory drives")]
-    pub mod devices;
-    pub mod exit;
+    pub(crate) mod devices;
+    pub(crate) mod exit;
     #[expect(dead_code, reason = "nothing is received")]
-    pub mod pl011;
-    pub mod system_registers;
+    pub(crate) mod pl011;
+    pub(crate) mod system_registers;
 
-    pub use devices::{Devices, RAM_BASE};
+    pub(crate) use devices::{Devices, RAM_BASE};
 
     /// Interrupts stay masked: there is nobody to ask for one.
-    pub mod gic {
+    pub(crate) mod gic {
         /// None was ever acknowledged.
-        pub fn last_interrupt() -> u32 {
+        pub(crate) fn last_interrupt() -> u32 {
             u32::MAX
         }
 
@@ -57,18 +57,18 @@ mod cpu {
     mod memory_functions;
     mod private;
 
-    pub mod backtrace;
+    pub(crate) mod backtrace;
     #[expect(dead_code, reason = "nothing is measured")]
-    pub mod clock;
-    pub mod exceptions;
-    pub mod image;
+    pub(crate) mod clock;
+    pub(crate) mod exceptions;
+    pub(crate) mod image;
     #[expect(dead_code, reason = "interrupts stay masked")]
-    pub mod irq;
-    pub mod mappings;
+    pub(crate) mod irq;
+    pub(crate) mod mappings;
     #[expect(dead_code, reason = "the windows of movable pages and of coherent buffers are the laboratory's")]
-    pub mod mmu;
+    pub(crate) mod mmu;
 
-    pub use private::{PRIVATE_PERIPHERALS_BYTES, private_peripherals};
+    pub(crate) use private::{PRIVATE_PERIPHERALS_BYTES, private_peripherals};
 }
 
 use alloc::format;

@@ -19,7 +19,7 @@ use crate::cpu::mmu::Access;
 use crate::cpu::{cache, mappings};
 
 /// Where the window begins: behind that of movable pages.
-pub const WINDOW: u32 = 0xe000_0000;
+pub(crate) const WINDOW: u32 = 0xe000_0000;
 /// How many MiB it has.
 const SLOTS: usize = 496;
 const MIB: u32 = 1 << 20;
@@ -34,7 +34,7 @@ struct Slot {
 }
 
 /// The caches and the window.
-pub struct Board {
+pub(crate) struct Board {
     l2: Option<L2c310>,
     slots: [Slot; SLOTS],
 }
@@ -42,7 +42,7 @@ pub struct Board {
 impl Board {
     /// Finds the level 2 cache and the snoop control unit in the tree and sets them up. What is missing is done without, and
     /// said so.
-    pub fn find(facts: &Facts) -> Box<Self> {
+    pub(crate) fn find(facts: &Facts) -> Box<Self> {
         let of = |compatible, name| {
             let base = Devices::base_of(facts, compatible).filter(|&base| is_mapped(base));
             if base.is_none() {

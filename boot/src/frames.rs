@@ -9,23 +9,23 @@ use kernel::mm::frames::{Damage, FreeRun, POISON_WORD, Poison};
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
 
 /// Words of a page.
-pub const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
+pub(crate) const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
 /// RAM by the identity mapping.
-pub struct IdentityMapped;
+pub(crate) struct IdentityMapped;
 
 /// The words of a run of frames.
 ///
 /// # Safety
 /// The frames are RAM, mapped, and nobody else refers to them while the slice lives.
-pub unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
+pub(crate) unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
     let start = core::ptr::with_exposed_provenance_mut(first.addr().0 as usize);
     // SAFETY: by the caller's word; a page is aligned for words.
     unsafe { core::slice::from_raw_parts_mut(start, pages as usize * PAGE_WORDS) }
 }
 
 /// The words of a block, for as long as it is borrowed.
-pub fn block_words(block: &mut Block) -> &mut [u32] {
+pub(crate) fn block_words(block: &mut Block) -> &mut [u32] {
     // SAFETY:
     // - the page allocator hands out RAM that is mapped;
     // - whoever holds the block owns its frames, and it is borrowed for as long as the slice lives.

@@ -12,7 +12,7 @@ use linked_list_allocator::Heap;
 use crate::cpu::irq::IrqMutex;
 
 /// Size of the heap.
-pub const HEAP_BYTES: usize = 1 << 20;
+pub(crate) const HEAP_BYTES: usize = 1 << 20;
 
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<MaybeUninit<[u8; HEAP_BYTES]>>);
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for KernelHeap {
 ///
 /// # Safety
 /// Called once, with the memory mapped.
-pub unsafe fn init() {
+pub(crate) unsafe fn init() {
     // SAFETY:
     // - the memory is a static's, used by nothing else, for ever;
     // - it is not empty, and `init` is called once.
@@ -57,6 +57,6 @@ pub unsafe fn init() {
 }
 
 /// Bytes in use, unless the heap is being changed just now.
-pub fn used_bytes() -> Option<usize> {
+pub(crate) fn used_bytes() -> Option<usize> {
     HEAP.0.try_lock().map(|heap| heap.used())
 }

@@ -82,7 +82,7 @@ impl Input {
 }
 
 /// Takes input by interrupt from now on; the interrupt controller has to know the UART's.
-pub fn enable() {
+pub(crate) fn enable() {
     if let Some(uart) = uart() {
         uart.interrupt_on_receive(true);
     }
@@ -92,14 +92,14 @@ pub fn enable() {
 }
 
 /// The receive interrupt's handler.
-pub fn receive() {
+pub(crate) fn receive() {
     if let Some(uart) = uart() {
         INPUT.lock().fill(uart);
     }
 }
 
 /// The next byte typed; sleeps until there is one.
-pub fn read_byte() -> u8 {
+pub(crate) fn read_byte() -> u8 {
     loop {
         // Masked while it looks, so that no byte can come between looking and sleeping; a pending interrupt still wakes.
         let mask = IrqMask::new();
@@ -112,7 +112,7 @@ pub fn read_byte() -> u8 {
 }
 
 /// The next byte typed, if there is one.
-pub fn poll_byte() -> Option<u8> {
+pub(crate) fn poll_byte() -> Option<u8> {
     let mut input = INPUT.lock();
     let byte = input.pop()?;
     if input.held
@@ -128,7 +128,7 @@ pub fn poll_byte() -> Option<u8> {
 
 /// True once after each Ctrl-C; takes it out of the input, and the line that it ended.
 #[inline]
-pub fn interrupted() -> bool {
+pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed) && take_ctrl_c()
 }
 
@@ -146,6 +146,6 @@ fn take_ctrl_c() -> bool {
 }
 
 /// True while a Ctrl-C waits for somebody to ask for it; it stays.
-pub fn wants_out() -> bool {
+pub(crate) fn wants_out() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -9,7 +9,7 @@ use crate::cpu::{clock, fault};
 use crate::{console, frames, input};
 
 /// The only machine there is; its state is the hardware's.
-pub struct Board;
+pub(crate) struct Board;
 
 impl Machine for Board {
     fn now_ns(&self) -> u64 {

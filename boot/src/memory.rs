@@ -24,7 +24,7 @@ use crate::cpu::image;
 use crate::{memory_map, tree};
 
 /// What there is of memory.
-pub struct Memory {
+pub(crate) struct Memory {
     /// The page allocator.
     pub zone: Zone<'static>,
     /// The areas in it.
@@ -41,7 +41,7 @@ pub struct Memory {
 ///
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
-pub fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
+pub(crate) fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
     let Early { mut memblock, notes } = early::memory_map(facts, image::range(), tree);
     log_notes(&notes);
     if !memblock.is_ram(&image::range()) {
@@ -71,7 +71,7 @@ pub fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory
 }
 
 /// Prints what was found before.
-pub fn log_notes(notes: &[Note]) {
+pub(crate) fn log_notes(notes: &[Note]) {
     for note in notes {
         log::log!(note.level, "{}", note.text);
     }

@@ -23,7 +23,7 @@ const MAX_DEVICE_BYTES: u64 = 64 << 20;
 ///
 /// # Safety
 /// Called once, by the entry code, with the MMU off and caches invalidated.
-pub unsafe fn start(tree: Option<PhysRange>) {
+pub(crate) unsafe fn start(tree: Option<PhysRange>) {
     // SAFETY: by the caller's word.
     let mut space = unsafe { AddressSpace::boot() };
     let part = |start: u32, end: u32| PhysRange { start: start.into(), end: end.into() };
@@ -48,7 +48,7 @@ pub unsafe fn start(tree: Option<PhysRange>) {
 }
 
 /// Maps the registers of the devices the kernel drives, where the tree has them elsewhere than the board.
-pub fn map_essential_devices(devices: &Devices) {
+pub(crate) fn map_essential_devices(devices: &Devices) {
     mappings::with(|map| {
         for (range, name) in devices.register_pages() {
             if let Err(error) = map.map(range, Access::Device, name) {
@@ -60,12 +60,12 @@ pub fn map_essential_devices(devices: &Devices) {
 }
 
 /// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at all.
-pub fn release_tree(tree: PhysRange) {
+pub(crate) fn release_tree(tree: PhysRange) {
     mappings::with(|map| map.space().unmap(tree));
 }
 
 /// Maps ranges of RAM for a moment, before RAM is mapped for good.
-pub fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Result<(), OutOfPageTables> {
+pub(crate) fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Result<(), OutOfPageTables> {
     mappings::with(|map| {
         let result = ranges.iter().try_for_each(|range| map.space().map(*range, Access::Data));
         if result.is_ok() {
@@ -77,7 +77,7 @@ pub fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Result<(),
 }
 
 /// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may use.
-pub fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
+pub(crate) fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
     let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     // The image has its own mapping, and guard pages that have to stay empty.
     holes.push(whole_pages(image::range()));
@@ -102,7 +102,7 @@ pub fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<Phy
 }
 
 /// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays out.
-pub fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
+pub(crate) fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
     let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     mappings::with(|map| {
         for device in &facts.devices {

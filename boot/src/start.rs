@@ -15,10 +15,10 @@ use crate::memory::{self, Memory};
 use crate::{console, heap, memory_map, tree};
 
 /// Status where tree or memory cannot be used.
-pub const UNUSABLE: u8 = 2;
+pub(crate) const UNUSABLE: u8 = 2;
 
 /// How the machine ends.
-pub enum Ending {
+pub(crate) enum Ending {
     /// With this status.
     Status(u8),
     /// By starting again.
@@ -26,7 +26,7 @@ pub enum Ending {
 }
 
 /// What there is once memory is in order.
-pub struct Awake {
+pub(crate) struct Awake {
     /// What the tree says.
     pub facts: Facts,
     /// The command line, as it came.
@@ -81,7 +81,7 @@ extern "C" fn too_little_memory() -> ! {
 ///
 /// # Errors
 /// The status to end with; why has been printed.
-pub fn wake(tree: PhysRange, version: &str) -> Result<Awake, u8> {
+pub(crate) fn wake(tree: PhysRange, version: &str) -> Result<Awake, u8> {
     // SAFETY: `locate` found it, `start` mapped it, and all of RAM is still untouched.
     let mut facts = match devicetree::read(unsafe { tree::bytes(tree) }) {
         Ok(facts) => facts,

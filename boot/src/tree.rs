@@ -20,7 +20,7 @@ const START_BYTES: u32 = 8;
 
 /// Why there is no tree to read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum NoTree {
+pub(crate) enum NoTree {
     /// The boot loader passed none, and there is none at the start of RAM either.
     Nowhere,
     /// The boot loader passed an ATAG list.
@@ -34,7 +34,7 @@ pub enum NoTree {
 }
 
 /// Says that RAM is shorter than the image, or than QEMU needs to lay the tree behind it: it lays it in RAM's middle.
-pub struct TooLittleMemory;
+pub(crate) struct TooLittleMemory;
 
 impl fmt::Display for TooLittleMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ impl fmt::Display for NoTree {
 ///
 /// # Safety
 /// The MMU is off: every physical address can be read.
-pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
+pub(crate) unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     let address = if r2 == 0 { RAM_BASE } else { r2 };
     if !address.is_multiple_of(4) || address.checked_add(START_BYTES).is_none() {
         return Err(NoTree::Address(address));
@@ -104,7 +104,7 @@ pub unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
 ///
 /// # Safety
 /// `range` is mapped, and nothing writes there while the bytes are in use.
-pub unsafe fn bytes<'a>(range: PhysRange) -> &'a [u8] {
+pub(crate) unsafe fn bytes<'a>(range: PhysRange) -> &'a [u8] {
     let start = core::ptr::with_exposed_provenance(range.start as usize);
     // SAFETY: by the caller's word.
     unsafe { core::slice::from_raw_parts(start, range.size() as usize) }

@@ -22,7 +22,7 @@ const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.
 #[derive(Default)]
-pub struct Window {
+pub(crate) struct Window {
     tables: Option<Block>,
     slots: u32,
     /// Reports of faults know its name.

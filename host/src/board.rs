@@ -77,7 +77,8 @@ impl Board {
         let mut pages = vec![Page::default(); descriptors(frames)];
         let mut zone = Zone::new(RAM, &mut pages);
         zone.free_range(RAM, FREE_PAGES);
-        let first = self.areas.first().map(|area| AreaUser { device: "host".into(), area: area.name.clone(), by_region: true });
+        let first =
+            self.areas.first().map(|area| AreaUser { device: "host".into(), area: area.name.clone(), by_region: true });
         let mut system = System::new(zone, first.into_iter().collect());
         system.answer_like(self.linux);
         for (name, base, pages) in placed {

@@ -12,13 +12,13 @@ use kernel::units::linux::LinuxVersion;
 /// How large a CMA area must be, why requests failed, and what a board's log says.
 #[derive(Parser, Debug)]
 #[command(name = "debris", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// The smallest area in which no request of a recording fails
     Size(Size),
     /// What is in a recording: areas, requests by order, tasks, lost events, failures
@@ -53,7 +53,7 @@ pub enum Command {
 }
 
 #[derive(Args, Debug)]
-pub struct Size {
+pub(crate) struct Size {
     /// A recording, in any form that `replay` reads
     pub trace: PathBuf,
     /// The recorded area, where there are several
@@ -97,7 +97,7 @@ pub struct Size {
 }
 
 #[derive(Args, Debug)]
-pub struct View {
+pub(crate) struct View {
     /// debugfs's `bitmap`, or a log with `number of available pages`
     pub file: PathBuf,
     /// Whether this many pages fit
@@ -115,7 +115,7 @@ pub struct View {
 }
 
 #[derive(Args, Debug)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// A recording
     pub trace: PathBuf,
     /// The area's size
@@ -140,7 +140,7 @@ pub struct Replay {
 
 /// Which runs a sweep has.
 #[derive(Args, Debug)]
-pub struct Runs {
+pub(crate) struct Runs {
     /// A load of the laboratory with its keys, such as 'debris' or 'camera frames=8'
     #[arg(long, value_name = "L", default_value = "debris")]
     pub load: String,
@@ -159,7 +159,7 @@ pub struct Runs {
 }
 
 #[derive(Args, Debug)]
-pub struct Sweep {
+pub(crate) struct Sweep {
     #[command(flatten)]
     pub runs: Runs,
     /// Threads; as many as there are processors unless told
@@ -177,7 +177,7 @@ pub struct Sweep {
 }
 
 #[derive(Args, Debug)]
-pub struct Jobs {
+pub(crate) struct Jobs {
     #[command(flatten)]
     pub runs: Runs,
     /// How many parts the sweep is done in
@@ -192,7 +192,7 @@ pub struct Jobs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Engine {
+pub(crate) enum Engine {
     /// HyperQueue: a Python script for its API
     Hq,
     /// Slurm: a script for sbatch, a job array
@@ -202,7 +202,7 @@ pub enum Engine {
 }
 
 #[derive(Args, Debug)]
-pub struct Lab {
+pub(crate) struct Lab {
     /// Commands with `;` between them, as in `run=`
     #[arg(default_value = "help")]
     pub line: String,
@@ -218,7 +218,7 @@ pub struct Lab {
 }
 
 #[derive(Args, Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Files that sweeps wrote; a run that is there twice counts once
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
@@ -257,7 +257,7 @@ impl From<AlignWord> for Alignment {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum FailedWord {
+pub(crate) enum FailedWord {
     /// It goes back at once
     Release,
     /// It lives as long as the median of its task's
@@ -265,12 +265,12 @@ pub enum FailedWord {
 }
 
 /// The arguments, for completions and the manual page.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
 /// A size such as `64M` in pages.
-pub fn pages(text: &str) -> Result<u32, String> {
+pub(crate) fn pages(text: &str) -> Result<u32, String> {
     let wrong = || format!("{text} is no size; sizes look like 64M or 512K");
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'K' | b'k') => (&text[..text.len() - 1], 10),

@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::cli::{Engine, Jobs, Runs};
 
 /// The script.
-pub fn script(arguments: &Jobs) -> Result<String, Failure> {
+pub(crate) fn script(arguments: &Jobs) -> Result<String, Failure> {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("debris"));
     let program = program.to_str().ok_or_else(|| Failure::bad("the tool's own path is no text"))?;
     let words = sweep_words(program, &arguments.runs);

@@ -25,7 +25,7 @@ struct Runs {
     failed: u64,
 }
 
-pub fn run(arguments: &Report) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Report) -> Result<(), Failure> {
     let rows = rows_of(&arguments.runs)?;
     let baseline = arguments.baseline.as_ref().map(|file| rows_of(std::slice::from_ref(file))).transpose()?;
     let compared = |row: &str| baseline.as_ref().and_then(|rows| rows.get(row)).map(|runs| median(&runs.allocs));

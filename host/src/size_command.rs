@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::cli::{FailedWord, Size};
 use crate::{AREA, Failure, STATUS_ASSERT, now_ns, read, say};
 
-pub fn run(arguments: &Size) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     let text = read(&arguments.trace)?;
     let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let recording = Recording::open(&text, arguments.area.as_deref(), now_ns).map_err(bad)?;

@@ -29,7 +29,7 @@ struct Run {
     line: String,
 }
 
-pub fn run(arguments: &Sweep) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     let (part, parts) = arguments.shard;
     let runs = all_runs(&arguments.runs)?;
     let total = runs.len();
@@ -105,7 +105,7 @@ fn open(path: &Path, resume: bool) -> Result<(File, HashSet<String>), Failure> {
 }
 
 /// The key of a record.
-pub fn key_of(record: &str) -> Option<String> {
+pub(crate) fn key_of(record: &str) -> Option<String> {
     let value: Value = serde_json::from_str(record).ok()?;
     Some(value.get("key")?.as_str()?.to_owned())
 }

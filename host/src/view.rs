@@ -13,7 +13,7 @@ use kernel::lab::state;
 use crate::cli::View;
 use crate::{Failure, now_ns, read, say};
 
-pub fn run(arguments: &View) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
     let text = read(&arguments.file)?;
     let bad = |line: String| Failure::bad(format!("{}: {line}", arguments.file.display()));
     let found = state::find(&text, None, arguments.order_per_bit).map_err(|error| bad(error.to_string()))?;

@@ -16,7 +16,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 
 /// What the input does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// There is more to come, and some of it is there.
     Busy,
     /// Whoever types has typed nothing more.
@@ -27,7 +27,7 @@ pub enum Input {
 
 /// Where output goes, and the line that has not ended.
 #[derive(Debug)]
-pub struct Console<W> {
+pub(crate) struct Console<W> {
     out: W,
     /// A terminal: every byte goes out as it comes.
     screen: bool,
@@ -38,18 +38,18 @@ pub struct Console<W> {
 }
 
 /// Locks the console. A thread that panicked has ended the process.
-pub fn lock<W>(console: &Mutex<Console<W>>) -> MutexGuard<'_, Console<W>> {
+pub(crate) fn lock<W>(console: &Mutex<Console<W>>) -> MutexGuard<'_, Console<W>> {
     console.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<W: Write> Console<W> {
     /// A console that writes to `out`; `screen` says that it is a terminal.
-    pub fn new(out: W, screen: bool) -> Self {
+    pub(crate) fn new(out: W, screen: bool) -> Self {
         Self { out, screen, line: Vec::new(), shown: 0, input: Input::Busy }
     }
 
     /// Prints what the machine said; true where a prompt is all that the last line holds.
-    pub fn print(&mut self, bytes: &[u8]) -> io::Result<bool> {
+    pub(crate) fn print(&mut self, bytes: &[u8]) -> io::Result<bool> {
         if self.screen {
             self.out.write_all(bytes)?;
         }
@@ -66,7 +66,7 @@ impl<W: Write> Console<W> {
     }
 
     /// The machine has ended; a line that it did not end is ended here.
-    pub fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         if !self.screen && !self.line.is_empty() {
             self.line.push(b'\n');
             self.show()?;
@@ -75,7 +75,7 @@ impl<W: Write> Console<W> {
     }
 
     /// Takes note of what the input does.
-    pub fn set_input(&mut self, input: Input) -> io::Result<()> {
+    pub(crate) fn set_input(&mut self, input: Input) -> io::Result<()> {
         self.input = input;
         self.show_prompt()
     }

@@ -18,7 +18,12 @@ const EOT: &[u8] = b"\x04";
 
 /// Passes the input on until there is no more, or the machine takes none. `prompts` says when the machine has begun to
 /// print, and whenever it waits at a prompt.
-pub fn feed(mut stdin: Stream, mut machine: impl Write, console: &Mutex<Console<Stream>>, prompts: &Receiver<()>) {
+pub(crate) fn feed(
+    mut stdin: Stream,
+    mut machine: impl Write,
+    console: &Mutex<Console<Stream>>,
+    prompts: &Receiver<()>,
+) {
     let mut buffer = [0; 4096];
     let mut last = b'\n';
     let mut began = false;

@@ -6,7 +6,7 @@ use std::env;
 use std::time::Duration;
 
 /// What TIMEOUT says: seconds, or with a letter behind them minutes, hours or days; none where it is not set, or 0.
-pub fn from_environment() -> Result<Option<Duration>, String> {
+pub(crate) fn from_environment() -> Result<Option<Duration>, String> {
     let Some(text) = env::var_os("TIMEOUT").filter(|text| !text.is_empty()) else { return Ok(None) };
     let limit = text.to_str().and_then(parse);
     let limit = limit.ok_or_else(|| format!("TIMEOUT is '{}'; it can be 30, 0.5, 10m or 2h", text.display()))?;

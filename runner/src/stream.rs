@@ -11,17 +11,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A standard stream.
 #[derive(Debug)]
-pub struct Stream(File);
+pub(crate) struct Stream(File);
 
 impl Stream {
     /// The stream behind `standard`.
-    pub fn of(standard: impl AsFd) -> Result<Self, String> {
+    pub(crate) fn of(standard: impl AsFd) -> Result<Self, String> {
         let descriptor = standard.as_fd().try_clone_to_owned();
         descriptor.map(|descriptor| Self(descriptor.into())).map_err(|error| format!("standard streams: {error}"))
     }
 
     /// True where a read returns at once: there is something, or there never will be.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
     }

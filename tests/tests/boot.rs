@@ -167,7 +167,7 @@ fn elf_and_raw_boot_alike() {
     let elf = Boot::commands("debris; bitmap").entry(Entry::Elf).run();
     raw.ended_with(0);
     elf.ended_with(0);
-    let rows = |outcome: &boot_tests::Outcome| boot_tests::data::parse_bitmap(outcome.console());
+    let rows = |outcome: &Outcome| boot_tests::data::parse_bitmap(outcome.console());
     assert_eq!(rows(&raw).len(), 2048, "{raw}");
     assert_eq!(rows(&raw), rows(&elf), "{raw}\n{elf}");
 }

@@ -102,7 +102,7 @@ fn modules() -> Vec<String> {
     let root = fs::read_to_string(in_tree("boot/src/core.rs")).expect("the root");
     let (mut inside, mut files) = (String::new(), vec!["core".to_owned()]);
     for line in root.lines() {
-        let declared = line.trim().trim_start_matches("pub ").strip_prefix("mod ");
+        let declared = line.trim().trim_start_matches("pub(crate) ").strip_prefix("mod ");
         match declared.map(|name| name.trim_end_matches([';', '{', ' '])) {
             Some(name) if line.ends_with(';') => files.push(format!("{inside}{name}")),
             Some(name) if !line.starts_with(' ') => inside = format!("{name}/"),

@@ -16,7 +16,7 @@ use dtoolkit::{Node, Property};
 
 /// Cells of an address and of a size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cells {
+pub(crate) struct Cells {
     /// `#address-cells`.
     pub address: usize,
     /// `#size-cells`.
@@ -24,7 +24,7 @@ pub struct Cells {
 }
 
 /// The board's own.
-pub const ONE: Cells = Cells { address: 1, size: 1 };
+pub(crate) const ONE: Cells = Cells { address: 1, size: 1 };
 const TWO: Cells = Cells { address: 2, size: 2 };
 /// What nodes are tried with, the likely ones first.
 const READINGS: [Cells; 6] = [
@@ -50,7 +50,7 @@ fn cells_of(value: &[u8]) -> Option<Vec<u32>> {
 }
 
 /// A node's property of one cell.
-pub fn word(node: FdtNode<'_>, name: &str) -> Option<u32> {
+pub(crate) fn word(node: FdtNode<'_>, name: &str) -> Option<u32> {
     match cells_of(node.property(name)?.value())?[..] {
         [word] => Some(word),
         _ => None,
@@ -58,7 +58,7 @@ pub fn word(node: FdtNode<'_>, name: &str) -> Option<u32> {
 }
 
 /// The number that cells make, as far as 64 bits hold it.
-pub fn number(cells: &[u32]) -> u64 {
+pub(crate) fn number(cells: &[u32]) -> u64 {
     cells.iter().fold(0, |number, cell| number << 32 | u64::from(*cell))
 }
 
@@ -145,7 +145,7 @@ impl Cells {
 ///
 /// # Errors
 /// The line with both readings where they do not decide it.
-pub fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
+pub(crate) fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
     let given = given(tree, board);
     let possible: Vec<Cells> =
         READINGS.into_iter().filter(|cells| given.iter().all(|given| cells.fits(given))).collect();
@@ -185,7 +185,7 @@ pub fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
 
 /// Source that, put behind the tree's, gives it two cells where it has `cells`. `say` gets a line for every number that
 /// takes more than 64 bits.
-pub fn widen(tree: Fdt<'_>, board: Fdt<'_>, cells: Cells, mut say: impl FnMut(String)) -> String {
+pub(crate) fn widen(tree: Fdt<'_>, board: Fdt<'_>, cells: Cells, mut say: impl FnMut(String)) -> String {
     let mut source = String::new();
     let mut set = |path: &str, property: &str, cells: &[u32]| {
         let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:#x}")).collect();

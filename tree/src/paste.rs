@@ -19,14 +19,14 @@ const RESERVED_MEMORY: &str = "reserved-memory";
 const OF_THE_BOARD: [&str; 4] = ["aliases", "cpus", "memory", "chosen"];
 
 /// What the board's tree has.
-pub struct Board {
+pub(crate) struct Board {
     labels: HashSet<String>,
     paths: HashSet<String>,
 }
 
 impl Board {
     /// The labels and paths of a tree with symbols.
-    pub fn new(tree: Fdt<'_>) -> Self {
+    pub(crate) fn new(tree: Fdt<'_>) -> Self {
         let symbols = tree.root().child("__symbols__");
         let labels = symbols.iter().flat_map(|symbols| symbols.properties()).map(|label| label.name().to_owned());
         let mut paths = HashSet::new();
@@ -44,7 +44,7 @@ fn collect(node: FdtNode<'_>, path: &str, paths: &mut HashSet<String>) {
 }
 
 /// What a file becomes.
-pub struct Pasted {
+pub(crate) struct Pasted {
     /// `/memreserve/` entries, which stand in front of everything.
     pub reservations: String,
     /// Fragments for behind the board's tree.
@@ -73,7 +73,7 @@ fn has_names(items: &[Item]) -> bool {
 }
 
 /// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a line each.
-pub fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) -> Result<String, String> {
+pub(crate) fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) -> Result<String, String> {
     if !text.lines().any(|line| is_directive(line).is_some()) && !has_names(&parse(&text)) {
         return Ok(text);
     }
@@ -102,7 +102,7 @@ pub fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) 
 
 /// The text with labels of its own where the board has nodes of those labels: dtc takes a label once. What the text then
 /// refers to by them are its own nodes.
-pub fn own_labels(text: &str, board: &Board) -> String {
+pub(crate) fn own_labels(text: &str, board: &Board) -> String {
     let mut defined = HashSet::new();
     each(&parse(text), &mut |node| {
         defined.extend(node.labels.iter().filter(|label| board.labels.contains(*label)).cloned())
@@ -134,12 +134,12 @@ pub fn own_labels(text: &str, board: &Board) -> String {
 }
 
 /// True for source of an overlay.
-pub fn is_overlay(text: &str) -> bool {
+pub(crate) fn is_overlay(text: &str) -> bool {
     parse(text).iter().any(|item| matches!(item, Item::Directive(directive) if directive.name == "/plugin/"))
 }
 
 /// What an overlay changes that the board does not have: labels and paths.
-pub fn missing_targets(overlay: Fdt<'_>, board: &Board) -> Vec<String> {
+pub(crate) fn missing_targets(overlay: Fdt<'_>, board: &Board) -> Vec<String> {
     let root = overlay.root();
     let fixups = root.child("__fixups__");
     let labels = fixups.iter().flat_map(|fixups| fixups.properties()).map(|label| label.name().to_owned());
@@ -174,7 +174,7 @@ enum Place<'a> {
 ///
 /// # Errors
 /// A line that says why not.
-pub fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<Pasted, String> {
+pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<Pasted, String> {
     let items = parse(text);
     let mut labels: HashSet<&str> = board.labels.iter().map(String::as_str).collect();
     let mut reserved_labels = HashSet::new();

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A node, a property or a directive.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Item {
+pub(crate) enum Item {
     /// `name { … };`
     Node(Node),
     /// `name = …;`
@@ -23,7 +23,7 @@ pub enum Item {
 
 /// A node as it stands in the text; one node of the tree can have several.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its name, `/`, or a reference: `&label`, `&{/path}`.
     pub name: String,
     /// The labels in front of it.
@@ -38,7 +38,7 @@ pub struct Node {
 
 /// A property.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Property {
+pub(crate) struct Property {
     /// Its name.
     pub name: String,
     /// Up to its semicolon.
@@ -53,7 +53,7 @@ pub struct Property {
 
 /// A directive.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Directive {
+pub(crate) struct Directive {
     /// `/delete-node/`, `/memreserve/`, `/plugin/`, …
     pub name: String,
     /// Its first argument.
@@ -64,29 +64,29 @@ pub struct Directive {
 
 impl Node {
     /// The properties.
-    pub fn properties(&self) -> impl Iterator<Item = &Property> {
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.items.iter().filter_map(|item| if let Item::Property(property) = item { Some(property) } else { None })
     }
 
     /// The nodes right below.
-    pub fn children(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Node> {
         self.items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None })
     }
 
     /// True where it has this property.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.properties().any(|property| property.name == name)
     }
 
     /// Calls `visit` for the node and all below.
-    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Node)) {
+    pub(crate) fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Node)) {
         visit(self);
         self.children().for_each(|child| child.walk(visit));
     }
 }
 
 /// The items of a text, from its beginning to its end or to what cannot be understood.
-pub fn parse(text: &str) -> Vec<Item> {
+pub(crate) fn parse(text: &str) -> Vec<Item> {
     Parser { text: text.as_bytes(), at: 0 }.items(0)
 }
 

@@ -51,7 +51,7 @@ fn printed(output: Output) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// dtc's complaints, or that it is missing.
-pub fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("dtc");
     command.args(["-q", "-I", from, "-O", to]);
     if symbols {
@@ -68,7 +68,7 @@ pub fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input: &[u8])
 ///
 /// # Errors
 /// Its complaints.
-pub fn cpp(directory: &Path, input: &[u8]) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn cpp(directory: &Path, input: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut command = Command::new("cpp");
     command.args(["-nostdinc", "-undef", "-D__DTS__", "-x", "assembler-with-cpp"]).args(sizes());
     command.arg("-I").arg(directory);
@@ -82,7 +82,7 @@ pub fn cpp(directory: &Path, input: &[u8]) -> Result<Option<Vec<u8>>, String> {
 ///
 /// # Errors
 /// Why it does not apply.
-pub fn fdtoverlay(base: &[u8], overlay: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn fdtoverlay(base: &[u8], overlay: &[u8]) -> Result<Vec<u8>, String> {
     let work = TempDir::new().map_err(|error| format!("no temporary directory: {error}"))?;
     let [base_file, overlay_file, output] = ["base", "overlay", "output"].map(|name| work.path().join(name));
     let failed = |error: std::io::Error| format!("{}: {error}", work.path().display());

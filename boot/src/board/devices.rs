@@ -12,10 +12,10 @@ use units::PhysRange;
 use crate::cpu::{self, image};
 
 /// Start of RAM: QEMU puts the device tree there when it enters an ELF image.
-pub const RAM_BASE: u32 = 0x6000_0000;
+pub(crate) const RAM_BASE: u32 = 0x6000_0000;
 
 /// System registers, where the tree lists none.
-pub const SYSTEM_REGISTERS: u32 = 0x1000_0000;
+pub(crate) const SYSTEM_REGISTERS: u32 = 0x1000_0000;
 /// UART 0, where the tree's `stdout-path` names no PL011.
 const UART0: u32 = 0x1000_9000;
 /// UART 0's interrupt, SPI 5.
@@ -26,7 +26,7 @@ const GIC_INTERFACE_OFFSET: u32 = 0x100;
 
 /// The devices the kernel drives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Devices {
+pub(crate) struct Devices {
     /// PL011 of the console.
     pub uart: u32,
     /// Its GIC interrupt.
@@ -41,7 +41,7 @@ pub struct Devices {
 
 impl Devices {
     /// The board's own addresses.
-    pub fn known() -> Self {
+    pub(crate) fn known() -> Self {
         let private = cpu::private_peripherals() as u32;
         Self {
             uart: UART0,
@@ -53,7 +53,7 @@ impl Devices {
     }
 
     /// What the tree says, and the board's own address for what it does not say, or says where RAM or the kernel is.
-    pub fn find(facts: &Facts) -> Self {
+    pub(crate) fn find(facts: &Facts) -> Self {
         let mut devices = Self::known();
         let base = |reg: Option<&PhysRange>| base_of(facts, reg);
         let first = |compatible| facts.devices.iter().find(|device| is(device, compatible));
@@ -80,13 +80,13 @@ impl Devices {
     }
 
     /// Where the registers of the first device of a kind are, if the tree has one, in a place where registers can be.
-    pub fn base_of(facts: &Facts, compatible: &str) -> Option<u32> {
+    pub(crate) fn base_of(facts: &Facts, compatible: &str) -> Option<u32> {
         let device = facts.devices.iter().find(|device| is(device, compatible))?;
         base_of(facts, device.reg.first())
     }
 
     /// Their register pages: what has to be mapped whatever the tree lists.
-    pub fn register_pages(&self) -> [(PhysRange, &'static str); 4] {
+    pub(crate) fn register_pages(&self) -> [(PhysRange, &'static str); 4] {
         let page = |base: u32| PhysRange::sized(base.into(), 0x1000);
         [
             (page(self.system_registers), "the system registers"),

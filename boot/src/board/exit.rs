@@ -5,11 +5,11 @@
 use super::system_registers;
 
 /// Ends QEMU with `status`. Without semihosting the call lands in the kernel's own SVC vector, which powers the board off.
-pub fn exit(status: u32) -> ! {
+pub(crate) fn exit(status: u32) -> ! {
     semihosting::process::exit(status as i32)
 }
 
 /// Resets the board.
-pub fn reboot() -> ! {
+pub(crate) fn reboot() -> ! {
     system_registers::reboot()
 }

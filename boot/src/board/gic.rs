@@ -69,7 +69,7 @@ static INTERFACE: AtomicU32 = AtomicU32::new(0);
 static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// What is done about an interrupt; it is called with interrupts masked.
-pub type Handler = fn();
+pub(crate) type Handler = fn();
 
 /// Most interrupts that somebody handles.
 const MAX_HANDLERS: usize = 4;
@@ -81,7 +81,7 @@ static HANDLERS: IrqMutex<[Option<(u32, Handler)>; MAX_HANDLERS]> = IrqMutex::ne
 ///
 /// # Safety
 /// Both addresses are a GIC's and are mapped as device memory.
-pub unsafe fn init(distributor: u32, interface: u32) {
+pub(crate) unsafe fn init(distributor: u32, interface: u32) {
     // SAFETY: by the caller's word.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
     registers.control.write(Control::ENABLE::CLEAR);
@@ -99,14 +99,14 @@ pub unsafe fn init(distributor: u32, interface: u32) {
 }
 
 /// Has an interrupt handled from now on; false where the table is full.
-pub fn handle(interrupt: u32, handler: Handler) -> bool {
+pub(crate) fn handle(interrupt: u32, handler: Handler) -> bool {
     let mut handlers = HANDLERS.lock();
     let free = handlers.iter_mut().find(|entry| entry.is_none());
     free.map(|entry| *entry = Some((interrupt, handler))).is_some()
 }
 
 /// Has an interrupt handled no more: its device was given up.
-pub fn forget(interrupt: u32) {
+pub(crate) fn forget(interrupt: u32) {
     let mut handlers = HANDLERS.lock();
     handlers
         .iter_mut()
@@ -115,7 +115,7 @@ pub fn forget(interrupt: u32) {
 }
 
 /// Lets a device's interrupt reach this processor; a number that no GIC has is left alone.
-pub fn enable(interrupt: u32) {
+pub(crate) fn enable(interrupt: u32) {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     if distributor == 0 || interrupt > MAX_INTERRUPT {
         return;
@@ -129,7 +129,7 @@ pub fn enable(interrupt: u32) {
 }
 
 /// Sends this processor an interrupt that nobody asked for.
-pub fn interrupt_oneself() {
+pub(crate) fn interrupt_oneself() {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     if distributor != 0 {
         // SAFETY: `init` stored the address, of which its caller vouched.
@@ -139,7 +139,7 @@ pub fn interrupt_oneself() {
 }
 
 /// The interrupt that [`handle_irq`] acknowledged last.
-pub fn last_interrupt() -> u32 {
+pub(crate) fn last_interrupt() -> u32 {
     LAST.load(Ordering::Relaxed)
 }
 

@@ -74,7 +74,7 @@ register_structs! {
 const MAX_POLLS: u32 = 10_000_000;
 
 /// The controller, switched on.
-pub struct L2c310 {
+pub(crate) struct L2c310 {
     registers: &'static Registers,
 }
 
@@ -86,7 +86,7 @@ impl L2c310 {
     ///
     /// # Safety
     /// `base` is where the tree has such a controller, and it is mapped as device memory for good.
-    pub unsafe fn init(base: u32) -> Result<Self, &'static str> {
+    pub(crate) unsafe fn init(base: u32) -> Result<Self, &'static str> {
         // SAFETY: by the caller's word; all registers may be read, and are written here as the manual wants it.
         let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
         let id = registers.cache_id.extract();
@@ -131,7 +131,7 @@ impl L2c310 {
     ///
     /// # Safety
     /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned yet.
-    pub unsafe fn maintain(&self, op: CacheOp, start: u32, bytes: u32) {
+    pub(crate) unsafe fn maintain(&self, op: CacheOp, start: u32, bytes: u32) {
         let register = match op {
             CacheOp::Clean => &self.registers.clean_line,
             CacheOp::Invalidate => &self.registers.invalidate_line,
@@ -142,7 +142,7 @@ impl L2c310 {
     }
 
     /// Drains the controller's buffers.
-    pub fn sync(&self) {
+    pub(crate) fn sync(&self) {
         self.registers.sync.set(0);
         while self.registers.sync.is_set(Sync::BUSY) {}
         dsb();

@@ -2,13 +2,13 @@
 
 //! All that knows the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt controller, system registers.
 
-pub mod devices;
-pub mod exit;
-pub mod gic;
-pub mod l2c310;
-pub mod pl011;
-pub mod scu;
-pub mod system_registers;
-pub mod virtio;
+pub(crate) mod devices;
+pub(crate) mod exit;
+pub(crate) mod gic;
+pub(crate) mod l2c310;
+pub(crate) mod pl011;
+pub(crate) mod scu;
+pub(crate) mod system_registers;
+pub(crate) mod virtio;
 
-pub use devices::{Devices, RAM_BASE};
+pub(crate) use devices::{Devices, RAM_BASE};

@@ -64,7 +64,7 @@ const FRACTIONAL_DIVISOR: u32 = 1;
 /// A PL011 at an address. Every register access is one load or store, so copies may be used side by side, as a fault's report
 /// does with the console's.
 #[derive(Clone, Copy)]
-pub struct Pl011 {
+pub(crate) struct Pl011 {
     base: u32,
 }
 
@@ -74,7 +74,7 @@ impl Pl011 {
     /// # Safety
     /// `base` is accessible as device memory whenever the value is used, and a PL011's if more than
     /// [`Pl011::is_present`] is.
-    pub const unsafe fn new(base: u32) -> Self {
+    pub(crate) const unsafe fn new(base: u32) -> Self {
         Self { base }
     }
 
@@ -84,14 +84,14 @@ impl Pl011 {
     }
 
     /// True where the identification registers are a PL011's (part number 0x011, PrimeCell's signature), of any revision.
-    pub fn is_present(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         let byte = |index: usize| self.registers().identification[index].get() & 0xff;
         let part_number = byte(0) | (byte(1) & 0xf) << 8;
         part_number == 0x011 && [4, 5, 6, 7].map(byte) == [0x0d, 0xf0, 0x05, 0xb1]
     }
 
     /// 115200 8N1 with FIFOs, no interrupts yet.
-    pub fn init(&self) {
+    pub(crate) fn init(&self) {
         let registers = self.registers();
         registers.control.write(Control::UARTEN::CLEAR);
         registers.interrupt_mask.set(0);
@@ -104,25 +104,25 @@ impl Pl011 {
     }
 
     /// Sends a byte, waiting for room.
-    pub fn send(&self, byte: u8) {
+    pub(crate) fn send(&self, byte: u8) {
         let registers = self.registers();
         while registers.flag.is_set(Flag::TXFF) {}
         registers.data.set(byte.into());
     }
 
     /// Waits until everything was sent.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         while self.registers().flag.is_set(Flag::BUSY) {}
     }
 
     /// The next byte received. A byte with an error comes as it was read; the error bits say nothing useful to a terminal.
-    pub fn receive(&self) -> Option<u8> {
+    pub(crate) fn receive(&self) -> Option<u8> {
         let registers = self.registers();
         if registers.flag.is_set(Flag::RXFE) { None } else { Some(registers.data.read(Data::DATA) as u8) }
     }
 
     /// Interrupts, or not, while bytes wait.
-    pub fn interrupt_on_receive(&self, on: bool) {
+    pub(crate) fn interrupt_on_receive(&self, on: bool) {
         let mask = &self.registers().interrupt_mask;
         if on {
             mask.modify(InterruptMask::RXIM::SET + InterruptMask::RTIM::SET);

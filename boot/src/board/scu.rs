@@ -36,7 +36,7 @@ register_structs! {
 ///
 /// # Safety
 /// `base` is where the tree has the unit, and it is mapped as device memory.
-pub unsafe fn init(base: u32) -> Result<(), &'static str> {
+pub(crate) unsafe fn init(base: u32) -> Result<(), &'static str> {
     // SAFETY: by the caller's word; reading has no effect.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
     if base as usize != crate::cpu::private_peripherals() {

@@ -33,17 +33,17 @@ register_structs! {
 static BASE: AtomicU32 = AtomicU32::new(super::devices::SYSTEM_REGISTERS);
 
 /// Uses the registers at `base` from now on.
-pub fn set_base(base: u32) {
+pub(crate) fn set_base(base: u32) {
     BASE.store(base, Ordering::Relaxed);
 }
 
 /// Powers the board off.
-pub fn power_off() -> ! {
+pub(crate) fn power_off() -> ! {
     command(ConfigurationControl::FUNCTION::Shutdown)
 }
 
 /// Resets the board.
-pub fn reboot() -> ! {
+pub(crate) fn reboot() -> ! {
     command(ConfigurationControl::FUNCTION::Reboot)
 }
 

@@ -15,7 +15,7 @@ const MAX_FRAMES: usize = 24;
 
 /// This function's caller's frame pointer.
 #[inline(always)]
-pub fn frame_pointer() -> u32 {
+pub(crate) fn frame_pointer() -> u32 {
     let pointer: u32;
     // SAFETY: copies a register.
     unsafe { core::arch::asm!("mov {}, r11", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
@@ -24,7 +24,7 @@ pub fn frame_pointer() -> u32 {
 
 /// Prints `backtrace:` and the addresses on one line: for a fault its pc and, where it is a caller, its lr; then what
 /// is found from `frame_pointer` on.
-pub fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_pointer: u32) -> fmt::Result {
+pub(crate) fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_pointer: u32) -> fmt::Result {
     out.write_str("backtrace:")?;
     if let Some((pc, lr)) = fault {
         write!(out, " {pc:#010x}")?;

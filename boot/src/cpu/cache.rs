@@ -18,7 +18,7 @@ const TURN: u32 = 8;
 ///
 /// # Safety
 /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned yet.
-pub unsafe fn maintain(op: CacheOp, start: u32, bytes: u32) {
+pub(crate) unsafe fn maintain(op: CacheOp, start: u32, bytes: u32) {
     // A store before must have reached the cache before its line is looked at (also Cortex-A9 erratum 764369).
     dsb();
     match op {

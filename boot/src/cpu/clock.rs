@@ -12,11 +12,11 @@ use tock_registers::registers::ReadWrite;
 use super::private_peripherals;
 
 /// Nanoseconds per count.
-pub const NS_PER_TICK: u32 = 10;
+pub(crate) const NS_PER_TICK: u32 = 10;
 /// The last 40 us before the lower half wraps, which it does every 43 s.
 const ABOUT_TO_WRAP: u32 = u32::MAX - 4095;
 /// Where the global timer lies in the private peripherals' region.
-pub const GLOBAL_TIMER_OFFSET: usize = 0x200;
+pub(crate) const GLOBAL_TIMER_OFFSET: usize = 0x200;
 
 register_structs! {
     GlobalTimer {
@@ -40,7 +40,7 @@ fn timer() -> &'static GlobalTimer {
 
 /// Nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
 #[inline]
-pub fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let timer = timer();
     let mut low = timer.count_low.get();
     let mut high = timer.count_high.get();
@@ -55,13 +55,13 @@ pub fn now_ns() -> u64 {
 
 /// The lower half of the count as it is: two instructions, one of which reads a device.
 #[inline(always)]
-pub fn ticks() -> u32 {
+pub(crate) fn ticks() -> u32 {
     timer().count_low.get()
 }
 
 /// Lets exactly so many instructions pass, beside those, always as many, that it takes to be called.
 #[inline]
-pub fn pass(instructions: u32) {
+pub(crate) fn pass(instructions: u32) {
     // SAFETY: counts a register down; touches neither memory nor stack.
     unsafe {
         core::arch::asm!(

@@ -18,7 +18,7 @@ use crate::board::{exit, system_registers};
 use crate::console;
 
 /// QEMU's status after a panic or a fatal fault.
-pub const FATAL_STATUS: u32 = 101;
+pub(crate) const FATAL_STATUS: u32 = 101;
 
 global_asm!(
     r#"
@@ -127,7 +127,7 @@ const _: () = assert!(size_of::<Frame>() == 72);
 static REPORTS: AtomicU32 = AtomicU32::new(0);
 
 /// Opens a report of something fatal. A report inside a report is cut short here.
-pub fn begin_report() {
+pub(crate) fn begin_report() {
     match REPORTS.fetch_add(1, Ordering::Relaxed) {
         0 => {}
         1 => {

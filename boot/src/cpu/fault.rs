@@ -15,7 +15,7 @@ use crate::board::gic;
 static CODE_IN_DATA: AtomicU32 = AtomicU32::new(0xe12f_ff1e);
 
 /// Takes the fault; the report ends the machine.
-pub fn take(fault: Fault) -> ! {
+pub(crate) fn take(fault: Fault) -> ! {
     match fault {
         Fault::Stack => {
             black_box(overflow(&[0; 64]));

@@ -13,7 +13,7 @@ macro_rules! symbols {
         }
         $(
             #[doc = $doc]
-            pub fn $function() -> u32 {
+            pub(crate) fn $function() -> u32 {
                 (&raw const $symbol).addr() as u32
             }
         )*
@@ -38,12 +38,12 @@ symbols! {
 }
 
 /// Everything the image occupies, stacks, heap and guard pages included.
-pub fn range() -> PhysRange {
+pub(crate) fn range() -> PhysRange {
     PhysRange { start: image_start().into(), end: image_end().into() }
 }
 
 /// A stack with the guard page under it.
-pub struct Stack {
+pub(crate) struct Stack {
     /// What runs on it.
     pub name: &'static str,
     /// The guard page's first byte; the stack begins one page above.
@@ -53,10 +53,10 @@ pub struct Stack {
 }
 
 /// Bytes of a guard page.
-pub const GUARD_BYTES: u32 = 4096;
+pub(crate) const GUARD_BYTES: u32 = 4096;
 
 /// The five stacks, from the lowest address up; each ends where the next one's guard page begins.
-pub fn stacks() -> [Stack; 5] {
+pub(crate) fn stacks() -> [Stack; 5] {
     [
         Stack { name: "undefined-instruction stack", guard: und_guard(), top: abt_guard() },
         Stack { name: "abort stack", guard: abt_guard(), top: fiq_guard() },
@@ -67,12 +67,12 @@ pub fn stacks() -> [Stack; 5] {
 }
 
 /// True where `address` is an instruction's place in the image.
-pub fn is_text(address: u32) -> bool {
+pub(crate) fn is_text(address: u32) -> bool {
     (text_start()..text_end()).contains(&address) && address.is_multiple_of(4)
 }
 
 /// The instruction at `address`, where the image has one.
-pub fn instruction(address: u32) -> Option<u32> {
+pub(crate) fn instruction(address: u32) -> Option<u32> {
     // SAFETY:
     // - the address is a multiple of 4 inside the image's text, which is always mapped readable;
     // - text is never written.

@@ -11,19 +11,19 @@ use cortex_a::register::Cpsr;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 /// Lets what ends the machine through: FIQs, which nobody sends, and aborts that come late.
-pub fn unmask_fatal() {
+pub(crate) fn unmask_fatal() {
     // SAFETY: the vectors and their stacks are in place, and neither handler returns.
     unsafe { core::arch::asm!("cpsie af", options(nomem, nostack)) };
 }
 
 /// Masks IRQs until it is dropped; nests.
-pub struct IrqMask {
+pub(crate) struct IrqMask {
     were_masked: bool,
 }
 
 impl IrqMask {
     /// Masks them now.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let were_masked = Cpsr::read().i();
         interrupt::disable();
         Self { were_masked }
@@ -40,31 +40,31 @@ impl Drop for IrqMask {
 }
 
 /// A spin lock whose holder cannot be interrupted.
-pub struct IrqMutex<T> {
+pub(crate) struct IrqMutex<T> {
     inner: SpinMutex<T>,
 }
 
 impl<T> IrqMutex<T> {
     /// An open lock around `value`.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self { inner: SpinMutex::new(value) }
     }
 
     /// Waits for the lock.
-    pub fn lock(&self) -> IrqGuard<'_, T> {
+    pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
         let mask = IrqMask::new();
         IrqGuard { guard: self.inner.lock(), _mask: mask }
     }
 
     /// The lock, unless somebody holds it.
-    pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let mask = IrqMask::new();
         self.inner.try_lock().map(|guard| IrqGuard { guard, _mask: mask })
     }
 }
 
 /// An [`IrqMutex`] held. The fields are dropped in order: the lock opens before interrupts do.
-pub struct IrqGuard<'a, T> {
+pub(crate) struct IrqGuard<'a, T> {
     guard: SpinMutexGuard<'a, T>,
     _mask: IrqMask,
 }

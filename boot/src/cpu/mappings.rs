@@ -13,10 +13,10 @@ use super::irq::IrqMutex;
 use super::mmu::{Access, AddressSpace, OutOfPageTables};
 
 /// Named ranges kept for reports; what is beyond is mapped and reported as "mapped, unnamed".
-pub const MAX_NAMED_RANGES: usize = 512;
+pub(crate) const MAX_NAMED_RANGES: usize = 512;
 
 /// The map, with the names of its parts.
-pub struct Mappings {
+pub(crate) struct Mappings {
     space: AddressSpace,
     named: Vec<Named>,
 }
@@ -31,7 +31,7 @@ static MAPPINGS: IrqMutex<Option<Mappings>> = IrqMutex::new(None);
 
 impl Mappings {
     /// Maps a range and remembers its name.
-    pub fn map(
+    pub(crate) fn map(
         &mut self,
         range: PhysRange,
         access: Access,
@@ -42,20 +42,20 @@ impl Mappings {
     }
 
     /// Remembers the name of a range that stays unmapped.
-    pub fn name(&mut self, range: PhysRange, name: impl Into<Cow<'static, str>>) {
+    pub(crate) fn name(&mut self, range: PhysRange, name: impl Into<Cow<'static, str>>) {
         if self.named.len() < MAX_NAMED_RANGES {
             self.named.push(Named { range, name: name.into() });
         }
     }
 
     /// The tables, for 4 KiB mappings that change at run time.
-    pub fn space(&mut self) -> &mut AddressSpace {
+    pub(crate) fn space(&mut self) -> &mut AddressSpace {
         &mut self.space
     }
 }
 
 /// Hands the tables that the processor started with to their owner.
-pub fn adopt(space: AddressSpace) {
+pub(crate) fn adopt(space: AddressSpace) {
     *MAPPINGS.lock() = Some(Mappings { space, named: Vec::new() });
 }
 
@@ -63,13 +63,13 @@ pub fn adopt(space: AddressSpace) {
 ///
 /// # Panics
 /// Before [`adopt`].
-pub fn with<T>(change: impl FnOnce(&mut Mappings) -> T) -> T {
+pub(crate) fn with<T>(change: impl FnOnce(&mut Mappings) -> T) -> T {
     let mut mappings = MAPPINGS.lock();
     change(mappings.as_mut().expect("the page tables have not been adopted yet"))
 }
 
 /// Writes what `address` lies in: a part of the image, a guard page, a named range, or nothing. Never waits for a lock.
-pub fn describe(out: &mut impl Write, address: u32) -> fmt::Result {
+pub(crate) fn describe(out: &mut impl Write, address: u32) -> fmt::Result {
     if let Some(name) = image_part(address) {
         return out.write_str(name);
     }

@@ -25,17 +25,17 @@ use units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
 /// log2 of a section's bytes.
 const SECTION_SHIFT: u32 = 20;
 /// Bytes of a section.
-pub const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
+pub(crate) const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
 /// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of memory, no-map
 /// regions, devices). RAM always finds enough: its ranges and reservations have fewer edges (`MAX_RAM_RANGES`,
 /// `MAX_RESERVATIONS`, twice each).
-pub const MAX_PAGE_TABLES: usize = 1152;
+pub(crate) const MAX_PAGE_TABLES: usize = 1152;
 
 const PAGES_PER_SECTION: usize = (SECTION_SIZE / PAGE_SIZE) as usize;
 
 /// What may be done with a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     /// Read and executed.
     Text,
     /// Read.
@@ -50,7 +50,7 @@ pub enum Access {
 
 impl Access {
     /// In words, for reports.
-    pub const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Text => "read-only, executable",
             Self::ReadOnly => "read-only, execute-never",
@@ -131,7 +131,7 @@ static PAGE_TABLES: PageTables = PageTables(UnsafeCell::new([PageTable([0; PAGES
 
 /// Every page table of the image is in use: the rest of the range stays unmapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OutOfPageTables;
+pub(crate) struct OutOfPageTables;
 
 impl core::fmt::Display for OutOfPageTables {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -140,7 +140,7 @@ impl core::fmt::Display for OutOfPageTables {
 }
 
 /// The tables the processor walks.
-pub struct AddressSpace {
+pub(crate) struct AddressSpace {
     first: &'static mut [u32; 4096],
     tables: &'static mut [PageTable; MAX_PAGE_TABLES],
     tables_used: usize,
@@ -155,7 +155,7 @@ impl AddressSpace {
     ///
     /// # Safety
     /// Called once, with the MMU off.
-    pub unsafe fn boot() -> Self {
+    pub(crate) unsafe fn boot() -> Self {
         // SAFETY: called once, so that no other reference exists.
         let first = unsafe { &mut *FIRST_LEVEL.0.get() };
         // SAFETY: as above.
@@ -165,7 +165,7 @@ impl AddressSpace {
 
     /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to whole pages and cut at
     /// page 0 and at 4 GiB.
-    pub fn map(&mut self, range: PhysRange, access: Access) -> Result<(), OutOfPageTables> {
+    pub(crate) fn map(&mut self, range: PhysRange, access: Access) -> Result<(), OutOfPageTables> {
         let start = (range.start & !(PAGE_SIZE - 1)).max(PAGE_SIZE);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
         let result = if start < end { self.map_pieces(start, end, access) } else { Ok(()) };
@@ -217,7 +217,7 @@ impl AddressSpace {
 
     /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that is empty afterwards is
     /// free again.
-    pub fn unmap(&mut self, range: PhysRange) {
+    pub(crate) fn unmap(&mut self, range: PhysRange) {
         let start = range.start & !(PAGE_SIZE - 1);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
         let mut address = start;
@@ -243,7 +243,7 @@ impl AddressSpace {
     }
 
     /// Prepares the page tables of a window, so that [`AddressSpace::set_page`] cannot fail in it; it stays unmapped.
-    pub fn reserve_window(&mut self, window: PhysRange) -> Result<(), OutOfPageTables> {
+    pub(crate) fn reserve_window(&mut self, window: PhysRange) -> Result<(), OutOfPageTables> {
         let sections = window.start / SECTION_SIZE..window.end.min(ADDRESS_LIMIT).div_ceil(SECTION_SIZE);
         for index in sections {
             self.table(index as usize)?;
@@ -253,7 +253,7 @@ impl AddressSpace {
     }
 
     /// Changes one 4 KiB mapping of a window: `address` shows `frame` from now on, or faults. Does nothing where no page table is.
-    pub fn set_page(&mut self, address: u32, frame: Option<u32>) {
+    pub(crate) fn set_page(&mut self, address: u32, frame: Option<u32>) {
         let index = (address as u64 / SECTION_SIZE) as usize;
         if !is_table(self.first[index]) {
             return;
@@ -276,7 +276,7 @@ impl AddressSpace {
     ///
     /// # Safety
     /// The tables are zeroed RAM, and their owner keeps them, valid, until [`AddressSpace::detach_tables`].
-    pub unsafe fn attach_tables(&mut self, window: PhysRange, first_table: u32) -> bool {
+    pub(crate) unsafe fn attach_tables(&mut self, window: PhysRange, first_table: u32) -> bool {
         let entries = &mut self.first[sections_of(window)];
         let free = entries.iter().all(|entry| *entry == 0);
         if free {
@@ -290,13 +290,13 @@ impl AddressSpace {
     }
 
     /// Takes the page tables of a window out again: nothing is mapped there any more.
-    pub fn detach_tables(&mut self, window: PhysRange) {
+    pub(crate) fn detach_tables(&mut self, window: PhysRange) {
         self.first[sections_of(window)].fill(0);
         flush_all();
     }
 
     /// The rights of the mapping that an address hits.
-    pub fn rights(&self, address: u32) -> Option<Access> {
+    pub(crate) fn rights(&self, address: u32) -> Option<Access> {
         let entry = self.first[(address as u64 / SECTION_SIZE) as usize];
         let page = match entry & 0b11 {
             0b10 => page_attributes(entry),
@@ -360,7 +360,7 @@ impl AddressSpace {
     ///
     /// # Safety
     /// The image and its stacks are mapped, and caches and TLB hold nothing stale.
-    pub unsafe fn enable(&self) {
+    pub(crate) unsafe fn enable(&self) {
         let mut access = [DomainAccess::NoAccess; 16];
         access[0] = DomainAccess::Client;
         let mut domains = Dacr::new_with_raw_value(0);
@@ -438,18 +438,18 @@ fn descriptor_of(table: &PageTable) -> u32 {
 }
 
 /// The descriptor of a page of data that shows the frame at an address.
-pub fn data_page(frame: u32) -> u32 {
+pub(crate) fn data_page(frame: u32) -> u32 {
     Access::Data.descriptors()[1] | frame
 }
 
 /// After an entry was written where there was none: makes the walker see it.
-pub fn entry_written() {
+pub(crate) fn entry_written() {
     dsb();
     isb();
 }
 
 /// After an entry was emptied: makes the walker see it and the TLB forget the page.
-pub fn flush_page(address: u32) {
+pub(crate) fn flush_page(address: u32) {
     dsb();
     // SAFETY: forgetting a translation only costs a walk.
     unsafe { TlbiMvaIs::write_raw(address & !(PAGE_SIZE as u32 - 1)) };

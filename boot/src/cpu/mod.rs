@@ -7,16 +7,16 @@
 mod entry;
 mod memory_functions;
 
-pub mod backtrace;
-pub mod cache;
-pub mod clock;
-pub mod exceptions;
-pub mod fault;
-pub mod image;
-pub mod irq;
-pub mod mappings;
-pub mod mmu;
+pub(crate) mod backtrace;
+pub(crate) mod cache;
+pub(crate) mod clock;
+pub(crate) mod exceptions;
+pub(crate) mod fault;
+pub(crate) mod image;
+pub(crate) mod irq;
+pub(crate) mod mappings;
+pub(crate) mod mmu;
 mod private;
-pub mod selftest;
+pub(crate) mod selftest;
 
-pub use private::{PRIVATE_PERIPHERALS_BYTES, private_peripherals};
+pub(crate) use private::{PRIVATE_PERIPHERALS_BYTES, private_peripherals};

@@ -18,10 +18,10 @@ impl SysReg for Cbar {
 impl SysRegRead for Cbar {}
 
 /// Bytes of the private peripherals' region.
-pub const PRIVATE_PERIPHERALS_BYTES: u64 = 0x2000;
+pub(crate) const PRIVATE_PERIPHERALS_BYTES: u64 = 0x2000;
 
 /// Base of the processor's private peripherals (DDI 0407, 1.5): SCU, interrupt controller, global and private timers.
 #[inline(always)]
-pub fn private_peripherals() -> usize {
+pub(crate) fn private_peripherals() -> usize {
     Cbar::read_raw() as usize
 }

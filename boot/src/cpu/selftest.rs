@@ -13,10 +13,10 @@ use super::mappings;
 use crate::cpu::clock;
 
 /// A test: its name, and a function that says what is wrong.
-pub type Test = (&'static str, fn() -> Result<(), String>);
+pub(crate) type Test = (&'static str, fn() -> Result<(), String>);
 
 /// All of them.
-pub const TESTS: [Test; 3] =
+pub(crate) const TESTS: [Test; 3] =
     [("memory_functions", memory_functions), ("page_window", page_window), ("clock", monotonic_clock)];
 
 /// Longest length, offsets and margins of [`memory_functions`], in bytes.

@@ -48,7 +48,7 @@ impl Builder {
     }
 
     /// A subnode.
-    pub fn node(&mut self, name: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
+    pub(crate) fn node(&mut self, name: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.word(1);
         self.structure.extend(name.as_bytes());
         self.structure.push(0);
@@ -59,7 +59,7 @@ impl Builder {
     }
 
     /// A property of any bytes.
-    pub fn bytes(&mut self, name: &str, value: &[u8]) -> &mut Self {
+    pub(crate) fn bytes(&mut self, name: &str, value: &[u8]) -> &mut Self {
         let name_at = self.name_at(name);
         self.word(3);
         self.word(value.len() as u32);
@@ -70,30 +70,30 @@ impl Builder {
     }
 
     /// A property of cells.
-    pub fn cells(&mut self, name: &str, cells: &[u32]) -> &mut Self {
+    pub(crate) fn cells(&mut self, name: &str, cells: &[u32]) -> &mut Self {
         let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
         self.bytes(name, &value)
     }
 
     /// A property of strings, separated by `|`.
-    pub fn text(&mut self, name: &str, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, name: &str, text: &str) -> &mut Self {
         let value: String = text.split('|').flat_map(|text| [text, "\0"]).collect();
         self.bytes(name, value.as_bytes())
     }
 
     /// A property without a value.
-    pub fn flag(&mut self, name: &str) -> &mut Self {
+    pub(crate) fn flag(&mut self, name: &str) -> &mut Self {
         self.bytes(name, &[])
     }
 
     /// A token that says nothing.
-    pub fn nop(&mut self) -> &mut Self {
+    pub(crate) fn nop(&mut self) -> &mut Self {
         self.word(4);
         self
     }
 
     /// An entry of the memory reservation block.
-    pub fn reserve(&mut self, base: u64, size: u64) -> &mut Self {
+    pub(crate) fn reserve(&mut self, base: u64, size: u64) -> &mut Self {
         self.reservations.extend(base.to_be_bytes());
         self.reservations.extend(size.to_be_bytes());
         self

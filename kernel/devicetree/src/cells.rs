@@ -20,16 +20,16 @@ pub(super) struct Cells {
 
 impl Cells {
     /// What holds for the root where it says nothing.
-    pub const ROOT_DEFAULT: Self = Self { address: 1, size: 1 };
+    pub(crate) const ROOT_DEFAULT: Self = Self { address: 1, size: 1 };
 
     /// Bytes of an (address, size) pair; `None` where either count is none that a range can be made of.
-    pub fn pair_bytes(self) -> Option<usize> {
+    pub(crate) fn pair_bytes(self) -> Option<usize> {
         Some(bytes_of(self.address)? + bytes_of(self.size)?)
     }
 
     /// The (address, size) pairs in `value`, an incomplete last one left out; nothing where the counts are unusable.
     /// A number that does not fit into 64 bits is `None`.
-    pub fn pairs(self, value: &[u8]) -> impl Iterator<Item = (Option<u64>, Option<u64>)> + '_ {
+    pub(crate) fn pairs(self, value: &[u8]) -> impl Iterator<Item = (Option<u64>, Option<u64>)> + '_ {
         let (bytes, address_bytes) = match (self.pair_bytes(), bytes_of(self.address)) {
             (Some(bytes), Some(address_bytes)) => (bytes, address_bytes),
             _ => (value.len() + 1, 0),

@@ -91,7 +91,7 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Walks a checked tree.
-    pub fn new(checked: &Checked<'a>) -> Result<Self, TreeError> {
+    pub(crate) fn new(checked: &Checked<'a>) -> Result<Self, TreeError> {
         let mut tree = Self {
             nodes: Vec::with_capacity(checked.nodes),
             properties: Vec::with_capacity(checked.properties),
@@ -156,27 +156,27 @@ impl<'a> Tree<'a> {
     }
 
     /// Every node but the root, in the tree's order.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..self.nodes.len()).map(NodeId)
     }
 
     /// The children of `parent`, in the tree's order.
-    pub fn children(&self, parent: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(crate) fn children(&self, parent: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes().filter(move |&id| self.node(id).parent == parent)
     }
 
     /// The node above; the root's is the root.
-    pub fn parent(&self, id: NodeId) -> NodeId {
+    pub(crate) fn parent(&self, id: NodeId) -> NodeId {
         self.node(id).parent
     }
 
     /// Full node name, unit address included.
-    pub fn name(&self, id: NodeId) -> &NodeName<'a> {
+    pub(crate) fn name(&self, id: NodeId) -> &NodeName<'a> {
         &self.node(id).name
     }
 
     /// Path from the root, if it is not longer than [`MAX_PATH_BYTES`].
-    pub fn path(&self, id: NodeId) -> Option<String> {
+    pub(crate) fn path(&self, id: NodeId) -> Option<String> {
         let mut names = [ROOT; MAX_DEPTH + 1];
         let (mut levels, mut len, mut node) = (0, 0, id);
         while node != ROOT {
@@ -203,7 +203,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The value of a property.
-    pub fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
+    pub(crate) fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
         let properties = &self.properties[self.node(id).properties.clone()];
         // Names of one length are common, names that begin alike as well are not: a call to memcmp less for most.
         let is_it = |property: &&NodeProperty<'a>| {
@@ -215,54 +215,54 @@ impl<'a> Tree<'a> {
     }
 
     /// True where the node has the property, whatever its value.
-    pub fn has(&self, id: NodeId, name: &str) -> bool {
+    pub(crate) fn has(&self, id: NodeId, name: &str) -> bool {
         self.property(id, name).is_some()
     }
 
     /// The first cell of a property.
-    pub fn word(&self, id: NodeId, name: &str) -> Option<u32> {
+    pub(crate) fn word(&self, id: NodeId, name: &str) -> Option<u32> {
         self.property(id, name).and_then(word)
     }
 
     /// The first string of a property, if it is one.
-    pub fn text(&self, id: NodeId, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, id: NodeId, name: &str) -> Option<&'a str> {
         self.property(id, name).and_then(|value| strings(value).next())
     }
 
     /// True where one of the node's `compatible` strings is `id`; upper and lower case are the same, as on Linux.
-    pub fn is_compatible(&self, node: NodeId, id: &str) -> bool {
+    pub(crate) fn is_compatible(&self, node: NodeId, id: &str) -> bool {
         self.property(node, "compatible").is_some_and(|value| strings(value).any(|text| text.eq_ignore_ascii_case(id)))
     }
 
     /// How the node's children are connected.
-    pub fn wiring(&self, id: NodeId) -> &Wiring<'a> {
+    pub(crate) fn wiring(&self, id: NodeId) -> &Wiring<'a> {
         &self.node(id).wiring
     }
 
     /// Cell counts for the node's children.
-    pub fn cells(&self, id: NodeId) -> Cells {
+    pub(crate) fn cells(&self, id: NodeId) -> Cells {
         self.wiring(id).cells
     }
 
     /// `status` is okay, ok or absent: the node's own.
-    pub fn is_available(&self, id: NodeId) -> bool {
+    pub(crate) fn is_available(&self, id: NodeId) -> bool {
         self.wiring(id).available
     }
 
     /// `status` is okay, ok or absent for the node and for every node above it.
-    pub fn is_enabled(&self, id: NodeId) -> bool {
+    pub(crate) fn is_enabled(&self, id: NodeId) -> bool {
         self.node(id).enabled
     }
 
     /// The first node with this phandle.
-    pub fn by_phandle(&self, phandle: u32) -> Option<NodeId> {
+    pub(crate) fn by_phandle(&self, phandle: u32) -> Option<NodeId> {
         let at = self.phandles.partition_point(|&(other, _)| other < phandle);
         self.phandles.get(at).filter(|&&(other, _)| other == phandle).map(|&(_, id)| id)
     }
 
     /// The child of that name: the full name, or, where no child has it, the name without a unit address (libfdt's
     /// rule, `fdt_subnode_offset`).
-    pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+    pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let (base, unit) = match name.split_once('@') {
             Some((base, unit)) => (base, Some(unit)),
             None => (name, None),
@@ -274,25 +274,25 @@ impl<'a> Tree<'a> {
     }
 
     /// The node at a path from the root.
-    pub fn by_path(&self, path: &str) -> Option<NodeId> {
+    pub(crate) fn by_path(&self, path: &str) -> Option<NodeId> {
         self.by_path_below(ROOT, path.strip_prefix('/')?)
     }
 
     /// The node at a path from `node`; an empty path is the node itself.
-    pub fn by_path_below(&self, node: NodeId, path: &str) -> Option<NodeId> {
+    pub(crate) fn by_path_below(&self, node: NodeId, path: &str) -> Option<NodeId> {
         let mut names = path.split('/').filter(|name| !name.is_empty());
         names.try_fold(node, |node, name| self.child(node, name))
     }
 
     /// Takes one of [`MAX_LOOKUP_STEPS`]; false when none is left.
-    pub fn step(&self) -> bool {
+    pub(crate) fn step(&self) -> bool {
         let left = self.steps.get();
         self.steps.set(left.saturating_sub(1));
         left > 0
     }
 
     /// True when a look-up was given up for want of steps.
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.steps.get() == 0
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Lost {
 
 impl Lost {
     /// One line for all devices of a kind.
-    pub fn say(&self, notes: &mut Notes) {
+    pub(crate) fn say(&self, notes: &mut Notes) {
         let Self { interrupts, astray, ill_formed, too_many } = self;
         let Devices { count, first } = astray;
         if *count > 0 {
@@ -58,7 +58,8 @@ impl Lost {
         }
         let Devices { count, first } = ill_formed;
         if *count > 0 {
-            notes.warn(format_args!("debris: OF: interrupts of {count} devices are ill-formed, first those of {first}"));
+            notes
+                .warn(format_args!("debris: OF: interrupts of {count} devices are ill-formed, first those of {first}"));
         }
         let Devices { count, first } = too_many;
         if *count > 0 {
@@ -71,12 +72,7 @@ impl Lost {
 }
 
 /// The device's interrupts that reach a GIC; those that do not are added to `lost_here`.
-pub(super) fn of_device(
-    tree: &Tree<'_>,
-    device: NodeId,
-    path: &str,
-    lost_here: &mut Lost,
-) -> Vec<u32> {
+pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, lost_here: &mut Lost) -> Vec<u32> {
     let address = tree.property(device, "reg").unwrap_or(&[]);
     let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
     let mut take = |controller: NodeId, specifier: &[u8]| {

@@ -216,9 +216,9 @@ impl fmt::Display for DmaError {
         match self {
             Self::NoHardware => f.write_str("this machine has no DMA"),
             Self::NoDevice => f.write_str("no such device"),
-            Self::RefusedRegion => f.write_str(
-                "-22 (-EINVAL): the region that its memory-region names was refused; the boot log says why",
-            ),
+            Self::RefusedRegion => {
+                f.write_str("-22 (-EINVAL): the region that its memory-region names was refused; the boot log says why")
+            }
             Self::TooManyDevices => write!(f, "there are {MAX_DEVICES} devices (MAX_DEVICES)"),
             Self::TooManyBuffers => write!(f, "there are {MAX_BUFFERS} coherent buffers (MAX_BUFFERS)"),
             Self::TooManyMappings => write!(f, "there are {MAX_MAPPINGS} mappings (MAX_MAPPINGS)"),

@@ -96,7 +96,7 @@ pub fn obstacles<'s, 'm>(
         let (holder, pages) = found.unwrap_or_else(|| {
             // Up to where somebody else's begin.
             let mut end = bit + 1;
-            while end < map.bits() && map.is_set(end) && self::holder(system, area, end).is_none() {
+            while end < map.bits() && map.is_set(end) && holder(system, area, end).is_none() {
                 end += 1;
             }
             (Holder::Other, (end - bit) << order)

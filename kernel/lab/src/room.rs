@@ -175,7 +175,7 @@ mod tests {
         with_board(64, |system, _| {
             let id = system.find_area("BiscuitOS_cma").expect("the board has it");
             let say = |system: &mut System<'_>, pages, order| {
-                let before: std::vec::Vec<u32> = system.area(id).bitmap().words().to_vec();
+                let before: Vec<u32> = system.area(id).bitmap().words().to_vec();
                 let room = plan(system, id, pages, order).expect("a request");
                 assert_eq!(system.area(id).bitmap().words(), before);
                 (room.to_string(), room.record().to_string())
@@ -185,7 +185,7 @@ mod tests {
                 "BiscuitOS_cma: 2048 pages at a multiple of 256 fit at page 0; nothing has to move.\n"
             );
             // 100 pages in the middle of both halves, and a driver's 4 behind the first.
-            let mut held = std::vec::Vec::new();
+            let mut held = Vec::new();
             for (pages, keep) in [(400, false), (100, true), (4, true), (800, false), (100, true), (644, false)] {
                 held.push((system.cma_alloc(id, pages, 0).expect("room"), keep));
             }

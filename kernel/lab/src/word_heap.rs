@@ -12,7 +12,7 @@ const ENTRY_WORDS: usize = 4;
 
 /// What entries are ordered by: the class, then the number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Entries of a lower class come first.
     pub class: u32,
     /// Within a class, the lower number.
@@ -21,7 +21,7 @@ pub struct Key {
 
 /// The queue: the entry with the lowest key comes first.
 #[derive(Debug)]
-pub struct WordHeap {
+pub(crate) struct WordHeap {
     words: WordArray,
     room: usize,
     entries: usize,
@@ -32,28 +32,28 @@ impl WordHeap {
     ///
     /// # Errors
     /// The heap is full.
-    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M) -> Result<Self, NoRoom> {
+    pub(crate) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M) -> Result<Self, NoRoom> {
         Ok(Self { words: WordArray::new(zone, machine, HEAP_WORDS)?, room: HEAP_WORDS / ENTRY_WORDS, entries: 0 })
     }
 
     /// Gives the memory back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(crate) fn release(self, zone: &mut Zone<'_>) {
         self.words.release(zone);
     }
 
     /// How many entries there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries
     }
 
     /// Bytes that a queue with room for one entry more takes.
-    pub fn wanted_bytes(&self) -> u64 {
+    pub(crate) fn wanted_bytes(&self) -> u64 {
         let room = if self.entries == self.room { 2 * self.room } else { self.room };
         (room * ENTRY_WORDS * size_of::<u32>()) as u64
     }
 
     /// The lowest key.
-    pub fn first<M: Machine + ?Sized>(&mut self, machine: &mut M) -> Option<Key> {
+    pub(crate) fn first<M: Machine + ?Sized>(&mut self, machine: &mut M) -> Option<Key> {
         (self.entries > 0).then(|| self.entry(machine, 0).0)
     }
 
@@ -61,7 +61,7 @@ impl WordHeap {
     ///
     /// # Errors
     /// There is no memory for it; the queue is as it was.
-    pub fn push<M: Machine + ?Sized>(
+    pub(crate) fn push<M: Machine + ?Sized>(
         &mut self,
         zone: &mut Zone<'_>,
         machine: &mut M,
@@ -88,7 +88,7 @@ impl WordHeap {
     }
 
     /// Takes the entry with the lowest key.
-    pub fn pop<M: Machine + ?Sized>(&mut self, machine: &mut M) -> Option<(Key, u32)> {
+    pub(crate) fn pop<M: Machine + ?Sized>(&mut self, machine: &mut M) -> Option<(Key, u32)> {
         if self.entries == 0 {
             return None;
         }

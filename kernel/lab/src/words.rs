@@ -13,16 +13,16 @@ use page_alloc::{Block, MAX_PAGE_ORDER, Migratetype};
 use units::PAGE_SIZE;
 
 /// Words of an array that still lives on the heap (8 KiB).
-pub const HEAP_WORDS: usize = 1 << 11;
+pub(crate) const HEAP_WORDS: usize = 1 << 11;
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
 /// There is no memory for so many words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoRoom;
+pub(crate) struct NoRoom;
 
 /// The words, all 0 at first.
 #[derive(Debug)]
-pub struct WordArray {
+pub(crate) struct WordArray {
     storage: Storage,
 }
 
@@ -38,7 +38,7 @@ impl WordArray {
     ///
     /// # Errors
     /// There is no memory for them; nothing was taken then.
-    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, words: usize) -> Result<Self, NoRoom> {
+    pub(crate) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, words: usize) -> Result<Self, NoRoom> {
         if words <= HEAP_WORDS {
             let mut heap = Vec::new();
             heap.try_reserve_exact(words).map_err(|_| NoRoom)?;
@@ -66,13 +66,13 @@ impl WordArray {
     }
 
     /// Two words that lie together, by the number of the pair.
-    pub fn pair<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, pair: usize) -> &'a mut [u32; 2] {
+    pub(crate) fn pair<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, pair: usize) -> &'a mut [u32; 2] {
         let (words, pair) = self.part(machine, pair, PAGE_WORDS / 2);
         &mut words.as_chunks_mut().0[pair]
     }
 
     /// One word.
-    pub fn word<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, word: usize) -> &'a mut u32 {
+    pub(crate) fn word<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, word: usize) -> &'a mut u32 {
         let (words, word) = self.part(machine, word, PAGE_WORDS);
         &mut words[word]
     }
@@ -94,7 +94,7 @@ impl WordArray {
     }
 
     /// Gives the pages back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(crate) fn release(self, zone: &mut Zone<'_>) {
         if let Storage::Blocks(blocks, _) = self.storage {
             free_blocks(zone, blocks);
         }

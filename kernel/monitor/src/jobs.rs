@@ -26,7 +26,7 @@ use placement::Placement;
 use system::System;
 
 /// Steps that a job does at a time: between two bytes that are typed, and between two commands.
-pub const JOB_STEPS: u64 = 1000;
+pub(crate) const JOB_STEPS: u64 = 1000;
 
 /// A load in the background.
 pub(super) struct Job {

@@ -10,11 +10,11 @@ use core::fmt;
 use machine::Machine;
 
 /// Bytes of a line that a filter keeps; what is longer is matched and printed up to here.
-pub const MAX_FILTERED_LINE: usize = 64 * 1024;
+pub(crate) const MAX_FILTERED_LINE: usize = 64 * 1024;
 
 /// A `grep`: which lines come through.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// What has to follow each other in the line: the word, cut at `.*`; [`ANY`] in it is any byte.
     parts: Vec<Vec<u8>>,
     /// The first part begins the line: `^` stood before it.
@@ -59,7 +59,7 @@ fn bytes_of(part: &str) -> Vec<u8> {
 impl Filter {
     /// The same with the name of a file in front of what comes through.
     #[must_use]
-    pub fn named(&self, file: &str) -> Self {
+    pub(crate) fn named(&self, file: &str) -> Self {
         Self { name: format!("{file}:"), ..self.clone() }
     }
 
@@ -67,7 +67,7 @@ impl Filter {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn take(words: &mut Vec<String>) -> Result<Self, String> {
+    pub(crate) fn take(words: &mut Vec<String>) -> Result<Self, String> {
         let mut filter = Self::default();
         let mut word = None;
         while word.is_none() {
@@ -133,7 +133,7 @@ impl Filter {
 }
 
 /// The console with filters in front of it.
-pub struct Output<'o, M: ?Sized> {
+pub(crate) struct Output<'o, M: ?Sized> {
     /// The machine, for the command that prints.
     pub machine: &'o mut M,
     filters: Vec<Filter>,
@@ -142,22 +142,22 @@ pub struct Output<'o, M: ?Sized> {
 
 impl<'o, M: Machine + ?Sized> Output<'o, M> {
     /// An output that prints only lines which come through every one of these.
-    pub fn new(machine: &'o mut M, filters: Vec<Filter>) -> Self {
+    pub(crate) fn new(machine: &'o mut M, filters: Vec<Filter>) -> Self {
         Self { machine, filters, line: String::new() }
     }
 
     /// The machine, for what runs on it, and the filters, for what is printed meanwhile.
-    pub fn split(&mut self) -> (&mut M, Filters<'_>) {
+    pub(crate) fn split(&mut self) -> (&mut M, Filters<'_>) {
         (self.machine, Filters { filters: &mut self.filters, line: &mut self.line })
     }
 
     /// Puts a filter in front of the others.
-    pub fn filter_first(&mut self, filter: Filter) {
+    pub(crate) fn filter_first(&mut self, filter: Filter) {
         self.filters.insert(0, filter);
     }
 
     /// Takes the first filter away again; a last line that has no newline ends there.
-    pub fn unfilter_first(&mut self) {
+    pub(crate) fn unfilter_first(&mut self) {
         if !self.line.is_empty() {
             self.end_line();
         }
@@ -166,7 +166,7 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
     }
 
     /// Prints a last line that has no newline, and what was counted.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         if !self.line.is_empty() {
             self.end_line();
         }
@@ -203,14 +203,14 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
 }
 
 /// The filters of an output whose machine is at work.
-pub struct Filters<'f> {
+pub(crate) struct Filters<'f> {
     filters: &'f mut Vec<Filter>,
     line: &'f mut String,
 }
 
 impl Filters<'_> {
     /// Prints through the filters to the machine.
-    pub fn print<M: Machine + ?Sized>(&mut self, machine: &mut M, text: fmt::Arguments<'_>) -> fmt::Result {
+    pub(crate) fn print<M: Machine + ?Sized>(&mut self, machine: &mut M, text: fmt::Arguments<'_>) -> fmt::Result {
         let (filters, line) = (core::mem::take(self.filters), core::mem::take(self.line));
         let mut output = Output { machine, filters, line };
         let result = fmt::Write::write_fmt(&mut output, text);

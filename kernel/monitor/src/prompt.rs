@@ -15,7 +15,7 @@ use alloc::string::String;
 
 use super::complete::complete;
 use super::{End, Monitor, Outcome, TERMINAL_COLUMNS};
-pub use editor::MAX_LINE;
+pub(crate) use editor::MAX_LINE;
 use editor::{Editor, Typed};
 use machine::Machine;
 

@@ -71,7 +71,7 @@ struct Queued {
 }
 
 /// The device.
-pub struct VirtioDisk {
+pub(crate) struct VirtioDisk {
     device: DeviceId,
     identity: Identity,
     transport: MmioTransport<'static>,
@@ -88,7 +88,7 @@ impl VirtioDisk {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn start(
+    pub(crate) fn start(
         name: &'static str,
         mut transport: MmioTransport<'static>,
         system: &mut System<'_>,

@@ -16,7 +16,7 @@ const MAX_PIECES: usize = 3;
 
 /// Coherent memory by its two addresses.
 #[derive(Clone, Copy)]
-pub struct Piece {
+pub(super) struct Piece {
     /// Where the processor finds it, non-cacheable.
     pub cpu: u32,
     /// Where the device finds it.
@@ -33,14 +33,14 @@ static PIECES: IrqMutex<[Option<Piece>; MAX_PIECES]> = IrqMutex::new([None; MAX_
 ///
 /// # Safety
 /// The piece is mapped at the processor's address for ever, whole pages, used by nobody else.
-pub unsafe fn stock(piece: Piece) -> bool {
+pub(super) unsafe fn stock(piece: Piece) -> bool {
     let mut pieces = PIECES.lock();
     let free = pieces.iter_mut().find(|piece| piece.is_none());
     free.map(|free| *free = Some(piece)).is_some()
 }
 
 /// The crate's door to memory.
-pub struct Coherent;
+pub(super) struct Coherent;
 
 // SAFETY: pieces are mapped, page-aligned and nobody else's by the word of `stock`'s caller, and handed out once until they
 // are given back.

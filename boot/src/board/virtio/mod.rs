@@ -7,7 +7,7 @@
 //! [`memory`] is where the crate gets memory from. QEMU puts four `virtio,mmio` nodes into the tree, most of them with nothing
 //! behind. One disk is used, the first.
 
-pub mod disk;
+pub(crate) mod disk;
 mod memory;
 
 use alloc::boxed::Box;
@@ -48,7 +48,7 @@ static BASE: AtomicU32 = AtomicU32::new(0);
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
 /// A node of the tree behind which a virtio device may be.
-pub struct Place {
+pub(crate) struct Place {
     /// The node's name, which is the device's. The tree is read once, and the board's devices stay.
     name: &'static str,
     base: u32,
@@ -69,7 +69,7 @@ impl Place {
 }
 
 /// The tree's places for virtio devices.
-pub fn places(facts: &Facts) -> Vec<Place> {
+pub(crate) fn places(facts: &Facts) -> Vec<Place> {
     let nodes = facts.devices.iter().filter(|device| super::devices::is(device, "virtio,mmio"));
     nodes
         .filter_map(|device| {
@@ -86,7 +86,7 @@ pub fn places(facts: &Facts) -> Vec<Place> {
 }
 
 /// Starts the first disk among the places and hands it to the system; says what it found.
-pub fn start(places: &[Place], system: &mut System<'_>) {
+pub(crate) fn start(places: &[Place], system: &mut System<'_>) {
     let mut found = false;
     for (number, place) in places.iter().enumerate() {
         if places[..number].iter().any(|other| other.overlaps(place)) {

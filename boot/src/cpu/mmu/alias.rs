@@ -51,7 +51,7 @@ fn pieces(start: u32, pages: u32, window: u32) -> impl Iterator<Item = Piece> + 
 
 impl AddressSpace {
     /// Whether nothing is mapped in the MiB that an address lies in.
-    pub fn is_vacant(&self, address: u32) -> bool {
+    pub(crate) fn is_vacant(&self, address: u32) -> bool {
         self.first[(address >> SECTION_SHIFT) as usize] == 0
     }
 
@@ -60,7 +60,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// There are too few page tables; nothing was changed then.
-    pub fn move_to_window(&mut self, start: u32, pages: u32, window: u32) -> Result<(), OutOfPageTables> {
+    pub(crate) fn move_to_window(&mut self, start: u32, pages: u32, window: u32) -> Result<(), OutOfPageTables> {
         let needed: usize = pieces(start, pages, window)
             .filter(|piece| !piece.is_whole())
             .map(|piece| usize::from(is_section(self.first[piece.own])) + usize::from(self.first[piece.window] == 0))
@@ -89,7 +89,7 @@ impl AddressSpace {
 
     /// Takes pages that [`AddressSpace::move_to_window`] moved out of the window and maps them at their own addresses again.
     /// `idle` says of a MiB of the window, counted from the first one that the pages lie in, that they were the last in it.
-    pub fn move_back(&mut self, start: u32, pages: u32, window: u32, idle: impl Fn(usize) -> bool) {
+    pub(crate) fn move_back(&mut self, start: u32, pages: u32, window: u32, idle: impl Fn(usize) -> bool) {
         for (place, Piece { own: _, window, pages }) in pieces(start, pages, window).enumerate() {
             if is_section(self.first[window]) {
                 self.first[window] = 0;

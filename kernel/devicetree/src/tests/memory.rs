@@ -124,7 +124,7 @@ fn no_memory_is_said() {
 
 #[test]
 fn too_many_ranges_name_the_constant() {
-    let reg: alloc::vec::Vec<u32> = (0..100).flat_map(|n| [0x6000_0000 + n * 0x1_0000, 0x1000]).collect();
+    let reg: vec::Vec<u32> = (0..100).flat_map(|n| [0x6000_0000 + n * 0x1_0000, 0x1000]).collect();
     let bytes = tree(|root| {
         root.node("memory", |node| {
             node.text("device_type", "memory").cells("reg", &reg);

@@ -32,16 +32,16 @@ mod helpers {
     use units::PhysRange;
 
     /// The facts of a tree that must be readable.
-    pub fn facts(bytes: &[u8]) -> Facts {
+    pub(super) fn facts(bytes: &[u8]) -> Facts {
         read(bytes).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The text of the notes.
-    pub fn notes(facts: &Facts) -> Vec<String> {
+    pub(super) fn notes(facts: &Facts) -> Vec<String> {
         facts.notes.iter().map(|note| note.text.clone()).collect()
     }
 
-    pub fn range(start: u64, size: u64) -> PhysRange {
+    pub(super) fn range(start: u64, size: u64) -> PhysRange {
         PhysRange::sized(start, size)
     }
 }

@@ -67,7 +67,10 @@ fn the_board_with_its_areas() {
             Placement::Dynamic { size: 0x80_0000, alignment: 0, alloc_ranges }
         );
     }
-    assert_eq!(facts.area_users, [AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false }]);
+    assert_eq!(
+        facts.area_users,
+        [AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false }]
+    );
     let console = facts.stdout.map(|index| facts.devices[index].path.as_str());
     assert_eq!(console, Some("/serial@10009000"));
     assert_eq!(of_kind(&facts, "arm,cortex-a9-global-timer"), [(0x1e00_0200, vec![27])]);

@@ -56,10 +56,10 @@ fn rows_hold_what_single_runs_hold() {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(steps, (1..=20).collect::<vec::Vec<_>>());
+        assert_eq!(steps, (1..=20).collect::<Vec<_>>());
         assert_eq!(comparison.rows().count(), names.len());
         for (row, name) in comparison.rows().zip(names) {
-            let mut singles: vec::Vec<u64> = (1..=5)
+            let mut singles: Vec<u64> = (1..=5)
                 .map(|round| {
                     system.area_mut(options.area).set_placement(parse(name).expect("a listed name"));
                     let report = load::run_round(system, machine, &options, round).expect("the books balance");
@@ -121,7 +121,7 @@ fn ctrl_c_leaves_what_is_done() {
         assert_eq!(comparison.step(system, machine), Ok(Step::Done { loads: 1, of: 6 }));
         assert_eq!(comparison.step(system, machine), Ok(Step::Interrupted));
         assert_eq!(system.area(options.area).used_pages(), 0);
-        let rows: vec::Vec<&Row> = comparison.rows().collect();
+        let rows: Vec<&Row> = comparison.rows().collect();
         assert_eq!((rows.len(), rows[0].loads.len(), rows[0].survived()), (1, 1, 1));
     });
 }

@@ -31,13 +31,13 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 }];
 
 /// Most frames, and most small buffers.
-pub const MAX_BUFFERS: u32 = 4096;
+pub(super) const MAX_BUFFERS: u32 = 4096;
 /// Most steps from frame to frame.
 const MAX_GAP: u32 = 1_000_000;
 
 /// The parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Camera {
+pub(super) struct Camera {
     /// How many frames, at least one.
     pub frames: u32,
     /// Pages of a frame.
@@ -53,7 +53,7 @@ pub struct Camera {
 impl Camera {
     /// For an area of so many pages: four frames of an eighth of it, which are half of it together, and 128 small buffers of
     /// up to 1/128 of it each, which are about the other half.
-    pub fn usual(area_pages: u32) -> Self {
+    pub(super) fn usual(area_pages: u32) -> Self {
         Self { frames: 4, frame: (area_pages / 8).max(1), small: 128, most: (area_pages / 128).max(1), gap: 16 }
     }
 

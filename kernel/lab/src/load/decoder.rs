@@ -34,16 +34,16 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 }];
 
 /// Most pools, and most buffers of a pool.
-pub const MAX_POOLS: u32 = 64;
+pub(super) const MAX_POOLS: u32 = 64;
 /// Most buffers of a pool.
-pub const MAX_BUFFERS: u32 = 64;
+pub(super) const MAX_BUFFERS: u32 = 64;
 
 /// Pages of an NV12 frame of 1920×1088, 1280×720, 720×480 and 640×360.
 const FRAMES: [u32; 4] = [765, 338, 127, 85];
 
 /// The parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
     /// How many streams are decoded, at least one.
     pub pools: u32,
     /// Buffers of a pool, at least one.
@@ -54,7 +54,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// For an area of so many pages: two pools of eight buffers, which take three quarters of it at the largest resolution.
-    pub fn usual(area_pages: u32) -> Self {
+    pub(super) fn usual(area_pages: u32) -> Self {
         Self { pools: 2, buffers: 8, frame: (area_pages / 64 * 3).max(1) }
     }
 

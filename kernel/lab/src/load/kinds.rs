@@ -20,7 +20,7 @@ use crate::rng::Rng;
 use crate::scale::Scale;
 
 /// Reads a load's own parameters from keys, for an area of a number of pages.
-pub type ReadLoad = fn(&dyn Keys, u32) -> Result<Arc<dyn Load>, String>;
+pub(super) type ReadLoad = fn(&dyn Keys, u32) -> Result<Arc<dyn Load>, String>;
 
 /// A load as the monitor knows it: a command of its name that runs it, and `compare load=`.
 pub struct Entry {

@@ -35,13 +35,13 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 }];
 
 /// Longest mean life, and so about the most buffers that are held.
-pub const MAX_LIFE: u32 = 2048;
+pub(super) const MAX_LIFE: u32 = 2048;
 /// More slots than a load with exponential lifetimes has buffers on average, which it hardly ever needs.
 const SPARE_SLOTS: u32 = 64;
 
 /// How sizes are distributed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sizes {
+pub(super) enum Sizes {
     /// Each order is as likely as any other, and in it each size: small ones are frequent, large ones rare.
     Orders,
     /// Each size is as likely as any other.
@@ -52,10 +52,10 @@ pub enum Sizes {
 
 impl Sizes {
     /// The words for them, the default first.
-    pub const NAMES: &'static [&'static str] = &["orders", "uniform", "powers"];
+    pub(super) const NAMES: &'static [&'static str] = &["orders", "uniform", "powers"];
 
     /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Orders, Self::Uniform, Self::Powers].into_iter().find(|sizes| sizes.name() == name)
     }
 
@@ -70,7 +70,7 @@ impl Sizes {
 
 /// How lifetimes are distributed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lifetime {
+pub(super) enum Lifetime {
     /// Without memory.
     Exponential,
     /// All the same.
@@ -79,10 +79,10 @@ pub enum Lifetime {
 
 impl Lifetime {
     /// The words for them, the default first.
-    pub const NAMES: &'static [&'static str] = &["exponential", "fixed"];
+    pub(super) const NAMES: &'static [&'static str] = &["exponential", "fixed"];
 
     /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Exponential, Self::Fixed].into_iter().find(|lifetime| lifetime.name() == name)
     }
 
@@ -96,7 +96,7 @@ impl Lifetime {
 
 /// The parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Random {
+pub(super) struct Random {
     /// How sizes are distributed.
     pub sizes: Sizes,
     /// Pages of the smallest buffer, at least 1.
@@ -111,14 +111,14 @@ pub struct Random {
 
 impl Random {
     /// For an area of so many pages: sizes from 1 page to 1/64 of it.
-    pub fn usual(area_pages: u32) -> Self {
+    pub(super) fn usual(area_pages: u32) -> Self {
         let most = (area_pages / 64).max(1);
         let usual = Self { sizes: Sizes::Orders, least: 1, most, life: 1, lifetime: Lifetime::Exponential };
         usual.filling(area_pages)
     }
 
     /// With the life that fills half of an area of so many pages.
-    pub fn filling(self, area_pages: u32) -> Self {
+    pub(super) fn filling(self, area_pages: u32) -> Self {
         let life = u64::from(area_pages / 2) * 2 / self.twice_the_mean().max(1);
         Self { life: life.clamp(1, MAX_LIFE.into()) as u32, ..self }
     }

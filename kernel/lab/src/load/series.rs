@@ -12,7 +12,7 @@ use machine::Machine;
 use system::System;
 
 /// So many rounds in a row that make no allocation end a series, however many are left.
-pub const MAX_EMPTY_ROUNDS: u64 = 10;
+pub(super) const MAX_EMPTY_ROUNDS: u64 = 10;
 
 /// What is to be run.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ impl Clock {
 }
 
 /// The lives of a recording's buffers, as they are learned.
-pub struct Lives<'t> {
+pub(super) struct Lives<'t> {
     clock: Clock,
     /// By task: its name, how many lives, and their median.
     tasks: Vec<(&'t [u8], usize, u64)>,
@@ -44,7 +44,7 @@ impl<'t> Lives<'t> {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn new<M: Machine + ?Sized>(
+    pub(super) fn new<M: Machine + ?Sized>(
         zone: &mut Zone<'_>,
         machine: &mut M,
         format: Format,
@@ -59,7 +59,7 @@ impl<'t> Lives<'t> {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn lived<M: Machine + ?Sized>(
+    pub(super) fn lived<M: Machine + ?Sized>(
         &mut self,
         zone: &mut Zone<'_>,
         machine: &mut M,
@@ -113,13 +113,13 @@ impl<'t> Lives<'t> {
     }
 
     /// Gives the memory back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.samples.release(zone);
     }
 }
 
 /// What is kept, and for how long.
-pub struct Keeper<'t> {
+pub(super) struct Keeper<'t> {
     lives: Lives<'t>,
     /// What goes back when: the pages at which buffers begin.
     due: WordHeap,
@@ -149,7 +149,7 @@ impl<'t> Keeper<'t> {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn new<M: Machine + ?Sized>(
+    pub(super) fn new<M: Machine + ?Sized>(
         zone: &mut Zone<'_>,
         machine: &mut M,
         mut lives: Lives<'t>,
@@ -165,7 +165,7 @@ impl<'t> Keeper<'t> {
     }
 
     /// How many were kept by whose lives.
-    pub fn used(&self) -> Used {
+    pub(super) fn used(&self) -> Used {
         self.used
     }
 
@@ -173,7 +173,7 @@ impl<'t> Keeper<'t> {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn keep<M: Machine + ?Sized>(
+    pub(super) fn keep<M: Machine + ?Sized>(
         &mut self,
         zone: &mut Zone<'_>,
         machine: &mut M,
@@ -195,7 +195,7 @@ impl<'t> Keeper<'t> {
     }
 
     /// The page of a buffer that is due at a line.
-    pub fn due<M: Machine + ?Sized>(&mut self, machine: &mut M, line: &Line<'t>) -> Option<u32> {
+    pub(super) fn due<M: Machine + ?Sized>(&mut self, machine: &mut M, line: &Line<'t>) -> Option<u32> {
         let first = self.due.first(machine)?;
         let now = self.lives.clock.at(line)?;
         if first.number > now {
@@ -205,7 +205,7 @@ impl<'t> Keeper<'t> {
     }
 
     /// Gives the memory back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.due.release(zone);
         self.lives.release(zone);
     }

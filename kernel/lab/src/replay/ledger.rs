@@ -15,7 +15,7 @@ const WORD_BITS: u32 = u32::BITS;
 
 /// Pages that the recording holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Held {
+pub(super) struct Held {
     /// The first one, counted from the ledger's first page.
     pub first: u32,
     /// How many, not 0.
@@ -26,14 +26,14 @@ pub struct Held {
 
 impl Held {
     /// Behind the last page.
-    pub const fn end(self) -> u32 {
+    pub(super) const fn end(self) -> u32 {
         self.first + self.pages
     }
 }
 
 /// The held ranges.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     pages: u32,
     /// No range is longer.
     longest: u32,
@@ -46,7 +46,7 @@ impl Ledger {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
+    pub(super) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
         let begins = WordArray::new(zone, machine, pages.div_ceil(WORD_BITS) as usize)?;
         match WordArray::new(zone, machine, pages as usize * 2) {
             Ok(entries) => Ok(Self { pages, longest: 0, begins, entries }),
@@ -58,18 +58,18 @@ impl Ledger {
     }
 
     /// Bytes that a ledger of so many pages takes.
-    pub const fn bytes(pages: u32) -> u64 {
+    pub(super) const fn bytes(pages: u32) -> u64 {
         pages as u64 * 8 + pages.div_ceil(WORD_BITS) as u64 * 4
     }
 
     /// Gives the memory back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.entries.release(zone);
         self.begins.release(zone);
     }
 
     /// Notes a range, which overlaps none that is held and lies in the ledger.
-    pub fn insert<M: Machine + ?Sized>(&mut self, machine: &mut M, held: Held) {
+    pub(super) fn insert<M: Machine + ?Sized>(&mut self, machine: &mut M, held: Held) {
         debug_assert!(held.pages > 0 && held.first < self.pages && held.pages <= self.pages - held.first);
         *self.begins.word(machine, (held.first / WORD_BITS) as usize) |= 1 << (held.first % WORD_BITS);
         *self.entries.pair(machine, held.first as usize) = [held.pages, held.value];
@@ -77,12 +77,12 @@ impl Ledger {
     }
 
     /// Forgets the range that begins at a page, if there is one.
-    pub fn remove<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32) {
+    pub(super) fn remove<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32) {
         *self.begins.word(machine, (first / WORD_BITS) as usize) &= !(1 << (first % WORD_BITS));
     }
 
     /// The first range that has a page in common with these.
-    pub fn first_in<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32, pages: u32) -> Option<Held> {
+    pub(super) fn first_in<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32, pages: u32) -> Option<Held> {
         if first >= self.pages || pages == 0 {
             return None;
         }

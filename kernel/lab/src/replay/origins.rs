@@ -14,7 +14,7 @@ use page_alloc::zone::Zone;
 
 /// Where a buffer is from.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Origin {
+pub(super) struct Origin {
     /// The line of its request; 0: it was there when the replay began.
     pub line: u32,
     /// Where in the trace that line begins.
@@ -23,23 +23,23 @@ pub struct Origin {
 
 impl Origin {
     /// From a line.
-    pub fn of(line: &Line<'_>) -> Self {
+    pub(super) fn of(line: &Line<'_>) -> Self {
         let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self { line: short(line.number), start: short(line.start as u64) }
     }
 
     /// The line's number, and where it begins.
-    pub const fn parts(self) -> (u32, u32) {
+    pub(super) const fn parts(self) -> (u32, u32) {
         (self.line, self.start)
     }
 
     /// From what [`Origin::parts`] says.
-    pub const fn from_parts(line: u32, start: u32) -> Self {
+    pub(super) const fn from_parts(line: u32, start: u32) -> Self {
         Self { line, start }
     }
 
     /// The line, where there is one.
-    pub fn line<'t>(&self, trace: &'t [u8]) -> Option<Line<'t>> {
+    pub(super) fn line<'t>(&self, trace: &'t [u8]) -> Option<Line<'t>> {
         let Self { line: number @ 1.., start } = *self else { return None };
         Line::at(trace, number.into(), start as usize)
     }
@@ -47,7 +47,7 @@ impl Origin {
 
 /// Where all buffers of an area are from.
 #[derive(Debug)]
-pub struct Origins {
+pub(super) struct Origins {
     pages: WordArray,
     lent: BTreeMap<u32, Origin>,
 }
@@ -57,43 +57,43 @@ impl Origins {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
+    pub(super) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
         Ok(Self { pages: WordArray::new(zone, machine, 2 * pages as usize)?, lent: BTreeMap::new() })
     }
 
     /// Bytes that it takes for an area of a size.
-    pub const fn bytes(pages: u32) -> u64 {
+    pub(super) const fn bytes(pages: u32) -> u64 {
         8 * pages as u64
     }
 
     /// Gives the memory back.
-    pub fn release(self, zone: &mut Zone<'_>) {
+    pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.pages.release(zone);
     }
 
     /// Notes where the buffer is from that begins at a page.
-    pub fn set<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, origin: Origin) {
+    pub(super) fn set<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, origin: Origin) {
         *self.pages.pair(machine, page as usize) = [origin.line, origin.start];
     }
 
     /// Where the buffer is from that begins at a page.
-    pub fn get<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Origin {
+    pub(super) fn get<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Origin {
         let [line, start] = *self.pages.pair(machine, page as usize);
         Origin { line, start }
     }
 
     /// Notes where a lent buffer is from.
-    pub fn set_lent(&mut self, tag: u32, origin: Origin) {
+    pub(super) fn set_lent(&mut self, tag: u32, origin: Origin) {
         self.lent.insert(tag, origin);
     }
 
     /// Where a lent buffer is from.
-    pub fn get_lent(&self, tag: u32) -> Origin {
+    pub(super) fn get_lent(&self, tag: u32) -> Origin {
         self.lent.get(&tag).copied().unwrap_or_default()
     }
 
     /// As [`Origins::get_lent`], of one that is not lent any more.
-    pub fn take_lent(&mut self, tag: u32) -> Option<Origin> {
+    pub(super) fn take_lent(&mut self, tag: u32) -> Option<Origin> {
         self.lent.remove(&tag)
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Player<'p, 'm, 't, M: ?Sized> {
 }
 
 impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
-    pub fn new(
+    pub(super) fn new(
         system: &'p mut System<'m>,
         machine: &'p mut M,
         options: Options<'_>,
@@ -113,7 +113,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     }
 
     /// What a line asks is answered next; false where the replay ends in front of it.
-    pub fn begin(&mut self, line: Line<'t>) -> Result<bool, ReplayError> {
+    pub(super) fn begin(&mut self, line: Line<'t>) -> Result<bool, ReplayError> {
         self.report.interrupted = self.machine.interrupted();
         if self.report.interrupted || self.report.stopped.is_some() {
             return Ok(false);
@@ -127,13 +127,13 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
 
     /// Allocates; the buffer stays registered. Returns its page offset in the area, by which it is found together with its
     /// tag, which no other buffer has.
-    pub fn alloc(&mut self, tag: u32, pages: u32, align_order: u32) -> Option<u32> {
+    pub(super) fn alloc(&mut self, tag: u32, pages: u32, align_order: u32) -> Option<u32> {
         self.ask(Some(tag), pages, align_order, false)
     }
 
     /// Asks for what failed when it was recorded. If it succeeds here, the buffer goes back at once, because its driver never had it, or
     /// when the keeper says.
-    pub fn alloc_failed(&mut self, pages: u32, align_order: u32) -> Result<(), ReplayError> {
+    pub(super) fn alloc_failed(&mut self, pages: u32, align_order: u32) -> Result<(), ReplayError> {
         self.report.failed_recorded += 1;
         let Some(offset) = self.ask(None, pages, align_order, true) else { return Ok(()) };
         self.report.failed_served += 1;
@@ -144,7 +144,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     }
 
     /// Allocates what nobody will release by its pages.
-    pub fn alloc_for_good(&mut self, pages: u32, align_order: u32) {
+    pub(super) fn alloc_for_good(&mut self, pages: u32, align_order: u32) {
         self.ask(None, pages, align_order, false);
     }
 
@@ -214,7 +214,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     }
 
     /// Releases a buffer, if there is one.
-    pub fn release(&mut self, tag: u32, offset: u32) -> Result<(), ReplayError> {
+    pub(super) fn release(&mut self, tag: u32, offset: u32) -> Result<(), ReplayError> {
         match self.take(tag, offset) {
             Some((buffer, _)) => self.give_back(buffer),
             None => Ok(()),
@@ -223,7 +223,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
 
     /// Releases `pages` pages from `skip` pages into a buffer; what is left of it stays registered, and is not moved any
     /// more. Returns the offset of where the buffer lay last.
-    pub fn release_part(&mut self, tag: u32, offset: u32, skip: u32, pages: u32) -> Result<u32, ReplayError> {
+    pub(super) fn release_part(&mut self, tag: u32, offset: u32, skip: u32, pages: u32) -> Result<u32, ReplayError> {
         let Some((mut buffer, origin)) = self.take(tag, offset) else { return Ok(offset) };
         let lay_at = buffer.first().0 - self.base.0;
         if skip > 0 {
@@ -266,7 +266,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     }
 
     /// The report, with the area as it is now; all buffers stay registered.
-    pub fn finish(mut self) -> ReplayReport {
+    pub(super) fn finish(mut self) -> ReplayReport {
         self.report.kept = self.keeper.as_ref().map(Keeper::used);
         if let Some(keeper) = self.keeper {
             keeper.release(self.system.zone_mut());

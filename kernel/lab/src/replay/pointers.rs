@@ -23,7 +23,7 @@ const ORIGIN: u64 = 1 << 40;
 
 /// What the pointers of a recording are worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pointers {
+pub(super) enum Pointers {
     /// They tell buffers apart.
     Hashed,
     /// There are too few to tell the size of `struct page`.
@@ -41,7 +41,7 @@ pub enum Pointers {
 
 /// How pointers become page numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Scale {
+pub(super) struct Scale {
     first: u64,
     bytes: u64,
     anchor: Anchor,
@@ -78,12 +78,12 @@ impl Scale {
     }
 
     /// The number of a page, which lies as the page does modulo the anchor.
-    pub fn page(&self, pointer: u64) -> Option<u64> {
+    pub(super) fn page(&self, pointer: u64) -> Option<u64> {
         self.distance(pointer).map(|distance| (ORIGIN + self.anchor.bit).wrapping_add(distance))
     }
 
     /// The last page at or before a page at which an area may begin.
-    pub fn base(&self, page: u64) -> u64 {
+    pub(super) fn base(&self, page: u64) -> u64 {
         page & !((1 << self.anchor.order) - 1)
     }
 }
@@ -91,7 +91,7 @@ impl Scale {
 impl Pointers {
     /// Learns what pointers are worth from the allocations of a recording, which are asked for more than once: the first
     /// page, pages, and the order of the alignment, in their order. Releases have no pages.
-    pub fn learn<I: Iterator<Item = (Pointer, Option<(u32, u32)>)>>(moves: impl Fn() -> I) -> Self {
+    pub(super) fn learn<I: Iterator<Item = (Pointer, Option<(u32, u32)>)>>(moves: impl Fn() -> I) -> Self {
         let allocs = || moves().filter_map(|(pointer, asked)| Some((pointer, asked?)));
         let Some((first, _)) = allocs().next() else { return Self::TooFew };
         // Pointers of 64 bits that lie in the first 4 GiB are no pointers.
@@ -120,7 +120,7 @@ impl Pointers {
     }
 
     /// How pointers become page numbers, where they do.
-    pub const fn scale(&self) -> Option<&Scale> {
+    pub(super) const fn scale(&self) -> Option<&Scale> {
         match self {
             Self::Placed(scale) => Some(scale),
             _ => None,

@@ -116,7 +116,7 @@ fn alignments_can_be_overruled() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn ctrl_c_reports_what_was_done() {
     with_board(64, |system, machine| {
-        let text: std::string::String = (0..2000).map(|id| format!("a {id} 1 0\n")).collect();
+        let text: String = (0..2000).map(|id| format!("a {id} 1 0\n")).collect();
         machine.interrupt_after.set(Some(0));
         assert_eq!(replay(system, machine, text.as_bytes()).err(), Some(ReplayError::Interrupted));
         machine.interrupt_after.set(Some(101));
@@ -131,7 +131,7 @@ fn ctrl_c_reports_what_was_done() {
 fn more_ids_than_the_heap_would_hold() {
     with_board(64, |system, machine| {
         let free = system.zone().nr_free_pages();
-        let mut text = std::string::String::new();
+        let mut text = String::new();
         for id in 0..50_000u32 {
             let id = id.wrapping_mul(0x9e37_79b9);
             text += &format!("a {id} 7 3\nr {id}\n");
@@ -148,7 +148,7 @@ fn more_ids_than_the_heap_would_hold() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn buffers_make_room_for_a_recorded_load() {
     with_board(64, |system, machine| {
-        let (mut rng, mut slots, mut trace) = (fastrand::Rng::with_seed(1), [0; 420], std::string::String::new());
+        let (mut rng, mut slots, mut trace) = (fastrand::Rng::with_seed(1), [0; 420], String::new());
         for id in 1..10_000 {
             let slot = rng.usize(0..slots.len());
             let pages = SLOT_PAGES[slot % SLOTS];

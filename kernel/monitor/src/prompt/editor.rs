@@ -17,9 +17,9 @@ use editline::{History, LineBuffer};
 use super::keys::{Decoder, Key};
 
 /// What asks for a command.
-pub const PROMPT: &str = "debris> ";
+pub(super) const PROMPT: &str = "debris> ";
 /// Characters of the longest line.
-pub const MAX_LINE: usize = 1024;
+pub(crate) const MAX_LINE: usize = 1024;
 /// Lines that the arrow keys bring back, at most; at least half of them.
 const HISTORY_LINES: usize = 100;
 /// Characters of a terminal's row, until it says otherwise.

@@ -54,7 +54,7 @@ fn a_default_area_that_nobody_asked_for_is_the_last_choice() {
         let mut pages = std::vec![page_alloc::Page::default(); page_alloc::zone::descriptors(4096)];
         let user = cma::AreaUser { device: "camera@10020000".into(), area: "camera".into(), by_region: true };
         let users = if device { std::vec![user] } else { std::vec![] };
-        let mut system = system::System::new(page_alloc::zone::Zone::new(units::Pfn(0x60000), &mut pages), users);
+        let mut system = System::new(page_alloc::zone::Zone::new(units::Pfn(0x60000), &mut pages), users);
         for (place, area) in ["first", "camera", "reserved"].into_iter().enumerate() {
             let base = units::Pfn(0x60400 + 1024 * place as u32);
             system.activate_area(area.into(), base, 1024, area == "reserved");

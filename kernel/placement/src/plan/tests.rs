@@ -50,11 +50,7 @@ fn fits_by_trial(bits: u32, taken: u64, requests: &mut [Request]) -> bool {
 }
 
 /// Buffers put into a map at random, where they fit.
-fn scatter(
-    bits: u32,
-    draws: &[(u32, u32, u32, bool)],
-    own_order: bool,
-) -> (Bitmap, vec::Vec<Movable>, vec::Vec<usize>) {
+fn scatter(bits: u32, draws: &[(u32, u32, u32, bool)], own_order: bool) -> (Bitmap, Vec<Movable>, Vec<usize>) {
     let (mut taken, mut fixed) = (Bitmap::new(bits), Bitmap::new(bits));
     let mut movable = vec![];
     let mut owners = vec![0; bits as usize];
@@ -71,7 +67,7 @@ fn scatter(
     (fixed, movable, owners)
 }
 
-fn draws(most: usize) -> impl Strategy<Value = vec::Vec<(u32, u32, u32, bool)>> {
+fn draws(most: usize) -> impl Strategy<Value = Vec<(u32, u32, u32, bool)>> {
     let draw = (prop_oneof![1..5u32, 1..20u32, 1..60u32], 0..6u32, any::<u32>(), prop::bool::weighted(0.2));
     prop::collection::vec(draw, 1..if cfg!(miri) { 4 } else { most })
 }
@@ -108,10 +104,10 @@ proptest! {
     /// Buffers aligned by their order, all of them movable: room is found wherever any arrangement has it.
     #[test]
     fn room_is_found_where_there_is_any(draws in draws(80), bits in 1..60u32) {
-        let draws: vec::Vec<_> = draws.into_iter().map(|(size, order, start, _)| (size, order, start, false)).collect();
+        let draws: Vec<_> = draws.into_iter().map(|(size, order, start, _)| (size, order, start, false)).collect();
         let (fixed, movable, _) = scatter(512, &draws, true);
         let wanted = request(bits, align_order_of(bits));
-        let mut all: vec::Vec<Request> = movable.iter().map(|buffer| buffer.request).collect();
+        let mut all: Vec<Request> = movable.iter().map(|buffer| buffer.request).collect();
         all.push(wanted);
         let found = Planner::new(fixed, movable).make_room(&wanted);
         prop_assert_eq!(found.is_ok(), fits_somehow(512, &all));
@@ -128,11 +124,11 @@ proptest! {
             let size = size * if start % 3 == 0 { long } else { 1 };
             (size, order_of(size), start, false)
         };
-        let draws: vec::Vec<_> = draws.into_iter().map(draw).collect();
+        let draws: Vec<_> = draws.into_iter().map(draw).collect();
         let (fixed, movable, _) = scatter(512, &draws, false);
         let wanted = request(bits, order_of(bits));
         let largest = movable.iter().map(|buffer| buffer.request.align_mask).chain([wanted.align_mask]).max();
-        let mut all: vec::Vec<Request> = movable.iter().map(|buffer| buffer.request).collect();
+        let mut all: Vec<Request> = movable.iter().map(|buffer| buffer.request).collect();
         all.push(wanted);
         prop_assert!(all.iter().all(|request| request.bits <= request.align_mask + 1 || Some(request.align_mask) == largest));
         let found = Planner::new(fixed, movable).make_room(&wanted);
@@ -143,7 +139,7 @@ proptest! {
     /// Without alignment, and all of them movable: as many free pages as are wanted are enough.
     #[test]
     fn without_alignment_free_pages_are_enough(draws in draws(80), bits in 1..60u32) {
-        let draws: vec::Vec<_> = draws.into_iter().map(|(size, _, start, _)| (size, 0, start, false)).collect();
+        let draws: Vec<_> = draws.into_iter().map(|(size, _, start, _)| (size, 0, start, false)).collect();
         let (fixed, movable, _) = scatter(512, &draws, false);
         let used: u32 = movable.iter().map(|buffer| buffer.request.bits).sum();
         let found = Planner::new(fixed, movable).make_room(&request(bits, 0)).is_ok();
@@ -178,7 +174,7 @@ fn buffers_change_places_where_nothing_else_helps() {
         (220, 3), (224, 17), (248, 5), (256, 49), (308, 2), (312, 5), (320, 41), (364, 4), (368, 9), (384, 29), (416, 9),
         (428, 3), (432, 13), (446, 2), (448, 53), (501, 1), (504, 3), (508, 3),
     ];
-    let movable: vec::Vec<_> = buffers.map(|(bit, bits)| Movable::new(bit, request(bits, align_order_of(bits)))).into();
+    let movable: Vec<_> = buffers.map(|(bit, bits)| Movable::new(bit, request(bits, align_order_of(bits)))).into();
     let mut owners = vec![0; 512];
     for (number, (bit, bits)) in buffers.into_iter().enumerate() {
         owners[bit as usize..(bit + bits) as usize].fill(number + 1);
@@ -244,7 +240,7 @@ fn most_of_the_room_in_mixtures_is_found() {
             if size > taken.free() || taken.first_fit(&wanted, 0).is_some() {
                 continue;
             }
-            let mut all: vec::Vec<Request> = movable.iter().map(|buffer| buffer.request).chain([wanted]).collect();
+            let mut all: Vec<Request> = movable.iter().map(|buffer| buffer.request).chain([wanted]).collect();
             let room = fits_by_trial(bits, fixed_mask, &mut all);
             let found = Planner::new(fixed, movable).make_room(&wanted);
             assert!(room || found.is_err(), "no plan is made where there is no room");

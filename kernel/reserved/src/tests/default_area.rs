@@ -115,7 +115,8 @@ fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
 
 /// With `ram_mib` of RAM, and devices that name the areas `named`.
 fn with_users(ram_mib: u64, reserved: Vec<ReservedNode>, named: &[&str], bootargs: &str) -> Case {
-    let area_users = named.iter().map(|&area| AreaUser { device: "camera".into(), area: area.into(), by_region: false }).collect();
+    let area_users =
+        named.iter().map(|&area| AreaUser { device: "camera".into(), area: area.into(), by_region: false }).collect();
     let memory = vec![PhysRange::sized(0x6000_0000, ram_mib * M)];
     let tree = PhysRange::sized(0x6400_0000, 0x4000);
     Case::of(Facts { memory, reserved, area_users, ..Facts::default() }, tree, bootargs)

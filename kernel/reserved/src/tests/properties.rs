@@ -57,7 +57,7 @@ fn any_node() -> impl Strategy<Value = ReservedNode> {
 }
 
 fn any_bootargs() -> impl Strategy<Value = String> {
-    let version = prop::sample::select(units::linux::LinuxVersion::ALL.to_vec());
+    let version = prop::sample::select(LinuxVersion::ALL.to_vec());
     (any_cma(), version).prop_map(|(cma, version)| format!("{cma} linux={version}"))
 }
 

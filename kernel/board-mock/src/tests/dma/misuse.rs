@@ -232,7 +232,7 @@ fn a_report_says_who_where_and_what() {
         let _ = system.streaming().dma_unmap_single(device, at, 128, Direction::ToDevice);
         assert!(system.check().is_err_and(|imbalance| imbalance.what.contains("DMA")));
         let reports = system.dma_mut().checker_mut().take_reports();
-        let text = std::string::ToString::to_string(&reports[0]);
+        let text = ToString::to_string(&reports[0]);
         assert!(text.starts_with(&std::format!(
             "DMA-API: BiscuitOS_CMA: 256 bytes were mapped [device address={at}] [size=128 bytes], at kernel/board-mock/src/tests/dma"
         )), "{text}");
