@@ -8,8 +8,8 @@
 
 use kernel::machine::Machine;
 use kernel::mm::Block;
-use kernel::mm::live::space::{AddressSpace, Table};
-use kernel::units::{PAGE_SIZE, Pfn, PhysRange};
+use kernel::mm::live::space::{AddressSpace, OwnedFrame, Table};
+use kernel::units::{PAGE_SIZE, PhysRange};
 
 use crate::cpu::{mappings, mmu};
 use crate::machine::Board;
@@ -68,9 +68,9 @@ impl AddressSpace for Window {
         Some(tables)
     }
 
-    fn set_entry(&mut self, slot: u32, frame: Option<Pfn>) {
+    fn set_entry(&mut self, slot: u32, frame: Option<OwnedFrame>) {
         let Some(tables) = &mut self.tables else { return };
-        let entry = frame.map_or(0, |frame| mmu::data_page(frame.addr().0 as u32));
+        let entry = frame.map_or(0, |frame| mmu::data_page(frame.frame().addr().0 as u32));
         frames::block_words(tables)[slot as usize] = entry;
         mmu::entry_written();
     }
@@ -87,13 +87,14 @@ impl AddressSpace for Window {
         unsafe { core::slice::from_raw_parts_mut(start, frames::PAGE_WORDS) }
     }
 
-    fn frame_words(&mut self, frame: Pfn) -> &mut [u32] {
-        // SAFETY: by the trait's contract the frame belongs to something that lives: mapped RAM, and accessed only through
-        // the window, which is borrowed for as long as the slice lives.
-        unsafe { frames::words(frame, 1) }
+    fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32] {
+        // SAFETY: only a frame's owner has an `OwnedFrame`: mapped RAM, and accessed only through the window, which is
+        // borrowed for as long as the slice lives.
+        unsafe { frames::words(frame.frame(), 1) }
     }
 
-    fn copy(&mut self, from: Pfn, to: Pfn) {
+    fn copy(&mut self, from: OwnedFrame, to: OwnedFrame) {
+        let (from, to) = (from.frame(), to.frame());
         assert_ne!(from, to, "a page is not copied onto itself");
         // SAFETY: as in `frame_words`; the two are different frames.
         let target = unsafe { frames::words(to, 1) };

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use kernel::cma::AreaUser;
 use kernel::dma::CoherentRam;
-use kernel::mm::live::space::{AddressSpace, Table};
+use kernel::mm::live::space::{AddressSpace, OwnedFrame, Table};
 use kernel::mm::zone::{Zone, descriptors};
 use kernel::mm::{Block, PAGEBLOCK_PAGES, Page};
 use kernel::system::System;
@@ -110,7 +110,7 @@ impl AddressSpace for Contents {
         None
     }
 
-    fn set_entry(&mut self, _slot: u32, _frame: Option<Pfn>) {
+    fn set_entry(&mut self, _slot: u32, _frame: Option<OwnedFrame>) {
         unreachable!("there is no window")
     }
 
@@ -122,13 +122,13 @@ impl AddressSpace for Contents {
         unreachable!("there is no window")
     }
 
-    fn frame_words(&mut self, frame: Pfn) -> &mut [u32] {
-        self.pages.entry(frame).or_default()
+    fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32] {
+        self.pages.entry(frame.frame()).or_default()
     }
 
-    fn copy(&mut self, from: Pfn, to: Pfn) {
-        let words = *self.pages.entry(from).or_default();
-        self.pages.insert(to, words);
+    fn copy(&mut self, from: OwnedFrame, to: OwnedFrame) {
+        let words = *self.pages.entry(from.frame()).or_default();
+        self.pages.insert(to.frame(), words);
     }
 
     fn table(&mut self, _block: Block) -> Table {

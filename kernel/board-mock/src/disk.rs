@@ -11,7 +11,7 @@ use block::volume::{File, TABLE_BYTES, Volume};
 use block::{BlockDevice, Completion, Identity, IoError, MAX_SEGMENTS, Operation, Request, SECTOR_BYTES, Segment};
 use dma::DeviceId;
 use fastrand::Rng;
-use migration::live::space::AddressSpace;
+use migration::live::space::{AddressSpace, OwnedFrame};
 use system::System;
 use units::{PAGE_SIZE, PhysAddr};
 
@@ -110,7 +110,8 @@ impl MockDisk {
         for segment in &request.segments {
             let address = PhysAddr(segment.address.bits().into());
             let offset = (address.0 % PAGE_SIZE) as usize / 4;
-            let words = &mut memory.frame_words(address.pfn())[offset..][..segment.bytes as usize / 4];
+            let words =
+                &mut memory.frame_words(OwnedFrame::by_dma(address.pfn()))[offset..][..segment.bytes as usize / 4];
             for word in words {
                 let stored = &mut medium.data[at..at + 4];
                 if write {

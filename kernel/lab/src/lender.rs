@@ -15,6 +15,7 @@ use super::metrics::Counted;
 use super::record::Record;
 use cma::{AreaId, Buffer};
 use cma::{OwnerId, Relocatable, Relocations, StillBusy};
+use migration::live::space::OwnedFrame;
 use system::MAX_MOVABLE;
 use system::System;
 use units::Pfn;
@@ -171,7 +172,7 @@ fn stamp(tag: u32, lay_at: Pfn) -> u32 {
 /// Shows the pages of a buffer, where there is an address space to see them through.
 fn for_each_page(system: &mut System<'_>, buffer: &Buffer, mut look: impl FnMut(u32, &mut [u32])) {
     for page in 0..buffer.pages() {
-        if let Some(words) = system.frame_words(buffer.first().add(page)) {
+        if let Some(words) = system.frame_words(OwnedFrame::of_buffer(buffer, page)) {
             look(page, words);
         }
     }
@@ -212,7 +213,7 @@ mod tests {
             lender.begin_turn(system);
             // A page that somebody else writes to is found.
             let first = lender.moved.borrow()[&1];
-            system.frame_words(first.add(1)).expect("there is an address space")[1023] ^= 1;
+            system.frame_words(OwnedFrame::by_dma(first.add(1))).expect("there is an address space")[1023] ^= 1;
             for tag in (1..1001).step_by(2) {
                 let buffer = lender.take_back(system, tag, at[tag as usize]).expect("it is lent");
                 system.cma_release(buffer).expect("it was held");

@@ -8,6 +8,7 @@
 //! frame where it was (`undo`), which Linux does not do.
 
 use super::live::journal::Fate;
+use super::live::space::OwnedFrame;
 use super::live::{Mm, Sabotage, Targets};
 use super::reclaim::Batch;
 use page_alloc::FreedRun;
@@ -104,7 +105,8 @@ impl Mm<'_, '_> {
     fn copy(&mut self, from: u32, to: u32) {
         if self.live.faults.sabotage != Some(Sabotage::Copy) {
             let start = self.zone.start();
-            self.live.space.copy(start.add(from), start.add(to));
+            let (from, to) = (OwnedFrame::living(start.add(from)), OwnedFrame::living(start.add(to)));
+            self.live.space.copy(from, to);
         }
     }
 }

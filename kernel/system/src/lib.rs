@@ -60,7 +60,7 @@ use block::{BlockDevice, Disk};
 use cma::area::Area;
 use cma::{AreaId, AreaUser, Areas, Buffer, Owners};
 use migration::live::source::PageSource;
-use migration::live::space::AddressSpace;
+use migration::live::space::{AddressSpace, OwnedFrame};
 use migration::live::stats::Stats;
 use migration::live::watch::FrameWatch;
 use migration::live::{Live, Mm, OpenError, close};
@@ -343,7 +343,7 @@ impl<'m> System<'m> {
     }
 
     /// Copies a page of a buffer.
-    pub fn copy_frame(&mut self, from: Pfn, to: Pfn) {
+    fn copy_frame(&mut self, from: OwnedFrame, to: OwnedFrame) {
         match (&mut self.live, &mut self.space) {
             (Some(live), _) => live.space().copy(from, to),
             (None, Some(space)) => space.copy(from, to),
@@ -352,7 +352,7 @@ impl<'m> System<'m> {
     }
 
     /// The contents of a page of a buffer, for its holder; `None` where there is no address space.
-    pub fn frame_words(&mut self, frame: Pfn) -> Option<&mut [u32]> {
+    pub fn frame_words(&mut self, frame: OwnedFrame) -> Option<&mut [u32]> {
         match (&mut self.live, &mut self.space) {
             (Some(live), _) => Some(live.space().frame_words(frame)),
             (None, Some(space)) => Some(space.frame_words(frame)),

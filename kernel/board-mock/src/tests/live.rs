@@ -14,6 +14,7 @@ use migration::Undo;
 use migration::contig_range::{Owner, Phase, Why};
 use migration::live::mock::{self, MockSpace};
 use migration::live::objects::ObjectId;
+use migration::live::space::OwnedFrame;
 use migration::live::{LiveError, Mm, Sabotage};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::zone::{Zone, descriptors};
@@ -226,7 +227,7 @@ fn others_may_free_and_use_memory_at_every_boundary() {
 fn fill(system: &mut System<'_>, buffer: &Buffer) {
     let mm = system.mm().unwrap();
     for page in 0..buffer.pages() {
-        mm.live.space().frame_words(buffer.first().add(page)).fill(0xdead_beef);
+        mm.live.space().frame_words(OwnedFrame::of_buffer(buffer, page)).fill(0xdead_beef);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::with_board;
 use cma::AreaId;
 use cma::{CmaError, align_order_of};
 use cma::{MAX_OWNERS, OwnerId, Relocatable, StillBusy};
+use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
 use placement::Request;
 use placement::parse;
@@ -54,7 +55,7 @@ impl Relocatable for Shared {
 /// Fills every word of a buffer, or checks that it is as it was filled.
 fn words(system: &mut System<'_>, first: Pfn, pages: u32, tag: u32, check: bool) {
     for page in 0..pages {
-        let words = system.frame_words(first.add(page)).expect("there is an address space");
+        let words = system.frame_words(OwnedFrame::by_dma(first.add(page))).expect("there is an address space");
         for (number, word) in words.iter_mut().enumerate() {
             let expected = tag << 16 | page << 10 | number as u32;
             if check { assert_eq!(*word, expected, "buffer {tag}, page {page}") } else { *word = expected }

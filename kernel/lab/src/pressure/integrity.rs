@@ -18,7 +18,7 @@ use super::{Options, PressureError, Row, Totals};
 use cma::Buffer;
 use machine::Machine;
 use migration::live::{Faults, Mm};
-use page_alloc::policy::{CmaUse, Lend};
+use page_alloc::policy::CmaUse;
 use system::System;
 
 /// Allocations of a run.
@@ -39,9 +39,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     options: &Options,
     policy: CmaUse,
 ) -> Result<Row, PressureError> {
-    let lend = options.lend.unwrap_or(Lend::Movable);
-    let mut row = Row::begin("integrity", system, machine, options.area);
-    (row.cma_use, row.lend, row.with) = (policy.name(), lend.name(), "mixed");
+    let (mut row, lend) = Row::begin_mixed("integrity", system, machine, options, policy);
     let most = options.pages.unwrap_or(system.area(options.area).pages());
     row.pages = most;
     let begin_ns = machine.now_ns();

@@ -7,11 +7,13 @@ use core::fmt;
 
 use super::super::record::{Record, permille};
 use super::super::stopwatch::ClockCost;
+use super::Options;
 use cma::{AreaId, CmaError};
 use machine::Machine;
 use migration::contig_range::{ContigReport, Phase};
 use migration::live::Live;
 use page_alloc::AllocError;
+use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
 /// Why a driver did not get its buffer.
@@ -138,6 +140,19 @@ impl Row {
         area: AreaId,
     ) -> Self {
         Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
+    }
+
+    /// What an experiment begins with in which objects and cache live in the area under a policy; and what may enter it.
+    pub(super) fn begin_mixed<M: Machine + ?Sized>(
+        experiment: &'static str,
+        system: &System<'_>,
+        machine: &M,
+        options: &Options,
+        policy: CmaUse,
+    ) -> (Self, Lend) {
+        let lend = options.lend.unwrap_or(Lend::Movable);
+        let row = Self::begin(experiment, system, machine, options.area);
+        (Self { cma_use: policy.name(), lend: lend.name(), with: "mixed", ..row }, lend)
     }
 
     /// Takes in what happened to those who live in memory.

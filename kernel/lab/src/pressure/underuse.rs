@@ -16,7 +16,7 @@ use super::population::Population;
 use super::{Options, PressureError, Row};
 use machine::Machine;
 use migration::live::LiveError;
-use page_alloc::policy::{CmaUse, Lend};
+use page_alloc::policy::CmaUse;
 use system::System;
 
 /// Steps after the system is full; in each an object comes, sometimes one goes, and memory is used.
@@ -33,9 +33,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     options: &Options,
     policy: CmaUse,
 ) -> Result<Row, PressureError> {
-    let lend = options.lend.unwrap_or(Lend::Movable);
-    let mut row = Row::begin("underuse", system, machine, options.area);
-    (row.cma_use, row.lend, row.with, row.source) = (policy.name(), lend.name(), "mixed", "none");
+    let (mut row, lend) = Row::begin_mixed("underuse", system, machine, options, policy);
+    row.source = "none";
     let mut rng = Rng::seeded(options.seed);
     let begin_ns = machine.now_ns();
     let mut mm = system.open_live(policy, lend)?;

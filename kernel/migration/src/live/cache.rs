@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 
 use super::journal::Fate;
 use super::source::PageSource;
+use super::space::OwnedFrame;
 use super::space::Table;
 use super::{LiveError, Mm, content};
 use page_alloc::Migratetype;
@@ -147,7 +148,7 @@ impl Mm<'_, '_> {
         let index = self.bring_in(page)?;
         self.cpu_access(self.zone.start().add(index), false);
         self.mark_accessed(index);
-        let words = self.live.space.frame_words(self.zone.start().add(index));
+        let words = self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index)));
         let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
         self.background_reclaim();
         Ok(holds)
@@ -170,7 +171,7 @@ impl Mm<'_, '_> {
         self.mark_accessed(index);
         self.live.cache.write(page);
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
-        content::fill(self.live.space.frame_words(self.zone.start().add(index)), stamp);
+        content::fill(self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index))), stamp);
         self.set_dirty(index);
         // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
         let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
@@ -209,7 +210,7 @@ impl Mm<'_, '_> {
     fn fill_in(&mut self, page: u32, index: u32, place: Place) {
         self.zone.bring_to_life(index, FILE, page, place);
         let frame = self.zone.start().add(index);
-        content::fill(self.live.space.frame_words(frame), self.live.cache.source_stamp(page));
+        content::fill(self.live.space.frame_words(OwnedFrame::living(frame)), self.live.cache.source_stamp(page));
         self.live.cache.set_frame(page, Some(frame));
         self.live.cache.cached += 1;
         self.live.stats.filled += 1;

@@ -3,6 +3,7 @@
 //! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
 
 use super::objects::ObjectId;
+use super::space::OwnedFrame;
 use super::{Live, Mm, content};
 use page_alloc::Ring;
 use page_alloc::State;
@@ -200,7 +201,7 @@ impl Mm<'_, '_> {
         for page in 0..self.cache_capacity() {
             if let Some(frame) = self.cache_frame(page) {
                 let Some(stamp) = self.live.cache_stamp(page) else { break };
-                bad += u32::from(!content::holds(self.live.space.frame_words(frame), stamp));
+                bad += u32::from(!content::holds(self.live.space.frame_words(OwnedFrame::living(frame)), stamp));
             }
         }
         bad
@@ -243,7 +244,7 @@ impl Mm<'_, '_> {
         for page in 0..self.live.cache_pages() {
             if let Some(frame) = self.live.cache_frame_of(page) {
                 [frame.0, self.live.cache_stamp(page).unwrap_or(0)].into_iter().for_each(&mut add);
-                self.live.space.frame_words(frame).iter().for_each(|&word| add(word));
+                self.live.space.frame_words(OwnedFrame::living(frame)).iter().for_each(|&word| add(word));
             }
         }
         for id in 0..self.live.objects.len() as u32 {

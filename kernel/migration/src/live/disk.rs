@@ -14,6 +14,7 @@ use core::ops::Range;
 
 use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::source::{DiskFault, Identity, IoError, MAX_SEGMENTS, Operation, PageSource};
+use super::space::OwnedFrame;
 use super::{LiveError, Mm};
 use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, Place};
@@ -175,7 +176,7 @@ impl Mm<'_, '_> {
         let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
         let frame = self.zone.start().add(index);
         // What the disk's last page lacks.
-        self.live.space.frame_words(frame)[bytes as usize / 4..].fill(0);
+        self.live.space.frame_words(OwnedFrame::living(frame))[bytes as usize / 4..].fill(0);
         self.zone.bring_to_life(index, FILE, page, Place::Batch);
         self.live.cache.set_frame(page, Some(frame));
         self.live.cache.cached += 1;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use super::Mm;
 use super::objects::ObjectId;
-use super::space::{AddressSpace, Table};
+use super::space::{AddressSpace, OwnedFrame, Table};
 use page_alloc::Block;
 use units::Pfn;
 
@@ -48,8 +48,8 @@ impl AddressSpace for MockSpace {
         self.tables.take()
     }
 
-    fn set_entry(&mut self, slot: u32, frame: Option<Pfn>) {
-        self.entries[slot as usize] = frame;
+    fn set_entry(&mut self, slot: u32, frame: Option<OwnedFrame>) {
+        self.entries[slot as usize] = frame.map(|frame| frame.frame());
     }
 
     fn flush(&mut self, slot: u32) {
@@ -65,13 +65,13 @@ impl AddressSpace for MockSpace {
         self.frame(frame)
     }
 
-    fn frame_words(&mut self, frame: Pfn) -> &mut [u32] {
-        self.frame(frame)
+    fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32] {
+        self.frame(frame.frame())
     }
 
-    fn copy(&mut self, from: Pfn, to: Pfn) {
-        let words = *self.frame(from);
-        *self.frame(to) = words;
+    fn copy(&mut self, from: OwnedFrame, to: OwnedFrame) {
+        let words = *self.frame(from.frame());
+        *self.frame(to.frame()) = words;
     }
 
     fn table(&mut self, block: Block) -> Table {

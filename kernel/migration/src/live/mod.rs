@@ -46,15 +46,17 @@ use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::Trace;
 use page_alloc::zone::Zone;
-use page_alloc::{AllocError, Migratetype};
+use page_alloc::{AllocError, Block, Migratetype};
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
 use source::{DiskFault, PageSource};
-use space::{AddressSpace, SLOTS_PER_TABLE, Table};
+use space::{AddressSpace, OwnedFrame, SLOTS_PER_TABLE, Table};
 use stats::Stats;
 use units::Pfn;
 use watch::FrameWatch;
 
+/// Bytes of a slot's translation.
+const TRANSLATION_BYTES: u32 = 4;
 /// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
 const LRU_BATCH: usize = 15;
 /// Most slots of the window, and most pages of the cache: their tables are then one block of the largest order.
@@ -207,10 +209,20 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// A block of at least so many bytes, for tables.
-fn block_for(zone: &mut Zone<'_>, bytes: u32) -> Result<page_alloc::Block, OpenError> {
-    let order = bytes.div_ceil(4096).next_power_of_two().ilog2();
-    zone.alloc_pages(order, Migratetype::Unmovable).map_err(OpenError::NoTables)
+/// A block of at least that many bytes for each table; where one cannot be had, none is taken.
+fn blocks_for<const N: usize>(zone: &mut Zone<'_>, bytes: [u32; N]) -> Result<[Block; N], OpenError> {
+    let mut blocks = Vec::with_capacity(N);
+    for bytes in bytes {
+        let order = bytes.div_ceil(4096).next_power_of_two().ilog2();
+        match zone.alloc_pages(order, Migratetype::Unmovable) {
+            Ok(block) => blocks.push(block),
+            Err(error) => {
+                blocks.into_iter().for_each(|block| zone.free_pages(block));
+                return Err(OpenError::NoTables(error));
+            }
+        }
+    }
+    Ok(blocks.try_into().unwrap_or_else(|_| unreachable!("a block for each of N")))
 }
 
 impl Live {
@@ -230,29 +242,21 @@ impl Live {
         let frames = managed.next_multiple_of(SLOTS_PER_TABLE).min(MAX_SLOTS);
         let source = disk.as_ref().map_or(frames.into(), |disk| disk.identity().pages());
         let cached = source.min(MAX_SLOTS.into()) as u32;
-        let mut blocks = Vec::with_capacity(4);
-        let tables = [slots * slots::ENTRY_BYTES, cached.max(1) * cache::ENTRY_BYTES, frames * journal::ENTRY_BYTES];
-        for bytes in tables.into_iter().chain([slots * 4]) {
-            match block_for(zone, bytes) {
-                Ok(block) => blocks.push(block),
-                Err(error) => {
-                    blocks.into_iter().for_each(|block| zone.free_pages(block));
-                    return Err(((space, disk), error));
-                }
-            }
-        }
-        let opened = blocks.pop().map_or(Ok(()), |translations| space.open(slots, translations));
-        if let Err((block, why)) = opened {
-            blocks.push(block);
-            blocks.into_iter().for_each(|block| zone.free_pages(block));
+        let wanted = [
+            slots * slots::ENTRY_BYTES,
+            cached.max(1) * cache::ENTRY_BYTES,
+            frames * journal::ENTRY_BYTES,
+            slots * TRANSLATION_BYTES,
+        ];
+        let [slot_table, cache_table, journal, translations] = match blocks_for(zone, wanted) {
+            Ok(blocks) => blocks,
+            Err(error) => return Err(((space, disk), error)),
+        };
+        if let Err((translations, why)) = space.open(slots, translations) {
+            [slot_table, cache_table, journal, translations].into_iter().for_each(|block| zone.free_pages(block));
             return Err(((space, disk), OpenError::NoWindow(why)));
         }
-        let mut tables = blocks.into_iter().map(|block| space.table(block));
-        let (Some(slot_table), Some(cache_table), Some(journal)) = (tables.next(), tables.next(), tables.next()) else {
-            drop(tables);
-            return Err(((space, disk), OpenError::NoWindow("the tables are lost")));
-        };
-        drop(tables);
+        let [slot_table, cache_table, journal] = [slot_table, cache_table, journal].map(|block| space.table(block));
         zone.set_up_watermarks();
         zone.set_cma_use(cma_use);
         zone.bar_cma(lend == Lend::None);
@@ -330,7 +334,7 @@ impl Mm<'_, '_> {
         for page in 0..buffer.pages() {
             let frame = buffer.first().add(page);
             self.cpu_access(frame, true);
-            driver(self.live.space.frame_words(frame));
+            driver(self.live.space.frame_words(OwnedFrame::of_buffer(buffer, page)));
         }
     }
 

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::slots::OBJECT_BITS;
+use super::space::OwnedFrame;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
 use page_alloc::Migratetype;
 use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
@@ -279,7 +280,7 @@ impl Mm<'_, '_> {
     /// Maps a frame at a slot that shows none.
     fn show(&mut self, slot: u32, frame: Pfn) {
         self.live.slots.set_frame(slot, Some(frame));
-        self.live.space.set_entry(slot, Some(frame));
+        self.live.space.set_entry(slot, Some(OwnedFrame::living(frame)));
         let object = self.live.slots.object(slot).and_then(|object| self.live.objects.get_mut(object as usize));
         if let Some(Some(object)) = object {
             object.resident += 1;
@@ -339,7 +340,7 @@ impl Mm<'_, '_> {
     pub(crate) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
         let sole = self.live.slots.move_sole(slot, to);
         if sole {
-            self.live.space.move_page(slot, from, to);
+            self.live.space.move_page(slot, OwnedFrame::living(from), OwnedFrame::living(to));
         }
         sole
     }
@@ -371,7 +372,7 @@ impl Mm<'_, '_> {
         loop {
             live.slots.set_frame(slot, Some(to));
             if live.faults.sabotage != Some(Sabotage::Mapping) {
-                live.space.set_entry(slot, Some(to));
+                live.space.set_entry(slot, Some(OwnedFrame::living(to)));
             }
             mappings += 1;
             slot = live.slots.next(slot);

@@ -4,6 +4,7 @@
 
 use super::cache::{FAILED, READING, WRITING};
 use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
+use super::space::OwnedFrame;
 use super::{LiveError, Mm};
 use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
@@ -42,7 +43,7 @@ impl Mm<'_, '_> {
         let index = self.bring_in(page)?;
         self.mark_accessed(index);
         self.cpu_access(self.zone.start().add(index), false);
-        words.copy_from_slice(self.live.space.frame_words(self.zone.start().add(index)));
+        words.copy_from_slice(self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index))));
         self.background_reclaim();
         Ok(())
     }
@@ -78,7 +79,7 @@ impl Mm<'_, '_> {
         };
         let index = self.zone.index(frame);
         self.cpu_access(frame, true);
-        self.live.space.frame_words(frame).copy_from_slice(words);
+        self.live.space.frame_words(OwnedFrame::living(frame)).copy_from_slice(words);
         self.live.cache.set_state(page, 0);
         self.mark_accessed(index);
         self.set_dirty(index);

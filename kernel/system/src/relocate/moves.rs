@@ -8,11 +8,12 @@
 use alloc::vec::Vec;
 
 use crate::System;
-use cma::AreaId;
+use cma::{AreaId, Buffer};
+use migration::live::space::OwnedFrame;
 use page_alloc::Lent;
 use placement::bitmap::Bitmap;
 use placement::plan::Step;
-use units::{PAGE_SIZE, Pfn};
+use units::PAGE_SIZE;
 
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
@@ -41,12 +42,12 @@ impl System<'_> {
                 self.area_mut(id).reserve(bit, bits);
                 let taken = self.zone.take_range(base.add(bit), bits);
                 debug_assert_eq!(taken, Ok(()), "a plan moves to free pages, and to those of others that move");
-                (bit..bit + bits).for_each(|bit| self.fill(base, steps, bit, &mut arrived));
+                (bit..bit + bits).for_each(|bit| self.fill(id, steps, bit, &mut arrived));
             }
         }
         for step in steps {
             while let Some((bit, _)) = clear_run(&arrived, step.to, step.to + step.bits) {
-                self.turn(base, steps, bit, &mut arrived);
+                self.turn(id, steps, bit, &mut arrived);
             }
         }
         steps.iter().zip(lent).for_each(|(step, lent)| self.zone.lend(base.add(step.to), lent));
@@ -61,10 +62,15 @@ impl System<'_> {
         }
     }
 
+    /// The page of a bit that is reserved for a buffer of the plan.
+    fn page(&self, id: AreaId, bit: u32) -> OwnedFrame {
+        OwnedFrame::of_buffer(&Buffer::new(id, self.area(id).frame(bit), 1), 0)
+    }
+
     /// Copies to a page that was free, then to the page that this came from, and so on.
-    fn fill(&mut self, base: Pfn, steps: &[Step], mut to: u32, arrived: &mut Bitmap) {
+    fn fill(&mut self, id: AreaId, steps: &[Step], mut to: u32, arrived: &mut Bitmap) {
         while let Some(from) = origin(steps, to) {
-            self.copy_frame(base.add(from), base.add(to));
+            self.copy_frame(self.page(id, from), self.page(id, to));
             arrived.set(to, 1);
             to = from;
         }
@@ -72,18 +78,18 @@ impl System<'_> {
 
     /// Copies around the circle that a page is part of.
     #[inline(never)]
-    fn turn(&mut self, base: Pfn, steps: &[Step], first: u32, arrived: &mut Bitmap) {
+    fn turn(&mut self, id: AreaId, steps: &[Step], first: u32, arrived: &mut Bitmap) {
         // An address space may show fewer words of a page, but not more.
         let mut outside = [0; PAGE_WORDS];
-        let words = self.frame_words(base.add(first)).into_iter().flatten();
+        let words = self.frame_words(self.page(id, first)).into_iter().flatten();
         outside.iter_mut().zip(words).for_each(|(to, &mut from)| *to = from);
         let mut to = first;
         while let Some(from) = origin(steps, to).filter(|&from| from != first) {
-            self.copy_frame(base.add(from), base.add(to));
+            self.copy_frame(self.page(id, from), self.page(id, to));
             arrived.set(to, 1);
             to = from;
         }
-        let words = self.frame_words(base.add(to)).into_iter().flatten();
+        let words = self.frame_words(self.page(id, to)).into_iter().flatten();
         words.zip(outside).for_each(|(to, from)| *to = from);
         arrived.set(to, 1);
     }

@@ -14,6 +14,7 @@ use cma::{OwnerId, Relocatable, StillBusy};
 use migration::live::Faults;
 use migration::live::objects::ObjectId;
 use migration::live::pins::Pin;
+use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
 use placement::parse;
 use system::System;
@@ -105,7 +106,7 @@ impl Mix {
     fn lend(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32) {
         self.last_tag += 1;
         for page in 0..buffer.pages() {
-            system.frame_words(buffer.first().add(page)).unwrap().fill(self.last_tag << 16 | page);
+            system.frame_words(OwnedFrame::of_buffer(&buffer, page)).unwrap().fill(self.last_tag << 16 | page);
         }
         self.driver.borrow_mut().lie_at.insert(self.last_tag, buffer.first());
         system.let_move(buffer, align_order, self.owner, self.last_tag);
@@ -116,7 +117,7 @@ impl Mix {
         self.driver.borrow_mut().lie_at.remove(&tag);
         let buffer = system.take_back_lent(area, first).unwrap();
         for page in 0..buffer.pages() {
-            let words = system.frame_words(first.add(page)).unwrap();
+            let words = system.frame_words(OwnedFrame::of_buffer(&buffer, page)).unwrap();
             assert!(words.iter().all(|&word| word == tag << 16 | page), "buffer {tag} holds what it held");
         }
         system.cma_release(buffer).unwrap();
@@ -188,7 +189,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
             let buffer = mix.buffers.swap_remove(place);
             let mm = system.mm().unwrap();
             for page in 0..buffer.pages() {
-                let words = mm.live.space().frame_words(buffer.first().add(page));
+                let words = mm.live.space().frame_words(OwnedFrame::of_buffer(&buffer, page));
                 assert!(words[..] == [0xdead_beef; 1024], "nobody writes to a driver's buffer");
             }
             system.cma_release(buffer).unwrap();
