@@ -8,7 +8,7 @@ use alloc::string::String;
 use super::Relocations;
 use super::{AreaId, Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
 use page_alloc::zone::Zone;
-use page_alloc::{Imbalance, balance};
+use page_alloc::{Busy, Imbalance, balance};
 use placement::bitmap::Bitmap;
 use placement::{FirstFit, Placement, Request};
 use units::Pfn;
@@ -157,6 +157,23 @@ impl Area {
     #[inline]
     pub fn frame(&self, bit: u32) -> Pfn {
         self.base.add(bit << self.order_per_bit)
+    }
+
+    /// Takes the pages of a candidate, if all of them are free: those of the request's bits from `bit` on, where its placement
+    /// has it. Where one is in use, nothing is changed.
+    #[inline(always)]
+    pub fn take_free(
+        &mut self,
+        zone: &mut Zone<'_>,
+        id: AreaId,
+        request: &Request,
+        pages: u32,
+        bit: u32,
+    ) -> Result<Buffer, Busy> {
+        let first = self.frame(bit);
+        zone.take_range(first, pages)?;
+        self.reserve(bit, request.bits);
+        Ok(self.hand_out(id, first, pages))
     }
 
     /// Counts an allocation, whose pages are taken and whose bits are set, and makes it a buffer.

@@ -12,9 +12,7 @@ use alloc::vec::Vec;
 use super::area::Area;
 use super::blocked::{Blocked, Owner, Phase, Why};
 use super::{AreaId, Buffer, CmaError, ReleaseError};
-use page_alloc::Busy;
 use page_alloc::zone::Zone;
-use placement::Request;
 use units::{MAX_CMA_AREAS, Pfn};
 
 /// A device that names an area.
@@ -124,41 +122,23 @@ impl Areas {
         &self.users
     }
 
-    /// Takes the pages of a candidate, if all of them are free: the bits of `request` from `bit` on, where its placement
-    /// has it.
-    #[inline(always)]
-    pub fn take_free(
-        &mut self,
-        zone: &mut Zone<'_>,
-        id: AreaId,
-        request: &Request,
-        pages: u32,
-        bit: u32,
-    ) -> Result<Buffer, Busy> {
-        let area = &mut self.list[id.0 as usize];
-        let first = area.frame(bit);
-        zone.take_range(first, pages)?;
-        area.reserve(bit, request.bits);
-        Ok(area.hand_out(id, first, pages))
-    }
-
     /// Allocates `pages` pages aligned to 2^`align_order` pages where nobody is asked to move: candidates that hold a page
     /// in use are passed over.
     ///
     /// # Errors
     /// See [`CmaError`]; area and zone are then as they were.
     pub fn alloc(&mut self, zone: &mut Zone<'_>, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
-        let request = self.get(id).request(pages, align_order)?;
-        let mut candidate = self.get(id).place(&request);
+        let area = self.get_mut(id);
+        let request = area.request(pages, align_order)?;
+        let mut candidate = area.place(&request);
         let (mut blocked, mut swept) = (None, false);
         while let Some(bit) = candidate {
-            match self.take_free(zone, id, &request, pages, bit) {
+            match area.take_free(zone, id, &request, pages, bit) {
                 Ok(buffer) => return Ok(buffer),
                 Err(busy) => blocked.get_or_insert(busy.frame),
             };
-            candidate = self.get(id).place_behind(&request, bit, &mut swept);
+            candidate = area.place_behind(&request, bit, &mut swept);
         }
-        let area = self.get_mut(id);
         area.count_failure(pages);
         Err(match blocked {
             Some(frame) => {

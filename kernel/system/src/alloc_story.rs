@@ -2,7 +2,7 @@
 
 //! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the ways that there are.
 //!
-//! A candidate whose pages are all free is taken at once ([`cma::Areas::take_free`]), and nothing else happens. Where somebody lives in the
+//! A candidate whose pages are all free is taken at once ([`cma::area::Area::take_free`]), and nothing else happens. Where somebody lives in the
 //! area, candidate after candidate is tried. A busy one is emptied (`mm::contig_range`); what refuses to go
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
@@ -29,10 +29,10 @@ impl System<'_> {
         if self.trace.is_enabled() {
             return self.cma_alloc_reported(id, pages, align_order).0;
         }
-        let area = self.areas.get(id);
+        let area = self.areas.get_mut(id);
         let request = area.request(pages, align_order)?;
         let Some(bit) = area.place(&request) else { return self.cma_alloc_without_room(id, &request, pages) };
-        match self.areas.take_free(&mut self.zone, id, &request, pages, bit) {
+        match area.take_free(&mut self.zone, id, &request, pages, bit) {
             Ok(buffer) => Ok(buffer),
             Err(_) => self.cma_alloc_busy(id, &request, pages, bit),
         }
@@ -165,7 +165,7 @@ impl System<'_> {
 
     /// Takes the room that others have made, whose pages are free.
     fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
-        self.areas.take_free(&mut self.zone, id, request, pages, bit).or_else(|busy| {
+        self.areas.get_mut(id).take_free(&mut self.zone, id, request, pages, bit).or_else(|busy| {
             let blocked = Blocked { frame: busy.frame, owner: Owner::Kernel, why: Why::StillInUse, phase: Phase::Grab };
             self.count_failure(id, pages, CmaError::Busy(blocked))
         })
