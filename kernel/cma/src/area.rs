@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 
 use super::Relocations;
 use super::{AreaId, Buffer, CmaError, MAX_ALIGN_ORDER, ReleaseError};
@@ -23,6 +24,22 @@ pub struct Area {
     placement: Box<dyn Placement>,
     /// The counters.
     pub stats: AreaStats,
+}
+
+/// See [`Area::explain`].
+pub struct Explained<'a> {
+    area: &'a Area,
+    error: CmaError,
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)?;
+        match self.error {
+            CmaError::Fragmented { .. } => write!(f, ", longest free run {}", self.area.longest_free_run()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What an area has done since boot.
@@ -207,11 +224,12 @@ impl Area {
     /// What a failed request met.
     pub fn shortage(&self, pages: u32) -> CmaError {
         let free = self.free_pages();
-        if pages > free {
-            CmaError::Full { free }
-        } else {
-            CmaError::Fragmented { free, longest_run: self.longest_free_run() }
-        }
+        if pages > free { CmaError::Full { free } } else { CmaError::Fragmented { free } }
+    }
+
+    /// An error of this area for people: with the longest free run where it is fragmented.
+    pub fn explain(&self, error: CmaError) -> Explained<'_> {
+        Explained { area: self, error }
     }
 }
 

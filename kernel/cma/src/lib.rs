@@ -101,12 +101,11 @@ pub enum CmaError {
         /// Free pages of the area.
         free: u32,
     },
-    /// Enough pages are free, but no run of them that is long enough and aligned.
+    /// Enough pages are free, but no run of them that is long enough and aligned. How long the longest run is the area knows
+    /// ([`Area::explain`](area::Area::explain)): to find out costs more than most calls.
     Fragmented {
         /// Free pages of the area.
         free: u32,
-        /// The longest run of free pages.
-        longest_run: u32,
     },
     /// There is room in the bitmap, but every candidate holds a page that somebody uses.
     Busy(Blocked),
@@ -146,9 +145,7 @@ impl fmt::Display for CmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Full { free } => write!(f, "full: {free} pages free"),
-            Self::Fragmented { free, longest_run } => {
-                write!(f, "fragmented: {free} pages free, longest free run {longest_run}")
-            }
+            Self::Fragmented { free } => write!(f, "fragmented: {free} pages free"),
             Self::Busy(blocked) => write!(f, "busy: {blocked}"),
             Self::NoMemory(blocked) => write!(f, "no memory: {blocked}"),
             Self::Invalid { argument } => write!(f, "invalid {argument}"),

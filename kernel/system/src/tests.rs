@@ -46,7 +46,12 @@ fn errors_say_full_or_fragmented_or_busy_or_which_argument() {
             system.cma_release(buffer).unwrap();
         }
     }
-    assert_eq!(system.cma_alloc(second, 257, 0), Err(CmaError::Fragmented { free: 512, longest_run: 256 }));
+    let fragmented = CmaError::Fragmented { free: 512 };
+    assert_eq!(system.cma_alloc(second, 257, 0), Err(fragmented));
+    let area = system.area(second);
+    assert_eq!(area.explain(fragmented).to_string(), "fragmented: 512 pages free, longest free run 256");
+    let full = CmaError::Full { free: 512 };
+    assert_eq!(area.explain(full).to_string(), full.to_string());
 
     let taken: Vec<_> =
         (0..2).map(|_| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).unwrap()).collect();

@@ -159,6 +159,9 @@ impl fmt::Display for Failure<'_> {
             write!(f, " at a multiple of {}", 1u64 << self.align_order)?;
         }
         write!(f, ": {}", self.error)?;
+        if matches!(self.error, CmaError::Fragmented { .. }) {
+            write!(f, ", longest free run {}", self.longest)?;
+        }
         writeln!(f, "{}", if self.failed_there { "; it failed on the board, too" } else { "" })?;
         self.in_the_way.iter().try_for_each(|window| writeln!(f, "  {window}"))
     }

@@ -221,8 +221,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 log::error!("cma: cma_alloc: {}: alloc failed, req-size: {pages} pages, ret: {code}", area.name());
                 log::error!("cma: number of available pages: {}", Available(area));
                 let wanted = Counted(pages.into(), "page");
-                write!(self.out, "no {wanted} of {}: {error}", area.name())?;
-                let unaligned = matches!(error, CmaError::Fragmented { longest_run, .. } if longest_run >= pages);
+                write!(self.out, "no {wanted} of {}: {}", area.name(), area.explain(error))?;
+                let unaligned = matches!(error, CmaError::Fragmented { .. }) && area.longest_free_run() >= pages;
                 let unaligned = if unaligned { ", and none of that length begins on the alignment" } else { "" };
                 writeln!(self.out, "{unaligned}")?;
                 let windows = obstacles::windows(self.system, id, pages, align_order);

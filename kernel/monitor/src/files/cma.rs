@@ -83,8 +83,9 @@ fn bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
 /// Allocates as a write to `alloc` does: aligned to a page, kept until `free` or `release`.
 fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure> {
     let buffer = system.cma_alloc(id, pages, 0).map_err(|error| {
-        let area = system.area(id).name();
-        Failure::bad(format!("write error: Cannot allocate memory: {pages} pages of {area}: {error}"))
+        let area = system.area(id);
+        let (name, error) = (area.name(), area.explain(error));
+        Failure::bad(format!("write error: Cannot allocate memory: {pages} pages of {name}: {error}"))
     })?;
     system.keep(buffer);
     Ok(())

@@ -201,7 +201,7 @@ fn the_tally_lists_what_there_is() {
     assert_eq!(tally.to_string(), "");
     for (pages, error) in [
         (900, CmaError::Full { free: 1 }),
-        (513, CmaError::Fragmented { free: 1000, longest_run: 7 }),
+        (513, CmaError::Fragmented { free: 1000 }),
         (1, CmaError::Full { free: 0 }),
         (u32::MAX, CmaError::Invalid { argument: "x" }),
     ] {
