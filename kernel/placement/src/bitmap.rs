@@ -10,8 +10,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::group::{GROUP_BITS, GroupWords};
-use super::node::NODE_BITS;
+use super::group::GROUP_BITS;
+use super::node::{NODE_BITS, Node};
 use super::summary::Summary;
 use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
 
@@ -120,7 +120,7 @@ impl Bitmap {
     #[inline(always)]
     fn clear_summarized(&mut self, start: u32, end: u32) -> Result<(), u32> {
         let Some(summary) = &mut self.summary else { return Ok(()) };
-        if summary.release(self.words.as_chunks_mut().0.as_chunks_mut().0, start, end) {
+        if summary.release(self.words.as_chunks_mut().0, start, end) {
             return Ok(());
         }
         Err(self.first_clear(start))
@@ -160,10 +160,10 @@ impl Bitmap {
 
     /// The words from the one that holds `first` to the one before `end`, each with the number of its first bit.
     #[inline]
-    pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, &u32)> + '_ {
         let first = (first / WORD_BITS) as usize;
         let words = self.words.get(first..(end / WORD_BITS) as usize).unwrap_or_default();
-        words.iter().enumerate().map(move |(n, &word)| ((first + n) as u32 * WORD_BITS, word))
+        words.iter().enumerate().map(move |(n, word)| ((first + n) as u32 * WORD_BITS, word))
     }
 
     /// The bits of the words, those behind the last bit included.
@@ -217,10 +217,16 @@ impl Bitmap {
         }
     }
 
-    /// The words by groups, where there is a summary.
+    /// The words by nodes, those behind the last bit included.
     #[inline(always)]
-    pub(super) fn group_words(&self) -> &[GroupWords] {
-        self.words.as_chunks().0.as_chunks().0
+    pub(super) fn nodes(&self) -> &[Node] {
+        self.words.as_chunks().0
+    }
+
+    /// The words, those behind the last bit included.
+    #[inline(always)]
+    pub(super) fn padded_words(&self) -> &[u32] {
+        &self.words
     }
 
     /// The last clear bit before `end`, which is at most the number of bits.

@@ -1,54 +1,54 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Upper bounds on the free runs in a node: one for each alignment order from 0 to 8 (a lane).
+//! Upper bounds on the free runs that begin in a node: one for each alignment order from 0 to 8 (a lane).
 //!
-//! A bound is that on the longest free run that begins on an aligned bit and ends with the node, or before. Bounds stop
-//! counting at 255: longer is as good as 255 to them. A request that is no longer than its alignment lies in one node
-//! wherever it is placed, so they are all it needs.
+//! What holds true of a node that has any bit set: no free run that begins in it on a bit aligned to the lane, wherever it
+//! ends, is longer than the lane's bound. A bound of [`LONG`] or more allows every run.
 
 use core::cell::Cell;
 
 use super::CMA_ALIGNMENT;
+use super::node::NODE_BITS;
 
 /// Alignment orders that have bounds of their own.
 pub(super) const LANES: usize = CMA_ALIGNMENT as usize + 1;
-/// Bounds count up to here.
-pub(super) const SATURATED: u32 = u8::MAX as u32;
+/// Bounds tell runs apart up to this length. What is lost of a longer one in front of its first aligned bit fits above.
+pub(super) const LONG: u32 = u16::MAX as u32 - NODE_BITS;
 
-/// The bounds of a node. Sixteen bytes, so that those of many are found with a shift and without a check of the lane.
+/// The bounds of a node. 32 bytes, so that those of many are found with a shift and without a check of the lane.
 #[derive(Clone, Debug)]
-#[repr(align(16))]
-pub(super) struct Bounds([Cell<u8>; Bounds::BYTES]);
+#[repr(align(32))]
+pub(super) struct Bounds([Cell<u16>; Bounds::CELLS]);
 
 impl Bounds {
-    const BYTES: usize = LANES.next_power_of_two();
+    const CELLS: usize = LANES.next_power_of_two();
 
     /// Bounds that allow every run. What is behind the lanes means nothing.
     pub(super) const fn full() -> Self {
-        Self([const { Cell::new(u8::MAX) }; Self::BYTES])
+        Self([const { Cell::new(u16::MAX) }; Self::CELLS])
     }
 
     /// The bound of a lane.
     #[inline(always)]
     pub(super) fn of(&self, lane: usize) -> u32 {
-        self.0[lane % Self::BYTES].get().into()
+        self.0[lane % Self::CELLS].get().into()
     }
 
     #[inline(always)]
-    fn set(&self, lane: usize, bound: u32) {
-        self.0[lane % Self::BYTES].set(bound as u8);
+    pub(super) fn set(&self, lane: usize, bound: u32) {
+        self.0[lane % Self::CELLS].set(bound as u16);
     }
 
-    /// The run `from..to` of the node, shorter than it and counted from its first bit, is free, and a part of no longer
-    /// one in it. Where that is news, no bound of `most`, which are above those of all nodes, stays below it.
+    /// A free run of `length` bits begins at bit `from` of the node, and none that it is a part of does before. No bound of
+    /// `most`, which are above those of all nodes, stays below it.
     #[inline(always)]
-    pub(super) fn raise(&self, from: u32, to: u32, most: &Self) {
-        debug_assert!(to - from <= SATURATED);
-        // Its lowest bits are the distance to the next aligned bit.
-        let (length, to_aligned) = (to - from, from.wrapping_neg());
+    pub(super) fn raise(&self, from: u32, length: u32, most: &Self) {
+        let length = length.min(u16::MAX.into());
+        // Its lowest bits are the distance to the next aligned bit, which has to be in the run and in the node.
+        let (to_aligned, end) = (from.wrapping_neg(), length.min(NODE_BITS - from));
         for lane in 0..LANES {
             let skipped = to_aligned & ((1 << lane) - 1);
-            if skipped >= length {
+            if skipped >= end {
                 break;
             }
             let length = length - skipped;
@@ -61,17 +61,31 @@ impl Bounds {
         }
     }
 
-    /// The node is free, which allows every run.
-    #[inline(always)]
-    pub(super) fn allow(&self, lane: usize, most: &Self) {
-        self.set(lane, SATURATED);
-        most.set(lane, SATURATED);
+    /// A run that leaves the node goes on for at most `length` bits behind it, which the bounds did not know.
+    pub(super) fn extend(&self, length: u32, most: &Self) {
+        for lane in 0..LANES {
+            let bound = self.of(lane);
+            if bound > 0 {
+                let bound = (bound + length).min(u16::MAX.into());
+                self.set(lane, bound);
+                most.set(lane, most.of(lane).max(bound));
+            }
+        }
     }
 
-    /// No run of so many bits, which the bound allowed, begins on a bit that is aligned to the lane.
+    /// Every run is allowed.
+    #[inline(always)]
+    pub(super) fn allow(&self, lane: usize, most: &Self) {
+        self.set(lane, u16::MAX.into());
+        most.set(lane, u16::MAX.into());
+    }
+
+    /// No run of `length` bits begins in the node on a bit that is aligned to the lane.
     #[inline(always)]
     pub(super) fn lower(&self, lane: usize, length: u32) {
-        debug_assert!(self.of(lane) >= length);
-        self.set(lane, length - 1);
+        debug_assert!(length <= LONG);
+        if self.of(lane) >= length {
+            self.set(lane, length - 1);
+        }
     }
 }

@@ -44,6 +44,7 @@ mod bounds;
 mod group;
 mod node;
 pub mod plan;
+mod scan;
 mod search;
 mod summary;
 mod words;

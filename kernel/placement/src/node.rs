@@ -5,7 +5,7 @@
 //! What is asked of one is answered from its eight words alone, in bits counted from its first.
 
 use super::CMA_ALIGNMENT;
-use super::words::WORD_BITS;
+use super::words::{WORD_BITS, read};
 
 /// Bits in a node.
 pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
@@ -53,7 +53,7 @@ pub(super) fn turn_back(node: &mut Node, first: u32, last: u32) {
 #[inline(always)]
 fn last_set(node: &Node, mut word: usize) -> u32 {
     while let Some(before) = word.checked_sub(1) {
-        let hits = node[before % NODE_WORDS];
+        let hits = read(&node[before % NODE_WORDS]);
         if hits != 0 {
             return word as u32 * WORD_BITS - hits.leading_zeros();
         }
@@ -65,7 +65,7 @@ fn last_set(node: &Node, mut word: usize) -> u32 {
 /// The first set bit from a word on, or the node's bits.
 #[inline(always)]
 fn first_set(node: &Node, mut word: usize) -> u32 {
-    while let Some(&hits) = node.get(word) {
+    while let Some(hits) = node.get(word).map(read) {
         if hits != 0 {
             return word as u32 * WORD_BITS + hits.trailing_zeros();
         }
@@ -78,7 +78,7 @@ fn first_set(node: &Node, mut word: usize) -> u32 {
 #[inline(always)]
 pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
-    let before = node.get(word).map_or(0, |word| word & !(u32::MAX << (bit % WORD_BITS)));
+    let before = node.get(word).map_or(0, |word| read(word) & !(u32::MAX << (bit % WORD_BITS)));
     if before != 0 { word as u32 * WORD_BITS + WORD_BITS - before.leading_zeros() } else { last_set(node, word) }
 }
 
@@ -86,13 +86,30 @@ pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
 #[inline(always)]
 pub(super) fn run_end(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
-    let behind = node.get(word).map_or(0, |word| word >> (bit % WORD_BITS));
+    let behind = node.get(word).map_or(0, |word| read(word) >> (bit % WORD_BITS));
     if behind != 0 { bit + behind.trailing_zeros() } else { first_set(node, word + 1) }
 }
 
-/// True where a run may leave the node: its last bit is clear.
+/// How long the free run at the node's beginning is, and the word that it ends in, which is where it lies and what it is.
 #[inline(always)]
-pub(super) fn ends_free(node: &Node) -> bool {
-    let [.., last] = node;
-    last >> (WORD_BITS - 1) == 0
+pub(super) fn first_run(node: &Node) -> (u32, Option<(usize, u32)>) {
+    for (place, word) in node.iter().map(read).enumerate() {
+        if word != 0 {
+            return (place as u32 * WORD_BITS + word.trailing_zeros(), Some((place, word)));
+        }
+    }
+    (NODE_BITS, None)
+}
+
+/// Where the free run at the node's end begins; `seen` is what [`first_run`] read last of it, and is not read once more.
+#[inline(always)]
+pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
+    let (place, word) = seen.unwrap_or((usize::MAX, 0));
+    for (at, bits) in node.iter().enumerate().rev() {
+        let bits = if at == place { word } else { read(bits) };
+        if bits != 0 {
+            return (at as u32 + 1) * WORD_BITS - bits.leading_zeros();
+        }
+    }
+    0
 }

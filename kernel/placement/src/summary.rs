@@ -2,125 +2,85 @@
 
 //! What is known of a large bitmap without reading it, by which a search leaves out what cannot hold a request.
 //!
-//! Short requests are left to the groups of nodes (see `group`). Of the whole area it is known how long its longest run is
-//! at most, where runs of free nodes of each length begin at the earliest, and which request of more than 255 bits was the
-//! last to find no room. Of a buffer, only the nodes at its ends are looked at when it is released; those between are bits
-//! of a word in their group.
-//!
-//! What holds true: all of this is an upper bound (or, of a place, a lower one), never on the wrong side of the truth.
-//! Allocating leaves it as it is, a release raises what the run that it makes may be news to, and a search that finds a
-//! bound to promise too much lowers it.
+//! The nodes are kept in groups (see `group`), each with bounds on the runs that begin in it. What holds true of these is
+//! an upper bound. Allocating leaves it as it is; a release measures the run that it makes and raises the bounds of the nodes
+//! that the run begins in, or goes on in from one on that was a part of the buffer; a search that finds a bound to promise
+//! too much lowers it.
 
 use alloc::vec::Vec;
-use core::cell::Cell;
 
-use super::bounds::SATURATED;
-use super::group::{GROUP_BITS, GROUP_NODES, Group, GroupWords, Lacking};
+use super::group::{GROUP_BITS, GROUP_NODES, Group};
 use super::node::{self, NODE_BITS, Node};
-use super::words::set_bits;
-
-/// Lengths of runs of nodes, powers of two, whose first is known.
-pub(super) const CLASSES: usize = 8;
+use super::words::mask;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
     groups: Vec<Group>,
-    /// No run is longer than this; one that was as long began at `longest_at`.
-    longest: Cell<u32>,
-    longest_at: Cell<u32>,
-    /// A request of more than 255 bits.
-    lacking: Cell<Lacking>,
-    /// No run of 2^index free nodes, or of more, begins before these.
-    earliest: [Cell<u32>; CLASSES],
-    /// A run that leaves a node is no news to all of the above, nor to a group, if it is shorter.
-    news: Cell<u32>,
 }
 
 impl Summary {
     /// That of a bitmap of so many bits, all clear.
     pub(super) fn new(bits: u32) -> Self {
         let groups = (0..bits).step_by(GROUP_BITS as usize).map(|first| Group::new((bits - first).min(GROUP_BITS)));
-        Self {
-            groups: groups.collect(),
-            longest: Cell::new(bits),
-            longest_at: Cell::new(0),
-            lacking: Cell::new(Lacking::NOTHING),
-            earliest: [const { Cell::new(0) }; CLASSES],
-            news: Cell::new(bits),
-        }
+        Self { groups: groups.collect() }
     }
 
-    /// The groups, each with its words.
+    /// The groups from the one of a node on: the number of the first node of each, the node of it to begin with, and what is
+    /// known.
     #[inline(always)]
-    pub(super) fn groups<'s>(
-        &'s self,
-        words: &'s [GroupWords],
-    ) -> impl Iterator<Item = (u32, (&'s Group, &'s GroupWords))> {
-        (0..).step_by(GROUP_BITS as usize).zip(self.groups.iter().zip(words))
+    pub(super) fn groups_from(&self, node: u32) -> impl Iterator<Item = (u32, u32, &Group)> {
+        let first = node / GROUP_NODES;
+        let groups = self.groups.get(first as usize..).unwrap_or_default();
+        let firsts = (first * GROUP_NODES..).step_by(GROUP_NODES as usize);
+        firsts.zip(groups).map(move |(first, group)| (first, node.saturating_sub(first), group))
     }
 
-    /// No free run is longer than this; one that was as long began at this bit.
-    pub(super) fn longest_seen(&self) -> (u32, u32) {
-        (self.longest.get(), self.longest_at.get())
-    }
-
-    /// The longest free run is this long and begins at this bit.
-    pub(super) fn see_longest(&self, length: u32, at: u32) {
-        self.longest.set(length);
-        self.longest_at.set(at);
-        self.news.set(self.news.get().min(length));
-    }
-
-    /// A search will look in groups for runs of `length` bits that leave a node, and may find none.
-    pub(super) fn group_lacks(&self, length: u32) {
-        self.news.set(self.news.get().min(length));
-    }
-
-    /// True where a run of `length` bits may begin in the area. The groups say it of shorter ones.
-    #[inline]
-    pub(super) fn may_hold(&self, lane: usize, length: u32) -> bool {
-        length <= self.longest.get() && self.lacking.get().allows(lane, length)
-    }
-
-    /// No run of `length` bits begins anywhere on an aligned bit.
-    #[inline]
-    pub(super) fn lacks(&self, lane: usize, length: u32) {
-        if length > SATURATED {
-            self.lacking.set(Lacking { length, lane });
-            self.news.set(self.news.get().min(length));
-        }
-    }
-
-    /// The first node at or after `node` in which a run of `length` bits may lie.
-    #[inline(never)]
-    pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
-        self.next_where(node, |group, first| self.groups[group as usize].next_node(first, lane, length))
-    }
-
-    /// The first node at or after `node` in which a run of `length` bits may begin, and perhaps leave it.
-    pub(super) fn next_node_of_run(&self, words: &[GroupWords], node: u32, lane: usize, length: u32) -> Option<u32> {
-        self.next_where(node, |group, first| {
-            self.groups[group as usize].next_node_of_run(words.get(group as usize)?, first, lane, length)
-        })
-    }
-
+    /// First-fit of a request that fits into every free node, from a node on; `look` finds its place in a node.
+    /// `LEAVES` where that may reach into the next one.
     #[inline(always)]
-    fn next_where(&self, node: u32, next: impl Fn(u32, u32) -> Option<u32>) -> Option<u32> {
-        let mut first = node % GROUP_NODES;
-        for group in node / GROUP_NODES..self.groups.len() as u32 {
-            if let Some(node) = next(group, first) {
-                return Some(group * GROUP_NODES + node);
+    pub(super) fn first_fit<const LEAVES: bool>(
+        &self,
+        from: u32,
+        lane: usize,
+        length: u32,
+        mut look: impl FnMut(u32) -> Option<u32>,
+    ) -> Option<u32> {
+        let (mut first, mut from) = (from - from % GROUP_NODES, from % GROUP_NODES);
+        for group in self.groups.get((first / GROUP_NODES) as usize..)? {
+            if LEAVES && group.open() != 0 {
+                self.close(group, first);
             }
-            first = 0;
+            if group.allows(lane, length) {
+                let found = group.first_fit(from, lane, length, |node| look(first + node));
+                if found.is_some() {
+                    return found;
+                }
+            }
+            (first, from) = (first + GROUP_NODES, 0);
         }
         None
     }
 
-    /// No run of `length` bits lies in the node on an aligned bit, though its bound allowed it.
+    /// The first node at or after `node` that is free or may have a run of `length` bits, at most a node, begin in it.
+    #[inline(never)]
+    pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
+        self.groups_from(node).find_map(|(first, from, group)| {
+            let allows = |node: &u32| group.touched() >> node & 1 == 0 || group.node_allows(*node, lane, length);
+            if group.allows(lane, length) { (from..GROUP_NODES).find(allows).map(|node| first + node) } else { None }
+        })
+    }
+
+    /// No run of `length` bits begins in the node on an aligned bit, though its bound allowed it.
     #[inline]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
-        self.groups[(node / GROUP_NODES) as usize].node_lacks(node % GROUP_NODES, lane, length);
+        self.group(node).node_lacks(node % GROUP_NODES, lane, length);
+    }
+
+    /// The group of a node.
+    #[inline(always)]
+    fn group(&self, node: u32) -> &Group {
+        &self.groups[(node / GROUP_NODES) as usize]
     }
 
     /// The bits `start..end` are set now.
@@ -136,84 +96,150 @@ impl Summary {
 
     #[inline(never)]
     fn allocated_over_groups(&mut self, start: u32, end: u32) {
-        for (group, from, to) in parts(start, end) {
-            self.groups[group].allocated(from, to);
+        for group in start / GROUP_BITS..=(end - 1) / GROUP_BITS {
+            let first = group * GROUP_BITS;
+            self.groups[group as usize].allocated(start.saturating_sub(first), (end - first).min(GROUP_BITS));
         }
     }
 
     /// Clears the bits `start..end`, if all of them are set; true if they were.
     #[inline(always)]
-    pub(super) fn release(&mut self, words: &mut [GroupWords], start: u32, end: u32) -> bool {
-        let group = start / GROUP_BITS;
-        let first = group * GROUP_BITS;
-        if end - first > GROUP_BITS {
-            return self.release_over_groups(words, start, end);
+    pub(super) fn release(&mut self, nodes: &mut [Node], start: u32, end: u32) -> bool {
+        if start / NODE_BITS == (end - 1) / NODE_BITS {
+            self.release_in_node(nodes, start, end)
+        } else {
+            self.release_over_nodes(nodes, start, end)
         }
-        let (Some(known), Some(group_words)) = (self.groups.get_mut(group as usize), words.get_mut(group as usize))
+    }
+
+    #[inline(never)]
+    fn release_in_node(&mut self, nodes: &mut [Node], start: u32, end: u32) -> bool {
+        let (node, first) = (start / NODE_BITS, start % NODE_BITS);
+        let (Some(group), Some(words)) =
+            (self.groups.get_mut((node / GROUP_NODES) as usize), nodes.get_mut(node as usize))
         else {
             return false;
         };
-        let Some(run) = known.release(group_words, start - first, end - first) else { return false };
-        let (from, to) = (run.from(), run.to());
-        if !from.is_multiple_of(NODE_BITS) && from / NODE_BITS == to / NODE_BITS {
-            if to - from >= self.longest.get() {
-                self.see_longest(to - from, first + from);
-            }
-            return true;
+        let Some((from, to)) = node::turn_over(words, first, (end - 1) % NODE_BITS) else {
+            node::turn_back(words, first, (end - 1) % NODE_BITS);
+            return false;
+        };
+        group.set_begun(node);
+        if from > 0 && to < NODE_BITS {
+            group.raise(node, from, to - from);
+        } else {
+            self.joined(start - first + from, start - first + to);
         }
-        let around = known.free_around(run);
-        self.joined(words.as_flattened(), first + from, first + to, around);
         true
     }
 
-    /// The same where they lie in several groups.
-    #[cold]
+    /// As `release`, of bits in several nodes.
     #[inline(never)]
-    fn release_over_groups(&mut self, words: &mut [GroupWords], start: u32, end: u32) -> bool {
-        let (mut released, mut run_from, mut run_to) = (start, start, end);
-        for (group, from, to) in parts(start, end) {
-            let first = group as u32 * GROUP_BITS;
-            let known = self.groups.get_mut(group).zip(words.get_mut(group));
-            let Some(run) = known.and_then(|(known, words)| known.release(words, from, to)) else {
-                if released > start {
-                    set_bits(words.as_flattened_mut().as_flattened_mut(), start, released - start);
-                    self.allocated_over_groups(start, released);
+    fn release_over_nodes(&mut self, nodes: &mut [Node], start: u32, end: u32) -> bool {
+        let (first, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
+        if !self.are_taken(nodes, first, after) {
+            return false;
+        }
+        let (mut from, mut to) = (start, end);
+        if start < first * NODE_BITS {
+            let Some(run) = self.turn_over(nodes, start, first * NODE_BITS) else { return false };
+            from = run.0;
+        }
+        if after * NODE_BITS < end {
+            let Some(run) = self.turn_over(nodes, after * NODE_BITS, end) else {
+                if start < first * NODE_BITS {
+                    node::turn_back(&mut nodes[first as usize - 1], start % NODE_BITS, NODE_BITS - 1);
                 }
                 return false;
             };
-            released += to - from;
-            (run_from, run_to) = (run_from.min(first + run.from()), run_to.max(first + run.to()));
+            to = run.1;
         }
-        self.joined(words.as_flattened(), run_from, run_to, None);
+        nodes[first as usize..after as usize].as_flattened_mut().fill(0);
+        self.joined(from, to);
         true
     }
 
-    /// The run `from..to`, told as far as it goes in its first and its last node, is free now, and may leave them; `around` are
-    /// the free nodes before it and behind, where that is known. The run is measured only where it may be news.
+    /// Clears bits of one node, if all of them are set; the free run around them, as far as it lies in the node.
     #[inline(always)]
-    fn joined(&self, nodes: &[Node], from: u32, to: u32, around: Option<(u32, u32)>) {
-        let (before, behind) = around.unwrap_or_else(|| self.free_around(from / NODE_BITS, to.div_ceil(NODE_BITS)));
-        let free = before + (to - from) / NODE_BITS + behind;
-        if free > 0 {
-            self.free_nodes_begin(from / NODE_BITS - before, free);
-        }
-        if to - from + (before + behind + 2) * NODE_BITS > self.news.get() {
-            self.made(nodes, from, to);
-        }
+    fn turn_over(&mut self, nodes: &mut [Node], start: u32, end: u32) -> Option<(u32, u32)> {
+        let (node, first) = (start / NODE_BITS, start % NODE_BITS);
+        let words = nodes.get_mut(node as usize)?;
+        let Some((from, to)) = node::turn_over(words, first, (end - 1) % NODE_BITS) else {
+            node::turn_back(words, first, (end - 1) % NODE_BITS);
+            return None;
+        };
+        self.groups[(node / GROUP_NODES) as usize].set_begun(node);
+        Some((start - first + from, start - first + to))
     }
 
-    /// How many nodes are free right before a node, and right behind the one before another.
+    /// True where nodes have no clear bit.
+    #[inline(always)]
+    fn are_taken(&self, nodes: &[Node], first: u32, after: u32) -> bool {
+        let is_set = |first: u32, after: u32| {
+            nodes[first as usize..after as usize].as_flattened().iter().all(|&word| word == u32::MAX)
+        };
+        parts(first, after, |group, nodes| {
+            let first = group * GROUP_NODES + nodes.trailing_zeros();
+            self.groups[group as usize].are_taken(nodes) || is_set(first, first + nodes.count_ones())
+        })
+    }
+
+    /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits of both of these nodes, and
+    /// all of those between, were released.
+    #[inline(never)]
+    fn joined(&mut self, from: u32, to: u32) {
+        let (begun, last) = (from / NODE_BITS, to / NODE_BITS);
+        let (mut first, mut after) = (from.div_ceil(NODE_BITS), last);
+        parts(first, after, |group, nodes| {
+            self.groups[group as usize].set_free(nodes);
+            true
+        });
+        if begun < first {
+            let group = self.group(begun);
+            group.raise(begun, from % NODE_BITS, to.min(first * NODE_BITS) - from);
+            if to >= first * NODE_BITS {
+                group.set_open(begun);
+            }
+        } else {
+            first -= self.free_before(first);
+            if let Some(before) = first.checked_sub(1) {
+                self.group(before).set_open(before);
+            }
+        }
+        let mut behind = to % NODE_BITS;
+        if behind == 0 {
+            after += self.free_from(after);
+            behind = NODE_BITS - 1;
+        } else if begun < last || from == begun * NODE_BITS {
+            self.group(last).raise(last, 0, behind);
+        }
+        parts(first, after, |group, nodes| {
+            let first = group * GROUP_NODES + nodes.trailing_zeros();
+            self.groups[group as usize].raise_longest((after - first) * NODE_BITS + behind);
+            true
+        });
+    }
+
+    /// Lets the bounds of a group's nodes know how far the runs that leave them may go on, without reading the bitmap.
     #[cold]
     #[inline(never)]
-    fn free_around(&self, first: u32, after: u32) -> (u32, u32) {
-        (self.free_before(first), self.free_from(after))
+    pub(super) fn close(&self, group: &Group, first: u32) {
+        let mut open = group.open();
+        while open != 0 {
+            let node = first + open.trailing_zeros();
+            open &= open - 1;
+            let after = node + 1 + self.free_from(node + 1);
+            let known = self.groups.get((after / GROUP_NODES) as usize).map_or(0, |group| group.first_run(after));
+            group.close(node, (after - node - 1) * NODE_BITS + known);
+        }
     }
 
+    /// How many nodes are free right before a node.
     fn free_before(&self, node: u32) -> u32 {
         let mut from = node;
         while let Some(last) = from.checked_sub(1) {
             let place = last % GROUP_NODES;
-            let touched = self.groups[(last / GROUP_NODES) as usize].touched() << (GROUP_NODES - 1 - place);
+            let touched = self.group(last).touched() << (GROUP_NODES - 1 - place);
             from -= touched.leading_zeros().min(place + 1);
             if touched != 0 {
                 break;
@@ -222,7 +248,9 @@ impl Summary {
         node - from
     }
 
-    fn free_from(&self, node: u32) -> u32 {
+    /// How many nodes are free from a node on.
+    #[inline(always)]
+    pub(super) fn free_from(&self, node: u32) -> u32 {
         let mut to = node;
         while let Some(group) = self.groups.get((to / GROUP_NODES) as usize) {
             let touched = group.touched() >> (to % GROUP_NODES);
@@ -234,37 +262,18 @@ impl Summary {
         to - node
     }
 
-    /// The run that the bits `from..to` lie in may be news: it is measured.
-    #[cold]
-    #[inline(never)]
-    fn made(&self, nodes: &[Node], from: u32, to: u32) {
-        let first = from.saturating_sub(NODE_BITS) / GROUP_BITS;
-        let (from, to) = (self.run_start(nodes, from), self.run_end(nodes, to));
-        let length = to - from;
-        if length < self.news.get() {
-            return;
-        }
-        if length >= self.longest.get() {
-            self.longest.set(length);
-            self.longest_at.set(from);
-        }
-        if length >= self.lacking.get().length {
-            self.lacking.set(Lacking::NOTHING);
-        }
-        let groups = self.groups.get(first as usize..=((to - 1) / GROUP_BITS) as usize).unwrap_or_default();
-        groups.iter().for_each(|group| group.leaves(length));
-        let news = self.longest.get().min(self.lacking.get().length);
-        self.news.set(self.groups.iter().fold(news, |news, group| news.min(group.leaving().length)));
+    /// Where the free run that reaches a node begins.
+    #[inline(always)]
+    fn begins_before(&self, nodes: &[Node], node: u32) -> u32 {
+        let touched = (node - self.free_before(node)).checked_sub(1);
+        touched.map_or(0, |node| node * NODE_BITS + node::run_start(&nodes[node as usize], NODE_BITS))
     }
 
-    /// A run of so many free nodes, or of fewer, begins at a node, or behind it.
+    /// Where the free run that goes on at a node ends.
     #[inline(always)]
-    fn free_nodes_begin(&self, node: u32, nodes: u32) {
-        for earliest in &self.earliest[..(nodes.ilog2() as usize + 1).min(CLASSES)] {
-            if node < earliest.get() {
-                earliest.set(node);
-            }
-        }
+    pub(super) fn ends_from(&self, nodes: &[Node], node: u32) -> u32 {
+        let touched = node + self.free_from(node);
+        touched * NODE_BITS + nodes.get(touched as usize).map_or(0, |words| node::run_end(words, 0))
     }
 
     /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
@@ -273,11 +282,7 @@ impl Summary {
         let Some(last) = bit.checked_sub(1) else { return 0 };
         let node = last / NODE_BITS;
         let start = node::run_start(&nodes[node as usize], bit - node * NODE_BITS);
-        if start > 0 {
-            return node * NODE_BITS + start;
-        }
-        let touched = (node - self.free_before(node)).checked_sub(1);
-        touched.map_or(0, |node| node * NODE_BITS + node::run_start(&nodes[node as usize], NODE_BITS))
+        if start > 0 { node * NODE_BITS + start } else { self.begins_before(nodes, node) }
     }
 
     /// Where the free run that goes on at `bit`, which is at most the number of bits, ends.
@@ -286,45 +291,7 @@ impl Summary {
         let node = bit / NODE_BITS;
         let Some(words) = nodes.get(node as usize) else { return bit };
         let end = node::run_end(words, bit % NODE_BITS);
-        if end < NODE_BITS {
-            return node * NODE_BITS + end;
-        }
-        let touched = node + 1 + self.free_from(node + 1);
-        touched * NODE_BITS + nodes.get(touched as usize).map_or(0, |words| node::run_end(words, 0))
-    }
-
-    /// The runs of wholly free nodes from `node` on: the first of each, and one past the last.
-    #[inline]
-    pub(super) fn free_nodes(&self, node: u32) -> FreeNodes<'_> {
-        let group = node / GROUP_NODES;
-        let free =
-            self.groups.get(group as usize).map_or(0, |known| !known.touched() & u32::MAX << (node % GROUP_NODES));
-        FreeNodes { groups: &self.groups, group, free }
-    }
-
-    /// What `look` finds in the first of the runs of so many free nodes, at least one, in which it finds anything. Where
-    /// runs of about that length begin is known from then on.
-    #[inline(always)]
-    pub(super) fn find_in_free_nodes(
-        &self,
-        nodes: u32,
-        node: u32,
-        look: impl Fn(u32, u32) -> Option<u32>,
-    ) -> Option<u32> {
-        let class = (nodes.ilog2() as usize).min(CLASSES - 1);
-        let earliest = &self.earliest[class];
-        let from_earliest = earliest.get() >= node;
-        let look = |(first, after)| if after - first >= nodes { look(first, after) } else { None };
-        let mut runs = self.free_nodes(node.max(earliest.get()));
-        if from_earliest {
-            let found = runs.find(|&(first, after)| after - first >= 1 << class)?;
-            earliest.set(found.0);
-            let found = look(found);
-            if found.is_some() {
-                return found;
-            }
-        }
-        runs.find_map(look)
+        if end < NODE_BITS { node * NODE_BITS + end } else { self.ends_from(nodes, node + 1) }
     }
 
     /// Memory that it takes, in bytes.
@@ -332,77 +299,26 @@ impl Summary {
         size_of_val(self.groups.as_slice())
     }
 
-    /// The bounds of a node and its group on runs that lie in a node, for the tests.
+    /// The group of a node, for the tests.
     #[cfg(test)]
-    pub(super) fn bounds_of_node(&self, node: u32, lane: usize) -> (u32, u32) {
-        self.groups[(node / GROUP_NODES) as usize].of_node(node % GROUP_NODES, lane)
-    }
-
-    /// So far is it known that no run of 2^`class` free nodes begins, for the tests.
-    #[cfg(test)]
-    pub(super) fn earliest(&self, class: usize) -> u32 {
-        self.earliest[class].get()
-    }
-
-    /// True where a run that leaves the node is allowed by its group and the area.
-    #[cfg(test)]
-    pub(super) fn allows_leaving(&self, node: u32, lane: usize, length: u32) -> bool {
-        self.groups[(node / GROUP_NODES) as usize].leaving().allows(lane, length) && self.may_hold(lane, length)
+    pub(super) fn group_of(&self, node: u32) -> &Group {
+        self.group(node)
     }
 }
 
-/// The bits `start..end` by groups: which, and what of them lies in it, counted from its first bit.
-fn parts(start: u32, end: u32) -> impl Iterator<Item = (usize, u32, u32)> {
-    (start / GROUP_BITS..=(end - 1) / GROUP_BITS).map(move |group| {
-        let first = group * GROUP_BITS;
-        (group as usize, start.saturating_sub(first), (end - first).min(GROUP_BITS))
-    })
-}
-
-/// See [`Summary::free_nodes`].
-pub(super) struct FreeNodes<'b> {
-    groups: &'b [Group],
-    /// The group that is being read, and which nodes of it are free and not yet told of.
-    group: u32,
-    free: u32,
-}
-
-impl FreeNodes<'_> {
-    #[inline(always)]
-    fn next_group(&mut self) -> Option<()> {
-        self.group += 1;
-        self.free = !self.groups.get(self.group as usize)?.touched();
-        Some(())
+/// Tells the nodes `first..after` by groups: which group, and which nodes of it, a bit each; true where all answers were.
+#[inline(always)]
+fn parts(first: u32, after: u32, mut tell: impl FnMut(u32, u32) -> bool) -> bool {
+    if first >= after {
+        return true;
     }
-}
-
-impl Iterator for FreeNodes<'_> {
-    type Item = (u32, u32);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u32, u32)> {
-        while self.free == 0 {
-            self.next_group()?;
+    let (mut group, last) = (first / GROUP_NODES, (after - 1) / GROUP_NODES);
+    let mut from = first % GROUP_NODES;
+    while group < last {
+        if !tell(group, mask(from, GROUP_NODES)) {
+            return false;
         }
-        let first = self.group * GROUP_NODES + self.free.trailing_zeros();
-        // The carry clears a run from its lowest bit on, and sets the bit behind it.
-        let (carried, beyond) = self.free.overflowing_add(self.free & self.free.wrapping_neg());
-        let mut behind = carried & !self.free;
-        self.free &= carried;
-        if beyond {
-            // The run goes on in the next group, at whose end it may go on again.
-            loop {
-                if self.next_group().is_none() {
-                    self.free = 0;
-                    return Some((first, self.group * GROUP_NODES));
-                }
-                if self.free != u32::MAX {
-                    break;
-                }
-            }
-            behind = !self.free & (self.free + 1);
-            self.free &= self.free + 1;
-        }
-        Some((first, self.group * GROUP_NODES + behind.trailing_zeros()))
+        (group, from) = (group + 1, 0);
     }
+    tell(group, mask(from, (after - 1) % GROUP_NODES + 1))
 }

@@ -5,6 +5,14 @@
 /// Bits in a word.
 pub(super) const WORD_BITS: u32 = u32::BITS;
 
+/// A word of the bitmap, as a search reads it: the tests count how often.
+#[inline(always)]
+pub(super) fn read(word: &u32) -> u32 {
+    #[cfg(test)]
+    super::tests::reads::note(word);
+    *word
+}
+
 /// The bits `from..to` of one word, `from < to <= 32`.
 #[inline]
 pub(super) const fn mask(from: u32, to: u32) -> u32 {

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::Bitmap;
-use crate::bounds::LANES;
-use crate::summary::CLASSES;
+use crate::bounds::{LANES, LONG};
+use crate::tests::reads;
 use crate::{FirstFit, Placement, Request, align_order_of};
 
 /// First-fit as obviously right as can be: every bit is tried.
@@ -114,23 +114,16 @@ impl Plain {
     }
 
     /// The longest free run that begins in a node on a bit of a lane, as far as `end`.
-    fn bound(&self, node: u32, lane: usize, end: u32) -> u32 {
+    fn longest(&self, node: u32, lane: usize, end: u32) -> u32 {
         let bits = self.used.len() as u32;
         let aligned = (node * 256..((node + 1) * 256).min(bits)).step_by(1 << lane);
-        aligned.map(|bit| self.next_used[bit as usize].min(end).saturating_sub(bit)).max().unwrap_or(0)
+        aligned.map(|bit| self.next_used[bit as usize].min(end) - bit).max().unwrap_or(0)
     }
 
-    /// The runs of wholly free nodes: the first of each, and one past the last.
-    fn free_nodes(&self) -> Vec<(u32, u32)> {
-        let mut runs = Vec::<(u32, u32)>::new();
-        for (node, used) in (0..).zip(self.used.chunks_exact(256)) {
-            match runs.last_mut() {
-                _ if used.contains(&true) => {}
-                Some((_, after)) if *after == node => *after += 1,
-                _ => runs.push((node, node + 1)),
-            }
-        }
-        runs
+    /// True where a whole node is free.
+    fn is_free(&self, node: u32) -> bool {
+        let bits = self.used.get(node as usize * 256..(node as usize + 1) * 256);
+        bits.is_some_and(|bits| !bits.contains(&true))
     }
 }
 
@@ -143,16 +136,23 @@ fn lengths() -> impl Strategy<Value = u32> {
 fn check_summary(map: &Bitmap, plain: &Plain) -> Result<(), TestCaseError> {
     let Some(summary) = &map.summary else { return Ok(()) };
     for node in 0..map.bits().div_ceil(256) {
-        for lane in 0..LANES {
-            let (inside, anywhere) = (plain.bound(node, lane, (node + 1) * 256), plain.bound(node, lane, map.bits()));
-            let (of_node, of_group) = summary.bounds_of_node(node, lane);
-            prop_assert!(of_node >= inside.min(255) && of_group >= inside.min(255));
-            prop_assert!(anywhere == inside || summary.allows_leaving(node, lane, anywhere));
+        let group = summary.group_of(node);
+        let bounds = (0..LANES).map(|lane| group.of_node(node, lane));
+        prop_assert!(bounds.clone().all(|(of_node, of_group)| of_group >= of_node), "above the bounds of all nodes");
+        prop_assert_eq!(group.touched() >> (node % 32) & 1 == 0, plain.is_free(node), "free nodes are known");
+        if plain.is_free(node) {
+            prop_assert!(
+                group.longest() >= plain.longest(node, 0, u32::MAX),
+                "above the runs that begin with a free node"
+            );
+            continue;
         }
-    }
-    for (first, after) in plain.free_nodes() {
-        for class in (0..CLASSES).take_while(|class| 1 << class <= after - first) {
-            prop_assert!(summary.earliest(class) <= first, "runs of 2^{} nodes begin at {}", class, first);
+        let end = if group.open() >> (node % 32) & 1 == 0 { u32::MAX } else { (node + 1) * 256 };
+        for (lane, (of_node, _)) in bounds.enumerate() {
+            prop_assert!(
+                of_node >= plain.longest(node, lane, end).min(LONG),
+                "above the runs that begin in a touched node"
+            );
         }
     }
     Ok(())
@@ -185,8 +185,12 @@ proptest! {
             } else {
                 let request = Request { bits: length, align_mask: (1 << order) - 1, align_offset: 0 };
                 let start = if which % 4 == 0 { which % (2 * bits + 5000) } else { 0 };
-                let found = map.first_fit(&request, start);
+                let (found, twice) = reads::during(|| map.first_fit(&request, start));
                 prop_assert_eq!(found, plain.first_fit(length, 1 << order, start));
+                let address = |bit: u32| core::ptr::from_ref(&map.words()[(bit / 32) as usize]).addr();
+                let answer = found.map(|bit| address(bit)..=address(bit + length - 1));
+                let in_answer = |word: &usize| answer.as_ref().is_some_and(|answer| answer.contains(word));
+                prop_assert!(start > 0 || twice.iter().all(in_answer), "no other word is read twice");
                 if let Some(bit) = found {
                     map.set(bit, length);
                     plain.fill(bit, length, true);

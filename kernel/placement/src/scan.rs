@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Looks for a free run in words, at all positions of a word at once, and goes on into the words behind where a run does.
+//!
+//! A run inside a word is found by shifts: after steps of 1, 2, 4 … and what is left, a bit stands only where as many free
+//! bits follow. A run over the end of a word is counted by its zeros at either side. Each word is read once.
+
+use super::Request;
+use super::node::{NODE_BITS, NODE_WORDS, Node};
+use super::words::{WORD_BITS, read};
+
+/// Requests of at least 2 and less than 32 bits need up to so many doublings; longer ones lie in no word.
+pub(super) const STEPS_LONG: u32 = 5;
+
+/// The doublings for a request that is longer than its alignment.
+pub(super) fn steps(bits: u32) -> u32 {
+    bits.ilog2().min(STEPS_LONG)
+}
+
+/// Before a word that ends a run which was looked at from where it begins.
+const SEEN: i32 = i32::MIN;
+
+/// What a search for one request asks of each word.
+#[derive(Clone, Copy)]
+pub(super) struct Scan {
+    bits: i32,
+    align_mask: i32,
+    /// The bits of a word that are aligned; the alignment is less than a word where it is asked for.
+    aligned: u32,
+    /// By how much is shifted last.
+    rest: u32,
+}
+
+impl Scan {
+    /// For a request that is longer than its alignment, which is at most a node; `STEPS` is [`steps`] of its length.
+    #[inline(always)]
+    pub(super) fn new<const STEPS: u32>(request: &Request) -> Self {
+        let order = request.align_mask.trailing_ones() as usize;
+        Self {
+            bits: request.bits as i32,
+            align_mask: request.align_mask as i32,
+            aligned: super::search::SLOTS.get(order).copied().unwrap_or(0),
+            rest: if STEPS < STEPS_LONG { request.bits - (1 << STEPS) } else { 0 },
+        }
+    }
+
+    /// Looks at the word that begins at bit `base`; where a run of enough bits begins, counted from `base`.
+    ///
+    /// `before` is how many bits are free in front of the word, from the first aligned one on; less than none where that lies
+    /// in the word, or behind. It is told for the next word.
+    #[inline(always)]
+    fn word<const STEPS: u32>(&self, before: &mut i32, base: u32, word: u32) -> Option<i32> {
+        if *before + word.trailing_zeros() as i32 >= self.bits {
+            return Some(-*before);
+        }
+        // A word of free bits alone holds any request that is shorter.
+        if STEPS == STEPS_LONG && word == 0 {
+            *before += WORD_BITS as i32;
+            return None;
+        }
+        if STEPS < STEPS_LONG {
+            let mut free = !word;
+            let mut step = 1;
+            for _ in 0..STEPS {
+                free &= free >> step;
+                step *= 2;
+            }
+            free &= free >> self.rest;
+            free &= self.aligned;
+            if free != 0 {
+                return Some(free.trailing_zeros() as i32);
+            }
+        }
+        let free = word.leading_zeros() as i32;
+        *before = if STEPS < STEPS_LONG {
+            // The next word begins on an aligned bit.
+            free & !self.align_mask
+        } else {
+            let base = (base + WORD_BITS) as i32;
+            base - ((base + self.align_mask - free) & !self.align_mask)
+        };
+        None
+    }
+
+    /// First-fit in all words, of which the first `start` bits count as set.
+    #[inline(always)]
+    pub(super) fn all<const STEPS: u32>(&self, words: &[u32], start: u32) -> Option<u32> {
+        let mut before = (1 << (start % WORD_BITS)) - 1;
+        let mut base = start - start % WORD_BITS;
+        let mut free_before = base as i32 - ((base as i32 + self.align_mask) & !self.align_mask);
+        for word in words.get((start / WORD_BITS) as usize..)? {
+            if let Some(bit) = self.word::<STEPS>(&mut free_before, base, read(word) | before) {
+                return Some(base.wrapping_add_signed(bit));
+            }
+            base += WORD_BITS;
+            before = 0;
+        }
+        None
+    }
+}
+
+/// A search that visits nodes, the lowest first.
+pub(super) struct NodeScan<'n> {
+    nodes: &'n [Node],
+    scan: Scan,
+    /// The first word that is not read yet, but for this one, in which the last run ended.
+    next: usize,
+    seen: u32,
+}
+
+impl<'n> NodeScan<'n> {
+    #[inline(always)]
+    pub(super) fn new<const STEPS: u32>(nodes: &'n [Node], request: &Request) -> Self {
+        Self { nodes, scan: Scan::new::<STEPS>(request), next: 0, seen: 0 }
+    }
+
+    /// The lowest bit of the node that the request fits at, wherever it ends. By itself, so that all it needs stays in
+    /// registers.
+    #[inline(never)]
+    pub(super) fn visit<const STEPS: u32>(&mut self, node: u32) -> Option<u32> {
+        let (scan, base, first) = (self.scan, node * NODE_BITS, node as usize * NODE_WORDS);
+        let words = self.nodes.get(node as usize)?;
+        let mut before = 0;
+        macro_rules! look {
+            ($place:expr, $word:expr) => {
+                let base = base + $place * WORD_BITS;
+                if let Some(bit) = scan.word::<STEPS>(&mut before, base, $word) {
+                    return Some(base.wrapping_add_signed(bit));
+                }
+            };
+        }
+        if self.next <= first + 1 {
+            let first = if self.next <= first {
+                read(&words[0])
+            } else {
+                before = SEEN;
+                self.seen
+            };
+            // Unrolled: a loop's three instructions are a fifth of all.
+            look!(0, first);
+            look!(1, read(&words[1]));
+            look!(2, read(&words[2]));
+            look!(3, read(&words[3]));
+            look!(4, read(&words[4]));
+            look!(5, read(&words[5]));
+            look!(6, read(&words[6]));
+            look!(7, read(&words[7]));
+        } else {
+            before = SEEN;
+            let seen = self.next - first;
+            look!(seen as u32 - 1, self.seen);
+            for (place, word) in (seen as u32..).zip(words.get(seen..)?) {
+                look!(place, read(word));
+            }
+        }
+        // A run that begins in the node may go on behind it.
+        if before <= 0 {
+            return None;
+        }
+        let behind = read(&self.nodes.get(node as usize + 1)?[0]);
+        if behind == 0 || before + behind.trailing_zeros() as i32 >= scan.bits {
+            return self.visit_behind(base + NODE_BITS, before, behind);
+        }
+        (self.next, self.seen) = (first + NODE_WORDS + 1, behind);
+        None
+    }
+
+    /// So many bits are free before bit `base`, where a node begins, with the word `word`.
+    #[inline(never)]
+    fn visit_behind(&mut self, mut base: u32, mut before: i32, mut word: u32) -> Option<u32> {
+        loop {
+            if before + word.trailing_zeros() as i32 >= self.scan.bits {
+                return Some(base.wrapping_add_signed(-before));
+            }
+            base += WORD_BITS;
+            if word != 0 {
+                (self.next, self.seen) = ((base / WORD_BITS) as usize, word);
+                return None;
+            }
+            before += WORD_BITS as i32;
+            word = read(self.nodes.as_flattened().get((base / WORD_BITS) as usize)?);
+        }
+    }
+}
