@@ -61,14 +61,16 @@ impl Bounds {
         }
     }
 
-    /// A run that leaves the node goes on for at most `length` bits behind it, which the bounds did not know.
-    pub(super) fn extend(&self, length: u32, most: &Self) {
-        for lane in 0..LANES {
-            let bound = self.of(lane);
-            if bound > 0 {
-                let bound = (bound + length).min(u16::MAX.into());
-                self.set(lane, bound);
-                most.set(lane, most.of(lane).max(bound));
+    /// A run that leaves the node goes on for at most as many bits behind it as `length` says, which the bound of the lane
+    /// did not know.
+    #[inline(always)]
+    pub(super) fn extend(&self, lane: usize, length: impl FnOnce() -> u32, most: &Self) {
+        let bound = self.of(lane);
+        if bound > 0 && bound < u16::MAX.into() {
+            let bound = (bound + length()).min(u16::MAX.into());
+            self.set(lane, bound);
+            if most.of(lane) < bound {
+                most.set(lane, bound);
             }
         }
     }

@@ -26,10 +26,12 @@ pub(super) struct Group {
     touched: u32,
     /// One bit a node: set where a buffer took the whole of it, and only where all of its bits are set.
     taken: u32,
-    /// One bit a node: set where its bounds count a run that leaves the node up to its end alone.
+    /// One bit a node: set where its bounds count a run that leaves the node up to its end alone, in every lane.
     open: Cell<u32>,
     /// No run that begins with a free node of the group is longer than this.
     longest: Cell<u32>,
+    /// As `open`, in each lane by itself.
+    open_in: [Cell<u32>; LANES],
     /// No bound of a node is above these, whatever it means.
     most: Bounds,
     /// On the runs that begin in each touched node.
@@ -46,6 +48,7 @@ impl Group {
             taken: 0,
             open: Cell::new(0),
             longest: Cell::new(u32::MAX),
+            open_in: [const { Cell::new(0) }; LANES],
             most: Bounds::full(),
             nodes: [const { Bounds::full() }; GROUP_NODES as usize],
         }
@@ -94,16 +97,26 @@ impl Group {
         self.open.set(self.open.get() | 1 << (node % GROUP_NODES));
     }
 
-    /// The nodes whose bounds do not know how far the run that leaves them goes on, a bit each.
+    /// The nodes whose bound in a lane does not know how far the run that leaves them goes on, a bit each.
     #[inline(always)]
-    pub(super) fn open(&self) -> u32 {
-        self.open.get()
+    pub(super) fn open(&self, lane: usize) -> u32 {
+        self.open.get() | self.open_in[lane].get()
     }
 
-    /// A run that leaves the node goes on for at most `length` bits behind it: its bounds know that, then.
-    pub(super) fn close(&self, node: u32, length: u32) {
-        self.open.set(self.open.get() & !(1 << (node % GROUP_NODES)));
-        self.bounds(node).extend(length, &self.most);
+    /// The nodes of `open`: their bounds in this lane are told next.
+    #[inline(always)]
+    pub(super) fn take_open(&self, lane: usize) -> u32 {
+        let open = self.open.take();
+        if open != 0 {
+            self.open_in.iter().for_each(|nodes| nodes.set(nodes.get() | open));
+        }
+        self.open_in[lane].take()
+    }
+
+    /// A run that leaves the node goes on for at most as many bits behind it as `length` says: its bound knows that, then.
+    #[inline(always)]
+    pub(super) fn close(&self, node: u32, lane: usize, length: impl FnOnce() -> u32) {
+        self.bounds(node).extend(lane, length, &self.most);
     }
 
     /// The bound on the run at the beginning of a touched node, as far as it lies in the node.
@@ -157,10 +170,14 @@ impl Group {
         }
     }
 
-    /// True where a request that fits into every free node may find room.
+    /// True where a request that fits into every free node may find room. `LEAVES` where that may reach into the next node.
+    ///
+    /// Each run that begins on an aligned bit counts in the lowest lane, too, which may know of none where the other lane
+    /// knows nothing.
     #[inline(always)]
-    pub(super) fn allows(&self, lane: usize, length: u32) -> bool {
-        self.touched != u32::MAX || self.most.of(lane) >= length
+    pub(super) fn allows<const LEAVES: bool>(&self, lane: usize, length: u32) -> bool {
+        let most = |lane| self.most.of(lane) >= length;
+        self.touched != u32::MAX || most(lane) && (most(0) || LEAVES && self.open(0) != 0)
     }
 
     /// First-fit of a request that fits into every free node, from a node on; `look` finds its place in a node.

@@ -6,9 +6,6 @@
 //! looked at that its own bound allows, and no word of it is read twice. So at worst, whatever was done before, every word is read
 //! once: 768 nodes of eight words in 768 MiB. A look in vain lowers the bound that led there, so that the request that
 //! fails again, with nothing released between, visits the groups alone.
-//!
-//! Besides the scan, closing an open node costs about 130 instructions a node: the worst search measured (a comb) takes
-//! 259,108 instructions.
 
 use super::Request;
 use super::bitmap::Bitmap;
@@ -167,8 +164,8 @@ impl Bitmap {
         // The node that the last run ended in, and the word of it that was read last.
         let (mut next, mut seen) = (from, None);
         for (first, from, group) in summary.groups_from(from) {
-            if group.open() != 0 {
-                summary.close(group, first);
+            if group.open(lane) != 0 {
+                summary.close(group, first, lane);
             }
             if !group.free_allow(bits) && !group.touched_allow(lane, bits) {
                 continue;

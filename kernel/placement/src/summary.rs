@@ -10,8 +10,8 @@
 use alloc::vec::Vec;
 
 use super::group::{GROUP_BITS, GROUP_NODES, Group};
-use super::node::{self, NODE_BITS, Node};
-use super::words::mask;
+use super::node::{self, NODE_BITS, NODE_WORDS, Node};
+use super::words::{WORD_BITS, mask};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -48,10 +48,10 @@ impl Summary {
     ) -> Option<u32> {
         let (mut first, mut from) = (from - from % GROUP_NODES, from % GROUP_NODES);
         for group in self.groups.get((first / GROUP_NODES) as usize..)? {
-            if LEAVES && group.open() != 0 {
-                self.close(group, first);
+            if LEAVES && group.open(lane) != 0 {
+                self.close(group, first, lane);
             }
-            if group.allows(lane, length) {
+            if group.allows::<LEAVES>(lane, length) {
                 let found = group.first_fit(from, lane, length, |node| look(first + node));
                 if found.is_some() {
                     return found;
@@ -67,7 +67,11 @@ impl Summary {
     pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
         self.groups_from(node).find_map(|(first, from, group)| {
             let allows = |node: &u32| group.touched() >> node & 1 == 0 || group.node_allows(*node, lane, length);
-            if group.allows(lane, length) { (from..GROUP_NODES).find(allows).map(|node| first + node) } else { None }
+            if group.allows::<true>(lane, length) {
+                (from..GROUP_NODES).find(allows).map(|node| first + node)
+            } else {
+                None
+            }
         })
     }
 
@@ -128,7 +132,7 @@ impl Summary {
         if from > 0 && to < NODE_BITS {
             group.raise(node, from, to - from);
         } else {
-            self.joined(start - first + from, start - first + to);
+            self.joined(nodes, start - first + from, start - first + to);
         }
         true
     }
@@ -155,7 +159,7 @@ impl Summary {
             to = run.1;
         }
         nodes[first as usize..after as usize].as_flattened_mut().fill(0);
-        self.joined(from, to);
+        self.joined(nodes, from, to);
         true
     }
 
@@ -187,7 +191,7 @@ impl Summary {
     /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits of both of these nodes, and
     /// all of those between, were released.
     #[inline(never)]
-    fn joined(&mut self, from: u32, to: u32) {
+    fn joined(&mut self, nodes: &[Node], from: u32, to: u32) {
         let (begun, last) = (from / NODE_BITS, to / NODE_BITS);
         let (mut first, mut after) = (from.div_ceil(NODE_BITS), last);
         parts(first, after, |group, nodes| {
@@ -202,7 +206,9 @@ impl Summary {
             }
         } else {
             first -= self.free_before(first);
-            if let Some(before) = first.checked_sub(1) {
+            if let Some(before) = first.checked_sub(1)
+                && nodes[before as usize][NODE_WORDS - 1] >> (WORD_BITS - 1) == 0
+            {
                 self.group(before).set_open(before);
             }
         }
@@ -220,17 +226,20 @@ impl Summary {
         });
     }
 
-    /// Lets the bounds of a group's nodes know how far the runs that leave them may go on, without reading the bitmap.
+    /// Lets the bounds of a group's nodes in a lane know how far the runs that leave them may go on, without reading the
+    /// bitmap.
     #[cold]
     #[inline(never)]
-    pub(super) fn close(&self, group: &Group, first: u32) {
-        let mut open = group.open();
+    pub(super) fn close(&self, group: &Group, first: u32, lane: usize) {
+        let mut open = group.take_open(lane);
         while open != 0 {
             let node = first + open.trailing_zeros();
             open &= open - 1;
-            let after = node + 1 + self.free_from(node + 1);
-            let known = self.groups.get((after / GROUP_NODES) as usize).map_or(0, |group| group.first_run(after));
-            group.close(node, (after - node - 1) * NODE_BITS + known);
+            group.close(node, lane, || {
+                let after = node + 1 + self.free_from(node + 1);
+                let known = self.groups.get((after / GROUP_NODES) as usize).map_or(0, |group| group.first_run(after));
+                (after - node - 1) * NODE_BITS + known
+            });
         }
     }
 

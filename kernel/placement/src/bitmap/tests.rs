@@ -147,8 +147,8 @@ fn check_summary(map: &Bitmap, plain: &Plain) -> Result<(), TestCaseError> {
             );
             continue;
         }
-        let end = if group.open() >> (node % 32) & 1 == 0 { u32::MAX } else { (node + 1) * 256 };
         for (lane, (of_node, _)) in bounds.enumerate() {
+            let end = if group.open(lane) >> (node % 32) & 1 == 0 { u32::MAX } else { (node + 1) * 256 };
             prop_assert!(
                 of_node >= plain.longest(node, lane, end).min(LONG),
                 "above the runs that begin in a touched node"
