@@ -308,6 +308,9 @@ impl Slots {
     /// The lowest fit among the bits `first..end`; `end` is a multiple of the word's bits.
     #[inline(always)]
     fn first_fit(&self, map: &Bitmap, first: u32, end: u32) -> Option<u32> {
+        if first == 0 {
+            return Some(self.first_in(map.padded_words().as_chunks().0)? - self.reach);
+        }
         let mut before = (1 << (first % u32::BITS)) - 1;
         for (base, used) in map.words_between(first, end) {
             let empty = self.empty(read(used) | before);
@@ -332,11 +335,16 @@ impl Slots {
         taken.wrapping_sub(self.lowest) & !taken
     }
 
-    /// The last bit of the first empty slot of a node: four words are asked at once. By itself, so that all it needs stays in
-    /// registers.
+    /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in registers.
     #[inline(never)]
     fn first_in_words(&self, node: &Node) -> Option<u32> {
-        for (base, words) in (0..).step_by(4 * u32::BITS as usize).zip(node.as_chunks::<4>().0) {
+        self.first_in(node.as_chunks().0)
+    }
+
+    /// The last bit of the first empty slot: four words are asked at once.
+    #[inline(always)]
+    fn first_in(&self, words: &[[u32; 4]]) -> Option<u32> {
+        for (base, words) in (0..).step_by(4 * u32::BITS as usize).zip(words) {
             let [first, second, third, fourth] = words.each_ref().map(|used| self.borrowed(read(used)));
             if (first | second | third | fourth) & self.highest != 0 {
                 let words = [first, second, third, fourth].map(|bits| bits & self.highest);
