@@ -26,7 +26,7 @@ impl Bitmap {
         match &self.summary {
             Some(summary) if request.align_offset.is_multiple_of(NODE_BITS) => {
                 if start == 0 {
-                    self.first_fit_by_nodes(summary, request, 0)
+                    self.first_fit_by_nodes::<false>(summary, request, 0)
                 } else {
                     self.first_fit_after(summary, request, start)
                 }
@@ -42,12 +42,12 @@ impl Bitmap {
     fn first_fit_after(&self, summary: &Summary, request: &Request, start: u32) -> Option<u32> {
         let from = start.checked_next_multiple_of(NODE_BITS)?;
         let found = self.first_fit_by_runs(request, start, from);
-        found.or_else(|| self.first_fit_by_nodes(summary, request, from / NODE_BITS))
+        found.or_else(|| self.first_fit_by_nodes::<true>(summary, request, from / NODE_BITS))
     }
 
-    /// First-fit from a node on.
+    /// First-fit from a node on, which is the first one where not `BEHIND`.
     #[inline(always)]
-    fn first_fit_by_nodes(&self, summary: &Summary, request: &Request, from: u32) -> Option<u32> {
+    fn first_fit_by_nodes<const BEHIND: bool>(&self, summary: &Summary, request: &Request, from: u32) -> Option<u32> {
         let order = request.align_mask.trailing_ones() as usize;
         if order > NODE_LANE || request.bits >= NODE_BITS && order == NODE_LANE {
             self.first_fit_on_nodes(summary, request, from)
@@ -55,18 +55,18 @@ impl Bitmap {
             self.first_fit_over_borders(summary, order, request, from)
         } else if request.bits > request.align_mask + 1 {
             match steps(request.bits) {
-                1 => self.first_fit_by_scan::<1>(summary, order, request, from),
-                2 => self.first_fit_by_scan::<2>(summary, order, request, from),
-                3 => self.first_fit_by_scan::<3>(summary, order, request, from),
-                4 => self.first_fit_by_scan::<4>(summary, order, request, from),
-                _ => self.first_fit_by_scan::<5>(summary, order, request, from),
+                1 => self.first_fit_by_scan::<1, BEHIND>(summary, order, request, from),
+                2 => self.first_fit_by_scan::<2, BEHIND>(summary, order, request, from),
+                3 => self.first_fit_by_scan::<3, BEHIND>(summary, order, request, from),
+                4 => self.first_fit_by_scan::<4, BEHIND>(summary, order, request, from),
+                _ => self.first_fit_by_scan::<5, BEHIND>(summary, order, request, from),
             }
         } else {
             match order {
-                0..6 => self.first_fit_by_slots(summary, order, &Slots::of(request)?, from),
-                6 => self.first_fit_by_wide_slots::<2>(summary, order, request.bits, from),
-                7 => self.first_fit_by_wide_slots::<4>(summary, order, request.bits, from),
-                _ => self.first_fit_by_wide_slots::<NODE_WORDS>(summary, order, request.bits, from),
+                0..6 => self.first_fit_by_slots::<BEHIND>(summary, order, &Slots::of(request)?, from),
+                6 => self.first_fit_by_wide_slots::<2, BEHIND>(summary, order, request.bits, from),
+                7 => self.first_fit_by_wide_slots::<4, BEHIND>(summary, order, request.bits, from),
+                _ => self.first_fit_by_wide_slots::<NODE_WORDS, BEHIND>(summary, order, request.bits, from),
             }
         }
     }
@@ -74,16 +74,22 @@ impl Bitmap {
     /// First-fit of a request that is no longer than its alignment, of a word at most. By itself, as the next one is, so that
     /// all it needs stays in registers.
     #[inline(never)]
-    fn first_fit_by_slots(&self, summary: &Summary, lane: usize, slots: &Slots, from: u32) -> Option<u32> {
+    fn first_fit_by_slots<const BEHIND: bool>(
+        &self,
+        summary: &Summary,
+        lane: usize,
+        slots: &Slots,
+        from: u32,
+    ) -> Option<u32> {
         let nodes = self.nodes();
-        summary.first_fit::<false>(from, lane, slots.bits, |node| {
+        summary.first_fit::<false>(if BEHIND { from } else { 0 }, lane, slots.bits, |node| {
             Some(node * NODE_BITS + slots.first_in_words(nodes.get(node as usize)?)? - slots.reach)
         })
     }
 
     /// As `first_fit_by_slots`, where the alignment is so many words, a node at most.
     #[inline(never)]
-    fn first_fit_by_wide_slots<const WORDS: usize>(
+    fn first_fit_by_wide_slots<const WORDS: usize, const BEHIND: bool>(
         &self,
         summary: &Summary,
         lane: usize,
@@ -91,14 +97,14 @@ impl Bitmap {
         from: u32,
     ) -> Option<u32> {
         let nodes = self.nodes();
-        summary.first_fit::<false>(from, lane, bits, |node| {
+        summary.first_fit::<false>(if BEHIND { from } else { 0 }, lane, bits, |node| {
             Some(node * NODE_BITS + first_wide_slot::<WORDS>(nodes.get(node as usize)?, bits)?)
         })
     }
 
     /// First-fit of a request that is longer than its alignment, and shorter than a node.
     #[inline(never)]
-    fn first_fit_by_scan<const STEPS: u32>(
+    fn first_fit_by_scan<const STEPS: u32, const BEHIND: bool>(
         &self,
         summary: &Summary,
         lane: usize,
@@ -106,7 +112,7 @@ impl Bitmap {
         from: u32,
     ) -> Option<u32> {
         let mut scan = NodeScan::new::<STEPS>(self.nodes(), request);
-        summary.first_fit::<true>(from, lane, request.bits, |node| scan.visit::<STEPS>(node))
+        summary.first_fit::<true>(if BEHIND { from } else { 0 }, lane, request.bits, |node| scan.visit::<STEPS>(node))
     }
 
     /// First-fit of a request that can only begin with a node, and is longer than one or aligned higher.

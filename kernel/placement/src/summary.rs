@@ -129,10 +129,11 @@ impl Summary {
             return false;
         };
         group.set_begun(node);
-        if from > 0 && to < NODE_BITS {
+        let ends_before = || node > 0 && nodes[node as usize - 1][NODE_WORDS - 1] >> (WORD_BITS - 1) != 0;
+        if to < NODE_BITS && (from > 0 || ends_before()) {
             group.raise(node, from, to - from);
         } else {
-            self.joined(nodes, start - first + from, start - first + to);
+            self.joined(start - first + from, start - first + to);
         }
         true
     }
@@ -159,7 +160,7 @@ impl Summary {
             to = run.1;
         }
         nodes[first as usize..after as usize].as_flattened_mut().fill(0);
-        self.joined(nodes, from, to);
+        self.joined(from, to);
         true
     }
 
@@ -191,7 +192,7 @@ impl Summary {
     /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits of both of these nodes, and
     /// all of those between, were released.
     #[inline(never)]
-    fn joined(&mut self, nodes: &[Node], from: u32, to: u32) {
+    fn joined(&mut self, from: u32, to: u32) {
         let (begun, last) = (from / NODE_BITS, to / NODE_BITS);
         let (mut first, mut after) = (from.div_ceil(NODE_BITS), last);
         parts(first, after, |group, nodes| {
@@ -206,9 +207,7 @@ impl Summary {
             }
         } else {
             first -= self.free_before(first);
-            if let Some(before) = first.checked_sub(1)
-                && nodes[before as usize][NODE_WORDS - 1] >> (WORD_BITS - 1) == 0
-            {
+            if let Some(before) = first.checked_sub(1) {
                 self.group(before).set_open(before);
             }
         }
