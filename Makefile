@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host run monitor test test-engines test-fresh bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host run monitor test test-engines test-fresh test-junit bench bench-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -76,6 +76,9 @@ test-engines: ## sweeps in parts on a real HyperQueue, from PyPI
 test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS=3600, until one fails
 	@CASES='$(value CASES)' FRESH_SECONDS='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/test fresh
 
+test-junit: image ## every test that cargo runs, with the results as JUnit in build/junit.xml (needs cargo-nextest)
+	@scripts/test junit '$(subst ','\'',$(value FILTER))'
+
 bench: image ## the benchmark table, in instructions, beside Linux's; records in build/bench.jsonl
 	@$(BENCHES) table
 
@@ -118,6 +121,18 @@ book: ## the book, in build/book
 
 demo: image ## docs/demo.svg, made from a real run
 	@scripts/demo docs/demo.svg
+
+# What else people type. Most are folders, of which make would say that there is nothing to be done.
+.PHONY: all build kernel tests boot docs dts runner scripts target tree
+all build kernel: image
+	@echo 'make: $@ is `make image`: $(IMAGE) is there; `make run` boots it'
+tests: test
+boot:
+	@echo 'make: say `make run` (boots, runs the experiment, powers off) or `make monitor` (boots to the prompt)' >&2; exit 2
+docs:
+	@echo 'make: say `make book` (the book) or `make doc` (the documentation of the crates)' >&2; exit 2
+dts runner scripts target tree:
+	@echo 'make: $@ is a folder, and no target; `make help` lists the targets' >&2; exit 2
 
 clean: ## remove everything that was built
 	@$(CARGO) clean
