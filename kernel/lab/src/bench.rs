@@ -250,6 +250,11 @@ impl From<DmaError> for BenchError {
     }
 }
 
+/// Looks for a Ctrl-C, before a call that is timed.
+fn heed<M: Machine + ?Sized>(machine: &M) -> Result<(), BenchError> {
+    if machine.interrupted() { Err(BenchError::Interrupted) } else { Ok(()) }
+}
+
 impl BenchError {
     /// True where the machine lacks what the benchmark needs (an area, a trace, memory), and nothing is wrong.
     pub const fn is_lack(&self) -> bool {

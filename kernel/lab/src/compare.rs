@@ -7,6 +7,7 @@
 //! is. After every load the area is as empty as before. Ctrl-C ends the load, which then does not count.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -93,6 +94,9 @@ pub struct Comparison {
     /// The load that has more to do, and the placement that it runs under.
     running: Option<(Round, Box<dyn Placement>)>,
 }
+
+/// Characters of a placement's name in the table.
+const NAME_COLUMNS: usize = 16;
 
 /// What the loads under one placement did.
 #[derive(Clone, Debug)]
@@ -260,7 +264,8 @@ impl Load {
 
 impl Row {
     /// The heading that rows stand under.
-    pub const HEADING: &'static str = "placement       seeds survived        min         q1     median         q3        max  used% longest  ns/alloc";
+    pub const HEADING: &'static str =
+        "placement       survived       min        q1    median        q3       max  used% longest  ns/alloc";
 
     /// No loads yet, under the placement that the area has.
     fn of<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &load::Options) -> Self {
@@ -375,11 +380,16 @@ impl fmt::Display for Row {
         let [min, q1, median, q3, max] = self.allocs();
         let (used, longest) = self.at_failure();
         let percent = used * 100 / u64::from(self.pages.max(1));
-        let (name, seeds, survived) = (&self.placement, self.loads.len(), self.survived());
+        let (mut name, seeds, survived) = (&*self.placement, self.loads.len(), self.survived());
+        if name.len() > NAME_COLUMNS {
+            // Its figures stand in the line below.
+            writeln!(f, "{name}")?;
+            name = "";
+        }
         write!(
             f,
-            "{name:<16}{seeds:>5} {survived:>8} {min:>10} {q1:>10} {median:>10} {q3:>10} {max:>10} {percent:>5}% \
-             {longest:>7} {:>9}",
+            "{name:<NAME_COLUMNS$}{:>8} {min:>9} {q1:>9} {median:>9} {q3:>9} {max:>9} {percent:>5}% {longest:>7} {:>9}",
+            format!("{survived}/{seeds}"),
             self.alloc.mean_ns(self.cost)
         )
     }

@@ -30,6 +30,7 @@
 //!         load: Arc::new(Debris(Scale::None)),
 //!         relocatable: 1000,
 //!         timed: 1,
+//!         rate: 0,
 //!     };
 //!     let report = run_round(system, machine, &options, 1).unwrap();
 //!     assert_eq!((report.allocs, report.releases, report.failure.unwrap().pages), (16687, 16550, 51));

@@ -56,7 +56,10 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     LOADS.iter().find(|entry| entry.help.name == name)
 }
 
-const NS_PER_SECOND: u128 = 1_000_000_000;
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The most steps a second that a load can be held to.
+pub const MAX_RATE: u32 = 1_000_000;
 
 /// One round of the load.
 #[derive(Clone, Debug)]
@@ -79,6 +82,8 @@ pub struct Options {
     pub relocatable: u32,
     /// One call in so many is timed; at least 1, which is all of them.
     pub timed: u32,
+    /// Steps a second, for whoever wants to watch; 0: as many as there can be.
+    pub rate: u32,
 }
 
 /// Why a round ended.
@@ -154,6 +159,8 @@ pub struct Round {
     /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
     heeds_ctrl_c: bool,
     steps_left: u64,
+    /// Where a rate is asked for: the next step is not before this time.
+    due_ns: u64,
     report: RoundReport,
 }
 
@@ -207,10 +214,12 @@ impl Round {
             release: Sampled::one_in(options.timed),
             cost: ClockCost::measure(machine),
         };
-        Self { options: options.clone(), at_work, heeds_ctrl_c: true, steps_left: options.ops, report }
+        let (options, steps_left) = (options.clone(), options.ops);
+        Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: machine.now_ns(), report }
     }
 
-    /// Does at most so many steps; true while there are more to do.
+    /// Does at most so many steps; true while there are more to do. In the background it does not wait for steps that are
+    /// not due.
     ///
     /// # Errors
     /// The area refused a buffer that it had given: the books are wrong.
@@ -238,16 +247,28 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
-        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, report } = self else {
+        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, due_ns, report } = self else {
             self.report.end = End::NoMemory;
             return Ok(false);
         };
         for _ in 0..steps.min(*steps_left) {
-            *steps_left -= 1;
-            if *heeds_ctrl_c && machine.interrupted() {
+            let mut stopped = *heeds_ctrl_c && machine.interrupted();
+            if options.rate > 0 {
+                while !stopped && machine.now_ns() < *due_ns {
+                    // In the background the time is somebody else's.
+                    if !*heeds_ctrl_c {
+                        return Ok(true);
+                    }
+                    stopped = machine.interrupted();
+                }
+                // What came too late moves all that follow: nobody could watch them catch up.
+                *due_ns = machine.now_ns().max(*due_ns + NS_PER_SECOND / u64::from(options.rate));
+            }
+            if stopped {
                 report.end = End::Interrupted;
                 return Ok(false);
             }
+            *steps_left -= 1;
             let Ask { slot, pages } = stream.next(held);
             match held.take(system, slot) {
                 None => {
@@ -347,7 +368,7 @@ impl RoundReport {
     /// Steps a second of the time that they took, the drawing of slots and the readings of the clock included; 0 where no
     /// time has passed.
     pub fn steps_per_second(&self) -> u64 {
-        (u128::from(self.steps()) * NS_PER_SECOND).checked_div(self.load_ns.into()).unwrap_or(0) as u64
+        (u128::from(self.steps()) * u128::from(NS_PER_SECOND)).checked_div(self.load_ns.into()).unwrap_or(0) as u64
     }
 
     /// The record.

@@ -17,7 +17,7 @@ use placement::PLACEMENTS;
 /// The keys of every load, behind its own.
 const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \
     [placement=PLACEMENT] [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] \
-    [timed=1] [&]";
+    [timed=1] [rate=N] [&]";
 
 /// The usage of a command in full: its name, and the words and keys that it takes, all of them and no others.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@
 
 use alloc::sync::Arc;
 
-use super::{BenchError, Benchmark, LARGE_PAGES, Measurement, Need, Run, Setting};
+use super::{BenchError, Benchmark, LARGE_PAGES, Measurement, Need, Run, Setting, heed};
 use crate::load::{self, Debris};
 use crate::replay;
 use crate::request::Align;
@@ -87,6 +87,7 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
     let (mut alloc, mut release) = (Timing::default(), Timing::default());
     let mut dither = Dither::default();
     for _ in 0..reps {
+        heed(machine)?;
         dither.wait(machine);
         let buffer = alloc.time(machine, || system.cma_alloc(area, pages, align_order))?;
         dither.wait(machine);
@@ -113,6 +114,7 @@ fn debris_load<M: Machine + ?Sized>(
         load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
+        rate: 0,
     };
     let report = load::run_round(system, machine, &options, 1);
     system.release_all(area);

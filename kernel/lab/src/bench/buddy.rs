@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::{BenchError, Benchmark, Cost, Measurement, Run};
+use super::{BenchError, Benchmark, Cost, Measurement, Run, heed};
 use crate::stopwatch::{ClockCost, Dither, Timing};
 use machine::Machine;
 use page_alloc::{Block, MAX_PAGE_ORDER, Migratetype};
@@ -100,6 +100,7 @@ fn measure<M: Machine + ?Sized>(
     let (mut alloc, mut free) = (Timing::default(), Timing::default());
     let mut dither = Dither::default();
     for _ in 0..REPS {
+        heed(machine)?;
         dither.wait(machine);
         let block = alloc.time(machine, || system.zone_mut().alloc_pages(order, Migratetype::Movable))?;
         dither.wait(machine);

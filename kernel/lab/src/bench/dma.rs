@@ -4,7 +4,7 @@
 //! off, as it is for drivers that nobody suspects.
 
 use super::area::SMALL_PAGES;
-use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
+use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting, heed};
 use crate::stopwatch::{ClockCost, Dither, Timing, Timings};
 use dma::{DeviceId, Direction};
 use machine::Machine;
@@ -73,6 +73,7 @@ fn coherent<M: Machine + ?Sized>(
         let (mut alloc, mut free) = (Timing::default(), Timing::default());
         let mut dither = Dither::default();
         for _ in 0..reps {
+            heed(machine)?;
             dither.wait(machine);
             let buffer = alloc.time(machine, || system.dma_alloc_coherent(device, bytes))?;
             dither.wait(machine);
@@ -103,6 +104,7 @@ fn map<M: Machine + ?Sized>(
         let mut dither = Dither::default();
         let mut streaming = system.streaming();
         for _ in 0..REPS {
+            heed(machine)?;
             dither.wait(machine);
             let mapping =
                 map.time(machine, || streaming.map(device, start, PAGE_SIZE as u32, Direction::Bidirectional))?;

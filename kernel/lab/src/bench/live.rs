@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::area::again_and_again;
-use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting};
+use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting, heed};
 use crate::stopwatch::{ClockCost, Timing, Timings};
 use cma::{AreaId, Buffer};
 use machine::Machine;
@@ -77,9 +77,13 @@ fn empty_area<M: Machine + ?Sized>(
     let aside = put_aside(system, area);
     let mut result: Result<u64, BenchError> = Ok(0);
     for _ in 0..ROUNDS {
-        let round = round(system, machine, area, case, (&mut alloc, &mut release));
+        let heeded = heed(machine);
+        let round = heeded.and_then(|()| round(system, machine, area, case, (&mut alloc, &mut release)));
         system.close_live();
         result = result.and_then(|pages| Ok(pages + round?));
+        if result.is_err() {
+            break;
+        }
     }
     for buffer in aside {
         system.cma_release(buffer)?;

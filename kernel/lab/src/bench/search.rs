@@ -8,7 +8,7 @@
 //! `search/worst` is what it costs the first time, when all that is known of the area is what it held when it was empty:
 //! then every node and every group is visited once (see `cma::search`).
 
-use super::{BenchError, Benchmark, Cost, LARGE_PAGES, Measurement, Need, Run, Setting};
+use super::{BenchError, Benchmark, Cost, LARGE_PAGES, Measurement, Need, Run, Setting, heed};
 use crate::stopwatch::{ClockCost, Dither, Timing};
 use cma::{AreaId, CMA_ALIGNMENT, CmaError};
 use machine::Machine;
@@ -97,8 +97,8 @@ fn straddle<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: Are
     // One page, pairs from the second page on, and one page at the end: first-fit lays them side by side.
     let mut page = 0;
     while page < pages {
-        if page % PAGES_BETWEEN_LOOKS == 1 && machine.interrupted() {
-            return Err(BenchError::Interrupted);
+        if page % PAGES_BETWEEN_LOOKS == 1 {
+            heed(machine)?;
         }
         let length = if page == 0 || page == pages - 1 { 1 } else { 2 };
         let buffer = system.cma_alloc(area, length, 0)?;
@@ -130,6 +130,7 @@ fn repeat<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: AreaI
     }
     let mut dither = Dither::default();
     for _ in 0..ROUNDS {
+        heed(machine)?;
         for (pages, align_order) in requests() {
             let buffer = system.cma_alloc(area, 2, 0)?;
             system.cma_release(buffer)?;

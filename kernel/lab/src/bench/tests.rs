@@ -92,11 +92,14 @@ fn what_is_missing_is_said() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn interruption_restores() {
     with_board(256, |system, machine| {
-        for name in ["debris", "big-area", "search/fail", "search/worst", "slots/512", "sizes/8", "both/512"] {
-            machine.interrupt_after.set(Some(3));
-            let setting =
-                Setting { trace: Some(b"a 1 1 0\na 2 1 0\na 3 1 0\na 4 1 0\na 5 1 0\n"), ..Setting::default() };
-            assert_eq!(run_and_compare(system, machine, name, &setting), Err(BenchError::Interrupted), "{name}");
+        let setting = Setting { trace: Some(b"a 1 1 0\na 2 1 0\na 3 1 0\na 4 1 0\na 5 1 0\n"), ..Setting::default() };
+        for name in names::<Mock>() {
+            machine.interrupt_after.set(Some(1));
+            let answer = run_and_compare(system, machine, name, &setting);
+            // Two have nothing to repeat, and some need an area of another size.
+            let is_short = ["boot", "memory"].contains(&name);
+            let lacks = matches!(answer, Err(BenchError::NoArea(_)));
+            assert!(answer == Err(BenchError::Interrupted) || is_short || lacks, "{name}: {answer:?}");
         }
     });
 }

@@ -21,6 +21,7 @@ fn options(system: &System<'_>, ops: u64) -> load::Options {
         load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
+        rate: 0,
     }
 }
 

@@ -130,10 +130,12 @@ impl Series {
                     self.state = State::Running(Box::new(round), self.plan.sample.unwrap_or(u64::MAX));
                 }
                 State::Running(mut round, left) => {
-                    let now = steps.min(left);
-                    match round.run(system, machine, now) {
-                        Ok(true) if now < left => {
-                            self.state = State::Running(round, left - now);
+                    let before = round.steps();
+                    let result = round.run(system, machine, steps.min(left));
+                    let done = round.steps() - before;
+                    match result {
+                        Ok(true) if done < left => {
+                            self.state = State::Running(round, left - done);
                             return Ok(News::Steps);
                         }
                         Ok(true) => {

@@ -15,6 +15,7 @@ fn options(system: &System<'_>) -> Options {
         load: Arc::new(Debris(Scale::None)),
         relocatable: 1000,
         timed: 1,
+        rate: 0,
     }
 }
 
@@ -107,3 +108,38 @@ fn which_calls_are_timed_changes_nothing_else() {
 }
 
 mod kinds;
+
+#[test]
+fn a_rate_spaces_the_steps() {
+    const RATE: u32 = 100_000;
+    with_board(64, |system, machine| {
+        let options = Options { rate: RATE, ops: 40, ..options(system) };
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!((report.end, report.steps()), (End::Ops, 40));
+        assert!((39 * 10_000..41 * 10_000).contains(&report.load_ns), "{}", report.load_ns);
+
+        system.release_all(options.area);
+        machine.interrupt_after.set(Some(100));
+        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        assert_eq!(report.end, End::Interrupted, "while it waits, too");
+        assert!(report.steps() < 3, "{}", report.steps());
+    });
+}
+
+#[test]
+fn in_the_background_a_rate_waits_for_nobody() {
+    with_board(64, |system, machine| {
+        let options = Options { rate: 100_000, ops: 5, ..options(system) };
+        let mut round = Round::begin(system, machine, &options, 1);
+        round.in_background();
+        let mut idle = 0;
+        while round.run(system, machine, 1000).expect("the books balance") {
+            let before = round.steps();
+            assert!(round.run(system, machine, 1000).expect("the books balance"));
+            idle += u32::from(round.steps() == before);
+        }
+        assert_eq!(round.steps(), 5);
+        assert!(idle > 5, "most looks find no step due: {idle}");
+        round.finish(system);
+    });
+}

@@ -247,18 +247,18 @@ impl Row {
     }
 
     /// The heading that the lines stand under.
-    pub const HEADING: &'static str = "experiment  source   cma_use  lend    with     pins  pages    ok/all       min ns      mean ns       max ns \
-                                       migrated reclaimed kills cma-free  unused  bad";
+    pub const HEADING: &'static str =
+        "experiment  source   cma_use  lend    with     pins  pages    ok/all    min ns    mean ns     max ns";
 }
 
 impl fmt::Display for Row {
-    /// A line of the table, one with the phases where there are any, and one for the first failure.
+    /// A line of the table, one of what was moved, those of the phases where there are any, and one for the first failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.totals;
         let [min_ns, mean_ns, max_ns] = self.latency_ns();
-        write!(
+        writeln!(
             f,
-            "{:<11} {:<8} {:<8} {:<7} {:<8} {:>4} {:>6} {:>4}/{:<4} {min_ns:>12} {mean_ns:>12} {max_ns:>12} ",
+            "{:<11} {:<8} {:<8} {:<7} {:<8} {:>4} {:>6} {:>4}/{:<4} {min_ns:>9} {mean_ns:>10} {max_ns:>10}",
             self.experiment,
             self.source,
             self.cma_use,
@@ -269,18 +269,24 @@ impl fmt::Display for Row {
             totals.calls - totals.failed,
             totals.calls
         )?;
-        writeln!(
+        write!(
             f,
-            "{:>8} {:>9} {:>5} {:>8} {:>7} {:>4}",
+            "  migrated {}, reclaimed {}, kills {}, cma-free {}, unused {}, bad {}",
             self.migrated, self.reclaimed, self.oom_kills, self.cma_free_at_kill, self.unused_pages, self.bad_pages
         )?;
         if totals.phase_sum_ns(Phase::Isolate) > 0 {
-            write!(f, "  mean ns:")?;
-            for phase in Phase::ALL {
-                write!(f, " {} {}", phase.name(), totals.mean(totals.phase_sum_ns(phase)))?;
-            }
             writeln!(f, "; {} permille of the run in migration", self.migrate_permille())?;
+            // Two lines: all of them are wider than a table may be.
+            for (place, phase) in Phase::ALL.into_iter().enumerate() {
+                let before = match place {
+                    0 => "  mean ns: ",
+                    4 => "\n           ",
+                    _ => ", ",
+                };
+                write!(f, "{before}{} {}", phase.name(), totals.mean(totals.phase_sum_ns(phase)))?;
+            }
         }
+        writeln!(f)?;
         match &totals.failure {
             Some(error) => writeln!(f, "  first failure: {error}"),
             None => Ok(()),

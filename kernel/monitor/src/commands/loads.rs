@@ -14,7 +14,7 @@ use crate::syntax::Args;
 use cma::AreaId;
 use lab::bitmap_view::write_bitmap;
 use lab::keys::{Keys, number, shown};
-use lab::load::{self, DEFAULT_OPS, News, Options, PUBLISHED_SEED, Plan, Series};
+use lab::load::{self, DEFAULT_OPS, MAX_RATE, News, Options, PUBLISHED_SEED, Plan, Series};
 use lab::request::Align;
 use lab::rng::Rng;
 use machine::Machine;
@@ -101,6 +101,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             load: load.load(args, self.system.area(area).pages())?,
             relocatable: args.whole("relocatable", 1000, 0, 1000)? as u32,
             timed: args.whole("timed", 1, 1, u32::MAX.into())? as u32,
+            rate: match args.key("rate") {
+                Some(rate) => number("rate", rate, 1, MAX_RATE.into())? as u32,
+                None => 0,
+            },
         })
     }
 }

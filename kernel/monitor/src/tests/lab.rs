@@ -92,7 +92,7 @@ fn ctrl_c_ends_tests_and_benchmarks_between_two_and_names_the_rest() {
         monitor.machine.interrupt_after.set(Some(0));
         assert_eq!(monitor.execute("bench cma/1 buddy/0 buddy/9"), Outcome::Ok);
         let text = monitor.machine.take();
-        assert!(text.ends_with("}\nStopped by Ctrl-C before: buddy/0 buddy/9.\n"), "{text}");
+        assert!(text.ends_with("max ns\nStopped by Ctrl-C before: cma/1 buddy/0 buddy/9.\n"), "{text}");
     });
 }
 
@@ -141,4 +141,56 @@ fn a_recording_is_compared_under_placements_and_alignments() {
             assert!(text.contains(wrong) && text.lines().count() == 1, "{line}: {text}");
         }
     });
+}
+
+/// A row of a table has columns, which blanks set apart; a sentence has none but in front.
+fn is_row(line: &str) -> bool {
+    !line.starts_with('{') && line.trim_start().contains("  ")
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn tables_fit_a_hundred_columns() {
+    let examples = crate::help::all::<Mock>().map(|help| help.example.to_string());
+    let examples =
+        examples.filter(|line| !["fault", "poweroff", "reboot", "selftest"].iter().any(|w| line.starts_with(w)));
+    let more = [
+        "help",
+        "cma",
+        "compare seeds=1 ops=300",
+        "compare seeds=1 ops=300 load=random placements=size-classes:100:500:900,relocate:first-fit",
+        "pressure latency rounds=1",
+        "pressure underuse rounds=1",
+        "pressure reliability rounds=1 source=cma",
+        "pressure integrity rounds=1",
+        "bench",
+        "picture",
+        "metrics linux,cma",
+        "debris ops=500 until=ops & ; jobs",
+    ];
+    let mut rows = 0;
+    for line in examples.chain(more.map(String::from)) {
+        let (_, text) = on_board(&[&line]);
+        for row in text.lines().filter(|row| is_row(row)) {
+            rows += 1;
+            assert!(row.chars().count() <= 100, "{line}: {} columns: {row}", row.chars().count());
+        }
+    }
+    assert!(rows > 200, "{rows}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_rate_is_for_watching() {
+    let text = printed("debris rate=100000 ops=50 until=ops");
+    // The clock of the mock steps by 10 ns a reading.
+    let rate = text.lines().find_map(|line| line.trim().strip_prefix("50 steps in ")).expect("the load's time");
+    let ns: u64 = rate.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number");
+    assert!((490_000..520_000).contains(&ns), "{text}");
+    let text = printed("debris rate=1000000 ops=40 sample=20 until=ops & ; wait");
+    assert_eq!(text.matches("{\"record\":\"sample\"").count(), 1, "{text}");
+    assert!(text.contains("[1] done: debris rate=1000000") || text.contains("\"record\":\"debris\""), "{text}");
+    let (outcome, text) = on_board(&["debris rate=0"]);
+    assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
+    assert!(text.contains("rate"), "{text}");
 }
