@@ -62,7 +62,7 @@ fn boot(tree: PhysRange) -> Ending {
 
 fn run(Awake { facts, bootargs, cmdline, devices, memory }: Awake) -> Ending {
     let places = virtio::places(&facts);
-    let Memory { zone, areas, iomem, initrd, .. } = memory;
+    let Memory { zone, areas, iomem, initrd, refused, .. } = memory;
     let mut system = System::with_areas(zone, areas);
     system.answer_like(cmdline.linux);
     system.dma_mut().attach(dma::Board::find(&facts));
@@ -89,10 +89,15 @@ fn run(Awake { facts, bootargs, cmdline, devices, memory }: Awake) -> Ending {
         initrd,
         ns_to_ready: board.now_ns(),
         version: VERSION,
+        release: env!("CARGO_PKG_VERSION"),
+        git: env!("DEBRIS_GIT"),
+        quiet: cmdline.quiet,
+        refused: refused.all(),
+        strict: cmdline.strict,
         tests: &cpu::selftest::TESTS,
     };
     let mut monitor = Monitor::new(&mut system, &mut board, context);
-    monitor.print_boot_record();
+    monitor.print_boot_records();
     match monitor.run_to_end(cmdline.run.as_deref()) {
         End::PowerOff(status) => Ending::Status(status),
         End::Reboot => Ending::Reboot,

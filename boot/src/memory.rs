@@ -17,7 +17,7 @@ use reserved::cmdline::Cmdline;
 use reserved::early::{self, Early, PageFrames};
 use reserved::memblock::{Memblock, RegionKind};
 use reserved::{AreaPlan, Move};
-use units::notes::Note;
+use units::notes::{Note, Refusals};
 use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 
 use crate::cpu::image;
@@ -35,20 +35,23 @@ pub(crate) struct Memory {
     pub iomem: String,
     /// The initrd, where there is one.
     pub initrd: Option<&'static [u8]>,
+    /// The nodes and parameters that are refused.
+    pub refused: Refusals,
 }
 
-/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any more.
+/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any more;
+/// `refused` is what was refused before.
 ///
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
-pub(crate) fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result<Memory, String> {
+pub(crate) fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange, mut refused: Refusals) -> Result<Memory, String> {
     let Early { mut memblock, notes } = early::memory_map(facts, image::range(), tree);
-    log_notes(&notes);
+    log_notes(&notes, &mut refused);
     if !memblock.is_ram(&image::range()) {
         return Err(format!("the tree's /memory does not hold the kernel image, {}", image::range()));
     }
     let placed = reserved::place(facts, cmdline, zone::descriptor_bytes, &mut memblock);
-    log_notes(&placed.notes);
+    log_notes(&placed.notes, &mut refused);
     for step in &placed.moves {
         memory_map::while_mapped([step.from, step.to], || carry_out(step)).map_err(|error| error.to_string())?;
     }
@@ -67,11 +70,12 @@ pub(crate) fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange) -> Result
     // SAFETY: the initrd is reserved RAM, mapped, and never written again.
     let initrd = initrd.map(|range| unsafe { tree::bytes(range) });
     let ram_pages = memblock.ram().iter().map(PhysRange::size).sum::<u64>() / PAGE_SIZE;
-    Ok(Memory { zone, areas, ram_pages, iomem, initrd })
+    Ok(Memory { zone, areas, ram_pages, iomem, initrd, refused })
 }
 
-/// Prints what was found before.
-pub(crate) fn log_notes(notes: &[Note]) {
+/// Prints what was found before, and takes note of what is refused.
+pub(crate) fn log_notes(notes: &[Note], refused: &mut Refusals) {
+    refused.add(notes);
     for note in notes {
         log::log!(note.level, "{}", note.text);
     }

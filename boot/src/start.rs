@@ -9,6 +9,7 @@ use alloc::string::String;
 use devicetree::Facts;
 use reserved::cmdline::Cmdline;
 use units::PhysRange;
+use units::notes::Refusals;
 
 use crate::board::{Devices, exit, system_registers};
 use crate::memory::{self, Memory};
@@ -107,11 +108,12 @@ pub(crate) fn wake(tree: PhysRange, version: &str) -> Result<Awake, u8> {
     log::info!("Machine model: {}", facts.model.as_deref().unwrap_or("unknown"));
     log::info!("Kernel command line: {bootargs}");
     log::info!("debris: like Linux {}", cmdline.linux);
-    memory::log_notes(&facts.notes);
-    memory::log_notes(&cmdline.notes);
-    memory::log_notes(&reserved::addresses::adapt(&mut facts, &mut cmdline));
+    let mut refused = Refusals::default();
+    memory::log_notes(&facts.notes, &mut refused);
+    memory::log_notes(&cmdline.notes, &mut refused);
+    memory::log_notes(&reserved::addresses::adapt(&mut facts, &mut cmdline), &mut refused);
 
-    let memory = match memory::build(&facts, &cmdline, tree) {
+    let memory = match memory::build(&facts, &cmdline, tree, refused) {
         Ok(memory) => memory,
         Err(why) => {
             console::emergency(format_args!("{why}"));

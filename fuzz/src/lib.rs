@@ -72,8 +72,7 @@ pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
         mock.typed.extend(typed);
         mock.typed.extend(b"\x03poweroff\r");
         let mut machine = Impatient { mock: std::mem::take(mock), looks: Cell::new(0) };
-        let context =
-            Context { cmdline: run, iomem: "", initrd, ns_to_ready: 0, version: "debris, fuzzed", tests: &[] };
+        let context = Context { cmdline: run, initrd, version: "debris, fuzzed", ..Context::default() };
         let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| {
             Monitor::new(system, &mut machine, context).run_to_end(Some(run))
         }));

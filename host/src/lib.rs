@@ -22,7 +22,7 @@ use kernel::system::System;
 /// Executes a line of the monitor; returns its status.
 pub fn monitor_line(system: &mut System<'_>, host: &mut machine::Host, initrd: Option<&[u8]>, line: &str) -> u8 {
     let version = concat!("debris ", env!("CARGO_PKG_VERSION"), " on the host");
-    let context = Context { cmdline: "", iomem: "", initrd, ns_to_ready: 0, version, tests: &[] };
+    let context = Context { initrd, version, ..Context::default() };
     match Monitor::new(system, host, context).run(line) {
         Outcome::Failed(status) | Outcome::PowerOff(status) => status,
         Outcome::Ok | Outcome::Reboot => 0,

@@ -8,6 +8,8 @@
 //! [`Terminal`] with a screen to look at. QEMU is always started through `scripts/qemu`, the one
 //! place that knows its command line, and never outlives its test: a session that is dropped ends its own QEMU.
 //!
+//! Every record on a console is held to the page of the [`records`].
+//!
 //! The tests use nothing that a user could not: the image in `build/`, the command line, the keyboard, the console.
 
 pub mod bench;
@@ -18,6 +20,7 @@ pub mod disk;
 pub mod docs;
 mod fake_qemu;
 mod outcome;
+pub mod records;
 mod session;
 pub mod symbols;
 mod terminal;

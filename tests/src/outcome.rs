@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::records;
+
 /// What a machine left behind when it ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -13,7 +15,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a machine left behind.
+    ///
+    /// # Panics
+    /// Where a record is not as its page says. What stood on the console of a machine that had to be ended may end
+    /// anywhere.
     pub(crate) fn new(console: String, complaints: String, status: Option<i32>) -> Self {
+        if status.is_some() {
+            let wrong = records::check(console.lines());
+            assert!(
+                wrong.is_empty(),
+                "records that {} does not allow:\n{wrong}\nthe console:\n{console}",
+                records::PAGE
+            );
+        }
         Self { console, complaints, status }
     }
 

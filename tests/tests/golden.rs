@@ -44,11 +44,20 @@ fn steady(text: &str) -> String {
             (Some((before, _)), Some((_, after))) => format!("{before}Memory: M free of {after}"),
             _ => line,
         };
+        let line = without_commit(&line);
         let line = steady_means(&line);
         steady.push_str(&steady_times(&line));
         steady.push('\n');
     }
     steady
+}
+
+/// The commit of the record `meta` as `C`.
+fn without_commit(line: &str) -> String {
+    match line.split_once("\"git\":\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?.1))) {
+        Some((before, after)) => format!("{before}\"git\":\"C\"{after}"),
+        None => line.to_owned(),
+    }
 }
 
 /// The times in a sentence: every number in front of `ns` or `a second`.

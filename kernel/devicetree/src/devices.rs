@@ -9,7 +9,7 @@ use super::index::{NodeId, ROOT, Tree, strings};
 use super::validate::{is_name_byte, word};
 use super::{AreaUser, Device, ReservedNode, bus, interrupts};
 use super::{MAX_AREA_USERS, MAX_COMPATIBLE, MAX_DEVICES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_RANGES_PER_NODE};
-use units::notes::Notes;
+use units::notes::{Notes, Refused};
 use units::{ADDRESS_LIMIT, PhysRange};
 
 /// Every enabled node that has registers which the processor can reach, each with its node. Memory is no device, and
@@ -87,7 +87,10 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
         if tree.has(node, "CMA-name") {
             match tree.text(node, "CMA-name").filter(|area| is_area_name(area)) {
                 Some(area) => take(area, false, notes),
-                None => notes.error(format_args!("OF: {name}: CMA-name is not the name of a node: ignored")),
+                None => {
+                    notes.error(format_args!("OF: {name}: CMA-name is not the name of a node: ignored"));
+                    notes.refuse(Refused::Node, name);
+                }
             }
         }
         let regions = tree.property(node, "memory-region").unwrap_or(&[]);
@@ -106,7 +109,10 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
                         tree.name(target)
                     ));
                 }
-                (None, None) => notes.error(format_args!("OF: {name}: memory-region names no node: ignored")),
+                (None, None) => {
+                    notes.error(format_args!("OF: {name}: memory-region names no node: ignored"));
+                    notes.refuse(Refused::Node, name);
+                }
             }
         }
     }

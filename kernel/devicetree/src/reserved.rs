@@ -13,7 +13,7 @@ use super::cells::{Cells, bytes_of, number};
 use super::index::{NodeId, ROOT, Tree, strings};
 use super::{MAX_NAME_BYTES, MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Property, ReservedNode};
 use units::PhysRange;
-use units::notes::Notes;
+use units::notes::{Notes, Refused};
 
 /// The node, if there is one, whatever its form.
 pub(super) fn parent(tree: &Tree<'_>) -> Option<NodeId> {
@@ -47,6 +47,7 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, R
                 "debris: Reserved memory: {} and those after it ignored: raise MAX_RESERVED_NODES, {MAX_RESERVED_NODES}",
                 tree.name(node)
             ));
+            notes.refuse(Refused::Node, tree.name(node));
             break;
         }
         let compatible = tree

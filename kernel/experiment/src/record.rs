@@ -5,6 +5,9 @@
 use alloc::string::String;
 use core::fmt::{self, Display, Write};
 
+/// What a record begins with.
+pub const BEGINNING: &str = "{\"record\":";
+
 /// A record being written. Fields come out in the order they are added; `record` is the first.
 #[derive(Debug)]
 pub struct Record {
@@ -14,7 +17,7 @@ pub struct Record {
 impl Record {
     /// Begins a record of a kind (`debris`, `replay`, …).
     pub fn new(kind: &str) -> Self {
-        let mut record = Self { text: String::from("{\"record\":") };
+        let mut record = Self { text: String::from(BEGINNING) };
         record.quote(kind);
         record
     }

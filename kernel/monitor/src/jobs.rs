@@ -179,7 +179,7 @@ impl<M: Machine + ?Sized> Monitor<'_, '_, M> {
     /// Ends all jobs, before the machine ends.
     pub(super) fn stop_jobs(&mut self) -> Result<(), Failure> {
         let mut result = Ok(());
-        let mut out = super::output::Output::new(self.machine, Vec::new());
+        let mut out = super::output::Output::new(self.machine, self.context.quiet, Vec::new());
         for job in core::mem::take(&mut self.jobs.0) {
             result = result.and(job.stop(&mut out, self.system));
         }
@@ -196,7 +196,8 @@ impl<M: Machine + ?Sized> Monitor<'_, '_, M> {
         if !self.jobs.have_news() {
             return Ok(());
         }
-        let said = self.jobs.say(&mut super::output::Output::new(self.machine, Vec::new()), self.system);
+        let said =
+            self.jobs.say(&mut super::output::Output::new(self.machine, self.context.quiet, Vec::new()), self.system);
         said.and_then(|()| self.check())
     }
 }

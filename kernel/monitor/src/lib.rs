@@ -14,8 +14,7 @@
 //! use board_mock::with_board;
 //! use monitor::{Context, Monitor, Outcome};
 //!
-//! let context =
-//!     Context { cmdline: "", iomem: "", initrd: None, ns_to_ready: 0, version: "debris 0.1.0", tests: &[] };
+//! let context = Context { version: "debris 0.1.0", ..Context::default() };
 //! let said = with_board(64, |system, machine| {
 //!     let mut monitor = Monitor::new(system, machine, context);
 //!     assert_eq!(monitor.execute("alloc BiscuitOS_cma 8; release 1"), Outcome::Ok);
@@ -53,12 +52,17 @@ use commands::Session;
 use jobs::Jobs;
 use lab::keys::{did_you_mean, nearest, shown};
 use lab::load;
+use lab::metrics::Counted;
 use lab::record::Record;
 use lab::state::Loaded;
 use machine::Machine;
 use output::{Filter, Output};
 use syntax::{Args, split_outside_quotes, words};
 use system::System;
+use units::notes::{Refusal, Refused};
+
+/// The version of the records: it grows where a field changes its meaning, or goes.
+const VERSION_OF_RECORDS: u32 = 1;
 
 /// Status of a bad command, key or trace, and of a missing area.
 pub const STATUS_BAD_COMMAND: u8 = 2;
@@ -75,7 +79,7 @@ pub const DEFAULT_RUN: &str = "debris";
 pub type MachineTest = (&'static str, fn() -> Result<(), String>);
 
 /// What the monitor is told about the boot it woke up in.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Context<'c> {
     /// The command line, as it came.
     pub cmdline: &'c str,
@@ -87,6 +91,16 @@ pub struct Context<'c> {
     pub ns_to_ready: u64,
     /// The line that `version` prints.
     pub version: &'c str,
+    /// The image's version by itself.
+    pub release: &'c str,
+    /// The commit that the image was built from; empty where nobody knows.
+    pub git: &'c str,
+    /// No records are printed.
+    pub quiet: bool,
+    /// What was refused of the tree and of the command line.
+    pub refused: &'c [Refusal],
+    /// What was refused ends the run.
+    pub strict: bool,
     /// Self-tests of the machine's own layer.
     pub tests: &'c [MachineTest],
 }
@@ -168,17 +182,65 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         Self { system, machine, context, worst: 0, jobs: Jobs::default(), loaded: Vec::new() }
     }
 
-    /// Prints the `boot` record.
-    pub fn print_boot_record(&mut self) {
-        let record = Record::new("boot")
-            .number("mem_pages", self.system.zone().managed_pages())
-            .number("areas", self.system.areas().len() as u64)
-            .number("ns_to_ready", self.context.ns_to_ready);
-        self.machine.write_str(&format!("{record}\n"));
+    /// Prints the records of a boot: what runs here, the areas, the nodes that were refused.
+    pub fn print_boot_records(&mut self) {
+        if self.context.quiet {
+            return;
+        }
+        let system = &self.system;
+        let mut records = Vec::new();
+        records.push(
+            Record::new("meta")
+                .number("v", VERSION_OF_RECORDS)
+                .string("version", self.context.release)
+                .string("git", self.context.git)
+                .display("linux", system.linux()),
+        );
+        for id in system.area_ids() {
+            let area = system.area(id);
+            let device = system.area_users().iter().find(|user| user.area == area.name());
+            records.push(
+                Record::new("area")
+                    .string("area", area.name())
+                    .number("base", area.base().addr().0)
+                    .number("pages", area.pages())
+                    .number("default", u32::from(system.default_area() == Some(id)))
+                    .string("device", device.map_or("", |user| &user.device)),
+            );
+        }
+        let nodes = self.context.refused.iter().filter(|refusal| refusal.what == Refused::Node);
+        records.extend(nodes.map(|node| Record::new("node").string("node", &node.name).string("why", &node.why)));
+        records.push(
+            Record::new("boot")
+                .number("mem_pages", system.zone().managed_pages())
+                .number("areas", system.areas().len() as u64)
+                .number("ns_to_ready", self.context.ns_to_ready),
+        );
+        for record in records {
+            self.machine.write_str(&format!("{record}\n"));
+        }
     }
 
-    /// Runs the commands of `run=` (without it [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
+    /// Where `strict=on` does not let a run begin, says why: all that was refused.
+    fn refuses_to_run(&mut self) -> bool {
+        let refused = self.context.refused;
+        if !self.context.strict || refused.is_empty() {
+            return false;
+        }
+        let mut text = String::new();
+        for refusal in refused {
+            text.push_str(&format!("strict=on: refused: {refusal}\n"));
+        }
+        text.push_str(&format!("strict=on: {}, so nothing is run\n", Counted(refused.len() as u64, "refusal")));
+        self.machine.write_str(&text);
+        true
+    }
+
+    /// Runs the commands of `run=` (unless `strict=on` has something against it; without one [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
     pub fn run_to_end(&mut self, run: Option<&str>) -> End {
+        if self.refuses_to_run() {
+            return End::PowerOff(STATUS_BAD_COMMAND);
+        }
         let outcome = match run {
             Some(script) => self.run(script),
             None => self.execute(DEFAULT_RUN),
@@ -301,7 +363,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             jobs: &mut self.jobs,
             loaded: &mut self.loaded,
             background: background.then(|| command.trim().into()),
-            out: Output::new(self.machine, filters),
+            out: Output::new(self.machine, self.context.quiet, filters),
             end: None,
         };
         let result = (found.run)(&mut session, &args);

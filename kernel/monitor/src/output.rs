@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use lab::record;
 use machine::Machine;
 
 /// Bytes of a line that a filter keeps; what is longer is matched and printed up to here.
@@ -57,6 +58,11 @@ fn bytes_of(part: &str) -> Vec<u8> {
 }
 
 impl Filter {
+    /// Lets through what is no record.
+    fn but_records() -> Self {
+        Self { parts: alloc::vec![record::BEGINNING.into()], at_start: true, invert: true, ..Self::default() }
+    }
+
     /// The same with the name of a file in front of what comes through.
     #[must_use]
     pub(crate) fn named(&self, file: &str) -> Self {
@@ -141,8 +147,11 @@ pub(crate) struct Output<'o, M: ?Sized> {
 }
 
 impl<'o, M: Machine + ?Sized> Output<'o, M> {
-    /// An output that prints only lines which come through every one of these.
-    pub(crate) fn new(machine: &'o mut M, filters: Vec<Filter>) -> Self {
+    /// An output that prints only lines which come through every one of these; no records where it is `quiet`.
+    pub(crate) fn new(machine: &'o mut M, quiet: bool, mut filters: Vec<Filter>) -> Self {
+        if quiet {
+            filters.insert(0, Filter::but_records());
+        }
         Self { machine, filters, line: String::new() }
     }
 
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn lines_are_filtered_whole() {
         let mut machine = Mock::default();
-        let mut output = Output::new(&mut machine, vec![filter("a"), filter("b")]);
+        let mut output = Output::new(&mut machine, false, vec![filter("a"), filter("b")]);
         for piece in ["x a", " b\n", "a\nb\n", "ba"] {
             output.write_str(piece).expect("never fails");
         }
@@ -289,10 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn a_quiet_output_has_no_records() {
+        let mut machine = Mock::default();
+        let mut output = Output::new(&mut machine, true, Vec::new());
+        output.write_str("a\n{\"record\":\"x\"}\n {\"record\":\"y\"}\n{b").expect("never fails");
+        output.finish();
+        assert_eq!(machine.take(), "a\n {\"record\":\"y\"}\n{b\n");
+    }
+
+    #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn a_line_without_end_is_bounded() {
         let mut machine = Mock::default();
-        let mut output = Output::new(&mut machine, vec![filter("a")]);
+        let mut output = Output::new(&mut machine, false, vec![filter("a")]);
         for _ in 0..MAX_FILTERED_LINE {
             output.write_str("aaaa").expect("never fails");
         }
@@ -304,7 +322,7 @@ mod tests {
     fn options_and_counts() {
         let through = |filters: &[&str]| {
             let mut machine = Mock::default();
-            let mut output = Output::new(&mut machine, filters.iter().map(|words| filter(words)).collect());
+            let mut output = Output::new(&mut machine, false, filters.iter().map(|words| filter(words)).collect());
             output.write_str("CmaTotal: 1\nthe Cma\nfree: 11").expect("never fails");
             output.finish();
             machine.take()

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use super::cmdline::Cmdline;
 use super::{CMA_MIN_ALIGNMENT, MIB};
 use devicetree::{Facts, Placement, ReservedNode};
-use units::notes::{Note, Notes, Words};
+use units::notes::{Note, Notes, Refused, Words};
 use units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
 
 /// The lower half of a number.
@@ -141,7 +141,12 @@ fn cap_ram(facts: &mut Facts, cmdline: &Cmdline, shift: Option<Shift>, notes: &m
             notes.info(format_args!("debris: {by}: RAM ends at {:#010x}", last.end));
             facts.memory = capped;
         }
-        None => notes.error(format_args!("debris: {by} leaves no RAM: ignored")),
+        None => {
+            notes.error(format_args!("debris: {by} leaves no RAM: ignored"));
+            if cmdline.mem.is_some() {
+                notes.refuse(Refused::Parameter, "mem");
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::CMA_MIN_ALIGNMENT;
 use units::linux::LinuxVersion;
-use units::notes::{Note, Notes, Words};
+use units::notes::{Note, Notes, Refused, Words};
 
 mod memparse;
 #[cfg(test)]
@@ -46,6 +46,10 @@ pub struct Cmdline {
     pub ram_base: Option<u64>,
     /// `check=on`: poisoning and invariant checks.
     pub check: bool,
+    /// `strict=on`: what is refused ends the run.
+    pub strict: bool,
+    /// `records=off`: no records are printed.
+    pub quiet: bool,
     /// `linux=`: which Linux is answered like.
     pub linux: LinuxVersion,
     /// What was found wrong, in the order found.
@@ -82,6 +86,8 @@ pub fn parse(bootargs: &str) -> Cmdline {
             mem: None,
             ram_base: None,
             check: false,
+            strict: false,
+            quiet: false,
             linux: LinuxVersion::default(),
             notes: Vec::new(),
         },
@@ -172,24 +178,42 @@ impl Parser {
         match (word.name, word.value) {
             ("run", Some(commands)) if commands.len() > MAX_RUN_BYTES => {
                 self.notes.warn(format_args!("debris: run=: {} bytes, ignored: raise MAX_RUN_BYTES", commands.len()));
+                self.refuse("run");
             }
             ("run", Some(commands)) => self.cmdline.run = Some(commands.to_string()),
             ("run", None) => {
-                self.notes.warn(format_args!("debris: run: needs a value, run=\"COMMAND; COMMAND\"; ignored"))
+                self.notes.warn(format_args!("debris: run: needs a value, run=\"COMMAND; COMMAND\"; ignored"));
+                self.refuse("run");
             }
             ("loglevel", value) => self.take_loglevel(value),
-            ("check", Some("on")) => self.cmdline.check = true,
-            ("check", Some("off")) => self.cmdline.check = false,
-            ("check", value) => {
-                let kept = if self.cmdline.check { "on" } else { "off" };
-                let value = Words(value.unwrap_or(""));
-                self.notes.warn(format_args!("debris: check={value}: must be on or off; it stays {kept}"));
-            }
+            ("check", value) => self.cmdline.check = self.take_switch("check", value, self.cmdline.check),
+            ("strict", value) => self.cmdline.strict = self.take_switch("strict", value, self.cmdline.strict),
+            ("records", value) => self.cmdline.quiet = !self.take_switch("records", value, !self.cmdline.quiet),
             ("linux", value) => self.take_linux(value),
             ("cma", value) => self.take_cma(value),
             ("mem", value) => self.take_mem(value),
             ("ram_base", value) => self.take_ram_base(value),
             _ => self.take_unknown(word),
+        }
+    }
+
+    /// The latest line is why a parameter is refused.
+    fn refuse(&mut self, name: &str) {
+        self.notes.refuse(Refused::Parameter, name);
+    }
+
+    /// `on` or `off`; what it `was` where it is neither.
+    fn take_switch(&mut self, name: &str, value: Option<&str>, was: bool) -> bool {
+        match value {
+            Some("on") => true,
+            Some("off") => false,
+            _ => {
+                let kept = if was { "on" } else { "off" };
+                let value = Words(value.unwrap_or(""));
+                self.notes.warn(format_args!("debris: {name}={value}: must be on or off; it stays {kept}"));
+                self.refuse(name);
+                was
+            }
         }
     }
 
@@ -200,6 +224,7 @@ impl Parser {
                 let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.loglevel);
                 self.notes
                     .warn(format_args!("debris: loglevel={value}: must be a number from 0 to 7; it stays {kept}"));
+                self.refuse("loglevel");
             }
         }
     }
@@ -211,6 +236,7 @@ impl Parser {
                 let (value, kept) = (Words(value.unwrap_or("")), self.cmdline.linux);
                 self.notes
                     .warn(format_args!("debris: linux={value}: must be {}; it stays {kept}", LinuxVersion::NAMES));
+                self.refuse("linux");
             }
         }
     }
@@ -221,6 +247,7 @@ impl Parser {
         if size.digits == 0 || !size.rest.is_empty() || size.value == 0 {
             let shown = Words(value.unwrap_or(""));
             self.notes.warn(format_args!("debris: mem={shown}: must be a size such as 512M; ignored"));
+            self.refuse("mem");
         } else {
             self.cmdline.mem = Some(size.value);
         }
@@ -231,10 +258,12 @@ impl Parser {
         let base = memparse(value.unwrap_or("").as_bytes());
         if base.digits == 0 || !base.rest.is_empty() {
             self.notes.warn(format_args!("debris: ram_base={shown}: must be an address such as 0x10000000; ignored"));
+            self.refuse("ram_base");
         } else if !base.value.is_multiple_of(CMA_MIN_ALIGNMENT) {
             self.notes.warn(format_args!(
                 "debris: ram_base={shown}: no multiple of 4 MiB, so areas would lose their alignment; ignored"
             ));
+            self.refuse("ram_base");
         } else {
             self.cmdline.ram_base = Some(base.value);
         }
@@ -245,6 +274,7 @@ impl Parser {
         let Some(value) = value else {
             self.notes.error(format_args!("cma: Config string not provided"));
             self.notes.warn(format_args!("Malformed early option 'cma'"));
+            self.refuse("cma");
             return;
         };
         let shown = Words(value);
@@ -277,20 +307,24 @@ impl Parser {
             self.notes.warn(format_args!(
                 "debris: cma={shown}: no size, taken as 0: no area, and a linux,cma-default node is bypassed"
             ));
+            self.refuse("cma");
         } else if odd || !rest.is_empty() {
             self.notes.warn(format_args!(
                 "debris: cma={shown}: what is not of the form nn[KMG]@[start[KMG][-end[KMG]]] is 0"
             ));
+            self.refuse("cma");
         }
         // Where `ram_base=` moves them first, it says what they are here.
         if size.value >> 32 != 0 || (too_high && !self.moves) {
             self.notes
                 .warn(format_args!("debris: cma={shown}: addresses have 32 bits, and the bits above are dropped"));
+            self.refuse("cma");
         }
         // Linux marks an absent parameter by the size -1, so a given size of -1 counts as absent.
         self.cmdline.cma = (self.cma.size != u32::MAX).then_some(self.cma);
         if self.cmdline.cma.is_none() {
             self.notes.warn(format_args!("debris: cma={shown}: this size means that the parameter is absent; ignored"));
+            self.refuse("cma");
         }
     }
 
@@ -325,6 +359,7 @@ impl Parser {
     fn finish(mut self) -> Cmdline {
         if self.unknown_count > 0 {
             let shown: String = self.unknown.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let first = shown.split(['=', ' ']).next().unwrap_or_default().to_string();
             let hidden = self.unknown_count - self.unknown_shown;
             if hidden == 0 {
                 self.notes.info(format_args!("debris: Unknown kernel command line parameters \"{shown}\", ignored"));
@@ -333,6 +368,7 @@ impl Parser {
                     "debris: Unknown kernel command line parameters \"{shown}\" and {hidden} more, ignored"
                 ));
             }
+            self.refuse(&first);
         }
         self.cmdline.notes = self.notes.into_vec();
         self.cmdline

@@ -7,7 +7,7 @@ use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_ARE
 use crate::cmdline::CmaParameter;
 use crate::memblock::{RegionKind, Search};
 use units::PhysRange;
-use units::notes::Words;
+use units::notes::{Refused, Words};
 
 /// `arm_dma_limit` where every address can be reached by DMA.
 const DMA_LIMIT: u32 = u32::MAX;
@@ -30,9 +30,11 @@ impl Attempt<'_> {
             self.notes.error(format_args!("cma: Not enough slots for CMA reserved regions!"));
             self.beyond_slots += 1;
             self.say_no_slot();
+            self.refuse_parameter(self.notes.count() - 1);
             return false;
         }
         let size = align_up(cma.size);
+        let said = self.notes.count();
         let placed = self.find_declared(cma, size).and_then(|range| {
             let reserved = self.reserve(range, RegionKind::Cma, DEFAULT_AREA);
             (reserved && self.create_area(range, DEFAULT_AREA, true).is_ok()).then_some(range)
@@ -46,12 +48,21 @@ impl Attempt<'_> {
             }
             None => {
                 // Linux has not rounded the size yet when it refuses the base.
-                let said = if self.misaligned(cma) || self.linux.says_size_asked { cma.size } else { size };
+                let bytes = if self.misaligned(cma) || self.linux.says_size_asked { cma.size } else { size };
                 let suffix = self.linux.node_suffix;
-                self.notes.error(format_args!("cma: Failed to reserve {} MiB{suffix}", u64::from(said) / MIB));
+                self.notes.error(format_args!("cma: Failed to reserve {} MiB{suffix}", u64::from(bytes) / MIB));
+                self.refuse_parameter(said);
             }
         }
         placed.is_some()
+    }
+
+    /// Notes that `cma=`, where it was given, made no area; why is the line with number `said`.
+    fn refuse_parameter(&mut self, said: usize) {
+        if self.cma_given {
+            let why = self.notes.line(said).unwrap_or_default().into();
+            self.notes.refuse_because(Refused::Parameter, "cma", why);
+        }
     }
 
     /// Says that the area which nobody asked for is not made, because something else needs its memory.

@@ -54,7 +54,7 @@ use early::PageFrames;
 use memblock::{Memblock, Region, RegionKind};
 use nodes::Saved;
 use units::linux::{Differences, LinuxVersion};
-use units::notes::{Note, Notes, Words};
+use units::notes::{Note, Notes, Refused, Words};
 use units::{PAGE_SIZE, PAGEBLOCK_ORDER, PhysRange};
 
 pub mod addresses;
@@ -261,6 +261,7 @@ impl<'a> Attempt<'a> {
             Ok(()) => true,
             Err(full) => {
                 self.notes.error(format_args!("debris: Reserved memory: {}: {full}", Words(name)));
+                self.notes.refuse(Refused::Node, name);
                 false
             }
         }

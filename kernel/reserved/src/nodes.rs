@@ -6,13 +6,14 @@
 //! dynamic ones in the tree's order as part of the scan, and make pools of fixed ones when the default area is there.
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Attempt, CMA_MIN_ALIGNMENT, MIB, NoArea, heap_order};
 use crate::memblock::{RegionKind, Search};
 use devicetree::{Facts, Property, ReservedNode};
 use units::linux::{Bypass, RegEntries};
-use units::notes::Words;
+use units::notes::{Refused, Words};
 use units::{ADDRESS_LIMIT, PhysRange};
 
 /// Alignment of a dynamic region that asks for none: a cache line (SMP_CACHE_BYTES).
@@ -65,6 +66,7 @@ impl<'a> Attempt<'a> {
         if let Some(why) = &facts.reserved_unsupported {
             self.say_unsupported();
             self.notes.error(format_args!("debris: Reserved memory: {why}"));
+            self.notes.refuse(Refused::Node, "reserved-memory");
             return;
         }
         let mut saved: Vec<Saved<'a>> = Vec::new();
@@ -75,6 +77,7 @@ impl<'a> Attempt<'a> {
                 saved.push(entry);
             } else {
                 self.notes.error(format_args!("OF: reserved mem: not enough space for all defined regions."));
+                self.notes.refuse(Refused::Node, &node.name);
                 beyond += 1;
                 self.keep_free(&entry);
             }
@@ -139,6 +142,7 @@ impl<'a> Attempt<'a> {
             Property::Absent if !has_size => {
                 let name = Words(&node.name);
                 self.notes.warn(format_args!("debris: Reserved memory: {name}: neither reg nor size, skipped"));
+                self.notes.refuse(Refused::Node, &node.name);
                 return None;
             }
             Property::Absent => {}
@@ -146,6 +150,7 @@ impl<'a> Attempt<'a> {
                 if !has_size {
                     let name = Words(&node.name);
                     self.notes.warn(format_args!("debris: Reserved memory: {name}: reg cannot be read, skipped"));
+                    self.notes.refuse(Refused::Node, &node.name);
                     return None;
                 }
             }
@@ -155,10 +160,12 @@ impl<'a> Attempt<'a> {
                     self.linux.scan_prefix,
                     Words(&node.name)
                 ));
+                self.notes.refuse(Refused::Node, &node.name);
                 return None;
             }
             Property::Is(_) => {
                 self.notes.warn(format_args!("debris: Reserved memory: {}: reg is empty, skipped", Words(&node.name)));
+                self.notes.refuse(Refused::Node, &node.name);
                 let range = BEYOND_EMPTY_REG;
                 let class = self.classify(node, range.start, range.size());
                 let entry = Saved { node, class, range, kind: kind(node, class), reserved: false };
@@ -241,6 +248,7 @@ impl<'a> Attempt<'a> {
         }
         if class == Class::Cma && !self.memblock.is_ram(&range) {
             self.notes.error(format_args!("debris: Reserved memory: {name}: outside RAM"));
+            self.notes.refuse(Refused::Node, &node.name);
             return None;
         }
         // RAM that is taken cannot be made no-map: Linux says so, leaves it mapped, and makes the pool all the same.
@@ -259,6 +267,7 @@ impl<'a> Attempt<'a> {
         });
         if let Some(other) = other {
             self.notes.error(format_args!("debris: Reserved memory: {name}: overlaps {}", Words(&other)));
+            self.notes.refuse(Refused::Node, &node.name);
             return None;
         }
         self.reserve(range, kind, &node.name).then_some(kind)
@@ -287,6 +296,7 @@ impl<'a> Attempt<'a> {
             "{}Reserved memory: failed to reserve memory for node '{name}': base {:#010x}, size {mib} MiB",
             self.linux.scan_prefix, range.start
         ));
+        self.notes.refuse(Refused::Node, &node.name);
     }
 
     fn say_unsupported(&mut self) {
@@ -353,6 +363,7 @@ impl<'a> Attempt<'a> {
             Property::Absent => return None,
             Property::Malformed => {
                 self.notes.error(invalid("size"));
+                self.notes.refuse(Refused::Node, &node.name);
                 return None;
             }
         };
@@ -361,6 +372,7 @@ impl<'a> Attempt<'a> {
             Property::Absent => 0,
             Property::Malformed => {
                 self.notes.error(invalid("alignment"));
+                self.notes.refuse(Refused::Node, &node.name);
                 return None;
             }
         };
@@ -377,6 +389,7 @@ impl<'a> Attempt<'a> {
             Property::Malformed => {
                 self.notes
                     .error(format_args!("OF: reserved mem: invalid alloc-ranges property in '{name}', skipping node."));
+                self.notes.refuse(Refused::Node, &node.name);
                 return None;
             }
         };
@@ -401,6 +414,7 @@ impl<'a> Attempt<'a> {
                 "OF: reserved mem: failed to allocate memory for node '{name}': size {} MiB",
                 size / MIB
             ));
+            self.notes.refuse(Refused::Node, &node.name);
             return None;
         };
         let range = PhysRange::sized(start, size);
@@ -447,7 +461,7 @@ impl<'a> Attempt<'a> {
             return true;
         }
         let name = Words(&node.name);
-        let (areas, beyond_slots) = (self.areas.len(), self.beyond_slots);
+        let (areas, beyond_slots, said) = (self.areas.len(), self.beyond_slots, self.notes.count());
         if self.set_up_cma(node, range) || self.set_up_dma(node, range) {
             self.notes.info(format_args!("OF: reserved mem: initialized node {name}, compatible id shared-dma-pool"));
             if self.areas.len() > areas {
@@ -456,6 +470,9 @@ impl<'a> Attempt<'a> {
             return true;
         }
         self.notes.info(format_args!("OF: reserved mem: node {name} compatible matching fail"));
+        if !self.is_bypassed(node) {
+            self.refuse_pool(node, range, said);
+        }
         self.memblock.release(range, entry.kind);
         if entry.range.is_empty() && node.no_map {
             // Linux makes it mappable again, but never frees it.
@@ -467,10 +484,25 @@ impl<'a> Attempt<'a> {
         false
     }
 
+    /// True for a default area that `cma=` replaces.
+    fn is_bypassed(&self, node: &ReservedNode) -> bool {
+        self.cma_given && node.cma_default
+    }
+
+    /// Notes that a node became no pool. Why is the first line since the one with number `said`; where that is its place,
+    /// with the place.
+    fn refuse_pool(&mut self, node: &ReservedNode, range: PhysRange, said: usize) {
+        let mut why = self.notes.line(said).unwrap_or_default().to_string();
+        if !(range.start | range.end).is_multiple_of(CMA_MIN_ALIGNMENT) && node.reusable && !node.no_map {
+            why.push_str(&format!(" ({range} is not on whole multiples of 4 MiB)"));
+        }
+        self.notes.refuse_because(Refused::Node, &node.name, why);
+    }
+
     /// `rmem_cma_setup`: true where the node became a CMA area.
     fn set_up_cma(&mut self, node: &ReservedNode, range: PhysRange) -> bool {
         let name = Words(&node.name);
-        if self.cma_given && node.cma_default {
+        if self.is_bypassed(node) {
             self.notes.info(format_args!("Reserved memory: bypass {name} node, using cmdline CMA params instead"));
             return false;
         }

@@ -3,7 +3,8 @@
 //! Lines for the boot log that are found before there is a console, collected within a bound.
 //!
 //! A tree or a command line can complain without end; [`Notes`] keeps the first [`MAX_NOTES`] lines and says how many
-//! it left out. [`Words`] shows text that a user supplied: bounded, and without anything that would upset a terminal.
+//! it left out. A line that refuses something says what ([`Note::refusal`]), so that whoever reads it need not know its
+//! words. [`Words`] shows text that a user supplied: bounded, and without anything that would upset a terminal.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -25,6 +26,58 @@ pub struct Note {
     pub level: Level,
     /// The whole line, in Linux's words where Linux has them.
     pub text: String,
+    /// What is refused, where the line says that something is.
+    pub refusal: Option<Refusal>,
+}
+
+/// What can be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// A node of the tree: a region or an area that it describes, or the area that a device names.
+    Node,
+    /// A parameter of the command line, or the area that it asks for.
+    Parameter,
+}
+
+/// Something that was asked for and is not done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// What it is.
+    pub what: Refused,
+    /// Its name.
+    pub name: String,
+    /// The line that says why.
+    pub why: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            Refused::Node => "node",
+            Refused::Parameter => "parameter",
+        };
+        write!(f, "{what} {}: {}", Words(&self.name), self.why)
+    }
+}
+
+/// What is refused, in its order; a name that is refused twice stands there once, with the first reason.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// Adds those of lines.
+    pub fn add(&mut self, notes: &[Note]) {
+        for refusal in notes.iter().filter_map(|note| note.refusal.as_ref()) {
+            if !self.0.iter().any(|other| (other.what, &other.name) == (refusal.what, &refusal.name)) {
+                self.0.push(refusal.clone());
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Refusal] {
+        &self.0
+    }
 }
 
 /// Lines collected for the log, at most [`MAX_NOTES`].
@@ -32,13 +85,15 @@ pub struct Note {
 pub struct Notes {
     lines: Vec<Note>,
     left_out: usize,
+    /// The first refusal among the lines that were left out.
+    refused_out: Option<Refusal>,
 }
 
 impl Notes {
     /// Adds a line, or counts it when there are too many.
     pub fn push(&mut self, level: Level, text: impl fmt::Display) {
         if self.lines.len() < MAX_NOTES {
-            self.lines.push(Note { level, text: text.to_string() });
+            self.lines.push(Note { level, text: text.to_string(), refusal: None });
         } else {
             self.left_out += 1;
         }
@@ -59,12 +114,39 @@ impl Notes {
         self.push(Level::Info, text);
     }
 
+    /// The latest line is why something is refused.
+    pub fn refuse(&mut self, what: Refused, name: impl fmt::Display) {
+        let why = self.lines.last().map_or("", |line| &line.text).to_string();
+        self.refuse_because(what, name, why);
+    }
+
+    /// The latest line says that something is refused, and `why` says it better.
+    pub fn refuse_because(&mut self, what: Refused, name: impl fmt::Display, why: String) {
+        let refusal = Refusal { what, name: name.to_string(), why };
+        match self.lines.last_mut() {
+            // One line refuses one thing: the first of what it says is the reason.
+            Some(line) if self.left_out == 0 => line.refusal = line.refusal.take().or(Some(refusal)),
+            _ => self.refused_out = self.refused_out.take().or(Some(refusal)),
+        }
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The line of that number, from 0.
+    pub fn line(&self, number: usize) -> Option<&str> {
+        self.lines.get(number).map(|line| line.text.as_str())
+    }
+
     /// The lines, with one more at the end if some were left out.
     pub fn into_vec(self) -> Vec<Note> {
         let mut lines = self.lines;
         if self.left_out > 0 {
             let text = format!("{} more lines left out: raise MAX_NOTES", self.left_out);
-            lines.push(Note { level: Level::Warn, text });
+            let refusal = self.refused_out.map(|refusal| Refusal { why: text.clone(), ..refusal });
+            lines.push(Note { level: Level::Warn, text, refusal });
         }
         lines
     }
@@ -100,6 +182,25 @@ mod tests {
         let lines = notes.into_vec();
         assert_eq!(lines.len(), MAX_NOTES + 1);
         assert_eq!(lines[MAX_NOTES].text, "7 more lines left out: raise MAX_NOTES");
+    }
+
+    #[test]
+    fn a_line_says_what_it_refuses() {
+        let mut notes = Notes::default();
+        notes.info("a");
+        notes.error("b");
+        notes.refuse(Refused::Node, "n");
+        notes.warn("c");
+        notes.refuse_because(Refused::Parameter, "p", "d".to_string());
+        let refused: Vec<String> =
+            notes.clone().into_vec().iter().filter_map(|note| note.refusal.as_ref()).map(Refusal::to_string).collect();
+        assert_eq!(refused, ["node n: b", "parameter p: d"]);
+
+        (0..MAX_NOTES).for_each(|_| notes.info("more"));
+        notes.refuse(Refused::Node, "m");
+        let lines = notes.into_vec();
+        let last = lines[MAX_NOTES].refusal.as_ref().expect("a refusal among lines that were left out is one");
+        assert_eq!(last.to_string(), "node m: 3 more lines left out: raise MAX_NOTES");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::{Page, Prompt, Step, Typed, difference};
 use crate::in_tree;
+use crate::records;
 use crate::session::Session;
 
 /// Longest that one command may take before it is ended, on a busy machine.
@@ -34,6 +35,10 @@ pub struct Report {
 
 impl Report {
     fn see(&mut self, page: &Page, typed: &Typed, printed: &str) {
+        let wrong = records::check(printed.lines());
+        if !wrong.is_empty() {
+            self.differences.push(format!("{}:{}: {}\n{wrong}", page.name, typed.line, typed.command));
+        }
         for line in printed.lines().filter(|line| line.starts_with("{\"record\":")) {
             if let Ok(serde_json::Value::Object(record)) = serde_json::from_str(line) {
                 let name = record["record"].as_str().unwrap_or_default().to_owned();

@@ -7,14 +7,7 @@ use proptest::prelude::*;
 
 fn on_board(before: &str) -> (String, Vec<String>) {
     with_board(64, |system, _| {
-        let context = Context {
-            cmdline: "",
-            iomem: "",
-            initrd: None,
-            ns_to_ready: 0,
-            version: "",
-            tests: &[("own_test", || Ok(()))],
-        };
+        let context = Context { tests: &[("own_test", || Ok(()))], ..Context::default() };
         let completion = complete::<Mock>(system, &context, before);
         (completion.insert, completion.candidates)
     })

@@ -21,9 +21,12 @@ fn an_empty_line_gives_the_defaults() {
         let cmdline = parse(line);
         let linux = LinuxVersion::V6_1;
         let (run, cma, mem, ram_base, notes) = (None, None, None, None, Vec::new());
+        let (check, strict, quiet) = (false, false, false);
+        let cma_place = (0, 0);
+        let loglevel = 7;
         assert_eq!(
             cmdline,
-            Cmdline { run, cma, cma_place: (0, 0), loglevel: 7, mem, ram_base, check: false, linux, notes }
+            Cmdline { run, cma, cma_place, loglevel, mem, ram_base, check, strict, quiet, linux, notes }
         );
     }
 }
@@ -52,6 +55,36 @@ fn words_that_look_odd() {
     assert_eq!(next_word("\"\" b"), (Word { name: "", value: None }, "b"));
     assert_eq!(next_word("\"a=\"").0, Word { name: "a", value: Some("") });
     assert_eq!(next_word("\"a=\"x\"\"").0, Word { name: "a", value: Some("x\"") });
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    for (line, name) in [
+        ("check=1", "check"),
+        ("strict", "strict"),
+        ("records=yes", "records"),
+        ("loglevel=8", "loglevel"),
+        ("linux=5", "linux"),
+        ("mem=x", "mem"),
+        ("ram_base=1M", "ram_base"),
+        ("ram_base=x", "ram_base"),
+        ("cma", "cma"),
+        ("cma=x", "cma"),
+        ("cma=8M@x", "cma"),
+        ("cma=8G", "cma"),
+        ("cma=-1", "cma"),
+        ("run", "run"),
+        ("cmaa=8M more", "cmaa"),
+    ] {
+        let cmdline = parse(line);
+        let refused: Vec<_> = cmdline.notes.iter().filter_map(|note| note.refusal.as_ref()).collect();
+        assert!(!refused.is_empty() && refused.iter().all(|refusal| refusal.name == name), "{line}: {cmdline:?}");
+        assert!(refused.iter().all(|refusal| refusal.what == Refused::Parameter), "{line}");
+    }
+    let fine = "cma=64M@0x70000000 linux=7.2 mem=512M strict=on records=off check=off ram_base=0x10000000 -- x";
+    let cmdline = parse(fine);
+    assert!(cmdline.strict && cmdline.quiet && cmdline.notes.is_empty());
+    assert!(!parse("strict=on strict=off").strict && !parse("records=off records=on").quiet);
 }
 
 #[test]

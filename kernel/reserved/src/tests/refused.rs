@@ -8,6 +8,10 @@ use super::*;
 fn refused(nodes: Vec<ReservedNode>, lines: &[&str]) -> Case {
     let case = Case::new(nodes, "");
     case.assert(&[], lines);
+    let named = case.placed.notes.iter().any(|note| note.refusal.is_some());
+    // Regions over each other that both stay are named, and not refused.
+    let overlap = lines.first().is_some_and(|line| line.ends_with("OVERLAP DETECTED!"));
+    assert_eq!(named, !lines.is_empty() && !overlap, "{:?}", case.placed.notes);
     case
 }
 
