@@ -58,6 +58,9 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
+/// How far behind its rate a load may be and still catch up: where others want the processor, too, it keeps its rate.
+const LATE_NS: u64 = NS_PER_SECOND / 10;
+
 /// The most steps a second that a load can be held to.
 pub const MAX_RATE: u32 = 1_000_000;
 
@@ -261,8 +264,9 @@ impl Round {
                     }
                     stopped = machine.interrupted();
                 }
-                // What came too late moves all that follow: nobody could watch them catch up.
-                *due_ns = machine.now_ns().max(*due_ns + NS_PER_SECOND / u64::from(options.rate));
+                // What comes late is made up for, but not what comes so late that nobody could watch that.
+                let earliest_ns = machine.now_ns().saturating_sub(LATE_NS);
+                *due_ns = earliest_ns.max(*due_ns + NS_PER_SECOND / u64::from(options.rate));
             }
             if stopped {
                 report.end = End::Interrupted;
