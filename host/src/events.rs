@@ -71,7 +71,7 @@ fn of_ftrace<'t>(line: Line<'t>, event: ftrace::Event<'t>) -> Recorded<'t> {
             Happened::Alloc { pages, align_order, failed: Some(pfn.is_none()) },
         ),
         ftrace::Event::Release { area, pfn, pages } => (area, Some((pfn, pages.into())), Happened::Release),
-        ftrace::Event::Size { area, pages } => (area, None, Happened::AreaPages(pages)),
+        ftrace::Event::Start { area, pages, .. } => (area, None, pages.map_or(Happened::Lost(0), Happened::AreaPages)),
         ftrace::Event::Lost(events) => (b"", None, Happened::Lost(events)),
     };
     Recorded { line, head: line.head(Format::Ftrace), area, names, happened }

@@ -26,9 +26,10 @@ pub use compared::{Compared, align_name, compare};
 pub use failure::{Blocker, Failure, InTheWay, Tally};
 pub use keeper::Used;
 use machine::Machine;
+pub use part::Part;
 use player::Player;
 use pointers::Pointers;
-pub use recorded::{Areas, RecordedSize, Survey};
+pub use recorded::{Areas, Counts, RecordedSize, Survey};
 use system::System;
 
 mod compared;
@@ -38,6 +39,7 @@ mod learn;
 mod ledger;
 mod logged;
 mod origins;
+mod part;
 mod plain;
 mod player;
 mod pointers;
@@ -98,6 +100,8 @@ pub struct Options<'n> {
     pub stop_at_failure: bool,
     /// What becomes of what failed there and succeeds here.
     pub served: WhenServed,
+    /// Which of the requests are made.
+    pub part: Part<'n>,
 }
 
 impl Options<'_> {
@@ -112,6 +116,7 @@ impl Options<'_> {
             loaded: None,
             stop_at_failure: false,
             served: WhenServed::Release,
+            part: Part::ALL,
         }
     }
 
@@ -229,8 +234,14 @@ pub struct ReplayReport {
     pub failed_served: u64,
     /// For how long those were kept, where they were.
     pub kept: Option<Used>,
+    /// Allocations whose place in the recording is known.
+    pub compared: u64,
     /// Allocations placed where they were when they were recorded.
     pub as_recorded: u64,
+    /// Requests that are of no part of the recording that was wanted.
+    pub left_out: u64,
+    /// What the recording tells of the area beside its events.
+    pub counts: Counts,
     /// Behind the highest page of the area that was held.
     pub highest_page: u32,
     /// What was moved, where the placement moves anything.
@@ -335,11 +346,19 @@ impl ReplayReport {
             .number("held_released", self.held_released)
             .number("failed_recorded", self.failed_recorded)
             .number("failed_served", self.failed_served)
+            .number("compared", self.compared)
             .number("as_recorded", self.as_recorded)
+            .number("left_out", self.left_out)
+            .number("gaps", self.counts.gaps)
+            .number("first_gap", self.counts.first_gap)
             .number("lines", self.lines)
             .number("line_ns", self.checked_ns / self.lines.max(1))
             .number("peak_pages", self.peak);
         let record = self.failures.record(record);
+        let record = match self.counts.held_before {
+            Some(pages) => record.number("held_before", pages),
+            None => record,
+        };
         Moves::record(self.moves.as_ref(), record)
     }
 }
@@ -357,8 +376,7 @@ impl ReplayReport {
         }
         write!(f, "Recorded on {}: {}; ", self.from, Counted(self.lines, "line"))?;
         if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {
-            let succeeded = self.allocs - self.failed_recorded;
-            write!(f, "{} of {succeeded} placements as recorded; ", self.as_recorded)?;
+            write!(f, "{} of {} placements as recorded; ", self.as_recorded, self.compared)?;
         }
         writeln!(
             f,
@@ -372,6 +390,21 @@ impl ReplayReport {
         }
         if let Some(pointers) = &self.pointers {
             writeln!(f, "{pointers}.")?;
+        }
+        if let Some(pages @ 1..) = self.counts.held_before {
+            writeln!(
+                f,
+                "{} held there when the recording began, by what it does not show; `load` puts a board's state here.",
+                Counted(pages, "page")
+            )?;
+        }
+        if self.counts.gaps > 0 {
+            writeln!(
+                f,
+                "In {}, first at line {}, pages came or went without an event: events were lost there.",
+                Counted(self.counts.gaps, "place"),
+                self.counts.first_gap
+            )?;
         }
         if self.busy > 0 {
             writeln!(

@@ -38,7 +38,9 @@ impl Format {
     pub fn of(bytes: &[u8]) -> Self {
         let mut cut = false;
         let mut rubbish = false;
-        for Line { number, text: line, .. } in Lines::new(bytes) {
+        let mut lines = Lines::new(bytes);
+        lines.skip_blank();
+        for Line { number, text: line, .. } in lines {
             if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
                 return Self::Ftrace;
             }
@@ -102,6 +104,8 @@ pub enum Reason {
     TooFar(u64),
     /// No line that does anything.
     Empty,
+    /// No line that does anything, but so many requests that begin.
+    OnlyStarts(u64),
 }
 
 /// The words of a line.
@@ -130,6 +134,12 @@ pub enum Field {
 /// A parser's answer for a line: what it says, if it says anything.
 type LineParser<'t, T> = fn(&'t [u8], Whole) -> Result<Option<T>, Reason>;
 
+/// So many lines that say nothing are a step.
+const SILENT_LINES: u32 = 4096;
+
+/// What a line says; or that some lines said nothing, with the last of them.
+pub type Step<'t, T> = Result<(Line<'t>, Option<T>), TraceError>;
+
 /// Which ends of a line are sure to be there: a recording may begin and end in the middle of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Whole {
@@ -155,18 +165,21 @@ impl<'t, T> Parsed<'t, T> {
     pub const fn lines(&self) -> u64 {
         self.lines.read()
     }
-}
 
-impl<'t, T> Iterator for Parsed<'t, T> {
-    type Item = Result<(Line<'t>, T), TraceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.failed {
+    /// What the next line says, or nothing after [`SILENT_LINES`] that say nothing, so that whoever reads on can look for a
+    /// Ctrl-C.
+    pub fn step(&mut self) -> Option<Step<'t, T>> {
+        for silent in 1.. {
+            if self.failed {
+                return None;
+            }
+            self.lines.skip_blank();
             let line = self.lines.next()?;
             let whole = Whole { start: line.number > 1, end: !self.lines.unterminated };
             match (self.parse_line)(line.text, whole) {
+                Ok(None) if silent == SILENT_LINES => return Some(Ok((line, None))),
                 Ok(None) => {}
-                Ok(Some(said)) => return Some(Ok((line, said))),
+                Ok(Some(said)) => return Some(Ok((line, Some(said)))),
                 Err(reason) => {
                     self.failed = true;
                     return Some(Err(line.error(reason)));
@@ -175,6 +188,24 @@ impl<'t, T> Iterator for Parsed<'t, T> {
         }
         None
     }
+
+    /// All steps.
+    pub fn steps(mut self) -> impl Iterator<Item = Step<'t, T>> {
+        core::iter::from_fn(move || self.step())
+    }
+}
+
+impl<'t, T> Iterator for Parsed<'t, T> {
+    type Item = Result<(Line<'t>, T), TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        core::iter::from_fn(|| self.step()).find_map(said)
+    }
+}
+
+/// Leaves out a step that says nothing.
+fn said<'t, T>(step: Step<'t, T>) -> Option<Result<(Line<'t>, T), TraceError>> {
+    step.map(|(line, said)| Some((line, said?))).transpose()
 }
 
 impl fmt::Display for Field {
@@ -197,6 +228,13 @@ impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             Reason::Empty => return f.write_str("the trace is empty: no line allocates or releases anything"),
+            Reason::OnlyStarts(count) => {
+                return write!(
+                    f,
+                    "the recording has {count} lines cma_alloc_start, which do not say what was allocated, and nothing else: record \
+                     cma_alloc_finish and cma_release, too (echo 1 > /sys/kernel/tracing/events/cma/enable)"
+                );
+            }
             _ => write!(f, "line {}: ", self.line)?,
         }
         match self.reason {
@@ -220,7 +258,7 @@ impl fmt::Display for TraceError {
                 "pfn {pfn:#x} is too far from the area's other pages ({} MiB are the most)",
                 ftrace::MAX_RECORDED_PAGES >> 8
             ),
-            Reason::Empty => Ok(()),
+            Reason::Empty | Reason::OnlyStarts(_) => Ok(()),
         }
     }
 }
@@ -244,6 +282,17 @@ impl<'t> Lines<'t> {
     /// How many were read so far.
     const fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Passes over empty lines, a byte at a time: one that is taken apart costs as much as a long one.
+    fn skip_blank(&mut self) {
+        loop {
+            self.rest = match self.rest {
+                [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
+                _ => return,
+            };
+            self.read += 1;
+        }
     }
 }
 

@@ -126,6 +126,8 @@ pub const VALUES: &[Value] = &[
     value("", "PATH", "a pseudo file; ls lists them"),
     value("", "PLACEMENT", "a rule that chooses where a buffer goes"),
     value("", "RECORDED", "the name of the area that was recorded"),
+    value("", "PATTERN", "a name, in which * stands for any characters and ? for one"),
+    value("", "RANGE", "the least and the most, as 64-256; either may be left out: 64- or -63"),
     value("", "SIZE", "a number of bytes, also with K, M or G"),
     value("", "STATUS", "the exit status of QEMU, 0 to 255"),
     value("", "VALUE", "a value of any key"),

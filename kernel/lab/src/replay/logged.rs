@@ -6,6 +6,7 @@
 //! a pointer is a buffer's ID: a release gives back all that was allocated at that pointer.
 
 use alloc::string::String;
+use core::cell::Cell;
 
 use super::player::Player;
 use super::pointers::{Pointers, Scale};
@@ -14,7 +15,7 @@ use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld, WhenServed, learn};
 use crate::ids::IdTable;
 use crate::trace::dmesg::{self, Page, Pointer, Said};
 use crate::trace::ftrace::{Event, MAX_RECORDED_AREAS};
-use crate::trace::{Format, Line, Reason, TraceError};
+use crate::trace::{Format, Line, Reason, Step, TraceError};
 use machine::Machine;
 
 /// What an ID stands for that holds no buffer; otherwise 1 + its buffer's page offset in the area.
@@ -26,12 +27,13 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     let mut survey = Survey::default();
     let mut events = dmesg::events(log);
     let mut found = 0u64;
-    for event in events.by_ref() {
-        let (line, event) = event?;
+    while let Some(step) = events.step() {
+        let (line, said) = step?;
         found += 1;
-        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
+        if (said.is_none() || found.is_multiple_of(OPS_BETWEEN_LOOKS)) && machine.interrupted() {
             return Err(ReplayError::Interrupted);
         }
+        let Some(event) = said else { continue };
         match event {
             Said::Lost => survey.lost += 1,
             Said::Busy => survey.busy += 1,
@@ -46,7 +48,11 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
         return Err(TraceError { line: 0, reason: Reason::Empty }.into());
     }
     survey.lines = events.lines();
-    let pointers = Pointers::learn(|| moves(log));
+    let stopped = Cell::new(false);
+    let pointers = Pointers::learn(|| moves(log, machine, &stopped));
+    if stopped.get() {
+        return Err(ReplayError::Interrupted);
+    }
     if let Some(scale) = pointers.scale() {
         for event in dmesg::events(log) {
             let (line, event) = event?;
@@ -66,9 +72,22 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     Ok(survey)
 }
 
-/// The pointers of a log, with the pages and the alignment of those that were allocated.
-fn moves(log: &[u8]) -> impl Iterator<Item = (Pointer, Option<(u32, u32)>)> {
-    dmesg::events(log).flatten().filter_map(|(_, said)| match said {
+/// The pointers of a log, with the pages and the alignment of those that were allocated. Ctrl-C ends them, and is noted.
+fn moves<'t, M: Machine + ?Sized>(
+    log: &'t [u8],
+    machine: &M,
+    stopped: &Cell<bool>,
+) -> impl Iterator<Item = (Pointer, Option<(u32, u32)>)> {
+    let mut found = 0u64;
+    let heeded = move |said: &Option<Said<'t>>| {
+        found += 1;
+        if (said.is_none() || found.is_multiple_of(OPS_BETWEEN_LOOKS)) && machine.interrupted() {
+            stopped.set(true);
+        }
+        !stopped.get()
+    };
+    let said = dmesg::events(log).steps().flatten().map(|(_, said)| said).take_while(heeded).flatten();
+    said.filter_map(|said| match said {
         Said::Alloc { page: Page::At(pointer), pages, align_order, .. } => Some((pointer, Some((pages, align_order)))),
         Said::Release { page: Page::At(pointer), .. } => Some((pointer, None)),
         _ => None,
@@ -80,10 +99,20 @@ fn moves(log: &[u8]) -> impl Iterator<Item = (Pointer, Option<(u32, u32)>)> {
 pub(super) fn events<'t>(
     log: &'t [u8],
     scale: &Scale,
-    (name, from, to): (&'t [u8], u64, u64),
+    place: (&'t [u8], u64, u64),
 ) -> impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>> {
-    dmesg::events(log).map(move |event| {
-        let (line, said) = event?;
+    steps(log, scale, place).filter_map(|step| step.map(|(line, event)| Some((line, event?))).transpose())
+}
+
+/// As [`events`], with the lines between them that say nothing.
+pub(super) fn steps<'t>(
+    log: &'t [u8],
+    scale: &Scale,
+    (name, from, to): (&'t [u8], u64, u64),
+) -> impl Iterator<Item = Step<'t, Event<'t>>> {
+    dmesg::events(log).steps().map(move |step| {
+        let (line, said) = step?;
+        let Some(said) = said else { return Ok((line, None)) };
         let number = |page| match page {
             Page::At(pointer) => scale.page(pointer.value),
             Page::None | Page::Hidden => None,
@@ -98,7 +127,7 @@ pub(super) fn events<'t>(
             },
             Said::Busy | Said::Lost => Event::Lost(0),
         };
-        Ok((line, event))
+        Ok((line, Some(event)))
     })
 }
 
@@ -125,15 +154,17 @@ fn follow<'t, M: Machine + ?Sized>(
     (name, only): (&[u8], bool),
     log: &'t [u8],
 ) -> Result<(), ReplayError> {
-    for event in dmesg::events(log) {
-        let (line, event) = event?;
+    for step in dmesg::events(log).steps() {
+        let (line, said) = step?;
         if !player.begin(line)? {
             break;
         }
+        let Some(event) = said else { continue };
         match event {
             Said::Alloc { area, page, pages, align_order } if area == name => match page {
-                Page::None => player.alloc_failed(pages, align_order)?,
-                Page::Hidden => player.alloc_for_good(pages, align_order),
+                Page::None if player.wants(pages) => player.alloc_failed(pages, align_order)?,
+                Page::Hidden if player.wants(pages) => player.alloc_for_good(pages, align_order),
+                Page::None | Page::Hidden => {}
                 Page::At(pointer) => {
                     let id = id_of(pointer);
                     if let Some(offset) = offset_of(ids.get(player.machine, id)) {
@@ -142,6 +173,10 @@ fn follow<'t, M: Machine + ?Sized>(
                         }
                         player.release(id, offset)?;
                         player.report.held_released += 1;
+                    }
+                    if !player.wants(pages) {
+                        ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
+                        continue;
                     }
                     let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
                     ids.set(player.system.zone_mut(), player.machine, id, value)?;
@@ -156,14 +191,15 @@ fn follow<'t, M: Machine + ?Sized>(
                 if known.is_none() && !only {
                     continue;
                 }
-                player.report.ops += 1;
+                let whole = player.is_whole();
+                player.report.ops += u64::from(whole || known.is_some_and(|(_, value)| value != IDLE));
                 let Some((id, value)) = known else {
-                    player.report.unmatched += 1;
+                    player.report.unmatched += u64::from(whole);
                     continue;
                 };
                 match offset_of(Some(value)) {
                     Some(offset) => player.release(id, offset)?,
-                    None => player.report.unmatched += 1,
+                    None => player.report.unmatched += u64::from(whole),
                 }
                 ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
             }

@@ -39,8 +39,14 @@ fn validate<'t, M: Machine + ?Sized>(
     let start_ns = player.machine.now_ns();
     let mut ops = plain::ops(trace);
     let mut found = 0u64;
-    for op in ops.by_ref() {
-        let (line, op) = op?;
+    while let Some(step) = ops.step() {
+        let (line, op) = step?;
+        let Some(op) = op else {
+            if player.machine.interrupted() {
+                return Err(ReplayError::Interrupted);
+            }
+            continue;
+        };
         match op {
             Op::Alloc { id, .. } => ids.set(player.system.zone_mut(), player.machine, id, NOT_SERVED)?,
             Op::Release { id } if ids.get(player.machine, id).is_none() => {
@@ -65,11 +71,12 @@ fn answer<'t, M: Machine + ?Sized>(
     held: WhenHeld,
     trace: &'t [u8],
 ) -> Result<(), ReplayError> {
-    for op in plain::ops(trace) {
-        let (line, op) = op?;
+    for step in plain::ops(trace).steps() {
+        let (line, op) = step?;
         if !player.begin(line)? {
             break;
         }
+        let Some(op) = op else { continue };
         match op {
             Op::Alloc { id, pages, align_order } => {
                 if let Some(offset) = held_offset(ids.get(player.machine, id)) {
@@ -79,17 +86,21 @@ fn answer<'t, M: Machine + ?Sized>(
                     player.release(id, offset)?;
                     player.report.held_released += 1;
                 }
+                if !player.wants(pages) {
+                    ids.set(player.system.zone_mut(), player.machine, id, NOT_SERVED)?;
+                    continue;
+                }
                 let value = player.alloc(id, pages, align_order).map_or(NOT_SERVED, |offset| 1 + offset);
                 ids.set(player.system.zone_mut(), player.machine, id, value)?;
             }
             Op::Release { id } => {
-                player.report.ops += 1;
                 let value = ids.get(player.machine, id);
+                player.report.ops += u64::from(player.is_whole() || held_offset(value).is_some());
                 if let Some(offset) = held_offset(value) {
                     player.release(id, offset)?;
                     ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
                 }
-                player.report.unmatched += u64::from(value == Some(IDLE));
+                player.report.unmatched += u64::from(player.is_whole() && value == Some(IDLE));
             }
         }
     }

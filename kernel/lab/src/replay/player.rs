@@ -5,7 +5,7 @@
 use super::failure::{Failure, InTheWay, Tally};
 use super::keeper::Keeper;
 use super::origins::{Origin, Origins};
-use super::{Options, RecordedSize, ReplayError, ReplayReport, Tell};
+use super::{Counts, Options, Part, RecordedSize, ReplayError, ReplayReport, Tell};
 use crate::fingerprint::Fingerprint;
 use crate::lender::Lender;
 use crate::metrics::Metrics;
@@ -33,6 +33,7 @@ pub(super) struct Player<'p, 'm, 't, M: ?Sized> {
     trace: &'t [u8],
     format: Format,
     align: Option<Align>,
+    part: Part<'p>,
     stop_at_failure: bool,
     lender: Option<Lender>,
     /// Where buffers are from, for whom failures are told.
@@ -46,7 +47,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     pub(super) fn new(
         system: &'p mut System<'m>,
         machine: &'p mut M,
-        options: Options<'_>,
+        options: Options<'p>,
         (trace, format): (&'t [u8], Format),
         tell: Tell<'p, M>,
     ) -> Result<Self, ReplayError> {
@@ -84,7 +85,10 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             failed_recorded: 0,
             failed_served: 0,
             kept: None,
+            compared: 0,
             as_recorded: 0,
+            left_out: 0,
+            counts: Counts::default(),
             highest_page: 0,
             moves: None,
             lines: 0,
@@ -104,6 +108,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             trace,
             format,
             align: options.align,
+            part: options.part,
             stop_at_failure: options.stop_at_failure,
             lender,
             origins,
@@ -123,6 +128,18 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             self.release(NOBODYS, page)?;
         }
         Ok(true)
+    }
+
+    /// Whether the request of the line is of the part that is replayed; counts it where not.
+    pub fn wants(&mut self, pages: u32) -> bool {
+        let wanted = self.part == Part::ALL || self.part.wants(&self.line, self.format, pages);
+        self.report.left_out += u64::from(!wanted);
+        wanted
+    }
+
+    /// Whether all requests are replayed: only then it means something that a release matches none.
+    pub fn is_whole(&self) -> bool {
+        self.part == Part::ALL
     }
 
     /// Allocates; the buffer stays registered. Returns its page offset in the area, by which it is found together with its

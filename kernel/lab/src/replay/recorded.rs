@@ -18,7 +18,7 @@ use super::player::Player;
 use super::pointers::Pointers;
 use super::{OPS_BETWEEN_LOOKS, Options, ReplayError, WhenHeld, WhenServed, learn};
 use crate::trace::ftrace::{self, Event, MAX_RECORDED_AREAS, MAX_RECORDED_PAGES};
-use crate::trace::{Format, Line, Reason, TraceError};
+use crate::trace::{Format, Line, Reason, Step, TraceError};
 use cma::AreaId;
 use machine::Machine;
 use system::System;
@@ -29,8 +29,15 @@ const FAILED: u32 = u32::MAX;
 const SHOWN: usize = 40;
 
 /// The areas of a recording, for a message.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Areas(Vec<(String, u64, u64)>);
+
+impl Areas {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl fmt::Display for Areas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,6 +73,43 @@ pub(super) struct Recorded<'t> {
     pages: Option<(u64, u64)>,
     /// The area's size in pages, where an event tells it.
     size: Option<u64>,
+    counts: Counts,
+}
+
+/// What the free pages that requests begin with tell of a recorded area, beside its events.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// Pages that were held when the recording began, by what it does not show.
+    pub held_before: Option<u64>,
+    /// Places where pages went or came without an event.
+    pub gaps: u64,
+    /// The line of the first.
+    pub first_gap: u64,
+    /// Pages that events took, less those that they gave back.
+    live: i64,
+    /// Pages that are held and not in `live`, as far as the counts and the events agree.
+    hidden: i64,
+    /// The counts and the events do not agree since this line: how many pages are hidden by the counts.
+    doubt: Option<(u64, i64)>,
+}
+
+impl Counts {
+    /// A request begins with so many pages free. Linux takes pages before it tells of them, so one that does not agree may
+    /// have met another under way; two in a row that say one thing are believed.
+    fn begin(&mut self, line: u64, free: u64, pages: u64) {
+        let hidden = (pages - free) as i64 - self.live;
+        if self.held_before.is_none() {
+            (self.held_before, self.hidden) = (Some(hidden.max(0) as u64), hidden);
+        } else if hidden == self.hidden {
+            self.doubt = None;
+        } else if let Some((since, _)) = self.doubt.filter(|doubt| doubt.1 == hidden) {
+            self.first_gap = if self.gaps == 0 { since } else { self.first_gap };
+            self.gaps += 1;
+            (self.hidden, self.doubt) = (hidden, None);
+        } else {
+            self.doubt = Some((line, hidden));
+        }
+    }
 }
 
 impl<'t> Recorded<'t> {
@@ -75,7 +119,7 @@ impl<'t> Recorded<'t> {
             Some(place) => place,
             None if areas.len() == MAX_RECORDED_AREAS => return None,
             None => {
-                areas.push(Self { name, allocs: 0, releases: 0, pages: None, size: None });
+                areas.push(Self { name, allocs: 0, releases: 0, pages: None, size: None, counts: Counts::default() });
                 areas.len() - 1
             }
         };
@@ -89,6 +133,14 @@ impl<'t> Recorded<'t> {
             (Some(pages), _) => RecordedSize::Pages(pages),
             (None, 0) => RecordedSize::Unknown,
             (None, pages) => RecordedSize::AtLeast(pages),
+        }
+    }
+
+    /// A request begins in it.
+    fn begin(&mut self, line: u64, free: Option<u64>, pages: u64) {
+        self.size = Some(pages);
+        if let Some(free) = free {
+            self.counts.begin(line, free, pages);
         }
     }
 
@@ -148,6 +200,19 @@ impl<'t> Survey<'t> {
         if self.areas.is_empty() { Ok(RecordedSize::Unknown) } else { self.chosen("", from).map(Recorded::size) }
     }
 
+    /// The recorded areas that are here, where there are several, with where; and those that are not.
+    pub fn several(&self, system: &System<'_>) -> (Vec<(AreaId, &'t str)>, Areas) {
+        let here = |area: &Recorded<'t>| {
+            let name = core::str::from_utf8(area.name).ok()?;
+            Some((system.find_area(name)?, name))
+        };
+        if self.areas.len() < 2 {
+            return (Vec::new(), Areas::default());
+        }
+        let missing = self.areas.iter().filter(|area| here(area).is_none());
+        (self.areas.iter().filter_map(here).collect(), listed(missing))
+    }
+
     /// The recorded area that is replayed: `from`, the only one, or the one called as the area here.
     fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'t>, ReplayError> {
         let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
@@ -175,6 +240,7 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     let (lowest, end) = chosen.pages.unwrap_or_default();
     let pages = (end - lowest) as u32;
     player.report.recorded_size = chosen.size();
+    player.report.counts = chosen.counts;
     let scale = survey.pointers.as_ref().map(Pointers::scale);
     if scale == Some(None) {
         return logged::answer(player, (held, options.served), (chosen.name, survey.areas.len() == 1), trace);
@@ -189,12 +255,13 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
             let events = || logged::events(trace, scale, place);
             let recording = (trace, Format::Dmesg);
             let learned = learn_lives(player, options.served, recording, place, events);
-            learned.and_then(|()| answer(player, &mut ledger, held, place, scale.base(lowest), events()))
+            let steps = logged::steps(trace, scale, place);
+            learned.and_then(|()| answer(player, &mut ledger, held, place, scale.base(lowest), steps))
         }
         None => {
             let events = || ftrace::events(trace);
             let learned = learn_lives(player, options.served, (trace, Format::Ftrace), place, events);
-            learned.and_then(|()| answer(player, &mut ledger, held, place, lowest, events()))
+            learned.and_then(|()| answer(player, &mut ledger, held, place, lowest, ftrace::events(trace).steps()))
         }
     };
     ledger.release(player.system.zone_mut());
@@ -219,9 +286,9 @@ where
     Ok(())
 }
 
-fn listed(areas: &[Recorded<'_>]) -> Areas {
+fn listed<'a, 't: 'a>(areas: impl IntoIterator<Item = &'a Recorded<'t>>) -> Areas {
     let shown = |name: &[u8]| String::from_utf8_lossy(name).chars().take(SHOWN).collect();
-    Areas(areas.iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
+    Areas(areas.into_iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
 }
 
 /// The first pass: every line is read, and every area's events are counted.
@@ -229,16 +296,17 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
     let start_ns = machine.now_ns();
     let mut lost = 0u64;
     let mut areas: Vec<Recorded<'t>> = Vec::new();
-    let mut size: Option<(&[u8], u64)> = None;
+    let mut begun: Option<(&[u8], u64, Option<u64>, u64)> = None;
     let mut events = ftrace::events(trace);
-    let mut found = 0u64;
-    for event in events.by_ref() {
-        let (line, event) = event?;
+    let (mut found, mut starts) = (0u64, 0u64);
+    while let Some(step) = events.step() {
+        let (line, event) = step?;
         let error = |reason| ReplayError::from(line.error(reason));
         found += 1;
-        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && machine.interrupted() {
+        if (event.is_none() || found.is_multiple_of(OPS_BETWEEN_LOOKS)) && machine.interrupted() {
             return Err(ReplayError::Interrupted);
         }
+        let Some(event) = event else { continue };
         let name = match event {
             Event::Alloc { area, .. } | Event::Release { area, .. } => area,
             Event::Lost(events) => {
@@ -246,14 +314,21 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                 continue;
             }
             // Kept for the next event of that area, by which the area is known.
-            Event::Size { area, pages } => {
-                size = Some((area, pages));
+            Event::Start { area, free, pages } => {
+                starts += 1;
+                let Some(pages) = pages else { continue };
+                match areas.iter_mut().find(|known| known.name == area) {
+                    Some(known) => known.begin(line.number, free, pages),
+                    // The first one is as the recording began.
+                    None if begun.is_none_or(|begun| begun.0 != area) => begun = Some((area, pages, free, line.number)),
+                    None => {}
+                }
                 continue;
             }
         };
         let area = Recorded::named(&mut areas, name).ok_or(error(Reason::TooManyAreas(MAX_RECORDED_AREAS)))?;
-        if let Some((_, pages)) = size.take_if(|(of, _)| *of == name) {
-            area.size = Some(pages);
+        if let Some((_, pages, free, line)) = begun.take_if(|begun| begun.0 == name) {
+            area.begin(line, free, pages);
         }
         match event {
             Event::Alloc { pfn: Some(pfn), pages, .. } => {
@@ -261,13 +336,18 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                     return Err(error(Reason::TooFar(pfn)));
                 }
                 area.allocs += 1;
+                area.counts.live += i64::from(pages);
             }
-            Event::Release { .. } => area.releases += 1,
+            Event::Release { pages, .. } => {
+                area.releases += 1;
+                area.counts.live -= i64::from(pages);
+            }
             _ => area.allocs += 1,
         }
     }
     if areas.is_empty() {
-        return Err(TraceError { line: 0, reason: Reason::Empty }.into());
+        let reason = if starts > 0 { Reason::OnlyStarts(starts) } else { Reason::Empty };
+        return Err(TraceError { line: 0, reason }.into());
     }
     let checked_ns = machine.now_ns().saturating_sub(start_ns);
     Ok(Survey { areas, lost, lines: events.lines(), checked_ns, ..Survey::default() })
@@ -281,20 +361,21 @@ fn answer<'t, M: Machine + ?Sized>(
     when_held: WhenHeld,
     (name, lowest, end): (&[u8], u64, u64),
     first: u64,
-    events: impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
+    steps: impl Iterator<Item = Step<'t, Event<'t>>>,
 ) -> Result<(), ReplayError> {
     // Where the recorded pages are the area's own, offsets are known; elsewhere `first` is taken for its first.
     let own = u64::from(player.base.0);
     let own_end = own + u64::from(player.system.area(player.area).pages());
     let base = if own <= lowest && end <= own_end { own } else { first };
-    for event in events {
-        let (line, event) = event?;
+    for step in steps {
+        let (line, event) = step?;
         if !player.begin(line)? {
             break;
         }
         match event {
-            Event::Alloc { area, pfn, pages, align_order } if area == name => match pfn {
-                None => player.alloc_failed(pages, align_order)?,
+            Some(Event::Alloc { area, pfn, pages, align_order }) if area == name => match pfn {
+                None if player.wants(pages) => player.alloc_failed(pages, align_order)?,
+                None => {}
                 Some(pfn) => {
                     let first = (pfn - lowest) as u32;
                     while let Some(held) = ledger.first_in(player.machine, first, pages) {
@@ -307,21 +388,26 @@ fn answer<'t, M: Machine + ?Sized>(
                         }
                         player.report.held_released += 1;
                     }
+                    if !player.wants(pages) {
+                        continue;
+                    }
                     let offset = player.alloc(first, pages, align_order);
+                    player.report.compared += 1;
                     player.report.as_recorded +=
                         u64::from(offset.is_some_and(|offset| base + u64::from(offset) == pfn));
                     ledger.insert(player.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
                 }
             },
-            Event::Release { area, pfn, pages } if area == name => {
-                player.report.ops += 1;
+            Some(Event::Release { area, pfn, pages }) if area == name => {
                 let known = pfn >= lowest && pfn < end;
                 // A log may not say how many: all that begins there.
                 let whole =
                     if known && pages == 0 { ledger.first_in(player.machine, (pfn - lowest) as u32, 1) } else { None };
                 let pages = whole.map_or(pages.max(1), |held| held.end() - (pfn - lowest) as u32);
                 let matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
-                player.report.unmatched += u64::from(matched < pages);
+                let whole = player.is_whole();
+                player.report.ops += u64::from(whole || matched > 0);
+                player.report.unmatched += u64::from(whole && matched < pages);
             }
             _ => {}
         }

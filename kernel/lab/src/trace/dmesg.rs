@@ -17,7 +17,7 @@ use memchr::memchr;
 
 use super::ftrace::NAMELESS;
 use super::head::{Head, Line, time_ns};
-use super::{Field, Lines, Reason, TraceError, decimal};
+use super::{Field, Lines, Reason, SILENT_LINES, Step, TraceError, decimal, said};
 use cma::MAX_ALIGN_ORDER;
 
 /// Characters between the brackets of a line's time: printk writes `%5lu.%06lu`.
@@ -117,7 +117,12 @@ pub fn events(bytes: &[u8]) -> Events<'_> {
 
 /// Whether a text has a line that is read.
 pub(super) fn is_log(bytes: &[u8]) -> bool {
-    Lines::new(bytes).any(|line| matches!(read(line.text), Ok(Some(_))))
+    let mut lines = Lines::new(bytes);
+    let mut next = || {
+        lines.skip_blank();
+        lines.next()
+    };
+    core::iter::from_fn(|| next()).any(|line| matches!(read(line.text), Ok(Some(_))))
 }
 
 impl<'t> Events<'t> {
@@ -185,13 +190,29 @@ impl<'t> Iterator for Events<'t> {
     type Item = Result<(Line<'t>, Said<'t>), TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(Ok(ready));
+        core::iter::from_fn(|| self.step()).find_map(said)
+    }
+}
+
+impl<'t> Events<'t> {
+    /// All steps.
+    pub fn steps(mut self) -> impl Iterator<Item = Step<'t, Said<'t>>> {
+        core::iter::from_fn(move || self.step())
+    }
+
+    /// As [`super::Parsed::step`].
+    pub fn step(&mut self) -> Option<Step<'t, Said<'t>>> {
+        for lines in 1.. {
+            if let Some((line, said)) = self.ready.pop_front() {
+                return Some(Ok((line, Some(said))));
             }
             if self.ended {
                 return None;
             }
+            if lines > SILENT_LINES {
+                return Some(Ok((self.last, None)));
+            }
+            self.lines.skip_blank();
             let Some(line) = self.lines.next() else {
                 self.ended = true;
                 self.settle();
@@ -211,6 +232,7 @@ impl<'t> Iterator for Events<'t> {
                 Ok(()) => {}
             }
         }
+        None
     }
 }
 

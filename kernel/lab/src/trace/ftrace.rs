@@ -4,7 +4,8 @@
 //! tracepoints (`include/trace/events/cma.h`).
 //!
 //! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of Linux before 5.13; of
-//! `cma_alloc_start` the size of the area, where Linux is new enough to print it (`total_count`). An
+//! `cma_alloc_start` the size of the area and how much of it is free, where Linux is new enough to print them (`total_count`,
+//! `available_count`). An
 //! allocation that failed has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of lost
 //! events are read, and so is what the head says was overwritten. Comments, the heads of both programs, backtraces and all
 //! other events say nothing; whatever else stands in the text is an error.
@@ -56,12 +57,14 @@ pub enum Event<'t> {
         /// How many, not 0.
         pages: u32,
     },
-    /// An allocation begins in an area of so many pages.
-    Size {
-        /// The area's name.
+    /// An allocation begins.
+    Start {
+        /// The area's name; empty where Linux is too old to say more than that.
         area: &'t [u8],
-        /// All pages of the area.
-        pages: u64,
+        /// Pages of the area that are free, where the event tells it.
+        free: Option<u64>,
+        /// All pages of the area, where the event tells it.
+        pages: Option<u64>,
     },
     /// At least so many events were lost here.
     Lost(u64),
@@ -116,7 +119,7 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
         return parse_fields(kind, fields).map(Some);
     }
     if let Some(event) = other_event(line)? {
-        return Ok(size_of_area(event));
+        return Ok(start(event));
     }
     if let Some(lost) = lost_note(line) {
         return Ok(Some(Event::Lost(lost)));
@@ -304,14 +307,20 @@ fn is_report_head(line: &[u8]) -> bool {
         || line.starts_with(b"CPU ") && line.ends_with(b" is empty")
 }
 
-/// What an area's size is, where an event tells it; whatever is wrong with such an event does no harm.
-fn size_of_area(event: &[u8]) -> Option<Event<'_>> {
-    let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start().strip_prefix(b"name=")?;
-    let (area, fields) = before_field(fields, b"request_count=")?;
-    let (_, mut fields) = before_field(fields, b"total_count=")?;
-    let pages = decimal_u64(word(&mut fields, b"total_count=")?)?;
-    let sound = !area.is_empty() && area.iter().all(|&byte| byte >= b' ');
-    sound.then_some(Event::Size { area, pages })
+/// The beginning of a request, with what it says of the area; whatever is wrong with its fields does no harm.
+fn start(event: &[u8]) -> Option<Event<'_>> {
+    let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start();
+    let named = fields.strip_prefix(b"name=").and_then(|fields| before_field(fields, b"request_count="));
+    let Some((area, fields)) = named.filter(|(area, _)| !area.is_empty() && area.iter().all(|&byte| byte >= b' '))
+    else {
+        return Some(Event::Start { area: b"", free: None, pages: None });
+    };
+    let count = |name: &[u8]| {
+        let (_, mut fields) = before_field(fields, name)?;
+        decimal_u64(word(&mut fields, name)?)
+    };
+    let (free, pages) = (count(b"available_count="), count(b"total_count="));
+    Some(Event::Start { area, free: free.filter(|&free| pages.is_some_and(|pages| free <= pages)), pages })
 }
 
 /// The name and the fields of some event: what stands behind a time and a colon. `None`: the line is no event.

@@ -4,6 +4,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
@@ -13,9 +14,10 @@ use crate::Failure;
 use crate::syntax::Args;
 use cma::AreaId;
 use lab::help::Help;
-use lab::keys::{Keys, number};
-use lab::replay::{self, ReplayError, WhenHeld, WhenServed};
+use lab::keys::{Keys, number, shown};
+use lab::replay::{self, Part, ReplayError, Survey, WhenHeld, WhenServed};
 use lab::request::Align;
+use lab::state::Loaded;
 use machine::Machine;
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
@@ -24,14 +26,16 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
             help: Help {
                 name: "replay",
                 usage: "[area=NAME] [placement=PLACEMENT] [align=asis|order|page] [held=refuse|release] \
-                            [failed=release|keep] [until=end|failure] [failures=20|all] [from=RECORDED] [relocatable=1000]",
+                            [failed=release|keep] [until=end|failure] [failures=20|all] [from=RECORDED] [task=PATTERN] [pages=RANGE] \
+                            [relocatable=1000]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
                 details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, the text of Linux's ftrace with the \
                   events cma_alloc_finish and cma_release, or a kernel's log with the lines of CONFIG_CMA_DEBUG; \
                   which of them is seen by itself. Without area= a recording \
                   goes to the area of its name, and where there is none to the one that other commands take; a line \
-                  then says on which area it was recorded. from= is the recorded area, where there are several and \
-                  none has the name of the area that is replayed on. held=release gives a buffer back where its ID is \
+                  then says on which area it was recorded. A recording of several areas goes to all that are here, each to its \
+                  own; from= is the one that is wanted. task= (with * and ?) and pages= (64-256, 64- or -63) replay a part \
+                  of the requests, so that a recording can be split over two areas. held=release gives a buffer back where its ID is \
                   allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
                   plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
                   was recorded. failed=keep: what failed on the board and succeeds here is kept as long as the median of \
@@ -78,12 +82,47 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
             Some(count) => number("failures", count, 0, u64::MAX).map_err(|line| format!("{line}, or `all`"))?,
             None => SHOWN_FAILURES,
         };
-        let placement = placement_of(args)?;
-        let recording = self.recording(args)?;
-        let Recording { survey, trace, options } = &recording;
-        let options = replay::Options { align, stop_at_failure, ..*options };
+        placement_of(args)?;
+        let Recording { survey, trace, options } = self.recording(args)?;
+        let options = replay::Options { align, stop_at_failure, ..options };
+        let chosen = args.key("area").or(args.key("from")).is_some();
+        let (several, missing) = if chosen { Default::default() } else { survey.several(self.system) };
+        if several.len() > 1 && stop_at_failure {
+            let names: Vec<&str> = several.iter().map(|area| area.1).collect();
+            let line = format!("until=failure stops one area; choose with from=NAME: {}", names.join(", "));
+            return Err(Failure::bad(line));
+        }
+        for &(area, _) in &several {
+            self.without_job(area)?;
+        }
+        if several.is_empty() {
+            return self.replay_on(args, options, shown, (&survey, trace));
+        }
+        for (area, name) in several {
+            let options = replay::Options { area, from: Some(name), loaded: self.loaded_in(area), ..options };
+            self.replay_on(args, options, shown, (&survey, trace))?;
+        }
+        if !missing.is_empty() {
+            writeln!(self.out, "Not replayed, because there are no such areas here: {missing}.")?;
+        }
+        Ok(())
+    }
+
+    /// What `load` put into an area.
+    fn loaded_in(&self, area: AreaId) -> Option<Loaded> {
+        self.loaded.iter().find(|loaded| loaded.area == area).copied()
+    }
+
+    /// Replays what was recorded of one area.
+    fn replay_on<'t>(
+        &mut self,
+        args: &Args,
+        options: replay::Options<'_>,
+        shown: u64,
+        (survey, trace): (&Survey<'t>, &'t [u8]),
+    ) -> Result<(), Failure> {
         let area = options.area;
-        self.with_placement(area, placement, |session| {
+        self.with_placement(area, placement_of(args)?, |session| {
             let mut failures = 0u64;
             let mut written = Ok(());
             let (machine, mut filters) = session.out.split();
@@ -129,8 +168,8 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
         let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
         self.without_job(area)?;
-        let loaded = self.loaded.iter().find(|loaded| loaded.area == area).copied();
-        let options = replay::Options { held, from, relocatable, loaded, served, ..replay::Options::new(area) };
+        let (loaded, part) = (self.loaded_in(area), part_of(args)?);
+        let options = replay::Options { held, from, relocatable, loaded, served, part, ..replay::Options::new(area) };
         Ok(Recording { survey, trace, options })
     }
 
@@ -145,4 +184,23 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
             _ => Failure::bad(format!("{error}")),
         }
     }
+}
+
+/// The part of a recording that `task=` and `pages=` name.
+fn part_of(args: &Args) -> Result<Part<'_>, Failure> {
+    let pages = match args.key("pages") {
+        None => Part::ALL.pages,
+        Some(range) => {
+            let wrong = || Failure::bad(format!("pages is {}; it can be 64-256, 64- or -63", shown(range)));
+            let (least, most) = range.split_once('-').ok_or_else(wrong)?;
+            let bound =
+                |text: &str, open: u32| if text.is_empty() { Ok(open) } else { text.parse().map_err(|_| wrong()) };
+            let (least, most) = (bound(least, 0)?, bound(most, u32::MAX)?);
+            if range == "-" || least > most {
+                return Err(wrong());
+            }
+            (least, most)
+        }
+    };
+    Ok(Part { task: args.key("task"), pages })
 }

@@ -154,3 +154,42 @@ fn a_recording_of_another_area_says_of_which_and_how_large_it_is() {
         assert!(line.contains(words) && line.ends_with("BiscuitOS_cma, which has 2048."), "{words}: {text}");
     }
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_recording_of_several_areas_goes_to_each() {
+    let alloc = |name: &str, pfn: u32, pages: u32| {
+        format!(
+            " v-1 [000] ..... 1.0: cma_alloc_finish: name={name} pfn={pfn:#x} page=1 count={pages} align=0 errorno=0\n"
+        )
+    };
+    let text = alloc("linux,cma", 0x69000, 5)
+        + &alloc("BiscuitOS_cma", 0x69800, 7)
+        + &alloc("linux,cma", 0x69005, 100)
+        + &alloc("camera", 0x100, 9);
+    with_board(64, |system, machine| {
+        let mut monitor = Monitor::new(system, machine, context(Some(text.as_bytes())));
+        assert_eq!(monitor.execute("replay"), Outcome::Ok);
+        let said = monitor.machine.take();
+        assert!(
+            said.ends_with("Not replayed, because there are no such areas here: camera (1 allocations, 0 releases).\n"),
+            "{said}"
+        );
+        let records: Vec<&str> = said.lines().filter(|line| line.starts_with("{\"record\":\"replay\"")).collect();
+        assert_eq!(records.len(), 2, "{said}");
+        assert!(records[0].contains("\"area\":\"linux,cma\"") && records[0].contains("\"used\":105,"), "{said}");
+        assert!(records[1].contains("\"area\":\"BiscuitOS_cma\"") && records[1].contains("\"used\":7,"), "{said}");
+        let outcome = monitor.execute("release all; replay until=failure");
+        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
+        assert!(monitor.machine.take().contains("choose with from=NAME: linux,cma, BiscuitOS_cma"));
+        // One recording, split over two areas.
+        let both = "replay area=linux,cma from=linux,cma pages=64-; replay area=BiscuitOS_cma from=linux,cma pages=-63";
+        assert_eq!(monitor.execute(both), Outcome::Ok);
+        let used: Vec<u32> = monitor.system.areas().iter().map(|area| area.used_pages()).collect();
+        assert_eq!(used, [100, 5]);
+        for range in ["64", "-", "9-8", "x-", "1-y"] {
+            let outcome = monitor.execute(&format!("replay pages={range}"));
+            assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{range}");
+        }
+    });
+}

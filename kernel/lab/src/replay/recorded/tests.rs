@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-use super::super::{Options, ReplayError, ReplayReport, WhenHeld, run};
+use super::super::{Options, Part, ReplayError, ReplayReport, WhenHeld, run};
 use crate::trace::{Op, Reason, TraceError, plain};
 use board_mock::{Mock, with_board};
 use cma::AreaId;
@@ -285,4 +285,95 @@ fn what_cannot_be_followed_is_refused() {
         let report = replay(system, machine, &(alloc(0x100, 1) + &alloc(0x101, 1) + cut)).expect("a good recording");
         assert_eq!((report.ops, report.lost), (2, 1));
     });
+}
+
+/// A request that begins, as newer kernels print it.
+fn start(pages: u32, free: u32) -> String {
+    format!(
+        "    camera app-7  [000] .....  1.000000: cma_alloc_start: name=x request_count={pages} available_count={free} \
+         total_count=2048 align=0\n"
+    )
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn counts_tell_what_the_events_do_not() {
+    let counts = |text: &str| replayed(text).0.counts;
+    let whole = start(2, 2000) + &alloc(0x100, 2) + &start(3, 1998) + &alloc(0x102, 3) + &release(0x100, 2);
+    let told = counts(&(whole.clone() + &start(1, 1997) + &alloc(0x100, 1)));
+    assert_eq!((told.held_before, told.gaps), (Some(48), 0));
+    // Another request is under way on another processor: its pages are taken, and its event comes later.
+    let crossed = start(2, 2048) + &start(5, 2046) + &alloc(0x102, 5) + &alloc(0x100, 2) + &start(1, 2041);
+    let told = counts(&(crossed + &alloc(0x107, 1) + &start(1, 2040) + &alloc(0x108, 1)));
+    assert_eq!((told.held_before, told.gaps), (Some(0), 0), "once is no gap");
+    // The events of 100 pages were lost.
+    let lost = whole + &start(1, 1897) + &alloc(0x100, 1) + &start(1, 1896) + &alloc(0x101, 1);
+    let (report, _) = replayed(&lost);
+    assert_eq!((report.counts.gaps, report.counts.first_gap), (1, 6));
+    let text = report.to_string();
+    assert!(text.contains("48 pages held there when the recording began"), "{text}");
+    assert!(text.contains("In 1 place, first at line 6, pages came or went without an event"), "{text}");
+    assert!(report.record().to_string().contains(",\"gaps\":1,\"first_gap\":6,"));
+    assert_eq!(counts(&alloc(0x100, 2)).held_before, None, "older kernels do not tell");
+}
+
+#[test]
+fn a_recording_of_beginnings_says_what_to_record() {
+    let old = "  x-1 [000] .....  1.0: cma_alloc_start: name=x count=2 align=0\n";
+    for (text, count) in [(start(2, 2048).repeat(3), 3), (old.repeat(2), 2)] {
+        let error = with_board(64, |system, machine| replay(system, machine, &text).expect_err("nothing to replay"));
+        let line = format!("the recording has {count} lines cma_alloc_start, which do not say what was allocated");
+        assert!(error.to_string().starts_with(&line), "{error}");
+        assert!(error.to_string().contains("echo 1 > /sys/kernel/tracing/events/cma/enable"), "{error}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_part_is_replayed_and_two_parts_are_the_whole() {
+    let by = |task: &str, text: String| text.replace("camera app", task);
+    let text = by("vpu-dec", alloc(0x100, 64))
+        + &by("isp", alloc(0x140, 8))
+        + &by("vpu-enc", alloc(0x180, 16))
+        + &by("isp", release(0x100, 64))
+        + &by("isp", release(0x140, 8))
+        + &by("vpu-dec", failed(100));
+    let part = |task, pages| {
+        with_board(64, |system, machine| {
+            let options = Options { part: Part { task, pages }, ..Options::new(area(system)) };
+            run(system, machine, options, text.as_bytes()).expect("a good recording")
+        })
+    };
+    let ops = |report: &ReplayReport| (report.allocs, report.ops, report.left_out, report.unmatched);
+    assert_eq!(ops(&part(None, (0, u32::MAX))), (4, 6, 0, 0));
+    let (vpu, isp) = (part(Some("vpu*"), (0, u32::MAX)), part(Some("isp"), (0, u32::MAX)));
+    assert_eq!(ops(&vpu), (3, 4, 1, 0), "whoever releases it");
+    assert_eq!((ops(&isp), isp.metrics.used), ((1, 2, 3, 0), 0));
+    let (large, small) = (part(None, (64, u32::MAX)), part(None, (0, 63)));
+    assert_eq!((ops(&large), ops(&small)), ((2, 3, 2, 0), (2, 3, 2, 0)));
+    assert_eq!(part(Some("vpu*"), (64, 99)).allocs, 1);
+    assert!(vpu.record().to_string().contains(",\"left_out\":1,"));
+}
+
+#[test]
+fn lines_that_say_nothing_do_not_keep_ctrl_c_waiting() {
+    let events = alloc(0x100, 2);
+    let foreign = "  x-1 [000] .....  1.0: sched_switch: prev=x\n".repeat(3 * 4096);
+    for text in [events.clone() + &foreign, foreign.clone() + &events] {
+        with_board(64, |system, machine| {
+            for (looks, pass) in [(1, "first"), (4, "second")] {
+                machine.interrupt_after.set(Some(looks));
+                let answer = replay(system, machine, &text);
+                match pass {
+                    "first" => assert_eq!(answer.err(), Some(ReplayError::Interrupted)),
+                    _ => assert!(answer.is_ok_and(|report| report.interrupted), "{pass}"),
+                }
+                let area = area(system);
+                system.release_all(area);
+            }
+        });
+    }
+    // Empty lines count, and that is all.
+    let (report, kept) = replayed(&("\n".repeat(50_000) + &"\r\n".repeat(1000) + &events));
+    assert_eq!((report.lines, kept.len()), (51_001, 1));
 }

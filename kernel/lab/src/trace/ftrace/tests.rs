@@ -49,7 +49,7 @@ CPU:1 [LOST 12 EVENTS]
 fn the_newer_format() {
     let expected = [
         (3, Event::Lost(12)),
-        (8, Event::Size { area: b"linux,cma", pages: 16384 }),
+        (8, Event::Start { area: b"linux,cma", free: Some(9), pages: Some(16384) }),
         (10, alloc("linux,cma", Some(0x7c800), 2025, 8)),
         (11, Event::Lost(12)),
         (12, alloc("my area", None, 64, 6)),
