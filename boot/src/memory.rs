@@ -44,7 +44,12 @@ pub(crate) struct Memory {
 ///
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
-pub(crate) fn build(facts: &Facts, cmdline: &Cmdline, tree: PhysRange, mut refused: Refusals) -> Result<Memory, String> {
+pub(crate) fn build(
+    facts: &Facts,
+    cmdline: &Cmdline,
+    tree: PhysRange,
+    mut refused: Refusals,
+) -> Result<Memory, String> {
     let Early { mut memblock, notes } = early::memory_map(facts, image::range(), tree);
     log_notes(&notes, &mut refused);
     if !memblock.is_ram(&image::range()) {

@@ -16,7 +16,7 @@ pub(super) mod reads {
     }
 
     /// A word is read.
-    pub fn note(word: &u32) {
+    pub(crate) fn note(word: &u32) {
         READS.with_borrow_mut(|reads| {
             if let Some(reads) = reads {
                 *reads.entry(core::ptr::from_ref(word).addr()).or_default() += 1;
@@ -25,7 +25,7 @@ pub(super) mod reads {
     }
 
     /// What a call does, and the addresses of the words that it reads more than once.
-    pub fn during<T>(call: impl FnOnce() -> T) -> (T, std::vec::Vec<usize>) {
+    pub(crate) fn during<T>(call: impl FnOnce() -> T) -> (T, std::vec::Vec<usize>) {
         READS.set(Some(BTreeMap::new()));
         let answer = call();
         let reads = READS.take().unwrap_or_default();

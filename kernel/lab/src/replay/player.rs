@@ -131,14 +131,14 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     }
 
     /// Whether the request of the line is of the part that is replayed; counts it where not.
-    pub fn wants(&mut self, pages: u32) -> bool {
+    pub(super) fn wants(&mut self, pages: u32) -> bool {
         let wanted = self.part == Part::ALL || self.part.wants(&self.line, self.format, pages);
         self.report.left_out += u64::from(!wanted);
         wanted
     }
 
     /// Whether all requests are replayed: only then it means something that a release matches none.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.part == Part::ALL
     }
 

@@ -65,7 +65,7 @@ pub(super) fn align_named(name: &str) -> Option<Align> {
 
 /// A recording that was checked.
 pub(super) struct Recording<'a, 't> {
-    pub(super) survey: replay::Survey<'t>,
+    pub(super) survey: Survey<'t>,
     pub(super) trace: &'t [u8],
     pub(super) options: replay::Options<'a>,
 }
