@@ -166,7 +166,7 @@ impl<'t, T> Parsed<'t, T> {
         self.lines.read()
     }
 
-    /// What the next line says, or nothing after [`SILENT_LINES`] that say nothing, so that whoever reads on can look for a
+    /// What the next line says, or nothing after `SILENT_LINES` that say nothing, so that whoever reads on can look for a
     /// Ctrl-C.
     pub fn step(&mut self) -> Option<Step<'t, T>> {
         for silent in 1.. {

@@ -118,11 +118,11 @@ pub fn events(bytes: &[u8]) -> Events<'_> {
 /// Whether a text has a line that is read.
 pub(super) fn is_log(bytes: &[u8]) -> bool {
     let mut lines = Lines::new(bytes);
-    let mut next = || {
+    let next = || {
         lines.skip_blank();
         lines.next()
     };
-    core::iter::from_fn(|| next()).any(|line| matches!(read(line.text), Ok(Some(_))))
+    core::iter::from_fn(next).any(|line| matches!(read(line.text), Ok(Some(_))))
 }
 
 impl<'t> Events<'t> {
