@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use devicetree::Facts;
+use reserved::addresses::adapt;
 use reserved::memblock::RegionKind;
 use reserved::{cmdline, early, place};
 use units::PhysRange;
@@ -58,8 +60,9 @@ impl Tree {
         Some(answer.lines().filter(|line| !line.starts_with("CmaFree")).map(|line| format!("{line}\n")).collect())
     }
 
-    /// What we make of it, in the same form.
-    fn ours(&self, version: LinuxVersion) -> String {
+    /// What we make of it, in the same form: as the tree is, or as one of a board whose RAM begins at `ram_base`. `None` where
+    /// the tree cannot be that board's, because it has regions on both sides of where RAM begins.
+    fn ours(&self, version: LinuxVersion, ram_base: Option<u64>) -> Option<String> {
         let blob = fs::read(&self.path).expect("a tree");
         let mut facts = devicetree::read(&blob).expect("a usable tree");
         // What QEMU does: RAM of the given size, the initrd in the middle or at 128 MiB, the tree on the page behind it.
@@ -67,7 +70,15 @@ impl Tree {
         let tree = PhysRange::sized(initrd.end.next_multiple_of(4096), 2 * blob.len() as u64 + 10_000);
         facts.memory = vec![PhysRange::sized(RAM_START, self.mem_bytes)];
         facts.initrd = Some(initrd);
-        let cmdline = cmdline::parse(&format!("{} linux={version}", self.cmdline));
+        let mut bootargs = format!("{} linux={version}", self.cmdline);
+        if let Some(ram_base) = ram_base {
+            if self.cmdline.contains('@') || !move_ram(&mut facts, ram_base) {
+                return None;
+            }
+            write!(bootargs, " ram_base={ram_base:#x}").expect("a string");
+        }
+        let mut cmdline = cmdline::parse(&bootargs);
+        adapt(&mut facts, &mut cmdline);
         let mut memblock = early::memory_map(&facts, LINUX_IMAGE, tree).memblock;
         let placed = place(&facts, &cmdline, |frames| 16 * u64::from(frames), &mut memblock);
 
@@ -86,18 +97,37 @@ impl Tree {
             memblock.reserved().iter().filter(|region| region.kind == RegionKind::Cma).count(),
             placed.areas.len()
         );
-        text
+        Some(text)
     }
+}
+
+/// Moves what the tree says of RAM from where it begins here to `ram_base`; false where a range lies on both sides.
+fn move_ram(facts: &mut Facts, ram_base: u64) -> bool {
+    let regions = facts
+        .reserved
+        .iter_mut()
+        .flat_map(|node| node.reg.value_mut().into_iter().chain(node.alloc_ranges.value_mut()).flatten());
+    let mut moved = true;
+    for range in facts.memreserve.iter_mut().chain(&mut facts.usable_memory).chain(regions) {
+        let PhysRange { start, end } = *range;
+        if start >= RAM_START {
+            *range = PhysRange { start: start - RAM_START + ram_base, end: end - RAM_START + ram_base };
+        } else {
+            // What ends above the board's own base would move, too.
+            moved &= end <= RAM_START.min(ram_base);
+        }
+    }
+    moved
 }
 
 /// Every tree of which there is this version's answer; a mismatch is shown in full.
 #[track_caller]
-fn compare(version: LinuxVersion, answers: usize) {
+fn compare(version: LinuxVersion, ram_base: Option<u64>, answers: usize) {
     let mut same = 0;
     let mut different = String::new();
     for tree in trees() {
         let Some(answer) = tree.answer(version) else { continue };
-        let ours = tree.ours(version);
+        let Some(ours) = tree.ours(version, ram_base) else { continue };
         if ours == answer {
             same += 1;
             continue;
@@ -123,17 +153,27 @@ fn diff(linux: &str, ours: &str) -> Vec<String> {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_6_1() {
-    compare(LinuxVersion::V6_1, 73);
+    compare(LinuxVersion::V6_1, None, 73);
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_6_12() {
-    compare(LinuxVersion::V6_12, 27);
+    compare(LinuxVersion::V6_12, None, 27);
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_are_as_on_linux_7_2() {
-    compare(LinuxVersion::V7_2, 51);
+    compare(LinuxVersion::V7_2, None, 51);
+}
+
+/// The tree of a board whose RAM lies elsewhere is answered as if it lay here.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn trees_of_boards_with_ram_elsewhere_are_moved() {
+    for ram_base in [0x8000_0000, 0x1_0000_0000, 0x8_8000_0000] {
+        compare(LinuxVersion::V6_1, Some(ram_base), 64);
+        compare(LinuxVersion::V7_2, Some(ram_base), 44);
+    }
 }
