@@ -27,7 +27,7 @@ pub(super) fn bootargs(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Op
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
     if end > MAX_BOOTARGS_BYTES {
         notes.error(format_args!(
-            "OF: fdt: bootargs: only the first {MAX_BOOTARGS_BYTES} of {end} bytes count (raise MAX_BOOTARGS_BYTES)"
+            "debris: OF: fdt: bootargs: only the first {MAX_BOOTARGS_BYTES} of {end} bytes count (raise MAX_BOOTARGS_BYTES)"
         ));
     }
     let bytes = &value[..end.min(MAX_BOOTARGS_BYTES)];
@@ -40,11 +40,11 @@ pub(super) fn initrd(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Opti
     let end = tree.property(chosen, "linux,initrd-end")?;
     let address = |value: &[u8]| if matches!(value.len(), 4 | 8) { number(value) } else { None };
     let (Some(start), Some(end)) = (address(start), address(end)) else {
-        notes.error("OF: fdt: linux,initrd-start or -end is neither one cell nor two: initrd ignored");
+        notes.error("debris: OF: fdt: linux,initrd-start or -end is neither one cell nor two: initrd ignored");
         return None;
     };
     if start >= end || end > ADDRESS_LIMIT {
-        notes.error(format_args!("OF: fdt: no initrd can lie from {start:#x} to {end:#x}: ignored"));
+        notes.error(format_args!("debris: OF: fdt: no initrd can lie from {start:#x} to {end:#x}: ignored"));
         return None;
     }
     Some(PhysRange { start, end })
@@ -61,7 +61,7 @@ pub(super) fn usable_memory(tree: &Tree<'_>, chosen: NodeId) -> Vec<PhysRange> {
 pub(super) fn stdout(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Option<NodeId> {
     let property = ["stdout-path", "linux,stdout-path"].into_iter().find(|name| tree.has(chosen, name))?;
     let Some(path) = tree.text(chosen, property) else {
-        notes.error(format_args!("OF: {property} is not a string: ignored"));
+        notes.error(format_args!("debris: OF: {property} is not a string: ignored"));
         return None;
     };
     let path = path.split_once(':').map_or(path, |(path, _options)| path);
@@ -74,7 +74,7 @@ pub(super) fn stdout(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Opti
         target.and_then(|target| tree.by_path_below(target, below))
     };
     if node.is_none() {
-        notes.error(format_args!("OF: {property} names no node: '{}'", shortened(path)));
+        notes.error(format_args!("debris: OF: {property} names no node: '{}'", shortened(path)));
     }
     node
 }

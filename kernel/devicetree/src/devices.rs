@@ -33,12 +33,14 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
         let Some(path) = tree.path(node) else {
             let name = tree.name(node);
             notes.warn(format_args!(
-                "OF: {name}: path too long, device ignored (raise MAX_PATH_BYTES, {MAX_PATH_BYTES})"
+                "debris: OF: {name}: path too long, device ignored (raise MAX_PATH_BYTES, {MAX_PATH_BYTES})"
             ));
             continue;
         };
         if found.len() == MAX_DEVICES {
-            notes.warn(format_args!("OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"));
+            notes.warn(format_args!(
+                "debris: OF: {path} and devices after it ignored: raise MAX_DEVICES ({MAX_DEVICES})"
+            ));
             break;
         }
         let interrupts = interrupts::of_device(tree, node, &path, &mut lost);
@@ -59,7 +61,7 @@ fn registers(tree: &Tree<'_>, node: NodeId, reg: &[u8], notes: &mut Notes) -> Ve
         let Some(start) = bus::translate(tree, bus, address) else { continue };
         let range = PhysRange::sized(start, size);
         if range.end > ADDRESS_LIMIT {
-            notes.warn(format_args!("OF: {}: registers at {range} ignored: above 4 GiB", tree.name(node)));
+            notes.warn(format_args!("debris: OF: {}: registers at {range} ignored: above 4 GiB", tree.name(node)));
         } else if !range.is_empty() {
             found.push(range);
         }
@@ -80,7 +82,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
             } else if !full {
                 full = true;
                 notes.warn(format_args!(
-                    "OF: {name}: its area and those after it ignored: raise MAX_AREA_USERS ({MAX_AREA_USERS})"
+                    "debris: OF: {name}: its area and those after it ignored: raise MAX_AREA_USERS ({MAX_AREA_USERS})"
                 ));
             }
         };
@@ -88,14 +90,16 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
             match tree.text(node, "CMA-name").filter(|area| is_area_name(area)) {
                 Some(area) => take(area, false, notes),
                 None => {
-                    notes.error(format_args!("OF: {name}: CMA-name is not the name of a node: ignored"));
+                    notes.error(format_args!("debris: OF: {name}: CMA-name is not the name of a node: ignored"));
                     notes.refuse(Refused::Node, name);
                 }
             }
         }
         let regions = tree.property(node, "memory-region").unwrap_or(&[]);
         if regions.len() / 4 > MAX_AREA_USERS {
-            notes.warn(format_args!("OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"));
+            notes.warn(format_args!(
+                "debris: OF: {name}: only {MAX_AREA_USERS} memory-regions count (raise MAX_AREA_USERS)"
+            ));
         }
         for phandle in regions.chunks(4).take(MAX_AREA_USERS) {
             let target = word(phandle).and_then(|phandle| tree.by_phandle(phandle));
@@ -105,12 +109,12 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
                 (_, Some(_)) => {}
                 (Some(target), None) => {
                     notes.warn(format_args!(
-                        "OF: {name}: memory-region {} is no reserved memory: ignored",
+                        "debris: OF: {name}: memory-region {} is no reserved memory: ignored",
                         tree.name(target)
                     ));
                 }
                 (None, None) => {
-                    notes.error(format_args!("OF: {name}: memory-region names no node: ignored"));
+                    notes.error(format_args!("debris: OF: {name}: memory-region names no node: ignored"));
                     notes.refuse(Refused::Node, name);
                 }
             }

@@ -34,7 +34,7 @@
 //! let tree = words(&[&header[..], &reservations, &[begin_node, 0, end_node, end]].concat());
 //! let facts = read(&tree)?;
 //! assert!(facts.memory.is_empty() && facts.devices.is_empty());
-//! assert!(facts.notes[0].text.starts_with("OF: fdt: no RAM"));
+//! assert!(facts.notes[0].text.starts_with("debris: OF: fdt: no RAM"));
 //!
 //! assert!(matches!(read(&tree[..60]), Err(TreeError::Truncated { .. })));
 //! # Ok::<(), TreeError>(())
@@ -127,11 +127,11 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let stdout_node = chosen.and_then(|chosen| chosen::stdout(&tree, chosen, &mut notes));
     let stdout = stdout_node.and_then(|node| devices.iter().position(|&(id, _)| id == node));
     if let (Some(node), None) = (stdout_node, stdout) {
-        notes.error(format_args!("OF: stdout-path names {}, which is no enabled device", tree.name(node)));
+        notes.error(format_args!("debris: OF: stdout-path names {}, which is no enabled device", tree.name(node)));
     }
     if tree.is_exhausted() {
         notes.error(format_args!(
-            "OF: tree too tangled, devices may be missing (raise MAX_LOOKUP_STEPS, {MAX_LOOKUP_STEPS})"
+            "debris: OF: tree too tangled, devices may be missing (raise MAX_LOOKUP_STEPS, {MAX_LOOKUP_STEPS})"
         ));
     }
     Ok(Facts {

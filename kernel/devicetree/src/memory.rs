@@ -27,11 +27,11 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
         };
         let name = tree.name(node);
         let Some(entry_bytes) = cells.pair_bytes() else {
-            notes.error(format_args!("OF: fdt: {name}: unusable #address-cells or #size-cells, ignoring"));
+            notes.error(format_args!("debris: OF: fdt: {name}: unusable #address-cells or #size-cells, ignoring"));
             continue;
         };
         if reg.len() % entry_bytes != 0 {
-            notes.warn(format_args!("OF: fdt: {name}: reg ends within a range, ignoring its last bytes"));
+            notes.warn(format_args!("debris: OF: fdt: {name}: reg ends within a range, ignoring its last bytes"));
         }
         for (base, size) in cells.pairs(reg) {
             // A size of more than 64 bits reaches the end of the address space; so does a base.
@@ -42,7 +42,7 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
             let Some(range) = reachable_pages(base, size, notes) else { continue };
             if ranges.len() == MAX_MEMORY_RANGES {
                 notes.error(format_args!(
-                    "OF: fdt: {name}: {range} ignored: raise MAX_MEMORY_RANGES ({MAX_MEMORY_RANGES})"
+                    "debris: OF: fdt: {name}: {range} ignored: raise MAX_MEMORY_RANGES ({MAX_MEMORY_RANGES})"
                 ));
                 return ranges;
             }
@@ -51,7 +51,7 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
     }
     if ranges.is_empty() {
         notes.error(format_args!(
-            "OF: fdt: no RAM: no node with device_type = \"memory\" has a page below {ADDRESS_LIMIT:#x}"
+            "debris: OF: fdt: no RAM: no node with device_type = \"memory\" has a page below {ADDRESS_LIMIT:#x}"
         ));
     }
     ranges
@@ -83,8 +83,9 @@ pub(super) fn reservations(entries: &[u8], notes: &mut Notes) -> Vec<PhysRange> 
             continue;
         }
         if ranges.len() == MAX_MEMRESERVE {
-            notes
-                .error(format_args!("OF: fdt: /memreserve/: {range} ignored: raise MAX_MEMRESERVE ({MAX_MEMRESERVE})"));
+            notes.error(format_args!(
+                "debris: OF: fdt: /memreserve/: {range} ignored: raise MAX_MEMRESERVE ({MAX_MEMRESERVE})"
+            ));
             break;
         }
         ranges.push(range);

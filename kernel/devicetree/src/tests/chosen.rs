@@ -55,13 +55,13 @@ fn the_console_is_named_in_many_ways() {
 #[test]
 fn a_console_that_is_none_is_reported() {
     let cases = [
-        ("serial9", "OF: stdout-path names no node: 'serial9'"),
-        ("nowhere", "OF: stdout-path names no node: 'nowhere'"),
-        ("", "OF: stdout-path names no node: ''"),
-        ("/bus/uart@9001", "OF: stdout-path names no node: '/bus/uart@9001'"),
-        ("/bus/uart@a000", "OF: stdout-path names uart@a000, which is no enabled device"),
-        ("/chosen", "OF: stdout-path names chosen, which is no enabled device"),
-        ("serial\n0", "OF: stdout-path is not a string: ignored"),
+        ("serial9", "debris: OF: stdout-path names no node: 'serial9'"),
+        ("nowhere", "debris: OF: stdout-path names no node: 'nowhere'"),
+        ("", "debris: OF: stdout-path names no node: ''"),
+        ("/bus/uart@9001", "debris: OF: stdout-path names no node: '/bus/uart@9001'"),
+        ("/bus/uart@a000", "debris: OF: stdout-path names uart@a000, which is no enabled device"),
+        ("/chosen", "debris: OF: stdout-path names chosen, which is no enabled device"),
+        ("serial\n0", "debris: OF: stdout-path is not a string: ignored"),
     ];
     for (path, line) in cases {
         let facts = with_chosen(|chosen| {

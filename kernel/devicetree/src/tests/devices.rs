@@ -157,8 +157,8 @@ fn a_bus_without_ranges_hides_what_is_behind_it() {
     assert_eq!(
         notes(&facts),
         [
-            "OF: edge@0: registers at [mem 0xfffff800-0x1000007ff] ignored: above 4 GiB",
-            "OF: edge@0: registers at [mem 0x100000000-0x10000000f] ignored: above 4 GiB",
+            "debris: OF: edge@0: registers at [mem 0xfffff800-0x1000007ff] ignored: above 4 GiB",
+            "debris: OF: edge@0: registers at [mem 0x100000000-0x10000000f] ignored: above 4 GiB",
         ]
     );
 }
@@ -196,8 +196,8 @@ fn areas_are_named_by_phandle_or_by_name() {
     assert_eq!(
         notes(&facts),
         [
-            "OF: BiscuitOS_CMA: memory-region names no node: ignored",
-            "OF: BiscuitOS_CMA: memory-region BiscuitOS_CMA is no reserved memory: ignored",
+            "debris: OF: BiscuitOS_CMA: memory-region names no node: ignored",
+            "debris: OF: BiscuitOS_CMA: memory-region BiscuitOS_CMA is no reserved memory: ignored",
         ]
     );
 }
@@ -223,7 +223,7 @@ fn an_area_name_has_a_nodes_characters() {
             });
         }));
         assert_eq!(facts.area_users, vec![]);
-        assert_eq!(notes(&facts), ["OF: dev: CMA-name is not the name of a node: ignored"]);
+        assert_eq!(notes(&facts), ["debris: OF: dev: CMA-name is not the name of a node: ignored"]);
     }
 }
 

@@ -86,7 +86,7 @@ fn cell_counts_without_meaning_are_reported() {
         });
         let facts = facts(&bytes);
         assert_eq!(facts.memory, vec![]);
-        assert_eq!(notes(&facts)[0], "OF: fdt: memory: unusable #address-cells or #size-cells, ignoring");
+        assert_eq!(notes(&facts)[0], "debris: OF: fdt: memory: unusable #address-cells or #size-cells, ignoring");
     }
 }
 
@@ -112,14 +112,14 @@ fn a_cut_range_is_left_out() {
     });
     let facts = facts(&bytes);
     assert_eq!(facts.memory, vec![range(0x6000_0000, 0x1000)]);
-    assert_eq!(notes(&facts), ["OF: fdt: memory: reg ends within a range, ignoring its last bytes"]);
+    assert_eq!(notes(&facts), ["debris: OF: fdt: memory: reg ends within a range, ignoring its last bytes"]);
 }
 
 #[test]
 fn no_memory_is_said() {
     let facts = facts(&tree(|_| {}));
     assert_eq!(facts.memory, vec![]);
-    assert!(notes(&facts)[0].starts_with("OF: fdt: no RAM"));
+    assert!(notes(&facts)[0].starts_with("debris: OF: fdt: no RAM"));
 }
 
 #[test]
