@@ -90,10 +90,13 @@ pub struct Maintenance {
 impl Maintenance {
     /// Adds lines, to the step before if they go on where that ended.
     pub fn lines(&mut self, at: Level, with: CacheOp, from: u32, length: u32) {
-        if let Some(Step::Lines { level, op, start, bytes }) = self.steps.last_mut()
-            && (*level, *op, start.wrapping_add(*bytes)) == (at, with, from)
+        let last = self.steps.last_mut();
+        if let Some(Step::Lines { level, op, start, bytes }) = last
+            && (*level, *op) == (at, with)
+            && start.wrapping_add(*bytes).wrapping_sub(from) <= length
         {
-            *bytes += length;
+            // An instruction at which the emulator was interrupted is logged again: the same line twice is one.
+            *bytes = from.wrapping_add(length).wrapping_sub(*start);
         } else if length > 0 {
             self.steps.push(Step::Lines { level: at, op: with, start: from, bytes: length });
         }

@@ -191,7 +191,10 @@ fn our_own_trace_is_read_back() {
     let end = lines.iter().position(|line| line.starts_with("replay:")).expect("the last command's answer");
     assert!(lines[..end].iter().filter(|line| line.contains("cma_alloc_finish: name=BiscuitOS_cma ")).count() > 150);
     let outcome = replay_text((lines[..end].join("\n") + "\n").as_bytes(), 0);
-    let record = outcome.record("replay");
+    // Both areas are in the recording, and both are here.
+    let records = outcome.records_of("replay");
+    assert_eq!((records.len(), &records[0]["area"], &records[0]["used"]), (2, &"linux,cma".into(), &3.into()));
+    let record = &records[1];
     for field in ["allocs", "used", "maxchunk"] {
         assert_eq!(record[field], load[field], "{field} in {record}");
     }

@@ -13,7 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-// The model of the planner, which `relocate` has from `placement`, is written without std.
+// The model of the planner, which `relocate` has from `system`, is written without std.
 #[cfg(test)]
 extern crate alloc;
 

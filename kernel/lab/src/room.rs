@@ -16,7 +16,7 @@ use super::record::Record;
 use cma::area::Area;
 use cma::{AreaId, CmaError, align_order_of};
 use placement::bitmap::Bitmap;
-use placement::plan::{Movable, NoRoom, Planner, Step};
+use system::plan::{Movable, NoRoom, Planner, Step};
 use system::{MAX_MOVABLE, System};
 
 /// Moves that are listed.

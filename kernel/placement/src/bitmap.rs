@@ -145,7 +145,7 @@ impl Bitmap {
 
     /// True where `count` bits from `start` are clear.
     #[inline]
-    pub(super) fn is_free(&self, start: u32, count: u32) -> bool {
+    pub fn is_free(&self, start: u32, count: u32) -> bool {
         let shift = start % WORD_BITS;
         if shift + count <= WORD_BITS {
             return self.words[(start / WORD_BITS) as usize] & mask(shift, shift + count) == 0;

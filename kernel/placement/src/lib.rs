@@ -11,7 +11,7 @@
 //!
 //! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of where long runs can be →
 //! `search` finds the lowest place that fits, exactly, without reading what the summary rules out → a rule puts it to use
-//! ([`FirstFit`] and its peers) → where nothing fits, a [`plan`] says which buffers would have to move where.
+//! ([`FirstFit`] and its peers).
 //!
 //! Nothing here knows a page, an area or an allocator: a bit stands for whatever the caller counts.
 //!
@@ -43,7 +43,6 @@ pub mod bitmap;
 mod bounds;
 mod group;
 mod node;
-pub mod plan;
 mod scan;
 mod search;
 mod summary;

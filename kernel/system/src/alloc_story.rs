@@ -7,11 +7,11 @@
 //! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::System;
+use crate::plan::NoRoom;
 use cma::{AreaId, Buffer, CmaError, ReleaseError};
 use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
 use page_alloc::trace::Event;
 use placement::Request;
-use placement::plan::NoRoom;
 use units::Pfn;
 
 /// An allocation whose time is accounted for, and what it came to.

@@ -41,13 +41,14 @@ extern crate std;
 
 mod alloc_story;
 mod dma;
+pub mod plan;
 mod registry;
 mod relocate;
 #[cfg(test)]
 mod tests;
 
 pub use alloc_story::Reported;
-pub use placement::plan::{MAX_LOOKS, ROUNDS, WINDOWS};
+pub use plan::{MAX_LOOKS, ROUNDS, WINDOWS};
 pub use registry::Kept;
 pub use relocate::{MAX_MOVABLE, MAX_PLANS};
 

@@ -18,11 +18,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::System;
+use crate::plan::{Movable, NoRoom, Planner, Step};
 use cma::{AreaId, Buffer, OwnerId, Relocatable, Relocations};
 use page_alloc::Lent;
 use placement::Request;
 use placement::bitmap::Bitmap;
-use placement::plan::{Movable, NoRoom, Planner, Step};
 use units::Pfn;
 
 /// Most buffers of an area that a plan considers; what lies behind them stays.

@@ -2,7 +2,7 @@
 
 //! Buffers that make room, their owners, and what they hold.
 
-#[path = "../../../placement/src/plan/tests/model.rs"]
+#[path = "../../../system/src/plan/tests/model.rs"]
 mod model;
 
 use core::cell::{Cell, RefCell};
@@ -17,9 +17,9 @@ use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
 use placement::Request;
 use placement::parse;
-use placement::plan::Step;
 use system::MAX_PLANS;
 use system::System;
+use system::plan::Step;
 use units::Pfn;
 
 /// What a driver knows of its buffers, by tag, and what it was asked.

@@ -8,11 +8,11 @@
 use alloc::vec::Vec;
 
 use crate::System;
+use crate::plan::Step;
 use cma::{AreaId, Buffer};
 use migration::live::space::OwnedFrame;
 use page_alloc::Lent;
 use placement::bitmap::Bitmap;
-use placement::plan::Step;
 use units::PAGE_SIZE;
 
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();

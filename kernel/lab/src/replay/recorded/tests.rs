@@ -356,6 +356,7 @@ fn a_part_is_replayed_and_two_parts_are_the_whole() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn lines_that_say_nothing_do_not_keep_ctrl_c_waiting() {
     let events = alloc(0x100, 2);
     let foreign = "  x-1 [000] .....  1.0: sched_switch: prev=x\n".repeat(3 * 4096);

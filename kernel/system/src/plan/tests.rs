@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::align_order_of;
 use model::fits_somehow;
+use placement::align_order_of;
 
 /// A request as drivers make them, or of page alignment.
 fn request(bits: u32, order: u32) -> Request {

@@ -35,8 +35,8 @@
 
 use alloc::vec::Vec;
 
-use crate::bitmap::Bitmap;
-use crate::{Placement, Request, SpareHeads};
+use placement::bitmap::Bitmap;
+use placement::{Placement, Request, SpareHeads};
 
 /// How many windows are tried for a request, the cheapest first.
 pub const WINDOWS: u32 = 16;
