@@ -105,7 +105,7 @@ fn tab_completes_or_lists() {
     terminal.wait_for_row("debris> bitmap BiscuitOS_cma ");
     terminal.press("\x15re\t");
     terminal.wait_for_row("debris> re");
-    terminal.wait_for("reboot   release  replay");
+    terminal.wait_for("reboot    release   relocate  replay");
     terminal.press("l\ta\tB\t\r");
     terminal.wait_for("0 buffers, 0 pages given back to BiscuitOS_cma");
     terminal.wait_for_row(PROMPT);
