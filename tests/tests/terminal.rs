@@ -106,7 +106,7 @@ fn tab_completes_or_lists() {
     terminal.press("\x15re\t");
     terminal.wait_for_row("debris> re");
     terminal.wait_for("reboot    release   relocate  replay");
-    terminal.press("l\ta\tB\t\r");
+    terminal.press("le\ta\tB\t\r");
     terminal.wait_for("0 buffers, 0 pages given back to BiscuitOS_cma");
     terminal.wait_for_row(PROMPT);
     terminal.press("cat /s\tb\t\t\t\t\t");
