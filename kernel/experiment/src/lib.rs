@@ -11,6 +11,7 @@
 //! # Example
 //! The figures of the article:
 //! ```
+//! # if cfg!(miri) { return; } // Too long for an interpreter.
 //! use cma::Areas;
 //! use experiment::debris::{self, PUBLISHED_SEED};
 //! use page_alloc::zone::{Zone, descriptors};

@@ -12,6 +12,7 @@
 //! # Example
 //! The published experiment, on a board of the tests:
 //! ```
+//! # if cfg!(miri) { return; } // Too long for an interpreter.
 //! use std::sync::Arc;
 //!
 //! use board_mock::with_board;
