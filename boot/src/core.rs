@@ -8,7 +8,7 @@
 //! [`boot`], which is the rest of this page.
 //!
 //! What holds true: it ends by itself, with status 0 where every page is where it should be in the end, 2 where there is
-//! nothing to work on, and 3 where the books are wrong.
+//! nothing to work on, and 3 where a check fails.
 #![no_std]
 #![no_main]
 
@@ -83,7 +83,7 @@ use start::{Ending, UNUSABLE};
 
 /// The first line of the log.
 const VERSION: &str = concat!("debris core ", env!("CARGO_PKG_VERSION"), ": Linux's CMA alone, on vexpress-a9");
-/// Status where the books are wrong, as the laboratory's.
+/// Status where a check fails, as the laboratory's.
 const STATUS_CHECK_FAILED: u8 = 3;
 
 /// From the tree to the experiment's end.

@@ -61,7 +61,7 @@ pub struct MockDisk {
 }
 
 impl MockDisk {
-    /// A disk of so many sectors of zeros, and what a test sees of it.
+    /// A disk of `sectors` sectors of zeros, and what a test sees of it.
     pub fn new(device: DeviceId, sectors: u64, read_only: bool) -> (Self, Rc<RefCell<Medium>>) {
         let data = vec![0; (sectors * SECTOR_BYTES) as usize];
         let medium = Rc::new(RefCell::new(Medium { durable: data.clone(), data, ..Medium::default() }));

@@ -221,7 +221,7 @@ impl Round {
         Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: machine.now_ns(), report }
     }
 
-    /// Does at most so many steps; true while there are more to do. In the background it does not wait for steps that are
+    /// Does at most the given number of steps; true while there are more to do. In the background it does not wait for steps that are
     /// not due.
     ///
     /// # Errors

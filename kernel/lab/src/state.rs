@@ -121,7 +121,7 @@ pub struct LoadReport {
     metrics: Metrics,
 }
 
-/// Pages of the smallest area that has room for so many: an area is whole pageblocks.
+/// Pages of the smallest area that has room for `pages`: an area is whole pageblocks.
 const fn padded(pages: u32) -> u32 {
     pages.next_multiple_of(PAGEBLOCK_PAGES)
 }

@@ -104,7 +104,7 @@ pub enum Reason {
     TooFar(u64),
     /// No line that does anything.
     Empty,
-    /// No line that does anything, but so many requests that begin.
+    /// No line that does anything, but this many requests that begin.
     OnlyStarts(u64),
 }
 

@@ -87,7 +87,7 @@ impl Bitmap {
         })
     }
 
-    /// As `first_fit_by_slots`, where the alignment is so many words, a node at most.
+    /// As `first_fit_by_slots`, where the alignment is whole words, a node at most.
     #[inline(never)]
     fn first_fit_by_wide_slots<const WORDS: usize, const BEHIND: bool>(
         &self,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Asks the area what a trace asks, times it, and keeps the books of the replay.
+//! Asks the area what a trace asks, times it, and counts what the replay reports.
 
 use super::failure::{Failure, InTheWay, Tally};
 use super::keeper::Keeper;
