@@ -118,6 +118,7 @@ impl Area {
 
     /// Changes the rule and returns the one before; what is allocated stays where it is.
     pub fn set_placement(&mut self, placement: Box<dyn Placement>) -> Box<dyn Placement> {
+        self.bitmap.keep_runs(placement.by_length());
         core::mem::replace(&mut self.placement, placement)
     }
 

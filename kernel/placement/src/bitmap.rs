@@ -9,9 +9,12 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::{RefCell, RefMut};
 
+use super::Request;
 use super::group::GROUP_BITS;
 use super::node::{NODE_BITS, Node};
+use super::runs::{Runs, Wanted};
 use super::summary::Summary;
 use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
 
@@ -33,6 +36,8 @@ pub(super) const PLAIN_BITS: u32 = 2048;
 pub struct Bitmap {
     words: Vec<u32>,
     pub(super) summary: Option<Summary>,
+    /// Kept for the rules that choose by the length of a run.
+    runs: Option<RefCell<Runs>>,
     bits: u32,
     used: u32,
 }
@@ -46,7 +51,7 @@ impl Bitmap {
         if bits > 0 {
             clear_bits(&mut words, 0, bits);
         }
-        Self { words, summary, bits, used: 0 }
+        Self { words, summary, runs: None, bits, used: 0 }
     }
 
     /// How many bits there are.
@@ -86,6 +91,45 @@ impl Bitmap {
         self.used += count;
         if let Some(summary) = &mut self.summary {
             summary.allocated(start, start + count);
+            self.note_change(start, start + count);
+        }
+    }
+
+    /// Keeps an index of the free runs by their length from here on, or gives it up, as `wanted` says. A bitmap without a
+    /// summary has none: its runs are few.
+    pub fn keep_runs(&mut self, wanted: bool) {
+        if !wanted {
+            self.runs = None;
+        } else if self.runs.is_none()
+            && let Some(summary) = &self.summary
+        {
+            self.runs = Some(RefCell::new(Runs::new(self.nodes(), summary)));
+        }
+    }
+
+    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned bit. `None` where no
+    /// index of the runs is kept that could tell.
+    pub(super) fn fit_by_length(&self, request: &Request, wanted: Wanted) -> Option<Option<u32>> {
+        let summary = self.summary.as_ref().filter(|_| request.align_offset.is_multiple_of(NODE_BITS))?;
+        Some(self.read_runs(summary)?.find(self.nodes(), summary, request, wanted))
+    }
+
+    /// The index of the runs as the bitmap is, if one is kept.
+    pub(super) fn read_runs(&self, summary: &Summary) -> Option<RefMut<'_, Runs>> {
+        let mut runs = self.runs.as_ref()?.try_borrow_mut().ok()?;
+        runs.read_pending(self.nodes(), summary);
+        Some(runs)
+    }
+
+    /// Tells the index of the runs, if one is kept, that the bits `start..end` were set or cleared.
+    #[inline(always)]
+    fn note_change(&mut self, start: u32, end: u32) {
+        if let (Some(runs), Some(summary)) = (&mut self.runs, &self.summary) {
+            let runs = runs.get_mut();
+            runs.note(start, end);
+            if runs.is_full() {
+                runs.read_pending(self.words.as_chunks().0, summary);
+            }
         }
     }
 
@@ -101,6 +145,7 @@ impl Bitmap {
         let from = start % WORD_BITS;
         if self.summary.is_some() {
             self.clear_summarized(start, start + count)?;
+            self.note_change(start, start + count);
         } else if from + count <= WORD_BITS {
             let word = &mut self.words[(start / WORD_BITS) as usize];
             let bits = u32::MAX >> (WORD_BITS - count) << from;
@@ -250,10 +295,17 @@ impl Bitmap {
         })
     }
 
-    /// Memory that the words and the summary take, in bytes.
+    /// Memory that the words, the summary and the index of the runs take, in bytes.
     pub fn size_bytes(&self) -> usize {
         let summary = self.summary.as_ref().map_or(0, Summary::size_bytes);
-        size_of_val(self.words.as_slice()) + summary
+        let runs = self.runs.as_ref().map_or(0, |runs| runs.borrow().size_bytes());
+        size_of_val(self.words.as_slice()) + summary + runs
+    }
+
+    /// The index of the runs, for the tests.
+    #[cfg(test)]
+    pub(super) fn index(&self) -> core::cell::Ref<'_, Runs> {
+        self.runs.as_ref().expect("it is kept").borrow()
     }
 
     /// How many free runs there are.

@@ -7,6 +7,7 @@ use core::cmp::Ordering;
 
 use super::{Entry, Placement, Request, plain};
 use crate::bitmap::Bitmap;
+use crate::runs::Wanted;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -86,7 +87,11 @@ impl Placement for BestFit {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        by_length(map, request, start, Ordering::Less)
+        by_length(map, request, start, Wanted::Shortest)
+    }
+
+    fn by_length(&self) -> bool {
+        true
     }
 }
 
@@ -100,20 +105,33 @@ impl Placement for WorstFit {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        by_length(map, request, start, Ordering::Greater)
+        by_length(map, request, start, Wanted::Longest)
+    }
+
+    fn by_length(&self) -> bool {
+        true
     }
 }
 
-/// Of the free runs that hold the request, the lowest of those whose length compares so with every other's. Of a run that
-/// `start` lies in, only what is behind it counts.
-fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Ordering) -> Option<u32> {
+/// The lowest of the shortest, or the longest, free runs that hold the request. Of a run that `start` lies in, only what is
+/// behind it counts.
+fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
+    if start == 0
+        && let Some(found) = map.fit_by_length(request, wanted)
+    {
+        return found;
+    }
+    let better = match wanted {
+        Wanted::Shortest => Ordering::Less,
+        Wanted::Longest => Ordering::Greater,
+    };
     let mut best: Option<(u32, u32)> = None;
     let mut at = start;
     while let Some(from) = map.next_clear(at) {
         at = map.run_end(from);
         let length = at - from;
         if length >= request.bits
-            && best.is_none_or(|(best, _)| length.cmp(&best) == wanted)
+            && best.is_none_or(|(best, _)| length.cmp(&best) == better)
             && let Some(bit) = request.align_up(from)
             && bit <= at
             && at - bit >= request.bits

@@ -156,6 +156,11 @@ impl Group {
         }
     }
 
+    /// The bound of the group in a lane is the highest of its nodes'.
+    pub(super) fn tighten(&self, lane: usize) {
+        self.most.set(lane, self.nodes.iter().map(|bounds| bounds.of(lane)).max().unwrap_or(0));
+    }
+
     /// No run of `length` bits begins with a free node.
     #[inline(always)]
     pub(super) fn free_lack(&self, length: u32) {

@@ -42,7 +42,9 @@ extern crate std;
 pub mod bitmap;
 mod bounds;
 mod group;
+mod last_fit;
 mod node;
+mod runs;
 mod scan;
 mod search;
 mod summary;
@@ -123,6 +125,11 @@ pub trait Placement {
 
     /// True where a request that finds no room has others moved by whoever holds the area.
     fn relocates(&self) -> bool {
+        false
+    }
+
+    /// True where the length of free runs decides: the bitmap then keeps an index of them ([`Bitmap::keep_runs`]).
+    fn by_length(&self) -> bool {
         false
     }
 

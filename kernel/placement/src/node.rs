@@ -5,6 +5,7 @@
 //! What is asked of one is answered from its eight words alone, in bits counted from its first.
 
 use super::CMA_ALIGNMENT;
+use super::search::SLOTS;
 use super::words::{WORD_BITS, read};
 
 /// Bits in a node.
@@ -112,4 +113,26 @@ pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
         }
     }
     0
+}
+
+/// The bits of a node that `bits` free bits of it follow, themselves counted, in words; `bits` is at least 1.
+pub(super) fn fits(node: &Node, bits: u32) -> Node {
+    let mut fits = node.each_ref().map(|word| !read(word));
+    let mut length = 1;
+    while length < bits {
+        let step = length.min(bits - length);
+        let (words, shift) = ((step / WORD_BITS) as usize, step % WORD_BITS);
+        for place in 0..NODE_WORDS {
+            let behind = |words: usize| fits.get(place + words).copied().unwrap_or(0);
+            let (low, high) = (behind(words), behind(words + 1));
+            fits[place] &= if shift == 0 { low } else { low >> shift | high << (WORD_BITS - shift) };
+        }
+        length += step;
+    }
+    fits
+}
+
+/// The bits of the word at bit `base` of a node that are aligned to 2^`order`, at most a node.
+pub(super) fn aligned(order: u32, base: u32) -> u32 {
+    SLOTS.get(order as usize).copied().unwrap_or_else(|| u32::from(base.is_multiple_of(1 << order)))
 }

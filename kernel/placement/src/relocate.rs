@@ -50,6 +50,10 @@ impl Placement for Relocate {
         true
     }
 
+    fn by_length(&self) -> bool {
+        self.rule.by_length()
+    }
+
     fn lowest_first(&self) -> bool {
         self.rule.lowest_first()
     }

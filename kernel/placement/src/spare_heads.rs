@@ -105,6 +105,10 @@ impl Placement for SpareHeads {
             _ => BestFit.place(map, request, start),
         }
     }
+
+    fn by_length(&self) -> bool {
+        true
+    }
 }
 
 /// Where a request aligned by 2^`ORDER` goes, and no longer than that.

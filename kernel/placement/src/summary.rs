@@ -9,6 +9,7 @@
 
 use alloc::vec::Vec;
 
+use super::bounds::LANES;
 use super::group::{GROUP_BITS, GROUP_NODES, Group};
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::words::{WORD_BITS, mask};
@@ -34,6 +35,11 @@ impl Summary {
         let groups = self.groups.get(first as usize..).unwrap_or_default();
         let firsts = (first * GROUP_NODES..).step_by(GROUP_NODES as usize);
         firsts.zip(groups).map(move |(first, group)| (first, node.saturating_sub(first), group))
+    }
+
+    /// The groups from the last one on: the number of the first node of each, and what is known.
+    pub(super) fn groups_back(&self) -> impl Iterator<Item = (u32, &Group)> {
+        self.groups.iter().enumerate().rev().map(|(place, group)| (place as u32 * GROUP_NODES, group))
     }
 
     /// First-fit of a request that fits into every free node, from a node on; `look` finds its place in a node.
@@ -73,6 +79,32 @@ impl Summary {
                 None
             }
         })
+    }
+
+    /// True where a run of `length` bits may begin in a touched node on a bit aligned to the lane, as far as the node
+    /// itself tells. Of a lane above those that there are, nothing is known.
+    #[inline(always)]
+    pub(super) fn node_allows(&self, node: u32, lane: usize, length: u32) -> bool {
+        let group = self.groups.get((node / GROUP_NODES) as usize);
+        group.is_some_and(|group| lane >= LANES || group.node_allows(node % GROUP_NODES, lane, length))
+    }
+
+    /// True where a run of `length` bits may begin in any touched node of the group that begins with a node, on a bit
+    /// aligned to the lane.
+    #[inline]
+    pub(super) fn group_allows(&self, node: u32, lane: usize, length: u32) -> bool {
+        let group = self.groups.get((node / GROUP_NODES) as usize);
+        lane >= LANES || group.is_none_or(|group| group.open(lane) != 0 || group.touched_allow(lane, length))
+    }
+
+    /// Lets the bound of a group without a free node be no higher in a lane than those of its nodes.
+    pub(super) fn tighten(&self, node: u32, lane: usize) {
+        if let Some(group) = self.groups.get((node / GROUP_NODES) as usize)
+            && lane < LANES
+            && group.touched() == u32::MAX
+        {
+            group.tighten(lane);
+        }
     }
 
     /// No run of `length` bits begins in the node on an aligned bit, though its bound allowed it.

@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 /// The usual border between small and large, in pages: where the article's large requests begin.
 const USUAL: u32 = 24;
 
-/// Requests of so many pages and more at the lowest place that fits, smaller ones at the highest.
+/// Requests of `large` pages and more at the lowest place that fits, smaller ones at the highest.
 pub struct TwoEnded {
     large: u32,
 }
@@ -42,25 +42,10 @@ impl Placement for TwoEnded {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        if request.bits >= self.large { map.first_fit(request, start) } else { last_fit(map, request, start) }
+        if request.bits >= self.large { map.first_fit(request, start) } else { map.last_fit(request, start) }
     }
-}
 
-/// The highest aligned bit that so many clear bits follow, and not below `start`.
-fn last_fit(map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-    let mut before = map.bits();
-    loop {
-        let end = map.last_clear_before(before)? + 1;
-        let from = map.run_start(end).max(start);
-        if end <= start {
-            return None;
-        }
-        if end - from >= request.bits
-            && let Some(bit) = request.align_down(end - request.bits)
-            && bit >= from
-        {
-            return Some(bit);
-        }
-        before = from;
+    fn by_length(&self) -> bool {
+        true
     }
 }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Last-fit: the highest place that a request fits at. In a large bitmap the search goes from the last node down, guided by
+//! the bounds that first-fit is guided by (see `summary`), and lowers those that led it to a node in vain.
+
+use super::Request;
+use super::bitmap::Bitmap;
+use super::bounds::LANES;
+use super::group::GROUP_NODES;
+use super::node::{self, NODE_BITS, Node};
+use super::summary::Summary;
+use super::words::WORD_BITS;
+
+impl Bitmap {
+    /// The highest aligned bit at or after `start` that `request.bits` clear bits follow.
+    pub(super) fn last_fit(&self, request: &Request, start: u32) -> Option<u32> {
+        match &self.summary {
+            Some(summary) if start == 0 && request.align_offset.is_multiple_of(NODE_BITS) => {
+                self.last_fit_by_nodes(summary, request)
+            }
+            _ => self.last_fit_by_runs(request, start),
+        }
+    }
+
+    fn last_fit_by_nodes(&self, summary: &Summary, request: &Request) -> Option<u32> {
+        let (bits, order) = (request.bits, request.align_mask.trailing_ones() as usize);
+        let lane = order.min(LANES - 1);
+        let runs = self.read_runs(summary);
+        for (first, group) in summary.groups_back() {
+            if group.open(lane) != 0 {
+                summary.close(group, first, lane);
+            }
+            if !group.free_allow(bits) && !group.touched_allow(lane, bits) {
+                continue;
+            }
+            let nodes = self.nodes().get(first as usize..)?;
+            for (place, words) in (0..GROUP_NODES).zip(nodes).rev() {
+                let is_free = group.touched() >> place & 1 == 0;
+                if !is_free && !group.node_allows(place, lane, bits) {
+                    continue;
+                }
+                let node = first + place;
+                if is_free || runs.as_ref().is_none_or(|runs| runs.may_hold(words, node, bits)) {
+                    let found = self.last_in_node(summary, request, words, node);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                if !is_free && order == lane {
+                    group.node_lacks(place, lane, bits);
+                }
+            }
+            if order == lane {
+                group.free_lack(bits);
+                group.touched_lack(lane, bits);
+            }
+        }
+        None
+    }
+
+    /// The highest bit of a node that the request fits at, wherever it ends.
+    fn last_in_node(&self, summary: &Summary, request: &Request, words: &Node, node: u32) -> Option<u32> {
+        let base = node * NODE_BITS;
+        let leaves = node::run_start(words, NODE_BITS);
+        if leaves < NODE_BITS {
+            let end = summary.run_end(self.nodes(), base + NODE_BITS);
+            let last = end.checked_sub(request.bits).map(|bit| bit.min(base + NODE_BITS - 1));
+            let bit = last.and_then(|last| request.align_down(last)).filter(|&bit| bit >= base + leaves);
+            if bit.is_some() {
+                return bit;
+            }
+        }
+        let order = request.align_mask.trailing_ones().min(NODE_BITS.ilog2());
+        if request.bits > NODE_BITS || leaves == 0 {
+            return None;
+        }
+        let fits = node::fits(words, request.bits);
+        let places = (0..NODE_BITS).step_by(WORD_BITS as usize).zip(fits).rev();
+        let (first, fits) =
+            places.map(|(first, fits)| (first, fits & node::aligned(order, first))).find(|&(_, fits)| fits != 0)?;
+        let bit = base + first + fits.ilog2();
+        // Only the first bit of a node is aligned higher than a node, if it is.
+        (request.align_down(bit) == Some(bit)).then_some(bit)
+    }
+
+    /// Last-fit from run to run, for any request.
+    pub(super) fn last_fit_by_runs(&self, request: &Request, start: u32) -> Option<u32> {
+        let mut before = self.bits();
+        loop {
+            let end = self.last_clear_before(before)? + 1;
+            let from = self.run_start(end).max(start);
+            if end <= start {
+                return None;
+            }
+            if end - from >= request.bits
+                && let Some(bit) = request.align_down(end - request.bits)
+                && bit >= from
+            {
+                return Some(bit);
+            }
+            before = from;
+        }
+    }
+}

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! An index of the free runs by their length, for the rules that choose by it: the lowest of the shortest, or of the
+//! longest, free runs that hold a request, without looking at every run.
+//!
+//! A run that touches no border of a node is an inner run of it; any other belongs to the first border of a node that it
+//! touches, the bitmap's beginning and end among them. Slot `n` stands for the border in front of node `n` and for the
+//! inner runs of node `n`, so that slots in order are runs in order of address. Each length up to a node has a row with
+//! one bit a slot; longer runs, of which a border has at most one, share the last row.
+//!
+//! What holds true, once no node is pending: a slot's bit is set in the row of a length just where it has a run of that length.
+//! Setting and clearing bits only notes the first and the last node that they touch; what lies between had no run that
+//! begins there, and has none. Pending nodes are read before the next search, or when [`PENDING`] of them are.
+//!
+//! The bound of a search: it looks at each slot of the rows from the request's length on, at worst, until one has a run
+//! that fits aligned; a node whose bounds (see `bounds`) rule the request out is passed over unread. At page alignment,
+//! the first slot has one.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::Request;
+use super::node::{self, NODE_BITS, NODE_WORDS, Node};
+use super::summary::Summary;
+use super::words::WORD_BITS;
+
+/// Nodes that are noted before they are read.
+const PENDING: usize = 32;
+/// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth a look.
+const MANY: u32 = 8;
+/// A row for each length up to that of a node, and the last for all longer ones, too.
+const ROWS: usize = NODE_BITS as usize;
+
+/// Which of the runs that hold a request is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    Shortest,
+    Longest,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Runs {
+    /// Words of a row.
+    row_words: usize,
+    /// One bit a slot, row by row.
+    rows: Vec<u32>,
+    /// How many bits of each row are set.
+    counts: Vec<u16>,
+    /// One bit a row: set where its count is not 0.
+    present: [u32; ROWS / WORD_BITS as usize],
+    /// The lengths of each node's inner runs, one bit a length.
+    inner: Vec<[u32; NODE_WORDS]>,
+    /// The length of each node's longest inner run.
+    longest: Vec<u8>,
+    /// The run that belongs to each border: its first bit and its length; 0 for none.
+    border: Vec<(u32, u32)>,
+    pending: [u32; PENDING],
+    pending_count: usize,
+}
+
+impl Runs {
+    /// The index of a bitmap.
+    pub(super) fn new(nodes: &[Node], summary: &Summary) -> Self {
+        let slots = nodes.len() + 1;
+        let row_words = slots.div_ceil(WORD_BITS as usize);
+        let mut runs = Self {
+            row_words,
+            rows: vec![0; ROWS * row_words],
+            counts: vec![0; ROWS],
+            present: [0; _],
+            inner: vec![[0; NODE_WORDS]; nodes.len()],
+            longest: vec![0; nodes.len()],
+            border: vec![(0, 0); slots],
+            pending: [0; PENDING],
+            pending_count: 0,
+        };
+        for node in 0..nodes.len() as u32 {
+            runs.read_node(nodes, summary, node);
+        }
+        runs
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        size_of_val(self.rows.as_slice())
+            + size_of_val(self.counts.as_slice())
+            + size_of_val(self.inner.as_slice())
+            + size_of_val(self.longest.as_slice())
+            + size_of_val(self.border.as_slice())
+    }
+
+    /// The bits `start..end` were set or cleared: their first and last node are to be read, once [`Runs::is_full`] or before
+    /// the next search.
+    #[inline(always)]
+    pub(super) fn note(&mut self, start: u32, end: u32) {
+        let (first, last) = (start / NODE_BITS, (end - 1) / NODE_BITS);
+        self.note_node(first);
+        if last != first {
+            self.note_node(last);
+        }
+    }
+
+    #[inline(always)]
+    fn note_node(&mut self, node: u32) {
+        if self.pending_count == 0 || self.pending[(self.pending_count - 1) % PENDING] != node {
+            self.pending[self.pending_count % PENDING] = node;
+            self.pending_count += 1;
+        }
+    }
+
+    /// True where no two more nodes can be noted.
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.pending_count + 2 > PENDING
+    }
+
+    /// Reads the pending nodes.
+    #[inline(never)]
+    pub(super) fn read_pending(&mut self, nodes: &[Node], summary: &Summary) {
+        for place in 0..core::mem::take(&mut self.pending_count) {
+            self.read_node(nodes, summary, self.pending[place % PENDING]);
+        }
+    }
+
+    fn read_node(&mut self, nodes: &[Node], summary: &Summary, node: u32) {
+        let lengths = inner_lengths(&nodes[node as usize]);
+        let before = core::mem::replace(&mut self.inner[node as usize], lengths);
+        let (_, border) = self.border[node as usize];
+        self.longest[node as usize] = longest_of(&lengths) as u8;
+        for (first, (before, lengths)) in (0..).step_by(WORD_BITS as usize).zip(before.into_iter().zip(lengths)) {
+            let mut changed = before ^ lengths;
+            while changed != 0 {
+                let length = first + changed.trailing_zeros();
+                changed &= changed - 1;
+                if length != border {
+                    self.set_row(node, length, lengths >> (length % WORD_BITS) & 1 == 1);
+                }
+            }
+        }
+        for slot in [node, node + 1] {
+            let border = slot * NODE_BITS;
+            // Most borders lie inside a buffer.
+            let free_before = slot > 0 && nodes[slot as usize - 1][NODE_WORDS - 1] >> (WORD_BITS - 1) == 0;
+            let free_behind = nodes.get(slot as usize).is_some_and(|words| words[0] & 1 == 0);
+            let from = if free_before { summary.run_start(nodes, border) } else { border };
+            let to = if free_behind { summary.run_end(nodes, border) } else { border };
+            let first = from.div_ceil(NODE_BITS);
+            self.set_border(first, from, to - from);
+            if first != slot {
+                self.set_border(slot, 0, 0);
+            }
+        }
+    }
+
+    fn set_border(&mut self, slot: u32, from: u32, length: u32) {
+        let (_, before) =
+            core::mem::replace(&mut self.border[slot as usize], (if length == 0 { 0 } else { from }, length));
+        if before == length {
+            return;
+        }
+        if before != 0 && !self.has_inner(slot, before) {
+            self.set_row(slot, before, false);
+        }
+        if length != 0 && !self.has_inner(slot, length) {
+            self.set_row(slot, length, true);
+        }
+    }
+
+    /// True where node `slot` has an inner run of `length` bits.
+    fn has_inner(&self, slot: u32, length: u32) -> bool {
+        let lengths = self.inner.get(slot as usize);
+        lengths
+            .and_then(|lengths| lengths.get((length / WORD_BITS) as usize))
+            .is_some_and(|word| word >> (length % WORD_BITS) & 1 == 1)
+    }
+
+    fn set_row(&mut self, slot: u32, length: u32, to: bool) {
+        let row = row_of(length);
+        let word = &mut self.rows[row * self.row_words + (slot / WORD_BITS) as usize];
+        *word ^= 1 << (slot % WORD_BITS);
+        debug_assert_eq!(*word >> (slot % WORD_BITS) & 1 == 1, to);
+        self.counts[row] = if to { self.counts[row] + 1 } else { self.counts[row] - 1 };
+        let (word, bit) = (row / WORD_BITS as usize, 1 << (row % WORD_BITS as usize));
+        self.present[word] = if self.counts[row] == 0 { self.present[word] & !bit } else { self.present[word] | bit };
+    }
+
+    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned bit. No node is pending.
+    pub(super) fn find(&self, nodes: &[Node], summary: &Summary, request: &Request, wanted: Wanted) -> Option<u32> {
+        let search = Search { runs: self, nodes, summary, request };
+        let shortest = request.bits.max(1);
+        match wanted {
+            Wanted::Shortest => {
+                let mut row = row_of(shortest);
+                while row < ROWS - 1 {
+                    row = self.next_row(row)?;
+                    if row < ROWS - 1
+                        && let Some(bit) = search.in_row(row)
+                    {
+                        return Some(bit);
+                    }
+                    row += 1;
+                }
+                search.among_longer(wanted)
+            }
+            Wanted::Longest => search.among_longer(wanted).or_else(|| {
+                let mut row = ROWS - 1;
+                while let Some(last) = self.last_row_before(row)
+                    && last >= row_of(shortest)
+                {
+                    let found = search.in_row(last);
+                    if found.is_some() {
+                        return found;
+                    }
+                    row = last;
+                }
+                None
+            }),
+        }
+    }
+
+    /// True where a free run of `length` bits may begin in a node, of which `words` are the words, or reach it. No node is
+    /// pending.
+    #[inline(always)]
+    pub(super) fn may_hold(&self, words: &Node, node: u32, length: u32) -> bool {
+        let longest = self.longest.get(node as usize).map_or(0, |&longest| longest.into());
+        let border = |slot: u32| self.border.get(slot as usize).map_or(0, |&(_, length)| length);
+        // A run that reaches the node over free ones belongs to a border before its own.
+        longest >= length
+            || border(node) >= length
+            || border(node + 1) >= length
+            || border(node) == 0 && words[0] & 1 == 0
+    }
+
+    /// The first row from `row` on that has a slot.
+    fn next_row(&self, row: usize) -> Option<usize> {
+        let first = row / WORD_BITS as usize;
+        let mut rows = self.present.get(first)? & u32::MAX << (row % WORD_BITS as usize);
+        let mut word = first;
+        while rows == 0 {
+            word += 1;
+            rows = *self.present.get(word)?;
+        }
+        Some(word * WORD_BITS as usize + rows.trailing_zeros() as usize)
+    }
+
+    /// The last row before `row` that has a slot.
+    fn last_row_before(&self, row: usize) -> Option<usize> {
+        let mut word = row.checked_sub(1)? / WORD_BITS as usize;
+        let mut rows = self.present[word] & u32::MAX >> (WORD_BITS as usize - 1 - (row - 1) % WORD_BITS as usize);
+        while rows == 0 {
+            word = word.checked_sub(1)?;
+            rows = self.present[word];
+        }
+        Some(word * WORD_BITS as usize + rows.ilog2() as usize)
+    }
+
+    /// The slots of a row, lowest first.
+    fn slots(&self, row: usize) -> impl Iterator<Item = u32> + '_ {
+        let words = &self.rows[row * self.row_words..][..self.row_words];
+        (0..).step_by(WORD_BITS as usize).zip(words).flat_map(|(first, &word)| {
+            let mut slots = word;
+            core::iter::from_fn(move || {
+                let slot = (slots != 0).then(|| first + slots.trailing_zeros())?;
+                slots &= slots - 1;
+                Some(slot)
+            })
+        })
+    }
+}
+
+/// The row of a length.
+fn row_of(length: u32) -> usize {
+    (length as usize).min(ROWS) - 1
+}
+
+/// The lengths of a node's runs that touch none of its borders, one bit a length.
+fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
+    let mut lengths = [0; NODE_WORDS];
+    // What is outside counts as free: a run that touches it is no inner one.
+    let (mut before, mut last) = (1, 0);
+    let mut begins = None;
+    for (place, word) in node.iter().enumerate() {
+        let free = !word;
+        let behind = node.get(place + 1).map_or(1, |word| !word & 1);
+        // Single free bits, which a full area has most of, are told all at once.
+        let alone = free & !(free << 1 | before) & !(free >> 1 | behind << (WORD_BITS - 1));
+        before = free >> (WORD_BITS - 1);
+        lengths[0] |= u32::from(alone != 0) << 1;
+        let longer = free & !alone;
+        let mut edges = longer ^ (longer << 1 | last);
+        last = longer >> (WORD_BITS - 1);
+        while edges != 0 {
+            let bit = place as u32 * WORD_BITS + edges.trailing_zeros();
+            edges &= edges - 1;
+            match begins.take() {
+                None => begins = Some(bit),
+                Some(0) => {}
+                Some(from) => lengths[((bit - from) / WORD_BITS) as usize] |= 1 << ((bit - from) % WORD_BITS),
+            }
+        }
+    }
+    lengths
+}
+
+/// The largest of the lengths; 0 for none.
+fn longest_of(lengths: &[u32; NODE_WORDS]) -> u32 {
+    let word = lengths.iter().rposition(|&word| word != 0);
+    word.map_or(0, |word| word as u32 * WORD_BITS + lengths[word].ilog2())
+}
+
+/// A search for one request.
+struct Search<'a> {
+    runs: &'a Runs,
+    nodes: &'a [Node],
+    summary: &'a Summary,
+    request: &'a Request,
+}
+
+impl Search<'_> {
+    /// The lowest run of a row that holds the request aligned; not of the last row.
+    fn in_row(&self, row: usize) -> Option<u32> {
+        let (length, lane) = (row as u32 + 1, self.request.align_mask.trailing_ones() as usize);
+        let words = &self.runs.rows[row * self.runs.row_words..][..self.runs.row_words];
+        for (first, &word) in (0..).step_by(WORD_BITS as usize).zip(words) {
+            let mut slots = word;
+            // Of the group's own runs none fits; that of its first border begins in the group before.
+            if slots & !1 != 0 && !self.summary.group_allows(first, lane, self.request.bits) {
+                slots &= 1;
+            }
+            let many = slots.count_ones() > MANY;
+            while slots != 0 {
+                let slot = first + slots.trailing_zeros();
+                slots &= slots - 1;
+                if let Some(&(_, border)) = self.runs.border.get(slot as usize)
+                    && border == length
+                {
+                    let found = self.at_border(slot);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                if self.summary.node_allows(slot, lane, self.request.bits) && self.runs.has_inner(slot, length) {
+                    let found = self.inside(slot, length);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+            }
+            if many {
+                self.summary.tighten(first, lane);
+            }
+        }
+        None
+    }
+
+    /// Of the runs that are longer than a node, the lowest of the shortest or longest that hold the request.
+    fn among_longer(&self, wanted: Wanted) -> Option<u32> {
+        let mut best: Option<(u32, u32)> = None;
+        for slot in self.runs.slots(ROWS - 1) {
+            let (_, length) = self.runs.border[slot as usize];
+            let is_better = |(best, _)| if wanted == Wanted::Shortest { length < best } else { length > best };
+            if length >= self.request.bits
+                && best.is_none_or(is_better)
+                && let Some(bit) = self.at_border(slot)
+            {
+                best = Some((length, bit));
+            }
+        }
+        best.map(|(_, bit)| bit)
+    }
+
+    /// Where the request fits in the run of a border.
+    fn at_border(&self, slot: u32) -> Option<u32> {
+        let (from, length) = self.runs.border[slot as usize];
+        self.request.align_up(from).filter(|&bit| bit - from <= length && length - (bit - from) >= self.request.bits)
+    }
+
+    /// Where the request fits in the lowest inner run of a node that is `length` bits long.
+    fn inside(&self, node: u32, length: u32) -> Option<u32> {
+        let Request { bits, align_mask, .. } = *self.request;
+        let order = align_mask.trailing_ones();
+        if align_mask + 1 >= NODE_BITS {
+            return None;
+        }
+        let words = self.nodes.get(node as usize)?;
+        let (mut any, mut behind) = (false, 0u32);
+        for (base, fits) in (0..).step_by(WORD_BITS as usize).zip(node::fits(words, bits)) {
+            let mut fits = fits & node::aligned(order, base);
+            any |= fits != 0;
+            // Of each run the first place counts.
+            while let Some(left) = u32::MAX.checked_shl(behind.saturating_sub(base)).map(|from| fits & from)
+                && left != 0
+            {
+                let bit = base + left.trailing_zeros();
+                fits = left & (left - 1);
+                let from = node::run_start(words, bit);
+                behind = node::run_end(words, bit);
+                if behind - from == length && from > 0 && behind < NODE_BITS {
+                    return Some(node * NODE_BITS + bit);
+                }
+            }
+        }
+        // Of a run that leaves the node it is not known here how far it goes.
+        if !any && self.request.align_up(node::run_start(words, NODE_BITS)).is_none_or(|bit| bit >= NODE_BITS) {
+            self.summary.node_lacks(node, order as usize, bits);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
