@@ -4,15 +4,19 @@
 //!
 //! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks need and collects
 //! their records → [`Figures`] are the numbers in them → [`table`] puts them beside Linux's, [`baseline`] beside what they
-//! were, [`growth`] into a picture. [`profile`] says which functions the instructions of one benchmark go to.
+//! were, [`growth`] into a picture. [`hard`] replays loads that nobody tuned for. [`profile`] says which functions the instructions of one benchmark go to.
 
 pub mod baseline;
 pub mod growth;
+pub mod hard;
 pub mod machines;
 pub mod profile;
 pub mod table;
 
 use serde_json::Value;
+
+/// What the names of the loads that are hard for a search begin with.
+pub const PREFIX_OF_HARD: &str = "hard/";
 
 /// One number of one benchmark.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +64,11 @@ impl Figures {
             }
         }
         Ok(Self(figures))
+    }
+
+    /// Those of the loads that are hard for a search, or all others.
+    pub fn only(self, hard: bool) -> Self {
+        Self(self.0.into_iter().filter(|figure| figure.benchmark.starts_with(PREFIX_OF_HARD) == hard).collect())
     }
 
     /// One of them.

@@ -91,7 +91,9 @@ impl Bitmap {
         self.used += count;
         if let Some(summary) = &mut self.summary {
             summary.allocated(start, start + count);
-            self.note_change(start, start + count);
+            if self.runs.is_some() {
+                self.note_change(start, start + count);
+            }
         }
     }
 
@@ -121,8 +123,9 @@ impl Bitmap {
         Some(runs)
     }
 
-    /// Tells the index of the runs, if one is kept, that the bits `start..end` were set or cleared.
-    #[inline(always)]
+    /// Tells the index of the runs that the bits `start..end` were set or cleared. Out of line: most areas keep none.
+    #[cold]
+    #[inline(never)]
     fn note_change(&mut self, start: u32, end: u32) {
         if let (Some(runs), Some(summary)) = (&mut self.runs, &self.summary) {
             let runs = runs.get_mut();
@@ -145,7 +148,9 @@ impl Bitmap {
         let from = start % WORD_BITS;
         if self.summary.is_some() {
             self.clear_summarized(start, start + count)?;
-            self.note_change(start, start + count);
+            if self.runs.is_some() {
+                self.note_change(start, start + count);
+            }
         } else if from + count <= WORD_BITS {
             let word = &mut self.words[(start / WORD_BITS) as usize];
             let bits = u32::MAX >> (WORD_BITS - count) << from;

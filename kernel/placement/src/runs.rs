@@ -25,7 +25,7 @@ use super::summary::Summary;
 use super::words::WORD_BITS;
 
 /// Nodes that are noted before they are read.
-const PENDING: usize = 32;
+const PENDING: usize = 64;
 /// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth a look.
 const MANY: u32 = 8;
 /// A row for each length up to that of a node, and the last for all longer ones, too.
@@ -254,19 +254,6 @@ impl Runs {
         }
         Some(word * WORD_BITS as usize + rows.ilog2() as usize)
     }
-
-    /// The slots of a row, lowest first.
-    fn slots(&self, row: usize) -> impl Iterator<Item = u32> + '_ {
-        let words = &self.rows[row * self.row_words..][..self.row_words];
-        (0..).step_by(WORD_BITS as usize).zip(words).flat_map(|(first, &word)| {
-            let mut slots = word;
-            core::iter::from_fn(move || {
-                let slot = (slots != 0).then(|| first + slots.trailing_zeros())?;
-                slots &= slots - 1;
-                Some(slot)
-            })
-        })
-    }
 }
 
 /// The row of a length.
@@ -357,14 +344,20 @@ impl Search<'_> {
     /// Of the runs that are longer than a node, the lowest of the shortest or longest that hold the request.
     fn among_longer(&self, wanted: Wanted) -> Option<u32> {
         let mut best: Option<(u32, u32)> = None;
-        for slot in self.runs.slots(ROWS - 1) {
-            let (_, length) = self.runs.border[slot as usize];
-            let is_better = |(best, _)| if wanted == Wanted::Shortest { length < best } else { length > best };
-            if length >= self.request.bits
-                && best.is_none_or(is_better)
-                && let Some(bit) = self.at_border(slot)
-            {
-                best = Some((length, bit));
+        let words = &self.runs.rows[(ROWS - 1) * self.runs.row_words..];
+        for (first, &word) in (0..).step_by(WORD_BITS as usize).zip(words) {
+            let mut slots = word;
+            while slots != 0 {
+                let slot = first + slots.trailing_zeros();
+                slots &= slots - 1;
+                let (_, length) = self.runs.border[slot as usize];
+                let is_better = |(best, _)| if wanted == Wanted::Shortest { length < best } else { length > best };
+                if length >= self.request.bits
+                    && best.is_none_or(is_better)
+                    && let Some(bit) = self.at_border(slot)
+                {
+                    best = Some((length, bit));
+                }
             }
         }
         best.map(|(_, bit)| bit)

@@ -291,15 +291,16 @@ impl Summary {
     /// How many nodes are free from a node on.
     #[inline(always)]
     pub(super) fn free_from(&self, node: u32) -> u32 {
-        let mut to = node;
-        while let Some(group) = self.groups.get((to / GROUP_NODES) as usize) {
-            let touched = group.touched() >> (to % GROUP_NODES);
-            to += touched.trailing_zeros().min(GROUP_NODES - to % GROUP_NODES);
+        let groups = self.groups.get((node / GROUP_NODES) as usize..).unwrap_or_default();
+        let (mut first, mut before) = (node - node % GROUP_NODES, (1 << (node % GROUP_NODES)) - 1);
+        for group in groups {
+            let touched = group.touched() & !before;
             if touched != 0 {
-                break;
+                return first + touched.trailing_zeros() - node;
             }
+            (first, before) = (first + GROUP_NODES, 0);
         }
-        to - node
+        first.saturating_sub(node)
     }
 
     /// Where the free run that reaches a node begins.

@@ -13,7 +13,7 @@ use crate::data::trace_result;
 use crate::{Boot, Tree, in_tree};
 
 /// Each takes a few seconds; on a busy machine more.
-const TIME_LIMIT: Duration = Duration::from_secs(240);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(240);
 /// The trace behind the benchmark `big-area`.
 const TRACE: &str = "big-area.trace";
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::{Figures, grouped};
+use super::{Figures, PREFIX_OF_HARD, grouped};
 use crate::in_tree;
 
 /// How many times as much a call may cost on the largest area as on the smallest.
@@ -14,11 +14,15 @@ pub const SCALED: [&str; 3] = ["slots", "sizes", "both"];
 /// Sizes of the areas they run on, in MiB.
 pub const SIZES_MIB: [u32; 5] = [8, 32, 128, 512, 768];
 
+/// The columns of `bench/limits.csv`.
+const COLUMNS: &str = "benchmark,figure,linux 6.1,linux 6.12,linux 7.2,target,floor";
+
 /// A row of `bench/limits.csv`.
 struct Limit {
     benchmark: String,
     what: String,
-    linux: Option<f64>,
+    /// What Linux 6.1, 6.12 and 7.2 take.
+    linux: [Option<f64>; 3],
     target: Option<f64>,
     floor: Option<f64>,
 }
@@ -29,27 +33,29 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-fn limits() -> Result<Vec<Limit>, String> {
+/// The limits of the loads that are hard for a search, or all others.
+fn limits(hard: bool) -> Result<Vec<Limit>, String> {
     let path = in_tree("bench/limits.csv");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
-    if lines.next() != Some("benchmark,figure,linux,target,floor") {
-        return Err("bench/limits.csv has other columns than benchmark,figure,linux,target,floor".into());
+    if lines.next() != Some(COLUMNS) {
+        return Err(format!("bench/limits.csv has other columns than {COLUMNS}"));
     }
     let row = |line: &str| {
         let bad = || format!("bench/limits.csv: {line}");
-        let [benchmark, what, linux, target, floor] =
+        let [benchmark, what, linux_6_1, linux_6_12, linux_7_2, target, floor] =
             line.split(',').collect::<Vec<_>>().try_into().map_err(|_| bad())?;
         let number = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| bad()) };
         Ok(Limit {
             benchmark: benchmark.to_owned(),
             what: what.to_owned(),
-            linux: number(linux)?,
+            linux: [number(linux_6_1)?, number(linux_6_12)?, number(linux_7_2)?],
             target: number(target)?,
             floor: number(floor)?,
         })
     };
-    lines.map(row).collect()
+    let all: Vec<Limit> = lines.map(row).collect::<Result<_, String>>()?;
+    Ok(all.into_iter().filter(|limit| limit.benchmark.starts_with(PREFIX_OF_HARD) == hard).collect())
 }
 
 /// A figure and its longest single call, `both` being the sum of taking and giving back.
@@ -85,9 +91,9 @@ impl Table {
     /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
     pub fn of_limits(figures: &Figures) -> Result<Self, String> {
         let headings =
-            vec!["benchmark", "call", "mean", "worst", "Linux 6.1", "Linux/here", "at most", "", "floor", "here/floor"];
+            "benchmark,call,mean,worst,Linux 6.1,6.12,7.2,least/here,at most,,floor,here/floor".split(',').collect();
         let mut rows = Vec::new();
-        for limit in limits()? {
+        for limit in limits(false)? {
             let (value, worst) = measured(figures, &limit)
                 .ok_or_else(|| format!("{} {} was not measured", limit.benchmark, limit.what))?;
             let call = match (limit.benchmark.as_str(), limit.what.as_str()) {
@@ -104,14 +110,46 @@ impl Table {
                 call.into(),
                 number(value),
                 worst.map(grouped).unwrap_or_default(),
-                of(limit.linux),
-                limit.linux.map(|linux| ratio(linux / value)).unwrap_or_default(),
+                of(limit.linux[0]),
+                of(limit.linux[1]),
+                of(limit.linux[2]),
+                limit
+                    .linux
+                    .into_iter()
+                    .flatten()
+                    .reduce(f64::min)
+                    .map(|linux| ratio(linux / value))
+                    .unwrap_or_default(),
                 of(limit.target),
                 verdict(value, limit.target),
                 of(limit.floor),
                 limit.floor.map(|floor| ratio(value / floor)).unwrap_or_default(),
             ]);
         }
+        Ok(Self { headings, rows })
+    }
+
+    /// The loads that are hard for a search: means, the worst allocation, and what each may be at most.
+    ///
+    /// # Errors
+    /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
+    pub fn of_hard(figures: &Figures) -> Result<Self, String> {
+        const CALLS: [&str; 3] = ["op", "release", "op_max"];
+        let limits = limits(true)?;
+        let mut names: Vec<&str> = limits.iter().map(|limit| limit.benchmark.as_str()).collect();
+        names.dedup();
+        let mut rows = Vec::new();
+        for name in names {
+            let mut row = vec![name.to_owned()];
+            for call in CALLS {
+                let value = figures.get(name, call).ok_or_else(|| format!("{name} {call} was not measured"))? as f64;
+                let limit = limits.iter().find(|limit| limit.benchmark == name && limit.what == call);
+                let target = limit.and_then(|limit| limit.target);
+                row.extend([number(value), target.map(number).unwrap_or_default(), verdict(value, target)]);
+            }
+            rows.push(row);
+        }
+        let headings = "load,allocate,at most,,release,at most,,worst allocation,at most,".split(',').collect();
         Ok(Self { headings, rows })
     }
 
@@ -187,7 +225,7 @@ mod tests {
     use super::*;
 
     fn some() -> Figures {
-        let limits = limits().unwrap();
+        let limits = limits(false).unwrap();
         let record =
             |name: &str| format!(r#"{{"record":"bench","name":"{name}","ns_per_op":9,"max_ns":9,"release_ns":1}}"#);
         let mut lines: Vec<String> = limits.iter().map(|limit| record(&limit.benchmark)).collect();
@@ -201,15 +239,30 @@ mod tests {
     fn every_limit_has_a_row_and_a_benchmark() {
         let figures = some();
         let table = Table::of_limits(&figures).unwrap();
-        assert_eq!(table.rows.len(), limits().unwrap().len());
+        assert_eq!(table.rows.len(), limits(false).unwrap().len());
         let known = |benchmark: &str| names::<dyn Machine>().any(|name| name == benchmark);
-        assert!(limits().unwrap().iter().all(|limit| known(&limit.benchmark)));
+        assert!(limits(false).unwrap().iter().all(|limit| known(&limit.benchmark)));
         assert!(table.plain().lines().nth(1).unwrap().contains("met"));
-        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
+        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 13));
         assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));
         let growth = Table::of_growth(&figures);
         assert_eq!(growth.rows.len(), 15);
         assert!(growth.rows.iter().all(|row| row.len() == growth.headings.len() && row[10] == "5"), "of 9 and 1");
+    }
+
+    #[test]
+    fn every_hard_load_has_limits() {
+        let figure = |limit: &Limit, what: &str| crate::bench::Figure {
+            benchmark: limit.benchmark.clone(),
+            what: what.into(),
+            value: 9,
+        };
+        let limits = limits(true).unwrap();
+        let figures = limits.iter().flat_map(|limit| ["op", "release", "op_max"].map(|what| figure(limit, what)));
+        let table = Table::of_hard(&Figures(figures.collect())).unwrap();
+        let names: Vec<&str> = table.rows.iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(names, crate::bench::hard::names().collect::<Vec<_>>());
+        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
     }
 
     #[test]

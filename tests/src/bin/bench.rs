@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bench table|check|profile NAME`: measures, and says what the figures are, what became of them, or where they go.
+//! `bench table|check|hard|check-hard|profile NAME`: measures, and says what the figures are, what became of them, or where they go.
 //!
 //! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.
 //! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With UPDATE_BASELINE=1 it accepts them
 //!   instead, and writes them into `docs/research/figures.md` and `docs/research/growth.svg` as well.
+//! - `hard` and `check-hard` do the same for loads that are hard for a search, which are replayed.
 //! - `profile NAME` says which functions the instructions of one benchmark's calls go to.
 //!
-//! `table` and `check` take `--records FILE` to read records instead of booting; `check` takes `--baseline FILE`.
+//! `table` and `check` take `--records FILE` to read records instead of booting; the checks take `--baseline FILE`.
 
 use std::env;
 use std::fs;
@@ -16,12 +17,13 @@ use std::process::ExitCode;
 
 use boot_tests::bench::baseline::{self, Change};
 use boot_tests::bench::table::Table;
-use boot_tests::bench::{Figures, growth, machines, profile};
+use boot_tests::bench::{Figures, growth, hard, machines, profile};
 use boot_tests::in_tree;
 
-const USAGE: &str = "usage: bench table|check|profile NAME [--records FILE] [--baseline FILE]";
-/// What stands around the figures in `docs/research/figures.md`.
+const USAGE: &str = "usage: bench table|check|hard|check-hard|profile NAME [--records FILE] [--baseline FILE]";
+/// What stands around the figures in `docs/research/figures.md`, and around those of the loads that are hard for a search.
 const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
+const MARKS_OF_HARD: [&str; 2] = ["<!-- figures of hard loads -->\n", "<!-- end of figures of hard loads -->\n"];
 
 fn main() -> ExitCode {
     match run() {
@@ -49,10 +51,27 @@ fn run() -> Result<(), String> {
             print!("{}", tables(&figures(records.as_deref())?)?.map(|table| table.plain()).join("\n"));
             Ok(())
         }
-        ["check"] if env::var_os("UPDATE_BASELINE").is_some_and(|value| value != "0" && !value.is_empty()) => {
-            accept(&figures(records.as_deref())?, &accepted)
+        ["check"] => {
+            let figures = figures(records.as_deref())?;
+            if !accepts() {
+                return check(figures, &accepted, false);
+            }
+            write_tables(MARKS, &tables(&figures)?)?;
+            write(&in_tree("docs/research/growth.svg"), &growth::picture(&figures)?)?;
+            accept(figures, &accepted, false)
         }
-        ["check"] => check(&figures(records.as_deref())?, &accepted),
+        ["hard"] => {
+            print!("{}", Table::of_hard(&hard::measure()?)?.plain());
+            Ok(())
+        }
+        ["check-hard"] => {
+            let figures = hard::measure()?;
+            if !accepts() {
+                return check(figures, &accepted, true);
+            }
+            write_tables(MARKS_OF_HARD, &[Table::of_hard(&figures)?])?;
+            accept(figures, &accepted, true)
+        }
         ["profile", name] => {
             print!("{}", profile::run(name)?);
             Ok(())
@@ -83,8 +102,13 @@ fn tables(figures: &Figures) -> Result<[Table; 2], String> {
     Ok([Table::of_limits(figures)?, Table::of_growth(figures)])
 }
 
-fn check(now: &Figures, accepted: &Path) -> Result<(), String> {
-    let changes = baseline::compare(&baseline::read(&read(accepted)?)?, now);
+/// True where the measured figures are to become the baseline.
+fn accepts() -> bool {
+    env::var_os("UPDATE_BASELINE").is_some_and(|value| value != "0" && !value.is_empty())
+}
+
+fn check(now: Figures, accepted: &Path, hard: bool) -> Result<(), String> {
+    let changes = baseline::compare(&baseline::read(&read(accepted)?)?.only(hard), &now);
     for change in &changes {
         println!("{change}");
     }
@@ -95,25 +119,30 @@ fn check(now: &Figures, accepted: &Path) -> Result<(), String> {
         return Ok(());
     }
     let first = changes.iter().find(|change| change.is_failure()).map(Change::to_string).unwrap_or_default();
-    Err(format!("{first}; UPDATE_BASELINE=1 make bench-check accepts what is measured now"))
+    let target = if hard { "bench-hard-check" } else { "bench-check" };
+    Err(format!("{first}; UPDATE_BASELINE=1 make {target} accepts what is measured now"))
 }
 
-fn accept(now: &Figures, accepted: &Path) -> Result<(), String> {
+/// Puts the figures into the baseline, beside those of the other kind.
+fn accept(now: Figures, accepted: &Path, hard: bool) -> Result<(), String> {
+    let count = now.0.len();
+    let others = baseline::read(&read(accepted)?)?.only(!hard);
+    let (first, last) = if hard { (others, now) } else { (now, others) };
+    write(accepted, &baseline::write(&Figures(first.0.into_iter().chain(last.0).collect())))?;
+    println!("{count} figures accepted: bench/baseline.csv, docs/research/figures.md");
+    Ok(())
+}
+
+/// Writes tables into the page of figures, between the marks.
+fn write_tables(marks: [&str; 2], tables: &[Table]) -> Result<(), String> {
     let page = in_tree("docs/research/figures.md");
     let text = read(&page)?;
-    let figures = tables(now)?.map(|table| table.markdown()).join("\n");
+    let tables = tables.iter().map(Table::markdown).collect::<Vec<_>>().join("\n");
     let replaced = (|| {
-        let (before, rest) = text.split_once(MARKS[0])?;
-        let (_, after) = rest.split_once(MARKS[1])?;
-        Some(format!("{before}{}\n{figures}\n{}{after}", MARKS[0], MARKS[1]))
+        let (before, rest) = text.split_once(marks[0])?;
+        let (_, after) = rest.split_once(marks[1])?;
+        Some(format!("{before}{}\n{tables}\n{}{after}", marks[0], marks[1]))
     })();
     let replaced = replaced.ok_or_else(|| format!("{}: the lines around the figures are gone", page.display()))?;
-    write(&page, &replaced)?;
-    write(&in_tree("docs/research/growth.svg"), &growth::picture(now)?)?;
-    write(accepted, &baseline::write(now))?;
-    println!(
-        "{} figures accepted: bench/baseline.csv, docs/research/figures.md, docs/research/growth.svg",
-        now.0.len()
-    );
-    Ok(())
+    write(&page, &replaced)
 }
