@@ -23,7 +23,8 @@ pub const PREFIX_OF_HARD: &str = "hard/";
 pub struct Figure {
     /// The benchmark's name.
     pub benchmark: String,
-    /// What of it: `op` and `release` are means in instructions, `op_max` and `release_max` the longest single call;
+    /// What of it: `op` and `release` are means in instructions, `op_p999` and `release_p999` what
+    /// 999 of 1,000 calls took at most, `op_max` and `release_max` the longest single call;
     /// `millibytes_per_page` is the metadata's.
     pub what: String,
     /// The number; less is better.
@@ -35,8 +36,10 @@ pub struct Figure {
 pub struct Figures(pub Vec<Figure>);
 
 /// A record's field and the figure it becomes.
-const FIELDS: [(&str, &str); 5] = [
+const FIELDS: [(&str, &str); 7] = [
     ("ns_per_op", "op"),
+    ("p999_ns", "op_p999"),
+    ("release_p999_ns", "release_p999"),
     ("max_ns", "op_max"),
     ("release_ns", "release"),
     ("release_max_ns", "release_max"),
@@ -97,11 +100,11 @@ mod tests {
     #[test]
     fn records_become_figures() {
         let lines = [
-            r#"{"record":"bench","name":"cma/1","reps":9,"ns_per_op":5,"max_ns":6,"release_ns":7,"release_max_ns":8}"#,
+            r#"{"record":"bench","name":"cma/1","reps":9,"ns_per_op":5,"p999_ns":6,"max_ns":6,"release_ns":7,"release_max_ns":8}"#,
             r#"{"record":"memory","pages":1,"millibytes_per_page":16007}"#,
         ];
         let figures = Figures::from_records(lines).unwrap();
-        assert_eq!(figures.0.len(), 5);
+        assert_eq!(figures.0.len(), 6);
         assert_eq!(figures.get("cma/1", "release_max"), Some(8));
         assert_eq!(figures.get("memory", "millibytes_per_page"), Some(16_007));
         assert_eq!(figures.get("cma/1", "reps"), None);

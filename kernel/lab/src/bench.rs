@@ -113,6 +113,8 @@ pub struct Cost {
     pub calls: u64,
     /// Mean time of one.
     pub mean_ns: u64,
+    /// What 999 of 1,000 took at most.
+    pub p999_ns: u64,
     /// The longest.
     pub max_ns: u64,
 }
@@ -288,7 +290,7 @@ pub fn run<M: Machine + ?Sized>(
 
 impl Cost {
     fn of(timing: Timing, cost: ClockCost) -> Self {
-        Self { calls: timing.calls(), mean_ns: timing.mean_ns(cost), max_ns: timing.max_ns(cost) }
+        Self { calls: timing.calls(), mean_ns: timing.mean_ns(cost), p999_ns: timing.p999_ns(cost), max_ns: timing.max_ns(cost) }
     }
 }
 
@@ -327,10 +329,12 @@ impl Answer {
             .string("name", name)
             .number("reps", op.calls)
             .number("ns_per_op", op.mean_ns)
+            .number("p999_ns", op.p999_ns)
             .number("max_ns", op.max_ns);
         if let Some(release) = release {
             record = record
                 .number("release_ns", release.mean_ns)
+                .number("release_p999_ns", release.p999_ns)
                 .number("release_max_ns", release.max_ns)
                 .number("releases", release.calls);
         }

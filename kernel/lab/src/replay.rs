@@ -339,6 +339,7 @@ impl ReplayReport {
             .number("alloc_ns", self.alloc.mean_ns(self.cost))
             .number("release_ns", self.release.mean_ns(self.cost))
             .number("alloc_max_ns", self.alloc.max_ns(self.cost))
+            .number("alloc_p999_ns", self.alloc.p999_ns(self.cost))
             .string("format", self.format.name())
             .string("from", &self.from)
             .number("lost", self.lost)

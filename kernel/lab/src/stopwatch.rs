@@ -72,12 +72,37 @@ fn ticks_of_nothing<M: Machine + ?Sized>(machine: &M) -> u32 {
     machine.ticks().wrapping_sub(start)
 }
 
-/// Sum, count and maximum of a kind of call.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+/// Sum, count and maximum of a kind of call, and how many calls took about how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
     calls: u64,
     gross_ns: u64,
     gross_max_ns: u64,
+    /// Calls by the span that they took, in eighths of an octave; the last has all longer ones.
+    spans: [u32; SPANS],
+}
+
+/// Spans told apart: to 16 ms.
+const SPANS: usize = 8 * 22;
+
+/// Where a span counts.
+fn span_of(ns: u64) -> usize {
+    if ns < 8 {
+        return ns as usize;
+    }
+    let octave = ns.ilog2();
+    (8 * (octave as usize - 2) + (ns >> (octave - 3)) as usize % 8).min(SPANS - 1)
+}
+
+/// The longest span that counts there, in ns.
+fn longest_of(span: usize) -> u64 {
+    if span < 8 { span as u64 } else { ((9 + span as u64 % 8) << (span / 8 - 1)) - 1 }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds
@@ -127,6 +152,9 @@ impl Dither {
 }
 
 impl Timing {
+    /// No call yet.
+    pub const NONE: Self = Self { calls: 0, gross_ns: 0, gross_max_ns: 0, spans: [0; SPANS] };
+
     /// Times one call. Between the two readings there is nothing but the call, and at most a register or two that the
     /// compiler saves for it: what the ticks are is left for later.
     #[inline(always)]
@@ -146,6 +174,8 @@ impl Timing {
         self.calls += 1;
         self.gross_ns += span_ns;
         self.gross_max_ns = self.gross_max_ns.max(span_ns);
+        let count = &mut self.spans[span_of(span_ns)];
+        *count = count.saturating_add(1);
     }
 
     /// Takes in all calls of another.
@@ -153,6 +183,9 @@ impl Timing {
         self.calls += other.calls;
         self.gross_ns += other.gross_ns;
         self.gross_max_ns = self.gross_max_ns.max(other.gross_max_ns);
+        for (count, others) in self.spans.iter_mut().zip(other.spans) {
+            *count = count.saturating_add(others);
+        }
     }
 
     /// How many calls there were.
@@ -164,6 +197,17 @@ impl Timing {
     pub fn mean_ns(&self, cost: ClockCost) -> u64 {
         let net_ns = self.gross_ns.saturating_sub(cost.of(self.calls));
         (net_ns + self.calls / 2).checked_div(self.calls).unwrap_or(0)
+    }
+
+    /// What 999 of 1,000 calls took at most, in ns, net, rounded up by an eighth at most.
+    pub fn p999_ns(&self, cost: ClockCost) -> u64 {
+        let longer = self.calls / 1000;
+        let mut calls = 0;
+        let span = self.spans.iter().rposition(|&count| {
+            calls += u64::from(count);
+            calls > longer
+        });
+        span.map_or(0, longest_of).min(self.gross_max_ns).saturating_sub(cost.of(1))
     }
 
     /// The longest call in ns, net.
@@ -185,7 +229,7 @@ pub struct Sampled {
 impl Sampled {
     /// One call in `every`, which is at least 1.
     pub const fn one_in(every: u32) -> Self {
-        Self { timing: Timing { calls: 0, gross_ns: 0, gross_max_ns: 0 }, every, passing: every.saturating_sub(1) }
+        Self { timing: Timing::NONE, every, passing: every.saturating_sub(1) }
     }
 
     /// Makes a call, and times it if it is one that is to be.
@@ -215,6 +259,28 @@ mod tests {
         let (machine, mut timing) = (Mock::default(), Timing::default());
         calls.into_iter().for_each(|ticks| timing.take_in(&machine, ticks));
         timing
+    }
+
+    #[test]
+    fn a_call_in_a_thousand_is_longer() {
+        let cost = ClockCost { total_ns: 0 };
+        let timing =
+            |long: usize| timing_of(core::iter::repeat_n(10, 2000 - long).chain(core::iter::repeat_n(900, long)));
+        assert_eq!((timing(0).p999_ns(cost), timing(2).p999_ns(cost)), (100, 103));
+        assert_eq!((timing(3).p999_ns(cost), timing(3).max_ns(cost)), (9000, 9000));
+        assert_eq!(Timing::default().p999_ns(cost), 0);
+        let mut both = timing(1);
+        both.include(timing(5));
+        assert_eq!(both.p999_ns(cost), 9000);
+    }
+
+    #[test]
+    fn spans_are_good_to_an_eighth() {
+        for ns in (0..5000).chain([1 << 20, (1 << 24) - 1]) {
+            let longest = longest_of(span_of(ns));
+            assert!(longest >= ns && longest <= ns + ns / 8, "{ns} {longest}");
+        }
+        assert_eq!(span_of(u64::MAX), SPANS - 1);
     }
 
     #[test]

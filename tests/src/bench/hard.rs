@@ -226,7 +226,8 @@ impl Load {
         let record = outcome.console().lines().find(|line| line.starts_with("{\"record\":\"replay\","));
         let record = record.filter(|_| outcome.status() == Some(0)).ok_or_else(|| outcome.to_string())?;
         let record: Value = serde_json::from_str(record).map_err(|error| format!("{error} in the record {record}"))?;
-        let fields = [("alloc_ns", "op"), ("alloc_max_ns", "op_max"), ("release_ns", "release")];
+        let fields =
+            [("alloc_ns", "op"), ("alloc_p999_ns", "op_p999"), ("alloc_max_ns", "op_max"), ("release_ns", "release")];
         let figure = |(field, what): (&str, &str)| {
             let value = record[field].as_u64().ok_or_else(|| format!("no {field} in {record}"))?;
             Ok(Figure { benchmark: format!("{PREFIX_OF_HARD}{}", self.name), what: what.into(), value })

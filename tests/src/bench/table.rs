@@ -58,13 +58,21 @@ fn limits(hard: bool) -> Result<Vec<Limit>, String> {
     Ok(all.into_iter().filter(|limit| limit.benchmark.starts_with(PREFIX_OF_HARD) == hard).collect())
 }
 
-/// A figure and its longest single call, `both` being the sum of taking and giving back.
-fn measured(figures: &Figures, limit: &Limit) -> Option<(f64, Option<u64>)> {
+/// What the names of a figure's tail end with: 99.9 % of the calls, and the longest.
+const TAILS: [&str; 2] = ["_p999", "_max"];
+
+/// A figure, what 999 of 1,000 calls took at most, and the longest single call, `both` being the sum of taking and giving back.
+fn measured(figures: &Figures, limit: &Limit) -> Option<(f64, [Option<u64>; 2])> {
     let get = |what: &str| figures.get(&limit.benchmark, what);
+    let of = |what: &str| TAILS.map(|tail| get(&format!("{what}{tail}")));
     Some(match limit.what.as_str() {
-        "both" => ((get("op")? + get("release")?) as f64, get("op_max").zip(get("release_max")).map(|(a, b)| a + b)),
-        "bytes_per_page" => (get("millibytes_per_page")? as f64 / 1000.0, None),
-        what => (get(what)? as f64, get(&format!("{what}_max"))),
+        "both" => {
+            let [op, release] = ["op", "release"].map(of);
+            let sum = |tail: usize| op[tail].zip(release[tail]).map(|(a, b)| a + b);
+            ((get("op")? + get("release")?) as f64, [sum(0), sum(1)])
+        }
+        "bytes_per_page" => (get("millibytes_per_page")? as f64 / 1000.0, [None; 2]),
+        what => (get(what)? as f64, of(what)),
     })
 }
 
@@ -90,11 +98,12 @@ impl Table {
     /// # Errors
     /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
     pub fn of_limits(figures: &Figures) -> Result<Self, String> {
-        let headings =
-            "benchmark,call,mean,worst,Linux 6.1,6.12,7.2,least/here,at most,,floor,here/floor".split(',').collect();
+        let headings = "benchmark,call,mean,99.9 %,worst,Linux 6.1,6.12,7.2,least/here,at most,,floor,here/floor"
+            .split(',')
+            .collect();
         let mut rows = Vec::new();
         for limit in limits(false)? {
-            let (value, worst) = measured(figures, &limit)
+            let (value, tails) = measured(figures, &limit)
                 .ok_or_else(|| format!("{} {} was not measured", limit.benchmark, limit.what))?;
             let call = match (limit.benchmark.as_str(), limit.what.as_str()) {
                 ("boot", _) => "reset to first command",
@@ -109,7 +118,8 @@ impl Table {
                 limit.benchmark.clone(),
                 call.into(),
                 number(value),
-                worst.map(grouped).unwrap_or_default(),
+                tails[0].map(grouped).unwrap_or_default(),
+                tails[1].map(grouped).unwrap_or_default(),
                 of(limit.linux[0]),
                 of(limit.linux[1]),
                 of(limit.linux[2]),
@@ -145,11 +155,14 @@ impl Table {
                 let value = figures.get(name, call).ok_or_else(|| format!("{name} {call} was not measured"))? as f64;
                 let limit = limits.iter().find(|limit| limit.benchmark == name && limit.what == call);
                 let target = limit.and_then(|limit| limit.target);
+                if call == "op_max" {
+                    row.push(figures.get(name, "op_p999").map(grouped).unwrap_or_default());
+                }
                 row.extend([number(value), target.map(number).unwrap_or_default(), verdict(value, target)]);
             }
             rows.push(row);
         }
-        let headings = "load,allocate,at most,,release,at most,,worst allocation,at most,".split(',').collect();
+        let headings = "load,allocate,at most,,release,at most,,allocate 99.9 %,worst,at most,".split(',').collect();
         Ok(Self { headings, rows })
     }
 
@@ -169,7 +182,8 @@ impl Table {
                     let growth = value.zip(mean(SIZES_MIB[0], what)).map(|(now, first)| now / first.max(1.0));
                     row.push(value.map(|value| grouped(value.round() as u64)).unwrap_or_default());
                     if what != "both" {
-                        row.push(at(mib, &format!("{what}_max")).map(grouped).unwrap_or_default());
+                        let tail = |tail: &str| at(mib, &format!("{what}{tail}")).map(grouped).unwrap_or_default();
+                        row.extend(TAILS.map(tail));
                     }
                     row.push(growth.map(|growth| format!("{growth:.2}x")).unwrap_or_default());
                     let last = mib == SIZES_MIB[SIZES_MIB.len() - 1];
@@ -179,7 +193,7 @@ impl Table {
             }
         }
         let of = "of 8 MiB's";
-        let calls = ["allocate", "worst", of, "", "release", "worst", of, "", "a call", of, ""];
+        let calls = ["allocate", "99.9 %", "worst", of, "", "release", "99.9 %", "worst", of, "", "a call", of, ""];
         Self { headings: ["load", "MiB"].into_iter().chain(calls).collect(), rows }
     }
 
@@ -243,11 +257,11 @@ mod tests {
         let known = |benchmark: &str| names::<dyn Machine>().any(|name| name == benchmark);
         assert!(limits(false).unwrap().iter().all(|limit| known(&limit.benchmark)));
         assert!(table.plain().lines().nth(1).unwrap().contains("met"));
-        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 13));
+        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 14));
         assert!(Table::of_limits(&Figures::default()).is_err_and(|error| error.contains("boot op")));
         let growth = Table::of_growth(&figures);
         assert_eq!(growth.rows.len(), 15);
-        assert!(growth.rows.iter().all(|row| row.len() == growth.headings.len() && row[10] == "5"), "of 9 and 1");
+        assert!(growth.rows.iter().all(|row| row.len() == growth.headings.len() && row[12] == "5"), "of 9 and 1");
     }
 
     #[test]
@@ -262,7 +276,7 @@ mod tests {
         let table = Table::of_hard(&Figures(figures.collect())).unwrap();
         let names: Vec<&str> = table.rows.iter().map(|row| row[0].as_str()).collect();
         assert_eq!(names, crate::bench::hard::names().collect::<Vec<_>>());
-        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 11));
+        assert!(table.markdown().lines().all(|line| line.matches('|').count() == 12));
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //! blocks that a buffer lies in grow in number and size. `both/N` has larger slots and more of them: at 768 MiB
 //! eight times larger, and twelve times as many.
 //!
-//! First a warm-up fills the area, which is not measured; from then on about half of the slots are in use. Requests that
-//! fail are measured like the others, and counted.
+//! Every call counts, from the first one on the empty area. Once it is filled, about half of the slots are in use. Requests
+//! that fail are measured like the others, and counted.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ use super::{BenchError, Benchmark, MIB_PAGES, Measurement, Need, Run, Setting};
 use crate::load::PUBLISHED_SEED;
 use crate::rng::Rng;
 use crate::scale::{Scale, Slots};
-use crate::stopwatch::{ClockCost, Sampled, Timings};
+use crate::stopwatch::{ClockCost, Timing, Timings};
 use cma::{AreaId, align_order_of};
 use machine::Machine;
 use system::System;
@@ -100,9 +100,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
     }
 }
 
-/// Steps of the warm-up for each slot: after so many, the share of slots never drawn is e^-4.
-const WARM_UP: u32 = 4;
-/// Steps that are measured.
+/// Steps for each slot that fill the area: the share of slots never drawn is then e^-4.
+const FILLING: u32 = 4;
+/// Steps behind those.
 const OPS: u32 = 32_768;
 /// Looks for a Ctrl-C every so many steps.
 const OPS_BETWEEN_LOOKS: u32 = 1024;
@@ -115,8 +115,8 @@ struct Load {
     slots: Vec<u32>,
     scaled: Slots,
     rng: Rng,
-    alloc: Sampled,
-    release: Sampled,
+    alloc: Timing,
+    release: Timing,
     failed: u64,
 }
 
@@ -139,8 +139,8 @@ fn run<M: Machine + ?Sized>(
         slots,
         scaled,
         rng: Rng::named("glibc", PUBLISHED_SEED).ok_or(BenchError::Unknown)?,
-        alloc: Sampled::one_in(u32::MAX),
-        release: Sampled::one_in(u32::MAX),
+        alloc: Timing::NONE,
+        release: Timing::NONE,
         failed: 0,
     };
     let cost = ClockCost::measure(machine);
@@ -148,19 +148,15 @@ fn run<M: Machine + ?Sized>(
     system.release_all(area);
     result?;
     let Load { alloc, release, failed, .. } = load;
-    let timings = Timings { alloc: alloc.timing(), release: release.timing(), cost };
+    let timings = Timings { alloc, release, cost };
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, timings) })
 }
 
 impl Load {
     fn steps<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<(), BenchError> {
-        let warm_up = self.slots.len() as u32 * WARM_UP;
-        for step in 0..warm_up + OPS {
+        for step in 0..self.slots.len() as u32 * FILLING + OPS {
             if step % OPS_BETWEEN_LOOKS == 0 && machine.interrupted() {
                 return Err(BenchError::Interrupted);
-            }
-            if step == warm_up {
-                (self.alloc, self.release, self.failed) = (Sampled::one_in(1), Sampled::one_in(1), 0);
             }
             self.step(system, machine)?;
         }

@@ -93,8 +93,9 @@ fn empty_area<M: Machine + ?Sized>(
     if case == Case::WholeArea {
         return Ok(whole);
     }
-    let Cost { calls, mean_ns, max_ns } = whole.op;
-    let op = Cost { calls: pages, mean_ns: mean_ns * calls / pages, max_ns: max_ns * calls / pages };
+    let Cost { calls, mean_ns, p999_ns, max_ns } = whole.op;
+    let of_a_page = |ns: u64| ns * calls / pages;
+    let op = Cost { calls: pages, mean_ns: of_a_page(mean_ns), p999_ns: of_a_page(p999_ns), max_ns: of_a_page(max_ns) };
     Ok(Measurement { op, release: None, ..whole })
 }
 

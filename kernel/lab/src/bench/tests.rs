@@ -117,7 +117,7 @@ fn words_name_one_or_a_group() {
 
 #[test]
 fn records() {
-    let cost = |n| Cost { calls: n, mean_ns: n + 1, max_ns: n + 2 };
+    let cost = |n| Cost { calls: n, mean_ns: n + 1, p999_ns: n + 2, max_ns: n + 3 };
     let measurement = Measurement {
         release: Some(cost(20)),
         failed: 3,
@@ -126,11 +126,11 @@ fn records() {
     };
     assert_eq!(
         Answer::Time(measurement).record().to_string(),
-        r#"{"record":"bench","name":"cma/1","reps":10,"ns_per_op":11,"max_ns":12,"release_ns":21,"release_max_ns":22,"releases":20,"area_pages":2048,"failed":3}"#
+        r#"{"record":"bench","name":"cma/1","reps":10,"ns_per_op":11,"p999_ns":12,"max_ns":13,"release_ns":21,"release_p999_ns":22,"release_max_ns":23,"releases":20,"area_pages":2048,"failed":3}"#
     );
     assert_eq!(
         Answer::Time(Measurement::new("boot", cost(1))).record().to_string(),
-        r#"{"record":"bench","name":"boot","reps":1,"ns_per_op":2,"max_ns":3}"#
+        r#"{"record":"bench","name":"boot","reps":1,"ns_per_op":2,"p999_ns":3,"max_ns":4}"#
     );
     let memory = Memory { pages: 1000, descriptor_bytes: 16_000, pageblock_bytes: 1, bitmap_bytes: 125 };
     assert_eq!(memory.millibytes_per_page(), 16_126);
