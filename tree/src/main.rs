@@ -4,8 +4,8 @@
 //! begins, for `scripts/qemu`.
 //!
 //! NODES names a file with reserved memory as people publish it: nodes, children of `/reserved-memory` alone, fragments
-//! by path or label, overlays. dtc reads the values; [`source`] knows where each node stands in the text, [`paste`] where
-//! it goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
+//! by path or label, overlays. dtc reads the values; [`preprocess`] runs cpp, [`source`] knows where each node stands in
+//! the text, [`paste`] where it goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
 //!
 //! What holds true:
 //! 1. Whatever is left out or stood in for is a line on standard error. Nothing is guessed.
@@ -14,6 +14,7 @@
 
 mod cells;
 mod paste;
+mod preprocess;
 mod source;
 mod tools;
 
@@ -35,6 +36,11 @@ const BOARD: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n";
 /// The board with the areas that overlays can change.
 const BOARD_WITH_AREAS: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n/include/ \"areas.dtsi\"\n";
 
+/// What begins a compiled tree.
+const DTB_MAGIC: [u8; 4] = 0xd00d_feed_u32.to_be_bytes();
+
+/// Where the file deletes the board's video memory itself.
+const WITHOUT_ITS_USER: &str = "&{/display@1001f000} { /delete-property/ memory-region; };\n";
 /// Of the board here, not of the one whose RAM begins at RAM_BASE: it would be moved.
 const WITHOUT_VRAM: &str = "&{/display@1001f000} { /delete-property/ memory-region; };\n/delete-node/ &vram;\n";
 
@@ -92,11 +98,17 @@ fn parsed<'a>(blob: &'a [u8], what: &str) -> Result<Fdt<'a>, String> {
 fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     let name = file.display();
     let text = fs::read(file).map_err(|error| format!("cannot read '{name}': {error}"))?;
+    if text.starts_with(&DTB_MAGIC) {
+        return Err(format!("'{name}' is a compiled tree: pass DTB={name} instead"));
+    }
     let text = String::from_utf8_lossy(&text).into_owned();
+    if let Some(why) = preprocess::is_patch(&text) {
+        return Err(why.to_owned());
+    }
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let text = paste::preprocess(text, directory, &mut say)?;
-    let text = format!("# 1 \"{name}\"\n{text}");
     let include = [dts, directory];
+    let text = preprocess::preprocess(text, include, &mut say)?;
+    let text = format!("# 1 \"{name}\"\n{text}");
     if paste::is_overlay(&text) {
         return with_overlay(&include, &text);
     }
@@ -105,7 +117,11 @@ fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     let labels = Board::new(board);
     let pasted = paste::paste(&paste::own_labels(&text, &labels), &labels, &mut say)?;
     let moved = env::var_os("RAM_BASE").is_some_and(|base| !base.is_empty());
-    let vram = if moved { WITHOUT_VRAM } else { "" };
+    let vram = match moved {
+        true => WITHOUT_VRAM,
+        false if pasted.deletes_vram => WITHOUT_ITS_USER,
+        false => "",
+    };
     let source = format!("/dts-v1/;\n{}/include/ \"board.dtsi\"\n{vram}{}", pasted.reservations, pasted.nodes);
     let blob = tools::dtc("dts", "dtb", false, &include, source.as_bytes())?;
     with_cells(&include, &source, blob, board, pasted.cells)
@@ -365,6 +381,72 @@ mod tests {
 
     fn nodes_or_why(text: &str) -> Vec<u8> {
         nodes(text).unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    /// Pastes as users bring them, with what reserved memory has then: node, property, cells.
+    #[test]
+    fn pastes_get_in() {
+        let fixed = "a@70000000 { no-map; reg = <0 0x70000000 0 0x100000>; };";
+        let two = "#address-cells = <2>; #size-cells = <2>; ranges;";
+        let reg: (&str, &str, &[u32]) = ("a@70000000", "reg", &[0, 0x7000_0000, 0, 0x10_0000]);
+        let size: (&str, &str, &[u32]) = ("linux,cma", "size", &[0x800_0000]);
+        for (text, (node, property, cells)) in [
+            // A board's file, whose devices refer to what was left out with their pin controller or its memory.
+            (
+                format!(
+                    "/dts-v1/;\n#include \"soc.dtsi\"\n/ {{ model = \"x\"; memory@0 {{ m: m {{ }}; }}; \
+                     reserved-memory {{ {two} {fixed} }}; x {{ p = <&m>; }}; }};\n\
+                     &uart2 {{ pinctrl-0 = <&pins>; }};\n&iomuxc {{ pins: pins {{ }}; }};"
+                ),
+                reg,
+            ),
+            // The SoC's file has the label.
+            (format!("&reserved_memory {{ {fixed} }};"), reg),
+            (format!("&resmem {{ {two} {fixed} }};"), reg),
+            (format!("&soc_regions {{ {fixed} }};"), reg),
+            (format!("/dts-v1/; /dts-v1/; / {{ reserved-memory {{ {two} {fixed} }}; }}; /dts-v1/;"), reg),
+            (format!("/include/ \"skeleton.dtsi\"\n/ {{ reserved-memory {{ {two} {fixed} }}; }};"), reg),
+            // What dtc makes of a running board's tree: numbers refer.
+            (
+                format!(
+                    "/dts-v1/; / {{ interrupt-parent = <1>; {} cpus {{ cpu@0 {{ phandle = <2>; }}; }}; \
+                     reserved-memory {{ {two} {fixed} }}; vpu {{ interrupts = <0 1 4 0>; memory-region = <3>; }}; }};",
+                    two.replace("ranges;", "")
+                ),
+                reg,
+            ),
+            ("/ { reserved-memory { /delete-node/ vram@4c000000; linux,cma { size = <SZ_128M>; }; }; };".into(), size),
+            ("\u{feff}reserved-memory {\r\n linux,cma { size = <(1 << 27)>; };\r\n};\r\n".into(), size),
+            ("// don't \"{\nlinux,cma { /* it's } */ size = <0x8000000>; };".into(), size),
+        ] {
+            let blob = nodes_or_why(&text);
+            assert_eq!(value(&blob, &format!("/reserved-memory/{node}"), property), cells, "{text}");
+        }
+        let board = nodes_or_why("/dts-v1/; / { cpus { }; soc { }; reserved-memory { b { size = <4096>; }; }; };");
+        assert!(Fdt::new(&board).unwrap().find_node("/soc").is_none(), "of another board's devices nothing is there");
+        let lost =
+            nodes_or_why("/ { soc { reserved-memory { }; }; b { memory-region = <&c>; }; }; &cma { size = <1>; };");
+        assert!(Fdt::new(&lost).unwrap().find_node("/soc/reserved-memory").is_none(), "no board has it there");
+    }
+
+    #[test]
+    fn what_does_not_get_in_says_what_to_do() {
+        for (text, advice) in [
+            ("", "a node is linux,cma {"),
+            ("size = <0x4000000>;\nreusable;", "put them into one, such as linux,cma {"),
+            ("+\treserved-memory {\n+\t};\n", "without + and -"),
+            ("--- a/x.dts\n+++ b/x.dts\n@@ -1 +1 @@\n+a { };\n", "without + and -"),
+            ("\u{d0}", "a node is linux,cma {"),
+            ("/dts-v1/; / { compatible = \"arm,vexpress\"; cpus { }; };", "pass DTB=my.dtb"),
+            ("/dts-v1/; /plugin/; &cma { size = <0x10000000>; };", "give its nodes as a fragment"),
+        ] {
+            let why = nodes(text).unwrap_err();
+            assert!(why.contains(advice), "{text}: {why}");
+        }
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = directory.path().join("my.dtsi");
+        fs::write(&file, nodes_or_why("a { size = <0x1000>; };")).unwrap();
+        assert!(made(&file).unwrap_err().contains("a compiled tree: pass DTB="));
     }
 
     #[test]

@@ -4,14 +4,12 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::Path;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 
 use crate::cells::Cells;
 use crate::source::{Item, Node, Property, parse};
-use crate::tools;
 
 /// Where regions lie.
 const RESERVED_MEMORY: &str = "reserved-memory";
@@ -51,53 +49,19 @@ pub(crate) struct Pasted {
     pub nodes: String,
     /// The cells of reserved memory, where the file says them.
     pub cells: Option<Cells>,
+    /// The file deletes the board's own region.
+    pub deletes_vram: bool,
 }
 
-/// True for a line that only a preprocessor understands.
-fn is_directive(line: &str) -> Option<&str> {
-    let word = line.trim_start().strip_prefix('#')?.trim_start();
-    let end = word.find(|byte: char| !byte.is_ascii_lowercase()).unwrap_or(word.len());
-    let ends = word[end..].is_empty() || word[end..].starts_with([' ', '\t', '"', '<', '\r']);
-    let known =
-        ["include", "define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "error", "pragma", "warning"];
-    (ends && known.contains(&&word[..end])).then_some(&word[..end])
+/// True for a label that board files give `/reserved-memory`, where the node itself stands in a file of the SoC.
+fn is_reserved_label(label: &str) -> bool {
+    let label = label.to_ascii_lowercase();
+    ["&reserved_mem", "&resmem", "&rmem", "&res_mem", "&reserved"].iter().any(|start| label.starts_with(start))
 }
 
-/// Names in cells of the whole text.
-fn has_names(items: &[Item]) -> bool {
-    items.iter().any(|item| match item {
-        Item::Property(property) => !property.names.is_empty(),
-        Item::Node(node) => has_names(&node.items),
-        Item::Directive(_) => false,
-    })
-}
-
-/// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a line each.
-pub(crate) fn preprocess(text: String, directory: &Path, say: &mut impl FnMut(String)) -> Result<String, String> {
-    if !text.lines().any(|line| is_directive(line).is_some()) && !has_names(&parse(&text)) {
-        return Ok(text);
-    }
-    let mut kept = String::new();
-    for line in text.lines() {
-        let wanted =
-            (is_directive(line) == Some("include")).then(|| line.split(['"', '<', '>']).nth(1).unwrap_or_default());
-        let is_there = |file: &str| {
-            directory.join(file).is_file()
-                || directory.ancestors().any(|above| above.join("include").join(file).is_file())
-        };
-        match wanted {
-            Some(file) if !is_there(file) => say(format!("left out, because it is not there: #include {file}")),
-            _ => kept.push_str(line),
-        }
-        kept.push('\n');
-    }
-    match tools::cpp(directory, kept.as_bytes())? {
-        Some(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        None if kept.lines().any(|line| is_directive(line).is_some()) => {
-            Err("the file needs the C preprocessor: install cpp".to_owned())
-        }
-        None => Ok(kept),
-    }
+/// True for what says by itself that it is a region.
+fn is_region(node: &Node) -> bool {
+    ["no-map", "reusable", "alloc-ranges"].iter().any(|name| node.has(name))
 }
 
 /// The text with labels of its own where the board has nodes of those labels: dtc takes a label once. What the text then
@@ -164,6 +128,8 @@ enum Place<'a> {
     Root,
     /// Into `/reserved-memory`.
     Reserved,
+    /// What it holds into `/reserved-memory`.
+    Regions,
     /// Into the root, under a name of its own, because the board does not have it.
     StandIn(&'a str),
     /// Nowhere.
@@ -176,10 +142,10 @@ enum Place<'a> {
 /// A line that says why not.
 pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<Pasted, String> {
     let items = parse(text);
-    let mut labels: HashSet<&str> = board.labels.iter().map(String::as_str).collect();
+    let mut defined = HashSet::new();
     let mut reserved_labels = HashSet::new();
     each(&items, &mut |node| {
-        labels.extend(node.labels.iter().map(String::as_str));
+        defined.extend(node.labels.iter().map(String::as_str));
         if node.name == RESERVED_MEMORY {
             reserved_labels.extend(node.labels.iter().map(|label| format!("&{label}")));
         }
@@ -187,19 +153,37 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
     let directive = |name: &str| items.iter().any(|item| matches!(item, Item::Directive(found) if found.name == name));
     if !items.iter().any(|item| matches!(item, Item::Node(_))) && !directive("/memreserve/") && !directive("/include/")
     {
-        return Err("the file holds no node".to_owned());
+        return Err(no_node(&items));
     }
+    // A board's file says by a label what the SoC's file has.
+    let is_elsewhere = |name: &str| {
+        let label = name.strip_prefix('&').filter(|label| !label.starts_with('{'));
+        label.is_some_and(|label| !board.labels.contains(label) && !defined.contains(label))
+    };
+    let is_fragment =
+        |node: &Node| is_elsewhere(&node.name) && (is_reserved_label(&node.name) || node.children().any(is_region));
     let is_reserved = |node: &Node| {
-        node.name == RESERVED_MEMORY || node.name == "&{/reserved-memory}" || reserved_labels.contains(&node.name)
+        node.name == RESERVED_MEMORY
+            || node.name == "&{/reserved-memory}"
+            || reserved_labels.contains(&node.name)
+            || is_fragment(node)
     };
     let tops = || items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None });
-    if directive("/dts-v1/") && !tops().any(|node| node.name.starts_with('&')) && !text.contains("#include") {
+    let is_whole =
+        directive("/dts-v1/") && tops().any(|top| top.name == "/" && top.children().any(|child| child.name == "cpus"));
+    if is_whole && text.contains("\"arm,vexpress") {
         return Err(
             "a whole tree: compile it with dtc -I dts -O dtb -o my.dtb FILE, and pass DTB=my.dtb instead".to_owned()
         );
     }
+    let labels = kept_labels(&items, board, is_whole, &is_reserved);
     let mut editor =
-        Editor { text: text.as_bytes().to_vec(), board, labels, unknown: Vec::new(), left_out: Vec::new() };
+        Editor { text: text.as_bytes().to_vec(), board, labels, is_whole, unknown: Vec::new(), left_out: Vec::new() };
+    if is_whole {
+        let devices = editor.whole(tops().filter(|top| top.name == "/"), &is_reserved);
+        let names = if devices.is_empty() { String::new() } else { format!(", nor {}", devices.join(", ")) };
+        say(format!("a whole tree of another board: only its reserved memory is taken, no devices{names}"));
+    }
     // Children alone, or whole nodes that belong into the root?
     let has_parent = tops().any(is_reserved);
     let mut pieces = Vec::new();
@@ -228,8 +212,12 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
         };
         let place = match node.name.as_str() {
             "/" => Place::Here,
+            name if is_fragment(node) => {
+                say(format!("{name} is taken for /reserved-memory"));
+                Place::Regions
+            }
             name if name.starts_with('&') && editor.is_known(name) => Place::Here,
-            name if name.starts_with('&') && names_area(node) => {
+            name if name.starts_with('&') && names_area(node) && !is_whole => {
                 Place::StandIn(name.trim_matches(['&', '{', '}']).rsplit('/').next().unwrap_or_default())
             }
             name if name.starts_with('&') => Place::Out,
@@ -239,7 +227,9 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
         };
         match (node.name.as_str(), place) {
             (_, Place::Out) => {
-                editor.left_out.push(node.name.clone());
+                let is_part = is_region(node) || node.has("size") || node.has("alignment");
+                let advice = if is_part { " (a region of another file: give the whole node)" } else { "" };
+                editor.left_out.push(format!("{}{advice}", node.name));
                 continue;
             }
             ("/", _) => {
@@ -257,7 +247,10 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
             }
             _ => editor.device(node),
         }
-        let span = if let Place::StandIn(_) = place { node.body.clone() } else { node.span.clone() };
+        let span = match place {
+            Place::StandIn(_) | Place::Regions => node.body.clone(),
+            _ => node.span.clone(),
+        };
         pieces.push((place, span));
     }
     let Editor { text, unknown, left_out, .. } = editor;
@@ -280,13 +273,67 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
         let (before, after) = match place {
             Place::Here => (String::new(), ""),
             Place::Root => ("/ {".to_owned(), "};\n"),
-            Place::Reserved => (format!("/ {{ {RESERVED_MEMORY} {{"), "}; };\n"),
+            Place::Reserved | Place::Regions => (format!("/ {{ {RESERVED_MEMORY} {{"), "}; };\n"),
             Place::StandIn(name) => (format!("/ {{ {}: {name} {{", label_of(name)), "}; };\n"),
             Place::Out => continue,
         };
         nodes.push_str(&format!("{before}{piece}{after}"));
     }
-    Ok(Pasted { reservations, nodes, cells })
+    Ok(Pasted { reservations, nodes, cells, deletes_vram: deletes_vram(&items) })
+}
+
+/// Why a file without a node is refused.
+fn no_node(items: &[Item]) -> String {
+    let example = "linux,cma { compatible = \"shared-dma-pool\"; reusable; size = <0x4000000>; };";
+    if items.iter().any(|item| matches!(item, Item::Property(_))) {
+        format!("properties without a node: put them into one, such as {example}")
+    } else {
+        format!("the file holds no node; a node is {example}")
+    }
+}
+
+/// True where the board's own region is deleted, by its name or its label.
+fn deletes_vram(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Directive(directive) => directive.name == "/delete-node/" && directive.argument.contains("vram"),
+        Item::Node(node) => deletes_vram(&node.items),
+        Item::Property(_) => false,
+    })
+}
+
+/// True for a child of the root that says what the board is, and is left out.
+fn is_of_the_board(child: &Node) -> bool {
+    OF_THE_BOARD.contains(&child.name.split('@').next().unwrap_or_default())
+}
+
+/// The labels that can be referred to: the board's, and those of the nodes that are not left out.
+fn kept_labels<'a>(
+    items: &'a [Item],
+    board: &'a Board,
+    is_whole: bool,
+    is_reserved: &impl Fn(&Node) -> bool,
+) -> HashSet<&'a str> {
+    let mut labels: HashSet<&str> = board.labels.iter().map(String::as_str).collect();
+    // A node is kept, too, if its own name is a label of one that is.
+    loop {
+        let before = labels.len();
+        for item in items {
+            let Item::Node(top) = item else { continue };
+            let label = top.name.strip_prefix('&').filter(|label| !label.starts_with('{'));
+            let is_out = |label: &str| !labels.contains(label) && !names_area(top) && !is_reserved(top);
+            if label.is_some_and(is_out) {
+                continue;
+            }
+            labels.extend(top.labels.iter().map(String::as_str));
+            let in_root = |child: &&Node| !is_of_the_board(child) && (!is_whole || is_reserved(child));
+            for child in top.children().filter(|child| top.name != "/" || in_root(child)) {
+                child.walk(&mut |node| labels.extend(node.labels.iter().map(String::as_str)));
+            }
+        }
+        if labels.len() == before {
+            return labels;
+        }
+    }
 }
 
 /// A label made of a node's name.
@@ -344,6 +391,8 @@ struct Editor<'a> {
     text: Vec<u8>,
     board: &'a Board,
     labels: HashSet<&'a str>,
+    /// The text is a whole tree, of which only reserved memory is taken.
+    is_whole: bool,
     /// Names in the cells of regions that nothing explains.
     unknown: Vec<String>,
     /// What was left out.
@@ -385,7 +434,12 @@ impl Editor<'_> {
             self.device_property(&node.name, property);
         }
         for child in node.children() {
-            self.device(child);
+            if child.name == RESERVED_MEMORY {
+                let what = format!("{}/{RESERVED_MEMORY} (Linux reads /{RESERVED_MEMORY} alone)", node.name);
+                self.leave_out(&child.span, what);
+            } else {
+                self.device(child);
+            }
         }
     }
 
@@ -405,10 +459,31 @@ impl Editor<'_> {
         }
     }
 
+    /// Leaves all but reserved memory out of a whole tree's roots; returns the devices of it that name an area.
+    fn whole<'n>(
+        &mut self,
+        roots: impl Iterator<Item = &'n Node>,
+        is_reserved: &impl Fn(&Node) -> bool,
+    ) -> Vec<String> {
+        let mut devices = Vec::new();
+        for root in roots {
+            root.properties().for_each(|property| self.blank(&property.span));
+            for child in root.children().filter(|child| !is_reserved(child) && child.name != "chosen") {
+                child.walk(&mut |node| {
+                    if node.has("memory-region") {
+                        devices.push(node.name.clone());
+                    }
+                });
+                self.blank(&child.span);
+            }
+        }
+        devices
+    }
+
     /// A fragment of the root: what it says of the board it was written for does not hold here.
     fn root(&mut self, node: &Node, is_reserved: &impl Fn(&Node) -> bool, cells: &mut Option<Cells>) {
         for property in node.properties() {
-            if property.name.ends_with("-cells") {
+            if property.name.ends_with("-cells") || self.is_whole {
                 self.blank(&property.span);
             } else {
                 self.leave_out(&property.span, format!("/ {}", property.name));
@@ -427,7 +502,9 @@ impl Editor<'_> {
                 for below in child.children() {
                     self.leave_out(&below.span, format!("/chosen/{}", below.name));
                 }
-            } else if OF_THE_BOARD.contains(&kind) {
+            } else if self.is_whole {
+                // Left out with all the others.
+            } else if is_of_the_board(child) {
                 self.leave_out(&child.span, format!("/{}", child.name));
             } else {
                 self.device(child);
