@@ -15,6 +15,8 @@
 mod cells;
 mod paste;
 mod preprocess;
+#[cfg(test)]
+mod shapes;
 mod source;
 mod tools;
 
@@ -211,7 +213,7 @@ mod tests {
         made(&Path::new(ROOT).join("tests/data/cases").join(name)).unwrap()
     }
 
-    fn nodes(text: &str) -> Result<Vec<u8>, String> {
+    pub(crate) fn nodes(text: &str) -> Result<Vec<u8>, String> {
         let directory = tempfile::TempDir::new().unwrap();
         let file = directory.path().join("my.dtsi");
         fs::write(&file, text).unwrap();
@@ -219,7 +221,7 @@ mod tests {
     }
 
     /// A property's cells.
-    fn value(blob: &[u8], path: &str, property: &str) -> Vec<u32> {
+    pub(crate) fn value(blob: &[u8], path: &str, property: &str) -> Vec<u32> {
         let node = Fdt::new(blob).unwrap().find_node(path).unwrap_or_else(|| panic!("no {path}"));
         let value = node.property(property).unwrap_or_else(|| panic!("{path} has no {property}"));
         value.value().as_chunks::<4>().0.iter().map(|cell| u32::from_be_bytes(*cell)).collect()
@@ -331,55 +333,7 @@ mod tests {
         assert_eq!(tree.root().property("model").unwrap().value(), b"V2P-CA9\0");
     }
 
-    /// Every combination of cells, form, kind of region and number of regions that published trees have.
-    #[test]
-    fn shapes_of_published_trees_keep_their_numbers() {
-        for (address, size) in [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)] {
-            let number = |cells: usize, value: u32| format!("{}{value:#x}", "0 ".repeat(cells - 1));
-            let pair = |start, length| format!("<{} {}>", number(address, start), number(size, length));
-            for (regions, properties) in [(1, "no-map;"), (3, "compatible = \"shared-dma-pool\"; reusable;"), (12, "")]
-            {
-                let nodes: String = (0..regions)
-                    .map(|index| {
-                        let start = 0x7000_0000 + index * 0x40_0000;
-                        format!("pool{index}: r@{start:x} {{ {properties} reg = {}; }};\n", pair(start, 0x40_0000))
-                    })
-                    .collect();
-                let dynamic = format!(
-                    "linux,cma {{ size = <{}>; alignment = <{}>; alloc-ranges = {}; }};",
-                    number(size, 0x80_0000),
-                    number(address, 0x40_0000),
-                    pair(0x8000_0000, 0x1000_0000)
-                );
-                let cells = format!("#address-cells = <{address}>; #size-cells = <{size}>; ranges;");
-                for text in [
-                    format!("{nodes}{dynamic}"),
-                    format!("reserved-memory {{ {cells} {nodes}{dynamic} }};"),
-                    format!("/ {{ {cells} r: reserved-memory {{ ranges; {nodes} }}; }}; &r {{ {dynamic} }};"),
-                    format!(
-                        "&{{/reserved-memory}} {{ {cells} {nodes}{dynamic} }}; &dev {{ memory-region = <&pool0>; }};"
-                    ),
-                ] {
-                    let blob = nodes_or_why(&text);
-                    let low = |path: &str, property: &str| {
-                        let mut cells = value(&blob, path, property);
-                        cells.retain(|cell| *cell != 0);
-                        cells
-                    };
-                    for index in 0..regions {
-                        let start = 0x7000_0000 + index * 0x40_0000;
-                        assert_eq!(low(&format!("/reserved-memory/r@{start:x}"), "reg"), [start, 0x40_0000], "{text}");
-                    }
-                    let cma = "/reserved-memory/linux,cma";
-                    assert_eq!(low(cma, "size"), [0x80_0000], "{text}");
-                    assert_eq!(low(cma, "alignment"), [0x40_0000], "{text}");
-                    assert_eq!(low(cma, "alloc-ranges"), [0x8000_0000, 0x1000_0000], "{text}");
-                }
-            }
-        }
-    }
-
-    fn nodes_or_why(text: &str) -> Vec<u8> {
+    pub(crate) fn nodes_or_why(text: &str) -> Vec<u8> {
         nodes(text).unwrap_or_else(|why| panic!("{text}: {why}"))
     }
 

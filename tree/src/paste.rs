@@ -176,6 +176,9 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
             "a whole tree: compile it with dtc -I dts -O dtb -o my.dtb FILE, and pass DTB=my.dtb instead".to_owned()
         );
     }
+    if let Some(why) = tops().find_map(|top| unusable_cells(top, &is_reserved)) {
+        return Err(why);
+    }
     let labels = kept_labels(&items, board, is_whole, &is_reserved);
     let mut editor =
         Editor { text: text.as_bytes().to_vec(), board, labels, is_whole, unknown: Vec::new(), left_out: Vec::new() };
@@ -354,6 +357,18 @@ fn names_area(node: &Node) -> bool {
     let mut found = false;
     node.walk(&mut |node| found |= node.has("memory-region") || node.has("CMA-name"));
     found
+}
+
+/// The line for reserved memory, or a root with it, whose cells hold no number.
+fn unusable_cells(top: &Node, is_reserved: &impl Fn(&Node) -> bool) -> Option<String> {
+    let below = top.children().filter(|child| top.name == "/" && is_reserved(child));
+    let nodes = (top.name == "/" || is_reserved(top)).then_some(top).into_iter().chain(below);
+    let mut said = nodes.flat_map(|node| node.properties().map(move |property| (&node.name, property)));
+    let (node, property) = said.find(|(_, property)| {
+        matches!(property.name.as_str(), "#address-cells" | "#size-cells")
+            && matches!(property.numbers[..], [count] if !(1..=4).contains(&count))
+    })?;
+    Some(format!("{node}: {} = <{}>: an address or a size has 1 to 4 cells", property.name, property.numbers[0]))
 }
 
 /// The cells that a node says, where it says them.
