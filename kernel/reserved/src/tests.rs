@@ -16,6 +16,7 @@ mod blobs;
 mod cmdline_area;
 mod default_area;
 mod linux_table;
+mod model;
 mod properties;
 mod refused;
 
