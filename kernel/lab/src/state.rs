@@ -31,6 +31,8 @@ const PAGES_PER_MIB: u32 = (1 << 20) / PAGE_SIZE as u32;
 pub struct Loaded {
     /// Where.
     pub area: AreaId,
+    /// The number of the area's first page on the board, where the state has it.
+    pub base_pfn: Option<u64>,
     first: u32,
     last: u32,
 }
@@ -41,7 +43,7 @@ impl Loaded {
         system.kept(self.area).filter(|kept| self.has(kept.id)).map(|kept| kept.pages).sum()
     }
 
-    /// Whether a registered buffer is one of them.
+    /// Whether a registered buffer is one of them, or a part of one.
     pub const fn has(&self, id: u32) -> bool {
         self.first <= id && id <= self.last
     }
@@ -164,7 +166,7 @@ pub fn put(system: &mut System<'_>, id: AreaId, state: &State<'_>) -> Result<Loa
         end = start + length;
     }
     let result = result.and_then(|()| taken.take(system, state.pages, area_pages - state.pages));
-    let loaded = Loaded { area: id, first: taken.first, last: taken.last };
+    let loaded = Loaded { area: id, base_pfn: state.base_pfn, first: taken.first, last: taken.last };
     if let Err(error) = result {
         system.release_all(id);
         return Err(error);

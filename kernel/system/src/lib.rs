@@ -385,6 +385,11 @@ impl<'m> System<'m> {
         self.kept.keep(&mut self.zone, &buffer)
     }
 
+    /// Leaves what is left of a buffer in the registry, under the identifier that it had there.
+    pub fn keep_part(&mut self, id: u32, part: Buffer) {
+        self.zone.hold(part.first(), part.pages(), id);
+    }
+
     /// Takes a buffer out of the registry.
     pub fn take_back(&mut self, id: u32) -> Option<Buffer> {
         registry::take_back(&mut self.zone, &self.areas, id)

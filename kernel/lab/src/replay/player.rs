@@ -11,11 +11,12 @@ use crate::lender::Lender;
 use crate::metrics::Metrics;
 use crate::obstacles;
 use crate::request::Align;
+use crate::state::Loaded;
 use crate::stopwatch::{ClockCost, Timing};
 use crate::trace::{Format, Line};
 use cma::{AreaId, Buffer, CmaError};
 use machine::Machine;
-use system::System;
+use system::{Kept, System};
 use units::Pfn;
 
 /// The tag of a buffer that no recorded pages stand for.
@@ -30,6 +31,8 @@ pub(super) struct Player<'p, 'm, 't, M: ?Sized> {
     pub base: Pfn,
     /// Keeps what failed on the board and succeeds here; without one it goes back at once.
     pub keeper: Option<Keeper<'t>>,
+    /// What the area held when the replay began.
+    pub loaded: Option<Loaded>,
     trace: &'t [u8],
     format: Format,
     align: Option<Align>,
@@ -105,6 +108,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             area: options.area,
             base,
             keeper: None,
+            loaded: options.loaded.filter(|loaded| loaded.area == options.area),
             trace,
             format,
             align: options.align,
@@ -135,6 +139,11 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         let wanted = self.part == Part::ALL || self.part.wants(&self.line, self.format, pages);
         self.report.left_out += u64::from(!wanted);
         wanted
+    }
+
+    /// Whether pages are numbers of the board's page frames.
+    pub(super) fn has_page_numbers(&self) -> bool {
+        self.format == Format::Ftrace
     }
 
     /// Whether all requests are replayed: only then it means something that a release matches none.
@@ -254,6 +263,34 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             buffer = front;
         }
         self.give_back(buffer).map(|()| lay_at)
+    }
+
+    /// Releases what the state that the replay began on holds of `pages` pages from `offset` of the area; returns how many
+    /// those are. The rest of the state's buffers stays under their identifiers.
+    pub(super) fn release_loaded(&mut self, offset: u32, pages: u32) -> Result<u32, ReplayError> {
+        let Some(loaded) = self.loaded else { return Ok(0) };
+        let (from, to) = (self.base.add(offset), self.base.add(offset + pages));
+        let end = |kept: &Kept| kept.first.add(kept.pages);
+        let mut released = 0;
+        loop {
+            let in_front = |kept: &Kept| kept.first < to;
+            let found = |kept: &Kept| end(kept) > from && loaded.has(kept.id);
+            let next = self.system.kept(self.area).take_while(in_front).find(found);
+            let Some(kept) = next else { return Ok(released) };
+            let Some(mut buffer) = self.system.take_back_at(self.area, kept.first) else { return Ok(released) };
+            if kept.first < from {
+                let (front, rest) = buffer.split(from.0 - kept.first.0);
+                self.system.keep_part(kept.id, front);
+                buffer = rest;
+            }
+            if end(&kept) > to {
+                let (front, rest) = buffer.split(to.0 - kept.first.max(from).0);
+                self.system.keep_part(kept.id, rest);
+                buffer = front;
+            }
+            released += buffer.pages();
+            self.give_back(buffer)?;
+        }
     }
 
     /// Leaves a part of a buffer registered.

@@ -366,7 +366,12 @@ fn answer<'t, M: Machine + ?Sized>(
     // Where the recorded pages are the area's own, offsets are known; elsewhere `first` is taken for its first.
     let own = u64::from(player.base.0);
     let own_end = own + u64::from(player.system.area(player.area).pages());
-    let base = if own <= lowest && end <= own_end { own } else { first };
+    let told = player.loaded.and_then(|loaded| loaded.base_pfn).filter(|_| player.has_page_numbers());
+    let is_told = |base: &u64| *base <= lowest && end <= base.saturating_add(own_end - own);
+    let known = if own <= lowest && end <= own_end { Some(own) } else { told.filter(is_told) };
+    let base = known.unwrap_or(first);
+    let area_base = known.filter(|_| player.has_page_numbers());
+    let area_pages = own_end - own;
     for step in steps {
         let (line, event) = step?;
         if !player.begin(line)? {
@@ -404,7 +409,13 @@ fn answer<'t, M: Machine + ?Sized>(
                 let whole =
                     if known && pages == 0 { ledger.first_in(player.machine, (pfn - lowest) as u32, 1) } else { None };
                 let pages = whole.map_or(pages.max(1), |held| held.end() - (pfn - lowest) as u32);
-                let matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
+                let mut matched = if known { release(player, ledger, (pfn - lowest) as u32, pages)? } else { 0 };
+                // The recording may go on from a state, whose buffers it did not see allocated.
+                if let Some(offset) = area_base.and_then(|base| pfn.checked_sub(base)).filter(|_| matched < pages)
+                    && let Some(room) = area_pages.checked_sub(offset)
+                {
+                    matched += player.release_loaded(offset as u32, room.min(pages.into()) as u32)?;
+                }
                 let whole = player.is_whole();
                 player.report.ops += u64::from(whole || matched > 0);
                 player.report.unmatched += u64::from(whole && matched < pages);

@@ -5,7 +5,8 @@
 //!
 //! A list stands anywhere in a line, and other lines of the log may have come between its parts. A bitmap is lines of
 //! decimal numbers, or a line with its name (`/sys/kernel/debug/cma/NAME/bitmap:4294967295 0`, as `grep "" *` prints
-//! it), which may have neighbours of the names `order_per_bit` and `count`. The text is borrowed, and no run is kept.
+//! it), which may have neighbours of the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and no run is
+//! kept.
 
 use core::fmt;
 
@@ -43,6 +44,8 @@ pub struct State<'t> {
     pub wanted: Option<u32>,
     /// How many states the text has.
     pub states: u64,
+    /// The number of the area's first page there, where the text has it.
+    pub base_pfn: Option<u64>,
     form: Form<'t>,
     order_per_bit: u32,
 }
@@ -192,6 +195,7 @@ pub fn find(text: &[u8], at: Option<u64>, order_per_bit: Option<u32>) -> Result<
         free: 0,
         wanted: failure.map(|failure| failure.pages),
         states,
+        base_pfn: neighbour("base_pfn"),
         form,
         order_per_bit: order.min(MAX_ORDER_PER_BIT.into()) as u32,
     };
@@ -472,7 +476,7 @@ fn keyed(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (path, value) = (&text[..end], text[end + 1..].trim_ascii_start());
     let slash = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
     let (prefix, key) = path.split_at(slash);
-    let known = [&b"bitmap"[..], b"count", b"order_per_bit"].contains(&key);
+    let known = [&b"bitmap"[..], b"base_pfn", b"count", b"order_per_bit"].contains(&key);
     (known && words_of(value).is_some()).then_some((prefix, key, value))
 }
 

@@ -378,3 +378,55 @@ fn lines_that_say_nothing_do_not_keep_ctrl_c_waiting() {
     let (report, kept) = replayed(&("\n".repeat(50_000) + &"\r\n".repeat(1000) + &events));
     assert_eq!((report.lines, kept.len()), (51_001, 1));
 }
+
+/// Replays on what `load` makes of a state; returns the report, and what is left: page offset and pages of each buffer.
+fn replayed_on(state: &str, text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
+    with_board(64, |system, machine| {
+        let id = area(system);
+        let state = crate::state::find(state.as_bytes(), None, None).expect("a state");
+        let loaded = crate::state::put(system, id, &state).expect("it fits").loaded;
+        let options = Options { loaded: Some(loaded), ..Options::new(id) };
+        let report = run(system, machine, options, text.as_bytes()).expect("a good recording");
+        system.check().expect("the books balance");
+        let left = system.kept(id).map(|kept| (kept.first.0 - BASE.0, kept.pages)).collect();
+        // What is left of the state's buffers is still the state's.
+        let own: u32 = system.kept(id).filter(|kept| loaded.has(kept.id)).map(|kept| kept.pages).sum();
+        assert_eq!(own, loaded.pages(system));
+        assert!(run(system, machine, options, text.as_bytes()).is_ok() || own < system.area(id).used_pages());
+        (report, left)
+    })
+}
+
+/// Pages 0-99 and 200-299 of 2048 are held when the recording begins.
+const HELD: &str = "number of available pages: 100@100+1748@300=> 1848 free of 2048 total pages\n";
+
+#[test]
+fn releases_of_what_a_loaded_state_holds_release_it() {
+    let text = [
+        alloc(BASE.0 + 100, 4),
+        // The middle of a buffer, the end of one, and one whole that ends in what is free.
+        release(BASE.0 + 40, 20),
+        release(BASE.0 + 90, 10),
+        release(BASE.0 + 200, 100),
+        // Again, and of what nobody ever held.
+        release(BASE.0 + 40, 20),
+        release(BASE.0 + 300, 5),
+        release(BASE.0 + 100, 4),
+    ];
+    let (report, left) = replayed_on(HELD, &text.concat());
+    assert_eq!(left, [(0, 40), (60, 30)]);
+    assert_eq!((report.unmatched, report.ops), (2, 7));
+    // As debugfs has it, of a board whose area lies elsewhere.
+    let mut words = ["0"; 64];
+    (words[0], words[1], words[63]) = ("4294967295", "7", "2147483648");
+    let files = format!("/d/x/base_pfn:4096\n/d/x/bitmap:{}\n/d/x/count:2048\n", words.join(" "));
+    let text =
+        [alloc(4096 + 64, 2), release(4096, 35), release(4096 + 2047, 1), release(4096 + 2048, 1), release(4095, 1)];
+    let (report, left) = replayed_on(&files, &text.concat());
+    assert_eq!(left, [(35, 2)], "the replay's own, where the state left room");
+    assert_eq!(report.unmatched, 2);
+    // Without a base nobody knows which pages those are.
+    let unknown = files.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+    let (report, _) = replayed_on(&unknown, &text.concat());
+    assert_eq!(report.unmatched, 4);
+}

@@ -97,6 +97,7 @@ fn a_bitmap_is_words_with_or_without_a_name() {
 ";
     let bitmap = state(files);
     assert_eq!((bitmap.name, bitmap.pages, bitmap.free), (Some("camera"), 364, 340));
+    assert_eq!((bitmap.base_pfn, state("15 3 0\n").base_pfn), (Some(458_752), None));
     assert_eq!(bitmap.free_runs().collect::<Vec<_>>(), [(16, 112), (136, 228)]);
     // Of another area's files.
     let other = "/d/a/order_per_bit:3\n/d/b/bitmap:15 3 0\n";
