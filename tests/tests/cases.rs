@@ -69,6 +69,92 @@ fn each_is_what_linux_makes_of_it() {
     }
 }
 
+/// A file, its areas (name, first address, MiB, the device that names it), and what `/proc/iomem` has.
+type Figures<'c> = (&'c str, &'c [(&'c str, u64, u64, &'c str)], &'c [&'c str]);
+
+/// The default area that nobody asked for, where it has 1 GiB to itself.
+const UNASKED: (&str, u64, u64, &str) = ("reserved", 0x9f00_0000, 16, "");
+const ALL_RAM: &str = "60000000-9fffffff : System RAM";
+
+#[test]
+fn each_has_the_areas_and_the_memory_that_linux_has() {
+    let cases: [Figures<'_>; 13] = [
+        ("two-cells.dtsi", &[("linux,cma", 0x7800_0000, 640, "")], &[ALL_RAM, "  78000000-9fffffff : linux,cma"]),
+        (
+            "two-cells-children.dtsi",
+            &[("buffer@70000000", 0x7000_0000, 64, ""), UNASKED],
+            &[
+                "60000000-9c7fffff : System RAM",
+                "9c800000-9c8fffff : memory@9c800000",
+                "9c900000-9fffffff : System RAM",
+            ],
+        ),
+        ("vendor-fragment.dtsi", &[("vpu@94000000", 0x9400_0000, 16, "vpu_g1"), UNASKED], &[ALL_RAM]),
+        ("other-ram-base.dtsi", &[UNASKED], &[ALL_RAM]),
+        (
+            "overlay.dts",
+            &[("linux,cma", 0x8000_0000, 256, ""), ("BiscuitOS_cma", 0x6980_0000, 8, "BiscuitOS_CMA")],
+            &[ALL_RAM],
+        ),
+        ("macro.dtsi", &[("cma", 0x7000_0000, 256, "")], &[ALL_RAM]),
+        ("memreserve.dtsi", &[("linux,cma", 0x9dc0_0000, 32, "")], &[ALL_RAM, "  9fc00000-9fffffff : /memreserve/"]),
+        ("refused-region.dtsi", &[UNASKED], &[ALL_RAM]),
+        (
+            "pool-inside-nomap.dts",
+            &[UNASKED],
+            &[
+                "60000000-923fffff : System RAM",
+                "92400000-943fffff : dsp@92400000",
+                "  942f0000-942f7fff : vring@942f0000",
+                "  94300000-943fffff : pool@94300000",
+                "94400000-9fffffff : System RAM",
+            ],
+        ),
+        (
+            "reg-above-4g.dts",
+            &[UNASKED],
+            &[
+                "60000000-7fffffff : System RAM",
+                "80000000-8fffffff : memory@880000000",
+                "90000000-9fffffff : System RAM",
+            ],
+        ),
+        (
+            "range-above-4g.dts",
+            &[("linux,cma", 0x9e00_0000, 32, ""), ("reserved", 0x9d00_0000, 16, "")],
+            &[ALL_RAM, "  9e000000-9fffffff : linux,cma"],
+        ),
+        ("range-48-bit.dts", &[("linux,cma", 0x9e00_0000, 32, ""), ("reserved", 0x9d00_0000, 16, "")], &[ALL_RAM]),
+        (
+            "usable-memory-range.dts",
+            &[("linux,cma", 0x7e00_0000, 32, "")],
+            &["60000000-7fffffff : System RAM", "  78000000-7bffffff : wifi@78000000"],
+        ),
+    ];
+    for (file, areas, iomem) in cases {
+        let look = "run=\"cat /proc/iomem; grep CmaTotal /proc/meminfo; poweroff\"";
+        let printed = boot(file, &[("APPEND", look)]);
+        let records = printed.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let found: Vec<_> = records.filter(|record| record["record"] == "area").collect();
+        assert_eq!(found.len(), areas.len(), "{file}: {printed}");
+        for (record, (name, base, mib, device)) in found.iter().zip(areas) {
+            assert_eq!((&record["area"], &record["device"]), (&(*name).into(), &(*device).into()), "{file}: {printed}");
+            assert_eq!((&record["base"], &record["pages"]), (&(*base).into(), &(mib << 8).into()), "{file}: {printed}");
+        }
+        let total = areas.iter().map(|area| area.2).sum::<u64>() << 10;
+        let total = format!("CmaTotal: {total:>14} kB");
+        for line in iomem.iter().copied().chain([total.as_str()]) {
+            assert!(printed.lines().any(|printed| printed == line), "{file}: no {line:?} in\n{printed}");
+        }
+        // RAM is what is listed, no more.
+        let ram = |line: &&str| line.ends_with(" : System RAM") && !line.starts_with('[');
+        let in_order = |lines: &mut dyn Iterator<Item = &str>| lines.map(String::from).collect::<Vec<_>>();
+        let (wanted, has) =
+            (in_order(&mut iomem.iter().copied().filter(ram)), in_order(&mut printed.lines().filter(ram)));
+        assert_eq!(has, wanted, "{file}");
+    }
+}
+
 #[test]
 fn as_many_dynamic_regions_as_fixed_ones_leave_room_for_the_page_frames() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
