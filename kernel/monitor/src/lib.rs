@@ -301,12 +301,16 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         outcome
     }
 
-    /// Checks the invariants, where that is wanted. A driver's misuse is the fault of the command that it was seen in, and
-    /// of none that follows.
+    /// Checks the invariants, where that is wanted. A driver's misuse, and a write to free memory, is the fault of the command
+    /// that it was seen in, and of none that follows.
     fn check(&mut self) -> Result<(), Failure> {
         let check = if self.system.check_enabled() { self.system.check() } else { Ok(()) };
         self.system.dma_mut().checker_mut().tell();
-        check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}")))
+        let more = match self.system.forget_damage() {
+            0 => String::new(),
+            more => format!(", and {} more", Counted(more.into(), "run")),
+        };
+        check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}{more}")))
     }
 
     /// The jobs' share of the time between two commands.

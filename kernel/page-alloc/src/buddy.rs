@@ -263,6 +263,7 @@ impl Zone<'_> {
     fn read_poison(&mut self, first: Pfn, pages: u32) {
         if let Some(poison) = &mut self.poison {
             let found = poison.find_damage(FreeRun::new(first, pages));
+            self.damaged_runs += u32::from(found.is_some());
             self.damage = self.damage.or(found);
         }
     }

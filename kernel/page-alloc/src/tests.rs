@@ -285,21 +285,21 @@ impl Poison for MemoryWords<'_> {
 }
 
 #[test]
-fn a_write_to_free_memory_fails_every_check_from_then_on() {
-    let words = RefCell::new(BTreeMap::new());
+fn a_write_to_free_memory_fails_the_checks_until_it_is_told() {
+    let words_of = RefCell::new(BTreeMap::new());
     let mut pages = pages(2);
     let mut zone = zone(&mut pages, 1, 1);
-    zone.enable_poison(Box::new(MemoryWords(&words)));
-    assert_eq!(words.borrow().len(), 2048, "all that is free is poisoned");
+    zone.enable_poison(Box::new(MemoryWords(&words_of)));
+    assert_eq!(words_of.borrow().len(), 2048, "all that is free is poisoned");
     let block = zone.alloc_pages(3, Unmovable).unwrap();
-    words.borrow_mut().insert(block.first().0, 0);
+    words_of.borrow_mut().insert(block.first().0, 0);
     zone.free_pages(block);
     zone.check().unwrap();
     zone.take_range(START.add(1024), 8).unwrap();
-    words.borrow_mut().insert(START.0 + 1025, 0);
+    words_of.borrow_mut().insert(START.0 + 1025, 0);
     zone.give_range(START.add(1024), 8);
     zone.check().unwrap();
-    words.borrow_mut().insert(START.0 + 1027, 0xdead_beef);
+    words_of.borrow_mut().insert(START.0 + 1027, 0xdead_beef);
     zone.take_range(START.add(1026), 4).unwrap();
     let imbalance = zone.check().unwrap_err();
     assert_eq!((imbalance.frame, imbalance.found), (Some(START.add(1027)), 0xdead_beef));
@@ -307,6 +307,17 @@ fn a_write_to_free_memory_fails_every_check_from_then_on() {
     assert!(std::format!("{imbalance}").starts_with(words), "{imbalance}");
     zone.give_range(START.add(1026), 4);
     assert!(zone.check().is_err(), "also when the memory is whole again");
+    assert_eq!(zone.forget_damage(), 0);
+    zone.check().unwrap();
+    zone.take_range(START.add(1026), 4).unwrap();
+    zone.check().expect("it was poisoned again");
+    zone.give_range(START.add(1026), 4);
+    for frame in [1024, 1028] {
+        words_of.borrow_mut().insert(START.0 + frame, frame);
+        zone.take_range(START.add(frame), 1).unwrap();
+    }
+    assert_eq!(zone.check().unwrap_err().frame, Some(START.add(1024)), "the first of a second damage");
+    assert_eq!((zone.forget_damage(), zone.check()), (1, Ok(())));
 }
 
 /// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and out, tried with a word that

@@ -46,6 +46,8 @@ pub struct Zone<'m> {
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
     /// The first write to free memory that was found.
     pub(super) damage: Option<Damage>,
+    /// How many runs were found damaged, that one among them.
+    pub(super) damaged_runs: u32,
 }
 
 /// Descriptors a zone over this many frames needs.
@@ -87,6 +89,7 @@ impl<'m> Zone<'m> {
             reserve: Reserve::default(),
             poison: None,
             damage: None,
+            damaged_runs: 0,
         }
     }
 
@@ -181,6 +184,13 @@ impl<'m> Zone<'m> {
     pub fn is_free(&self, frame: Pfn) -> bool {
         let index = self.index(frame);
         self.is_on_pcp(index) || self.covering_free_block(index).is_some()
+    }
+
+    /// Forgets the damage that [`Zone::check`] fails with, so that the next is seen, and returns how many runs more were found
+    /// damaged. What was damaged is in use, and is filled with the pattern when it is free.
+    pub fn forget_damage(&mut self) -> u32 {
+        self.damage = None;
+        core::mem::take(&mut self.damaged_runs).saturating_sub(1)
     }
 
     /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.

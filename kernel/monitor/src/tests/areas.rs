@@ -3,6 +3,7 @@
 //! Which area a command works on.
 
 use super::*;
+use page_alloc::frames::{Damage, FreeRun, Poison};
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -191,5 +192,42 @@ fn a_recording_of_several_areas_goes_to_each() {
             let outcome = monitor.execute(&format!("replay pages={range}"));
             assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{range}");
         }
+    });
+}
+
+/// Free memory that somebody wrote to: the frames in the list.
+struct Written(alloc::rc::Rc<core::cell::RefCell<Vec<u32>>>);
+
+impl Poison for Written {
+    fn fill(&mut self, run: FreeRun) {
+        self.0.borrow_mut().retain(|frame| frame.wrapping_sub(run.first().0) >= run.pages());
+    }
+
+    fn find_damage(&mut self, run: FreeRun) -> Option<Damage> {
+        let frames = self.0.borrow();
+        let frame = frames.iter().find(|&frame| frame.wrapping_sub(run.first().0) < run.pages())?;
+        Some(Damage { addr: units::Pfn(*frame).addr(), found: 0 })
+    }
+}
+
+#[test]
+fn a_write_to_free_memory_fails_the_command_that_it_was_seen_in_and_no_other() {
+    with_board(64, |system, machine| {
+        let base = system.area(system.find_area("BiscuitOS_cma").expect("the board has it")).base().0;
+        let written = alloc::rc::Rc::new(core::cell::RefCell::new(Vec::new()));
+        system.zone_mut().enable_poison(alloc::boxed::Box::new(Written(written.clone())));
+        system.check_after_commands(true);
+        written.borrow_mut().extend([base + 1, base + 9, base + 12]);
+        let mut monitor = Monitor::new(system, machine, context(None));
+        let lines =
+            ["version", "alloc BiscuitOS_cma 4 0", "version", "alloc BiscuitOS_cma 8 0; alloc BiscuitOS_cma 1 0"];
+        let outcomes = lines.map(|line| monitor.execute(line));
+        let failed = Outcome::Failed(STATUS_CHECK_FAILED);
+        assert_eq!(outcomes, [Outcome::Ok, failed, Outcome::Ok, failed]);
+        assert_eq!(monitor.execute("release all; alloc BiscuitOS_cma 13 0"), Outcome::Ok, "it was poisoned again");
+        let text = machine.take();
+        let told: Vec<&str> = text.lines().filter(|line| line.starts_with("check=on: ")).collect();
+        assert_eq!(told.len(), 3, "{text}");
+        assert!(told[1].contains(&std::format!("at pfn {:#x}", base + 9)), "{text}");
     });
 }
