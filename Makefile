@@ -28,10 +28,10 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host run monitor test test-engines test-fresh test-junit bench bench-check bench-hard bench-hard-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables of run, monitor and debug:'
 	@echo '  MEM=512M  SMP=1  DTB=my.dtb  NODES=my.dtsi (reserved-memory nodes as published, or an overlay)'
@@ -51,9 +51,10 @@ image: elf ## build/debris.bin, build/debris.elf and build/vexpress-v2p-ca9.dtb
 	@NODES= scripts/tree $(TREE)
 	@scripts/host-tool runner
 
-host: ## build/debris, the host tool
+host: ## build/debris, the host tool; and, where node and npm are, the page of its --html
 	@$(CARGO) build --locked --release $(HOST) -p host
 	@scripts/install $(TARGET_DIR)/$$(rustc -vV | sed -n 's/^host: //p')/release/debris build/debris
+	@scripts/web page
 
 core: setup ## build/core.bin, the minimal kernel: areas, page allocator, one experiment
 	@$(CARGO) build --locked --release --target $(TARGET) -p boot-core
@@ -72,6 +73,9 @@ test: ## every test, on the host and in QEMU; ends with the counts
 
 test-engines: ## sweeps in parts on a real HyperQueue, from PyPI
 	@scripts/test engines
+
+test-web: ## the pages in a real Chromium
+	@scripts/test web
 
 test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS=3600, until one fails
 	@CASES='$(value CASES)' FRESH_SECONDS='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/test fresh
@@ -129,7 +133,7 @@ demo: image ## docs/demo.svg, made from a real run
 	@scripts/demo docs/demo.svg
 
 # What else people type. Most are folders, of which make would say that there is nothing to be done.
-.PHONY: all build kernel tests boot docs dts runner scripts target tree
+.PHONY: all build kernel tests boot docs dts runner scripts target tree web
 all build kernel: image
 	@echo 'make: $@ is `make image`: $(IMAGE) is there; `make run` boots it'
 tests: test
@@ -137,9 +141,9 @@ boot:
 	@echo 'make: say `make run` (boots, runs the experiment, powers off) or `make monitor` (boots to the prompt)' >&2; exit 2
 docs:
 	@echo 'make: say `make book` (the book) or `make doc` (the documentation of the crates)' >&2; exit 2
-dts runner scripts target tree:
+dts runner scripts target tree web:
 	@echo 'make: $@ is a folder, and no target; `make help` lists the targets' >&2; exit 2
 
 clean: ## remove everything that was built
 	@$(CARGO) clean
-	@rm -rf build fuzz/target
+	@rm -rf build fuzz/target web/target web/node_modules

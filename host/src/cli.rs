@@ -91,6 +91,9 @@ pub(crate) struct Size {
     /// Lets --assert hold for a recording that began late or lost events
     #[arg(long)]
     pub allow_partial: bool,
+    /// Also writes a page that shows it, for a browser
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Prints the records
     #[arg(long)]
     pub json: bool,
@@ -133,6 +136,9 @@ pub(crate) struct Replay {
     /// The recorded area, where there are several
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
+    /// Also writes a page that shows it, for a browser
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Prints the records
     #[arg(long)]
     pub json: bool,

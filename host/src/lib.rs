@@ -14,7 +14,11 @@ pub mod events;
 pub mod explain;
 pub mod jitter;
 pub mod machine;
+pub mod page;
+pub mod picture;
 pub mod size;
+pub mod timeline;
+pub mod verdict;
 
 use kernel::monitor::{Context, Monitor, Outcome};
 use kernel::system::System;

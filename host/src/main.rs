@@ -3,6 +3,7 @@
 //! `debris` on the host: arguments into questions, answers into text and records, statuses as the image's.
 
 mod cli;
+mod html;
 mod jobs;
 mod report;
 mod size_command;
@@ -19,8 +20,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
 use host::machine::Host;
-use host::size::PAGEBLOCK_PAGES;
-use kernel::lab::replay::{self, RecordedSize};
+use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
+use kernel::lab::replay::{self, RecordedSize, WhenServed};
 
 /// A bad argument or input, as the image's status for one.
 const STATUS_BAD: u8 = 2;
@@ -98,6 +99,9 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
             line += &format!(" {key}='{value}'");
         }
     }
+    if let Some(file) = &arguments.html {
+        replay_page(arguments, &trace, pages, file)?;
+    }
     let board = Board::of_one(AREA, pages);
     let records = arguments.json;
     ended(
@@ -106,6 +110,35 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
             host::monitor_line(system, host, Some(&trace), &line)
         }),
     )
+}
+
+/// Writes a page about a replay.
+fn replay_page(arguments: &cli::Replay, trace: &[u8], pages: u32, file: &Path) -> Result<(), Failure> {
+    let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
+    let alignment = match arguments.align.as_deref() {
+        None => Alignment::Asis,
+        Some(word) => Alignment::ALL
+            .into_iter()
+            .find(|alignment| alignment.name() == word)
+            .ok_or_else(|| Failure::bad(format!("--align is {word}; it can be asis, order or page")))?,
+    };
+    if arguments.held.as_deref() == Some("refuse") {
+        return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held away"));
+    }
+    let rule = Rule { placement: arguments.placement.clone().unwrap_or(FIRST_FIT.into()), alignment };
+    let recording = Recording::open(trace, arguments.from.as_deref(), now_ns).map_err(bad)?;
+    let answers = size_command::usual_answers(&recording).map_err(bad)?;
+    let page = html::Page {
+        trace: &arguments.trace,
+        text: trace,
+        from: arguments.from.as_deref(),
+        pages: Some(pages),
+        rule,
+        served: Some(WhenServed::Release),
+        headroom_percent: 0,
+        answers: &answers,
+    };
+    page.write(&recording, file)
 }
 
 /// A line of the monitor, on a board with several areas.

@@ -16,12 +16,15 @@ use std::fmt;
 
 use kernel::cma::placement;
 use kernel::lab::record::Record;
-use kernel::lab::replay::{self, Options, ReplayError, ReplayReport, Survey, WhenHeld, WhenServed};
+use kernel::lab::replay::{
+    self, Options, Part, RecordedSize, ReplayError, ReplayReport, Survey, Tell, Told, WhenHeld, WhenServed,
+};
 use kernel::lab::request::Align;
 use kernel::lab::state;
 
 use crate::board::{Board, MAX_AREA_PAGES};
 use crate::machine::{Clock, Host};
+use crate::timeline::Timeline;
 
 /// The area's name on the board that a size is tried on.
 const AREA: &str = "tried";
@@ -176,6 +179,42 @@ impl<'t> Recording<'t> {
     /// # Errors
     /// See [`SizeError`].
     pub fn run(&self, rule: &Rule, served: WhenServed, pages: u32, stop: bool) -> Result<ReplayReport, SizeError> {
+        self.run_part(rule, (served, Part::ALL), pages, stop, None)
+    }
+
+    /// As [`Recording::run`] to the end, of a part of the requests; also says what it did on the way.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn course(
+        &self,
+        rule: &Rule,
+        (served, part): (WhenServed, Part<'_>),
+        pages: u32,
+    ) -> Result<(ReplayReport, Timeline), SizeError> {
+        let mut timeline = Timeline::new(self.text);
+        let mut tell = |_: &mut Host, told: Told<'_, '_>| timeline.note(&told);
+        let report = self.run_part(rule, (served, part), pages, false, Some(&mut tell))?;
+        timeline.finish(report.metrics.longest);
+        Ok((report, timeline))
+    }
+
+    /// What is known of the size of the area that was recorded.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn recorded_size(&self) -> Result<RecordedSize, SizeError> {
+        Ok(self.survey.recorded_size(self.area)?)
+    }
+
+    fn run_part(
+        &self,
+        rule: &Rule,
+        (served, part): (WhenServed, Part<'_>),
+        pages: u32,
+        stop: bool,
+        tell: Tell<'_, Host>,
+    ) -> Result<ReplayReport, SizeError> {
         let placement = placement::parse(&rule.placement).map_err(|_| SizeError::Placement(rule.placement.clone()))?;
         let board = Board::of_one(AREA, pages);
         board.with(self.clock, Box::new(|_| {}), |system, host| {
@@ -194,10 +233,11 @@ impl<'t> Recording<'t> {
                 held: Some(WhenHeld::Release),
                 from: self.area,
                 served,
+                part,
                 stop_at_failure: stop,
                 ..Options::new(area)
             };
-            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text, None)?)
+            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text, tell)?)
         })
     }
 

@@ -20,7 +20,8 @@ use super::record::Record;
 use super::request::Align;
 use super::state::Loaded;
 use super::stopwatch::{ClockCost, Timing, Timings};
-use super::trace::{Format, TraceError};
+use super::trace::{Format, Head, TraceError};
+use cma::area::Area;
 use cma::{AreaId, ReleaseError};
 pub use compared::{Compared, align_name, compare};
 pub use failure::{Blocker, Failure, InTheWay, Tally};
@@ -78,8 +79,43 @@ pub enum WhenServed {
     Keep,
 }
 
-/// Who is told of each request that failed, with the machine to print to.
-pub type Tell<'p, M> = Option<&'p mut dyn FnMut(&mut M, &Failure<'_>)>;
+/// What a replay did, with the area behind it.
+pub enum Told<'a, 't> {
+    /// A request was served.
+    Placed {
+        /// The line of the recording.
+        line: u64,
+        /// Who asked, and when.
+        head: Head<'t>,
+        /// The buffer's first page, from the area's first.
+        page: u32,
+        /// Its pages.
+        pages: u32,
+        /// The area.
+        area: &'a Area,
+    },
+    /// Pages were released: a buffer, or a part of one.
+    Released {
+        /// The line of the recording.
+        line: u64,
+        /// The first page, from the area's first.
+        page: u32,
+        /// How many.
+        pages: u32,
+        /// The area.
+        area: &'a Area,
+    },
+    /// A request failed.
+    Failed {
+        /// How.
+        failure: &'a Failure<'t>,
+        /// The area.
+        area: &'a Area,
+    },
+}
+
+/// Who is told of each step, with the machine to print to.
+pub type Tell<'p, M> = Option<&'p mut dyn FnMut(&mut M, Told<'_, '_>)>;
 
 /// Which area, and how the trace is read.
 #[derive(Clone, Copy, Debug)]
@@ -281,7 +317,7 @@ pub fn run<M: Machine + ?Sized>(
     run_surveyed(system, machine, options, &survey, trace, None)
 }
 
-/// As [`run`], with the `survey` of that trace. `tell` is called for each request that fails, outside of what is timed.
+/// As [`run`], with the `survey` of that trace. `tell` is called for each step, outside of what is timed.
 ///
 /// # Errors
 /// See [`ReplayError`].
@@ -304,7 +340,7 @@ pub fn run_surveyed<'t, M: Machine + ?Sized>(
     let as_linux = options.align.is_none() && area.placement().is_linux();
     let held = options.held.unwrap_or(WhenHeld::usual(format, as_linux));
     // Reborrowed for no longer than the machine.
-    let tell = tell.map(|tell| tell as &mut dyn FnMut(&mut M, &Failure<'_>));
+    let tell = tell.map(|tell| tell as &mut dyn FnMut(&mut M, Told<'_, '_>));
     let mut player = Player::new(system, machine, options, (trace, format), tell)?;
     let result = match format {
         Format::Plain if options.from.is_some() => Err(ReplayError::NoAreas),

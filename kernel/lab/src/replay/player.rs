@@ -5,7 +5,7 @@
 use super::failure::{Failure, InTheWay, Tally};
 use super::keeper::Keeper;
 use super::origins::{Origin, Origins};
-use super::{Counts, Options, Part, RecordedSize, ReplayError, ReplayReport, Tell};
+use super::{Counts, Options, Part, RecordedSize, ReplayError, ReplayReport, Tell, Told};
 use crate::fingerprint::Fingerprint;
 use crate::lender::Lender;
 use crate::metrics::Metrics;
@@ -203,6 +203,11 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
                 self.origins.iter_mut().for_each(|origins| origins.set(self.machine, offset, origin));
             }
         }
+        if let Some(tell) = &mut self.tell {
+            let head = self.line.head(self.format);
+            let area = self.system.area(self.area);
+            tell(self.machine, Told::Placed { line: self.line.number, head, page: offset, pages, area });
+        }
         Some(offset)
     }
 
@@ -236,7 +241,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             failed_there,
             in_the_way,
         };
-        tell(machine, &failure);
+        tell(machine, Told::Failed { failure: &failure, area: here });
     }
 
     /// Releases a buffer, if there is one.
@@ -315,7 +320,12 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
 
     fn give_back(&mut self, buffer: Buffer) -> Result<(), ReplayError> {
         let Self { system, report, .. } = self;
+        let (page, pages) = (buffer.first().0 - self.base.0, buffer.pages());
         let answer = report.release.time(&*self.machine, || system.cma_release(buffer));
+        if let Some(tell) = &mut self.tell {
+            let area = self.system.area(self.area);
+            tell(self.machine, Told::Released { line: self.line.number, page, pages, area });
+        }
         answer.map_err(ReplayError::Release)
     }
 

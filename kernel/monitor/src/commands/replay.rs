@@ -15,7 +15,7 @@ use crate::syntax::Args;
 use cma::AreaId;
 use lab::help::Help;
 use lab::keys::{Keys, number, shown};
-use lab::replay::{self, Part, ReplayError, Survey, WhenHeld, WhenServed};
+use lab::replay::{self, Part, ReplayError, Survey, Told, WhenHeld, WhenServed};
 use lab::request::Align;
 use lab::state::Loaded;
 use machine::Machine;
@@ -126,7 +126,8 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
             let mut failures = 0u64;
             let mut written = Ok(());
             let (machine, mut filters) = session.out.split();
-            let mut tell = |machine: &mut M, failure: &replay::Failure<'_>| {
+            let mut tell = |machine: &mut M, told: Told<'_, '_>| {
+                let Told::Failed { failure, .. } = told else { return };
                 failures += 1;
                 let text = if failures <= shown { format!("{failure}") } else { String::new() };
                 let printed = filters.print(machine, format_args!("{text}{}\n", failure.record()));

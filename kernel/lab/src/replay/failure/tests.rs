@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
-use crate::replay::{Options, ReplayReport, WhenServed, run_surveyed, survey};
+use crate::replay::{Options, ReplayReport, Told, WhenServed, run_surveyed, survey};
 use board_mock::{Mock, with_board};
 use std::format;
 use std::string::ToString;
@@ -12,7 +12,8 @@ fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String
         let mut chosen = Options::new(system.find_area("BiscuitOS_cma").expect("the board has it"));
         options(&mut chosen);
         let mut told = Vec::new();
-        let mut tell = |_: &mut Mock, failure: &Failure<'_>| {
+        let mut tell = |_: &mut Mock, step: Told<'_, '_>| {
+            let Told::Failed { failure, .. } = step else { return };
             told.push((failure.to_string(), failure.record().to_string()));
         };
         let survey = survey(machine, trace.as_bytes()).expect("a good recording");

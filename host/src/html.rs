@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `--html`: one file that carries the verdict, the recording, and the allocator itself as WebAssembly.
+//!
+//! The template lies beside the program: `make host` makes it where node is.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use host::board::MAX_AREA_PAGES;
+use host::page::{Run, body, escaped};
+use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
+use host::verdict::Verdict;
+use kernel::lab::replay::{Part, RecordedSize, WhenServed};
+use serde_json::json;
+
+use crate::Failure;
+
+/// The template, in the program's folder.
+const TEMPLATE: &str = "debris-page.html";
+/// Where the template takes what is of a recording.
+const PLACES: [&str; 3] = ["<!--debris:title-->", "<!--debris:body-->", "<!--debris:data-->"];
+
+/// What a page is about.
+pub(crate) struct Page<'a> {
+    /// The recording's file.
+    pub(crate) trace: &'a Path,
+    /// What it says.
+    pub(crate) text: &'a [u8],
+    /// The recorded area, where there are several.
+    pub(crate) from: Option<&'a str>,
+    /// The area's size; that of the recorded one unless told.
+    pub(crate) pages: Option<u32>,
+    /// How requests are placed.
+    pub(crate) rule: Rule,
+    /// What becomes of what failed on the board; as in the answer unless told.
+    pub(crate) served: Option<WhenServed>,
+    /// Room that is added to the verdict.
+    pub(crate) headroom_percent: u32,
+    /// The answers, that of Linux's own rule first.
+    pub(crate) answers: &'a [Answer],
+}
+
+impl Page<'_> {
+    /// Writes the page.
+    pub(crate) fn write(&self, recording: &Recording<'_>, file: &Path) -> Result<(), Failure> {
+        let template = template()?;
+        let bad = |line: String| Failure::bad(format!("{}: {line}", self.trace.display()));
+        let usual = self.answers.first().ok_or_else(|| bad("there is no answer".into()))?;
+        let served = self.served.unwrap_or(usual.served);
+        let (pages, why) = match self.pages {
+            Some(pages) => (pages, ""),
+            None => shown_pages(recording, usual).map_err(|error| bad(error.to_string()))?,
+        };
+        let (report, timeline) =
+            recording.course(&self.rule, (served, Part::ALL), pages).map_err(|error| bad(error.to_string()))?;
+        let run = Run { rule: &self.rule, pages, report: &report, timeline: &timeline };
+        let title = self.trace.file_name().map_or("recording".into(), |name| name.to_string_lossy().into_owned());
+        let verdict = Verdict::of(usual, self.headroom_percent);
+        let sizes: Vec<_> = self
+            .answers
+            .iter()
+            .map(|answer| {
+                json!({
+                    "placement": answer.rule.placement,
+                    "align": answer.rule.alignment.name(),
+                    "smallest_pages": answer.smallest_pages,
+                })
+            })
+            .collect();
+        let data = json!({
+            "name": title,
+            "from": self.from,
+            "pages": pages,
+            "placement": self.rule.placement,
+            "align": self.rule.alignment.name(),
+            "failed": if served == WhenServed::Keep { "keep" } else { "release" },
+            "failed_recorded": usual.failed_recorded,
+            "peak_pages": usual.peak_pages,
+            "smallest_pages": usual.smallest_pages,
+            "sizes": sizes,
+        });
+        // In a script's text `<` could end it.
+        let data = format!(
+            "<script type=\"application/json\" id=\"data\">{}</script>\n\
+             <script type=\"application/octet-stream\" id=\"recording\">{}</script>",
+            data.to_string().replace('<', "\\u003c"),
+            packed(self.text)?
+        );
+        let filled = [escaped(&title), body((&title, why), &run, self.answers, verdict.pages), data];
+        let mut rest = template.as_str();
+        let mut html = String::with_capacity(template.len() + filled.iter().map(String::len).sum::<usize>());
+        for (place, text) in PLACES.iter().zip(&filled) {
+            let (before, behind) = rest.split_once(place).ok_or_else(|| {
+                Failure::bad(format!(
+                    "{TEMPLATE} is no template of this version: it has no {place}; `make host` makes one"
+                ))
+            })?;
+            html.push_str(before);
+            html.push_str(text);
+            rest = behind;
+        }
+        html.push_str(rest);
+        std::fs::write(file, html).map_err(|error| Failure::bad(format!("{}: {error}", file.display())))
+    }
+}
+
+/// The size in which most is seen, and where it is from: of the recorded area; where that is not known, the largest in
+/// which a request fails.
+fn shown_pages(recording: &Recording<'_>, usual: &Answer) -> Result<(u32, &'static str), SizeError> {
+    let (pages, why) = match (recording.recorded_size()?, usual.largest_failing_pages) {
+        (RecordedSize::Pages(pages), _) => (pages, "The area had this size when it was recorded."),
+        (RecordedSize::AtLeast(pages), _) => {
+            (pages, "The recording does not say how large its area was; this size holds every recorded page.")
+        }
+        (RecordedSize::Unknown, Some(failing)) => (
+            failing.into(),
+            "The recording does not say how large its area was; this is the largest size tried in which a request fails.",
+        ),
+        (RecordedSize::Unknown, None) => (
+            usual.smallest_pages.into(),
+            "The recording does not say how large its area was; this is the smallest size in which no request fails.",
+        ),
+    };
+    let pages = u32::try_from(pages).unwrap_or(MAX_AREA_PAGES).clamp(1, MAX_AREA_PAGES);
+    Ok((pages.next_multiple_of(PAGEBLOCK_PAGES), why))
+}
+
+/// The rule of Linux, and requests as they were recorded.
+pub(crate) fn usual_rule() -> Rule {
+    Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis }
+}
+
+/// Gzip in base64.
+fn packed(text: &[u8]) -> Result<String, Failure> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text)?;
+    Ok(STANDARD.encode(encoder.finish()?))
+}
+
+fn template() -> Result<String, Failure> {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize());
+    let file = program.map_or(PathBuf::from(TEMPLATE), |program| program.with_file_name(TEMPLATE));
+    std::fs::read_to_string(&file).map_err(|error| {
+        Failure::bad(format!(
+            "--html: {}: {error}; `make host` makes it where node and npm are installed",
+            file.display()
+        ))
+    })
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a page says without any script: the verdict on an area in words, the lines to paste, the table of sizes, a picture
+//! of the worst moment, the failures.
+//!
+//! What holds true: whatever is from a recording goes through [`escaped`].
+
+use std::fmt::Write;
+
+use kernel::lab::replay::ReplayReport;
+
+use crate::picture;
+use crate::size::{Alignment, Answer, Rule};
+use crate::timeline::{Failed, Timeline};
+use crate::verdict::{mib, paste, size};
+
+/// Rows of the table of failures.
+const SHOWN_FAILURES: usize = 20;
+
+/// A replay in an area of a size.
+pub struct Run<'r> {
+    /// The rule.
+    pub rule: &'r Rule,
+    /// The area's size.
+    pub pages: u32,
+    /// What came out.
+    pub report: &'r ReplayReport,
+    /// What happened on the way.
+    pub timeline: &'r Timeline,
+}
+
+/// What is wrong with an area.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Diagnosis {
+    /// Nothing: no request failed.
+    Enough,
+    /// More is held at once than it has.
+    TooSmall,
+    /// All that is held at once has room, but not in the pieces that are free.
+    Fragmented,
+}
+
+impl Diagnosis {
+    /// The words for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enough => "Large enough",
+            Self::TooSmall => "Too small",
+            Self::Fragmented => "Fragmented",
+        }
+    }
+}
+
+impl Run<'_> {
+    /// What is wrong with the area, where `peak_pages` are held at once if no request fails.
+    pub fn diagnosis(&self, peak_pages: u32) -> Diagnosis {
+        match self.report.failed {
+            0 => Diagnosis::Enough,
+            _ if peak_pages > self.pages => Diagnosis::TooSmall,
+            _ => Diagnosis::Fragmented,
+        }
+    }
+
+    /// The diagnosis in sentences.
+    pub fn says(&self, peak_pages: u32) -> Vec<String> {
+        let Self { rule, pages, report, timeline } = self;
+        let how = match rule.alignment {
+            Alignment::Asis => rule.placement.clone(),
+            Alignment::Order => format!("{}, requests aligned by their order", rule.placement),
+            Alignment::Page => format!("{}, requests aligned by one page", rule.placement),
+        };
+        let head = format!("In an area of {} under {how}, ", size(*pages));
+        let requests = counted(report.allocs, "request");
+        let mut says = Vec::new();
+        let held = format!("{peak_pages} pages ({}) are held at once where no request fails", mib(peak_pages));
+        match self.diagnosis(peak_pages) {
+            Diagnosis::Enough => {
+                says.push(format!("{head}none of {requests} fails. At most {} pages are in use.", report.peak));
+            }
+            Diagnosis::TooSmall => {
+                says.push(format!("{head}{} of {requests} fail.", report.failed));
+                says.push(format!("It is too small, however buffers are placed: {held}."));
+            }
+            Diagnosis::Fragmented => {
+                says.push(format!("{head}{} of {requests} fail.", report.failed));
+                says.push(format!("It is fragmented: {held}, which it has, but not where they are asked for."));
+            }
+        }
+        if let Some(first) = timeline.failures.first() {
+            says.push(format!("The first failure: {}.", told(timeline, first)));
+        }
+        if let Some(worst) = timeline.worst().filter(|worst| Some(*worst) != timeline.failures.first()) {
+            says.push(format!("The worst: {}.", told(timeline, worst)));
+        }
+        says
+    }
+}
+
+/// What would have helped: rules and sizes in which nothing fails.
+pub fn helps(pages: u32, answers: &[Answer]) -> Vec<String> {
+    let Some(usual) = answers.first() else { return Vec::new() };
+    let mut helps = Vec::new();
+    if usual.smallest_pages > pages {
+        helps.push(format!("an area of {}", size(usual.smallest_pages)));
+    }
+    let named = |answer: &Answer| match answer.rule.alignment {
+        Alignment::Asis => answer.rule.placement.clone(),
+        alignment => format!("{} with align={}", answer.rule.placement, alignment.name()),
+    };
+    let here: Vec<String> = answers[1..].iter().filter(|answer| answer.smallest_pages <= pages).map(named).collect();
+    if !here.is_empty() {
+        helps.push(format!("in this size: {}", here.join(", ")));
+    }
+    let least = answers[1..].iter().min_by_key(|answer| answer.smallest_pages);
+    if let Some(least) = least.filter(|least| least.smallest_pages < usual.smallest_pages && here.is_empty()) {
+        helps.push(format!("{} under {}", size(least.smallest_pages), named(least)));
+    }
+    helps
+}
+
+/// A failure in words.
+fn told(timeline: &Timeline, failed: &Failed) -> String {
+    let mut text = format!("line {}", failed.line);
+    // Writing to a String cannot fail.
+    if let Some(time_ns) = failed.time_ns {
+        let _ = write!(text, " ({})", seconds(time_ns));
+    }
+    let task = timeline.tasks.get(failed.task as usize).filter(|task| !task.is_empty());
+    let _ = match task {
+        Some(task) => write!(text, ", {task} asks for {}", counted(failed.pages.into(), "page")),
+        None => write!(text, " asks for {}", counted(failed.pages.into(), "page")),
+    };
+    if failed.align_order > 0 {
+        let _ = write!(text, " at a multiple of {}", 1u64 << failed.align_order);
+    }
+    let _ = match failed.cause {
+        "full" => write!(text, "; {} are free", counted(failed.free.into(), "page")),
+        _ => write!(
+            text,
+            "; {} are free, the longest run of them has {}",
+            counted(failed.free.into(), "page"),
+            failed.longest
+        ),
+    };
+    text
+}
+
+/// The whole part of a page that needs no script; `why` says where the size is from.
+pub fn body((title, why): (&str, &str), run: &Run<'_>, answers: &[Answer], verdict_pages: u32) -> String {
+    let usual = answers.first();
+    let peak_pages = usual.map_or(run.report.peak, |answer| answer.peak_pages);
+    let diagnosis = run.diagnosis(peak_pages);
+    let mut html = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        html,
+        "<header><p class=\"file\">{}</p>\n<h1 class=\"{}\">{}: {}</h1>\n<div class=\"says\" id=\"says\">",
+        escaped(title),
+        if diagnosis == Diagnosis::Enough { "good" } else { "bad" },
+        diagnosis.name(),
+        match diagnosis {
+            Diagnosis::Enough => format!("no request fails in {}", mib(run.pages)),
+            _ => format!("{} of {} requests fail in {}", run.report.failed, run.report.allocs, mib(run.pages)),
+        }
+    );
+    for sentence in run.says(peak_pages) {
+        let _ = write!(html, "<p>{}</p>", escaped(&sentence));
+    }
+    if !why.is_empty() {
+        let _ = write!(html, "<p class=\"note\">{}</p>", escaped(why));
+    }
+    html.push_str("</div>");
+    let helps = helps(run.pages, answers);
+    if !helps.is_empty() && diagnosis != Diagnosis::Enough {
+        html.push_str("\n<p><b>What would have helped</b></p><ul>");
+        for line in helps {
+            let _ = write!(html, "<li>{}</li>", escaped(&line));
+        }
+        html.push_str("</ul>");
+    }
+    if let Some(answer) = usual {
+        let least = if answer.partial { "At least " } else { "" };
+        let _ = write!(
+            html,
+            "\n<p>{least}{} is the smallest size in which no request fails. On the kernel's command line, or in the \
+             area's node:</p><pre id=\"paste\">{}</pre>",
+            size(verdict_pages),
+            escaped(&paste(verdict_pages))
+        );
+        if answer.partial {
+            html.push_str(
+                "<p>The recording began late or lost events: what was held then is not counted. Record from boot on for \
+                 more.</p>",
+            );
+        }
+        if answer.failed_recorded > 0 {
+            let _ = write!(
+                html,
+                "<p>{} requests failed when this was recorded; how long their buffers would have lived is not known.</p>",
+                answer.failed_recorded
+            );
+        }
+    }
+    html.push_str("</header>\n");
+    html.push_str(&figure(run));
+    html.push_str(&sizes(run.pages, answers));
+    html.push_str(&failures(run));
+    html
+}
+
+/// The picture of the worst moment, with its words.
+fn figure(run: &Run<'_>) -> String {
+    let (step, words) = match run.timeline.worst() {
+        Some(worst) => {
+            let window = match worst.windows.first() {
+                Some(window) => format!(
+                    " Outlined is the window that is cheapest to empty: {} of {} lie in pages {} to {}.",
+                    counted(window.cost.into(), "page"),
+                    counted(window.buffers.into(), "buffer"),
+                    window.page,
+                    window.page + worst.pages - 1
+                ),
+                None => String::new(),
+            };
+            (worst.step, format!("The worst moment: {}.{window}", told(run.timeline, worst)))
+        }
+        None => (run.timeline.peak_step, format!("The fullest moment: {} pages are in use.", run.report.peak)),
+    };
+    let picture = picture::svg(run.timeline, step, run.pages, run.timeline.worst());
+    format!("<figure id=\"worst\">{picture}<figcaption>{}</figcaption></figure>\n", escaped(&words))
+}
+
+/// Placements by alignments, with the smallest size of each.
+fn sizes(pages: u32, answers: &[Answer]) -> String {
+    let mut placements: Vec<&str> = Vec::new();
+    for answer in answers {
+        if !placements.contains(&answer.rule.placement.as_str()) {
+            placements.push(&answer.rule.placement);
+        }
+    }
+    let mut html = String::from(
+        "<section id=\"sizes\"><h2>The smallest area in which no request fails</h2><table><thead><tr>\
+         <th scope=\"col\">placement</th>",
+    );
+    for word in ["as recorded", "by order", "by page"] {
+        let _ = write!(html, "<th scope=\"col\">{word}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for placement in placements {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escaped(placement));
+        for alignment in Alignment::ALL {
+            let rule = Rule { placement: placement.into(), alignment };
+            let _ = match answers.iter().find(|answer| answer.rule == rule) {
+                Some(answer) => {
+                    let class = if answer.smallest_pages <= pages { " class=\"good\"" } else { "" };
+                    write!(html, "<td{class}>{}</td>", mib(answer.smallest_pages))
+                }
+                None => write!(html, "<td>–</td>"),
+            };
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str(
+        "</tbody></table><p class=\"note\">Sizes are multiples of the step. A size that this area has is marked ✓.</p>\
+         </section>\n",
+    );
+    html
+}
+
+/// The first failures.
+fn failures(run: &Run<'_>) -> String {
+    let failures = &run.timeline.failures;
+    if failures.is_empty() {
+        return String::new();
+    }
+    let mut html = format!("<section id=\"failures\"><h2>{} that fail</h2><table><thead><tr>", {
+        counted(failures.len() as u64, "request")
+    });
+    for word in ["line", "time", "task", "pages", "multiple of", "cause", "free", "longest run"] {
+        let _ = write!(html, "<th scope=\"col\">{word}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for failed in failures.iter().take(SHOWN_FAILURES) {
+        let task = run.timeline.tasks.get(failed.task as usize).map_or("", String::as_str);
+        let _ = write!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            failed.line,
+            failed.time_ns.map_or(String::new(), seconds),
+            escaped(task),
+            failed.pages,
+            1u64 << failed.align_order,
+            failed.cause,
+            failed.free,
+            failed.longest
+        );
+    }
+    html.push_str("</tbody></table>");
+    if let Some(more @ 1..) = failures.len().checked_sub(SHOWN_FAILURES) {
+        let _ = write!(html, "<p class=\"note\">… and {more} more.</p>");
+    }
+    html.push_str("</section>\n");
+    html
+}
+
+/// Text as HTML's text, or as the value of an attribute.
+pub fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            control if control.is_control() && control != '\n' => html.push('\u{fffd}'),
+            plain => html.push(plain),
+        }
+    }
+    html
+}
+
+fn seconds(time_ns: u64) -> String {
+    format!("{}.{:06} s", time_ns / 1_000_000_000, time_ns % 1_000_000_000 / 1000)
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_recording_says_is_text() {
+        assert_eq!(
+            escaped("<img src=x onerror='a&b'>\"\x1b"),
+            "&lt;img src=x onerror=&#39;a&amp;b&#39;&gt;&quot;\u{fffd}"
+        );
+    }
+}

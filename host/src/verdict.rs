@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is said of an area's size: the verdict, the table, the lines to paste.
+
+use std::fmt::Write;
+
+use kernel::lab::record::Record;
+use kernel::lab::replay::WhenServed;
+
+use crate::size::{Answer, PAGEBLOCK_PAGES};
+
+/// What is said of an area's size.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict<'a> {
+    /// The answer under the verdict's own rule.
+    pub answer: &'a Answer,
+    /// Room that is added.
+    pub headroom_percent: u32,
+    /// The smallest size with its headroom, in whole steps.
+    pub pages: u32,
+    /// Smallest sizes for other orders of the events, sorted.
+    pub jitter: Option<Vec<u32>>,
+}
+
+impl<'a> Verdict<'a> {
+    /// Of an answer, with a headroom.
+    pub fn of(answer: &'a Answer, headroom_percent: u32) -> Self {
+        let with_headroom = u64::from(answer.smallest_pages) * u64::from(100 + headroom_percent);
+        let pages = with_headroom.div_ceil(100).next_multiple_of(answer.step_pages.into());
+        Self { answer, headroom_percent, pages: u32::try_from(pages).unwrap_or(u32::MAX), jitter: None }
+    }
+
+    /// Least, median and most of the jitter.
+    fn spread(&self) -> Option<[u32; 3]> {
+        let sizes = self.jitter.as_deref()?;
+        Some([*sizes.first()?, sizes[sizes.len() / 2], *sizes.last()?])
+    }
+
+    /// Adds the jitter to the record of the verdict's own answer.
+    pub fn jitter_of(&self, answer: &Answer, record: Record) -> Record {
+        match self.spread().filter(|_| answer == self.answer) {
+            Some([min, median, max]) => {
+                record.number("jitter_min", min).number("jitter_median", median).number("jitter_max", max)
+            }
+            None => record,
+        }
+    }
+
+    /// The text for people.
+    pub fn text(&self, trace: &str, answers: &[Answer]) -> String {
+        let Self { answer, headroom_percent, pages, .. } = self;
+        let mut text = String::new();
+        let least = if answer.partial { "at least " } else { "" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{trace}: {least}{}", size(*pages));
+        if *headroom_percent > 0 {
+            let _ = write!(text, ", of which {headroom_percent}% is headroom over {}", size(answer.smallest_pages));
+        }
+        let _ = write!(text, ": no request fails under {}", answer.rule.placement);
+        let _ = match answer.largest_failing_pages {
+            Some(failing) => writeln!(text, ", and in {} one does.", size(failing)),
+            None => writeln!(text, ", and nothing smaller was tried."),
+        };
+        let _ = writeln!(
+            text,
+            "{} requests, at most {} pages ({}) held at once.",
+            answer.requests,
+            answer.peak_pages,
+            mib(answer.peak_pages)
+        );
+        if answer.failed_recorded > 0 {
+            let _ = writeln!(
+                text,
+                "{} requests failed when this was recorded, and how long their buffers would have lived is not known; \
+                 this is the answer where they {}.",
+                answer.failed_recorded,
+                match answer.served {
+                    WhenServed::Release => "go back at once",
+                    WhenServed::Keep => "live as long as the median of their task's",
+                }
+            );
+        }
+        if answer.partial {
+            let _ = writeln!(
+                text,
+                "The recording began late or lost events: what was held then is not counted. Record from boot on for more."
+            );
+        }
+        let _ = writeln!(
+            text,
+            "\n{:<14} {:<6} {:>9} {:>9} {:>9}",
+            "placement", "align", "smallest", "fails in", "tried to"
+        );
+        for answer in answers {
+            let _ = writeln!(
+                text,
+                "{:<14} {:<6} {:>9} {:>9} {:>9}",
+                answer.rule.placement,
+                answer.rule.alignment.name(),
+                mib(answer.smallest_pages),
+                answer.largest_failing_pages.map_or("-".into(), mib),
+                mib(answer.tried_to_pages)
+            );
+        }
+        let _ = write!(text, "\n{}", paste(*pages));
+        text
+    }
+}
+
+/// What gives an area so much: for the kernel's command line, and for the area's node.
+pub fn paste(pages: u32) -> String {
+    // An area is whole pageblocks, whatever the step.
+    let area = u64::from(pages).next_multiple_of(PAGEBLOCK_PAGES.into());
+    format!("cma={}M\nsize = <{:#x}>;\n", area / 256, area * 4096)
+}
+
+/// Pages as a size and a number.
+pub fn size(pages: u32) -> String {
+    format!("{} ({pages} pages)", mib(pages))
+}
+
+/// Pages as a size that command lines take where it is whole.
+pub fn mib(pages: u32) -> String {
+    match pages % 256 {
+        0 => format!("{}M", pages / 256),
+        _ => format!("{}K", u64::from(pages) * 4),
+    }
+}

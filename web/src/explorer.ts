@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// A recording that can be looked at and run again: controls, chart, map, moment, failures.
+import { drawMap, drawMoment, MAP_HEIGHT, mapPlace, momentPage, type View } from "./canvas";
+import { Chart } from "./chart";
+import { type Engine, Stopped } from "./engine";
+import { type Band, Course, type Embedded, OPEN, type ReplayRecord, type Reply } from "./protocol";
+import { Failures } from "./table";
+import { counted, element, legend, seconds } from "./words";
+
+const PAGEBLOCK = 1024;
+const BLOCKERS = 12;
+const PLAY_MS = 40;
+const PLACEMENTS = ["first-fit", "next-fit", "best-fit", "worst-fit", "size-classes", "zoned", "two-ended", "spare-heads"];
+const ALIGNMENTS: [string, string][] = [
+  ["asis", "as recorded"],
+  ["order", "by order"],
+  ["page", "by page"],
+];
+
+interface Said {
+  error?: string;
+  fatal?: boolean;
+  diagnosis: string;
+  says: { text: string }[];
+  tasks: { text: string }[];
+  steps: number;
+  peak_step: number;
+  worst: number;
+  record: ReplayRecord;
+}
+
+/** The answer to a replay as a course; an answer that is an error is thrown. */
+export function courseOf(reply: Reply, pages: number): { course: Course; said: Said } {
+  const said = JSON.parse(reply.text) as Said;
+  if (said.error) throw new Error(said.error);
+  const [samples, bands, failures] = reply.words;
+  const tasks = said.tasks.map((task) => task.text);
+  return { said, course: new Course(pages, said.steps, said.peak_step, said.worst, tasks, said.record, samples!, bands!, failures!) };
+}
+
+export class Explorer {
+  private view: View | undefined;
+  private playing: number | undefined;
+  private readonly chart: Chart;
+  private readonly failures: Failures;
+  private readonly map = element("canvas", { tabindex: 0, role: "img", id: "map" });
+  private readonly moment = element("canvas", { id: "moment", role: "img" });
+  private readonly hover = element("p", { class: "hover", "aria-live": "polite" });
+  private readonly momentWords = element("p", { class: "note", id: "moment-words", "aria-live": "polite" });
+  private readonly blocked = element("div", { id: "blocked" });
+  private readonly figures = element("p", { class: "note", id: "figures" });
+  private readonly outcome = element("div", { class: "says", id: "outcome", "aria-live": "polite" });
+  private readonly keys = element("p", {});
+  private readonly slider: HTMLInputElement;
+  private readonly number: HTMLInputElement;
+  private readonly placement: HTMLSelectElement;
+  private readonly align: HTMLSelectElement;
+  private readonly failed: HTMLSelectElement;
+  private readonly stopButton = element("button", { id: "stop", click: () => this.engine.stop(), disabled: true }, "Stop");
+  private readonly playButton = element("button", { id: "play", click: () => this.togglePlay() }, "Play");
+
+  constructor(
+    place: HTMLElement,
+    private readonly engine: Engine,
+    private readonly data: Embedded,
+  ) {
+    const rerun = () => void this.run();
+    const most = Math.max(2 * data.smallest_pages, 2 * data.pages, 8 * PAGEBLOCK);
+    this.slider = element("input", { id: "size", type: "range", min: 1, max: Math.ceil(most / PAGEBLOCK), step: 1, value: data.pages / PAGEBLOCK, "aria-label": "size in steps of 4 MiB" });
+    this.number = element("input", { id: "mib", type: "number", min: 4, step: 4, max: 3840, value: data.pages / 256, "aria-label": "size in MiB" });
+    this.slider.addEventListener("input", () => {
+      this.number.value = String(Number(this.slider.value) * 4);
+      rerun();
+    });
+    this.number.addEventListener("change", () => {
+      const steps = Math.min(960, Math.max(1, Math.ceil(Number(this.number.value) / 4) || 1));
+      this.number.value = String(steps * 4);
+      this.slider.max = String(Math.max(Number(this.slider.max), steps));
+      this.slider.value = String(steps);
+      rerun();
+    });
+    const choice = (id: string, options: [string, string][], chosen: string) => {
+      const select = element("select", { id, change: rerun });
+      select.append(...options.map(([value, text]) => new Option(text, value, false, value === chosen)));
+      return select;
+    };
+    const placements = [...new Set([...PLACEMENTS, data.placement])];
+    this.placement = choice("placement", placements.map((name) => [name, name]), data.placement);
+    this.align = choice("align", ALIGNMENTS, data.align);
+    this.failed = choice("failed", [["release", "go back at once"], ["keep", "live as long as others of their task"]], data.failed);
+    const colours = choice("colours", [["size", "size"], ["task", "task"]], "size");
+    colours.removeEventListener("change", rerun);
+    const label = (text: string, control: HTMLElement) => element("label", {}, text, control);
+    const reset = element("button", { click: () => this.reset() }, "As it was");
+    const controls = element(
+      "fieldset",
+      { class: "controls" },
+      element("legend", {}, "What if"),
+      element("label", {}, "area", this.slider, this.number, "MiB"),
+      label("placement", this.placement),
+      label("alignment", this.align),
+      data.failed_recorded > 0 ? label("requests that failed on the board", this.failed) : null,
+      this.stopButton,
+      reset,
+    );
+    const chartPlace = element("div", { id: "chart" });
+    const button = (text: string, title: string, call: () => void) => element("button", { click: call, title, "aria-label": title }, text);
+    const bar = element(
+      "div",
+      { class: "bar" },
+      button("◀ failure", "previous failure (P)", () => this.nextFailure(-1)),
+      button("◀ step", "one step back (←)", () => this.move(-1)),
+      this.playButton,
+      button("step ▶", "one step on (→)", () => this.move(1)),
+      button("failure ▶", "next failure (N)", () => this.nextFailure(1)),
+      button("whole course", "show all steps (0)", () => this.zoom(0, Infinity)),
+      label("colours by", colours),
+    );
+    colours.addEventListener("change", () => {
+      if (!this.view) return;
+      this.view.by = colours.value as View["by"];
+      this.keys.replaceChildren(...legend(this.view.by, this.view.course.tasks));
+      this.draw();
+    });
+    const failures = element("div", { id: "failures-live" });
+    place.replaceChildren(
+      themeButton(() => {
+        this.chart.draw();
+        this.draw();
+      }),
+      element("h2", {}, "What if the area were another"),
+      controls,
+      this.outcome,
+      this.figures,
+      element("h2", {}, "The course"),
+      chartPlace,
+      element("p", { class: "note" }, "Drag to zoom, double-click for all. A dot is a step at which requests fail; click for that moment."),
+      element("h2", {}, "The map: addresses over time"),
+      bar,
+      this.map,
+      this.keys,
+      this.hover,
+      element("h2", {}, "One moment"),
+      this.momentWords,
+      this.moment,
+      this.blocked,
+      element("h2", {}, "Requests that fail"),
+      failures,
+    );
+    this.chart = new Chart(chartPlace, (from, to) => this.zoomed(from, to), (step) => this.chooseAt(step));
+    this.failures = new Failures(failures, (failure) => this.choose(failure));
+    this.listen();
+  }
+
+  /** Runs the recording as the controls say. */
+  async run(): Promise<void> {
+    const pages = Number(this.slider.value) * PAGEBLOCK;
+    this.outcome.classList.add("stale");
+    this.stopButton.disabled = false;
+    try {
+      const reply = await this.engine.ask({
+        do: "replay",
+        pages,
+        placement: this.placement.value,
+        align: this.align.value,
+        failed: this.failed.value,
+        from: this.data.from,
+        peak_pages: this.data.peak_pages,
+      });
+      const { course, said } = courseOf(reply, pages);
+      this.show(course, said, reply.ms);
+      this.outcome.classList.remove("stale");
+      this.stopButton.disabled = true;
+    } catch (error) {
+      // A newer question took its place, or Stop was pressed.
+      if (error instanceof Stopped) {
+        if (!this.engine.busy) {
+          this.stopButton.disabled = true;
+          this.figures.textContent = "Stopped; what is shown is of the run before.";
+        }
+        return;
+      }
+      this.stopButton.disabled = true;
+      this.outcome.replaceChildren(element("p", { class: "error" }, `${error instanceof Error ? error.message : error}`));
+    }
+  }
+
+  private show(course: Course, said: Said, ms: number): void {
+    const { record } = course;
+    const says = this.isAsItWas() ? "as above. Change something, and the recording runs again." : said.says.map((line) => line.text).join(" ");
+    this.outcome.replaceChildren(element("p", {}, element("b", {}, said.diagnosis), ": ", says));
+    this.figures.textContent =
+      `${record.allocs} requests, ${record.failed} failed (${record.failed_fragmented} fragmented, ${record.failed_full} full), peak ${record.peak_pages} pages, ` +
+      `placements ${record.placement_fnv1a}, bitmap ${record.bitmap_fnv1a}; run in ${ms.toFixed(0)} ms`;
+    this.figures.dataset["record"] = JSON.stringify(record);
+    this.figures.dataset["ms"] = String(ms);
+    const worst = said.worst === OPEN ? undefined : said.worst;
+    const before = this.view;
+    const last = Math.max(0, course.steps - 1);
+    const whole = !before || before.to > last || before.to === before.course.steps - 1;
+    this.view = {
+      course,
+      from: whole ? 0 : before.from,
+      to: whole ? last : before.to,
+      cursor: worst === undefined ? course.peakStep : course.failed(worst).step,
+      by: before?.by ?? "size",
+      chosen: worst,
+    };
+    this.chart.show(course);
+    if (!whole) this.chart.zoom(this.view.from, this.view.to);
+    this.failures.show(course, worst);
+    this.keys.replaceChildren(...legend(this.view.by, course.tasks));
+    this.draw();
+  }
+
+  private isAsItWas(): boolean {
+    const { data } = this;
+    const chosen = [Number(this.slider.value) * PAGEBLOCK, this.placement.value, this.align.value, this.failed.value];
+    return chosen.join() === [data.pages, data.placement, data.align, data.failed].join();
+  }
+
+  private reset(): void {
+    this.slider.value = String(this.data.pages / PAGEBLOCK);
+    this.number.value = String(this.data.pages / 256);
+    this.placement.value = this.data.placement;
+    this.align.value = this.data.align;
+    this.failed.value = this.data.failed;
+    void this.run();
+  }
+
+  private draw(): void {
+    const view = this.view;
+    if (!view) return;
+    const { course, cursor, chosen } = view;
+    drawMap(this.map, view);
+    this.map.setAttribute("aria-label", `${course.bandCount} buffers over ${course.steps} steps; arrow keys step, N and P go to failures, space plays`);
+    const held = course.heldAt(cursor);
+    const at = chosen !== undefined && course.failed(chosen).step === cursor ? course.failed(chosen) : undefined;
+    const windows = at ? course.windows(at.place) : [];
+    drawMoment(this.moment, course.pages, held, view.by, windows, at?.pages);
+    const used = held.reduce((sum, band) => sum + band.pages, 0);
+    let words = `Step ${cursor} of ${course.steps}: ${counted(held.length, "buffer")} with ${counted(used, "page")} of ${course.pages}.`;
+    if (at) {
+      const task = course.tasks[at.task];
+      words += ` Line ${at.line}: ${task ? `${task} asks` : "a request"} for ${counted(at.pages, "page")} at a multiple of ${at.align} fails (${at.cause}): ${at.free} free, longest run ${at.longest}.`;
+    }
+    this.momentWords.textContent = words;
+    this.moment.setAttribute("aria-label", words);
+    this.blocked.replaceChildren(...windows.map((window, place) => this.windowWords(held, window, at!.pages, place)));
+  }
+
+  /** A window, and whose buffers are in it. */
+  private windowWords(held: Band[], window: { page: number; used: number; cost: number; buffers: number }, asked: number, place: number): HTMLElement {
+    const end = window.page + asked;
+    const inside = held.filter((band) => band.page < end && band.page + band.pages > window.page);
+    const named = inside.slice(0, BLOCKERS).map((band) => this.named(band));
+    const more = inside.length > BLOCKERS ? `, and ${inside.length - BLOCKERS} more` : "";
+    const which = place === 0 ? "Cheapest window" : "Next";
+    return element("p", { class: "note" }, element("b", {}, `${which}: pages ${window.page}–${end - 1}`), `, ${window.used} used; ${counted(window.cost, "page")} of ${counted(window.buffers, "buffer")} to empty: ${named.join(", ")}${more}`);
+  }
+
+  /** A buffer in words. */
+  private named(band: Band): string {
+    const task = this.view?.course.tasks[band.task];
+    return `${counted(band.pages, "page")} at ${band.page}${task ? ` of ${task}` : ""} since line ${band.line}${band.seconds > 0 ? ` (${seconds(band.seconds)})` : ""}`;
+  }
+
+  private tell(page: number | undefined, step: number): void {
+    const course = this.view?.course;
+    if (!course || page === undefined) return;
+    const band = course.at(page, step);
+    const until = band && band.end !== OPEN ? ` until step ${band.end}` : " and stays";
+    this.hover.textContent = band ? `step ${step}, page ${page}: ${this.named(band)}${until}` : `step ${step}, page ${page}: free`;
+  }
+
+  private zoom(from: number, to: number): void {
+    const view = this.view;
+    if (!view) return;
+    this.zoomed(from, to);
+    this.chart.zoom(view.from, view.to);
+  }
+
+  private zoomed(from: number, to: number): void {
+    const view = this.view;
+    if (!view) return;
+    view.from = Math.max(0, Math.floor(from));
+    view.to = Math.min(view.course.steps - 1, Math.max(view.from + 1, Math.ceil(Math.min(to, view.course.steps))));
+    drawMap(this.map, view);
+  }
+
+  private move(steps: number): void {
+    const view = this.view;
+    if (!view) return;
+    this.go(view.cursor + steps);
+  }
+
+  private go(step: number, chosen?: number): void {
+    const view = this.view;
+    if (!view) return;
+    view.cursor = Math.min(view.course.steps - 1, Math.max(0, step));
+    const [first, behind] = view.course.failuresIn(view.cursor, view.cursor);
+    view.chosen = chosen ?? (first < behind ? first : undefined);
+    if (view.cursor < view.from || view.cursor > view.to) {
+      const span = view.to - view.from;
+      this.zoom(Math.max(0, view.cursor - span / 2), view.cursor + span / 2);
+    }
+    this.failures.mark(view.chosen);
+    this.draw();
+  }
+
+  private choose(failure: number): void {
+    if (this.view) this.go(this.view.course.failed(failure).step, failure);
+  }
+
+  /** The failure at a step of the chart, or the step itself. */
+  private chooseAt(step: number): void {
+    const course = this.view?.course;
+    if (!course) return;
+    const [, behind] = course.failuresIn(0, step);
+    const sample = course.samples.find((at) => at.step === step);
+    if (sample && sample.failed > 0 && behind > 0) this.choose(behind - 1);
+    else this.go(step);
+  }
+
+  private nextFailure(sign: 1 | -1): void {
+    const view = this.view;
+    if (!view || view.course.failureCount === 0) return;
+    const [first, behind] = view.course.failuresIn(view.cursor, view.cursor);
+    const place = sign > 0 ? behind : first - 1;
+    if (place >= 0 && place < view.course.failureCount) this.choose(place);
+  }
+
+  private togglePlay(): void {
+    if (this.playing !== undefined) {
+      clearInterval(this.playing);
+      this.playing = undefined;
+      this.playButton.textContent = "Play";
+      return;
+    }
+    this.playButton.textContent = "Pause";
+    this.playing = window.setInterval(() => {
+      const view = this.view;
+      if (!view || view.cursor >= view.to) return this.togglePlay();
+      // What is shown takes half a minute at most.
+      this.go(view.cursor + Math.max(1, Math.round((view.to - view.from) / 750)));
+    }, PLAY_MS);
+  }
+
+  private listen(): void {
+    const point = (canvas: HTMLCanvasElement, event: MouseEvent) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top] as const;
+    };
+    this.map.addEventListener("mousemove", (event) => {
+      if (!this.view) return;
+      const [x, y] = point(this.map, event);
+      if (y > MAP_HEIGHT) return;
+      const place = mapPlace(this.map, this.view);
+      this.tell(place.page(y), place.step(x));
+    });
+    this.map.addEventListener("click", (event) => {
+      if (!this.view) return;
+      this.go(mapPlace(this.map, this.view).step(point(this.map, event)[0]));
+    });
+    this.moment.addEventListener("mousemove", (event) => {
+      if (!this.view) return;
+      const [x, y] = point(this.moment, event);
+      this.tell(momentPage(this.moment, this.view.course.pages, x, y), this.view.cursor);
+    });
+    const keys: Record<string, () => void> = {
+      ArrowLeft: () => this.move(-1),
+      ArrowRight: () => this.move(1),
+      Home: () => this.go(0),
+      End: () => this.go(Infinity),
+      n: () => this.nextFailure(1),
+      p: () => this.nextFailure(-1),
+      " ": () => this.togglePlay(),
+      "0": () => this.zoom(0, Infinity),
+      "+": () => this.magnify(0.5),
+      "-": () => this.magnify(2),
+    };
+    this.map.addEventListener("keydown", (event) => {
+      const call = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      if (!call || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      call();
+      if (this.view) this.hover.textContent = this.momentWords.textContent;
+    });
+    new ResizeObserver(() => this.draw()).observe(this.map);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.chart.draw();
+      this.draw();
+    });
+  }
+
+  private magnify(factor: number): void {
+    const view = this.view;
+    if (!view) return;
+    const half = ((view.to - view.from) * factor) / 2;
+    this.zoom(view.cursor - half, view.cursor + half);
+  }
+}
+
+/** Dark, light, or as the system has it. */
+export function themeButton(changed: () => void): HTMLButtonElement {
+  const root = document.documentElement;
+  const next = () => {
+    const dark = root.dataset["theme"] ? root.dataset["theme"] === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset["theme"] = dark ? "light" : "dark";
+    changed();
+  };
+  return element("button", { class: "theme", id: "theme", click: next }, "dark / light");
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// What a page and its worker say to each other, and what the allocator's answers hold (web/wasm/lib.rs).
+
+export interface ToWorker {
+  number: number;
+  wasm?: Uint8Array<ArrayBuffer>;
+  recording?: Uint8Array;
+  request?: string;
+}
+
+export interface Reply {
+  number: number;
+  text: string;
+  words: Uint32Array[];
+  ms: number;
+}
+
+/** What `debris` embeds beside the recording. */
+export interface Embedded {
+  name: string;
+  from: string | null;
+  pages: number;
+  placement: string;
+  align: string;
+  failed: string;
+  failed_recorded: number;
+  peak_pages: number;
+  smallest_pages: number;
+  sizes: { placement: string; align: string; smallest_pages: number }[];
+}
+
+/** A record of a replay; the fields that are shown. */
+export interface ReplayRecord {
+  allocs: number;
+  failed: number;
+  peak_pages: number;
+  used: number;
+  maxchunk: number;
+  placement_fnv1a: string;
+  bitmap_fnv1a: string;
+  failed_fragmented: number;
+  failed_full: number;
+}
+
+const COLUMNS_SAMPLE = 7;
+const COLUMNS_BAND = 8;
+const COLUMNS_FAILURE = 22;
+const WINDOWS = 3;
+const CAUSES = ["fragmented", "full", "busy", "no-memory", "invalid"];
+export const OPEN = 0xffff_ffff;
+
+function time(low: number, high: number): number {
+  return (high * 2 ** 32 + low) / 1e9;
+}
+
+export interface Sample {
+  step: number;
+  line: number;
+  seconds: number;
+  used: number;
+  longest: number;
+  failed: number;
+}
+
+export interface Band {
+  page: number;
+  pages: number;
+  begin: number;
+  end: number;
+  line: number;
+  task: number;
+  seconds: number;
+}
+
+export interface Window {
+  page: number;
+  used: number;
+  cost: number;
+  buffers: number;
+}
+
+export interface Failed {
+  place: number;
+  step: number;
+  line: number;
+  /** NaN where the recording has none. */
+  seconds: number;
+  task: number;
+  pages: number;
+  align: number;
+  cause: string;
+  free: number;
+  longest: number;
+}
+
+/** The course of a replay. Buffers and failures stay words until somebody asks: there may be hundreds of thousands. */
+export class Course {
+  readonly samples: Sample[] = [];
+  readonly bandCount: number;
+  readonly failureCount: number;
+
+  constructor(
+    readonly pages: number,
+    readonly steps: number,
+    readonly peakStep: number,
+    readonly worst: number,
+    readonly tasks: string[],
+    readonly record: ReplayRecord,
+    samples: Uint32Array,
+    private readonly bands: Uint32Array,
+    private readonly failures: Uint32Array,
+  ) {
+    for (let at = 0; at < samples.length; at += COLUMNS_SAMPLE) {
+      const [step, line, low, high, used, longest, failed] = samples.subarray(at, at + COLUMNS_SAMPLE) as unknown as number[];
+      this.samples.push({ step: step!, line: line!, seconds: time(low!, high!), used: used!, longest: longest!, failed: failed! });
+    }
+    this.bandCount = bands.length / COLUMNS_BAND;
+    this.failureCount = failures.length / COLUMNS_FAILURE;
+  }
+
+  band(place: number): Band {
+    const at = place * COLUMNS_BAND;
+    const word = (column: number) => this.bands[at + column]!;
+    return { page: word(0), pages: word(1), begin: word(2), end: word(3), line: word(4), task: word(5), seconds: time(word(6), word(7)) };
+  }
+
+  /** Calls back with the columns of every band that touches the steps: page, pages, begin, end, task. */
+  each(from: number, to: number, call: (page: number, pages: number, begin: number, end: number, task: number) => void): void {
+    const words = this.bands;
+    for (let at = 0; at < words.length; at += COLUMNS_BAND) {
+      const begin = words[at + 2]!;
+      if (begin > to) break;
+      const end = words[at + 3]!;
+      if (end > from) call(words[at]!, words[at + 1]!, begin, end, words[at + 5]!);
+    }
+  }
+
+  /** The bands held behind a step, lowest first. */
+  heldAt(step: number): Band[] {
+    const held: Band[] = [];
+    const words = this.bands;
+    for (let at = 0; at < words.length; at += COLUMNS_BAND) {
+      if (words[at + 2]! > step) break;
+      if (words[at + 3]! > step) held.push(this.band(at / COLUMNS_BAND));
+    }
+    return held.sort((one, other) => one.page - other.page);
+  }
+
+  /** The band of a page behind a step. */
+  at(page: number, step: number): Band | undefined {
+    const words = this.bands;
+    for (let at = 0; at < words.length; at += COLUMNS_BAND) {
+      if (words[at + 2]! > step) break;
+      const first = words[at]!;
+      if (words[at + 3]! > step && first <= page && page < first + words[at + 1]!) return this.band(at / COLUMNS_BAND);
+    }
+    return undefined;
+  }
+
+  failed(place: number): Failed {
+    const at = place * COLUMNS_FAILURE;
+    const word = (column: number) => this.failures[at + column]!;
+    const known = word(2) !== OPEN || word(3) !== OPEN;
+    return {
+      place,
+      step: word(0),
+      line: word(1),
+      seconds: known ? time(word(2), word(3)) : NaN,
+      task: word(4),
+      pages: word(5),
+      align: 2 ** word(6),
+      cause: CAUSES[word(7)] ?? "?",
+      free: word(8),
+      longest: word(9),
+    };
+  }
+
+  /** The windows that are cheapest to empty, the cheapest first. */
+  windows(place: number): Window[] {
+    const found: Window[] = [];
+    for (let window = 0; window < WINDOWS; window++) {
+      const at = place * COLUMNS_FAILURE + 10 + 4 * window;
+      const [page, used, cost, buffers] = this.failures.subarray(at, at + 4) as unknown as number[];
+      if (cost! > 0) found.push({ page: page!, used: used!, cost: cost!, buffers: buffers! });
+    }
+    return found;
+  }
+
+  /** The failures of some steps, by place: the first at or after `from`, and the one behind the last. */
+  failuresIn(from: number, to: number): [number, number] {
+    const first = this.search(from);
+    return [first, this.search(to + 1)];
+  }
+
+  private search(step: number): number {
+    let [low, high] = [0, this.failureCount];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.failures[middle * COLUMNS_FAILURE]! < step) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

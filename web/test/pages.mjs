@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { debris, open, root, runAll, test, work } from "./browser.mjs";
+
+const TRACES = join(root, "tests/data/linux-6.1");
+const FIGURES = ["ops", "allocs", "failed", "placement_fnv1a", "bitmap_fnv1a", "used", "maxchunk", "peak_pages", "failed_fragmented", "failed_full", "failed_orders"];
+
+/** What the page shows when its run is done. */
+async function shown(page) {
+  await page.waitForFunction(() => document.querySelector("#stop")?.disabled && document.querySelector("#figures")?.dataset.record, null, { timeout: 60_000 });
+  return JSON.parse(await page.getAttribute("#figures", "data-record"));
+}
+
+function figures(record) {
+  return Object.fromEntries(FIGURES.map((key) => [key, record[key]]));
+}
+
+/** What the tool says of the same run. */
+function told(trace, mib, placement, align) {
+  const lines = debris("replay", trace, "--area", `${mib}M`, "--placement", placement, "--align", align, "--held", "release", "--json");
+  return JSON.parse(lines.trim().split("\n").at(-1));
+}
+
+function pageOf(trace, name, ...words) {
+  const file = join(work, `${name}.html`);
+  debris("size", trace, "--html", file, ...words);
+  return file;
+}
+
+for (const name of readdirSync(TRACES).filter((name) => name.endsWith(".trace"))) {
+  test(`the figures of ${name} are the tool's`, async () => {
+    const trace = join(TRACES, name);
+    const { page, wrong, close } = await open(pageOf(trace, name));
+    const compare = async (placement, align) => {
+      const record = await shown(page);
+      const mib = await page.inputValue("#mib");
+      assert.deepEqual(figures(record), figures(told(trace, mib, placement, align)), `${mib}M ${placement} ${align}`);
+      return record;
+    };
+    await compare("first-fit", "asis");
+    // The slider, by its keys.
+    await page.focus("#size");
+    const before = await page.inputValue("#mib");
+    await page.keyboard.press("ArrowRight");
+    assert.equal(Number(await page.inputValue("#mib")), Number(before) + 4);
+    await compare("first-fit", "asis");
+    await page.keyboard.press("Home");
+    assert.equal(await page.inputValue("#mib"), "4");
+    assert.ok((await compare("first-fit", "asis")).failed > 0, "requests fail in 4 MiB");
+    for (const placement of ["best-fit", "two-ended", "spare-heads", "next-fit", "worst-fit", "zoned", "size-classes"]) {
+      await page.selectOption("#placement", placement);
+      await compare(placement, "asis");
+    }
+    await page.selectOption("#placement", "first-fit");
+    for (const align of ["order", "page"]) {
+      await page.selectOption("#align", align);
+      await compare("first-fit", align);
+    }
+    assert.deepEqual(wrong, []);
+    await close();
+  });
+}
+
+test("the size that the page names is one in which nothing fails", async () => {
+  const trace = join(TRACES, "churn-full.trace");
+  const answer = JSON.parse(debris("size", trace, "--placement", "first-fit", "--align", "asis", "--json"));
+  const { page, wrong, close } = await open(pageOf(trace, "verdict"));
+  assert.match(await page.textContent("#paste"), new RegExp(`^cma=${answer.smallest_pages / 256}M\n`));
+  assert.ok((await shown(page)).failed > 0);
+  await page.fill("#mib", String(answer.smallest_pages / 256));
+  await page.dispatchEvent("#mib", "change");
+  assert.equal((await shown(page)).failed, 0);
+  assert.match(await page.textContent("#outcome"), /^Large enough: .*none of 10910 requests fails/);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("without scripts the verdict, the picture and the tables stand there", async () => {
+  const { page, wrong, close } = await open(pageOf(join(TRACES, "churn-full.trace"), "static"), { javaScriptEnabled: false });
+  assert.match(await page.textContent("h1"), /^Fragmented: \d+ of 10910 requests fail in 16M$/);
+  assert.match(await page.textContent("#paste"), /^cma=20M\nsize = <0x1400000>;/);
+  assert.ok(await page.isVisible("#worst svg"));
+  assert.ok((await page.locator("#worst svg path").count()) > 1);
+  assert.equal(await page.locator("#sizes tbody tr").count(), 4);
+  assert.equal(await page.locator("#failures tbody tr").count(), 20);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+/** A recording of ftrace: two tasks, of which one is called like an element. */
+function hostile(file, pfns = [0x10000, 0x10001]) {
+  const bad = "<img src=x onerror=alert(1)>";
+  const line = (task, ms, event) => `${task.padStart(16)}-77      [000] .....     1.${String(ms).padStart(6, "0")}: ${event}\n`;
+  let text = "# tracer: nop\n";
+  pfns.forEach((pfn, at) => {
+    text += line(bad, at, `cma_alloc_finish: name=<b>x&y</b> pfn=0x${pfn.toString(16)} page=0000000000000000 count=1 align=0 errorno=0`);
+  });
+  text += line("</script>", 900, "cma_alloc_finish: name=<b>x&y</b> pfn=0x0 page=0000000000000000 count=4096 align=0 errorno=-12");
+  writeFileSync(file, text);
+}
+
+test("what a recording says is shown as text", async () => {
+  const trace = join(work, "<i>&.trace");
+  hostile(trace);
+  for (const javaScriptEnabled of [true, false]) {
+    const file = join(work, "hostile.html");
+    debris("replay", trace, "--area", "4M", "--html", file);
+    const { page, wrong, close } = await open(file, { javaScriptEnabled });
+    if (javaScriptEnabled) {
+      await shown(page);
+      await page.focus("#map");
+      await page.keyboard.press("Home");
+      await page.hover("#moment", { position: { x: 62, y: 7 } });
+    }
+    assert.equal(await page.locator("img, b b, i i, header i").count(), 0);
+    const text = await page.textContent("main");
+    assert.ok(text.includes("</script>"), "the failing task is named");
+    assert.ok(text.includes("<i>&.trace"), "and the file");
+    if (javaScriptEnabled) assert.ok(text.includes("of <img src=x onerror=alert(1)>"), "and the task of a buffer");
+    assert.deepEqual(wrong, []);
+    await close();
+  }
+});
+
+test("keys step, sort and choose", async () => {
+  const { page, wrong, close } = await open(pageOf(join(TRACES, "churn-full.trace"), "keys"));
+  await shown(page);
+  const words = () => page.textContent("#moment-words");
+  await page.focus("#map");
+  await page.keyboard.press("Home");
+  assert.match(await words(), /^Step 0 of/);
+  await page.keyboard.press("ArrowRight");
+  assert.match(await words(), /^Step 1 of/);
+  await page.keyboard.press("n");
+  assert.match(await words(), /Line 938: a request for 72 pages at a multiple of 128 fails \(fragmented\): 1020 free, longest run 60/);
+  assert.match(await page.textContent("#blocked"), /Cheapest window: pages \d+–\d+, \d+ used/);
+  await page.click("#failures-live th button >> text=pages");
+  await page.click("#failures-live th button >> text=pages");
+  assert.equal(await page.getAttribute("#failures-live th:nth-child(4)", "aria-sort"), "descending");
+  const pages = await page.locator("#failures-live tbody tr td:nth-child(4)").allTextContents();
+  assert.deepEqual(pages.map(Number), pages.map(Number).sort((one, other) => other - one));
+  await page.focus("#failures-live tbody tr");
+  await page.keyboard.press("Enter");
+  assert.ok((await words()).includes(`${pages[0]} pages`));
+  await page.click("#theme");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("a recording of 500,000 lines answers, and Stop ends a run", async () => {
+  // Another recording 25 times, each with what it holds released behind it.
+  const base = join(TRACES, "churn-full.trace");
+  const { readFileSync } = await import("node:fs");
+  const lines = readFileSync(base, "utf8").trim().split("\n");
+  const held = new Set();
+  for (const line of lines) line[0] === "a" ? held.add(line.split(" ")[1]) : held.delete(line.split(" ")[1]);
+  const once = [...lines, ...[...held].map((id) => `r ${id}`)].join("\n");
+  const trace = join(work, "long.trace");
+  writeFileSync(trace, `${Array(25).fill(once).join("\n")}\n`);
+  const file = pageOf(trace, "long", "--placement", "first-fit", "--align", "asis");
+  const { page, wrong, close } = await open(file);
+  const record = await shown(page);
+  const ms = Number(await page.getAttribute("#figures", "data-ms"));
+  console.log(`500,000 lines: a run in ${ms.toFixed(0)} ms, a file of ${statSync(file).size} bytes`);
+  assert.deepEqual(figures(record), figures(told(trace, await page.inputValue("#mib"), "first-fit", "asis")));
+  await page.selectOption("#placement", "best-fit");
+  assert.equal(await page.isDisabled("#stop"), false);
+  await page.click("#stop");
+  await page.waitForFunction(() => document.querySelector("#figures").textContent.startsWith("Stopped"));
+  await page.selectOption("#placement", "first-fit");
+  assert.deepEqual(figures(await shown(page)), figures(record));
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("the page is smaller than 1 MB beside the recording", () => {
+  const template = join(root, "build/debris-page.html");
+  assert.ok(existsSync(template) && statSync(template).size < 1_000_000);
+});
+
+await runAll();

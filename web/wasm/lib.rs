@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The laboratory in a page: a replay and its course, a size, for a worker's script.
+//!
+//! The way of the data: [`recording`] and [`request`] make room, which the script fills; [`run`] does what the request says
+//! and leaves answers, which the script reads at [`answer`] up to [`answer_bytes`]. The first answer is JSON, the others are
+//! words of 32 bits. Nothing here reads memory by an address: rooms and answers are vectors of this module, so that there is
+//! no unsafe code but the names that are exported.
+//!
+//! A request is lines `key=value`, the first of which is `do=replay` or `do=size`.
+
+use std::cell::RefCell;
+
+use host::page::Run;
+use host::size::{Alignment, Recording, Rule, SizeError, one_by_one};
+use host::timeline::{Timeline, WINDOWS};
+use kernel::lab::record::Record;
+use kernel::lab::replay::{Part, WhenServed};
+
+/// What the page gave, and what it gets.
+#[derive(Default)]
+struct Desk {
+    recording: Vec<u8>,
+    request: Vec<u8>,
+    text: String,
+    words: Vec<Vec<u32>>,
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
+}
+
+/// Room for a recording of `bytes` bytes.
+// SAFETY: no other function of the program has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn recording(bytes: u32) -> *const u8 {
+    DESK.with_borrow_mut(|desk| {
+        desk.recording = vec![0; bytes as usize];
+        desk.recording.as_ptr()
+    })
+}
+
+/// Room for a request of `bytes` bytes.
+// SAFETY: no other function of the program has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn request(bytes: u32) -> *const u8 {
+    DESK.with_borrow_mut(|desk| {
+        desk.request = vec![0; bytes as usize];
+        desk.request.as_ptr()
+    })
+}
+
+/// Does what the request says.
+// SAFETY: no other function of the program has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn run() {
+    DESK.with_borrow_mut(|desk| {
+        let request = String::from_utf8_lossy(&desk.request).into_owned();
+        let request = Request(&request);
+        let answer = match request.get("do") {
+            Some("replay") => replay(&desk.recording, &request),
+            Some("size") => size(&desk.recording, &request),
+            _ => Err("a request begins with do=replay or do=size".into()),
+        };
+        (desk.text, desk.words) = answer
+            .unwrap_or_else(|error| (format!("{}}}", object(Record::object().string("error", &error))), Vec::new()));
+    });
+}
+
+/// Where an answer begins; the first is text, and words follow.
+// SAFETY: no other function of the program has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn answer(number: u32) -> *const u8 {
+    DESK.with_borrow(|desk| match number.checked_sub(1) {
+        None => desk.text.as_ptr(),
+        Some(place) => desk.words.get(place as usize).map_or(std::ptr::null(), |words| words.as_ptr().cast()),
+    })
+}
+
+/// Its length in bytes.
+// SAFETY: no other function of the program has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn answer_bytes(number: u32) -> u32 {
+    DESK.with_borrow(|desk| match number.checked_sub(1) {
+        None => desk.text.len() as u32,
+        Some(place) => desk.words.get(place as usize).map_or(0, |words| 4 * words.len() as u32),
+    })
+}
+
+#[cfg(target_arch = "wasm32")]
+mod clock {
+    #[link(wasm_import_module = "page")]
+    // SAFETY: the worker's script gives it to every instance, with this signature.
+    unsafe extern "C" {
+        /// Milliseconds since the page began.
+        safe fn now_ms() -> f64;
+    }
+
+    /// Nanoseconds since the page began.
+    pub(crate) fn now_ns() -> u64 {
+        (now_ms() * 1e6) as u64
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod clock {
+    /// There is no page.
+    pub(crate) fn now_ns() -> u64 {
+        0
+    }
+}
+
+/// Text, and words.
+type Answers = (String, Vec<Vec<u32>>);
+
+/// Lines `key=value`.
+struct Request<'r>(&'r str);
+
+impl<'r> Request<'r> {
+    fn get(&self, key: &str) -> Option<&'r str> {
+        self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<u32>, String> {
+        self.get(key).map(|text| text.parse().map_err(|_| format!("{key} is {text}, and no number"))).transpose()
+    }
+
+    fn rule(&self) -> Result<Rule, String> {
+        let align = self.get("align").unwrap_or("asis");
+        let alignment = Alignment::ALL.into_iter().find(|alignment| alignment.name() == align);
+        let alignment = alignment.ok_or_else(|| format!("align is {align}; it can be asis, order or page"))?;
+        Ok(Rule { placement: self.get("placement").unwrap_or(host::size::FIRST_FIT).into(), alignment })
+    }
+
+    fn served(&self) -> WhenServed {
+        if self.get("failed") == Some("keep") { WhenServed::Keep } else { WhenServed::Release }
+    }
+}
+
+fn said(error: SizeError) -> String {
+    error.to_string()
+}
+
+/// An object's text without its end, to which more is added.
+fn object(record: Record) -> String {
+    let mut text = record.to_string();
+    text.pop();
+    text
+}
+
+fn replay(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
+    let from = request.get("from");
+    let recording = Recording::open(text, from, clock::now_ns).map_err(said)?;
+    let rule = request.rule()?;
+    let pages = request.number("pages")?.ok_or("how many pages?")?;
+    if !(1..=host::board::MAX_AREA_PAGES).contains(&pages) {
+        return Err(format!("an area has 1 to {} pages", host::board::MAX_AREA_PAGES));
+    }
+    let sizes = (request.number("least")?.unwrap_or(0), request.number("most")?.unwrap_or(u32::MAX));
+    let part = Part { task: request.get("task"), pages: sizes };
+    let (report, timeline) = recording.course(&rule, (request.served(), part), pages).map_err(said)?;
+    let run = Run { rule: &rule, pages, report: &report, timeline: &timeline };
+    let peak_pages = request.number("peak_pages")?.unwrap_or(report.peak);
+    let words = |words: &[String]| words.iter().map(|word| Record::object().string("text", word)).collect::<Vec<_>>();
+    let answer = Record::object()
+        .string("diagnosis", run.diagnosis(peak_pages).name())
+        .objects("says", words(&run.says(peak_pages)))
+        .objects("tasks", words(&timeline.tasks))
+        .number("steps", timeline.steps)
+        .number("peak_step", timeline.peak_step)
+        .number("worst", timeline.worst_place().map_or(u64::from(u32::MAX), |place| place as u64));
+    let text = format!("{},\"record\":{}}}", object(answer), report.record());
+    Ok((text, vec![samples(&timeline), bands(&timeline), failures(&timeline)]))
+}
+
+/// How large an area must be under a rule.
+fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
+    let recording = Recording::open(text, request.get("from"), clock::now_ns).map_err(said)?;
+    let served = request.get("failed").map(|_| request.served());
+    let answer = recording.size(&request.rule()?, served, host::size::PAGEBLOCK_PAGES, &one_by_one).map_err(said)?;
+    Ok((answer.record(request.get("from").unwrap_or("area")).to_string(), Vec::new()))
+}
+
+fn samples(timeline: &Timeline) -> Vec<u32> {
+    let words = |sample: &host::timeline::Sample| {
+        let [low, high] = halves(sample.time_ns);
+        [sample.step, sample.line, low, high, sample.used, sample.longest, sample.failed]
+    };
+    timeline.samples.iter().flat_map(words).collect()
+}
+
+fn bands(timeline: &Timeline) -> Vec<u32> {
+    let words = |band: &host::timeline::Band| {
+        let [low, high] = halves(band.time_ns);
+        [band.page, band.pages, band.begin, band.end, band.line, band.task, low, high]
+    };
+    timeline.bands.iter().flat_map(words).collect()
+}
+
+/// Causes by their number.
+const CAUSES: [&str; 4] = ["fragmented", "full", "busy", "no-memory"];
+
+fn failures(timeline: &Timeline) -> Vec<u32> {
+    let mut words = Vec::new();
+    for failed in &timeline.failures {
+        let cause = CAUSES.iter().position(|cause| *cause == failed.cause).unwrap_or(CAUSES.len());
+        let [low, high] = halves(failed.time_ns.unwrap_or(u64::MAX));
+        words.extend([failed.step, failed.line, low, high, failed.task, failed.pages, failed.align_order]);
+        words.extend([cause as u32, failed.free, failed.longest]);
+        for place in 0..WINDOWS {
+            let window = failed.windows.get(place).copied().unwrap_or_default();
+            words.extend([window.page, window.used, window.cost, window.buffers]);
+        }
+    }
+    words
+}
+
+const fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
+}
