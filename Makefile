@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ host: ## build/debris, the host tool; and, where node and npm are, the page of i
 	@$(CARGO) build --locked --release $(HOST) -p host
 	@scripts/install $(TARGET_DIR)/$$(rustc -vV | sed -n 's/^host: //p')/release/debris build/debris
 	@scripts/web page
+
+playground: ## build/playground.html, the laboratory in a browser (needs node and npm)
+	@scripts/web playground
 
 core: setup ## build/core.bin, the minimal kernel: areas, page allocator, one experiment
 	@$(CARGO) build --locked --release --target $(TARGET) -p boot-core

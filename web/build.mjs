@@ -45,9 +45,9 @@ async function bundle(file, plugins = []) {
 }
 
 const script = (await bundle(join(here, "src", `${entry}.ts`), [asText])).replaceAll("</script", "<\\/script");
-const style =
-  readFileSync(join(here, "node_modules/uplot/dist/uPlot.min.css"), "utf8") +
-  readFileSync(join(here, "src/page.css"), "utf8");
+const styles = ["node_modules/uplot/dist/uPlot.min.css", "src/page.css"];
+if (entry === "playground") styles.unshift("node_modules/@xterm/xterm/css/xterm.css");
+const style = styles.map((file) => readFileSync(join(here, file), "utf8")).join("\n");
 const fill = {
   style,
   script,

@@ -63,30 +63,61 @@ impl Board {
         print: Box<dyn FnMut(&str)>,
         experiment: impl FnOnce(&mut System<'_>, &mut Host) -> R,
     ) -> R {
+        let placed = self.placed();
+        let mut pages = placed.descriptors();
+        experiment(&mut self.system(&placed, &mut pages, clock), &mut Host::new(clock, print))
+    }
+
+    /// Builds a board that stays as long as the program runs.
+    ///
+    /// # Panics
+    /// See [`Board::with`].
+    pub fn leak(&self, clock: Clock, print: Box<dyn FnMut(&str)>) -> (&'static mut System<'static>, &'static mut Host) {
+        let placed = self.placed();
+        let system = self.system(&placed, Box::leak(placed.descriptors().into_boxed_slice()), clock);
+        (Box::leak(Box::new(system)), Box::leak(Box::new(Host::new(clock, print))))
+    }
+
+    /// Where the areas lie.
+    fn placed(&self) -> Placed {
         let mut at = RAM.0 + FRONT_PAGES;
-        let mut placed = Vec::with_capacity(self.areas.len());
+        let mut areas = Vec::with_capacity(self.areas.len());
         for area in &self.areas {
             assert!((1..=MAX_AREA_PAGES).contains(&area.pages), "{area:?}: 1 to {MAX_AREA_PAGES} pages");
             let base = at.next_multiple_of(BASE_ALIGNMENT_PAGES);
             assert!(base <= (1 << 20) - area.pages, "areas have {MAX_AREA_PAGES} pages together");
             let pages = area.pages.next_multiple_of(PAGEBLOCK_PAGES);
-            placed.push((&area.name, Pfn(base), pages));
+            areas.push((area.name.clone(), Pfn(base), pages));
             at = base + pages;
         }
-        let frames = at - RAM.0;
-        let mut pages = vec![Page::default(); descriptors(frames)];
-        let mut zone = Zone::new(RAM, &mut pages);
+        Placed { areas, frames: at - RAM.0 }
+    }
+
+    fn system<'p>(&self, placed: &Placed, pages: &'p mut [Page], clock: Clock) -> System<'p> {
+        let mut zone = Zone::new(RAM, pages);
         zone.free_range(RAM, FREE_PAGES);
         let first =
             self.areas.first().map(|area| AreaUser { device: "host".into(), area: area.name.clone(), by_region: true });
         let mut system = System::new(zone, first.into_iter().collect());
         system.answer_like(self.linux);
-        for (name, base, pages) in placed {
-            system.activate_area(name.clone(), base, pages, false);
+        for (name, base, pages) in &placed.areas {
+            system.activate_area(name.clone(), *base, *pages, false);
         }
         system.set_address_space(Box::new(Contents { clock, pages: HashMap::new() }));
         system.dma_mut().attach(Box::new(CoherentRam::default()));
-        experiment(&mut system, &mut Host::new(clock, print))
+        system
+    }
+}
+
+/// Areas with their first frames and pages, and the frames of the whole board.
+struct Placed {
+    areas: Vec<(String, Pfn, u32)>,
+    frames: u32,
+}
+
+impl Placed {
+    fn descriptors(&self) -> Vec<Page> {
+        vec![Page::default(); descriptors(self.frames)]
     }
 }
 

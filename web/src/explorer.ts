@@ -56,13 +56,15 @@ export class Explorer {
   private readonly placement: HTMLSelectElement;
   private readonly align: HTMLSelectElement;
   private readonly failed: HTMLSelectElement;
-  private readonly stopButton = element("button", { id: "stop", click: () => this.engine.stop(), disabled: true }, "Stop");
+  private readonly stopButton = element("button", { id: "stop-run", click: () => this.engine.stop(), disabled: true }, "Stop");
   private readonly playButton = element("button", { id: "play", click: () => this.togglePlay() }, "Play");
 
   constructor(
     place: HTMLElement,
     private readonly engine: Engine,
     private readonly data: Embedded,
+    /** The page says the same without scripts. */
+    private readonly isSaid: boolean,
   ) {
     const rerun = () => void this.run();
     const most = Math.max(2 * data.smallest_pages, 2 * data.pages, 8 * PAGEBLOCK);
@@ -124,10 +126,6 @@ export class Explorer {
     });
     const failures = element("div", { id: "failures-live" });
     place.replaceChildren(
-      themeButton(() => {
-        this.chart.draw();
-        this.draw();
-      }),
       element("h2", {}, "What if the area were another"),
       controls,
       this.outcome,
@@ -187,7 +185,7 @@ export class Explorer {
 
   private show(course: Course, said: Said, ms: number): void {
     const { record } = course;
-    const says = this.isAsItWas() ? "as above. Change something, and the recording runs again." : said.says.map((line) => line.text).join(" ");
+    const says = this.isSaid && this.isAsItWas() ? "as above. Change something, and the recording runs again." : said.says.map((line) => line.text).join(" ");
     this.outcome.replaceChildren(element("p", {}, element("b", {}, said.diagnosis), ": ", says));
     this.figures.textContent =
       `${record.allocs} requests, ${record.failed} failed (${record.failed_fragmented} fragmented, ${record.failed_full} full), peak ${record.peak_pages} pages, ` +
@@ -387,10 +385,13 @@ export class Explorer {
       if (this.view) this.hover.textContent = this.momentWords.textContent;
     });
     new ResizeObserver(() => this.draw()).observe(this.map);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      this.chart.draw();
-      this.draw();
-    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+  }
+
+  /** Draws anew, as for other colours. */
+  redraw(): void {
+    this.chart.draw();
+    this.draw();
   }
 
   private magnify(factor: number): void {

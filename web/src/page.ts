@@ -2,17 +2,18 @@
 // The page of a recording: what stands in it without scripts comes to life.
 import { Engine, unpacked } from "./engine";
 import type { Embedded } from "./protocol";
-import { Explorer } from "./explorer";
+import { Explorer, themeButton } from "./explorer";
 
 async function begin(): Promise<void> {
   const app = document.getElementById("app")!;
   const data = JSON.parse(document.getElementById("data")!.textContent!) as Embedded;
   const [wasm, recording] = await Promise.all([unpacked("wasm"), unpacked("recording")]);
-  const explorer = new Explorer(app, new Engine(wasm, recording), data);
+  const explorer = new Explorer(app, new Engine(wasm, recording), data, true);
   // The pictures and tables that stand without scripts make room for those that move.
   document.getElementById("worst")?.remove();
   document.getElementById("failures")?.remove();
   app.after(document.getElementById("sizes") ?? "");
+  app.before(themeButton(() => explorer.redraw()));
   app.hidden = false;
   await explorer.run();
 }

@@ -29,6 +29,10 @@ export class Failures {
   show(course: Course, chosen: number | undefined): void {
     this.rows.clear();
     const failures = Array.from({ length: course.failureCount }, (_, place) => course.failed(place));
+    if (failures.length === 0) {
+      this.place.replaceChildren(element("p", {}, "None."));
+      return;
+    }
     const value = COLUMNS[this.column]![1];
     const sign = this.descends ? -1 : 1;
     failures.sort((one, other) => {
@@ -42,7 +46,6 @@ export class Failures {
         this.descends = place === this.column && !this.descends;
         this.column = place;
         this.show(course, chosen);
-        this.place.querySelectorAll("th button")[place]?.dispatchEvent(new Event("focus"));
         (this.place.querySelectorAll("th button")[place] as HTMLElement).focus();
       };
       const mark = sorted === "none" ? "" : this.descends ? " ▼" : " ▲";

@@ -9,7 +9,7 @@ const FIGURES = ["ops", "allocs", "failed", "placement_fnv1a", "bitmap_fnv1a", "
 
 /** What the page shows when its run is done. */
 async function shown(page) {
-  await page.waitForFunction(() => document.querySelector("#stop")?.disabled && document.querySelector("#figures")?.dataset.record, null, { timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelector("#stop-run")?.disabled && document.querySelector("#figures")?.dataset.record, null, { timeout: 60_000 });
   return JSON.parse(await page.getAttribute("#figures", "data-record"));
 }
 
@@ -167,8 +167,8 @@ test("a recording of 500,000 lines answers, and Stop ends a run", async () => {
   console.log(`500,000 lines: a run in ${ms.toFixed(0)} ms, a file of ${statSync(file).size} bytes`);
   assert.deepEqual(figures(record), figures(told(trace, await page.inputValue("#mib"), "first-fit", "asis")));
   await page.selectOption("#placement", "best-fit");
-  assert.equal(await page.isDisabled("#stop"), false);
-  await page.click("#stop");
+  assert.equal(await page.isDisabled("#stop-run"), false);
+  await page.click("#stop-run");
   await page.waitForFunction(() => document.querySelector("#figures").textContent.startsWith("Stopped"));
   await page.selectOption("#placement", "first-fit");
   assert.deepEqual(figures(await shown(page)), figures(record));

@@ -7,7 +7,11 @@
 //! words of 32 bits. Nothing here reads memory by an address: rooms and answers are vectors of this module, so that there is
 //! no unsafe code but the names that are exported.
 //!
-//! A request is lines `key=value`, the first of which is `do=replay` or `do=size`.
+//! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a file is), and for the
+//! playground, a feature, `boot` and `type`.
+
+#[cfg(feature = "playground")]
+mod playground;
 
 use std::cell::RefCell;
 
@@ -15,7 +19,10 @@ use host::page::Run;
 use host::size::{Alignment, Recording, Rule, SizeError, one_by_one};
 use host::timeline::{Timeline, WINDOWS};
 use kernel::lab::record::Record;
-use kernel::lab::replay::{Part, WhenServed};
+use kernel::lab::replay::{Part, RecordedSize, WhenServed};
+use kernel::lab::state;
+#[cfg(feature = "playground")]
+use playground::Playground;
 
 /// What the page gave, and what it gets.
 #[derive(Default)]
@@ -24,6 +31,8 @@ struct Desk {
     request: Vec<u8>,
     text: String,
     words: Vec<Vec<u32>>,
+    #[cfg(feature = "playground")]
+    playground: Playground,
 }
 
 thread_local! {
@@ -60,7 +69,12 @@ pub extern "C" fn run() {
         let answer = match request.get("do") {
             Some("replay") => replay(&desk.recording, &request),
             Some("size") => size(&desk.recording, &request),
-            _ => Err("a request begins with do=replay or do=size".into()),
+            Some("look") => Ok(look(&desk.recording)),
+            #[cfg(feature = "playground")]
+            Some("boot") => desk.playground.boot(&desk.recording, &request),
+            #[cfg(feature = "playground")]
+            Some("type") => desk.playground.type_keys(request.get("keys").unwrap_or_default()),
+            _ => Err("there is nothing of that name to do".into()),
         };
         (desk.text, desk.words) = answer
             .unwrap_or_else(|error| (format!("{}}}", object(Record::object().string("error", &error))), Vec::new()));
@@ -179,6 +193,25 @@ fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     let served = request.get("failed").map(|_| request.served());
     let answer = recording.size(&request.rule()?, served, host::size::PAGEBLOCK_PAGES, &one_by_one).map_err(said)?;
     Ok((answer.record(request.get("from").unwrap_or("area")).to_string(), Vec::new()))
+}
+
+/// What a file is: a recording, a state, a log.
+fn look(text: &[u8]) -> Answers {
+    let recording = host::check::census(text);
+    let recorded = Recording::open(text, None, clock::now_ns).and_then(|recording| recording.recorded_size());
+    let recorded = match recorded {
+        Ok(RecordedSize::Pages(pages) | RecordedSize::AtLeast(pages)) => u32::try_from(pages).unwrap_or(0),
+        _ => 0,
+    };
+    let story = host::explain::explain(text);
+    let answer = Record::object()
+        .number("recording", u32::from(recording.is_ok()))
+        .string("error", "")
+        .string("why", &recording.err().map_or(String::new(), |error| error.to_string()))
+        .number("recorded_pages", recorded)
+        .number("state", state::find(text, None, None).map_or(0, |state| state.pages))
+        .string("story", &if story.lines.is_empty() { String::new() } else { story.to_string() });
+    (answer.to_string(), Vec::new())
 }
 
 fn samples(timeline: &Timeline) -> Vec<u32> {

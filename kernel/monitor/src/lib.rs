@@ -57,6 +57,7 @@ use lab::record::Record;
 use lab::state::Loaded;
 use machine::Machine;
 use output::{Filter, Output};
+pub use prompt::Prompt;
 use syntax::{Args, split_outside_quotes, words};
 use system::System;
 use units::notes::{Refusal, Refused};
@@ -180,6 +181,11 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// A monitor over the system and the machine under it.
     pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
         Self { system, machine, context, worst: 0, jobs: Jobs::default(), loaded: Vec::new() }
+    }
+
+    /// The system that commands are executed on.
+    pub fn system(&self) -> &System<'m> {
+        self.system
     }
 
     /// Prints the records of a boot: what runs here, the areas, the nodes that were refused.

@@ -22,29 +22,49 @@ use machine::Machine;
 /// What Ctrl-D in an empty line does.
 const LEAVE: &str = "poweroff";
 
-/// Reads lines and executes them until one ends the machine.
-pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End {
-    let mut editor = Editor::new();
-    loop {
+/// A prompt that bytes are typed at. It waits for none, so that who has no terminal of its own can give them as they come.
+pub struct Prompt {
+    editor: Editor,
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Prompt {
+    /// A prompt with an empty line.
+    pub fn new() -> Self {
+        Self { editor: Editor::new() }
+    }
+
+    /// Sends the terminal what it is to show, and what background jobs have to say.
+    pub fn show<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>) {
+        let Self { editor } = self;
         monitor.machine.write_str(&editor.take_output());
-        if monitor.have_news() && editor.is_empty() {
+        while monitor.have_news() && editor.is_empty() {
             monitor.machine.write_str("\n");
             if let Err(failure) = monitor.say_of_jobs() {
                 monitor.report(&failure);
             }
             editor.begin_line();
-            continue;
+            monitor.machine.write_str(&editor.take_output());
         }
-        let byte = match monitor.machine.poll_byte() {
-            Some(byte) => byte,
-            None if monitor.step_jobs() => continue,
-            None => monitor.machine.read_byte(),
-        };
-        let Some(typed) = editor.feed(byte) else { continue };
-        let outcome = match typed {
+    }
+
+    /// Lets background jobs go on for a while; false where there are none.
+    pub fn idle<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>) -> bool {
+        monitor.step_jobs()
+    }
+
+    /// Takes a byte, and executes the line that it ends; returns how the machine is to end, where that line says so.
+    pub fn type_byte<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>, byte: u8) -> Option<End> {
+        let Self { editor } = self;
+        let outcome = match editor.feed(byte)? {
             Typed::Tab => {
-                complete_line(monitor, &mut editor);
-                continue;
+                complete_line(monitor, editor);
+                return None;
             }
             Typed::EndOfInput => {
                 monitor.machine.write_str(&format!("{}{LEAVE}\n", editor.take_output()));
@@ -62,9 +82,28 @@ pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End 
             }
         };
         match outcome {
-            Outcome::PowerOff(status) => return End::PowerOff(status),
-            Outcome::Reboot => return End::Reboot,
-            Outcome::Ok | Outcome::Failed(_) => editor.begin_line(),
+            Outcome::PowerOff(status) => Some(End::PowerOff(status)),
+            Outcome::Reboot => Some(End::Reboot),
+            Outcome::Ok | Outcome::Failed(_) => {
+                editor.begin_line();
+                None
+            }
+        }
+    }
+}
+
+/// Reads lines and executes them until one ends the machine.
+pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End {
+    let mut prompt = Prompt::new();
+    loop {
+        prompt.show(monitor);
+        let byte = match monitor.machine.poll_byte() {
+            Some(byte) => byte,
+            None if prompt.idle(monitor) => continue,
+            None => monitor.machine.read_byte(),
+        };
+        if let Some(end) = prompt.type_byte(monitor, byte) {
+            return end;
         }
     }
 }

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The monitor at a prompt, the areas beside it, and whatever file is dropped.
+import { FitAddon } from "@xterm/addon-fit";
+import { Terminal } from "@xterm/xterm";
+import { drawMoment } from "./canvas";
+import { Engine, Stopped, unpacked } from "./engine";
+import { Explorer, themeButton } from "./explorer";
+import type { Embedded, Reply } from "./protocol";
+import { counted, element, legend, size } from "./words";
+
+const EXPERIMENT = "debris; bitmap";
+const USUAL_AREAS = "BiscuitOS_cma=8M linux,cma=16M";
+const PAGEBLOCK = 1024;
+/** Between two turns of what runs in the background. */
+const IDLE_MS = 60;
+
+interface Said {
+  error: string;
+  fatal?: boolean;
+  said: string;
+  areas: { text: string }[];
+  busy: number;
+  status?: number;
+  reboot?: number;
+}
+
+interface Looked {
+  error: string;
+  recording: number;
+  why: string;
+  recorded_pages: number;
+  state: number;
+  story: string;
+}
+
+interface SizeRecord {
+  error?: string;
+  peak_pages: number;
+  smallest_pages: number;
+  largest_failing_pages: number;
+  failed_recorded: number;
+  failed: string;
+}
+
+function hex(text: string): string {
+  return Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+class Playground {
+  private readonly terminal = new Terminal({ convertEol: true, rows: 30, fontSize: 13, screenReaderMode: true, scrollback: 5000, theme: { background: "#111111" } });
+  private readonly maps = element("div", { id: "maps" });
+  private readonly below = element("div", { id: "below" });
+  private readonly said = element("p", { class: "note", id: "said", "aria-live": "polite" });
+  private readonly areas = element("input", { type: "text", id: "areas", value: USUAL_AREAS, style: "width: 22rem" });
+  private readonly stopButton = element("button", { id: "stop", disabled: true, click: () => this.stop(), title: "ends the command, and switches the board off and on" }, "Stop");
+  private readonly machine: Engine;
+  private readonly looker: Engine;
+  private turn: Promise<void> = Promise.resolve();
+  private file: Uint8Array | undefined;
+  private idle: number | undefined;
+  private boots = 0;
+  private explorer: Explorer | undefined;
+  private last: [Reply, Said] | undefined;
+
+  constructor(place: HTMLElement, wasm: Uint8Array<ArrayBuffer>) {
+    this.machine = new Engine(wasm);
+    this.looker = new Engine(wasm);
+    const picker = element("input", { type: "file", id: "file" });
+    picker.addEventListener("change", () => {
+      const file = picker.files?.[0];
+      if (file) void this.take(file);
+    });
+    const bar = element(
+      "div",
+      { class: "bar" },
+      element("button", { id: "experiment", click: () => this.experiment() }, "Run the published experiment"),
+      this.stopButton,
+      element("label", {}, "areas", this.areas),
+      element("button", { id: "boot", click: () => this.boot() }, "Boot"),
+      element("label", {}, "file", picker),
+      themeButton(() => {
+        this.drawMaps();
+        this.explorer?.redraw();
+      }),
+    );
+    const screen = element("div", { id: "terminal" });
+    place.append(bar, this.said, element("div", { class: "columns" }, element("div", { class: "screen" }, screen), this.maps), this.below);
+    const fit = new FitAddon();
+    this.terminal.loadAddon(fit);
+    this.terminal.open(screen);
+    new ResizeObserver(() => {
+      const columns = fit.proposeDimensions()?.cols;
+      if (columns) this.terminal.resize(Math.max(40, columns), 30);
+      this.terminal.scrollToBottom();
+    }).observe(screen);
+    this.terminal.onData((keys) => this.type(keys));
+    this.areas.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.boot();
+    });
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      document.body.classList.add("drop");
+    });
+    document.addEventListener("dragleave", () => document.body.classList.remove("drop"));
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      document.body.classList.remove("drop");
+      const file = event.dataTransfer?.files[0];
+      if (file) void this.take(file);
+    });
+    new ResizeObserver(() => this.drawMaps()).observe(this.maps);
+    this.boot();
+    this.terminal.focus();
+  }
+
+  private experiment(): void {
+    // Ctrl-U first: whatever is typed already is not part of it.
+    this.type(`\x15${EXPERIMENT}\r`);
+    this.terminal.focus();
+  }
+
+  /** Switches the board off, and on with its areas and the file. */
+  private boot(then = ""): void {
+    this.boots++;
+    clearTimeout(this.idle);
+    this.machine.stop();
+    if (this.file) this.machine.use(this.file);
+    this.terminal.reset();
+    const areas = this.areas.value.trim().split(/[\s]+/).join(" ");
+    this.queue({ do: "boot", areas });
+    this.type(`version\r${then}`);
+  }
+
+  private stop(): void {
+    this.terminal.write("\n");
+    this.boot();
+    this.said.textContent = "Stopped: the board was switched off and on, and its areas are empty.";
+  }
+
+  private type(keys: string): void {
+    this.queue({ do: "type", keys: hex(keys) });
+  }
+
+  private queue(request: Record<string, string>): void {
+    const boots = this.boots;
+    this.turn = this.turn.then(async () => {
+      if (boots !== this.boots) return;
+      clearTimeout(this.idle);
+      this.stopButton.disabled = false;
+      try {
+        this.show(await this.machine.ask(request));
+      } catch (error) {
+        if (!(error instanceof Stopped)) this.say(String(error), true);
+      }
+      if (boots === this.boots) this.stopButton.disabled = true;
+    });
+  }
+
+  private show(reply: Reply): void {
+    const said = JSON.parse(reply.text) as Said;
+    if (said.error) {
+      this.say(said.error, true);
+      // What would be typed at a board that is off is dropped.
+      this.boots++;
+      this.stopButton.disabled = true;
+      if (said.fatal) {
+        this.terminal.write("\n(the machine stopped; Boot switches it on again)\n");
+        this.machine.stop();
+      }
+      return;
+    }
+    this.terminal.write(said.said, () => this.terminal.scrollToBottom());
+    this.last = [reply, said];
+    this.drawMaps();
+    if (said.reboot) this.boot();
+    else if (said.status !== undefined) this.terminal.write(`\n(powered off with status ${said.status}; Boot switches it on again)\n`);
+    else if (said.busy) {
+      const boots = this.boots;
+      this.idle = window.setTimeout(() => boots === this.boots && this.queue({ do: "type", keys: "" }), IDLE_MS);
+    }
+  }
+
+  /** The areas as they are. */
+  private drawMaps(): void {
+    if (!this.last) return;
+    const [{ words }, { areas }] = this.last;
+    const map = words[0]!;
+    if (this.maps.childElementCount !== 2 * areas.length + 1) {
+      this.maps.replaceChildren(...areas.flatMap(() => [element("p", { class: "note" }), element("canvas", { role: "img" })]), element("p", {}, ...legend("size", [])));
+    }
+    let at = 0;
+    areas.forEach((area, place) => {
+      const [pages, used, longest, count] = map.subarray(at, at + 4) as unknown as [number, number, number, number];
+      const held = [];
+      for (let buffer = at + 4; buffer < at + 4 + count; buffer += 2) held.push({ page: map[buffer]!, pages: map[buffer + 1]!, task: 0 });
+      at += 4 + count;
+      const words = `${area.text}: ${size(pages)}, ${counted(held.length, "buffer")}, ${used} of ${pages} pages used, longest free run ${longest}`;
+      const [text, canvas] = [this.maps.children[2 * place] as HTMLElement, this.maps.children[2 * place + 1] as HTMLCanvasElement];
+      text.textContent = words;
+      canvas.setAttribute("aria-label", words);
+      drawMoment(canvas, pages, held, "size");
+    });
+  }
+
+  /** A file: a recording is replayed, a state is loaded, a log is explained. */
+  private async take(file: File): Promise<void> {
+    this.say(`Reading ${file.name} …`);
+    this.below.replaceChildren();
+    this.explorer = undefined;
+    try {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      this.looker.use(bytes);
+      const looked = JSON.parse((await this.looker.ask({ do: "look" })).text) as Looked;
+      if (looked.error) throw new Error(looked.error);
+      if (looked.story) {
+        this.below.append(element("h2", {}, `${file.name}: its lines on CMA, in words`), element("pre", { id: "story", style: "white-space: pre-wrap" }, looked.story));
+      }
+      if (looked.state) {
+        this.file = bytes;
+        this.areas.value = `board=${looked.state}`;
+        this.boot("load\rbitmap\r");
+        this.say(`${file.name} is the state of an area of ${looked.state} pages; \`load\` put a board's area into it.`);
+      } else if (looked.recording) {
+        await this.explore(file.name, bytes, looked);
+      } else {
+        this.say(looked.story ? `${file.name} is a log.` : `${file.name} is no recording, state or log that is known here: ${looked.why}`, !looked.story);
+      }
+    } catch (error) {
+      if (!(error instanceof Stopped)) this.say(`${file.name}: ${error instanceof Error ? error.message : error}`, true);
+    }
+  }
+
+  /** A recording: at the prompt as the initrd, and below as a page. */
+  private async explore(name: string, bytes: Uint8Array, looked: Looked): Promise<void> {
+    this.say(`${name} is a recording; how large must its area be?`);
+    const answer = JSON.parse((await this.looker.ask({ do: "size" })).text) as SizeRecord;
+    if (answer.error) throw new Error(answer.error);
+    const known = looked.recorded_pages || answer.largest_failing_pages || answer.smallest_pages;
+    const pages = Math.ceil(known / PAGEBLOCK) * PAGEBLOCK;
+    this.file = bytes;
+    this.areas.value = `area=${pages / 256}M`;
+    // A request that failed there may succeed here, and then its driver asks again for an ID that it holds.
+    this.boot("replay held=release failures=5\r");
+    const failed = answer.failed_recorded > 0 ? ` ${counted(answer.failed_recorded, "request")} failed when it was recorded.` : "";
+    this.say(`${name}: no request fails in ${size(answer.smallest_pages)} (cma=${size(Math.ceil(answer.smallest_pages / PAGEBLOCK) * PAGEBLOCK)}); at most ${answer.peak_pages} pages are held at once.${failed} Shown in ${size(pages)}.`);
+    const data: Embedded = { name, from: null, pages, placement: "first-fit", align: "asis", failed: answer.failed, failed_recorded: answer.failed_recorded, peak_pages: answer.peak_pages, smallest_pages: answer.smallest_pages, sizes: [] };
+    const place = element("div", { id: "explorer" });
+    this.below.append(place);
+    this.explorer = new Explorer(place, this.looker, data, false);
+    await this.explorer.run();
+  }
+
+  private say(text: string, wrong = false): void {
+    this.said.textContent = text;
+    this.said.className = wrong ? "error" : "note";
+  }
+}
+
+unpacked("wasm")
+  .then((wasm) => new Playground(document.getElementById("app")!, wasm))
+  .catch((error: unknown) => document.getElementById("app")!.append(element("p", { class: "error" }, `The page's script cannot go on: ${error}`)));

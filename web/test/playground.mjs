@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { debris, open, root, runAll, test } from "./browser.mjs";
+
+const FILE = join(root, "build/playground.html");
+
+const screen = (page) => page.evaluate(() => [...document.querySelectorAll(".xterm-rows > div")].map((row) => row.textContent.replaceAll("\u00a0", " ").trimEnd()).join("\n"));
+
+/** Waits until the screen has a text; fails with the screen. */
+async function shows(page, text) {
+  for (const end = Date.now() + 30_000; Date.now() < end; await page.waitForTimeout(50)) {
+    if ((await screen(page)).includes(text)) return;
+  }
+  assert.fail(`no ${JSON.stringify(text)} in:\n${await screen(page)}`);
+}
+
+/** The words over the maps. */
+async function maps(page, expected) {
+  await page.waitForFunction((words) => [...document.querySelectorAll("#maps p.note")].map((line) => line.textContent).join("\n") === words, expected.join("\n"), { timeout: 30_000 }).catch(async () => {
+    assert.deepEqual(await page.locator("#maps p.note").allTextContents(), expected);
+  });
+}
+
+async function on() {
+  const opened = await open(FILE, { viewport: { width: 1400, height: 900 } });
+  await shows(opened.page, "in a page\ndebris>");
+  return opened;
+}
+
+/** Drops a file onto the page. */
+async function drop(page, name, bytes) {
+  const data = await page.evaluateHandle(
+    ([name, text]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], name));
+      return data;
+    },
+    [name, Buffer.from(bytes).toString("base64")],
+  );
+  await page.dispatchEvent("body", "drop", { dataTransfer: data });
+}
+
+test("the published experiment is one button, and its areas are the article's", async () => {
+  const { page, wrong, close } = await on();
+  await page.click("#experiment");
+  await shows(page, "BiscuitOS_cma: 1384 pages used, 664 free in 86 runs, longest free run 44 pages (176 KiB)");
+  await maps(page, ["BiscuitOS_cma: 8M, 137 buffers, 1384 of 2048 pages used, longest free run 44", "linux,cma: 16M, 0 buffers, 0 of 4096 pages used, longest free run 4096"]);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("the prompt completes, remembers, and runs in the background", async () => {
+  const { page, wrong, close } = await on();
+  await page.click(".xterm");
+  for (const word of ["rele", "a", "Bis"]) {
+    await page.keyboard.type(word);
+    await page.keyboard.press("Tab");
+  }
+  await shows(page, "debris> release all BiscuitOS_cma");
+  await page.keyboard.press("Control+u");
+  await page.keyboard.type("alloc BiscuitOS_cma 8\n");
+  await shows(page, "id 1: 8 pages of BiscuitOS_cma at pfn 0x");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Enter");
+  await shows(page, "id 2: 8 pages of BiscuitOS_cma at pfn 0x");
+  await maps(page, ["BiscuitOS_cma: 8M, 2 buffers, 16 of 2048 pages used, longest free run 2032", "linux,cma: 16M, 0 buffers, 0 of 4096 pages used, longest free run 4096"]);
+  await page.keyboard.type("debris linux,cma &\n");
+  await page.waitForFunction(() => !document.querySelectorAll("#maps p.note")[1].textContent.includes(" 0 buffers"));
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("Stop ends a command, and a fault the board", async () => {
+  const { page, wrong, close } = await on();
+  await page.click(".xterm");
+  await page.keyboard.type("debris until=ops ops=4000000000\n");
+  await page.waitForTimeout(300);
+  await page.click("#stop");
+  await shows(page, "in a page\ndebris>");
+  await page.click(".xterm");
+  await page.keyboard.type("fault panic\n");
+  await shows(page, "(the machine stopped; Boot switches it on again)");
+  await page.fill("#areas", "camera=64M");
+  await page.click("#boot");
+  await maps(page, ["camera: 64M, 0 buffers, 0 of 16384 pages used, longest free run 16384"]);
+  await page.fill("#areas", "camera");
+  await page.click("#boot");
+  await page.waitForFunction(() => document.querySelector("#said").textContent.includes("camera is no area; areas look like camera=64M"));
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("a recording is dropped, and its figures are the tool's", async () => {
+  const { page, wrong, close } = await on();
+  const trace = join(root, "tests/data/linux-6.1/churn-full.trace");
+  await drop(page, basename(trace), readFileSync(trace));
+  await page.waitForFunction(() => document.querySelector("#figures")?.dataset.record, null, { timeout: 60_000 });
+  assert.match(await page.textContent("#said"), /^churn-full\.trace: no request fails in 20M \(cma=20M\); at most 3258 pages are held at once\. Shown in 16M\.$/);
+  const record = JSON.parse(await page.getAttribute("#figures", "data-record"));
+  const told = JSON.parse(debris("replay", trace, "--area", "16M", "--held", "release", "--json").trim().split("\n").at(-1));
+  for (const key of ["placement_fnv1a", "bitmap_fnv1a", "failed", "peak_pages"]) assert.equal(record[key], told[key], key);
+  await maps(page, [`area: 16M, ${(await page.textContent("#maps p.note")).match(/(\d+) buffers/)[1]} buffers, ${told.used} of 4096 pages used, longest free run ${told.maxchunk}`]);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("a log is dropped: its state is on the map, and its lines in words", async () => {
+  const { page, wrong, close } = await on();
+  const log = join(root, "tests/data/cases/free-list.log");
+  await drop(page, "dmesg.txt", readFileSync(log));
+  await maps(page, ["board: 8M, 7 buffers, 1691 of 2048 pages used, longest free run 166"]);
+  assert.equal(await page.textContent("#story"), debris("explain", log));
+  await drop(page, "bitmap", `4294967295 ${"0 ".repeat(63)}\n`);
+  await maps(page, ["board: 8M, 1 buffer, 32 of 2048 pages used, longest free run 2016"]);
+  assert.equal(await page.locator("#story").count(), 0);
+  await drop(page, "<b>x</b>.png", "\x89PNG\x00\x01 nothing of ours");
+  await page.waitForFunction(() => document.querySelector("#said").textContent.startsWith("<b>x</b>.png is no recording, state or log that is known here"));
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+await runAll();

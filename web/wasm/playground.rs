@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The monitor at a prompt: keys in, what the terminal shows out, and the areas behind each command.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
+use host::machine::Host;
+use kernel::lab::obstacles::obstacles;
+use kernel::lab::record::Record;
+use kernel::monitor::{Context, End, Monitor, Prompt};
+use kernel::units::linux::LinuxVersion;
+
+use crate::{Answers, Request, clock};
+
+/// A machine that is on.
+struct Machine {
+    monitor: Monitor<'static, 'static, Host>,
+    prompt: Prompt,
+    said: Rc<RefCell<String>>,
+}
+
+/// A board that can be switched on. One that was switched on keeps its memory, which goes with the worker.
+#[derive(Default)]
+pub(crate) struct Playground {
+    machine: Option<Machine>,
+}
+
+impl Playground {
+    /// Switches on a board with the areas of the request, `NAME=PAGES NAME=PAGES`, and a file as its initrd.
+    pub(crate) fn boot(&mut self, file: &[u8], request: &Request<'_>) -> Result<Answers, String> {
+        let areas = areas(request.get("areas").unwrap_or("BiscuitOS_cma=2048 linux,cma=4096"))?;
+        let said = Rc::new(RefCell::new(String::new()));
+        let heard = Rc::clone(&said);
+        let board = Board { areas, linux: LinuxVersion::default() };
+        let (system, host) = board.leak(clock::now_ns, Box::new(move |text| heard.borrow_mut().push_str(text)));
+        let initrd: Option<&'static [u8]> = if file.is_empty() { None } else { Some(file.to_vec().leak()) };
+        let version = concat!("debris ", env!("CARGO_PKG_VERSION"), " in a page");
+        let context = Context { initrd, version, ..Context::default() };
+        let monitor = Monitor::new(system, host, context);
+        self.machine = Some(Machine { monitor, prompt: Prompt::new(), said });
+        self.type_keys("")
+    }
+
+    /// Types keys, two digits of base 16 each; without any, what runs in the background goes on.
+    pub(crate) fn type_keys(&mut self, keys: &str) -> Result<Answers, String> {
+        let Some(machine) = &mut self.machine else { return Err("the board is off".into()) };
+        let Machine { monitor, prompt, said } = machine;
+        let bytes = (0..keys.len() / 2).map_while(|at| u8::from_str_radix(keys.get(2 * at..2 * at + 2)?, 16).ok());
+        let end = bytes.into_iter().find_map(|byte| prompt.type_byte(monitor, byte));
+        let busy = end.is_none() && prompt.idle(monitor);
+        if end.is_none() {
+            prompt.show(monitor);
+        }
+        let system = monitor.system();
+        let names = system.area_ids().map(|id| Record::object().string("text", system.area(id).name()));
+        let mut answer = Record::object()
+            .string("error", "")
+            .string("said", &said.take())
+            .objects("areas", names)
+            .number("busy", u32::from(busy));
+        match end {
+            Some(End::PowerOff(status)) => answer = answer.number("status", status),
+            Some(End::Reboot) => answer = answer.number("reboot", 1u32),
+            None => {}
+        }
+        let mut words = Vec::new();
+        for id in system.area_ids() {
+            let area = system.area(id);
+            let held: Vec<u32> = obstacles(system, id, 0).flat_map(|buffer| [buffer.page, buffer.pages]).collect();
+            words.extend([area.pages(), area.used_pages(), area.longest_free_run(), held.len() as u32]);
+            words.extend(held);
+        }
+        if end.is_some() {
+            self.machine = None;
+        }
+        Ok((answer.to_string(), vec![words]))
+    }
+}
+
+fn areas(text: &str) -> Result<Vec<AreaSpec>, String> {
+    let mut areas = Vec::new();
+    let mut together = 0;
+    for word in text.split_whitespace() {
+        let wrong = || format!("{word} is no area; areas look like camera=64M");
+        let (name, size) = word.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+        let (digits, pages) = match size.as_bytes().last() {
+            Some(b'M' | b'm') => (&size[..size.len() - 1], 256),
+            Some(b'K' | b'k') => return Err(format!("{word}: areas are whole MiB here, such as 64M")),
+            _ => (size, 1),
+        };
+        let pages: u32 = digits.parse().ok().and_then(|number: u32| number.checked_mul(pages)).ok_or_else(wrong)?;
+        if !(1..=MAX_AREA_PAGES).contains(&pages) || areas.iter().any(|area: &AreaSpec| area.name == name) {
+            return Err(wrong());
+        }
+        together += u64::from(pages.next_multiple_of(BASE_ALIGNMENT_PAGES));
+        areas.push(AreaSpec { name: name.into(), pages });
+    }
+    if areas.is_empty() || areas.len() > kernel::cma::MAX_CMA_AREAS || together > MAX_AREA_PAGES.into() {
+        return Err(format!("1 to {} areas, with {} MiB together", kernel::cma::MAX_CMA_AREAS, MAX_AREA_PAGES / 256));
+    }
+    Ok(areas)
+}
