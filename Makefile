@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check bench-peers profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -97,6 +97,9 @@ bench-hard: image ## loads that are hard for a search, each figure beside its li
 
 bench-hard-check: image ## fail where a figure of these is 5 % above bench/baseline.csv; UPDATE_BASELINE=1 accepts
 	@$(BENCHES) check-hard
+
+bench-peers: ## the search and the whole call beside the registry's allocators of ranges (instructions need valgrind)
+	@cd bench/peers && $(CARGO) run --locked --release --quiet
 
 profile: image ## which functions the instructions of BENCH=debris go to
 	@$(BENCHES) profile '$(subst ','\'',$(value BENCH))'
