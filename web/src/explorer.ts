@@ -5,12 +5,14 @@ import { Chart } from "./chart";
 import { type Engine, Stopped } from "./engine";
 import { type Band, Course, type Embedded, OPEN, type ReplayRecord, type Reply } from "./protocol";
 import { Failures } from "./table";
-import { counted, element, legend, seconds } from "./words";
+import { counted, element, legend, seconds, size } from "./words";
 
 const PAGEBLOCK = 1024;
 const BLOCKERS = 12;
 const PLAY_MS = 40;
 const PLACEMENTS = ["first-fit", "next-fit", "best-fit", "worst-fit", "size-classes", "zoned", "two-ended", "spare-heads"];
+/** An area in which nothing fails, unless the recording holds more than 1 GiB at once. */
+const ROOMY = 1 << 18;
 const ALIGNMENTS: [string, string][] = [
   ["asis", "as recorded"],
   ["order", "by order"],
@@ -25,6 +27,8 @@ interface Said {
   tasks: { text: string }[];
   steps: number;
   peak_step: number;
+  /** Behind the highest page that was held. */
+  highest_page: number;
   worst: number;
   record: ReplayRecord;
 }
@@ -56,6 +60,16 @@ export class Explorer {
   private readonly placement: HTMLSelectElement;
   private readonly align: HTMLSelectElement;
   private readonly failed: HTMLSelectElement;
+  private readonly split: HTMLSelectElement;
+  private readonly splitAt = element("input", { id: "split-at", type: "text", "aria-label": "where to split" });
+  private readonly secondMib = element("input", { id: "second-mib", type: "number", min: 4, step: 4, max: 3840, "aria-label": "size of the second area in MiB" });
+  private readonly which: HTMLSelectElement;
+  private readonly splitControls = element("span", { class: "bar", hidden: true });
+  private readonly splitWords = element("span", {});
+  private readonly parts = element("div", { id: "parts" });
+  private turns = 0;
+  /** What a part of the recording needs where nothing fails, by its name. */
+  private readonly needs = new Map<string, { peak: number; smallest: number }>();
   private readonly stopButton = element("button", { id: "stop-run", click: () => this.engine.stop(), disabled: true }, "Stop");
   private readonly playButton = element("button", { id: "play", click: () => this.togglePlay() }, "Play");
 
@@ -92,6 +106,18 @@ export class Explorer {
     this.failed = choice("failed", [["release", "go back at once"], ["keep", "live as long as others of their task"]], data.failed);
     const colours = choice("colours", [["size", "size"], ["task", "task"]], "size");
     colours.removeEventListener("change", rerun);
+    this.split = choice("split", [["", "no"], ["size", "by size"], ["task", "by task"]], "");
+    this.which = choice("which", [["0", "first"], ["1", "second"]], "0");
+    this.split.removeEventListener("change", rerun);
+    this.split.addEventListener("change", () => this.splitChanged());
+    this.splitAt.addEventListener("change", () => {
+      this.secondMib.value = "";
+      rerun();
+    });
+    this.secondMib.addEventListener("change", () => {
+      this.secondMib.value = String(4 * Math.min(960, Math.max(1, Math.ceil(Number(this.secondMib.value) / 4) || 1)));
+      rerun();
+    });
     const label = (text: string, control: HTMLElement) => element("label", {}, text, control);
     const reset = element("button", { click: () => this.reset() }, "As it was");
     const controls = element(
@@ -102,9 +128,12 @@ export class Explorer {
       label("placement", this.placement),
       label("alignment", this.align),
       data.failed_recorded > 0 ? label("requests that failed on the board", this.failed) : null,
+      label("over two areas", this.split),
+      this.splitControls,
       this.stopButton,
       reset,
     );
+    this.splitControls.append(this.splitWords, this.splitAt, label("second area", this.secondMib), "MiB", label("shown", this.which));
     const chartPlace = element("div", { id: "chart" });
     const button = (text: string, title: string, call: () => void) => element("button", { click: call, title, "aria-label": title }, text);
     const bar = element(
@@ -129,6 +158,7 @@ export class Explorer {
       element("h2", {}, "What if the area were another"),
       controls,
       this.outcome,
+      this.parts,
       this.figures,
       element("h2", {}, "The course"),
       chartPlace,
@@ -155,18 +185,25 @@ export class Explorer {
     const pages = Number(this.slider.value) * PAGEBLOCK;
     this.outcome.classList.add("stale");
     this.stopButton.disabled = false;
+    const turn = ++this.turns;
     try {
-      const reply = await this.engine.ask({
-        do: "replay",
-        pages,
-        placement: this.placement.value,
-        align: this.align.value,
-        failed: this.failed.value,
-        from: this.data.from,
-        peak_pages: this.data.peak_pages,
-      });
-      const { course, said } = courseOf(reply, pages);
-      this.show(course, said, reply.ms);
+      const part = this.parted();
+      const shown = part ? Number(this.which.value) : 0;
+      const areas = part ? [pages, Number(this.secondMib.value) * 256] : [pages];
+      const answers = [];
+      for (const [place, wanted] of areas.entries()) {
+        const request = { do: "replay", placement: this.placement.value, align: this.align.value, failed: this.failed.value, from: this.data.from, ...part?.[place] };
+        const need = part ? await this.need(request) : { peak: this.data.peak_pages, smallest: 0 };
+        if (turn !== this.turns) return;
+        const pages = wanted || need.smallest;
+        if (place === 1) this.secondMib.value = String(pages / 256);
+        const reply = await this.engine.ask({ ...request, pages, peak_pages: need.peak });
+        if (turn !== this.turns) return;
+        answers.push({ ...courseOf(reply, pages), ms: reply.ms, need });
+      }
+      this.parts.replaceChildren(...(part ? answers.map((answer, place) => this.partWords(place, answer)) : []));
+      const { course, said, ms } = answers[shown]!;
+      this.show(course, said, ms);
       this.outcome.classList.remove("stale");
       this.stopButton.disabled = true;
     } catch (error) {
@@ -181,6 +218,47 @@ export class Explorer {
       this.stopButton.disabled = true;
       this.outcome.replaceChildren(element("p", { class: "error" }, `${error instanceof Error ? error.message : error}`));
     }
+  }
+
+  /** The two parts of the requests, where they are split. */
+  private parted(): [Record<string, string | number>, Record<string, string | number>] | undefined {
+    const at = this.splitAt.value.trim();
+    if (this.split.value === "size") {
+      const least = Math.floor(Number(at));
+      if (!(least > 0)) throw new Error("the second area gets requests of how many pages and more? A number, such as 64");
+      return [{ most: least - 1 }, { least }];
+    }
+    if (this.split.value !== "task") return undefined;
+    if (!at || at.startsWith("!")) throw new Error("the second area gets the requests of which tasks? A name, with * for any characters");
+    return [{ task: `!${at}` }, { task: at }];
+  }
+
+  /** What a part needs, from a run in which nothing fails. */
+  private async need(request: Record<string, string | number | null>): Promise<{ peak: number; smallest: number }> {
+    const name = JSON.stringify(request);
+    const known = this.needs.get(name);
+    if (known) return known;
+    const said = JSON.parse((await this.engine.ask({ ...request, pages: ROOMY })).text) as Said;
+    if (said.error) throw new Error(said.error);
+    const need = { peak: said.record.peak_pages, smallest: Math.max(1, Math.ceil(said.highest_page / PAGEBLOCK)) * PAGEBLOCK };
+    this.needs.set(name, need);
+    return need;
+  }
+
+  private partWords(place: number, { course, said, need }: { course: Course; said: Said; need: { smallest: number } }): HTMLElement {
+    const name = place === 0 ? "First area" : "Second area";
+    const { allocs, failed } = course.record;
+    const enough = this.placement.value === "first-fit" ? `; under first-fit nothing fails in ${size(need.smallest)}` : "";
+    return element("p", {}, element("b", {}, `${name}, ${size(course.pages)}`), `: ${said.diagnosis.toLowerCase()}, ${failed} of ${counted(allocs, "request")} fail${enough}.`);
+  }
+
+  private splitChanged(): void {
+    const by = this.split.value;
+    this.splitControls.hidden = by === "";
+    this.splitWords.textContent = by === "size" ? "requests of this many pages and more go to the second:" : "requests of these tasks go to the second:";
+    this.splitAt.value = by === "size" ? "64" : (this.view?.course.tasks[1] ?? "");
+    this.secondMib.value = "";
+    void this.run();
   }
 
   private show(course: Course, said: Said, ms: number): void {
@@ -213,8 +291,8 @@ export class Explorer {
 
   private isAsItWas(): boolean {
     const { data } = this;
-    const chosen = [Number(this.slider.value) * PAGEBLOCK, this.placement.value, this.align.value, this.failed.value];
-    return chosen.join() === [data.pages, data.placement, data.align, data.failed].join();
+    const chosen = [this.split.value, Number(this.slider.value) * PAGEBLOCK, this.placement.value, this.align.value, this.failed.value];
+    return chosen.join() === ["", data.pages, data.placement, data.align, data.failed].join();
   }
 
   private reset(): void {
@@ -223,7 +301,8 @@ export class Explorer {
     this.placement.value = this.data.placement;
     this.align.value = this.data.align;
     this.failed.value = this.data.failed;
-    void this.run();
+    this.split.value = "";
+    this.splitChanged();
   }
 
   private draw(): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { debris, open, root, runAll, test, work } from "./browser.mjs";
 
@@ -153,7 +154,6 @@ test("keys step, sort and choose", async () => {
 test("a recording of 500,000 lines answers, and Stop ends a run", async () => {
   // Another recording 25 times, each with what it holds released behind it.
   const base = join(TRACES, "churn-full.trace");
-  const { readFileSync } = await import("node:fs");
   const lines = readFileSync(base, "utf8").trim().split("\n");
   const held = new Set();
   for (const line of lines) line[0] === "a" ? held.add(line.split(" ")[1]) : held.delete(line.split(" ")[1]);
@@ -174,6 +174,40 @@ test("a recording of 500,000 lines answers, and Stop ends a run", async () => {
   assert.deepEqual(figures(await shown(page)), figures(record));
   assert.deepEqual(wrong, []);
   await close();
+});
+
+test("requests are split over two areas, as the tool splits them", async () => {
+  const trace = join(TRACES, "camera.trace");
+  const { page, wrong, close } = await open(pageOf(trace, "split"));
+  await shown(page);
+  await page.selectOption("#split", "size");
+  await page.fill("#split-at", "256");
+  await page.dispatchEvent("#split-at", "change");
+  await page.waitForFunction(() => document.querySelectorAll("#parts p").length === 2);
+  for (const [place, pages] of ["-255", "256-"].entries()) {
+    await page.selectOption("#which", String(place));
+    const mib = await page.inputValue(place === 0 ? "#mib" : "#second-mib");
+    const line = `replay area=${mib}M pages=${pages} held=release`;
+    const record = JSON.parse(debris("lab", "--area", `${mib}M`, "--initrd", trace, line).trim().split("\n").at(-1));
+    const words = page.locator("#parts p").nth(place);
+    await page.waitForFunction((fingerprint) => document.querySelector("#figures").dataset.record.includes(fingerprint), record.placement_fnv1a, { timeout: 20_000 });
+    assert.deepEqual(figures(await shown(page)), figures(record));
+    assert.ok((await words.textContent()).includes(`${record.failed} of ${record.allocs} requests fail`));
+  }
+  await page.selectOption("#split", "task");
+  assert.match(await page.textContent("#outcome"), /which tasks/, "a plain recording has none");
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("without its template the tool says so, with status 2", () => {
+  const alone = join(work, "debris");
+  copyFileSync(join(root, "build/debris"), alone);
+  const file = join(work, "none.html");
+  const run = spawnSync(alone, ["size", join(TRACES, "churn-full.trace"), "--html", file], { encoding: "utf8" });
+  assert.equal(run.status, 2);
+  assert.match(run.stderr, /--html: .*debris-page\.html: .*`make host` makes it where node and npm are installed/);
+  assert.ok(!existsSync(file));
 });
 
 test("the page is smaller than 1 MB beside the recording", () => {

@@ -182,6 +182,7 @@ fn replay(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
         .objects("tasks", words(&timeline.tasks))
         .number("steps", timeline.steps)
         .number("peak_step", timeline.peak_step)
+        .number("highest_page", report.highest_page)
         .number("worst", timeline.worst_place().map_or(u64::from(u32::MAX), |place| place as u64));
     let text = format!("{},\"record\":{}}}", object(answer), report.record());
     Ok((text, vec![samples(&timeline), bands(&timeline), failures(&timeline)]))

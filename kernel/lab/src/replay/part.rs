@@ -7,7 +7,8 @@ use crate::trace::{Format, Line};
 /// Which requests are replayed. What they were given is released when the recording releases it, whoever does that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part<'n> {
-    /// The task's name, in which `*` stands for any characters and `?` for one; `None`: any task, or none that is known.
+    /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all requests but that task's.
+    /// `None`: any task, or none that is known.
     pub task: Option<&'n str>,
     /// The least and the most pages.
     pub pages: (u32, u32),
@@ -22,7 +23,8 @@ impl Part<'_> {
         (self.pages.0..=self.pages.1).contains(&pages)
             && self.task.is_none_or(|pattern| {
                 let task = line.head(format).task;
-                task.is_some_and(|task| matches(pattern.as_bytes(), task))
+                let of_task = |pattern: &str| task.is_some_and(|task| matches(pattern.as_bytes(), task));
+                pattern.strip_prefix('!').map_or_else(|| of_task(pattern), |others| !of_task(others))
             })
     }
 }
@@ -87,5 +89,7 @@ mod tests {
         let nobody = Line { text: b"a 1 64 0", ..line };
         assert!(!Part { task: Some("*"), ..Part::ALL }.wants(&nobody, Format::Plain, 64), "no task is known");
         assert!(Part::ALL.wants(&nobody, Format::Plain, 64));
+        assert!(wants(Some("!vp"), (0, 64)) && !wants(Some("!vpu"), (0, 64)) && !wants(Some("!vp"), (65, 99)));
+        assert!(Part { task: Some("!*"), ..Part::ALL }.wants(&nobody, Format::Plain, 64), "of none is not of any");
     }
 }

@@ -34,7 +34,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                   which of them is seen by itself. Without area= a recording \
                   goes to the area of its name, and where there is none to the one that other commands take; a line \
                   then says on which area it was recorded. A recording of several areas goes to all that are here, each to its \
-                  own; from= is the one that is wanted. task= (with * and ?) and pages= (64-256, 64- or -63) replay a part \
+                  own; from= is the one that is wanted. task= (with * and ?, and behind a ! for all others) and pages= (64-256, 64- or -63) replay a part \
                   of the requests, so that a recording can be split over two areas. held=release gives a buffer back where its ID is \
                   allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
                   plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
