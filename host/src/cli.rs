@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Executes a line of the laboratory's monitor on a board with areas of these sizes
     Lab(Lab),
+    /// Prints the JSON Schema of the records
+    Schema,
     /// Prints the completions for a shell
     Completions {
         /// The shell

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use kernel::cma::align_order_of;
+use kernel::lab::metrics::Counted;
 use kernel::lab::state::{self, State};
 
 /// Characters of a line that are repeated.
@@ -121,14 +122,14 @@ impl fmt::Display for Story {
         }
         if let Some((least, most)) = self.failed_pages {
             let pages = if least == most { format!("{most} pages") } else { format!("{least} to {most} pages") };
-            writeln!(f, "{} for {pages} failed.", counted(self.failed, "request"))?;
+            writeln!(f, "{} for {pages} failed.", Counted(self.failed, "request"))?;
         }
         if self.busy > 0 {
-            let ranges = counted(self.busy, "range");
+            let ranges = Counted(self.busy, "range");
             writeln!(f, "{ranges} had pages in use that could not be moved, and the search went on behind them.")?;
         }
         if self.recorded > 0 {
-            let requests = counted(self.recorded, "request");
+            let requests = Counted(self.recorded, "request");
             writeln!(
                 f,
                 "CONFIG_CMA_DEBUG wrote {requests}: the log is a recording for `debris replay` and `debris size`."
@@ -160,11 +161,11 @@ fn says(list: &State<'_>) -> String {
     format!(
         "{} of {} are free ({} of {}), in {}; the longest has {}.",
         list.free,
-        counted(list.pages.into(), "page"),
+        Counted(list.pages.into(), "page"),
         mib(list.free.into()),
         mib(list.pages.into()),
-        counted(list.free_runs().count() as u64, "run"),
-        counted(longest(list).into(), "page")
+        Counted(list.free_runs().count() as u64, "run"),
+        Counted(longest(list).into(), "page")
     )
 }
 
@@ -172,17 +173,17 @@ impl Failed {
     /// What the free runs behind a failure tell of it, and what helps.
     fn with_runs(&self, list: &State<'_>) -> (String, String) {
         let Self { pages, ret, .. } = self;
-        let head = format!("A request for {} ({}) failed with {}", counted(*pages, "page"), mib(*pages), errno(*ret));
+        let head = format!("A request for {} ({}) failed with {}", Counted(*pages, "page"), mib(*pages), errno(*ret));
         let align = 1u64 << align_order_of(u32::try_from(*pages).unwrap_or(u32::MAX));
         if *pages > list.pages.into() {
             return (
-                format!("{head}: the area has {} in all.", counted(list.pages.into(), "page")),
+                format!("{head}: the area has {} in all.", Counted(list.pages.into(), "page")),
                 format!("an area of more than {}: `cma=`, or `size` of the area's node.", mib(*pages)),
             );
         }
         if *pages > list.free.into() {
             return (
-                format!("{head}: the area was full, with {} free.", counted(list.free.into(), "page")),
+                format!("{head}: the area was full, with {} free.", Counted(list.free.into(), "page")),
                 "a larger area. Record the requests, and `debris size` says how large.".into(),
             );
         }
@@ -191,8 +192,8 @@ impl Failed {
                 format!(
                     "{head}: the area was fragmented. {} are free, and no run has room at a multiple of {align} pages; \
                      the longest has {}.",
-                    counted(list.free.into(), "page"),
-                    counted(longest(list).into(), "page")
+                    Counted(list.free.into(), "page"),
+                    Counted(longest(list).into(), "page")
                 ),
                 "`debris view` on this log shows the cheapest windows; a larger area, or buffers that stay taken first, \
                  keep room together. `debris size` on a recording says how large."
@@ -215,7 +216,7 @@ const BUSY_HELPS: &str = "find who pins pages of the area: `page dumped because`
 
 /// What a failure tells by itself, and what helps.
 fn without_runs(pages: u64, ret: i64) -> (String, String) {
-    let head = format!("A request for {} ({}) failed with {}", counted(pages, "page"), mib(pages), errno(ret));
+    let head = format!("A request for {} ({}) failed with {}", Counted(pages, "page"), mib(pages), errno(ret));
     match ret {
         -12 => (
             format!("{head}: no free run of the area had room, or none at a multiple of its alignment."),
@@ -311,7 +312,7 @@ fn other(line: &str) -> Option<(String, Option<&'static str>)> {
     }
     if let Some(rest) = after(line, "free_cma:") {
         let kib = number(rest)?;
-        return Some((format!("{} of the areas' pages were free.", counted(kib / PAGE_KIB, "page")), None));
+        return Some((format!("{} of the areas' pages were free.", Counted(kib / PAGE_KIB, "page")), None));
     }
     None
 }
@@ -365,10 +366,6 @@ fn shown(line: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Pages as a size.

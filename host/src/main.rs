@@ -76,6 +76,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Jobs(arguments) => say(format_args!("{}", jobs::script(&arguments)?)),
         Command::Report(arguments) => report::run(&arguments),
         Command::Lab(arguments) => lab(&arguments),
+        Command::Schema => say(format_args!("{}", include_str!("../../docs/reference/records.schema.json"))),
         Command::Completions { shell } => {
             let mut command = cli::command();
             clap_complete::generate(shell, &mut command, "debris", &mut io::stdout());

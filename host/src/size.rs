@@ -141,6 +141,10 @@ pub struct Answer {
     pub tried_to_pages: u32,
     /// What was allocated before the recording began, or in events that it lost, is not known.
     pub partial: bool,
+    /// Events that the recording lost.
+    pub lost: u64,
+    /// Releases of what was allocated before the recording began.
+    pub unmatched: u64,
     /// What the buffers of requests that failed when it was recorded do here.
     pub served: WhenServed,
 }
@@ -161,6 +165,8 @@ impl Answer {
             .number("tried_to_pages", self.tried_to_pages)
             .number("partial", u64::from(self.partial))
             .string("failed", if self.served == WhenServed::Keep { "keep" } else { "release" })
+            .number("lost", self.lost)
+            .number("unmatched", self.unmatched)
     }
 }
 
@@ -280,6 +286,8 @@ impl<'t> Recording<'t> {
             largest_failing_pages,
             tried_to_pages,
             partial: roomy.lost + roomy.unmatched > 0,
+            lost: roomy.lost,
+            unmatched: roomy.unmatched,
             served,
         };
         let up = |pages: u32| pages.max(1).next_multiple_of(step_pages);

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use kernel::lab::metrics::Counted;
 use kernel::lab::record::Record;
 use kernel::lab::replay::WhenServed;
 
@@ -80,10 +81,30 @@ impl<'a> Verdict<'a> {
                 }
             );
         }
-        if answer.partial {
+        if answer.unmatched > 0 {
             let _ = writeln!(
                 text,
-                "The recording began late or lost events: what was held then is not counted. Record from boot on for more."
+                "The recording began late: {} of buffers that it does not know; what they held is not counted. Record \
+                 from boot on for more.",
+                Counted(answer.unmatched, "release")
+            );
+        }
+        if answer.lost > 0 {
+            let _ = writeln!(
+                text,
+                "{} lost: what they held is not counted. Record with a larger buffer (buffer_size_kb).",
+                Counted(answer.lost, "event")
+            );
+        }
+        if let Some([min, median, max]) = self.spread() {
+            let orders = self.jitter.as_ref().map_or(0, Vec::len) as u64;
+            let _ = writeln!(
+                text,
+                "In {} of the tasks: {} at least, {} in the median, {} at most.",
+                Counted(orders, "other order"),
+                size(min),
+                size(median),
+                size(max)
             );
         }
         let _ = writeln!(

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The program as it is called: what it prints, and its statuses.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/");
+
+/// Runs `debris` in a directory.
+fn debris_in(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_debris")).args(arguments).current_dir(directory).output().unwrap()
+}
+
+/// What `debris` prints where it ends with status 0.
+fn printed(arguments: &[&str]) -> String {
+    let output = debris_in(Path::new(DATA), arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The records among the lines, held against the schema.
+fn records(text: &str) -> Vec<Value> {
+    let schema: Value = serde_json::from_str(&printed(&["schema"])).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let records: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for record in &records {
+        assert!(schema.is_valid(record), "no record of the schema: {record}");
+    }
+    records
+}
+
+/// Two tasks whose events may change places; the first release is of a buffer from before.
+const TWO_TASKS: &str = "\
+  cam-7  [000] .....     1.000000: cma_release: name=x pfn=0x9000 page=0 count=8
+  cam-7  [000] .....     2.000000: cma_alloc_finish: name=x pfn=0x10000 page=0 count=1000 align=0 errorno=0
+  vpu-8  [000] .....     3.000000: cma_alloc_finish: name=x pfn=0x11000 page=0 count=500 align=0 errorno=0
+  cam-7  [000] .....     4.000000: cma_release: name=x pfn=0x10000 page=0 count=1000
+  vpu-8  [000] .....     5.000000: cma_alloc_finish: name=x pfn=0x12000 page=0 count=1000 align=0 errorno=0
+";
+
+#[test]
+fn records_are_of_the_schema() {
+    let sizes =
+        records(&printed(&["size", "linux-6.1/churn-full.trace", "--placement", "first-fit,best-fit", "--json"]));
+    assert_eq!((sizes.len(), &sizes[0]["smallest_pages"]), (6, &Value::from(5120)));
+    let replay = ["replay", "linux-6.1/churn-full.trace", "--json", "--area", "64M"];
+    assert_eq!(records(&printed(&[&replay[..], &["--held", "release"]].concat())).len(), 1);
+    let directory = tempfile::TempDir::new().unwrap();
+    let output = debris_in(directory.path(), &["sweep", "--seeds", "1..2", "-o", "runs.jsonl"]);
+    assert!(output.status.success());
+    let runs = records(&std::fs::read_to_string(directory.path().join("runs.jsonl")).unwrap());
+    assert!(runs.len() == 2 && runs.iter().all(|run| run["key"].is_string()));
+}
+
+#[test]
+fn size_says_what_makes_it_uncertain() {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("two.trace"), TWO_TASKS).unwrap();
+    let size = |more: &[&str]| {
+        let arguments =
+            [&["size", "two.trace", "--placement", "first-fit", "--jitter", "40", "--step", "1"], more].concat();
+        debris_in(directory.path(), &arguments)
+    };
+    let text = String::from_utf8(size(&[]).stdout).unwrap();
+    assert!(text.starts_with("two.trace: at least 6000K (1500 pages)"), "{text}");
+    assert!(text.contains("\nThe recording began late: 1 release of buffers"), "{text}");
+    let spread = "\nIn 40 other orders of the tasks: 6000K (1500 pages) at least, ";
+    assert!(text.contains(spread) && text.contains("10000K (2500 pages) at most.\n"), "{text}");
+    let records = records(&String::from_utf8(size(&["--json"]).stdout).unwrap());
+    let field = |name: &str| records[0][name].as_u64();
+    assert_eq!((field("jitter_min"), field("jitter_max"), field("unmatched")), (Some(1500), Some(2500), Some(1)));
+    assert!(records[1..].iter().all(|record| record.get("jitter_min").is_none()));
+    assert_eq!(size(&["--assert", "<=64M"]).status.code(), Some(2));
+    assert_eq!(size(&["--assert", "<=64M", "--allow-partial"]).status.code(), Some(0));
+    assert_eq!(size(&["--assert", "<=5M", "--allow-partial"]).status.code(), Some(1));
+}
