@@ -30,6 +30,8 @@ pub(crate) enum Command {
     View(View),
     /// Replays a recording, as the command of the laboratory's prompt
     Replay(Replay),
+    /// Runs a load with the same seeds under several placements, as the command of the laboratory's prompt
+    Compare(Compare),
     /// Every line of a kernel's log that speaks of CMA, in words
     Explain {
         /// A log: dmesg, a file of syslog, the serial console
@@ -141,6 +143,28 @@ pub(crate) struct Replay {
     /// Also writes a page that shows it, for a browser
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Prints the records
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Compare {
+    /// Keys of the prompt's `compare`, such as `placements=first-fit,zoned seeds=60 load=camera`
+    #[arg(value_name = "KEY=VALUE")]
+    pub keys: Vec<String>,
+    /// The area's size, by which it is called
+    #[arg(long, value_name = "SIZE", default_value = "8M")]
+    pub area: String,
+    /// The recording of `load=replay`
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Which Linux is answered like
+    #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
+    pub linux: LinuxVersion,
+    /// Threads; as many as there are processors unless told
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
     /// Prints the records
     #[arg(long)]
     pub json: bool,

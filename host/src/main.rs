@@ -3,6 +3,7 @@
 //! `debris` on the host: arguments into questions, answers into text and records, statuses as the image's.
 
 mod cli;
+mod compare;
 mod html;
 mod jobs;
 mod report;
@@ -10,7 +11,7 @@ mod size_command;
 mod sweep;
 mod view;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -21,6 +22,7 @@ use cli::{Cli, Command};
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
 use host::machine::Host;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::lab::replay::{self, RecordedSize, WhenServed};
 
 /// A bad argument or input, as the image's status for one.
@@ -61,6 +63,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Size(arguments) => size_command::run(&arguments),
         Command::Replay(arguments) => replay_recording(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Explain { log } => {
             let story = host::explain::explain(&read(&log)?);
             say(format_args!("{story}"))
@@ -107,7 +110,7 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     let records = arguments.json;
     ended(
         &line,
-        board.with(now_ns, lines(move |line| line.starts_with('{') == records), |system, host| {
+        board.with(now_ns, lines("replay", Some(records)), |system, host| {
             host::monitor_line(system, host, Some(&trace), &line)
         }),
     )
@@ -157,21 +160,27 @@ fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
     let board = Board { areas, linux: arguments.linux };
     ended(
         &arguments.line,
-        board.with(now_ns, lines(|_| true), |system, host| {
+        board.with(now_ns, lines("", None), |system, host| {
             host::monitor_line(system, host, initrd.as_deref(), &arguments.line)
         }),
     )
 }
 
-/// Prints those whole lines that are wanted.
-fn lines(wanted: impl Fn(&str) -> bool + 'static) -> Box<dyn FnMut(&str)> {
+/// Prints whole lines: with `records` those alone, without it all others, all where it is `None`. Where there are only
+/// records, the line in which `command` says why it failed goes to standard error.
+fn lines(command: &'static str, records: Option<bool>) -> Box<dyn FnMut(&str)> {
     let mut pending = String::new();
     Box::new(move |text| {
         pending.push_str(text);
         while let Some(end) = pending.find('\n') {
             let line: String = pending.drain(..=end).collect();
+            let why = line.strip_prefix(command).is_some_and(|rest| rest.starts_with(": "));
+            if records == Some(true) && why {
+                eprint!("debris: {line}");
+            }
             // A call a line, so that those of runs side by side stay whole.
-            if wanted(&line) && io::stdout().write_all(line.as_bytes()).is_err() {
+            let wanted = records.is_none_or(|records| line.starts_with('{') == records);
+            if wanted && io::stdout().write_all(line.as_bytes()).is_err() {
                 // Nobody reads on.
                 std::process::exit(0);
             }
@@ -206,6 +215,17 @@ fn recorded_pages(trace: &[u8], arguments: &cli::Replay) -> Result<u32, Failure>
 const USUAL_PAGES: u32 = 2048;
 /// The name of an area that nobody named.
 const AREA: &str = "area";
+
+/// A bar on standard error, where that is a terminal; else nothing is shown.
+fn progress(of: u64, what: &'static str) -> ProgressBar {
+    let shown = io::stderr().is_terminal();
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let progress = ProgressBar::with_draw_target(Some(of), target);
+    match ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {what}, {{eta}} left")) {
+        Ok(style) => progress.with_style(style),
+        Err(_) => progress,
+    }
+}
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::bad(format!("{}: {error}", path.display())))

@@ -7,18 +7,17 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
 use host::board::Board;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::cma::placement::PLACEMENTS;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::cli::{self, Runs, Sweep};
-use crate::{Failure, now_ns};
+use crate::{Failure, now_ns, progress};
 
 /// A run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,10 +40,7 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
         runs.len(),
         runs.len() - left.len()
     );
-    let progress = ProgressBar::with_draw_target(Some(left.len() as u64), target());
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {eta} left") {
-        progress.set_style(style);
-    }
+    let progress = progress(left.len() as u64, "runs");
     let file = Mutex::new(file);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.jobs.unwrap_or(0)).build();
     let pool = pool.map_err(|error| Failure::bad(format!("-j: {error}")))?;
@@ -60,10 +56,6 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     });
     progress.finish_and_clear();
     result
-}
-
-fn target() -> ProgressDrawTarget {
-    if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
 /// Every run of the sweep, in an order that does not depend on the machine.

@@ -48,6 +48,8 @@ fn records_are_of_the_schema() {
     assert_eq!((sizes.len(), &sizes[0]["smallest_pages"]), (6, &Value::from(5120)));
     let replay = ["replay", "linux-6.1/churn-full.trace", "--json", "--area", "64M"];
     assert_eq!(records(&printed(&[&replay[..], &["--held", "release"]].concat())).len(), 1);
+    let refused = String::from_utf8(debris_in(Path::new(DATA), &replay).stderr).unwrap();
+    assert!(refused.starts_with("debris: replay: ") && refused.contains("held=release"), "{refused}");
     let directory = tempfile::TempDir::new().unwrap();
     let output = debris_in(directory.path(), &["sweep", "--seeds", "1..2", "-o", "runs.jsonl"]);
     assert!(output.status.success());
@@ -76,4 +78,38 @@ fn size_says_what_makes_it_uncertain() {
     assert_eq!(size(&["--assert", "<=64M"]).status.code(), Some(2));
     assert_eq!(size(&["--assert", "<=64M", "--allow-partial"]).status.code(), Some(0));
     assert_eq!(size(&["--assert", "<=5M", "--allow-partial"]).status.code(), Some(1));
+}
+
+/// Without what depends on the clock: the last column of the table, and `alloc_ns`.
+fn without_times(text: &str) -> Vec<String> {
+    let of_line = |line: &str| match line.split_once("\"alloc_ns\":") {
+        Some((front, rest)) => format!("{front}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit())),
+        None if line.contains('%') => line.rsplit_once(' ').map_or("", |(front, _)| front).trim_end().to_owned(),
+        None => line.to_owned(),
+    };
+    text.lines().map(of_line).collect()
+}
+
+#[test]
+fn compare_prints_what_the_monitor_prints() {
+    let keys = ["placements=first-fit,next-fit,zoned", "seeds=5", "ops=20000", "seed=7"];
+    let arguments = [&["compare", "--area", "8M", "-j", "3"], &keys[..]].concat();
+    let here = printed(&arguments) + &printed(&[&arguments[..], &["--json"]].concat());
+    let monitor = printed(&["lab", "--area", "8M", &format!("compare {}", keys.join(" "))]);
+    assert_eq!(without_times(&here), without_times(&monitor));
+    // 3 placements, their 3 pairs, and 5 seeds of each.
+    assert_eq!(records(&here).len(), 3 + 3 + 15);
+}
+
+#[test]
+fn compare_refuses_what_the_monitor_refuses() {
+    for (keys, why) in [
+        (&["seeds=0"][..], "debris: compare: seeds"),
+        (&["placements=first"], "debris: compare: "),
+        (&["load=replay"], "--initrd FILE"),
+    ] {
+        let output = debris_in(Path::new(DATA), &[&["compare"], keys].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(why), "{keys:?}: {said}");
+    }
 }

@@ -18,7 +18,7 @@ use super::load::{self, End, Round};
 use super::record::Record;
 use super::sign_test::sign_test_permille;
 use super::stopwatch::{ClockCost, Timing, Timings};
-use cma::ReleaseError;
+use cma::{AreaId, ReleaseError};
 use machine::Machine;
 use placement::Placement;
 use system::System;
@@ -182,6 +182,34 @@ impl Comparison {
         Ok(Step::Done { loads: loads + 1, of })
     }
 
+    /// How many loads it has: placement by placement, and of each seed by seed.
+    pub fn loads(&self) -> u32 {
+        self.placements.len() as u32 * self.seeds
+    }
+
+    /// The comparison of load `load` alone, counted from 0, for whoever runs each on a system of its own.
+    pub fn only(mut self, load: u32) -> Self {
+        self.placements = self.placements.into_iter().skip((load / self.seeds) as usize).take(1).collect();
+        self.options.seed = self.options.seed.wrapping_add(load % self.seeds);
+        self.seeds = 1;
+        self
+    }
+
+    /// What it did, row by row.
+    pub fn into_rows(self) -> Vec<Row> {
+        self.rows
+    }
+
+    /// Takes in rows that comparisons of single loads made ([`Comparison::only`]), in the order of the loads.
+    pub fn join(&mut self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            match self.rows.last_mut().filter(|last| last.loads.len() < self.seeds as usize) {
+                Some(last) => last.join(row),
+                None => self.rows.push(row),
+            }
+        }
+    }
+
     /// What is done: a row for each placement that has finished a load.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| !row.loads.is_empty())
@@ -192,9 +220,56 @@ impl Comparison {
         self.rows().enumerate().flat_map(|(place, row)| self.rows().skip(place + 1).map(|other| Pair::of(row, other)))
     }
 
+    /// The area that it runs on.
+    pub const fn area(&self) -> AreaId {
+        self.options.area
+    }
+
+    /// The line that says what is compared.
+    pub fn title(&self, system: &System<'_>) -> String {
+        let load::Options { area, ops, load, .. } = &self.options;
+        let (area, seeds) = (system.area(*area), self.seeds);
+        format!(
+            "compare {load} on {} ({} pages): the same {seeds} seeds each, at most {ops} steps a seed.",
+            area.name(),
+            area.pages()
+        )
+    }
+
     /// The placement that the next load runs under, or the last one did.
     pub fn placement(&self) -> &str {
         self.rows.last().map_or("", |row| row.placement.as_str())
+    }
+}
+
+impl fmt::Display for Comparison {
+    /// The tables, then the records. Ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", Row::HEADING)?;
+        for row in self.rows() {
+            writeln!(f, "{row}")?;
+        }
+        for row in self.rows() {
+            if let Some(moves) = row.moves() {
+                writeln!(f, "{}: {moves}", row.placement())?;
+            }
+        }
+        if self.pairs().next().is_some() {
+            writeln!(f, "{}", Pair::HEADING)?;
+        }
+        for pair in self.pairs() {
+            writeln!(f, "{pair}")?;
+        }
+        for row in self.rows() {
+            writeln!(f, "{}", row.record())?;
+        }
+        for pair in self.pairs() {
+            writeln!(f, "{}", pair.record())?;
+        }
+        for record in self.rows().flat_map(Row::seed_records) {
+            writeln!(f, "{record}")?;
+        }
+        Ok(())
     }
 }
 
@@ -296,6 +371,16 @@ impl Row {
         let Timings { alloc, cost, .. } = report.timings();
         self.alloc.include(alloc);
         self.cost = cost;
+    }
+
+    /// Takes in the loads of another row under this placement.
+    fn join(&mut self, other: Self) {
+        if let Some(moves) = &other.moves {
+            self.moves.get_or_insert_default().include(moves);
+        }
+        self.loads.extend(other.loads);
+        self.alloc.include(other.alloc);
+        self.cost = other.cost;
     }
 
     /// How many loads did all their steps without a failure.

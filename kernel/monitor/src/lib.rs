@@ -50,6 +50,7 @@ use alloc::vec::Vec;
 
 use commands::Session;
 use jobs::Jobs;
+use lab::compare::Comparison;
 use lab::keys::{did_you_mean, nearest, shown};
 use lab::load;
 use lab::metrics::Counted;
@@ -305,6 +306,27 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
             };
         }
         outcome
+    }
+
+    /// What `compare` compares with these keys, for whoever runs its loads at once: each on a system of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, and what would be right.
+    pub fn comparison(&mut self, keys: impl IntoIterator<Item = String>) -> Result<Comparison, String> {
+        let found = commands::find::<M>("compare").ok_or("there is no command compare")?;
+        let args = Args::new(&found.usage(), keys.into_iter())?;
+        let session = Session {
+            system: self.system,
+            context: &self.context,
+            name: found.help.name,
+            worst: self.worst,
+            jobs: &mut self.jobs,
+            loaded: &mut self.loaded,
+            background: None,
+            out: Output::new(self.machine, self.context.quiet, Vec::new()),
+            end: None,
+        };
+        session.comparison(&args).map_err(|failure| failure.line)
     }
 
     /// Checks the invariants, where that is wanted. A driver's misuse, and a write to free memory, is the fault of the command

@@ -5,7 +5,6 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -15,7 +14,7 @@ use super::replay::{ALIGNS, Recording, align_named};
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
-use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Pair, Row, Step};
+use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Step};
 use lab::help::Help;
 use lab::keys::{Keys, none_of};
 use lab::load;
@@ -60,29 +59,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if name == "replay" {
             return self.compare_replays(args);
         }
-        only_for(args, name, &["held", "failed", "from"])?;
-        let load =
-            load::find(name).ok_or_else(|| none_of("load is", name, load::names().chain(["replay"]), "it can be"))?;
-        let options = self.load_options(load, args, DEFAULT_OPS)?;
-        self.without_job(options.area)?;
-        let seeds = args.whole("seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
-        let mut placements: Vec<MakePlacement> = Vec::new();
-        for name in placement_names(args)? {
-            placements.push(Box::new(move || made(&name)));
-        }
-        let area = self.system.area(options.area);
-        let (area, pages) = (area.name().to_string(), area.pages());
-        let (ops, load) = (options.ops, Arc::clone(&options.load));
-        let id = options.area;
-        let mut comparison = Comparison::new(self.system, options, seeds, placements).map_err(|error| match error {
-            CompareError::NotEmpty { .. } => Failure::bad(format!("{area}: {error}: {}", in_the_way(self.system, id))),
-            CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
-            CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
-        })?;
-        writeln!(
-            self.out,
-            "compare {load} on {area} ({pages} pages): the same {seeds} seeds each, at most {ops} steps a seed."
-        )?;
+        let mut comparison = self.comparison(args)?;
+        writeln!(self.out, "{}", comparison.title(self.system))?;
+        let area = self.system.area(comparison.area()).name().to_string();
         let mut printed_ns = self.out.machine.now_ns();
         let interrupted = loop {
             match comparison.step(self.system, self.out.machine) {
@@ -107,35 +86,38 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if interrupted {
             writeln!(self.out, "Stopped by Ctrl-C; this is done:")?;
         }
-        writeln!(self.out, "{}", Row::HEADING)?;
-        for row in comparison.rows() {
-            writeln!(self.out, "{row}")?;
-        }
-        for row in comparison.rows() {
-            if let Some(moves) = row.moves() {
-                writeln!(self.out, "{}: {moves}", row.placement())?;
-            }
-        }
-        if comparison.pairs().next().is_some() {
-            writeln!(self.out, "{}", Pair::HEADING)?;
-        }
-        for pair in comparison.pairs() {
-            writeln!(self.out, "{pair}")?;
-        }
-        for row in comparison.rows() {
-            writeln!(self.out, "{}", row.record())?;
-        }
-        for pair in comparison.pairs() {
-            writeln!(self.out, "{}", pair.record())?;
-        }
-        for record in comparison.rows().flat_map(Row::seed_records) {
-            writeln!(self.out, "{record}")?;
-        }
+        write!(self.out, "{comparison}")?;
         Ok(())
     }
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
+    /// What is to be compared.
+    pub(crate) fn comparison(&self, args: &Args) -> Result<Comparison, Failure> {
+        let name = args.key("load").unwrap_or(load::DEFAULT);
+        only_for(args, name, &["held", "failed", "from"])?;
+        let load =
+            load::find(name).ok_or_else(|| none_of("load is", name, load::names().chain(["replay"]), "it can be"))?;
+        let options = self.load_options(load, args, DEFAULT_OPS)?;
+        self.without_job(options.area)?;
+        let seeds = args.whole("seeds", DEFAULT_SEEDS, 1, MAX_SEEDS.into())? as u32;
+        let mut placements: Vec<MakePlacement> = Vec::new();
+        for name in placement_names(args)? {
+            placements.push(Box::new(move || made(&name)));
+        }
+        let id = options.area;
+        Comparison::new(self.system, options, seeds, placements).map_err(|error| {
+            let area = self.system.area(id).name();
+            match error {
+                CompareError::NotEmpty { .. } => {
+                    Failure::bad(format!("{area}: {error}: {}", in_the_way(self.system, id)))
+                }
+                CompareError::NoMemory => Failure::bad(format!("{area}: {error}")),
+                CompareError::Release(_) => Failure::check(format!("{area}: {error}")),
+            }
+        })
+    }
+
     /// The recording under placements and alignments.
     fn compare_replays(&mut self, args: &Args) -> Result<(), Failure> {
         let own = ["placements", "load", "area", "align", "held", "failed", "from", "relocatable"];
