@@ -263,6 +263,9 @@ pub(crate) struct Report {
     /// Prints a table for a job's summary
     #[arg(long)]
     pub markdown: bool,
+    /// Writes the table to a file, and not to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Writes a verdict for each row as JUnit
     #[arg(long, value_name = "FILE", requires = "baseline")]
     pub junit: Option<PathBuf>,

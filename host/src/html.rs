@@ -18,7 +18,7 @@ use host::verdict::Verdict;
 use kernel::lab::replay::{Part, RecordedSize, WhenServed};
 use serde_json::json;
 
-use crate::Failure;
+use crate::{Failure, files};
 
 /// The template, in the program's folder.
 const TEMPLATE: &str = "debris-page.html";
@@ -105,7 +105,7 @@ impl Page<'_> {
             rest = behind;
         }
         html.push_str(rest);
-        std::fs::write(file, html).map_err(|error| Failure::bad(format!("{}: {error}", file.display())))
+        files::write(file, &html)
     }
 }
 

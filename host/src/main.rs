@@ -4,6 +4,7 @@
 
 mod cli;
 mod compare;
+mod files;
 mod html;
 mod jobs;
 mod report;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use files::read;
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
 use host::machine::Host;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
@@ -225,10 +227,6 @@ fn progress(of: u64, what: &'static str) -> ProgressBar {
         Ok(style) => progress.with_style(style),
         Err(_) => progress,
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::bad(format!("{}: {error}", path.display())))
 }
 
 /// Writes to standard output. Where nobody reads on, that is the end, and no failure.

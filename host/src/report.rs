@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::Report;
-use crate::{Failure, STATUS_ASSERT, read, say};
+use crate::{Failure, STATUS_ASSERT, files, read, say};
 
 /// What runs have in common but their seed: load with its keys, area, placement, alignment.
 type Row = String;
@@ -59,7 +59,10 @@ pub(crate) fn run(arguments: &Report) -> Result<(), Failure> {
             writeln!(text, "{row:<64} {count:>5} {failed:>6} {q1:>9} {middle:>9} {q3:>9} {before:>9}")
         };
     }
-    say(format_args!("{text}"))?;
+    match &arguments.output {
+        Some(file) => files::write(file, &text)?,
+        None => say(format_args!("{text}"))?,
+    }
     let worse: BTreeMap<&Row, String> = rows.iter().filter_map(|(row, runs)| Some((row, worse(row, runs)?))).collect();
     if let Some(file) = &arguments.junit {
         write_junit(file, rows.keys(), &worse)?;
@@ -128,7 +131,7 @@ fn write_junit<'r>(
         };
     }
     text.push_str("</testsuite>\n");
-    std::fs::write(file, text).map_err(|error| Failure::bad(format!("{}: {error}", file.display())))
+    files::write(file, &text)
 }
 
 fn escaped(text: &str) -> String {
@@ -162,7 +165,8 @@ mod tests {
     }
 
     fn report(runs: Vec<PathBuf>, baseline: PathBuf, junit: PathBuf) -> Result<(), Failure> {
-        run(&Report { runs, baseline: Some(baseline), fail_on: Some(5), markdown: true, junit: Some(junit) })
+        let output = Some(junit.with_extension("md"));
+        run(&Report { runs, baseline: Some(baseline), fail_on: Some(5), markdown: true, output, junit: Some(junit) })
     }
 
     #[test]
@@ -177,6 +181,8 @@ mod tests {
         );
         let failure = report(vec![at("worse", &[300, 189, 1])], before, junit.clone()).unwrap_err();
         assert_eq!((failure.status, &*failure.line), (1, "debris area=8M: 189 allocations, 200 before"));
+        let table = std::fs::read_to_string(junit.with_extension("md")).unwrap();
+        assert!(table.ends_with("| `debris area=8M` | 3 | 3 | 1 | 189 | 189 | 200 | 9 |\n"), "{table}");
         assert!(std::fs::read_to_string(junit).unwrap().contains("<failure message=\"debris area=8M: 189"));
     }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Files that are read and written as a whole.
+//!
+//! What holds true: a file that is written has its old content or all of the new one, whenever the process ends; a file
+//! that does not fit into memory is refused with a line that says what to do.
+
+use std::fs::{File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::Failure;
+
+/// The largest file that is read: 2 GiB, some 20 million events.
+const MAX_INPUT: u64 = 1 << 31;
+
+/// Reads a file, or what comes out of a pipe.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_at_most(path, MAX_INPUT)
+}
+
+fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut text = Vec::new();
+    if length <= most {
+        file.take(most + 1).read_to_end(&mut text).map_err(failed)?;
+    }
+    if length.max(text.len() as u64) > most {
+        return Err(Failure::bad(format!(
+            "{}: larger than {} MiB, the most that is read: keep the lines that count (`grep -i cma`), or cut it in parts",
+            path.display(),
+            most >> 20
+        )));
+    }
+    Ok(text)
+}
+
+/// Writes a file: into one beside it, which then takes its name. A device or a pipe is written to as it is.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::write(path, text).map_err(failed);
+    }
+    // A link stays one: what it leads to is written.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As any new file has them: the process's mask takes some away.
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(directory).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(&path).map(drop).map_err(|error| failed(error.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        assert!(write(&at("new"), "one").is_ok() && write(&at("new"), "two").is_ok());
+        std::os::unix::fs::symlink(at("new"), at("link")).unwrap();
+        assert!(write(&at("link"), "three").is_ok() && at("link").is_symlink());
+        assert_eq!(std::fs::read_to_string(at("new")).unwrap(), "three");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+        assert!(write(&at("no/such"), "x").is_err_and(|failure| failure.line.contains("no/such")));
+        assert!(write(Path::new("/dev/null"), "x").is_ok());
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("large");
+        File::create(&path).unwrap().set_len(MAX_INPUT + 1).unwrap();
+        assert!(read(&path).is_err_and(|failure| failure.line.contains("larger than 2048 MiB")));
+        std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+        assert!(read_at_most(&path, 2 << 20).is_ok_and(|text| text.len() == 2 << 20));
+        assert!(read_at_most(&path, 1 << 20).is_err());
+        // A device says no length.
+        assert!(read_at_most(Path::new("/dev/zero"), 1 << 20).is_err());
+    }
+}
