@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Executes a line of the laboratory's monitor on a board with areas of these sizes
     Lab(Lab),
+    /// Boots the image in QEMU, from the source tree; the status is the kernel's
+    Run(Run),
     /// Prints the JSON Schema of the records
     Schema,
     /// Prints the completions for a shell
@@ -168,6 +170,49 @@ pub(crate) struct Compare {
     /// Prints the records
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The image; build/debris.bin of the tree unless told
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Reserved-memory nodes, as published, in place of the board's own; or an overlay
+    #[arg(long, value_name = "FILE", conflicts_with = "dtb")]
+    pub nodes: Option<PathBuf>,
+    /// A device tree blob in place of the board's own; `none` boots without one
+    #[arg(long, value_name = "FILE")]
+    pub dtb: Option<PathBuf>,
+    /// Where RAM begins on the board that the nodes or the blob are of, such as 0x10000000
+    #[arg(long, value_name = "ADDRESS")]
+    pub ram_base: Option<String>,
+    /// Which Linux is answered like
+    #[arg(long, value_name = "VERSION", value_parser = linux)]
+    pub linux: Option<LinuxVersion>,
+    /// Words of the kernel's command line
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub append: Option<String>,
+    /// Commands to run after boot, such as 'debris; bitmap; poweroff'; --append may have them as run=, too
+    #[arg(long, value_name = "COMMANDS")]
+    pub run: Option<String>,
+    /// Memory, from 8M to 1024M
+    #[arg(long, value_name = "SIZE")]
+    pub mem: Option<String>,
+    /// Processors
+    #[arg(long, value_name = "N")]
+    pub smp: Option<u32>,
+    /// A recording or a state, for `replay` and `load`
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// A raw disk image
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
+    /// Ends QEMU after this time, with status 124: seconds, or 10m, 2h
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Options of QEMU, behind --
+    #[arg(last = true, value_name = "OPTION")]
+    pub qemu: Vec<String>,
 }
 
 /// Which runs a sweep has.

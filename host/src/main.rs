@@ -8,6 +8,7 @@ mod files;
 mod html;
 mod jobs;
 mod report;
+mod run;
 mod size_command;
 mod sweep;
 mod view;
@@ -81,6 +82,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Jobs(arguments) => say(format_args!("{}", jobs::script(&arguments)?)),
         Command::Report(arguments) => report::run(&arguments),
         Command::Lab(arguments) => lab(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Schema => say(format_args!("{}", include_str!("../../docs/reference/records.schema.json"))),
         Command::Completions { shell } => {
             let mut command = cli::command();

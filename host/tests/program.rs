@@ -113,3 +113,40 @@ fn compare_refuses_what_the_monitor_refuses() {
         assert!(output.status.code() == Some(2) && said.contains(why), "{keys:?}: {said}");
     }
 }
+
+/// A QEMU that prints its arguments, a line each.
+const QEMU: &str = "#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 7\n";
+
+#[test]
+fn run_boots_what_its_arguments_say() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let qemu = write("qemu", QEMU);
+    std::fs::set_permissions(&qemu, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write("image", "no ELF");
+    write("my.trace", "a 1 1 0\n");
+    let arguments = "run --image image --dtb none --linux 6.12 --mem 64M --initrd my.trace --run cma;poweroff \
+                     --append loglevel=3 -- -no-reboot";
+    let output = Command::new(env!("CARGO_BIN_EXE_debris"))
+        .args(arguments.split_whitespace())
+        .envs([("QEMU", qemu.as_os_str()), ("APPEND", "cma=64M".as_ref())])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(7), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let given: Vec<&str> = said.lines().collect();
+    for pair in [
+        ["-m", "64M"],
+        ["-kernel", "image"],
+        ["-initrd", "my.trace"],
+        ["-append", "linux=6.12 loglevel=3 run=\"cma;poweroff\""],
+    ] {
+        assert!(given.windows(2).any(|words| words == pair), "{pair:?}: {given:?}");
+    }
+    assert!(given.contains(&"-no-reboot") && !given.contains(&"-dtb"), "{given:?}");
+}
