@@ -314,7 +314,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     /// What is wrong with the keys, and what would be right.
     pub fn comparison(&mut self, keys: impl IntoIterator<Item = String>) -> Result<Comparison, String> {
         let found = commands::find::<M>("compare").ok_or("there is no command compare")?;
-        let args = Args::new(&found.usage(), keys.into_iter())?;
+        let args = Args::new(&found.usage(), keys)?;
         let session = Session {
             system: self.system,
             context: &self.context,
