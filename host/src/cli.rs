@@ -25,6 +25,17 @@ pub(crate) enum Command {
     Check {
         /// A recording
         trace: PathBuf,
+        /// Says task1, area1, ... for the names of tasks and areas
+        #[arg(long)]
+        anonymous: bool,
+    },
+    /// Prints a recording without the names of its tasks and areas, to be shown to others
+    Anonymous {
+        /// A recording
+        trace: PathBuf,
+        /// Writes it to a file, and not to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// A board's bitmap or list of free runs as a picture; whether a request fits, and what is in the way
     View(View),
@@ -142,6 +153,9 @@ pub(crate) struct Replay {
     /// The recorded area, where there are several
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
+    /// Says task1, area1, ... for the names of tasks and areas; --from names an area so, too
+    #[arg(long)]
+    pub anonymous: bool,
     /// Also writes a page that shows it, for a browser
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

@@ -39,7 +39,7 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes a file: into one beside it, which then takes its name. A device or a pipe is written to as it is.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return std::fs::write(path, text).map_err(failed);
@@ -50,7 +50,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     // As any new file has them: the process's mask takes some away.
     let mode = Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(directory).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(text.as_ref()).map_err(failed)?;
     file.persist(&path).map(drop).map_err(|error| failed(error.error))
 }
 

@@ -8,6 +8,7 @@
 //! What holds true: a recording is read and answered by the code of the image, so that placements, failures and
 //! fingerprints are those that the image prints.
 
+pub mod anonymous;
 pub mod board;
 pub mod check;
 pub mod events;

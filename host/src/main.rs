@@ -71,8 +71,15 @@ fn run(command: Command) -> Result<(), Failure> {
             let story = host::explain::explain(&read(&log)?);
             say(format_args!("{story}"))
         }
-        Command::Check { trace } => {
-            let text = read(&trace)?;
+        Command::Anonymous { trace, output } => {
+            let text = recording(&trace, true)?;
+            match output {
+                Some(file) => files::write(&file, &text),
+                None => say(format_args!("{}", String::from_utf8_lossy(&text))),
+            }
+        }
+        Command::Check { trace, anonymous } => {
+            let text = recording(&trace, anonymous)?;
             let census = host::check::census(&text);
             let census = census.map_err(|error| Failure::bad(format!("{}: {error}", trace.display())))?;
             say(format_args!("{census}"))
@@ -95,7 +102,7 @@ fn run(command: Command) -> Result<(), Failure> {
 
 /// As the monitor's `replay`, on a board with one area.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
-    let trace = read(&arguments.trace)?;
+    let trace = recording(&arguments.trace, arguments.anonymous)?;
     let pages = match &arguments.area {
         Some(area) => cli::pages(area).map_err(Failure::bad)?,
         None => recorded_pages(&trace, arguments)?,
@@ -229,6 +236,15 @@ fn progress(of: u64, what: &'static str) -> ProgressBar {
         Ok(style) => progress.with_style(style),
         Err(_) => progress,
     }
+}
+
+/// Reads a recording; where it is to be anonymous, without its names.
+fn recording(path: &Path, anonymous: bool) -> Result<Vec<u8>, Failure> {
+    let text = read(path)?;
+    if !anonymous {
+        return Ok(text);
+    }
+    host::anonymous::anonymous(&text).map_err(|error| Failure::bad(format!("{}: {error}", path.display())))
 }
 
 /// Writes to standard output. Where nobody reads on, that is the end, and no failure.

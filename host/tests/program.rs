@@ -80,6 +80,27 @@ fn size_says_what_makes_it_uncertain() {
     assert_eq!(size(&["--assert", "<=5M", "--allow-partial"]).status.code(), Some(1));
 }
 
+#[test]
+fn anonymous_leaves_no_name() {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("two.trace"), TWO_TASKS.replace("name=x", "name=secret")).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = debris_in(directory.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(said(&["check", "two.trace"]).contains("secret"));
+    said(&["anonymous", "two.trace", "-o", "shown.trace"]);
+    let shown = std::fs::read_to_string(directory.path().join("shown.trace")).unwrap();
+    assert_eq!(said(&["anonymous", "two.trace"]), shown);
+    let replay = |more: &[&str]| said(&[&["replay", "two.trace", "--json", "--area", "4M"], more].concat());
+    let fingerprint = |text: &str| text.split("placement_fnv1a").nth(1).map(|rest| rest[..20].to_owned()).unwrap();
+    assert_eq!(fingerprint(&replay(&["--anonymous"])), fingerprint(&replay(&[])));
+    for text in [shown, said(&["check", "two.trace", "--anonymous"]), replay(&["--anonymous"])] {
+        assert!(!["cam", "vpu", "secret"].iter().any(|name| text.contains(name)), "{text}");
+    }
+}
+
 /// Without what depends on the clock: the last column of the table, and `alloc_ns`.
 fn without_times(text: &str) -> Vec<String> {
     let of_line = |line: &str| match line.split_once("\"alloc_ns\":") {
