@@ -171,3 +171,39 @@ fn run_boots_what_its_arguments_say() {
     }
     assert!(given.contains(&"-no-reboot") && !given.contains(&"-dtb"), "{given:?}");
 }
+
+/// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are deeper than its key.
+fn of_yaml(text: &str, key: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let at = lines.iter().position(|line| line.trim_start().starts_with(&format!("{key}:"))).unwrap();
+    let deeper = lines[at + 1..].iter().take_while(|line| depth(line) > depth(lines[at]));
+    deeper.map(|line| format!("{}\n", line.trim())).collect()
+}
+
+#[test]
+fn the_step_of_the_action_holds_a_recording_against_a_size() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let action = std::fs::read_to_string(format!("{root}/action.yml")).unwrap();
+    let (step, given) = (of_yaml(&action, "run"), of_yaml(&action, "env"));
+    let directory = tempfile::TempDir::new().unwrap();
+    let summary = directory.path().join("summary.md");
+    let run = |max: &str| {
+        let inputs = |value: &str| value.replace("${{ inputs.trace }}", "linux-6.1/churn-full.trace");
+        let pairs = given.lines().filter_map(|line| line.split_once(": "));
+        Command::new("sh")
+            .args(["-e", "-c", &step])
+            .envs(pairs.map(|(name, value)| (name, inputs(value).replace("${{ inputs.max }}", max))))
+            .envs([("GITHUB_ACTION_PATH", root), ("DEBRIS", env!("CARGO_BIN_EXE_debris"))])
+            .env("GITHUB_STEP_SUMMARY", &summary)
+            .current_dir(DATA)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(run("20M").status.code(), Some(0));
+    let output = run("16M");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("20M is more than 16M"), "{said}");
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(summary.matches("20M (5120 pages): no request fails").count() == 2, "{summary}");
+}
