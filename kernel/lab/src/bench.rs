@@ -290,7 +290,12 @@ pub fn run<M: Machine + ?Sized>(
 
 impl Cost {
     fn of(timing: Timing, cost: ClockCost) -> Self {
-        Self { calls: timing.calls(), mean_ns: timing.mean_ns(cost), p999_ns: timing.p999_ns(cost), max_ns: timing.max_ns(cost) }
+        Self {
+            calls: timing.calls(),
+            mean_ns: timing.mean_ns(cost),
+            p999_ns: timing.p999_ns(cost),
+            max_ns: timing.max_ns(cost),
+        }
     }
 }
 
