@@ -2,9 +2,10 @@
 
 //! What is in a recording: areas, requests by size, tasks, what was lost and what failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use kernel::lab::metrics::Counted;
 use kernel::lab::trace::{Format, TraceError};
 
 use crate::events::{self, Happened};
@@ -21,8 +22,12 @@ pub struct AreaSeen {
     pub failed: u64,
     /// Releases.
     pub releases: u64,
+    /// The most pages that were held at once, as far as the recording knows.
+    pub peak_pages: u64,
     /// All its pages, where an event says so.
     pub pages: Option<u64>,
+    /// Pages that are held.
+    held_pages: u64,
 }
 
 /// What is in a recording.
@@ -49,14 +54,30 @@ pub struct Census {
 /// # Errors
 /// The first line that is no good.
 pub fn census(text: &[u8]) -> Result<Census, TraceError> {
-    let mut census = Census { format: Format::of(text).name(), ..Census::default() };
+    let format = Format::of(text);
+    let mut census = Census { format: format.name(), ..Census::default() };
+    // What a buffer is known by: its pages, or its ID. A release in a log names no area.
+    let mut held: HashMap<(&[u8], u64), (String, u64)> = HashMap::new();
     for event in events::all(text)? {
+        let named = event.names.map(|(first, _)| (if format == Format::Dmesg { b"" } else { event.area }, first));
+        let gone = match event.happened {
+            Happened::Alloc { .. } | Happened::Release => named.and_then(|named| held.remove(&named)),
+            _ => None,
+        };
+        if let Some((area, pages)) = gone {
+            census.areas.entry(area).or_default().held_pages -= pages;
+        }
         let area = || shown(event.area);
         match event.happened {
             Happened::Alloc { pages, failed, .. } => {
                 let seen = census.areas.entry(area()).or_default();
                 seen.allocs += 1;
                 seen.failed += u64::from(failed == Some(true));
+                if let Some(named) = named.filter(|_| failed != Some(true)) {
+                    seen.held_pages += u64::from(pages);
+                    seen.peak_pages = seen.peak_pages.max(seen.held_pages);
+                    held.insert(named, (area(), pages.into()));
+                }
                 let (requests, largest) = census.orders.entry(pages.next_power_of_two().trailing_zeros()).or_default();
                 *requests += 1;
                 *largest = (*largest).max(pages);
@@ -92,7 +113,14 @@ impl fmt::Display for Census {
         writeln!(f, ".")?;
         for (name, area) in &self.areas {
             let name = if name.is_empty() { "(no name)" } else { name };
-            write!(f, "{name}: {} requests, {} of them failed, {} releases", area.allocs, area.failed, area.releases)?;
+            write!(
+                f,
+                "{name}: {}, {} of them failed, {}, at most {} held at once",
+                Counted(area.allocs, "request"),
+                area.failed,
+                Counted(area.releases, "release"),
+                Counted(area.peak_pages, "page")
+            )?;
             match area.pages {
                 Some(pages) => writeln!(f, "; an area of {pages} pages."),
                 None => writeln!(f, "."),
@@ -102,7 +130,14 @@ impl fmt::Display for Census {
             writeln!(f, "At least {} events were lost.", self.lost)?;
         }
         if self.busy > 0 {
-            writeln!(f, "{} ranges were busy, and passed over.", self.busy)?;
+            writeln!(f, "{} busy, and passed over.", Counted(self.busy, "range"))?;
+        }
+        if self.orders.is_empty() {
+            return writeln!(
+                f,
+                "No line allocates anything. `debris explain` says what a log has of CMA, `debris view` shows the state of \
+                 an area."
+            );
         }
         writeln!(f, "\n{:>5} {:>9} {:>14}", "order", "requests", "largest, pages")?;
         for (order, (requests, largest)) in &self.orders {
@@ -147,5 +182,16 @@ mod tests {
             ("dmesg", 2, 15)
         );
         assert!(census(b"a 1\n").is_err());
+        let list = include_bytes!("../../tests/data/cases/free-list.log");
+        assert!(census(list).unwrap().to_string().contains("No line allocates anything. `debris explain`"));
+    }
+
+    #[test]
+    fn the_peak_is_of_what_was_held() {
+        let peak = |text: &[u8]| census(text).unwrap().areas.values().map(|area| area.peak_pages).max();
+        assert_eq!(peak(b"a 1 5 0\na 2 9 0\nr 1\na 3 4 0\nr 7\n"), Some(14));
+        assert_eq!(peak(b"a 1 5 0\na 1 9 0\n"), Some(9), "allocated again, it was given back");
+        assert_eq!(peak(include_bytes!("../../tests/data/cases/cma-debug.log")), Some(12543));
+        assert_eq!(peak(include_bytes!("../../tests/data/linux-6.1/article.trace")).map(|pages| pages > 0), Some(true));
     }
 }

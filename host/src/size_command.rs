@@ -32,7 +32,8 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
         .collect::<Result<_, SizeError>>()
         .map_err(bad)?;
     let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders)).transpose()?;
-    let verdict = Verdict { jitter, ..Verdict::of(&answers[0], arguments.headroom) };
+    let busy = host::check::census(&text).map_or(0, |census| census.busy);
+    let verdict = Verdict { jitter, busy, ..Verdict::of(&answers[0], arguments.headroom) };
     if arguments.json {
         let area = arguments.area.as_deref().unwrap_or(AREA);
         let records: String = answers.iter().fold(String::new(), |text, answer| {

@@ -21,6 +21,8 @@ pub struct Verdict<'a> {
     pub pages: u32,
     /// Smallest sizes for other orders of the events, sorted.
     pub jitter: Option<Vec<u32>>,
+    /// Ranges that were busy when this was recorded.
+    pub busy: u64,
 }
 
 impl<'a> Verdict<'a> {
@@ -28,7 +30,7 @@ impl<'a> Verdict<'a> {
     pub fn of(answer: &'a Answer, headroom_percent: u32) -> Self {
         let with_headroom = u64::from(answer.smallest_pages) * u64::from(100 + headroom_percent);
         let pages = with_headroom.div_ceil(100).next_multiple_of(answer.step_pages.into());
-        Self { answer, headroom_percent, pages: u32::try_from(pages).unwrap_or(u32::MAX), jitter: None }
+        Self { answer, headroom_percent, pages: u32::try_from(pages).unwrap_or(u32::MAX), jitter: None, busy: 0 }
     }
 
     /// Least, median and most of the jitter.
@@ -94,6 +96,13 @@ impl<'a> Verdict<'a> {
                 text,
                 "{} lost: what they held is not counted. Record with a larger buffer (buffer_size_kb).",
                 Counted(answer.lost, "event")
+            );
+        }
+        if self.busy > 0 {
+            let _ = writeln!(
+                text,
+                "{} busy when this was recorded, and passed over: pages that are pinned take room that is not counted.",
+                Counted(self.busy, "range")
             );
         }
         if let Some([min, median, max]) = self.spread() {

@@ -101,6 +101,12 @@ fn anonymous_leaves_no_name() {
     }
 }
 
+#[test]
+fn size_says_that_ranges_were_busy() {
+    let text = printed(&["size", "cases/cma-debug.log", "--placement", "first-fit"]);
+    assert!(text.contains("\n2 ranges busy when this was recorded"), "{text}");
+}
+
 /// Without what depends on the clock: the last column of the table, and `alloc_ns`.
 fn without_times(text: &str) -> Vec<String> {
     let of_line = |line: &str| match line.split_once("\"alloc_ns\":") {
