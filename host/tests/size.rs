@@ -180,3 +180,105 @@ fn what_failed_when_it_was_recorded_may_have_lived() {
             && text.ends_with("\"failed\":\"keep\",\"lost\":0,\"unmatched\":0}")
     );
 }
+
+/// What a board recorded, of two areas: requests fail, and the first releases are of buffers from before.
+enum Event {
+    Alloc { area: usize, buffer: u32, pages: usize, align_order: u32 },
+    Failed { area: usize, pages: usize, align_order: u32 },
+    Release { area: usize, buffer: u32, pages: usize },
+    Unknown { area: usize },
+}
+
+const AREAS: [&str; 2] = ["camera", "video"];
+
+fn random_events(seed: u64) -> Vec<Event> {
+    let mut rng = Rng(seed);
+    let most = 1 + rng.below(700);
+    let mut held: Vec<(usize, u32, usize)> = Vec::new();
+    let mut events = Vec::new();
+    for buffer in 0..150 {
+        let (area, pages) = (rng.below(2) as usize, 1 + rng.below(most) as usize);
+        let align_order = rng.below(9) as u32;
+        match rng.below(10) {
+            0 => events.push(Event::Failed { area, pages, align_order }),
+            1 if seed.is_multiple_of(2) => events.push(Event::Unknown { area }),
+            2..6 if !held.is_empty() => {
+                let (area, buffer, pages) = held.swap_remove(rng.below(held.len() as u64) as usize);
+                events.push(Event::Release { area, buffer, pages });
+            }
+            _ => {
+                held.push((area, buffer, pages));
+                events.push(Event::Alloc { area, buffer, pages, align_order });
+            }
+        }
+    }
+    events
+}
+
+/// As ftrace writes it. Every buffer has page frames of its own.
+fn ftrace(events: &[Event]) -> String {
+    let pfn = |buffer: u32| 0x10000 + buffer * 0x400;
+    (0..).zip(events).fold(String::from("# tracer: nop\n"), |text, (second, event)| {
+        let line = match *event {
+            Event::Alloc { area, buffer, pages, align_order } => format!(
+                "cma_alloc_finish: name={} pfn={:#x} page=0 count={pages} align={align_order} errorno=0",
+                AREAS[area],
+                pfn(buffer)
+            ),
+            Event::Failed { area, pages, align_order } => format!(
+                "cma_alloc_finish: name={} pfn=0x0 page=0 count={pages} align={align_order} errorno=-12",
+                AREAS[area]
+            ),
+            Event::Release { area, buffer, pages } => {
+                format!("cma_release: name={} pfn={:#x} page=0 count={pages}", AREAS[area], pfn(buffer))
+            }
+            Event::Unknown { area } => format!("cma_release: name={} pfn=0x8000 page=0 count=3", AREAS[area]),
+        };
+        format!("{text}  task-7  [000] .....  {second:>4}.000000: {line}\n")
+    })
+}
+
+/// The events of an area for the model: what failed goes back at once, and what is not known says nothing.
+fn of_area(events: &[Event], wanted: usize) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for event in events {
+        match *event {
+            Event::Alloc { area, buffer, pages, align_order } if area == wanted => {
+                ops.push(Op::Alloc { id: buffer, pages, align_order });
+            }
+            Event::Failed { area, pages, align_order } if area == wanted => {
+                ops.extend([Op::Alloc { id: u32::MAX, pages, align_order }, Op::Release { id: u32::MAX }]);
+            }
+            Event::Release { area, buffer, .. } if area == wanted => ops.push(Op::Release { id: buffer }),
+            _ => {}
+        }
+    }
+    ops
+}
+
+#[test]
+fn the_smallest_size_of_each_of_two_areas_is_that_of_a_plain_model() {
+    let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+    let (mut failed, mut partial) = (0, 0);
+    for seed in 0..12 {
+        let events = random_events(seed);
+        let text = ftrace(&events);
+        for (area, name) in AREAS.into_iter().enumerate() {
+            let recording = Recording::open(text.as_bytes(), Some(name), clock).unwrap();
+            let answer = recording.size(&rule, Some(WhenServed::Release), 1, &one_by_one).unwrap();
+            let ops = of_area(&events, area);
+            let smallest = (1..).find(|&pages| model(&ops, pages) == 0).unwrap();
+            assert_eq!(answer.smallest_pages as usize, smallest, "seed {seed}, {name}");
+            let counted = |wanted: fn(&Event) -> Option<usize>| {
+                events.iter().filter(|event| wanted(event) == Some(area)).count() as u64
+            };
+            let failures = counted(|event| if let Event::Failed { area, .. } = event { Some(*area) } else { None });
+            let unknown = counted(|event| if let Event::Unknown { area } = event { Some(*area) } else { None });
+            assert_eq!((answer.failed_recorded, answer.unmatched), (failures, unknown), "seed {seed}, {name}");
+            assert_eq!(answer.partial, unknown > 0, "seed {seed}, {name}");
+            failed += failures;
+            partial += u32::from(answer.partial);
+        }
+    }
+    assert!(failed > 20 && (4..24).contains(&partial), "{failed} failures, {partial} partial");
+}
