@@ -5,12 +5,13 @@
 use host::jitter::{Jitter, NoJitter};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, one_by_one};
 use host::verdict::{Verdict, mib};
+use indicatif::ProgressBar;
 use kernel::lab::replay::WhenServed;
 use rayon::prelude::*;
 
 use crate::cli::{FailedWord, Size};
 use crate::html::{Page, usual_rule};
-use crate::{AREA, Failure, STATUS_ASSERT, now_ns, read, say};
+use crate::{AREA, Failure, STATUS_ASSERT, now_ns, progress, read, say};
 
 pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     let text = read(&arguments.trace)?;
@@ -26,12 +27,15 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
             }
         }
     }
-    let answers: Vec<Answer> = rules
+    let shown = progress(rules.len() as u64 + u64::from(arguments.jitter.unwrap_or(0)), "sizes");
+    let answers: Result<Vec<Answer>, SizeError> = rules
         .par_iter()
         .map(|rule| recording.size(rule, served(arguments), arguments.step, &at_once))
-        .collect::<Result<_, SizeError>>()
-        .map_err(bad)?;
-    let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders)).transpose()?;
+        .inspect(|_| shown.inc(1))
+        .collect();
+    let answers = answers.map_err(bad)?;
+    let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders, &shown)).transpose()?;
+    shown.finish_and_clear();
     let busy = host::check::census(&text).map_or(0, |census| census.busy);
     let verdict = Verdict { jitter, busy, ..Verdict::of(&answers[0], arguments.headroom) };
     if arguments.json {
@@ -72,7 +76,7 @@ pub(crate) fn usual_answers(recording: &Recording<'_>) -> Result<Vec<Answer>, Si
 const USUAL_PLACEMENTS: [&str; 4] = [FIRST_FIT, "best-fit", "two-ended", "spare-heads"];
 
 /// The smallest sizes of other orders of the events, sorted.
-fn jittered(text: &[u8], arguments: &Size, orders: u32) -> Result<Vec<u32>, Failure> {
+fn jittered(text: &[u8], arguments: &Size, orders: u32, shown: &ProgressBar) -> Result<Vec<u32>, Failure> {
     let bad = |line: String| Failure::bad(format!("--jitter: {}: {line}", arguments.trace.display()));
     let jitter = Jitter::of(text).map_err(|error| match error {
         NoJitter::Trace(error) => bad(error.to_string()),
@@ -84,7 +88,8 @@ fn jittered(text: &[u8], arguments: &Size, orders: u32) -> Result<Vec<u32>, Fail
         let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
         recording.size(&rule, served(arguments), arguments.step, &one_by_one).map(|answer| answer.smallest_pages)
     };
-    let sizes: Result<Vec<u32>, SizeError> = (0..orders.max(1)).into_par_iter().map(size).collect();
+    let sizes: Result<Vec<u32>, SizeError> =
+        (0..orders.max(1)).into_par_iter().map(size).inspect(|_| shown.inc(1)).collect();
     let mut sizes = sizes.map_err(|error| bad(error.to_string()))?;
     sizes.sort_unstable();
     Ok(sizes)
