@@ -245,6 +245,13 @@ impl fmt::Display for TraceError {
             Reason::Missing(field) => write!(f, "{field} is missing"),
             Reason::Extra => f.write_str("more words than the operation has"),
             Reason::Bad(field) => write!(f, "not a good {field}"),
+            // What gzip, xz and UTF-16 begin with.
+            Reason::Binary(byte @ (0x1f | 0xfd)) => {
+                write!(f, "byte {byte:#04x} is not text; a compressed file has to be unpacked first (gunzip, unxz)")
+            }
+            Reason::Binary(byte @ (0xfe | 0xff)) => {
+                write!(f, "byte {byte:#04x} is not text; UTF-16 has to be converted first (iconv -f UTF-16 -t UTF-8)")
+            }
             Reason::Binary(byte) => write!(f, "byte {byte:#04x} is not text; is this a trace?"),
             Reason::NeverAllocated(id) => write!(f, "releases ID {id}, which was never allocated"),
             Reason::Held(id) => {

@@ -146,7 +146,7 @@ impl<'t> Recorded<'t> {
 
     /// Notes an allocation's pages; returns false if they are too far from the others.
     pub(super) fn spans(&mut self, pfn: u64, pages: u32) -> bool {
-        let end = pfn.saturating_add(pages.into());
+        let Some(end) = pfn.checked_add(pages.into()) else { return false };
         let (lowest, highest) = self.pages.unwrap_or((pfn, end));
         let (lowest, highest) = (lowest.min(pfn), highest.max(end));
         let near = highest - lowest <= MAX_RECORDED_PAGES.into();

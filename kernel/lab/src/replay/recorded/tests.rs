@@ -270,6 +270,11 @@ fn what_cannot_be_followed_is_refused() {
         assert_eq!(far, TraceError { line: 2, reason: Reason::TooFar(0x50_0000) }.into());
         let long = error(alloc(0x100, u32::MAX));
         assert_eq!(long, TraceError { line: 1, reason: Reason::TooFar(0x100) }.into());
+        // Pages that end behind the last number that there is.
+        for pfn in [u64::MAX, u64::MAX - 4] {
+            let text = alloc(0x100, 1).replace("0x100", &format!("{pfn:#x}")).replace("count=1", "count=5");
+            assert_eq!(error(text), TraceError { line: 1, reason: Reason::TooFar(pfn) }.into());
+        }
         // 12 GiB of recorded area: its table does not fit into the board's memory.
         let much = error(alloc(0x100, 1) + &alloc(0x30_0000, 1));
         assert!(matches!(much, ReplayError::Memory { bytes } if bytes > 24 << 20), "{much}");
