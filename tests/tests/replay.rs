@@ -396,3 +396,71 @@ fn what_only_the_board_refused_is_kept_on_a_long_recording() {
     assert_eq!((&record["failed_recorded"], &record["failed_served"]), (&1.into(), &1.into()), "{record}");
     assert!(record["lines"].as_u64().unwrap() > 500_000, "{record}");
 }
+
+/// What newer kernels write of an area of 2048 pages: counts with each request.
+#[test]
+fn counts_of_free_pages_tell_the_size_and_what_was_held_before() {
+    let start = |ms: u32, pages: u32, free: u32| {
+        format!(
+            "  vpu-7 [000] ..... {:5}.{:03}000: cma_alloc_start: name=a request_count={pages} available_count={free} total_count=2048 align=0\n",
+            ms / 1000,
+            ms % 1000
+        )
+    };
+    let mut text = String::new();
+    for (ms, pfn, pages, free) in [(1000, 0x1000, 8, 1948), (1100, 0x1008, 16, 1940), (1200, 0x1018, 4, 1924)] {
+        text += &(start(ms, pages, free) + &event("vpu", ms + 1, false, Some(pfn), pages, 0));
+    }
+    // 50 pages went without an event, and two requests say so.
+    for (ms, pfn, pages, free) in [(1300, 0x1020, 2, 1870), (1400, 0x1022, 2, 1868)] {
+        text += &(start(ms, pages, free) + &event("vpu", ms + 1, false, Some(pfn), pages, 0));
+    }
+    let outcome = replays(&text, "replay BiscuitOS_cma", "256M", None);
+    let record = outcome.record("replay");
+    for (field, value) in [("held_before", 100u64), ("gaps", 1), ("first_gap", 7), ("allocs", 5), ("used", 32)] {
+        assert_eq!(record[field], value, "{field} in {record}");
+    }
+    outcome.says("The recording is of a, an area of 2048 pages");
+    outcome.says("100 pages held there when the recording began");
+    outcome.says("In 1 place, first at line 7, pages came or went without an event: events were lost there.");
+    // Those that begin only say what is missing.
+    let starts = start(1000, 8, 1948) + &start(1100, 16, 1940);
+    replay_text(starts.as_bytes(), 2).says("cma_alloc_finish");
+}
+
+#[test]
+fn a_recording_is_split_by_task_and_by_size() {
+    let text = [
+        event("vpu-dec", 1000, false, Some(0x1000), 100, 0),
+        event("isp", 1001, false, Some(0x1064), 4, 0),
+        event("vpu-enc", 1002, false, Some(0x1068), 63, 0),
+        event("isp", 1003, true, Some(0x1000), 100, 0),
+        event("vpu-dec", 1004, false, Some(0x1000), 64, 0),
+        event("isp", 1005, true, Some(0x1064), 4, 0),
+    ]
+    .concat();
+    let commands = "replay linux,cma task=vpu*; release all; replay linux,cma task=isp; release all; \
+                    replay area=linux,cma pages=64-; replay area=BiscuitOS_cma pages=-63; cma";
+    let outcome = replays(&text, commands, "256M", None);
+    let told: Vec<_> = outcome.records_of("replay");
+    let figures =
+        |record: &serde_json::Value| ["allocs", "used", "left_out"].map(|field| record[field].as_u64().unwrap());
+    let found: Vec<_> = told.iter().map(figures).collect();
+    assert_eq!(found, [[3, 127, 1], [1, 0, 3], [2, 64, 2], [2, 63, 2]], "{outcome}");
+}
+
+/// The state and the recording of one board in one file, as its area's files and its trace.
+#[test]
+fn a_recording_that_goes_on_from_a_state_releases_what_that_holds() {
+    let mut words = vec!["0"; 64];
+    (words[0], words[2]) = ("4294967295", "15");
+    let text = format!("/d/a/base_pfn:4096\n/d/a/bitmap:{}\n/d/a/count:2048\n", words.join(" "))
+        + &event("v", 1000, false, Some(0x1020), 8, 0)
+        + &event("v", 1001, true, Some(0x1008), 16, 0)
+        + &event("v", 1002, true, Some(0x1040), 4, 0)
+        + &event("v", 1003, true, Some(0x1100), 1, 0);
+    let outcome = replays(&text, "load linux,cma; replay linux,cma; bitmap linux,cma", "256M", None);
+    let record = outcome.record("replay");
+    assert_eq!((&record["unmatched"], &record["used"]), (&1.into(), &(16 + 8).into()), "{record}");
+    assert_eq!((&record["compared"], &record["as_recorded"]), (&1.into(), &1.into()), "{record}");
+}

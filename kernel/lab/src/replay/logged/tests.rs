@@ -104,3 +104,44 @@ fn what_is_held_may_be_refused() {
         assert_eq!(system.area(area).used_pages(), 0);
     });
 }
+
+/// Pairing hashed pointers takes passes of its own over the log, which heed a Ctrl-C as the others do.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn ctrl_c_is_heeded_while_pointers_are_paired() {
+    let foreign = "usb 1-1: new high-speed USB device\n".repeat(3 * 4096);
+    let text = foreign.clone() + &log(0xd2c0_0a51, 4, |pointer| format!("{pointer:016x}")) + &foreign;
+    let answer = |looks: Option<u64>| {
+        with_board(256, |system, machine| {
+            let area = system.find_area("big").expect("the board has it");
+            machine.interrupt_after.set(looks);
+            let answer = run(system, machine, Options::new(area), text.as_bytes());
+            system.check().expect("the books balance");
+            if answer.is_err() {
+                assert_eq!(system.area(area).used_pages(), 0, "nothing was done");
+            }
+            (answer, machine.interrupt_after.get())
+        })
+    };
+    // Looks of the first pass; pairing looks at least as often.
+    let first = (text.lines().count() / 4096) as u64;
+    let (mut checked, mut done) = (0, 0);
+    for looks in 0.. {
+        match answer(Some(looks)) {
+            (Err(error), left) => {
+                assert_eq!((error, left), (ReplayError::Interrupted, None), "after {looks} looks");
+                assert_eq!(done, 0, "a replay that began is not one that was not");
+                checked += 1;
+            }
+            (Ok(report), None) => {
+                assert!(report.interrupted, "after {looks} looks");
+                done += 1;
+            }
+            (Ok(report), Some(_)) => {
+                assert!(!report.interrupted);
+                break;
+            }
+        }
+    }
+    assert!(checked >= 2 * first && done > 0, "{checked} while it was checked, {done} while it ran");
+}
