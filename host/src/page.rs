@@ -80,6 +80,12 @@ impl Run<'_> {
             Diagnosis::TooSmall => {
                 says.push(format!("{head}{} of {requests} fail.", report.failed));
                 says.push(format!("It is too small, however buffers are placed: {held}."));
+                let fragmented = timeline.failures.iter().filter(|failed| failed.cause == "fragmented").count();
+                if fragmented > 0 {
+                    says.push(format!(
+                        "It is fragmented, too: {fragmented} of them had enough pages free, not in one piece."
+                    ));
+                }
             }
             Diagnosis::Fragmented => {
                 says.push(format!("{head}{} of {requests} fail.", report.failed));
@@ -330,7 +336,34 @@ fn counted(count: u64, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kernel::lab::replay::{Part, WhenServed};
+
     use super::*;
+    use crate::size::{FIRST_FIT, Recording};
+
+    /// The diagnosis of a recording in 1024 pages, and what is said of it.
+    fn diagnosis(text: &str) -> (Diagnosis, String) {
+        let recording = Recording::open(text.as_bytes(), None, || 0).expect("a recording");
+        let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+        let course = |pages| recording.course(&rule, (WhenServed::Release, Part::ALL), pages).expect("it is replayed");
+        let peak_pages = course(1 << 16).0.peak;
+        let (report, timeline) = course(1024);
+        let run = Run { rule: &rule, pages: 1024, report: &report, timeline: &timeline };
+        (run.diagnosis(peak_pages), run.says(peak_pages).join(" "))
+    }
+
+    #[test]
+    fn too_small_is_told_from_fragmented() {
+        let (enough, says) = diagnosis("a 1 1024 0\n");
+        assert!(enough == Diagnosis::Enough && says.contains("none of 1 request fails"), "{says}");
+        let (full, says) = diagnosis("a 1 1000 0\na 2 25 0\n");
+        assert!(full == Diagnosis::TooSmall && !says.contains("fragmented"), "{says}");
+        let hole = "a 1 500 0\na 2 1 0\na 3 500 0\nr 1\nr 3\n";
+        let (fragmented, says) = diagnosis(&format!("{hole}a 4 600 0\n"));
+        assert!(fragmented == Diagnosis::Fragmented && says.contains("It is fragmented: 1001 pages"), "{says}");
+        let (both, says) = diagnosis(&format!("{hole}a 4 600 0\na 5 500 0\na 6 500 0\n"));
+        assert!(both == Diagnosis::TooSmall && says.contains("fragmented, too: 1 of them had enough"), "{says}");
+    }
 
     #[test]
     fn what_a_recording_says_is_text() {
