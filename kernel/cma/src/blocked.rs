@@ -86,6 +86,8 @@ pub enum Why {
     NoTarget,
     /// It was in use, or not free, when everything should have been out.
     StillInUse,
+    /// Another allocation has isolated the pageblock that begins with it.
+    Isolated,
 }
 
 impl fmt::Display for Why {
@@ -95,6 +97,7 @@ impl fmt::Display for Why {
             Self::Pinned => "it is pinned",
             Self::NoTarget => "there is no page to move it to",
             Self::StillInUse => "it was still in use",
+            Self::Isolated => "another allocation has isolated its pageblock",
         })
     }
 }

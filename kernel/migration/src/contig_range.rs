@@ -6,7 +6,8 @@
 //! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU → migrate and reclaim what is
 //! still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times each → find the free block that
 //! covers the start → test that the whole range is isolated and free → take it off the lists → give back what sticks out in
-//! front and behind → undo the isolation. A range that is free never comes here: `contig` takes it out of the buddy.
+//! front and behind → undo the isolation. Each of these is a step of a [`ContigRange`], between which others may go on. A
+//! range that is free never comes here: `contig` takes it out of the buddy.
 //!
 //! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and finds only at the end
 //! whether a page will not go; here that is looked for first, so that most failures have nothing to take back.
@@ -67,8 +68,113 @@ impl ContigReport {
     }
 }
 
+/// A step of [`ContigRange`].
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Isolate,
+    Drain,
+    /// One batch.
+    Migrate,
+    Test,
+    Grab,
+    Undo(Result<(), Refused>),
+}
+
+/// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of migration at a time, test,
+/// grab, undo. Between two steps others may go on, and the books balance.
+///
+/// Several may be under way at once as long as at most one of them finds pages in use: `undo` keeps one journal.
+pub struct ContigRange {
+    area: (Pfn, u32),
+    first: Pfn,
+    pages: u32,
+    next: Step,
+    migration: Migration,
+    migrated_before: u32,
+}
+
+/// What the batches of one allocation have come to.
+struct Migration {
+    at: u32,
+    end: u32,
+    batch: Batch,
+    tries: u32,
+    /// Pages moved and dropped before the first batch.
+    before: (u32, u32),
+    mappings: u32,
+    result: Result<(), Refused>,
+}
+
+impl ContigRange {
+    /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is done.
+    pub const fn new(area: (Pfn, u32), first: Pfn, pages: u32) -> Self {
+        let migration =
+            Migration { at: 0, end: 0, batch: Batch::new(), tries: 0, before: (0, 0), mappings: 0, result: Ok(()) };
+        Self { area, first, pages, next: Step::Isolate, migration, migrated_before: 0 }
+    }
+
+    /// The phase of the next step.
+    pub const fn phase(&self) -> Phase {
+        match self.next {
+            Step::Isolate => Phase::Isolate,
+            Step::Drain => Phase::Drain,
+            Step::Migrate => Phase::Migrate,
+            Step::Test => Phase::Test,
+            Step::Grab => Phase::Grab,
+            Step::Undo(_) => Phase::Undo,
+        }
+    }
+
+    /// Takes the next step. Returns the result after the last one; on an error everything is then as it was (`undo`).
+    pub fn step(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
+        let (first, pages) = (self.first, self.pages);
+        self.next = match self.next {
+            Step::Isolate => match mm.isolate(self.area, first, pages, report) {
+                Ok(()) => Step::Drain,
+                Err(refused) => return Some(Err(refused)),
+            },
+            Step::Drain => {
+                self.migrated_before = report.migrated;
+                mm.drain(report);
+                let at = mm.zone.index(first);
+                (self.migration.at, self.migration.end) = (at, at + pages);
+                self.migration.before = (report.migrated, report.dropped);
+                Step::Migrate
+            }
+            Step::Migrate => {
+                if mm.migrate_batch(&mut self.migration, report) {
+                    return None;
+                }
+                mm.end_migration(first, pages, &self.migration, report);
+                match self.migration.result {
+                    Err(Refused::NoMemory(_)) => Step::Undo(self.migration.result),
+                    _ => Step::Test,
+                }
+            }
+            // What was busy may have become free, and the test says so. Else it was the first page in the way.
+            Step::Test => match mm.test(first, pages, report) {
+                Ok(()) => Step::Grab,
+                Err(tested) => Step::Undo(Err(self.migration.result.err().unwrap_or(tested))),
+            },
+            Step::Grab => Step::Undo(mm.grab(first, pages, report)),
+            Step::Undo(result) => {
+                match result {
+                    Ok(()) => mm.settle(report.migrated > self.migrated_before),
+                    Err(_) => mm.take_back(),
+                }
+                mm.zone.unbar_area();
+                mm.zone.undo_isolate_page_range(first, pages, result.is_ok());
+                mm.end_phase(Phase::Undo, report);
+                return Some(result);
+            }
+        };
+        None
+    }
+}
+
 impl Mm<'_, '_> {
-    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the allocator.
+    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the allocator: every step of
+    /// a [`ContigRange`], one after the other.
     ///
     /// # Errors
     /// See [`Refused`]; everything is then as it was (`undo`).
@@ -79,7 +185,22 @@ impl Mm<'_, '_> {
         pages: u32,
         report: &mut ContigReport,
     ) -> Result<(), Refused> {
+        let mut range = ContigRange::new(area, first, pages);
+        loop {
+            if let Some(result) = range.step(self, report) {
+                return result;
+            }
+        }
+    }
+
+    /// Looks whether something is in the way that will not go, and else isolates the pageblocks of the range.
+    fn isolate(&mut self, area: (Pfn, u32), first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         report.ranges += 1;
+        if let Some(frame) = self.zone.isolated_in(first, pages) {
+            report.mark(Phase::Isolate, self.now_ns());
+            let (owner, why, phase) = (Owner::Kernel, Why::Isolated, Phase::Isolate);
+            return Err(Refused::Busy(Blocked { frame, owner, why, phase }));
+        }
         self.look(first, pages, report)?;
         self.begin_undoable();
         let first_of_all = self.zone.cma_use() == CmaUse::First;
@@ -92,27 +213,7 @@ impl Mm<'_, '_> {
             self.zone.bar_area(area.0, area.1);
         }
         self.end_phase(Phase::Isolate, report);
-        let migrated_before = report.migrated;
-        let result = self.empty_and_take(first, pages, report);
-        match result {
-            Ok(()) => self.settle(report.migrated > migrated_before),
-            Err(_) => self.take_back(),
-        }
-        self.zone.unbar_area();
-        self.zone.undo_isolate_page_range(first, pages, result.is_ok());
-        self.end_phase(Phase::Undo, report);
-        result
-    }
-
-    fn empty_and_take(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
-        self.drain(report);
-        let stuck = self.migrate_range(first, pages, report);
-        match stuck {
-            Err(Refused::NoMemory(_)) => stuck,
-            // What was busy may have become free, and the test says so. Else it was the first page in the way.
-            _ => self.test(first, pages, report).map_err(|tested| stuck.err().unwrap_or(tested)),
-        }?;
-        self.grab(first, pages, report)
+        Ok(())
     }
 
     /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody. Returns whether
@@ -153,55 +254,56 @@ impl Mm<'_, '_> {
         self.end_phase(Phase::Drain, report);
     }
 
-    /// Moves or drops every page that is still in use (`__alloc_contig_migrate_range`).
-    fn migrate_range(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
-        let mut at = self.zone.index(first);
-        let end = at + pages;
-        let (before, mut mappings) = ((report.migrated, report.dropped), 0);
-        let mut result = Ok(());
-        let mut batch = Batch::new();
-        let mut tries = 0;
-        while result.is_ok() {
-            if batch.is_empty() {
-                at = self.isolate_migratepages_range(at, end, &mut batch);
-                tries = 0;
-                if batch.is_empty() {
-                    break;
-                }
-            } else {
-                tries += 1;
-                report.retried_batches += 1;
-            }
-            report.mark(Phase::Migrate, self.now_ns());
-            report.dropped += self.reclaim_clean_pages_from_list(&mut batch);
-            self.end_phase_of(&mut batch, Phase::Reclaim, report);
-            let migrated = self.migrate_pages(&mut batch);
-            report.migrated += migrated.pages;
-            mappings += migrated.mappings;
-            if let Some((index, stuck)) = migrated.stuck {
-                let blocked = Blocked { why: why_of(stuck), ..self.blocked(index, Phase::Migrate) };
-                match stuck {
-                    Stuck::NoTarget => result = Err(Refused::NoMemory(blocked)),
-                    Stuck::Pinned if tries + 1 == MAX_TRIES => {
-                        report.refused_pinned += 1;
-                        result = Err(Refused::Busy(blocked));
-                    }
-                    Stuck::Pinned => {}
-                }
-            }
-            self.end_phase_of(&mut batch, Phase::Migrate, report);
+    /// Moves or drops the next batch of pages that are still in use, or tries the last one again; false where none is left
+    /// or it failed (`__alloc_contig_migrate_range`).
+    fn migrate_batch(&mut self, migration: &mut Migration, report: &mut ContigReport) -> bool {
+        let Migration { at, end, batch, tries, mappings, result, .. } = migration;
+        if result.is_err() {
+            return false;
         }
+        if batch.is_empty() {
+            *at = self.isolate_migratepages_range(*at, *end, batch);
+            *tries = 0;
+            if batch.is_empty() {
+                return false;
+            }
+        } else {
+            *tries += 1;
+            report.retried_batches += 1;
+        }
+        report.mark(Phase::Migrate, self.now_ns());
+        report.dropped += self.reclaim_clean_pages_from_list(batch);
+        self.end_phase_of(batch, Phase::Reclaim, report);
+        let migrated = self.migrate_pages(batch);
+        report.migrated += migrated.pages;
+        *mappings += migrated.mappings;
+        if let Some((index, stuck)) = migrated.stuck {
+            let blocked = Blocked { why: why_of(stuck), ..self.blocked(index, Phase::Migrate) };
+            match stuck {
+                Stuck::NoTarget => *result = Err(Refused::NoMemory(blocked)),
+                Stuck::Pinned if *tries + 1 == MAX_TRIES => {
+                    report.refused_pinned += 1;
+                    *result = Err(Refused::Busy(blocked));
+                }
+                Stuck::Pinned => {}
+            }
+        }
+        self.end_phase_of(batch, Phase::Migrate, report);
+        true
+    }
+
+    /// Writes the event of all batches.
+    fn end_migration(&mut self, first: Pfn, pages: u32, migration: &Migration, report: &ContigReport) {
         self.trace.add(
             report.last_ns,
             Event::MigrateRange {
                 start: first,
                 end: first.add(pages),
-                migrated: report.migrated - before.0,
-                reclaimed: report.dropped - before.1,
-                mapped: mappings,
+                migrated: report.migrated - migration.before.0,
+                reclaimed: report.dropped - migration.before.1,
+                mapped: migration.mappings,
             },
         );
-        result
     }
 
     /// Takes the next pages in use off their LRU lists, a batch of them; returns where to go on

@@ -17,6 +17,87 @@ use units::Pfn;
 /// An allocation whose time is accounted for, and what it came to.
 pub type Reported = (Result<Buffer, CmaError>, ContigReport);
 
+/// A request on its way from candidate to candidate: its bits are reserved, its pages are taken by whoever asked
+/// (`alloc_contig_range`), and the outcome ends it or sends it to the next one.
+pub struct CmaSearch {
+    id: AreaId,
+    request: Request,
+    pages: u32,
+    candidate: Option<u32>,
+    first_blocked: Option<Blocked>,
+    swept: bool,
+}
+
+impl CmaSearch {
+    /// Looks for the first candidate of a request.
+    ///
+    /// # Errors
+    /// [`CmaError::Invalid`]
+    pub fn begin(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Result<Self, CmaError> {
+        let area = system.area(id);
+        let request = area.request(pages, align_order)?;
+        let candidate = area.place(&request);
+        Ok(Self { id, request, pages, candidate, first_blocked: None, swept: false })
+    }
+
+    /// Reserves the bits of the candidate; returns its first page, or `None` if there is no candidate left.
+    pub fn reserve(&self, system: &mut System<'_>) -> Option<Pfn> {
+        let bit = self.candidate?;
+        let area = system.area_mut(self.id);
+        area.reserve(bit, self.request.bits);
+        Some(area.frame(bit))
+    }
+
+    /// What became of the reserved candidate: a buffer, an error that ends the search, or `None`: its bits are clear, and the
+    /// next candidate is looked for.
+    pub fn settle(
+        &mut self,
+        system: &mut System<'_>,
+        first: Pfn,
+        taken: Result<(), Refused>,
+    ) -> Option<Result<Buffer, CmaError>> {
+        let (id, pages, request) = (self.id, self.pages, &self.request);
+        let Err(refused) = taken else { return Some(Ok(system.area_mut(id).hand_out(id, first, pages))) };
+        let area = system.area_mut(id);
+        let bit = first.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+        let unreserved = area.release(first, pages);
+        debug_assert_eq!(unreserved, Ok(()));
+        let (Refused::Busy(blocked) | Refused::NoMemory(blocked)) = refused;
+        if matches!(refused, Refused::NoMemory(_)) {
+            return Some(system.count_failure(id, pages, CmaError::NoMemory(blocked)));
+        }
+        self.first_blocked.get_or_insert(blocked);
+        let mut busy = bit;
+        if blocked.phase == Phase::Isolate && blocked.why != Why::Isolated {
+            // What was found before anything was done is in the way of every candidate up to it: they are passed over.
+            let area = system.area(id);
+            let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
+            system.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
+            busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
+        } else {
+            system.trace_busy(id, request, first, pages);
+        }
+        self.candidate = system.area(id).place_behind(request, busy, &mut self.swept);
+        None
+    }
+
+    /// No candidate is left: others make room, where the placement has them do so, or else the request fails.
+    ///
+    /// # Errors
+    /// See [`CmaError`].
+    pub fn end(self, system: &mut System<'_>, report: &mut ContigReport) -> Result<Buffer, CmaError> {
+        let Self { id, request, pages, first_blocked, .. } = self;
+        if let Some(blocked) = first_blocked
+            && !system.area(id).placement().relocates()
+        {
+            return system.count_failure(id, pages, CmaError::Busy(blocked));
+        }
+        let result = system.cma_alloc_without_room(id, &request, pages);
+        report.mark(Phase::Migrate, system.now_ns());
+        result.map_err(|error| first_blocked.map_or(error, CmaError::Busy))
+    }
+}
+
 impl System<'_> {
     /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area (`cma_alloc`).
     ///
@@ -80,46 +161,19 @@ impl System<'_> {
         id: AreaId,
         request: &Request,
         pages: u32,
-        mut candidate: Option<u32>,
+        candidate: Option<u32>,
         report: &mut ContigReport,
     ) -> Result<Buffer, CmaError> {
-        let (mut first_blocked, mut swept) = (None, false);
+        let mut search = CmaSearch { id, request: *request, pages, candidate, first_blocked: None, swept: false };
         report.mark(Phase::Search, self.now_ns());
-        while let Some(bit) = candidate {
-            let area = self.area_mut(id);
-            area.reserve(bit, request.bits);
-            let first = area.frame(bit);
+        while let Some(first) = search.reserve(self) {
             let taken = self.take(id, first, pages, report);
-            let Err(refused) = taken else { return Ok(self.area_mut(id).hand_out(id, first, pages)) };
-            let area = self.area_mut(id);
-            let unreserved = area.release(first, pages);
-            debug_assert_eq!(unreserved, Ok(()));
-            let (Refused::Busy(blocked) | Refused::NoMemory(blocked)) = refused;
-            if matches!(refused, Refused::NoMemory(_)) {
-                return self.count_failure(id, pages, CmaError::NoMemory(blocked));
+            if let Some(result) = search.settle(self, first, taken) {
+                return result;
             }
-            first_blocked.get_or_insert(blocked);
-            let mut busy = bit;
-            if blocked.phase == Phase::Isolate {
-                // What was found before anything was done is in the way of every candidate up to it: they are passed over.
-                let area = self.area(id);
-                let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
-                self.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
-                busy = busy.max(blocked_bit.saturating_sub(request.align_mask));
-            } else {
-                self.trace_busy(id, request, first, pages);
-            }
-            candidate = self.area(id).place_behind(request, busy, &mut swept);
             report.mark(Phase::Search, self.now_ns());
         }
-        if let Some(blocked) = first_blocked
-            && !self.area(id).placement().relocates()
-        {
-            return self.count_failure(id, pages, CmaError::Busy(blocked));
-        }
-        let result = self.cma_alloc_without_room(id, request, pages);
-        report.mark(Phase::Migrate, self.now_ns());
-        result.map_err(|error| first_blocked.map_or(error, CmaError::Busy))
+        search.end(self, report)
     }
 
     /// The placement has no room: others make some, where the rule has them do so, or else the request fails.

@@ -47,7 +47,7 @@ mod relocate;
 #[cfg(test)]
 mod tests;
 
-pub use alloc_story::Reported;
+pub use alloc_story::{CmaSearch, Reported};
 pub use plan::{MAX_LOOKS, ROUNDS, WINDOWS};
 pub use registry::Kept;
 pub use relocate::{MAX_MOVABLE, MAX_PLANS};
