@@ -46,6 +46,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bench;
+pub mod callers;
 pub mod compare;
 pub mod copytest;
 pub mod diskbench;
