@@ -99,7 +99,7 @@ bench-hard-check: image ## fail where a figure of these is 5 % above bench/basel
 	@$(BENCHES) check-hard
 
 bench-peers: ## the search and the whole call beside the registry's allocators of ranges (instructions need valgrind)
-	@cd bench/peers && $(CARGO) run --locked --release --quiet
+	@$(CARGO) run --locked --release --quiet $(HOST) --manifest-path bench/peers/Cargo.toml
 
 profile: image ## which functions the instructions of BENCH=debris go to
 	@$(BENCHES) profile '$(subst ','\'',$(value BENCH))'
