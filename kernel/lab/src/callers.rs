@@ -166,6 +166,8 @@ pub enum Broken {
     Deadlock,
     /// There are no users of memory, whose open window the steps need.
     NotOpen,
+    /// Whoever asked for the runs wants no more of them.
+    Stopped,
 }
 
 impl fmt::Display for Broken {
@@ -176,6 +178,7 @@ impl fmt::Display for Broken {
             Self::Release(error) => error.fmt(f),
             Self::Deadlock => f.write_str("every caller waits for a mutex that another one holds"),
             Self::NotOpen => f.write_str("the system has no users of memory"),
+            Self::Stopped => f.write_str("stopped by Ctrl-C"),
         }
     }
 }

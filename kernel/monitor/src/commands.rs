@@ -4,6 +4,7 @@
 //!
 //! Every load is a command too ([`LOADS`]).
 
+mod callers;
 mod loads;
 mod placements;
 

@@ -164,7 +164,7 @@ impl Zone<'_> {
 
     /// True where somebody is kept out of some area.
     pub fn is_cma_barred(&self) -> bool {
-        self.cma_barred || self.barred_area.is_some()
+        self.cma_barred
     }
 
     /// When movable requests take CMA pages.

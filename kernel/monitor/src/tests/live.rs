@@ -6,7 +6,7 @@ use std::format;
 use std::vec::Vec;
 
 use super::super::*;
-use super::{context, on_board, on_board_like};
+use super::{context, on_board, on_board_like, printed};
 use board_mock::with_board;
 use page_alloc::trace::Event;
 use units::linux::LinuxVersion;
@@ -140,4 +140,22 @@ fn an_area_in_use_is_not_experimented_on() {
     assert!(text.ends_with(
         "4 pages of the area are in use, and an experiment begins on an empty one: `release all BiscuitOS_cma` first\n"
     ));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn callers_are_told_busy_only_without_a_lock() {
+    let text = printed("pressure callers=8 pages=148 seed=1");
+    let records: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"record\":\"callers\"")).collect();
+    assert_eq!(records.len(), 3, "{text}");
+    let busy = |record: &str| !record.contains("\"busy\":0,");
+    assert_eq!(records.iter().map(|record| busy(record)).collect::<Vec<_>>(), [true, false, false], "{text}");
+    assert_eq!(text, printed("pressure callers=8 pages=148 seed=1"), "the same seed gives the same bytes");
+    let story = printed("pressure callers=2 lock=global requests=1");
+    assert!(story.contains("caller 1: 1 served, 0 -EBUSY") && story.contains("takes the mutex"), "{story}");
+    let orders = printed("pressure callers=2 requests=1 pages=8 schedules=2");
+    let rows: Vec<Vec<&str>> =
+        orders.lines().skip(1).map(|line| line.split_ascii_whitespace().take(4).collect()).collect();
+    assert_eq!(rows.len(), 3, "{orders}");
+    assert!(rows[0][3] != "0" && rows[1][3] == "0" && rows[2][3] == "0", "{orders}");
 }
