@@ -391,6 +391,8 @@ mod tests {
             ("+\treserved-memory {\n+\t};\n", "without + and -"),
             ("--- a/x.dts\n+++ b/x.dts\n@@ -1 +1 @@\n+a { };\n", "without + and -"),
             ("\u{d0}", "a node is linux,cma {"),
+            ("/dts-v1/; / { };", "a tree without reserved memory"),
+            ("/dts-v1/; / { cpus { }; soc { }; };", "a tree without reserved memory"),
             ("/dts-v1/; / { compatible = \"arm,vexpress\"; cpus { }; };", "pass DTB=my.dtb"),
             ("/dts-v1/; /plugin/; &cma { size = <0x10000000>; };", "give its nodes as a fragment"),
         ] {

@@ -176,6 +176,14 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
             "a whole tree: compile it with dtc -I dts -O dtb -o my.dtb FILE, and pass DTB=my.dtb instead".to_owned()
         );
     }
+    let has_reserved = tops().any(|top| is_reserved(top) || top.children().any(&is_reserved));
+    let is_empty = tops().next().is_some() && tops().all(|top| top.name == "/" && top.children().next().is_none());
+    if (is_empty || is_whole && !has_reserved) && !text.contains("/memreserve/") {
+        return Err(
+            "a tree without reserved memory: there is nothing to take; a tree to boot with goes with DTB=my.dtb"
+                .to_owned(),
+        );
+    }
     if let Some(why) = tops().find_map(|top| unusable_cells(top, &is_reserved)) {
         return Err(why);
     }

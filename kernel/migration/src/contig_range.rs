@@ -126,7 +126,14 @@ impl ContigRange {
     }
 
     /// Takes the next step. Returns the result after the last one; on an error everything is then as it was (`undo`).
+    #[inline(never)]
     pub fn step(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
+        self.step_inline(mm, report)
+    }
+
+    /// As `step`, for the path that is measured, which pays for no call.
+    #[inline(always)]
+    fn step_inline(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
         let (first, pages) = (self.first, self.pages);
         self.next = match self.next {
             Step::Isolate => match mm.isolate(self.area, first, pages, report) {
@@ -187,7 +194,7 @@ impl Mm<'_, '_> {
     ) -> Result<(), Refused> {
         let mut range = ContigRange::new(area, first, pages);
         loop {
-            if let Some(result) = range.step(self, report) {
+            if let Some(result) = range.step_inline(self, report) {
                 return result;
             }
         }
@@ -256,6 +263,7 @@ impl Mm<'_, '_> {
 
     /// Moves or drops the next batch of pages that are still in use, or tries the last one again; false where none is left
     /// or it failed (`__alloc_contig_migrate_range`).
+    #[inline(always)]
     fn migrate_batch(&mut self, migration: &mut Migration, report: &mut ContigReport) -> bool {
         let Migration { at, end, batch, tries, mappings, result, .. } = migration;
         if result.is_err() {
