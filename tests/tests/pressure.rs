@@ -141,7 +141,7 @@ fn emptying_an_area_costs_what_it_may() {
 #[test]
 fn bad_input_gets_a_line_each_and_nothing_is_lost() {
     let lines = [
-        ("pressure", "a word is missing"),
+        ("pressure", "no experiment: there are latency"),
         ("pressure speed", "there are latency underuse reliability integrity"),
         ("pressure latency pages=99999999", "does not fit the area"),
         ("pressure underuse fill=99999999", "cannot be filled"),

@@ -58,7 +58,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if ["callers", "lock", "requests", "schedules"].iter().any(|key| args.key(key).is_some()) {
             return self.callers(args);
         }
-        let word = args.word(0).unwrap_or_default();
+        let Some(word) = args.word(0) else {
+            let names = Experiment::ALL.map(|each| each.name()).join(" ");
+            return Err(Failure::bad(format!("no experiment: there are {names}, and callers=N")));
+        };
         let experiment = Experiment::ALL.into_iter().find(|experiment| experiment.name() == word).ok_or_else(|| {
             none_of("no experiment", word, Experiment::ALL.iter().map(|each| each.name()), "there are")
         })?;
