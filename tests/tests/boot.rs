@@ -269,7 +269,7 @@ fn self_tests_run_or_say_why_not_on_small_memories_and_areas() {
         ("8M", "cma=0", &ON_AREAS[..], "there is no CMA area"),
         ("16M", "cma=0", &ON_AREAS, "there is no CMA area"),
         ("8M", "cma=4M", no_room, "no room to move "),
-        ("12M", "cma=8M", no_room, "no room to move "),
+        ("12544K", "cma=8M", no_room, "no room to move "),
         ("16M", "cma=4M", &[], "-"),
         ("16M", "cma=8M", &[], "-"),
         ("64M", "cma=4M", &[], "-"),

@@ -13,7 +13,7 @@ use cma::{AreaId, Buffer, CmaError};
 use lab::rng::Rng;
 use migration::contig_range::Phase;
 use migration::live::objects::ObjectId;
-use migration::live::{Faults, Mm, Sabotage};
+use migration::live::{Faults, Mm, OpenError, Sabotage};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 use units::Pfn;
@@ -36,10 +36,13 @@ const CHECKED_EVERY: u32 = 12;
 /// Where a pin can still come in the way of an allocation that has begun.
 const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 
-/// Runs a test with the living moved in, CMA pages first of all.
+/// Runs a test with the living moved in, CMA pages first of all. If memory is too small for their tables, it is skipped.
 pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let opened = system.open_live(CmaUse::First, Lend::Movable).map(|_| ());
+    if let Err(error @ OpenError::NoTables(_)) = &opened {
+        return Err(Stop::skip(error.to_string()));
+    }
     lines(opened)?;
     let result = test(system);
     system.close_live();
