@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check bench-peers profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -100,6 +100,10 @@ bench-hard-check: image ## fail where a figure of these is 5 % above bench/basel
 
 bench-peers: ## the search and the whole call beside the registry's allocators of ranges (instructions need valgrind)
 	@$(CARGO) run --locked --release --quiet $(HOST) --manifest-path bench/peers/Cargo.toml
+
+release: image host ## build/debris-VERSION.tar.gz, for those who do not build: image, host tool, pages, licences, checksums
+	@scripts/web playground || echo 'without the playground'
+	@scripts/release
 
 profile: image ## which functions the instructions of BENCH=debris go to
 	@$(BENCHES) profile '$(subst ','\'',$(value BENCH))'
