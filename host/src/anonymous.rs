@@ -2,8 +2,9 @@
 
 //! A recording without the names of its tasks and areas, to be shown to others.
 //!
-//! What holds true: a name becomes one word wherever it stands (`task1`, `area1`, numbered as they come); every line keeps
-//! its number and every event its meaning; lines that are no events are emptied, because they may say anything.
+//! What holds true: a name becomes one word wherever it stands (`task1`, `area1`, numbered as they
+//! come); every line keeps its number and every event its meaning; lines that are no events are
+//! emptied, because they may say anything.
 
 use std::collections::HashMap;
 

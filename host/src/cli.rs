@@ -41,7 +41,8 @@ pub(crate) enum Command {
     View(View),
     /// Replays a recording, as the command of the laboratory's prompt
     Replay(Replay),
-    /// Runs a load with the same seeds under several placements, as the command of the laboratory's prompt
+    /// Runs a load with the same seeds under several placements, as the command of the laboratory's
+    /// prompt
     Compare(Compare),
     /// Every line of a kernel's log that speaks of CMA, in words
     Explain {
@@ -206,7 +207,8 @@ pub(crate) struct Run {
     /// Words of the kernel's command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub append: Option<String>,
-    /// Commands to run after boot, such as 'debris; bitmap; poweroff'; --append may have them as run=, too
+    /// Commands to run after boot, such as 'debris; bitmap; poweroff'; --append may have them as
+    /// run=, too
     #[arg(long, value_name = "COMMANDS")]
     pub run: Option<String>,
     /// Memory, from 8M to 1024M

@@ -2,8 +2,8 @@
 
 //! `debris compare`: the monitor's command, its loads on all processors.
 //!
-//! What holds true: every load runs on a board of its own, which is what an empty area is; what is printed is what the
-//! monitor prints, but for times.
+//! What holds true: every load runs on a board of its own, which is what an empty area is; what is
+//! printed is what the monitor prints, but for times.
 
 use host::board::Board;
 use host::machine::Host;

@@ -2,8 +2,8 @@
 
 //! Files that are read and written as a whole.
 //!
-//! What holds true: a file that is written has its old content or all of the new one, whenever the process ends; a file
-//! that does not fit into memory is refused with a line that says what to do.
+//! What holds true: a file that is written has its old content or all of the new one, whenever the
+//! process ends; a file that does not fit into memory is refused with a line that says what to do.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -38,7 +38,8 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Writes a file: into one beside it, which then takes its name. A device or a pipe is written to as it is.
+/// Writes a file: into one beside it, which then takes its name. A device or a pipe is written to
+/// as it is.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {

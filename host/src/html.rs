@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `--html`: one file that carries the verdict, the recording, and the allocator itself as WebAssembly.
+//! `--html`: one file that carries the verdict, the recording, and the allocator itself as
+//! WebAssembly.
 //!
 //! The template lies beside the program: `make host` makes it where node is.
 
@@ -109,8 +110,8 @@ impl Page<'_> {
     }
 }
 
-/// The size in which most is seen, and where it is from: of the recorded area; where that is not known, the largest in
-/// which a request fails.
+/// The size in which most is seen, and where it is from: of the recorded area; where that is not
+/// known, the largest in which a request fails.
 fn shown_pages(recording: &Recording<'_>, usual: &Answer) -> Result<(u32, &'static str), SizeError> {
     let (pages, why) = match (recording.recorded_size()?, usual.largest_failing_pages) {
         (RecordedSize::Pages(pages), _) => (pages, "The area had this size when it was recorded."),

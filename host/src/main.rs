@@ -177,8 +177,9 @@ fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
     )
 }
 
-/// Prints whole lines: with `records` those alone, without it all others, all where it is `None`. Where there are only
-/// records, the line in which `command` says why it failed goes to standard error.
+/// Prints whole lines: with `records` those alone, without it all others, all where it is `None`.
+/// Where there are only records, the line in which `command` says why it failed goes to standard
+/// error.
 fn lines(command: &'static str, records: Option<bool>) -> Box<dyn FnMut(&str)> {
     let mut pending = String::new();
     Box::new(move |text| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a page says without any script: the verdict on an area in words, the lines to paste, the table of sizes, a picture
-//! of the worst moment, the failures.
+//! What a page says without any script: the verdict on an area in words, the lines to paste, the
+//! table of sizes, a picture of the worst moment, the failures.
 //!
 //! What holds true: whatever is from a recording goes through [`escaped`].
 

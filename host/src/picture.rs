@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An area at one moment as SVG: rows of pages, buffers coloured by their size, the window of a failure outlined.
+//! An area at one moment as SVG: rows of pages, buffers coloured by their size, the window of a
+//! failure outlined.
 
 use std::fmt::Write;
 
@@ -16,7 +17,8 @@ const PITCH: u32 = 13;
 const ROWS: u32 = 48;
 /// Pages of a row, at least.
 const MIN_ROW_PAGES: u32 = 64;
-/// Colours of buffers by the order of their size, two orders each: lightness grows with the size, for those who see no hue.
+/// Colours of buffers by the order of their size, two orders each: lightness grows with the size,
+/// for those who see no hue.
 pub const COLOURS: [&str; 6] = ["#440154", "#3b528b", "#21918c", "#35b779", "#90d743", "#fde725"];
 
 /// The colour of a buffer.

@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     Err(Failure { line: format!("{}: {error}", script.display()), status: STATUS_BAD })
 }
 
-/// The script of the tree that this program lies in; of an installed one, of the tree that it was built from.
+/// The script of the tree that this program lies in; of an installed one, of the tree that it was
+/// built from.
 fn script() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe().unwrap_or_default();
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -188,7 +188,8 @@ impl<'t> Recording<'t> {
         self.run_part(rule, (served, Part::ALL), pages, stop, None)
     }
 
-    /// As [`Recording::run`] to the end, of a part of the requests; also says what it did on the way.
+    /// As [`Recording::run`] to the end, of a part of the requests; also says what it did on the
+    /// way.
     ///
     /// # Errors
     /// See [`SizeError`].

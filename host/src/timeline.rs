@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a replay did in the course of its recording: pages in use, buffers and where they lay, requests that failed.
+//! What a replay did in the course of its recording: pages in use, buffers and where they lay,
+//! requests that failed.
 //!
-//! A step is an event of the replay: a request served, a request that failed, a release. What holds true: the bands that a
-//! step lies in are the buffers that were held behind it.
+//! A step is an event of the replay: a request served, a request that failed, a release. What holds
+//! true: the bands that a step lies in are the buffers that were held behind it.
 
 use std::collections::BTreeMap;
 
@@ -223,7 +224,8 @@ impl Timeline {
         held
     }
 
-    /// The failure that shows most: of those with enough free pages the one with the most of them, else the first.
+    /// The failure that shows most: of those with enough free pages the one with the most of them,
+    /// else the first.
     pub fn worst(&self) -> Option<&Failed> {
         self.worst_place().map(|place| &self.failures[place])
     }
@@ -241,7 +243,8 @@ impl Timeline {
         self.bands.push(band);
     }
 
-    /// Ends the band that has the pages; what is left of it on either side goes on as a band of its own.
+    /// Ends the band that has the pages; what is left of it on either side goes on as a band of its
+    /// own.
     fn end(&mut self, page: u32, pages: u32, step: u32) {
         let Some((&first, &place)) = self.open.range(..=page).next_back() else { return };
         let whole = self.bands[place as usize];

@@ -178,7 +178,8 @@ fn run_boots_what_its_arguments_say() {
     assert!(given.contains(&"-no-reboot") && !given.contains(&"-dtb"), "{given:?}");
 }
 
-/// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are deeper than its key.
+/// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are
+/// deeper than its key.
 fn of_yaml(text: &str, key: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let depth = |line: &str| line.len() - line.trim_start().len();

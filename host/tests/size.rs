@@ -181,7 +181,8 @@ fn what_failed_when_it_was_recorded_may_have_lived() {
     );
 }
 
-/// What a board recorded, of two areas: requests fail, and the first releases are of buffers from before.
+/// What a board recorded, of two areas: requests fail, and the first releases are of buffers from
+/// before.
 enum Event {
     Alloc { area: usize, buffer: u32, pages: usize, align_order: u32 },
     Failed { area: usize, pages: usize, align_order: u32 },
@@ -238,7 +239,8 @@ fn ftrace(events: &[Event]) -> String {
     })
 }
 
-/// The events of an area for the model: what failed goes back at once, and what is not known says nothing.
+/// The events of an area for the model: what failed goes back at once, and what is not known says
+/// nothing.
 fn of_area(events: &[Event], wanted: usize) -> Vec<Op> {
     let mut ops = Vec::new();
     for event in events {

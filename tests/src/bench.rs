@@ -2,9 +2,11 @@
 
 //! Figures of the benchmarks, from the machines that measure them to the table, the baseline and the picture.
 //!
-//! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks need and collects
-//! their records → [`Figures`] are the numbers in them → [`table`] puts them beside Linux's, [`baseline`] beside what they
-//! were, [`growth`] into a picture. [`hard`] replays loads that nobody tuned for. [`profile`] says which functions the instructions of one benchmark go to.
+//! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks
+//! need and collects their records → [`Figures`] are the numbers in them → [`table`] puts them
+//! beside Linux's, [`baseline`] beside what they were, [`growth`] into a picture. [`hard`] replays
+//! loads that nobody tuned for. [`profile`] says which functions the instructions of one benchmark
+//! go to.
 
 pub mod baseline;
 pub mod growth;

@@ -95,7 +95,8 @@ impl Maintenance {
             && (*level, *op) == (at, with)
             && start.wrapping_add(*bytes).wrapping_sub(from) <= length
         {
-            // An instruction at which the emulator was interrupted is logged again: the same line twice is one.
+            // An instruction at which the emulator was interrupted is logged again: the same line
+            // twice is one.
             *bytes = from.wrapping_add(length).wrapping_sub(*start);
         } else if length > 0 {
             self.steps.push(Step::Lines { level: at, op: with, start: from, bytes: length });

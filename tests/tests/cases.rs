@@ -69,7 +69,8 @@ fn each_is_what_linux_makes_of_it() {
     }
 }
 
-/// A file, its areas (name, first address, MiB, the device that names it), and what `/proc/iomem` has.
+/// A file, its areas (name, first address, MiB, the device that names it), and what `/proc/iomem`
+/// has.
 type Figures<'c> = (&'c str, &'c [(&'c str, u64, u64, &'c str)], &'c [&'c str]);
 
 /// The default area that nobody asked for, where it has 1 GiB to itself.

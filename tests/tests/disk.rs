@@ -218,7 +218,8 @@ fn a_disk_that_does_not_answer_is_given_up_at_ctrl_c() {
     machine.finish().ended_with(0);
 }
 
-/// 20 cuts, or CUTS of them: on both transports in turn, after none to three copies that were synced.
+/// 20 cuts, or CUTS of them: on both transports in turn, after none to three copies that were
+/// synced.
 #[test]
 fn a_power_cut_leaves_everything_that_was_synced() {
     let cuts = std::env::var("CUTS").map_or(20, |cuts| cuts.parse().expect("CUTS is a number of power cuts"));

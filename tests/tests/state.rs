@@ -7,7 +7,8 @@ use std::fs;
 use boot_tests::{Boot, Outcome, Tree, in_tree};
 use tempfile::TempDir;
 
-/// Runs commands with a text as the initrd, on an area `linux,cma` of `pages` pages, or on the board's own.
+/// Runs commands with a text as the initrd, on an area `linux,cma` of `pages` pages, or on the
+/// board's own.
 fn with_initrd(text: &str, pages: Option<u32>, commands: &str, status: i32) -> Outcome {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("dmesg");

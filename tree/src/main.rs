@@ -3,9 +3,10 @@
 //! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where the RAM of a board
 //! begins, for `scripts/qemu`.
 //!
-//! NODES names a file with reserved memory as people publish it: nodes, children of `/reserved-memory` alone, fragments
-//! by path or label, overlays. dtc reads the values; [`preprocess`] runs cpp, [`source`] knows where each node stands in
-//! the text, [`paste`] where it goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
+//! NODES names a file with reserved memory as people publish it: nodes, children of
+//! `/reserved-memory` alone, fragments by path or label, overlays. dtc reads the values;
+//! [`preprocess`] runs cpp, [`source`] knows where each node stands in the text, [`paste`] where it
+//! goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
 //!
 //! What holds true:
 //! 1. Whatever is left out or stood in for is a line on standard error. Nothing is guessed.
@@ -345,7 +346,8 @@ mod tests {
         let reg: (&str, &str, &[u32]) = ("a@70000000", "reg", &[0, 0x7000_0000, 0, 0x10_0000]);
         let size: (&str, &str, &[u32]) = ("linux,cma", "size", &[0x800_0000]);
         for (text, (node, property, cells)) in [
-            // A board's file, whose devices refer to what was left out with their pin controller or its memory.
+            // A board's file, whose devices refer to what was left out with their pin controller or
+            // its memory.
             (
                 format!(
                     "/dts-v1/;\n#include \"soc.dtsi\"\n/ {{ model = \"x\"; memory@0 {{ m: m {{ }}; }}; \

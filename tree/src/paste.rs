@@ -53,7 +53,8 @@ pub(crate) struct Pasted {
     pub deletes_vram: bool,
 }
 
-/// True for a label that board files give `/reserved-memory`, where the node itself stands in a file of the SoC.
+/// True for a label that board files give `/reserved-memory`, where the node itself stands in a
+/// file of the SoC.
 fn is_reserved_label(label: &str) -> bool {
     let label = label.to_ascii_lowercase();
     ["&reserved_mem", "&resmem", "&rmem", "&res_mem", "&reserved"].iter().any(|start| label.starts_with(start))
@@ -482,7 +483,8 @@ impl Editor<'_> {
         }
     }
 
-    /// Leaves all but reserved memory out of a whole tree's roots; returns the devices of it that name an area.
+    /// Leaves all but reserved memory out of a whole tree's roots; returns the devices of it that
+    /// name an area.
     fn whole<'n>(
         &mut self,
         roots: impl Iterator<Item = &'n Node>,

@@ -35,7 +35,8 @@ fn has_names(items: &[Item]) -> bool {
     })
 }
 
-/// The text without dtc's own includes of files that are not there: of a board's file they are the SoC's.
+/// The text without dtc's own includes of files that are not there: of a board's file they are the
+/// SoC's.
 fn without_missing_includes(text: String, include: [&Path; 2], say: &mut impl FnMut(String)) -> String {
     let mut missing = Vec::new();
     for item in parse(&text) {
@@ -54,7 +55,8 @@ fn without_missing_includes(text: String, include: [&Path; 2], say: &mut impl Fn
     text
 }
 
-/// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a line each.
+/// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a
+/// line each.
 pub(crate) fn preprocess(
     text: String,
     [dts, directory]: [&Path; 2],

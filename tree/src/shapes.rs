@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees of the shapes that published ones have: cells, forms, kinds of region and numbers of them. Each keeps its
-//! numbers, and boots: the kernel's own crates read it, place its regions and make its areas.
+//! Trees of the shapes that published ones have: cells, forms, kinds of region and numbers of them.
+//! Each keeps its numbers, and boots: the kernel's own crates read it, place its regions and make
+//! its areas.
 
 use devicetree::Facts;
 use page_alloc::Page;
@@ -22,7 +23,8 @@ const RAM: PhysRange = PhysRange { start: 0x6000_0000, end: 0xa000_0000 };
 const FIRST: u32 = 0x7000_0000;
 const STEP: u32 = 4 << 20;
 
-/// A kind of region: its properties, its size, and what its place is reserved as. `None`: Linux refuses it.
+/// A kind of region: its properties, its size, and what its place is reserved as. `None`: Linux
+/// refuses it.
 type Kind = (&'static str, u32, Option<RegionKind>);
 
 const KINDS: [Kind; 5] = [
@@ -81,8 +83,9 @@ fn memory_map(facts: &Facts, blob: &[u8]) -> Memblock {
     early::memory_map(facts, image, tree).memblock
 }
 
-/// The areas that Linux 6.1 makes, by the rules alone: a dynamic node comes before fixed ones, those come by address, there
-/// are no more than `MAX_CMA_AREAS`, and the last of them is a default one that nobody asked for.
+/// The areas that Linux 6.1 makes, by the rules alone: a dynamic node comes before fixed ones,
+/// those come by address, there are no more than `MAX_CMA_AREAS`, and the last of them is a default
+/// one that nobody asked for.
 fn expected(kind: &Kind, regions: u32, is_default: bool) -> Vec<Area> {
     let cma = if is_default { RAM.end - 8 * M } else { 0x9000_0000 - 8 * M };
     let mut areas = vec![("linux,cma".to_owned(), cma, 8 * M)];
@@ -97,7 +100,8 @@ fn expected(kind: &Kind, regions: u32, is_default: bool) -> Vec<Area> {
     areas
 }
 
-/// Every combination of cells, form, kind of region and number of regions that published trees have.
+/// Every combination of cells, form, kind of region and number of regions that published trees
+/// have.
 #[test]
 fn shapes_of_published_trees_keep_their_numbers() {
     let mut shapes = 0;
@@ -176,7 +180,8 @@ fn check(text: &str, kind: &Kind, regions: u32, is_default: bool) {
     }
 }
 
-/// Reserved memory whose addresses or sizes have no cells, or too many, is refused with what they are.
+/// Reserved memory whose addresses or sizes have no cells, or too many, is refused with what they
+/// are.
 #[test]
 fn cells_that_hold_no_number_are_refused() {
     for (cells, reg) in [

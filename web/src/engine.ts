@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The worker from the page's side: the newest question is the one that is answered, and Stop ends whatever runs.
+// The worker from the page's side: the newest question is the one that is answered, and Stop ends
+// whatever runs.
 import type { Reply, ToWorker } from "./protocol";
 import source from "./worker.ts?text";
 

@@ -239,7 +239,8 @@ class Playground {
     const pages = Math.ceil(known / PAGEBLOCK) * PAGEBLOCK;
     this.file = bytes;
     this.areas.value = `area=${pages / 256}M`;
-    // A request that failed there may succeed here, and then its driver asks again for an ID that it holds.
+    // A request that failed there may succeed here, and then its driver asks again for an ID that
+    // it holds.
     this.boot("replay held=release failures=5\r");
     const failed = answer.failed_recorded > 0 ? ` ${counted(answer.failed_recorded, "request")} failed when it was recorded.` : "";
     this.say(`${name}: no request fails in ${size(answer.smallest_pages)} (cma=${size(Math.ceil(answer.smallest_pages / PAGEBLOCK) * PAGEBLOCK)}); at most ${answer.peak_pages} pages are held at once.${failed} Shown in ${size(pages)}.`);

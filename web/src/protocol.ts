@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// What a page and its worker say to each other, and what the allocator's answers hold (web/wasm/lib.rs).
+// What a page and its worker say to each other, and what the allocator's answers hold
+// (web/wasm/lib.rs).
 
 export interface ToWorker {
   number: number;

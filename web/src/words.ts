@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Small words and elements that several parts of a page need. Text goes into the page as text, never as HTML.
+// Small words and elements that several parts of a page need. Text goes into the page as text,
+// never as HTML.
 
 export type Child = Node | string | number | null | undefined;
 

@@ -2,13 +2,14 @@
 
 //! The laboratory in a page: a replay and its course, a size, for a worker's script.
 //!
-//! The way of the data: [`recording`] and [`request`] make room, which the script fills; [`run`] does what the request says
-//! and leaves answers, which the script reads at [`answer`] up to [`answer_bytes`]. The first answer is JSON, the others are
-//! words of 32 bits. Nothing here reads memory by an address: rooms and answers are vectors of this module, so that there is
-//! no unsafe code but the names that are exported.
+//! The way of the data: [`recording`] and [`request`] make room, which the script fills; [`run`]
+//! does what the request says and leaves answers, which the script reads at [`answer`] up to
+//! [`answer_bytes`]. The first answer is JSON, the others are words of 32 bits. Nothing here reads
+//! memory by an address: rooms and answers are vectors of this module, so that there is no unsafe
+//! code but the names that are exported.
 //!
-//! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a file is), and for the
-//! playground, a feature, `boot` and `type`.
+//! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a
+//! file is), and for the playground, a feature, `boot` and `type`.
 
 #[cfg(feature = "playground")]
 mod playground;

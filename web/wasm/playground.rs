@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The monitor at a prompt: keys in, what the terminal shows out, and the areas behind each command.
+//! The monitor at a prompt: keys in, what the terminal shows out, and the areas behind each
+//! command.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,14 +22,16 @@ struct Machine {
     said: Rc<RefCell<String>>,
 }
 
-/// A board that can be switched on. One that was switched on keeps its memory, which goes with the worker.
+/// A board that can be switched on. One that was switched on keeps its memory, which goes with the
+/// worker.
 #[derive(Default)]
 pub(crate) struct Playground {
     machine: Option<Machine>,
 }
 
 impl Playground {
-    /// Switches on a board with the areas of the request, `NAME=PAGES NAME=PAGES`, and a file as its initrd.
+    /// Switches on a board with the areas of the request, `NAME=PAGES NAME=PAGES`, and a file as
+    /// its initrd.
     pub(crate) fn boot(&mut self, file: &[u8], request: &Request<'_>) -> Result<Answers, String> {
         let areas = areas(request.get("areas").unwrap_or("BiscuitOS_cma=2048 linux,cma=4096"))?;
         let said = Rc::new(RefCell::new(String::new()));

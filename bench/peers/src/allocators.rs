@@ -17,7 +17,8 @@ use vm_allocator::{AddressAllocator, AllocPolicy, RangeInclusive};
 
 /// An allocator of ranges of pages.
 pub trait Allocator {
-    /// The first page of `pages` pages that are free, aligned by their order up to 2^8 unless the allocator cannot.
+    /// The first page of `pages` pages that are free, aligned by their order up to 2^8 unless the
+    /// allocator cannot.
     fn allocate(&mut self, pages: u32) -> Option<u32>;
 
     /// Gives `pages` pages from `first` on back, which were allocated together.
@@ -27,7 +28,8 @@ pub trait Allocator {
 /// Where the range of vm-allocator begins, which underflows at 0.
 const ADDRESS: u64 = 1 << 20;
 
-/// The rows of the table: the name, whether it answers the lowest aligned range as Linux does, and what it gives up.
+/// The rows of the table: the name, whether it answers the lowest aligned range as Linux does, and
+/// what it gives up.
 pub const NAMES: [(&str, &str); 8] = [
     ("placement", "the bitmap alone; the lowest aligned range"),
     ("whole-call", "cma_alloc and cma_release: bitmap and buddy"),

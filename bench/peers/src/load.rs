@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published load on any allocator: 255 slots for each 8 MiB, one drawn a step, its buffer allocated or released.
+//! The published load on any allocator: 255 slots for each 8 MiB, one drawn a step, its buffer
+//! allocated or released.
 
 use std::hint::black_box;
 use std::time::Instant;

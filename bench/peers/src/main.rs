@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `peers`: the table of allocators; `peers calls NAME PAGES`: the measured calls alone, for a profiler.
+//! `peers`: the table of allocators; `peers calls NAME PAGES`: the measured calls alone, for a
+//! profiler.
 //!
-//! Instructions and cache misses are those of the measured calls under `valgrind --tool=callgrind`, which the table starts;
-//! without valgrind these columns are empty. Nanoseconds are the machine's, with drawing a slot among them.
+//! Instructions and cache misses are those of the measured calls under `valgrind --tool=callgrind`,
+//! which the table starts; without valgrind these columns are empty. Nanoseconds are the machine's,
+//! with drawing a slot among them.
 
 mod allocators;
 mod load;

@@ -2,13 +2,15 @@
 
 //! Several callers of `cma_alloc` at once, on one processor and in every order that is asked for.
 //!
-//! A caller makes requests one after the other. Each request is a chain of steps: the search reserves bits
-//! ([`CmaSearch`]), the mutex is taken if there is one, and the range goes through the steps of `alloc_contig_range`
-//! ([`ContigRange`]). At the end of each step a [`Scheduler`] chooses who goes on, so that the same choices give the same run.
+//! A caller makes requests one after the other. Each request is a chain of steps: the search
+//! reserves bits ([`CmaSearch`]), the mutex is taken if there is one, and the range goes through
+//! the steps of `alloc_contig_range` ([`ContigRange`]). At the end of each step a [`Scheduler`]
+//! chooses who goes on, so that the same choices give the same run.
 //!
-//! What holds true: a caller waits for a mutex only while another caller holds it; the zone's books balance after every
-//! step; no page belongs to two callers; and when all have ended everything is given back. The range always goes through all
-//! steps, also where it is free: as in Linux, which knows no shorter way.
+//! What holds true: a caller waits for a mutex only while another caller holds it; the zone's books
+//! balance after every step; no page belongs to two callers; and when all have ended everything is
+//! given back. The range always goes through all steps, also where it is free: as in Linux, which
+//! knows no shorter way.
 
 mod schedule;
 
@@ -212,8 +214,9 @@ struct Run<'r, 's, 'm> {
     report: ContigReport,
 }
 
-/// Lets the callers run until all have made their requests, in the order that the scheduler chooses, and gives everything
-/// back. The system's users of memory are open ([`System::open_live`]) and use no page of the areas.
+/// Lets the callers run until all have made their requests, in the order that the scheduler
+/// chooses, and gives everything back. The system's users of memory are open
+/// ([`System::open_live`]) and use no page of the areas.
 ///
 /// # Errors
 /// See [`Broken`]: none of it can happen unless the allocator is wrong or nobody is open.
@@ -326,7 +329,8 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// Reserves a search's candidate: `Err` has its first page, `Ok` says how the request ended without one.
+    /// Reserves a search's candidate: `Err` has its first page, `Ok` says how the request ended
+    /// without one.
     fn reserve(&mut self, number: usize, search: CmaSearch) -> Result<Result<Did, Pfn>, Broken> {
         Ok(match search.reserve(self.system) {
             Some(first) => {

@@ -187,7 +187,8 @@ impl Comparison {
         self.placements.len() as u32 * self.seeds
     }
 
-    /// The comparison of load `load` alone, counted from 0, for whoever runs each on a system of its own.
+    /// The comparison of load `load` alone, counted from 0, for whoever runs each on a system of
+    /// its own.
     pub fn only(mut self, load: u32) -> Self {
         self.placements = self.placements.into_iter().skip((load / self.seeds) as usize).take(1).collect();
         self.options.seed = self.options.seed.wrapping_add(load % self.seeds);
@@ -200,7 +201,8 @@ impl Comparison {
         self.rows
     }
 
-    /// Takes in rows that comparisons of single loads made ([`Comparison::only`]), in the order of the loads.
+    /// Takes in rows that comparisons of single loads made ([`Comparison::only`]), in the order of
+    /// the loads.
     pub fn join(&mut self, rows: impl IntoIterator<Item = Row>) {
         for row in rows {
             match self.rows.last_mut().filter(|last| last.loads.len() < self.seeds as usize) {

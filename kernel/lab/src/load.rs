@@ -221,8 +221,8 @@ impl Round {
         Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: machine.now_ns(), report }
     }
 
-    /// Does at most the given number of steps; true while there are more to do. In the background it does not wait for steps that are
-    /// not due.
+    /// Does at most the given number of steps; true while there are more to do. In the background
+    /// it does not wait for steps that are not due.
     ///
     /// # Errors
     /// The area refused a buffer that it had given: the books are wrong.

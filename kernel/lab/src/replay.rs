@@ -317,7 +317,8 @@ pub fn run<M: Machine + ?Sized>(
     run_surveyed(system, machine, options, &survey, trace, None)
 }
 
-/// As [`run`], with the `survey` of that trace. `tell` is called for each step, outside of what is timed.
+/// As [`run`], with the `survey` of that trace. `tell` is called for each step, outside of what is
+/// timed.
 ///
 /// # Errors
 /// See [`ReplayError`].

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The sign test: how likely it is that one of two placements is better in at least a given number of the seeds, if neither is.
+//! The sign test: how likely it is that one of two placements is better in at least a given number
+//! of the seeds, if neither is.
 //!
 //! Exact, in integers: under that hypothesis the number of better seeds among those that differ is binomial, with one half.
 

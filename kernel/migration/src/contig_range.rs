@@ -3,11 +3,12 @@
 //! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of those who live in it, and
 //! taken.
 //!
-//! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU → migrate and reclaim what is
-//! still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times each → find the free block that
-//! covers the start → test that the whole range is isolated and free → take it off the lists → give back what sticks out in
-//! front and behind → undo the isolation. Each of these is a step of a [`ContigRange`], between which others may go on. A
-//! range that is free never comes here: `contig` takes it out of the buddy.
+//! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU →
+//! migrate and reclaim what is still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times
+//! each → find the free block that covers the start → test that the whole range is isolated and
+//! free → take it off the lists → give back what sticks out in front and behind → undo the
+//! isolation. Each of these is a step of a [`ContigRange`], between which others may go on. A range
+//! that is free never comes here: `contig` takes it out of the buddy.
 //!
 //! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and finds only at the end
 //! whether a page will not go; here that is looked for first, so that most failures have nothing to take back.
@@ -80,10 +81,12 @@ enum Step {
     Undo(Result<(), Refused>),
 }
 
-/// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of migration at a time, test,
-/// grab, undo. Between two steps others may go on, and the books balance.
+/// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of
+/// migration at a time, test, grab, undo. Between two steps others may go on, and the books
+/// balance.
 ///
-/// Several may be under way at once as long as at most one of them finds pages in use: `undo` keeps one journal.
+/// Several may be under way at once as long as at most one of them finds pages in use: `undo` keeps
+/// one journal.
 pub struct ContigRange {
     area: (Pfn, u32),
     first: Pfn,
@@ -106,7 +109,8 @@ struct Migration {
 }
 
 impl ContigRange {
-    /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is done.
+    /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is
+    /// done.
     pub const fn new(area: (Pfn, u32), first: Pfn, pages: u32) -> Self {
         let migration =
             Migration { at: 0, end: 0, batch: Batch::new(), tries: 0, before: (0, 0), mappings: 0, result: Ok(()) };
@@ -125,7 +129,8 @@ impl ContigRange {
         }
     }
 
-    /// Takes the next step. Returns the result after the last one; on an error everything is then as it was (`undo`).
+    /// Takes the next step. Returns the result after the last one; on an error everything is then
+    /// as it was (`undo`).
     #[inline(never)]
     pub fn step(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
         self.step_inline(mm, report)
@@ -158,7 +163,8 @@ impl ContigRange {
                     _ => Step::Test,
                 }
             }
-            // What was busy may have become free, and the test says so. Else it was the first page in the way.
+            // What was busy may have become free, and the test says so. Else it was the first page
+            // in the way.
             Step::Test => match mm.test(first, pages, report) {
                 Ok(()) => Step::Grab,
                 Err(tested) => Step::Undo(Err(self.migration.result.err().unwrap_or(tested))),
@@ -180,8 +186,8 @@ impl ContigRange {
 }
 
 impl Mm<'_, '_> {
-    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the allocator: every step of
-    /// a [`ContigRange`], one after the other.
+    /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the
+    /// allocator: every step of a [`ContigRange`], one after the other.
     ///
     /// # Errors
     /// See [`Refused`]; everything is then as it was (`undo`).
@@ -200,7 +206,8 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Looks whether something is in the way that will not go, and else isolates the pageblocks of the range.
+    /// Looks whether something is in the way that will not go, and else isolates the pageblocks of
+    /// the range.
     fn isolate(&mut self, area: (Pfn, u32), first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         report.ranges += 1;
         if let Some(frame) = self.zone.isolated_in(first, pages) {
@@ -261,8 +268,8 @@ impl Mm<'_, '_> {
         self.end_phase(Phase::Drain, report);
     }
 
-    /// Moves or drops the next batch of pages that are still in use, or tries the last one again; false where none is left
-    /// or it failed (`__alloc_contig_migrate_range`).
+    /// Moves or drops the next batch of pages that are still in use, or tries the last one again;
+    /// false where none is left or it failed (`__alloc_contig_migrate_range`).
     #[inline(always)]
     fn migrate_batch(&mut self, migration: &mut Migration, report: &mut ContigReport) -> bool {
         let Migration { at, end, batch, tries, mappings, result, .. } = migration;

@@ -308,7 +308,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         outcome
     }
 
-    /// What `compare` compares with these keys, for whoever runs its loads at once: each on a system of its own.
+    /// What `compare` compares with these keys, for whoever runs its loads at once: each on a
+    /// system of its own.
     ///
     /// # Errors
     /// What is wrong with the keys, and what would be right.
@@ -329,8 +330,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         session.comparison(&args).map_err(|failure| failure.line)
     }
 
-    /// Checks the invariants, where that is wanted. A driver's misuse, and a write to free memory, is the fault of the command
-    /// that it was seen in, and of none that follows.
+    /// Checks the invariants, where that is wanted. A driver's misuse, and a write to free memory,
+    /// is the fault of the command that it was seen in, and of none that follows.
     fn check(&mut self) -> Result<(), Failure> {
         let check = if self.system.check_enabled() { self.system.check() } else { Ok(()) };
         self.system.dma_mut().checker_mut().tell();

@@ -22,7 +22,8 @@ use machine::Machine;
 /// What Ctrl-D in an empty line does.
 const LEAVE: &str = "poweroff";
 
-/// A prompt that bytes are typed at. It waits for none, so that who has no terminal of its own can give them as they come.
+/// A prompt that bytes are typed at. It waits for none, so that who has no terminal of its own can
+/// give them as they come.
 pub struct Prompt {
     editor: Editor,
 }
@@ -58,7 +59,8 @@ impl Prompt {
         monitor.step_jobs()
     }
 
-    /// Takes a byte, and executes the line that it ends; returns how the machine is to end, where that line says so.
+    /// Takes a byte, and executes the line that it ends; returns how the machine is to end, where
+    /// that line says so.
     pub fn type_byte<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>, byte: u8) -> Option<End> {
         let Self { editor } = self;
         let outcome = match editor.feed(byte)? {

@@ -2,9 +2,10 @@
 
 //! What the allocator may do to the memory behind its descriptors: poison it.
 //!
-//! The kernel crate never forms an address. Whoever can (the boot crate over its identity mapping, a test over a vector)
-//! implements [`Poison`]; with `check=on` every page is filled when it becomes free and verified when it is handed out.
-//! The first write to free memory that is found stays known, and fails every check until [`forget_damage`] is told.
+//! The kernel crate never forms an address. Whoever can (the boot crate over its identity mapping,
+//! a test over a vector) implements [`Poison`]; with `check=on` every page is filled when it
+//! becomes free and verified when it is handed out. The first write to free memory that is found
+//! stays known, and fails every check until [`forget_damage`] is told.
 //!
 //! [`forget_damage`]: crate::zone::Zone::forget_damage
 

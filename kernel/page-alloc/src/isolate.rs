@@ -27,7 +27,8 @@ impl Zone<'_> {
         self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
     }
 
-    /// The first page of the first pageblock around a range that is isolated, if one is: its isolation is another's.
+    /// The first page of the first pageblock around a range that is isolated, if one is: its
+    /// isolation is another's.
     pub fn isolated_in(&self, first: Pfn, pages: u32) -> Option<Pfn> {
         let (start, end) = self.pageblocks_around(first, pages);
         let mut blocks = (start..end).step_by(PAGEBLOCK_PAGES as usize);

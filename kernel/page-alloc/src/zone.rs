@@ -186,8 +186,9 @@ impl<'m> Zone<'m> {
         self.is_on_pcp(index) || self.covering_free_block(index).is_some()
     }
 
-    /// Forgets the damage that [`Zone::check`] fails with, so that the next is seen, and returns how many runs more were found
-    /// damaged. What was damaged is in use, and is filled with the pattern when it is free.
+    /// Forgets the damage that [`Zone::check`] fails with, so that the next is seen, and returns
+    /// how many runs more were found damaged. What was damaged is in use, and is filled with the
+    /// pattern when it is free.
     pub fn forget_damage(&mut self) -> u32 {
         self.damage = None;
         core::mem::take(&mut self.damaged_runs).saturating_sub(1)

@@ -97,8 +97,8 @@ impl Bitmap {
         }
     }
 
-    /// Keeps an index of the free runs by their length from here on, or gives it up, as `wanted` says. A bitmap without a
-    /// summary has none: its runs are few.
+    /// Keeps an index of the free runs by their length from here on, or gives it up, as `wanted`
+    /// says. A bitmap without a summary has none: its runs are few.
     pub fn keep_runs(&mut self, wanted: bool) {
         if !wanted {
             self.runs = None;
@@ -109,8 +109,8 @@ impl Bitmap {
         }
     }
 
-    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned bit. `None` where no
-    /// index of the runs is kept that could tell.
+    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned
+    /// bit. `None` where no index of the runs is kept that could tell.
     pub(super) fn fit_by_length(&self, request: &Request, wanted: Wanted) -> Option<Option<u32>> {
         let summary = self.summary.as_ref().filter(|_| request.align_offset.is_multiple_of(NODE_BITS))?;
         Some(self.read_runs(summary)?.find(self.nodes(), summary, request, wanted))
@@ -123,7 +123,8 @@ impl Bitmap {
         Some(runs)
     }
 
-    /// Tells the index of the runs that the bits `start..end` were set or cleared. Out of line: most areas keep none.
+    /// Tells the index of the runs that the bits `start..end` were set or cleared. Out of line:
+    /// most areas keep none.
     #[cold]
     #[inline(never)]
     fn note_change(&mut self, start: u32, end: u32) {

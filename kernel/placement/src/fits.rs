@@ -113,8 +113,8 @@ impl Placement for WorstFit {
     }
 }
 
-/// The lowest of the shortest, or the longest, free runs that hold the request. Of a run that `start` lies in, only what is
-/// behind it counts.
+/// The lowest of the shortest, or the longest, free runs that hold the request. Of a run that
+/// `start` lies in, only what is behind it counts.
 fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
     if start == 0
         && let Some(found) = map.fit_by_length(request, wanted)

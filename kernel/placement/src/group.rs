@@ -39,7 +39,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// A group of which the lowest `bits` bits are the bitmap's, and clear, as all of the bitmap's bits are.
+    /// A group of which the lowest `bits` bits are the bitmap's, and clear, as all of the bitmap's
+    /// bits are.
     pub(super) fn new(bits: u32) -> Self {
         let whole = bits / NODE_BITS;
         let touched = if whole == 0 { u32::MAX } else { !mask(0, whole.min(GROUP_NODES)) };

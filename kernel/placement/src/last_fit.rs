@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Last-fit: the highest place that a request fits at. In a large bitmap the search goes from the last node down, guided by
-//! the bounds that first-fit is guided by (see `summary`), and lowers those that led it to a node in vain.
+//! Last-fit: the highest place that a request fits at. In a large bitmap the search goes from the
+//! last node down, guided by the bounds that first-fit is guided by (see `summary`), and lowers
+//! those that led it to a node in vain.
 
 use super::Request;
 use super::bitmap::Bitmap;

@@ -128,7 +128,8 @@ pub trait Placement {
         false
     }
 
-    /// True where the length of free runs decides: the bitmap then keeps an index of them ([`Bitmap::keep_runs`]).
+    /// True where the length of free runs decides: the bitmap then keeps an index of them
+    /// ([`Bitmap::keep_runs`]).
     fn by_length(&self) -> bool {
         false
     }

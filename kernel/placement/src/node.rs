@@ -115,7 +115,8 @@ pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
     0
 }
 
-/// The bits of a node that `bits` free bits of it follow, themselves counted, in words; `bits` is at least 1.
+/// The bits of a node that `bits` free bits of it follow, themselves counted, in words; `bits` is
+/// at least 1.
 pub(super) fn fits(node: &Node, bits: u32) -> Node {
     let mut fits = node.each_ref().map(|word| !read(word));
     let mut length = 1;

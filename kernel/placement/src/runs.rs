@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An index of the free runs by their length, for the rules that choose by it: the lowest of the shortest, or of the
-//! longest, free runs that hold a request, without looking at every run.
+//! An index of the free runs by their length, for the rules that choose by it: the lowest of the
+//! shortest, or of the longest, free runs that hold a request, without looking at every run.
 //!
-//! A run that touches no border of a node is an inner run of it; any other belongs to the first border of a node that it
-//! touches, the bitmap's beginning and end among them. Slot `n` stands for the border in front of node `n` and for the
-//! inner runs of node `n`, so that slots in order are runs in order of address. Each length up to a node has a row with
-//! one bit a slot; longer runs, of which a border has at most one, share the last row.
+//! A run that touches no border of a node is an inner run of it; any other belongs to the first
+//! border of a node that it touches, the bitmap's beginning and end among them. Slot `n` stands for
+//! the border in front of node `n` and for the inner runs of node `n`, so that slots in order are
+//! runs in order of address. Each length up to a node has a row with one bit a slot; longer runs,
+//! of which a border has at most one, share the last row.
 //!
-//! What holds true, once no node is pending: a slot's bit is set in the row of a length just where it has a run of that length.
-//! Setting and clearing bits only notes the first and the last node that they touch; what lies between had no run that
-//! begins there, and has none. Pending nodes are read before the next search, or when [`PENDING`] of them are.
+//! What holds true, once no node is pending: a slot's bit is set in the row of a length just where
+//! it has a run of that length. Setting and clearing bits only notes the first and the last node
+//! that they touch; what lies between had no run that begins there, and has none. Pending nodes are
+//! read before the next search, or when [`PENDING`] of them are.
 //!
-//! The bound of a search: it looks at each slot of the rows from the request's length on, at worst, until one has a run
-//! that fits aligned; a node whose bounds (see `bounds`) rule the request out is passed over unread. At page alignment,
-//! the first slot has one.
+//! The bound of a search: it looks at each slot of the rows from the request's length on, at worst,
+//! until one has a run that fits aligned; a node whose bounds (see `bounds`) rule the request out
+//! is passed over unread. At page alignment, the first slot has one.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -26,7 +28,8 @@ use super::words::WORD_BITS;
 
 /// Nodes that are noted before they are read.
 const PENDING: usize = 64;
-/// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth a look.
+/// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth
+/// a look.
 const MANY: u32 = 8;
 /// A row for each length up to that of a node, and the last for all longer ones, too.
 const ROWS: usize = NODE_BITS as usize;
@@ -90,8 +93,8 @@ impl Runs {
             + size_of_val(self.border.as_slice())
     }
 
-    /// The bits `start..end` were set or cleared: their first and last node are to be read, once [`Runs::is_full`] or before
-    /// the next search.
+    /// The bits `start..end` were set or cleared: their first and last node are to be read, once
+    /// [`Runs::is_full`] or before the next search.
     #[inline(always)]
     pub(super) fn note(&mut self, start: u32, end: u32) {
         let (first, last) = (start / NODE_BITS, (end - 1) / NODE_BITS);
@@ -185,7 +188,8 @@ impl Runs {
         self.present[word] = if self.counts[row] == 0 { self.present[word] & !bit } else { self.present[word] | bit };
     }
 
-    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned bit. No node is pending.
+    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned
+    /// bit. No node is pending.
     pub(super) fn find(&self, nodes: &[Node], summary: &Summary, request: &Request, wanted: Wanted) -> Option<u32> {
         let search = Search { runs: self, nodes, summary, request };
         let shortest = request.bits.max(1);
@@ -219,8 +223,8 @@ impl Runs {
         }
     }
 
-    /// True where a free run of `length` bits may begin in a node, of which `words` are the words, or reach it. No node is
-    /// pending.
+    /// True where a free run of `length` bits may begin in a node, of which `words` are the words,
+    /// or reach it. No node is pending.
     #[inline(always)]
     pub(super) fn may_hold(&self, words: &Node, node: u32, length: u32) -> bool {
         let longest = self.longest.get(node as usize).map_or(0, |&longest| longest.into());
@@ -311,7 +315,8 @@ impl Search<'_> {
         let words = &self.runs.rows[row * self.runs.row_words..][..self.runs.row_words];
         for (first, &word) in (0..).step_by(WORD_BITS as usize).zip(words) {
             let mut slots = word;
-            // Of the group's own runs none fits; that of its first border begins in the group before.
+            // Of the group's own runs none fits; that of its first border begins in the group
+            // before.
             if slots & !1 != 0 && !self.summary.group_allows(first, lane, self.request.bits) {
                 slots &= 1;
             }
@@ -341,7 +346,8 @@ impl Search<'_> {
         None
     }
 
-    /// Of the runs that are longer than a node, the lowest of the shortest or longest that hold the request.
+    /// Of the runs that are longer than a node, the lowest of the shortest or longest that hold the
+    /// request.
     fn among_longer(&self, wanted: Wanted) -> Option<u32> {
         let mut best: Option<(u32, u32)> = None;
         let words = &self.runs.rows[(ROWS - 1) * self.runs.row_words..];

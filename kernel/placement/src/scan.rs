@@ -9,7 +9,8 @@ use super::Request;
 use super::node::{NODE_BITS, NODE_WORDS, Node};
 use super::words::{WORD_BITS, read};
 
-/// Requests of at least 2 and less than 32 bits need up to this many doublings; longer ones lie in no word.
+/// Requests of at least 2 and less than 32 bits need up to this many doublings; longer ones lie in
+/// no word.
 pub(super) const STEPS_LONG: u32 = 5;
 
 /// The doublings for a request that is longer than its alignment.

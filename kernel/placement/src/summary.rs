@@ -81,23 +81,24 @@ impl Summary {
         })
     }
 
-    /// True where a run of `length` bits may begin in a touched node on a bit aligned to the lane, as far as the node
-    /// itself tells. Of a lane above those that there are, nothing is known.
+    /// True where a run of `length` bits may begin in a touched node on a bit aligned to the lane,
+    /// as far as the node itself tells. Of a lane above those that there are, nothing is known.
     #[inline(always)]
     pub(super) fn node_allows(&self, node: u32, lane: usize, length: u32) -> bool {
         let group = self.groups.get((node / GROUP_NODES) as usize);
         group.is_some_and(|group| lane >= LANES || group.node_allows(node % GROUP_NODES, lane, length))
     }
 
-    /// True where a run of `length` bits may begin in any touched node of the group that begins with a node, on a bit
-    /// aligned to the lane.
+    /// True where a run of `length` bits may begin in any touched node of the group that begins
+    /// with a node, on a bit aligned to the lane.
     #[inline]
     pub(super) fn group_allows(&self, node: u32, lane: usize, length: u32) -> bool {
         let group = self.groups.get((node / GROUP_NODES) as usize);
         lane >= LANES || group.is_none_or(|group| group.open(lane) != 0 || group.touched_allow(lane, length))
     }
 
-    /// Lets the bound of a group without a free node be no higher in a lane than those of its nodes.
+    /// Lets the bound of a group without a free node be no higher in a lane than those of its
+    /// nodes.
     pub(super) fn tighten(&self, node: u32, lane: usize) {
         if let Some(group) = self.groups.get((node / GROUP_NODES) as usize)
             && lane < LANES

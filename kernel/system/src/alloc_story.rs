@@ -17,8 +17,8 @@ use units::Pfn;
 /// An allocation whose time is accounted for, and what it came to.
 pub type Reported = (Result<Buffer, CmaError>, ContigReport);
 
-/// A request on its way from candidate to candidate: its bits are reserved, its pages are taken by whoever asked
-/// (`alloc_contig_range`), and the outcome ends it or sends it to the next one.
+/// A request on its way from candidate to candidate: its bits are reserved, its pages are taken by
+/// whoever asked (`alloc_contig_range`), and the outcome ends it or sends it to the next one.
 pub struct CmaSearch {
     id: AreaId,
     request: Request,
@@ -40,7 +40,8 @@ impl CmaSearch {
         Ok(Self { id, request, pages, candidate, first_blocked: None, swept: false })
     }
 
-    /// Reserves the bits of the candidate; returns its first page, or `None` if there is no candidate left.
+    /// Reserves the bits of the candidate; returns its first page, or `None` if there is no
+    /// candidate left.
     pub fn reserve(&self, system: &mut System<'_>) -> Option<Pfn> {
         let bit = self.candidate?;
         let area = system.area_mut(self.id);
@@ -48,8 +49,8 @@ impl CmaSearch {
         Some(area.frame(bit))
     }
 
-    /// What became of the reserved candidate: a buffer, an error that ends the search, or `None`: its bits are clear, and the
-    /// next candidate is looked for.
+    /// What became of the reserved candidate: a buffer, an error that ends the search, or `None`:
+    /// its bits are clear, and the next candidate is looked for.
     pub fn settle(
         &mut self,
         system: &mut System<'_>,
@@ -69,7 +70,8 @@ impl CmaSearch {
         self.first_blocked.get_or_insert(blocked);
         let mut busy = bit;
         if blocked.phase == Phase::Isolate && blocked.why != Why::Isolated {
-            // What was found before anything was done is in the way of every candidate up to it: they are passed over.
+            // What was found before anything was done is in the way of every candidate up to it:
+            // they are passed over.
             let area = system.area(id);
             let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
             system.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
@@ -81,7 +83,8 @@ impl CmaSearch {
         None
     }
 
-    /// No candidate is left: others make room, where the placement has them do so, or else the request fails.
+    /// No candidate is left: others make room, where the placement has them do so, or else the
+    /// request fails.
     ///
     /// # Errors
     /// See [`CmaError`].

@@ -169,8 +169,9 @@ impl<'m> System<'m> {
         self.check_enabled = enabled;
     }
 
-    /// Writes to free memory count as told, as misuses of the DMA API do: a later check fails for others only. Returns how many
-    /// runs more were found damaged than the one that [`System::check`] fails with.
+    /// Writes to free memory count as told, as misuses of the DMA API do: a later check fails for
+    /// others only. Returns how many runs more were found damaged than the one that
+    /// [`System::check`] fails with.
     pub fn forget_damage(&mut self) -> u32 {
         self.zone.forget_damage()
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which buffers have to move where, so that a request finds room: thought through on copies of the area's map, before
-//! anything is touched.
+//! Which buffers have to move where, so that a request finds room: thought through on copies of the
+//! area's map, before anything is touched.
 //!
-//! A plan is a new place for some of the buffers. All of them let go before the first page is copied, so that two buffers
-//! may change places: only where the buffers end counts, never by way of what. A [`Planner`] tries, in this order:
+//! A plan is a new place for some of the buffers. All of them let go before the first page is
+//! copied, so that two buffers may change places: only where the buffers end counts, never by way
+//! of what. A [`Planner`] tries, in this order:
 //!
 //! 1. Windows. The cheapest aligned place without anything that must stay, whose buffers have the fewest pages and all rank
 //!    below the request (see `rank`), is emptied. What lay there is put elsewhere, the highest rank first: into a hole, or
@@ -14,8 +15,8 @@
 //!    that fits it. One that finds none is first in the next of [`ROUNDS`] rounds.
 //!
 //! # When room is found
-//! Whenever any arrangement has room, if every buffer may move, nothing else lives in the area, the heap holds the plan, and
-//! either
+//! Whenever any arrangement has room, if every buffer may move, nothing else lives in the area, the
+//! heap holds the plan, and either
 //! - no buffer and not the request has an alignment: packing leaves no gap; or
 //! - each of them is no longer than its alignment, or has the largest alignment that there is (every request whose alignment
 //!   is that of its size, which Linux caps), and the area begins and ends at a multiple of the largest: packing puts those
@@ -24,14 +25,15 @@
 //!   was put before, not on where: where one finds none, no arrangement has room. It is counted before any search
 //!   ([`NoRoom::Full`]).
 //!
-//! For other mixtures, and around what stays, it is a search, and [`NoRoom::NotFound`] says only that the three ways failed.
-//! No search of such a cost finds all: buffers that stay cut an area into bins, and whether buffers without alignment fit into
-//! bins is bin packing, which is NP-hard; buffers of the largest alignment, one in each block, cut it the same way. How much
-//! is missed is counted in the tests, against all arrangements of small areas.
+//! For other mixtures, and around what stays, it is a search, and [`NoRoom::NotFound`] says only
+//! that the three ways failed. No search of such a cost finds all: buffers that stay cut an area
+//! into bins, and whether buffers without alignment fit into bins is bin packing, which is NP-hard;
+//! buffers of the largest alignment, one in each block, cut it the same way. How much is missed is
+//! counted in the tests, against all arrangements of small areas.
 //!
 //! # Cost
-//! A window, sliding and a round of packing each place a buffer at most once. Looking for windows ends after [`MAX_LOOKS`]
-//! places; sliding and packing go on.
+//! A window, sliding and a round of packing each place a buffer at most once. Looking for windows
+//! ends after [`MAX_LOOKS`] places; sliding and packing go on.
 
 use alloc::vec::Vec;
 
@@ -113,13 +115,15 @@ pub struct Planner {
     looks: u32,
 }
 
-/// By what buffers rank: how many pages without a gap they need, or block their alignment; then alignment, then length.
+/// By what buffers rank: how many pages without a gap they need, or block their alignment; then
+/// alignment, then length.
 fn rank(request: &Request) -> (u32, u32, u32) {
     (request.bits.max(request.align_mask + 1), request.align_mask, request.bits)
 }
 
 impl Planner {
-    /// Begins with a map of what must stay and the buffers that may move, by address; they do not overlap.
+    /// Begins with a map of what must stay and the buffers that may move, by address; they do not
+    /// overlap.
     pub fn new(fixed: Bitmap, movable: Vec<Movable>) -> Self {
         let taken = fixed.clone();
         let mut planner = Self { taken, fixed, movable, waiting: Vec::new(), looks: MAX_LOOKS };
@@ -127,7 +131,8 @@ impl Planner {
         planner
     }
 
-    /// Makes room for a request: the bit where it then fits, and the steps to be done before, by target.
+    /// Makes room for a request: the bit where it then fits, and the steps to be done before, by
+    /// target.
     ///
     /// # Errors
     /// There is no plan.
@@ -144,10 +149,11 @@ impl Planner {
         Ok((bit, steps))
     }
 
-    /// True where it can be counted that no arrangement has room, which is where the module says that room is found.
+    /// True where it can be counted that no arrangement has room, which is where the module says
+    /// that room is found.
     ///
-    /// From the highest order down each takes blocks of its order; what of them lies behind the buffer, and what is left of
-    /// the order, is there for the lower ones.
+    /// From the highest order down each takes blocks of its order; what of them lies behind the
+    /// buffer, and what is left of the order, is there for the lower ones.
     fn is_full_for(&self, request: &Request) -> bool {
         let all = || self.movable.iter().map(|buffer| &buffer.request).chain([request]);
         let largest = all().map(|request| request.align_mask).max().unwrap_or(0);
@@ -157,7 +163,8 @@ impl Planner {
         if self.fixed.used() != 0 || self.taken.bits() & largest != 0 || !all().all(countable) {
             return false;
         }
-        // By order: blocks that are wanted, and those that the area, or the rest of a larger block, falls into.
+        // By order: blocks that are wanted, and those that the area, or the rest of a larger block,
+        // falls into.
         let (mut wanted, mut given) = ([0_u32; ORDERS], [0_u32; ORDERS]);
         let mut give =
             |pages: u32| given.iter_mut().enumerate().for_each(|(order, blocks)| *blocks += pages >> order & 1);
@@ -209,11 +216,13 @@ impl Planner {
         Some(())
     }
 
-    /// The cheapest window for a request behind the one that was tried last: pages to move, and first bit.
+    /// The cheapest window for a request behind the one that was tried last: pages to move, and
+    /// first bit.
     fn next_window(&mut self, request: &Request, tried: Option<(u32, u32)>) -> Option<(u32, u32)> {
         self.looks = self.looks.checked_sub(self.taken.bits() / (request.align_mask + 1))?;
         let (mut first, mut last) = (0, 0);
-        // Pages of the buffers `first..last`, which overlap the window, and how many of them rank too high.
+        // Pages of the buffers `first..last`, which overlap the window, and how many of them rank
+        // too high.
         let (mut pages, mut too_high) = (0, 0);
         let own_rank = rank(request);
         let counts = |buffer: &Movable| u32::from(rank(&buffer.request) >= own_rank);
@@ -243,7 +252,8 @@ impl Planner {
         best
     }
 
-    /// Puts a buffer where nothing stays; whatever it overlaps has to wait. `None` without memory for those.
+    /// Puts a buffer where nothing stays; whatever it overlaps has to wait. `None` without memory
+    /// for those.
     fn put(&mut self, buffer: Movable) -> Option<()> {
         let Movable { bit, request, .. } = buffer;
         let first = self.movable.partition_point(|other| other.end() <= bit);
@@ -260,7 +270,8 @@ impl Planner {
         Some(())
     }
 
-    /// Every buffer, from the lowest, goes to the lowest place that fits it, until the request has room.
+    /// Every buffer, from the lowest, goes to the lowest place that fits it, until the request has
+    /// room.
     fn by_sliding(&mut self, request: &Request) -> Option<u32> {
         for index in 0..self.movable.len() {
             let Movable { bit, request: own, .. } = self.movable[index];

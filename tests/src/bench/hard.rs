@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads that are hard for a search, and that nobody tuned for: each is a trace that is written here, replayed from an empty
-//! area, the first call included. What each is held against stands in `bench/limits.csv` as `hard/NAME`.
+//! Loads that are hard for a search, and that nobody tuned for: each is a trace that is written
+//! here, replayed from an empty area, the first call included. What each is held against stands in
+//! `bench/limits.csv` as `hard/NAME`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,7 +36,8 @@ struct Load {
 enum Trace {
     /// A file of `tests/data`.
     File(&'static str),
-    /// Every second page used, then failing requests of each alignment, with a page toggled between them.
+    /// Every second page used, then failing requests of each alignment, with a page toggled between
+    /// them.
     Comb,
     /// Buffers of 4,000 pages, single free pages between them, and small requests that fail.
     Holes,
@@ -43,7 +45,8 @@ enum Trace {
     Longer(u32, u32),
     /// Alignments of 2^9 and 2^10 among others.
     HighAlign,
-    /// One page at every multiple of 2^`.0`, then one request of `.1` pages at alignment 2^`.2` that fails.
+    /// One page at every multiple of 2^`.0`, then one request of `.1` pages at alignment 2^`.2`
+    /// that fails.
     Stale(u32, u32, u32),
     /// 20,000 buffers of a page on every second page, then small ones at random.
     Live,
@@ -172,7 +175,8 @@ fn holes(text: &mut Text, pages: u32) {
 fn longer(text: &mut Text, area: u32, percent: u32, steps: u32) {
     let (mut random, mut held, mut used) = (Random(13), Vec::new(), 0);
     for _ in 0..steps {
-        // About log-normal: the number of set bits of 16 is about normal, with a deviation of 2 octaves.
+        // About log-normal: the number of set bits of 16 is about normal, with a deviation of 2
+        // octaves.
         let octaves = random.below(1 << 16).count_ones();
         let pages = ((8 + random.below(8)) << octaves >> 8).clamp(1, area / 16);
         while used + pages > area / 100 * percent {

@@ -61,7 +61,8 @@ fn limits(hard: bool) -> Result<Vec<Limit>, String> {
 /// What the names of a figure's tail end with: 99.9 % of the calls, and the longest.
 const TAILS: [&str; 2] = ["_p999", "_max"];
 
-/// A figure, what 999 of 1,000 calls took at most, and the longest single call, `both` being the sum of taking and giving back.
+/// A figure, what 999 of 1,000 calls took at most, and the longest single call, `both` being the
+/// sum of taking and giving back.
 fn measured(figures: &Figures, limit: &Limit) -> Option<(f64, [Option<u64>; 2])> {
     let get = |what: &str| figures.get(&limit.benchmark, what);
     let of = |what: &str| TAILS.map(|tail| get(&format!("{what}{tail}")));
@@ -139,7 +140,8 @@ impl Table {
         Ok(Self { headings, rows })
     }
 
-    /// The loads that are hard for a search: means, the worst allocation, and what each may be at most.
+    /// The loads that are hard for a search: means, the worst allocation, and what each may be at
+    /// most.
     ///
     /// # Errors
     /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.

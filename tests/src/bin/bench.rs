@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bench table|check|hard|check-hard|profile NAME`: measures, and says what the figures are, what became of them, or where they go.
+//! `bench table|check|hard|check-hard|profile NAME`: measures, and says what the figures are, what
+//! became of them, or where they go.
 //!
 //! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.
 //! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With UPDATE_BASELINE=1 it accepts them
@@ -8,7 +9,8 @@
 //! - `hard` and `check-hard` do the same for loads that are hard for a search, which are replayed.
 //! - `profile NAME` says which functions the instructions of one benchmark's calls go to.
 //!
-//! `table` and `check` take `--records FILE` to read records instead of booting; the checks take `--baseline FILE`.
+//! `table` and `check` take `--records FILE` to read records instead of booting; the checks take
+//! `--baseline FILE`.
 
 use std::env;
 use std::fs;
@@ -21,7 +23,8 @@ use boot_tests::bench::{Figures, growth, hard, machines, profile};
 use boot_tests::in_tree;
 
 const USAGE: &str = "usage: bench table|check|hard|check-hard|profile NAME [--records FILE] [--baseline FILE]";
-/// What stands around the figures in `docs/research/figures.md`, and around those of the loads that are hard for a search.
+/// What stands around the figures in `docs/research/figures.md`, and around those of the loads that
+/// are hard for a search.
 const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
 const MARKS_OF_HARD: [&str; 2] = ["<!-- figures of hard loads -->\n", "<!-- end of figures of hard loads -->\n"];
 

@@ -7,8 +7,8 @@
 //! blocks that a buffer lies in grow in number and size. `both/N` has larger slots and more of them: at 768 MiB
 //! eight times larger, and twelve times as many.
 //!
-//! Every call counts, from the first one on the empty area. Once it is filled, about half of the slots are in use. Requests
-//! that fail are measured like the others, and counted.
+//! Every call counts, from the first one on the empty area. Once it is filled, about half of the
+//! slots are in use. Requests that fail are measured like the others, and counted.
 
 use alloc::vec::Vec;
 

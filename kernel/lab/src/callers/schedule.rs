@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who goes on: at random, in turn, or as a list of switches says, of which all can be gone through.
+//! Who goes on: at random, in turn, or as a list of switches says, of which all can be gone
+//! through.
 
 use alloc::vec::Vec;
 
@@ -9,8 +10,8 @@ use experiment::rng::Rng;
 
 /// Chooses who goes on.
 pub trait Scheduler {
-    /// One of the callers whose bit is set in `ready`, which has one at least, for the step of this number; `last` made the
-    /// step before.
+    /// One of the callers whose bit is set in `ready`, which has one at least, for the step of this
+    /// number; `last` made the step before.
     fn choose(&mut self, step: u32, ready: u32, last: usize) -> usize;
 }
 
@@ -51,7 +52,8 @@ pub struct Switch {
     pub to: usize,
 }
 
-/// Whoever went last goes on as long as it can, except at these switches, in the order of their steps.
+/// Whoever went last goes on as long as it can, except at these switches, in the order of their
+/// steps.
 pub struct Forced<'a>(pub &'a [Switch]);
 
 impl Scheduler for Forced<'_> {

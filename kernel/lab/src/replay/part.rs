@@ -7,8 +7,8 @@ use crate::trace::{Format, Line};
 /// Which requests are replayed. What they were given is released when the recording releases it, whoever does that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part<'n> {
-    /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all requests but that task's.
-    /// `None`: any task, or none that is known.
+    /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all
+    /// requests but that task's. `None`: any task, or none that is known.
     pub task: Option<&'n str>,
     /// The least and the most pages.
     pub pages: (u32, u32),

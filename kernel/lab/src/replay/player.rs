@@ -270,8 +270,9 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         self.give_back(buffer).map(|()| lay_at)
     }
 
-    /// Releases what the state that the replay began on holds of `pages` pages from `offset` of the area; returns how many
-    /// those are. The rest of the state's buffers stays under their identifiers.
+    /// Releases what the state that the replay began on holds of `pages` pages from `offset` of the
+    /// area; returns how many those are. The rest of the state's buffers stays under their
+    /// identifiers.
     pub(super) fn release_loaded(&mut self, offset: u32, pages: u32) -> Result<u32, ReplayError> {
         let Some(loaded) = self.loaded else { return Ok(0) };
         let (from, to) = (self.base.add(offset), self.base.add(offset + pages));

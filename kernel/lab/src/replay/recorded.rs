@@ -94,8 +94,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// A request begins with this many pages free. Linux takes pages before it tells of them, so one that does not agree may
-    /// have met another under way; two in a row that say one thing are believed.
+    /// A request begins with this many pages free. Linux takes pages before it tells of them, so
+    /// one that does not agree may have met another under way; two in a row that say one thing are
+    /// believed.
     fn begin(&mut self, line: u64, free: u64, pages: u64) {
         let hidden = (pages - free) as i64 - self.live;
         if self.held_before.is_none() {

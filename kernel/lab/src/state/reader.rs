@@ -3,10 +3,11 @@
 //! Finds the state of an area in a text: the list of free runs that Linux prints where an allocation fails
 //! (`number of available pages: N@P+N@P=> F free of T total pages`), or the words of debugfs's `bitmap`.
 //!
-//! A list stands anywhere in a line, and other lines of the log may have come between its parts. A bitmap is lines of
-//! decimal numbers, or a line with its name (`/sys/kernel/debug/cma/NAME/bitmap:4294967295 0`, as `grep "" *` prints
-//! it), which may have neighbours of the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and no run is
-//! kept.
+//! A list stands anywhere in a line, and other lines of the log may have come between its parts. A
+//! bitmap is lines of decimal numbers, or a line with its name
+//! (`/sys/kernel/debug/cma/NAME/bitmap:4294967295 0`, as `grep "" *` prints it), which may have
+//! neighbours of the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and no
+//! run is kept.
 
 use core::fmt;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock, or every order of their steps.
+//! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock, or every
+//! order of their steps.
 
 use alloc::format;
 use alloc::string::String;
@@ -142,8 +143,8 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// Every schedule with at most `switches` switches: how many there are, in how many somebody was told
-    /// -EBUSY, and in how many a range was lost to another caller's isolation.
+    /// Every schedule with at most `switches` switches: how many there are, in how many somebody
+    /// was told -EBUSY, and in how many a range was lost to another caller's isolation.
     fn every_order(&mut self, setup: &Setup, locks: &[Lock], switches: usize) -> Result<(), Failure> {
         writeln!(self.out, "lock    schedules  with -EBUSY  with a range lost  the first of these")?;
         for &lock in locks {

@@ -40,7 +40,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: so \
                               many callers ask for pages= at once, requests= times each, and after each step of \
                               alloc_contig_range a scheduler chooses who goes on, by seed=; schedules= tries every order with \
-                              at most so many switches.",
+                              at most N switches.",
                 example: "pressure latency pages=64 with=movable",
             },
             run: |session, args| session.pressure(args),

@@ -7,7 +7,8 @@ use super::*;
 use crate::bitmap::Bitmap;
 use crate::{BestFit, Placement, WorstFit};
 
-/// A step of a history: at a share of the bitmap, a length, and whether the free run or the buffer there is taken to its end.
+/// A step of a history: at a share of the bitmap, a length, and whether the free run or the buffer
+/// there is taken to its end.
 type Step = (u32, u32, bool);
 
 /// Bits that lie on both sides of the borders of nodes and groups, or anywhere.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random trees of the kind of `tests/data/trees` against a plain model, where a rule is clear: where dynamic regions go
-//! among fixed ones, which fixed ones become pools, and what the log says in which order.
+//! Random trees of the kind of `tests/data/trees` against a plain model, where a rule is clear:
+//! where dynamic regions go among fixed ones, which fixed ones become pools, and what the log says
+//! in which order.
 
 use proptest::prelude::*;
 
@@ -29,8 +30,8 @@ fn of_kind(kind: usize, node: ReservedNode) -> Made {
     Made { node, is_cma: kind < 2, is_dma: kind == 2 }
 }
 
-/// Nodes of which none is refused for its form: fixed ones that leave each other alone, dynamic ones with alignments and
-/// up to two alloc-ranges.
+/// Nodes of which none is refused for its form: fixed ones that leave each other alone, dynamic
+/// ones with alignments and up to two alloc-ranges.
 fn any_nodes() -> impl Strategy<Value = Vec<Made>> {
     let one = (0usize..5, 1u64..9, prop::option::weighted(0.5, 0u64..4), 20u32..27, ranges(), any::<bool>());
     (prop::collection::vec(one, 1..9), prop::collection::vec(any::<bool>(), 9), 0usize..12).prop_map(
@@ -77,8 +78,8 @@ fn highest(free: impl Fn(&PhysRange) -> bool, size: u64, align: u64, within: &Ph
     None
 }
 
-/// Where the dynamic nodes go, in the order in which they are placed; `None` for one that has no place beside the blobs,
-/// behind which nothing is said.
+/// Where the dynamic nodes go, in the order in which they are placed; `None` for one that has no
+/// place beside the blobs, behind which nothing is said.
 fn places(case: &Case, nodes: &[Made], version: LinuxVersion) -> Vec<(String, Option<u64>)> {
     let mut taken: Vec<PhysRange> = case.before.reserved().iter().map(|region| region.range).collect();
     let fixed = nodes.iter().filter_map(|made| made.node.reg.value()?.first().copied());
@@ -148,7 +149,8 @@ proptest! {
         }
     }
 
-    /// Fixed pools that nothing is in the way of lie where they say; a pool and its line belong together.
+    /// Fixed pools that nothing is in the way of lie where they say; a pool and its line belong
+    /// together.
     #[test]
     fn the_log_tells_of_each_pool_once_and_in_order(
         nodes in any_nodes(),
@@ -181,7 +183,8 @@ proptest! {
             prop_assert_eq!(area.map(|area| area.range.start), of.is_cma.then_some(start));
         }
         let areas = told.iter().filter(|name| nodes.iter().any(|made| made.node.name == **name && made.is_cma)).count();
-        // Later versions make the default area that nobody asked for before fixed pools, one of which may replace it.
+        // Later versions make the default area that nobody asked for before fixed pools, one of
+        // which may replace it.
         let own = case.placed.areas.iter().filter(|area| area.name != DEFAULT_AREA);
         prop_assert_eq!(areas, own.clone().count());
         // Names go up with addresses, in all orders that there are.

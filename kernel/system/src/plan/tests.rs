@@ -75,7 +75,8 @@ fn draws(most: usize) -> impl Strategy<Value = Vec<(u32, u32, u32, bool)>> {
 proptest! {
     #![proptest_config(property::config(2000))]
 
-    /// Whatever stays, and whatever the alignments: every buffer arrives whole and aligned, and there is room.
+    /// Whatever stays, and whatever the alignments: every buffer arrives whole and aligned, and
+    /// there is room.
     #[test]
     fn plans_do_what_they_promise(
         draws in draws(80), own_order in any::<bool>(), bits in 1..60u32, order in 0..7u32, size in 200..800u32
@@ -101,7 +102,8 @@ proptest! {
         }
     }
 
-    /// Buffers aligned by their order, all of them movable: room is found wherever any arrangement has it.
+    /// Buffers aligned by their order, all of them movable: room is found wherever any arrangement
+    /// has it.
     #[test]
     fn room_is_found_where_there_is_any(draws in draws(80), bits in 1..60u32) {
         let draws: Vec<_> = draws.into_iter().map(|(size, order, start, _)| (size, order, start, false)).collect();
@@ -149,7 +151,8 @@ proptest! {
 
 #[test]
 fn the_cheapest_window_is_chosen() {
-    // Three blocks of 8: the first holds 4 pages, the second 3, the third 1 that must stay. A pair is free in none.
+    // Three blocks of 8: the first holds 4 pages, the second 3, the third 1 that must stay. A pair
+    // is free in none.
     let mut fixed = Bitmap::new(32);
     fixed.set(20, 1);
     let movable = vec![Movable::new(4, request(4, 2)), Movable::new(12, request(3, 2))];
@@ -163,8 +166,9 @@ fn the_cheapest_window_is_chosen() {
     assert_eq!(planner.make_room(&request(8, 3)), Ok((24, vec![])));
 }
 
-/// A map that `room_is_found_where_there_is_any` met, 464 of 512 pages full: the window of 18 pages is emptied only if two of
-/// the buffers change places, since what one of them needs is behind the other.
+/// A map that `room_is_found_where_there_is_any` met, 464 of 512 pages full: the window of 18 pages
+/// is emptied only if two of the buffers change places, since what one of them needs is behind the
+/// other.
 #[test]
 fn buffers_change_places_where_nothing_else_helps() {
     #[rustfmt::skip]
@@ -201,12 +205,13 @@ fn the_last_block_may_be_short() {
     assert_eq!(planner.make_room(&request(30, 6)), Ok((64, vec![Step { from: 64, to: 94, bits: 2 }])));
 }
 
-/// Of small areas with room for a request that finds no hole: in how many it is found, against trying every arrangement.
+/// Of small areas with room for a request that finds no hole: in how many it is found, against
+/// trying every arrangement.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn most_of_the_room_in_mixtures_is_found() {
-    // The alignment order of a size or at random, how many buffers in a hundred stay, and how many areas in a thousand are
-    // missed at most.
+    // The alignment order of a size or at random, how many buffers in a hundred stay, and how many
+    // areas in a thousand are missed at most.
     let own = |size: u32, _: u32| align_order_of(size);
     let page = |_: u32, _: u32| 0;
     let any = |_: u32, order: u32| order;

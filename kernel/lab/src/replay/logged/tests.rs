@@ -105,7 +105,8 @@ fn what_is_held_may_be_refused() {
     });
 }
 
-/// Pairing hashed pointers takes passes of its own over the log, which heed a Ctrl-C as the others do.
+/// Pairing hashed pointers takes passes of its own over the log, which heed a Ctrl-C as the others
+/// do.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn ctrl_c_is_heeded_while_pointers_are_paired() {

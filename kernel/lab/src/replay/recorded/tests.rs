@@ -384,7 +384,8 @@ fn lines_that_say_nothing_do_not_keep_ctrl_c_waiting() {
     assert_eq!((report.lines, kept.len()), (51_001, 1));
 }
 
-/// Replays on what `load` makes of a state; returns the report, and what is left: page offset and pages of each buffer.
+/// Replays on what `load` makes of a state; returns the report, and what is left: page offset and
+/// pages of each buffer.
 fn replayed_on(state: &str, text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(64, |system, machine| {
         let id = area(system);
