@@ -5,7 +5,7 @@
 //! RAM is mapped at its own address, so a frame's number is all it takes.
 
 use kernel::mm::Block;
-use kernel::mm::frames::{Damage, FreeRun, POISON_WORD, Poison};
+use kernel::mm::poison::{Damage, FreeRun, POISON_WORD, Poison};
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
 
 /// Words of a page.

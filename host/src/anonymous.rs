@@ -12,13 +12,13 @@ use kernel::lab::trace::{Format, TraceError};
 
 use crate::events::{self, Recorded};
 
-/// Words for names.
-struct Words<'t> {
+/// Pseudonyms for names.
+struct Pseudonyms<'t> {
     kind: &'static str,
     words: HashMap<&'t [u8], String>,
 }
 
-impl<'t> Words<'t> {
+impl<'t> Pseudonyms<'t> {
     fn new(kind: &'static str) -> Self {
         Self { kind, words: HashMap::new() }
     }
@@ -41,7 +41,7 @@ const CALLS: [&[u8]; 4] = [b"cma_", b"dma_alloc_from_contiguous", b"dma_release_
 pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
     let format = Format::of(text);
     let recorded = events::all(text)?;
-    let (mut tasks, mut areas) = (Words::new("task"), Words::new("area"));
+    let (mut tasks, mut areas) = (Pseudonyms::new("task"), Pseudonyms::new("area"));
     let mut lines: HashMap<u64, Vec<u8>> = HashMap::new();
     match format {
         Format::Plain | Format::Ftrace => {
@@ -74,7 +74,7 @@ pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
 }
 
 /// The line of an event with words for its names.
-fn of_event<'t>(event: &Recorded<'t>, tasks: &mut Words<'t>, areas: &mut Words<'t>) -> Vec<u8> {
+fn of_event<'t>(event: &Recorded<'t>, tasks: &mut Pseudonyms<'t>, areas: &mut Pseudonyms<'t>) -> Vec<u8> {
     let line = event.line.text;
     let mut made = Vec::with_capacity(line.len());
     let mut done = 0;
@@ -94,7 +94,7 @@ fn of_event<'t>(event: &Recorded<'t>, tasks: &mut Words<'t>, areas: &mut Words<'
 }
 
 /// A line of a log from the kernel's own words on, with words for areas.
-fn of_log(line: &[u8], areas: &Words<'_>) -> Vec<u8> {
+fn of_log(line: &[u8], areas: &Pseudonyms<'_>) -> Vec<u8> {
     const KERNEL: &[u8] = b" kernel: ";
     let line = find(line, KERNEL).map_or(line, |at| &line[at + KERNEL.len()..]);
     let Some(at) = find(line, BEFORE_AREA).map(|at| at + BEFORE_AREA.len()) else { return line.to_vec() };

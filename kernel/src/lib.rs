@@ -15,7 +15,7 @@
 //! 3. Errors are values that carry the answer. Nothing that a tree, a command line, a trace or a keyboard says panics.
 //! 4. Deterministic: the same input gives the same answers, here and in the image, because it is the same code.
 //! 5. No `unsafe`: whoever owns memory and registers hands them in, through [`machine::Machine`] and
-//!    [`mm::frames::Poison`].
+//!    [`mm::poison::Poison`].
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:

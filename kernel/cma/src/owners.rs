@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use page_alloc::Lent;
+use page_alloc::RelocatableBuffer;
 use units::Pfn;
 
 /// Most owners at a time.
@@ -31,7 +31,7 @@ pub trait Relocatable {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnerId(pub u32);
 
-/// Those who lend buffers, by number.
+/// The owners of relocatable buffers, by number.
 #[derive(Default)]
 pub struct Owners(Vec<Option<Box<dyn Relocatable>>>);
 
@@ -62,9 +62,9 @@ impl Owners {
         self.0.get(owner as usize).is_some_and(Option::is_some)
     }
 
-    /// Whoever lent a buffer, if they are still there.
-    pub fn of(&mut self, lent: &Lent) -> Option<&mut Box<dyn Relocatable>> {
-        self.0.get_mut(lent.owner as usize)?.as_mut()
+    /// The owner of a buffer, if it is still registered.
+    pub fn of(&mut self, relocatable: &RelocatableBuffer) -> Option<&mut Box<dyn Relocatable>> {
+        self.0.get_mut(relocatable.owner as usize)?.as_mut()
     }
 }
 

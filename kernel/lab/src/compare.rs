@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
-use super::lender::Moves;
+use super::buffer_owner::Moves;
 use super::load::{self, End, Round};
 use super::record::Record;
 use super::sign_test::sign_test_permille;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The buffers that a load holds, by slot. Under a placement that relocates, some of them are lent (see `lender`).
+//! The buffers that a load holds, by slot. Under a placement that relocates, some of them are
+//! relocatable (see `buffer_owner`).
 
 use alloc::vec::Vec;
 
-use super::lender::{Lender, Moves};
+use super::buffer_owner::{BufferOwner, Moves};
 use cma::{AreaId, Buffer};
 use system::System;
 use units::Pfn;
@@ -13,34 +14,34 @@ use units::Pfn;
 enum Slot {
     Empty,
     Own(Buffer),
-    /// Lent, and where it lay then.
-    Lent(Pfn),
+    /// RelocatableBuffer, and where it lay then.
+    Relocatable(Pfn),
 }
 
 /// What a load holds.
 pub struct Held {
     slots: Vec<Slot>,
-    lender: Option<Lender>,
+    owner: Option<BufferOwner>,
 }
 
 impl Held {
-    /// Holds nothing in so many slots; of so many slots in a thousand the buffers are lent, where the area's placement
-    /// relocates. `None` where there is no memory for that.
+    /// Holds nothing in `slots` slots; `permille` in a thousand get relocatable buffers, where the
+    /// area's placement relocates. `None` where there is no memory for that.
     pub fn new(system: &mut System<'_>, area: AreaId, count: u32, permille: u32) -> Option<Self> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(count as usize).ok()?;
         slots.resize_with(count as usize, || Slot::Empty);
-        Some(Self { slots, lender: Lender::new(system, area, permille) })
+        Some(Self { slots, owner: BufferOwner::new(system, area, permille) })
     }
 
     /// From here on what is moved is moved for this load.
     pub fn begin_turn(&mut self, system: &System<'_>) {
-        self.lender.iter_mut().for_each(|lender| lender.begin_turn(system));
+        self.owner.iter_mut().for_each(|owner| owner.begin_turn(system));
     }
 
     /// From here on others have their turn.
     pub fn end_turn(&mut self, system: &System<'_>) {
-        self.lender.iter_mut().for_each(|lender| lender.end_turn(system));
+        self.owner.iter_mut().for_each(|owner| owner.end_turn(system));
     }
 
     /// True where a slot holds a buffer.
@@ -55,18 +56,18 @@ impl Held {
         match core::mem::replace(&mut self.slots[slot], Slot::Empty) {
             Slot::Empty => None,
             Slot::Own(buffer) => Some(buffer),
-            Slot::Lent(lay_at) => self.lender.as_mut()?.take_back(system, slot as u32, lay_at),
+            Slot::Relocatable(lay_at) => self.owner.as_mut()?.take_back(system, slot as u32, lay_at),
         }
     }
 
     /// Puts a buffer into a slot that holds none.
     #[inline]
     pub fn put(&mut self, system: &mut System<'_>, slot: usize, buffer: Buffer, align_order: u32) {
-        self.slots[slot] = match &mut self.lender {
-            Some(lender) if lender.wants(slot as u32) => {
+        self.slots[slot] = match &mut self.owner {
+            Some(owner) if owner.wants(slot as u32) => {
                 let lies_at = buffer.first();
-                lender.lend(system, buffer, align_order, slot as u32);
-                Slot::Lent(lies_at)
+                owner.let_move(system, buffer, align_order, slot as u32);
+                Slot::Relocatable(lies_at)
             }
             _ => Slot::Own(buffer),
         };
@@ -79,6 +80,6 @@ impl Held {
                 system.keep(buffer);
             }
         }
-        self.lender.map(|lender| lender.end(system))
+        self.owner.map(|owner| owner.end(system))
     }
 }

@@ -46,6 +46,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bench;
+pub mod buffer_owner;
 pub mod callers;
 pub mod compare;
 pub mod copytest;
@@ -56,7 +57,6 @@ pub mod held;
 pub mod help;
 pub mod ids;
 pub mod keys;
-pub mod lender;
 pub mod load;
 pub mod obstacles;
 pub mod picture;

@@ -15,9 +15,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::buffer_owner::Moves;
 use super::fragmentation::Fragmentation;
 use super::held::Held;
-use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;

@@ -36,8 +36,8 @@ pub struct Obstacle {
 pub enum Holder {
     /// The registry, under this identifier.
     Kept(u32),
-    /// It is lent under this tag, and may move.
-    Lent(u32),
+    /// Relocatable, under this tag of its owner's.
+    Relocatable(u32),
     /// Whoever made it: a driver, or a load that runs.
     Other,
 }
@@ -109,8 +109,8 @@ pub fn obstacles<'s, 'm>(
 /// Whose buffer begins at a bit, and how long it is, as far as it is written down.
 fn holder(system: &System<'_>, area: &Area, bit: u32) -> Option<(Holder, u32)> {
     let first = area.frame(bit);
-    let kept = system.zone().held(first).map(|(id, pages)| (Holder::Kept(id), pages));
-    kept.or_else(|| system.zone().lent(first).map(|lent| (Holder::Lent(lent.tag), lent.pages)))
+    let kept = system.zone().held(first).map(|held| (Holder::Kept(held.id), held.pages));
+    kept.or_else(|| system.zone().relocatable(first).map(|buffer| (Holder::Relocatable(buffer.tag), buffer.pages)))
 }
 
 /// The cheapest windows for a request.
@@ -189,7 +189,7 @@ pub fn write_windows(out: &mut dyn fmt::Write, system: &System<'_>, id: AreaId, 
             write!(out, "{} {pages} at page {page}", if place == 0 { ":" } else { "," })?;
             match holder {
                 Holder::Kept(id) => write!(out, " (id {id})")?,
-                Holder::Lent(_) | Holder::Other => {}
+                Holder::Relocatable(_) | Holder::Other => {}
             }
         }
         match (window.buffers as usize).saturating_sub(SHOWN) {

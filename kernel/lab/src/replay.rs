@@ -12,9 +12,9 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::buffer_owner::Moves;
 use super::fingerprint::Fingerprint;
 use super::ids::OutOfMemory;
-use super::lender::Moves;
 use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;

@@ -3,8 +3,8 @@
 //! What would have to move so that a request finds room: a plan as the placement `relocate` makes it, which nobody carries
 //! out.
 //!
-//! Every buffer that is registered or lent is taken to be movable. What is registered does not say how it was aligned: it
-//! keeps the alignment that it has, up to that of its size.
+//! Every buffer that is registered or relocatable is taken to be movable. What is registered does
+//! not say how it was aligned: it keeps the alignment that it has, up to that of its size.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -96,8 +96,8 @@ fn planner(system: &System<'_>, id: AreaId) -> Option<Planner> {
 /// The alignment that a buffer keeps.
 fn align_order(system: &System<'_>, area: &Area, buffer: &Obstacle) -> u32 {
     let first = area.base().add(buffer.page);
-    match system.zone().lent(first) {
-        Some(lent) if matches!(buffer.holder, Holder::Lent(_)) => lent.align_order,
+    match system.zone().relocatable(first) {
+        Some(relocatable) if matches!(buffer.holder, Holder::Relocatable(_)) => relocatable.align_order,
         _ => align_order_of(buffer.pages).min(first.0.trailing_zeros()),
     }
 }

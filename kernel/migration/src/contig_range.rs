@@ -18,6 +18,7 @@ pub use cma::blocked::{Blocked, Owner, Phase, Refused, Why};
 use super::live::Mm;
 use super::migrate::Stuck;
 use super::reclaim::{Batch, Undo};
+use page_alloc::Frame;
 use page_alloc::lru::{NO_OWNER, Place};
 use page_alloc::policy::CmaUse;
 use page_alloc::trace::Event;
@@ -93,17 +94,18 @@ pub struct ContigRange {
     pages: u32,
     next: Step,
     migration: Migration,
-    migrated_before: u32,
 }
 
 /// What the batches of one allocation have come to.
 struct Migration {
-    at: u32,
-    end: u32,
+    at: Frame,
+    end: Frame,
     batch: Batch,
     tries: u32,
-    /// Pages moved and dropped before the first batch.
-    before: (u32, u32),
+    /// Pages moved before the first batch.
+    migrated_before: u32,
+    /// Pages dropped before the first batch.
+    dropped_before: u32,
     mappings: u32,
     result: Result<(), Refused>,
 }
@@ -112,9 +114,17 @@ impl ContigRange {
     /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is
     /// done.
     pub const fn new(area: (Pfn, u32), first: Pfn, pages: u32) -> Self {
-        let migration =
-            Migration { at: 0, end: 0, batch: Batch::new(), tries: 0, before: (0, 0), mappings: 0, result: Ok(()) };
-        Self { area, first, pages, next: Step::Isolate, migration, migrated_before: 0 }
+        let migration = Migration {
+            at: Frame(0),
+            end: Frame(0),
+            batch: Batch::new(),
+            tries: 0,
+            migrated_before: 0,
+            dropped_before: 0,
+            mappings: 0,
+            result: Ok(()),
+        };
+        Self { area, first, pages, next: Step::Isolate, migration }
     }
 
     /// The phase of the next step.
@@ -146,11 +156,10 @@ impl ContigRange {
                 Err(refused) => return Some(Err(refused)),
             },
             Step::Drain => {
-                self.migrated_before = report.migrated;
                 mm.drain(report);
-                let at = mm.zone.index(first);
+                let at = mm.zone.frame(first);
                 (self.migration.at, self.migration.end) = (at, at + pages);
-                self.migration.before = (report.migrated, report.dropped);
+                (self.migration.migrated_before, self.migration.dropped_before) = (report.migrated, report.dropped);
                 Step::Migrate
             }
             Step::Migrate => {
@@ -172,7 +181,7 @@ impl ContigRange {
             Step::Grab => Step::Undo(mm.grab(first, pages, report)),
             Step::Undo(result) => {
                 match result {
-                    Ok(()) => mm.settle(report.migrated > self.migrated_before),
+                    Ok(()) => mm.settle(report.migrated > self.migration.migrated_before),
                     Err(_) => mm.take_back(),
                 }
                 mm.zone.unbar_area();
@@ -241,7 +250,7 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// The same within a batch: whom the others have freed meanwhile need not be moved.
+    /// As `end_phase`, but also drops pages of a batch that others have freed meanwhile.
     fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut ContigReport) {
         if self.end_phase(phase, report) {
             batch.retain(|index, _| self.zone.is_at(index, Place::Isolated));
@@ -314,8 +323,8 @@ impl Mm<'_, '_> {
             Event::MigrateRange {
                 start: first,
                 end: first.add(pages),
-                migrated: report.migrated - migration.before.0,
-                reclaimed: report.dropped - migration.before.1,
+                migrated: report.migrated - migration.migrated_before,
+                reclaimed: report.dropped - migration.dropped_before,
                 mapped: migration.mappings,
             },
         );
@@ -324,10 +333,10 @@ impl Mm<'_, '_> {
     /// Takes the next pages in use off their LRU lists, a batch of them; returns where to go on
     /// (`isolate_migratepages_range`).
     #[inline]
-    fn isolate_migratepages_range(&mut self, mut at: u32, end: u32, batch: &mut Batch) -> u32 {
+    fn isolate_migratepages_range(&mut self, mut at: Frame, end: Frame, batch: &mut Batch) -> Frame {
         while at < end && !batch.is_full() && !self.live.journal.is_full() {
-            if let Some((neighbour, marks)) = self.zone.lru_isolate(at) {
-                batch.push(at, self.live.journal.isolated(at, neighbour, marks), marks);
+            if let Some(spot) = self.zone.lru_isolate(at) {
+                batch.push(at, self.live.journal.isolated(at, spot), spot.marks);
                 at += 1;
             } else {
                 let tag = self.zone.tag(at);
@@ -337,21 +346,16 @@ impl Mm<'_, '_> {
         at
     }
 
-    /// The free block that covers the range's start, and the range's end; the start itself where it is in no free block.
-    fn covering_block(&self, first: Pfn, pages: u32) -> Result<(u32, u32), u32> {
-        let start = self.zone.index(first);
-        self.zone.covering_free_block(start).map(|head| (head, start + pages)).ok_or(start)
-    }
-
     /// Tests that the range is isolated and free, from the block that covers its start (`test_pages_isolated`).
     fn test(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
-        let block = self.covering_block(first, pages);
-        let tested = block.and_then(|(head, end)| self.zone.test_pages_isolated(head, end));
+        let start = self.zone.frame(first);
+        let block = self.zone.covering_free_block(start).ok_or(start);
+        let tested = block.and_then(|head| self.zone.test_pages_isolated(head, start + pages));
         let (Ok(fin) | Err(fin)) = tested;
         let event = Event::TestIsolated {
-            start: block.map_or(first, |(head, _)| self.zone.start().add(head)),
+            start: block.map_or(first, |head| self.zone.pfn(head)),
             end: first.add(pages),
-            fin: self.zone.start().add(fin),
+            fin: self.zone.pfn(fin),
             success: tested.is_ok(),
         };
         let blocked = tested.map_err(|index| self.blocked(index, Phase::Test));
@@ -369,8 +373,8 @@ impl Mm<'_, '_> {
     }
 
     /// What is known of a page in the way.
-    fn blocked(&self, index: u32, phase: Phase) -> Blocked {
-        let frame = self.zone.start().add(index);
+    fn blocked(&self, index: Frame, phase: Phase) -> Blocked {
+        let frame = self.zone.pfn(index);
         let pin = self.pin_of(frame);
         let owner = match (pin, self.zone.living(index)) {
             (Some(pin), _) => Owner::Pin(pin.by),

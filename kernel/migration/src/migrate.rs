@@ -11,8 +11,8 @@ use super::live::journal::Fate;
 use super::live::space::OwnedFrame;
 use super::live::{Mm, Sabotage, Targets};
 use super::reclaim::Batch;
-use page_alloc::FreedRun;
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
+use page_alloc::{Frame, FreedRun};
 
 /// Why a page did not move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Migrated {
     /// Mappings that were changed.
     pub(super) mappings: u32,
     /// The first page that did not move, and why.
-    pub(super) stuck: Option<(u32, Stuck)>,
+    pub(super) stuck: Option<(Frame, Stuck)>,
 }
 
 impl Mm<'_, '_> {
@@ -69,22 +69,23 @@ impl Mm<'_, '_> {
     /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame is in nobody's use
     /// afterwards, and to be freed.
     #[inline]
-    fn unmap_and_move(&mut self, index: u32, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
-        let (tag, owner) = self.zone.tag_and_owner(index);
+    fn unmap_and_move(&mut self, index: Frame, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
+        let page = self.zone.descriptor(index);
+        let tag = page.tag();
         if tag.has(PINNED) && !self.live.faults.ignore_pins {
             return Err(Stuck::Pinned);
         }
         let target = targets.next().or_else(|| self.get_target(tag.has(FILE) && !tag.has(DIRTY)));
         let target = target.ok_or(Stuck::NoTarget)?;
         self.live.journal.became(entry, Fate::Moved(target));
-        Ok(self.move_page((owner, tag.marks()), (index, target), Place::Moved))
+        Ok(self.move_page(page.owner(), tag.marks(), index, target, Place::Moved))
     }
 
     /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents, owner, marks, mappings.
     /// Returns how many mappings changed.
     #[inline]
-    pub(super) fn move_page(&mut self, (owner, marks): (u32, u8), (from, to): (u32, u32), place: Place) -> u32 {
-        let (old, new) = (self.zone.start().add(from), self.zone.start().add(to));
+    pub(super) fn move_page(&mut self, owner: u32, marks: u8, from: Frame, to: Frame, place: Place) -> u32 {
+        let (old, new) = (self.zone.pfn(from), self.zone.pfn(to));
         self.cpu_access(old, false);
         // Where a pin is ignored on purpose, it stays behind with the frame.
         self.zone.bring_to_life(to, marks & !PINNED, owner, place);
@@ -102,10 +103,9 @@ impl Mm<'_, '_> {
         self.remove_migration_entries(owner, new)
     }
 
-    fn copy(&mut self, from: u32, to: u32) {
+    fn copy(&mut self, from: Frame, to: Frame) {
         if self.live.faults.sabotage != Some(Sabotage::Copy) {
-            let start = self.zone.start();
-            let (from, to) = (OwnedFrame::living(start.add(from)), OwnedFrame::living(start.add(to)));
+            let (from, to) = (OwnedFrame::living(self.zone.pfn(from)), OwnedFrame::living(self.zone.pfn(to)));
             self.live.space.copy(from, to);
         }
     }

@@ -9,15 +9,23 @@
 
 use super::live::Mm;
 use super::live::journal::Fate;
-use page_alloc::FreedRun;
-use page_alloc::lru::{ACTIVE, DIRTY, FILE, PINNED, REFERENCED};
+use page_alloc::lru::{ACTIVE, DIRTY, FILE, LruPages, PINNED, REFERENCED};
+use page_alloc::{Frame, FreedRun};
 
 /// Pages that leave for a contiguous allocation at a time (`COMPACT_CLUSTER_MAX`).
 pub(super) const COMPACT_CLUSTER_MAX: usize = 32;
 
-/// Pages that were taken off the LRU lists to be dropped or moved together, each with the number of its entry in the journal.
+/// A page that was taken off its LRU list.
+#[derive(Clone, Copy)]
+struct Isolated {
+    frame: Frame,
+    /// The number of its entry in the journal.
+    entry: u32,
+}
+
+/// Pages that were taken off the LRU lists to be dropped or moved together.
 pub(super) struct Batch {
-    pages: [(u32, u32); COMPACT_CLUSTER_MAX],
+    pages: [Isolated; COMPACT_CLUSTER_MAX],
     len: usize,
     /// Some of the pages may be the cache's.
     has_files: bool,
@@ -34,7 +42,7 @@ pub enum Undo {
 
 impl Batch {
     pub(super) const fn new() -> Self {
-        Self { pages: [(0, 0); COMPACT_CLUSTER_MAX], len: 0, has_files: false }
+        Self { pages: [Isolated { frame: Frame(0), entry: 0 }; COMPACT_CLUSTER_MAX], len: 0, has_files: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,21 +58,21 @@ impl Batch {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, index: u32, entry: u32, marks: u8) {
+    pub(super) fn push(&mut self, index: Frame, entry: u32, marks: u8) {
         // It is not full, which the compiler need not ask.
-        self.pages[self.len % COMPACT_CLUSTER_MAX] = (index, entry);
+        self.pages[self.len % COMPACT_CLUSTER_MAX] = Isolated { frame: index, entry };
         self.len += 1;
         self.has_files |= marks & FILE != 0;
     }
 
     /// Keeps the pages for which `stays` says so of page and entry.
     #[inline]
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(u32, u32) -> bool) {
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(Frame, u32) -> bool) {
         let mut kept = 0;
         for place in 0..self.len {
-            let (page, entry) = self.pages[place];
-            if stays(page, entry) {
-                self.pages[kept] = (page, entry);
+            let page = self.pages[place];
+            if stays(page.frame, page.entry) {
+                self.pages[kept] = page;
                 kept += 1;
             }
         }
@@ -100,7 +108,7 @@ impl Mm<'_, '_> {
 
     /// Frees up to so many pages of the inactive list, after refilling it from the active one.
     fn shrink_lruvec(&mut self, wanted: u32, undo: Undo) -> u32 {
-        let (mut inactive, mut active) = self.file_lists();
+        let LruPages { inactive_file: mut inactive, active_file: mut active, .. } = self.zone.lru();
         while inactive < active {
             let Some(index) = self.zone.lru_last(true, true) else { break };
             let Some(entry) = self.isolate_for_reclaim(index, undo) else { break };
@@ -120,19 +128,19 @@ impl Mm<'_, '_> {
     }
 
     /// Takes a page off its LRU list, into the journal where that is kept; `None` where that has no room.
-    fn isolate_for_reclaim(&mut self, index: u32, undo: Undo) -> Option<Option<u32>> {
+    fn isolate_for_reclaim(&mut self, index: Frame, undo: Undo) -> Option<Option<u32>> {
         if undo == Undo::No {
             return self.zone.lru_isolate(index).map(|_| None);
         }
         if self.live.journal.is_full() {
             return None;
         }
-        let (neighbour, marks) = self.zone.lru_isolate(index)?;
-        Some(Some(self.live.journal.isolated(index, neighbour, marks)))
+        let spot = self.zone.lru_isolate(index)?;
+        Some(Some(self.live.journal.isolated(index, spot)))
     }
 
     /// Puts a page that is taken off at the head of its list.
-    fn rotate(&mut self, index: u32, entry: Option<u32>) {
+    fn rotate(&mut self, index: Frame, entry: Option<u32>) {
         if let Some(entry) = entry {
             self.live.journal.became(entry, Fate::Rotated);
         }
@@ -141,7 +149,7 @@ impl Mm<'_, '_> {
 
     /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's head
     /// (`shrink_page_list`).
-    fn shrink_page(&mut self, index: u32, entry: Option<u32>) -> bool {
+    fn shrink_page(&mut self, index: Frame, entry: Option<u32>) -> bool {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) || tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
             self.zone.mark(index, REFERENCED, false);

@@ -18,6 +18,7 @@
 
 use super::live::Mm;
 use super::live::journal::{Entry, Fate};
+use page_alloc::Frame;
 use page_alloc::lru::{FILE, PINNED, Place};
 
 impl Mm<'_, '_> {
@@ -64,16 +65,16 @@ impl Mm<'_, '_> {
 
     /// Puts a page that is on no list where its entry says.
     fn put_back(&mut self, entry: &Entry) {
-        self.zone.lru_put_back(entry.from, entry.neighbour, entry.marks);
+        self.zone.lru_put_back(entry.from, entry.spot);
     }
 
     /// Moves a page to the frame where it was; it is on no list yet. One that somebody has pinned meanwhile stays.
-    fn move_back(&mut self, index: u32, from: u32) {
-        let (owner, tag) = (self.zone.owner(index), self.zone.tag(index));
+    fn move_back(&mut self, index: Frame, from: Frame) {
+        let tag = self.zone.tag(index);
         if tag.has(PINNED) || !self.zone.take_page(from) {
             return self.zone.lru_add(index);
         }
-        self.move_page((owner, tag.marks()), (index, from), Place::Isolated);
+        self.move_page(self.zone.owner(index), tag.marks(), index, from, Place::Isolated);
         self.zone.free_to_buddy(index);
     }
 

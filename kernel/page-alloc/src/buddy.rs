@@ -7,9 +7,10 @@
 
 use core::fmt;
 
-use super::frames::FreeRun;
+use super::frame::Frame;
 use super::free_list::Pageblock;
 use super::page::{FreeOf, Tag};
+use super::poison::FreeRun;
 use super::policy::CmaPages;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
@@ -110,14 +111,14 @@ impl Zone<'_> {
         } else {
             self.take_elsewhere(order, migratetype)?
         };
-        let first = self.start.add(index);
+        let first = self.pfn(index);
         self.verify_poison(first, 1 << order);
         Some(first)
     }
 
     /// Takes a block from lists that are looked at later, or steals one.
     #[inline(never)]
-    fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+    fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(order, true),
             _ => self.take_own_or_steal(order, migratetype),
@@ -141,7 +142,7 @@ impl Zone<'_> {
 
     /// Gives a block back; it merges with every free buddy it meets.
     pub fn free_pages(&mut self, block: Block) {
-        let index = self.index(block.first);
+        let index = self.frame(block.first);
         let pages = 1 << block.order;
         debug_assert_eq!(self.lists.tag(index).order(), block.order);
         let migratetype = self.pageblock(index);
@@ -152,7 +153,7 @@ impl Zone<'_> {
 
     /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
     #[inline]
-    pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<u32> {
+    pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<Frame> {
         use Migratetype::{Cma, Movable};
         if self.cma_pages_for(Movable, lent) != CmaPages::All {
             return self.take_own_or_steal(order, Movable);
@@ -165,33 +166,33 @@ impl Zone<'_> {
             .or_else(|| self.steal(order, Movable))
     }
 
-    pub(super) fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+    pub(super) fn take_own_or_steal(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
     }
 
     /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is left over
     /// (`__rmqueue_smallest`).
     #[inline(never)]
-    pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+    pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         self.lists.of_type(migratetype).pop_smallest(order, Tag::BODY)
     }
 
     /// Frees the upper halves of a block that is larger than asked for (`expand`).
-    pub(super) fn expand(&mut self, index: u32, order: u32, found: u32, migratetype: Migratetype) {
+    pub(super) fn expand(&mut self, index: Frame, order: u32, found: u32, migratetype: Migratetype) {
         self.lists.of_type(migratetype).push_ascending(index + (1 << order), index + (1 << found));
     }
 
     /// Frees a block whose head says whose it is.
     #[inline(always)]
-    pub(super) fn free_head(&mut self, index: u32, order: u32, migratetype: Migratetype) {
+    pub(super) fn free_head(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
         let pageblock = self.lists.pageblock_of(index);
         let (pages, alike) = (1 << order, FreeOf::order(order));
         // A block whose buddy is in use stays the head that it was, and needs to be nothing else first.
-        if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index ^ pages, alike) {
+        if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
-            self.free_one::<false>(pageblock, index & !pages, order + 1, migratetype);
+            self.free_one::<false>(pageblock, index.merged(pages), order + 1, migratetype);
         } else {
-            self.push_free::<false>(pageblock, index, (pages, alike), migratetype);
+            self.push_free::<false>(pageblock, index, pages, alike, migratetype);
         }
     }
 
@@ -200,18 +201,18 @@ impl Zone<'_> {
     pub(super) fn free_one<const TO_TAIL: bool>(
         &mut self,
         pageblock: Pageblock,
-        mut index: u32,
+        mut index: Frame,
         order: u32,
         migratetype: Migratetype,
     ) {
         // A buddy is as far away as the block is long.
         let (mut pages, mut alike) = (1 << order, FreeOf::order(order));
-        while alike != FreeOf::order(MAX_PAGE_ORDER) && self.lists.unlink_if(pageblock, index ^ pages, alike) {
-            index &= !pages;
+        while alike != FreeOf::order(MAX_PAGE_ORDER) && self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
+            index = index.merged(pages);
             pages <<= 1;
             alike = alike.next();
         }
-        self.push_free::<TO_TAIL>(pageblock, index, (pages, alike), migratetype);
+        self.push_free::<TO_TAIL>(pageblock, index, pages, alike, migratetype);
     }
 
     /// Puts a block whose buddy is not free on a list.
@@ -222,13 +223,14 @@ impl Zone<'_> {
     pub(super) fn push_free<const TO_TAIL: bool>(
         &mut self,
         pageblock: Pageblock,
-        index: u32,
-        (pages, alike): (u32, FreeOf),
+        index: Frame,
+        pages: u32,
+        alike: FreeOf,
         migratetype: Migratetype,
     ) {
         // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy beyond the pageblock wraps
         // to its first page, which is the head of no block that large.
-        let uncle = (index ^ pages << 1) & !pages;
+        let uncle = index.buddy(pages << 1).merged(pages);
         if TO_TAIL || self.lists.in_pageblock(pageblock, uncle).tag.is(alike.next()) {
             self.lists.push::<true>(pageblock, index, alike.into_order(), migratetype);
         } else {

@@ -6,8 +6,9 @@
 
 use core::fmt;
 
-use super::frames::POISON_WORD;
+use super::frame::{Frame, frames};
 use super::page::{FreeOf, State};
+use super::poison::POISON_WORD;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
 use units::Pfn;
@@ -63,13 +64,10 @@ impl Zone<'_> {
                 listed += self.check_list(order, migratetype)?;
             }
         }
-        let mut index = 0;
-        while index < self.spanned_pages() {
+        let mut index = Frame(0);
+        while self.spans(index) {
             let tag = self.lists.tag(index);
-            let pages = match tag.state() {
-                State::Body | State::Held | State::Lent | State::Pcp => 1,
-                State::Free | State::Allocated => 1 << tag.order(),
-            };
+            let pages = tag.pages();
             self.check_block_body(index, pages)?;
             if tag.is_free() {
                 listed = listed.wrapping_sub(1);
@@ -90,12 +88,12 @@ impl Zone<'_> {
     fn check_list(&self, order: u32, migratetype: Migratetype) -> Result<u32, Imbalance> {
         let mut blocks = 0;
         for index in self.lists.iter(order, migratetype) {
-            let at = Some(self.start.add(index));
+            let at = Some(self.pfn(index));
             let tag = self.lists.tag(index);
             balance("a block on a free list is free", at, 1, u32::from(tag.is_free()))?;
             balance("the order of a free block", at, order, tag.order())?;
             balance("the migratetype of a free block", at, migratetype as u32, tag.migratetype() as u32)?;
-            balance("the alignment of a free block", at, 0, index & ((1 << order) - 1))?;
+            balance("the alignment of a free block", at, 0, index - index.align_down(1 << order))?;
             for kept_apart in [Migratetype::Cma, Migratetype::Isolate] {
                 let belongs = u32::from(self.pageblock(index) == kept_apart);
                 balance(
@@ -106,7 +104,7 @@ impl Zone<'_> {
                 )?;
             }
             if order < MAX_PAGE_ORDER {
-                let buddy = self.lists.tag(index ^ (1 << order));
+                let buddy = self.lists.tag(index.buddy(1 << order));
                 balance("free buddies that did not merge", at, 0, u32::from(buddy.is(FreeOf::order(order))))?;
             }
             blocks += 1;
@@ -118,10 +116,10 @@ impl Zone<'_> {
     }
 
     /// Inside a block no other begins.
-    fn check_block_body(&self, head: u32, pages: u32) -> Result<(), Imbalance> {
-        for index in head + 1..head + pages {
+    fn check_block_body(&self, head: Frame, pages: u32) -> Result<(), Imbalance> {
+        for index in frames(head + 1..head + pages) {
             let inside = self.lists.tag(index).state();
-            balance("a block inside a block", Some(self.start.add(index)), 0, u32::from(inside != State::Body))?;
+            balance("a block inside a block", Some(self.pfn(index)), 0, u32::from(inside != State::Body))?;
         }
         Ok(())
     }
@@ -129,16 +127,16 @@ impl Zone<'_> {
     /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither. A page
     /// on a per-CPU list is a block of its own.
     pub fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
-        let index = self.index(frame);
+        let index = self.frame(frame);
         if self.is_on_pcp(index) {
             return Some(frame.add(1));
         }
         let head = self.covering_free_block(index).or_else(|| self.covering_allocated_block(index))?;
-        Some(self.start.add(head + (1 << self.lists.tag(head).order())))
+        Some(self.pfn(head + (1 << self.lists.tag(head).order())))
     }
 
     /// True where no block begins at a frame.
     pub fn is_body(&self, frame: Pfn) -> bool {
-        matches!(self.lists.tag(self.index(frame)).state(), State::Body | State::Held | State::Lent)
+        matches!(self.lists.tag(self.frame(frame)).state(), State::Body | State::Held | State::Relocatable)
     }
 }

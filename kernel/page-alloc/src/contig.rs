@@ -6,6 +6,7 @@
 //! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
 //! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
 
+use super::frame::Frame;
 use super::free_list::Pageblock;
 use super::page::FreeOf;
 use super::zone::Zone;
@@ -21,8 +22,8 @@ pub struct Busy {
 
 /// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it is long, so that each is
 /// the one before it without its lowest bit.
-fn heads(index: u32) -> impl Iterator<Item = u32> {
-    core::iter::successors(Some(index), |&head| (head % PAGEBLOCK_PAGES != 0).then(|| head & (head - 1)))
+fn heads(index: Frame) -> impl Iterator<Item = Frame> {
+    core::iter::successors(Some(index), |&head| (head.0 % PAGEBLOCK_PAGES != 0).then(|| Frame(head.0 & (head.0 - 1))))
 }
 
 impl Zone<'_> {
@@ -32,7 +33,7 @@ impl Zone<'_> {
     /// [`Busy`] names the first page in use; nothing was changed then.
     #[inline(never)]
     pub fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
-        let start = self.index(first);
+        let start = self.frame(first);
         let end = start + pages;
         let head = self.covering_free_block(start).ok_or(Busy { frame: first })?;
         let after = head + (1 << self.lists.tag(head).order());
@@ -50,11 +51,11 @@ impl Zone<'_> {
 
     /// Takes a range that goes on behind `after`, the end of the block that covers its start.
     #[inline(never)]
-    fn take_blocks(&mut self, head: u32, start: u32, end: u32, mut after: u32) -> Result<(), Busy> {
+    fn take_blocks(&mut self, head: Frame, start: Frame, end: Frame, mut after: Frame) -> Result<(), Busy> {
         while after < end {
             let tag = self.lists.tag(after);
             if !tag.is_free() {
-                return Err(Busy { frame: self.start.add(after) });
+                return Err(Busy { frame: self.pfn(after) });
             }
             after += 1 << tag.order();
         }
@@ -83,12 +84,12 @@ impl Zone<'_> {
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         debug_assert!(pages > 0);
-        let index = self.index(first);
-        if pages.is_power_of_two() && index & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
+        let index = self.frame(first);
+        if pages.is_power_of_two() && index == index.align_down(pages) && pages <= PAGEBLOCK_PAGES {
             let migratetype = self.pageblock(index);
             self.count_free(pages, migratetype);
             self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages.trailing_zeros(), migratetype);
-        } else if (index ^ (index + pages - 1)) < PAGEBLOCK_PAGES {
+        } else if (index.0 ^ (index.0 + pages - 1)) < PAGEBLOCK_PAGES {
             self.free_in_pageblock::<TO_TAIL>(index, pages);
         } else {
             self.free_in_pageblocks::<TO_TAIL>(index, index + pages);
@@ -96,9 +97,9 @@ impl Zone<'_> {
     }
 
     #[inline(never)]
-    fn free_in_pageblocks<const TO_TAIL: bool>(&mut self, mut index: u32, end: u32) {
+    fn free_in_pageblocks<const TO_TAIL: bool>(&mut self, mut index: Frame, end: Frame) {
         while index < end {
-            let stop = (index | (PAGEBLOCK_PAGES - 1)) + 1;
+            let stop = Frame((index.0 | (PAGEBLOCK_PAGES - 1)) + 1);
             if stop - index == PAGEBLOCK_PAGES && stop <= end {
                 // A whole pageblock is a block of the largest order, which merges with nothing.
                 let migratetype = self.pageblock(index);
@@ -116,11 +117,11 @@ impl Zone<'_> {
     /// Most often the first of them is aligned to their length or more, and what lies behind them, up to the end of the block
     /// that they become, is free.
     #[inline(never)]
-    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: u32, mut length: u32) {
+    fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: Frame, mut length: u32) {
         let migratetype = self.pageblock(start);
         self.count_free(length, migratetype);
         let pageblock = self.lists.pageblock_of(start);
-        if length <= 1 << (start | PAGEBLOCK_PAGES).trailing_zeros() {
+        if length <= 1 << start.order() {
             loop {
                 let order = length.trailing_zeros();
                 let pages = 1 << order;
@@ -146,23 +147,23 @@ impl Zone<'_> {
     fn free_both_ends<const TO_TAIL: bool>(
         &mut self,
         pageblock: Pageblock,
-        mut start: u32,
+        mut start: Frame,
         mut length: u32,
         migratetype: Migratetype,
     ) {
         // In front, as long as a block that begins here is shorter than the range.
         loop {
-            let order = (start | PAGEBLOCK_PAGES).trailing_zeros();
+            let order = start.order();
             let pages = 1 << order;
             if pages >= length {
                 break;
             }
             let alike = FreeOf::order(order);
-            if self.lists.unlink_if(pageblock, start - pages, alike) {
-                start -= pages;
+            if self.lists.unlink_if(pageblock, Frame(start.0 - pages), alike) {
+                start = Frame(start.0 - pages);
                 length += pages;
             } else {
-                self.push_free::<TO_TAIL>(pageblock, start, (pages, alike), migratetype);
+                self.push_free::<TO_TAIL>(pageblock, start, pages, alike, migratetype);
                 start += pages;
                 length -= pages;
             }
@@ -187,14 +188,14 @@ impl Zone<'_> {
         while behind != 0 {
             let order = behind.ilog2();
             let pages = 1 << order;
-            self.push_free::<TO_TAIL>(pageblock, start, (pages, FreeOf::order(order)), migratetype);
+            self.push_free::<TO_TAIL>(pageblock, start, pages, FreeOf::order(order), migratetype);
             start += pages;
             behind -= pages;
         }
     }
 
     /// The head of the free block that a frame lies in.
-    pub fn covering_free_block(&self, index: u32) -> Option<u32> {
+    pub fn covering_free_block(&self, index: Frame) -> Option<Frame> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);
             tag.is_free() && index - head < 1 << tag.order()
@@ -205,7 +206,7 @@ impl Zone<'_> {
     ///
     /// The buddies of these parts are either in the range or not free, so there is nothing to merge with.
     #[inline(always)]
-    fn cut_out(&mut self, head: u32, start: u32, end: u32, after: u32, migratetype: Migratetype) {
+    fn cut_out(&mut self, head: Frame, start: Frame, end: Frame, after: Frame, migratetype: Migratetype) {
         let mut lists = self.lists.of_type(migratetype);
         lists.push_descending(head, start);
         lists.push_ascending(end, after);
@@ -213,14 +214,14 @@ impl Zone<'_> {
 
     /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
     #[inline(always)]
-    pub(super) fn insert_tail(&mut self, end: u32, after: u32) {
+    pub(super) fn insert_tail(&mut self, end: Frame, after: Frame) {
         if end < after {
             self.cut_out(end, end, end, after, self.pageblock(end));
         }
     }
 
     /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed out.
-    pub(super) fn covering_allocated_block(&self, index: u32) -> Option<u32> {
+    pub(super) fn covering_allocated_block(&self, index: Frame) -> Option<Frame> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);
             tag.is_allocated() && index - head < 1 << tag.order()

@@ -6,7 +6,7 @@
 //! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list and never
 //! change type: who may take their pages, `policy` says.
 
-use super::page::State;
+use super::frame::Frame;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 
@@ -25,9 +25,17 @@ fn may_claim(order: u32, migratetype: Migratetype) -> bool {
     order >= PAGEBLOCK_ORDER / 2 || migratetype != Migratetype::Movable
 }
 
+/// Pages of a pageblock.
+struct Census {
+    /// On the free lists.
+    free: u32,
+    /// Allocated for movable requests.
+    movable: u32,
+}
+
 impl Zone<'_> {
     /// Takes a block of 2^`order` pages from another type for `migratetype`.
-    pub(super) fn steal(&mut self, order: u32, migratetype: Migratetype) -> Option<u32> {
+    pub(super) fn steal(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         let (mut found, mut victim) = (order..=MAX_PAGE_ORDER)
             .rev()
             .find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
@@ -55,16 +63,16 @@ impl Zone<'_> {
 
     /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the pageblock its own if at
     /// least half of it is free or in use by the like.
-    fn claim_pageblock(&mut self, index: u32, order: u32, migratetype: Migratetype) {
-        let pageblock = (index >> PAGEBLOCK_ORDER) as usize;
-        let first = index & !(PAGEBLOCK_PAGES - 1);
+    fn claim_pageblock(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
+        let pageblock = index.pageblock();
+        let first = index.align_down(PAGEBLOCK_PAGES);
         let old = self.pageblocks[pageblock];
         self.claimed[pageblock].get_or_insert(old);
         debug_assert!(!matches!(old, Migratetype::Cma | Migratetype::Isolate));
         let alike_or_free = if order == PAGEBLOCK_ORDER {
             PAGEBLOCK_PAGES
         } else {
-            let (free, movable) = self.census(first);
+            let Census { free, movable } = self.census(first);
             match (migratetype, old) {
                 (Migratetype::Movable, _) => free + movable,
                 // Neither free nor movable: unmovable or reclaimable, which is as alike as can be told.
@@ -78,31 +86,24 @@ impl Zone<'_> {
         }
     }
 
-    /// Free pages and pages in movable use in a pageblock.
-    fn census(&self, first: u32) -> (u32, u32) {
-        let (mut free, mut movable) = (0, 0);
+    /// What a pageblock's pages are used for.
+    fn census(&self, first: Frame) -> Census {
+        let mut census = Census { free: 0, movable: 0 };
         let mut index = first;
         while index < first + PAGEBLOCK_PAGES {
             let tag = self.lists.tag(index);
-            match tag.state() {
-                State::Body | State::Held | State::Lent | State::Pcp => index += 1,
-                State::Free => {
-                    free += 1 << tag.order();
-                    index += 1 << tag.order();
-                }
-                State::Allocated => {
-                    if tag.migratetype() == Migratetype::Movable {
-                        movable += 1 << tag.order();
-                    }
-                    index += 1 << tag.order();
-                }
+            if tag.is_free() {
+                census.free += tag.pages();
+            } else if tag.is_allocated() && tag.migratetype() == Migratetype::Movable {
+                census.movable += tag.pages();
             }
+            index += tag.pages();
         }
-        (free, movable)
+        census
     }
 
     /// Moves every free block of a pageblock to another type's lists (`move_freepages`).
-    pub(super) fn move_free_blocks(&mut self, first: u32, migratetype: Migratetype) {
+    pub(super) fn move_free_blocks(&mut self, first: Frame, migratetype: Migratetype) {
         let mut index = first;
         while index < first + PAGEBLOCK_PAGES {
             let tag = self.lists.tag(index);
@@ -119,12 +120,12 @@ impl Zone<'_> {
     /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
     /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
     pub fn forget_types(&mut self) {
-        for first in (0..self.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
+        for first in self.frames().step_by(PAGEBLOCK_PAGES as usize) {
             let tag = self.lists.tag(first);
             let kept_apart = matches!(self.pageblock(first), Migratetype::Cma | Migratetype::Isolate);
             if !kept_apart && tag.is_free() && tag.order() == PAGEBLOCK_ORDER {
                 self.move_free_blocks(first, Migratetype::Movable);
-                self.pageblocks[(first >> PAGEBLOCK_ORDER) as usize] = Migratetype::Movable;
+                self.pageblocks[first.pageblock()] = Migratetype::Movable;
             }
         }
     }
@@ -138,7 +139,7 @@ impl Zone<'_> {
     pub fn take_back_claims(&mut self) {
         for block in 0..self.claimed.len() {
             if let Some(before) = self.claimed[block].take() {
-                self.move_free_blocks(block as u32 * PAGEBLOCK_PAGES, before);
+                self.move_free_blocks(Frame(block as u32 * PAGEBLOCK_PAGES), before);
                 self.pageblocks[block] = before;
             }
         }

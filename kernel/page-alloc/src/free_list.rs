@@ -5,6 +5,7 @@
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
 //! so that linking and unlinking never ask whether a block is the first or the last.
 
+use super::frame::Frame;
 use super::page::{FreeOf, Page, Tag};
 use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
@@ -32,7 +33,7 @@ const fn ring(order: u32, migratetype: Migratetype) -> u32 {
 /// A pageblock that exists. Buddies share theirs, and its descriptors are an array of known size: none of its frames needs a
 /// check.
 #[derive(Clone, Copy)]
-pub(super) struct Pageblock(u32);
+pub(super) struct Pageblock(usize);
 
 impl<'m> FreeLists<'m> {
     /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames, which are whole
@@ -62,36 +63,36 @@ impl<'m> FreeLists<'m> {
     }
 
     #[inline]
-    pub(super) fn tag(&self, index: u32) -> Tag {
-        self.pages[index as usize].tag
+    pub(super) fn tag(&self, index: Frame) -> Tag {
+        self.pages[index.0 as usize].tag
     }
 
     #[inline]
-    pub(super) fn set_tag(&mut self, index: u32, tag: Tag) {
-        self.pages[index as usize].tag = tag;
+    pub(super) fn set_tag(&mut self, index: Frame, tag: Tag) {
+        self.pages[index.0 as usize].tag = tag;
     }
 
-    pub(super) fn page(&self, index: u32) -> &Page {
-        &self.pages[index as usize]
+    pub(super) fn page(&self, index: Frame) -> &Page {
+        &self.pages[index.0 as usize]
     }
 
-    pub(super) fn page_mut(&mut self, index: u32) -> &mut Page {
-        &mut self.pages[index as usize]
+    pub(super) fn page_mut(&mut self, index: Frame) -> &mut Page {
+        &mut self.pages[index.0 as usize]
     }
 
     /// The pageblock that a frame lies in.
     #[inline(always)]
-    pub(super) fn pageblock_of(&self, index: u32) -> Pageblock {
-        let pageblock = index / PAGEBLOCK_PAGES;
-        assert!((pageblock as usize) < self.pages.as_chunks::<{ PAGEBLOCK_PAGES as usize }>().0.len());
+    pub(super) fn pageblock_of(&self, index: Frame) -> Pageblock {
+        let pageblock = index.pageblock();
+        assert!(pageblock < self.pages.as_chunks::<{ PAGEBLOCK_PAGES as usize }>().0.len());
         Pageblock(pageblock)
     }
 
     /// The descriptor of a frame of that pageblock, found by its place there.
     #[inline(always)]
-    pub(super) fn in_pageblock(&mut self, Pageblock(pageblock): Pageblock, index: u32) -> &mut Page {
+    pub(super) fn in_pageblock(&mut self, Pageblock(pageblock): Pageblock, index: Frame) -> &mut Page {
         let pageblocks = self.pages.as_chunks_mut::<{ PAGEBLOCK_PAGES as usize }>().0;
-        &mut pageblocks[pageblock as usize][(index % PAGEBLOCK_PAGES) as usize]
+        &mut pageblocks[pageblock][(index.0 % PAGEBLOCK_PAGES) as usize]
     }
 
     /// Blocks on a list, counted when asked: nothing on a measured path asks.
@@ -101,15 +102,25 @@ impl<'m> FreeLists<'m> {
 
     /// The block at the head of a list: the one Linux would hand out.
     #[inline]
-    pub(super) fn first(&self, order: u32, migratetype: Migratetype) -> Option<u32> {
-        let first = self.pages[self.head(order, migratetype) as usize].next;
-        (first < self.frames).then_some(first)
+    pub(super) fn first(&self, order: u32, migratetype: Migratetype) -> Option<Frame> {
+        self.behind(self.head(order, migratetype))
     }
 
     /// The blocks of a list from its head.
-    pub(super) fn iter(&self, order: u32, migratetype: Migratetype) -> impl Iterator<Item = u32> + '_ {
-        let first = self.first(order, migratetype);
-        core::iter::successors(first, |&block| Some(self.pages[block as usize].next).filter(|&next| next < self.frames))
+    pub(super) fn iter(&self, order: u32, migratetype: Migratetype) -> impl Iterator<Item = Frame> + '_ {
+        self.walk(self.head(order, migratetype))
+    }
+
+    /// The frame behind a descriptor on its ring; `None` at the ring's end.
+    #[inline]
+    pub(super) fn behind(&self, descriptor: u32) -> Option<Frame> {
+        let next = self.pages[descriptor as usize].next;
+        (next < self.frames).then_some(Frame(next))
+    }
+
+    /// The frames of a ring from its head.
+    pub(super) fn walk(&self, head: u32) -> impl Iterator<Item = Frame> + '_ {
+        core::iter::successors(self.behind(head), |&Frame(frame)| self.behind(frame))
     }
 
     /// Marks a block of a pageblock free and puts it at the head of its list, so that it is handed out next, or at the
@@ -118,7 +129,7 @@ impl<'m> FreeLists<'m> {
     pub(super) fn push<const TO_TAIL: bool>(
         &mut self,
         pageblock: Pageblock,
-        index: u32,
+        index: Frame,
         order: u32,
         migratetype: Migratetype,
     ) {
@@ -126,12 +137,12 @@ impl<'m> FreeLists<'m> {
         let head = &mut self.pages[head_index as usize];
         let tag = head.tag;
         let (next, prev) = if TO_TAIL {
-            let prev = core::mem::replace(&mut head.prev, index);
-            self.pages[prev as usize].next = index;
+            let prev = core::mem::replace(&mut head.prev, index.0);
+            self.pages[prev as usize].next = index.0;
             (head_index, prev)
         } else {
-            let next = core::mem::replace(&mut head.next, index);
-            self.pages[next as usize].prev = index;
+            let next = core::mem::replace(&mut head.next, index.0);
+            self.pages[next as usize].prev = index.0;
             (next, head_index)
         };
         self.in_pageblock(pageblock, index).enter(next, prev, tag);
@@ -150,7 +161,7 @@ impl<'m> FreeLists<'m> {
 
     /// Makes two descriptors neighbours on their ring.
     #[inline(always)]
-    fn join(&mut self, prev: u32, next: u32) {
+    pub(super) fn join(&mut self, prev: u32, next: u32) {
         let descriptors = self.pages.len() as u32;
         assert!(prev < descriptors && next < descriptors);
         self.pages[prev as usize].next = next;
@@ -159,8 +170,8 @@ impl<'m> FreeLists<'m> {
 
     /// Takes a free block off whichever list it is on and makes it a body; returns its order.
     #[inline(always)]
-    pub(super) fn unlink(&mut self, index: u32) -> u32 {
-        let page = &mut self.pages[index as usize];
+    pub(super) fn unlink(&mut self, index: Frame) -> u32 {
+        let page = &mut self.pages[index.0 as usize];
         let Page { next, prev, tag, .. } = *page;
         debug_assert!(tag.is_free());
         page.tag = Tag::BODY;
@@ -170,7 +181,7 @@ impl<'m> FreeLists<'m> {
 
     /// Takes a block of a pageblock off its list and makes it a body, if it is a free one of that order.
     #[inline(always)]
-    pub(super) fn unlink_if(&mut self, pageblock: Pageblock, index: u32, free: FreeOf) -> bool {
+    pub(super) fn unlink_if(&mut self, pageblock: Pageblock, index: Frame, free: FreeOf) -> bool {
         let page = self.in_pageblock(pageblock, index);
         let Page { next, prev, tag, .. } = *page;
         if !tag.is(free) {
@@ -192,7 +203,7 @@ pub(super) struct TypeLists<'p> {
 impl TypeLists<'_> {
     /// Takes the block at the head of a list, which gets a tag, if there is one.
     #[inline(always)]
-    pub(super) fn pop_front(&mut self, order: u32, tag: Tag) -> Option<u32> {
+    pub(super) fn pop_front(&mut self, order: u32, tag: Tag) -> Option<Frame> {
         let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
         let first = head.next;
         // An empty ring leads from its head back to it.
@@ -202,20 +213,20 @@ impl TypeLists<'_> {
         head.next = next;
         // The last of a ring is followed by the ring's own head.
         self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
-        Some(first)
+        Some(Frame(first))
     }
 
     /// Takes the first block of the smallest order from `order` on that has one, and gives it a tag.
     #[inline(always)]
-    pub(super) fn pop_smallest(&mut self, order: u32, tag: Tag) -> Option<u32> {
+    pub(super) fn pop_smallest(&mut self, order: u32, tag: Tag) -> Option<Frame> {
         // Most requests need no split.
         self.pop_front(order, tag).or_else(|| self.split_smallest(order, tag))
     }
 
-    /// The same where that order has none: of a larger block the lowest part is taken, and the rest put on the lists that
-    /// were found empty.
+    /// As `pop_smallest` where that order has no block: the lowest part of a larger block is taken,
+    /// and the rest put on the lists that were found empty.
     #[inline(always)]
-    fn split_smallest(&mut self, mut order: u32, tag: Tag) -> Option<u32> {
+    fn split_smallest(&mut self, mut order: u32, tag: Tag) -> Option<Frame> {
         let mut found = order;
         let first = loop {
             if found >= MAX_PAGE_ORDER {
@@ -227,45 +238,46 @@ impl TypeLists<'_> {
             }
         };
         let (mut rest, end) = (first + (1 << order), first + (1 << found));
-        assert!(end as usize <= self.frames.len());
+        assert!(end.0 as usize <= self.frames.len());
         while rest < end {
             let head_index = self.first_head + order;
             let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
-            (head.next, head.prev) = (rest, rest);
-            self.frames[rest as usize].enter(head_index, head_index, head.tag);
+            (head.next, head.prev) = (rest.0, rest.0);
+            self.frames[rest.0 as usize].enter(head_index, head_index, head.tag);
             order += 1;
             rest = first + (1 << order);
         }
         Some(first)
     }
 
-    /// The same as [`FreeLists::push`] to the head.
+    /// As [`FreeLists::push`] to the head.
     #[inline(always)]
-    fn push_front(&mut self, index: u32, order: u32) {
+    fn push_front(&mut self, index: Frame, order: u32) {
         let order = order % HEADS_OF_TYPE as u32;
         let head = &mut self.heads[order as usize];
         let (next, tag) = (head.next, head.tag);
-        head.next = index;
-        self.frames.get_mut(next as usize).unwrap_or(head).prev = index;
-        self.frames[index as usize].enter(next, self.first_head + order, tag);
+        head.next = index.0;
+        self.frames.get_mut(next as usize).unwrap_or(head).prev = index.0;
+        self.frames[index.0 as usize].enter(next, self.first_head + order, tag);
     }
 
     /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks, each of which is
     /// larger than the one before it: what is left of a block behind a range that was cut out of it.
     #[inline(always)]
-    pub(super) fn push_ascending(&mut self, mut at: u32, end: u32) {
-        assert!(end as usize <= self.frames.len());
+    pub(super) fn push_ascending(&mut self, mut at: Frame, end: Frame) {
+        assert!(end.0 as usize <= self.frames.len());
         while at < end {
-            let order = at.trailing_zeros() % HEADS_OF_TYPE as u32;
+            let order = at.0.trailing_zeros() % HEADS_OF_TYPE as u32;
             self.push_front(at, order);
             at += 1 << order;
         }
     }
 
-    /// The same with each block smaller than the one before it: what is left of a block in front of such a range.
+    /// As `push_ascending`, with each block smaller than the one before it: what is left of a block
+    /// in front of such a range.
     #[inline(always)]
-    pub(super) fn push_descending(&mut self, mut at: u32, end: u32) {
-        assert!(end as usize <= self.frames.len());
+    pub(super) fn push_descending(&mut self, mut at: Frame, end: Frame) {
+        assert!(end.0 as usize <= self.frames.len());
         while at < end {
             let order = (end - at).ilog2();
             self.push_front(at, order);

@@ -8,48 +8,56 @@
 
 use core::ops::Range;
 
+use super::frame::{Frame, frames};
 use super::page::State;
 use super::zone::Zone;
-use super::{Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+use super::{Migratetype, PAGEBLOCK_PAGES};
 use units::Pfn;
 
+/// No frames.
+const NOTHING: Range<Frame> = Frame(0)..Frame(0);
+
 impl Zone<'_> {
+    /// The first frame of each pageblock that a range lies in.
+    fn pageblocks_around(&self, first: Pfn, pages: u32) -> impl Iterator<Item = Frame> + use<> {
+        let start = self.frame(first);
+        frames(start.align_down(PAGEBLOCK_PAGES)..start + pages).step_by(PAGEBLOCK_PAGES as usize)
+    }
+
     /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
     pub fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
-        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, 0..0);
+        self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, NOTHING);
     }
 
     /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself was taken, nothing is free
     /// in it.
     pub fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
-        let start = self.index(first);
-        let skipped = if taken { start..start + pages } else { 0..0 };
+        let start = self.frame(first);
+        let skipped = if taken { start..start + pages } else { NOTHING };
         self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
     }
 
     /// The first page of the first pageblock around a range that is isolated, if one is: its
     /// isolation is another's.
     pub fn isolated_in(&self, first: Pfn, pages: u32) -> Option<Pfn> {
-        let (start, end) = self.pageblocks_around(first, pages);
-        let mut blocks = (start..end).step_by(PAGEBLOCK_PAGES as usize);
-        blocks.find(|&block| self.pageblock(block) == Migratetype::Isolate).map(|block| self.start.add(block))
+        let mut blocks = self.pageblocks_around(first, pages);
+        blocks.find(|&block| self.pageblock(block) == Migratetype::Isolate).map(|block| self.pfn(block))
     }
 
-    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype, skipped: Range<u32>) {
-        let (start, end) = self.pageblocks_around(first, pages);
-        for block in (start..end).step_by(PAGEBLOCK_PAGES as usize) {
+    fn retype(&mut self, first: Pfn, pages: u32, from: Migratetype, to: Migratetype, skipped: Range<Frame>) {
+        for block in self.pageblocks_around(first, pages) {
             debug_assert_eq!(self.pageblock(block), from);
             let after = block + PAGEBLOCK_PAGES;
             let free = self.move_freepages(block, after.min(skipped.start.max(block)), to)
                 + self.move_freepages(block.max(skipped.end.min(after)), after, to);
             self.count_taken(free, from);
-            self.pageblocks[(block >> PAGEBLOCK_ORDER) as usize] = to;
+            self.pageblocks[block.pageblock()] = to;
             self.count_free(free, to);
         }
     }
 
     /// Moves the free blocks from one page to another to another type's lists; returns how many pages they are.
-    fn move_freepages(&mut self, first: u32, end: u32, to: Migratetype) -> u32 {
+    fn move_freepages(&mut self, first: Frame, end: Frame, to: Migratetype) -> u32 {
         let (mut free, mut index) = (0, first);
         while index < end {
             let tag = self.lists.tag(index);
@@ -65,8 +73,8 @@ impl Zone<'_> {
 
     /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
     /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
-    pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<u32> {
-        let start = self.index(first);
+    pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<Frame> {
+        let start = self.frame(first);
         let mut index = start;
         while index < start + pages {
             let tag = self.lists.tag(index);
@@ -90,7 +98,7 @@ impl Zone<'_> {
     }
 
     /// Whether every page of the range is free and isolated; else the first that is not (`test_pages_isolated`).
-    pub fn test_pages_isolated(&self, head: u32, end: u32) -> Result<u32, u32> {
+    pub fn test_pages_isolated(&self, head: Frame, end: Frame) -> Result<Frame, Frame> {
         let mut index = head;
         while index < end {
             let tag = self.lists.tag(index);
@@ -109,8 +117,8 @@ impl Zone<'_> {
     ///
     /// # Errors
     /// The frame of `first`, which is in no free block; nothing was changed then.
-    pub fn take_isolated_range(&mut self, first: Pfn, pages: u32) -> Result<(), u32> {
-        let start = self.index(first);
+    pub fn take_isolated_range(&mut self, first: Pfn, pages: u32) -> Result<(), Frame> {
+        let start = self.frame(first);
         let end = start + pages;
         let head = self.covering_free_block(start).ok_or(start)?;
         let mut after = head;
@@ -120,7 +128,7 @@ impl Zone<'_> {
         self.count_taken(after - head, Migratetype::Isolate);
         for (first, after) in [(head, start), (end, after)] {
             if first < after {
-                self.free_blocks_of::<false>(self.start.add(first), after - first);
+                self.free_blocks_of::<false>(self.pfn(first), after - first);
             }
         }
         self.verify_poison(first, pages);
@@ -134,14 +142,14 @@ impl Zone<'_> {
 /// one before.
 #[derive(Default)]
 pub struct FreedRun {
-    first: u32,
+    first: Frame,
     pages: u32,
 }
 
 impl FreedRun {
     /// Adds a frame of an isolated pageblock that nobody uses any more.
     #[inline]
-    pub fn add(&mut self, zone: &mut Zone<'_>, index: u32) {
+    pub fn add(&mut self, zone: &mut Zone<'_>, index: Frame) {
         if index != self.first + self.pages {
             self.end(zone);
             self.first = index;
@@ -154,6 +162,6 @@ impl FreedRun {
         if self.pages > 0 {
             zone.free_isolated(self.first, self.pages);
         }
-        (self.first, self.pages) = (0, 0);
+        *self = Self::default();
     }
 }

@@ -15,7 +15,7 @@
 //! 2. A block never crosses a pageblock, because the largest order is the pageblock's; only the first descriptor of a
 //!    block says anything, so cost follows blocks and not pages.
 //! 3. Pages of CMA pageblocks go to movable requests only, and a CMA pageblock never changes its type.
-//! 4. The crate knows no address: whoever has the memory hands in [`frames::Poison`], and gets frames that are free.
+//! 4. The crate knows no address: whoever has the memory hands in [`poison::Poison`], and gets frames that are free.
 //!
 //! A frame is named by its page frame number where others see it, and by its index in the zone in between.
 //!
@@ -53,12 +53,13 @@ mod buddy;
 mod check;
 mod contig;
 mod fallback;
-pub mod frames;
+mod frame;
 mod free_list;
 mod isolate;
 pub mod lru;
 mod page;
 mod pcp;
+pub mod poison;
 pub mod policy;
 mod rings;
 pub mod trace;
@@ -71,8 +72,9 @@ mod tests;
 pub use buddy::{AllocError, Block};
 pub use check::{Imbalance, balance};
 pub use contig::Busy;
+pub use frame::{Frame, frames};
 pub use isolate::FreedRun;
-pub use page::{Lent, Page, State, Tag};
+pub use page::{HeldBuffer, Page, RelocatableBuffer, State, Tag};
 pub use rings::Ring;
 pub use watermark::Watermarks;
 
@@ -97,7 +99,7 @@ pub enum Migratetype {
     Reclaimable = 2,
     /// Linux's reserve for atomic requests; never filled here, listed as Linux lists it.
     HighAtomic = 3,
-    /// Lent by a CMA area: serves movable requests only and never changes.
+    /// RelocatableBuffer by a CMA area: serves movable requests only and never changes.
     Cma = 4,
     /// Being emptied for a contiguous allocation: serves nobody.
     Isolate = 5,

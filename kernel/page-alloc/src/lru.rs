@@ -7,6 +7,7 @@
 //! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
 
 use super::Migratetype;
+use super::frame::Frame;
 use super::page::{State, Tag};
 use super::rings::Ring;
 use super::zone::Zone;
@@ -112,6 +113,15 @@ pub struct LruPages {
     pub active_file: u32,
 }
 
+/// Where on an LRU list a page was, and what it was like there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LruSpot {
+    /// The descriptor before it: a page's, or that of the list's head.
+    pub neighbour: u32,
+    /// Its byte of marks.
+    pub marks: u8,
+}
+
 impl Zone<'_> {
     /// How many pages are on which LRU list.
     pub fn lru(&self) -> LruPages {
@@ -125,14 +135,14 @@ impl Zone<'_> {
 
     /// The tag of a frame that lives: allocated, and known to the LRU.
     #[inline]
-    pub fn living(&self, index: u32) -> Option<Tag> {
+    pub fn living(&self, index: Frame) -> Option<Tag> {
         let tag = self.lists.tag(index);
         (tag.state() == State::Allocated && tag.marks() & PLACE != 0).then_some(tag)
     }
 
     /// Sets or clears a mark.
     #[inline]
-    pub fn mark(&mut self, index: u32, mark: u8, set: bool) {
+    pub fn mark(&mut self, index: Frame, mark: u8, set: bool) {
         let tag = self.lists.tag(index);
         let marks = if set { tag.marks() | mark } else { tag.marks() & !mark };
         self.lists.set_tag(index, tag.with_marks(marks));
@@ -140,7 +150,7 @@ impl Zone<'_> {
 
     /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
     #[inline]
-    pub fn bring_to_life(&mut self, index: u32, marks: u8, owner: u32, place: Place) {
+    pub fn bring_to_life(&mut self, index: Frame, marks: u8, owner: u32, place: Place) {
         let page = self.lists.page_mut(index);
         page.tag = Tag::allocated(0, Migratetype::Movable).with_marks(marks & !PLACE | place as u8);
         page.owner = owner;
@@ -148,33 +158,33 @@ impl Zone<'_> {
 
     /// The reverse mapping of a living page.
     #[inline]
-    pub fn owner(&self, index: u32) -> u32 {
+    pub fn owner(&self, index: Frame) -> u32 {
         self.lists.page(index).owner
     }
 
     /// Writes the reverse mapping of a living page.
-    pub fn set_owner(&mut self, index: u32, owner: u32) {
+    pub fn set_owner(&mut self, index: Frame, owner: u32) {
         self.lists.page_mut(index).owner = owner;
     }
 
     /// Notes where a living page is; the list is the caller's.
-    pub fn set_place(&mut self, index: u32, place: Place) {
+    pub fn set_place(&mut self, index: Frame, place: Place) {
         let tag = self.lists.tag(index).at(place);
         self.lists.set_tag(index, tag);
     }
 
     /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
     #[inline]
-    pub fn lru_add(&mut self, index: u32) {
+    pub fn lru_add(&mut self, index: Frame) {
         let page = self.lists.page_mut(index);
         let tag = page.tag;
         page.tag = tag.at(if tag.has(ACTIVE) { Place::Active } else { Place::Inactive });
         self.lists.ring_push(index, ring_of(tag));
     }
 
-    /// The same for one that was moved, if nobody has freed it or put it there since.
+    /// As `lru_add` for a page that was moved, if nobody has freed it or put it there since.
     #[inline]
-    pub fn lru_add_moved(&mut self, index: u32) {
+    pub fn lru_add_moved(&mut self, index: Frame) {
         let page = self.lists.page_mut(index);
         let tag = page.tag;
         if tag.is_allocated() && tag.place() == Place::Moved {
@@ -183,10 +193,10 @@ impl Zone<'_> {
         }
     }
 
-    /// Takes a page off its LRU list for somebody who moves or drops it; `None` where it is on none. Returns its neighbour
-    /// towards the list's head, which may be the head itself, and its marks.
+    /// Takes a page off its LRU list for somebody who moves or drops it, and returns where it was;
+    /// `None` where it is on no list.
     #[inline]
-    pub fn lru_isolate(&mut self, index: u32) -> Option<(u32, u8)> {
+    pub fn lru_isolate(&mut self, index: Frame) -> Option<LruSpot> {
         let page = self.lists.page_mut(index);
         let (tag, neighbour) = (page.tag, page.prev);
         if !tag.is_on_lru() {
@@ -194,20 +204,20 @@ impl Zone<'_> {
         }
         page.tag = tag.at(Place::Isolated);
         self.lists.ring_remove(index, ring_of(tag));
-        Some((neighbour, tag.marks()))
+        Some(LruSpot { neighbour, marks: tag.marks() })
     }
 
     /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
     /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
-    pub fn lru_put_back(&mut self, index: u32, neighbour: u32, marks: u8) {
+    pub fn lru_put_back(&mut self, index: Frame, LruSpot { neighbour, marks }: LruSpot) {
         let now = self.lists.tag(index);
         let active = marks & ACTIVE != 0;
         let place = if active { Place::Active } else { Place::Inactive };
         let marks = now.marks() & !ACTIVE | marks & (ACTIVE | REFERENCED);
         self.lists.set_tag(index, now.with_marks(marks).at(place));
         let ring = ring(now.has(FILE), active);
-        let is_there = neighbour < self.spanned_pages() && {
-            let tag = self.lists.tag(neighbour);
+        let is_there = self.spans(Frame(neighbour)) && {
+            let tag = self.lists.tag(Frame(neighbour));
             tag.is_on_lru() && (tag.has(FILE), tag.has(ACTIVE)) == (now.has(FILE), active)
         };
         let neighbour = if is_there { neighbour } else { ring.head(self.spanned_pages()) };
@@ -216,12 +226,12 @@ impl Zone<'_> {
 
     /// True for a page that lives and is in a place.
     #[inline]
-    pub fn is_at(&self, index: u32, place: Place) -> bool {
+    pub fn is_at(&self, index: Frame, place: Place) -> bool {
         self.living(index).is_some_and(|tag| tag.place() == place)
     }
 
     /// Takes a page that is about to be freed off whichever list it is on.
-    pub fn lru_remove(&mut self, index: u32) {
+    pub fn lru_remove(&mut self, index: Frame) {
         let tag = self.lists.tag(index);
         match tag.place() {
             Place::Inactive | Place::Active => self.lists.ring_remove(index, ring_of(tag)),
@@ -236,13 +246,13 @@ impl Zone<'_> {
     }
 
     /// The page of a list that was used longest ago.
-    pub fn lru_last(&self, file: bool, active: bool) -> Option<u32> {
+    pub fn lru_last(&self, file: bool, active: bool) -> Option<Frame> {
         self.lists.ring_last(ring(file, active))
     }
 
     /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
     /// `shrink_active_list`).
-    pub fn lru_set_active(&mut self, index: u32, active: bool) {
+    pub fn lru_set_active(&mut self, index: Frame, active: bool) {
         if self.lru_isolate(index).is_some() {
             self.mark(index, ACTIVE, active);
             self.lru_add(index);

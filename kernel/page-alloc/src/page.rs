@@ -11,21 +11,31 @@ use super::Migratetype;
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Page {
-    /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier. Lent: its owner's tag.
+    /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier.
+    /// Relocatable: its owner's tag.
     pub(super) next: u32,
-    /// The one before it on the list. Held or lent: the buffer's length in pages.
+    /// The one before it on the list. Held or relocatable: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
     /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its place in the page cache.
-    /// Lent: the owner's number.
+    /// Relocatable: the owner's number.
     pub(super) owner: u32,
 }
 
 const _: () = assert!(size_of::<Page>() == 16);
 
+/// A CMA buffer that is kept under an identifier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeldBuffer {
+    /// Its identifier.
+    pub id: u32,
+    /// Its length.
+    pub pages: u32,
+}
+
 /// A CMA buffer that may be moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lent {
+pub struct RelocatableBuffer {
     /// What its owner knows it by.
     pub tag: u32,
     /// Its length.
@@ -37,6 +47,18 @@ pub struct Lent {
 }
 
 impl Page {
+    /// What it is the head of, and its marks.
+    #[inline]
+    pub const fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// The reverse mapping of a page in use.
+    #[inline]
+    pub const fn owner(&self) -> u32 {
+        self.owner
+    }
+
     /// On a list between two others; whose it was stays written, and means nothing.
     #[inline(always)]
     pub(super) const fn enter(&mut self, next: u32, prev: u32, tag: Tag) {
@@ -59,8 +81,9 @@ pub enum State {
     Held,
     /// A free page on a per-CPU list (see `pcp`).
     Pcp,
-    /// First page of a CMA buffer that may be moved, with what its owner has said of it (see [`Lent`]).
-    Lent,
+    /// First page of a CMA buffer that may be moved, with what its owner has said of it (see
+    /// [`RelocatableBuffer`]).
+    Relocatable,
 }
 
 /// In one word: state and order in the lowest byte, so that a buddy is recognised by it, the migratetype in the third, and
@@ -76,7 +99,7 @@ const FREE: u32 = 0x10;
 const ALLOCATED: u32 = 0x20;
 const HELD: u32 = 0x30;
 const PCP: u32 = 0x40;
-const LENT: u32 = 0x50;
+const RELOCATABLE: u32 = 0x50;
 /// The part of the lowest byte that is the state, and the one that is the order.
 const STATE: u32 = 0xf0;
 const ORDER: u32 = 0xf;
@@ -95,8 +118,8 @@ impl Tag {
     }
 
     /// A buffer that may be moved, to places aligned to 2^`align_order`.
-    pub(super) const fn lent(align_order: u32) -> Self {
-        Self(LENT | align_order << 8)
+    pub(super) const fn relocatable(align_order: u32) -> Self {
+        Self(RELOCATABLE | align_order << 8)
     }
 
     /// What the descriptor is the head of.
@@ -106,7 +129,7 @@ impl Tag {
             FREE => State::Free,
             ALLOCATED => State::Allocated,
             HELD => State::Held,
-            LENT => State::Lent,
+            RELOCATABLE => State::Relocatable,
             _ => State::Pcp,
         }
     }
@@ -130,6 +153,11 @@ impl Tag {
     /// log2 of the block's pages; 0 for what is the head of no block.
     pub const fn order(self) -> u32 {
         self.0 & ORDER
+    }
+
+    /// Pages of the block; 1 for what is the head of no block.
+    pub const fn pages(self) -> u32 {
+        1 << self.order()
     }
 
     /// The alignment of a buffer that may be moved.

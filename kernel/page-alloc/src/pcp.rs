@@ -9,12 +9,12 @@
 
 use core::ops::Range;
 
+use super::frame::{Frame, frames};
 use super::page::{State, Tag};
 use super::policy::CmaPages;
 use super::rings::Ring;
 use super::zone::Zone;
-use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
-use units::Pfn;
+use super::{MAX_PAGE_ORDER, Migratetype};
 
 /// The list that pages for a type of request wait on.
 const fn ring_of(migratetype: Migratetype) -> Ring {
@@ -29,7 +29,7 @@ impl Zone<'_> {
     /// Takes one page for a use. A movable request that may not have CMA pages goes past the list, which may hold some.
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
-    pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
+    pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
         let index = match self.cma_pages_for(migratetype, lent) {
             CmaPages::None if migratetype == Migratetype::Movable => self.rmqueue(migratetype, false)?,
             CmaPages::Around(area) => self.rmqueue_around(area)?,
@@ -62,7 +62,7 @@ impl Zone<'_> {
                 continue;
             };
             wanted -= run.end - run.start;
-            for page in run {
+            for page in frames(run) {
                 self.lists.set_tag(page, Tag::PCP);
                 self.lists.ring_push_back(page, ring);
             }
@@ -73,7 +73,7 @@ impl Zone<'_> {
     /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
     ///
     /// The pages are bodies, to be brought to life or freed at once.
-    pub fn alloc_pages_bulk(&mut self, targets: &mut [u32], mark: u32, lent: bool) -> usize {
+    pub fn alloc_pages_bulk(&mut self, targets: &mut [Frame], mark: u32, lent: bool) -> usize {
         if self.is_cma_barred() {
             return 0;
         }
@@ -83,8 +83,8 @@ impl Zone<'_> {
         while taken < wanted {
             let from = self.first_list(Migratetype::Movable, lent);
             let Some(run) = self.take_run((wanted - taken) as u32, from) else { break };
-            let end = taken + run.len();
-            targets[taken..end].iter_mut().zip(run).for_each(|(target, page)| *target = page);
+            let end = taken + (run.end - run.start) as usize;
+            targets[taken..end].iter_mut().zip(frames(run)).for_each(|(target, page)| *target = page);
             taken = end;
         }
         taken
@@ -94,41 +94,41 @@ impl Zone<'_> {
     ///
     /// Single pages would come from that block, in ascending order until it is used up.
     #[inline(always)]
-    fn take_run(&mut self, wanted: u32, from: Migratetype) -> Option<Range<u32>> {
+    fn take_run(&mut self, wanted: u32, from: Migratetype) -> Option<Range<Frame>> {
         let (order, index) =
             (0..=MAX_PAGE_ORDER).find_map(|order| self.lists.first(order, from).map(|index| (order, index)))?;
         self.lists.unlink(index);
         let pages = wanted.min(1 << order);
         self.insert_tail(index + pages, index + (1 << order));
         self.count_taken(pages, from);
-        self.verify_poison(self.start.add(index), pages);
+        self.verify_poison(self.pfn(index), pages);
         Some(index..index + pages)
     }
 
     /// Frees pages of isolated pageblocks, one behind the other from `index` on, as if one by one.
-    pub(super) fn free_isolated(&mut self, index: u32, pages: u32) {
-        let first = self.start.add(index);
+    pub(super) fn free_isolated(&mut self, index: Frame, pages: u32) {
+        let first = self.pfn(index);
         self.fill_poison(first, pages);
-        for page in index..index + pages {
+        for page in frames(index..index + pages) {
             self.lists.set_tag(page, Tag::BODY);
         }
         self.free_blocks_of::<false>(first, pages);
     }
 
     /// One page out of the buddy lists.
-    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<u32> {
+    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(0, lent),
             _ => self.take_own_or_steal(0, migratetype),
         }?;
         self.count_taken(1, self.pageblock(index));
-        self.verify_poison(self.start.add(index), 1);
+        self.verify_poison(self.pfn(index), 1);
         Some(index)
     }
 
     /// Gives one page back: to its list, or past it where its pageblock is isolated (`free_unref_page`).
     #[inline]
-    pub fn free_page(&mut self, index: u32) {
+    pub fn free_page(&mut self, index: Frame) {
         let migratetype = self.pageblock(index);
         if migratetype == Migratetype::Isolate {
             return self.free_to_buddy(index);
@@ -143,9 +143,9 @@ impl Zone<'_> {
 
     /// Gives one page back past the per-CPU lists: into the buddy lists, where it merges.
     #[inline]
-    pub fn free_to_buddy(&mut self, index: u32) {
+    pub fn free_to_buddy(&mut self, index: Frame) {
         let migratetype = self.pageblock(index);
-        self.fill_poison(self.start.add(index), 1);
+        self.fill_poison(self.pfn(index), 1);
         self.free_head(index, 0, migratetype);
         self.count_free(1, migratetype);
     }
@@ -186,13 +186,7 @@ impl Zone<'_> {
     }
 
     /// True for a page on a per-CPU list.
-    pub fn is_on_pcp(&self, index: u32) -> bool {
+    pub fn is_on_pcp(&self, index: Frame) -> bool {
         self.lists.tag(index).state() == State::Pcp
-    }
-
-    /// A frame's pageblock as frames: the first, and the one behind the last.
-    pub(super) fn pageblocks_around(&self, first: Pfn, pages: u32) -> (u32, u32) {
-        let start = self.index(first) & !(PAGEBLOCK_PAGES - 1);
-        (start, (self.index(first) + pages).next_multiple_of(PAGEBLOCK_PAGES))
     }
 }

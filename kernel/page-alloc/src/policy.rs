@@ -5,6 +5,7 @@
 //! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may have CMA pages at all,
 //! `Zone::cma_pages_for` which of them it may have at present, and `Zone::first_list` whether it looks there first.
 
+use super::frame::Frame;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use units::Pfn;
@@ -87,10 +88,9 @@ pub(super) enum CmaPages {
 /// An area from which nobody gets pages for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BarredArea {
-    /// Its first frame, by index.
-    pub(super) start: u32,
-    /// Behind its last frame.
-    pub(super) end: u32,
+    /// Its frames.
+    pub(super) start: Frame,
+    pub(super) end: Frame,
     /// How many of its pages counted as free when it was barred.
     pub(super) free: u32,
 }
@@ -126,7 +126,7 @@ impl Zone<'_> {
         if self.cma_barred {
             return;
         }
-        let (start, end) = (self.index(first), self.index(first) + pages);
+        let (start, end) = (self.frame(first), self.frame(first) + pages);
         let blocks = (0..=MAX_PAGE_ORDER).flat_map(|order| {
             let inside = self.lists.iter(order, Migratetype::Cma).filter(move |block| (start..end).contains(block));
             inside.map(move |_| 1 << order)
@@ -149,7 +149,7 @@ impl Zone<'_> {
     ///
     /// It goes past the per-CPU list, which may hold pages of the barred one.
     #[cold]
-    pub(super) fn rmqueue_around(&mut self, area: BarredArea) -> Option<u32> {
+    pub(super) fn rmqueue_around(&mut self, area: BarredArea) -> Option<Frame> {
         let other = (0..=MAX_PAGE_ORDER).find_map(|order| {
             let mut blocks = self.lists.iter(order, Migratetype::Cma);
             blocks.find(|block| !(area.start..area.end).contains(block)).map(|block| (order, block))
@@ -158,7 +158,7 @@ impl Zone<'_> {
         self.lists.unlink(index);
         self.expand(index, 0, order, Migratetype::Cma);
         self.count_taken(1, Migratetype::Cma);
-        self.verify_poison(self.start.add(index), 1);
+        self.verify_poison(self.pfn(index), 1);
         Some(index)
     }
 
@@ -174,8 +174,8 @@ impl Zone<'_> {
 
     /// True for a page of an area.
     pub fn is_cma(&self, frame: Pfn) -> bool {
-        let index = self.index(frame);
-        index < self.spanned_pages() && self.pageblock(index) == Migratetype::Cma
+        let index = self.frame(frame);
+        self.spans(index) && self.pageblock(index) == Migratetype::Cma
     }
 
     /// Which CMA pages a request may take at present. `lent`: whether it may have any (see [`Lend::admits`]).

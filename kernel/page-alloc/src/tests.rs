@@ -10,7 +10,8 @@ use core::cell::RefCell;
 
 use proptest::prelude::*;
 
-use super::frames::{Damage, FreeRun, POISON_WORD, Poison};
+use super::frame::Frame;
+use super::poison::{Damage, FreeRun, POISON_WORD, Poison};
 use super::zone::{Zone, descriptors};
 use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
 use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
@@ -334,7 +335,7 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
             "a page through a per-CPU list",
             |zone| page_at(zone, |zone| zone.alloc_page(Movable, true)),
             |zone, first| {
-                zone.free_page(zone.index(first));
+                zone.free_page(zone.frame(first));
                 zone.drain_all_pages();
             },
         ),
@@ -342,18 +343,18 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
             "a page past the per-CPU lists",
             |zone| page_at(zone, |zone| zone.alloc_page(Movable, false)),
             |zone, first| {
-                let index = zone.index(first);
+                let index = zone.frame(first);
                 zone.free_to_buddy(index);
             },
         ),
         (
             "pages in bulk",
             |zone| {
-                let mut targets = [0];
+                let mut targets = [Frame(0)];
                 assert_eq!(zone.alloc_pages_bulk(&mut targets, 0, true), 1);
-                zone.start().add(targets[0])
+                zone.pfn(targets[0])
             },
-            |zone, first| zone.free_isolated(zone.index(first), 1),
+            |zone, first| zone.free_isolated(zone.frame(first), 1),
         ),
     ];
     for (way, take, give) in ways {
@@ -378,10 +379,10 @@ fn taken_block(zone: &mut Zone<'_>, order: u32, migratetype: Migratetype) -> Pfn
     zone.alloc_pages(order, migratetype).unwrap().first()
 }
 
-/// The page that a way to take one found, by its index.
-fn page_at(zone: &mut Zone<'_>, take: impl FnOnce(&mut Zone<'_>) -> Option<u32>) -> Pfn {
+/// The page that a way to take one found, by its frame.
+fn page_at(zone: &mut Zone<'_>, take: impl FnOnce(&mut Zone<'_>) -> Option<Frame>) -> Pfn {
     let index = take(zone).unwrap();
-    zone.start().add(index)
+    zone.pfn(index)
 }
 
 /// Free memory page by page, and the rules of the allocator said as plainly as they can be.
@@ -523,9 +524,9 @@ proptest! {
             if give && !ranges.is_empty() {
                 let (first, pages) = ranges.swap_remove(first as usize % ranges.len());
                 at_once.give_range(START.add(first), pages);
-                let (mut index, end) = (first, first + pages);
+                let (mut index, end) = (Frame(first), Frame(first + pages));
                 while index < end {
-                    let order = index.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
+                    let order = index.0.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
                     let (pageblock, block) = (one_by_one.lists.pageblock_of(index), 1 << order);
                     one_by_one.count_free(block, Cma);
                     one_by_one.free_one::<false>(pageblock, index, order, Cma);

@@ -10,9 +10,10 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::frames::{Damage, FreeRun, Poison};
+use super::frame::{Frame, frames};
 use super::free_list::{FreeLists, LIST_HEADS};
-use super::page::{Lent, Page, State, Tag};
+use super::page::{HeldBuffer, Page, RelocatableBuffer, State, Tag};
+use super::poison::{Damage, FreeRun, Poison};
 use super::policy::{BarredArea, CmaUse};
 use super::watermark::Reserve;
 use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
@@ -98,14 +99,24 @@ impl<'m> Zone<'m> {
         self.start
     }
 
+    /// Every frame, holes included.
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame> + ExactSizeIterator + use<> {
+        frames(Frame(0)..Frame(self.spanned_pages()))
+    }
+
     /// Frames spanned, holes included.
     pub fn spanned_pages(&self) -> u32 {
         self.lists.frames()
     }
 
-    /// Memory that the descriptors, the free lists' heads included, and the pageblocks' types take, in bytes.
-    pub fn size_bytes(&self) -> (usize, usize) {
-        (descriptors(self.spanned_pages()) * size_of::<Page>(), size_of_val(&*self.pageblocks))
+    /// Memory of the descriptors, the free lists' heads included, in bytes.
+    pub fn descriptor_bytes(&self) -> usize {
+        descriptors(self.spanned_pages()) * size_of::<Page>()
+    }
+
+    /// Memory of the pageblocks' types, in bytes.
+    pub fn pageblock_bytes(&self) -> usize {
+        size_of_val(&*self.pageblocks)
     }
 
     /// Pages that were ever handed to the allocator.
@@ -145,8 +156,8 @@ impl<'m> Zone<'m> {
 
     /// Notes that there is RAM from one frame to another (included), free or reserved.
     pub fn mark_ram(&mut self, first: Pfn, last: Pfn) {
-        let blocks = self.index(first) >> PAGEBLOCK_ORDER..=self.index(last) >> PAGEBLOCK_ORDER;
-        blocks.for_each(|block| self.has_ram[block as usize] = true);
+        let blocks = self.frame(first).pageblock()..=self.frame(last).pageblock();
+        self.has_ram[blocks].fill(true);
     }
 
     /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages must be in no block.
@@ -164,7 +175,7 @@ impl<'m> Zone<'m> {
     ///
     /// `first` and `pages` are multiples of [`PAGEBLOCK_PAGES`], which is CMA_MIN_ALIGNMENT.
     pub fn free_cma_range(&mut self, first: Pfn, pages: u32) {
-        let block = (self.index(first) >> PAGEBLOCK_ORDER) as usize;
+        let block = self.frame(first).pageblock();
         let blocks = (pages >> PAGEBLOCK_ORDER) as usize;
         self.pageblocks[block..block + blocks].fill(Migratetype::Cma);
         self.cma += pages;
@@ -177,12 +188,12 @@ impl<'m> Zone<'m> {
 
     /// Whether a frame lies in a pageblock with RAM.
     pub fn has_ram(&self, frame: Pfn) -> bool {
-        self.has_ram.get((self.index(frame) >> PAGEBLOCK_ORDER) as usize).is_some_and(|&has_ram| has_ram)
+        self.has_ram.get(self.frame(frame).pageblock()).is_some_and(|&has_ram| has_ram)
     }
 
     /// Whether a frame where there is RAM is free.
     pub fn is_free(&self, frame: Pfn) -> bool {
-        let index = self.index(frame);
+        let index = self.frame(frame);
         self.is_on_pcp(index) || self.covering_free_block(index).is_some()
     }
 
@@ -199,67 +210,71 @@ impl<'m> Zone<'m> {
         for order in 0..=MAX_PAGE_ORDER {
             for migratetype in Migratetype::ALL {
                 for block in self.lists.iter(order, migratetype) {
-                    poison.fill(FreeRun::new(self.start.add(block), 1 << order));
+                    poison.fill(FreeRun::new(self.start.add(block.0), 1 << order));
                 }
             }
         }
         self.poison = Some(poison);
     }
 
-    /// Writes into the descriptor of a taken range's first page whose it is.
-    pub fn hold(&mut self, first: Pfn, pages: u32, id: u32) {
-        let index = self.index(first);
+    /// Registers a taken range under an identifier, in the descriptor of its first page.
+    pub fn hold(&mut self, first: Pfn, HeldBuffer { id, pages }: HeldBuffer) {
+        let index = self.frame(first);
         *self.lists.page_mut(index) = Page { next: id, prev: pages, tag: Tag::HELD, owner: 0 };
     }
 
-    /// Forgets whose a taken range is.
+    /// Forgets what was registered of a taken range, or that it is relocatable.
     pub fn unhold(&mut self, first: Pfn) {
-        let index = self.index(first);
+        let index = self.frame(first);
         self.lists.set_tag(index, Tag::BODY);
     }
 
-    /// The identifier and the length of the taken range that begins here, if it was written down.
-    pub fn held(&self, first: Pfn) -> Option<(u32, u32)> {
-        let page = self.lists.page(self.index(first));
-        (page.tag == Tag::HELD).then_some((page.next, page.prev))
+    /// The registered range that begins here.
+    pub fn held(&self, first: Pfn) -> Option<HeldBuffer> {
+        let page = self.lists.page(self.frame(first));
+        (page.tag == Tag::HELD).then_some(HeldBuffer { id: page.next, pages: page.prev })
     }
 
-    /// Writes into the descriptor of a taken range's first page that it may be moved, and by whose leave.
-    pub fn lend(&mut self, first: Pfn, lent: Lent) {
-        let Lent { tag, pages, align_order, owner } = lent;
-        let index = self.index(first);
-        *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::lent(align_order), owner };
+    /// Makes a taken range relocatable, in the descriptor of its first page.
+    pub fn set_relocatable(&mut self, first: Pfn, lent: RelocatableBuffer) {
+        let RelocatableBuffer { tag, pages, align_order, owner } = lent;
+        let index = self.frame(first);
+        *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::relocatable(align_order), owner };
     }
 
-    /// What was written of the taken range that begins here, if it may be moved.
-    pub fn lent(&self, first: Pfn) -> Option<Lent> {
-        let page = self.lists.page(self.index(first));
-        let lent = Lent { tag: page.next, pages: page.prev, align_order: page.tag.align_order(), owner: page.owner };
-        (page.tag.state() == State::Lent).then_some(lent)
+    /// The relocatable range that begins here.
+    pub fn relocatable(&self, first: Pfn) -> Option<RelocatableBuffer> {
+        let page = self.lists.page(self.frame(first));
+        let lent = RelocatableBuffer {
+            tag: page.next,
+            pages: page.prev,
+            align_order: page.tag.align_order(),
+            owner: page.owner,
+        };
+        (page.tag.state() == State::Relocatable).then_some(lent)
     }
 
     /// One past the free block that a frame lies in; `None` where it is not free.
     pub fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
-        let head = self.covering_free_block(self.index(frame))?;
-        Some(self.start.add(head + (1 << self.lists.tag(head).order())))
+        let head = self.covering_free_block(self.frame(frame))?;
+        Some(self.pfn(head + (1 << self.lists.tag(head).order())))
     }
 
     /// What the descriptor of a frame says: what the frame is the head of, and its marks.
     #[inline]
-    pub fn tag(&self, index: u32) -> Tag {
+    pub fn tag(&self, index: Frame) -> Tag {
         self.lists.tag(index)
     }
 
-    /// The tag and the owner of a frame, read together.
+    /// The descriptor of a frame, read as a whole.
     #[inline]
-    pub fn tag_and_owner(&self, index: u32) -> (Tag, u32) {
-        let Page { tag, owner, .. } = *self.lists.page(index);
-        (tag, owner)
+    pub fn descriptor(&self, index: Frame) -> Page {
+        *self.lists.page(index)
     }
 
     /// Takes one free page, by its number, out of the buddy lists for movable use; false where it is not free.
-    pub fn take_page(&mut self, index: u32) -> bool {
-        let free = self.take_range(self.start.add(index), 1).is_ok();
+    pub fn take_page(&mut self, index: Frame) -> bool {
+        let free = self.take_range(self.pfn(index), 1).is_ok();
         if free {
             self.lists.set_tag(index, Tag::allocated(0, Migratetype::Movable));
         }
@@ -267,25 +282,37 @@ impl<'m> Zone<'m> {
     }
 
     /// The word that a kernel page's holder keeps in its descriptor; whatever was there where nothing was kept.
-    pub fn kept_word(&self, index: u32) -> u32 {
+    pub fn kept_word(&self, index: Frame) -> u32 {
         self.lists.page(index).next
     }
 
     /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its holder can chain its pages.
-    pub fn keep_word(&mut self, index: u32, word: u32) {
+    pub fn keep_word(&mut self, index: Frame, word: u32) {
         self.lists.page_mut(index).next = word;
     }
 
-    /// The frame's place in the zone.
+    /// A page frame number's place in the zone.
     #[inline]
-    pub fn index(&self, frame: Pfn) -> u32 {
-        frame.0.wrapping_sub(self.start.0)
+    pub fn frame(&self, pfn: Pfn) -> Frame {
+        Frame(pfn.0.wrapping_sub(self.start.0))
+    }
+
+    /// The page frame number of a frame.
+    #[inline]
+    pub fn pfn(&self, frame: Frame) -> Pfn {
+        self.start.add(frame.0)
+    }
+
+    /// Whether the zone has such a frame.
+    #[inline]
+    pub fn spans(&self, frame: Frame) -> bool {
+        frame.0 < self.lists.frames()
     }
 
     /// The type of the pageblock that a frame of the zone lies in.
     #[inline]
-    pub fn pageblock(&self, index: u32) -> Migratetype {
-        self.pageblocks[(index >> PAGEBLOCK_ORDER) as usize % MAX_PAGEBLOCKS]
+    pub fn pageblock(&self, index: Frame) -> Migratetype {
+        self.pageblocks[index.pageblock() % MAX_PAGEBLOCKS]
     }
 
     /// Counts pages that become free in a pageblock of a type.

@@ -8,6 +8,6 @@ pub use migration::{Undo, contig_range, live};
 pub use page_alloc::lru::LruPages;
 pub use page_alloc::policy::{CmaUse, Lend};
 pub use page_alloc::{
-    AllocError, Block, Busy, Imbalance, Lent, MAX_PAGE_ORDER, Migratetype, ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES,
-    Page, Watermarks, balance, frames, lru, policy, trace, zone,
+    AllocError, Block, Busy, Imbalance, MAX_PAGE_ORDER, Migratetype, ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Page,
+    RelocatableBuffer, Watermarks, balance, lru, poison, policy, trace, zone,
 };

@@ -68,7 +68,7 @@ use migration::live::{Live, Mm, OpenError, close};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::{Event, Trace};
 use page_alloc::zone::Zone;
-use page_alloc::{Imbalance, balance};
+use page_alloc::{HeldBuffer, Imbalance, balance};
 use registry::Registry;
 use units::Pfn;
 use units::linux::LinuxVersion;
@@ -79,7 +79,7 @@ pub struct System<'m> {
     zone: Zone<'m>,
     areas: Areas,
     kept: Registry,
-    /// Those who lend buffers that may move.
+    /// The owners of relocatable buffers.
     owners: Owners,
     /// The machine's address space, while nobody lives in it.
     space: Option<Box<dyn AddressSpace>>,
@@ -394,7 +394,7 @@ impl<'m> System<'m> {
 
     /// Leaves what is left of a buffer in the registry, under the identifier that it had there.
     pub fn keep_part(&mut self, id: u32, part: Buffer) {
-        self.zone.hold(part.first(), part.pages(), id);
+        self.zone.hold(part.first(), HeldBuffer { id, pages: part.pages() });
     }
 
     /// Takes a buffer out of the registry.
@@ -420,12 +420,12 @@ impl<'m> System<'m> {
     /// As [`System::release_all`], of the buffers whose identifiers are wanted.
     pub fn release_those(&mut self, id: AreaId, wanted: impl Fn(u32) -> bool) -> u32 {
         let (mut released, mut bit) = (0, 0);
-        while let Some((behind, kept)) = registry::next_kept(&self.zone, self.areas.get(id), bit) {
+        while let Some(kept) = registry::next_kept(&self.zone, self.areas.get(id), bit) {
+            bit = kept.end_bit(self.areas.get(id));
             if wanted(kept.id) {
                 self.zone.unhold(kept.first);
                 released += u32::from(self.cma_release(Buffer::new(id, kept.first, kept.pages)).is_ok());
             }
-            bit = behind;
         }
         released
     }

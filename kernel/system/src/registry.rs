@@ -5,6 +5,7 @@
 
 use cma::area::Area;
 use cma::{AreaId, Areas, Buffer};
+use page_alloc::HeldBuffer;
 use page_alloc::zone::Zone;
 use units::Pfn;
 
@@ -19,6 +20,13 @@ pub struct Kept {
     pub pages: u32,
 }
 
+impl Kept {
+    /// The bit of its area's bitmap behind it.
+    pub(super) fn end_bit(&self, area: &Area) -> u32 {
+        (self.first.0 + self.pages - area.base().0).div_ceil(1 << area.order_per_bit())
+    }
+}
+
 /// Who gives out the identifiers.
 #[derive(Default)]
 pub(super) struct Registry {
@@ -29,7 +37,7 @@ impl Registry {
     /// Writes a buffer down; identifiers count up from 1 over all areas.
     pub(super) fn keep(&mut self, zone: &mut Zone<'_>, buffer: &Buffer) -> u32 {
         self.last = self.last.wrapping_add(1).max(1);
-        zone.hold(buffer.first(), buffer.pages(), self.last);
+        zone.hold(buffer.first(), HeldBuffer { id: self.last, pages: buffer.pages() });
         self.last
     }
 }
@@ -48,7 +56,7 @@ pub(super) fn take_back_at(zone: &mut Zone<'_>, areas: &Areas, id: AreaId, first
     if first.0.wrapping_sub(area.base().0) >= area.pages() {
         return None;
     }
-    let (_, pages) = zone.held(first)?;
+    let HeldBuffer { pages, .. } = zone.held(first)?;
     zone.unhold(first);
     Some(Buffer::new(id, first, pages))
 }
@@ -57,22 +65,22 @@ pub(super) fn take_back_at(zone: &mut Zone<'_>, areas: &Areas, id: AreaId, first
 pub(super) fn kept<'s>(zone: &'s Zone<'_>, area: &'s Area) -> impl Iterator<Item = Kept> + 's {
     let mut bit = 0;
     core::iter::from_fn(move || {
-        let (behind, kept) = next_kept(zone, area, bit)?;
-        bit = behind;
+        let kept = next_kept(zone, area, bit)?;
+        bit = kept.end_bit(area);
         Some(kept)
     })
 }
 
-/// The first kept buffer that begins at or after a bit, and the bit behind it.
-pub(super) fn next_kept(zone: &Zone<'_>, area: &Area, mut bit: u32) -> Option<(u32, Kept)> {
+/// The first kept buffer that begins at or after a bit.
+pub(super) fn next_kept(zone: &Zone<'_>, area: &Area, mut bit: u32) -> Option<Kept> {
     loop {
         bit = area.bitmap().next_set(bit);
         if bit >= area.bitmap().bits() {
             return None;
         }
         let first = area.frame(bit);
-        if let Some((id, pages)) = zone.held(first) {
-            return Some((bit + pages.div_ceil(1 << area.order_per_bit()), Kept { id, first, pages }));
+        if let Some(HeldBuffer { id, pages }) = zone.held(first) {
+            return Some(Kept { id, first, pages });
         }
         bit += 1;
     }

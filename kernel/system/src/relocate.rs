@@ -2,15 +2,17 @@
 
 //! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
 //!
-//! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lends it to the system
-//! ([`System::let_move`]). Where the area's placement relocates and finds no room, a plan is made (`plan`), the owners of
-//! the buffers in it are asked to let go (quiesce), their pages are copied, and they are told where they lie now. An owner
-//! that is busy keeps its buffer where it is, and another plan is made without it.
+//! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lets
+//! the system move it ([`System::let_move`]). Where the area's placement relocates and finds no
+//! room, a plan is made (`plan`), the owners of the buffers in it are asked to let go (quiesce),
+//! their pages are copied, and they are told where they lie now. An owner that is busy keeps its
+//! buffer where it is, and another plan is made without it.
 //!
-//! What holds true: nothing is touched before a whole plan stands and every owner in it has let go. Pages that somebody
-//! lives in, buffers that were not lent and areas with more than a page to the bit are never disturbed. Who is lent a
-//! buffer, for how many pages, and under which alignment is written in the descriptor of its first page, so that the
-//! registry has room for all and no allocation pays for it.
+//! What holds true: nothing is touched before a whole plan stands and every owner in it has let go.
+//! Pages that somebody lives in, buffers that are not relocatable and areas with more than a page
+//! to the bit are never disturbed. A relocatable buffer's owner, its pages and its alignment are
+//! written in the descriptor of its first page, so that the registry has room for all and no
+//! allocation pays for it.
 
 mod moves;
 
@@ -20,7 +22,7 @@ use alloc::vec::Vec;
 use super::System;
 use crate::plan::{Movable, NoRoom, Planner, Step};
 use cma::{AreaId, Buffer, OwnerId, Relocatable, Relocations};
-use page_alloc::Lent;
+use page_alloc::RelocatableBuffer;
 use placement::Request;
 use placement::bitmap::Bitmap;
 use units::Pfn;
@@ -36,29 +38,33 @@ impl System<'_> {
         self.owners.add(owner)
     }
 
-    /// Forgets an owner. What it has lent stays where it is from now on, until it is taken back.
+    /// Forgets an owner. Its buffers stay where they are from now on, until they are taken back.
     pub fn remove_owner(&mut self, id: OwnerId) {
         self.owners.remove(id);
     }
 
-    /// Lends the system a buffer that was allocated under an alignment: it may move, and keeps that alignment. Its owner
-    /// knows it by `tag`, and takes it back by the address that it was told last.
+    /// Makes a buffer relocatable that was allocated under an alignment: it may move, and keeps
+    /// that alignment. Its owner knows it by `tag`, and takes it back by the address that it was
+    /// told last.
     pub fn let_move(&mut self, buffer: Buffer, align_order: u32, owner: OwnerId, tag: u32) {
-        self.zone.lend(buffer.first(), Lent { tag, pages: buffer.pages(), align_order, owner: owner.0 });
+        self.zone.set_relocatable(
+            buffer.first(),
+            RelocatableBuffer { tag, pages: buffer.pages(), align_order, owner: owner.0 },
+        );
     }
 
-    /// Takes back a buffer that was lent; `None` where none begins at that page.
-    pub fn take_back_lent(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
+    /// Takes back a relocatable buffer; `None` where none begins at that page.
+    pub fn take_back_relocatable(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
         let area = self.area(id);
         if first.0.wrapping_sub(area.base().0) >= area.pages() {
             return None;
         }
-        let lent = self.zone.lent(first)?;
+        let relocatable = self.zone.relocatable(first)?;
         self.zone.unhold(first);
-        Some(Buffer::new(id, first, lent.pages))
+        Some(Buffer::new(id, first, relocatable.pages))
     }
 
-    /// Takes back the lowest buffer that an owner has lent of an area.
+    /// Takes back the lowest relocatable buffer of an owner in an area.
     pub fn take_back_any(&mut self, id: AreaId, owner: OwnerId) -> Option<Buffer> {
         let area = self.area(id);
         let mut bit = 0;
@@ -68,8 +74,8 @@ impl System<'_> {
             if bit >= area.bitmap().bits() {
                 return None;
             }
-            if self.zone.lent(first).is_some_and(|lent| lent.owner == owner.0) {
-                return self.take_back_lent(id, first);
+            if self.zone.relocatable(first).is_some_and(|relocatable| relocatable.owner == owner.0) {
+                return self.take_back_relocatable(id, first);
             }
             bit += 1;
         }
@@ -104,14 +110,14 @@ impl System<'_> {
             let (bit, steps) = planner.make_room(request)?;
             let base = self.area(id).base();
             // What the owners' leave is remembered in is there before any of them is asked.
-            let mut lent = Vec::new();
-            lent.try_reserve_exact(steps.len()).map_err(|_| NoRoom::NotFound)?;
-            if let Err(first) = self.quiesce(base, &steps, &mut lent) {
+            let mut relocatable = Vec::new();
+            relocatable.try_reserve_exact(steps.len()).map_err(|_| NoRoom::NotFound)?;
+            if let Err(first) = self.quiesce(base, &steps, &mut relocatable) {
                 done.busy += 1;
                 busy.push(first);
                 continue;
             }
-            self.move_buffers(id, &steps, lent);
+            self.move_buffers(id, &steps, relocatable);
             done.moved_buffers += steps.len() as u64;
             done.moved_pages += steps.iter().map(|step| u64::from(step.bits)).sum::<u64>();
             steps.iter().for_each(|step| self.resume(base.add(step.to)));
@@ -151,11 +157,10 @@ impl System<'_> {
                 bit = free_end.max(bit + 1);
                 continue;
             }
-            let lent = self
-                .zone
-                .lent(first)
-                .filter(|lent| lent_so_far < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(lent.owner));
-            match lent.and_then(|lent| area.request(lent.pages, lent.align_order).ok()) {
+            let relocatable = self.zone.relocatable(first).filter(|relocatable| {
+                lent_so_far < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(relocatable.owner)
+            });
+            match relocatable.and_then(|relocatable| area.request(relocatable.pages, relocatable.align_order).ok()) {
                 Some(request) => {
                     lent_so_far += 1;
                     may_move(Movable::new(bit, request));
@@ -169,32 +174,33 @@ impl System<'_> {
         }
     }
 
-    /// Asks every owner in a plan to let go of its buffer, and adds what its descriptor says to `lent`.
+    /// Asks every owner in a plan to let go of its buffer, and adds what its descriptor says to
+    /// `relocatable`.
     ///
     /// # Errors
     /// The first buffer whose owner is busy; those that had let go have resumed.
-    fn quiesce(&mut self, base: Pfn, steps: &[Step], lent: &mut Vec<Lent>) -> Result<(), Pfn> {
+    fn quiesce(&mut self, base: Pfn, steps: &[Step], relocatable: &mut Vec<RelocatableBuffer>) -> Result<(), Pfn> {
         for (asked, step) in steps.iter().enumerate() {
             let first = base.add(step.from);
-            let let_go = self.zone.lent(first).filter(|lent| {
-                let owner = self.owners.of(lent);
-                owner.is_some_and(|owner| owner.quiesce(lent.tag).is_ok())
+            let let_go = self.zone.relocatable(first).filter(|relocatable| {
+                let owner = self.owners.of(relocatable);
+                owner.is_some_and(|owner| owner.quiesce(relocatable.tag).is_ok())
             });
             let Some(descriptor) = let_go else {
                 steps[..asked].iter().for_each(|step| self.resume(base.add(step.from)));
                 return Err(first);
             };
-            lent.push(descriptor);
+            relocatable.push(descriptor);
         }
         Ok(())
     }
 
     /// Tells the owner of the buffer that begins at a page that it can go on.
     fn resume(&mut self, first: Pfn) {
-        if let Some(lent) = self.zone.lent(first)
-            && let Some(owner) = self.owners.of(&lent)
+        if let Some(relocatable) = self.zone.relocatable(first)
+            && let Some(owner) = self.owners.of(&relocatable)
         {
-            owner.resume(lent.tag, first);
+            owner.resume(relocatable.tag, first);
         }
     }
 }

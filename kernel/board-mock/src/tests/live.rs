@@ -210,7 +210,7 @@ fn others_may_free_and_use_memory_at_every_boundary() {
                     assert_eq!(mm.cache_read(page), Ok(true));
                     mm.cache_write(page).unwrap();
                 }
-                let _ = mm.cache_drop(199);
+                let _ = mock::cache_drop(mm, 199);
                 assert_eq!(mm.verify_contents(), 0);
                 mm.zone.check().unwrap();
             }));
@@ -264,10 +264,10 @@ fn the_integrity_check_can_fail() {
 fn books_of_the_living_can_fail_to_balance() {
     let wrong: [fn(&mut Mm<'_, '_>, ObjectId); 5] = [
         |mm, id| mock::show(mm, id, 3, Pfn(0x60001)),
-        |mm, id| mm.zone.set_owner(mm.zone.index(mm.frame_of(id, 3).unwrap()), 9),
-        |mm, id| mm.zone.mark(mm.zone.index(mm.frame_of(id, 3).unwrap()), page_alloc::lru::PINNED, true),
+        |mm, id| mm.zone.set_owner(mm.zone.frame(mm.frame_of(id, 3).unwrap()), 9),
+        |mm, id| mm.zone.mark(mm.zone.frame(mm.frame_of(id, 3).unwrap()), page_alloc::lru::PINNED, true),
         |mm, id| {
-            mm.zone.lru_isolate(mm.zone.index(mm.frame_of(id, 3).unwrap()));
+            mm.zone.lru_isolate(mm.zone.frame(mm.frame_of(id, 3).unwrap()));
         },
         |mm, _| mock::lose(mm, 5),
     ];
@@ -319,7 +319,8 @@ fn used_pages_get_a_second_chance() {
         mm.lru_add_drain();
         // Those read again become active, and stay while the others go.
         (50..60).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-        assert_eq!(mm.file_lists(), (190, 10));
+        let lru = mm.zone.lru();
+        assert_eq!((lru.inactive_file, lru.active_file), (190, 10));
         while mm.direct_reclaim(32, Undo::No) > 0 && mm.cached_pages() > 20 {}
         assert!((50..60).all(|page| mm.cache_frame(page).is_some()), "{} left", mm.cached_pages());
         verify(system);

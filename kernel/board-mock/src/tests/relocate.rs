@@ -89,7 +89,7 @@ impl Bench {
 
     fn release(&self, system: &mut System<'_>, tag: u32) {
         let first = self.driver.at.borrow_mut().remove(&tag).expect("it was allocated");
-        let buffer = system.take_back_lent(self.area, first).expect("it lies where the owner was told");
+        let buffer = system.take_back_relocatable(self.area, first).expect("it lies where the owner was told");
         words(system, first, buffer.pages(), tag, true);
         system.cma_release(buffer).expect("it was held");
     }
@@ -161,7 +161,7 @@ fn without_alignment_buffers_slide_over_themselves() {
         (0..64).for_each(|tag| bench.alloc(system, tag, 31, 5).expect("there is room"));
         (0..64).for_each(|tag| {
             let first = bench.driver.at.borrow()[&tag];
-            let buffer = system.take_back_lent(bench.area, first).expect("it lies there");
+            let buffer = system.take_back_relocatable(bench.area, first).expect("it lies there");
             system.let_move(buffer, 0, bench.owner, tag);
         });
         bench.alloc(system, 100, 40, 0).expect("64 pages are free");
@@ -185,8 +185,11 @@ fn buffers_change_places() {
         let steps = [(4, 0, 2), (0, 2, 2), (2, 4, 2), (8, 7, 3), (15, 11, 1), (11, 12, 4), (6, 20, 2)];
         let steps = steps.map(|(from, to, bits)| Step { from, to, bits });
         let base = system.area(bench.area).base();
-        let lent = steps.iter().map(|step| system.zone().lent(base.add(step.from)).expect("it was lent")).collect();
-        system.move_buffers(bench.area, &steps, lent);
+        let relocatable = steps
+            .iter()
+            .map(|step| system.zone().relocatable(base.add(step.from)).expect("it is relocatable"))
+            .collect();
+        system.move_buffers(bench.area, &steps, relocatable);
         for at in bench.driver.at.borrow_mut().values_mut() {
             let step = steps.iter().find(|step| base.add(step.from) == *at).expect("all of them move");
             *at = base.add(step.to);
@@ -240,7 +243,7 @@ fn requests_fail_only_where_nothing_would_help() {
 fn who_did_not_lend_and_who_lives_there_stays() {
     with_board(64, |system, _| {
         let bench = Bench::new(system);
-        // A buffer of somebody who did not lend it, in front.
+        // A buffer of somebody who does not let it move, in front.
         let fixed = system.cma_alloc(bench.area, 3, 0).expect("the area is empty");
         let first = fixed.first();
         words(system, first, 3, 9, false);
@@ -283,9 +286,9 @@ fn owners_come_and_go() {
         let bench = Bench::new(system);
         (0..1024).for_each(|tag| bench.alloc(system, tag, 2, 1).expect("there is room"));
         (0..1024).step_by(2).for_each(|tag| bench.release(system, tag));
-        assert_eq!(system.take_back_lent(bench.area, Pfn(0x1)), None);
-        assert_eq!(system.take_back_lent(bench.area, Pfn(0x69800)), None, "that one was released");
-        assert_eq!(system.release_all(bench.area), 0, "what is lent is its owner's");
+        assert_eq!(system.take_back_relocatable(bench.area, Pfn(0x1)), None);
+        assert_eq!(system.take_back_relocatable(bench.area, Pfn(0x69800)), None, "that one was released");
+        assert_eq!(system.release_all(bench.area), 0, "a relocatable buffer is its owner's");
         system.remove_owner(bench.owner);
         assert!(bench.alloc(system, 2000, 64, 6).is_err(), "nobody is there to be asked");
         for place in 0..MAX_OWNERS {

@@ -29,9 +29,14 @@ pub struct Memory {
 impl Memory {
     /// Counts a system.
     pub fn of(system: &System<'_>) -> Self {
-        let (descriptor_bytes, pageblock_bytes) = system.zone().size_bytes();
         let bitmap_bytes = system.areas().iter().map(|area| area.bitmap().size_bytes()).sum();
-        Self { pages: system.zone().spanned_pages(), descriptor_bytes, pageblock_bytes, bitmap_bytes }
+        let zone = system.zone();
+        Self {
+            pages: zone.spanned_pages(),
+            descriptor_bytes: zone.descriptor_bytes(),
+            pageblock_bytes: zone.pageblock_bytes(),
+            bitmap_bytes,
+        }
     }
 
     /// All of it.

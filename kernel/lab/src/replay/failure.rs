@@ -82,7 +82,7 @@ impl<'t> InTheWay<'t> {
         for buffer in window.obstacles(system, id).take(MAX_BLOCKERS) {
             let origin = match buffer.holder {
                 Holder::Kept(_) => origins.get(machine, buffer.page),
-                Holder::Lent(tag) => origins.get_lent(tag),
+                Holder::Relocatable(tag) => origins.get_relocatable(tag),
                 Holder::Other => Origin::default(),
             };
             let head = origin.line(trace).map(|line: Line<'t>| line.head(format)).unwrap_or_default();

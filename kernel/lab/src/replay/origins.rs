@@ -3,7 +3,7 @@
 //! Which line of the recording each buffer is from, by the page at which it begins. Who made it and when stands in that
 //! line, and is read where somebody asks.
 //!
-//! What that takes goes with the pages of the area. Buffers that are lent may move, and are found by their tags.
+//! What that takes goes with the pages of the area. Relocatable buffers are found by their tags.
 
 use alloc::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Origin {
 #[derive(Debug)]
 pub(super) struct Origins {
     pages: WordArray,
-    lent: BTreeMap<u32, Origin>,
+    relocatable: BTreeMap<u32, Origin>,
 }
 
 impl Origins {
@@ -58,7 +58,7 @@ impl Origins {
     /// # Errors
     /// There is no memory for it.
     pub(super) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, pages: u32) -> Result<Self, NoRoom> {
-        Ok(Self { pages: WordArray::new(zone, machine, 2 * pages as usize)?, lent: BTreeMap::new() })
+        Ok(Self { pages: WordArray::new(zone, machine, 2 * pages as usize)?, relocatable: BTreeMap::new() })
     }
 
     /// Bytes that it takes for an area of a size.
@@ -82,18 +82,18 @@ impl Origins {
         Origin { line, start }
     }
 
-    /// Notes where a lent buffer is from.
+    /// Notes where a relocatable buffer is from.
     pub(super) fn set_lent(&mut self, tag: u32, origin: Origin) {
-        self.lent.insert(tag, origin);
+        self.relocatable.insert(tag, origin);
     }
 
-    /// Where a lent buffer is from.
-    pub(super) fn get_lent(&self, tag: u32) -> Origin {
-        self.lent.get(&tag).copied().unwrap_or_default()
+    /// Where a relocatable buffer is from.
+    pub(super) fn get_relocatable(&self, tag: u32) -> Origin {
+        self.relocatable.get(&tag).copied().unwrap_or_default()
     }
 
-    /// As [`Origins::get_lent`], of one that is not lent any more.
+    /// As [`Origins::get_relocatable`], of one that is not relocatable any more.
     pub(super) fn take_lent(&mut self, tag: u32) -> Option<Origin> {
-        self.lent.remove(&tag)
+        self.relocatable.remove(&tag)
     }
 }

@@ -6,8 +6,8 @@ use super::failure::{Failure, InTheWay, Tally};
 use super::keeper::Keeper;
 use super::origins::{Origin, Origins};
 use super::{Counts, Options, Part, RecordedSize, ReplayError, ReplayReport, Tell, Told};
+use crate::buffer_owner::BufferOwner;
 use crate::fingerprint::Fingerprint;
-use crate::lender::Lender;
 use crate::metrics::Metrics;
 use crate::obstacles;
 use crate::request::Align;
@@ -38,7 +38,7 @@ pub(super) struct Player<'p, 'm, 't, M: ?Sized> {
     align: Option<Align>,
     part: Part<'p>,
     stop_at_failure: bool,
-    lender: Option<Lender>,
+    owner: Option<BufferOwner>,
     /// Where buffers are from, for whom failures are told.
     origins: Option<Origins>,
     /// The line that is being answered.
@@ -60,7 +60,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             None => Ok(None),
         };
         let origins = origins.map_err(|_| ReplayError::Memory { bytes: Origins::bytes(pages) })?;
-        let lender = Lender::new(system, options.area, options.relocatable);
+        let owner = BufferOwner::new(system, options.area, options.relocatable);
         let area = system.area(options.area);
         let report = ReplayReport {
             area: area.name().into(),
@@ -114,7 +114,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
             align: options.align,
             part: options.part,
             stop_at_failure: options.stop_at_failure,
-            lender,
+            owner,
             origins,
             line: Line { number: 0, start: 0, text: &[] },
             tell,
@@ -174,7 +174,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         self.ask(None, pages, align_order, false);
     }
 
-    /// Allocates; without a tag it is nobody's, and not lent.
+    /// Allocates; without a tag it is nobody's, and not relocatable.
     fn ask(&mut self, tag: Option<u32>, pages: u32, align_order: u32, failed_there: bool) -> Option<u32> {
         let Self { system, report, area, align, base, .. } = self;
         let align_order = align.map_or(align_order, |align| align.of(pages));
@@ -193,9 +193,9 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         report.highest_page = report.highest_page.max(offset + pages);
         report.peak = report.peak.max(system.area(*area).used_pages());
         let origin = Origin::of(&self.line);
-        match (tag, &mut self.lender) {
-            (Some(tag), Some(lender)) if lender.wants(tag) => {
-                lender.lend(system, buffer, align_order, tag);
+        match (tag, &mut self.owner) {
+            (Some(tag), Some(owner)) if owner.wants(tag) => {
+                owner.let_move(system, buffer, align_order, tag);
                 self.origins.iter_mut().for_each(|origins| origins.set_lent(tag, origin));
             }
             _ => {
@@ -309,9 +309,9 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
     /// Takes a buffer back, and says where it is from.
     fn take(&mut self, tag: u32, offset: u32) -> Option<(Buffer, Origin)> {
         let lay_at = self.base.add(offset);
-        let lent = self.lender.as_mut().and_then(|lender| lender.take_back(self.system, tag, lay_at));
+        let relocatable = self.owner.as_mut().and_then(|owner| owner.take_back(self.system, tag, lay_at));
         let origins = &mut self.origins;
-        if let Some(buffer) = lent {
+        if let Some(buffer) = relocatable {
             return Some((buffer, origins.as_mut().and_then(|origins| origins.take_lent(tag)).unwrap_or_default()));
         }
         let buffer = self.system.take_back_at(self.area, lay_at)?;
@@ -339,7 +339,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Player<'p, 'm, 't, M> {
         if let Some(origins) = self.origins {
             origins.release(self.system.zone_mut());
         }
-        self.report.moves = self.lender.map(|lender| lender.end(self.system));
+        self.report.moves = self.owner.map(|owner| owner.end(self.system));
         let area = self.system.area(self.area);
         self.report.bitmap = Fingerprint::of_bits(area.bitmap().words(), area.bitmap().bits());
         self.report.metrics = Metrics::of(area);

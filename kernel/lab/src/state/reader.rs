@@ -227,7 +227,7 @@ impl<'t> State<'t> {
     fn runs(&self) -> Runs<'t> {
         match self.form {
             Form::List(text) => Runs::List(ListRuns { lines: Lines::new(text), rest: &[], first: true, totals: None }),
-            Form::Bitmap(text) => Runs::Bitmap(BitmapRuns { words: Words::of(text), word: 0, bits: 0, at: 0 }),
+            Form::Bitmap(text) => Runs::Bitmap(BitmapRuns { words: BitmapWords::of(text), word: 0, bits: 0, at: 0 }),
         }
     }
 
@@ -382,13 +382,13 @@ fn totals(text: &[u8]) -> Option<(u64, u64)> {
     Some((decimal(free.trim_ascii())?, decimal(pages.trim_ascii())?))
 }
 
-/// Words of a bitmap.
-struct Words<'t> {
+/// BitmapWords of a bitmap.
+struct BitmapWords<'t> {
     lines: Lines<'t>,
     rest: &'t [u8],
 }
 
-impl<'t> Words<'t> {
+impl<'t> BitmapWords<'t> {
     fn of(text: &'t [u8]) -> Self {
         let mut lines = Lines::new(text);
         let rest = lines.next().map_or(&[][..], |line| line.text);
@@ -396,7 +396,7 @@ impl<'t> Words<'t> {
     }
 }
 
-impl<'t> Iterator for Words<'t> {
+impl<'t> Iterator for BitmapWords<'t> {
     type Item = &'t [u8];
 
     fn next(&mut self) -> Option<&'t [u8]> {
@@ -415,7 +415,7 @@ impl<'t> Iterator for Words<'t> {
 }
 
 struct BitmapRuns<'t> {
-    words: Words<'t>,
+    words: BitmapWords<'t>,
     word: u32,
     /// Bits of the words that were read.
     bits: u64,

@@ -14,9 +14,9 @@ use super::source::PageSource;
 use super::space::OwnedFrame;
 use super::space::Table;
 use super::{LiveError, Mm, content};
-use page_alloc::Migratetype;
-use page_alloc::lru::{DIRTY, FILE, PINNED, Place, REFERENCED};
+use page_alloc::lru::{DIRTY, FILE, Place, REFERENCED};
 use page_alloc::policy::Lend;
+use page_alloc::{Frame, Migratetype};
 use units::Pfn;
 
 /// Words of an entry.
@@ -146,9 +146,9 @@ impl Mm<'_, '_> {
     #[track_caller]
     pub fn cache_read(&mut self, page: u32) -> Result<bool, LiveError> {
         let index = self.bring_in(page)?;
-        self.cpu_access(self.zone.start().add(index), false);
+        self.cpu_access(self.zone.pfn(index), false);
         self.mark_accessed(index);
-        let words = self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index)));
+        let words = self.live.space.frame_words(OwnedFrame::living(self.zone.pfn(index)));
         let holds = self.live.cache.stamp(page).is_none_or(|stamp| content::holds(words, stamp));
         self.background_reclaim();
         Ok(holds)
@@ -167,11 +167,11 @@ impl Mm<'_, '_> {
             return Err(LiveError::NotThere);
         }
         let index = self.bring_in(page)?;
-        self.cpu_access(self.zone.start().add(index), true);
+        self.cpu_access(self.zone.pfn(index), true);
         self.mark_accessed(index);
         self.live.cache.write(page);
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
-        content::fill(self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index))), stamp);
+        content::fill(self.live.space.frame_words(OwnedFrame::living(self.zone.pfn(index))), stamp);
         self.set_dirty(index);
         // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
         let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
@@ -182,7 +182,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn set_dirty(&mut self, index: u32) {
+    pub(super) fn set_dirty(&mut self, index: Frame) {
         if !self.zone.tag(index).has(DIRTY) {
             self.zone.mark(index, DIRTY, true);
             self.live.cache.dirty += 1;
@@ -190,7 +190,7 @@ impl Mm<'_, '_> {
     }
 
     /// The frame of a page of the source; it is read in if it is not there.
-    pub(super) fn bring_in(&mut self, page: u32) -> Result<u32, LiveError> {
+    pub(super) fn bring_in(&mut self, page: u32) -> Result<Frame, LiveError> {
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);
         }
@@ -198,7 +198,7 @@ impl Mm<'_, '_> {
             return self.bring_in_from_disk(page);
         }
         if let Some(frame) = self.live.cache.frame(page) {
-            return Ok(self.zone.index(frame));
+            return Ok(self.zone.frame(frame));
         }
         let index = self.get_page(Migratetype::Movable, true)?;
         self.fill_in(page, index, Place::Batch);
@@ -207,9 +207,9 @@ impl Mm<'_, '_> {
     }
 
     /// Makes a frame that was just allocated a page of the cache.
-    fn fill_in(&mut self, page: u32, index: u32, place: Place) {
+    fn fill_in(&mut self, page: u32, index: Frame, place: Place) {
         self.zone.bring_to_life(index, FILE, page, place);
-        let frame = self.zone.start().add(index);
+        let frame = self.zone.pfn(index);
         content::fill(self.live.space.frame_words(OwnedFrame::living(frame)), self.live.cache.source_stamp(page));
         self.live.cache.set_frame(page, Some(frame));
         self.live.cache.cached += 1;
@@ -217,7 +217,7 @@ impl Mm<'_, '_> {
     }
 
     /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
-    pub(super) fn mark_accessed(&mut self, index: u32) {
+    pub(super) fn mark_accessed(&mut self, index: Frame) {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) && tag.place() == Place::Inactive {
             self.zone.mark(index, REFERENCED, false);
@@ -228,7 +228,7 @@ impl Mm<'_, '_> {
     }
 
     /// Gives a dirty page to the source; false where the source refuses. A disk never has it at once: it begins to write.
-    pub(crate) fn write_back(&mut self, index: u32) -> bool {
+    pub(crate) fn write_back(&mut self, index: Frame) -> bool {
         if self.live.faults.refuse_write_back {
             return false;
         }
@@ -248,7 +248,7 @@ impl Mm<'_, '_> {
         let mut written = 0;
         for page in 0..self.live.cache.pages {
             if let Some(frame) = self.live.cache.frame(page) {
-                let index = self.zone.index(frame);
+                let index = self.zone.frame(frame);
                 if self.zone.tag(index).has(DIRTY) {
                     written += u32::from(self.write_back(index));
                 }
@@ -259,16 +259,17 @@ impl Mm<'_, '_> {
 
     /// Drops a page that is clean and on no list; its frame is free then.
     #[inline]
-    pub(crate) fn drop_clean(&mut self, index: u32) {
+    pub(crate) fn drop_clean(&mut self, index: Frame) {
         self.live.cache.set_frame(self.zone.owner(index), None);
         self.live.cache.cached -= 1;
         self.zone.set_place(index, Place::None);
         self.zone.free_page(index);
     }
 
-    /// The same for a contiguous allocation, which may yet have to bring the page back, and which frees its frame itself.
+    /// As `drop_clean`, for a contiguous allocation, which may yet have to bring the page back and
+    /// frees its frame itself.
     #[inline]
-    pub(crate) fn drop_for_contig(&mut self, index: u32, entry: u32) {
+    pub(crate) fn drop_for_contig(&mut self, index: Frame, entry: u32) {
         let page = self.zone.owner(index);
         self.live.journal.became(entry, Fate::Dropped(page));
         self.live.cache.cached -= 1;
@@ -279,29 +280,12 @@ impl Mm<'_, '_> {
     /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
     ///
     /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
-    pub(crate) fn refill(&mut self, page: u32, index: u32) -> bool {
+    pub(crate) fn refill(&mut self, page: u32, index: Frame) -> bool {
         let made_up = self.live.cache.source.is_none();
         if made_up {
             self.fill_in(page, index, Place::Isolated);
         }
         made_up
-    }
-
-    /// Drops a page from the cache, written back first where it is dirty.
-    ///
-    /// # Errors
-    /// It is not there, pinned, or the source refuses it, or does not have it yet.
-    pub fn cache_drop(&mut self, page: u32) -> Result<(), LiveError> {
-        let frame = self.cache_frame(page).ok_or(LiveError::NotThere)?;
-        let index = self.zone.index(frame);
-        let tag = self.zone.living(index).ok_or(LiveError::NotThere)?;
-        if tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
-            return Err(LiveError::Occupied);
-        }
-        self.live.cache.set_frame(page, None);
-        self.live.cache.cached -= 1;
-        self.let_go(index);
-        Ok(())
     }
 
     /// Forgets everything cached, dirty pages too: the source goes away.
@@ -314,7 +298,7 @@ impl Mm<'_, '_> {
     /// Forgets a page, whatever it holds.
     pub(super) fn forget_page(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
-        let index = self.zone.index(frame);
+        let index = self.zone.frame(frame);
         self.live.cache.dirty -= u32::from(self.zone.tag(index).has(DIRTY));
         self.live.cache.cached -= 1;
         self.live.cache.set_frame(page, None);
@@ -324,11 +308,6 @@ impl Mm<'_, '_> {
     /// A page of the cache is in another frame now.
     pub(crate) fn move_cache_page(&mut self, page: u32, to: Pfn) {
         self.live.cache.set_frame(page, Some(to));
-    }
-
-    /// Pages of the cache on the inactive and on the active list.
-    pub fn file_lists(&self) -> (u32, u32) {
-        (self.zone.lru_pages(true, false), self.zone.lru_pages(true, true))
     }
 }
 

@@ -5,11 +5,9 @@
 use super::objects::ObjectId;
 use super::space::OwnedFrame;
 use super::{Live, Mm, content};
-use page_alloc::Ring;
-use page_alloc::State;
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use page_alloc::zone::Zone;
-use page_alloc::{Imbalance, Migratetype, PAGEBLOCK_PAGES, balance};
+use page_alloc::{Frame, Imbalance, Migratetype, PAGEBLOCK_PAGES, Ring, balance};
 
 /// Living pages by place, as their tags say.
 #[derive(Default)]
@@ -41,7 +39,7 @@ impl Live {
         balance("pages on their way to the LRU", None, self.batched as u32, census.batch)?;
         for &index in &self.batch[..self.batched] {
             let waits = zone.living(index).is_some_and(|tag| tag.place() == Place::Batch);
-            balance("a page in the batch says so", Some(zone.start().add(index)), 1, u32::from(waits))?;
+            balance("a page in the batch says so", Some(zone.pfn(index)), 1, u32::from(waits))?;
         }
         let shown = self.check_slots(zone)?;
         self.check_objects()?;
@@ -50,7 +48,7 @@ impl Live {
         balance("dirty pages", None, census.dirty, self.dirty_pages())?;
         balance("pages that live", None, census.pages, shown + cached + census.orphans)?;
         for pin in &self.pins {
-            let tag = zone.living(zone.index(pin.frame));
+            let tag = zone.living(zone.frame(pin.frame));
             balance("a pinned page says so", Some(pin.frame), 1, u32::from(tag.is_some_and(|tag| tag.has(PINNED))))?;
         }
         let mut frames: alloc::vec::Vec<_> = self.pins.iter().map(|pin| pin.frame).collect();
@@ -63,7 +61,7 @@ impl Live {
     fn check_ring(&self, zone: &Zone<'_>, ring: Ring) -> Result<u32, Imbalance> {
         let mut walked = 0;
         for index in zone.ring_pages(ring) {
-            let at = Some(zone.start().add(index));
+            let at = Some(zone.pfn(index));
             balance("a page on a list belongs there", at, ring as u32, ring_of(zone, index).map_or(99, |r| r as u32))?;
             walked += 1;
             if walked > zone.spanned_pages() {
@@ -78,7 +76,7 @@ impl Live {
         let mut pages = 0;
         for slot in 0..self.slots.count() {
             let Some(frame) = self.slots.frame(slot) else { continue };
-            let index = zone.index(frame);
+            let index = zone.frame(frame);
             let mapped = zone.living(index).is_some_and(|tag| !tag.has(FILE));
             balance("a slot shows a mapped page", Some(frame), 1, u32::from(mapped))?;
             balance(
@@ -124,7 +122,7 @@ impl Live {
         for page in 0..self.cache_pages() {
             let Some(frame) = self.cache_frame_of(page) else { continue };
             cached += 1;
-            let index = zone.index(frame);
+            let index = zone.frame(frame);
             let file = zone.living(index).is_some_and(|tag| tag.has(FILE));
             balance("a cache page says so", Some(frame), 1, u32::from(file))?;
             balance("a cache page knows its place", Some(frame), page, zone.owner(index))?;
@@ -134,7 +132,7 @@ impl Live {
     }
 }
 
-fn ring_of(zone: &Zone<'_>, index: u32) -> Option<Ring> {
+fn ring_of(zone: &Zone<'_>, index: Frame) -> Option<Ring> {
     if zone.is_on_pcp(index) {
         return Some(match zone.pageblock(index) {
             Migratetype::Unmovable => Ring::PcpUnmovable,
@@ -154,8 +152,8 @@ fn ring_of(zone: &Zone<'_>, index: u32) -> Option<Ring> {
 
 fn census(zone: &Zone<'_>) -> Census {
     let mut census = Census::default();
-    let mut index = 0;
-    while index < zone.spanned_pages() {
+    let mut index = Frame(0);
+    while zone.spans(index) {
         let tag = zone.tag(index);
         if let Some(ring) = ring_of(zone, index) {
             census.rings[ring as usize] += 1;
@@ -169,10 +167,7 @@ fn census(zone: &Zone<'_>) -> Census {
             census.pinned += u32::from(tag.has(PINNED));
             census.orphans += u32::from(!tag.has(FILE) && zone.owner(index) == NO_OWNER);
         }
-        index += match tag.state() {
-            State::Free | State::Allocated => 1 << tag.order(),
-            State::Body | State::Held | State::Lent | State::Pcp => 1,
-        };
+        index += tag.pages();
     }
     census
 }
@@ -216,21 +211,21 @@ impl Mm<'_, '_> {
         for value in [self.zone.nr_free_pages(), self.zone.nr_free_cma(), self.zone.pcp_pages()] {
             add(value);
         }
-        for block in (0..self.zone.spanned_pages()).step_by(PAGEBLOCK_PAGES as usize) {
+        for block in self.zone.frames().step_by(PAGEBLOCK_PAGES as usize) {
             add(self.zone.pageblock(block) as u32);
         }
-        for index in 0..self.zone.spanned_pages() {
+        for index in self.zone.frames() {
             let tag = self.zone.tag(index);
             if tag.is_free() {
-                [index, tag.order(), tag.migratetype() as u32].into_iter().for_each(&mut add);
+                [index.0, tag.order(), tag.migratetype() as u32].into_iter().for_each(&mut add);
             }
             if let Some(tag) = self.zone.living(index) {
-                [index, u32::from(tag.marks()), self.zone.owner(index)].into_iter().for_each(&mut add);
+                [index.0, u32::from(tag.marks()), self.zone.owner(index)].into_iter().for_each(&mut add);
             }
         }
         for ring in Ring::ALL {
             add(self.zone.ring_count(ring));
-            self.zone.ring_pages(ring).for_each(&mut add);
+            self.zone.ring_pages(ring).for_each(|page| add(page.0));
         }
         for value in [self.cached_pages(), self.dirty_pages(), self.live.batched as u32, self.live.pins.len() as u32] {
             add(value);

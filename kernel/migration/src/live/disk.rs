@@ -16,8 +16,8 @@ use super::cache::{FAILED, READING, UNWRITTEN, WRITING};
 use super::source::{DiskFault, Identity, IoError, MAX_SEGMENTS, Operation, PageSource};
 use super::space::OwnedFrame;
 use super::{LiveError, Mm};
-use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, Place};
+use page_alloc::{Frame, Migratetype};
 use units::Pfn;
 
 pub use super::source::DiskStats;
@@ -98,7 +98,7 @@ impl Mm<'_, '_> {
     /// The disk has what a page holds.
     fn set_clean(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
-        let index = self.zone.index(frame);
+        let index = self.zone.frame(frame);
         if self.zone.tag(index).has(DIRTY) {
             self.zone.mark(index, DIRTY, false);
             self.live.cache.dirty -= 1;
@@ -149,7 +149,7 @@ impl Mm<'_, '_> {
     pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
         let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
         let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
-        let (mut frames, mut pages, mut result) = ([0; MAX_SEGMENTS], 0, Ok(()));
+        let (mut frames, mut pages, mut result) = ([Frame(0); MAX_SEGMENTS], 0, Ok(()));
         // This may write dirty pages, drop others, and wait: the new frames are nobody's until all of them are there.
         while pages < missing && result.is_ok() {
             match self.get_page(Migratetype::Movable, true) {
@@ -172,9 +172,9 @@ impl Mm<'_, '_> {
     }
 
     /// Makes a fresh frame the cache's place for a page that is to be read.
-    fn adopt(&mut self, page: u32, index: u32) {
+    fn adopt(&mut self, page: u32, index: Frame) {
         let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
-        let frame = self.zone.start().add(index);
+        let frame = self.zone.pfn(index);
         // What the disk's last page lacks.
         self.live.space.frame_words(OwnedFrame::living(frame))[bytes as usize / 4..].fill(0);
         self.zone.bring_to_life(index, FILE, page, Place::Batch);
@@ -207,7 +207,7 @@ impl Mm<'_, '_> {
 
     /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
     fn is_writable(&self, page: u32, again: bool) -> bool {
-        let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.index(frame)).has(DIRTY));
+        let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.frame(frame)).has(DIRTY));
         dirty
             && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
     }
@@ -293,7 +293,7 @@ impl Mm<'_, '_> {
     fn doubt(&mut self, page: u32) {
         let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
         if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
-            self.set_dirty(self.zone.index(frame));
+            self.set_dirty(self.zone.frame(frame));
         }
     }
 

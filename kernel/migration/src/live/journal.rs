@@ -7,6 +7,8 @@
 //! list is then, entry by entry, in the state in which the entry was made.
 
 use super::space::Table;
+use page_alloc::Frame;
+use page_alloc::lru::LruSpot;
 
 /// Words of an entry.
 const ENTRY: usize = 4;
@@ -19,22 +21,20 @@ pub(crate) enum Fate {
     /// It is on no list.
     Isolated,
     /// It was moved to this frame.
-    Moved(u32),
+    Moved(Frame),
     /// It was this page of the cache, and was dropped.
     Dropped(u32),
     /// Reclaim has looked at it, and put it on another list or at the other end.
     Rotated,
 }
 
-/// One page's entry. Frames are named by their index in the zone.
+/// One page's entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
     /// Where it was.
-    pub(crate) from: u32,
-    /// The page before it on its list, or the list's head.
-    pub(crate) neighbour: u32,
-    /// Its marks.
-    pub(crate) marks: u8,
+    pub(crate) from: Frame,
+    /// Where on its list.
+    pub(crate) spot: LruSpot,
     /// What became of it.
     pub(crate) fate: Fate,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// An empty journal with room for so many entries.
+    /// An empty journal with room for `capacity` entries.
     pub(super) fn new(table: Table, capacity: u32) -> Self {
         Self { table, capacity, len: 0 }
     }
@@ -76,9 +76,9 @@ impl Journal {
 
     /// A page is off its list; returns the entry's number. The journal must not be full.
     #[inline]
-    pub(crate) fn isolated(&mut self, from: u32, neighbour: u32, marks: u8) -> u32 {
+    pub(crate) fn isolated(&mut self, from: Frame, spot: LruSpot) -> u32 {
         let number = self.len;
-        *self.words(number) = [from, neighbour, u32::from(marks), 0];
+        *self.words(number) = [from.0, spot.neighbour, u32::from(spot.marks), 0];
         self.len += 1;
         number
     }
@@ -88,7 +88,7 @@ impl Journal {
     pub(crate) fn became(&mut self, number: u32, fate: Fate) {
         let (kind, of) = match fate {
             Fate::Isolated => (0, 0),
-            Fate::Moved(to) => (1, to),
+            Fate::Moved(Frame(to)) => (1, to),
             Fate::Dropped(page) => (2, page),
             Fate::Rotated => (3, 0),
         };
@@ -97,9 +97,9 @@ impl Journal {
 
     /// Where the page of an entry was moved, if it was.
     #[inline]
-    pub(crate) fn moved_to(&self, number: u32) -> Option<u32> {
+    pub(crate) fn moved_to(&self, number: u32) -> Option<Frame> {
         let fate = self.table.get().as_chunks::<ENTRY>().0[number as usize][3];
-        (fate & 3 == 1).then_some(fate >> 2)
+        (fate & 3 == 1).then_some(Frame(fate >> 2))
     }
 
     /// An entry.
@@ -108,11 +108,11 @@ impl Journal {
         let [from, neighbour, marks, fate] = self.table.get().as_chunks::<ENTRY>().0[number as usize];
         let fate = match (fate & 3, fate >> 2) {
             (0, _) => Fate::Isolated,
-            (1, to) => Fate::Moved(to),
+            (1, to) => Fate::Moved(Frame(to)),
             (2, page) => Fate::Dropped(page),
             _ => Fate::Rotated,
         };
-        Entry { from, neighbour, marks: marks as u8, fate }
+        Entry { from: Frame(from), spot: LruSpot { neighbour, marks: marks as u8 }, fate }
     }
 
     /// Takes the last entry out.

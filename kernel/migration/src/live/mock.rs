@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use std::collections::HashMap;
 
-use super::Mm;
 use super::objects::ObjectId;
 use super::space::{AddressSpace, OwnedFrame, Table};
+use super::{LiveError, Mm};
 use page_alloc::Block;
+use page_alloc::lru::{DIRTY, PINNED};
 use units::Pfn;
 
 /// What stands in for page tables and memory.
@@ -98,4 +99,19 @@ pub fn show(mm: &mut Mm<'_, '_>, id: ObjectId, page: u32, frame: Pfn) {
 /// Has the cache forget where a page is, and tells nobody.
 pub fn lose(mm: &mut Mm<'_, '_>, page: u32) {
     mm.live.cache.set_frame(page, None);
+}
+
+/// Drops a page from the cache, written back first where it is dirty.
+///
+/// # Errors
+/// It is not there, pinned, or the source refuses it, or does not have it yet.
+pub fn cache_drop(mm: &mut Mm<'_, '_>, page: u32) -> Result<(), LiveError> {
+    let frame = mm.cache_frame(page).ok_or(LiveError::NotThere)?;
+    let index = mm.zone.frame(frame);
+    let tag = mm.zone.living(index).ok_or(LiveError::NotThere)?;
+    if tag.has(PINNED) || tag.has(DIRTY) && !mm.write_back(index) {
+        return Err(LiveError::Occupied);
+    }
+    mm.forget_page(page);
+    Ok(())
 }

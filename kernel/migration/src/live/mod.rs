@@ -46,7 +46,7 @@ use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::Trace;
 use page_alloc::zone::Zone;
-use page_alloc::{AllocError, Block, Migratetype};
+use page_alloc::{AllocError, Block, Frame, Migratetype};
 use pins::{MAX_PINS, Pin};
 use slots::Slots;
 use source::{DiskFault, PageSource};
@@ -116,7 +116,7 @@ pub struct Live {
     pins: Vec<Pin>,
     /// What the contiguous allocation that runs has done.
     pub(super) journal: Journal,
-    batch: [u32; LRU_BATCH],
+    batch: [Frame; LRU_BATCH],
     batched: usize,
     /// Background reclaim has work.
     kswapd_awake: bool,
@@ -268,7 +268,7 @@ impl Live {
             lowest_free_slot: 0,
             pins: Vec::new(),
             journal: Journal::new(journal, frames),
-            batch: [0; LRU_BATCH],
+            batch: [Frame(0); LRU_BATCH],
             batched: 0,
             kswapd_awake: false,
             last_stamp: 0,

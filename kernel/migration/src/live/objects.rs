@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use super::slots::OBJECT_BITS;
 use super::space::OwnedFrame;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
-use page_alloc::Migratetype;
 use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
+use page_alloc::{Frame, Migratetype};
 use units::Pfn;
 
 /// Most objects at a time: their numbers fit the slots' entries.
@@ -127,8 +127,8 @@ impl Mm<'_, '_> {
 
     /// The object and the page of it that a frame is shown by, by the reverse mapping; the first of several.
     pub fn mapped_at(&self, frame: Pfn) -> Option<(ObjectId, u32)> {
-        let index = self.zone.index(frame);
-        if index >= self.zone.spanned_pages() || self.zone.living(index)?.has(FILE) {
+        let index = self.zone.frame(frame);
+        if !self.zone.spans(index) || self.zone.living(index)?.has(FILE) {
             return None;
         }
         let slot = self.zone.owner(index);
@@ -155,7 +155,7 @@ impl Mm<'_, '_> {
         }
         self.zone.bring_to_life(index, 0, slot, Place::Batch);
         self.live.slots.set_next(slot, slot);
-        self.show(slot, self.zone.start().add(index));
+        self.show(slot, self.zone.pfn(index));
         self.lru_batch_add(index);
         self.renew(slot);
         self.background_reclaim();
@@ -187,7 +187,7 @@ impl Mm<'_, '_> {
     pub fn unmap(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
-        let index = self.zone.index(frame);
+        let index = self.zone.frame(frame);
         self.live.space.set_entry(slot, None);
         self.live.space.flush(slot);
         let slots = &mut self.live.slots;
@@ -220,7 +220,7 @@ impl Mm<'_, '_> {
         let Some(frame) = self.live.slots.frame(slot) else { return self.populate(id, page) };
         self.cpu_access(frame, true);
         self.renew(slot);
-        self.zone.mark(self.zone.index(frame), REFERENCED, true);
+        self.zone.mark(self.zone.frame(frame), REFERENCED, true);
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl Mm<'_, '_> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
         self.cpu_access(frame, false);
-        self.zone.mark(self.zone.index(frame), REFERENCED, true);
+        self.zone.mark(self.zone.frame(frame), REFERENCED, true);
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }
 
@@ -249,7 +249,7 @@ impl Mm<'_, '_> {
             return Err(LiveError::Killed);
         };
         self.zone.keep_word(index, object.kernel_chain);
-        object.kernel_chain = index + 1;
+        object.kernel_chain = index.0 + 1;
         object.kernel_pages += 1;
         self.background_reclaim();
         Ok(())
@@ -268,7 +268,7 @@ impl Mm<'_, '_> {
             self.live.slots.set_object(object.first + page, None);
         }
         let mut chain = object.kernel_chain;
-        while let Some(index) = chain.checked_sub(1) {
+        while let Some(index) = chain.checked_sub(1).map(Frame) {
             chain = self.zone.kept_word(index);
             self.zone.free_page(index);
         }
@@ -303,7 +303,7 @@ impl Mm<'_, '_> {
     }
 
     /// Frees the frame of a page that nobody shows any more.
-    pub(super) fn let_go(&mut self, index: u32) {
+    pub(super) fn let_go(&mut self, index: Frame) {
         let waiting = self.live.batch[..self.live.batched].iter().position(|&page| page == index);
         if let Some(place) = waiting {
             self.live.batched -= 1;
@@ -314,7 +314,7 @@ impl Mm<'_, '_> {
     }
 
     /// Sends a new page on its way to the LRU lists (`folio_add_lru`).
-    pub(super) fn lru_batch_add(&mut self, index: u32) {
+    pub(super) fn lru_batch_add(&mut self, index: Frame) {
         if self.live.batched == LRU_BATCH {
             self.lru_add_drain();
         }

@@ -36,7 +36,7 @@ impl Mm<'_, '_> {
             return Err(LiveError::TooManyPins);
         }
         self.live.pins.push(pin);
-        self.zone.mark(self.zone.index(pin.frame), PINNED, true);
+        self.zone.mark(self.zone.frame(pin.frame), PINNED, true);
         Ok(pin)
     }
 
@@ -45,7 +45,7 @@ impl Mm<'_, '_> {
     /// # Errors
     /// There are too many pins.
     pub fn pin_for_device(&mut self, frame: Pfn, by: &'static str) -> Result<bool, LiveError> {
-        if self.zone.living(self.zone.index(frame)).is_none() {
+        if self.zone.living(self.zone.frame(frame)).is_none() {
             return Ok(false);
         }
         self.add_pin(Pin { frame, by, mapped: true }).map(|_| true)
@@ -65,7 +65,7 @@ impl Mm<'_, '_> {
         let place = self.live.pins.iter().rposition(|&other| other == pin).ok_or(LiveError::NotThere)?;
         self.live.pins.swap_remove(place);
         if self.pin_of(pin.frame).is_none() {
-            let index = self.zone.index(pin.frame);
+            let index = self.zone.frame(pin.frame);
             self.zone.mark(index, PINNED, false);
             if self.zone.owner(index) == NO_OWNER {
                 self.let_go(index);

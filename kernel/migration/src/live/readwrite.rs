@@ -6,15 +6,15 @@ use super::cache::{FAILED, READING, WRITING};
 use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
 use super::space::OwnedFrame;
 use super::{LiveError, Mm};
-use page_alloc::Migratetype;
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
+use page_alloc::{Frame, Migratetype};
 
 /// A page's worth of words.
 pub type PageWords = [u32; 1024];
 
 impl Mm<'_, '_> {
     /// The frame of a page of the disk; waits until it is read if it is not there.
-    pub(super) fn bring_in_from_disk(&mut self, page: u32) -> Result<u32, LiveError> {
+    pub(super) fn bring_in_from_disk(&mut self, page: u32) -> Result<Frame, LiveError> {
         // It was there a moment ago each time it is not: as often as all others together could take it away again.
         for _ in 0..MAX_TRIES {
             let Some(frame) = self.live.cache.frame(page) else {
@@ -28,7 +28,7 @@ impl Mm<'_, '_> {
                 return Err(error);
             }
             if state & READING == 0 {
-                return Ok(self.zone.index(frame));
+                return Ok(self.zone.frame(frame));
             }
             self.wait_for_disk();
         }
@@ -42,8 +42,8 @@ impl Mm<'_, '_> {
     pub fn cache_get(&mut self, page: u32, words: &mut PageWords) -> Result<(), LiveError> {
         let index = self.bring_in(page)?;
         self.mark_accessed(index);
-        self.cpu_access(self.zone.start().add(index), false);
-        words.copy_from_slice(self.live.space.frame_words(OwnedFrame::living(self.zone.start().add(index))));
+        self.cpu_access(self.zone.pfn(index), false);
+        words.copy_from_slice(self.live.space.frame_words(OwnedFrame::living(self.zone.pfn(index))));
         self.background_reclaim();
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Mm<'_, '_> {
             Some(frame) => frame,
             None => {
                 let index = self.get_page(Migratetype::Movable, false)?;
-                let frame = self.zone.start().add(index);
+                let frame = self.zone.pfn(index);
                 self.zone.bring_to_life(index, FILE, page, Place::Batch);
                 self.live.cache.set_frame(page, Some(frame));
                 self.live.cache.cached += 1;
@@ -77,7 +77,7 @@ impl Mm<'_, '_> {
                 frame
             }
         };
-        let index = self.zone.index(frame);
+        let index = self.zone.frame(frame);
         self.cpu_access(frame, true);
         self.live.space.frame_words(OwnedFrame::living(frame)).copy_from_slice(words);
         self.live.cache.set_state(page, 0);
@@ -93,7 +93,7 @@ impl Mm<'_, '_> {
         let mut dropped = 0;
         for page in first..first.saturating_add(pages).min(self.live.cache.pages) {
             let Some(frame) = self.live.cache.frame(page) else { continue };
-            let tag = self.zone.tag(self.zone.index(frame));
+            let tag = self.zone.tag(self.zone.frame(frame));
             if !tag.has(PINNED) && !tag.has(DIRTY) {
                 self.forget_page(page);
                 dropped += 1;

@@ -6,7 +6,7 @@
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
 use crate::reclaim::{COMPACT_CLUSTER_MAX, Undo};
-use page_alloc::Migratetype;
+use page_alloc::{Frame, Migratetype};
 
 /// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
 pub(crate) const SWAP_CLUSTER_MAX: u32 = 32;
@@ -15,7 +15,7 @@ const MAX_RECLAIM_RETRIES: u32 = 16;
 
 /// Pages to move others to.
 pub(crate) struct Targets {
-    pages: [u32; COMPACT_CLUSTER_MAX],
+    pages: [Frame; COMPACT_CLUSTER_MAX],
     len: usize,
     used: usize,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Targets {
 impl Targets {
     /// The next one.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<u32> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         if self.used == self.len {
             return None;
         }
@@ -39,7 +39,7 @@ impl Mm<'_, '_> {
     ///
     /// # Errors
     /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
-    pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<u32, LiveError> {
+    pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<Frame, LiveError> {
         let may_use_cma = self.live.lend.admits(migratetype, file);
         let marks = self.zone.kept_watermarks();
         if !self.zone.watermark_ok(marks.low, may_use_cma) {
@@ -71,7 +71,7 @@ impl Mm<'_, '_> {
     ///
     /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
     #[inline]
-    pub(crate) fn get_target(&mut self, clean: bool) -> Option<u32> {
+    pub(crate) fn get_target(&mut self, clean: bool) -> Option<Frame> {
         if let Some(left) = &mut self.live.faults.targets_left {
             *left = left.checked_sub(1)?;
         }
@@ -92,7 +92,7 @@ impl Mm<'_, '_> {
 
     /// Gets pages to move a batch to, as many as can be had without any effort.
     pub(crate) fn get_targets(&mut self, wanted: usize) -> Targets {
-        let mut targets = Targets { pages: [0; COMPACT_CLUSTER_MAX], len: 0, used: 0 };
+        let mut targets = Targets { pages: [Frame(0); COMPACT_CLUSTER_MAX], len: 0, used: 0 };
         let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
         let may_use_cma = self.live.lend.admits(Migratetype::Movable, false);
         let mark = self.zone.kept_watermarks().min;

@@ -36,8 +36,8 @@ const CHECKED_EVERY: u32 = 12;
 /// Where a pin can still come in the way of an allocation that has begun.
 const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 
-/// Runs a test with users of memory opened, CMA pages first of all. If memory is too small for their
-/// tables, it is skipped.
+/// Runs a test with users of memory opened, CMA pages first of all. If memory is too small for
+/// their tables, it is skipped.
 pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let opened = system.open_live(CmaUse::First, Lend::Movable).map(|_| ());

@@ -3,7 +3,7 @@
 //! Which area a command works on.
 
 use super::*;
-use page_alloc::frames::{Damage, FreeRun, Poison};
+use page_alloc::poison::{Damage, FreeRun, Poison};
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]

@@ -11,7 +11,7 @@ use crate::System;
 use crate::plan::Step;
 use cma::{AreaId, Buffer};
 use migration::live::space::OwnedFrame;
-use page_alloc::Lent;
+use page_alloc::RelocatableBuffer;
 use placement::bitmap::Bitmap;
 use units::PAGE_SIZE;
 
@@ -31,8 +31,9 @@ fn origin(steps: &[Step], to: u32) -> Option<u32> {
 }
 
 impl System<'_> {
-    /// Moves buffers whose owners have let go of them. Steps are sorted by target; `lent` has a descriptor for each.
-    pub fn move_buffers(&mut self, id: AreaId, steps: &[Step], lent: Vec<Lent>) {
+    /// Moves buffers whose owners have let go of them. Steps are sorted by target; `relocatable`
+    /// has a descriptor for each.
+    pub fn move_buffers(&mut self, id: AreaId, steps: &[Step], relocatable: Vec<RelocatableBuffer>) {
         let base = self.area(id).base();
         steps.iter().for_each(|step| self.zone.unhold(base.add(step.from)));
         // Targets that hold what they shall.
@@ -50,7 +51,10 @@ impl System<'_> {
                 self.turn(id, steps, bit, &mut arrived);
             }
         }
-        steps.iter().zip(lent).for_each(|(step, lent)| self.zone.lend(base.add(step.to), lent));
+        steps
+            .iter()
+            .zip(relocatable)
+            .for_each(|(step, relocatable)| self.zone.set_relocatable(base.add(step.to), relocatable));
         for step in steps {
             let mut at = step.from;
             while let Some((bit, bits)) = clear_run(&arrived, at, step.from + step.bits) {

@@ -146,7 +146,7 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
         );
         // Pages that lose their owner meanwhile stay until the device has ended.
         let mut mm = system.mm().unwrap();
-        assert!(mm.cache_drop(5).is_err());
+        assert!(migration::live::mock::cache_drop(&mut mm, 5).is_err());
         mm.destroy(id).unwrap();
         assert!(!mm.zone.is_free(anon.pfn()));
         streaming_of(&mut mm).unwrap().unmap(written).unwrap();

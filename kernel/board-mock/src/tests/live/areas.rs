@@ -14,7 +14,7 @@ use migration::live::mock::MockSpace;
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::trace::Event;
 use page_alloc::zone::{Zone, descriptors};
-use page_alloc::{Lent, PAGEBLOCK_PAGES, Page};
+use page_alloc::{PAGEBLOCK_PAGES, Page, RelocatableBuffer};
 use system::System;
 use units::Pfn;
 
@@ -135,17 +135,17 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
     });
 }
 
-/// The range that is emptied ends in the middle of a pageblock, in which a lent buffer lies before free pages: those are
-/// isolated, and made CMA again, like all others.
+/// The range that is emptied ends in the middle of a pageblock, in which a relocatable buffer lies
+/// before free pages: those are isolated, and made CMA again, like all others.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn free_pages_behind_a_lent_buffer_are_isolated_too() {
     for align_order in 0..=8 {
         with_system(2, 1, |system, area| {
             let base = system.area(area).base();
-            let lent = system.cma_alloc(area, 3, 8).unwrap();
-            let lent = Lent { tag: 7, pages: lent.pages(), align_order, owner: 0 };
-            system.zone_mut().lend(base, lent);
+            let relocatable = system.cma_alloc(area, 3, 8).unwrap();
+            let relocatable = RelocatableBuffer { tag: 7, pages: relocatable.pages(), align_order, owner: 0 };
+            system.zone_mut().set_relocatable(base, relocatable);
             let mut mm = open(system);
             let ids = [object(&mut mm, 509), object(&mut mm, 40)];
             mm.destroy(ids[0]).unwrap();
@@ -153,7 +153,7 @@ fn free_pages_behind_a_lent_buffer_are_isolated_too() {
             let (buffer, report) = system.cma_alloc_reported(area, 512, 9);
             assert_eq!((report.ranges, report.migrated), (1, 40), "the second half was lived in");
             verify(system);
-            assert_eq!(system.zone().lent(base), Some(lent));
+            assert_eq!(system.zone().relocatable(base), Some(relocatable));
             system.cma_release(buffer.unwrap()).unwrap();
             system.zone_mut().unhold(base);
             system.cma_release(Buffer::new(area, base, 3)).unwrap();

@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a driver knows of the buffers that it has lent, by tag, and which of them it cannot do without.
+/// What a driver knows of the relocatable buffers, by tag, and which of them it cannot do without.
 #[derive(Default)]
 struct Driver {
     lie_at: BTreeMap<u32, Pfn>,
@@ -103,7 +103,7 @@ impl Mix {
         Self { objects: Vec::new(), pins: Vec::new(), buffers: Vec::new(), driver, owner, last_tag: 0 }
     }
 
-    fn lend(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32) {
+    fn let_move(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32) {
         self.last_tag += 1;
         for page in 0..buffer.pages() {
             system.frame_words(OwnedFrame::of_buffer(&buffer, page)).unwrap().fill(self.last_tag << 16 | page);
@@ -113,9 +113,9 @@ impl Mix {
     }
 
     fn take_back(&mut self, system: &mut System<'_>, area: AreaId, place: usize) {
-        let Some((tag, first)) = self.lent(place) else { return };
+        let Some((tag, first)) = self.relocatable(place) else { return };
         self.driver.borrow_mut().lie_at.remove(&tag);
-        let buffer = system.take_back_lent(area, first).unwrap();
+        let buffer = system.take_back_relocatable(area, first).unwrap();
         for page in 0..buffer.pages() {
             let words = system.frame_words(OwnedFrame::of_buffer(&buffer, page)).unwrap();
             assert!(words.iter().all(|&word| word == tag << 16 | page), "buffer {tag} holds what it held");
@@ -123,8 +123,8 @@ impl Mix {
         system.cma_release(buffer).unwrap();
     }
 
-    /// One of the buffers that are lent.
-    fn lent(&self, place: usize) -> Option<(u32, Pfn)> {
+    /// One of the relocatable buffers.
+    fn relocatable(&self, place: usize) -> Option<(u32, Pfn)> {
         let driver = self.driver.borrow();
         let number = place.checked_rem(driver.lie_at.len())?;
         driver.lie_at.iter().nth(number).map(|(&tag, &first)| (tag, first))
@@ -158,7 +158,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
         Step::Unpin(place) if place < mix.pins.len() => mm.unpin(mix.pins.swap_remove(place)).unwrap(),
         Step::CacheRead(page) => assert!(mm.cache_read(page).unwrap_or(true)),
         Step::CacheWrite(page) => drop(mm.cache_write(page)),
-        Step::CacheDrop(page) => drop(mm.cache_drop(page)),
+        Step::CacheDrop(page) => drop(migration::live::mock::cache_drop(&mut mm, page)),
         Step::Policy(cma_use, lend) => mm.set_policy(CmaUse::ALL[cma_use], Lend::ALL[lend]),
         Step::KernelPage(place) => drop(pick(place).map(|id| mm.add_kernel_page(id))),
         Step::Fault(targets) => {
@@ -196,12 +196,12 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
         }
         Step::Lend(pages, align) => {
             if let Ok(buffer) = system.cma_alloc(area, pages, align) {
-                mix.lend(system, buffer, align);
+                mix.let_move(system, buffer, align);
             }
         }
         Step::TakeBack(place) => mix.take_back(system, area, place),
         Step::Busy(place) => {
-            let busy = mix.lent(place).map(|(tag, _)| tag);
+            let busy = mix.relocatable(place).map(|(tag, _)| tag);
             mix.driver.borrow_mut().busy = busy.into_iter().collect();
         }
         Step::Create(_) | Step::Unpin(_) | Step::Release(_) => {}
@@ -228,7 +228,7 @@ proptest! {
             for buffer in mix.buffers.drain(..) {
                 system.cma_release(buffer).unwrap();
             }
-            while mix.lent(0).is_some() {
+            while mix.relocatable(0).is_some() {
                 mix.take_back(system, area, 0);
             }
         });

@@ -11,11 +11,12 @@
 
 use units::{Pfn, PhysAddr};
 
-/// The word that free pages are filled with when checks are on (Linux's `PAGE_POISON` byte, four times).
+/// The word that free pages are filled with when checks are on (Linux's `PAGE_POISON` byte, four
+/// times).
 pub const POISON_WORD: u32 = 0xaaaa_aaaa;
 
-/// Frames that are on the zone's free lists or on their way there or from there, so that nobody else refers to them.
-/// Only the zone can make one.
+/// Frames that are on the zone's free lists or on their way there or from there, so that nobody
+/// else refers to them. Only the zone can make one.
 #[derive(Debug)]
 pub struct FreeRun {
     first: Pfn,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A load as an owner of buffers that may be moved: it lends them, and takes them back where they lie then.
+//! A load as the owner of relocatable buffers: it lets them be moved, and takes them back where
+//! they lie then.
 //!
-//! A placement that relocates has use for that, and only under one are buffers lent. Those carry a pattern, which is
-//! checked when they are taken back: a page that did not survive its moves is counted.
+//! A placement that relocates has use for that, and only under one are buffers relocatable. Those
+//! carry a pattern, which is checked when they are taken back: a page that did not survive its
+//! moves is counted.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -20,14 +22,14 @@ use system::MAX_MOVABLE;
 use system::System;
 use units::Pfn;
 
-/// The buffers that a load has lent.
-pub struct Lender {
+/// The relocatable buffers of a load.
+pub struct BufferOwner {
     area: AreaId,
     owner: OwnerId,
     permille: u32,
     /// Where those lie that were moved; shared with the owner, who is told.
     moved: Rc<RefCell<BTreeMap<u32, Pfn>>>,
-    lent: usize,
+    relocatable: usize,
     /// What had been moved in the area when this load's turn began; none while others have theirs.
     turn: Option<Relocations>,
     /// What was moved in its turns.
@@ -48,9 +50,10 @@ impl Relocatable for Owner {
     }
 }
 
-impl Lender {
-    /// Lends buffers of an area, those of so many in a thousand tags, evenly spread, and has its turn at once. `None` where
-    /// the area's placement does not relocate, or there are too many owners.
+impl BufferOwner {
+    /// Makes the buffers of `permille` in a thousand tags of an area relocatable, evenly spread,
+    /// and has its turn at once. `None` where the area's placement does not relocate, or there are
+    /// too many owners.
     pub fn new(system: &mut System<'_>, area: AreaId, permille: u32) -> Option<Self> {
         if !system.area(area).placement().relocates() {
             return None;
@@ -58,9 +61,9 @@ impl Lender {
         let moved = Rc::new(RefCell::new(BTreeMap::new()));
         let owner = system.add_owner(Box::new(Owner(moved.clone())))?;
         let own = Relocations::default();
-        let mut lender = Self { area, owner, permille, moved, lent: 0, turn: None, own, bad_pages: 0 };
-        lender.begin_turn(system);
-        Some(lender)
+        let mut owner = Self { area, owner, permille, moved, relocatable: 0, turn: None, own, bad_pages: 0 };
+        owner.begin_turn(system);
+        Some(owner)
     }
 
     /// From here on what is moved in the area is moved for this load.
@@ -75,28 +78,29 @@ impl Lender {
         }
     }
 
-    /// Whether the buffer of a tag shall be lent.
+    /// Whether the buffer of a tag shall be relocatable.
     pub fn wants(&self, tag: u32) -> bool {
         let until = |tag: u64| tag * u64::from(self.permille) / 1000;
-        self.lent < MAX_MOVABLE && until(u64::from(tag) + 1) > until(u64::from(tag))
+        self.relocatable < MAX_MOVABLE && until(u64::from(tag) + 1) > until(u64::from(tag))
     }
 
-    /// Lends a buffer, whose holder remembers where it lies now. No other that is lent has its tag.
-    pub fn lend(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32, tag: u32) {
+    /// Makes a buffer relocatable; its holder remembers where it lies now. No other relocatable one
+    /// has its tag.
+    pub fn let_move(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32, tag: u32) {
         let stamp = stamp(tag, buffer.first());
         for_each_page(system, &buffer, |page, words| {
             if let [first, .., last] = words {
                 (*first, *last) = (stamp ^ page, !(stamp ^ page));
             }
         });
-        self.lent += 1;
+        self.relocatable += 1;
         system.let_move(buffer, align_order, self.owner, tag);
     }
 
-    /// Takes a buffer back that lay there when it was lent; `None` where it was not.
+    /// Takes a buffer back that lay at `lay_at` when it became relocatable; `None` where none did.
     pub fn take_back(&mut self, system: &mut System<'_>, tag: u32, lay_at: Pfn) -> Option<Buffer> {
         let now_at = self.moved.borrow_mut().remove(&tag);
-        let buffer = system.take_back_lent(self.area, now_at.unwrap_or(lay_at))?;
+        let buffer = system.take_back_relocatable(self.area, now_at.unwrap_or(lay_at))?;
         let stamp = stamp(tag, lay_at);
         let mut wrong = 0;
         for_each_page(system, &buffer, |page, words| {
@@ -105,13 +109,14 @@ impl Lender {
             }
         });
         self.bad_pages += wrong;
-        self.lent -= 1;
+        self.relocatable -= 1;
         Some(buffer)
     }
 
-    /// Leaves what is still lent with the system, where it does not move any more; says what was moved meanwhile.
+    /// Leaves the buffers with the system, where they do not move any more; says what was moved
+    /// meanwhile.
     pub fn end(mut self, system: &mut System<'_>) -> Moves {
-        while self.lent > 0
+        while self.relocatable > 0
             && let Some(buffer) = system.take_back_any(self.area, self.owner)
         {
             system.keep(buffer);
@@ -187,38 +192,38 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
-    fn what_is_lent_comes_back_from_where_it_lies() {
+    fn relocatable_buffers_come_back_from_where_they_lie() {
         with_board(64, |system, _| {
             let area = system.find_area("BiscuitOS_cma").expect("the board has it");
-            assert!(Lender::new(system, area, 1000).is_none(), "first-fit moves nothing");
+            assert!(BufferOwner::new(system, area, 1000).is_none(), "first-fit moves nothing");
             system.area_mut(area).set_placement(parse("relocate").expect("a listed name"));
-            let mut lender = Lender::new(system, area, 500).expect("the first owner");
-            assert_eq!((0..1000).filter(|&tag| lender.wants(tag)).count(), 500);
+            let mut owner = BufferOwner::new(system, area, 500).expect("the first owner");
+            assert_eq!((0..1000).filter(|&tag| owner.wants(tag)).count(), 500);
             let mut at = Vec::new();
             for tag in 0..1024 {
                 let buffer = system.cma_alloc(area, 2, 1).expect("there is room");
                 at.push(buffer.first());
-                lender.lend(system, buffer, 1, tag);
+                owner.let_move(system, buffer, 1, tag);
             }
             for tag in (0..1024).step_by(2) {
-                let buffer = lender.take_back(system, tag, at[tag as usize]).expect("it is lent");
+                let buffer = owner.take_back(system, tag, at[tag as usize]).expect("it is relocatable");
                 system.cma_release(buffer).expect("it was held");
             }
-            assert_eq!(lender.take_back(system, 0, at[0]), None);
+            assert_eq!(owner.take_back(system, 0, at[0]), None);
             let large = system.cma_alloc(area, 256, 8).expect("others make room");
             // What others make room for between two turns is not the load's.
-            lender.end_turn(system);
+            owner.end_turn(system);
             let others = system.cma_alloc(area, 256, 8).expect("others make room again");
             assert_eq!(system.area(area).stats().relocations.served, 2);
-            lender.begin_turn(system);
+            owner.begin_turn(system);
             // A page that somebody else writes to is found.
-            let first = lender.moved.borrow()[&1];
+            let first = owner.moved.borrow()[&1];
             system.frame_words(OwnedFrame::by_dma(first.add(1))).expect("there is an address space")[1023] ^= 1;
             for tag in (1..1001).step_by(2) {
-                let buffer = lender.take_back(system, tag, at[tag as usize]).expect("it is lent");
+                let buffer = owner.take_back(system, tag, at[tag as usize]).expect("it is relocatable");
                 system.cma_release(buffer).expect("it was held");
             }
-            let moves = lender.end(system);
+            let moves = owner.end(system);
             assert_eq!((moves.relocations.served, moves.relocations.moved_pages, moves.bad_pages), (1, 128, 1));
             assert!(std::format!("{moves}").contains("1 page did not hold what was written"));
             assert_eq!(system.kept(area).count(), 12, "the rest stays, registered");
