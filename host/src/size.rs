@@ -14,7 +14,7 @@
 
 use std::fmt;
 
-use kernel::cma::placement;
+use kernel::cma::placements;
 use kernel::lab::record::Record;
 use kernel::lab::replay::{
     self, Options, Part, RecordedSize, ReplayError, ReplayReport, Survey, Tell, Told, WhenHeld, WhenServed,
@@ -107,7 +107,7 @@ impl fmt::Display for SizeError {
         match self {
             Self::Replay(error) => error.fmt(f),
             Self::Placement(name) => {
-                let names: Vec<_> = placement::PLACEMENTS.iter().map(|entry| entry.name).collect();
+                let names: Vec<_> = placements::PLACEMENTS.iter().map(|entry| entry.name).collect();
                 write!(f, "no placement {name}; there are {}", names.join(" "))
             }
             Self::TooLarge(pages) => {
@@ -222,7 +222,7 @@ impl<'t> Recording<'t> {
         stop: bool,
         tell: Tell<'_, Host>,
     ) -> Result<ReplayReport, SizeError> {
-        let placement = placement::parse(&rule.placement).map_err(|_| SizeError::Placement(rule.placement.clone()))?;
+        let placement = placements::parse(&rule.placement).map_err(|_| SizeError::Placement(rule.placement.clone()))?;
         let board = Board::of_one(AREA, pages);
         board.with(self.clock, Box::new(|_| {}), |system, host| {
             let Some(area) = system.find_area(AREA) else { return Err(SizeError::TooLarge(pages)) };

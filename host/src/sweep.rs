@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use host::board::Board;
-use kernel::cma::placement::PLACEMENTS;
+use kernel::cma::placements::PLACEMENTS;
 use rayon::prelude::*;
 use serde_json::Value;
 

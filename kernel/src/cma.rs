@@ -6,6 +6,7 @@ pub use ::cma::{
     AreaId, AreaUser, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area,
 };
 pub use ::placement::{self, bitmap};
+pub use ::placements;
 pub use ::reserved::MAX_CMA_AREAS;
 
 /// The story of an allocation, told.
@@ -15,6 +16,6 @@ pub mod alloc {
 
 /// Buffers that can be moved while they are held.
 pub mod relocate {
-    pub use ::cma::{MAX_OWNERS, OwnerId, Relocatable, Relocations, StillBusy};
-    pub use system::{MAX_LOOKS, MAX_MOVABLE, MAX_PLANS, ROUNDS, WINDOWS};
+    pub use ::cma::Relocations;
+    pub use system::{MAX_LOOKS, MAX_MOVABLE, MAX_OWNERS, MAX_PLANS, OwnerId, ROUNDS, Relocatable, StillBusy, WINDOWS};
 }

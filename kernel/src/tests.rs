@@ -25,7 +25,7 @@ fn the_book_shows_the_tested_driver() {
 fn the_page_on_extending_shows_what_the_tests_compile() {
     let page = include_str!("../../docs/extending.md");
     for (file, text) in [
-        ("placement/src/example.rs", include_str!("../placement/src/example.rs")),
+        ("placements/src/example.rs", include_str!("../placements/src/example.rs")),
         ("lab/src/load/example.rs", include_str!("../lab/src/load/example.rs")),
         ("monitor/src/files/example.rs", include_str!("../monitor/src/files/example.rs")),
         ("monitor/src/commands/example.rs", include_str!("../monitor/src/commands/example.rs")),

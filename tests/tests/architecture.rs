@@ -9,12 +9,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Ours in the order of their layers: each asks only those before it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "units",
     "devicetree",
     "reserved",
     "page-alloc",
     "placement",
+    "placements",
     "cma",
     "experiment",
     "migration",

@@ -11,7 +11,7 @@ use boot_tests::in_tree;
 use serde_json::Value;
 
 /// Lines of the crates that it links, which are no tests.
-const MOST_CRATE_LINES: usize = 12_500;
+const MOST_CRATE_LINES: usize = 12_000;
 /// Lines of code of all of it, with the modules of `boot` that it is made of: neither blank nor comment.
 const MOST_CODE_LINES: usize = 12_000;
 const MOST_IMAGE_BYTES: u64 = 400_000;

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use experiment::rng::Rng;
-use experiment::scale::{Scale, Slots};
+use experiment::sizes::Slots;
 
 use crate::allocators::Allocator;
 
@@ -42,7 +42,8 @@ pub fn measured_release(allocator: &mut dyn Allocator, first: u32, pages: u32) {
 
 impl<'a> Load<'a> {
     fn new(allocator: &'a mut dyn Allocator, pages: u32) -> Self {
-        let scaled = Scale::Slots.slots(pages);
+        let published = Slots::PUBLISHED; // of an area of 8 MiB
+        let scaled = Slots { count: published.count * (pages / 2_048), ..published };
         let rng = Rng::named("glibc", SEED).expect("a known generator");
         Self { allocator, rng, scaled, held: vec![None; scaled.count as usize] }
     }

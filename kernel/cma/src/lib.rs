@@ -35,7 +35,7 @@ extern crate std;
 pub mod area;
 mod areas;
 pub mod blocked;
-mod owners;
+mod relocations;
 
 use core::fmt;
 
@@ -45,7 +45,7 @@ use units::linux::LinuxVersion;
 
 pub use ::placement::{CMA_ALIGNMENT, align_order_of};
 pub use areas::{AreaUser, Areas};
-pub use owners::{MAX_OWNERS, OwnerId, Owners, Relocatable, Relocations, StillBusy};
+pub use relocations::Relocations;
 
 /// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
 pub const MAX_ALIGN_ORDER: u32 = 20;

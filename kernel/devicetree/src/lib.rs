@@ -58,8 +58,6 @@ mod reserved;
 mod validate;
 
 #[cfg(test)]
-pub(crate) mod build;
-#[cfg(test)]
 mod tests;
 
 use alloc::string::{String, ToString};

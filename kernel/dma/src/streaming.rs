@@ -14,7 +14,7 @@ use super::table::{CpuPart, Mapped, MappingKind};
 use super::{CpuAddress, DeviceAddress, DeviceId, Direction, Dma, DmaError, lines};
 use migration::live::watch::FrameWatch;
 use migration::live::{Live, Mm};
-use page_alloc::trace::Trace;
+use migration::trace::Trace;
 use page_alloc::zone::Zone;
 use units::{ADDRESS_LIMIT, PAGE_SIZE, Pfn, PhysAddr};
 

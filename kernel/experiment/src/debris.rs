@@ -11,7 +11,7 @@ use super::metrics::{Counted, Metrics};
 use super::record::Record;
 use super::request::Align;
 use super::rng::{Limit, Rng};
-use super::scale::{Scale, Slots};
+use super::sizes::Slots;
 use cma::{AreaId, Areas, Buffer, CmaError, ReleaseError};
 use page_alloc::zone::Zone;
 
@@ -75,10 +75,9 @@ pub struct Ruins {
 /// # Errors
 /// The area refused a buffer that it had given: the books are wrong.
 pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps: u64) -> Result<Ruins, ReleaseError> {
-    let slots = Scale::None.slots(areas.get(id).pages());
-    let mut draws = Draws::new(slots, Rng::glibc(seed));
+    let mut draws = Draws::new(Slots::PUBLISHED, Rng::glibc(seed));
     let mut held: Vec<Option<Buffer>> = Vec::new();
-    held.resize_with(slots.count as usize, || None);
+    held.resize_with(Slots::PUBLISHED.count as usize, || None);
     let (mut allocs, mut releases, mut failure) = (0, 0, None);
     for _ in 0..steps {
         let Ask { slot, pages } = draws.draw();

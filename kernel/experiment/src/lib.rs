@@ -2,7 +2,7 @@
 
 //! The published experiment, and what is measured of an area: what the laboratory's loads and the minimal kernel share.
 //!
-//! The way of the data: [`rng`] draws a slot → [`sizes`] and [`scale`] say how large it is, [`request`] how it is aligned →
+//! The way of the data: [`rng`] draws a slot → [`sizes`] says how large it is, [`request`] how it is aligned →
 //! [`debris`] fills it or gives it back → [`metrics`], [`fragmentation`] and [`bitmap_view`] look at the area that is left →
 //! a line for people, and a [`record`] for programs.
 //!
@@ -40,5 +40,4 @@ pub mod metrics;
 pub mod record;
 pub mod request;
 pub mod rng;
-pub mod scale;
 pub mod sizes;

@@ -21,6 +21,26 @@ pub const SLOT_PAGES: [u8; SLOTS] = [
     2, 1, 2, 2, 12, 15, 31, 1, 2, 4, 5, 6, 3, 8, 23,
 ];
 
+/// The slots of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slots {
+    /// How many there are.
+    pub count: u32,
+    /// How many times larger than published each is.
+    pub times: u32,
+}
+
+impl Slots {
+    /// The published load's.
+    pub const PUBLISHED: Self = Self { count: SLOTS as u32, times: 1 };
+
+    /// Pages of a slot's buffer: the published sizes in turn, `times` as large.
+    #[inline]
+    pub fn pages(self, slot: usize) -> u32 {
+        u32::from(SLOT_PAGES[slot % SLOTS]) * self.times
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,11 +15,12 @@ use core::fmt;
 
 use super::metrics::Counted;
 use super::record::Record;
+use cma::Relocations;
 use cma::{AreaId, Buffer};
-use cma::{OwnerId, Relocatable, Relocations, StillBusy};
 use migration::live::space::OwnedFrame;
 use system::MAX_MOVABLE;
 use system::System;
+use system::{OwnerId, Relocatable, StillBusy};
 use units::Pfn;
 
 /// The relocatable buffers of a load.
@@ -187,7 +188,7 @@ fn for_each_page(system: &mut System<'_>, buffer: &Buffer, mut look: impl FnMut(
 mod tests {
     use super::*;
     use board_mock::with_board;
-    use placement::parse;
+    use placements::parse;
     use std::vec::Vec;
 
     #[test]

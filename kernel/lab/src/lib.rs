@@ -63,6 +63,7 @@ pub mod picture;
 pub mod pressure;
 pub mod replay;
 pub mod room;
+pub mod scale;
 pub mod sign_test;
 pub mod state;
 pub mod stopwatch;
@@ -70,4 +71,4 @@ pub mod trace;
 mod word_heap;
 mod words;
 
-pub use experiment::{bitmap_view, fragmentation, metrics, record, request, rng, scale, sizes};
+pub use experiment::{bitmap_view, fragmentation, metrics, record, request, rng, sizes};

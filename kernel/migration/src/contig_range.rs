@@ -18,10 +18,10 @@ pub use cma::blocked::{Blocked, Owner, Phase, Refused, Why};
 use super::live::Mm;
 use super::migrate::Stuck;
 use super::reclaim::{Batch, Undo};
+use crate::trace::Event;
 use page_alloc::Frame;
 use page_alloc::lru::{NO_OWNER, Place};
 use page_alloc::policy::CmaUse;
-use page_alloc::trace::Event;
 use units::Pfn;
 
 /// How often a batch is tried (`__alloc_contig_migrate_range`).

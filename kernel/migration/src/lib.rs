@@ -35,6 +35,7 @@ pub mod contig_range;
 pub mod live;
 mod migrate;
 mod reclaim;
+pub mod trace;
 mod undo;
 
 pub use reclaim::Undo;

@@ -17,7 +17,7 @@ use super::syntax::split_outside_quotes;
 use super::{Context, commands, files, selftest};
 use lab::bench;
 use machine::Machine;
-use placement::PLACEMENTS;
+use placements::PLACEMENTS;
 use system::System;
 
 /// What a line can be completed to.

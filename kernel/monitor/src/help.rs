@@ -12,7 +12,7 @@ use lab::help::{Help, specs};
 use lab::load::{self, LOADS};
 use lab::pressure::Experiment;
 use machine::{Fault, Machine};
-use placement::PLACEMENTS;
+use placements::PLACEMENTS;
 
 /// The keys of every load, behind its own.
 const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \

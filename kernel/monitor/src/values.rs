@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::commands;
 use machine::Machine;
-use placement::PLACEMENTS;
+use placements::PLACEMENTS;
 
 /// A value of a key, or a word that stands for something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,7 +7,7 @@
 //! `buddy` serves and merges blocks, `fallback` steals between the types → `contig` takes a range out by address, which
 //! is what a CMA area asks for. Single pages come and go through `pcp` under the marks of `watermark`; those in movable
 //! use stand on the lists of [`lru`] and are found by whoever empties a range, which `isolate` keeps to itself meanwhile.
-//! [`policy`] says who may have CMA pages, and [`trace`] keeps what happened.
+//! [`policy`] says who may have CMA pages.
 //!
 //! What holds true:
 //! 1. A page is in exactly one place: in a free block, in a block handed out, on a per-CPU list, or in a range that was
@@ -62,7 +62,6 @@ mod pcp;
 pub mod poison;
 pub mod policy;
 mod rings;
-pub mod trace;
 mod watermark;
 pub mod zone;
 

@@ -10,6 +10,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{RefCell, RefMut};
+use core::cmp::Ordering;
 
 use super::Request;
 use super::group::GROUP_BITS;
@@ -109,9 +110,38 @@ impl Bitmap {
         }
     }
 
-    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned
-    /// bit. `None` where no index of the runs is kept that could tell.
-    pub(super) fn fit_by_length(&self, request: &Request, wanted: Wanted) -> Option<Option<u32>> {
+    /// The lowest of the shortest, or the longest, free runs that hold the request, at its first
+    /// aligned bit. Of a run that `start` lies in, only what is behind it counts.
+    pub fn fit_by_length(&self, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
+        let indexed = if start == 0 { self.fit_by_index(request, wanted) } else { None };
+        indexed.unwrap_or_else(|| self.fit_of_all_runs(request, start, wanted))
+    }
+
+    /// As `fit_by_length` by reading every run.
+    fn fit_of_all_runs(&self, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
+        let better = match wanted {
+            Wanted::Shortest => Ordering::Less,
+            Wanted::Longest => Ordering::Greater,
+        };
+        let mut best: Option<(u32, u32)> = None;
+        let mut at = start;
+        while let Some(from) = self.next_clear(at) {
+            at = self.run_end(from);
+            let length = at - from;
+            if length >= request.bits
+                && best.is_none_or(|(best, _)| length.cmp(&best) == better)
+                && let Some(bit) = request.align_up(from)
+                && bit <= at
+                && at - bit >= request.bits
+            {
+                best = Some((length, bit));
+            }
+        }
+        best.map(|(_, bit)| bit)
+    }
+
+    /// As `fit_by_length` by the index of the runs; `None` where none is kept that could tell.
+    fn fit_by_index(&self, request: &Request, wanted: Wanted) -> Option<Option<u32>> {
         let summary = self.summary.as_ref().filter(|_| request.align_offset.is_multiple_of(NODE_BITS))?;
         Some(self.read_runs(summary)?.find(self.nodes(), summary, request, wanted))
     }
@@ -134,6 +164,28 @@ impl Bitmap {
             if runs.is_full() {
                 runs.read_pending(self.words.as_chunks().0, summary);
             }
+        }
+    }
+
+    /// True where there is a summary, which tells nodes of [`NODE_BITS`] bits apart without reading them.
+    #[inline]
+    pub fn has_summary(&self) -> bool {
+        self.summary.is_some()
+    }
+
+    /// The first node at or after `node` that may have room for `bits` bits aligned by 2^`order`;
+    /// `None` without a summary.
+    #[inline]
+    pub fn next_node(&self, node: u32, order: u32, bits: u32) -> Option<u32> {
+        self.summary.as_ref()?.next_node(node, order as usize, bits)
+    }
+
+    /// Notes that a node was read and has no room for `bits` bits aligned by 2^`order`, so that
+    /// [`Bitmap::next_node`] leaves it out until one of its bits is cleared.
+    #[inline]
+    pub fn node_lacks(&self, node: u32, order: u32, bits: u32) {
+        if let Some(summary) = &self.summary {
+            summary.node_lacks(node, order as usize, bits);
         }
     }
 
@@ -225,7 +277,7 @@ impl Bitmap {
 
     /// The words in pairs, those behind the last bit included; a node is four of them.
     #[inline]
-    pub(super) fn word_pairs(&self) -> &[[u32; 2]] {
+    pub fn word_pairs(&self) -> &[[u32; 2]] {
         self.words.as_chunks().0
     }
 

@@ -14,7 +14,7 @@ use super::words::WORD_BITS;
 
 impl Bitmap {
     /// The highest aligned bit at or after `start` that `request.bits` clear bits follow.
-    pub(super) fn last_fit(&self, request: &Request, start: u32) -> Option<u32> {
+    pub fn last_fit(&self, request: &Request, start: u32) -> Option<u32> {
         match &self.summary {
             Some(summary) if start == 0 && request.align_offset.is_multiple_of(NODE_BITS) => {
                 self.last_fit_by_nodes(summary, request)

@@ -2,16 +2,15 @@
 
 //! Where a request goes: given the bitmap, a placement names the bit that a buffer shall begin at.
 //!
-//! A placement sees the present bitmap and the request, nothing of the future, and of the past at most where it stopped
-//! (next-fit). First-fit is Linux's (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default; the others are its
-//! peers, chosen by name.
+//! A placement sees the bitmap and the request. First-fit is Linux's (`bitmap_find_next_zero_area_off`,
+//! `lib/bitmap.c`) and the default; its peers are the crate `placements`.
 //!
 //! What holds true: a placement answers only bits that the request fits at, and with `start` at 0 it finds one wherever
 //! its rule allows any. Above 0 it looks only from there: that is how a caller goes on behind a candidate that was busy.
 //!
 //! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of where long runs can be →
 //! `search` finds the lowest place that fits, exactly, without reading what the summary rules out → a rule puts it to use
-//! ([`FirstFit`] and its peers).
+//! ([`FirstFit`], or another [`Placement`]).
 //!
 //! Nothing here knows a page, an area or an allocator: a bit stands for whatever the caller counts.
 //!
@@ -19,12 +18,11 @@
 //! Two requests in an empty area of 2048 pages, and the one that no longer fits behind them:
 //! ```
 //! use placement::bitmap::Bitmap;
-//! use placement::{Request, parse};
+//! use placement::{FirstFit, Placement, Request};
 //!
 //! let mut map = Bitmap::new(2048);
-//! let rule = parse("best-fit").unwrap();
 //! for (bits, align_mask, at) in [(51, 63, Some(0)), (300, 255, Some(256)), (1600, 0, None)] {
-//!     let place = rule.place(&map, &Request { bits, align_mask, align_offset: 0 }, 0);
+//!     let place = FirstFit.place(&map, &Request { bits, align_mask, align_offset: 0 }, 0);
 //!     assert_eq!(place, at);
 //!     if let Some(bit) = place {
 //!         map.set(bit, bits);
@@ -50,23 +48,16 @@ mod search;
 mod summary;
 mod words;
 
-mod parameters;
-
 #[cfg(test)]
-mod tests;
+mod reads;
 
-use alloc::boxed::Box;
 use alloc::string::String;
 
 use bitmap::Bitmap;
-use units::table;
 
-pub use classes::{SizeClasses, Zoned};
-pub use fits::{BestFit, FirstFit, NextFit, WorstFit};
-pub use parameters::{MAX_SHARE, Shares};
-pub use relocate::Relocate;
-pub use spare_heads::{LOOK_NODES, SpareHeads};
-pub use two_ended::TwoEnded;
+pub use node::NODE_BITS;
+pub use runs::Wanted;
+pub use search::SLOTS;
 
 /// The largest alignment order that a request gets from its size (Linux's `CONFIG_CMA_ALIGNMENT`).
 pub const CMA_ALIGNMENT: u32 = 8;
@@ -140,48 +131,24 @@ pub trait Placement {
     }
 }
 
-/// A placement as `placement=` knows it.
-pub struct Entry {
-    /// Its name.
-    pub name: &'static str,
-    /// Its parameters, with the usual values; empty if it has none.
-    pub parameters: &'static str,
-    /// Where it puts a request.
-    pub summary: &'static str,
-    /// Makes one from its parameters, the usual ones if there are none; `None` if they are no good.
-    pub make: fn(Option<&str>) -> Option<Box<dyn Placement>>,
-}
+/// The lowest place that fits: Linux's rule (`cma_alloc`, `mm/cma.c`).
+#[derive(Default)]
+pub struct FirstFit;
 
-table! {
-    /// Every placement, the default first.
-    pub PLACEMENTS: [Entry] =
-        fits,
-        classes,
-        two_ended,
-        spare_heads,
-        relocate,
-        #[cfg(test)] example,
-}
+impl Placement for FirstFit {
+    fn name(&self) -> &'static str {
+        "first-fit"
+    }
 
-fn plain<P: Placement + Default + 'static>(parameters: Option<&str>) -> Option<Box<dyn Placement>> {
-    parameters.is_none().then(|| Box::new(P::default()) as Box<dyn Placement>)
-}
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        map.first_fit(request, start)
+    }
 
-/// Why a text names no placement.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadPlacement {
-    /// There is none of that name.
-    Unknown,
-    /// It takes other parameters: those of the entry, or none.
-    Parameters(&'static str, &'static str),
-}
+    fn is_linux(&self) -> bool {
+        true
+    }
 
-/// The placement that `NAME` or `NAME:PARAMETERS` means.
-///
-/// # Errors
-/// See [`BadPlacement`].
-pub fn parse(text: &str) -> Result<Box<dyn Placement>, BadPlacement> {
-    let (name, parameters) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
-    let entry = PLACEMENTS.iter().find(|entry| entry.name == name).ok_or(BadPlacement::Unknown)?;
-    (entry.make)(parameters).ok_or(BadPlacement::Parameters(entry.name, entry.parameters))
+    fn lowest_first(&self) -> bool {
+        true
+    }
 }

@@ -9,7 +9,7 @@ use super::search::SLOTS;
 use super::words::{WORD_BITS, read};
 
 /// Bits in a node.
-pub(super) const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
+pub const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;
 /// Words of a node.
 pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 /// The words of a node.

@@ -36,8 +36,10 @@ const ROWS: usize = NODE_BITS as usize;
 
 /// Which of the runs that hold a request is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wanted {
+pub enum Wanted {
+    /// The shortest that holds the request.
     Shortest,
+    /// The longest of all.
     Longest,
 }
 

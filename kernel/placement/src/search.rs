@@ -363,4 +363,4 @@ impl Slots {
 }
 
 /// The first bit of each slot of 2^index bits in a word.
-pub(super) const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
+pub const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];

@@ -9,7 +9,7 @@ pub(super) const WORD_BITS: u32 = u32::BITS;
 #[inline(always)]
 pub(super) fn read(word: &u32) -> u32 {
     #[cfg(test)]
-    super::tests::reads::note(word);
+    super::reads::note(word);
     *word
 }
 

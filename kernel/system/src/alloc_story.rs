@@ -10,7 +10,7 @@ use super::System;
 use crate::plan::NoRoom;
 use cma::{AreaId, Buffer, CmaError, ReleaseError};
 use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
-use page_alloc::trace::Event;
+use migration::trace::Event;
 use placement::Request;
 use units::Pfn;
 

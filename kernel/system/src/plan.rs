@@ -38,7 +38,8 @@
 use alloc::vec::Vec;
 
 use placement::bitmap::Bitmap;
-use placement::{Placement, Request, SpareHeads};
+use placement::{Placement, Request};
+use placements::SpareHeads;
 
 /// How many windows are tried for a request, the cheapest first.
 pub const WINDOWS: u32 = 16;

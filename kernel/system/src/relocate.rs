@@ -20,8 +20,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::System;
+use crate::owners::{OwnerId, Relocatable};
 use crate::plan::{Movable, NoRoom, Planner, Step};
-use cma::{AreaId, Buffer, OwnerId, Relocatable, Relocations};
+use cma::{AreaId, Buffer, Relocations};
 use page_alloc::RelocatableBuffer;
 use placement::Request;
 use placement::bitmap::Bitmap;
@@ -33,7 +34,7 @@ pub const MAX_MOVABLE: usize = 8192;
 pub const MAX_PLANS: u32 = 8;
 
 impl System<'_> {
-    /// Registers an owner; `None` where there are [`cma::MAX_OWNERS`] already.
+    /// Registers an owner; `None` where there are [`MAX_OWNERS`](super::MAX_OWNERS) already.
     pub fn add_owner(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
         self.owners.add(owner)
     }

@@ -12,14 +12,14 @@ use std::rc::Rc;
 use crate::with_board;
 use cma::AreaId;
 use cma::{CmaError, align_order_of};
-use cma::{MAX_OWNERS, OwnerId, Relocatable, StillBusy};
 use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
 use placement::Request;
-use placement::parse;
+use placements::parse;
 use system::MAX_PLANS;
 use system::System;
 use system::plan::Step;
+use system::{MAX_OWNERS, OwnerId, Relocatable, StillBusy};
 use units::Pfn;
 
 /// What a driver knows of its buffers, by tag, and what it was asked.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use alloc::string::String;
 
-use super::super::build::{Builder, board};
 use super::super::{Facts, MAX_BOOTARGS_BYTES};
+use super::build::{Builder, board};
 use super::{facts, notes, range};
 
 fn with_chosen(fill: impl FnOnce(&mut Builder)) -> Facts {

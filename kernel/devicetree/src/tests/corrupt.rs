@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::super::build::{Builder, tree};
 use super::super::*;
+use super::build::{Builder, tree};
 use units::notes::MAX_NOTES;
 use units::{ADDRESS_LIMIT, PAGE_SIZE};
 

@@ -2,8 +2,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::super::build::{Builder, board, board_with_reserved};
 use super::super::{AreaUser, Facts, MAX_AREA_USERS, MAX_INTERRUPTS, MAX_LOOKUP_STEPS};
+use super::build::{Builder, board, board_with_reserved};
 use super::{facts, notes, range};
 use units::notes::MAX_NOTES;
 

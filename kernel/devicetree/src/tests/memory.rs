@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use alloc::vec;
 
-use super::super::build::{board, tree};
 use super::super::{MAX_MEMORY_RANGES, MAX_MEMRESERVE};
+use super::build::{board, tree};
 use super::{facts, notes, range};
 
 #[test]

@@ -5,6 +5,7 @@
 //! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a whole tree and a few
 //! broken ones are enough; all else would take it half an hour.
 
+mod build;
 mod corrupt;
 
 #[cfg(not(miri))]

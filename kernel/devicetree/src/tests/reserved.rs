@@ -3,8 +3,8 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 
-use super::super::build::{Builder, board, board_with_reserved, tree};
 use super::super::{MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Placement, Property};
+use super::build::{Builder, board, board_with_reserved, tree};
 use super::{facts, notes, range};
 
 fn pool(node: &mut Builder) -> &mut Builder {

@@ -2,8 +2,8 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::super::build::{board, tree};
 use super::super::{MAX_DEPTH, MAX_NODES, MAX_PROPERTIES, TreeError, read, total_size};
+use super::build::{board, tree};
 use super::facts;
 
 fn with_word(mut bytes: Vec<u8>, at: usize, word: u32) -> Vec<u8> {
@@ -108,7 +108,7 @@ fn structure_errors() {
 #[test]
 fn limits_name_their_constants() {
     let depth = |levels: usize| {
-        fn nest(builder: &mut super::super::build::Builder, levels: usize) {
+        fn nest(builder: &mut super::build::Builder, levels: usize) {
             if levels > 0 {
                 builder.node("n", |node| nest(node, levels - 1));
             } else {

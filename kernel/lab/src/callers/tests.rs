@@ -12,7 +12,7 @@ use migration::live::mock::MockSpace;
 use page_alloc::Page;
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::zone::{Zone, descriptors};
-use placement::PLACEMENTS;
+use placements::PLACEMENTS;
 
 const START: Pfn = Pfn(0x60000);
 

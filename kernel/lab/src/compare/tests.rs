@@ -5,7 +5,7 @@ use crate::request::Align;
 use crate::scale::Scale;
 use alloc::sync::Arc;
 use board_mock::with_board;
-use placement::{PLACEMENTS, parse};
+use placements::{PLACEMENTS, parse};
 use std::format;
 use std::string::ToString;
 use std::vec;

@@ -163,7 +163,7 @@ fn buffers_make_room_for_a_recorded_load() {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
         let mut failed = std::vec![];
         for (placement, relocatable) in [("first-fit", 1000), ("relocate", 0), ("relocate", 500), ("relocate", 1000)] {
-            system.area_mut(area).set_placement(placement::parse(placement).expect("a listed name"));
+            system.area_mut(area).set_placement(placements::parse(placement).expect("a listed name"));
             let report = run(system, machine, Options { relocatable, ..Options::new(area) }, trace.as_bytes())
                 .expect("a good trace");
             system.check().expect("the books balance");

@@ -39,12 +39,12 @@ use core::fmt;
 use core::panic::Location;
 
 use super::contig_range::Phase;
+use crate::trace::Trace;
 use cache::Cache;
 use cma::Buffer;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
-use page_alloc::trace::Trace;
 use page_alloc::zone::Zone;
 use page_alloc::{AllocError, Block, Frame, Migratetype};
 use pins::{MAX_PINS, Pin};

@@ -20,7 +20,8 @@ use lab::keys::{Keys, none_of};
 use lab::load;
 use lab::replay::{self, Compared};
 use machine::Machine;
-use placement::{self, FirstFit, PLACEMENTS, Placement};
+use placement::{FirstFit, Placement};
+use placements::PLACEMENTS;
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     const {
@@ -184,5 +185,5 @@ fn only_for(args: &Args, load: &str, keys: &[&str]) -> Result<(), Failure> {
 
 /// A placement whose name was found good before.
 fn made(name: &str) -> Box<dyn Placement> {
-    placement::parse(name).unwrap_or_else(|_| Box::new(FirstFit))
+    placements::parse(name).unwrap_or_else(|_| Box::new(FirstFit))
 }

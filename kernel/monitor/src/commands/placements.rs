@@ -12,11 +12,12 @@ use crate::syntax::Args;
 use cma::AreaId;
 use lab::keys::{Keys, shown};
 use machine::Machine;
-use placement::{self, BadPlacement, PLACEMENTS, Placement};
+use placement::Placement;
+use placements::{BadPlacement, PLACEMENTS};
 
 /// The placement that a text names.
 pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure> {
-    placement::parse(text).map_err(|bad| {
+    placements::parse(text).map_err(|bad| {
         let name = shown(text);
         Failure::bad(match bad {
             BadPlacement::Unknown => {

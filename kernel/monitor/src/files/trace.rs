@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::{PseudoFile, Read, Write};
-use page_alloc::trace::{Event, TRACE_EVENTS};
+use migration::trace::{Event, TRACE_EVENTS};
 use system::System;
 use units::Pfn;
 

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::super::*;
 use super::{context, on_board, on_board_like, printed};
 use board_mock::with_board;
-use page_alloc::trace::Event;
+use migration::trace::Event;
 use units::linux::LinuxVersion;
 
 /// The events of the same allocations in the words of each version: one that is served, one that is larger than the

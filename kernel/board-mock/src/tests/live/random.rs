@@ -10,14 +10,14 @@ use proptest::prelude::*;
 
 use super::{fill, verify, with_system};
 use cma::{AreaId, Buffer};
-use cma::{OwnerId, Relocatable, StillBusy};
 use migration::live::Faults;
 use migration::live::objects::ObjectId;
 use migration::live::pins::Pin;
 use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
-use placement::parse;
+use placements::parse;
 use system::System;
+use system::{OwnerId, Relocatable, StillBusy};
 use units::Pfn;
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use crate::trace::{Op, Reason, TraceError, plain};
 use board_mock::{Mock, with_board};
 use cma::AreaId;
 use page_alloc::{Block, MAX_PAGE_ORDER, Migratetype};
-use placement;
 use std::collections::{BTreeSet, HashMap};
 use std::format;
 use std::string::{String, ToString};
@@ -115,7 +114,7 @@ fn a_trace_told_by_ftrace_ends_as_the_trace_itself() {
 fn under_another_placement_what_failed_may_succeed() {
     with_board(64, |system, machine| {
         let (area, text) = (area(system), recorded(CHURN));
-        system.area_mut(area).set_placement(placement::parse("best-fit").expect("a placement"));
+        system.area_mut(area).set_placement(placements::parse("best-fit").expect("a placement"));
         let told = run(system, machine, Options::new(area), text.as_bytes()).expect("a good recording");
         assert_eq!(told.failed_recorded, 1674);
         assert!(told.failed_served > 0 && told.as_recorded < told.allocs - told.failed_recorded, "{told}");

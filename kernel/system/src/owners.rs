@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Those who hold buffers that may be moved, and what moving them came to.
+//! The owners of relocatable buffers: whom a plan asks before it moves one.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -33,11 +33,11 @@ pub struct OwnerId(pub u32);
 
 /// The owners of relocatable buffers, by number.
 #[derive(Default)]
-pub struct Owners(Vec<Option<Box<dyn Relocatable>>>);
+pub(super) struct Owners(Vec<Option<Box<dyn Relocatable>>>);
 
 impl Owners {
     /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
-    pub fn add(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
+    pub(super) fn add(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
         let owners = &mut self.0;
         let place = owners.iter().position(Option::is_none).unwrap_or(owners.len());
         if place >= MAX_OWNERS {
@@ -51,60 +51,19 @@ impl Owners {
     }
 
     /// Forgets an owner.
-    pub fn remove(&mut self, id: OwnerId) {
+    pub(super) fn remove(&mut self, id: OwnerId) {
         if let Some(owner) = self.0.get_mut(id.0 as usize) {
             *owner = None;
         }
     }
 
     /// Whether there is an owner of that number.
-    pub fn has(&self, owner: u32) -> bool {
+    pub(super) fn has(&self, owner: u32) -> bool {
         self.0.get(owner as usize).is_some_and(Option::is_some)
     }
 
     /// The owner of a buffer, if it is still registered.
-    pub fn of(&mut self, relocatable: &RelocatableBuffer) -> Option<&mut Box<dyn Relocatable>> {
+    pub(super) fn of(&mut self, relocatable: &RelocatableBuffer) -> Option<&mut Box<dyn Relocatable>> {
         self.0.get_mut(relocatable.owner as usize)?.as_mut()
-    }
-}
-
-/// What relocation has done in an area since boot.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Relocations {
-    /// Requests that were served because others made room.
-    pub served: u64,
-    /// Requests that found none all the same.
-    pub in_vain: u64,
-    /// Buffers that were moved, each time it was.
-    pub moved_buffers: u64,
-    /// Their pages.
-    pub moved_pages: u64,
-    /// Owners that could not let go.
-    pub busy: u64,
-    /// What all of it took: plans, copies and callbacks, in ns.
-    pub ns: u64,
-}
-
-impl Relocations {
-    /// What has been done since an earlier look.
-    pub fn since(&self, before: &Self) -> Self {
-        Self {
-            served: self.served - before.served,
-            in_vain: self.in_vain - before.in_vain,
-            moved_buffers: self.moved_buffers - before.moved_buffers,
-            moved_pages: self.moved_pages - before.moved_pages,
-            busy: self.busy - before.busy,
-            ns: self.ns - before.ns,
-        }
-    }
-
-    /// Adds what was done elsewhere, or at another time.
-    pub fn include(&mut self, other: &Self) {
-        self.served += other.served;
-        self.in_vain += other.in_vain;
-        self.moved_buffers += other.moved_buffers;
-        self.moved_pages += other.moved_pages;
-        self.busy += other.busy;
-        self.ns += other.ns;
     }
 }

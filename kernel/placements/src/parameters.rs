@@ -5,7 +5,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::bitmap::Bitmap;
+use placement::bitmap::Bitmap;
 
 /// The largest share that a class of sizes can be given.
 pub const MAX_SHARE: u32 = 10_000;

@@ -124,7 +124,7 @@ impl Builder {
         let strings_at = structure_at + self.structure.len();
         let total = strings_at + self.strings.len();
         let header = [
-            super::MAGIC as usize,
+            crate::MAGIC as usize,
             total,
             structure_at,
             strings_at,

@@ -3,11 +3,10 @@
 //! The four classical fits: by address, by where the last one stopped, and by the length of the free run.
 
 use core::cell::Cell;
-use core::cmp::Ordering;
 
-use super::{Entry, Placement, Request, plain};
-use crate::bitmap::Bitmap;
-use crate::runs::Wanted;
+use super::{Entry, plain};
+use placement::bitmap::Bitmap;
+use placement::{FirstFit, Placement, Request, Wanted};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -30,28 +29,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
 ];
-
-/// The lowest place that fits: Linux's rule.
-#[derive(Default)]
-pub struct FirstFit;
-
-impl Placement for FirstFit {
-    fn name(&self) -> &'static str {
-        "first-fit"
-    }
-
-    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        map.first_fit(request, start)
-    }
-
-    fn is_linux(&self) -> bool {
-        true
-    }
-
-    fn lowest_first(&self) -> bool {
-        true
-    }
-}
 
 /// The first place that fits behind the last one, and from 0 where there is none. Begins at 0.
 #[derive(Default)]
@@ -87,7 +64,7 @@ impl Placement for BestFit {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        by_length(map, request, start, Wanted::Shortest)
+        map.fit_by_length(request, start, Wanted::Shortest)
     }
 
     fn by_length(&self) -> bool {
@@ -105,39 +82,10 @@ impl Placement for WorstFit {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        by_length(map, request, start, Wanted::Longest)
+        map.fit_by_length(request, start, Wanted::Longest)
     }
 
     fn by_length(&self) -> bool {
         true
     }
-}
-
-/// The lowest of the shortest, or the longest, free runs that hold the request. Of a run that
-/// `start` lies in, only what is behind it counts.
-fn by_length(map: &Bitmap, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
-    if start == 0
-        && let Some(found) = map.fit_by_length(request, wanted)
-    {
-        return found;
-    }
-    let better = match wanted {
-        Wanted::Shortest => Ordering::Less,
-        Wanted::Longest => Ordering::Greater,
-    };
-    let mut best: Option<(u32, u32)> = None;
-    let mut at = start;
-    while let Some(from) = map.next_clear(at) {
-        at = map.run_end(from);
-        let length = at - from;
-        if length >= request.bits
-            && best.is_none_or(|(best, _)| length.cmp(&best) == better)
-            && let Some(bit) = request.align_up(from)
-            && bit <= at
-            && at - bit >= request.bits
-        {
-            best = Some((length, bit));
-        }
-    }
-    best.map(|(_, bit)| bit)
 }

@@ -5,8 +5,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::{Entry, Placement, Request, Shares};
-use crate::bitmap::Bitmap;
+use super::{Entry, Shares};
+use placement::bitmap::Bitmap;
+use placement::{Placement, Request};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {

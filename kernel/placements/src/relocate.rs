@@ -6,8 +6,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
-use super::{Entry, Placement, Request, parse};
-use crate::bitmap::Bitmap;
+use super::{Entry, parse};
+use placement::bitmap::Bitmap;
+use placement::{Placement, Request};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "relocate",

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use super::sizes::{SLOT_PAGES, SLOTS};
+use super::sizes::{SLOTS, Slots};
 
 /// The area that the published load is for, in pages.
 const PUBLISHED_PAGES: u32 = 2048;
@@ -16,23 +16,14 @@ pub const MAX_SLOTS: u32 = 96 * 256;
 pub enum Scale {
     /// Not at all: the published slots.
     None,
-    /// So many more slots of the published sizes.
+    /// More slots of the published sizes, in proportion to the area.
     Slots,
-    /// The published slots, so many times larger.
+    /// The published slots, larger in proportion to the area.
     Sizes,
     /// Larger by the largest divisor, up to the root, of what the area is larger by, and more slots by the rest.
     Both,
-    /// So many slots of the published sizes, whatever the area.
+    /// This many slots of the published sizes, whatever the area.
     Count(u32),
-}
-
-/// The slots of a load.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Slots {
-    /// How many there are.
-    pub count: u32,
-    /// How many times larger than published each is.
-    pub times: u32,
 }
 
 impl Scale {
@@ -50,7 +41,7 @@ impl Scale {
         }
     }
 
-    /// The slots for an area of so many pages.
+    /// The slots for an area of `pages` pages.
     pub fn slots(self, pages: u32) -> Slots {
         let all = SLOTS as u32;
         let larger = (pages / PUBLISHED_PAGES).max(1);
@@ -81,17 +72,10 @@ impl fmt::Display for Scale {
     }
 }
 
-impl Slots {
-    /// Pages of a slot's buffer: the published sizes, over and over.
-    #[inline]
-    pub fn pages(self, slot: usize) -> u32 {
-        u32::from(SLOT_PAGES[slot % SLOTS]) * self.times
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sizes::SLOT_PAGES;
 
     #[test]
     fn the_filling_stays() {

@@ -6,9 +6,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use super::Entry;
 use super::parameters::whole;
-use super::{Entry, Placement, Request};
-use crate::bitmap::Bitmap;
+use placement::bitmap::Bitmap;
+use placement::{Placement, Request};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "two-ended",

@@ -2,8 +2,9 @@
 
 //! The highest place that fits.
 
-use super::{Entry, Placement, Request, plain};
-use crate::bitmap::Bitmap;
+use super::{Entry, plain};
+use placement::bitmap::Bitmap;
+use placement::{Placement, Request};
 
 pub(super) const ENTRIES: &[Entry] =
     &[Entry { name: "last-fit", parameters: "", summary: "at the highest place that fits", make: plain::<LastFit> }];

@@ -58,10 +58,9 @@
 //! do.
 
 use super::fits::BestFit;
-use super::{Entry, Placement, Request, plain};
-use crate::bitmap::Bitmap;
-use crate::node::NODE_BITS;
-use crate::search::SLOTS;
+use super::{Entry, plain};
+use placement::bitmap::Bitmap;
+use placement::{NODE_BITS, Placement, Request, SLOTS};
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "spare-heads",
@@ -117,21 +116,20 @@ impl Placement for SpareHeads {
 fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
     let mut look = Look::<ORDER>::new(bits);
     let chunks = map.word_pairs();
-    let Some(summary) = &map.summary else {
+    if !map.has_summary() {
         look.at(0, chunks);
         return look.answer();
-    };
-    let lane = ORDER as usize;
+    }
     let mut next = 0;
     for _ in 0..LOOK_NODES {
         // Nodes without room are not counted: their bounds keep the next request from looking.
         loop {
-            let Some(node) = summary.next_node(next, lane, bits) else { return look.answer() };
+            let Some(node) = map.next_node(next, ORDER, bits) else { return look.answer() };
             next = node + 1;
             if look.at(node * NODE_CHUNKS, &chunks[(node * NODE_CHUNKS) as usize..][..NODE_CHUNKS as usize]) {
                 break;
             }
-            summary.node_lacks(node, lane, bits);
+            map.node_lacks(node, ORDER, bits);
         }
         if look.done() {
             break;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How often a search reads each word: for the tests of its bound.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+std::thread_local! {
+    static READS: RefCell<Option<BTreeMap<usize, u32>>> = const { RefCell::new(None) };
+}
+
+/// A word is read.
+pub(crate) fn note(word: &u32) {
+    READS.with_borrow_mut(|reads| {
+        if let Some(reads) = reads {
+            *reads.entry(core::ptr::from_ref(word).addr()).or_default() += 1;
+        }
+    });
+}
+
+/// What a call does, and the addresses of the words that it reads more than once.
+pub(crate) fn during<T>(call: impl FnOnce() -> T) -> (T, std::vec::Vec<usize>) {
+    READS.set(Some(BTreeMap::new()));
+    let answer = call();
+    let reads = READS.take().unwrap_or_default();
+    (answer, reads.into_iter().filter(|&(_, times)| times > 1).map(|(word, _)| word).collect())
+}
