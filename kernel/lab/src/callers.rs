@@ -28,34 +28,10 @@ use page_alloc::{Imbalance, PAGEBLOCK_PAGES};
 pub use schedule::{Forced, RoundRobin, Scheduler, Seeded, Switch, every_schedule};
 use system::{CmaSearch, System};
 use units::Pfn;
+pub use units::linux::ContigLock as Lock;
 
 /// Most callers: who can go on is a bit mask.
 pub const MAX_CALLERS: usize = 32;
-
-/// What is locked around `alloc_contig_range`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lock {
-    /// Nothing: Linux 5.13 to 5.17.
-    None,
-    /// One mutex for all areas: Linux until 5.12, and 5.18 to 6.14.
-    Global,
-    /// One mutex for each area: Linux since 6.15.
-    Area,
-}
-
-impl Lock {
-    /// Every lock.
-    pub const ALL: [Self; 3] = [Self::None, Self::Global, Self::Area];
-
-    /// The word of `lock=`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Global => "global",
-            Self::Area => "area",
-        }
-    }
-}
 
 /// What the callers do.
 #[derive(Clone, Debug)]

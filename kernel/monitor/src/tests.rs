@@ -163,7 +163,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("pressure underuse cma_use=last", "it can be half fallback first"),
         ("pressure integrity lend=all", "it can be movable clean none"),
         ("pressure integrity sabotage=all", "it can be copy tlb mapping"),
-        ("pressure callers=2 lock=mutexes", "it can be none global area"),
+        ("pressure callers=2 lock=mutexes", "it can be none global area all"),
         ("pressure callers=0", "callers"),
         ("pressure integrity callers=2", "leave integrity away"),
         ("pressure callers=2 pins=1", "pins= means nothing to callers="),

@@ -68,6 +68,7 @@ pub const VALUES: &[Value] = &[
     value("lock", "none", "nothing is locked around alloc_contig_range: Linux 5.13 to 5.17"),
     value("lock", "global", "one mutex for all areas: Linux until 5.12, and 5.18 to 6.14"),
     value("lock", "area", "one mutex for each area: Linux since 6.15"),
+    value("lock", "all", "a row for each of them; unless told, it is the lock of linux="),
     value("pinning", "on", "pages that the disk owns stay where they are"),
     value("pinning", "off", "pages that the disk owns may be moved, and checksums are then wrong"),
     value("rng", "glibc", "rand() of glibc, as the published program used"),

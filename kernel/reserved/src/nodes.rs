@@ -410,10 +410,12 @@ impl<'a> Attempt<'a> {
             start = searches().find_map(|search| self.find_over_blobs(search));
         }
         let Some(start) = start else {
-            self.notes.error(format_args!(
-                "OF: reserved mem: failed to allocate memory for node '{name}': size {} MiB",
-                size / MIB
-            ));
+            let failed = format_args!("OF: reserved mem: failed to allocate memory for node '{name}'");
+            if self.linux.says_size_that_failed {
+                self.notes.error(format_args!("{failed}: size {} MiB", size / MIB));
+            } else {
+                self.notes.error(failed);
+            }
             self.notes.refuse(Refused::Node, &node.name);
             return None;
         };

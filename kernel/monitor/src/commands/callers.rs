@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock, or every
-//! order of their steps.
+//! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock and number of
+//! callers, or every order of their steps.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,13 +12,17 @@ use super::Session;
 use super::areas::choose_area;
 use crate::Failure;
 use crate::syntax::Args;
-use cma::{AreaId, align_order_of};
+use cma::align_order_of;
 use lab::callers::{Broken, Forced, Lock, MAX_CALLERS, Report, Seeded, Setup, Switch, Tally, every_schedule, run};
 use lab::keys::{Keys, none_of, number};
 use lab::record::Record;
 use machine::Machine;
 use page_alloc::policy::{CmaUse, Lend};
 
+/// Callers unless told.
+const CALLERS: &str = "8";
+/// The word of `lock=` for one row each.
+const ALL: &str = "all";
 /// Pages of a request unless told.
 const PAGES: u32 = 64;
 /// Requests of a caller unless told, and at most.
@@ -42,19 +46,26 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             args.key(key).map_or(Ok(usual), |value| number(key, value, least, most).map(|value| value as u32))
         };
         let locks = match args.key("lock") {
-            None => Lock::ALL.to_vec(),
+            None => Vec::from([self.system.linux().differences().lock]),
+            Some(ALL) => Lock::ALL.to_vec(),
             Some(word) => {
                 let lock = Lock::ALL.into_iter().find(|lock| lock.name() == word);
-                Vec::from([lock
-                    .ok_or_else(|| none_of("lock is", word, Lock::ALL.iter().map(|lock| lock.name()), "it can be"))?])
+                let names = Lock::ALL.iter().map(|lock| lock.name()).chain([ALL]);
+                Vec::from([lock.ok_or_else(|| none_of("lock is", word, names, "it can be"))?])
             }
         };
+        let counts: Vec<usize> = args
+            .key("callers")
+            .unwrap_or(CALLERS)
+            .split(',')
+            .map(|count| number("callers", count, 1, MAX_CALLERS as u64).map(|count| count as usize))
+            .collect::<Result<_, _>>()?;
         let area = choose_area(self.system, args.key("area"))?;
         let pages =
             whole("pages", PAGES.min(self.system.area(area).pages()), 1, self.system.area(area).pages().into())?;
         let setup = Setup {
             areas: Vec::from([area]),
-            callers: whole("callers", 8, 1, MAX_CALLERS as u64)? as usize,
+            callers: 0,
             pages,
             align_order: align_order_of(pages),
             requests: whole("requests", REQUESTS.0, 1, REQUESTS.1)?,
@@ -67,22 +78,23 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let opened = self.system.open_live(CmaUse::Half, Lend::None).map(|_| ());
         opened.map_err(|error| Failure::bad(format!("{error}")))?;
         let done = match switches {
-            Some(switches) => self.every_order(&setup, &locks, switches as usize),
-            None => self.random_orders(&setup, &locks, area, seed),
+            Some(switches) => self.every_order(&setup, &counts, &locks, switches as usize),
+            None => self.random_orders(&setup, &counts, &locks, seed),
         };
         self.system.close_live();
         done
     }
 
-    /// A row and a record for each lock; of one lock alone, the story, too.
-    fn random_orders(&mut self, setup: &Setup, locks: &[Lock], area: AreaId, seed: u32) -> Result<(), Failure> {
+    /// A row and a record for each number of callers and lock; of one row alone, the story, too.
+    fn random_orders(&mut self, setup: &Setup, counts: &[usize], locks: &[Lock], seed: u32) -> Result<(), Failure> {
         writeln!(
             self.out,
-            "lock    served  -EBUSY  failed  by isolation  retries  waits  steps waited  longest wait  steps"
+            "lock    callers  served  -EBUSY  failed  by isolation  retries  waits  steps waited  longest wait  steps"
         )?;
-        for &lock in locks {
-            let setup = Setup { lock, ..setup.clone() };
-            let told = locks.len() == 1;
+        let rows: Vec<_> = counts.iter().flat_map(|&callers| locks.iter().map(move |&lock| (callers, lock))).collect();
+        let told = rows.len() == 1;
+        for (callers, lock) in rows {
+            let setup = Setup { callers, lock, ..setup.clone() };
             let report = run(self.system, &setup, &mut Seeded::new(seed), told).map_err(broken)?;
             let sum = |of: fn(&Tally) -> u32| report.tallies.iter().map(of).sum::<u32>();
             let isolated = sum(|tally| tally.isolated_by.iter().sum());
@@ -93,12 +105,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 (sum(|tally| tally.retries), sum(|tally| tally.waits), sum(|tally| tally.wait_steps));
             writeln!(
                 self.out,
-                "{:<6} {served:>7} {busy:>7} {failed:>7} {isolated:>13} {retries:>8} {waits:>6} {waited:>13} {longest:>13} {:>6}",
+                "{:<6} {callers:>8} {served:>7} {busy:>7} {failed:>7} {isolated:>13} {retries:>8} {waits:>6} {waited:>13} {longest:>13} {:>6}",
                 lock.name(),
                 report.steps
             )?;
             let record = Record::new("callers")
-                .string("area", self.system.area(area).name())
+                .string("area", self.system.area(setup.areas[0]).name())
                 .string("lock", lock.name())
                 .number("callers", setup.callers as u64)
                 .number("pages", setup.pages)
@@ -145,10 +157,10 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 
     /// Every schedule with at most `switches` switches: how many there are, in how many somebody
     /// was told -EBUSY, and in how many a range was lost to another caller's isolation.
-    fn every_order(&mut self, setup: &Setup, locks: &[Lock], switches: usize) -> Result<(), Failure> {
-        writeln!(self.out, "lock    schedules  with -EBUSY  with a range lost  the first of these")?;
-        for &lock in locks {
-            let setup = Setup { lock, ..setup.clone() };
+    fn every_order(&mut self, setup: &Setup, counts: &[usize], locks: &[Lock], switches: usize) -> Result<(), Failure> {
+        writeln!(self.out, "lock    callers  schedules  with -EBUSY  with a range lost  the first of these")?;
+        for (callers, lock) in counts.iter().flat_map(|&callers| locks.iter().map(move |&lock| (callers, lock))) {
+            let setup = Setup { callers, lock, ..setup.clone() };
             let (mut busy, mut lost, mut first) = (0_u64, 0_u64, None);
             let machine = &*self.out.machine;
             let system = &mut *self.system;
@@ -167,7 +179,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             match schedules {
                 Ok(schedules) => {
                     let first = first.unwrap_or_default();
-                    writeln!(self.out, "{:<6} {schedules:>10} {busy:>12} {lost:>18}  {first}", lock.name())?;
+                    writeln!(
+                        self.out,
+                        "{:<6} {callers:>8} {schedules:>10} {busy:>12} {lost:>18}  {first}",
+                        lock.name()
+                    )?;
                 }
                 Err((_, Broken::Stopped)) => {
                     writeln!(self.out, "Stopped by Ctrl-C.")?;

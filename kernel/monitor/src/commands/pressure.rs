@@ -27,7 +27,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[{experiments}] [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] \
                             [seed=1] [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
                             [source=reserved|buddy|cma] [pins=PAGES] [sabotage=copy|tlb|mapping] \
-                            [callers=N] [lock=none|global|area] [requests=N] [schedules=N]",
+                            [callers=N] [lock=none|global|area|all] [requests=N] [schedules=N]",
                 summary: "fills memory with movable and reclaimable pages while CMA allocates",
                 details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: \
                               kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
@@ -37,10 +37,10 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
                               fill= is the pages that are lived in, as many as there are. Where no page is left and none can be \
                               reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
-                              and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: so \
-                              many callers ask for pages= at once, requests= times each, and after each step of \
+                              and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: \
+                              N callers (or, as in callers=2,4,8, one number after the other) ask for pages= at once, requests= times each, and after each step of \
                               alloc_contig_range a scheduler chooses who goes on, by seed=; schedules= tries every order with \
-                              at most N switches.",
+                              at most N switches. lock= is that of linux= unless told.",
                 example: "pressure latency pages=64 with=movable",
             },
             run: |session, args| session.pressure(args),

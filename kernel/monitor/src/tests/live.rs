@@ -19,17 +19,16 @@ fn allocations_are_traced_in_ftraces_words() {
     let name = "name=BiscuitOS_cma";
     let page = "pfn=0x69800 page=00698000 count=64 align=6";
     let none = "page=00000000 count=";
-    let cases: [(LinuxVersion, &[String]); 3] = [
-        (
-            LinuxVersion::V6_1,
-            &[
-                format!("cma_alloc_start: {name} count=64 align=6"),
-                format!("cma_alloc_finish: {name} {page}"),
-                format!("cma_alloc_start: {name} count=4000 align=8"),
-                format!("cma_alloc_start: {name} count=2048 align=8"),
-                format!("cma_alloc_finish: {name} pfn=0xffffffff {none}2048 align=8"),
-            ],
-        ),
+    let like_6_1 = [
+        format!("cma_alloc_start: {name} count=64 align=6"),
+        format!("cma_alloc_finish: {name} {page}"),
+        format!("cma_alloc_start: {name} count=4000 align=8"),
+        format!("cma_alloc_start: {name} count=2048 align=8"),
+        format!("cma_alloc_finish: {name} pfn=0xffffffff {none}2048 align=8"),
+    ];
+    let cases: [(LinuxVersion, &[String]); 4] = [
+        (LinuxVersion::V5_15, &like_6_1),
+        (LinuxVersion::V6_1, &like_6_1),
         (
             LinuxVersion::V6_12,
             &[
@@ -83,10 +82,11 @@ fn allocations_are_traced_in_ftraces_words() {
 fn counters_and_their_files_are_the_versions() {
     let files = [
         "alloc_pages_fail\nalloc_pages_success\n",
+        "alloc_pages_fail\nalloc_pages_success\n",
         "alloc_pages_fail\nalloc_pages_success\nrelease_pages_success\n",
         "alloc_pages_fail\nalloc_pages_success\navailable_pages\nrelease_pages_success\ntotal_pages\n",
     ];
-    for ((linux, files), failures) in LinuxVersion::ALL.into_iter().zip(files).zip([1, 0, 1]) {
+    for ((linux, files), failures) in LinuxVersion::ALL.into_iter().zip(files).zip([1, 1, 0, 1]) {
         let (_, text) = on_board_like(linux, &["alloc BiscuitOS_cma 4000", "grep cma_alloc_fail /proc/vmstat"]);
         assert!(text.ends_with(&format!("cma_alloc_fail {failures}\n")), "{linux}: {text}");
         let (_, text) = on_board_like(linux, &["ls /sys/kernel/mm/cma/BiscuitOS_cma"]);
@@ -145,17 +145,32 @@ fn an_area_in_use_is_not_experimented_on() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn callers_are_told_busy_only_without_a_lock() {
-    let text = printed("pressure callers=8 pages=148 seed=1");
+    let text = printed("pressure callers=8 pages=148 seed=1 lock=all");
     let records: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"record\":\"callers\"")).collect();
     assert_eq!(records.len(), 3, "{text}");
     let busy = |record: &str| !record.contains("\"busy\":0,");
     assert_eq!(records.iter().map(|record| busy(record)).collect::<Vec<_>>(), [true, false, false], "{text}");
-    assert_eq!(text, printed("pressure callers=8 pages=148 seed=1"), "the same seed gives the same bytes");
+    assert_eq!(text, printed("pressure callers=8 pages=148 seed=1 lock=all"), "the same seed gives the same bytes");
     let story = printed("pressure callers=2 lock=global requests=1");
     assert!(story.contains("caller 1: 1 served, 0 -EBUSY") && story.contains("takes the mutex"), "{story}");
-    let orders = printed("pressure callers=2 requests=1 pages=8 schedules=2");
+    let orders = printed("pressure callers=2 requests=1 pages=8 schedules=2 lock=all");
     let rows: Vec<Vec<&str>> =
-        orders.lines().skip(1).map(|line| line.split_ascii_whitespace().take(4).collect()).collect();
+        orders.lines().skip(1).map(|line| line.split_ascii_whitespace().take(5).collect()).collect();
     assert_eq!(rows.len(), 3, "{orders}");
-    assert!(rows[0][3] != "0" && rows[1][3] == "0" && rows[2][3] == "0", "{orders}");
+    assert!(rows[0][4] != "0" && rows[1][4] == "0" && rows[2][4] == "0", "{orders}");
+}
+
+/// Unless told, the lock is that of the version, and there is a row for each number of callers.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_lock_is_the_versions_unless_told() {
+    for (linux, lock) in LinuxVersion::ALL.into_iter().zip(["none", "global", "global", "area"]) {
+        let (_, text) = on_board_like(linux, &["pressure callers=2,3 pages=8 requests=1"]);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_ascii_whitespace().take(2).collect()).collect();
+        assert_eq!(
+            (rows.len(), &rows[1][..], &rows[3][..]),
+            (5, &[lock, "2"][..], &[lock, "3"][..]),
+            "{linux}: {text}"
+        );
+    }
 }

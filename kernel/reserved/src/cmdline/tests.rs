@@ -110,11 +110,12 @@ fn levels_and_checks() {
 fn a_version_that_was_compared_or_the_default() {
     assert_eq!(parse("linux=7.2").linux, LinuxVersion::V7_2);
     assert_eq!(parse("linux=7.2 linux=6.12").linux, LinuxVersion::V6_12);
-    for line in ["linux", "linux=", "linux=6", "linux=5.15"] {
+    assert_eq!(parse("linux=5.15").linux, LinuxVersion::V5_15);
+    for line in ["linux", "linux=", "linux=6", "linux=5.10"] {
         let cmdline = parse(line);
         assert_eq!(cmdline.linux, LinuxVersion::V6_1);
         let value = line.strip_prefix("linux=").unwrap_or_default();
-        let said = format!("debris: linux={value}: must be 6.1, 6.12 or 7.2; it stays 6.1");
+        let said = format!("debris: linux={value}: must be 5.15, 6.1, 6.12 or 7.2; it stays 6.1");
         assert_eq!(texts(&cmdline), [said]);
     }
 }

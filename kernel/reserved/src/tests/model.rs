@@ -88,7 +88,7 @@ fn places(case: &Case, nodes: &[Made], version: LinuxVersion) -> Vec<(String, Op
     let key = |node: &&ReservedNode| {
         node.reg.value().and_then(|reg| reg.first()).map_or((0, 0), |range| (range.start, range.size()))
     };
-    if version == LinuxVersion::V6_1 {
+    if version.differences().sorts_regions {
         heap_order::sort_by_key(&mut order, key);
     }
     let mut places = Vec::new();
@@ -120,7 +120,7 @@ proptest! {
     ) {
         let mut nodes = nodes;
         nodes.iter_mut().for_each(|made| made.node.cma_default = false);
-        if version != LinuxVersion::V6_1 {
+        if !version.differences().sorts_regions {
             // Later versions fill a range from below where it begins at a region.
             nodes.iter_mut().for_each(|made| made.node.alloc_ranges = Property::Absent);
         }

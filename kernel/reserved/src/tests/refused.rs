@@ -168,6 +168,13 @@ fn sizes_of_zero() {
     refused(vec![empty], &["debris: Reserved memory: empty: reg is empty, skipped"]);
 }
 
+/// Linux 5.15 names the node alone.
+#[test]
+fn a_region_without_room_in_5_15() {
+    let case = Case::new(vec![cma(dynamic("huge", 1 << 30, &[]))], "linux=5.15");
+    case.assert(&[], &["OF: reserved mem: failed to allocate memory for node 'huge'"]);
+}
+
 #[test]
 fn sizes_that_nothing_holds() {
     for size in [1 << 30, 0xffc0_0000, 1 << 32, u64::MAX, u64::MAX << 22] {
