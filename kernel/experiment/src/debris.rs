@@ -53,6 +53,22 @@ impl Draws {
     }
 }
 
+/// The first request that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What it asked for.
+    pub pages: u32,
+    /// What it was told.
+    pub error: CmaError,
+}
+
+impl Failure {
+    /// The word for records.
+    pub fn cause(&self) -> &'static str {
+        self.error.cause()
+    }
+}
+
 /// What a run left.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ruins {
@@ -63,8 +79,8 @@ pub struct Ruins {
     pub allocs: u64,
     /// Releases.
     pub releases: u64,
-    /// The request that failed, in pages, and what it was told.
-    pub failure: Option<(u32, CmaError)>,
+    /// The request that ended it.
+    pub failure: Option<Failure>,
     /// The area at the end.
     pub metrics: Metrics,
 }
@@ -89,7 +105,7 @@ pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps:
         match areas.alloc(zone, id, pages, Align::Order.of(pages)) {
             Ok(buffer) => held[slot] = Some(buffer),
             Err(error) => {
-                failure = Some((pages, error));
+                failure = Some(Failure { pages, error });
                 break;
             }
         }
@@ -114,8 +130,8 @@ impl Ruins {
             .number("allocs", self.allocs)
             .number("releases", self.releases)
             .number("live", self.allocs - self.releases)
-            .number("failed_pages", self.failure.map_or(0, |failure| failure.0))
-            .string("cause", self.failure.map_or("none", |failure| failure.1.cause()));
+            .number("failed_pages", self.failure.map_or(0, |failure| failure.pages))
+            .string("cause", self.failure.map_or("none", |failure| failure.cause()));
         self.metrics.record(record)
     }
 }
@@ -127,7 +143,7 @@ impl fmt::Display for Ruins {
         writeln!(f, "debris on {area} ({pages} pages), first-fit, align=order, rng=glibc, seed={seed}:")?;
         write!(f, "  {}, {}, then ", Counted(self.allocs, "allocation"), Counted(self.releases, "release"))?;
         match self.failure {
-            Some((pages, error)) => {
+            Some(Failure { pages, error }) => {
                 writeln!(f, "a request for {} failed: {error}.", Counted(pages.into(), "page"))?;
             }
             None => writeln!(f, "the last step.")?,

@@ -23,7 +23,7 @@
 //! let mut areas = Areas::default();
 //! let area = areas.activate(&mut zone, "8M".into(), Pfn(0x69800), 2048, true);
 //! let ruins = debris::run(&mut areas, &mut zone, area, PUBLISHED_SEED, debris::DEFAULT_OPS).unwrap();
-//! assert_eq!((ruins.allocs, ruins.releases, ruins.failure.unwrap().0), (16687, 16550, 51));
+//! assert_eq!((ruins.allocs, ruins.releases, ruins.failure.unwrap().pages), (16687, 16550, 51));
 //! assert_eq!((ruins.metrics.free, ruins.metrics.longest), (664, 44));
 //! ```
 #![no_std]

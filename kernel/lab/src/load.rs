@@ -23,7 +23,8 @@ use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
 use super::stopwatch::{ClockCost, Sampled, Timings};
-use cma::{AreaId, CmaError, ReleaseError};
+use cma::{AreaId, ReleaseError};
+use experiment::debris::Failure;
 use machine::Machine;
 use system::System;
 use units::table;
@@ -102,22 +103,6 @@ pub enum End {
     Stopped,
     /// There is no memory to keep so many slots in.
     NoMemory,
-}
-
-/// The first request of a round that failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// What it asked for.
-    pub pages: u32,
-    /// What it was told.
-    pub error: CmaError,
-}
-
-impl Failure {
-    /// The word for records.
-    pub fn cause(&self) -> &'static str {
-        self.error.cause()
-    }
 }
 
 /// What a round did.

@@ -40,8 +40,8 @@ impl Placement for Zoned {
         if start != 0 {
             return map.first_fit(request, start);
         }
-        let (zone, _) = self.0.zone(map, request.bits);
-        map.first_fit(request, zone).or_else(|| map.first_fit(request, 0))
+        let zone = self.0.zone(map, request.bits);
+        map.first_fit(request, zone.start).or_else(|| map.first_fit(request, 0))
     }
 }
 
@@ -58,9 +58,9 @@ impl Placement for SizeClasses {
     }
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
-        let (zone, end) = self.0.zone(map, request.bits);
+        let zone = self.0.zone(map, request.bits);
         // Where the lowest place reaches over the border, none lies within it.
-        map.first_fit(request, start.max(zone)).filter(|bit| bit + request.bits <= end)
+        map.first_fit(request, start.max(zone.start)).filter(|bit| bit + request.bits <= zone.end)
     }
 
     fn lowest_first(&self) -> bool {

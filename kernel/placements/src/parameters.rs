@@ -4,6 +4,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::ops::Range;
 
 use placement::bitmap::Bitmap;
 
@@ -33,8 +34,8 @@ impl Shares {
         (words.next().is_none() && shares != [0; 3]).then_some(Self(shares))
     }
 
-    /// The bits of the class that a request of so many belongs to: from the first up to, not including, the last.
-    pub(super) fn zone(self, map: &Bitmap, bits: u32) -> (u32, u32) {
+    /// The bits of the class that a request of `bits` bits belongs to.
+    pub(super) fn zone(self, map: &Bitmap, bits: u32) -> Range<u32> {
         let Self([small, middle, large]) = self;
         let (before, own) = match bits {
             ..=SMALL => (0, small),
@@ -45,7 +46,7 @@ impl Shares {
             // At most the number of bits, which is a u32.
             (u64::from(map.bits()) * u64::from(share) / u64::from(small + middle + large)) as u32
         };
-        (border(before), border(before + own))
+        border(before)..border(before + own)
     }
 
     /// A placement's name with these, where they are not the usual ones.

@@ -16,6 +16,15 @@ use page_alloc::{AllocError, MAX_PAGE_ORDER, Migratetype};
 
 use super::System;
 
+/// What a driver had not given back when its device was removed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Leaked {
+    /// Coherent buffers.
+    pub buffers: u32,
+    /// Streaming mappings.
+    pub mappings: u32,
+}
+
 impl<'m> System<'m> {
     /// Streaming mappings.
     pub fn streaming(&mut self) -> Streaming<'_, 'm> {
@@ -128,23 +137,23 @@ impl<'m> System<'m> {
     }
 
     /// The driver lets its device go, which has to be quiet by then. What it has not given back is reported, taken
-    /// from it and counted in the answer: buffers and mappings.
+    /// from it and counted in the answer.
     ///
     /// # Errors
     /// There is no such device.
     #[track_caller]
-    pub fn dma_remove_device(&mut self, id: DeviceId) -> Result<(u32, u32), DmaError> {
+    pub fn dma_remove_device(&mut self, id: DeviceId) -> Result<Leaked, DmaError> {
         self.dma.device(id).ok_or(DmaError::NoDevice)?;
-        let (mut buffers, mut mappings) = (0, 0);
+        let mut leaked = Leaked::default();
         while let Some(source) = self.dma.end_leaked(id) {
             self.dma_give_back(source?);
-            buffers += 1;
+            leaked.buffers += 1;
         }
         while let Some(ended) = self.streaming().end_leaked(id) {
             ended?;
-            mappings += 1;
+            leaked.mappings += 1;
         }
         self.dma.remove_device(id);
-        Ok((buffers, mappings))
+        Ok(leaked)
     }
 }

@@ -49,6 +49,7 @@ mod relocate;
 mod tests;
 
 pub use alloc_story::{CmaSearch, Reported};
+pub use dma::Leaked;
 pub use owners::{MAX_OWNERS, OwnerId, Relocatable, StillBusy};
 pub use plan::{MAX_LOOKS, ROUNDS, WINDOWS};
 pub use registry::Kept;

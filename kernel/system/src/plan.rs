@@ -102,6 +102,15 @@ pub enum NoRoom {
     NotFound,
 }
 
+/// A place that a request could be given, by what that costs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Window {
+    /// Pages of the buffers that would have to move.
+    pages: u32,
+    /// Its first bit.
+    bit: u32,
+}
+
 /// Maps of an area as it would be.
 pub struct Planner {
     /// Bits that are not free: those that stay, and those of `movable`.
@@ -194,9 +203,9 @@ impl Planner {
         let mut tried = None;
         for _ in 0..WINDOWS {
             let window = self.next_window(request, tried)?;
-            let asked = Movable { bit: window.1, from: NOWHERE, request: *request };
+            let asked = Movable { bit: window.bit, from: NOWHERE, request: *request };
             if self.put(asked).and_then(|()| self.place_waiting()).is_some() {
-                return Some(window.1);
+                return Some(window.bit);
             }
             self.restore();
             tried = Some(window);
@@ -209,7 +218,7 @@ impl Planner {
         while let Some(&buffer) = self.waiting.last() {
             let bit = match self.hole(&buffer.request) {
                 Some(bit) => bit,
-                None => self.next_window(&buffer.request, None)?.1,
+                None => self.next_window(&buffer.request, None)?.bit,
             };
             self.waiting.pop();
             self.put(Movable { bit, ..buffer })?;
@@ -217,9 +226,8 @@ impl Planner {
         Some(())
     }
 
-    /// The cheapest window for a request behind the one that was tried last: pages to move, and
-    /// first bit.
-    fn next_window(&mut self, request: &Request, tried: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    /// The cheapest window for a request behind the one that was tried last.
+    fn next_window(&mut self, request: &Request, tried: Option<Window>) -> Option<Window> {
         self.looks = self.looks.checked_sub(self.taken.bits() / (request.align_mask + 1))?;
         let (mut first, mut last) = (0, 0);
         // Pages of the buffers `first..last`, which overlap the window, and how many of them rank
@@ -227,7 +235,7 @@ impl Planner {
         let (mut pages, mut too_high) = (0, 0);
         let own_rank = rank(request);
         let counts = |buffer: &Movable| u32::from(rank(&buffer.request) >= own_rank);
-        let mut best: Option<(u32, u32)> = None;
+        let mut best: Option<Window> = None;
         let mut bit = request.align_up(0)?;
         while bit.checked_add(request.bits).is_some_and(|end| end <= self.taken.bits()) {
             while let Some(buffer) = self.movable.get(last).filter(|buffer| buffer.bit < bit + request.bits) {
@@ -240,7 +248,7 @@ impl Planner {
                 too_high -= counts(buffer);
                 first += 1;
             }
-            let window = (pages, bit);
+            let window = Window { pages, bit };
             if too_high == 0
                 && tried.is_none_or(|tried| window > tried)
                 && best.is_none_or(|best| window < best)

@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use system::Leaked;
 
 use super::live::{empty_area, empty_area_of, with_living};
 use super::{Stop, Test, Verdict, aside, ensure, on_areas};
@@ -52,7 +53,9 @@ fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, Devic
         system.zone_mut().free_pages(block);
         result?;
         let left = lines(left)?;
-        ensure(left == (0, 0), || format!("{} buffers and {} mappings were left", left.0, left.1))
+        ensure(left == Leaked::default(), || {
+            format!("{} buffers and {} mappings were left", left.buffers, left.mappings)
+        })
     });
     let unexpected = system.dma().checker().errors() - before;
     let reports = if unexpected > 0 { system.dma_mut().checker_mut().take_reports() } else { Vec::new() };
@@ -326,7 +329,7 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     let outside = Misuse::WroteOutside { at: buffer.device_address().offset(12) };
     expect(system, "leaving things behind", &[Misuse::LeakedBuffer, outside, Misuse::LeakedMapping])?;
     let gone = system.dma_free_coherent(buffer).is_err() && system.streaming().unmap(mapping).is_err();
-    ensure(left == (1, 1) && gone, || "what was left behind was not taken back".to_string())
+    ensure(left == Leaked { buffers: 1, mappings: 1 } && gone, || "what was left behind was not taken back".to_string())
 }
 
 /// A page that lives stays where it is while a device has it mapped, and the allocation that wants it is told who.

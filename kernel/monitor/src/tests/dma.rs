@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::super::*;
 use super::{context, on_board, printed, with_board};
+use system::Leaked;
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -113,7 +114,7 @@ fn a_misuse_fails_the_command_that_it_was_seen_after_and_stays_counted() {
         let device = system.dma_add_device("camera@10020000").expect("there is room");
         let buffer = system.dma_alloc_coherent(device, 4096).expect("there is memory");
         system.dma_keep(buffer);
-        assert_eq!(system.dma_remove_device(device), Ok((1, 0)), "a buffer is left behind");
+        assert_eq!(system.dma_remove_device(device), Ok(Leaked { buffers: 1, mappings: 0 }), "a buffer is left behind");
         let mut monitor = Monitor::new(system, machine, context(None));
         let outcomes = ["version", "version", "selftest dma_misuse", "cat /sys/kernel/debug/dma-api/error_count"]
             .map(|line| monitor.execute(line));

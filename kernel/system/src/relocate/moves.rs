@@ -6,6 +6,7 @@
 //! back from each to where its page comes from. What is left then goes round in circles; of each, one page waits outside.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::System;
 use crate::plan::Step;
@@ -17,10 +18,10 @@ use units::PAGE_SIZE;
 
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
-/// The first run of clear bits between two bits: where it begins, and its length.
-fn clear_run(map: &Bitmap, from: u32, end: u32) -> Option<(u32, u32)> {
+/// The first run of clear bits between two bits.
+fn clear_run(map: &Bitmap, from: u32, end: u32) -> Option<Range<u32>> {
     let bit = map.next_clear(from).filter(|&bit| bit < end)?;
-    Some((bit, map.next_set(bit).min(end) - bit))
+    Some(bit..map.next_set(bit).min(end))
 }
 
 /// Where the page comes from that goes to a bit, if one does. Steps are sorted by target.
@@ -39,16 +40,17 @@ impl System<'_> {
         // Targets that hold what they shall.
         let mut arrived = Bitmap::new(self.area(id).bitmap().bits());
         for step in steps {
-            while let Some((bit, bits)) = clear_run(self.area(id).bitmap(), step.to, step.to + step.bits) {
+            while let Some(run) = clear_run(self.area(id).bitmap(), step.to, step.to + step.bits) {
+                let (bit, bits) = (run.start, run.len() as u32);
                 self.area_mut(id).reserve(bit, bits);
                 let taken = self.zone.take_range(base.add(bit), bits);
                 debug_assert_eq!(taken, Ok(()), "a plan moves to free pages, and to those of others that move");
-                (bit..bit + bits).for_each(|bit| self.fill(id, steps, bit, &mut arrived));
+                run.for_each(|bit| self.fill(id, steps, bit, &mut arrived));
             }
         }
         for step in steps {
-            while let Some((bit, _)) = clear_run(&arrived, step.to, step.to + step.bits) {
-                self.turn(id, steps, bit, &mut arrived);
+            while let Some(run) = clear_run(&arrived, step.to, step.to + step.bits) {
+                self.turn(id, steps, run.start, &mut arrived);
             }
         }
         steps
@@ -57,11 +59,12 @@ impl System<'_> {
             .for_each(|(step, relocatable)| self.zone.set_relocatable(base.add(step.to), relocatable));
         for step in steps {
             let mut at = step.from;
-            while let Some((bit, bits)) = clear_run(&arrived, at, step.from + step.bits) {
+            while let Some(run) = clear_run(&arrived, at, step.from + step.bits) {
+                let (bit, bits) = (run.start, run.len() as u32);
                 let unreserved = self.area_mut(id).release(base.add(bit), bits);
                 debug_assert_eq!(unreserved, Ok(()), "what a buffer leaves was its own");
                 self.zone.give_range(base.add(bit), bits);
-                at = bit + bits;
+                at = run.end;
             }
         }
     }

@@ -5,6 +5,7 @@
 use super::*;
 use cma::CmaError;
 use page_alloc::AllocError;
+use system::Leaked;
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -40,7 +41,7 @@ fn a_buffer_comes_zeroed_from_the_devices_area_and_goes_back() {
         system.dma_free_coherent(buffer).unwrap();
         assert_eq!(system.area(own).used_pages(), 0);
         assert!(system.dma().is_cacheable(PhysAddr(0x6980_1fff)));
-        assert_eq!(system.dma_remove_device(device), Ok((0, 0)));
+        assert_eq!(system.dma_remove_device(device), Ok(Leaked::default()));
         assert_eq!(misuses(system), []);
     });
 }
@@ -125,7 +126,7 @@ fn sizes_bounds_and_stale_values() {
         let many: Vec<_> = (0..MAX_BUFFERS).map(|_| system.dma_alloc_coherent(device, 1).unwrap()).collect();
         assert_eq!(system.dma_alloc_coherent(device, 1), Err(DmaError::TooManyBuffers));
         assert_eq!(system.dma().buffers().count(), MAX_BUFFERS);
-        assert_eq!(system.dma_remove_device(device), Ok((MAX_BUFFERS as u32, 0)));
+        assert_eq!(system.dma_remove_device(device), Ok(Leaked { buffers: MAX_BUFFERS as u32, mappings: 0 }));
         assert_eq!(system.zone().nr_free_pages(), free);
         let reports = misuses(system);
         assert!(reports.len() == checker::MAX_REPORTS && reports.iter().all(|misuse| *misuse == Misuse::LeakedBuffer));
@@ -156,7 +157,7 @@ fn devices_are_known_and_bounded() {
         let ids: Vec<_> = (0..MAX_DEVICES).map(|_| system.dma_add_device("x").unwrap()).collect();
         assert_eq!(system.dma_add_device("one more"), Err(DmaError::TooManyDevices));
         for id in ids {
-            assert_eq!(system.dma_remove_device(id), Ok((0, 0)));
+            assert_eq!(system.dma_remove_device(id), Ok(Leaked::default()));
             assert_eq!(system.dma_remove_device(id), Err(DmaError::NoDevice));
         }
         for round in 0..1000 {

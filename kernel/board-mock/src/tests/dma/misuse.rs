@@ -3,6 +3,7 @@
 //! Drivers, and devices, that are broken on purpose: each mistake is reported with the device, the address and the call.
 
 use super::*;
+use system::Leaked;
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -209,7 +210,7 @@ fn leaving_things_behind() {
         let buffer = system.dma_alloc_coherent(device, 8192).unwrap();
         let mapping = system.streaming().map(device, page, 100, Direction::ToDevice).unwrap();
         let removal = line!() + 1;
-        assert_eq!(system.dma_remove_device(device), Ok((1, 1)));
+        assert_eq!(system.dma_remove_device(device), Ok(Leaked { buffers: 1, mappings: 1 }));
         assert_eq!(system.zone().nr_free_pages(), free);
         let reports = system.dma().checker().reports().to_vec();
         assert_eq!(
