@@ -139,7 +139,10 @@ pub(crate) struct View {
 pub(crate) struct Replay {
     /// A recording
     pub trace: PathBuf,
-    /// The area's size
+    /// More keys of the prompt's `replay`, such as `until=failure failed=keep task=vpu* pages=64-`
+    #[arg(value_name = "KEY=VALUE")]
+    pub keys: Vec<String>,
+    /// The area's size; of several recorded areas, --from chooses the one
     #[arg(long, value_name = "SIZE")]
     pub area: Option<String>,
     /// Where requests are placed
@@ -151,7 +154,7 @@ pub(crate) struct Replay {
     /// release or refuse: what is done with a buffer whose ID is allocated again
     #[arg(long)]
     pub held: Option<String>,
-    /// The recorded area, where there are several
+    /// The recorded area, where there are several; each has one of its own unless told
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
     /// Says task1, area1, ... for the names of tasks and areas; --from names an area so, too

@@ -27,6 +27,7 @@ use host::machine::Host;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::lab::replay::{self, RecordedSize, WhenServed};
+use kernel::units::linux::LinuxVersion;
 
 /// A bad argument or input, as the image's status for one.
 const STATUS_BAD: u8 = 2;
@@ -100,24 +101,27 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// As the monitor's `replay`, on a board with one area.
+/// As the monitor's `replay`, on a board with the recorded area, or with all of them.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     let trace = recording(&arguments.trace, arguments.anonymous)?;
-    let pages = match &arguments.area {
-        Some(area) => cli::pages(area).map_err(Failure::bad)?,
-        None => recorded_pages(&trace, arguments)?,
-    };
-    let mut line = format!("replay area={AREA}");
+    let areas = replay_areas(&trace, arguments)?;
+    let mut line = String::from("replay");
+    if let [only] = &areas[..] {
+        line += &format!(" area={}", only.name);
+    }
     let keys = [("placement", &arguments.placement), ("align", &arguments.align), ("held", &arguments.held)];
     for (key, value) in keys.into_iter().chain([("from", &arguments.from)]) {
         if let Some(value) = value {
             line += &format!(" {key}='{value}'");
         }
     }
-    if let Some(file) = &arguments.html {
-        replay_page(arguments, &trace, pages, file)?;
+    for key in &arguments.keys {
+        line += &format!(" '{key}'");
     }
-    let board = Board::of_one(AREA, pages);
+    if let (Some(file), Some(area)) = (&arguments.html, areas.first()) {
+        replay_page(arguments, &trace, area.pages, file)?;
+    }
+    let board = board_of(areas, LinuxVersion::default())?;
     let records = arguments.json;
     ended(
         &line,
@@ -163,18 +167,25 @@ fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
     for name in &arguments.area {
         areas.push(AreaSpec { name: name.clone(), pages: cli::pages(name).map_err(Failure::bad)? });
     }
-    let pages: u64 = areas.iter().map(|area| u64::from(area.pages.next_multiple_of(BASE_ALIGNMENT_PAGES))).sum();
-    if areas.len() > kernel::cma::MAX_CMA_AREAS || pages > MAX_AREA_PAGES.into() {
-        let (most, mib) = (kernel::cma::MAX_CMA_AREAS, MAX_AREA_PAGES / 256);
-        return Err(Failure::bad(format!("--area: {most} areas at most, with {mib} MiB together")));
-    }
-    let board = Board { areas, linux: arguments.linux };
+    let board = board_of(areas, arguments.linux)?;
     ended(
         &arguments.line,
         board.with(now_ns, lines("", None), |system, host| {
             host::monitor_line(system, host, initrd.as_deref(), &arguments.line)
         }),
     )
+}
+
+/// A board with these areas, if they fit on one.
+fn board_of(areas: Vec<AreaSpec>, linux: LinuxVersion) -> Result<Board, Failure> {
+    let pages: u64 = areas.iter().map(|area| u64::from(area.pages.next_multiple_of(BASE_ALIGNMENT_PAGES))).sum();
+    if areas.len() > kernel::cma::MAX_CMA_AREAS || pages > MAX_AREA_PAGES.into() {
+        let (most, mib) = (kernel::cma::MAX_CMA_AREAS, MAX_AREA_PAGES / 256);
+        return Err(Failure::bad(format!(
+            "a board has {most} areas at most, with {mib} MiB together; of a recording, --from chooses one"
+        )));
+    }
+    Ok(Board { areas, linux })
 }
 
 /// Prints whole lines: with `records` those alone, without it all others, all where it is `None`.
@@ -207,11 +218,29 @@ fn ended(line: &str, status: u8) -> Result<(), Failure> {
     }
 }
 
-/// The size of the recorded area; else the smallest that holds all its pages; of a recording that names none, 8 MiB.
-fn recorded_pages(trace: &[u8], arguments: &cli::Replay) -> Result<u32, Failure> {
+/// The area to replay on, of the size that was asked for; else as recorded, each of several under
+/// its name.
+fn replay_areas(trace: &[u8], arguments: &cli::Replay) -> Result<Vec<AreaSpec>, Failure> {
+    if let Some(area) = &arguments.area {
+        return Ok(vec![AreaSpec { name: AREA.into(), pages: cli::pages(area).map_err(Failure::bad)? }]);
+    }
     let bad = |error| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
-    let (pages, why) = match survey.recorded_size(arguments.from.as_deref()).map_err(bad)? {
+    let recorded: Vec<(&str, RecordedSize)> = survey.recorded().collect();
+    if arguments.from.is_some() || recorded.len() < 2 {
+        let size = survey.recorded_size(arguments.from.as_deref()).map_err(bad)?;
+        return Ok(vec![AreaSpec { name: AREA.into(), pages: recorded_pages(None, size)? }]);
+    }
+    let spec = |&(name, size): &(&str, RecordedSize)| {
+        Ok(AreaSpec { name: name.into(), pages: recorded_pages(Some(name), size)? })
+    };
+    recorded.iter().map(spec).collect()
+}
+
+/// The size of a recorded area, if it is known; else the smallest that holds all its pages; where
+/// no pages are known, 8 MiB.
+fn recorded_pages(area: Option<&str>, size: RecordedSize) -> Result<u32, Failure> {
+    let (pages, why) = match size {
         RecordedSize::Pages(pages) => (pages, "as recorded"),
         RecordedSize::AtLeast(pages) => (pages, "which holds every recorded page"),
         RecordedSize::Unknown => (USUAL_PAGES.into(), "because the recording names no pages"),
@@ -219,7 +248,12 @@ fn recorded_pages(trace: &[u8], arguments: &cli::Replay) -> Result<u32, Failure>
     let pages = pages.next_multiple_of(PAGEBLOCK_PAGES.into());
     let pages = u32::try_from(pages).ok().filter(|&pages| pages <= MAX_AREA_PAGES);
     let pages = pages.ok_or_else(|| Failure::bad(format!("an area of {} MiB at most", MAX_AREA_PAGES / 256)))?;
-    eprintln!("debris: an area of {} MiB, {why}; --area chooses another", pages / 256);
+    match area {
+        Some(name) => {
+            eprintln!("debris: {name}: an area of {} MiB, {why}; --from chooses one recorded area", pages / 256)
+        }
+        None => eprintln!("debris: an area of {} MiB, {why}; --area chooses another", pages / 256),
+    }
     Ok(pages)
 }
 

@@ -101,6 +101,33 @@ fn anonymous_leaves_no_name() {
     }
 }
 
+/// Of two recorded areas each has one of its own here, of the recorded name and size.
+#[test]
+fn replay_makes_an_area_for_each_that_was_recorded() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let other = TWO_TASKS.replace("name=x", "name=other,area").replace(".000000", ".500000");
+    let lines: Vec<&str> = TWO_TASKS.lines().zip(other.lines()).flat_map(|pair| [pair.0, pair.1]).collect();
+    std::fs::write(directory.path().join("two.trace"), lines.join("\n") + "\n").unwrap();
+    let replay = |more: &[&str]| debris_in(directory.path(), &[&["replay", "two.trace"], more].concat());
+    let output = replay(&["--json"]);
+    let said = records(&String::from_utf8(output.stdout).unwrap());
+    let kinds: Vec<(&str, &str)> =
+        said.iter().map(|record| (record["record"].as_str().unwrap(), record["area"].as_str().unwrap())).collect();
+    assert_eq!(kinds, [("replay", "x"), ("replay", "other,area")]);
+    assert!(said.iter().all(|record| record["ops"] == said[0]["ops"] && record["used"] == said[0]["used"]));
+    let progress = String::from_utf8(output.stderr).unwrap();
+    assert!(progress.contains("other,area: an area of "), "{progress}");
+    // One of them; and keys of the prompt's command.
+    assert_eq!(records(&String::from_utf8(replay(&["--json", "--from", "x"]).stdout).unwrap()).len(), 1);
+    let stopped = String::from_utf8(replay(&["until=failure", "placement=size-classes"]).stdout).unwrap();
+    assert!(
+        stopped.contains("\nStopped at line ") && stopped.contains("where the first request of another"),
+        "{stopped}"
+    );
+    let refused = String::from_utf8(replay(&["--area", "64M"]).stderr).unwrap();
+    assert!(refused.contains("choose with from=NAME; the recording has x ("), "{refused}");
+}
+
 #[test]
 fn size_says_that_ranges_were_busy() {
     let text = printed(&["size", "cases/cma-debug.log", "--placement", "first-fit"]);

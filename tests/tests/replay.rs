@@ -223,7 +223,7 @@ fn several_recorded_areas_are_a_choice() {
     };
     let text = line("reserved") + &line("dsp") + &line("dsp");
     let outcome = replay_text(text.as_bytes(), 2);
-    outcome.says("choose with from=NAME; the recording has reserved (1 allocations, 0 releases), dsp (2 allocations");
+    outcome.says("choose with from=NAME; the recording has reserved (1 allocation, 0 releases), dsp (2 allocations");
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("trace");
     fs::write(&path, text).unwrap();

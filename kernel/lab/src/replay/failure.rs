@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::origins::{Origin, Origins};
+use super::stage::Stage;
 use crate::metrics::Counted;
 use crate::obstacles::{Holder, Window};
 use crate::record::Record;
-use crate::trace::{Format, Head, Line};
+use crate::trace::{Head, Line};
 use cma::{AreaId, CmaError};
 use machine::Machine;
-use system::System;
 
 /// Buffers of a window that are named in a record.
 const MAX_BLOCKERS: usize = 16;
@@ -73,19 +73,19 @@ impl<'t> InTheWay<'t> {
     /// What is in a window.
     pub(super) fn of<M: Machine + ?Sized>(
         window: Window,
-        (system, id): (&System<'_>, AreaId),
+        area: AreaId,
         origins: &mut Origins,
-        machine: &mut M,
-        (trace, format): (&'t [u8], Format),
+        stage: &mut Stage<'_, '_, 't, M>,
     ) -> Self {
+        let Stage { system, machine, trace, format, .. } = stage;
         let mut blockers = Vec::new();
-        for buffer in window.obstacles(system, id).take(MAX_BLOCKERS) {
+        for buffer in window.obstacles(system, area).take(MAX_BLOCKERS) {
             let origin = match buffer.holder {
-                Holder::Kept(_) => origins.get(machine, buffer.page),
+                Holder::Kept(_) => origins.get(*machine, buffer.page),
                 Holder::Relocatable(tag) => origins.get_relocatable(tag),
                 Holder::Other => Origin::default(),
             };
-            let head = origin.line(trace).map(|line: Line<'t>| line.head(format)).unwrap_or_default();
+            let head = origin.line(trace).map(|line: Line<'t>| line.head(*format)).unwrap_or_default();
             blockers.push(Blocker { page: buffer.page, pages: buffer.pages, line: origin.line.into(), head });
         }
         Self { window, blockers }

@@ -7,11 +7,12 @@ use super::keeper::{Keeper, Lives};
 use super::ledger::{Held, Ledger};
 use super::logged::id_of;
 use super::origins::{Origin, Origins};
-use super::player::Player;
+use super::pages::Place;
+use super::stage::Stage;
 use crate::ids::{IdTable, OutOfMemory};
 use crate::trace::dmesg::{self, Page, Said};
 use crate::trace::ftrace::Event;
-use crate::trace::{Format, Line, TraceError};
+use crate::trace::{Line, TraceError};
 use crate::words::NoRoom;
 use machine::Machine;
 use page_alloc::zone::Zone;
@@ -19,23 +20,19 @@ use page_alloc::zone::Zone;
 /// What an ID stands for that holds no buffer, in a table of lines.
 const IDLE: u32 = u32::MAX;
 
-/// What the replay has of the recording.
-type Recording<'t> = (&'t [u8], Format);
-
 /// Of a recording whose pages are known. A buffer's life ends with the first release of any of its pages.
 pub(super) fn by_pages<'t, M, I>(
-    player: &mut Player<'_, '_, 't, M>,
-    (trace, format): Recording<'t>,
-    (name, lowest, end): (&[u8], u64, u64),
+    stage: &mut Stage<'_, '_, 't, M>,
+    place: Place<'t>,
     events: impl Fn() -> I,
 ) -> Result<Keeper<'t>, ReplayError>
 where
     M: Machine + ?Sized,
     I: Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>>,
 {
-    let pages = (end - lowest) as u32;
+    let (trace, format, pages) = (stage.trace, stage.format, place.pages());
     let any = events().flatten().find(|(_, event)| matches!(event, Event::Alloc { .. })).map(|(line, _)| line);
-    let (zone, machine) = (player.system.zone_mut(), &mut *player.machine);
+    let (zone, machine) = (stage.system.zone_mut(), &mut *stage.machine);
     let memory = |_: NoRoom| ReplayError::Memory { bytes: Ledger::bytes(pages) + Origins::bytes(pages) };
     let mut ledger = Ledger::new(zone, machine, pages).map_err(memory)?;
     let origins = Origins::new(zone, machine, pages).map_err(memory);
@@ -51,15 +48,15 @@ where
     let result = lives.and_then(|mut lives| {
         for (line, event) in events().flatten() {
             let (first, pages, allocated) = match event {
-                Event::Alloc { area, pfn: Some(pfn), pages, .. } if area == name => (pfn, pages, true),
+                Event::Alloc { area, pfn: Some(pfn), pages, .. } if area == place.name => (pfn, pages, true),
                 // A log may not say how many.
-                Event::Release { area, pfn, pages } if area == name => (pfn, pages.max(1), false),
+                Event::Release { area, pfn, pages } if area == place.name => (pfn, pages.max(1), false),
                 _ => continue,
             };
-            if first < lowest || first >= end {
+            if !place.has(first) {
                 continue;
             }
-            let first = (first - lowest) as u32;
+            let first = place.offset(first);
             while let Some(held) = ledger.first_in(machine, first, pages) {
                 ledger.remove(machine, held.first);
                 let origin = origins.get(machine, held.first).line(trace);
@@ -85,12 +82,12 @@ where
 
 /// Of a log whose pointers only tell buffers apart.
 pub(super) fn by_pointers<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
-    (log, format): Recording<'t>,
+    stage: &mut Stage<'_, '_, 't, M>,
     name: &[u8],
 ) -> Result<Keeper<'t>, ReplayError> {
+    let (log, format) = (stage.trace, stage.format);
     let any = dmesg::events(log).flatten().find(|(_, said)| matches!(said, Said::Alloc { .. })).map(|(line, _)| line);
-    let (zone, machine) = (player.system.zone_mut(), &mut *player.machine);
+    let (zone, machine) = (stage.system.zone_mut(), &mut *stage.machine);
     let mut tables = Tables::new(zone, machine)?;
     let result = Lives::new(zone, machine, format, any).and_then(|mut lives| {
         for (line, said) in dmesg::events(log).flatten() {

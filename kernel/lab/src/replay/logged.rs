@@ -2,20 +2,24 @@
 
 //! Replays what `CONFIG_CMA_DEBUG` wrote to the kernel's log.
 //!
-//! Where the pointers give page numbers, that is a recording as ftrace makes it, and `recorded` replays it. Where they do not,
-//! a pointer is a buffer's ID: a release gives back all that was allocated at that pointer.
+//! Where the pointers give page numbers, that is a recording as ftrace makes it, and `pages`
+//! replays it. Where they do not, a pointer is a buffer's ID: a release gives back all that was
+//! allocated at that pointer.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::Cell;
 
+use super::pages::Place;
 use super::player::Player;
 use super::pointers::{Pointers, Scale};
 use super::recorded::{Recorded, Survey};
+use super::stage::{Follow, Stage};
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld, WhenServed, learn};
 use crate::ids::IdTable;
 use crate::trace::dmesg::{self, Page, Pointer, Said};
 use crate::trace::ftrace::{Event, MAX_RECORDED_AREAS};
-use crate::trace::{Format, Line, Reason, Step, TraceError};
+use crate::trace::{Line, Reason, Step, TraceError};
 use machine::Machine;
 
 /// What an ID stands for that holds no buffer; otherwise 1 + its buffer's page offset in the area.
@@ -72,7 +76,8 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     Ok(survey)
 }
 
-/// The pointers of a log, with the pages and the alignment of those that were allocated. Ctrl-C ends them, and is noted.
+/// The pointers of a log, with the pages and the alignment of those that were allocated. Ctrl-C
+/// ends them, and is noted.
 fn moves<'t, M: Machine + ?Sized>(
     log: &'t [u8],
     machine: &M,
@@ -94,21 +99,21 @@ fn moves<'t, M: Machine + ?Sized>(
     })
 }
 
-/// The log as a recording of ftrace, where pointers are page numbers. A release is one of the area whose pages (`from` to
-/// `to`) it is in; one of 0 pages is one of all that begins there.
+/// The log as a recording of ftrace, where pointers are page numbers. A release is one of the area
+/// in whose pages it is; one of 0 pages is one of all that begins there.
 pub(super) fn events<'t>(
     log: &'t [u8],
     scale: &Scale,
-    place: (&'t [u8], u64, u64),
+    places: &[Place<'t>],
 ) -> impl Iterator<Item = Result<(Line<'t>, Event<'t>), TraceError>> {
-    steps(log, scale, place).filter_map(|step| step.map(|(line, event)| Some((line, event?))).transpose())
+    steps(log, scale, places).filter_map(|step| step.map(|(line, event)| Some((line, event?))).transpose())
 }
 
 /// As [`events`], with the lines between them that say nothing.
 pub(super) fn steps<'t>(
     log: &'t [u8],
     scale: &Scale,
-    (name, from, to): (&'t [u8], u64, u64),
+    places: &[Place<'t>],
 ) -> impl Iterator<Item = Step<'t, Event<'t>>> {
     dmesg::events(log).steps().map(move |step| {
         let (line, said) = step?;
@@ -121,92 +126,130 @@ pub(super) fn steps<'t>(
             Said::Alloc { area, page, pages, align_order } => {
                 Event::Alloc { area, pfn: number(page), pages, align_order }
             }
-            Said::Release { page, pages } => match number(page) {
-                Some(pfn) if (from..to).contains(&pfn) => Event::Release { area: name, pfn, pages: pages.unwrap_or(0) },
-                _ => Event::Lost(0),
-            },
+            Said::Release { page, pages } => {
+                let release = number(page).and_then(|pfn| {
+                    let place = places.iter().find(|place| place.has(pfn))?;
+                    Some(Event::Release { area: place.name, pfn, pages: pages.unwrap_or(0) })
+                });
+                release.unwrap_or(Event::Lost(0))
+            }
             Said::Busy | Said::Lost => Event::Lost(0),
         };
         Ok((line, Some(event)))
     })
 }
 
-/// The second pass where pointers are no page numbers.
-pub(super) fn answer<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
-    (held, served): (WhenHeld, WhenServed),
-    (name, only): (&[u8], bool),
-    log: &'t [u8],
+/// The second pass where pointers are no page numbers, over the areas of `places`, one for each
+/// player.
+pub(super) fn run<'t, M: Machine + ?Sized>(
+    stage: &mut Stage<'_, '_, 't, M>,
+    players: &mut [Player<'_, 't>],
+    places: &[Place<'t>],
+    only: bool,
 ) -> Result<(), ReplayError> {
-    if served == WhenServed::Keep {
-        player.keeper = Some(learn::by_pointers(player, (log, Format::Dmesg), name)?);
+    let log = stage.trace;
+    let keeping = players.iter_mut().zip(places).filter(|(player, _)| player.served == WhenServed::Keep);
+    for (player, place) in keeping {
+        player.keeper = Some(learn::by_pointers(stage, place.name)?);
     }
-    let mut ids = IdTable::new(player.system.zone_mut(), player.machine)?;
-    let result = follow(player, &mut ids, held, (name, only), log);
-    ids.release(player.system.zone_mut());
+    let mut followers = Vec::with_capacity(places.len());
+    let made = players.iter_mut().zip(places).try_for_each(|(player, place)| {
+        let ids = IdTable::new(stage.system.zone_mut(), stage.machine)?;
+        followers.push(ByPointers { player, ids, name: place.name, only });
+        Ok(())
+    });
+    let result = made.and_then(|()| stage.run(&mut followers, dmesg::events(log).steps()));
+    for follower in followers {
+        follower.ids.release(stage.system.zone_mut());
+    }
     result
 }
 
-fn follow<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
-    ids: &mut IdTable,
-    held: WhenHeld,
-    (name, only): (&[u8], bool),
-    log: &'t [u8],
-) -> Result<(), ReplayError> {
-    for step in dmesg::events(log).steps() {
-        let (line, said) = step?;
-        if !player.begin(line)? {
-            break;
+/// An area, and what the pointers stand for in it.
+struct ByPointers<'p, 'n, 't> {
+    player: &'p mut Player<'n, 't>,
+    ids: IdTable,
+    name: &'t [u8],
+    /// The log is of no other area.
+    only: bool,
+}
+
+impl<'t> ByPointers<'_, '_, 't> {
+    /// A page was allocated on the board.
+    fn allocated<M: Machine + ?Sized>(
+        &mut self,
+        stage: &mut Stage<'_, '_, 't, M>,
+        pointer: Pointer,
+        pages: u32,
+        align_order: u32,
+    ) -> Result<(), ReplayError> {
+        let Self { player, ids, .. } = self;
+        let id = id_of(pointer);
+        if let Some(offset) = offset_of(ids.get(stage.machine, id)) {
+            if player.held == WhenHeld::Refuse {
+                return Err(stage.line.error(Reason::HeldPointer(pointer.value)).into());
+            }
+            player.release(stage, id, offset)?;
+            player.report.held_released += 1;
         }
-        let Some(event) = said else { continue };
-        match event {
-            Said::Alloc { area, page, pages, align_order } if area == name => match page {
-                Page::None if player.wants(pages) => player.alloc_failed(pages, align_order)?,
-                Page::Hidden if player.wants(pages) => player.alloc_for_good(pages, align_order),
-                Page::None | Page::Hidden => {}
-                Page::At(pointer) => {
-                    let id = id_of(pointer);
-                    if let Some(offset) = offset_of(ids.get(player.machine, id)) {
-                        if held == WhenHeld::Refuse {
-                            return Err(line.error(Reason::HeldPointer(pointer.value)).into());
-                        }
-                        player.release(id, offset)?;
-                        player.report.held_released += 1;
-                    }
-                    if !player.wants(pages) {
-                        ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
-                        continue;
-                    }
-                    let value = player.alloc(id, pages, align_order).map_or(IDLE, |offset| 1 + offset);
-                    ids.set(player.system.zone_mut(), player.machine, id, value)?;
+        let value = match player.wants(stage, pages) {
+            true => player.alloc(stage, id, pages, align_order).map_or(IDLE, |offset| 1 + offset),
+            false => IDLE,
+        };
+        Ok(ids.set(stage.system.zone_mut(), stage.machine, id, value)?)
+    }
+
+    /// A page was released on the board.
+    fn released<M: Machine + ?Sized>(
+        &mut self,
+        stage: &mut Stage<'_, '_, 't, M>,
+        page: Page,
+    ) -> Result<(), ReplayError> {
+        let Self { player, ids, .. } = self;
+        let known = match page {
+            Page::At(pointer) => ids.get(stage.machine, id_of(pointer)).map(|value| (id_of(pointer), value)),
+            Page::None | Page::Hidden => None,
+        };
+        // A log of several areas does not say of which a page is that was not seen allocated.
+        if known.is_none() && !self.only {
+            return Ok(());
+        }
+        let whole = player.is_whole();
+        player.report.ops += u64::from(whole || known.is_some_and(|(_, value)| value != IDLE));
+        let Some((id, value)) = known else {
+            player.report.unmatched += u64::from(whole);
+            return Ok(());
+        };
+        match offset_of(Some(value)) {
+            Some(offset) => player.release(stage, id, offset)?,
+            None => player.report.unmatched += u64::from(whole),
+        }
+        Ok(ids.set(stage.system.zone_mut(), stage.machine, id, IDLE)?)
+    }
+}
+
+impl<'t, M: Machine + ?Sized> Follow<'t, M> for ByPointers<'_, '_, 't> {
+    type Said = Said<'t>;
+
+    fn release_due(&mut self, stage: &mut Stage<'_, '_, 't, M>) -> Result<(), ReplayError> {
+        self.player.release_due(stage)
+    }
+
+    fn answer(&mut self, stage: &mut Stage<'_, '_, 't, M>, said: &Said<'t>) -> Result<(), ReplayError> {
+        match *said {
+            Said::Alloc { area, page, pages, align_order } if area == self.name => match page {
+                Page::At(pointer) => self.allocated(stage, pointer, pages, align_order),
+                _ if !self.player.wants(stage, pages) => Ok(()),
+                Page::None => self.player.alloc_failed(stage, pages, align_order),
+                Page::Hidden => {
+                    self.player.alloc_for_good(stage, pages, align_order);
+                    Ok(())
                 }
             },
-            Said::Release { page, .. } => {
-                let known = match page {
-                    Page::At(pointer) => ids.get(player.machine, id_of(pointer)).map(|value| (id_of(pointer), value)),
-                    Page::None | Page::Hidden => None,
-                };
-                // A log of several areas does not say of which a page is that was not seen allocated.
-                if known.is_none() && !only {
-                    continue;
-                }
-                let whole = player.is_whole();
-                player.report.ops += u64::from(whole || known.is_some_and(|(_, value)| value != IDLE));
-                let Some((id, value)) = known else {
-                    player.report.unmatched += u64::from(whole);
-                    continue;
-                };
-                match offset_of(Some(value)) {
-                    Some(offset) => player.release(id, offset)?,
-                    None => player.report.unmatched += u64::from(whole),
-                }
-                ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
-            }
-            _ => {}
+            Said::Release { page, .. } => self.released(stage, page),
+            _ => Ok(()),
         }
     }
-    Ok(())
 }
 
 /// The offset of the buffer that an ID holds.

@@ -3,6 +3,7 @@
 //! Replays a trace whose buffers have IDs.
 
 use super::player::Player;
+use super::stage::{Follow, Stage};
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld};
 use crate::ids::IdTable;
 use crate::trace::{Op, Reason, TraceError, plain};
@@ -20,89 +21,94 @@ fn held_offset(value: Option<u32>) -> Option<u32> {
 
 /// Both passes.
 pub(super) fn run<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
-    held: WhenHeld,
-    trace: &'t [u8],
+    stage: &mut Stage<'_, '_, 't, M>,
+    player: &mut Player<'_, 't>,
 ) -> Result<(), ReplayError> {
-    let mut ids = IdTable::new(player.system.zone_mut(), player.machine)?;
-    let result = validate(player, &mut ids, trace).and_then(|()| answer(player, &mut ids, held, trace));
-    ids.release(player.system.zone_mut());
+    let mut ids = IdTable::new(stage.system.zone_mut(), stage.machine)?;
+    let result = validate(stage, player, &mut ids);
+    let mut follower = ById { player, ids };
+    let result = result.and_then(|()| {
+        let steps = plain::ops(stage.trace).steps();
+        stage.run(core::slice::from_mut(&mut follower), steps)
+    });
+    follower.ids.release(stage.system.zone_mut());
     result
 }
 
 /// The first pass.
 fn validate<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
+    stage: &mut Stage<'_, '_, 't, M>,
+    player: &mut Player<'_, 't>,
     ids: &mut IdTable,
-    trace: &'t [u8],
 ) -> Result<(), ReplayError> {
-    let start_ns = player.machine.now_ns();
-    let mut ops = plain::ops(trace);
+    let start_ns = stage.machine.now_ns();
+    let mut ops = plain::ops(stage.trace);
     let mut found = 0u64;
     while let Some(step) = ops.step() {
         let (line, op) = step?;
         let Some(op) = op else {
-            if player.machine.interrupted() {
+            if stage.machine.interrupted() {
                 return Err(ReplayError::Interrupted);
             }
             continue;
         };
         match op {
-            Op::Alloc { id, .. } => ids.set(player.system.zone_mut(), player.machine, id, NOT_SERVED)?,
-            Op::Release { id } if ids.get(player.machine, id).is_none() => {
+            Op::Alloc { id, .. } => ids.set(stage.system.zone_mut(), stage.machine, id, NOT_SERVED)?,
+            Op::Release { id } if ids.get(stage.machine, id).is_none() => {
                 return Err(line.error(Reason::NeverAllocated(id)).into());
             }
             Op::Release { .. } => {}
         }
         found += 1;
-        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && player.machine.interrupted() {
+        if found.is_multiple_of(OPS_BETWEEN_LOOKS) && stage.machine.interrupted() {
             return Err(ReplayError::Interrupted);
         }
     }
     player.report.lines = ops.lines();
-    player.report.checked_ns = player.machine.now_ns().saturating_sub(start_ns);
+    player.report.checked_ns = stage.machine.now_ns().saturating_sub(start_ns);
     if found == 0 { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(()) }
 }
 
-/// The second pass.
-fn answer<'t, M: Machine + ?Sized>(
-    player: &mut Player<'_, '_, 't, M>,
-    ids: &mut IdTable,
-    held: WhenHeld,
-    trace: &'t [u8],
-) -> Result<(), ReplayError> {
-    for step in plain::ops(trace).steps() {
-        let (line, op) = step?;
-        if !player.begin(line)? {
-            break;
-        }
-        let Some(op) = op else { continue };
-        match op {
+/// An area, and what the IDs stand for in it.
+struct ById<'p, 'n, 't> {
+    player: &'p mut Player<'n, 't>,
+    ids: IdTable,
+}
+
+impl<'t, M: Machine + ?Sized> Follow<'t, M> for ById<'_, '_, 't> {
+    type Said = Op;
+
+    fn release_due(&mut self, stage: &mut Stage<'_, '_, 't, M>) -> Result<(), ReplayError> {
+        self.player.release_due(stage)
+    }
+
+    fn answer(&mut self, stage: &mut Stage<'_, '_, 't, M>, op: &Op) -> Result<(), ReplayError> {
+        let Self { player, ids } = self;
+        match *op {
             Op::Alloc { id, pages, align_order } => {
-                if let Some(offset) = held_offset(ids.get(player.machine, id)) {
-                    if held == WhenHeld::Refuse {
-                        return Err(line.error(Reason::Held(id)).into());
+                if let Some(offset) = held_offset(ids.get(stage.machine, id)) {
+                    if player.held == WhenHeld::Refuse {
+                        return Err(stage.line.error(Reason::Held(id)).into());
                     }
-                    player.release(id, offset)?;
+                    player.release(stage, id, offset)?;
                     player.report.held_released += 1;
                 }
-                if !player.wants(pages) {
-                    ids.set(player.system.zone_mut(), player.machine, id, NOT_SERVED)?;
-                    continue;
-                }
-                let value = player.alloc(id, pages, align_order).map_or(NOT_SERVED, |offset| 1 + offset);
-                ids.set(player.system.zone_mut(), player.machine, id, value)?;
+                let value = match player.wants(stage, pages) {
+                    true => player.alloc(stage, id, pages, align_order).map_or(NOT_SERVED, |offset| 1 + offset),
+                    false => NOT_SERVED,
+                };
+                ids.set(stage.system.zone_mut(), stage.machine, id, value)?;
             }
             Op::Release { id } => {
-                let value = ids.get(player.machine, id);
+                let value = ids.get(stage.machine, id);
                 player.report.ops += u64::from(player.is_whole() || held_offset(value).is_some());
                 if let Some(offset) = held_offset(value) {
-                    player.release(id, offset)?;
-                    ids.set(player.system.zone_mut(), player.machine, id, IDLE)?;
+                    player.release(stage, id, offset)?;
+                    ids.set(stage.system.zone_mut(), stage.machine, id, IDLE)?;
                 }
                 player.report.unmatched += u64::from(player.is_whole() && value == Some(IDLE));
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
+use crate::fingerprint::Fingerprint;
 use crate::sizes::{SLOT_PAGES, SLOTS};
 use crate::trace::{Field, Reason};
 use board_mock::{Mock, with_board};
 use cma::align_order_of;
 use std::format;
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::vec::Vec;
 
 const RESULTS: &str = include_str!("../../../../tests/data/linux-6.1/results.csv");
@@ -94,7 +95,8 @@ fn failures_are_answers() {
         }
         assert_eq!(report.placements, expected);
         let error = replay(system, machine, b"a 1 1 0").expect_err("the area is not empty");
-        assert_eq!(error, ReplayError::NotEmpty { used: 1 });
+        let area = system.find_area("BiscuitOS_cma").expect("the board has it");
+        assert_eq!(error, ReplayError::NotEmpty { area, used: 1 });
     });
 }
 

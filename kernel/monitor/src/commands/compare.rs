@@ -142,7 +142,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         for (name, align) in names.iter().flat_map(|name| aligns.iter().map(move |align| (name, *align))) {
             let options = replay::Options { align, ..*options };
             let row = replay::compare(self.system, self.out.machine, options, made(name), (survey, *trace));
-            let row = row.map_err(|error| self.replay_failure(options.area, error))?;
+            let row = row.map_err(|error| self.replay_failure(error))?;
             if rows.is_empty() {
                 writeln!(self.out, "{text}\n{}", Compared::HEADING)?;
             }

@@ -70,7 +70,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             writeln!(self.out, "[{number}] {load} runs on {name}: `jobs` shows it, `stop {number}` ends it")?;
             return Ok(());
         }
-        self.with_placement(area, placement, |session| {
+        self.with_placements(placement.map(|placement| (area, placement)), |session| {
             let mut series = Series::new(plan, false);
             loop {
                 let news = series.advance(session.system, session.out.machine, u64::MAX);

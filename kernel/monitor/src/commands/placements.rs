@@ -38,17 +38,17 @@ pub(super) fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Fa
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    /// Does something under another placement, and puts the area's own back.
-    pub(super) fn with_placement(
+    /// Does something while areas have other placements, and puts their own back.
+    pub(super) fn with_placements(
         &mut self,
-        area: AreaId,
-        placement: Option<Box<dyn Placement>>,
+        placements: impl IntoIterator<Item = (AreaId, Box<dyn Placement>)>,
         load: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let before = placement.map(|placement| self.system.area_mut(area).set_placement(placement));
+        let mut set = |(area, placement)| (area, self.system.area_mut(area).set_placement(placement));
+        let before: Vec<_> = placements.into_iter().map(&mut set).collect();
         let result = load(self);
-        if let Some(before) = before {
-            self.system.area_mut(area).set_placement(before);
+        for (area, placement) in before {
+            self.system.area_mut(area).set_placement(placement);
         }
         result
     }

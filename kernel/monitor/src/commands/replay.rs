@@ -34,7 +34,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                   which of them is seen by itself. Without area= a recording \
                   goes to the area of its name, and where there is none to the one that other commands take; a line \
                   then says on which area it was recorded. A recording of several areas goes to all that are here, each to its \
-                  own; from= is the one that is wanted. task= (with * and ?, and behind a ! for all others) and pages= (64-256, 64- or -63) replay a part \
+                  own, in the order of its lines; from= is the one that is wanted. task= (with * and ?, and behind a ! for all others) and pages= (64-256, 64- or -63) replay a part \
                   of the requests, so that a recording can be split over two areas. held=release gives a buffer back where its ID is \
                   allocated again, held=refuse makes that an error of the trace; refuse is the default only for a \
                   plain trace under first-fit and align=asis, where an ID is free again if its request failed when it \
@@ -87,21 +87,19 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         let options = replay::Options { align, stop_at_failure, ..options };
         let chosen = args.key("area").or(args.key("from")).is_some();
         let (several, missing) = if chosen { Default::default() } else { survey.several(self.system) };
-        if several.len() > 1 && stop_at_failure {
-            let names: Vec<&str> = several.iter().map(|area| area.1).collect();
-            let line = format!("until=failure stops one area; choose with from=NAME: {}", names.join(", "));
-            return Err(Failure::bad(line));
-        }
         for &(area, _) in &several {
             self.without_job(area)?;
         }
-        if several.is_empty() {
-            return self.replay_on(args, options, shown, (&survey, trace));
+        let each = several.iter().map(|&(area, name)| {
+            let loaded = self.loaded_in(area);
+            replay::Options { area, from: Some(name), loaded, ..options }
+        });
+        let areas: Vec<replay::Options<'_>> = if several.is_empty() { [options].into() } else { each.collect() };
+        let mut placements = Vec::new();
+        for options in &areas {
+            placements.extend(placement_of(args)?.map(|placement| (options.area, placement)));
         }
-        for (area, name) in several {
-            let options = replay::Options { area, from: Some(name), loaded: self.loaded_in(area), ..options };
-            self.replay_on(args, options, shown, (&survey, trace))?;
-        }
+        self.with_placements(placements, |session| session.replay_on(&areas, shown, (&survey, trace)))?;
         if !missing.is_empty() {
             writeln!(self.out, "Not replayed, because there are no such areas here: {missing}.")?;
         }
@@ -113,36 +111,40 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         self.loaded.iter().find(|loaded| loaded.area == area).copied()
     }
 
-    /// Replays what was recorded of one area.
+    /// Replays what was recorded of one area, or of several at once.
     fn replay_on<'t>(
         &mut self,
-        args: &Args,
-        options: replay::Options<'_>,
+        areas: &[replay::Options<'_>],
         shown: u64,
         (survey, trace): (&Survey<'t>, &'t [u8]),
     ) -> Result<(), Failure> {
-        let area = options.area;
-        self.with_placement(area, placement_of(args)?, |session| {
-            let mut failures = 0u64;
-            let mut written = Ok(());
-            let (machine, mut filters) = session.out.split();
-            let mut tell = |machine: &mut M, told: Told<'_, '_>| {
-                let Told::Failed { failure, .. } = told else { return };
-                failures += 1;
-                let text = if failures <= shown { format!("{failure}") } else { String::new() };
-                let printed = filters.print(machine, format_args!("{text}{}\n", failure.record()));
-                written = written.and(printed);
+        let several = areas.len() > 1;
+        let mut failures = 0u64;
+        let mut written = Ok(());
+        let (machine, mut filters) = self.out.split();
+        let mut tell = |machine: &mut M, told: Told<'_, '_>| {
+            let Told::Failed { failure, .. } = told else { return };
+            failures += 1;
+            let text = match several {
+                _ if failures > shown => String::new(),
+                true => format!("{}: {failure}", failure.area),
+                false => format!("{failure}"),
             };
-            let result = replay::run_surveyed(session.system, machine, options, survey, trace, Some(&mut tell));
-            let report = result.map_err(|error| session.replay_failure(area, error))?;
-            written?;
-            write!(session.out, "{report}")?;
-            if let hidden @ 1.. = failures.saturating_sub(shown) {
-                writeln!(session.out, "{hidden} of the failures are records only; failures=all prints lines of all.")?;
+            let printed = filters.print(machine, format_args!("{text}{}\n", failure.record()));
+            written = written.and(printed);
+        };
+        let result = replay::run_together(self.system, machine, areas, survey, trace, Some(&mut tell));
+        let reports = result.map_err(|error| self.replay_failure(error))?;
+        written?;
+        let last = reports.len() - 1;
+        for (place, report) in reports.iter().enumerate() {
+            write!(self.out, "{report}")?;
+            if let (true, hidden @ 1..) = (place == last, failures.saturating_sub(shown)) {
+                writeln!(self.out, "{hidden} of the failures are records only; failures=all prints lines of all.")?;
             }
-            writeln!(session.out, "{}", report.record())?;
-            Ok(())
-        })
+            writeln!(self.out, "{}", report.record())?;
+        }
+        Ok(())
     }
 
     /// The recording in the initrd, checked, and what the keys say of it but for the alignment.
@@ -174,14 +176,14 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         Ok(Recording { survey, trace, options })
     }
 
-    pub(super) fn replay_failure(&self, area: AreaId, error: ReplayError) -> Failure {
-        let name = self.system.area(area).name();
+    pub(super) fn replay_failure(&self, error: ReplayError) -> Failure {
         match error {
-            ReplayError::NotEmpty { used } => Failure::bad(format!(
-                "{used} pages of {name} are in use, and a replay begins on an empty area, or on what `load` put there: {}",
+            ReplayError::NotEmpty { area, used } => Failure::bad(format!(
+                "{used} pages of {} are in use, and a replay begins on an empty area, or on what `load` put there: {}",
+                self.system.area(area).name(),
                 in_the_way(self.system, area)
             )),
-            ReplayError::Release(_) => Failure::check(format!("{name}: {error}")),
+            ReplayError::Release { area, .. } => Failure::check(format!("{}: {error}", self.system.area(area).name())),
             _ => Failure::bad(format!("{error}")),
         }
     }

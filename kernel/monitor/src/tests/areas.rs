@@ -173,17 +173,15 @@ fn a_recording_of_several_areas_goes_to_each() {
         assert_eq!(monitor.execute("replay"), Outcome::Ok);
         let said = monitor.machine.take();
         assert!(
-            said.ends_with("Not replayed, because there are no such areas here: camera (1 allocations, 0 releases).\n"),
+            said.ends_with("Not replayed, because there are no such areas here: camera (1 allocation, 0 releases).\n"),
             "{said}"
         );
         let records: Vec<&str> = said.lines().filter(|line| line.starts_with("{\"record\":\"replay\"")).collect();
         assert_eq!(records.len(), 2, "{said}");
         assert!(records[0].contains("\"area\":\"linux,cma\"") && records[0].contains("\"used\":105,"), "{said}");
         assert!(records[1].contains("\"area\":\"BiscuitOS_cma\"") && records[1].contains("\"used\":7,"), "{said}");
-        let outcome = monitor.execute("release all; replay until=failure");
-        assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND));
-        assert!(monitor.machine.take().contains("choose with from=NAME: linux,cma, BiscuitOS_cma"));
         // One recording, split over two areas.
+        monitor.execute("release all");
         let both = "replay area=linux,cma from=linux,cma pages=64-; replay area=BiscuitOS_cma from=linux,cma pages=-63";
         assert_eq!(monitor.execute(both), Outcome::Ok);
         let used: Vec<u32> = monitor.system.areas().iter().map(|area| area.used_pages()).collect();
@@ -192,6 +190,38 @@ fn a_recording_of_several_areas_goes_to_each() {
             let outcome = monitor.execute(&format!("replay pages={range}"));
             assert_eq!(outcome, Outcome::Failed(STATUS_BAD_COMMAND), "{range}");
         }
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_first_failure_of_several_areas_ends_all() {
+    let pages = |name: &str, pfn: u32, pages: u32| allocated(name, pfn).replace("count=5", &format!("count={pages}"));
+    let text = pages("linux,cma", 0x100, 5)
+        + &pages("BiscuitOS_cma", 0x100, 7)
+        + &pages("linux,cma", 0x200, 2048)
+        + &pages("BiscuitOS_cma", 0x200, 9);
+    with_board(64, |system, machine| {
+        let mut monitor = Monitor::new(system, machine, context(Some(text.as_bytes())));
+        assert_eq!(monitor.execute("replay until=failure placement=best-fit held=release"), Outcome::Ok);
+        let said = monitor.machine.take();
+        assert!(said.starts_with("linux,cma: line 3, 1.000000 s, x: no 2048 pages"), "{said}");
+        assert!(
+            said.contains("\nStopped at line 3, the first request that failed.\nlinux,cma: 2 operations"),
+            "{said}"
+        );
+        let other = "\nStopped at line 3, where the first request of another area failed.\nBiscuitOS_cma: 1 operation ";
+        assert!(said.contains(other), "{said}");
+        assert_eq!(said.matches("\"placement\":\"best-fit\"").count(), 2, "{said}");
+        let names: Vec<String> = monitor.system.areas().iter().map(|area| area.placement().label()).collect();
+        assert!(names.iter().all(|name| name == "first-fit"), "{names:?}");
+        assert_eq!(monitor.execute("replay"), Outcome::Failed(STATUS_BAD_COMMAND), "both are in use");
+        assert!(monitor.machine.take().starts_with("replay: 5 pages of linux,cma are in use"));
+        monitor.execute("release all");
+        monitor.machine.take();
+        assert_eq!(monitor.execute("replay failures=0"), Outcome::Ok);
+        let said = monitor.machine.take();
+        assert!(!said.contains("no 2048 pages") && said.matches("are records only; ").count() == 1, "{said}");
     });
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-use crate::replay::{Options, ReplayError, ReplayReport, WhenHeld, run};
+use crate::replay::{Options, ReplayError, ReplayReport, Told, WhenHeld, run, run_together, survey};
 use board_mock::with_board;
 use std::format;
 use std::string::{String, ToString};
@@ -145,4 +145,44 @@ fn ctrl_c_is_heeded_while_pointers_are_paired() {
         }
     }
     assert!(checked >= 2 * first && done > 0, "{checked} while it was checked, {done} while it ran");
+}
+
+/// A log of two areas is answered in its order by both, whether pointers give page numbers or not.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_log_of_two_areas_goes_to_both_at_once() {
+    let hash = |pointer: u32| pointer.wrapping_mul(0x9e37_79b9) ^ 0x55;
+    for shown in [|pointer: u32| pointer, hash] {
+        let pointer = |pfn: u32| format!("{:08x}", shown(0xb000_0000 + (pfn - 0x69000) * 32));
+        let alloc = |name: &str, pfn: u32, pages: u32| {
+            format!(
+                "cma: cma_alloc(cma 814923f8, name: {name}, count {pages}, align 0)\ncma: cma_alloc(): returned {}\n",
+                pointer(pfn)
+            )
+        };
+        let release = |pfn: u32, pages: u32| format!("cma: cma_release(page {}, count {pages})\n", pointer(pfn));
+        let text = alloc("linux,cma", 0x69000, 5)
+            + &alloc("BiscuitOS_cma", 0x69800, 7)
+            + &release(0x69000, 5)
+            + &alloc("BiscuitOS_cma", 0x69807, 9)
+            + &alloc("linux,cma", 0x69000, 3)
+            + &release(0x69800, 7);
+        with_board(64, |system, machine| {
+            let survey = survey(machine, text.as_bytes()).expect("a good log");
+            let options = ["linux,cma", "BiscuitOS_cma"].map(|name| {
+                let area = system.find_area(name).expect("the board has it");
+                Options { from: Some(name), ..Options::new(area) }
+            });
+            let mut lines = Vec::new();
+            let mut tell = |_: &mut _, told: Told<'_, '_>| match told {
+                Told::Placed { line, .. } | Told::Released { line, .. } => lines.push(line),
+                Told::Failed { .. } => panic!("there is room"),
+            };
+            let reports = run_together(system, machine, &options, &survey, text.as_bytes(), Some(&mut tell));
+            let counts = |report: &ReplayReport| (report.ops, report.metrics.used, report.peak, report.unmatched);
+            let counts: Vec<_> = reports.expect("a good log").iter().map(counts).collect();
+            assert_eq!(counts, [(3, 3, 5, 0), (3, 9, 16, 0)]);
+            assert_eq!(lines, [2, 4, 5, 7, 9, 10]);
+        });
+    }
 }

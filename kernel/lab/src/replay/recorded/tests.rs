@@ -241,7 +241,7 @@ fn the_recorded_area_is_chosen() {
         let report = run(system, machine, named(Some("x")), both.as_bytes()).expect("a good recording");
         assert_eq!((report.ops, report.metrics.used, report.as_recorded), (2, 0, 1));
         let error = run(system, machine, named(Some("y")), both.as_bytes()).expect_err("no such area");
-        let list = "x (1 allocations, 1 releases), BiscuitOS_cma (2 allocations, 0 releases)";
+        let list = "x (1 allocation, 1 release), BiscuitOS_cma (2 allocations, 0 releases)";
         assert_eq!(error.to_string(), format!("the recording has no area of that name; it has {list}"));
         let neither = both.replace("BiscuitOS_cma", "z");
         let error = run(system, machine, named(None), neither.as_bytes()).expect_err("which?");

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Replays what Linux recorded of an area whose pages are known: they name the buffers. That is
+//! ftrace's text, and a log whose pointers give page numbers (`logged`).
+//!
+//! A recording begins and ends at any time and may have lost events, so nothing in it but an
+//! unreadable line is an error. A release of pages that nobody was seen to allocate is counted and
+//! passed over. Pages that are allocated while they are held were released in between: what holds
+//! them is given back first. A request that failed when it was recorded is made, too; if it
+//! succeeds now, the buffer goes back at once, because its driver never had it.
+
+use alloc::vec::Vec;
+
+use super::ledger::{Held, Ledger};
+use super::player::Player;
+use super::pointers::Scale;
+use super::stage::{Follow, Stage};
+use super::{ReplayError, WhenHeld, WhenServed, learn, logged};
+use crate::trace::Reason;
+use crate::trace::ftrace::{self, Event};
+use machine::Machine;
+
+/// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in
+/// the area.
+const FAILED: u32 = u32::MAX;
+
+/// A recorded area, and the pages of it that were allocated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'t> {
+    /// Its name.
+    pub name: &'t [u8],
+    /// The lowest page.
+    pub lowest: u64,
+    /// Behind the highest page.
+    pub end: u64,
+}
+
+impl Place<'_> {
+    /// Pages between the two.
+    pub(super) const fn pages(&self) -> u32 {
+        (self.end - self.lowest) as u32
+    }
+
+    /// Whether a page lies between the two.
+    pub(super) fn has(&self, pfn: u64) -> bool {
+        (self.lowest..self.end).contains(&pfn)
+    }
+
+    /// Pages from the lowest to one that lies between the two.
+    pub(super) const fn offset(&self, pfn: u64) -> u32 {
+        (pfn - self.lowest) as u32
+    }
+}
+
+/// The second pass, over the areas of `places`, one for each player. A log has a scale.
+pub(super) fn run<'t, M: Machine + ?Sized>(
+    stage: &mut Stage<'_, '_, 't, M>,
+    players: &mut [Player<'_, 't>],
+    places: &[Place<'t>],
+    scale: Option<&Scale>,
+) -> Result<(), ReplayError> {
+    let trace = stage.trace;
+    let keeping = players.iter_mut().zip(places).filter(|(player, _)| player.served == WhenServed::Keep);
+    for (player, place) in keeping {
+        player.keeper = Some(match scale {
+            Some(scale) => {
+                learn::by_pages(stage, *place, || logged::events(trace, scale, core::slice::from_ref(place)))
+            }
+            None => learn::by_pages(stage, *place, || ftrace::events(trace)),
+        }?);
+    }
+    let mut followers = Vec::with_capacity(places.len());
+    let made = players.iter_mut().zip(places).try_for_each(|(player, place)| {
+        // Alignments tell where the area of a log may begin.
+        let first = scale.map_or(place.lowest, |scale| scale.base(place.lowest));
+        followers.push(ByPages::new(stage, player, *place, first)?);
+        Ok(())
+    });
+    let result = made.and_then(|()| match scale {
+        Some(scale) => stage.run(&mut followers, logged::steps(trace, scale, places)),
+        None => stage.run(&mut followers, ftrace::events(trace).steps()),
+    });
+    for follower in followers {
+        follower.ledger.release(stage.system.zone_mut());
+    }
+    result
+}
+
+/// An area, and what the recorded pages stand for in it.
+struct ByPages<'p, 'n, 't> {
+    player: &'p mut Player<'n, 't>,
+    ledger: Ledger,
+    place: Place<'t>,
+    /// The recorded page that is taken for the area's first.
+    base: u64,
+    /// The area's first page among the recorded ones, where that is known.
+    known_base: Option<u64>,
+    area_pages: u64,
+}
+
+impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
+    /// Nothing is held. The recorded area is taken to begin at `first`, unless it is known where it
+    /// does.
+    ///
+    /// # Errors
+    /// There is no memory for the table of its pages.
+    fn new<M: Machine + ?Sized>(
+        stage: &mut Stage<'_, '_, 't, M>,
+        player: &'p mut Player<'n, 't>,
+        place: Place<'t>,
+        first: u64,
+    ) -> Result<Self, ReplayError> {
+        let pages = place.pages();
+        let ledger = Ledger::new(stage.system.zone_mut(), stage.machine, pages)
+            .map_err(|_| ReplayError::Memory { bytes: Ledger::bytes(pages) })?;
+        // Where the recorded pages are the area's own, offsets are known.
+        let own = u64::from(player.base.0);
+        let area_pages = u64::from(stage.system.area(player.area).pages());
+        let told = player.loaded.and_then(|loaded| loaded.base_pfn).filter(|_| stage.has_page_numbers());
+        let fits = |base: &u64| *base <= place.lowest && place.end <= base.saturating_add(area_pages);
+        let known = Some(own).filter(fits).or_else(|| told.filter(fits));
+        let known_base = known.filter(|_| stage.has_page_numbers());
+        Ok(Self { player, ledger, place, base: known.unwrap_or(first), known_base, area_pages })
+    }
+
+    /// Pages were allocated on the board.
+    fn allocated<M: Machine + ?Sized>(
+        &mut self,
+        stage: &mut Stage<'_, '_, 't, M>,
+        pfn: u64,
+        pages: u32,
+        align_order: u32,
+    ) -> Result<(), ReplayError> {
+        let Self { player, ledger, place, base, .. } = self;
+        let first = place.offset(pfn);
+        while let Some(held) = ledger.first_in(stage.machine, first, pages) {
+            if player.held == WhenHeld::Refuse {
+                return Err(stage.line.error(Reason::HeldPages(pfn)).into());
+            }
+            ledger.remove(stage.machine, held.first);
+            if held.value != FAILED {
+                player.release(stage, held.first, held.value)?;
+            }
+            player.report.held_released += 1;
+        }
+        if !player.wants(stage, pages) {
+            return Ok(());
+        }
+        let offset = player.alloc(stage, first, pages, align_order);
+        player.report.compared += 1;
+        player.report.as_recorded += u64::from(offset.is_some_and(|offset| *base + u64::from(offset) == pfn));
+        ledger.insert(stage.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
+        Ok(())
+    }
+
+    /// Pages were released on the board; of 0, all that begins there: a log may not say how many.
+    fn released<M: Machine + ?Sized>(
+        &mut self,
+        stage: &mut Stage<'_, '_, 't, M>,
+        pfn: u64,
+        pages: u32,
+    ) -> Result<(), ReplayError> {
+        let offset = self.place.has(pfn).then(|| self.place.offset(pfn));
+        let pages = match offset {
+            Some(offset) if pages == 0 => {
+                self.ledger.first_in(stage.machine, offset, 1).map_or(1, |held| held.end() - offset)
+            }
+            _ => pages.max(1),
+        };
+        let mut matched = match offset {
+            Some(offset) => self.release(stage, offset, pages)?,
+            None => 0,
+        };
+        // The recording may go on from a state, whose buffers it did not see allocated.
+        if let Some(offset) = self.known_base.and_then(|base| pfn.checked_sub(base)).filter(|_| matched < pages)
+            && let Some(room) = self.area_pages.checked_sub(offset)
+        {
+            matched += self.player.release_loaded(stage, offset as u32, room.min(pages.into()) as u32)?;
+        }
+        let whole = self.player.is_whole();
+        self.player.report.ops += u64::from(whole || matched > 0);
+        self.player.report.unmatched += u64::from(whole && matched < pages);
+        Ok(())
+    }
+
+    /// Releases what is held of these pages, which may be a part of what was allocated; returns how
+    /// many there were.
+    fn release<M: Machine + ?Sized>(
+        &mut self,
+        stage: &mut Stage<'_, '_, 't, M>,
+        first: u32,
+        pages: u32,
+    ) -> Result<u32, ReplayError> {
+        let Self { player, ledger, .. } = self;
+        let mut released = 0;
+        while let Some(held) = ledger.first_in(stage.machine, first, pages) {
+            let from = held.first.max(first);
+            let to = held.end().min(first.saturating_add(pages));
+            let (skip, behind) = (from - held.first, held.end() - to);
+            ledger.remove(stage.machine, held.first);
+            let value = match held.value {
+                FAILED => FAILED,
+                offset => player.release_part(stage, (held.first, offset), skip, to - from)?,
+            };
+            if skip > 0 {
+                ledger.insert(stage.machine, Held { pages: skip, value, ..held });
+            }
+            if behind > 0 {
+                let value = if value == FAILED { FAILED } else { value + (to - held.first) };
+                ledger.insert(stage.machine, Held { first: to, pages: behind, value });
+            }
+            released += to - from;
+        }
+        Ok(released)
+    }
+}
+
+impl<'t, M: Machine + ?Sized> Follow<'t, M> for ByPages<'_, '_, 't> {
+    type Said = Event<'t>;
+
+    fn release_due(&mut self, stage: &mut Stage<'_, '_, 't, M>) -> Result<(), ReplayError> {
+        self.player.release_due(stage)
+    }
+
+    fn answer(&mut self, stage: &mut Stage<'_, '_, 't, M>, event: &Event<'t>) -> Result<(), ReplayError> {
+        match *event {
+            Event::Alloc { area, pfn, pages, align_order } if area == self.place.name => match pfn {
+                Some(pfn) => self.allocated(stage, pfn, pages, align_order),
+                None if self.player.wants(stage, pages) => self.player.alloc_failed(stage, pages, align_order),
+                None => Ok(()),
+            },
+            Event::Release { area, pfn, pages } if area == self.place.name => self.released(stage, pfn, pages),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a replay reports of an area: counts, fingerprints and times, as text and as a record.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::pointers::Pointers;
+use super::{Counts, RecordedSize, Tally, Used};
+use crate::buffer_owner::Moves;
+use crate::fingerprint::Fingerprint;
+use crate::metrics::{Counted, Metrics};
+use crate::record::Record;
+use crate::stopwatch::{ClockCost, Timing, Timings};
+use crate::trace::Format;
+
+/// What the area answered.
+#[derive(Clone, Debug)]
+pub struct ReplayReport {
+    pub(super) area: String,
+    pub(super) placement: String,
+    pub(super) format: Format,
+    pub(super) area_pages: u32,
+    /// Name of the recorded area; empty where the format has none.
+    pub(super) from: String,
+    pub(super) recorded_size: RecordedSize,
+    /// What the pages of a log are worth; other formats have page numbers.
+    pub(super) pointers: Option<Pointers>,
+    /// Ranges that were busy when they were recorded, where the format says so.
+    pub(super) busy: u64,
+    /// Operations done.
+    pub ops: u64,
+    /// Allocations among them.
+    pub allocs: u64,
+    /// How many of those failed.
+    pub failed: u64,
+    /// Where each allocation was placed.
+    pub placements: Fingerprint,
+    /// The bitmap at the end.
+    pub bitmap: Fingerprint,
+    /// The area at the end.
+    pub metrics: Metrics,
+    /// Most pages that were used at a time.
+    pub peak: u32,
+    /// The line of the first request that failed.
+    pub first_failure: Option<u64>,
+    /// What failed, by cause and by size.
+    pub failures: Tally,
+    /// Ctrl-C ended it early.
+    pub interrupted: bool,
+    /// The line of the failure that ended it early.
+    pub stopped: Option<u64>,
+    /// Events that the recording says were lost, at least.
+    pub lost: u64,
+    /// Releases of pages whose allocation was not recorded, or of an ID that was released already.
+    pub unmatched: u64,
+    /// Buffers given back because what they stood for was allocated again.
+    pub held_released: u64,
+    /// Allocations that failed when they were recorded.
+    pub failed_recorded: u64,
+    /// How many of those succeeded now.
+    pub failed_served: u64,
+    /// For how long those were kept, where they were.
+    pub kept: Option<Used>,
+    /// Allocations whose place in the recording is known.
+    pub compared: u64,
+    /// Allocations placed where they were when they were recorded.
+    pub as_recorded: u64,
+    /// Requests that are of no part of the recording that was wanted.
+    pub left_out: u64,
+    /// What the recording tells of the area beside its events.
+    pub counts: Counts,
+    /// Behind the highest page of the area that was held.
+    pub highest_page: u32,
+    /// What was moved, where the placement moves anything.
+    pub moves: Option<Moves>,
+    pub(super) lines: u64,
+    /// What reading and checking the trace took.
+    pub(super) checked_ns: u64,
+    pub(super) alloc: Timing,
+    pub(super) release: Timing,
+    pub(super) cost: ClockCost,
+}
+
+impl ReplayReport {
+    /// Timing of allocations and releases, and what of it is the clock's.
+    pub fn timings(&self) -> Timings {
+        Timings { alloc: self.alloc, release: self.release, cost: self.cost }
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record {
+        let record = Record::new("replay")
+            .string("area", &self.area)
+            .string("placement", &self.placement)
+            .number("ops", self.ops)
+            .number("allocs", self.allocs)
+            .number("failed", self.failed)
+            .display("placement_fnv1a", self.placements)
+            .display("bitmap_fnv1a", self.bitmap)
+            .number("used", self.metrics.used)
+            .number("maxchunk", self.metrics.longest)
+            .number("alloc_ns", self.alloc.mean_ns(self.cost))
+            .number("release_ns", self.release.mean_ns(self.cost))
+            .number("alloc_max_ns", self.alloc.max_ns(self.cost))
+            .number("alloc_p999_ns", self.alloc.p999_ns(self.cost))
+            .string("format", self.format.name())
+            .string("from", &self.from)
+            .number("lost", self.lost)
+            .number("unmatched", self.unmatched)
+            .number("held_released", self.held_released)
+            .number("failed_recorded", self.failed_recorded)
+            .number("failed_served", self.failed_served)
+            .number("compared", self.compared)
+            .number("as_recorded", self.as_recorded)
+            .number("left_out", self.left_out)
+            .number("gaps", self.counts.gaps)
+            .number("first_gap", self.counts.first_gap)
+            .number("lines", self.lines)
+            .number("line_ns", self.checked_ns / self.lines.max(1))
+            .number("peak_pages", self.peak);
+        let record = self.failures.record(record);
+        let record = match self.counts.held_before {
+            Some(pages) => record.number("held_before", pages),
+            None => record,
+        };
+        Moves::record(self.moves.as_ref(), record)
+    }
+}
+
+impl ReplayReport {
+    /// What is said of a recording that was not written by hand.
+    fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
+        if self.from != self.area || other_size {
+            writeln!(
+                f,
+                "The recording is of {}, {}; here it ran on {}, which has {}.",
+                self.from, self.recorded_size, self.area, self.area_pages
+            )?;
+        }
+        write!(f, "Recorded on {}: {}; ", self.from, Counted(self.lines, "line"))?;
+        if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {
+            write!(f, "{} of {} placements as recorded; ", self.as_recorded, self.compared)?;
+        }
+        writeln!(
+            f,
+            "{} failed there, of which {} succeeded here{}.",
+            self.failed_recorded,
+            self.failed_served,
+            if self.kept.is_some() { "" } else { " (and went back at once)" }
+        )?;
+        if let Some(kept) = self.kept.filter(|_| self.failed_served > 0) {
+            writeln!(f, "Those were {kept}.")?;
+        }
+        if let Some(pointers) = &self.pointers {
+            writeln!(f, "{pointers}.")?;
+        }
+        if let Some(pages @ 1..) = self.counts.held_before {
+            writeln!(
+                f,
+                "{} held there when the recording began, by what it does not show; `load` puts a board's state here.",
+                Counted(pages, "page")
+            )?;
+        }
+        if self.counts.gaps > 0 {
+            writeln!(
+                f,
+                "In {}, first at line {}, pages came or went without an event: events were lost there.",
+                Counted(self.counts.gaps, "place"),
+                self.counts.first_gap
+            )?;
+        }
+        if self.busy > 0 {
+            writeln!(
+                f,
+                "{} busy there and passed over; what follows may lie elsewhere here.",
+                Counted(self.busy, "range")
+            )?;
+        }
+        if self.lost + self.unmatched + self.held_released > 0 {
+            writeln!(
+                f,
+                "The recording lost {} that it knows of; {} of what it had not seen allocated; {} that it had not seen released.",
+                Counted(self.lost, "event"),
+                Counted(self.unmatched, "release"),
+                Counted(self.held_released, "buffer")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ReplayReport {
+    /// The text for people; ends in a newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.interrupted {
+            writeln!(f, "Stopped by Ctrl-C after {} operations.", self.ops)?;
+        }
+        if let Some(line) = self.stopped {
+            match self.first_failure == Some(line) {
+                true => writeln!(f, "Stopped at line {line}, the first request that failed.")?,
+                false => writeln!(f, "Stopped at line {line}, where the first request of another area failed.")?,
+            }
+        }
+        writeln!(
+            f,
+            "{}: {} replayed, {} of which {} failed, at most {} used; mean {} ns, longest {} ns, release {} ns.",
+            self.area,
+            Counted(self.ops, "operation"),
+            Counted(self.allocs, "allocation"),
+            self.failed,
+            Counted(self.peak.into(), "page"),
+            self.alloc.mean_ns(self.cost),
+            self.alloc.max_ns(self.cost),
+            self.release.mean_ns(self.cost)
+        )?;
+        if self.format != Format::Plain {
+            self.write_recording(f)?;
+        } else {
+            if self.held_released > 0 {
+                let again = Counted(self.held_released, "buffer");
+                writeln!(
+                    f,
+                    "{again} given back because the ID was allocated again (held=refuse makes that an error)."
+                )?;
+            }
+            if self.unmatched > 0 {
+                writeln!(f, "{} of what was released already.", Counted(self.unmatched, "release"))?;
+            }
+        }
+        if let Some(moves) = &self.moves {
+            writeln!(f, "{moves}")?;
+        }
+        if self.failed > 0 {
+            writeln!(f, "{}", self.failures)?;
+        }
+        writeln!(f, "{}; the buffers stay: `release all {}` gives them back.", self.metrics, self.area)
+    }
+}
