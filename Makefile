@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -82,6 +82,10 @@ test-web: ## the pages in a real Chromium
 
 test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS=3600, until one fails
 	@CASES='$(value CASES)' FRESH_SECONDS='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/test fresh
+
+test-random: ## COMMANDS=100000 random commands at the prompt, from SEED=1 on, each checked through pseudo files
+	@RANDOM_COMMANDS='$(or $(COMMANDS),100000)' RANDOM_SEED='$(or $(SEED),1)' \
+		$(CARGO) test --locked $(HOST) -p monitor --lib random_commands -- --nocapture
 
 test-junit: image ## every test that cargo runs, with the results as JUnit in build/junit.xml (needs cargo-nextest)
 	@scripts/test junit '$(subst ','\'',$(value FILTER))'

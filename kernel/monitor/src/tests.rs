@@ -17,6 +17,7 @@ mod boot;
 mod jobs;
 mod lab;
 mod linux;
+mod random;
 mod state;
 
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\n";
