@@ -17,7 +17,7 @@ use crate::{dma, frames};
 
 /// Where the window begins: behind the most RAM that this board can have.
 const WINDOW: u32 = 0xa000_0000;
-/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as the living can use.
+/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as objects can use.
 const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.

@@ -10,7 +10,7 @@ use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 use kernel::monitor::{Context, Monitor};
 
-/// After so many looks for a Ctrl-C there is one, again and again.
+/// Looks for a Ctrl-C between two that find one.
 const LOOKS: u64 = 300;
 /// Pageblocks of the board: 256 MiB, with the two areas of 8 MiB.
 const PAGEBLOCKS: u32 = 64;
@@ -66,7 +66,7 @@ impl Machine for Impatient {
     }
 }
 
-/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the books have to balance.
+/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the accounting has to balance.
 pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
     with_board(PAGEBLOCKS, |system, mock| {
         mock.typed.extend(typed);
@@ -77,7 +77,7 @@ pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
             Monitor::new(system, &mut machine, context).run_to_end(Some(run))
         }));
         match ended {
-            Ok(_) => system.check().expect("the books balance"),
+            Ok(_) => system.check().expect("the accounting balances"),
             Err(payload) if payload.is::<OnPurpose>() => {}
             Err(payload) => panic::resume_unwind(payload),
         }

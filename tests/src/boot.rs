@@ -76,7 +76,7 @@ impl Boot {
         }
     }
 
-    /// The same machine with `commands` as its `run=`, followed by a power-off with the worst status met.
+    /// This machine with `commands` as its `run=`, followed by a power-off with the worst status met.
     pub fn commands(commands: &str) -> Self {
         Self::new(&format!("run=\"{commands}; poweroff\""))
     }

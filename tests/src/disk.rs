@@ -59,7 +59,7 @@ const CHUNK: usize = 64 << 10;
 /// So much of a disk the kernel uses.
 pub const MAX_BYTES: u64 = MAX_SLOTS as u64 * PAGE_SIZE;
 
-/// Makes an image of so many bytes that holds files of so many bytes each, whose contents follow from their names. What
+/// Makes an image of `bytes` bytes that holds files of the given sizes, whose contents follow from their names. What
 /// nobody writes takes no room on the host. An image that was there stays as it is until the new one is whole.
 ///
 /// # Errors

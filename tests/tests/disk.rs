@@ -17,7 +17,7 @@ const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=false"];
 /// What a machine without a disk says.
 const NO_DISK: &str = "there is no disk: start with DISK=disk.img, which scripts/disk-image makes";
 
-/// An image of so many bytes with files of so many bytes, and the directory it lies in.
+/// An image with files of the given sizes, and the directory it lies in.
 fn image(bytes: u64, files: &[(&str, u64)]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("disk,1.img");

@@ -115,7 +115,7 @@ fn bad_traces_are_refused_with_their_line() {
     }
 }
 
-/// What ftrace would print of so many bytes of traffic in an area of 8 MiB: every event is `(true, page, pages)`, an
+/// What ftrace would print of `bytes` bytes of traffic in an area of 8 MiB: every event is `(true, page, pages)`, an
 /// allocation, or a release.
 fn recording(bytes: usize) -> (String, Vec<(bool, u32, u32)>) {
     let mut text = String::with_capacity(bytes + 512);

@@ -73,7 +73,7 @@ fn boot(blob: &[u8]) -> Booted {
         system.cma_release(buffer).expect("it was allocated");
         areas.push((plan.name, plan.range.start, plan.range.size()));
     }
-    system.check().expect("the books balance");
+    system.check().expect("the accounting balances");
     Booted { memblock, areas }
 }
 

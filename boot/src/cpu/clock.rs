@@ -59,7 +59,7 @@ pub(crate) fn ticks() -> u32 {
     timer().count_low.get()
 }
 
-/// Lets exactly so many instructions pass, beside those, always as many, that it takes to be called.
+/// Lets `instructions` instructions pass, beside the fixed number that the call itself takes.
 #[inline]
 pub(crate) fn pass(instructions: u32) {
     // SAFETY: counts a register down; touches neither memory nor stack.

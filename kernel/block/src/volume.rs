@@ -183,7 +183,7 @@ fn is_whole(table: &[u8; TABLE_BYTES]) -> bool {
 }
 
 impl Volume {
-    /// An empty volume of so many pages.
+    /// An empty volume of `pages` pages.
     ///
     /// # Errors
     /// It is too small.
@@ -194,7 +194,7 @@ impl Volume {
         Ok(Self { sequence: 0, pages, files: Vec::new() })
     }
 
-    /// Reads the two tables of a disk of so many pages.
+    /// Reads the two tables of a disk of `pages` pages.
     ///
     /// # Errors
     /// Neither is whole, or the one that counts makes no sense.

@@ -126,7 +126,7 @@ impl MockDisk {
     }
 }
 
-/// Gives a system a disk of so many pages with one file, `data`, of so many bytes.
+/// Gives a system a disk of `pages` pages with one file, `data`, of `bytes` bytes.
 pub fn give_disk(system: &mut System<'_>, bytes: u64, pages: u32) -> Rc<RefCell<Medium>> {
     system.dma_mut().attach(Box::new(MockHardware::default()));
     let device = system.dma_add_device_with_area("disk", None).expect("there is room for a device");

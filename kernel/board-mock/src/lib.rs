@@ -46,7 +46,7 @@ pub struct Mock {
     pub typed: VecDeque<u8>,
     /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone returns it.
     pub typed_later: VecDeque<u8>,
-    /// After so many looks a Ctrl-C is found.
+    /// Looks for a Ctrl-C until one is found.
     pub interrupt_after: Cell<Option<u64>>,
     now_ns: Cell<u64>,
     memory: HashMap<u32, Vec<u32>>,
@@ -104,7 +104,7 @@ impl Machine for Mock {
     }
 }
 
-/// A board with RAM of so many pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
+/// A board with RAM of `pageblocks` pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
 /// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
 /// 0x70000000). There are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are in no list.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {

@@ -2,7 +2,7 @@
 
 //! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
 //!
-//! The way of the data: a request of so many pages under an alignment → a [`placement`] finds room in the area's
+//! The way of the data: a request, pages and alignment, → a [`placement`] finds room in the area's
 //! [`placement::bitmap`] → the bits are set → [`Areas`] takes the pages out of the buddy allocator → the holder gets a
 //! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
 //! (`mm/cma.c`).
@@ -85,7 +85,7 @@ impl Buffer {
         self.pages
     }
 
-    /// Parts it after so many pages, fewer than it has and at least one.
+    /// Parts it after `pages` pages, fewer than it has and at least one.
     pub fn split(self, pages: u32) -> (Self, Self) {
         debug_assert!(0 < pages && pages < self.pages);
         let Self { area, first, pages: all } = self;

@@ -41,7 +41,7 @@ impl Cells {
     }
 }
 
-/// Bytes of a number of so many cells, if it can be one.
+/// Bytes of a number of `cells` cells; `None` if it has none or too many.
 pub(super) fn bytes_of(cells: u32) -> Option<usize> {
     (1..=MAX_CELLS).contains(&cells).then_some(cells as usize * 4)
 }

@@ -236,7 +236,7 @@ pub struct Checker {
     full: bool,
     ended: Vec<Ended>,
     next_ended: usize,
-    /// Somebody provokes misuse; there were so many reports before.
+    /// Misuse is provoked on purpose; holds the number of reports before.
     provoked_after: Option<usize>,
 }
 

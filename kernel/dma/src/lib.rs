@@ -108,7 +108,7 @@ impl DeviceAddress {
         self.0
     }
 
-    /// The address so many bytes further on.
+    /// The address `bytes` bytes further on.
     pub const fn offset(self, bytes: u32) -> Self {
         Self(self.0.wrapping_add(bytes))
     }

@@ -66,7 +66,7 @@ impl Mapping<ForDevice> {
     }
 }
 
-/// What streaming mappings need: the pages, who lives in them, and the tables. Whoever has them lends them.
+/// What streaming mappings need: the pages, their users, and the tables, borrowed from their owner.
 pub struct Streaming<'a, 'm> {
     /// The page allocator.
     pub zone: &'a mut Zone<'m>,
@@ -107,7 +107,7 @@ impl<'m> Streaming<'_, 'm> {
         Some(self.end_mapping(place))
     }
 
-    /// Lends `bytes` from `start` on to a device. Pages of somebody who lives are pinned, in the device's name.
+    /// Maps `bytes` from `start` on for a device. Pages in use are pinned, in the device's name.
     ///
     /// Where the range begins or ends inside a cache line, nobody may write to the rest of that line until the mapping
     /// ends.

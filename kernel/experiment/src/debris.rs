@@ -89,7 +89,7 @@ pub struct Ruins {
 /// The buffers that are then held stay allocated.
 ///
 /// # Errors
-/// The area refused a buffer that it had given: the books are wrong.
+/// The area refused a buffer that it had given: the accounting is wrong.
 pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps: u64) -> Result<Ruins, ReleaseError> {
     let mut draws = Draws::new(Slots::PUBLISHED, Rng::glibc(seed));
     let mut held: Vec<Option<Buffer>> = Vec::new();

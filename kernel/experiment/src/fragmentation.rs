@@ -96,7 +96,7 @@ impl Fragmentation {
 impl fmt::Display for Fragmentation {
     /// A table for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "order   pages  free runs of so many and more  unusable free  fragmentation index")?;
+        writeln!(f, "order   pages  free runs of at least these  unusable free  fragmentation index")?;
         for order in 0..ORDERS.max(self.runs().len()) {
             let runs = self.runs().get(order).copied().unwrap_or(0);
             write!(f, "{order:>5} {:>7} {runs:>29}", 1u64 << order)?;

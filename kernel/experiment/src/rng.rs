@@ -46,7 +46,7 @@ impl Rng {
         }
     }
 
-    /// The same number below a limit that was prepared.
+    /// As `below`, for a limit that was prepared.
     #[inline(always)]
     pub fn below_prepared(&mut self, limit: Limit) -> u32 {
         match self {

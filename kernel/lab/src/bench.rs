@@ -143,7 +143,7 @@ pub enum BenchError {
     },
     /// The kernel heap has no room to remember the buffers in.
     NoHeap,
-    /// A release was refused: the books are wrong.
+    /// A release was refused: the accounting is wrong.
     Release(ReleaseError),
     /// Nobody could move into memory.
     Open(OpenError),
@@ -165,7 +165,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Whether an area of so many pages is large enough.
+    /// Whether an area of `pages` pages is large enough.
     pub const fn is_met_by(self, pages: u32) -> bool {
         match self {
             Self::AtLeast(least) => pages >= least,
@@ -274,7 +274,7 @@ pub fn named<M: Machine + ?Sized>(word: &str) -> impl Iterator<Item = &'static s
 /// Runs one benchmark.
 ///
 /// # Errors
-/// See [`BenchError`]. The system is as it was all the same, unless the books are wrong.
+/// See [`BenchError`]. The system is as it was all the same, unless the accounting is wrong.
 pub fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,

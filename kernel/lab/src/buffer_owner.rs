@@ -228,7 +228,7 @@ mod tests {
             assert_eq!((moves.relocations.served, moves.relocations.moved_pages, moves.bad_pages), (1, 128, 1));
             assert!(std::format!("{moves}").contains("1 page did not hold what was written"));
             assert_eq!(system.kept(area).count(), 12, "the rest stays, registered");
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
             for buffer in [large, others] {
                 system.cma_release(buffer).expect("it was held");
             }

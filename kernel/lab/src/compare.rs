@@ -46,7 +46,7 @@ pub enum CompareError {
     },
     /// There is no memory to keep the slots of the load in.
     NoMemory,
-    /// The area refused a buffer that it had given: the books are wrong.
+    /// The area refused a buffer that it had given: the accounting is wrong.
     Release(ReleaseError),
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for CompareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a comparison begins on an empty area"),
-            Self::NoMemory => f.write_str("there is no memory to keep so many slots in"),
+            Self::NoMemory => f.write_str("there is no memory for the slots"),
             Self::Release(error) => write!(f, "a release was refused: {error}"),
         }
     }
@@ -63,14 +63,14 @@ impl fmt::Display for CompareError {
 /// What comes of running a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// So many loads are done of so many.
+    /// Loads that are done, of all.
     Done {
         /// How many.
         loads: u32,
         /// Of how many.
         of: u32,
     },
-    /// The load after so many has more to do.
+    /// The load that has more to do, by its number.
     Running {
         /// How many are done.
         loads: u32,
@@ -120,7 +120,7 @@ struct Load {
 }
 
 impl Comparison {
-    /// A comparison of the load of `options` under `placements`, with so many seeds from that of the options on.
+    /// A comparison of the load of `options` under `placements`, with `seeds` seeds from that of the options on.
     ///
     /// # Errors
     /// The area is not empty.
@@ -482,7 +482,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The value at so many quarters of the way through sorted values, between two of them in proportion, floored.
+/// The quartile `quarters` of sorted values, interpolated between two of them, floored.
 fn quantile(sorted: &[u64], quarters: usize) -> u64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0 };
     let (at, rest) = (last * quarters / 4, (last * quarters % 4) as u64);

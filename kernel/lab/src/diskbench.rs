@@ -14,7 +14,7 @@ use machine::Machine;
 use migration::live::Mm;
 use units::PAGE_SIZE;
 
-/// One way through so many pages.
+/// One way through `pages` pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The name in records.
@@ -23,7 +23,7 @@ pub struct Run {
     pub pages: u32,
     /// Mean nanoseconds a page.
     pub ns_per_page: u64,
-    /// The same for the slowest chunk.
+    /// Nanoseconds of the slowest chunk.
     pub max_ns: u64,
 }
 

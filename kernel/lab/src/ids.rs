@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(table.get(machine, 0xdead_beef), plain.get(&0xdead_beef).copied());
             table.release(system.zone_mut());
             assert_eq!(system.zone().nr_free_pages(), before);
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
         });
     }
 

@@ -65,7 +65,7 @@ pub fn shown(word: &str) -> String {
     format!("\"{}\"", shown_path(word, SHOWN))
 }
 
-/// A user's path as Linux's messages repeat it, without quotes, up to so many characters.
+/// A user's path as Linux's messages repeat it, without quotes, up to `most` characters.
 pub fn shown_path(path: &str, most: usize) -> String {
     let cut = path.chars().count() > most;
     let start: String = path.chars().take(most).collect();

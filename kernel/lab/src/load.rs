@@ -84,7 +84,7 @@ pub struct Options {
     pub load: Arc<dyn Load>,
     /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
     pub relocatable: u32,
-    /// One call in so many is timed; at least 1, which is all of them.
+    /// One call in `timed` is timed; at least 1, which is all of them.
     pub timed: u32,
     /// Steps a second, for whoever wants to watch; 0: as many as there can be.
     pub rate: u32,
@@ -101,7 +101,7 @@ pub enum End {
     Interrupted,
     /// By its user's word, in the background.
     Stopped,
-    /// There is no memory to keep so many slots in.
+    /// There is no memory for the slots.
     NoMemory,
 }
 
@@ -155,7 +155,7 @@ pub struct Round {
 /// Runs one round; its live buffers stay registered with the system.
 ///
 /// # Errors
-/// The area refused a buffer that it had given: the books are wrong.
+/// The area refused a buffer that it had given: the accounting is wrong.
 pub fn run_round<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
@@ -210,7 +210,7 @@ impl Round {
     /// it does not wait for steps that are not due.
     ///
     /// # Errors
-    /// The area refused a buffer that it had given: the books are wrong.
+    /// The area refused a buffer that it had given: the accounting is wrong.
     pub fn run<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,

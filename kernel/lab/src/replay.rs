@@ -50,7 +50,7 @@ mod recorded;
 mod report;
 mod stage;
 
-/// The first pass looks for a Ctrl-C every so many operations.
+/// Operations of the first pass between two looks for a Ctrl-C.
 const OPS_BETWEEN_LOOKS: u64 = 1024;
 
 /// What is done with an allocation for an ID, or of recorded pages, that hold a buffer.

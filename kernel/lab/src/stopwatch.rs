@@ -58,7 +58,7 @@ impl ClockCost {
         self.of(1)
     }
 
-    /// What it adds to so many spans, in ns, rounded.
+    /// What it adds to `spans` spans, in ns, rounded.
     const fn of(self, spans: u64) -> u64 {
         ((self.total_ns as u128 * spans as u128 + READINGS as u128 / 2) / READINGS as u128) as u64
     }
@@ -166,7 +166,7 @@ impl Timing {
         answer
     }
 
-    /// Takes in a call that so many ticks passed in. Not inlined: the compiler would save registers for it in the span,
+    /// Takes in a call of `ticks` ticks. Not inlined: the compiler would save registers for it in the span,
     /// and take it into the next one.
     #[inline(never)]
     fn take_in<M: Machine + ?Sized>(&mut self, machine: &M, ticks: u32) {
@@ -216,7 +216,7 @@ impl Timing {
     }
 }
 
-/// Times the last of every so many calls: reading the clock can take longer than a call does. Not the first, which is far
+/// Times the last of every `every` calls: reading the clock can take longer than a call does. Not the first, which is far
 /// slower than any other where code is translated as it comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampled {
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use board_mock::Mock;
 
-    /// Calls of so many ticks, which are 10 ns each.
+    /// Calls of the given ticks, of 10 ns each.
     fn timing_of(calls: impl IntoIterator<Item = u32>) -> Timing {
         let (machine, mut timing) = (Mock::default(), Timing::default());
         calls.into_iter().for_each(|ticks| timing.take_in(&machine, ticks));

@@ -16,7 +16,7 @@ use units::PAGE_SIZE;
 pub(crate) const HEAP_WORDS: usize = 1 << 11;
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
-/// There is no memory for so many words.
+/// There is no memory for the words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NoRoom;
 
@@ -77,7 +77,7 @@ impl WordArray {
         &mut words[word]
     }
 
-    /// The part of the array that holds the item of a number, of which a page has so many, and its number there.
+    /// The part of the array that holds `item`, where a page holds `per_page` of them, and its place there.
     fn part<'a, M: Machine + ?Sized>(
         &'a mut self,
         machine: &'a mut M,

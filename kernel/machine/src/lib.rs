@@ -95,7 +95,7 @@ pub trait Machine: 'static {
     /// Nanoseconds that a step of [`Machine::ticks`] takes, at least 1.
     fn tick_ns(&self) -> u32;
 
-    /// Lets so many instructions pass, beside those, always as many, that it takes to be called. Where time is not
+    /// Lets `instructions` instructions pass, beside the fixed number that the call itself takes. Where time is not
     /// counted in instructions, none need to.
     fn pass(&self, _instructions: u32) {}
 

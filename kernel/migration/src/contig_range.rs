@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of those who live in it, and
+//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of pages in use, and
 //! taken.
 //!
 //! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU →
@@ -83,8 +83,8 @@ enum Step {
 }
 
 /// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of
-/// migration at a time, test, grab, undo. Between two steps others may go on, and the books
-/// balance.
+/// migration at a time, test, grab, undo. Between two steps others may go on, and the
+/// accounting balances.
 ///
 /// Several may be under way at once as long as at most one of them finds pages in use: `undo` keeps
 /// one journal.

@@ -8,7 +8,7 @@
 //! moves the rest → the range is tested and taken, or `undo` puts everything back where it was.
 //!
 //! What holds true:
-//! 1. A page in use is found from its descriptor, and whoever shows it knows it; after each step the books balance
+//! 1. A page in use is found from its descriptor, and whoever shows it knows it; after each step the accounting balances
 //!    ([`live::Mm::check`]).
 //! 2. A contiguous allocation that fails leaves everything as it was; `undo` lists what is not, because nothing is lost by it.
 //! 3. Whoever is pinned is not moved, and is named.

@@ -106,7 +106,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Frees up to so many pages of the inactive list, after refilling it from the active one.
+    /// Frees up to `wanted` pages of the inactive list, after refilling it from the active one.
     fn shrink_lruvec(&mut self, wanted: u32, undo: Undo) -> u32 {
         let LruPages { inactive_file: mut inactive, active_file: mut active, .. } = self.zone.lru();
         while inactive < active {
@@ -186,7 +186,7 @@ impl Mm<'_, '_> {
     }
 
     /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move to (the first cure of
-    /// `cma_use=first`): until so many pages outside the areas are free above the high watermark, or nothing is left.
+    /// `cma_use=first`): until `pages` pages outside the areas are free above the high watermark, or nothing is left.
     pub fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
         let mark = self.zone.kept_watermarks().high + pages;
         self.lru_add_drain();

@@ -134,7 +134,7 @@ impl Jobs {
         self.0.iter().any(|job| job.news.is_some())
     }
 
-    /// Lets each do so many steps.
+    /// Lets each do `steps` steps.
     pub(super) fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &mut M, steps: u64) {
         for job in &mut self.0 {
             job.step(system, machine, steps);

@@ -63,7 +63,7 @@ impl Filter {
         Self { parts: alloc::vec![record::BEGINNING.into()], at_start: true, invert: true, ..Self::default() }
     }
 
-    /// The same with the name of a file in front of what comes through.
+    /// This filter with the name of a file in front of what comes through.
     #[must_use]
     pub(crate) fn named(&self, file: &str) -> Self {
         Self { name: format!("{file}:"), ..self.clone() }

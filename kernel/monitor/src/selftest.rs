@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The self-tests: operations on the real zone and the real areas, held against the books; printed as KTAP. What was there
+//! The self-tests: operations on the real zone and the real areas, followed by a check of all accounting; printed as KTAP. What was there
 //! before, leaked buffers included, is there afterwards. A test that finds too little memory, or no area that it could use, is
 //! skipped and says why.
 
@@ -121,7 +121,7 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
         }
         let own = TESTS.iter().find(|test| test.name == name);
         let verdict = match own {
-            // Whatever it did, the books have to balance.
+            // Whatever it did, the accounting has to balance.
             Some(test) => match ((test.run)(session.system), session.system.check()) {
                 (Err(Stop::Fail(wrong)), _) => Err(Stop::Fail(wrong)),
                 (verdict, books) => books.map_err(Stop::fail).and(verdict),

@@ -53,7 +53,7 @@ fn on_board_like(linux: LinuxVersion, lines: &[&str]) -> (Outcome, String) {
             outcome = monitor.execute(line);
         }
         if !cfg!(miri) {
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
         }
         (outcome, machine.take())
     })

@@ -112,7 +112,7 @@ impl Zone<'_> {
         }
     }
 
-    /// Frees so many frames of one pageblock, at least one, from `start` on.
+    /// Frees `length` frames of one pageblock, at least one, from `start` on.
     ///
     /// Most often the first of them is aligned to their length or more, and what lies behind them, up to the end of the block
     /// that they become, is free.
@@ -137,7 +137,7 @@ impl Zone<'_> {
         self.free_both_ends::<TO_TAIL>(pageblock, start, length, migratetype);
     }
 
-    /// The same of any frames of a pageblock, which are counted already.
+    /// As `free_in_pageblock`, for any frames of a pageblock, which are counted already.
     ///
     /// The blocks that come of it, and their places on the lists, are those of freeing the largest aligned blocks of the
     /// range one after the other, lowest address first. What lies between its ends merges only with its like, and is never

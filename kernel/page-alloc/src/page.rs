@@ -170,7 +170,7 @@ impl Tag {
         (self.0 >> 24) as u8
     }
 
-    /// The same tag with other marks.
+    /// This tag with other marks.
     pub(super) const fn with_marks(self, marks: u8) -> Self {
         Self(self.0 & !(0xff << 24) | (marks as u32) << 24)
     }
@@ -191,7 +191,7 @@ impl FreeOf {
         Self(FREE + order)
     }
 
-    /// The same one order up.
+    /// That of one order up.
     #[inline(always)]
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)

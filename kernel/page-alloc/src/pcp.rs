@@ -150,7 +150,7 @@ impl Zone<'_> {
         self.count_free(1, migratetype);
     }
 
-    /// Gives so many pages of a list to the buddy, those that have waited for longest first (`free_pcppages_bulk`).
+    /// Gives `pages` pages of a list to the buddy, those that have waited for longest first (`free_pcppages_bulk`).
     fn drain_list(&mut self, ring: Ring, pages: u32) {
         for _ in 0..pages {
             let Some(index) = self.lists.ring_last(ring) else { return };

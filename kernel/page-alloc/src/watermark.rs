@@ -28,7 +28,7 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// For a zone of so many managed pages.
+    /// For a zone of `managed` managed pages.
     ///
     /// Watermarks (`__setup_per_zone_wmarks`): `min` is 4·√(kB of memory) kB, from 128 kB to 256 MiB, and the steps above
     /// are a quarter of it, or a thousandth of the zone where that is more. Batches (`zone_batchsize`): a thousandth of the

@@ -36,7 +36,7 @@ pub struct Zone<'m> {
     pub(super) cma_use: CmaUse,
     /// No request takes CMA pages while this is set.
     pub(super) cma_barred: bool,
-    /// A movable request takes CMA pages first while more than so many more of them are free than of all others. What
+    /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by more than this. What
     /// follows from the policy and the bar.
     pub(super) cma_lead: i32,
     /// The area that alone is meant by that, as frames, and how many of its pages count as free; `None`: all are.

@@ -195,7 +195,7 @@ impl Bitmap {
         self.clear_inline(start, count)
     }
 
-    /// The same for the path that is measured, which pays for no call.
+    /// As `clear`, inlined for the path that is measured.
     #[inline(always)]
     pub fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
         let from = start % WORD_BITS;
@@ -219,7 +219,7 @@ impl Bitmap {
         Ok(())
     }
 
-    /// The same where there is a summary; the books are left to the caller.
+    /// As `clear` where there is a summary; `used` is left to the caller.
     #[inline(always)]
     fn clear_summarized(&mut self, start: u32, end: u32) -> Result<(), u32> {
         let Some(summary) = &mut self.summary else { return Ok(()) };
@@ -236,7 +236,7 @@ impl Bitmap {
         self.next_clear(start).unwrap_or(start)
     }
 
-    /// Clears bits of several words of a bitmap without a summary; the books are left to the caller.
+    /// Clears bits of several words of a bitmap without a summary; `used` is left to the caller.
     #[inline(never)]
     fn clear_words(&mut self, start: u32, count: u32) -> Result<(), u32> {
         if !all_set(&self.words, start, count) {

@@ -20,7 +20,7 @@ use super::words::read;
 const NODE_LANE: usize = LANES - 1;
 
 impl Bitmap {
-    /// The lowest aligned bit at or after `start` that so many clear bits follow (`bitmap_find_next_zero_area_off`).
+    /// The lowest aligned bit at or after `start` that `request.bits` clear bits follow (`bitmap_find_next_zero_area_off`).
     #[inline]
     pub fn first_fit(&self, request: &Request, start: u32) -> Option<u32> {
         match &self.summary {
@@ -266,7 +266,7 @@ impl Bitmap {
     }
 }
 
-/// The first bit of the first slot of so many words in a node whose first `bits` are clear. By itself, so that what calls it
+/// The first bit of the first slot of `WORDS` words in a node whose first `bits` are clear. By itself, so that what calls it
 /// keeps its registers.
 #[inline(never)]
 fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {

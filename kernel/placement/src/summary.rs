@@ -21,7 +21,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// That of a bitmap of so many bits, all clear.
+    /// The summary of a bitmap of `bits` bits, all clear.
     pub(super) fn new(bits: u32) -> Self {
         let groups = (0..bits).step_by(GROUP_BITS as usize).map(|first| Group::new((bits - first).min(GROUP_BITS)));
         Self { groups: groups.collect() }

@@ -139,7 +139,7 @@ fn compare(version: LinuxVersion, ram_base: Option<u64>, answers: usize) {
         }
     }
     assert!(different.is_empty(), "{same} trees are as on Linux {version}; others are not:\n{different}");
-    assert_eq!(same, answers, "so many answers of Linux {version} are in the folder");
+    assert_eq!(same, answers, "the number of answers of Linux {version} in the folder");
 }
 
 /// The lines of both from the first difference on: `-` Linux's, `+` ours.

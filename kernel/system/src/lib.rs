@@ -270,7 +270,7 @@ impl<'m> System<'m> {
         self.disk_device.filter(|_| self.disk.is_some())
     }
 
-    /// Lets the living move in: from now on movable and reclaimable pages can fill memory.
+    /// Opens the users of memory: from now on movable and reclaimable pages can fill memory.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing was changed then.
@@ -278,7 +278,7 @@ impl<'m> System<'m> {
         self.open_live_over(false, cma_use, lend)
     }
 
-    /// The same with the page cache on the disk.
+    /// As `open_live`, with the page cache on the disk.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing was changed then.
@@ -340,7 +340,7 @@ impl<'m> System<'m> {
         self.live.as_deref()
     }
 
-    /// What the living have done since boot.
+    /// What users of memory have done since boot.
     pub fn live_stats(&self) -> Stats {
         let mut stats = self.past;
         if let Some(live) = &self.live {

@@ -8,7 +8,7 @@ use super::{Figure, Figures, grouped};
 
 /// How much worse a figure may get, in percent.
 const TOLERANCE_PERCENT: u64 = 5;
-/// A single call is timed by one look at a clock of so many ns a step; means know better.
+/// Resolution of the clock by which a single call is timed, in ns; means are finer.
 const CLOCK_STEP_NS: u64 = 10;
 
 const HEADER: &str = "benchmark,figure,value";

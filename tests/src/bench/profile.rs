@@ -83,7 +83,7 @@ struct Counter<F> {
     previous: Option<Block>,
     counting: bool,
     calls: u64,
-    /// How often so many instructions from an address on were executed.
+    /// How often each translated block was executed.
     runs: HashMap<Block, u64>,
 }
 

@@ -13,7 +13,7 @@ use super::{
 use core::ops::Range;
 use units::{PAGE_SHIFT, PAGE_SIZE};
 
-/// Up to so many pages are forgotten by the TLB one by one; of more, it forgets everything.
+/// Up to this many pages are flushed from the TLB one by one; for more, all of it is flushed.
 const MAX_SINGLE_FLUSHES: u32 = 16;
 
 /// The part of a range that lies in one section.

@@ -30,7 +30,7 @@ fn with_device(test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId)) {
     });
 }
 
-/// The same, with memory of the driver's own: the address of so many pages.
+/// As `with_device`, with memory of the driver's own, whose address is passed.
 fn with_pages(order: u32, test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId, PhysAddr)) {
     with_device(|system, hardware, device| {
         let block = system.zone_mut().alloc_pages(order, Migratetype::Unmovable).unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random lives against the books, faults at every phase boundary, and sabotage that has to be noticed.
+//! Random uses of memory against the check, faults at every phase boundary, and sabotage that has to be noticed.
 
 mod areas;
 mod disk;
@@ -24,7 +24,7 @@ use units::Pfn;
 
 const START: Pfn = Pfn(0x60000);
 
-/// A system of so many pageblocks of RAM, and an area of so many behind them.
+/// A system of `ram` pageblocks of RAM, with an area of `cma` pageblocks behind them.
 fn with_system<R>(ram: u32, cma: u32, test: impl FnOnce(&mut System<'_>, AreaId) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors((ram + cma) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);

@@ -94,9 +94,9 @@ impl Bench {
         system.cma_release(buffer).expect("it was held");
     }
 
-    /// Every buffer holds what it held, and the books balance.
+    /// Every buffer holds what it held, and the accounting balances.
     fn check(&self, system: &mut System<'_>, pages: impl Fn(u32) -> u32) {
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         assert!(self.driver.quiet.borrow().is_empty(), "everybody has resumed");
         for (&tag, &first) in &*self.driver.at.borrow() {
             words(system, first, pages(tag), tag, true);
@@ -198,7 +198,7 @@ fn buffers_change_places() {
         assert_eq!(system.area(bench.area).bitmap().words()[0], 0b11_0000_1111_1011_1011_1111);
         (0..7).for_each(|tag| bench.release(system, tag));
         assert_eq!(system.area(bench.area).used_pages(), 0);
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -263,7 +263,7 @@ fn who_did_not_lend_and_who_lives_there_stays() {
         }
         let answer = bench.alloc(system, 5000, 256, 8);
         assert!(matches!(answer, Err(CmaError::Fragmented { .. })), "{answer:?}");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         let mut mm = system.mm().expect("they live there");
         assert_eq!(mm.verify_contents(), 0);
         system.close_live();

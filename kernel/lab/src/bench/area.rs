@@ -54,7 +54,7 @@ const REPS: u32 = 1000;
 /// Of a request for a whole large area.
 const LARGE_REPS: u32 = 100;
 
-/// A request of so many pages on an empty area, and its release.
+/// A request of `pages` pages on an empty area, and its release.
 pub(super) fn cma<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -72,7 +72,7 @@ pub(super) fn cma<M: Machine + ?Sized>(
     Ok(Measurement::on_area(name, system, area, timings))
 }
 
-/// Allocates and releases a buffer so many times. The same code for an idle system and for a full one, so that nothing
+/// Allocates and releases a buffer `reps` times. The same code for an idle system and for a full one, so that nothing
 /// but the system makes the difference.
 #[inline(never)]
 pub(super) fn again_and_again<M: Machine + ?Sized>(

@@ -53,7 +53,7 @@ fn unwatched(
     result
 }
 
-/// A coherent buffer of so many pages, and its way back.
+/// Allocates and frees a coherent buffer of `pages` pages.
 fn coherent<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,

@@ -105,7 +105,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
 const FILLING: u32 = 4;
 /// Steps behind those.
 const OPS: u32 = 32_768;
-/// Looks for a Ctrl-C every so many steps.
+/// Steps between two looks for a Ctrl-C.
 const OPS_BETWEEN_LOOKS: u32 = 1024;
 /// A slot without a buffer; otherwise the page offset of its buffer in the area.
 const IDLE: u32 = u32::MAX;

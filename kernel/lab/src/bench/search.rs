@@ -35,7 +35,7 @@ const ROUNDS: u32 = 100;
 /// Rounds of `search/worst`; each builds the area anew.
 const WORST_ROUNDS: u32 = 2;
 
-/// Looks for a Ctrl-C every so many pages.
+/// Pages between two looks for a Ctrl-C.
 const PAGES_BETWEEN_LOOKS: u32 = 4096;
 
 /// The requests that fail, as pages and alignment order: the smallest one of every alignment order that has no room.

@@ -16,7 +16,7 @@ fn run_and_compare(
     name: &'static str,
     setting: &Setting<'_>,
 ) -> Result<Answer, BenchError> {
-    // The tables of the living are unmovable: pageblocks may change their type for them, and blocks their list.
+    // The tables of users of memory are unmovable: pageblocks may change their type for them, and blocks their list.
     let types_may_change = ["full/1", "migrate/1", "reclaim/clean", "empty-area"].contains(&name);
     let lists = |system: &System<'_>| -> Vec<u32> {
         let orders = 0..=page_alloc::MAX_PAGE_ORDER;
@@ -31,7 +31,7 @@ fn run_and_compare(
     let answer = run(system, machine, name, setting);
     assert_eq!(lists(system), before, "{name}");
     assert!(system.areas().iter().all(|area| area.used_pages() == 0), "{name}");
-    system.check().expect("the books balance");
+    system.check().expect("the accounting balances");
     answer
 }
 

@@ -51,7 +51,7 @@ fn rows_hold_what_single_runs_hold() {
             Comparison::new(system, options.clone(), 5, names.map(made).into()).expect("the area is empty");
         let mut steps = vec![];
         loop {
-            match comparison.step(system, machine).expect("the books balance") {
+            match comparison.step(system, machine).expect("the accounting balances") {
                 Step::Done { loads, of: 20 } => steps.push(loads),
                 Step::Finished => break,
                 other => panic!("{other:?}"),
@@ -63,7 +63,7 @@ fn rows_hold_what_single_runs_hold() {
             let mut singles: Vec<u64> = (1..=5)
                 .map(|round| {
                     system.area_mut(options.area).set_placement(parse(name).expect("a listed name"));
-                    let report = load::run_round(system, machine, &options, round).expect("the books balance");
+                    let report = load::run_round(system, machine, &options, round).expect("the accounting balances");
                     system.release_all(options.area);
                     report.allocs
                 })
@@ -98,11 +98,11 @@ fn the_area_is_restored_and_must_be_empty() {
         let mut comparison =
             Comparison::new(system, options.clone(), 1, PLACEMENTS.iter().map(|entry| made(entry.name)).collect())
                 .expect("the area is empty");
-        while comparison.step(system, machine).expect("the books balance") != Step::Finished {
+        while comparison.step(system, machine).expect("the accounting balances") != Step::Finished {
             assert_eq!(system.area(options.area).used_pages(), 0);
             assert_eq!(system.area(options.area).placement().name(), "first-fit");
             assert_eq!(system.zone().nr_free_pages(), before);
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
         }
         let buffer = system.cma_alloc(options.area, 3, 0).expect("an empty area");
         system.keep(buffer);
@@ -146,7 +146,7 @@ fn long_loads_run_in_parts() {
         assert_eq!(comparison.step(system, machine), Ok(Step::Finished));
         let whole = comparison.rows().next().expect("one row").loads[0].allocs;
         system.area_mut(options.area).set_placement(parse("spare-heads").expect("a listed name"));
-        let report = load::run_round(system, machine, &options, 1).expect("the books balance");
+        let report = load::run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!(whole, report.allocs);
         // A Ctrl-C between two parts gives everything back, too.
         system.release_all(options.area);
@@ -156,7 +156,7 @@ fn long_loads_run_in_parts() {
         machine.interrupt_after.set(Some(0));
         assert_eq!(comparison.step(system, machine), Ok(Step::Interrupted));
         assert_eq!((system.area(options.area).used_pages(), comparison.rows().count()), (0, 0));
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -190,6 +190,6 @@ fn pairs_are_compared_seed_by_seed() {
         assert_eq!(seeds.len(), 6);
         let (first, allocs) = (load::PUBLISHED_SEED, rows[1].loads[5].allocs);
         assert!(seeds[5].contains(&format!("\"seed\":{},\"allocs\":{allocs},", first + 5)), "{seeds:?}");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }

@@ -31,7 +31,7 @@ const MAX_ORDER: u32 = 4;
 pub struct Ambushes {
     /// Ranges that the driver asked for while a page of them waited for the disk to fill it.
     pub wanted_filled: u64,
-    /// The same while one waited for the disk to take it.
+    /// Of those, while one waited for the disk to take it.
     pub wanted_taken: u64,
     /// Ranges that the driver was refused because of the pin.
     pub refused: u64,

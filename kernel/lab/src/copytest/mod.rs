@@ -35,11 +35,11 @@ use system::System;
 
 /// Most copies.
 pub const MAX_COPIES: u32 = 16;
-/// The driver's turn comes after so many chunks.
+/// Chunks between two turns of the driver.
 const CHUNKS_A_TURN: u32 = 3;
-/// Of so many chunks, the first is followed by an ambush.
+/// Chunks of which the first is followed by an ambush.
 const CHUNKS_AN_AMBUSH: u32 = 8;
-/// So many chunks are done at a time.
+/// Chunks that are done at a time.
 const CHUNKS_A_STEP: u32 = 16;
 /// Checksums, of copy and original in turn, that are taken before the copy is synced, ...
 const SUMS_BEFORE_SYNC: u32 = 4;
@@ -74,7 +74,7 @@ pub enum CopyError {
     CopyOfItself(String),
     /// The disk takes no copies.
     ReadOnly,
-    /// A release was refused: the books are wrong.
+    /// A release was refused: the accounting is wrong.
     Release(ReleaseError),
 }
 

@@ -23,7 +23,7 @@ fn options(copies: u32, pinning: bool) -> Options {
     Options { source: None, copies, bytes: None, seed: 1, pinning }
 }
 
-/// A system of so many pageblocks and an area of two, and a disk with a file of so many pages and room for as many copies.
+/// A system with an area of two pageblocks, and a disk with a file of `pages` pages and room for copies.
 fn with_file(
     pageblocks: u32,
     file_pages: u32,

@@ -51,7 +51,7 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// For an area of so many pages: four frames of an eighth of it, which are half of it together, and 128 small buffers of
+    /// For an area of `area_pages` pages: four frames of an eighth of it, which are half of it together, and 128 small buffers of
     /// up to 1/128 of it each, which are about the other half.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { frames: 4, frame: (area_pages / 8).max(1), small: 128, most: (area_pages / 128).max(1), gap: 16 }

@@ -23,7 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
                   on after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: \
-                  so many, or until ten in a row make none. Without area= it is the one that a device names, else the \
+                  N rounds, or until ten in a row make none. Without area= it is the one that a device names, else the \
                   default area, else the first (a default area that nobody asked for is the last choice); without \
                   placement=, the area's own. sample=N: a `sample` record after \
                   every N steps, with the free runs by length and the fragmentation indices by order. bitmap=on: the \
@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
                   the background: see `help jobs`. scale=slots: as many more slots as the area is larger than 8 MiB; \
                   scale=sizes: as many times larger ones; scale=both: some of each, 8 times as many and 8 times larger \
                   ones on 512 MiB; slots=N: N of the published sizes. relocatable=N: under \
-                  placement=relocate the buffers of so many slots in a thousand may be moved to make room. timed=N: \
+                  placement=relocate the buffers of N slots in a thousand may be moved to make room. timed=N: \
                   one call in N is timed, for the means; reading the clock takes as long in QEMU as many a call.",
         example: "debris seed=1 until=ops ops=20000",
     },

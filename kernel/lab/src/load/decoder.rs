@@ -53,7 +53,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// For an area of so many pages: two pools of eight buffers, which take three quarters of it at the largest resolution.
+    /// For an area of `pages` pages: two pools of eight buffers, which take three quarters of it at the largest resolution.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { pools: 2, buffers: 8, frame: (area_pages / 64 * 3).max(1) }
     }

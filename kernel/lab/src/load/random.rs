@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random sizes and lifetimes: buffers are made one after another, and each lives for so many allocations.
+//! Random sizes and lifetimes: buffers are made one after another, and each is released after a random number of allocations.
 //!
 //! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and lives for `life`
 //! allocations on average; about `life` of them are held. `lifetime=fixed`: each lives for exactly `life` allocations, the
@@ -24,7 +24,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     help: Help {
         name: "random",
         usage: "[sizes=orders|uniform|powers] [least=1] [most=PAGES] [life=N] [lifetime=exponential|fixed]",
-        summary: "buffers of random sizes live for so many allocations each",
+        summary: "buffers of random sizes and random lifetimes",
         details: "Sizes from least= to most= pages (1/64 of the area): orders, each power of two and what lies up to \
                       the next is as likely as any other; uniform, each size; powers, powers of two only. A buffer lives \
                       for life= allocations on average (2048 at most; as many as fill half of the area): exponential, \
@@ -110,14 +110,14 @@ pub(super) struct Random {
 }
 
 impl Random {
-    /// For an area of so many pages: sizes from 1 page to 1/64 of it.
+    /// For an area of `area_pages` pages: sizes from 1 page to 1/64 of it.
     pub(super) fn usual(area_pages: u32) -> Self {
         let most = (area_pages / 64).max(1);
         let usual = Self { sizes: Sizes::Orders, least: 1, most, life: 1, lifetime: Lifetime::Exponential };
         usual.filling(area_pages)
     }
 
-    /// With the life that fills half of an area of so many pages.
+    /// With the lifetime that fills half of an area of `area_pages` pages.
     pub(super) fn filling(self, area_pages: u32) -> Self {
         let life = u64::from(area_pages / 2) * 2 / self.twice_the_mean().max(1);
         Self { life: life.clamp(1, MAX_LIFE.into()) as u32, ..self }

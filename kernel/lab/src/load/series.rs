@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Rounds of a load in a row, done in pieces of so many steps, so that whoever runs it can print, stop, or do something
+//! Rounds of a load in a row, done in pieces of a given number of steps, so that whoever runs it can print, stop, or do something
 //! else in between: a command in the foreground, or the monitor with a job in the background.
 
 use alloc::boxed::Box;
@@ -72,7 +72,7 @@ enum State {
     Before {
         shown: bool,
     },
-    /// A round is under way, and so many steps from its next sample.
+    /// A round is under way; holds the steps to its next sample.
     Running(Box<Round>, u64),
     /// A round is over; what comes then, and its bitmap was shown.
     After {
@@ -106,10 +106,10 @@ impl Series {
         (self.round, running)
     }
 
-    /// Goes on for at most so many steps, up to the next that there is to say.
+    /// Goes on for at most `steps` steps, up to the next event.
     ///
     /// # Errors
-    /// The area refused a buffer that it had given: the books are wrong. The series is over then.
+    /// The area refused a buffer that it had given: the accounting is wrong. The series is over then.
     pub fn advance<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,

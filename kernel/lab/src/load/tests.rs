@@ -24,7 +24,7 @@ fn options(system: &System<'_>) -> Options {
 fn the_published_run() {
     with_board(64, |system, machine| {
         let options = options(system);
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         let record = report.record().to_string();
         let expected = "{\"record\":\"debris\",\"area\":\"BiscuitOS_cma\",\"pages\":2048,\"placement\":\"first-fit\",\
             \"align\":\"order\",\"rng\":\"glibc\",\"seed\":1577527915,\"round\":1,\"allocs\":16687,\"releases\":16550,\
@@ -37,7 +37,7 @@ fn the_published_run() {
         // The clock steps by 10 a reading and calls take no time, so all that is measured is the clock itself.
         assert_eq!(report.means_ns(), (0, 0));
         assert_eq!(system.kept(options.area).count(), 137);
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         assert_eq!(system.release_all(options.area), 137);
     });
 }
@@ -51,7 +51,7 @@ fn rounds_leak_until_none_succeeds() {
         let mut used = 0;
         while allocs.last() != Some(&0) {
             let round = allocs.len() as u64 + 1;
-            let report = run_round(system, machine, &options, round).expect("the books balance");
+            let report = run_round(system, machine, &options, round).expect("the accounting balances");
             assert_eq!(report.seed, PUBLISHED_SEED + allocs.len() as u32);
             assert!(report.metrics.used >= used);
             used = report.metrics.used;
@@ -59,7 +59,7 @@ fn rounds_leak_until_none_succeeds() {
         }
         assert_eq!(allocs[0], 16687);
         assert!(allocs.len() > 2, "{allocs:?}");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -69,17 +69,17 @@ fn steps_and_interruptions_end_a_round() {
     with_board(64, |system, machine| {
         let mut options = options(system);
         options.ops = 1000;
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!((report.end, report.allocs + report.releases, report.failure), (End::Ops, 1000, None));
         system.release_all(options.area);
         machine.interrupt_after.set(Some(500));
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!((report.end, report.allocs + report.releases), (End::Interrupted, 500));
         assert!(report.to_string().contains("Ctrl-C"));
         system.release_all(options.area);
         options.stop_at_failure = false;
         options.ops = 50_000;
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!((report.end, report.allocs + report.releases + report.failed), (End::Ops, 50_000));
         assert!(report.failed > 0 && report.failure.is_some_and(|failure| failure.pages == 51));
     });
@@ -90,9 +90,10 @@ fn steps_and_interruptions_end_a_round() {
 fn which_calls_are_timed_changes_nothing_else() {
     with_board(64, |system, machine| {
         let options = options(system);
-        let all = run_round(system, machine, &options, 1).expect("the books balance");
+        let all = run_round(system, machine, &options, 1).expect("the accounting balances");
         system.release_all(options.area);
-        let few = run_round(system, machine, &Options { timed: 16, ..options.clone() }, 1).expect("the books balance");
+        let few =
+            run_round(system, machine, &Options { timed: 16, ..options.clone() }, 1).expect("the accounting balances");
         assert_eq!((all.allocs, all.releases, all.metrics), (few.allocs, few.releases, few.metrics));
         let timed = |report: &RoundReport| (report.timings().alloc.calls(), report.timings().release.calls());
         assert_eq!((timed(&all), timed(&few)), ((16_688, 16_550), (1043, 1034)));
@@ -102,7 +103,8 @@ fn which_calls_are_timed_changes_nothing_else() {
         assert!(all.to_string().contains("  33238 steps in 664770 ns, 49999247 a second.\n"), "{all}");
         assert!(few.record().to_string().ends_with(",\"timed\":16,\"load_ns\":41550}"), "{}", few.record());
         system.release_all(options.area);
-        let none = run_round(system, machine, &Options { timed: u32::MAX, ..options }, 1).expect("the books balance");
+        let none =
+            run_round(system, machine, &Options { timed: u32::MAX, ..options }, 1).expect("the accounting balances");
         assert!(none.to_string().contains("; none of its calls was timed (timed=4294967295).\n"), "{none}");
     });
 }
@@ -114,13 +116,13 @@ fn a_rate_spaces_the_steps() {
     const RATE: u32 = 100_000;
     with_board(64, |system, machine| {
         let options = Options { rate: RATE, ops: 40, ..options(system) };
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!((report.end, report.steps()), (End::Ops, 40));
         assert!((39 * 10_000..41 * 10_000).contains(&report.load_ns), "{}", report.load_ns);
 
         system.release_all(options.area);
         machine.interrupt_after.set(Some(100));
-        let report = run_round(system, machine, &options, 1).expect("the books balance");
+        let report = run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!(report.end, End::Interrupted, "while it waits, too");
         assert!(report.steps() < 3, "{}", report.steps());
     });
@@ -133,9 +135,9 @@ fn in_the_background_a_rate_waits_for_nobody() {
         let mut round = Round::begin(system, machine, &options, 1);
         round.in_background();
         let mut idle = 0;
-        while round.run(system, machine, 1000).expect("the books balance") {
+        while round.run(system, machine, 1000).expect("the accounting balances") {
             let before = round.steps();
-            assert!(round.run(system, machine, 1000).expect("the books balance"));
+            assert!(round.run(system, machine, 1000).expect("the accounting balances"));
             idle += u32::from(round.steps() == before);
         }
         assert_eq!(round.steps(), 5);

@@ -94,7 +94,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills the areas until nothing of them is free, or so many pages are lived in; returns how many are. What an allocation has
+/// Fills the areas until nothing of them is free, or `most` pages are in use; returns how many are. What an allocation has
 /// moved out or dropped comes in again first.
 ///
 /// In the mixture movable and clean pages take turns, so that a range of any length holds as many of either; which begins

@@ -4,7 +4,7 @@
 //!
 //! Four experiments: [`latency`] asks what an allocation costs when its range is lived in, [`underuse`] how much of CMA stands
 //! free when the system has to kill, [`reliability`] whether a driver gets its large buffer in a full system, and
-//! [`integrity`] whether every page survives. Each run lets the living move in, and out again whatever happens: areas and
+//! [`integrity`] whether every page survives. Each run opens the users of memory, and closes them whatever happens: areas and
 //! zone are then as before. A run gives a [`Row`]: a line of a table for people, and a record.
 
 pub mod integrity;
@@ -82,7 +82,7 @@ pub enum PressureError {
     Live(LiveError),
     /// A range could not be set aside.
     Cma(CmaError),
-    /// A release was refused: the books are wrong.
+    /// A release was refused: the accounting is wrong.
     Release(ReleaseError),
 }
 
@@ -222,7 +222,7 @@ impl Run {
     }
 }
 
-/// Runs something that lets the living move in, and lets them out again. It comes out the same whatever ran before: of that
+/// Runs something that opens the users of memory, and closes them again. It comes out the same whatever ran before: of that
 /// nothing is left but the types of pageblocks, and those are forgotten.
 fn closed<'m>(
     system: &mut System<'m>,

@@ -13,7 +13,7 @@ use migration::live::objects::{MAX_OBJECTS, ObjectId};
 use migration::live::{LiveError, Mm};
 use system::System;
 
-/// Of so many pages of an object, one more is the kernel's for it: page tables, descriptors, buffers.
+/// Pages of an object for each page that the kernel needs for it: page tables, descriptors, buffers.
 const PAGES_PER_KERNEL_PAGE: u32 = 16;
 
 /// The objects of an experiment, and how much of the source it uses.
@@ -83,7 +83,7 @@ impl Population {
         (objects > 0).then(|| self.objects[rng.below(objects) as usize])
     }
 
-    /// Uses memory so many times, at random: reads and writes pages of objects and of the cache. Counts contents that are
+    /// Uses memory `times` times, at random: reads and writes pages of objects and of the cache. Counts contents that are
     /// not what was written last.
     pub(super) fn use_memory(&mut self, mm: &mut Mm<'_, '_>, rng: &mut Rng, times: u32) -> Result<(), PressureError> {
         self.bury(mm);

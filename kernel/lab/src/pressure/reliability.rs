@@ -4,7 +4,7 @@
 //!
 //! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under each policy. What is
 //! compared: how often the driver gets its buffer and how long that takes, and how much memory stands unused meanwhile. With
-//! pins, so many random pages of objects cannot move; before each request other ones are drawn.
+//! pins, that many random pages of objects cannot move; before each request other ones are drawn.
 
 use alloc::vec::Vec;
 
@@ -193,7 +193,7 @@ fn one<M: Machine + ?Sized>(
 }
 
 /// Fills memory, objects and cache in turns, until the background would have to reclaim for either, and then with cache for
-/// as long as there is room for that; or until so many pages are lived in. Returns how many.
+/// as long as there is room for that; or until `most` pages are in use. Returns how many are.
 fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> Result<u32, PressureError> {
     let free = mm.zone.nr_free_pages();
     let wanted = most.unwrap_or(u32::MAX);
@@ -235,7 +235,7 @@ fn churn(mm: &mut Mm<'_, '_>, population: &mut Population, rng: &mut Rng) -> Res
     population.use_memory(mm, rng, USES)
 }
 
-/// Pins so many random pages of objects; returns how many it were.
+/// Pins `pins` random pages of objects; returns how many were pinned.
 fn pin(mm: &mut Mm<'_, '_>, population: &Population, rng: &mut Rng, pins: u32) -> u32 {
     let mut pinned: Vec<_> = Vec::new();
     for _ in 0..pins {

@@ -32,7 +32,7 @@ fn options(area: AreaId) -> Options {
     }
 }
 
-/// A system of so many pageblocks of RAM with an area of two behind them.
+/// A system of `ram` pageblocks of RAM with an area of two behind them.
 fn with_system<R>(ram: u32, test: impl FnOnce(&mut System<'_>, AreaId) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors((ram + 2) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);

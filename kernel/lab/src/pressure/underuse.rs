@@ -23,7 +23,7 @@ use system::System;
 pub const ROUNDS: u32 = 64;
 /// Pages of an object, at least and at most.
 const OBJECT_PAGES: (u32, u32) = (16, 256);
-/// Of so many pages, one is the cache's.
+/// Pages of an object for each page of the cache.
 const CACHE_SHARE: u32 = 8;
 
 /// One run.

@@ -42,7 +42,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger of so many pages.
+    /// An empty ledger of `pages` pages.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -57,7 +57,7 @@ impl Ledger {
         }
     }
 
-    /// Bytes that a ledger of so many pages takes.
+    /// Bytes that a ledger of `pages` pages takes.
     pub(super) const fn bytes(pages: u32) -> u64 {
         pages as u64 * 8 + pages.div_ceil(WORD_BITS) as u64 * 4
     }

@@ -166,9 +166,9 @@ pub enum RecordedSize {
     /// No allocation was seen.
     #[default]
     Unknown,
-    /// The allocations lie within so many pages.
+    /// The least number of pages that all allocations lie within.
     AtLeast(u64),
-    /// So many pages.
+    /// Exactly this many pages.
     Pages(u64),
 }
 

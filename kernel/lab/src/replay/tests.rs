@@ -47,7 +47,7 @@ fn every_trace_ends_as_on_linux() {
             ];
             assert_eq!(found, [ops, allocs, failed, placements, used, maxchunk, bitmap], "{name}");
             assert!(report.record().to_string().contains(&format!("\"placement_fnv1a\":\"{placements}\"")));
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
             system.release_all(area);
             assert_eq!(system.area(area).used_pages(), 0);
             lines += 1;
@@ -76,7 +76,7 @@ fn a_bad_trace_changes_nothing() {
             assert_eq!(system.area(area).used_pages(), 0, "{text}");
         }
         assert_eq!(system.areas()[1].stats().alloc_success, 2, "only the last trace reached the area");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -141,7 +141,7 @@ fn more_ids_than_the_heap_would_hold() {
         let report = replay(system, machine, text.as_bytes()).expect("a good trace");
         assert_eq!((report.ops, report.failed, report.metrics.used), (100_000, 0, 0));
         assert_eq!(system.zone().nr_free_pages(), free);
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -168,7 +168,7 @@ fn buffers_make_room_for_a_recorded_load() {
             system.area_mut(area).set_placement(placements::parse(placement).expect("a listed name"));
             let report = run(system, machine, Options { relocatable, ..Options::new(area) }, trace.as_bytes())
                 .expect("a good trace");
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
             let held: u32 = system.kept(area).map(|kept| kept.pages).sum();
             assert_eq!(held, report.metrics.used, "all that is held is registered");
             system.release_all(area);

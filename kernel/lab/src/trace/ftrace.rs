@@ -66,7 +66,7 @@ pub enum Event<'t> {
         /// All pages of the area, where the event tells it.
         pages: Option<u64>,
     },
-    /// At least so many events were lost here.
+    /// The least number of events that were lost here.
     Lost(u64),
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The books of the living: every page is in exactly one place, everybody who shows a page knows it, and it knows them.
+//! The accounting of pages in use: every page is in exactly one place, and each mapping and its page know each other.
 
 use super::objects::ObjectId;
 use super::space::OwnedFrame;

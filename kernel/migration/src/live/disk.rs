@@ -22,7 +22,7 @@ use units::Pfn;
 
 pub use super::source::DiskStats;
 
-/// Of the managed pages one in so many may be dirty; whoever dirties more starts writing them.
+/// Managed pages for each that may be dirty; whoever dirties more starts writing them.
 const DIRTY_SHARE: u32 = 8;
 
 impl Mm<'_, '_> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! For host tests: ways to spoil the books, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
+//! For host tests: ways to spoil the accounting, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
 //! forget.
 
 use alloc::boxed::Box;

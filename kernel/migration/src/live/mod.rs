@@ -6,12 +6,12 @@
 //! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a page under the
 //! watermarks, reclaiming or killing where there is none → the page is mapped, or filled from its source → it waits in a
 //! batch and then stands on an LRU list → [`super::contig_range`] moves or drops it when a driver wants its frame. All of it
-//! is done by [`Mm`], which borrows the zone and the living together.
+//! is done by [`Mm`], which borrows the zone and the users of memory together.
 //!
 //! What holds true: an object is read and written through its virtual address only; a page knows who shows it (its
 //! descriptor's owner: a slot of the window or a place in the cache), and they know the page; every page has contents that
 //! can be told from any other page's, and from its own of a moment ago (`content`). The tables that all this needs are
-//! taken from the page allocator when the living move in, and given back when they move out.
+//! taken from the page allocator at `open`, and given back at `close`.
 
 pub mod cache;
 mod check;
@@ -93,7 +93,7 @@ impl Sabotage {
 /// Faults that can be injected.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Faults {
-    /// After so many more there is no page to move to.
+    /// Pages to move to that are left; `None` for no limit.
     pub targets_left: Option<u32>,
     /// Clean pages are not dropped.
     pub keep_clean_pages: bool,
@@ -105,7 +105,7 @@ pub struct Faults {
     pub sabotage: Option<Sabotage>,
 }
 
-/// Everybody who lives in memory.
+/// All users of memory.
 pub struct Live {
     pub(crate) space: Box<dyn AddressSpace>,
     slots: Slots,
@@ -182,7 +182,7 @@ impl fmt::Display for LiveError {
     }
 }
 
-/// Why the living could not move in.
+/// Why users of memory could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenError {
     /// The machine has no address space to lend.
@@ -226,7 +226,7 @@ fn blocks_for<const N: usize>(zone: &mut Zone<'_>, bytes: [u32; N]) -> Result<[B
 }
 
 impl Live {
-    /// Lets the living move into a zone; nobody is there yet. Their page cache is on the disk, if there is one.
+    /// Opens users of memory over a zone; none is there yet. Their page cache is on the disk, if there is one.
     ///
     /// # Errors
     /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
@@ -346,7 +346,7 @@ impl Mm<'_, '_> {
     }
 }
 
-/// What the living borrow from the system.
+/// What users of memory borrow from the system.
 pub type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
 
 /// Gives back the tables of those who have moved out, and returns address space and disk.

@@ -57,7 +57,7 @@ impl Object {
 }
 
 impl Mm<'_, '_> {
-    /// Makes an object that can have so many pages, none of which is there yet.
+    /// Makes an object of up to `pages` pages, none of which is there yet.
     ///
     /// # Errors
     /// There is no room for it; nothing was changed then.

@@ -126,7 +126,7 @@ impl Identity {
     }
 }
 
-/// What a disk has done since the living moved in.
+/// What a disk has done since `open`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct DiskStats {
     /// Requests that ended.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the living ask of the machine: a window of 4 KiB mappings with real translation, and the memory behind frames.
+//! What users of memory ask of the machine: a window of 4 KiB mappings with real translation, and the memory behind frames.
 //!
 //! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an arena with tables and a TLB
 //! of their own, so that the same kernel code runs in both, and a step that migration leaves out shows in both.
@@ -49,7 +49,7 @@ pub trait AddressSpace {
     /// The most slots the window can have, a multiple of [`SLOTS_PER_TABLE`].
     fn max_slots(&self) -> u32;
 
-    /// Makes a window of so many slots, all of them unmapped, with its translation tables (4 bytes a slot) in a block.
+    /// Makes a window of `slots` slots, all of them unmapped, with its translation tables (4 bytes a slot) in a block.
     ///
     /// # Errors
     /// The block, and why there is no window.

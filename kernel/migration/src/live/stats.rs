@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the living have done, counted as `/proc/vmstat` counts it.
+//! What users of memory have done, counted as `/proc/vmstat` counts it.
 
-/// Counters since the living moved in.
+/// Counters since `open`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Stats {
     /// Pages migrated (`pgmigrate_success`).

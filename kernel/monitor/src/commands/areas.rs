@@ -41,8 +41,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "picture",
                     usage: "[AREA] [width=64] [pages=PAGES]",
                     summary: "shows an area at a glance, one character for many pages",
-                    details: "Rows stand under the offset of their first page. Without pages=, so many pages of a character are \
-                              chosen that the picture fits a screen.",
+                    details: "Rows stand under the offset of their first page. Without pages=, a character stands for as many \
+                              pages as make the picture fit a screen.",
                     example: "picture BiscuitOS_cma",
                 },
                 run: |session, args| session.picture(args),

@@ -106,7 +106,7 @@ fn failed(error: CopyError) -> Failure {
     }
 }
 
-/// A CMA area of a quarter of so many pages, and at most 16 MiB, as `cma=` takes it.
+/// A CMA area of a quarter of `managed` pages, at most 16 MiB, as `cma=` takes it.
 fn fitting_area(managed: u32) -> &'static str {
     match managed {
         0x4000.. => "16M",

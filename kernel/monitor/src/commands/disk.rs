@@ -60,7 +60,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
     }
 
-    /// Does something with the living, whose page cache is on the disk.
+    /// Does something with users of memory whose page cache is on the disk.
     fn on_disk<T>(&mut self, act: impl FnOnce(&mut Mm<'_, '_>, &M) -> Result<T, FileError>) -> Result<T, Failure> {
         let opened = self.system.open_live_on_disk(CmaUse::default(), Lend::Movable);
         let result = match opened {

@@ -42,7 +42,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "echo",
                     usage: "[WORD...] [> PATH]",
                     summary: "prints words, or writes a number to a pseudo file",
-                    details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates so many pages, or frees so many of \
+                    details: "To `alloc` or `free` of /sys/kernel/debug/cma/NAME: allocates that number of pages, or frees that number of \
                               those allocated last. To /sys/kernel/tracing/events/cma/enable: 1 begins to trace, 0 stops; to \
                               /sys/kernel/tracing/trace: 0 forgets the events.",
                     example: "echo 16 > /sys/kernel/debug/cma/BiscuitOS_cma/alloc",

@@ -47,7 +47,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "wait",
                     usage: "[N|all] [steps=N]",
                     summary: "lets the jobs go on until one, or all, is over",
-                    details: "With steps=, for so many steps at most. Ctrl-C ends the waiting, and the jobs go on.",
+                    details: "With steps=N, for N steps at most. Ctrl-C ends the waiting, and the jobs go on.",
                     example: "wait steps=5000",
                 },
                 run: |session, args| session.wait(args),

@@ -50,7 +50,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
 
 /// Most allocations of a run.
 const MAX_ROUNDS: u64 = 100_000;
-/// Most pinned pages (`MAX_PINS` of the living).
+/// Most pinned pages (`migration::live::MAX_PINS`).
 const MAX_PINS: u64 = migration::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {

@@ -42,7 +42,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                   its task's buffers lived (else of all tasks'), and does not go back at once. Each request that fails \
                   is a line and a record, with the three windows that are cheapest to empty, and whose buffers are in \
                   them; failures=N: lines of the first N (failures=all). until=failure ends the replay at the first. \
-                  relocatable=N: under placement=relocate the buffers of so many IDs in a thousand may \
+                  relocatable=N: under placement=relocate the buffers of N IDs in a thousand may \
                   be moved to make room. A bad trace changes nothing.",
                 example: "replay align=page",
             },

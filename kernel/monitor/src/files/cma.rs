@@ -91,7 +91,7 @@ fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure>
     Ok(())
 }
 
-/// Frees as a write to `free` does: so many pages of those allocated last, the front part of a buffer that is larger. Like
+/// Frees as a write to `free` does: `pages` pages of those allocated last, the front part of a buffer that is larger. Like
 /// Linux it stops where no buffer is left, or where a part of one cannot be released.
 fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
     while pages > 0 {

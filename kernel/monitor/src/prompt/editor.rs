@@ -36,7 +36,7 @@ const ASK_FOR_COLUMNS: &str = "\x1b7\x1b[999C\x1b[6n\x1b8";
 pub(super) enum Typed {
     /// A line to execute.
     Line(String),
-    /// A line of so many characters, which is more than [`MAX_LINE`].
+    /// The length of a line of more than [`MAX_LINE`] characters.
     TooLong(usize),
     /// The line up to the cursor is to be completed.
     Tab,

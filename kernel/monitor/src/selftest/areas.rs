@@ -37,7 +37,7 @@ fn cma_random(system: &mut System<'_>) -> Verdict {
                 continue;
             }
             let pages = 1 + rand.rand() % 100;
-            // A full or busy area may refuse; the books say whether it did so in order.
+            // A full or busy area may refuse; the check says whether it did so in order.
             slots[slot] = system.cma_alloc(id, pages, align_order_of(pages)).ok();
         }
         let books = system.check();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the living: pages that move, faults between the phases, sabotage that has to be noticed; on the machine's
+//! Self-tests of pages in use: pages that move, faults between the phases, sabotage that has to be noticed; on the machine's
 //! own page tables and TLB.
 
 use alloc::boxed::Box;
@@ -270,7 +270,7 @@ fn random_step(
             lines(mm.destroy(id))?;
         }
         3 => {
-            // What is not mapped, or pinned enough, is refused; the books say whether in order.
+            // What is not mapped, or pinned enough, is refused; the check says whether in order.
             if let Some(id) = any(rng) {
                 let _ = mm.unmap(id, rng.below(OBJECT_PAGES));
                 let _ = mm.pin(id, rng.below(OBJECT_PAGES), "selftest");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the books, the published generator, and the page allocator.
+//! Self-tests of the check itself, the published generator, and the page allocator.
 
 use alloc::format;
 use alloc::vec::Vec;

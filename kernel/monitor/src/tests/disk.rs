@@ -14,7 +14,7 @@ pub(super) fn on_board_with_disk(lines: &[&str]) -> (Outcome, String) {
         for line in lines {
             outcome = monitor.execute(line);
         }
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         (outcome, machine.take())
     })
 }
@@ -91,7 +91,7 @@ fn ctrl_c_stops_between_two_pieces() {
             let text = machine.take();
             assert!(outcome == Outcome::Ok && text.contains(words), "{line}: {text}");
             assert!(machine.interrupt_after.get().is_none(), "one look found it: {text}");
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
         });
     }
 }

@@ -126,7 +126,7 @@ fn other_experiments_keep_out_of_its_way() {
         assert_eq!(monitor.execute("stop all"), Outcome::Ok);
         assert_eq!(monitor.system.areas()[1].placement().label(), "first-fit");
         assert_eq!(monitor.execute("stop"), Outcome::Failed(STATUS_BAD_COMMAND));
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What of the living the console shows: traces, counters, refusals.
+//! What the console shows of pages in use: traces, counters, refusals.
 
 use std::format;
 use std::vec::Vec;

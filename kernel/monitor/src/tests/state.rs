@@ -15,7 +15,7 @@ fn with_initrd(initrd: &str, lines: &[&str]) -> Vec<(Outcome, String)> {
     with_board(64, |system, machine| {
         let mut monitor = Monitor::new(system, machine, context(Some(initrd.as_bytes())));
         let told = lines.iter().map(|line| (monitor.execute(line), monitor.machine.take())).collect();
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         told
     })
 }

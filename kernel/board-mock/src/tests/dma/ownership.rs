@@ -151,7 +151,7 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
         assert!(!mm.zone.is_free(anon.pfn()));
         streaming_of(&mut mm).unwrap().unmap(written).unwrap();
         assert!(mm.zone.is_free(anon.pfn()));
-        // The model's memory is not the living's, so nothing is there to have changed.
+        // The model's memory is not that of pages in use, so nothing is there to have changed.
         streaming_of(&mut mm).unwrap().unmap(read).unwrap();
         system.close_live();
         assert_eq!(misuses(system), []);

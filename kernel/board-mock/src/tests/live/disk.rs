@@ -19,12 +19,12 @@ use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// A system of ten pageblocks and an area of two whose memory is lived in, over a disk of so many sectors.
+/// A system of ten pageblocks and an area of two whose memory is in use, over a disk of `sectors` sectors.
 fn with_disk(sectors: u64, read_only: bool, test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>)) {
     with_disk_and_memory(10, sectors, read_only, test);
 }
 
-/// The same with so many pageblocks.
+/// As `with_disk`, with `pageblocks` pageblocks of RAM.
 fn with_disk_and_memory(
     pageblocks: u32,
     sectors: u64,

@@ -17,7 +17,7 @@ use system::System;
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// From now on there are only so many pages to move to.
+    /// From now on there are only this many pages to move to.
     NoTarget(u32),
     /// The last page that has to move is pinned.
     Pin,

@@ -194,7 +194,7 @@ fn every_load_runs_and_repeats_itself() {
                 let usual = |pages| entry.load(&NoKeys, pages).expect("without keys it has the usual parameters");
                 let options = options_of(system, usual, 5_000);
                 let options = Options { area, load: usual(system.area(area).pages()), ..options };
-                let report = run_round(system, machine, &options, 1).expect("the books balance");
+                let report = run_round(system, machine, &options, 1).expect("the accounting balances");
                 assert_eq!(report.allocs + report.releases + report.failed, 5_000, "{report}");
                 let name = options.load.name();
                 assert_eq!(name, entry.help.name);
@@ -203,9 +203,9 @@ fn every_load_runs_and_repeats_itself() {
                 assert!(record.starts_with(&std::format!("{{\"record\":\"{name}\",\"area\":")), "{record}");
                 assert!(record.contains(&std::format!("\"load\":\"{name}\",")), "{record}");
                 assert!(report.to_string().contains(&std::format!("{} on ", options.load)), "{report}");
-                system.check().expect("the books balance");
+                system.check().expect("the accounting balances");
                 system.release_all(area);
-                let again = run_round(system, machine, &options, 1).expect("the books balance");
+                let again = run_round(system, machine, &options, 1).expect("the accounting balances");
                 assert_eq!((again.allocs, again.failed, again.metrics), (report.allocs, report.failed, report.metrics));
                 system.release_all(area);
             }
@@ -225,7 +225,7 @@ fn a_series_in_pieces_is_the_series_at_once() {
             // A Ctrl-C is not the job's.
             machine.interrupt_after.set(Some(0));
             loop {
-                match series.advance(system, machine, steps).expect("the books balance") {
+                match series.advance(system, machine, steps).expect("the accounting balances") {
                     News::Steps => {}
                     News::Bitmap => words.push(std::format!("{:?}", Metrics::of(system.area(options(system).area)))),
                     News::Sample(record) => words.push(record.to_string()),
@@ -253,7 +253,7 @@ fn a_stopped_series_leaves_its_buffers_registered() {
         let area = plan.options.area;
         let mut series = Series::new(plan, true);
         assert!(matches!(series.advance(system, machine, 500), Ok(News::Steps)));
-        system.check().expect("the books balance while a round is under way");
+        system.check().expect("the accounting balances while a round is under way");
         let report = series.stop(system).expect("a round is under way");
         assert_eq!((report.end, report.allocs + report.releases), (End::Stopped, 500));
         assert_eq!(system.kept(area).count() as u64, report.live());

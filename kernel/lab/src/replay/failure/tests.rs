@@ -19,7 +19,7 @@ fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String
         let survey = survey(machine, trace.as_bytes()).expect("a good recording");
         let report = run_surveyed(system, machine, chosen, &survey, trace.as_bytes(), Some(&mut tell));
         let report = report.expect("it is replayed");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         system.release_all(chosen.area);
         assert_eq!(system.zone().nr_free_pages(), free);
         (told, report)

@@ -14,7 +14,7 @@ fn replayed(log: &str) -> (ReplayReport, Vec<(u32, u32)>) {
         let area = system.find_area("big").expect("the board has it");
         let free = system.zone().nr_free_pages();
         let report = run(system, machine, Options::new(area), log.as_bytes()).expect("a good log");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         let base = system.area(area).base();
         let kept: Vec<(u32, u32)> = system.kept(area).map(|kept| (kept.first.0 - base.0, kept.pages)).collect();
         assert_eq!(kept.iter().map(|kept| kept.1).sum::<u32>(), report.metrics.used);
@@ -117,7 +117,7 @@ fn ctrl_c_is_heeded_while_pointers_are_paired() {
             let area = system.find_area("big").expect("the board has it");
             machine.interrupt_after.set(looks);
             let answer = run(system, machine, Options::new(area), text.as_bytes());
-            system.check().expect("the books balance");
+            system.check().expect("the accounting balances");
             if answer.is_err() {
                 assert_eq!(system.area(area).used_pages(), 0, "nothing was done");
             }

@@ -21,7 +21,7 @@ fn area(system: &System<'_>) -> AreaId {
 fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<ReplayReport, ReplayError> {
     let area = area(system);
     let result = run(system, machine, Options::new(area), text.as_bytes());
-    system.check().expect("the books balance");
+    system.check().expect("the accounting balances");
     result
 }
 
@@ -128,7 +128,7 @@ fn under_another_placement_what_failed_may_succeed() {
         let error = run(system, machine, refused, CHURN).expect_err("an ID is held");
         assert!(matches!(error, ReplayError::Trace(TraceError { reason: Reason::Held(_), .. })), "{error}");
         assert_eq!(system.area(area).used_pages(), 0);
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 
@@ -392,7 +392,7 @@ fn replayed_on(state: &str, text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
         let loaded = crate::state::put(system, id, &state).expect("it fits").loaded;
         let options = Options { loaded: Some(loaded), ..Options::new(id) };
         let report = run(system, machine, options, text.as_bytes()).expect("a good recording");
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
         let left = system.kept(id).map(|kept| (kept.first.0 - BASE.0, kept.pages)).collect();
         // What is left of the state's buffers is still the state's.
         let own: u32 = system.kept(id).filter(|kept| loaded.has(kept.id)).map(|kept| kept.pages).sum();

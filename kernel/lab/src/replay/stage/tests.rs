@@ -99,7 +99,7 @@ fn steps_are_told_in_the_order_of_the_recording() {
             assert_eq!(fingerprints(&alone), fingerprints(&report));
             assert!(used > 0 && alone.metrics.used == used);
         }
-        system.check().expect("the books balance");
+        system.check().expect("the accounting balances");
     });
 }
 

@@ -25,7 +25,7 @@ fn pages(rng: &mut Rng) -> u32 {
 }
 
 fn placement(rng: &mut Rng) -> String {
-    let names: Vec<&str> = placement::PLACEMENTS.iter().map(|entry| entry.name).collect();
+    let names: Vec<&str> = placements::PLACEMENTS.iter().map(|entry| entry.name).collect();
     pick(rng, &names).into()
 }
 
