@@ -109,6 +109,9 @@ pub(crate) struct Size {
     /// Lets --assert hold for a recording that began late or lost events
     #[arg(long)]
     pub allow_partial: bool,
+    /// Says task1, area1, ... for the names of tasks and areas, in the page, too; --area names an area so
+    #[arg(long)]
+    pub anonymous: bool,
     /// Also writes a page that shows it, for a browser
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -130,6 +133,9 @@ pub(crate) struct View {
     /// Pages that a bit of a bitmap stands for, as a power of two
     #[arg(long, value_name = "N")]
     pub order_per_bit: Option<u32>,
+    /// The state that begins at this line; the last one unless told
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub line: Option<u64>,
     /// Prints the records
     #[arg(long)]
     pub json: bool,

@@ -14,7 +14,7 @@ use kernel::system::System;
 use rayon::prelude::*;
 
 use crate::cli::{self, Compare};
-use crate::{Failure, lines, now_ns, progress, read, say};
+use crate::{Failure, lines, now_ns, progress, recording, say};
 
 pub(crate) fn run(arguments: &Compare) -> Result<(), Failure> {
     let pages = cli::pages(&arguments.area).map_err(Failure::bad)?;
@@ -80,7 +80,7 @@ fn compare_replays(arguments: &Compare, board: &Board) -> Result<(), Failure> {
     let Some(file) = &arguments.initrd else {
         return Err(Failure::bad("compare: load=replay needs a recording: --initrd FILE"));
     };
-    let trace = read(file)?;
+    let (trace, _) = recording(file, false)?;
     let records = arguments.json;
     let line = arguments.keys.iter().fold(String::from("compare"), |line, key| format!("{line} '{key}'"));
     let print = lines("compare", Some(records));

@@ -47,11 +47,15 @@ pub struct Recorded<'t> {
 /// # Errors
 /// The first line that is no good.
 pub fn all(text: &[u8]) -> Result<Vec<Recorded<'_>>, TraceError> {
-    let format = Format::of(text);
-    match format {
-        Format::Plain => plain::ops(text).map(|op| op.map(|(line, op)| of_plain(line, op))).collect(),
-        Format::Ftrace => ftrace::events(text).map(|event| event.map(|(line, event)| of_ftrace(line, event))).collect(),
-        Format::Dmesg => dmesg::events(text).map(|said| said.map(|(line, said)| of_dmesg(line, said))).collect(),
+    each(text).collect()
+}
+
+/// The events of a recording one by one, up to the first line that is no good.
+pub fn each(text: &[u8]) -> Box<dyn Iterator<Item = Result<Recorded<'_>, TraceError>> + '_> {
+    match Format::of(text) {
+        Format::Plain => Box::new(plain::ops(text).map(|op| op.map(|(line, op)| of_plain(line, op)))),
+        Format::Ftrace => Box::new(ftrace::events(text).map(|event| event.map(|(line, event)| of_ftrace(line, event)))),
+        Format::Dmesg => Box::new(dmesg::events(text).map(|said| said.map(|(line, said)| of_dmesg(line, said)))),
     }
 }
 

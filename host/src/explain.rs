@@ -14,7 +14,6 @@ use std::fmt::{self, Write};
 use kernel::cma::align_order_of;
 use kernel::lab::metrics::Counted;
 use kernel::lab::state::{self, State};
-use kernel::lab::trace::Format;
 
 /// Characters of a line that are repeated.
 const SHOWN: usize = 160;
@@ -49,8 +48,6 @@ pub struct Story {
     pub recorded: u64,
     /// Ranges that were busy, and passed over.
     pub busy: u64,
-    /// It is no log, but what ftrace recorded.
-    pub ftrace: bool,
 }
 
 /// A request that failed, whose area's free runs may follow.
@@ -63,7 +60,7 @@ struct Failed {
 
 /// Explains every line of a log.
 pub fn explain(log: &[u8]) -> Story {
-    let mut story = Story { ftrace: Format::of(log) == Format::Ftrace, ..Story::default() };
+    let mut story = Story::default();
     let mut failed: Option<Failed> = None;
     let mut start = 0;
     for (number, line) in log.split(|&byte| byte == b'\n').enumerate() {
@@ -105,6 +102,11 @@ pub fn explain(log: &[u8]) -> Story {
 }
 
 impl Story {
+    /// Whether no line says anything of CMA.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.recorded + self.busy == 0
+    }
+
     fn add(&mut self, line: u64, text: &str, says: String, helps: Option<String>) {
         let text = shown(text);
         self.lines.push(Explained { line, text, says, helps });
@@ -138,13 +140,7 @@ impl fmt::Display for Story {
                 "CONFIG_CMA_DEBUG wrote {requests}: the log is a recording for `debris replay` and `debris size`."
             )?;
         }
-        if self.ftrace {
-            writeln!(
-                f,
-                "This is a recording by ftrace, and no log: `debris replay` says of each request that fails what is in its \
-                 way, `debris size` how large the area must be."
-            )?;
-        } else if self.lines.is_empty() && self.recorded + self.busy == 0 {
+        if self.is_empty() {
             writeln!(
                 f,
                 "No line says anything of CMA. Lines like `cma: Reserved`, `Reserved memory: created CMA memory pool`, \
@@ -464,13 +460,6 @@ mod tests {
         }
         assert_eq!(said("usb 1-1: new device\n\nrandom: crng init done"), [""; 0]);
         assert!(explain(b"").to_string().starts_with("No line says anything of CMA."));
-    }
-
-    #[test]
-    fn a_recording_is_told_from_a_log() {
-        let event = "cma_alloc_finish: name=x pfn=0x0 page=0 count=8 align=0 errorno=-12";
-        let said = explain(format!("  a-7  [000] .....     1.000000: {event}\n").as_bytes()).to_string();
-        assert!(said.starts_with("This is a recording by ftrace, and no log: `debris replay`"), "{said}");
     }
 
     #[test]

@@ -15,9 +15,12 @@ use crate::Failure;
 /// The largest file that is read: 2 GiB, some 20 million events.
 const MAX_INPUT: u64 = 1 << 31;
 
-/// Reads a file, or what comes out of a pipe.
+/// Reads a file, or what comes out of a pipe; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    read_at_most(path, MAX_INPUT)
+    match path.as_os_str().as_encoded_bytes() {
+        b"-" => read_at_most(Path::new("/dev/stdin"), MAX_INPUT),
+        _ => read_at_most(path, MAX_INPUT),
+    }
 }
 
 fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {

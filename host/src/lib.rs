@@ -14,6 +14,7 @@ pub mod check;
 pub mod events;
 pub mod explain;
 pub mod jitter;
+pub mod kind;
 pub mod machine;
 pub mod page;
 pub mod picture;

@@ -23,6 +23,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use files::read;
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
+use host::check::Census;
+use host::kind::Kind;
 use host::machine::Host;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -69,20 +71,26 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Replay(arguments) => replay_recording(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Explain { log } => {
-            let story = host::explain::explain(&read(&log)?);
-            say(format_args!("{story}"))
+            let text = read(&log)?;
+            let story = host::explain::explain(&text);
+            let other = Some(Kind::of(&text)).filter(|kind| story.is_empty() && !kind.says().is_empty());
+            match other {
+                Some(kind) => {
+                    let why = format!("no line says anything of CMA; {}", kind.says());
+                    Err(Failure::bad(format!("{}: {why}", log.display())))
+                }
+                None => say(format_args!("{story}")),
+            }
         }
         Command::Anonymous { trace, output } => {
-            let text = recording(&trace, true)?;
+            let (text, _) = recording(&trace, true)?;
             match output {
                 Some(file) => files::write(&file, &text),
                 None => say(format_args!("{}", String::from_utf8_lossy(&text))),
             }
         }
         Command::Check { trace, anonymous } => {
-            let text = recording(&trace, anonymous)?;
-            let census = host::check::census(&text);
-            let census = census.map_err(|error| Failure::bad(format!("{}: {error}", trace.display())))?;
+            let (_, census) = recording(&trace, anonymous)?;
             say(format_args!("{census}"))
         }
         Command::View(arguments) => view::run(&arguments),
@@ -93,17 +101,22 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Schema => say(format_args!("{}", include_str!("../../docs/reference/records.schema.json"))),
         Command::Completions { shell } => {
-            let mut command = cli::command();
-            clap_complete::generate(shell, &mut command, "debris", &mut io::stdout());
-            Ok(())
+            // It takes a writer that cannot fail.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "debris", &mut text);
+            say(format_args!("{}", String::from_utf8_lossy(&text)))
         }
-        Command::Man => Ok(clap_mangen::Man::new(cli::command()).render(&mut io::stdout())?),
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(cli::command()).render(&mut text)?;
+            say(format_args!("{}", String::from_utf8_lossy(&text)))
+        }
     }
 }
 
 /// As the monitor's `replay`, on a board with the recorded area, or with all of them.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
-    let trace = recording(&arguments.trace, arguments.anonymous)?;
+    let (trace, _) = recording(&arguments.trace, arguments.anonymous)?;
     let areas = replay_areas(&trace, arguments)?;
     let mut line = String::from("replay");
     if let [only] = &areas[..] {
@@ -202,10 +215,11 @@ fn lines(command: &'static str, records: Option<bool>) -> Box<dyn FnMut(&str)> {
                 eprint!("debris: {line}");
             }
             // A call a line, so that those of runs side by side stay whole.
-            let wanted = records.is_none_or(|records| line.starts_with('{') == records);
-            if wanted && io::stdout().write_all(line.as_bytes()).is_err() {
-                // Nobody reads on.
-                std::process::exit(0);
+            // Nothing stands behind the line that was run.
+            let wanted = records.is_none_or(|records| line.starts_with('{') == records) && !line.starts_with("run=:");
+            if let Err(failure) = if wanted { say(format_args!("{line}")) } else { Ok(()) } {
+                eprintln!("debris: {}", failure.line);
+                std::process::exit(failure.status.into());
             }
         }
     })
@@ -273,13 +287,25 @@ fn progress(of: u64, what: &'static str) -> ProgressBar {
     }
 }
 
-/// Reads a recording; where it is to be anonymous, without its names.
-fn recording(path: &Path, anonymous: bool) -> Result<Vec<u8>, Failure> {
+/// Reads a recording, and counts what is in it; where it is to be anonymous, without its names.
+fn recording(path: &Path, anonymous: bool) -> Result<(Vec<u8>, Census), Failure> {
     let text = read(path)?;
-    if !anonymous {
-        return Ok(text);
+    let unfit = |why: &dyn std::fmt::Display| unfit(path, &text, why, Kind::Recording);
+    let census = host::check::census(&text).map_err(|error| unfit(&error))?;
+    if census.areas.is_empty() {
+        return Err(unfit(&"no line allocates or releases anything"));
     }
-    host::anonymous::anonymous(&text).map_err(|error| Failure::bad(format!("{}: {error}", path.display())))
+    if !anonymous {
+        return Ok((text, census));
+    }
+    let text = host::anonymous::anonymous(&text).map_err(|error| unfit(&error))?;
+    let census = host::check::census(&text).map_err(|error| unfit(&error))?;
+    Ok((text, census))
+}
+
+/// Why a file that has to be of a kind is none, and which command takes it.
+fn unfit(path: &Path, text: &[u8], why: &dyn std::fmt::Display, wanted: Kind) -> Failure {
+    Failure::bad(format!("{}: {}", path.display(), host::kind::unfit(text, &why.to_string(), wanted)))
 }
 
 /// Writes to standard output. Where nobody reads on, that is the end, and no failure.

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use host::kind::Kind;
 use serde_json::Value;
 
 use crate::cli::Report;
-use crate::{Failure, STATUS_ASSERT, files, read, say};
+use crate::{Failure, STATUS_ASSERT, files, read, say, unfit};
 
 /// What runs have in common but their seed: load with its keys, area, placement, alignment.
 type Row = String;
@@ -95,7 +96,8 @@ fn rows_of(files: &[PathBuf]) -> Result<BTreeMap<Row, Runs>, Failure> {
         }
     }
     if rows.is_empty() {
-        return Err(Failure::bad(format!("{}: no runs; `debris sweep` writes them", files[0].display())));
+        const NO_RUNS: &str = "no runs; `debris sweep` writes them";
+        return Err(unfit(&files[0], &read(&files[0])?, &NO_RUNS, Kind::Records));
     }
     for runs in rows.values_mut() {
         runs.allocs.sort_unstable();

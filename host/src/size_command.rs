@@ -11,10 +11,10 @@ use rayon::prelude::*;
 
 use crate::cli::{FailedWord, Size};
 use crate::html::{Page, usual_rule};
-use crate::{AREA, Failure, STATUS_ASSERT, now_ns, progress, read, say};
+use crate::{AREA, Failure, STATUS_ASSERT, now_ns, progress, recording, say};
 
 pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
-    let text = read(&arguments.trace)?;
+    let (text, census) = recording(&arguments.trace, arguments.anonymous)?;
     let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let recording = Recording::open(&text, arguments.area.as_deref(), now_ns).map_err(bad)?;
     // The verdict's own rule comes first, whatever else is asked for.
@@ -36,8 +36,7 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     let answers = answers.map_err(bad)?;
     let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders, &shown)).transpose()?;
     shown.finish_and_clear();
-    let busy = host::check::census(&text).map_or(0, |census| census.busy);
-    let verdict = Verdict { jitter, busy, ..Verdict::of(&answers[0], arguments.headroom) };
+    let verdict = Verdict { jitter, busy: census.busy, ..Verdict::of(&answers[0], arguments.headroom) };
     if arguments.json {
         let area = arguments.area.as_deref().unwrap_or(AREA);
         let records: String = answers.iter().fold(String::new(), |text, answer| {

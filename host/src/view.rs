@@ -7,22 +7,27 @@ use std::io::{self, IsTerminal};
 use std::rc::Rc;
 
 use host::board::{Board, MAX_AREA_PAGES};
+use host::kind::Kind;
 use host::size::PAGEBLOCK_PAGES;
 use kernel::lab::state;
 
 use crate::cli::View;
-use crate::{Failure, now_ns, read, say};
+use crate::{Failure, now_ns, read, say, unfit};
 
 pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
     let text = read(&arguments.file)?;
     let bad = |line: String| Failure::bad(format!("{}: {line}", arguments.file.display()));
-    let found = state::find(&text, None, arguments.order_per_bit).map_err(|error| bad(error.to_string()))?;
+    let found = state::find(&text, arguments.line, arguments.order_per_bit);
+    let found = found.map_err(|error| unfit(&arguments.file, &text, &error, Kind::State))?;
     let pages = found.pages.next_multiple_of(PAGEBLOCK_PAGES);
     if pages > MAX_AREA_PAGES {
         return Err(bad(format!("an area of {} MiB at most can be shown", MAX_AREA_PAGES / 256)));
     }
     let name = found.name.map(quotable).filter(|name| !name.is_empty()).unwrap_or_else(|| crate::AREA.into());
     let mut line = format!("load area='{name}'");
+    if let Some(number) = arguments.line {
+        line += &format!(" line={number}");
+    }
     if let Some(order) = arguments.order_per_bit {
         line += &format!(" order_per_bit={order}");
     }

@@ -129,6 +129,103 @@ fn replay_makes_an_area_for_each_that_was_recorded() {
 }
 
 #[test]
+fn a_page_and_records_of_size_are_anonymous() {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("two.trace"), TWO_TASKS.replace("name=x", "name=secret")).unwrap();
+    let size = |more: &[&str]| {
+        let size = ["size", "two.trace", "--placement", "first-fit", "--anonymous", "--jitter", "4", "--step", "1"];
+        let output = debris_in(directory.path(), &[&size[..], more].concat());
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    assert!(size(&["--area", "secret"]).contains("area1"), "an area is called as in what is shown");
+    for text in [size(&[]), size(&["--json", "--area", "area1"])] {
+        assert!(text.contains("1500") && !["cam", "vpu", "secret"].iter().any(|name| text.contains(name)), "{text}");
+    }
+}
+
+#[test]
+fn standard_input_is_a_file_and_what_cannot_be_written_is_said() {
+    let debris = |arguments: &[&str], output: std::process::Stdio| {
+        let trace = std::fs::File::open(format!("{DATA}linux-6.1/camera.trace")).unwrap();
+        let mut debris = Command::new(env!("CARGO_BIN_EXE_debris"));
+        debris.args(arguments).current_dir(DATA).stdin(trace).stdout(output).stderr(std::process::Stdio::piped());
+        debris.spawn().unwrap().wait_with_output().unwrap()
+    };
+    let output = debris(&["size", "-", "--placement", "first-fit"], std::process::Stdio::piped());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\ncma=28M\n"));
+    for arguments in [
+        &["size", "-", "--placement", "first-fit"][..],
+        &["check", "-"],
+        &["replay", "-"],
+        &["explain", "cases/free-list.log"],
+        &["view", "cases/free-list.log"],
+        &["compare", "placements=first-fit", "seeds=1", "ops=500"],
+        &["lab", "cma"],
+        &["schema"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let output = debris(arguments, std::fs::File::create("/dev/full").unwrap().into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("debris: the output cannot be written: "), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    }
+}
+
+/// Every command that reads a file, with words in front of the file's name.
+const READERS: [&[&str]; 8] = [
+    &["size"],
+    &["check"],
+    &["anonymous"],
+    &["replay"],
+    &["compare", "load=replay", "--area", "64M", "--initrd"],
+    &["view"],
+    &["explain"],
+    &["report"],
+];
+
+#[test]
+fn a_command_that_a_file_does_not_fit_names_one_that_it_fits() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let runs = "{\"record\":\"debris\",\"allocs\":1,\"used\":9,\"failed_pages\":3,\"key\":\"debris seed=1\"}\n";
+    let boot = "[    0.000000] cma: Reserved 16 MiB at 0x9f000000 on node -1\n";
+    for (name, text) in [("runs.jsonl", runs), ("boot.log", boot), ("empty", ""), ("binary", "\u{1}\0\u{2}")] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    std::fs::write(directory.path().join("cr.trace"), "a 1 5 0\rr 1\r").unwrap();
+    let given = |directory: &Path| {
+        let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+        files.collect::<Vec<_>>()
+    };
+    let mut pairs = 0;
+    for file in [given(directory.path()), given(&Path::new(DATA).join("cases"))].concat() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        // Which commands take it, and what the others name.
+        let (takers, named): (&[&str], _) = match name {
+            "cma-debug.log" => (&["size", "check", "anonymous", "replay", "compare", "explain"], "`debris size`"),
+            "free-list.log" | "decoders.log" => (&["view", "explain"], "`debris view`"),
+            "boot.log" => (&["explain"], "`debris explain`"),
+            "runs.jsonl" => (&["report"], "`debris report`"),
+            "cr.trace" => (&[], "`tr "),
+            "empty" => (&[], "; the file is empty"),
+            "binary" => (&[], "; it is no text"),
+            _ => (&[], "`debris run --nodes`"),
+        };
+        for reader in READERS {
+            let output = debris_in(directory.path(), &[reader, &[file.to_str().unwrap()]].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            let takes = takers.contains(&reader[0]);
+            assert_eq!(output.status.code(), Some(if takes { 0 } else { 2 }), "{reader:?} {name}: {said}");
+            assert!(takes || said.contains(named) && said.lines().count() == 1, "{reader:?} {name}: {said}");
+            assert!(takes || output.stdout.is_empty() && !said.contains("initrd"), "{reader:?} {name}: {said}");
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 8 * 20, "{pairs}");
+}
+
+#[test]
 fn size_says_that_ranges_were_busy() {
     let text = printed(&["size", "cases/cma-debug.log", "--placement", "first-fit"]);
     assert!(text.contains("\n2 ranges busy when this was recorded"), "{text}");

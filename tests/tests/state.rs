@@ -73,13 +73,13 @@ fn a_bitmap_of_debugfs_is_the_area() {
 #[test]
 fn what_is_no_state_is_refused_in_a_line() {
     for (text, says) in [
-        ("a 1 1 0\n", "load: there is no state in the initrd"),
+        ("a 1 1 0\n", "load: there is no state: no line"),
         ("cma: number of available pages: 4@5", "load: the state at line 1: the list has no end"),
         (
             "number of available pages: 4@5=> 5 free of 2048 total pages\n",
             "4 pages are listed as free, and the line says 5",
         ),
-        ("\u{0}\u{1}", "load: there is no state in the initrd"),
+        ("\u{0}\u{1}", "load: there is no state: no line"),
     ] {
         with_initrd(text, None, "load", 2).says(says);
     }

@@ -261,7 +261,7 @@ impl fmt::Display for LoadReport {
             Counted(self.buffers.into(), "buffer")
         )?;
         if self.states > 1 {
-            writeln!(f, "The initrd has {} states; this is the last unless line= says otherwise.", self.states)?;
+            writeln!(f, "There are {} states; this is the last unless line= says otherwise.", self.states)?;
         }
         if self.filled_up > 0 {
             writeln!(

@@ -119,7 +119,7 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str(
-                "there is no state in the initrd: no line `number of available pages: N@P+N@P=> F free of T total \
+                "there is no state: no line `number of available pages: N@P+N@P=> F free of T total \
                  pages` and no bitmap of debugfs (decimal words)",
             ),
             Self::NotThere { line, last } => write!(f, "no state begins at line {line}; the last one begins at {last}"),

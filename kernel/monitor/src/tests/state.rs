@@ -95,7 +95,7 @@ fn sizes_are_held_against_the_area() {
     assert!(told[1].1.contains("32 pages of BiscuitOS_cma at pfn 0x69fe0"), "{}", told[1].1);
     assert!(told[2].1.contains("no 1 page"), "{}", told[2].1);
     for (initrd, line, wrong) in [
-        ("a 1 1 0\n", "load", "load: there is no state in the initrd"),
+        ("a 1 1 0\n", "load", "load: there is no state: no line"),
         (FAILED, "load line=1", "load: no state begins at line 1; the last one begins at 2"),
         (FAILED, "load line=0", "load: line is \"0\"; it has to be a number from 1"),
         (FAILED, "load order_per_bit=21", "load: order_per_bit is \"21\""),

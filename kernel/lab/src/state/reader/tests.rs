@@ -111,10 +111,10 @@ fn a_bitmap_is_words_with_or_without_a_name() {
 #[test]
 fn what_is_wrong_is_said() {
     for (text, reason) in [
-        ("", "there is no state in the initrd"),
-        ("a 1 1 0\nr 1\n", "there is no state in the initrd"),
-        ("2048\n", "there is no state in the initrd"),
-        ("\0\u{1}\u{7f}", "there is no state in the initrd"),
+        ("", "there is no state: no line"),
+        ("a 1 1 0\nr 1\n", "there is no state: no line"),
+        ("2048\n", "there is no state: no line"),
+        ("\0\u{1}\u{7f}", "there is no state: no line"),
         ("number of available pages: 4@5", "at line 1: the list has no end"),
         ("\nnumber of available pages: \nnumber of available pages: 1@1", "at line 3: the list has no end"),
         ("number of available pages: x=> 1 free of 2 total pages", "\"x\" is no run of free pages"),
