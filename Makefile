@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -135,6 +135,10 @@ fmt: setup ## format the sources
 
 lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' links
 	@scripts/test lint
+
+advisories: ## known holes in what is depended on, from the RustSec database (needs github.com)
+	@scripts/setup deny
+	@scripts/deny advisories
 
 doc: setup ## the documentation, in target/doc
 	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests --exclude runner --exclude property --exclude board-mock
