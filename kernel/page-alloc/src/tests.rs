@@ -327,7 +327,7 @@ fn a_write_to_free_memory_fails_the_checks_until_it_is_told() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
     type Way = (&'static str, fn(&mut Zone<'_>) -> Pfn, fn(&mut Zone<'_>, Pfn));
-    let ways: [Way; 6] = [
+    let ways: [Way; 7] = [
         ("a block", |zone| taken_block(zone, 0, Movable), |zone, first| zone.free_pages(Block::new(first, 0))),
         ("a stolen block", |zone| taken_block(zone, 0, Unmovable), |zone, first| zone.free_pages(Block::new(first, 0))),
         ("a range", |zone| zone.take_range(START, 1).map(|()| START).unwrap(), |zone, first| zone.give_range(first, 1)),
@@ -348,6 +348,17 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
             },
         ),
         (
+            "a page around a barred area",
+            |zone| {
+                zone.bar_area(START.add(PAGEBLOCK_PAGES), PAGEBLOCK_PAGES);
+                let frame = page_at(zone, |zone| zone.alloc_page(Movable, true));
+                zone.unbar_area();
+                assert!(frame >= START.add(2 * PAGEBLOCK_PAGES), "of the other area");
+                frame
+            },
+            |zone, first| zone.give_range(first, 1),
+        ),
+        (
             "pages in bulk",
             |zone| {
                 let mut targets = [Frame(0)];
@@ -359,8 +370,8 @@ fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {
     ];
     for (way, take, give) in ways {
         let words = RefCell::new(BTreeMap::new());
-        let mut pages = pages(2);
-        let mut zone = zone(&mut pages, 2, 0);
+        let mut pages = pages(3);
+        let mut zone = zone(&mut pages, 1, 2);
         zone.enable_poison(Box::new(MemoryWords(&words)));
         let frame = take(&mut zone);
         words.borrow_mut().insert(frame.0, 0);
