@@ -176,3 +176,6 @@ impl fmt::Display for ReleaseError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

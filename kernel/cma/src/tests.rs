@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Requests in bits, the bounds of what is given back, the books of an area, and who is asked to move.
+
+use std::string::ToString;
+use std::vec;
+
+use super::area::Area;
+use super::*;
+use ::placement::Request;
+use page_alloc::zone::{Zone, descriptors};
+use page_alloc::{Lent, PAGEBLOCK_PAGES, Page};
+
+const BASE: Pfn = Pfn(0x60400);
+
+/// An area by itself, of 1024 pages.
+fn area(order_per_bit: u32) -> Area {
+    Area::new("camera".into(), BASE, 1024, order_per_bit)
+}
+
+/// Two areas of a pageblock each in a zone, the second of which is the default one.
+fn with_areas(test: impl FnOnce(&mut Areas, &mut Zone<'_>, [AreaId; 2])) {
+    let mut pages = vec![Page::default(); descriptors(2 * PAGEBLOCK_PAGES)];
+    let mut zone = Zone::new(BASE, &mut pages);
+    let mut areas = Areas::default();
+    let first = areas.activate(&mut zone, "camera".into(), BASE, PAGEBLOCK_PAGES, false);
+    let second = areas.activate(&mut zone, "video".into(), BASE.add(PAGEBLOCK_PAGES), PAGEBLOCK_PAGES, true);
+    test(&mut areas, &mut zone, [first, second]);
+}
+
+#[test]
+fn a_request_is_rounded_up_to_bits_and_aligned_by_addresses() {
+    let invalid = |argument| Err(CmaError::Invalid { argument });
+    let request = |bits, align_mask, align_offset| Ok(Request { bits, align_mask, align_offset });
+    assert_eq!(area(0).request(0, 0), invalid("number of pages"));
+    assert_eq!(area(0).request(1, 21), invalid("alignment order"));
+    assert_eq!(area(0).request(51, 6), request(51, 63, 0));
+    assert_eq!(area(0).request(1, 11), request(1, 2047, 0x400), "its base is no multiple of 2^11 pages");
+    assert_eq!(area(0).request(1, 20), request(1, 0xf_ffff, 0x6_0400));
+    // A bit is four pages: what is aligned to less is aligned to that.
+    assert_eq!(area(2).request(1, 1), request(1, 0, 0));
+    assert_eq!(area(2).request(4, 2), request(1, 0, 0));
+    assert_eq!(area(2).request(5, 11), request(2, 511, 0x100));
+    assert_eq!(area(2).request(1024, 0), request(256, 0, 0));
+    assert_eq!(area(2).request(1025, 0), request(u32::MAX, 0, 0), "more than the area has");
+    assert_eq!(area(2).request(u32::MAX, 0), request(u32::MAX, 0, 0));
+}
+
+#[test]
+fn pages_are_counted_in_whole_bits() {
+    let mut area = area(2);
+    area.reserve(3, 2);
+    assert_eq!((area.used_pages(), area.free_pages(), area.longest_free_run()), (8, 1016, 1004));
+    assert_eq!((area.frame(3), area.pages(), area.order_per_bit()), (BASE.add(12), 1024, 2));
+    let whole = |bits| Request { bits, align_mask: 0, align_offset: 0 };
+    assert_eq!((area.place(&whole(251)), area.place(&whole(252)), area.place(&whole(255))), (Some(5), None, None));
+    assert_eq!(area.shortage(1016), CmaError::Fragmented { free: 1016 });
+    assert_eq!(area.shortage(1017), CmaError::Full { free: 1016 });
+    let words = area.explain(area.shortage(1016)).to_string();
+    assert_eq!(words, "fragmented: 1016 pages free, longest free run 1004");
+    assert_eq!(area.explain(area.shortage(1017)).to_string(), "full: 1016 pages free");
+}
+
+#[test]
+fn what_lies_outside_or_is_not_allocated_is_not_taken_back() {
+    let mut area = area(2);
+    area.reserve(0, 2);
+    area.reserve(254, 2);
+    let outside = |frame| Err(ReleaseError::OutsideArea { frame });
+    for (first, pages) in [(BASE.0 - 1, 1), (BASE.0 + 1024, 1), (BASE.0 + 1020, 5), (BASE.0, 1025), (0, 1)] {
+        assert_eq!(area.release(Pfn(first), pages), outside(Pfn(first)), "{first:#x}, {pages} pages");
+    }
+    let clear = ReleaseError::NotAllocated { frame: BASE.add(8) };
+    assert_eq!(area.release(BASE.add(4), 5), Err(clear));
+    assert_eq!(clear.to_string(), "the page at pfn 0x60408 is not allocated");
+    assert_eq!(area.used_pages(), 16, "nothing of it was taken");
+    assert_eq!(area.release(BASE.add(1016), 8), Ok(()), "up to the last page");
+    assert_eq!(area.release(BASE, 5), Ok(()));
+    assert_eq!(area.used_pages(), 0);
+}
+
+/// The search goes on behind a candidate in use: at the next aligned place, and for a rule that does not go by address once
+/// more from the beginning.
+#[test]
+fn no_candidate_is_left_out() {
+    let mut area = area(0);
+    let request = area.request(1, 4).unwrap();
+    let mut swept = false;
+    assert_eq!(area.place_behind(&request, 32, &mut swept), Some(48));
+    assert_eq!((area.place_behind(&request, 1008, &mut swept), swept), (None, false), "a rule that goes by address");
+    area.set_placement(::placement::parse("two-ended").unwrap());
+    assert_eq!((area.place(&request), area.place_behind(&request, 1008, &mut swept)), (Some(1008), Some(0)));
+    assert!(swept);
+    assert_eq!(area.place_behind(&request, 0, &mut swept), Some(16), "the lowest from there on");
+    assert_eq!(area.place_behind(&request, 1008, &mut swept), None);
+}
+
+#[test]
+fn an_area_counts_what_it_did() {
+    with_areas(|areas, zone, [id, _]| {
+        let buffer = areas.alloc(zone, id, 51, 6).unwrap();
+        let other = areas.alloc(zone, id, 7, 0).unwrap();
+        areas.alloc(zone, id, 1000, 0).unwrap_err();
+        areas.alloc(zone, id, 30, 10).unwrap_err();
+        areas.release(zone, &buffer).unwrap();
+        let stats = *areas.get(id).stats();
+        assert_eq!((stats.alloc_success, stats.alloc_pages_success, stats.release_pages_success), (2, 58, 51));
+        assert_eq!((stats.alloc_fail, stats.alloc_pages_fail), (2, 1030));
+        areas.release(zone, &other).unwrap();
+        assert_eq!((zone.nr_free_cma(), areas.get(id).used_pages()), (2 * PAGEBLOCK_PAGES, 0));
+    });
+}
+
+#[test]
+fn books_that_disagree_are_found() {
+    let what = |areas: &Areas, zone: &Zone<'_>, id| {
+        let imbalance = areas.get(id).check(zone).unwrap_err();
+        (imbalance.what, imbalance.frame.map(|frame| frame.0 - BASE.0))
+    };
+    with_areas(|areas, zone, [id, other]| {
+        let buffer = areas.alloc(zone, id, 8, 3).unwrap();
+        areas.get(id).check(zone).unwrap();
+        for (bit, bits, expected) in [
+            (16, 1, ("an allocated page is in no block", Some(16))),
+            (17, 1, ("allocated pages in a block", Some(17))),
+            (8, 2, ("no block begins at an allocated page", Some(8))),
+        ] {
+            areas.get_mut(id).reserve(bit, bits);
+            assert_eq!(what(areas, zone, id), expected);
+            areas.get_mut(id).release(BASE.add(bit), bits).unwrap();
+        }
+        areas.get_mut(id).release(BASE, 2).unwrap();
+        assert_eq!(what(areas, zone, id), ("a page that is not allocated is in a block", Some(0)));
+        areas.get_mut(id).reserve(0, 2);
+        areas.get(id).check(zone).unwrap();
+        areas.get(other).check(zone).unwrap();
+        areas.release(zone, &buffer).unwrap();
+        areas.get(id).check(zone).unwrap();
+    });
+}
+
+/// Where a bit is four pages, five pages take two bits, and the page allocator keeps the three behind them.
+#[test]
+fn the_rest_of_a_bit_stays_with_the_page_allocator() {
+    with_areas(|_, zone, _| {
+        let mut area = area(2);
+        let buffer = area.take_free(zone, AreaId(0), &area.request(5, 2).unwrap(), 5, 3).unwrap();
+        assert_eq!((buffer.first(), buffer.pages(), area.used_pages()), (BASE.add(12), 5, 8));
+        assert_eq!(zone.nr_free_cma(), 2 * PAGEBLOCK_PAGES - 5);
+        area.check(zone).unwrap();
+    });
+}
+
+#[test]
+fn an_area_is_found_by_its_name_and_its_devices() {
+    let user = |device: &str, area: &str, by_region| AreaUser { device: device.into(), area: area.into(), by_region };
+    let users = vec![user("dsp", "gone", true), user("isp", "gone", true), user("isp", "video", false)];
+    let mut pages = vec![Page::default(); descriptors(3 * PAGEBLOCK_PAGES)];
+    let mut zone = Zone::new(BASE, &mut pages);
+    let mut areas = Areas::new(users.clone());
+    assert_eq!((areas.unnamed(), areas.default_area(), areas.list().len()), (None, None, 0));
+    let camera = areas.activate(&mut zone, "camera".into(), BASE, PAGEBLOCK_PAGES, false);
+    assert_eq!(areas.unnamed(), Some(camera), "the first where no other is asked for");
+    let default = areas.activate(&mut zone, "reserved".into(), BASE.add(1024), PAGEBLOCK_PAGES, true);
+    assert_eq!(areas.unnamed(), Some(default));
+    areas.set_default_unasked();
+    assert_eq!((areas.unnamed(), areas.default_area()), (Some(camera), Some(default)));
+    assert_eq!((areas.named_by_device(), areas.of_device("isp"), areas.region_is_refused("isp")), (None, None, true));
+    let video = areas.activate(&mut zone, "video".into(), BASE.add(2048), PAGEBLOCK_PAGES, false);
+    assert_eq!((areas.unnamed(), areas.named_by_device()), (Some(video), Some(video)));
+    assert_eq!((areas.find("video"), areas.find("vide")), (Some(video), None));
+    assert_eq!((areas.of_device("isp"), areas.of_device("dsp"), areas.of_device("no")), (Some(video), None, None));
+    let refused = ["isp", "dsp", "no"].map(|device| areas.region_is_refused(device));
+    assert_eq!(refused, [false, true, false]);
+    assert_eq!((areas.users(), areas.ids().collect::<vec::Vec<_>>()), (&users[..], vec![camera, default, video]));
+    assert!(areas.get(video).base() == BASE.add(2048) && areas.get(default).name() == "reserved");
+}
+
+/// An owner that is never busy.
+struct Idle;
+
+impl Relocatable for Idle {
+    fn quiesce(&mut self, _tag: u32) -> Result<(), StillBusy> {
+        Ok(())
+    }
+
+    fn resume(&mut self, _tag: u32, _first: Pfn) {}
+}
+
+#[test]
+fn no_more_owners_than_there_is_room_for() {
+    let mut owners = Owners::default();
+    let add = |owners: &mut Owners| owners.add(alloc::boxed::Box::new(Idle)).map(|id| id.0);
+    for id in 0..MAX_OWNERS as u32 {
+        assert_eq!((owners.has(id), add(&mut owners), owners.has(id)), (false, Some(id), true));
+    }
+    assert_eq!(add(&mut owners), None);
+    let lent = |owner| Lent { owner, tag: 0, pages: 1, align_order: 0 };
+    owners.remove(OwnerId(7));
+    owners.remove(OwnerId(64));
+    assert!(!owners.has(7) && owners.of(&lent(7)).is_none() && owners.of(&lent(8)).is_some());
+    assert!(owners.of(&lent(64)).is_none());
+    assert_eq!((add(&mut owners), add(&mut owners)), (Some(7), None), "the place of one that left");
+}
+
+#[test]
+fn relocations_add_up() {
+    let one = Relocations { served: 1, in_vain: 2, moved_buffers: 3, moved_pages: 4, busy: 5, ns: 6 };
+    let mut sum = one;
+    sum.include(&one);
+    let twice = Relocations { served: 2, in_vain: 4, moved_buffers: 6, moved_pages: 8, busy: 10, ns: 12 };
+    assert_eq!((sum, sum.since(&one)), (twice, one));
+}
+
+#[test]
+fn a_buffer_is_parted_where_asked() {
+    let (front, back) = Buffer::new(AreaId(3), BASE, 10).split(4);
+    assert_eq!(front, Buffer::new(AreaId(3), BASE, 4));
+    assert_eq!(back, Buffer::new(AreaId(3), BASE.add(4), 6));
+}
+
+#[test]
+fn errors_have_linux_s_numbers_and_words() {
+    let linux = LinuxVersion::default();
+    let no_room = -linux.differences().errno_no_room;
+    let blocked = Blocked {
+        frame: BASE,
+        owner: blocked::Owner::Object(3),
+        why: blocked::Why::Pinned,
+        phase: blocked::Phase::Isolate,
+    };
+    for (error, errno, cause, words) in [
+        (CmaError::Full { free: 3 }, no_room, "full", "full: 3 pages free"),
+        (CmaError::Fragmented { free: 3 }, no_room, "fragmented", "fragmented: 3 pages free"),
+        (CmaError::Invalid { argument: "x" }, -22, "invalid", "invalid x"),
+        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of object 3, did not go: it is pinned"),
+        (CmaError::NoMemory(blocked), -12, "no-memory", "no memory: the page at pfn 0x60400"),
+    ] {
+        assert_eq!((error.errno(linux), error.cause()), (errno, cause));
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+}
