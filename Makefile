@@ -131,7 +131,7 @@ fuzz: ## fuzzers of all that comes from outside, or of TARGET=monitor, each for 
 	@FUZZ_SECONDS='$(SECONDS)' TARGET='$(if $(filter file,$(origin TARGET)),,$(TARGET))' scripts/fuzz
 
 fmt: setup ## format the sources
-	@rustfmt --edition 2024 $$(git ls-files '*.rs')
+	@rustfmt --edition 2024 $$(git ls-files -co --exclude-standard '*.rs')
 
 lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' links
 	@scripts/test lint

@@ -3,6 +3,7 @@
 //! Placements side by side in the image.
 
 use boot_tests::{Boot, Outcome};
+use kernel::cma::placements::PLACEMENTS;
 
 fn compare(commands: &str) -> Outcome {
     let outcome = Boot::commands(commands).memory("1024M").counted().run();
@@ -15,17 +16,7 @@ fn every_placement_has_a_row_and_leaves_the_area_empty() {
     let outcome = compare("compare seeds=2 ops=20000; cma; cat /sys/kernel/debug/cma/BiscuitOS_cma/used");
     let records = outcome.records_of("compare");
     let names: Vec<&str> = records.iter().map(|record| record["placement"].as_str().expect("a name")).collect();
-    let expected = [
-        "first-fit",
-        "next-fit",
-        "best-fit",
-        "worst-fit",
-        "zoned",
-        "size-classes",
-        "two-ended",
-        "spare-heads",
-        "relocate",
-    ];
+    let expected: Vec<&str> = PLACEMENTS.iter().map(|placement| placement.name).collect();
     assert_eq!(names, expected, "{outcome}");
     for record in &records {
         assert_eq!((&record["seeds"], &record["pages"]), (&2.into(), &2048.into()), "{record}");

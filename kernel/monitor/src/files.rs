@@ -17,7 +17,7 @@ use units::table;
 
 table! {
     /// Every pseudo file.
-    FILES: [PseudoFile] =
+    pub(crate) FILES: [PseudoFile] =
         proc,
         trace,
         cma,
@@ -27,9 +27,9 @@ table! {
 }
 
 /// A pseudo file, or one for each area: where it lies, and what reading and writing it does.
-struct PseudoFile {
+pub(crate) struct PseudoFile {
     /// Its path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device that has an area.
-    path: &'static str,
+    pub(crate) path: &'static str,
     read: Read,
     write: Write,
 }

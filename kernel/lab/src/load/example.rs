@@ -34,11 +34,11 @@ impl Load for Stack {
         "stack"
     }
 
-    fn slots(&self, _: u32) -> u32 {
+    fn slots(&self, _area_pages: u32) -> u32 {
         self.depth
     }
 
-    fn start(&self, _: u32, _: Rng) -> Option<Box<dyn Stream>> {
+    fn start(&self, _area_pages: u32, _rng: Rng) -> Option<Box<dyn Stream>> {
         Some(Box::new(Moves { depth: self.depth as usize, steps: 0 }))
     }
 
