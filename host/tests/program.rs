@@ -119,12 +119,13 @@ fn replay_makes_an_area_for_each_that_was_recorded() {
     assert!(progress.contains("other,area: an area of "), "{progress}");
     // One of them; and keys of the prompt's command.
     assert_eq!(records(&String::from_utf8(replay(&["--json", "--from", "x"]).stdout).unwrap()).len(), 1);
-    let stopped = String::from_utf8(replay(&["until=failure", "placement=size-classes"]).stdout).unwrap();
-    assert!(
-        stopped.contains("\nStopped at line ") && stopped.contains("where the first request of another"),
-        "{stopped}"
-    );
-    let refused = String::from_utf8(replay(&["--area", "64M"]).stderr).unwrap();
+    let failed =
+        "  cam-7  [000] .....     6.000000: cma_alloc_finish: name=x pfn=0x0 page=0 count=9999 align=0 errorno=-12\n";
+    std::fs::write(directory.path().join("two.trace"), lines.join("\n") + "\n" + failed).unwrap();
+    let stopped = String::from_utf8(replay(&["until=failure", "failures=0"]).stdout).unwrap();
+    assert!(stopped.starts_with("Stopped at line 11, the first request that failed.\nx: 6 operations"), "{stopped}");
+    assert!(stopped.contains("\nStopped at line 11, where the first request of another area failed.\n"), "{stopped}");
+    let refused = String::from_utf8(replay(&["--json", "--area", "64M"]).stderr).unwrap();
     assert!(refused.contains("choose with from=NAME; the recording has x ("), "{refused}");
 }
 

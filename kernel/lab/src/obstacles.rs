@@ -47,11 +47,6 @@ impl Obstacle {
     pub const fn end(&self) -> u32 {
         self.page + self.pages
     }
-
-    /// How many of its pages lie between two, which it overlaps.
-    fn within(&self, first: u32, end: u32) -> u32 {
-        self.end().min(end) - self.page.max(first)
-    }
 }
 
 /// A place for a request, and what has to go from there.
@@ -120,33 +115,37 @@ pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) ->
     let Ok(request) = area.request(pages, align_order) else { return cheapest };
     let order = area.order_per_bit();
     let Some(last) = area.bitmap().bits().checked_sub(request.bits) else { return cheapest };
-    // Those that come into the window next, and those that leave it next.
-    let mut coming = obstacles(system, id, 0).peekable();
-    let mut leaving = obstacles(system, id, 0).peekable();
+    // Buffers that come into the window, and buffers that leave it, each with the next one.
+    let (mut coming, mut leaving) = (obstacles(system, id, 0), obstacles(system, id, 0));
+    let (mut comes, mut leaves) = (coming.next(), leaving.next());
+    // Where the last one ends that came.
+    let mut came_to = 0;
     let (mut cost, mut buffers) = (0, 0);
     let mut next = request.align_up(0);
     while let Some(bit) = next.filter(|&bit| bit <= last) {
         let page = bit << order;
         let end = (bit + request.bits) << order;
-        while let Some(buffer) = coming.next_if(|buffer| buffer.page < end) {
+        while let Some(buffer) = comes.filter(|buffer| buffer.page < end) {
             cost += buffer.pages;
             buffers += 1;
+            came_to = buffer.end();
+            comes = coming.next();
         }
-        while let Some(buffer) = leaving.next_if(|buffer| buffer.end() <= page) {
+        while let Some(buffer) = leaves.filter(|buffer| buffer.end() <= page) {
             cost -= buffer.pages;
             buffers -= 1;
+            leaves = leaving.next();
         }
         if cheapest[WINDOWS - 1].is_none_or(|last| cost < last.cost) {
-            let from = leaving.peek().map_or(page, |buffer| buffer.page);
-            insert(&mut cheapest, Window { page, pages: end - page, used: 0, cost, buffers, from });
+            let from = leaves.map_or(page, |buffer| buffer.page);
+            // Only the first and the last buffer can lie outside in part.
+            let outside = page.saturating_sub(from) + came_to.saturating_sub(end);
+            insert(&mut cheapest, Window { page, pages: end - page, used: cost - outside, cost, buffers, from });
         }
-        let comes = coming.peek().map(|buffer| (buffer.page >> order) + 1 - request.bits);
-        let leaves = leaving.peek().map(|buffer| buffer.end().div_ceil(1 << order));
+        let comes = comes.map(|buffer| (buffer.page >> order) + 1 - request.bits);
+        let leaves = leaves.map(|buffer| buffer.end().div_ceil(1 << order));
         let change = comes.into_iter().chain(leaves).min();
         next = change.and_then(|change| request.align_up(change.max(bit + 1)));
-    }
-    for window in cheapest.iter_mut().flatten() {
-        window.used = window.obstacles(system, id).map(|buffer| buffer.within(window.page, window.end())).sum();
     }
     cheapest
 }
