@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random schedules test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -86,6 +86,9 @@ test-fresh: ## property tests with fresh seeds: CASES=10000 of each, for SECONDS
 test-random: ## COMMANDS=100000 random commands at the prompt, from SEED=1 on, each checked through pseudo files
 	@RANDOM_COMMANDS='$(or $(COMMANDS),100000)' RANDOM_SEED='$(or $(SEED),1)' \
 		$(CARGO) test --locked $(HOST) -p monitor --lib random_commands -- --nocapture
+
+schedules: ## every order of few callers of cma_alloc, and a million random ones of more (a quarter of an hour)
+	@cargo test --locked --target host-tuple -p lab --lib -- --ignored --nocapture callers::properties
 
 test-junit: image ## every test that cargo runs, with the results as JUnit in build/junit.xml (needs cargo-nextest)
 	@scripts/test junit '$(subst ','\'',$(value FILTER))'

@@ -130,3 +130,12 @@ pub enum Refused {
     /// There is no memory to empty it into: -ENOMEM, and no other range will do.
     NoMemory(Blocked),
 }
+
+impl Refused {
+    /// What was in the way.
+    pub const fn blocked(self) -> Blocked {
+        match self {
+            Self::Busy(blocked) | Self::NoMemory(blocked) => blocked,
+        }
+    }
+}

@@ -2,75 +2,67 @@
 
 //! Several callers of `cma_alloc` at once, on one processor and in every order that is asked for.
 //!
-//! A caller makes requests one after the other. Each request is a chain of steps: the search
-//! reserves bits ([`CmaSearch`]), the mutex is taken if there is one, and the range goes through
-//! the steps of `alloc_contig_range` ([`ContigRange`]). At the end of each step a [`Scheduler`]
+//! A caller makes requests one after the other ([`Plan`]). Each request is a chain of steps: the
+//! search reserves bits ([`CmaSearch`](system::CmaSearch)), the mutex is taken if there is one, and
+//! the range goes through the steps of `alloc_contig_range`
+//! ([`ContigRange`](migration::contig_range::ContigRange)). At the end of each step a [`Scheduler`]
 //! chooses who goes on, so that the same choices give the same run.
 //!
-//! What holds true: a caller waits for a mutex only while another caller holds it; the zone's books
-//! balance after every step; no page belongs to two callers; and when all have ended everything is
-//! given back. The range always goes through all steps, also where it is free: as in Linux, which
-//! knows no shorter way.
+//! What holds true: the accounting of the zone and of pages in use balances after every step; no
+//! page belongs to two callers; a caller that waits, waits for what somebody else holds; when all
+//! have ended everything is given back. The range always goes through all steps, also where it is
+//! free: as in Linux, which knows no shorter way.
+//!
+//! With [`Setup::work`] the first caller's driver holds a mutex around its requests that work items
+//! take, too. `lru_add_drain_all` waits for the item that has begun, so that this order of locks
+//! can deadlock; the run then ends with [`Report::deadlock`].
 
+mod engine;
+mod filled;
+mod plan;
 mod schedule;
+mod tally;
+mod tasks;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use cma::{AreaId, Buffer, CmaError, ReleaseError};
-use migration::contig_range::{Blocked, ContigRange, ContigReport, Phase, Refused, Why};
-use page_alloc::{Imbalance, PAGEBLOCK_PAGES};
+use cma::{AreaId, CmaError, ReleaseError};
+use engine::Run;
+pub use filled::run_filled;
+use migration::contig_range::{Blocked, Phase};
+use migration::live::OpenError;
+use page_alloc::Imbalance;
+pub use plan::{Op, Plan};
 pub use schedule::{Forced, RoundRobin, Scheduler, Seeded, Switch, every_schedule};
-use system::{CmaSearch, System};
+use system::System;
+pub use tally::{Tally, WaitFor, Waits};
+pub use tasks::{Tasks, TasksError, tasks_of};
 use units::Pfn;
 pub use units::linux::ContigLock as Lock;
 
-/// Most callers: who can go on is a bit mask.
-pub const MAX_CALLERS: usize = 32;
+/// Most callers: who can go on is a bit mask, and the worker has a bit, too.
+pub const MAX_CALLERS: usize = 31;
 
-/// What the callers do.
+/// Who calls, and what is locked.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Caller number n asks area number n modulo their count.
+    /// The areas that are asked.
     pub areas: Vec<AreaId>,
-    /// How many callers there are.
+    /// How many callers there are, up to [`MAX_CALLERS`].
     pub callers: usize,
-    /// Pages of a request.
-    pub pages: u32,
-    /// Alignment of a request.
-    pub align_order: u32,
-    /// Requests of a caller.
-    pub requests: u32,
-    /// Buffers that a caller keeps; the oldest goes when it has more.
-    pub kept: usize,
+    /// What they do.
+    pub plan: Plan,
     /// The lock.
     pub lock: Lock,
-}
-
-/// What became of one caller.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Tally {
-    /// Requests that got a buffer.
-    pub served: u32,
-    /// Requests that ended with -EBUSY.
-    pub busy: u32,
-    /// Requests that ended with another error.
-    pub failed: u32,
-    /// Candidates that were given up because another caller had isolated a pageblock, by caller.
-    pub isolated_by: Vec<u32>,
-    /// Candidates that were given up for the next one.
-    pub retries: u32,
-    /// How often the caller waited for the mutex.
-    pub waits: u32,
-    /// Steps of others for which it waited.
-    pub wait_steps: u32,
-    /// The longest wait, in steps.
-    pub longest_wait: u32,
+    /// Work items that take the mutex which the first caller's driver holds around its requests;
+    /// 0: there is no such mutex.
+    pub work: u32,
 }
 
 /// What a step was, for the story of a schedule.
@@ -90,6 +82,16 @@ pub enum Did {
     Failed(CmaError),
     /// It gave its oldest buffer back.
     Released(Pfn),
+    /// What it would give back was never there.
+    NothingToRelease,
+    /// It took its driver's mutex.
+    DriverLocked,
+    /// The worker began an item.
+    WorkBegun,
+    /// The item took the driver's mutex.
+    WorkHolds,
+    /// The item ended, and let the mutex go.
+    WorkDone,
 }
 
 impl fmt::Display for Did {
@@ -105,6 +107,11 @@ impl fmt::Display for Did {
             Self::Served(first) => write!(f, "has the pages from pfn {:#x} on", first.0),
             Self::Failed(error) => write!(f, "fails: {error}"),
             Self::Released(first) => write!(f, "gives the pages from pfn {:#x} on back", first.0),
+            Self::NothingToRelease => f.write_str("has nothing to give back"),
+            Self::DriverLocked => f.write_str("takes its driver's mutex"),
+            Self::WorkBegun => f.write_str("begins an item, which needs the driver's mutex"),
+            Self::WorkHolds => f.write_str("takes the driver's mutex"),
+            Self::WorkDone => f.write_str("ends the item, and lets the driver's mutex go"),
         }
     }
 }
@@ -129,6 +136,19 @@ pub struct Report {
     pub steps: u32,
     /// The steps one by one, if they were asked for.
     pub story: Vec<Record>,
+    /// Who waits for what, and who holds it, where nobody could go on.
+    pub deadlock: Vec<Stuck>,
+}
+
+/// One of those who wait for each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stuck {
+    /// Who waits; the worker's number is the number of callers.
+    pub caller: usize,
+    /// For what.
+    pub what: WaitFor,
+    /// Who holds it.
+    pub holder: Option<usize>,
 }
 
 /// What must not happen.
@@ -140,8 +160,16 @@ pub enum Broken {
     Twice(Pfn),
     /// A buffer was not taken back.
     Release(ReleaseError),
-    /// Somebody waits, and nobody can go on.
+    /// Everybody waits, and no driver's mutex explains it.
     Deadlock,
+    /// An area has other pages than before.
+    Lost,
+    /// Contents of pages in use that did not survive.
+    Contents(u32),
+    /// There is no memory for the callers' journals, or for what fills the areas.
+    NoMemory,
+    /// The users of memory could not move in.
+    Open(OpenError),
     /// There are no users of memory, whose open window the steps need.
     NotOpen,
     /// Whoever asked for the runs wants no more of them.
@@ -155,239 +183,59 @@ impl fmt::Display for Broken {
             Self::Twice(frame) => write!(f, "the page at pfn {:#x} was given to two callers", frame.0),
             Self::Release(error) => error.fmt(f),
             Self::Deadlock => f.write_str("every caller waits for a mutex that another one holds"),
+            Self::Open(error) => error.fmt(f),
+            Self::Lost => f.write_str("an area does not have the pages that it had before"),
+            Self::Contents(pages) => write!(f, "{pages} pages in use have other contents than before"),
+            Self::NoMemory => f.write_str("there is no memory for the callers' journals and for what fills the areas"),
             Self::NotOpen => f.write_str("the system has no users of memory"),
             Self::Stopped => f.write_str("stopped by Ctrl-C"),
         }
     }
 }
 
-/// Where a caller is.
-enum At {
-    Idle,
-    /// Bits are reserved, the mutex is not taken.
-    Reserved(CmaSearch, Pfn),
-    /// In `alloc_contig_range`.
-    Inside(CmaSearch, Pfn, alloc::boxed::Box<ContigRange>),
-}
-
-struct Caller {
-    area: AreaId,
-    mutex: usize,
-    at: At,
-    left: u32,
-    kept: VecDeque<Buffer>,
-    tally: Tally,
-    waiting: u32,
-}
-
-/// A run under way.
-struct Run<'r, 's, 'm> {
-    system: &'s mut System<'m>,
-    setup: &'r Setup,
-    callers: Vec<Caller>,
-    /// Who holds each mutex.
-    holders: Vec<Option<usize>>,
-    report: ContigReport,
-}
-
 /// Lets the callers run until all have made their requests, in the order that the scheduler
 /// chooses, and gives everything back. The system's users of memory are open
-/// ([`System::open_live`]) and use no page of the areas.
+/// ([`System::open_live`]).
 ///
 /// # Errors
-/// See [`Broken`]: none of it can happen unless the allocator is wrong or nobody is open.
+/// See [`Broken`]: none of it can happen unless the allocator is wrong, memory is too small, or
+/// nobody is open.
 pub fn run(
     system: &mut System<'_>,
     setup: &Setup,
     scheduler: &mut dyn Scheduler,
     tell: bool,
 ) -> Result<Report, Broken> {
-    let caller = |number: usize| Caller {
-        area: setup.areas[number % setup.areas.len()],
-        mutex: if setup.lock == Lock::Area { number % setup.areas.len() } else { 0 },
-        at: At::Idle,
-        left: setup.requests,
-        kept: VecDeque::new(),
-        tally: Tally { isolated_by: vec![0; setup.callers], ..Tally::default() },
-        waiting: 0,
-    };
-    let callers = (0..setup.callers.min(MAX_CALLERS)).map(caller).collect();
-    let holders = vec![None; setup.areas.len()];
-    let mut run = Run { system, setup, callers, holders, report: ContigReport::default() };
-    let (mut steps, mut story, mut last) = (0, Vec::new(), 0);
-    while let Some(ready) = run.ready()? {
+    let used = |system: &System<'_>| setup.areas.iter().map(|&area| system.area(area).used_pages()).sum::<u32>();
+    let before = used(system);
+    let mut run = Run::new(system, setup)?;
+    let (mut steps, mut story, mut last, mut deadlock) = (0, Vec::new(), 0, Vec::new());
+    while let Some(ready) = run.ready() {
+        if ready == 0 {
+            let stuck =
+                |caller| run.waits_for(caller).map(|what| Stuck { caller, what, holder: run.holder_of(caller) });
+            deadlock = run.actors().filter_map(stuck).collect();
+            break;
+        }
         let number = scheduler.choose(steps, ready, last);
+        let begin_ns = run.now_ns();
         let did = run.step(number)?;
-        run.system.zone().check().map_err(Broken::Books)?;
-        run.count_waits();
+        let step_ns = run.now_ns().saturating_sub(begin_ns);
+        run.check()?;
+        run.count_waits(step_ns);
         if tell {
             story.push(Record { caller: number, ready, did });
         }
         steps += 1;
         last = number;
     }
-    let Run { system, callers, .. } = run;
-    let mut tallies = Vec::new();
-    for caller in callers {
-        for buffer in caller.kept {
-            system.cma_release(buffer).map_err(Broken::Release)?;
-        }
-        tallies.push(caller.tally);
-    }
+    let tallies = run.end()?;
     system.check().map_err(Broken::Books)?;
-    Ok(Report { tallies, steps, story })
-}
-
-impl Run<'_, '_, '_> {
-    /// Whether a caller waits for its mutex.
-    fn waits(&self, caller: &Caller) -> bool {
-        let locks = self.setup.lock != Lock::None;
-        locks && matches!(caller.at, At::Reserved(..)) && self.holders[caller.mutex].is_some()
+    if used(system) != before {
+        return Err(Broken::Lost);
     }
-
-    /// Who can go on; `None` if all have ended.
-    fn ready(&self) -> Result<Option<u32>, Broken> {
-        let (mut ready, mut ended) = (0, true);
-        for (number, caller) in self.callers.iter().enumerate() {
-            if caller.left == 0 && matches!(caller.at, At::Idle) && caller.kept.len() <= self.setup.kept {
-                continue;
-            }
-            ended = false;
-            ready |= u32::from(!self.waits(caller)) << number;
-        }
-        match (ended, ready) {
-            (true, _) => Ok(None),
-            (false, 0) => Err(Broken::Deadlock),
-            (false, _) => Ok(Some(ready)),
-        }
+    if !deadlock.is_empty() && setup.work == 0 {
+        return Err(Broken::Deadlock);
     }
-
-    fn count_waits(&mut self) {
-        for number in 0..self.callers.len() {
-            let waits = self.waits(&self.callers[number]);
-            let caller = &mut self.callers[number];
-            if waits {
-                caller.tally.waits += u32::from(caller.waiting == 0);
-                caller.waiting += 1;
-                caller.tally.wait_steps += 1;
-                caller.tally.longest_wait = caller.tally.longest_wait.max(caller.waiting);
-            } else {
-                caller.waiting = 0;
-            }
-        }
-    }
-
-    /// The next step of a caller.
-    fn step(&mut self, number: usize) -> Result<Did, Broken> {
-        let at = core::mem::replace(&mut self.callers[number].at, At::Idle);
-        match at {
-            At::Idle if self.callers[number].kept.len() > self.setup.kept => self.release(number),
-            At::Idle => {
-                self.callers[number].left -= 1;
-                let (pages, align) = (self.setup.pages, self.setup.align_order);
-                match CmaSearch::begin(self.system, self.callers[number].area, pages, align) {
-                    Ok(search) => self.reserve(number, search).map(|did| did.unwrap_or_else(Did::Reserved)),
-                    Err(error) => Ok(self.failed(number, error)),
-                }
-            }
-            At::Reserved(search, first) => {
-                let area = self.system.area(self.callers[number].area);
-                let range = ContigRange::new((area.base(), area.pages()), first, self.setup.pages);
-                let inside = At::Inside(search, first, alloc::boxed::Box::new(range));
-                if self.setup.lock == Lock::None {
-                    return self.contig_step(number, inside);
-                }
-                self.holders[self.callers[number].mutex] = Some(number);
-                self.callers[number].at = inside;
-                Ok(Did::Locked)
-            }
-            inside @ At::Inside(..) => self.contig_step(number, inside),
-        }
-    }
-
-    /// Reserves a search's candidate: `Err` has its first page, `Ok` says how the request ended
-    /// without one.
-    fn reserve(&mut self, number: usize, search: CmaSearch) -> Result<Result<Did, Pfn>, Broken> {
-        Ok(match search.reserve(self.system) {
-            Some(first) => {
-                self.callers[number].at = At::Reserved(search, first);
-                Err(first)
-            }
-            None => Ok(match search.end(self.system, &mut self.report) {
-                Ok(buffer) => self.served(number, buffer)?,
-                Err(error) => self.failed(number, error),
-            }),
-        })
-    }
-
-    /// A step of `alloc_contig_range`; the mutex is let go after the last one.
-    fn contig_step(&mut self, number: usize, at: At) -> Result<Did, Broken> {
-        let At::Inside(mut search, first, mut range) = at else { return Err(Broken::NotOpen) };
-        let phase = range.phase();
-        let mut mm = self.system.mm().ok_or(Broken::NotOpen)?;
-        let Some(result) = range.step(&mut mm, &mut self.report) else {
-            self.callers[number].at = At::Inside(search, first, range);
-            return Ok(Did::Went(phase));
-        };
-        if self.setup.lock != Lock::None {
-            self.holders[self.callers[number].mutex] = None;
-        }
-        if let Err(Refused::Busy(blocked)) = result
-            && blocked.why == Why::Isolated
-            && let Some(other) = self.isolator(blocked.frame)
-        {
-            self.callers[number].tally.isolated_by[other] += 1;
-        }
-        match search.settle(self.system, first, result) {
-            Some(Ok(buffer)) => self.served(number, buffer),
-            Some(Err(error)) => Ok(self.failed(number, error)),
-            None => {
-                self.callers[number].tally.retries += 1;
-                let Err(Refused::Busy(blocked) | Refused::NoMemory(blocked)) = result else {
-                    return Err(Broken::NotOpen);
-                };
-                Ok(match self.reserve(number, search)? {
-                    Err(next) => Did::Refused(blocked, Some(next)),
-                    Ok(_) => Did::Refused(blocked, None),
-                })
-            }
-        }
-    }
-
-    /// Who has isolated the pageblock that begins with a page.
-    fn isolator(&self, frame: Pfn) -> Option<usize> {
-        let start = self.system.zone().start().0;
-        let block = |frame: u32| (frame - start) / PAGEBLOCK_PAGES;
-        self.callers.iter().position(|caller| match &caller.at {
-            At::Inside(_, first, range) if range.phase() != Phase::Isolate => {
-                (block(first.0)..=block(first.0 + self.setup.pages - 1)).contains(&block(frame.0))
-            }
-            _ => false,
-        })
-    }
-
-    fn served(&mut self, number: usize, buffer: Buffer) -> Result<Did, Broken> {
-        let (first, end) = (buffer.first(), buffer.first().0 + buffer.pages());
-        let overlaps = |other: &Buffer| other.first().0 < end && first.0 < other.first().0 + other.pages();
-        let twice = self.callers.iter().flat_map(|caller| &caller.kept).any(overlaps);
-        self.callers[number].tally.served += 1;
-        self.callers[number].kept.push_back(buffer);
-        if twice { Err(Broken::Twice(first)) } else { Ok(Did::Served(first)) }
-    }
-
-    fn failed(&mut self, number: usize, error: CmaError) -> Did {
-        let tally = &mut self.callers[number].tally;
-        match error {
-            CmaError::Busy(_) => tally.busy += 1,
-            _ => tally.failed += 1,
-        }
-        Did::Failed(error)
-    }
-
-    fn release(&mut self, number: usize) -> Result<Did, Broken> {
-        let Some(buffer) = self.callers[number].kept.pop_front() else { return Err(Broken::NotOpen) };
-        let first = buffer.first();
-        self.system.cma_release(buffer).map_err(Broken::Release)?;
-        Ok(Did::Released(first))
-    }
+    Ok(Report { tallies, steps, story, deadlock })
 }

@@ -16,6 +16,7 @@
 pub use cma::blocked::{Blocked, Owner, Phase, Refused, Why};
 
 use super::live::Mm;
+use super::live::own_journal::OwnJournal;
 use super::migrate::Stuck;
 use super::reclaim::{Batch, Undo};
 use crate::trace::Event;
@@ -83,11 +84,8 @@ enum Step {
 }
 
 /// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of
-/// migration at a time, test, grab, undo. Between two steps others may go on, and the
-/// accounting balances.
-///
-/// Several may be under way at once as long as at most one of them finds pages in use: `undo` keeps
-/// one journal.
+/// migration at a time, test, grab, undo. Between two steps others may go on, and the zone's
+/// accounting balances. Several can be under way at once, each with a journal of its own.
 pub struct ContigRange {
     area: (Pfn, u32),
     first: Pfn,
@@ -140,10 +138,43 @@ impl ContigRange {
     }
 
     /// Takes the next step. Returns the result after the last one; on an error everything is then
-    /// as it was (`undo`).
+    /// as it was (`undo`). `own` is this allocation's journal in every step.
     #[inline(never)]
-    pub fn step(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
-        self.step_inline(mm, report)
+    pub fn step(
+        &mut self,
+        mm: &mut Mm<'_, '_>,
+        own: &mut OwnJournal,
+        report: &mut ContigReport,
+    ) -> Option<Result<(), Refused>> {
+        mm.swap_journal(own);
+        let result = self.step_inline(mm, report);
+        mm.swap_journal(own);
+        result
+    }
+
+    /// Ends the allocation at once: what it has done is taken back, unless the pages are taken
+    /// already.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] with the phase that did not come.
+    pub fn give_up(
+        &mut self,
+        mm: &mut Mm<'_, '_>,
+        own: &mut OwnJournal,
+        report: &mut ContigReport,
+    ) -> Result<(), Refused> {
+        let blocked = self.never_begun();
+        match self.next {
+            Step::Isolate => return Err(Refused::Busy(blocked)),
+            Step::Undo(_) => {}
+            _ => self.next = Step::Undo(Err(Refused::Busy(blocked))),
+        }
+        self.step(mm, own, report).unwrap_or(Err(Refused::Busy(blocked)))
+    }
+
+    /// What an allocation that gives up says of its range.
+    pub const fn never_begun(&self) -> Blocked {
+        Blocked { frame: self.first, owner: Owner::Nobody, why: Why::StillInUse, phase: self.phase() }
     }
 
     /// As `step`, for the path that is measured, which pays for no call.

@@ -93,6 +93,9 @@ pub struct Trace {
     enabled: bool,
     linux: LinuxVersion,
     events: Vec<(u64, Event)>,
+    /// Who wrote each event, in the order of `events`.
+    tasks: Vec<u8>,
+    task: u8,
     written: u64,
 }
 
@@ -107,8 +110,14 @@ impl Trace {
     pub fn enable(&mut self, enabled: bool) {
         if enabled {
             self.events.reserve_exact(TRACE_EVENTS.saturating_sub(self.events.len()));
+            self.tasks.reserve_exact(TRACE_EVENTS.saturating_sub(self.tasks.len()));
         }
         self.enabled = enabled;
+    }
+
+    /// Events are written by this task from here on: 0 is the monitor, others are callers.
+    pub fn set_task(&mut self, task: u8) {
+        self.task = task;
     }
 
     /// Keeps from here on what this version of Linux writes.
@@ -119,6 +128,7 @@ impl Trace {
     /// Forgets all events.
     pub fn clear(&mut self) {
         self.events.clear();
+        self.tasks.clear();
         self.written = 0;
     }
 
@@ -137,8 +147,10 @@ impl Trace {
         }
         if self.events.len() < TRACE_EVENTS {
             self.events.push((now_ns, event));
+            self.tasks.push(self.task);
         } else {
-            self.events[(self.written % TRACE_EVENTS as u64) as usize] = (now_ns, event);
+            let oldest = (self.written % TRACE_EVENTS as u64) as usize;
+            (self.events[oldest], self.tasks[oldest]) = ((now_ns, event), self.task);
         }
         self.written += 1;
     }
@@ -150,7 +162,17 @@ impl Trace {
 
     /// The events with their times in ns, oldest first.
     pub fn events(&self) -> impl Iterator<Item = &(u64, Event)> {
-        let oldest = if self.events.len() < TRACE_EVENTS { 0 } else { (self.written % TRACE_EVENTS as u64) as usize };
+        let oldest = self.oldest();
         self.events[oldest..].iter().chain(&self.events[..oldest])
+    }
+
+    /// Who wrote each of the events, in their order.
+    pub fn tasks(&self) -> impl Iterator<Item = u8> {
+        let oldest = self.oldest();
+        self.tasks[oldest..].iter().chain(&self.tasks[..oldest]).copied()
+    }
+
+    fn oldest(&self) -> usize {
+        if self.events.len() < TRACE_EVENTS { 0 } else { (self.written % TRACE_EVENTS as u64) as usize }
     }
 }

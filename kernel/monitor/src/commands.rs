@@ -7,6 +7,7 @@
 mod callers;
 mod loads;
 mod placements;
+mod replay_callers;
 
 use alloc::string::String;
 use alloc::vec::Vec;

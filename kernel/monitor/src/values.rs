@@ -39,6 +39,7 @@ pub const VALUES: &[Value] = &[
     value("align", "asis", "as recorded"),
     value("bitmap", "off", "no bitmap is printed"),
     value("bitmap", "on", "the bitmap before and after each round"),
+    value("callers", "tasks", "the tasks of the recording are callers at once"),
     value(
         "cma_use",
         "half",
@@ -118,6 +119,7 @@ pub const VALUES: &[Value] = &[
     value("", "ADDRESS", "a device address, as dma prints it"),
     value("", "ALIGN_ORDER", "a buffer begins at a multiple of 2^ALIGN_ORDER pages, 0 to 20"),
     value("", "AREA", "the name of a CMA area; cma lists them"),
+    value("", "SWITCHES", "STEP:CALLER for each switch to another caller, as schedules= prints them: 3:1,7:0"),
     value("", "BYTES", "a number of bytes, also with K, M or G"),
     value("", "COMMAND", "the name of a command; help lists them"),
     value("", "DEVICE", "a device of the tree; dma lists them"),

@@ -6,9 +6,17 @@
 //! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list and never
 //! change type: who may take their pages, `policy` says.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::frame::Frame;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
+
+/// Which pageblocks were claimed for another type during one contiguous allocation, and the types
+/// that they had.
+#[derive(Debug)]
+pub struct Claims(Vec<Option<Migratetype>>);
 
 /// Whom a type steals from, in order (`fallbacks`, `mm/page_alloc.c`).
 const fn fallbacks(migratetype: Migratetype) -> [Migratetype; 2] {
@@ -128,6 +136,16 @@ impl Zone<'_> {
                 self.pageblocks[first.pageblock()] = Migratetype::Movable;
             }
         }
+    }
+
+    /// Claims of a caller that has made none.
+    pub fn no_claims(&self) -> Claims {
+        Claims(vec![None; self.claimed.len()])
+    }
+
+    /// Exchanges the claims that are remembered, as one caller's turn ends and another's begins.
+    pub fn swap_claims(&mut self, claims: &mut Claims) {
+        core::mem::swap(&mut self.claimed, &mut claims.0);
     }
 
     /// From here on pageblocks that are claimed for another type are remembered.

@@ -71,6 +71,7 @@ mod tests;
 pub use buddy::{AllocError, Block};
 pub use check::{Imbalance, balance};
 pub use contig::Busy;
+pub use fallback::Claims;
 pub use frame::{Frame, frames};
 pub use isolate::FreedRun;
 pub use page::{HeldBuffer, Page, RelocatableBuffer, State, Tag};

@@ -40,6 +40,25 @@ impl CmaSearch {
         Ok(Self { id, request, pages, candidate, first_blocked: None, swept: false })
     }
 
+    /// The event of a request that begins.
+    pub fn trace_start(system: &mut System<'_>, id: AreaId, pages: u32, align_order: u32) {
+        if system.trace.is_enabled() {
+            system.trace_alloc_start(id, pages, align_order);
+        }
+    }
+
+    /// The event of a request that has ended.
+    pub fn trace_finish(
+        system: &mut System<'_>,
+        id: AreaId,
+        (pages, align_order): (u32, u32),
+        result: Result<Pfn, CmaError>,
+    ) {
+        if system.trace.is_enabled() {
+            system.trace_alloc_finish(id, (pages, align_order), result);
+        }
+    }
+
     /// Reserves the bits of the candidate; returns its first page, or `None` if there is no
     /// candidate left.
     pub fn reserve(&self, system: &mut System<'_>) -> Option<Pfn> {
@@ -134,28 +153,33 @@ impl System<'_> {
     pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
         let mut report = ContigReport::default();
         report.start(self.now_ns());
-        let area = self.area(id);
-        let event = Event::AllocStart {
-            area: id.0,
-            count: pages,
-            available: area.free_pages(),
-            total: area.pages(),
-            align: align_order,
-        };
-        let request = area.request(pages, align_order);
-        self.trace_event(event);
+        let request = self.area(id).request(pages, align_order);
+        self.trace_alloc_start(id, pages, align_order);
         let result = request.and_then(|request| {
             let candidate = self.area(id).place(&request);
             self.cma_alloc_from(id, &request, pages, candidate, &mut report)
         });
-        let (first, errno) = match &result {
-            Ok(buffer) => (Some(buffer.first()), 0),
+        let told = result.as_ref().map(Buffer::first).map_err(|error| *error);
+        self.trace_alloc_finish(id, (pages, align_order), told);
+        (result, report)
+    }
+
+    #[inline]
+    fn trace_alloc_start(&mut self, id: AreaId, pages: u32, align_order: u32) {
+        let area = self.area(id);
+        let (available, total) = (area.free_pages(), area.pages());
+        self.trace_event(Event::AllocStart { area: id.0, count: pages, available, total, align: align_order });
+    }
+
+    #[inline]
+    fn trace_alloc_finish(&mut self, id: AreaId, (pages, align): (u32, u32), result: Result<Pfn, CmaError>) {
+        let (first, errno) = match result {
+            Ok(first) => (Some(first), 0),
             Err(error) => (None, error.errno(self.linux())),
         };
         if pages <= self.area(id).pages() || self.linux().differences().finishes_too_large {
-            self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align: align_order, errno });
+            self.trace_event(Event::AllocFinish { area: id.0, first, count: pages, align, errno });
         }
-        (result, report)
     }
 
     /// Tries a candidate, and those behind it, one after the other.

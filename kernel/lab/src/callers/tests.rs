@@ -8,31 +8,40 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::pressure::latency::{Filling, fill_areas};
+use cma::Buffer;
 use migration::live::mock::MockSpace;
-use page_alloc::Page;
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::zone::{Zone, descriptors};
+use page_alloc::{PAGEBLOCK_PAGES, Page};
 use placements::PLACEMENTS;
 
 const START: Pfn = Pfn(0x60000);
 
 /// A system with two pageblocks of RAM and areas of `blocks` pageblocks each behind them.
-fn with_areas<R>(areas: u32, blocks: u32, test: impl FnOnce(&mut System<'_>, Vec<AreaId>) -> R) -> R {
-    let mut pages = vec![Page::default(); descriptors((2 + areas * blocks) * PAGEBLOCK_PAGES)];
+pub(super) fn with_areas<R>(areas: u32, blocks: u32, test: impl FnOnce(&mut System<'_>, Vec<AreaId>) -> R) -> R {
+    with_ram(2, areas, blocks, |system, areas| {
+        system.open_live(CmaUse::Half, Lend::None).unwrap();
+        test(system, areas)
+    })
+}
+
+/// As `with_areas`, with `ram` pageblocks of RAM in front, and nobody who uses memory.
+fn with_ram<R>(ram: u32, areas: u32, blocks: u32, test: impl FnOnce(&mut System<'_>, Vec<AreaId>) -> R) -> R {
+    let mut pages = vec![Page::default(); descriptors((ram + areas * blocks) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);
-    zone.free_range(START, 2 * PAGEBLOCK_PAGES);
+    zone.free_range(START, ram * PAGEBLOCK_PAGES);
     let mut system = System::new(zone, Vec::new());
     system.set_address_space(Box::new(MockSpace::default()));
-    let base = |area| START.add((2 + area * blocks) * PAGEBLOCK_PAGES);
+    let base = |area| START.add((ram + area * blocks) * PAGEBLOCK_PAGES);
     let ids = (0..areas)
         .map(|area| system.activate_area("area".to_string(), base(area), blocks * PAGEBLOCK_PAGES, area == 0))
         .collect();
-    system.open_live(CmaUse::Half, Lend::None).unwrap();
     test(&mut system, ids)
 }
 
 /// Leaves only the first `free` pages of an area.
-fn leave(system: &mut System<'_>, area: AreaId, free: u32) -> Buffer {
+pub(super) fn leave(system: &mut System<'_>, area: AreaId, free: u32) -> Buffer {
     let pages = system.area(area).pages();
     let all = system.cma_alloc(area, pages, 0).unwrap();
     let first = all.first();
@@ -45,7 +54,18 @@ fn leave(system: &mut System<'_>, area: AreaId, free: u32) -> Buffer {
 }
 
 fn setup(areas: &[AreaId], callers: usize, pages: u32, lock: Lock) -> Setup {
-    Setup { areas: areas.to_vec(), callers, pages, align_order: 0, requests: 1, kept: 1, lock }
+    asking(areas, callers, lock, (pages, 0), (1, 1))
+}
+
+/// Each of the callers makes `requests` requests of `pages` pages, and keeps `kept` buffers.
+pub(super) fn asking(
+    areas: &[AreaId],
+    callers: usize,
+    lock: Lock,
+    (pages, align_order): (u32, u32),
+    (requests, kept): (u32, usize),
+) -> Setup {
+    Setup { areas: areas.to_vec(), callers, plan: Plan::Same { pages, align_order, requests, kept }, lock, work: 0 }
 }
 
 fn served(report: &Report) -> u32 {
@@ -99,9 +119,9 @@ fn every_order_of_small_systems_keeps_the_books() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn random_orders_of_a_large_system_keep_the_books() {
     with_areas(2, 2, |system, areas| {
-        for seed in 0..300 {
+        for seed in 0..100 {
             for lock in Lock::ALL {
-                let setup = Setup { requests: 4, kept: 2, ..setup(&areas, 8, 1 + seed % 200, lock) };
+                let setup = asking(&areas, 8, lock, (1 + seed % 200, 0), (4, 2));
                 let report = run(system, &setup, &mut Seeded::new(seed), false).unwrap();
                 let all: u32 = report.tallies.iter().map(|tally| tally.served + tally.busy + tally.failed).sum();
                 assert_eq!(all, 32);
@@ -125,7 +145,7 @@ fn eight_decoders_are_told_busy_only_without_a_lock() {
         give(490, 9);
         assert_eq!((system.area(area).pages(), system.area(area).free_pages()), (81_920, 33_161));
         let orders = |lock, system: &mut System<'_>| {
-            let setup = Setup { requests: 3, kept: 0, align_order: 8, ..setup(&areas, 8, 148, lock) };
+            let setup = asking(&areas, 8, lock, (148, 8), (3, 0));
             run(system, &setup, &mut Seeded::new(1), false).unwrap()
         };
         let without = orders(Lock::None, system);
@@ -135,7 +155,7 @@ fn eight_decoders_are_told_busy_only_without_a_lock() {
         for lock in [Lock::Global, Lock::Area] {
             let with = orders(lock, system);
             assert_eq!((served(&with), busy(&with)), (24, 0), "{lock:?}");
-            assert!(with.tallies.iter().any(|tally| tally.longest_wait > 0));
+            assert!(with.tallies.iter().any(|tally| tally.waits_for(WaitFor::Contig).longest_steps > 0));
         }
     });
 }
@@ -146,9 +166,89 @@ fn callers_of_two_areas_wait_for_each_other_only_under_the_global_lock() {
     with_areas(2, 1, |system, areas| {
         let waits = |lock, system: &mut System<'_>| {
             let report = run(system, &setup(&areas, 2, 8, lock), &mut RoundRobin, false).unwrap();
-            report.tallies.iter().map(|tally| tally.wait_steps).sum::<u32>()
+            report.tallies.iter().map(|tally| tally.waits_for(WaitFor::Contig).steps).sum::<u32>()
         };
         assert!(waits(Lock::Global, system) > 0);
         assert_eq!((waits(Lock::Area, system), waits(Lock::None, system)), (0, 0));
+    });
+}
+
+/// Areas are full of pages in use, which the callers move or drop in turns.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn callers_of_full_areas_move_what_is_in_the_way_in_turns() {
+    with_ram(6, 2, 1, |system, areas| {
+        for (seed, filling) in (0..).zip([Filling::Movable, Filling::Clean, Filling::Mixed].repeat(4)) {
+            for lock in Lock::ALL {
+                let setup = asking(&areas, 4, lock, (100, 0), (2, 1));
+                let report = run_filled(system, &setup, filling, &mut Seeded::new(seed), false).unwrap();
+                let moved: u32 = report.tallies.iter().map(|tally| tally.migrated).sum();
+                let dropped: u32 = report.tallies.iter().map(|tally| tally.dropped).sum();
+                assert_eq!((moved > 0, dropped > 0), (filling != Filling::Clean, filling != Filling::Movable));
+                if lock == Lock::Global {
+                    assert_eq!((served(&report), busy(&report)), (8, 0), "{filling:?} {report:?}");
+                }
+            }
+        }
+    });
+}
+
+/// Allocations that fail for want of a page to move to put back what they have moved, however
+/// their batches interleave.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn interleaved_failures_are_undone() {
+    with_ram(6, 2, 1, |system, areas| {
+        let mut undone = 0;
+        for seed in 0..40 {
+            let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+            fill_areas(&mut mm, Filling::Movable).unwrap();
+            mm.set_policy(CmaUse::Half, Lend::Movable);
+            mm.drain_lists();
+            let ids: Vec<_> = mm.object_ids();
+            let frames = |mm: &migration::live::Mm<'_, '_>| {
+                let pages = |&id| (0..mm.object(id).unwrap().pages()).map(move |page| (id, page));
+                ids.iter().flat_map(pages).map(|(id, page)| mm.frame_of(id, page)).collect::<Vec<_>>()
+            };
+            let before = frames(&mm);
+            mm.live.faults.targets_left = Some(seed);
+            let setup = asking(&areas, 4, Lock::None, (100, 0), (1, 0));
+            let report = run(system, &setup, &mut Seeded::new(seed), false).unwrap();
+            undone += report.tallies.iter().map(|tally| tally.failed + tally.busy).sum::<u32>();
+            assert_eq!(served(&report), 0);
+            let mut mm = system.mm().unwrap();
+            mm.live.faults.targets_left = None;
+            assert_eq!((frames(&mm) == before, mm.verify_contents()), (true, 0), "seed {seed}");
+            system.check().unwrap();
+            system.close_live();
+        }
+        assert_eq!(undone, 160);
+    });
+}
+
+/// The first caller's driver holds a mutex that a work item takes, too: every lock has an order
+/// that deadlocks, and it can be run again.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_lock_order_that_deadlocks_is_found_and_repeats() {
+    with_areas(1, 1, |system, areas| {
+        for lock in Lock::ALL {
+            let setup = Setup { work: 1, ..asking(&areas, 2, lock, (512, 9), (1, 1)) };
+            let mut found = None;
+            every_schedule(2, |schedule| {
+                let report = run(system, &setup, &mut Forced(schedule), true)?;
+                if !report.deadlock.is_empty() {
+                    found.get_or_insert_with(|| (schedule.to_vec(), report.clone()));
+                }
+                Ok(report)
+            })
+            .unwrap();
+            let (schedule, report) = found.expect("an order that deadlocks");
+            assert!(report.deadlock.iter().any(|stuck| stuck.caller == 2 && stuck.holder == Some(0)), "{report:?}");
+            assert_eq!(run(system, &setup, &mut Forced(&schedule), true).unwrap(), report);
+            // A driver that holds no such mutex is not stuck.
+            let report = run(system, &Setup { work: 0, ..setup }, &mut Forced(&schedule), false).unwrap();
+            assert!(report.deadlock.is_empty() && served(&report) + busy(&report) == 2, "{report:?}");
+        }
     });
 }

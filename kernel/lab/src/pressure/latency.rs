@@ -147,6 +147,11 @@ fn fill(
     Ok(cma - mm.zone.nr_free_cma())
 }
 
+/// Fills the areas once; returns how many of their pages are in use.
+pub(crate) fn fill_areas(mm: &mut Mm<'_, '_>, filling: Filling) -> Result<u32, PressureError> {
+    fill(mm, &mut Population::default(), filling, None, 0)
+}
+
 /// Goes through the pages of objects that are not there.
 #[derive(Default)]
 struct Missing {

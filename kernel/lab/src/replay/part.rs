@@ -19,7 +19,7 @@ impl Part<'_> {
     pub const ALL: Self = Self { task: None, pages: (0, u32::MAX) };
 
     /// Whether a request of that line is wanted.
-    pub(super) fn wants(&self, line: &Line<'_>, format: Format, pages: u32) -> bool {
+    pub(crate) fn wants(&self, line: &Line<'_>, format: Format, pages: u32) -> bool {
         (self.pages.0..=self.pages.1).contains(&pages)
             && self.task.is_none_or(|pattern| {
                 let task = line.head(format).task;

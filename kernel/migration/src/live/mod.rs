@@ -19,6 +19,7 @@ mod content;
 pub mod disk;
 pub(super) mod journal;
 pub mod objects;
+pub mod own_journal;
 pub mod pins;
 pub mod readwrite;
 mod slots;
@@ -277,6 +278,11 @@ impl Live {
             faults: Faults::default(),
             meanwhile: None,
         })
+    }
+
+    /// True where no object and no page of the cache is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.cache.cached == 0 && self.objects.iter().all(Option::is_none)
     }
 
     /// Nanoseconds by the machine's clock.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock and number of
-//! callers, or every order of their steps.
+//! callers; every order of their steps; or one order, step by step.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,11 +13,14 @@ use super::areas::choose_area;
 use crate::Failure;
 use crate::syntax::Args;
 use cma::align_order_of;
-use lab::callers::{Broken, Forced, Lock, MAX_CALLERS, Report, Seeded, Setup, Switch, Tally, every_schedule, run};
-use lab::keys::{Keys, none_of, number};
+use lab::callers::{
+    Broken, Forced, Lock, MAX_CALLERS, Plan, Report, Scheduler, Seeded, Setup, Switch, Tally, WaitFor, Waits,
+    every_schedule, run_filled,
+};
+use lab::keys::{Keys, none_of, number, shown};
+use lab::pressure::latency::Filling;
 use lab::record::Record;
 use machine::Machine;
-use page_alloc::policy::{CmaUse, Lend};
 
 /// Callers unless told.
 const CALLERS: &str = "8";
@@ -29,10 +32,31 @@ const PAGES: u32 = 64;
 const REQUESTS: (u32, u64) = (4, 1000);
 /// Most switches of a schedule when all are tried.
 const MAX_SWITCHES: u64 = 4;
+/// Most work items.
+const MAX_WORK: u64 = 100;
 /// Steps of a story that are printed.
 const STORY: usize = 60;
 /// The keys of `pressure` that mean nothing here.
-const OTHERS: [&str; 8] = ["fill", "rounds", "cma_use", "lend", "with", "source", "pins", "sabotage"];
+const OTHERS: [&str; 7] = ["fill", "rounds", "cma_use", "lend", "source", "pins", "sabotage"];
+/// The head of the table of [`Session::callers_row`].
+pub(super) const HEAD: &str = "lock    callers  served  -EBUSY  failed  by isolation  retries   moved  waits  steps waited  longest wait   ns waited  longest wait  steps";
+
+/// What is run, but for the lock and the number of callers.
+struct Options {
+    setup: Setup,
+    counts: Vec<usize>,
+    locks: Vec<Lock>,
+    filling: Filling,
+    seed: u32,
+}
+
+impl Options {
+    /// The setup of each row.
+    fn rows(&self) -> Vec<Setup> {
+        let row = |callers, lock| Setup { callers, lock, ..self.setup.clone() };
+        self.counts.iter().flat_map(|&callers| self.locks.iter().map(move |&lock| row(callers, lock))).collect()
+    }
+}
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn callers(&mut self, args: &Args) -> Result<(), Failure> {
@@ -42,10 +66,54 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if let Some(word) = args.word(0) {
             return Err(Failure::bad(format!("callers= is an experiment of its own: leave {word} away")));
         }
+        let options = self.callers_options(args)?;
+        let switches = args.key("schedules").map(|value| number("schedules", value, 0, MAX_SWITCHES)).transpose()?;
+        let schedule = args.key("schedule").map(schedule_of).transpose()?;
+        self.without_job(options.setup.areas[0])?;
+        if options.filling != Filling::Idle {
+            self.without_jobs("it fills the areas")?;
+        }
+        match (switches, schedule) {
+            (Some(_), Some(_)) => Err(Failure::bad("schedule= is one order, schedules= tries all: leave one away")),
+            (Some(switches), None) => self.every_order(&options, switches as usize),
+            (None, schedule) => self.one_order_each(&options, schedule.as_deref()),
+        }
+    }
+
+    fn callers_options(&self, args: &Args) -> Result<Options, Failure> {
         let whole = |key, usual: u32, least, most| {
             args.key(key).map_or(Ok(usual), |value| number(key, value, least, most).map(|value| value as u32))
         };
-        let locks = match args.key("lock") {
+        let locks = self.locks(args)?;
+        let counts: Vec<usize> = args
+            .key("callers")
+            .unwrap_or(CALLERS)
+            .split(',')
+            .map(|count| number("callers", count, 1, MAX_CALLERS as u64).map(|count| count as usize))
+            .collect::<Result<_, _>>()?;
+        let filling = match args.key("with") {
+            None => Filling::Idle,
+            Some(word) => Filling::ALL.into_iter().find(|filling| filling.name() == word).ok_or_else(|| {
+                none_of("with is", word, Filling::ALL.iter().map(|filling| filling.name()), "it can be")
+            })?,
+        };
+        let area = choose_area(self.system, args.key("area"))?;
+        let area_pages = self.system.area(area).pages();
+        let pages = whole("pages", PAGES.min(area_pages), 1, area_pages.into())?;
+        let plan = Plan::Same {
+            pages,
+            align_order: align_order_of(pages),
+            requests: whole("requests", REQUESTS.0, 1, REQUESTS.1)?,
+            kept: 0,
+        };
+        let work = whole("work", 0, 0, MAX_WORK)?;
+        let setup = Setup { areas: Vec::from([area]), callers: 0, plan, lock: Lock::None, work };
+        Ok(Options { setup, counts, locks, filling, seed: whole("seed", 1, 0, u32::MAX.into())? })
+    }
+
+    /// The locks that `lock=` names; unless told, the one of `linux=`.
+    pub(super) fn locks(&self, args: &Args) -> Result<Vec<Lock>, Failure> {
+        Ok(match args.key("lock") {
             None => Vec::from([self.system.linux().differences().lock]),
             Some(ALL) => Lock::ALL.to_vec(),
             Some(word) => {
@@ -53,81 +121,29 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let names = Lock::ALL.iter().map(|lock| lock.name()).chain([ALL]);
                 Vec::from([lock.ok_or_else(|| none_of("lock is", word, names, "it can be"))?])
             }
-        };
-        let counts: Vec<usize> = args
-            .key("callers")
-            .unwrap_or(CALLERS)
-            .split(',')
-            .map(|count| number("callers", count, 1, MAX_CALLERS as u64).map(|count| count as usize))
-            .collect::<Result<_, _>>()?;
-        let area = choose_area(self.system, args.key("area"))?;
-        let pages =
-            whole("pages", PAGES.min(self.system.area(area).pages()), 1, self.system.area(area).pages().into())?;
-        let setup = Setup {
-            areas: Vec::from([area]),
-            callers: 0,
-            pages,
-            align_order: align_order_of(pages),
-            requests: whole("requests", REQUESTS.0, 1, REQUESTS.1)?,
-            kept: 0,
-            lock: Lock::None,
-        };
-        let seed = whole("seed", 1, 0, u32::MAX.into())?;
-        let switches = args.key("schedules").map(|value| number("schedules", value, 0, MAX_SWITCHES)).transpose()?;
-        self.without_job(area)?;
-        let opened = self.system.open_live(CmaUse::Half, Lend::None).map(|_| ());
-        opened.map_err(|error| Failure::bad(format!("{error}")))?;
-        let done = match switches {
-            Some(switches) => self.every_order(&setup, &counts, &locks, switches as usize),
-            None => self.random_orders(&setup, &counts, &locks, seed),
-        };
-        self.system.close_live();
-        done
+        })
     }
 
     /// A row and a record for each number of callers and lock; of one row alone, the story, too.
-    fn random_orders(&mut self, setup: &Setup, counts: &[usize], locks: &[Lock], seed: u32) -> Result<(), Failure> {
-        writeln!(
-            self.out,
-            "lock    callers  served  -EBUSY  failed  by isolation  retries  waits  steps waited  longest wait  steps"
-        )?;
-        let rows: Vec<_> = counts.iter().flat_map(|&callers| locks.iter().map(move |&lock| (callers, lock))).collect();
+    fn one_order_each(&mut self, options: &Options, schedule: Option<&[Switch]>) -> Result<(), Failure> {
+        writeln!(self.out, "{HEAD}")?;
+        let rows = options.rows();
         let told = rows.len() == 1;
-        for (callers, lock) in rows {
-            let setup = Setup { callers, lock, ..setup.clone() };
-            let report = run(self.system, &setup, &mut Seeded::new(seed), told).map_err(broken)?;
-            let sum = |of: fn(&Tally) -> u32| report.tallies.iter().map(of).sum::<u32>();
-            let isolated = sum(|tally| tally.isolated_by.iter().sum());
-            let longest = report.tallies.iter().map(|tally| tally.longest_wait).max().unwrap_or(0);
-            let (served, busy, failed) =
-                (sum(|tally| tally.served), sum(|tally| tally.busy), sum(|tally| tally.failed));
-            let (retries, waits, waited) =
-                (sum(|tally| tally.retries), sum(|tally| tally.waits), sum(|tally| tally.wait_steps));
-            writeln!(
-                self.out,
-                "{:<6} {callers:>8} {served:>7} {busy:>7} {failed:>7} {isolated:>13} {retries:>8} {waits:>6} {waited:>13} {longest:>13} {:>6}",
-                lock.name(),
-                report.steps
-            )?;
-            let record = Record::new("callers")
-                .string("area", self.system.area(setup.areas[0]).name())
-                .string("lock", lock.name())
-                .number("callers", setup.callers as u64)
-                .number("pages", setup.pages)
-                .number("requests", setup.requests)
-                .number("seed", seed)
-                .number("served", served)
-                .number("busy", busy)
-                .number("failed", failed)
-                .number("isolated", isolated)
-                .number("retries", retries)
-                .number("waits", waits)
-                .number("wait_steps", waited)
-                .number("longest_wait", longest)
-                .number("steps", report.steps);
+        for setup in rows {
+            let (mut seeded, mut forced) = (Seeded::new(options.seed), Forced(schedule.unwrap_or_default()));
+            let scheduler: &mut dyn Scheduler = if schedule.is_some() { &mut forced } else { &mut seeded };
+            let report = run_filled(self.system, &setup, options.filling, scheduler, told).map_err(broken)?;
+            let record = self.callers_row(&setup, &report, "")?;
+            let record = match setup.plan {
+                Plan::Same { pages, requests, .. } => record.number("pages", pages).number("requests", requests),
+                Plan::Tasks { .. } => record,
+            };
+            let record = record.string("with", options.filling.name()).number("seed", options.seed);
             writeln!(self.out, "{record}")?;
             if told {
                 self.tell(&report)?;
+            } else if !report.deadlock.is_empty() {
+                self.tell_deadlock(&report)?;
             }
             if self.out.machine.interrupted() {
                 writeln!(self.out, "Stopped by Ctrl-C.")?;
@@ -137,60 +153,137 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
+    /// The row of a run, and its record as far as every plan has it.
+    pub(super) fn callers_row(&mut self, setup: &Setup, report: &Report, more: &str) -> Result<Record, Failure> {
+        let sum = |of: fn(&Tally) -> u32| report.tallies.iter().map(of).sum::<u32>();
+        let isolated = sum(|tally| tally.isolated_by.iter().sum());
+        let (served, busy, failed) = (sum(|tally| tally.served), sum(|tally| tally.busy), sum(|tally| tally.failed));
+        let (retries, moved) = (sum(|tally| tally.retries), sum(|tally| tally.migrated));
+        let mut waits = Waits::default();
+        for tally in &report.tallies {
+            waits.add(tally.waits_for(WaitFor::Contig));
+        }
+        let Waits { times, steps, longest_steps, ns, longest_ns } = waits;
+        writeln!(
+            self.out,
+            "{:<6} {:>8} {served:>7} {busy:>7} {failed:>7} {isolated:>13} {retries:>8} {moved:>7} {times:>6} {steps:>13} \
+             {longest_steps:>13} {ns:>11} {longest_ns:>13} {:>6}{more}",
+            setup.lock.name(),
+            setup.callers,
+            report.steps
+        )?;
+        let area = self.system.area(setup.areas[0]);
+        Ok(Record::new("callers")
+            .string("area", area.name())
+            .string("placement", &area.placement().label())
+            .string("lock", setup.lock.name())
+            .number("callers", setup.callers as u64)
+            .number("served", served)
+            .number("busy", busy)
+            .number("failed", failed)
+            .number("isolated", isolated)
+            .number("retries", retries)
+            .number("migrated", moved)
+            .number("dropped", sum(|tally| tally.dropped))
+            .number("waits", times)
+            .number("wait_steps", steps)
+            .number("longest_wait", longest_steps)
+            .number("wait_ns", ns)
+            .number("longest_wait_ns", longest_ns)
+            .number("steps", report.steps)
+            .number("deadlock", u32::from(!report.deadlock.is_empty())))
+    }
+
     /// What each caller came to, and the first steps one by one.
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
-        for (number, tally) in report.tallies.iter().enumerate() {
-            write!(self.out, "caller {number}: {} served, {} -EBUSY, {} waits", tally.served, tally.busy, tally.waits)?;
-            for (other, &times) in tally.isolated_by.iter().enumerate().filter(|(_, times)| **times > 0) {
-                write!(self.out, ", {times} by the isolation of caller {other}")?;
-            }
-            writeln!(self.out)?;
-        }
+        self.tell_callers(report, |number| format!("caller {number}"))?;
         for (step, record) in report.story.iter().take(STORY).enumerate() {
-            writeln!(self.out, "step {step}: caller {}: {}", record.caller, record.did)?;
+            writeln!(self.out, "step {step}: {}: {}", actor(report, record.caller), record.did)?;
         }
         if let Some(more) = report.story.len().checked_sub(STORY).filter(|&more| more > 0) {
             writeln!(self.out, "and {more} steps more")?;
+        }
+        self.tell_deadlock(report)
+    }
+
+    /// A line for each caller.
+    pub(super) fn tell_callers(&mut self, report: &Report, name: impl Fn(usize) -> String) -> Result<(), Failure> {
+        for (number, tally) in report.tallies.iter().enumerate() {
+            write!(self.out, "{}: {} served, {} -EBUSY", name(number), tally.served, tally.busy)?;
+            if tally.failed > 0 {
+                write!(self.out, ", {} without room", tally.failed)?;
+            }
+            for (other, &times) in tally.isolated_by.iter().enumerate().filter(|(_, times)| **times > 0) {
+                write!(self.out, ", {times} ranges lost to the isolation of {}", name(other))?;
+            }
+            for what in WaitFor::ALL {
+                let Waits { times, steps, longest_steps, ns, longest_ns } = *tally.waits_for(what);
+                if times > 0 {
+                    write!(
+                        self.out,
+                        ", {times} waits for {what} ({steps} steps, {ns} ns; the longest {longest_steps} steps, {longest_ns} ns)"
+                    )?;
+                }
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Who waits for whom, where nobody can go on.
+    fn tell_deadlock(&mut self, report: &Report) -> Result<(), Failure> {
+        for stuck in &report.deadlock {
+            write!(self.out, "deadlock: {} waits for {}", actor(report, stuck.caller), stuck.what)?;
+            if let Some(holder) = stuck.holder {
+                write!(self.out, ", which is {}'s", actor(report, holder))?;
+            }
+            writeln!(self.out)?;
         }
         Ok(())
     }
 
     /// Every schedule with at most `switches` switches: how many there are, in how many somebody
-    /// was told -EBUSY, and in how many a range was lost to another caller's isolation.
-    fn every_order(&mut self, setup: &Setup, counts: &[usize], locks: &[Lock], switches: usize) -> Result<(), Failure> {
-        writeln!(self.out, "lock    callers  schedules  with -EBUSY  with a range lost  the first of these")?;
-        for (callers, lock) in counts.iter().flat_map(|&callers| locks.iter().map(move |&lock| (callers, lock))) {
-            let setup = Setup { callers, lock, ..setup.clone() };
-            let (mut busy, mut lost, mut first) = (0_u64, 0_u64, None);
+    /// was told -EBUSY, in how many a range was lost to another caller's isolation, and how many
+    /// deadlock.
+    fn every_order(&mut self, options: &Options, switches: usize) -> Result<(), Failure> {
+        writeln!(
+            self.out,
+            "lock    callers  schedules  with -EBUSY  with a range lost  deadlocks  the first of the last two"
+        )?;
+        for setup in options.rows() {
+            let (mut busy, mut lost, mut deadlocks, mut first) = (0_u64, 0_u64, 0_u64, None);
+            let mut first_deadlock = None;
             let machine = &*self.out.machine;
             let system = &mut *self.system;
             let schedules = every_schedule(switches, |schedule| {
                 if machine.interrupted() {
                     return Err(Broken::Stopped);
                 }
-                let report = run(system, &setup, &mut Forced(schedule), true)?;
+                let report = run_filled(system, &setup, options.filling, &mut Forced(schedule), true)?;
                 busy += u64::from(report.tallies.iter().any(|tally| tally.busy > 0));
                 if report.tallies.iter().any(|tally| tally.isolated_by.iter().any(|&times| times > 0)) {
                     lost += 1;
                     first.get_or_insert_with(|| words(schedule));
                 }
+                if !report.deadlock.is_empty() {
+                    deadlocks += 1;
+                    first_deadlock.get_or_insert_with(|| words(schedule));
+                }
                 Ok(report)
             });
+            let (callers, lock) = (setup.callers, setup.lock.name());
             match schedules {
                 Ok(schedules) => {
-                    let first = first.unwrap_or_default();
-                    writeln!(
-                        self.out,
-                        "{:<6} {callers:>8} {schedules:>10} {busy:>12} {lost:>18}  {first}",
-                        lock.name()
-                    )?;
+                    let first = first_deadlock.or(first).unwrap_or_default();
+                    let row = format!("{lock:<6} {callers:>8} {schedules:>10} {busy:>12} {lost:>18} {deadlocks:>10}");
+                    writeln!(self.out, "{}", format!("{row}  {first}").trim_end())?;
                 }
                 Err((_, Broken::Stopped)) => {
                     writeln!(self.out, "Stopped by Ctrl-C.")?;
                     break;
                 }
                 Err((schedule, error)) => {
-                    return Err(Failure::check(format!("{}: {error}: {}", lock.name(), words(&schedule))));
+                    return Err(Failure::check(format!("{lock}: {error}: {}", words(&schedule))));
                 }
             }
         }
@@ -198,16 +291,39 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-fn broken(error: Broken) -> Failure {
-    Failure::check(format!("{error}"))
+/// What went wrong: too little memory, or the allocator.
+pub(super) fn broken(error: Broken) -> Failure {
+    match error {
+        Broken::Open(_) | Broken::NoMemory => Failure::bad(format!("{error}")),
+        _ => Failure::check(format!("{error}")),
+    }
 }
 
-/// A schedule in words.
+/// A caller, or the worker behind the last one.
+fn actor(report: &Report, number: usize) -> String {
+    if number == report.tallies.len() { String::from("the worker") } else { format!("caller {number}") }
+}
+
+/// A schedule as `schedule=` takes it: STEP:CALLER for each switch.
 fn words(schedule: &[Switch]) -> String {
-    let mut text = String::new();
-    for Switch { step, to } in schedule {
+    let mut text = String::from("schedule=");
+    for (number, Switch { step, to }) in schedule.iter().enumerate() {
         // Writing to a String cannot fail.
-        let _ = write!(text, "{}step {step} to caller {to}", if text.is_empty() { "" } else { ", " });
+        let _ = write!(text, "{}{step}:{to}", if number == 0 { "" } else { "," });
     }
     text
+}
+
+/// The switches of `schedule=`; none where it is empty.
+fn schedule_of(text: &str) -> Result<Vec<Switch>, Failure> {
+    let wrong = || {
+        let line = format!("schedule is {}; it is STEP:CALLER for each switch, as in 3:1,7:0", shown(text));
+        Failure::bad(line)
+    };
+    let switch = |word: &str| {
+        let (step, to) = word.split_once(':')?;
+        let to = to.parse().ok().filter(|&to: &usize| to <= MAX_CALLERS)?;
+        Some(Switch { step: step.parse().ok()?, to })
+    };
+    text.split(',').filter(|word| !word.is_empty()).map(|word| switch(word).ok_or_else(wrong)).collect()
 }

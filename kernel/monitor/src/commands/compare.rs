@@ -31,7 +31,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[placements=PLACEMENT,PLACEMENT] [load={loads}|replay] [seeds=10] [area=NAME] [seed=1577527915] \
                                     [rng=glibc|wyrand] [align=order|page|ORDER|asis] [until=failure|ops] [ops=10000000] \
                                     [relocatable=1000] [timed=1] [held=refuse|release] [failed=release|keep] [from=RECORDED] \
-                                    {parameters of loads}",
+                                    [callers=tasks] [lock=none|global|area|all] {parameters of loads}",
                 summary: "runs a load with the same seeds under several placements",
                 details: "Each load begins on an empty area. Prints allocations to the first failure (least, quartiles, \
                               most), how full the area was then, its longest free run, and the cost of an allocation. A load that \
@@ -41,7 +41,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               compared: {placements}. scale=, slots=, relocatable= and timed= as for \
                               debris, and the parameters of the other loads as for those. load=replay: the recording in the initrd \
                               under every placement and every alignment of align=asis,order,page (asis unless told); area=, \
-                              held=, failed=, from= and relocatable= as for replay.",
+                              held=, failed=, from= and relocatable= as for replay; so are callers= and lock=.",
                 example: "compare placements=first-fit,zoned seeds=2 ops=20000",
             },
             run: |session, args| session.compare(args),
@@ -56,6 +56,9 @@ pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn compare(&mut self, args: &Args) -> Result<(), Failure> {
+        if args.key("callers").is_some() {
+            return self.compare_callers(args);
+        }
         let name = args.key("load").unwrap_or(load::DEFAULT);
         if name == "replay" {
             return self.compare_replays(args);
@@ -161,7 +164,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 }
 
 /// The placements that are compared.
-fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
+pub(super) fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
     let names: Vec<String> = match args.key("placements") {
         Some(list) => list.split(',').map(ToString::to_string).collect(),
         None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),

@@ -27,7 +27,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[{experiments}] [area=NAME] [pages=PAGES] [fill=PAGES] [rounds=N] \
                             [seed=1] [cma_use=half|fallback|first] [lend=movable|clean|none] [with=idle|movable|clean|mixed] \
                             [source=reserved|buddy|cma] [pins=PAGES] [sabotage=copy|tlb|mapping] \
-                            [callers=N] [lock=none|global|area|all] [requests=N] [schedules=N]",
+                            [callers=N] [lock=none|global|area|all] [requests=N] [schedules=N] \
+                            [schedule=SWITCHES] [work=N]",
                 summary: "fills memory with movable and reclaimable pages while CMA allocates",
                 details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: \
                               kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
@@ -40,7 +41,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: \
                               N callers (or, as in callers=2,4,8, one number after the other) ask for pages= at once, requests= times each, and after each step of \
                               alloc_contig_range a scheduler chooses who goes on, by seed=; schedules= tries every order with \
-                              at most N switches. lock= is that of linux= unless told.",
+                              at most N switches, and schedule=STEP:CALLER,... runs one of them. lock= is that of linux= unless told. \
+                              work=N: N work items need a mutex that the first caller's driver holds around its requests, and \
+                              draining waits for the item that has begun.",
                 example: "pressure latency pages=64 with=movable",
             },
             run: |session, args| session.pressure(args),
@@ -55,7 +58,7 @@ const MAX_PINS: u64 = migration::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
-        if ["callers", "lock", "requests", "schedules"].iter().any(|key| args.key(key).is_some()) {
+        if ["callers", "lock", "requests", "schedules", "schedule", "work"].iter().any(|key| args.key(key).is_some()) {
             return self.callers(args);
         }
         let Some(word) = args.word(0) else {

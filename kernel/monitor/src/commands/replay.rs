@@ -27,7 +27,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 name: "replay",
                 usage: "[area=NAME] [placement=PLACEMENT] [align=asis|order|page] [held=refuse|release] \
                             [failed=release|keep] [until=end|failure] [failures=20|all] [from=RECORDED] [task=PATTERN] [pages=RANGE] \
-                            [relocatable=1000]",
+                            [relocatable=1000] [callers=tasks] [lock=none|global|area|all] [seed=1]",
                 summary: "replays the trace in the initrd on an empty area; its buffers stay",
                 details: "The trace is lines `a ID PAGES ALIGN_ORDER` and `r ID`, the text of Linux's ftrace with the \
                   events cma_alloc_finish and cma_release, or a kernel's log with the lines of CONFIG_CMA_DEBUG; \
@@ -43,7 +43,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                   is a line and a record, with the three windows that are cheapest to empty, and whose buffers are in \
                   them; failures=N: lines of the first N (failures=all). until=failure ends the replay at the first. \
                   relocatable=N: under placement=relocate the buffers of N IDs in a thousand may \
-                  be moved to make room. A bad trace changes nothing.",
+                  be moved to make room. callers=tasks: the tasks of a recording of ftrace are callers at once, whose steps \
+                  interleave by seed=, under a lock as in pressure callers=; they release everything at the end. A bad trace \
+                  changes nothing.",
                 example: "replay align=page",
             },
             run: |session, args| session.replay(args),
@@ -75,6 +77,9 @@ const SHOWN_FAILURES: u64 = 20;
 
 impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
     fn replay(&mut self, args: &Args) -> Result<(), Failure> {
+        if args.key("callers").is_some() {
+            return self.replay_callers(args);
+        }
         let align = align_named(args.one_of("align", ALIGNS)?);
         let stop_at_failure = args.one_of("until", &["end", "failure"])? == "failure";
         let shown = match args.key("failures") {

@@ -3,6 +3,7 @@
 //! `/sys/kernel/tracing`: the trace ring as ftrace prints it (`kernel/trace/trace_output.c`), events in the words of
 //! `include/trace/events/cma.h` and `page_isolation.h`.
 
+use alloc::format;
 use core::fmt;
 
 use super::{PseudoFile, Read, Write};
@@ -50,14 +51,20 @@ fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let kept = written.min(TRACE_EVENTS as u64);
     writeln!(out, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {kept}/{written}   #P:1\n#")?;
     out.write_str(HEAD)?;
-    let mut candidate = NO_PFN;
-    for (ns, event) in system.trace().events() {
+    let mut candidates = [NO_PFN; 1 + u8::MAX as usize];
+    for ((ns, event), task) in system.trace().events().zip(system.trace().tasks()) {
         let micros = ns / 1000;
-        write!(out, "         monitor-1       [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
-        write_event(out, system, event, candidate)?;
-        candidate = match *event {
+        match task {
+            0 => out.write_str("         monitor-1      ")?,
+            // Linux's columns: the name to the right in 16 characters, the number in 7. Caller n is task n + 1 here.
+            _ => write!(out, "{:>16}-{:<7}", format!("caller{}", task - 1), 1 + u32::from(task))?,
+        }
+        write!(out, " [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
+        let candidate = &mut candidates[usize::from(task)];
+        write_event(out, system, event, *candidate)?;
+        *candidate = match *event {
             Event::BusyRetry { first, .. } => first.0,
-            Event::TestIsolated { .. } | Event::MigrateRange { .. } => candidate,
+            Event::TestIsolated { .. } | Event::MigrateRange { .. } => *candidate,
             _ => NO_PFN,
         };
     }

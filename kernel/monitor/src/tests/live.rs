@@ -174,3 +174,91 @@ fn the_lock_is_the_versions_unless_told() {
         );
     }
 }
+
+/// A driver's mutex that a work item takes, too: the order that deadlocks is printed, and can be
+/// run again.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_deadlock_is_printed_so_that_it_can_be_run_again() {
+    let orders = printed("pressure callers=2 pages=1024 requests=1 work=1 lock=global schedules=1");
+    let row = orders.lines().nth(1).expect("a row");
+    let schedule = row.split_ascii_whitespace().last().expect("a schedule");
+    let deadlocks: u32 = row.split_ascii_whitespace().nth(5).and_then(|count| count.parse().ok()).expect("a number");
+    assert!(deadlocks > 0 && schedule.starts_with("schedule="), "{orders}");
+    let command = format!("pressure callers=2 pages=1024 requests=1 work=1 lock=global {schedule}");
+    let story = printed(&command);
+    assert!(story.contains("deadlock: caller 0 waits for the work item to end, which is the worker's"), "{story}");
+    assert!(story.contains("deadlock: the worker waits for the driver's mutex, which is caller 0's"), "{story}");
+    assert!(story.contains("\"deadlock\":1}") || story.contains("\"deadlock\":1,"), "{story}");
+    assert_eq!(story, printed(&command));
+}
+
+/// Areas full of pages in use, and callers whose events name them.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn callers_move_pages_in_use_and_are_named_in_the_trace() {
+    let lines = [
+        "echo 1 > /sys/kernel/tracing/events/cma/enable",
+        "pressure callers=3 pages=148 requests=1 lock=none with=movable",
+        "cat /sys/kernel/tracing/trace",
+    ];
+    let (_, text) = on_board_like(LinuxVersion::V6_1, &lines);
+    assert!(text.contains("\"with\":\"movable\"") && !text.contains("\"migrated\":0,"), "{text}");
+    for caller in ["caller0-2", "caller1-3", "caller2-4"] {
+        let event = |line: &str, name: &str| line.contains(&format!("{caller} ")) && line.contains(name);
+        assert!(text.lines().any(|line| event(line, "cma_alloc_start: name=")), "{caller}: {text}");
+        assert!(text.lines().any(|line| event(line, "cma_alloc_finish: name=")), "{caller}: {text}");
+    }
+    assert!(text.contains("cma_alloc_busy_retry: name="), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("         caller0-2       [000] .....")), "{text}");
+}
+
+/// Three tasks of a recording as callers: without a mutex a range is lost, with one nobody is told
+/// -EBUSY, and what one task releases for another is released.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_tasks_of_a_recording_are_callers() {
+    let mut recording = String::new();
+    for (number, task) in ["cam", "gpu", "vpu"].into_iter().cycle().take(12).enumerate() {
+        let (pid, pfn) = (7 + number % 3, 0x69800 + 160 * number);
+        let head = std::format!(" {task}-{pid} [000] ..... {number}.0:");
+        let name = "name=BiscuitOS_cma";
+        let line = std::format!("{head} cma_alloc_finish: {name} pfn={pfn:#x} page=1 count=148 align=0 errorno=0\n");
+        recording.push_str(&line);
+        if number >= 3 {
+            let before = pfn - 480;
+            recording.push_str(&std::format!(
+                " cam-7 [000] ..... {number}.5: cma_release: {name} pfn={before:#x} page=1 count=148\n"
+            ));
+        }
+    }
+    let run = |line: &str| {
+        with_board(64, |system, machine| {
+            let mut monitor = Monitor::new(system, machine, context(Some(recording.as_bytes())));
+            let outcome = monitor.execute(line);
+            (outcome, machine.take())
+        })
+    };
+    let (_, text) = run("replay callers=tasks lock=all");
+    assert!(text.starts_with("3 tasks as callers; 0 requests left out, 0 releases"), "{text}");
+    let rows = |text: &str| -> Vec<Vec<String>> {
+        let is_row = |line: &&str| ["none ", "global ", "area "].iter().any(|lock| line.starts_with(lock));
+        text.lines().filter(is_row).map(|line| line.split_ascii_whitespace().map(String::from).collect()).collect()
+    };
+    let all = rows(&text);
+    assert_eq!(all.len(), 3, "{text}");
+    assert!(all[0][5] != "0" && all[1][5] == "0", "{text}");
+    assert_eq!([&all[1][2..5], &all[2][2..5]], [["12", "0", "0"]; 2], "{text}");
+    let (_, text) = run("replay callers=tasks");
+    assert!(text.contains("cam-7: 4 served, 0 -EBUSY") && text.contains("waits for the mutex around"), "{text}");
+    let (_, text) = run("compare load=replay callers=tasks placements=first-fit,best-fit lock=none");
+    let labels: Vec<String> = rows(&text).into_iter().map(|mut row| row.pop().unwrap()).collect();
+    assert_eq!(labels, ["first-fit", "best-fit"], "{text}");
+    for (line, why) in [
+        ("replay callers=3", "of a recording they are tasks"),
+        ("replay callers=tasks until=failure", "until= means nothing to callers=tasks"),
+        ("compare callers=tasks", "callers=tasks goes with load=replay"),
+    ] {
+        assert!(run(line).1.contains(why), "{line}: {}", run(line).1);
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Callers of areas that are in use: pages that have to be moved or dropped first.
+
+use super::{Broken, Report, Scheduler, Setup, run};
+use crate::pressure::latency::{Filling, fill_areas};
+use page_alloc::policy::{CmaUse, Lend};
+use system::System;
+
+/// As [`run`](super::run), in a system whose users of memory move in for it, fill the areas, and
+/// move out again afterwards. Contents are checked.
+///
+/// # Errors
+/// See [`Broken`].
+pub fn run_filled(
+    system: &mut System<'_>,
+    setup: &Setup,
+    filling: Filling,
+    scheduler: &mut dyn Scheduler,
+    tell: bool,
+) -> Result<Report, Broken> {
+    system.zone_mut().forget_types();
+    let mut mm = system.open_live(CmaUse::Half, Lend::Movable).map_err(Broken::Open)?;
+    let filled = fill_areas(&mut mm, filling);
+    mm.set_policy(CmaUse::Half, Lend::Movable);
+    let result = match filled {
+        Ok(_) => run(system, setup, scheduler, tell),
+        Err(_) => Err(Broken::NoMemory),
+    };
+    let bad = system.mm().map_or(0, |mut mm| mm.verify_contents());
+    system.close_live();
+    let report = result?;
+    if bad > 0 { Err(Broken::Contents(bad)) } else { Ok(report) }
+}

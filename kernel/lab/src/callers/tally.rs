@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What became of each caller: requests, ranges that were lost, and waits.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What a caller waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitFor {
+    /// The mutex around `alloc_contig_range`: `cma_mutex`, or the area's.
+    Contig,
+    /// The driver's own mutex, which the work item takes, too.
+    Driver,
+    /// The work item that `lru_add_drain_all` flushes.
+    Work,
+    /// The buffer that another task has not allocated yet.
+    Buffer,
+}
+
+impl WaitFor {
+    /// Everything that can be waited for.
+    pub const ALL: [Self; 4] = [Self::Contig, Self::Driver, Self::Work, Self::Buffer];
+}
+
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contig => "the mutex around alloc_contig_range",
+            Self::Driver => "the driver's mutex",
+            Self::Work => "the work item to end",
+            Self::Buffer => "the other task's buffer",
+        })
+    }
+}
+
+/// The waits of a caller for one thing.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Waits {
+    /// How often it waited.
+    pub times: u32,
+    /// Steps of others for which it waited.
+    pub steps: u32,
+    /// Steps of the longest wait.
+    pub longest_steps: u32,
+    /// Nanoseconds that those steps took.
+    pub ns: u64,
+    /// Nanoseconds of the longest wait.
+    pub longest_ns: u64,
+}
+
+impl Waits {
+    /// Sums of two, and the longer one of the longest.
+    pub fn add(&mut self, other: &Self) {
+        self.times += other.times;
+        self.steps += other.steps;
+        self.longest_steps = self.longest_steps.max(other.longest_steps);
+        self.ns += other.ns;
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+}
+
+/// What became of one caller.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Requests that got a buffer.
+    pub served: u32,
+    /// Requests that ended with -EBUSY.
+    pub busy: u32,
+    /// Requests that ended with another error.
+    pub failed: u32,
+    /// Candidates that were given up because another caller had isolated a pageblock, by caller.
+    pub isolated_by: Vec<u32>,
+    /// Candidates that were given up for the next one.
+    pub retries: u32,
+    /// Pages in use that were moved, also where they were moved back.
+    pub migrated: u32,
+    /// Clean pages that were dropped, also where they were brought back.
+    pub dropped: u32,
+    /// Waits, in the order of [`WaitFor::ALL`].
+    pub waits: [Waits; WaitFor::ALL.len()],
+}
+
+impl Tally {
+    pub(super) fn new(callers: usize) -> Self {
+        Self { isolated_by: vec![0; callers], ..Self::default() }
+    }
+
+    /// The waits for one thing.
+    pub const fn waits_for(&self, what: WaitFor) -> &Waits {
+        &self.waits[what as usize]
+    }
+}
+
+/// A wait under way.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Waiting {
+    what: Option<WaitFor>,
+    steps: u32,
+    ns: u64,
+}
+
+impl Waiting {
+    /// Somebody else's step is over, and a caller waits, or not, and for what.
+    pub(super) fn count(&mut self, what: Option<WaitFor>, step_ns: u64, tally: &mut Tally) {
+        if self.what != what {
+            *self = Self { what, ..Self::default() };
+            if let Some(what) = what {
+                tally.waits[what as usize].times += 1;
+            }
+        }
+        let Some(what) = what else { return };
+        self.steps += 1;
+        self.ns += step_ns;
+        let waits = &mut tally.waits[what as usize];
+        waits.steps += 1;
+        waits.ns += step_ns;
+        waits.longest_steps = waits.longest_steps.max(self.steps);
+        waits.longest_ns = waits.longest_ns.max(self.ns);
+    }
+}
