@@ -321,7 +321,8 @@ pub(crate) struct Lab {
 
 #[derive(Args, Debug)]
 pub(crate) struct Report {
-    /// Files that sweeps wrote; a run that is there twice counts once
+    /// Files that sweeps wrote, or what `compare --json` printed; a run that is there twice counts
+    /// once
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
     /// Compares with earlier runs
@@ -333,9 +334,12 @@ pub(crate) struct Report {
     /// Prints a table for a job's summary
     #[arg(long)]
     pub markdown: bool,
-    /// Writes the table to a file, and not to standard output
+    /// Writes the table to a file, and not to standard output; to a file NAME.html, the page
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Also writes a page that shows it, for a browser
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Writes a verdict for each row as JUnit
     #[arg(long, value_name = "FILE", requires = "baseline")]
     pub junit: Option<PathBuf>,

@@ -17,7 +17,7 @@ use host::page::{Run, body, escaped};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
 use host::verdict::Verdict;
 use kernel::lab::replay::{Part, RecordedSize, WhenServed};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Failure, files};
 
@@ -25,6 +25,10 @@ use crate::{Failure, files};
 const TEMPLATE: &str = "debris-page.html";
 /// Where the template takes what is of a recording.
 const PLACES: [&str; 3] = ["<!--debris:title-->", "<!--debris:body-->", "<!--debris:data-->"];
+
+/// What the allocator stands in.
+const ALLOCATOR: &str = "<script type=\"application/octet-stream\" id=\"wasm\">";
+const SCRIPT_END: &str = "</script>";
 
 /// What a page is about.
 pub(crate) struct Page<'a> {
@@ -49,7 +53,6 @@ pub(crate) struct Page<'a> {
 impl Page<'_> {
     /// Writes the page.
     pub(crate) fn write(&self, recording: &Recording<'_>, file: &Path) -> Result<(), Failure> {
-        let template = template()?;
         let bad = |line: String| Failure::bad(format!("{}: {line}", self.trace.display()));
         let usual = self.answers.first().ok_or_else(|| bad("there is no answer".into()))?;
         let served = self.served.unwrap_or(usual.served);
@@ -74,6 +77,7 @@ impl Page<'_> {
             })
             .collect();
         let data = json!({
+            "kind": "recording",
             "name": title,
             "from": self.from,
             "pages": pages,
@@ -85,29 +89,61 @@ impl Page<'_> {
             "smallest_pages": usual.smallest_pages,
             "sizes": sizes,
         });
+        let body = body((&title, why), &run, self.answers, verdict.pages);
+        let parts = Parts { title: &title, body: &body, data: &data, recording: Some(self.text) };
+        parts.write(file)
+    }
+}
+
+/// What a page is filled with.
+pub(crate) struct Parts<'a> {
+    /// Its title, as text.
+    pub(crate) title: &'a str,
+    /// What is read without scripts, as HTML.
+    pub(crate) body: &'a str,
+    /// What its script starts from.
+    pub(crate) data: &'a Value,
+    /// The recording that its script replays; a page without one has no allocator either.
+    pub(crate) recording: Option<&'a [u8]>,
+}
+
+impl Parts<'_> {
+    /// Writes the page.
+    pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
+        let template = template()?;
         // In a script's text `<` could end it.
-        let data = format!(
-            "<script type=\"application/json\" id=\"data\">{}</script>\n\
-             <script type=\"application/octet-stream\" id=\"recording\">{}</script>",
-            data.to_string().replace('<', "\\u003c"),
-            packed(self.text)?
+        let mut data = format!(
+            "<script type=\"application/json\" id=\"data\">{}</script>",
+            self.data.to_string().replace('<', "\\u003c")
         );
-        let filled = [escaped(&title), body((&title, why), &run, self.answers, verdict.pages), data];
+        if let Some(recording) = self.recording {
+            data += &format!(
+                "\n<script type=\"application/octet-stream\" id=\"recording\">{}</script>",
+                packed(recording)?
+            );
+        }
+        let title = escaped(self.title);
+        let filled = [&*title, self.body, &*data];
         let mut rest = template.as_str();
-        let mut html = String::with_capacity(template.len() + filled.iter().map(String::len).sum::<usize>());
-        for (place, text) in PLACES.iter().zip(&filled) {
-            let (before, behind) = rest.split_once(place).ok_or_else(|| {
-                Failure::bad(format!(
-                    "{TEMPLATE} is no template of this version: it has no {place}; `make host` makes one"
-                ))
-            })?;
+        let mut html = String::with_capacity(template.len() + filled.iter().map(|text| text.len()).sum::<usize>());
+        for (place, text) in PLACES.iter().zip(filled) {
+            let (before, behind) = rest.split_once(place).ok_or_else(|| no_template(place))?;
             html.push_str(before);
             html.push_str(text);
             rest = behind;
         }
+        if self.recording.is_none() {
+            let (before, behind) = rest.split_once(ALLOCATOR).ok_or_else(|| no_template(ALLOCATOR))?;
+            html.push_str(before);
+            rest = behind.split_once(SCRIPT_END).ok_or_else(|| no_template(SCRIPT_END))?.1;
+        }
         html.push_str(rest);
         files::write(file, &html)
     }
+}
+
+fn no_template(place: &str) -> Failure {
+    Failure::bad(format!("{TEMPLATE} is no template of this version: it has no {place}; `make host` makes one"))
 }
 
 /// The size in which most is seen, and where it is from: of the recorded area; where that is not

@@ -211,6 +211,10 @@ pub fn body((title, why): (&str, &str), run: &Run<'_>, answers: &[Answer], verdi
     html.push_str(&figure(run));
     html.push_str(&sizes(run.pages, answers));
     html.push_str(&failures(run));
+    html.push_str(
+        "<noscript><p class=\"note\">With scripts, this page also replays the recording in areas of other sizes, and \
+         shows its course.</p></noscript>\n",
+    );
     html
 }
 

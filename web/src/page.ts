@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The page of a recording: what stands in it without scripts comes to life.
+// The page of a recording or of a report: what stands in it without scripts comes to life.
 import { Engine, unpacked } from "./engine";
-import type { Embedded } from "./protocol";
 import { Explorer, themeButton } from "./explorer";
+import type { Embedded, EmbeddedReport } from "./protocol";
+import { Curves, sortable } from "./report";
 
 async function begin(): Promise<void> {
   const app = document.getElementById("app")!;
-  const data = JSON.parse(document.getElementById("data")!.textContent!) as Embedded;
+  const data = JSON.parse(document.getElementById("data")!.textContent!) as Embedded | EmbeddedReport;
+  if (data.kind === "report") {
+    const curves = new Curves(app, data);
+    app.before(themeButton(() => curves.draw()));
+    app.hidden = false;
+    curves.draw();
+    document.querySelectorAll<HTMLTableElement>("section.runs table").forEach(sortable);
+    return;
+  }
   const [wasm, recording] = await Promise.all([unpacked("wasm"), unpacked("recording")]);
   const explorer = new Explorer(app, new Engine(wasm, recording), data, true);
   // The pictures and tables that stand without scripts make room for those that move.

@@ -18,6 +18,7 @@ export interface Reply {
 
 /** What `debris` embeds beside the recording. */
 export interface Embedded {
+  kind?: "recording";
   name: string;
   from: string | null;
   pages: number;
@@ -28,6 +29,12 @@ export interface Embedded {
   peak_pages: number;
   smallest_pages: number;
   sizes: { placement: string; align: string; smallest_pages: number }[];
+}
+
+/** What `debris report` embeds: of each row some of its sorted values, evenly spread. */
+export interface EmbeddedReport {
+  kind: "report";
+  groups: { name: string; rows: { placement: string; allocs: number[]; before: number[] | null }[] }[];
 }
 
 /** A record of a replay; the fields that are shown. */

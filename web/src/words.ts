@@ -41,7 +41,12 @@ export type Colouring = "size" | "task";
 
 export function colour(by: Colouring, pages: number, task: number): string {
   if (by === "size") return SIZES[Math.min(SIZES.length - 1, (31 - Math.clz32(pages)) >> 1)]!;
-  return TASKS[task === 0 ? 0 : 1 + ((task - 1) % (TASKS.length - 1))]!;
+  return task === 0 ? TASKS[0]! : lineColour(task - 1);
+}
+
+/** The colour of a line among others. */
+export function lineColour(place: number): string {
+  return TASKS[1 + (place % (TASKS.length - 1))]!;
 }
 
 /** What the colours mean. */

@@ -208,6 +208,59 @@ test("requests are split over two areas, as the tool splits them", async () => {
   await close();
 });
 
+/** Two files of runs, of which the second is worse, and of which a record names an element. */
+function sweeps() {
+  const file = (name, call) => {
+    const lines = [];
+    for (const [placement, middle] of [["first-fit", 1000], ["best-fit", 1200], ["</script><img src=x onerror=alert(1)>", 10]]) {
+      for (let seed = 1; seed <= 40; seed++) lines.push(JSON.stringify({ record: "debris", allocs: call(middle + 7 * (seed % 11), seed), used: 9, failed_pages: 3, key: `debris area=8M placement=${placement.replaceAll(" ", "\u00a0")} align=order seed=${seed}` }));
+    }
+    writeFileSync(join(work, name), `${lines.join("\n")}\n`);
+    return join(work, name);
+  };
+  return [file("now.jsonl", (allocs) => allocs), file("before.jsonl", (allocs) => 2 * allocs)];
+}
+
+test("a report is a verdict, tables and curves", async () => {
+  const [now, before] = sweeps();
+  const file = join(work, "report.html");
+  const printed = debris("report", now, "--html", file).split("\n");
+  for (const javaScriptEnabled of [true, false]) {
+    const { page, wrong, close } = await open(file, { javaScriptEnabled });
+    assert.equal(await page.textContent("h1"), "best-fit lasts longest");
+    assert.match(await page.textContent("#says"), /1235 allocations in the median under best-fit, .*; 1035 under first-fit: 40 seeds better, 0 worse, 0 equal \(p = 0\.0%\)/);
+    const rows = page.locator("section.runs tbody tr");
+    assert.equal(await rows.count(), 3);
+    assert.equal(await page.locator("section.runs svg rect").count(), 3);
+    assert.equal(await page.locator("img").count(), 0);
+    assert.ok((await page.textContent("main")).includes("</script><img\u00a0src=x\u00a0onerror=alert(1)>"));
+    // The table is the tool's.
+    const [name, runs, failed, q1, median, q3] = printed.find((line) => line.includes("best-fit")).match(/^(.*?) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +-$/).slice(1);
+    assert.ok(name.includes("placement=best-fit"));
+    const cells = await rows.filter({ hasText: "best-fit" }).locator("td").allTextContents();
+    assert.deepEqual([cells[0], cells[1], cells[3], cells[4], cells[5]], [runs, failed, q1, median, q3]);
+    if (javaScriptEnabled) {
+      assert.ok(await page.isVisible("#curves canvas"));
+      assert.equal(await page.locator("#curves .u-series").count(), 1 + 3);
+      await page.click("section.runs th button >> text=median");
+      const medians = async () => (await rows.locator("td:nth-child(6)").allTextContents()).map(Number);
+      assert.deepEqual(await medians(), [45, 1035, 1235]);
+      await page.keyboard.press("Enter");
+      assert.deepEqual(await medians(), [1235, 1035, 45]);
+    }
+    assert.deepEqual(wrong, []);
+    await close();
+  }
+  assert.ok(statSync(file).size < 120_000, "a report has no allocator");
+  const worse = spawnSync(join(root, "build/debris"), ["report", now, "--baseline", before, "--fail-on", "5%", "-o", file], { encoding: "utf8" });
+  assert.deepEqual([worse.status, worse.stdout], [1, ""]);
+  const { page, wrong, close } = await open(file);
+  assert.equal(await page.textContent("h1"), "3 of 3 rows are worse than before by more than 5%");
+  assert.equal(await page.locator("#curves .u-series").count(), 1 + 6);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
 test("without its template the tool says so, with status 2", () => {
   const alone = join(work, "debris");
   copyFileSync(join(root, "build/debris"), alone);
