@@ -155,14 +155,14 @@ export class Explorer {
     });
     const failures = element("div", { id: "failures-live" });
     place.replaceChildren(
-      element("h2", {}, "What if the area were another"),
+      element("h2", { class: "controls" }, "What if the area were another"),
       controls,
       this.outcome,
       this.parts,
       this.figures,
       element("h2", {}, "The course"),
       chartPlace,
-      element("p", { class: "note" }, "Drag to zoom, double-click for all. A dot is a step at which requests fail; click for that moment."),
+      element("p", { class: "note controls" }, "Drag to zoom, double-click for all. A dot is a step at which requests fail; click for that moment."),
       element("h2", {}, "The map: addresses over time"),
       bar,
       this.map,
@@ -489,5 +489,17 @@ export function themeButton(changed: () => void): HTMLButtonElement {
     root.dataset["theme"] = dark ? "light" : "dark";
     changed();
   };
+  // Paper is light.
+  let before: string | undefined;
+  addEventListener("beforeprint", () => {
+    before = root.dataset["theme"];
+    root.dataset["theme"] = "light";
+    changed();
+  });
+  addEventListener("afterprint", () => {
+    if (before === undefined) delete root.dataset["theme"];
+    else root.dataset["theme"] = before;
+    changed();
+  });
   return element("button", { class: "theme", id: "theme", click: next }, "dark / light");
 }
