@@ -15,7 +15,7 @@ use machine::{Fault, Machine};
 use placements::PLACEMENTS;
 
 /// The keys of every load, behind its own.
-const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \
+pub const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \
     [placement=PLACEMENT] [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] \
     [timed=1] [rate=N] [&]";
 
@@ -102,7 +102,7 @@ const NAMES: &[Placeholder] = &[
 ];
 
 /// A text with names put in.
-pub(super) fn expanded(text: &str) -> String {
+pub fn expanded(text: &str) -> String {
     NAMES.iter().fold(
         text.to_string(),
         |text, (braces, names)| {

@@ -4,11 +4,15 @@
 //! explained.
 //!
 //! A usage says which values there are (`[lend=movable|clean|none]`); this table says of each what it does, and a test
-//! holds the two against each other. What has a table of its own (placements, commands) is explained there.
+//! holds the two against each other. What has a table of its own (placements, commands) is explained there; what a key
+//! sets is in `keys`.
+
+mod keys;
 
 use alloc::vec::Vec;
 
 use super::commands;
+pub use keys::{KEYS, Key, key_of_command};
 use machine::Machine;
 use placements::PLACEMENTS;
 
@@ -78,8 +82,8 @@ pub const VALUES: &[Value] = &[
     value("sabotage", "tlb", "migration leaves out to invalidate the TLB: the check must find it"),
     value("sabotage", "mapping", "migration leaves the new mapping out: the check must find it"),
     value("scale", "none", "the published slots, whatever the area's size"),
-    value("scale", "slots", "a larger area gets as many more slots of the same sizes"),
-    value("scale", "sizes", "a larger area gets the same slots, as many times larger"),
+    value("scale", "slots", "a larger area gets more slots of the same sizes: times area / 8 MiB"),
+    value("scale", "sizes", "a larger area gets as many slots, with larger sizes: times area / 8 MiB"),
     value("scale", "both", "a larger area gets more slots and larger ones"),
     value("sizes", "orders", "each power of two, with the sizes up to the next, is as likely as any other"),
     value("sizes", "uniform", "every size is as likely as any other"),
@@ -145,8 +149,10 @@ pub const VALUES: &[Value] = &[
 pub struct Explained {
     /// The key, where it is the value of one.
     pub key: &'static str,
-    /// The word.
+    /// The word; empty where the key itself is explained.
     pub name: &'static str,
+    /// The command that this is said of; empty where it holds for all.
+    pub of: &'static str,
     /// Its parameters with the usual values, where it has some.
     pub parameters: &'static str,
     /// What it means.
@@ -161,6 +167,7 @@ pub fn explain<M: Machine + ?Sized>(word: &str) -> Vec<Explained> {
     let placements = PLACEMENTS.iter().filter(|entry| lists_placements || entry.name == name).map(|entry| Explained {
         key: "placement",
         name: entry.name,
+        of: "",
         parameters: entry.parameters,
         meaning: entry.summary,
     });
@@ -168,9 +175,16 @@ pub fn explain<M: Machine + ?Sized>(word: &str) -> Vec<Explained> {
     let is_key = |of: &str| of == key && !of.is_empty() && !commands::all::<M>().any(|command| command.help.name == of);
     let values = VALUES.iter().filter(|value| value.name == word || is_key(value.of)).map(|value| {
         let key = if commands::all::<M>().any(|command| command.help.name == value.of) { "" } else { value.of };
-        Explained { key, name: value.name, parameters: "", meaning: value.meaning }
+        Explained { key, name: value.name, of: "", parameters: "", meaning: value.meaning }
     });
-    values.chain(placements).collect()
+    let keys = KEYS.iter().filter(|row| row.name == key).map(|row| Explained {
+        key: row.name,
+        name: "",
+        of: row.of,
+        parameters: "",
+        meaning: row.meaning,
+    });
+    keys.chain(values).chain(placements).collect()
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 name: "disk",
                 usage: "[list|check|bench] [pages=1024]",
                 summary: "shows the disk and its files",
-                details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes so \
-                              many pages in their order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
+                details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes \
+                              pages= pages in order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
                               two seconds later. Needs DISK=disk.img; scripts/disk-image makes one.",
                 example: "disk check",
             },

@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 use super::{Command, Session, all, find};
 use crate::help::expanded;
 use crate::syntax::Args;
-use crate::values::{Explained, VALUES, explain};
+use crate::values::{Explained, KEYS, VALUES, explain};
 use crate::{Failure, TERMINAL_COLUMNS};
 use lab::help::Help;
 use lab::keys::{did_you_mean, nearest, shown};
@@ -22,7 +22,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 name: "help",
                 usage: "[COMMAND|KEY|VALUE]",
                 summary: "lists the commands, or explains one, a key or a value of one",
-                details: "`help lend` explains all that lend= can be, `help half` one value wherever it can be chosen, and \
+                details: "`help lend` explains what lend= sets and all that it can be, `help half` one value wherever it \
+                  can be chosen, and \
                   `help PLACEMENT` what stands in capitals. `COMMAND | grep WORD` prints the lines that hold WORD; `;` separates commands. An area is named by \
                   area=NAME or by NAME alone, in every command that takes one. Tab completes what \
                   is typed, or lists what it could be; the arrows edit the line and bring former ones back; Ctrl-E, \
@@ -55,16 +56,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             }
             None if explained.is_empty() => {
                 let commands = all::<M>().map(|command| command.help.name);
-                let near = nearest(name, commands.chain(VALUES.iter().flat_map(|value| [value.of, value.name])));
+                let keys = KEYS.iter().map(|key| key.name);
+                let near =
+                    nearest(name, commands.chain(keys).chain(VALUES.iter().flat_map(|value| [value.of, value.name])));
                 let meant = near.map_or_else(|| "`help` lists the commands".into(), did_you_mean);
                 return Err(Failure::bad(format!("no command, key or value {}; {meant}", shown(name))));
             }
             None => {}
         }
-        for Explained { key, name, parameters, meaning } in explained {
+        for Explained { key, name, of, parameters, meaning } in explained {
             let equals = if key.is_empty() { "" } else { "=" };
             let parameters = if parameters.is_empty() { String::new() } else { format!("[{parameters}]") };
-            wrap(&mut self.out, &format!("{key}{equals}{name}{parameters}: {meaning}"), 0, 4)?;
+            let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
+            wrap(&mut self.out, &format!("{key}{equals}{name}{parameters}{of}: {meaning}"), 0, 4)?;
         }
         Ok(())
     }

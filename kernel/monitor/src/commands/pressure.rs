@@ -36,7 +36,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               where that is smaller; pins=, pages that cannot move, are 0, 1 and 100. integrity: whether every \
                               page survives; with sabotage= migration leaves a step out; pages= is the largest buffer, the whole \
                               area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
-                              fill= is the pages that are lived in, as many as there are. Where no page is left and none can be \
+                              fill= is the pages that fill memory, all there are \
+                              unless given. Where no page is left and none can be \
                               reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
                               and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: \
                               N callers (or, as in callers=2,4,8, one number after the other) ask for pages= at once, requests= times each, and after each step of \

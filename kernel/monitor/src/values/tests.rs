@@ -51,17 +51,37 @@ fn every_choice_is_explained_and_nothing_else() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn every_key_is_explained_and_nothing_else() {
+    let usages: Vec<Usage> = commands::all::<Mock>().map(|command| command.usage()).collect();
+    let is_example = |name: &str| ["total", "stack"].contains(&name);
+    let mut used = Vec::new();
+    for usage in &usages {
+        let name = usage.text().split(' ').next().unwrap_or_default();
+        for key in usage.keys().filter(|key| !is_example(name) && !["unit", "depth"].contains(key)) {
+            used.push(key_of_command(name, key).unwrap_or_else(|| panic!("{key}= of {name} is not explained")));
+        }
+    }
+    for key in KEYS {
+        assert!(used.contains(&key), "{}= of {:?} is taken nowhere", key.name, key.of);
+        assert!(!key.meaning.ends_with('.'), "{}=", key.name);
+    }
+}
+
+#[test]
 fn words_keys_and_placements_are_found() {
     let names = |word: &str| {
         explain::<Mock>(word).iter().map(|found| format!("{}={}", found.key, found.name)).collect::<Vec<_>>()
     };
     assert_eq!(names("half"), ["cma_use=half"]);
     assert_eq!(names("clean"), ["lend=clean", "with=clean"]);
-    assert_eq!(names("lend"), ["lend=movable", "lend=clean", "lend=none"]);
+    assert_eq!(names("lend"), ["lend=", "lend=movable", "lend=clean", "lend=none"]);
     assert_eq!(names("lend="), names("lend"));
     assert_eq!(names("zoned:1:2:3"), ["placement=zoned"]);
     assert_eq!(names("PLACEMENT").len(), 1 + PLACEMENTS.iter().count());
-    assert_eq!(names("placement").len(), PLACEMENTS.iter().count());
+    assert_eq!(names("placement").len(), 1 + PLACEMENTS.iter().count());
+    assert_eq!(names("seed"), ["seed="]);
+    assert_eq!(names("most"), ["most="; 3]);
     assert_eq!(names("latency"), ["=latency"]);
     assert_eq!(names("PAGES"), ["=PAGES"]);
     assert!(names("nothing").is_empty() && names("").is_empty() && names("=").is_empty());
