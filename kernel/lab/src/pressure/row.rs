@@ -15,6 +15,7 @@ use migration::live::Live;
 use page_alloc::AllocError;
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
+use units::Pfn;
 
 /// Why a driver did not get its buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,14 @@ impl Refusal {
             Self::Cma(error) => error.cause(),
             Self::Buddy(AllocError::OrderTooLarge { .. } | AllocError::NotRequestable { .. }) => "too-large",
             Self::Buddy(AllocError::NoBlock { .. }) => "fragmented",
+        }
+    }
+
+    /// The page that was in the way, where one was.
+    pub const fn blocked(&self) -> Option<Pfn> {
+        match self {
+            Self::Cma(CmaError::Busy(blocked) | CmaError::NoMemory(blocked)) => Some(blocked.frame),
+            _ => None,
         }
     }
 }
@@ -243,6 +252,7 @@ impl Row {
             .number("success_permille", self.success_permille())
             .number("cma_free_at_kill", self.cma_free_at_kill)
             .number("unused_pages", self.unused_pages)
+            .number("blocked_pfn", self.totals.failure.as_ref().and_then(Refusal::blocked).map_or(0, |frame| frame.0))
             .string("cause", self.totals.failure.as_ref().map_or("none", Refusal::cause))
     }
 
