@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-use boot_tests::docs::{Page, Step, Typed, pages, run_page};
+use boot_tests::docs::{Page, Step, Typed, commands_of, generated, pages, run_page};
 use boot_tests::in_tree;
 use kernel::machine::Machine;
-use kernel::monitor::help::{self, Usage};
+use kernel::monitor::help;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const ENGLISH: &str = "README.md";
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         .collect();
     let (english, chinese) = (find(&pages, ENGLISH), find(&pages, CHINESE));
     trials.push(Trial::test(CHINESE, move || has_the_same_blocks(&english, &chinese)));
-    let reference = text_of(&pages, REFERENCE);
-    trials.push(Trial::test("commands_and_keys", move || names_all_keys(&reference)));
+    let all = pages.clone();
+    trials.push(Trial::test("commands_and_keys", move || is_made_of_the_tables(&all)));
     trials.push(Trial::test("demo", is_the_demo));
     let conclusion = libtest_mimic::run(&arguments, trials);
     println!("{}", counts(&pages));
@@ -100,18 +100,35 @@ fn is_the_demo() -> Result<(), Failed> {
     if shown == drawn { Ok(()) } else { Err("docs/demo.svg is not what `make demo` draws".into()) }
 }
 
-/// The reference has a row for every command, and names every key that it takes.
-fn names_all_keys(reference: &str) -> Result<(), Failed> {
-    let mut missing = Vec::new();
-    for entry in help::all::<dyn Machine>() {
-        let usage = Usage::of(&entry);
-        if !reference.contains(&format!("`{}", entry.name)) {
-            missing.push(format!("the command {}", entry.name));
+/// What is made of the monitor's tables is what they say, and every command has its part; `UPDATE_GOLDEN=1` makes the parts
+/// anew.
+fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
+    let mut stale = Vec::new();
+    for page in pages {
+        let made = generated(&page.text).map_err(|error| format!("{}: {error}", page.name))?;
+        if made == page.text {
+            continue;
         }
-        let keys = usage.keys().filter(|key| !reference.contains(&format!("`{key}=")));
-        missing.extend(keys.map(|key| format!("{}= of {}", key, entry.name)));
+        if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+            fs::write(in_tree(&page.name), made)?;
+        } else {
+            let differs = made.lines().zip(page.text.lines()).find(|(made, kept)| made != kept);
+            let (made, kept) = differs.unwrap_or_default();
+            stale.push(format!(
+                "{} is not what the tables say: UPDATE_GOLDEN=1 makes it anew\n-{kept}\n+{made}",
+                page.name
+            ));
+        }
     }
-    if missing.is_empty() { Ok(()) } else { Err(format!("{REFERENCE} lacks {}", missing.join(", ")).into()) }
+    let reference = find(pages, REFERENCE);
+    let mut parts = commands_of(&reference.text);
+    let mut commands: Vec<&str> = help::all::<dyn Machine>().map(|help| help.name).collect();
+    parts.sort_unstable();
+    commands.sort_unstable();
+    if parts != commands {
+        stale.push(format!("{REFERENCE} has a part for each of {parts:?}, and the commands are {commands:?}"));
+    }
+    if stale.is_empty() { Ok(()) } else { Err(stale.join("\n").into()) }
 }
 
 /// How many commands there are, and how many of them are not run, and why.

@@ -18,6 +18,7 @@
 
 mod compare;
 mod links;
+mod reference;
 mod run;
 
 use std::fs;
@@ -29,6 +30,7 @@ use crate::in_tree;
 
 pub use compare::{Tolerance, difference};
 pub use links::broken_links;
+pub use reference::{commands_of, generated};
 pub use run::{Report, run_page};
 
 /// A Markdown file.
