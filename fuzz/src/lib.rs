@@ -5,15 +5,13 @@
 use std::cell::Cell;
 use std::panic;
 
-use board_mock::{Mock, with_board};
+use board_mock::{Mock, with_small_board};
 use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 use kernel::monitor::{Context, Monitor};
 
 /// Looks for a Ctrl-C between two that find one.
 const LOOKS: u64 = 300;
-/// Pageblocks of the board: 256 MiB, with the two areas of 8 MiB.
-const PAGEBLOCKS: u32 = 64;
 /// The console keeps no more of what is printed.
 const PRINTED: usize = 1 << 20;
 
@@ -68,7 +66,7 @@ impl Machine for Impatient {
 
 /// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the accounting has to balance.
 pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
-    with_board(PAGEBLOCKS, |system, mock| {
+    with_small_board(|system, mock| {
         mock.typed.extend(typed);
         mock.typed.extend(b"\x03poweroff\r");
         let mut machine = Impatient { mock: std::mem::take(mock), looks: Cell::new(0) };

@@ -34,8 +34,12 @@ use page_alloc::{Block, PAGEBLOCK_PAGES, Page};
 use system::System;
 use units::Pfn;
 
-/// First frame of the board's RAM. Miri gets a small board: only what lies around the first two areas.
-const RAM: Pfn = Pfn(if cfg!(miri) { 0x68000 } else { 0x60000 });
+/// First frame of the board's RAM.
+const RAM: Pfn = Pfn(0x60000);
+/// First frame of the small board's, which has what lies around the first two areas.
+const SMALL_RAM: Pfn = Pfn(0x68000);
+/// Frames of the small board.
+const SMALL_FRAMES: u32 = 0x2000;
 
 /// What stands in for the machine.
 #[derive(Default)]
@@ -107,23 +111,33 @@ impl Machine for Mock {
 /// A board with RAM of `pageblocks` pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
 /// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
 /// 0x70000000). There are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are in no list.
+/// Miri gets a small board.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
-    let frames = if cfg!(miri) { 0x6a000 - RAM.0 } else { pageblocks * PAGEBLOCK_PAGES };
+    if cfg!(miri) { with_small_board(test) } else { board(RAM, pageblocks * PAGEBLOCK_PAGES, test) }
+}
+
+/// As [`with_board`], with 32 MiB of RAM: the image, 8 MiB behind it, and the first two areas. Has
+/// an eighth of the pages to build and to check of a board with 64 pageblocks.
+pub fn with_small_board<R>(test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
+    board(SMALL_RAM, SMALL_FRAMES, test)
+}
+
+fn board<R>(ram: Pfn, frames: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors(frames)];
-    let mut zone = Zone::new(RAM, &mut pages);
-    zone.mark_ram(RAM, RAM.add(frames - 1));
+    let mut zone = Zone::new(ram, &mut pages);
+    zone.mark_ram(ram, ram.add(frames - 1));
     let areas = [("linux,cma", 0x69000, 2048), ("BiscuitOS_cma", 0x69800, 2048), ("big", 0x70000, 131_072)];
-    let areas = areas.iter().filter(|&&(_, base, pages)| base + pages <= RAM.0 + frames);
-    let mut at = RAM.0;
+    let areas = areas.iter().filter(|&&(_, base, pages)| base + pages <= ram.0 + frames);
+    let mut at = ram.0;
     let taken = core::iter::once((0x68000, 0x800)).chain(areas.clone().map(|&(_, base, pages)| (base, pages)));
-    for (base, pages) in taken.filter(|&(base, _)| base < RAM.0 + frames) {
+    for (base, pages) in taken.filter(|&(base, _)| base < ram.0 + frames) {
         if base > at {
             zone.free_range(Pfn(at), base - at);
         }
         at = base + pages;
     }
-    if RAM.0 + frames > at {
-        zone.free_range(Pfn(at), RAM.0 + frames - at);
+    if ram.0 + frames > at {
+        zone.free_range(Pfn(at), ram.0 + frames - at);
     }
     let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false };
     let mut system = System::new(zone, vec![user]);
