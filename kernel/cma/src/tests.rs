@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests in bits, the bounds of what is given back, the books of an area, and who is asked to move.
+//! Requests in bits, the bounds of what is given back, the books of an area, and which area a device gets.
 
 use std::string::ToString;
 use std::vec;
 
 use super::area::Area;
 use super::*;
-use ::placement::Request;
+use ::placement::bitmap::Bitmap;
+use ::placement::{Placement, Request};
 use page_alloc::zone::{Zone, descriptors};
-use page_alloc::{Lent, PAGEBLOCK_PAGES, Page};
+use page_alloc::{PAGEBLOCK_PAGES, Page};
 
 const BASE: Pfn = Pfn(0x60400);
 
@@ -79,6 +80,20 @@ fn what_lies_outside_or_is_not_allocated_is_not_taken_back() {
     assert_eq!(area.used_pages(), 0);
 }
 
+/// A rule that does not go by address: the highest place.
+struct Highest;
+
+impl Placement for Highest {
+    fn name(&self) -> &'static str {
+        "highest"
+    }
+
+    fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
+        let fits = |&bit: &u32| bit & request.align_mask == 0 && map.is_free(bit, request.bits);
+        (start..=map.bits() - request.bits).rev().find(fits)
+    }
+}
+
 /// The search goes on behind a candidate in use: at the next aligned place, and for a rule that does not go by address once
 /// more from the beginning.
 #[test]
@@ -88,7 +103,7 @@ fn no_candidate_is_left_out() {
     let mut swept = false;
     assert_eq!(area.place_behind(&request, 32, &mut swept), Some(48));
     assert_eq!((area.place_behind(&request, 1008, &mut swept), swept), (None, false), "a rule that goes by address");
-    area.set_placement(::placement::parse("two-ended").unwrap());
+    area.set_placement(alloc::boxed::Box::new(Highest));
     assert_eq!((area.place(&request), area.place_behind(&request, 1008, &mut swept)), (Some(1008), Some(0)));
     assert!(swept);
     assert_eq!(area.place_behind(&request, 0, &mut swept), Some(16), "the lowest from there on");
@@ -174,33 +189,6 @@ fn an_area_is_found_by_its_name_and_its_devices() {
     assert_eq!(refused, [false, true, false]);
     assert_eq!((areas.users(), areas.ids().collect::<vec::Vec<_>>()), (&users[..], vec![camera, default, video]));
     assert!(areas.get(video).base() == BASE.add(2048) && areas.get(default).name() == "reserved");
-}
-
-/// An owner that is never busy.
-struct Idle;
-
-impl Relocatable for Idle {
-    fn quiesce(&mut self, _tag: u32) -> Result<(), StillBusy> {
-        Ok(())
-    }
-
-    fn resume(&mut self, _tag: u32, _first: Pfn) {}
-}
-
-#[test]
-fn no_more_owners_than_there_is_room_for() {
-    let mut owners = Owners::default();
-    let add = |owners: &mut Owners| owners.add(alloc::boxed::Box::new(Idle)).map(|id| id.0);
-    for id in 0..MAX_OWNERS as u32 {
-        assert_eq!((owners.has(id), add(&mut owners), owners.has(id)), (false, Some(id), true));
-    }
-    assert_eq!(add(&mut owners), None);
-    let lent = |owner| Lent { owner, tag: 0, pages: 1, align_order: 0 };
-    owners.remove(OwnerId(7));
-    owners.remove(OwnerId(64));
-    assert!(!owners.has(7) && owners.of(&lent(7)).is_none() && owners.of(&lent(8)).is_some());
-    assert!(owners.of(&lent(64)).is_none());
-    assert_eq!((add(&mut owners), add(&mut owners)), (Some(7), None), "the place of one that left");
 }
 
 #[test]

@@ -67,3 +67,35 @@ impl Owners {
         self.0.get_mut(relocatable.owner as usize)?.as_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An owner that is never busy.
+    struct Idle;
+
+    impl Relocatable for Idle {
+        fn quiesce(&mut self, _tag: u32) -> Result<(), StillBusy> {
+            Ok(())
+        }
+
+        fn resume(&mut self, _tag: u32, _first: Pfn) {}
+    }
+
+    #[test]
+    fn no_more_owners_than_there_is_room_for() {
+        let mut owners = Owners::default();
+        let add = |owners: &mut Owners| owners.add(Box::new(Idle)).map(|id| id.0);
+        for id in 0..MAX_OWNERS as u32 {
+            assert_eq!((owners.has(id), add(&mut owners), owners.has(id)), (false, Some(id), true));
+        }
+        assert_eq!(add(&mut owners), None);
+        let buffer = |owner| RelocatableBuffer { owner, tag: 0, pages: 1, align_order: 0 };
+        owners.remove(OwnerId(7));
+        owners.remove(OwnerId(64));
+        assert!(!owners.has(7) && owners.of(&buffer(7)).is_none() && owners.of(&buffer(8)).is_some());
+        assert!(owners.of(&buffer(64)).is_none());
+        assert_eq!((add(&mut owners), add(&mut owners)), (Some(7), None), "the place of one that left");
+    }
+}
