@@ -74,6 +74,44 @@ fn bits_behind_the_last_are_never_found() {
     assert!(map.is_set(40) && map.is_set(63) && map.is_set(64) && !map.is_set(39));
 }
 
+/// The first clear bit is told, in one word and in several, with a summary and without one, and nothing was changed.
+#[test]
+fn what_is_clear_is_not_cleared() {
+    for bits in [100, 2048, 8192] {
+        let mut map = Bitmap::new(bits);
+        map.set(10, 20);
+        map.set(35, 5);
+        map.set(60, 10);
+        for (first, count, clear) in
+            [(8, 4, 8), (10, 21, 30), (28, 4, 30), (35, 6, 40), (36, 8, 40), (10, 30, 30), (60, 11, 70), (50, 20, 50)]
+        {
+            assert_eq!(map.clear(first, count), Err(clear), "{bits} bits, {count} from {first}");
+            assert_eq!((map.used(), map.free(), map.free_runs()), (35, bits - 35, 4));
+        }
+        for (first, count) in [(60, 10), (10, 20), (35, 5)] {
+            assert_eq!(map.clear(first, count), Ok(()));
+        }
+        assert_eq!((map.used(), map.longest_free_run()), (0, bits));
+    }
+}
+
+/// What the words take; and, of a bitmap whose runs are indexed, what 32 nodes more take: their bits, what the index knows of
+/// each (the lengths of its inner runs, a bit each, the longest of them, and the run over its border), and a word in each of
+/// the index's 256 rows.
+#[test]
+fn memory_is_counted() {
+    assert_eq!([0, 1, 2048].map(|bits| Bitmap::new(bits).size_bytes()), [0, 32, 256]);
+    let [small, large] = [8192, 16_384].map(|bits| {
+        let mut map = Bitmap::new(bits);
+        let before = map.size_bytes();
+        map.keep_runs(true);
+        (before, map.size_bytes() - before)
+    });
+    assert!(small.0 > 1024 && large.0 == 2 * small.0, "a summary has its size for each group");
+    assert_eq!(large.1 - small.1, 32 * (32 + 1 + 8) + 256 * 4);
+    assert!(small.1 > large.1 - small.1, "the rows' lengths, too");
+}
+
 #[test]
 fn order_of_a_request_is_capped() {
     let orders: Vec<u32> = [0, 1, 2, 3, 4, 5, 51, 64, 65, 256, 257, u32::MAX].map(align_order_of).to_vec();
