@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random schedules test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random schedules test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -132,6 +132,9 @@ miri: ## Miri over the portable crates
 fuzz: ## fuzzers of all that comes from outside, or of TARGET=monitor, each for SECONDS=60
 	@scripts/setup fuzz
 	@FUZZ_SECONDS='$(SECONDS)' TARGET='$(if $(filter file,$(origin TARGET)),,$(TARGET))' scripts/fuzz
+
+mutants: ## what no test of CRATE=placement notices, of MUTANTS=200 changes of its code (needs cargo-mutants)
+	@scripts/mutants '$(value CRATE)' '$(or $(value MUTANTS),200)' '$(or $(value SEED),0)'
 
 fmt: setup ## format the sources
 	@rustfmt --edition 2024 $$(git ls-files -co --exclude-standard '*.rs')
