@@ -188,6 +188,8 @@ fn an_area_is_found_by_its_name_and_its_devices() {
     let refused = ["isp", "dsp", "no"].map(|device| areas.region_is_refused(device));
     assert_eq!(refused, [false, true, false]);
     assert_eq!((areas.users(), areas.ids().collect::<vec::Vec<_>>()), (&users[..], vec![camera, default, video]));
+    let names = areas.list().iter().map(Area::name);
+    assert_eq!(names.collect::<vec::Vec<_>>(), ["camera", "reserved", "video"], "in the order they were activated");
     assert!(areas.get(video).base() == BASE.add(2048) && areas.get(default).name() == "reserved");
 }
 
@@ -205,6 +207,23 @@ fn a_buffer_is_parted_where_asked() {
     let (front, back) = Buffer::new(AreaId(3), BASE, 10).split(4);
     assert_eq!(front, Buffer::new(AreaId(3), BASE, 4));
     assert_eq!(back, Buffer::new(AreaId(3), BASE.add(4), 6));
+}
+
+#[test]
+fn who_is_in_the_way_is_said() {
+    use blocked::{Blocked, Owner, Phase, Why};
+    let phases = ["search", "isolate", "drain", "migrate", "reclaim", "test", "grab", "undo"];
+    assert_eq!(Phase::ALL.map(Phase::name), phases);
+    for (owner, why, words) in [
+        (Owner::Kernel, Why::Unmovable, "of the kernel, did not go: it cannot be moved"),
+        (Owner::Object(7), Why::Pinned, "of object 7, did not go: it is pinned"),
+        (Owner::Cache(8), Why::NoTarget, "of page 8 of the cache, did not go: there is no page to move it to"),
+        (Owner::Pin("a driver"), Why::StillInUse, "of a driver, did not go: it was still in use"),
+        (Owner::Nobody, Why::Isolated, "of nobody, did not go: another allocation has isolated its pageblock"),
+    ] {
+        let text = Blocked { frame: BASE, owner, why, phase: Phase::Grab }.to_string();
+        assert_eq!(text, std::format!("the page at pfn 0x60400, {words} (grab)"));
+    }
 }
 
 #[test]
