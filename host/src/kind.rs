@@ -102,7 +102,7 @@ impl Kind {
 pub fn unfit(text: &[u8], why: &str, wanted: Kind) -> String {
     match Kind::of(text) {
         kind if wanted == kind || kind.says().is_empty() => why.to_owned(),
-        kind => format!("{why}; {}", kind.says()),
+        kind => format!("{why}{} {}", if why.ends_with('?') { "" } else { ";" }, kind.says()),
     }
 }
 
@@ -137,5 +137,6 @@ mod tests {
     fn what_fits_needs_no_words() {
         assert_eq!(unfit(b"a 1 5 0\n", "no", Kind::Recording), "no");
         assert_eq!(unfit(b"\n", "no", Kind::Recording), "no; the file is empty");
+        assert_eq!(unfit(b"\n", "no?", Kind::Recording), "no? the file is empty");
     }
 }

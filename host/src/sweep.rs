@@ -81,6 +81,10 @@ fn all_runs(arguments: &Runs) -> Result<Vec<Run>, Failure> {
 /// Opens the file to append to it; returns the keys that it has.
 fn open(path: &Path, resume: bool) -> Result<(File, HashSet<String>), Failure> {
     let failed = |error: io::Error| Failure::bad(format!("{}: {error}", path.display()));
+    // What is there is read first, and a device or a pipe may have no end.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::bad(format!("{}: no file that records can be appended to", path.display())));
+    }
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(failed)?;
@@ -172,6 +176,14 @@ mod tests {
         assert!(run(&torn).is_err_and(|failure| failure.line.contains("--resume")));
         done(&Sweep { resume: true, ..torn });
         assert_eq!(keys(&directory.path().join("torn.jsonl")), expected);
+    }
+
+    #[test]
+    fn a_device_is_refused_before_it_is_read() {
+        for resume in [false, true] {
+            let endless = Sweep { resume, ..arguments(Path::new("/dev/zero")) };
+            assert!(run(&endless).is_err_and(|failure| failure.status == 2 && failure.line.contains("/dev/zero")));
+        }
     }
 
     #[test]

@@ -209,8 +209,8 @@ fn a_command_that_a_file_does_not_fit_names_one_that_it_fits() {
             "boot.log" => (&["explain"], "`debris explain`"),
             "runs.jsonl" => (&["report"], "`debris report`"),
             "cr.trace" => (&[], "`tr "),
-            "empty" => (&[], "; the file is empty"),
-            "binary" => (&[], "; it is no text"),
+            "empty" => (&[], "the file is empty"),
+            "binary" => (&[], "it is no text"),
             _ => (&[], "`debris run --nodes`"),
         };
         for reader in READERS {
