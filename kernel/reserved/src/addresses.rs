@@ -252,6 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn an_end_moves_where_it_lies_in_the_ram_of_the_board() {
+        let shift = Shift { from: 0x1000_0000, to: 0x6000_0000 };
+        let moved = |start, end| {
+            let PhysRange { start, end } = shift.range(PhysRange { start, end });
+            (start, end)
+        };
+        assert_eq!(moved(0x0f00_0000, 0x1000_0000), (0x0f00_0000, 0x1000_0000), "ends where RAM begins");
+        assert_eq!(moved(0x0f00_0000, 0x1000_0001), (0x0f00_0000, 0x6000_0001));
+        assert_eq!(moved(0x0f00_0000, 0xffff_ffff), (0x0f00_0000, 0x1_4fff_ffff));
+        assert_eq!(moved(0, 1 << 32), (0, 1 << 32), "everywhere is everywhere");
+        assert_eq!(moved(0x1000_0000, 1 << 32), (0x6000_0000, 0x1_5000_0000));
+        assert_eq!(moved(0x2000_0000, 0), (0x7000_0000, 0), "an end of 0 is none");
+    }
+
+    #[test]
     fn numbers_have_32_bits() {
         let high = Placement::Fixed(vec![PhysRange::sized(0x8_8000_0000, 0x1000_0000)]);
         let (placement, notes) = adapted(high, "");
@@ -271,6 +286,13 @@ mod tests {
         assert_eq!(notes.len(), 1);
         assert!(notes[0].text.contains("RAM_BASE=0x10000000") && notes[0].text.contains("0x60000000"), "{notes:?}");
         assert!(adapted(dynamic(0x400_0000, 0x7000_0000, 0x2000_0000), "").1.is_empty());
+        // A fixed pool wants RAM; what is only kept free may lie anywhere.
+        let place = Placement::Fixed(vec![PhysRange::sized(0x1000_0000, 0x40_0000)]);
+        let (_, notes) = adapted(place.clone(), "");
+        assert!(notes.len() == 1 && notes[0].text.contains("no RAM at"), "{notes:?}");
+        let plain = ReservedNode::new("sram", place);
+        let mut facts = Facts { memory: vec![RAM], reserved: vec![plain], ..Facts::default() };
+        assert_eq!(adapt(&mut facts, &mut cmdline::parse("")), []);
     }
 
     #[test]

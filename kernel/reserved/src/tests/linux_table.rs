@@ -183,3 +183,17 @@ fn cma_outside_ram_is_said_and_the_rest_goes_on() {
         ],
     );
 }
+
+#[test]
+fn areas_beyond_the_slots_have_ordinals() {
+    let nodes = (0..40).map(|number| cma(dynamic(&format!("pool_{number}"), 4 * M, &[])));
+    let case = Case::new(nodes.collect(), "linux=6.12");
+    let lines = case.lines().into_iter().filter_map(|line| line.strip_suffix(" CMA area ignored: raise MAX_CMA_AREAS"));
+    let ordinals: Vec<_> = lines.filter_map(|line| line.strip_prefix("debris: ")).collect();
+    for (number, ordinal) in [(9, "9th"), (11, "11th"), (12, "12th"), (13, "13th"), (20, "20th"), (21, "21st")]
+        .into_iter()
+        .chain([(22, "22nd"), (23, "23rd"), (24, "24th"), (31, "31st")])
+    {
+        assert_eq!(ordinals.get(number - 9), Some(&ordinal));
+    }
+}
