@@ -82,8 +82,6 @@ pub use units::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 
 /// The largest order of a block, which is a pageblock's: 4 MiB (Linux's `MAX_ORDER - 1` on this board).
 pub const MAX_PAGE_ORDER: u32 = PAGEBLOCK_ORDER;
-/// How many orders there are.
-pub const ORDERS: usize = MAX_PAGE_ORDER as usize + 1;
 /// Pageblocks of a 32-bit address space, which no zone has more of.
 const MAX_PAGEBLOCKS: usize = 1024;
 

@@ -8,6 +8,6 @@ pub use migration::{Undo, contig_range, live, trace};
 pub use page_alloc::lru::LruPages;
 pub use page_alloc::policy::{CmaUse, Lend};
 pub use page_alloc::{
-    AllocError, Block, Busy, Imbalance, MAX_PAGE_ORDER, Migratetype, ORDERS, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Page,
+    AllocError, Block, Busy, Imbalance, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Page,
     RelocatableBuffer, Watermarks, balance, lru, poison, policy, zone,
 };
