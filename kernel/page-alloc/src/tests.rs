@@ -245,6 +245,20 @@ fn a_block_that_will_merge_soon_is_handed_out_last() {
 }
 
 #[test]
+fn the_block_around_a_page_ends_where_it_ends() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 0, 1);
+    let block = zone.alloc_pages(1, Movable).unwrap();
+    assert_eq!(block.first(), START);
+    zone.take_range(START.add(2), 1).unwrap();
+    let ends = [0, 1, 2, 3, 4, 7].map(|page| zone.end_of_block(START.add(page)).map(|end| end.0 - START.0));
+    assert_eq!(ends, [Some(2), Some(2), None, Some(4), Some(8), Some(8)], "2 is in no block");
+    zone.give_range(START.add(2), 1);
+    zone.free_pages(block);
+    zone.check().unwrap();
+}
+
+#[test]
 fn what_cannot_be_asked_for_is_refused() {
     let mut pages = pages(1);
     let mut zone = zone(&mut pages, 1, 0);

@@ -203,3 +203,11 @@ proptest! {
         prop_assert_eq!(cmdline.run, Some(format!("r {after}")));
     }
 }
+
+#[test]
+fn an_end_above_4_gib_is_said() {
+    let notes = |bootargs: &str| parse(bootargs).notes.len();
+    assert_eq!(notes("cma=64M@0x60000000-0x100000000"), 0, "no limit, in 32 bits as well");
+    assert_eq!(notes("cma=64M@0x60000000-0x100000001"), 1);
+    assert_eq!(notes("cma=64M@0x160000000-0x90000000"), 1);
+}
