@@ -28,7 +28,7 @@ override ADDR := $(value ADDR)
 export MEM SMP DTB NODES INITRD DISK DISK_READONLY APPEND RAM_BASE ADDR
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random schedules test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz fmt lint advisories doc book demo mutants clean
+.PHONY: help setup elf image core host playground run monitor test test-engines test-web test-fresh test-random schedules test-junit bench bench-check bench-hard bench-hard-check bench-peers release profile debug size symbolize miri fuzz soak fmt lint advisories doc book demo mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -145,6 +145,9 @@ lint: setup ## rustfmt, clippy and rustdoc, warnings denied, and the documents' 
 advisories: ## known holes in what is depended on, from the RustSec database (needs github.com)
 	@scripts/setup deny
 	@scripts/deny advisories
+
+soak: host ## STEPS=1000000000 of all loads, CHECKED=10000000 more with check=on; goes on where it was
+	@STEPS='$(STEPS)' CHECKED='$(CHECKED)' SECONDS_AT_MOST='$(if $(filter file,$(origin SECONDS)),,$(SECONDS))' scripts/soak
 
 doc: setup ## the documentation, in target/doc
 	@$(CARGO) doc --locked --no-deps --target $(TARGET) --workspace --exclude boot-tests --exclude runner --exclude property --exclude board-mock

@@ -9,6 +9,8 @@ use host::board::MAX_AREA_PAGES;
 use host::size::Alignment;
 use kernel::units::linux::LinuxVersion;
 
+use crate::verify::Verify;
+
 /// How large a CMA area must be, why requests failed, and what a board's log says.
 #[derive(Parser, Debug)]
 #[command(name = "debris", version, max_term_width = 100)]
@@ -273,6 +275,9 @@ pub(crate) struct Sweep {
     /// Goes on with a file: runs that it has are passed over, and a last line that was torn is taken out
     #[arg(long)]
     pub resume: bool,
+    /// Checks memory's accounting, and ends with status 3 where it does not balance
+    #[arg(long, value_name = "WHEN")]
+    pub verify: Option<Verify>,
     /// The file that the records go to
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,

@@ -13,6 +13,7 @@ mod run;
 mod runs;
 mod size_command;
 mod sweep;
+mod verify;
 mod view;
 
 use std::io::{self, IsTerminal, Write};

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::cli::{self, Runs, Sweep};
+use crate::verify::{self, Verify};
 use crate::{Failure, now_ns, progress};
 
 /// A run.
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     let pool = pool.map_err(|error| Failure::bad(format!("-j: {error}")))?;
     let result = pool.install(|| {
         left.par_iter().try_for_each(|run| {
-            let record = record_of(run)?;
+            let record = record_of(run, arguments.verify)?;
             let mut file = file.lock().map_err(|_| Failure::bad("another run failed"))?;
             file.write_all(record.as_bytes())
                 .map_err(|error| Failure::bad(format!("{}: {error}", arguments.output.display())))?;
@@ -107,12 +108,15 @@ pub(crate) fn key_of(record: &str) -> Option<String> {
 }
 
 /// Does a run; returns its record's line.
-fn record_of(run: &Run) -> Result<String, Failure> {
+fn record_of(run: &Run, verify: Option<Verify>) -> Result<String, Failure> {
     let text = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
     let sink = text.clone();
     let print = Box::new(move |piece: &str| sink.borrow_mut().push_str(piece));
     let board = Board::of_one(&run.area, run.pages);
-    let status = board.with(now_ns, print, |system, host| host::monitor_line(system, host, None, &run.line));
+    let status = board.with(now_ns, print, |system, host| match verify {
+        None => Ok(host::monitor_line(system, host, None, &run.line)),
+        Some(verify) => verify::run(system, host, &run.line, verify, &text),
+    })?;
     let text = text.take();
     if status != 0 {
         let why = text.lines().rfind(|line| !line.starts_with("run=:")).unwrap_or_default();
@@ -147,6 +151,7 @@ mod tests {
             jobs: None,
             shard: (1, 1),
             resume: false,
+            verify: None,
             output: output.into(),
         }
     }
@@ -199,6 +204,29 @@ mod tests {
         let whole = arguments(&directory.path().join("whole"));
         done(&whole);
         assert_eq!(all, keys(&whole.output));
+    }
+
+    /// What is checked is what is run: of the load's own figures none differs.
+    #[test]
+    fn a_run_that_is_verified_does_the_same() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let figures = |verify, name: &str| {
+            let arguments = arguments_of(&directory.path().join(name), "debris until=ops ops=4500");
+            done(&Sweep { verify, ..arguments });
+            let text = std::fs::read_to_string(directory.path().join(name)).unwrap();
+            let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let mut figures: Vec<Vec<String>> = records
+                .map(|record| {
+                    ["key", "allocs", "releases", "live", "maxchunk"].map(|name| record[name].to_string()).into()
+                })
+                .collect();
+            figures.sort();
+            figures
+        };
+        let plain = figures(None, "plain");
+        assert!(plain.len() == 12 && plain.iter().all(|run| !run.contains(&"null".into())), "{plain:?}");
+        assert_eq!(figures(Some(Verify::End), "end"), plain);
+        assert_eq!(figures(Some(Verify::Steps), "steps"), plain);
     }
 
     #[test]
