@@ -2,10 +2,10 @@
 
 //! A machine with two write-back caches over memory, for host tests.
 //!
-//! What a processor may do behind a program's back happens here, at random: lines are filled ahead of any access and
-//! thrown out at any time. A device sees memory only, the processor the caches first, and the non-cacheable window goes
-//! past them. A maintenance operation that is missing, or in the wrong order, therefore loses data. Everything that is
-//! asked of the caches is recorded.
+//! What a processor may do behind a program's back happens here, at random: lines are filled ahead
+//! of any access and thrown out at any time. A device sees memory only, the processor the caches
+//! first, and the non-cacheable window goes past them. A maintenance operation that is missing, or
+//! in the wrong order, therefore loses data. Everything that is asked of the caches is recorded.
 
 use core::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -107,31 +107,32 @@ impl MockHardware {
     pub fn device_read(&self, at: DeviceAddress) -> u8 {
         let mut model = self.model_mut();
         model.stir();
-        *model.byte(at.bits())
+        model.bytes(at.bits())[0]
     }
 
     /// The device writes a byte of memory.
     pub fn device_write(&self, at: DeviceAddress, byte: u8) {
         let mut model = self.model_mut();
         model.stir();
-        *model.byte(at.bits()) = byte;
+        model.bytes(at.bits())[0] = byte;
     }
 }
 
 impl Model {
-    fn byte(&mut self, at: u32) -> &mut u8 {
+    /// Memory from an address on, to the end of its page.
+    fn bytes(&mut self, at: u32) -> &mut [u8] {
         let page = self.memory.entry(at / PAGE).or_insert_with(|| Box::new([0x5a; PAGE as usize]));
-        &mut page[(at % PAGE) as usize]
+        &mut page[(at % PAGE) as usize..]
     }
 
     fn line_of_memory(&mut self, line: u32) -> [u8; LINE] {
-        core::array::from_fn(|offset| *self.byte(line + offset as u32))
+        let mut data = [0; LINE];
+        data.copy_from_slice(&self.bytes(line)[..LINE]);
+        data
     }
 
     fn write_memory(&mut self, line: u32, data: [u8; LINE]) {
-        for (offset, byte) in data.into_iter().enumerate() {
-            *self.byte(line + offset as u32) = byte;
-        }
+        self.bytes(line)[..LINE].copy_from_slice(&data);
     }
 
     /// Something that a processor may do at any time.
@@ -202,24 +203,39 @@ impl Model {
         self.behind_window(at.get()).unwrap_or(at.get())
     }
 
-    /// The cached byte at an address, in level 1.
-    fn cached(&mut self, at: u32, dirty: bool) -> &mut u8 {
+    /// The cached bytes from an address on, to the end of its line, in level 1.
+    fn cached(&mut self, at: u32, dirty: bool) -> &mut [u8] {
         self.stir();
         let line = at / LINE_BYTES * LINE_BYTES;
         self.reachable.insert(line);
         self.fill_inner(line);
         let line = self.inner.get_mut(&line).expect("it was just filled");
         line.dirty |= dirty;
-        &mut line.data[(at % LINE_BYTES) as usize]
+        &mut line.data[(at % LINE_BYTES) as usize..]
     }
 
-    /// Every line of a range, or, where nothing happens by itself meanwhile, those that a cache has.
+    /// Every line of a range, or, where nothing happens by itself meanwhile, those that a cache
+    /// has.
     fn lines_to_maintain(&self, inner: bool, first: u32, bytes: u32) -> Vec<u32> {
         if self.restless > 0 {
             return (first..first + bytes).step_by(LINE).collect();
         }
         let cache = if inner { &self.inner } else { &self.outer };
         cache.range(first..first + bytes).map(|(&line, _)| line).collect()
+    }
+
+    /// How much of an access is one to the cache: a line, or a byte where anything may happen
+    /// between two of them.
+    fn at_once(&self, at: u32, left: usize) -> usize {
+        if self.restless > 0 { 1 } else { left.min((LINE_BYTES - at % LINE_BYTES) as usize) }
+    }
+
+    /// Where the processor finds an address's bytes.
+    fn seen(&mut self, at: u32, dirty: bool) -> &mut [u8] {
+        match self.behind_window(at) {
+            Some(phys) => self.bytes(phys),
+            None => self.cached(at, dirty),
+        }
     }
 
     fn is_cached(&self, frame: Pfn) -> bool {
@@ -322,21 +338,23 @@ impl Hardware for MockHardware {
 
     fn load(&mut self, at: CpuAddress, bytes: &mut [u8]) {
         let mut model = self.model_mut();
-        for (at, byte) in (at.get()..).zip(bytes) {
-            *byte = match model.behind_window(at) {
-                Some(phys) => *model.byte(phys),
-                None => *model.cached(at, false),
-            };
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = at.get() + done as u32;
+            let length = model.at_once(at, bytes.len() - done);
+            bytes[done..done + length].copy_from_slice(&model.seen(at, false)[..length]);
+            done += length;
         }
     }
 
     fn store(&mut self, at: CpuAddress, bytes: &[u8]) {
         let mut model = self.model_mut();
-        for (at, &byte) in (at.get()..).zip(bytes) {
-            match model.behind_window(at) {
-                Some(phys) => *model.byte(phys) = byte,
-                None => *model.cached(at, true) = byte,
-            }
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = at.get() + done as u32;
+            let length = model.at_once(at, bytes.len() - done);
+            model.seen(at, true)[..length].copy_from_slice(&bytes[done..done + length]);
+            done += length;
         }
     }
 
