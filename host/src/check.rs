@@ -107,7 +107,8 @@ fn shown(text: &[u8]) -> String {
 impl fmt::Display for Census {
     /// Ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "A {} recording", self.format)?;
+        let article = if self.format == "ftrace" { "An" } else { "A" };
+        write!(f, "{article} {} recording", self.format)?;
         if let Some((first, last)) = self.times_ns {
             write!(f, " of {}.{:03} s", (last - first) / 1_000_000_000, (last - first) / 1_000_000 % 1000)?;
         }
@@ -128,7 +129,7 @@ impl fmt::Display for Census {
             }?;
         }
         if self.lost > 0 {
-            writeln!(f, "At least {} events were lost.", self.lost)?;
+            writeln!(f, "At least {} lost.", Counted(self.lost, "event"))?;
         }
         if self.busy > 0 {
             writeln!(f, "{} busy, and passed over.", Counted(self.busy, "range"))?;

@@ -15,11 +15,27 @@ use crate::Failure;
 /// The largest file that is read: 2 GiB, some 20 million events.
 const MAX_INPUT: u64 = 1 << 31;
 
-/// Reads a file, or what comes out of a pipe; `-` is standard input.
+/// What files begin with that are no text yet, what they are, and what makes text of them.
+const NO_TEXT: [(&[u8], &str, &str); 6] = [
+    (b"\x1f\x8b", "compressed", "gunzip"),
+    (b"\xfd7zXZ", "compressed", "unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed", "unzstd"),
+    (b"BZh", "compressed", "bunzip2"),
+    (b"\xff\xfe", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+];
+
+/// Reads a text file, or what comes out of a pipe; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    match path.as_os_str().as_encoded_bytes() {
-        b"-" => read_at_most(Path::new("/dev/stdin"), MAX_INPUT),
-        _ => read_at_most(path, MAX_INPUT),
+    let text = match path.as_os_str().as_encoded_bytes() {
+        b"-" => read_at_most(Path::new("/dev/stdin"), MAX_INPUT)?,
+        _ => read_at_most(path, MAX_INPUT)?,
+    };
+    match NO_TEXT.iter().find(|(magic, ..)| text.starts_with(magic)) {
+        Some((_, what, tool)) => {
+            Err(Failure::bad(format!("{}: the file is {what}; make text of it first ({tool})", path.display())))
+        }
+        None => Ok(text),
     }
 }
 
@@ -73,6 +89,18 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
         assert!(write(&at("no/such"), "x").is_err_and(|failure| failure.line.contains("no/such")));
         assert!(write(Path::new("/dev/null"), "x").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_text_yet_is_refused_by_its_first_bytes() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("log");
+        for (magic, _, tool) in NO_TEXT {
+            std::fs::write(&path, [magic, b"x"].concat()).unwrap();
+            assert!(read(&path).is_err_and(|failure| failure.line.ends_with(&format!("first ({tool})"))));
+        }
+        std::fs::write(&path, "BZ\n").unwrap();
+        assert!(read(&path).is_ok());
     }
 
     #[test]
