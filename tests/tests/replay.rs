@@ -238,6 +238,40 @@ fn several_recorded_areas_are_a_choice() {
 }
 
 #[test]
+fn several_recorded_areas_are_replayed_in_the_order_of_the_recording() {
+    let line = |name: &str, pfn: u32, pages: u32| {
+        format!(
+            " v-1 [000] ..... 1.0: cma_alloc_finish: name={name} pfn={pfn:#x} page=1 count={pages} align=0 errorno=0\n"
+        )
+    };
+    let text = line("linux,cma", 0x69000, 500)
+        + &line("BiscuitOS_cma", 0x69800, 700)
+        + &line("camera", 0x100, 9)
+        + &line("BiscuitOS_cma", 0x69abc, 1400)
+        + &line("linux,cma", 0x691f4, 2000);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("trace");
+    fs::write(&path, text).unwrap();
+    let outcome = Boot::commands("replay; release all; replay until=failure").initrd(&path).run();
+    outcome.ended_with(0);
+    let failures: Vec<(u64, &str)> = outcome
+        .records_of("failure")
+        .iter()
+        .filter_map(|record| {
+            Some((record["line"].as_u64()?, if record["area"] == "linux,cma" { "first" } else { "second" }))
+        })
+        .collect();
+    assert_eq!(failures, [(4, "second"), (5, "first"), (4, "second")], "{outcome}");
+    let used: Vec<u64> = outcome.records_of("replay").iter().filter_map(|record| record["used"].as_u64()).collect();
+    assert_eq!(used, [500, 700, 500, 700]);
+    outcome
+        .says("BiscuitOS_cma: line 4, 1.000000 s, v: no 1400 pages")
+        .says("Stopped at line 4, the first request that failed.")
+        .says("Stopped at line 4, where the first request of another area failed.")
+        .says("Not replayed, because there are no such areas here: camera (1 allocation, 0 releases).");
+}
+
+#[test]
 fn bad_recordings_are_refused_with_their_line() {
     let good = " x-1 [000] ..... 1.0: cma_alloc_finish: name=a pfn=0x100 page=00c0 count=5 align=0 errorno=0\n";
     for (bad, words) in [
