@@ -21,7 +21,8 @@ use kernel::machine::Machine;
 use kernel::monitor::help::{self, KEYS_OF_ALL_LOADS, expanded};
 use kernel::monitor::values::{VALUES, explain, key_of_command};
 
-const BEGIN: &str = "<!-- generated: ";
+/// At the beginning of a line, so that a page can speak of it.
+const BEGIN: &str = "\n<!-- generated: ";
 const END: &str = "<!-- end -->";
 
 /// The page's text with its generated parts made anew.
@@ -32,9 +33,10 @@ pub fn generated(text: &str) -> Result<String, String> {
     let mut pieces = text.split(BEGIN);
     let mut made = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let (words, rest) = piece.split_once(" -->\n").ok_or_else(|| format!("no `-->` behind {BEGIN}"))?;
-        let (_, rest) = rest.split_once(END).ok_or_else(|| format!("no {END} behind {BEGIN}{words} -->"))?;
-        let part = part(words).ok_or_else(|| format!("{BEGIN}{words} --> means nothing"))?;
+        let (words, rest) =
+            piece.split_once(" -->\n").ok_or_else(|| "a part whose first line does not end in `-->`".to_owned())?;
+        let (_, rest) = rest.split_once(END).ok_or_else(|| format!("no {END} behind generated: {words}"))?;
+        let part = part(words).ok_or_else(|| format!("generated: {words} means nothing"))?;
         let _ = write!(made, "{BEGIN}{words} -->\n{}\n{END}{rest}", part.trim_end());
     }
     Ok(made)
@@ -183,11 +185,11 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_named() {
-        for page in
-            ["<!-- generated: command nothing -->\n<!-- end -->", "<!-- generated: capitals -->\n", "<!-- generated: "]
-        {
-            assert!(generated(page).is_err(), "{page}");
+        for part in ["command nothing -->\n<!-- end -->", "capitals -->\n", ""] {
+            assert!(generated(&format!("# T\n<!-- generated: {part}")).is_err(), "{part}");
         }
-        assert!(generated("nothing").is_ok());
+        for page in ["nothing", "Here `<!-- generated: ` is only spoken of\n"] {
+            assert_eq!(generated(page).as_deref(), Ok(page));
+        }
     }
 }

@@ -78,7 +78,10 @@ pub const KEYS: &[Key] = &[
     key_of("compare", "held", "what becomes of an ID that is allocated while it is held; release unless given"),
     key("failed", "what becomes of a buffer that failed on the board and succeeds here"),
     key("failures", "lines for the first N requests that fail; all of them are records"),
-    key("from", "which of several recorded areas is replayed; all that are here, in the recording's order, unless given"),
+    key(
+        "from",
+        "which of several recorded areas is replayed; all that are here, in the recording's order, unless given",
+    ),
     key("task", "replays the requests of these tasks only; !PATTERN: all requests but those"),
     key_of("replay", "pages", "replays the requests of these sizes only"),
     key_of(
@@ -107,10 +110,17 @@ pub const KEYS: &[Key] = &[
     key("with", "what fills the area; each in turn unless given"),
     key("pins", "pages that cannot move, drawn before each request; 0, 1 and 100 in turn unless given"),
     key("sabotage", "the step that migration leaves out, to show that the check can fail; none unless given"),
-    key("callers", "callers that ask at once, or several numbers of them (2,4,8): an experiment of its own"),
+    key("callers", "runs the tasks of the recording as callers at once"),
+    key_of(
+        "pressure",
+        "callers",
+        "callers that ask at once, or several numbers of them (2,4,8): an experiment of its own",
+    ),
     key("lock", "what is locked around alloc_contig_range; the lock of linux= unless given"),
     key("requests", "requests of each caller; 4 unless given"),
     key("schedules", "tries every order of the callers' steps with at most N switches"),
+    key("schedule", "runs one order of the callers' steps, as schedules= prints it"),
+    key("work", "work items that need a mutex which the first caller's driver holds around its requests"),
 ];
 
 /// What a key of a command means.
