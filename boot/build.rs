@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Hands the linker its script, wherever cargo is run and whatever RUSTFLAGS says, and the image the name of its commit; for
-//! both images.
+//! Hands the linker its script, wherever cargo is run and whatever RUSTFLAGS says, and the image
+//! the name of its commit; for both images.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,8 @@ fn main() {
     println!("cargo::rerun-if-changed={}", script.display());
     println!("cargo::rustc-link-arg-bins=-T{}", script.display());
     println!("cargo::rustc-env=DEBRIS_GIT={}", git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]));
-    // The commit changes with these; what differs from it is seen where the image is built anew for its sake.
+    // The commit changes with these; what differs from it is seen where the image is built anew for
+    // its sake.
     for file in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--path-format=absolute", "--git-path", file]);
         if !path.is_empty() {

@@ -27,7 +27,8 @@ pub(crate) fn uart() -> Option<Pl011> {
 /// # Safety
 /// `base` is accessible as device memory, and stays so.
 pub(crate) unsafe fn init(base: u32) -> bool {
-    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
+    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything
+    // else.
     let new = unsafe { Pl011::new(base) };
     if !new.is_present() {
         return false;
@@ -77,7 +78,8 @@ pub(crate) unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) 
         }
     }
 
-    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything else.
+    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything
+    // else.
     let uart = unsafe { Pl011::new(base) };
     if uart.is_present() {
         uart.init();
@@ -127,7 +129,8 @@ pub(crate) fn init_log() {
     set_loglevel(reserved::cmdline::DEFAULT_LOGLEVEL);
 }
 
-/// `loglevel=` as on Linux: messages below that level are printed; errors are 3, warnings 4, information 6.
+/// `loglevel=` as on Linux: messages below that level are printed; errors are 3, warnings 4,
+/// information 6.
 pub(crate) fn set_loglevel(loglevel: u8) {
     log::set_max_level(match loglevel {
         0..=3 => LevelFilter::Off,

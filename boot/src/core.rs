@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The minimal kernel: a device tree, the areas that Linux would make of it, a page allocator with MIGRATE_CMA, and the
-//! published experiment in one of them. No disk, no DMA, no migration, no prompt.
+//! The minimal kernel: a device tree, the areas that Linux would make of it, a page allocator with
+//! MIGRATE_CMA, and the published experiment in one of them. No disk, no DMA, no migration, no
+//! prompt.
 //!
-//! It is made of the modules below, which the laboratory's image has too, and of the crates that `boot/core/Cargo.toml`
-//! names; nothing else is linked. The way through it: [`cpu`]'s entry → [`start`] → `reserved::place` → `Zone` → `Areas` →
-//! [`boot`], which is the rest of this page.
+//! It is made of the modules below, which the laboratory's image has too, and of the crates that
+//! `boot/core/Cargo.toml` names; nothing else is linked. The way through it: [`cpu`]'s entry →
+//! [`start`] → `reserved::place` → `Zone` → `Areas` → [`boot`], which is the rest of this page.
 //!
-//! What holds true: it ends by itself, with status 0 where every page is where it should be in the end, 2 where there is
-//! nothing to work on, and 3 where a check fails.
+//! What holds true: it ends by itself, with status 0 where every page is where it should be in the
+//! end, 2 where there is nothing to work on, and 3 where a check fails.
 #![no_std]
 #![no_main]
 

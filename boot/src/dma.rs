@@ -2,8 +2,9 @@
 
 //! The machine under the DMA API: its two caches, and the window of coherent buffers.
 //!
-//! The window lies above that of movable pages. It is given out by the MiB: a slot shows one MiB of memory, in part or as a
-//! whole, to all buffers that lie in that MiB, so that small buffers share a page table and large ones are sections.
+//! The window lies above that of movable pages. It is given out by the MiB: a slot shows one MiB of
+//! memory, in part or as a whole, to all buffers that lie in that MiB, so that small buffers share
+//! a page table and large ones are sections.
 
 use alloc::boxed::Box;
 
@@ -40,8 +41,8 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// Finds the level 2 cache and the snoop control unit in the tree and sets them up. What is missing is done without, and
-    /// said so.
+    /// Finds the level 2 cache and the snoop control unit in the tree and sets them up. What is
+    /// missing is done without, and said so.
     pub(crate) fn find(facts: &Facts) -> Box<Self> {
         let of = |compatible, name| {
             let base = Devices::base_of(facts, compatible).filter(|&base| is_mapped(base));
@@ -69,7 +70,8 @@ impl Board {
         mappings::with(|map| {
             for (slot, at) in slots.iter_mut().zip((WINDOW..).step_by(MIB as usize)) {
                 if !map.space().is_vacant(at) {
-                    // A tree may have a device there: it stays, and no memory ever matches the slot.
+                    // A tree may have a device there: it stays, and no memory ever matches the
+                    // slot.
                     *slot = Slot { memory: u16::MAX, users: 1 };
                 }
             }
@@ -107,8 +109,8 @@ fn mib_of(first: Pfn, pages: u32) -> (u16, usize) {
 
 impl Caches for Board {
     fn inner(&mut self, op: CacheOp, start: CpuAddress, bytes: u32) {
-        // SAFETY: the DMA API invalidates lines only where a device has written or will write all of them, and cleans those
-        // that are partly somebody else's.
+        // SAFETY: the DMA API invalidates lines only where a device has written or will write all
+        // of them, and cleans those that are partly somebody else's.
         unsafe { cache::maintain(op, start.get(), bytes) };
     }
 
@@ -170,7 +172,8 @@ impl Hardware for Board {
         for (address, byte) in (at.get() as usize..).zip(bytes) {
             let from = core::ptr::with_exposed_provenance::<u8>(address);
             // SAFETY:
-            // - the address lies in a mapping or buffer of the DMA API, which has checked the bounds;
+            // - the address lies in a mapping or buffer of the DMA API, which has checked the
+            //   bounds;
             // - read at once, as a device may write there.
             *byte = unsafe { from.read_volatile() };
         }
@@ -179,7 +182,8 @@ impl Hardware for Board {
     fn store(&mut self, at: CpuAddress, bytes: &[u8]) {
         for (address, &byte) in (at.get() as usize..).zip(bytes) {
             let to = core::ptr::with_exposed_provenance_mut::<u8>(address);
-            // SAFETY: as for `load`; the driver that owns the buffer or mapping is the one who writes.
+            // SAFETY: as for `load`; the driver that owns the buffer or mapping is the one who
+            // writes.
             unsafe { to.write_volatile(byte) };
         }
     }

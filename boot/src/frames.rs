@@ -35,7 +35,8 @@ pub(crate) fn block_words(block: &mut Block) -> &mut [u32] {
 impl Poison for IdentityMapped {
     fn fill(&mut self, run: FreeRun) {
         // SAFETY:
-        // - only the zone makes a `FreeRun`, of frames it was given, which `memory` takes from RAM that is mapped;
+        // - only the zone makes a `FreeRun`, of frames it was given, which `memory` takes from RAM
+        //   that is mapped;
         // - they are free, so nobody refers to them.
         unsafe { words(run.first(), run.pages()) }.fill(POISON_WORD);
     }

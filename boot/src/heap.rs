@@ -38,7 +38,8 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's word the pointer came from `alloc`, which never returns null for a block.
+        // SAFETY: by the caller's word the pointer came from `alloc`, which never returns null for
+        // a block.
         let pointer = unsafe { NonNull::new_unchecked(pointer) };
         // SAFETY: by the caller's word, pointer and layout are those of an allocation.
         unsafe { self.0.lock().deallocate(pointer, layout) };

@@ -2,9 +2,9 @@
 
 //! What is typed at the console.
 //!
-//! Input comes by interrupt into a ring, so that Ctrl-C is noticed while a command runs. When the ring is
-//! full the receive interrupt is masked until a reader has made room: the UART's FIFO fills, the sender waits, and a pasted file
-//! is not lost.
+//! Input comes by interrupt into a ring, so that Ctrl-C is noticed while a command runs. When the
+//! ring is full the receive interrupt is masked until a reader has made room: the UART's FIFO
+//! fills, the sender waits, and a pasted file is not lost.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,8 @@ use crate::board::pl011::Pl011;
 use crate::console::uart;
 use crate::cpu::irq::{self, IrqMask, IrqMutex};
 
-/// Bytes typed ahead before the sender is held back: what is pasted while a load runs fits, so that a Ctrl-C behind it arrives.
+/// Bytes typed ahead before the sender is held back: what is pasted while a load runs fits, so that
+/// a Ctrl-C behind it arrives.
 const RING_BYTES: usize = 16 * 1024;
 /// What a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 0x03;
@@ -61,8 +62,8 @@ impl Input {
         }
     }
 
-    /// Takes the first Ctrl-C out, and what was typed of its line before it, as a terminal does; leaves the rest in order.
-    /// Says whether there are more.
+    /// Takes the first Ctrl-C out, and what was typed of its line before it, as a terminal does;
+    /// leaves the rest in order. Says whether there are more.
     fn remove_ctrl_c(&mut self) -> bool {
         let at = |offset: usize| self.ring[(self.first + offset) % RING_BYTES];
         let Some(found) = (0..self.count).find(|&offset| at(offset) == CTRL_C) else { return false };
@@ -101,7 +102,8 @@ pub(crate) fn receive() {
 /// The next byte typed; sleeps until there is one.
 pub(crate) fn read_byte() -> u8 {
     loop {
-        // Masked while it looks, so that no byte can come between looking and sleeping; a pending interrupt still wakes.
+        // Masked while it looks, so that no byte can come between looking and sleeping; a pending
+        // interrupt still wakes.
         let mask = IrqMask::new();
         if let Some(byte) = poll_byte() {
             return byte;

@@ -2,14 +2,17 @@
 
 //! The image: Linux's contiguous memory allocator on a Versatile Express with a Cortex-A9.
 //!
-//! The story of a boot: entry → console → tree → memory → areas ([`start`], which the minimal kernel has too) → devices →
-//! monitor. [`cpu`] knows the processor, [`board`] the board, [`memory_map`] what is mapped; everything else is
-//! `kernel`'s, which knows neither.
+//! The story of a boot: entry → console → tree → memory → areas ([`start`], which the minimal
+//! kernel has too) → devices → monitor. [`cpu`] knows the processor, [`board`] the board,
+//! [`memory_map`] what is mapped; everything else is `kernel`'s, which knows neither.
 //!
 //! What holds in all of it:
-//! 1. Nothing a loader or a tree can hand over panics: it is refused with a line, or with status 2 where nothing is left.
-//! 2. Nothing is mapped that is not needed, nothing is writable and executable, and page 0 never is.
-//! 3. A fatal fault says what happened, whatever state it happened in, and ends QEMU with status 101.
+//! 1. Nothing a loader or a tree can hand over panics: it is refused with a line, or with status 2
+//!    where nothing is left.
+//! 2. Nothing is mapped that is not needed, nothing is writable and executable, and page 0 never
+//!    is.
+//! 3. A fatal fault says what happened, whatever state it happened in, and ends QEMU with status
+//!    101.
 #![no_std]
 #![no_main]
 
@@ -104,8 +107,8 @@ fn run(Awake { facts, bootargs, cmdline, devices, memory }: Awake) -> Ending {
     }
 }
 
-/// The names of all devices that memory may be allocated for: those of the tree, and those that name an area without having
-/// registers.
+/// The names of all devices that memory may be allocated for: those of the tree, and those that
+/// name an area without having registers.
 fn device_names(devices: Vec<Device>, users: &[AreaUser]) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = devices.leak().iter().map(Device::name).collect();
     for user in users {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the tree's facts to a page allocator with areas: the memory map, the areas in it, the page frames.
+//! From the tree's facts to a page allocator with areas: the memory map, the areas in it, the page
+//! frames.
 //!
-//! The portable half decides what lies where; here the decisions are carried out: RAM is mapped, blobs that are in an
-//! area's way are moved, and the page descriptors get their memory.
+//! The portable half decides what lies where; here the decisions are carried out: RAM is mapped,
+//! blobs that are in an area's way are moved, and the page descriptors get their memory.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -39,8 +40,8 @@ pub(crate) struct Memory {
     pub refused: Refusals,
 }
 
-/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any more;
-/// `refused` is what was refused before.
+/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any
+/// more; `refused` is what was refused before.
 ///
 /// # Errors
 /// The line that says why the tree's memory cannot be used.
@@ -107,11 +108,13 @@ fn carry_out(step: &Move) {
     let target = core::ptr::with_exposed_provenance_mut::<u8>(step.to.start as usize);
     // SAFETY:
     // - both ranges are RAM, mapped while this runs, and as long as each other;
-    // - `place` orders the moves so that none destroys what another has to move, nor anything in use.
+    // - `place` orders the moves so that none destroys what another has to move, nor anything in
+    //   use.
     unsafe { core::ptr::copy(source, target, step.from.size() as usize) };
 }
 
-/// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first frame.
+/// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first
+/// frame.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
     let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock
@@ -125,7 +128,8 @@ fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [P
     }
     let descriptors = zone::descriptors(wanted.frames);
     let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
-    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds `descriptors` of them.
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds
+    // `descriptors` of them.
     unsafe { core::ptr::write_bytes(pages, 0, descriptors) };
     // SAFETY:
     // - zeroed, and all zeroes is a valid descriptor;
@@ -134,7 +138,8 @@ fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [P
     Ok((wanted.start, pages))
 }
 
-/// True where the range's first and last word keep what is written to them. Where there is no RAM, reads give 0.
+/// True where the range's first and last word keep what is written to them. Where there is no RAM,
+/// reads give 0.
 fn answers(range: PhysRange) -> bool {
     [range.start, range.end - 4].into_iter().all(|address| {
         let word = core::ptr::with_exposed_provenance_mut::<u32>(address as usize);

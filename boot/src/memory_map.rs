@@ -2,8 +2,9 @@
 
 //! Which addresses are mapped, and how.
 //!
-//! First what is needed to run: the image's parts with their rights, the tree, the devices every report needs. Then, once the tree has been
-//! read, RAM without the regions that must not be mapped, and the devices' registers. Nothing else is: a wild access faults.
+//! First what is needed to run: the image's parts with their rights, the tree, the devices every
+//! report needs. Then, once the tree has been read, RAM without the regions that must not be
+//! mapped, and the devices' registers. Nothing else is: a wild access faults.
 
 use alloc::format;
 use alloc::vec;
@@ -16,7 +17,8 @@ use crate::board::Devices;
 use crate::cpu::mmu::{Access, AddressSpace, OutOfPageTables};
 use crate::cpu::{self, image, mappings};
 
-/// The most that is mapped of one device's register range: the board's largest is a flash bank of 64 MiB.
+/// The most that is mapped of one device's register range: the board's largest is a flash bank of
+/// 64 MiB.
 const MAX_DEVICE_BYTES: u64 = 64 << 20;
 
 /// Builds the first tables and switches translation and caches on.
@@ -47,7 +49,8 @@ pub(crate) unsafe fn start(tree: Option<PhysRange>) {
     mappings::adopt(space);
 }
 
-/// Maps the registers of the devices the kernel drives, where the tree has them elsewhere than the board.
+/// Maps the registers of the devices the kernel drives, where the tree has them elsewhere than the
+/// board.
 pub(crate) fn map_essential_devices(devices: &Devices) {
     mappings::with(|map| {
         for (range, name) in devices.register_pages() {
@@ -59,7 +62,8 @@ pub(crate) fn map_essential_devices(devices: &Devices) {
     });
 }
 
-/// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at all.
+/// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at
+/// all.
 pub(crate) fn release_tree(tree: PhysRange) {
     mappings::with(|map| map.space().unmap(tree));
 }
@@ -76,7 +80,8 @@ pub(crate) fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Res
     })
 }
 
-/// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may use.
+/// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may
+/// use.
 pub(crate) fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
     let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     // The image has its own mapping, and guard pages that have to stay empty.
@@ -101,7 +106,8 @@ pub(crate) fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> 
     unusable
 }
 
-/// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays out.
+/// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays
+/// out.
 pub(crate) fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
     let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     mappings::with(|map| {
@@ -130,7 +136,8 @@ fn private_peripherals() -> PhysRange {
     PhysRange::sized(cpu::private_peripherals() as u64, cpu::PRIVATE_PERIPHERALS_BYTES)
 }
 
-/// The pages that lie wholly in a range: what must not be mapped may share its first and last page with what must.
+/// The pages that lie wholly in a range: what must not be mapped may share its first and last page
+/// with what must.
 fn inner_pages(range: PhysRange) -> PhysRange {
     let start = range.start.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
     PhysRange { start, end: (range.end & !(PAGE_SIZE - 1)).max(start) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The first half of every boot: entry → console → tree → memory → areas. What is done with them is the image's.
+//! The first half of every boot: entry → console → tree → memory → areas. What is done with them is
+//! the image's.
 //!
 //! What holds true: what cannot be used ends the machine with a line that says why, and status 2.
 
@@ -40,7 +41,8 @@ pub(crate) struct Awake {
     pub memory: Memory,
 }
 
-/// The entry code comes here in supervisor mode, on the supervisor stack, with zeroed statics and the MMU off.
+/// The entry code comes here in supervisor mode, on the supervisor stack, with zeroed statics and
+/// the MMU off.
 // SAFETY: the entry code is what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
@@ -69,7 +71,8 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     }
 }
 
-/// The entry code comes here instead where RAM ends before the image does: there may be no statics, and no stack but this.
+/// The entry code comes here instead where RAM ends before the image does: there may be no statics,
+/// and no stack but this.
 // SAFETY: the entry code is what calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn too_little_memory() -> ! {

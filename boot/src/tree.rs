@@ -2,8 +2,9 @@
 
 //! Where the loader left the device tree.
 //!
-//! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first two words are looked at
-//! here, to know how much to map; everything else about the tree is for `devicetree` to judge.
+//! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first
+//! two words are looked at here, to know how much to map; everything else about the tree is for
+//! `devicetree` to judge.
 
 use core::fmt;
 
@@ -33,7 +34,8 @@ pub(crate) enum NoTree {
     Unusable(u32, TreeError),
 }
 
-/// Says that RAM is shorter than the image, or than QEMU needs to lay the tree behind it: it lays it in RAM's middle.
+/// Says that RAM is shorter than the image, or than QEMU needs to lay the tree behind it: it lays
+/// it in RAM's middle.
 pub(crate) struct TooLittleMemory;
 
 impl fmt::Display for TooLittleMemory {

@@ -2,9 +2,9 @@
 
 //! The window of 4 KiB mappings in which objects live: real translation tables, a real TLB.
 //!
-//! It lies above RAM, where nothing else is mapped, while somebody lives in memory. Its second-level tables follow one
-//! another in a block of the page allocator, so that a slot's number is its entry's place; the first level refers to them
-//! only while the window is open.
+//! It lies above RAM, where nothing else is mapped, while somebody lives in memory. Its
+//! second-level tables follow one another in a block of the page allocator, so that a slot's number
+//! is its entry's place; the first level refers to them only while the window is open.
 
 use kernel::machine::Machine;
 use kernel::mm::Block;
@@ -17,7 +17,8 @@ use crate::{dma, frames};
 
 /// Where the window begins: behind the most RAM that this board can have.
 const WINDOW: u32 = 0xa000_0000;
-/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as objects can use.
+/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as objects
+/// can use.
 const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.
@@ -53,7 +54,8 @@ impl AddressSpace for Window {
             mappings::with(|map| map.name(Self::range(WINDOW_SLOTS), "the window of movable pages"));
         }
         let first_table = tables.first().addr().0 as u32;
-        // SAFETY: the block is zeroed, and stays the window's, as it is, until `close` has detached it.
+        // SAFETY: the block is zeroed, and stays the window's, as it is, until `close` has detached
+        // it.
         if !mappings::with(|map| unsafe { map.space().attach_tables(window, first_table) }) {
             return Err((tables, "something is mapped where the window should be"));
         }
@@ -88,8 +90,8 @@ impl AddressSpace for Window {
     }
 
     fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32] {
-        // SAFETY: only a frame's owner has an `OwnedFrame`: mapped RAM, and accessed only through the window, which is
-        // borrowed for as long as the slice lives.
+        // SAFETY: only a frame's owner has an `OwnedFrame`: mapped RAM, and accessed only through
+        // the window, which is borrowed for as long as the slice lives.
         unsafe { frames::words(frame.frame(), 1) }
     }
 
@@ -104,7 +106,8 @@ impl AddressSpace for Window {
     }
 
     fn table(&mut self, block: Block) -> Table {
-        // SAFETY: the frames are the block's, and the table keeps the block for as long as it has the words.
+        // SAFETY: the frames are the block's, and the table keeps the block for as long as it has
+        // the words.
         let words = unsafe { frames::words(block.first(), 1 << block.order()) };
         Table::new(block, words)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the fuzzers share: a mock machine whose loads end soon, and whose faults on purpose are no findings.
+//! What the fuzzers share: a mock machine whose loads end soon, and whose faults on purpose are no
+//! findings.
 
 use std::cell::Cell;
 use std::panic;
@@ -64,7 +65,8 @@ impl Machine for Impatient {
     }
 }
 
-/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the accounting has to balance.
+/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the
+/// accounting has to balance.
 pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
     with_small_board(|system, mock| {
         mock.typed.extend(typed);

@@ -2,8 +2,9 @@
 
 //! A board of any areas, built in this process's memory.
 //!
-//! What holds true: an area begins at a multiple of [`BASE_ALIGNMENT_PAGES`], so that its alignments are those of an area
-//! of its own on a board; some memory in front of the areas is free, and holds the tables that long recordings need.
+//! What holds true: an area begins at a multiple of [`BASE_ALIGNMENT_PAGES`], so that its
+//! alignments are those of an area of its own on a board; some memory in front of the areas is
+//! free, and holds the tables that long recordings need.
 
 use std::collections::HashMap;
 
@@ -56,7 +57,8 @@ impl Board {
     /// Builds the board and does something on it. What is printed goes to `print`.
     ///
     /// # Panics
-    /// Where areas have more than [`MAX_AREA_PAGES`] together, or there are more of them than Linux has.
+    /// Where areas have more than [`MAX_AREA_PAGES`] together, or there are more of them than Linux
+    /// has.
     pub fn with<R>(
         &self,
         clock: Clock,
@@ -121,8 +123,9 @@ impl Placed {
     }
 }
 
-/// What the pages of buffers hold, for placements that move them: of each page its first and its last word, which is what
-/// loads write and look at. There is no window, because nothing else is in the host's memory.
+/// What the pages of buffers hold, for placements that move them: of each page its first and its
+/// last word, which is what loads write and look at. There is no window, because nothing else is in
+/// the host's memory.
 struct Contents {
     clock: Clock,
     pages: HashMap<Pfn, [u32; 2]>,

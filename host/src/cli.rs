@@ -39,7 +39,8 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// A board's bitmap or list of free runs as a picture; whether a request fits, and what is in the way
+    /// A board's bitmap or list of free runs as a picture; whether a request fits, and what is in
+    /// the way
     View(View),
     /// Replays a recording, as the command of the laboratory's prompt
     Replay(Replay),
@@ -51,7 +52,8 @@ pub(crate) enum Command {
         /// A log: dmesg, a file of syslog, the serial console
         log: PathBuf,
     },
-    /// Runs a load many times, over areas, placements and seeds, and appends a record of each run to a file
+    /// Runs a load many times, over areas, placements and seeds, and appends a record of each run
+    /// to a file
     Sweep(Sweep),
     /// Prints what to submit to an engine, so that a sweep is done in parts
     Jobs(Jobs),
@@ -96,7 +98,8 @@ pub(crate) struct Size {
     /// Room that is added to the verdict, such as 10%
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
     pub headroom: u32,
-    /// What a buffer does whose request failed when this was recorded; the larger answer unless told
+    /// What a buffer does whose request failed when this was recorded; the larger answer unless
+    /// told
     #[arg(long)]
     pub failed: Option<FailedWord>,
     /// Also sizes for N other orders in which the recorded tasks could have run
@@ -111,7 +114,8 @@ pub(crate) struct Size {
     /// Lets --assert hold for a recording that began late or lost events
     #[arg(long)]
     pub allow_partial: bool,
-    /// Says task1, area1, ... for the names of tasks and areas, in the page, too; --area names an area so
+    /// Says task1, area1, ... for the names of tasks and areas, in the page, too; --area names an
+    /// area so
     #[arg(long)]
     pub anonymous: bool,
     /// Also writes a page that shows it, for a browser
@@ -272,7 +276,8 @@ pub(crate) struct Sweep {
     /// Does the i-th of n equal parts; each part has a file of its own
     #[arg(long, value_name = "i/n", default_value = "1/1", value_parser = shard)]
     pub shard: (usize, usize),
-    /// Goes on with a file: runs that it has are passed over, and a last line that was torn is taken out
+    /// Goes on with a file: runs that it has are passed over, and a last line that was torn is
+    /// taken out
     #[arg(long)]
     pub resume: bool,
     /// Checks memory's accounting, and ends with status 3 where it does not balance
@@ -333,7 +338,8 @@ pub(crate) struct Report {
     /// Compares with earlier runs
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Ends with status 1 where a median of the allocations to the first failure is lower than the baseline's by more
+    /// Ends with status 1 where a median of the allocations to the first failure is lower than the
+    /// baseline's by more
     #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "baseline")]
     pub fail_on: Option<u32>,
     /// Prints a table for a job's summary

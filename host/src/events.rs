@@ -36,7 +36,8 @@ pub struct Recorded<'t> {
     pub head: Head<'t>,
     /// The area; empty where the form has none.
     pub area: &'t [u8],
-    /// The pages by which a buffer is known, first and how many, or its ID; `None` where there is none.
+    /// The pages by which a buffer is known, first and how many, or its ID; `None` where there is
+    /// none.
     pub names: Option<(u64, u64)>,
     /// What it says.
     pub happened: Happened,

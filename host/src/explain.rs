@@ -2,11 +2,13 @@
 
 //! What the lines of a kernel's log say about CMA, in words, and what would help.
 //!
-//! A line is known by the words that Linux prints, of any version from 3.x to 7.x, wherever they stand in it, so that
-//! levels, times, a syslog's prefix and a driver's name in front do not matter. Lines that say nothing of CMA are passed over.
+//! A line is known by the words that Linux prints, of any version from 3.x to 7.x, wherever they
+//! stand in it, so that levels, times, a syslog's prefix and a driver's name in front do not
+//! matter. Lines that say nothing of CMA are passed over.
 //!
-//! What holds true: nothing is said that the log does not show. A failure is called full or fragmented only where the
-//! kernel printed the area's free runs behind it, or returned a number that has one meaning.
+//! What holds true: nothing is said that the log does not show. A failure is called full or
+//! fragmented only where the kernel printed the area's free runs behind it, or returned a number
+//! that has one meaning.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};

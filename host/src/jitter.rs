@@ -2,8 +2,9 @@
 
 //! Other orders in which a recording's tasks could have run.
 //!
-//! Adjacent events of different tasks change places at random, once over the whole recording. A task's own events keep
-//! their order, and so do two events that name the same pages: an allocation stays in front of its release.
+//! Adjacent events of different tasks change places at random, once over the whole recording. A
+//! task's own events keep their order, and so do two events that name the same pages: an allocation
+//! stays in front of its release.
 
 use kernel::lab::rng::Rng;
 use kernel::lab::trace::TraceError;

@@ -2,8 +2,8 @@
 
 //! `debris jobs`: what to submit to an engine that exists, so that a sweep is done in parts.
 //!
-//! What holds true: each part has a file of its own, and is begun with `--resume`, so that a part which was killed is
-//! submitted again, and does only what it had not done.
+//! What holds true: each part has a file of its own, and is begun with `--resume`, so that a part
+//! which was killed is submitted again, and does only what it had not done.
 
 use std::path::PathBuf;
 

@@ -2,11 +2,11 @@
 
 //! The laboratory on the host: the kernel's crates, run natively on boards of any areas.
 //!
-//! [`board`] builds a board in this process's memory, [`size`] finds how large an area a recording needs. The program
-//! `debris` is made of them.
+//! [`board`] builds a board in this process's memory, [`size`] finds how large an area a recording
+//! needs. The program `debris` is made of them.
 //!
-//! What holds true: a recording is read and answered by the code of the image, so that placements, failures and
-//! fingerprints are those that the image prints.
+//! What holds true: a recording is read and answered by the code of the image, so that placements,
+//! failures and fingerprints are those that the image prints.
 
 pub mod anonymous;
 pub mod board;

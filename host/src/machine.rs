@@ -14,7 +14,8 @@ pub type Clock = fn() -> u64;
 pub struct Host {
     clock: Clock,
     print: Box<dyn FnMut(&str)>,
-    /// What the pages of blocks hold, by first frame; only the tables of large recordings ask for it.
+    /// What the pages of blocks hold, by first frame; only the tables of large recordings ask for
+    /// it.
     memory: HashMap<u32, Vec<u32>>,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris` on the host: arguments into questions, answers into text and records, statuses as the image's.
+//! `debris` on the host: arguments into questions, answers into text and records, statuses as the
+//! image's.
 
 mod cli;
 mod compare;

@@ -67,7 +67,8 @@ impl Runs {
     }
 }
 
-/// A value of sorted ones with `part` of `parts` of them below; the lower of two that it lies between.
+/// A value of sorted ones with `part` of `parts` of them below; the lower of two that it lies
+/// between.
 pub(crate) fn quantile(sorted: &[u64], part: usize, parts: usize) -> u64 {
     sorted[(sorted.len() - 1) * part / parts]
 }
@@ -142,7 +143,8 @@ pub(crate) fn rows_of(files: &[PathBuf]) -> Result<BTreeMap<Row, Runs>, Failure>
     Ok(rows)
 }
 
-/// The line that a record is of: the key of a sweep's; of a seed of `compare`, what the record says.
+/// The line that a record is of: the key of a sweep's; of a seed of `compare`, what the record
+/// says.
 fn run_of(record: Value) -> Option<(String, Value)> {
     let word = |field: &str| record.get(field).and_then(Value::as_str);
     let line = match word("key") {

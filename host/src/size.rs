@@ -2,15 +2,17 @@
 
 //! How large an area must be, so that no request of a recording fails.
 //!
-//! Under first-fit where a request goes does not depend on the area's size: one run in an area that is never full gives
-//! the answer, the highest page that was used, and a run in an area of one page less shows that it fails there. Under other
-//! rules it does depend, and failures are not monotone in the size: sizes are tried from a limit, at least twice the
-//! peak, downwards, and the answer is the smallest above which nothing failed up to that limit.
+//! Under first-fit where a request goes does not depend on the area's size: one run in an area that
+//! is never full gives the answer, the highest page that was used, and a run in an area of one page
+//! less shows that it fails there. Under other rules it does depend, and failures are not monotone
+//! in the size: sizes are tried from a limit, at least twice the peak, downwards, and the answer is
+//! the smallest above which nothing failed up to that limit.
 //!
 //! What holds true:
-//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size is itself tried.
-//! 2. An ID that is allocated while it is held goes back first, because a request that failed when it was recorded may
-//!    succeed here.
+//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size is itself
+//!    tried.
+//! 2. An ID that is allocated while it is held goes back first, because a request that failed when
+//!    it was recorded may succeed here.
 
 use std::fmt;
 
@@ -180,7 +182,8 @@ impl<'t> Recording<'t> {
         Ok(Self { text, area, clock, survey })
     }
 
-    /// Replays the recording in an area of `pages` pages; with `stop`, up to the first request that fails.
+    /// Replays the recording in an area of `pages` pages; with `stop`, up to the first request that
+    /// fails.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -248,9 +251,9 @@ impl<'t> Recording<'t> {
         })
     }
 
-    /// How large an area must be under a rule, in multiples of `step_pages`, where buffers of requests that failed when
-    /// this was recorded do as `served` says; `None` takes the larger answer. Where several sizes are tried, `each` runs
-    /// them.
+    /// How large an area must be under a rule, in multiples of `step_pages`, where buffers of
+    /// requests that failed when this was recorded do as `served` says; `None` takes the larger
+    /// answer. Where several sizes are tried, `each` runs them.
     ///
     /// # Errors
     /// See [`SizeError`].

@@ -2,8 +2,9 @@
 
 //! `debris sweep`: a load over areas, placements, alignments and seeds, a record a run.
 //!
-//! What holds true: a record carries the whole key of its run, the line that repeats it; a run whose key is in the file is
-//! not done again; the file has whole lines only, whenever the process ends, but for a last one that may be torn.
+//! What holds true: a record carries the whole key of its run, the line that repeats it; a run
+//! whose key is in the file is not done again; the file has whole lines only, whenever the process
+//! ends, but for a last one that may be torn.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};

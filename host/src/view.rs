@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris view`: the state that a log or debugfs describes, as the laboratory's own commands show it.
+//! `debris view`: the state that a log or debugfs describes, as the laboratory's own commands show
+//! it.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};

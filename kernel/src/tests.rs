@@ -20,7 +20,8 @@ fn the_book_shows_the_tested_driver() {
     assert_eq!(shown, tested);
 }
 
-/// The page shows the files that are in the tables of the tests, where every test of a table sees them.
+/// The page shows the files that are in the tables of the tests, where every test of a table sees
+/// them.
 #[test]
 fn the_page_on_extending_shows_what_the_tests_compile() {
     let page = include_str!("../../docs/extending.md");

@@ -2,9 +2,10 @@
 
 //! What the machine prints, on its way out.
 //!
-//! Where that is no terminal, lines are written whole, each with one call, so that runs that write to one pipe lose no
-//! records; CR, which a serial line needs, is taken away. One kind of line is shown before it ends: the prompt's, while
-//! the input is open and nobody has typed, for a program at the other end that waits for it.
+//! Where that is no terminal, lines are written whole, each with one call, so that runs that write
+//! to one pipe lose no records; CR, which a serial line needs, is taken away. One kind of line is
+//! shown before it ends: the prompt's, while the input is open and nobody has typed, for a program
+//! at the other end that waits for it.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,9 +2,9 @@
 
 //! What is piped in, on its way to the machine.
 //!
-//! The UART loses a byte that comes before the kernel has set it up, so input waits until the machine has printed
-//! something. Behind the input's end goes EOT, and another for every prompt that comes after it: a machine that was
-//! started again has lost the first.
+//! The UART loses a byte that comes before the kernel has set it up, so input waits until the
+//! machine has printed something. Behind the input's end goes EOT, and another for every prompt
+//! that comes after it: a machine that was started again has lost the first.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Mutex;
@@ -16,8 +16,8 @@ use crate::stream::Stream;
 /// End of transmission: what a terminal sends for Ctrl-D.
 const EOT: &[u8] = b"\x04";
 
-/// Passes the input on until there is no more, or the machine takes none. `prompts` says when the machine has begun to
-/// print, and whenever it waits at a prompt.
+/// Passes the input on until there is no more, or the machine takes none. `prompts` says when the
+/// machine has begun to print, and whenever it waits at a prompt.
 pub(crate) fn feed(
     mut stdin: Stream,
     mut machine: impl Write,

@@ -5,7 +5,8 @@
 use std::env;
 use std::time::Duration;
 
-/// What TIMEOUT says: seconds, or with a letter behind them minutes, hours or days; none where it is not set, or 0.
+/// What TIMEOUT says: seconds, or with a letter behind them minutes, hours or days; none where it
+/// is not set, or 0.
 pub(crate) fn from_environment() -> Result<Option<Duration>, String> {
     let Some(text) = env::var_os("TIMEOUT").filter(|text| !text.is_empty()) else { return Ok(None) };
     let limit = text.to_str().and_then(parse);

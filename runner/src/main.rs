@@ -3,10 +3,12 @@
 //! `runner QEMU ARGUMENT...`: runs QEMU for `scripts/qemu`, between it and what is no terminal.
 //!
 //! What holds true:
-//! 1. The status is QEMU's own; 124 where TIMEOUT ended it, 141 where nobody reads its output any more.
-//! 2. QEMU does not outlive the runner, whatever ends the runner (on Linux, by a parent-death signal).
-//! 3. Input that is no terminal arrives whole, and behind it EOT, on which the kernel ends the machine: a serial line
-//!    has no end that a kernel could see. See [`input`].
+//! 1. The status is QEMU's own; 124 where TIMEOUT ended it, 141 where nobody reads its output any
+//!    more.
+//! 2. QEMU does not outlive the runner, whatever ends the runner (on Linux, by a parent-death
+//!    signal).
+//! 3. Input that is no terminal arrives whole, and behind it EOT, on which the kernel ends the
+//!    machine: a serial line has no end that a kernel could see. See [`input`].
 //! 4. Output that is no terminal is whole lines, each written at once, without CR. See [`console`].
 //! 5. A terminal is QEMU's alone.
 
@@ -31,7 +33,8 @@ use shared_child::SharedChild;
 use shared_child::unix::SharedChildExt;
 use stream::Stream;
 
-/// Between SIGTERM and SIGKILL, and between QEMU's end and the end of waiting for who reads its output.
+/// Between SIGTERM and SIGKILL, and between QEMU's end and the end of waiting for who reads its
+/// output.
 const GRACE: Duration = Duration::from_secs(5);
 /// Of a run that took longer than TIMEOUT, as `timeout` has it.
 const TIMED_OUT: u8 = 124;
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs QEMU and returns the status to end with. What still reads the input then ends with the process.
+/// Runs QEMU and returns the status to end with. What still reads the input then ends with the
+/// process.
 fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<u8, String> {
     let limit = limit::from_environment()?;
     let keyboard = io::stdin().is_terminal();
@@ -151,7 +155,8 @@ fn print(mut pipe: impl Read, console: &Mutex<Console<Stream>>, prompted: &SyncS
         let prompt = console.print(&buffer[..length])?;
         if prompt || !began {
             began = true;
-            // Nobody listens where the input is a terminal; and one that waits already is as good as two.
+            // Nobody listens where the input is a terminal; and one that waits already is as good
+            // as two.
             let _ = prompted.try_send(());
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A standard stream as it is: without the library's buffer, and waited for also where somebody who shares it has made
-//! it non-blocking, as QEMU does.
+//! A standard stream as it is: without the library's buffer, and waited for also where somebody who
+//! shares it has made it non-blocking, as QEMU does.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

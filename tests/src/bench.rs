@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Figures of the benchmarks, from the machines that measure them to the table, the baseline and the picture.
+//! Figures of the benchmarks, from the machines that measure them to the table, the baseline and
+//! the picture.
 //!
 //! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks
 //! need and collects their records → [`Figures`] are the numbers in them → [`table`] puts them

@@ -12,10 +12,12 @@ use crate::session::Session;
 use crate::terminal::Terminal;
 use crate::tree::{Tree, TreeFile};
 
-/// Longer than any boot here takes, on a busy machine too; a machine that is still there then is stuck.
+/// Longer than any boot here takes, on a busy machine too; a machine that is still there then is
+/// stuck.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What `scripts/qemu` reads: what the caller's own environment says is for `make run`, not for the tests.
+/// What `scripts/qemu` reads: what the caller's own environment says is for `make run`, not for the
+/// tests.
 pub(crate) const VARIABLES: [&str; 14] = [
     "MEM",
     "SMP",
@@ -59,7 +61,8 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// The board with 256 MiB, one processor and its own tree, the raw image, and this command line.
+    /// The board with 256 MiB, one processor and its own tree, the raw image, and this command
+    /// line.
     pub fn new(append: &str) -> Self {
         Self {
             memory: "256M".into(),
@@ -76,7 +79,8 @@ impl Boot {
         }
     }
 
-    /// This machine with `commands` as its `run=`, followed by a power-off with the worst status met.
+    /// This machine with `commands` as its `run=`, followed by a power-off with the worst status
+    /// met.
     pub fn commands(commands: &str) -> Self {
         Self::new(&format!("run=\"{commands}; poweroff\""))
     }
@@ -172,7 +176,8 @@ impl Boot {
         self.start().finish()
     }
 
-    /// The command that starts the machine, with more options for QEMU, and the tree, which has to stay until it ended.
+    /// The command that starts the machine, with more options for QEMU, and the tree, which has to
+    /// stay until it ended.
     pub(crate) fn into_command(self, options: &[&str]) -> (Command, Option<TreeFile>) {
         let tree = self.tree.to_file();
         let mut command = self.command(tree.as_ref());

@@ -2,10 +2,11 @@
 
 //! The cache maintenance that a machine carried out.
 //!
-//! QEMU has no caches: forgotten maintenance changes nothing that the kernel could read, and no test of contents fails. But
-//! QEMU executes the instructions and takes the register writes, and its log tells of both. One instruction a block
-//! (`-singlestep`), it logs the registers before each one at the addresses of `-dfilter`: those of all words of the image
-//! that are a DCCMVAC, DCIMVAC, DCCIMVAC, DCISW or DSB. The level 2 controller's registers, and what the disk does, are
+//! QEMU has no caches: forgotten maintenance changes nothing that the kernel could read, and no
+//! test of contents fails. But QEMU executes the instructions and takes the register writes, and
+//! its log tells of both. One instruction a block (`-singlestep`), it logs the registers before
+//! each one at the addresses of `-dfilter`: those of all words of the image that are a DCCMVAC,
+//! DCIMVAC, DCCIMVAC, DCISW or DSB. The level 2 controller's registers, and what the disk does, are
 //! trace events in the same log, so that the order of all of it is known.
 
 use std::collections::HashMap;
@@ -223,7 +224,8 @@ fn number(line: &str, name: &str) -> u64 {
     parsed.unwrap_or_else(|error| panic!("{error}: {name} in {line}"))
 }
 
-/// Lets a machine with the raw image run until it ends by itself, and says how it maintained its caches.
+/// Lets a machine with the raw image run until it ends by itself, and says how it maintained its
+/// caches.
 pub fn run(boot: Boot) -> (Outcome, Maintenance) {
     let instructions = instructions(&in_tree("build/debris.bin"));
     let filter: Vec<String> = instructions.keys().map(|at| format!("{at:#x}+4")).collect();

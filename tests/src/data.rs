@@ -111,7 +111,8 @@ pub fn bitmap_fnv1a(bits: &[bool]) -> String {
     format!("{:016x}", bits.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// The bits of a printed bitmap: rows `[0000] [XX..]`, `X` used, with the index counting 32-bit words.
+/// The bits of a printed bitmap: rows `[0000] [XX..]`, `X` used, with the index counting 32-bit
+/// words.
 ///
 /// # Panics
 /// Where a row's index does not fit the rows before it.

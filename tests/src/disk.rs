@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an image afterwards.
+//! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an
+//! image afterwards.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -59,8 +60,9 @@ const CHUNK: usize = 64 << 10;
 /// So much of a disk the kernel uses.
 pub const MAX_BYTES: u64 = MAX_SLOTS as u64 * PAGE_SIZE;
 
-/// Makes an image of `bytes` bytes that holds files of the given sizes, whose contents follow from their names. What
-/// nobody writes takes no room on the host. An image that was there stays as it is until the new one is whole.
+/// Makes an image of `bytes` bytes that holds files of the given sizes, whose contents follow from
+/// their names. What nobody writes takes no room on the host. An image that was there stays as it
+/// is until the new one is whole.
 ///
 /// # Errors
 /// The image cannot be written, it is too small for a table of files, or the files do not fit.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A program in QEMU's place, to see what `scripts/qemu` starts, and how it deals with what it started.
+//! A program in QEMU's place, to see what `scripts/qemu` starts, and how it deals with what it
+//! started.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -18,8 +18,8 @@ impl Outcome {
     /// What a machine left behind.
     ///
     /// # Panics
-    /// Where a record is not as its page says. What stood on the console of a machine that had to be ended may end
-    /// anywhere.
+    /// Where a record is not as its page says. What stood on the console of a machine that had to
+    /// be ended may end anywhere.
     pub(crate) fn new(console: String, complaints: String, status: Option<i32>) -> Self {
         if status.is_some() {
             let wrong = records::check(console.lines());

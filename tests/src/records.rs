@@ -2,9 +2,9 @@
 
 //! What records may hold: the tables of `docs/reference/records.md`, as a JSON Schema.
 //!
-//! The page is the source. [`schema`] makes the schema of it, which lies beside it for whoever reads records, and
-//! [`check`] holds every record that a test sees to it: a field that the page lacks, one that is missing and one of
-//! another type are errors.
+//! The page is the source. [`schema`] makes the schema of it, which lies beside it for whoever
+//! reads records, and [`check`] holds every record that a test sees to it: a field that the page
+//! lacks, one that is missing and one of another type are errors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -66,7 +66,8 @@ pub fn text_of(schema: &Value) -> String {
     whole + "\n"
 }
 
-/// The schema of one kind, of the text under its heading. `kinds` are those above it, whose fields it may have, too.
+/// The schema of one kind, of the text under its heading. `kinds` are those above it, whose fields
+/// it may have, too.
 fn record(kind: &str, text: &str, kinds: &Map<String, Value>) -> Result<Value, String> {
     let mut properties = Map::new();
     let mut required = vec![json!("record")];

@@ -122,19 +122,22 @@ impl Session {
         }
     }
 
-    /// Types one command at the prompt and waits for the next prompt; returns what came in between, without the echo's line.
+    /// Types one command at the prompt and waits for the next prompt; returns what came in between,
+    /// without the echo's line.
     ///
     /// # Panics
     /// Where no prompt follows in time.
     pub fn command(&mut self, command: &str) -> String {
         self.send(command);
         self.send("\r");
-        // The editor may draw the prompt again while the line is typed; its end is the return's echo.
+        // The editor may draw the prompt again while the line is typed; its end is the return's
+        // echo.
         self.expect("\n");
         self.expect("debris> ")
     }
 
-    /// Waits until `text` stands on the console behind what was expected before; returns what stood in front of it.
+    /// Waits until `text` stands on the console behind what was expected before; returns what stood
+    /// in front of it.
     ///
     /// # Panics
     /// Where it does not come in time.

@@ -43,8 +43,8 @@ impl Symbols {
         }
     }
 
-    /// Where `address` is: the inlined functions first, the function they were inlined into last. Empty where the
-    /// address is no code of the image.
+    /// Where `address` is: the inlined functions first, the function they were inlined into last.
+    /// Empty where the address is no code of the image.
     pub fn resolve(&self, address: u64) -> Vec<Place> {
         let mut places = Vec::new();
         if let Ok(mut frames) = self.loader.find_frames(address) {
@@ -72,7 +72,8 @@ impl Symbols {
     }
 }
 
-/// The addresses in a piece of text: every word `0x…` of at most eight digits, as a backtrace or a register dump has them.
+/// The addresses in a piece of text: every word `0x…` of at most eight digits, as a backtrace or a
+/// register dump has them.
 pub fn addresses(text: &str) -> Vec<u64> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words

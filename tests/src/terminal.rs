@@ -101,7 +101,8 @@ impl Terminal {
         }
     }
 
-    /// Waits until the cursor's row reads so up to the cursor, blanks included, and returns the screen's text.
+    /// Waits until the cursor's row reads so up to the cursor, blanks included, and returns the
+    /// screen's text.
     pub fn wait_for_row(&mut self, row: &str) -> String {
         self.wait_until(row, |screen| before_cursor(screen) == row)
     }
@@ -117,7 +118,8 @@ impl Terminal {
         self.wait_until(wanted, |screen| text(screen).lines().any(|row| row.trim_end() == wanted))
     }
 
-    /// Waits until nothing comes any more, and returns the bytes that came since this was asked last.
+    /// Waits until nothing comes any more, and returns the bytes that came since this was asked
+    /// last.
     pub fn fresh(&mut self) -> Vec<u8> {
         let shared = Arc::clone(&self.seen);
         let mut seen = lock(&shared.0);

@@ -19,15 +19,18 @@ pub enum Tree {
     UpstreamLike,
     /// None: the kernel finds an ATAG list, or nothing.
     None,
-    /// The board's tree with these nodes of `/reserved-memory` (or these fragments) in place of its own.
+    /// The board's tree with these nodes of `/reserved-memory` (or these fragments) in place of its
+    /// own.
     Nodes(String),
-    /// The board's tree without areas, and these fragments as they are: what `scripts/tree` would mend is kept.
+    /// The board's tree without areas, and these fragments as they are: what `scripts/tree` would
+    /// mend is kept.
     Fragments(String),
     /// A whole tree in source form.
     Source(String),
     /// A whole tree as bytes, which QEMU reads and rewrites.
     Blob(Vec<u8>),
-    /// A tree as bytes that QEMU must not touch: it is laid at the start of RAM and the ELF is entered.
+    /// A tree as bytes that QEMU must not touch: it is laid at the start of RAM and the ELF is
+    /// entered.
     Untouched(Vec<u8>),
 }
 
@@ -107,8 +110,8 @@ pub fn compile_fragments(fragments: &str) -> TreeFile {
     compile_source(&format!("/dts-v1/;\n/include/ \"board.dtsi\"\n{fragments}"))
 }
 
-/// The board's tree with `nodes` in place of its own areas, made as `make run NODES=…` makes it, from a file that is
-/// called `my.dtsi`: what `scripts/tree` said, and the tree if it succeeded.
+/// The board's tree with `nodes` in place of its own areas, made as `make run NODES=…` makes it,
+/// from a file that is called `my.dtsi`: what `scripts/tree` said, and the tree if it succeeded.
 pub fn compile_nodes(nodes: &str) -> (Output, TreeFile) {
     let file = empty_file();
     let input = file.path.with_file_name("my.dtsi");

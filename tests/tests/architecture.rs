@@ -28,8 +28,8 @@ const LAYERS: [&str; 16] = [
     "kernel",
 ];
 
-/// Those that only tests ask, with the highest layer that they may ask themselves: the configuration of random tests, and
-/// the board of the host tests.
+/// Those that only tests ask, with the highest layer that they may ask themselves: the
+/// configuration of random tests, and the board of the host tests.
 const FOR_TESTS: [(&str, &str); 2] = [("property", ""), ("board-mock", "machine")];
 
 /// What a crate asks: names, by whether only its tests do.
@@ -108,7 +108,8 @@ fn no_crate_asks_one_above_it_not_even_for_its_tests() {
     for (name, Asks { always, tests }) in &crates {
         for asked in always.iter().chain(tests) {
             let allowed = if for_tests(asked).is_some() {
-                // A board of which the crate itself is a part would be of another crate than the one under test.
+                // A board of which the crate itself is a part would be of another crate than the
+                // one under test.
                 tests.contains(asked) && limit(asked) <= limit(name)
             } else {
                 place(asked).is_none_or(|place| place < limit(name))

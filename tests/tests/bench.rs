@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The benchmarks from the outside: what a machine measures is held against a baseline, and a worse figure is named.
+//! The benchmarks from the outside: what a machine measures is held against a baseline, and a worse
+//! figure is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use boot_tests::bench::{Figures, baseline, profile};
 use boot_tests::{Boot, in_tree};
 use tempfile::TempDir;
 
-/// Records of a machine that ran some benchmarks, as a file, and their figures as a baseline beside it.
+/// Records of a machine that ran some benchmarks, as a file, and their figures as a baseline beside
+/// it.
 struct Measured {
     directory: TempDir,
     figures: Figures,

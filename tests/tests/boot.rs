@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every way into the kernel and out of it: memory sizes, trees, image formats, processors, exit statuses.
+//! Every way into the kernel and out of it: memory sizes, trees, image formats, processors, exit
+//! statuses.
 
 use std::fs::File;
 
@@ -121,7 +122,8 @@ fn broken_trees_end_with_a_line_and_status_2() {
         bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
         bytes
     };
-    // The header's fields in order: magic, total size, offsets of structure and strings, version 17 is at 20.
+    // The header's fields in order: magic, total size, offsets of structure and strings, version 17
+    // is at 20.
     let broken = [
         ("magic", changed(0, 0xd00d_feee)),
         ("total size 0", changed(4, 0)),
@@ -144,7 +146,8 @@ fn broken_trees_end_with_a_line_and_status_2() {
 
 #[test]
 fn too_little_memory_is_a_line() {
-    // RAM ends in the image; the tree lies in it, and then begins before its end; there is room for both.
+    // RAM ends in the image; the tree lies in it, and then begins before its end; there is room for
+    // both.
     for (memory, words) in [
         ("2M", Some("too little memory: the kernel ends at 0x60")),
         ("3M", Some("too little memory: the kernel ends at 0x60")),
@@ -251,7 +254,8 @@ const ON_AREAS: [&str; 8] = [
     "dma_pins",
 ];
 
-/// The names of the tests that were skipped for a reason that begins with `why`; there is no other reason.
+/// The names of the tests that were skipped for a reason that begins with `why`; there is no other
+/// reason.
 fn skipped<'o>(outcome: &'o Outcome, why: &str) -> Vec<&'o str> {
     let lines = outcome.lines().filter_map(|line| line.split_once(" # SKIP "));
     lines

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Cache maintenance in the image: every line of what a device shares, at both levels, in the right order. QEMU has no
-//! caches, so that no contents show it; `boot_tests::caches` says what does.
+//! Cache maintenance in the image: every line of what a device shares, at both levels, in the right
+//! order. QEMU has no caches, so that no contents show it; `boot_tests::caches` says what does.
 
 use std::collections::VecDeque;
 
@@ -19,8 +19,8 @@ fn lines_of((start, bytes): (u32, u32)) -> (u32, u32) {
     (first, (start + bytes).next_multiple_of(LINE_BYTES) - first)
 }
 
-/// Adds what has to be done at one level to what a device will write or has written: lines that are not all its own are
-/// written on before they are dropped.
+/// Adds what has to be done at one level to what a device will write or has written: lines that are
+/// not all its own are written on before they are dropped.
 fn drop_own(steps: &mut Maintenance, level: Level, (start, bytes): (u32, u32)) {
     let (first, length) = lines_of((start, bytes));
     let lines = (first..first + length).step_by(LINE_BYTES as usize);
@@ -54,7 +54,8 @@ fn to_cpu(steps: &mut Maintenance, ranges: &[(u32, u32)], direction: Direction) 
     }
 }
 
-/// Adds that a range's lines are written on and dropped at both levels; level 1 finds it at an address of its own.
+/// Adds that a range's lines are written on and dropped at both levels; level 1 finds it at an
+/// address of its own.
 fn purge(steps: &mut Maintenance, cpu: u32, range: (u32, u32)) {
     let (first, length) = lines_of(range);
     steps.lines(Inner, CleanInvalidate, cpu & !(LINE_BYTES - 1), length);
@@ -92,7 +93,8 @@ fn both_caches_are_emptied_before_level_2_is_switched_on() {
     let write = |offset, value| Step::Register { offset, value };
     let lockdown = (0..16).map(|way| write(0x900 + 4 * way, 0));
     let rest = [write(0x77c, 0xff), Step::Sync, write(0x214, 0), write(0x220, 0x1ff), write(0x100, 1)];
-    // The auxiliary control register comes first: early response, prefetching, and no lookups for what is not cacheable.
+    // The auxiliary control register comes first: early response, prefetching, and no lookups for
+    // what is not cacheable.
     let expected: Vec<Step> = [write(0x104, 0x7242_0000)].into_iter().chain(lockdown).chain(rest).collect();
     assert_eq!(registers, expected.iter().collect::<Vec<_>>(), "{outcome}");
 }
@@ -172,7 +174,8 @@ struct Requests {
 }
 
 impl Requests {
-    /// The next step of the processor. The disk goes on meanwhile: what it has ended counts from the end of the row on.
+    /// The next step of the processor. The disk goes on meanwhile: what it has ended counts from
+    /// the end of the row on.
     fn next<'s>(&mut self, steps: &'s mut VecDeque<Step>) -> Option<&'s mut Step> {
         while let Some(&Step::DiskEnds { request }) = steps.front() {
             self.meanwhile.push(request);

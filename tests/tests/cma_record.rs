@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `scripts/cma-record`, on a directory with the files that a board's kernel has: the recorder needs no machine.
+//! `scripts/cma-record`, on a directory with the files that a board's kernel has: the recorder
+//! needs no machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

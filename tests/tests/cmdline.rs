@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel command line: each parameter with good and bad values; a bad one is reported by name and changes nothing else.
+//! The kernel command line: each parameter with good and bad values; a bad one is reported by name
+//! and changes nothing else.
 
 use boot_tests::{Boot, Outcome};
 

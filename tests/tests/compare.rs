@@ -27,7 +27,8 @@ fn every_placement_has_a_row_and_leaves_the_area_empty() {
     outcome.has_line("0");
 }
 
-/// Survived, least and most allocations, median of the used pages and of the longest free run at the failure.
+/// Survived, least and most allocations, median of the used pages and of the longest free run at
+/// the failure.
 const GOLDEN: [[u64; 5]; 4] = [
     [0, 13_572, 16_687, 1451, 37],
     [0, 13_571, 16_687, 1427, 37],

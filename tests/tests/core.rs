@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The minimal kernel: it boots without any script of ours, does the published experiment, and stays small.
+//! The minimal kernel: it boots without any script of ours, does the published experiment, and
+//! stays small.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,8 @@ use serde_json::Value;
 
 /// Lines of the crates that it links, which are no tests.
 const MOST_CRATE_LINES: usize = 12_000;
-/// Lines of code of all of it, with the modules of `boot` that it is made of: neither blank nor comment.
+/// Lines of code of all of it, with the modules of `boot` that it is made of: neither blank nor
+/// comment.
 const MOST_CODE_LINES: usize = 12_000;
 const MOST_IMAGE_BYTES: u64 = 400_000;
 

@@ -104,7 +104,8 @@ fn leak_adds_up_until_a_round_makes_no_allocation() {
     assert!(rounds.windows(2).all(|pair| used(&pair[0]) <= used(&pair[1])), "{outcome}");
 }
 
-/// The article's second run, on top of the leaked buffers, made 10 allocations. Its seed is the second at which it began.
+/// The article's second run, on top of the leaked buffers, made 10 allocations. Its seed is the
+/// second at which it began.
 #[test]
 fn the_second_run_depends_on_its_own_second() {
     let outcome = debris("debris; debris seed=1577527934; release all; debris; debris seed=1577527916");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A real disk in QEMU: both transports, every size, errors, power cuts. `copytest.rs` has the copies.
+//! A real disk in QEMU: both transports, every size, errors, power cuts. `copytest.rs` has the
+//! copies.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
@@ -26,7 +27,8 @@ fn image(bytes: u64, files: &[(&str, u64)]) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Options for a disk whose requests of a kind (`read`, `write`, `flush`) fail, from a sector on where one is named.
+/// Options for a disk whose requests of a kind (`read`, `write`, `flush`) fail, from a sector on
+/// where one is named.
 fn failing(image: &Path, kind: &str, sector: Option<u64>) -> [String; 4] {
     let sector = sector.map_or_else(String::new, |sector| format!(",file.inject-error.0.sector={sector}"));
     let file = image.display().to_string().replace(',', ",,");
@@ -91,8 +93,8 @@ fn disks_of_any_size() {
 #[test]
 fn nodes_of_the_tree_that_are_no_disk_are_left_alone() {
     let (_directory, path) = image(1 << 20, &[("data", 100_000)]);
-    // In the kernel, in RAM, at address 0, in a no-map region, where other registers are, not aligned, too short, and
-    // the disk's own, which comes first.
+    // In the kernel, in RAM, at address 0, in a no-map region, where other registers are, not
+    // aligned, too short, and the disk's own, which comes first.
     let nodes = "/ { v@60010000 { compatible = \"virtio,mmio\"; reg = <0x60010000 0x200>; interrupts = <0 40 1>; };
         v@62000000 { compatible = \"virtio,mmio\"; reg = <0x62000000 0x200>; interrupts = <0 40 1>; };
         v@0 { compatible = \"virtio,mmio\"; reg = <0x0 0x200>; interrupts = <0 40 1>; };

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DMA API in the image: where buffers come from, the machine's page tables and caches, and drivers that are broken on
-//! purpose.
+//! The DMA API in the image: where buffers come from, the machine's page tables and caches, and
+//! drivers that are broken on purpose.
 
 use std::fs;
 
 use boot_tests::{Boot, Outcome, Tree, in_tree};
 
-/// The device's address of the buffer that a line of `dma alloc` tells of, and the rest of the line.
+/// The device's address of the buffer that a line of `dma alloc` tells of, and the rest of the
+/// line.
 fn buffer<'o>(outcome: &'o Outcome, device: &str, bytes: u32) -> (u32, &'o str) {
     let begin = format!("{bytes} bytes for {device}: device address 0x");
     let line = outcome.console().lines().find_map(|line| line.strip_prefix(&begin));

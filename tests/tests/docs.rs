@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The documents do what they say: every command on every page is run, and prints what stands under it.
+//! The documents do what they say: every command on every page is run, and prints what stands under
+//! it.
 //!
-//! Each page is a test, and all its commands run in their order. README.zh-CN.md shows the blocks of README.md, so that
-//! they need no second run. How a block is written is explained in `boot_tests::docs`.
+//! Each page is a test, and all its commands run in their order. README.zh-CN.md shows the blocks
+//! of README.md, so that they need no second run. How a block is written is explained in
+//! `boot_tests::docs`.
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
@@ -100,8 +102,8 @@ fn is_the_demo() -> Result<(), Failed> {
     if shown == drawn { Ok(()) } else { Err("docs/demo.svg is not what `make demo` draws".into()) }
 }
 
-/// What is made of the monitor's tables is what they say, and every command has its part; `UPDATE_GOLDEN=1` makes the parts
-/// anew.
+/// What is made of the monitor's tables is what they say, and every command has its part;
+/// `UPDATE_GOLDEN=1` makes the parts anew.
 fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
     let mut stale = Vec::new();
     for page in pages {

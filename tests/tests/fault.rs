@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Each fault on purpose: it ends with status 101 and names itself, and a panic's backtrace resolves to functions.
+//! Each fault on purpose: it ends with status 101 and names itself, and a panic's backtrace
+//! resolves to functions.
 
 use boot_tests::symbols::{Symbols, addresses};
 use boot_tests::{Boot, Entry, Outcome, in_tree};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Console output that a change may alter only on purpose: the boot log and the bitmap. `UPDATE_GOLDEN=1` writes it anew.
+//! Console output that a change may alter only on purpose: the boot log and the bitmap.
+//! `UPDATE_GOLDEN=1` writes it anew.
 
 use std::{env, fs};
 
@@ -26,7 +27,8 @@ fn is_golden(name: &str, text: &str) {
     );
 }
 
-/// `text` with what changes with every edit of the source (times, addresses within the image) made the same.
+/// `text` with what changes with every edit of the source (times, addresses within the image) made
+/// the same.
 fn steady(text: &str) -> String {
     let mut steady = String::new();
     for line in text.lines() {
@@ -72,7 +74,8 @@ fn steady_means(line: &str) -> String {
     (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
 }
 
-/// The times in a record, every field whose name ends in `_ns` or begins with `ns_`, and the pages that are free.
+/// The times in a record, every field whose name ends in `_ns` or begins with `ns_`, and the pages
+/// that are free.
 fn steady_times(line: &str) -> String {
     let fields = line.split(',').map(|field| {
         let Some((name, _)) = field.split_once(':') else { return field.to_owned() };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A dozen of the trees that Linux was booted with, in QEMU: the image's log about reserved memory is Linux's, line by
-//! line. `kernel/reserved/tests/linux_trees.rs` compares all of them, natively.
+//! A dozen of the trees that Linux was booted with, in QEMU: the image's log about reserved memory
+//! is Linux's, line by line. `kernel/reserved/tests/linux_trees.rs` compares all of them, natively.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that is lived in, on the machine's own page tables: the experiments, the benchmarks' targets, bad input.
+//! Memory that is lived in, on the machine's own page tables: the experiments, the benchmarks'
+//! targets, bad input.
 
 use boot_tests::{Boot, Outcome};
 use serde_json::Value;

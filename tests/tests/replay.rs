@@ -115,8 +115,8 @@ fn bad_traces_are_refused_with_their_line() {
     }
 }
 
-/// What ftrace would print of `bytes` bytes of traffic in an area of 8 MiB: every event is `(true, page, pages)`, an
-/// allocation, or a release.
+/// What ftrace would print of `bytes` bytes of traffic in an area of 8 MiB: every event is `(true,
+/// page, pages)`, an allocation, or a release.
 fn recording(bytes: usize) -> (String, Vec<(bool, u32, u32)>) {
     let mut text = String::with_capacity(bytes + 512);
     text += "# tracer: nop\n#\n# entries-in-buffer/entries-written: 99/99   #P:4\n#\n";
@@ -175,7 +175,8 @@ fn sixty_four_megabytes_of_ftrace_in_a_small_machine() {
     let held: i64 =
         events.iter().map(|&(alloc, _, pages)| if alloc { i64::from(pages) } else { -i64::from(pages) }).sum();
     assert_eq!(record["used"], held, "{record}");
-    // In instructions: a line of 130 characters is read and checked for little more than it costs to look at each.
+    // In instructions: a line of 130 characters is read and checked for little more than it costs
+    // to look at each.
     assert!(record["line_ns"].as_u64().expect("a number") <= 3_500, "{record}");
 }
 
@@ -341,7 +342,8 @@ fn an_id_that_is_held_only_here_does_not_end_a_replay() {
     assert_eq!(records[1]["placement_fnv1a"], linux.placement_fnv1a, "{outcome}");
 }
 
-/// An event of ftrace: a task at a millisecond gets pages from `pfn`, is refused them (`None`), or gives them back.
+/// An event of ftrace: a task at a millisecond gets pages from `pfn`, is refused them (`None`), or
+/// gives them back.
 fn event(task: &str, ms: u32, releases: bool, pfn: Option<u32>, pages: u32, align: u32) -> String {
     let head = format!("  {task}-7 [000] ..... {:5}.{:03}000: ", ms / 1000, ms % 1000);
     match (releases, pfn) {
@@ -412,7 +414,8 @@ fn failures_of_a_large_area_do_not_exhaust_the_heap() {
     let outcome = replays(&text, "replay failures=all", "1024M", Some(node));
     let failures = outcome.records_of("failure");
     assert_eq!(failures.len(), 200);
-    // The tail of the area is free: the cheapest window is at its end, behind the last buffer that stays.
+    // The tail of the area is free: the cheapest window is at its end, behind the last buffer that
+    // stays.
     assert_eq!(failures[199]["window_cost"], failures[199]["window_buffers"].as_u64().unwrap() * 16);
     assert_eq!(outcome.record("replay")["failed_fragmented"], 200);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The runner between a user and QEMU: what runs side by side share, and what becomes of input, output and status.
+//! The runner between a user and QEMU: what runs side by side share, and what becomes of input,
+//! output and status.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The scripts around QEMU, without a machine: what QEMU would be started with, and what becomes of a user's nodes.
+//! The scripts around QEMU, without a machine: what QEMU would be started with, and what becomes of
+//! a user's nodes.
 
 use std::fs;
 use std::process::Command;

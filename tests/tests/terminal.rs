@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a person sees at the prompt in a terminal: editing, completion, history, long lines, pastes, noise, and a window that
-//! changes its size.
+//! What a person sees at the prompt in a terminal: editing, completion, history, long lines,
+//! pastes, noise, and a window that changes its size.
 
 use std::time::Duration;
 
@@ -216,7 +216,8 @@ fn what_is_typed_while_a_command_runs_waits_for_its_end() {
     leave_after_ctrl_c(terminal);
 }
 
-/// A Ctrl-C behind more than the machine holds comes with the rest of it, or earlier: it stops the load in any case.
+/// A Ctrl-C behind more than the machine holds comes with the rest of it, or earlier: it stops the
+/// load in any case.
 fn leave_after_ctrl_c(mut terminal: Terminal) {
     terminal.press("\x03");
     terminal.wait_for("after all");

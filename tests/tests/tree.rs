@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reserved-memory nodes and `cma=`: each case of `tests/data/linux-6.1/reserved-memory.toml` is a test.
+//! Reserved-memory nodes and `cma=`: each case of `tests/data/linux-6.1/reserved-memory.toml` is a
+//! test.
 
 use std::process::ExitCode;
 

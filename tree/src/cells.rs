@@ -2,12 +2,13 @@
 
 //! How many cells an address and a size of reserved memory have.
 //!
-//! A tree that says it is believed. Nodes that were pasted without their parent say it by themselves: by a unit address
-//! that is the first address of `reg`, and by the zeros above addresses of 32 bits. Where that leaves two readings, or
-//! none, neither is guessed.
+//! A tree that says it is believed. Nodes that were pasted without their parent say it by
+//! themselves: by a unit address that is the first address of `reg`, and by the zeros above
+//! addresses of 32 bits. Where that leaves two readings, or none, neither is guessed.
 //!
-//! The board has one cell each. A tree whose reserved memory has others gets two of each, for the root, too: what is
-//! above 32 bits reaches the kernel, which does with it what a 32-bit Linux does.
+//! The board has one cell each. A tree whose reserved memory has others gets two of each, for the
+//! root, too: what is above 32 bits reaches the kernel, which does with it what a 32-bit Linux
+//! does.
 
 use std::fmt::Write;
 
@@ -62,7 +63,8 @@ pub(crate) fn number(cells: &[u32]) -> u64 {
     cells.iter().fold(0, |number, cell| number << 32 | u64::from(*cell))
 }
 
-/// The address and size properties of reserved memory that `board` does not have with this very value.
+/// The address and size properties of reserved memory that `board` does not have with this very
+/// value.
 fn given<'a>(tree: Fdt<'a>, board: Fdt<'_>) -> Vec<Given<'a>> {
     let reserved = tree.find_node("/reserved-memory");
     let mut given = Vec::new();
@@ -116,8 +118,8 @@ impl Cells {
             .collect()
     }
 
-    /// True where nothing speaks against this reading: a unit address is the first address of `reg`, or the upper
-    /// cells are zeros. `strict`: sizes have 32 bits.
+    /// True where nothing speaks against this reading: a unit address is the first address of
+    /// `reg`, or the upper cells are zeros. `strict`: sizes have 32 bits.
     fn is_plausible(self, given: &Given<'_>, strict: bool) -> bool {
         let read = self.read(given);
         if matches!(given.property, "size" | "alignment") {
@@ -183,8 +185,8 @@ pub(crate) fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
     ))
 }
 
-/// Source that, put behind the tree's, gives it two cells where it has `cells`. `say` gets a line for every number that
-/// takes more than 64 bits.
+/// Source that, put behind the tree's, gives it two cells where it has `cells`. `say` gets a line
+/// for every number that takes more than 64 bits.
 pub(crate) fn widen(tree: Fdt<'_>, board: Fdt<'_>, cells: Cells, mut say: impl FnMut(String)) -> String {
     let mut source = String::new();
     let mut set = |path: &str, property: &str, cells: &[u32]| {

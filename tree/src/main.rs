@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where the RAM of a board
-//! begins, for `scripts/qemu`.
+//! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where
+//! the RAM of a board begins, for `scripts/qemu`.
 //!
 //! NODES names a file with reserved memory as people publish it: nodes, children of
 //! `/reserved-memory` alone, fragments by path or label, overlays. dtc reads the values;

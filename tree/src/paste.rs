@@ -65,8 +65,8 @@ fn is_region(node: &Node) -> bool {
     ["no-map", "reusable", "alloc-ranges"].iter().any(|name| node.has(name))
 }
 
-/// The text with labels of its own where the board has nodes of those labels: dtc takes a label once. What the text then
-/// refers to by them are its own nodes.
+/// The text with labels of its own where the board has nodes of those labels: dtc takes a label
+/// once. What the text then refers to by them are its own nodes.
 pub(crate) fn own_labels(text: &str, board: &Board) -> String {
     let mut defined = HashSet::new();
     each(&parse(text), &mut |node| {

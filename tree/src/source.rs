@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The structure of device tree source: nodes, properties and directives, and where each stands in the text.
+//! The structure of device tree source: nodes, properties and directives, and where each stands in
+//! the text.
 //!
-//! Values are dtc's to read: of a property only the references and the words in its cells are noted. What dtc would
-//! refuse is passed over here, because dtc's complaint names the place.
+//! Values are dtc's to read: of a property only the references and the words in its cells are
+//! noted. What dtc would refuse is passed over here, because dtc's complaint names the place.
 
 use std::ops::Range;
 

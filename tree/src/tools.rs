@@ -46,8 +46,8 @@ fn printed(output: Output) -> Result<Vec<u8>, String> {
     Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
 }
 
-/// Compiles source to a blob (`from` "dts", `to` "dtb"), or the other way round. `include` are the directories of
-/// `/include/`.
+/// Compiles source to a blob (`from` "dts", `to` "dtb"), or the other way round. `include` are the
+/// directories of `/include/`.
 ///
 /// # Errors
 /// dtc's complaints, or that it is missing.

@@ -2,9 +2,10 @@
 
 //! Where the devices are that the kernel drives.
 //!
-//! They are found through the device tree by what they are compatible with. Where a tree does not list one (upstream's
-//! has no global timer, a reduced one may lack anything), the board's own address stands in, so that there is always a
-//! console to complain on and a way to end the machine.
+//! They are found through the device tree by what they are compatible with. Where a tree does not
+//! list one (upstream's has no global timer, a reduced one may lack anything), the board's own
+//! address stands in, so that there is always a console to complain on and a way to end the
+//! machine.
 
 use devicetree::{Device, Facts};
 use units::PhysRange;
@@ -52,7 +53,8 @@ impl Devices {
         }
     }
 
-    /// What the tree says, and the board's own address for what it does not say, or says where RAM or the kernel is.
+    /// What the tree says, and the board's own address for what it does not say, or says where RAM
+    /// or the kernel is.
     pub(crate) fn find(facts: &Facts) -> Self {
         let mut devices = Self::known();
         let base = |reg: Option<&PhysRange>| base_of(facts, reg);
@@ -79,7 +81,8 @@ impl Devices {
         devices
     }
 
-    /// Where the registers of the first device of a kind are, if the tree has one, in a place where registers can be.
+    /// Where the registers of the first device of a kind are, if the tree has one, in a place where
+    /// registers can be.
     pub(crate) fn base_of(facts: &Facts, compatible: &str) -> Option<u32> {
         let device = facts.devices.iter().find(|device| is(device, compatible))?;
         base_of(facts, device.reg.first())

@@ -4,7 +4,8 @@
 
 use super::system_registers;
 
-/// Ends QEMU with `status`. Without semihosting the call lands in the kernel's own SVC vector, which powers the board off.
+/// Ends QEMU with `status`. Without semihosting the call lands in the kernel's own SVC vector,
+/// which powers the board off.
 pub(crate) fn exit(status: u32) -> ! {
     semihosting::process::exit(status as i32)
 }

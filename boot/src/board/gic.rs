@@ -2,8 +2,8 @@
 
 //! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
 //!
-//! Whoever drives a device enters its interrupt and a handler in a table ([`handle`]); the controller knows no device. All
-//! interrupts are in group 0 and come as IRQ.
+//! Whoever drives a device enters its interrupt and a handler in a table ([`handle`]); the
+//! controller knows no device. All interrupts are in group 0 and come as IRQ.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

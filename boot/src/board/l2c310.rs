@@ -2,9 +2,10 @@
 
 //! The level 2 cache and its controller, a PL310 or L2C-310 (ARM DDI 0246).
 //!
-//! It is physical, unified and outside of the processor: the processor's own cache operations do not reach it. It is set
-//! up once, while it is off: shareable memory that is not cacheable stays out of it (without the override bit it would be
-//! looked up in it all the same, 2.3.2), lockdown is lifted, every way is invalidated, and only then is it switched on.
+//! It is physical, unified and outside of the processor: the processor's own cache operations do
+//! not reach it. It is set up once, while it is off: shareable memory that is not cacheable stays
+//! out of it (without the override bit it would be looked up in it all the same, 2.3.2), lockdown
+//! is lifted, every way is invalidated, and only then is it switched on.
 
 use cortex_a::asm::dsb;
 use kernel::dma::hardware::CacheOp;
@@ -70,7 +71,8 @@ register_structs! {
     }
 }
 
-/// Looks at a register until a background operation is done; then something is wrong with the hardware.
+/// Looks at a register until a background operation is done; then something is wrong with the
+/// hardware.
 const MAX_POLLS: u32 = 10_000_000;
 
 /// The controller, switched on.
@@ -87,7 +89,8 @@ impl L2c310 {
     /// # Safety
     /// `base` is where the tree has such a controller, and it is mapped as device memory for good.
     pub(crate) unsafe fn init(base: u32) -> Result<Self, &'static str> {
-        // SAFETY: by the caller's word; all registers may be read, and are written here as the manual wants it.
+        // SAFETY: by the caller's word; all registers may be read, and are written here as the
+        // manual wants it.
         let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
         let id = registers.cache_id.extract();
         if !id.matches_all(CacheId::IMPLEMENTER::Arm + CacheId::PART::L2c310) {
@@ -130,7 +133,8 @@ impl L2c310 {
     /// Does `op` to every line of a physical range, one by one; whole lines.
     ///
     /// # Safety
-    /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned yet.
+    /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned
+    /// yet.
     pub(crate) unsafe fn maintain(&self, op: CacheOp, start: u32, bytes: u32) {
         let register = match op {
             CacheOp::Clean => &self.registers.clean_line,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! All that knows the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt controller, system registers.
+//! All that knows the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt
+//! controller, system registers.
 
 pub(crate) mod devices;
 pub(crate) mod exit;

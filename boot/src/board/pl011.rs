@@ -61,8 +61,8 @@ register_structs! {
 const INTEGER_DIVISOR: u32 = 13;
 const FRACTIONAL_DIVISOR: u32 = 1;
 
-/// A PL011 at an address. Every register access is one load or store, so copies may be used side by side, as a fault's report
-/// does with the console's.
+/// A PL011 at an address. Every register access is one load or store, so copies may be used side by
+/// side, as a fault's report does with the console's.
 #[derive(Clone, Copy)]
 pub(crate) struct Pl011 {
     base: u32,
@@ -83,7 +83,8 @@ impl Pl011 {
         unsafe { &*core::ptr::with_exposed_provenance(self.base as usize) }
     }
 
-    /// True where the identification registers are a PL011's (part number 0x011, PrimeCell's signature), of any revision.
+    /// True where the identification registers are a PL011's (part number 0x011, PrimeCell's
+    /// signature), of any revision.
     pub(crate) fn is_present(&self) -> bool {
         let byte = |index: usize| self.registers().identification[index].get() & 0xff;
         let part_number = byte(0) | (byte(1) & 0xf) << 8;
@@ -115,7 +116,8 @@ impl Pl011 {
         while self.registers().flag.is_set(Flag::BUSY) {}
     }
 
-    /// The next byte received. A byte with an error comes as it was read; the error bits say nothing useful to a terminal.
+    /// The next byte received. A byte with an error comes as it was read; the error bits say
+    /// nothing useful to a terminal.
     pub(crate) fn receive(&self) -> Option<u8> {
         let registers = self.registers();
         if registers.flag.is_set(Flag::RXFE) { None } else { Some(registers.data.read(Data::DATA) as u8) }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The snoop control unit (DDI 0407, chapter 2), which keeps the processors' level 1 caches coherent with each other.
+//! The snoop control unit (DDI 0407, chapter 2), which keeps the processors' level 1 caches
+//! coherent with each other.
 //!
-//! The entry code has switched it on through CBAR, before caches: without it a Cortex-A9 whose ACTLR.SMP is set caches
-//! nothing coherently. Here is what needs the tree: that it is the one the tree means, and the erratum of its directory.
+//! The entry code has switched it on through CBAR, before caches: without it a Cortex-A9 whose
+//! ACTLR.SMP is set caches nothing coherently. Here is what needs the tree: that it is the one the
+//! tree means, and the erratum of its directory.
 
 use tock_registers::interfaces::{ReadWriteable, Readable};
 use tock_registers::registers::ReadWrite;
@@ -45,7 +47,8 @@ pub(crate) unsafe fn init(base: u32) -> Result<(), &'static str> {
     if !registers.control.is_set(Control::ENABLE) {
         return Err("it is off");
     }
-    // Cache maintenance by address may miss a line that is on its way between two processors (erratum 764369).
+    // Cache maintenance by address may miss a line that is on its way between two processors
+    // (erratum 764369).
     registers.diagnostic.modify(Diagnostic::MIGRATORY_OFF::SET);
     Ok(())
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The motherboard's system registers (ARM DUI 0447, 4.3): the configuration controller's power-off and reboot.
+//! The motherboard's system registers (ARM DUI 0447, 4.3): the configuration controller's power-off
+//! and reboot.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

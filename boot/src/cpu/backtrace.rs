@@ -2,9 +2,10 @@
 
 //! Return addresses, by the chain of frame pointers.
 //!
-//! Every function of ours keeps r11 pointing at the pair (caller's r11, return address). The walk believes nothing: a
-//! frame has to lie in the stack it started in, above the one before, and its return address has to follow a call. What
-//! is printed is the call itself, not the instruction after it, which may belong to the next line or function.
+//! Every function of ours keeps r11 pointing at the pair (caller's r11, return address). The walk
+//! believes nothing: a frame has to lie in the stack it started in, above the one before, and its
+//! return address has to follow a call. What is printed is the call itself, not the instruction
+//! after it, which may belong to the next line or function.
 
 use core::fmt::{self, Write};
 
@@ -22,13 +23,14 @@ pub(crate) fn frame_pointer() -> u32 {
     pointer
 }
 
-/// Prints `backtrace:` and the addresses on one line: for a fault its pc and, where it is a caller, its lr; then what
-/// is found from `frame_pointer` on.
+/// Prints `backtrace:` and the addresses on one line: for a fault its pc and, where it is a caller,
+/// its lr; then what is found from `frame_pointer` on.
 pub(crate) fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_pointer: u32) -> fmt::Result {
     out.write_str("backtrace:")?;
     if let Some((pc, lr)) = fault {
         write!(out, " {pc:#010x}")?;
-        // A leaf's caller is in lr alone; any other function has put it into the frame that the walk begins with.
+        // A leaf's caller is in lr alone; any other function has put it into the frame that the
+        // walk begins with.
         if follows_call(lr) && frame(frame_pointer).is_none_or(|(_, return_address)| return_address != lr) {
             write!(out, " {:#010x}", lr - 4)?;
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The level 1 data cache, maintained by address to the point of coherency (DDI 0406C, B4.2.1; DDI 0388, 4.2.9).
+//! The level 1 data cache, maintained by address to the point of coherency (DDI 0406C, B4.2.1; DDI
+//! 0388, 4.2.9).
 //!
-//! On a Cortex-A9 the point of coherency, as far as the processor is concerned, is the port to the level 2 cache: what lies
-//! behind is `board::l2c310`'s. Maintenance goes by the physical line whatever the mapping's attributes are: addresses of
-//! Normal memory that is not cacheable count as shareable, so that the line is found in every processor's cache.
+//! On a Cortex-A9 the point of coherency, as far as the processor is concerned, is the port to the
+//! level 2 cache: what lies behind is `board::l2c310`'s. Maintenance goes by the physical line
+//! whatever the mapping's attributes are: addresses of Normal memory that is not cacheable count as
+//! shareable, so that the line is found in every processor's cache.
 
 use cortex_a::asm::dsb;
 use cortex_a::register::{Dccimvac, Dccmvac, Dcimvac, SysRegWrite};
@@ -19,7 +21,8 @@ const TURN: u32 = 8;
 /// # Safety
 /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned yet.
 pub(crate) unsafe fn maintain(op: CacheOp, start: u32, bytes: u32) {
-    // A store before must have reached the cache before its line is looked at (also Cortex-A9 erratum 764369).
+    // A store before must have reached the cache before its line is looked at (also Cortex-A9
+    // erratum 764369).
     dsb();
     match op {
         CacheOp::Clean => each_line(start, bytes, |line| {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The clock: nanoseconds since the kernel's first instruction, from the global timer (DDI 0407, 4.4).
+//! The clock: nanoseconds since the kernel's first instruction, from the global timer (DDI 0407,
+//! 4.4).
 //!
-//! The entry code zeroes and starts the timer among its first dozen instructions. It counts PERIPHCLK, 100 MHz on this
-//! board, in 64 bits: it never wraps.
+//! The entry code zeroes and starts the timer among its first dozen instructions. It counts
+//! PERIPHCLK, 100 MHz on this board, in 64 bits: it never wraps.
 
 use tock_registers::interfaces::Readable;
 use tock_registers::register_structs;
@@ -27,13 +28,14 @@ register_structs! {
     }
 }
 
-/// The timer, found through CBAR each time: an address kept in memory takes twice as many instructions to get at.
+/// The timer, found through CBAR each time: an address kept in memory takes twice as many
+/// instructions to get at.
 #[inline(always)]
 fn timer() -> &'static GlobalTimer {
     let address = private_peripherals() + GLOBAL_TIMER_OFFSET;
     // SAFETY:
-    // - the address is the global timer's: CBAR's, as long as the MMU is off, and mapped to itself as device memory
-    //   from then on;
+    // - the address is the global timer's: CBAR's, as long as the MMU is off, and mapped to itself
+    //   as device memory from then on;
     // - its registers may be read at any time.
     unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) }
 }
@@ -44,8 +46,8 @@ pub(crate) fn now_ns() -> u64 {
     let timer = timer();
     let mut low = timer.count_low.get();
     let mut high = timer.count_high.get();
-    // The upper half is read after the lower one, which it does not go with if that has wrapped in between
-    // (DDI 0407, 4.4.1). Only a lower half that is about to wrap can have.
+    // The upper half is read after the lower one, which it does not go with if that has wrapped in
+    // between (DDI 0407, 4.4.1). Only a lower half that is about to wrap can have.
     while low >= ABOUT_TO_WRAP {
         low = timer.count_low.get();
         high = timer.count_high.get();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel's first instructions: from whatever state the loader left to Rust code with stacks, zeroed statics and
-//! an exception table.
+//! The kernel's first instructions: from whatever state the loader left to Rust code with stacks,
+//! zeroed statics and an exception table.
 //!
-//! Both ways in end here: QEMU's Linux protocol (raw image, one processor, r2 = device tree) and an ELF image (every
-//! processor enters, r0 = r1 = r2 = 0). Secondary processors are parked. What a Cortex-A9 leaves undefined at reset is
-//! set up: caches, TLB and branch predictor hold garbage until they are invalidated (DDI 0388, 2.3.2 and DDI 0407, 5.3.5).
+//! Both ways in end here: QEMU's Linux protocol (raw image, one processor, r2 = device tree) and an
+//! ELF image (every processor enters, r0 = r1 = r2 = 0). Secondary processors are parked. What a
+//! Cortex-A9 leaves undefined at reset is set up: caches, TLB and branch predictor hold garbage
+//! until they are invalidated (DDI 0388, 2.3.2 and DDI 0407, 5.3.5).
 //!
 //! The global timer is started among the first dozen instructions: its count is the kernel's age.
 

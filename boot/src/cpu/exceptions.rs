@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Exceptions: interrupts come back, everything else is reported in words and ends the machine with status 101.
+//! Exceptions: interrupts come back, everything else is reported in words and ends the machine with
+//! status 101.
 //!
-//! A fatal exception runs on its own mode's stack, from that stack's top, because nothing below it will ever be returned
-//! to: so it works when the supervisor stack has run into its guard page, and when the report itself faults. SVC borrows
-//! the undefined-instruction stack for the same reason. The report takes no lock and no memory. A fault inside a report is
-//! reported in one line; a fault inside that ends the machine without a word.
+//! A fatal exception runs on its own mode's stack, from that stack's top, because nothing below it
+//! will ever be returned to: so it works when the supervisor stack has run into its guard page, and
+//! when the report itself faults. SVC borrows the undefined-instruction stack for the same reason.
+//! The report takes no lock and no memory. A fault inside a report is reported in one line; a fault
+//! inside that ends the machine without a word.
 
 use core::arch::global_asm;
 use core::fmt::{self, Write};
@@ -218,8 +220,8 @@ fn hit(out: &mut impl Write, address: u32) -> fmt::Result {
     out.write_str("\n")
 }
 
-/// Fault status of the short descriptor format, in words (DDI 0406C, table B3-23). aarch32-cpu's field takes in the domain bits
-/// and leaves out bit 10, so the raw register is decoded here.
+/// Fault status of the short descriptor format, in words (DDI 0406C, table B3-23). aarch32-cpu's
+/// field takes in the domain bits and leaves out bit 10, so the raw register is decoded here.
 fn status_words(status: u32) -> &'static str {
     match (status & 0xf) | ((status >> 6) & 0x10) {
         0b00001 => "alignment fault",

@@ -36,7 +36,8 @@ pub(crate) fn take(fault: Fault) -> ! {
     panic!("fault {} was not noticed by the processor", fault.name())
 }
 
-/// Recurses until the stack ends. Each call needs its caller's frame afterwards, so none can become a loop.
+/// Recurses until the stack ends. Each call needs its caller's frame afterwards, so none can become
+/// a loop.
 #[inline(never)]
 fn overflow(caller: &[u32; 64]) -> u32 {
     let frame = black_box(*caller);
@@ -46,7 +47,8 @@ fn overflow(caller: &[u32; 64]) -> u32 {
     black_box(overflow(&frame)) + black_box(frame)[1]
 }
 
-/// Loads a word. Written in assembly because Rust has no unaligned or null load that it does not consider impossible.
+/// Loads a word. Written in assembly because Rust has no unaligned or null load that it does not
+/// consider impossible.
 fn load(address: u32) {
     // SAFETY: the load faults; where it does not, it only reads into a register.
     unsafe { asm!("ldr {0}, [{0}]", inout(reg) address => _, options(nostack, readonly)) };
@@ -60,7 +62,8 @@ fn store(address: u32) {
 
 /// Calls code at an address.
 fn call(address: u32) {
-    // SAFETY: the caller gives execute-never memory, so the fetch faults; it holds a return in case it does not.
+    // SAFETY: the caller gives execute-never memory, so the fetch faults; it holds a return in case
+    // it does not.
     unsafe { asm!("blx {}", in(reg) address, out("lr") _, options(nostack)) };
 }
 

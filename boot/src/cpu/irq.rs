@@ -2,7 +2,8 @@
 
 //! A lock that also masks interrupts while it is held, for data that an interrupt handler shares.
 //!
-//! `spin` does not mask interrupts: a handler that met a lock held by the code it interrupted would spin for ever.
+//! `spin` does not mask interrupts: a handler that met a lock held by the code it interrupted would
+//! spin for ever.
 
 use core::ops::{Deref, DerefMut};
 
@@ -33,7 +34,8 @@ impl IrqMask {
 impl Drop for IrqMask {
     fn drop(&mut self) {
         if !self.were_masked {
-            // SAFETY: interrupts were enabled when this mask was made, so no outer critical section is open.
+            // SAFETY: interrupts were enabled when this mask was made, so no outer critical section
+            // is open.
             unsafe { interrupt::enable() };
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is mapped where, by name: the one owner of the [`AddressSpace`], and the answer to "what did this address hit?".
+//! What is mapped where, by name: the one owner of the [`AddressSpace`], and the answer to "what
+//! did this address hit?".
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -68,7 +69,8 @@ pub(crate) fn with<T>(change: impl FnOnce(&mut Mappings) -> T) -> T {
     change(mappings.as_mut().expect("the page tables have not been adopted yet"))
 }
 
-/// Writes what `address` lies in: a part of the image, a guard page, a named range, or nothing. Never waits for a lock.
+/// Writes what `address` lies in: a part of the image, a guard page, a named range, or nothing.
+/// Never waits for a lock.
 pub(crate) fn describe(out: &mut impl Write, address: u32) -> fmt::Result {
     if let Some(name) = image_part(address) {
         return out.write_str(name);

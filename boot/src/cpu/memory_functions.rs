@@ -2,12 +2,14 @@
 
 //! `memcpy`, `memmove` and `memset` by LDM and STM, eight words at a time.
 //!
-//! The target's own (weak, in `compiler_builtins`) copy a word at a time: a 4 KiB copy takes 5,140 instructions there and about 290 here,
-//! clearing 4 MiB 4.19 million there and 148 thousand here. They run before the MMU is on and with alignment faults
-//! enabled, so nothing here ever makes an unaligned access. Lengths are below 2 GiB, as every Rust object's is.
+//! The target's own (weak, in `compiler_builtins`) copy a word at a time: a 4 KiB copy takes 5,140
+//! instructions there and about 290 here, clearing 4 MiB 4.19 million there and 148 thousand here.
+//! They run before the MMU is on and with alignment faults enabled, so nothing here ever makes an
+//! unaligned access. Lengths are below 2 GiB, as every Rust object's is.
 //!
-//! When source and destination are unaligned to each other, words are read aligned and put together by shifts. An aligned word
-//! that is read holds at least one byte of the source, so no read leaves the source's pages.
+//! When source and destination are unaligned to each other, words are read aligned and put together
+//! by shifts. An aligned word that is read holds at least one byte of the source, so no read leaves
+//! the source's pages.
 
 use core::arch::global_asm;
 

@@ -2,12 +2,13 @@
 
 //! The translation tables: an identity map of what may be touched, and nothing else.
 //!
-//! Short descriptors (DDI 0406C, B3.5): 4096 first-level entries of 1 MiB, each empty, a section, or a second-level table
-//! of 256 small pages. A mapping is made of sections where it covers whole ones and of pages at its edges. Mapping never
-//! replaces: a page that is mapped already keeps its rights, so no tree can take the image's or a device's away.
-//! All memory is in domain 0, checked; normal memory is write-back write-allocate and shareable (the Cortex-A9 caches shareable memory
-//! coherently once ACTLR.SMP is set), except what a device shares, which is not cacheable; everything but text is
-//! execute-never. Page 0 is never mapped.
+//! Short descriptors (DDI 0406C, B3.5): 4096 first-level entries of 1 MiB, each empty, a section,
+//! or a second-level table of 256 small pages. A mapping is made of sections where it covers whole
+//! ones and of pages at its edges. Mapping never replaces: a page that is mapped already keeps its
+//! rights, so no tree can take the image's or a device's away. All memory is in domain 0, checked;
+//! normal memory is write-back write-allocate and shareable (the Cortex-A9 caches shareable memory
+//! coherently once ACTLR.SMP is set), except what a device shares, which is not cacheable;
+//! everything but text is execute-never. Page 0 is never mapped.
 
 mod alias;
 
@@ -26,9 +27,9 @@ use units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
 const SECTION_SHIFT: u32 = 20;
 /// Bytes of a section.
 pub(crate) const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
-/// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of memory, no-map
-/// regions, devices). RAM always finds enough: its ranges and reservations have fewer edges (`MAX_RAM_RANGES`,
-/// `MAX_RESERVATIONS`, twice each).
+/// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of
+/// memory, no-map regions, devices). RAM always finds enough: its ranges and reservations have
+/// fewer edges (`MAX_RAM_RANGES`, `MAX_RESERVATIONS`, twice each).
 pub(crate) const MAX_PAGE_TABLES: usize = 1152;
 
 const PAGES_PER_SECTION: usize = (SECTION_SIZE / PAGE_SIZE) as usize;
@@ -102,7 +103,8 @@ impl Access {
     }
 }
 
-/// A section's attributes where a small page descriptor has them (DDI 0406C, figures B3-4 and B3-5).
+/// A section's attributes where a small page descriptor has them (DDI 0406C, figures B3-4 and
+/// B3-5).
 const fn page_attributes(section: u32) -> u32 {
     let execute_never = (section >> 4) & 1;
     let cacheable_bufferable = section & (0b11 << 2);
@@ -144,8 +146,8 @@ pub(crate) struct AddressSpace {
     first: &'static mut [u32; 4096],
     tables: &'static mut [PageTable; MAX_PAGE_TABLES],
     tables_used: usize,
-    /// Tables that were used and are free again: how many, and the first one's slot + 1; each names the next in its first
-    /// word.
+    /// Tables that were used and are free again: how many, and the first one's slot + 1; each names
+    /// the next in its first word.
     tables_free: usize,
     first_free: u32,
 }
@@ -163,19 +165,21 @@ impl AddressSpace {
         Self { first, tables, tables_used: 0, tables_free: 0, first_free: 0 }
     }
 
-    /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to whole pages and cut at
-    /// page 0 and at 4 GiB.
+    /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to
+    /// whole pages and cut at page 0 and at 4 GiB.
     pub(crate) fn map(&mut self, range: PhysRange, access: Access) -> Result<(), OutOfPageTables> {
         let start = (range.start & !(PAGE_SIZE - 1)).max(PAGE_SIZE);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
         let result = if start < end { self.map_pieces(start, end, access) } else { Ok(()) };
-        // An empty descriptor is never held in a TLB: the new ones only have to be seen by the next walk.
+        // An empty descriptor is never held in a TLB: the new ones only have to be seen by the next
+        // walk.
         dsb();
         isb();
         result
     }
 
-    /// Pages up to the first whole section, sections, and pages again. `start` < `end`, both on a page.
+    /// Pages up to the first whole section, sections, and pages again. `start` < `end`, both on a
+    /// page.
     fn map_pieces(&mut self, start: u64, end: u64, access: Access) -> Result<(), OutOfPageTables> {
         let first_whole = start.div_ceil(SECTION_SIZE) as usize;
         let end_whole = (end / SECTION_SIZE) as usize;
@@ -215,8 +219,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that is empty afterwards is
-    /// free again.
+    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that
+    /// is empty afterwards is free again.
     pub(crate) fn unmap(&mut self, range: PhysRange) {
         let start = range.start & !(PAGE_SIZE - 1);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
@@ -242,7 +246,8 @@ impl AddressSpace {
         }
     }
 
-    /// Prepares the page tables of a window, so that [`AddressSpace::set_page`] cannot fail in it; it stays unmapped.
+    /// Prepares the page tables of a window, so that [`AddressSpace::set_page`] cannot fail in it;
+    /// it stays unmapped.
     pub(crate) fn reserve_window(&mut self, window: PhysRange) -> Result<(), OutOfPageTables> {
         let sections = window.start / SECTION_SIZE..window.end.min(ADDRESS_LIMIT).div_ceil(SECTION_SIZE);
         for index in sections {
@@ -252,7 +257,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Changes one 4 KiB mapping of a window: `address` shows `frame` from now on, or faults. Does nothing where no page table is.
+    /// Changes one 4 KiB mapping of a window: `address` shows `frame` from now on, or faults. Does
+    /// nothing where no page table is.
     pub(crate) fn set_page(&mut self, address: u32, frame: Option<u32>) {
         let index = (address as u64 / SECTION_SIZE) as usize;
         if !is_table(self.first[index]) {
@@ -271,11 +277,12 @@ impl AddressSpace {
         }
     }
 
-    /// Puts page tables that lie one behind the other from `first_table` on into a window in which nothing is mapped; false,
-    /// and nothing changed, where something is.
+    /// Puts page tables that lie one behind the other from `first_table` on into a window in which
+    /// nothing is mapped; false, and nothing changed, where something is.
     ///
     /// # Safety
-    /// The tables are zeroed RAM, and their owner keeps them, valid, until [`AddressSpace::detach_tables`].
+    /// The tables are zeroed RAM, and their owner keeps them, valid, until
+    /// [`AddressSpace::detach_tables`].
     pub(crate) unsafe fn attach_tables(&mut self, window: PhysRange, first_table: u32) -> bool {
         let entries = &mut self.first[sections_of(window)];
         let free = entries.iter().all(|entry| *entry == 0);
@@ -340,8 +347,9 @@ impl AddressSpace {
 
     /// Frees the page table of an entry, in which nothing is mapped.
     ///
-    /// A walker may hold a copy of the entry until the TLB forgets an address of its section (DDI 0406C, B3.10, "TLB
-    /// maintenance requirements"), and would take the link for a descriptor: the link is written behind that.
+    /// A walker may hold a copy of the entry until the TLB forgets an address of its section (DDI
+    /// 0406C, B3.10, "TLB maintenance requirements"), and would take the link for a descriptor: the
+    /// link is written behind that.
     fn drop_table(&mut self, index: usize) {
         let slot = self.slot_of(index);
         self.first[index] = 0;
@@ -368,14 +376,16 @@ impl AddressSpace {
             domains.set_d(domain, access);
         }
         Dacr::write(domains);
-        // SAFETY: TTBCR = 0 makes TTBR0 translate all addresses with a 16 KiB table of short descriptors.
+        // SAFETY: TTBCR = 0 makes TTBR0 translate all addresses with a 16 KiB table of short
+        // descriptors.
         unsafe { Ttbcr::write_raw(0) };
         let base = Ttbr0::new_with_raw_value(0)
             .with_address(self.first.as_ptr().addr())
             .with_irgn(true)
             .with_rgn(Region::WriteBackWriteAllocCacheable)
             .with_s(true);
-        // SAFETY: the tables are a static, aligned to 16 KiB, and identity-mapped by the caller's word.
+        // SAFETY: the tables are a static, aligned to 16 KiB, and identity-mapped by the caller's
+        // word.
         unsafe { Ttbr0::write(base) };
         flush_all();
         Sctlr::modify(|control| {

@@ -2,7 +2,8 @@
 
 //! All that knows the Cortex-A9: entry, page tables, caches, exceptions, the clock.
 //!
-//! Nothing here knows an address of the board; the processor's own peripherals are found through CBAR.
+//! Nothing here knows an address of the board; the processor's own peripherals are found through
+//! CBAR.
 
 mod entry;
 mod memory_functions;

@@ -4,7 +4,8 @@
 
 use cortex_a::register::{SysReg, SysRegRead};
 
-/// CBAR of the Cortex-A9 (DDI 0388, 4.3.24); aarch32-cpu has the Cortex-R52's, which is another register.
+/// CBAR of the Cortex-A9 (DDI 0388, 4.3.24); aarch32-cpu has the Cortex-R52's, which is another
+/// register.
 struct Cbar;
 
 impl SysReg for Cbar {
@@ -20,7 +21,8 @@ impl SysRegRead for Cbar {}
 /// Bytes of the private peripherals' region.
 pub(crate) const PRIVATE_PERIPHERALS_BYTES: u64 = 0x2000;
 
-/// Base of the processor's private peripherals (DDI 0407, 1.5): SCU, interrupt controller, global and private timers.
+/// Base of the processor's private peripherals (DDI 0407, 1.5): SCU, interrupt controller, global
+/// and private timers.
 #[inline(always)]
 pub(crate) fn private_peripherals() -> usize {
     Cbar::read_raw() as usize

@@ -23,7 +23,8 @@ pub(crate) const TESTS: [Test; 3] =
 const LENGTHS: core::ops::Range<usize> = 0..300;
 const BUFFER: usize = 512;
 
-/// `memcpy`, `memmove` and `memset` against byte loops, at all alignments, and with all overlaps that matter.
+/// `memcpy`, `memmove` and `memset` against byte loops, at all alignments, and with all overlaps
+/// that matter.
 fn memory_functions() -> Result<(), String> {
     let pattern: [u8; BUFFER] = core::array::from_fn(|index| (index * 7 + 3) as u8);
     // Long lengths take the unrolled loops, short ones every tail.
@@ -88,7 +89,8 @@ fn page_window() -> Result<(), String> {
     for round in 0..4 {
         let frame = frames[round % 2];
         mappings::with(|map| map.space().set_page(WINDOW, Some(frame)));
-        // SAFETY: the window shows a frame of `memory`, which nobody else refers to while this runs.
+        // SAFETY: the window shows a frame of `memory`, which nobody else refers to while this
+        // runs.
         unsafe { window.wrapping_add(round).write_volatile(0x600d_0000 + round as u32) };
         let word = core::ptr::with_exposed_provenance::<u32>(frame as usize).wrapping_add(round);
         // SAFETY: the same word, by the address it has in `memory`.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk as the page cache's source: runs of neighbouring pages become requests, several of them in flight.
+//! A disk as the page cache's source: runs of neighbouring pages become requests, several of them
+//! in flight.
 //!
-//! A page that is read or written is mapped for the device and so pinned until the request has ended: it neither moves nor
-//! goes. There is no other thread here: requests are started by whoever needs something, the device works meanwhile, and
-//! what it has finished is taken note of whenever somebody looks or waits.
+//! A page that is read or written is mapped for the device and so pinned until the request has
+//! ended: it neither moves nor goes. There is no other thread here: requests are started by whoever
+//! needs something, the device works meanwhile, and what it has finished is taken note of whenever
+//! somebody looks or waits.
 
 use alloc::boxed::Box;
 

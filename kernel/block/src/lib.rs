@@ -2,13 +2,16 @@
 
 //! Disks: what a block device is to those above it, and what lies on one.
 //!
-//! The way of the data: a page of the cache that is missing, or dirty → a [`Disk`], which is the cache's source, maps its
-//! frame for the device and makes a [`Request`] of neighbours → a [`BlockDevice`] queues it and moves the data by itself → its interrupt ends the wait →
-//! a [`Completion`] per request, in any order. `boot` has the real device (virtio), the host tests a disk that delays,
-//! reorders, fails and disappears. [`volume`] says which pages of a disk are which file.
+//! The way of the data: a page of the cache that is missing, or dirty → a [`Disk`], which is the
+//! cache's source, maps its frame for the device and makes a [`Request`] of neighbours → a
+//! [`BlockDevice`] queues it and moves the data by itself → its interrupt ends the wait → a
+//! [`Completion`] per request, in any order. `boot` has the real device (virtio), the host tests a
+//! disk that delays, reorders, fails and disappears. [`volume`] says which pages of a disk are
+//! which file.
 //!
-//! What holds true: from [`BlockDevice::submit`] to its completion a request's memory is the device's; every request that
-//! was accepted completes exactly once, after [`BlockDevice::reset`] at the latest; nothing here panics on what a device says.
+//! What holds true: from [`BlockDevice::submit`] to its completion a request's memory is the
+//! device's; every request that was accepted completes exactly once, after [`BlockDevice::reset`]
+//! at the latest; nothing here panics on what a device says.
 //!
 //! # Example
 //! ```
@@ -77,7 +80,8 @@ pub trait BlockDevice {
     /// Who it is to the DMA API.
     fn dma_device(&self) -> DeviceId;
 
-    /// Queues a request. Its memory is the device's from now on, which starts at the next [`BlockDevice::kick`] at the latest.
+    /// Queues a request. Its memory is the device's from now on, which starts at the next
+    /// [`BlockDevice::kick`] at the latest.
     ///
     /// # Errors
     /// The device took nothing.
@@ -86,15 +90,16 @@ pub trait BlockDevice {
     /// Tells the device to look at its queue.
     fn kick(&mut self);
 
-    /// The next request that has ended; never waits. A device made of software moves its data now, through `memory`;
-    /// hardware has done so by itself.
+    /// The next request that has ended; never waits. A device made of software moves its data now,
+    /// through `memory`; hardware has done so by itself.
     fn complete(&mut self, memory: &mut dyn AddressSpace) -> Option<Completion>;
 
-    /// Sleeps until a request may have ended; false where somebody wants out (Ctrl-C) and the device still does not answer.
+    /// Sleeps until a request may have ended; false where somebody wants out (Ctrl-C) and the
+    /// device still does not answer.
     fn wait(&mut self) -> bool;
 
-    /// Stops the device: it touches no memory afterwards. Requests in flight complete as [`IoError::SwitchedOff`], and so
-    /// does whatever is submitted from now on.
+    /// Stops the device: it touches no memory afterwards. Requests in flight complete as
+    /// [`IoError::SwitchedOff`], and so does whatever is submitted from now on.
     fn reset(&mut self);
 
     /// Whether it still works.

@@ -2,13 +2,15 @@
 
 //! What lies on a disk: a table of files, each one run of pages.
 //!
-//! The layout is our own, because the page cache wants files as extents of pages, with several requests in flight. The file
-//! system crates for `no_std` (`embedded-sdmmc`, `fatfs`, `simple-fatfs`, `littlefs2`; `ext4-view` only reads) own the device,
-//! read and write it block by block through a buffer of theirs, one request after the other, and FAT does not survive a power
+//! The layout is our own, because the page cache wants files as extents of pages, with several
+//! requests in flight. The file system crates for `no_std` (`embedded-sdmmc`, `fatfs`,
+//! `simple-fatfs`, `littlefs2`; `ext4-view` only reads) own the device, read and write it block by
+//! block through a buffer of theirs, one request after the other, and FAT does not survive a power
 //! cut. Here the cache is the only copy, and a commit is one page.
 //!
-//! All numbers are little-endian. Pages 0 and 1 each hold a table; the valid one with the higher sequence number counts. A
-//! commit writes the other one, after the data that it speaks of was flushed, so that a power cut leaves either table.
+//! All numbers are little-endian. Pages 0 and 1 each hold a table; the valid one with the higher
+//! sequence number counts. A commit writes the other one, after the data that it speaks of was
+//! flushed, so that a power cut leaves either table.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
@@ -20,8 +22,8 @@
 //! | 24 | 4 | CRC-32 of this page, with these four bytes 0 |
 //! | 64 | 64 each | files: name (40 bytes, zeroes behind), first page (4), 4 bytes 0, length in bytes (8), CRC-32 of the contents (4), 4 bytes 0 |
 //!
-//! What holds true of a [`Volume`]: every file lies in it behind the tables, no two overlap, names are unique. What a disk
-//! says otherwise is refused by [`Volume::decode`].
+//! What holds true of a [`Volume`]: every file lies in it behind the tables, no two overlap, names
+//! are unique. What a disk says otherwise is refused by [`Volume::decode`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -257,7 +259,8 @@ impl Volume {
         self.files.iter().find(|file| file.name == name)
     }
 
-    /// A place for a new file, the lowest that is long enough. The file is in the table only when [`Volume::add`] has put it there.
+    /// A place for a new file, the lowest that is long enough. The file is in the table only when
+    /// [`Volume::add`] has put it there.
     ///
     /// # Errors
     /// There is no room, or something is wrong with the name.

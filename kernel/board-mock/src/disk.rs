@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk for host tests: it delays, reorders, fails, disappears, and forgets at a power cut what was not flushed.
+//! A disk for host tests: it delays, reorders, fails, disappears, and forgets at a power cut what
+//! was not flushed.
 
 use core::cell::RefCell;
 use core::ops::Range;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a map. Needs std; for tests and fuzzers only.
+//! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a
+//! map. Needs std; for tests and fuzzers only.
 //!
 //! The tests of the crates below that need a whole board, a machine or a disk are here.
 //!
@@ -48,7 +49,8 @@ pub struct Mock {
     pub printed: String,
     /// What will be typed.
     pub typed: VecDeque<u8>,
-    /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone returns it.
+    /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone
+    /// returns it.
     pub typed_later: VecDeque<u8>,
     /// Looks for a Ctrl-C until one is found.
     pub interrupt_after: Cell<Option<u64>>,
@@ -108,10 +110,11 @@ impl Machine for Mock {
     }
 }
 
-/// A board with RAM of `pageblocks` pageblocks from 0x60000000. Where they lie in it: `linux,cma` (2048 pages at 0x69000000,
-/// the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at
-/// 0x70000000). There are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are in no list.
-/// Miri gets a small board.
+/// A board with RAM of `pageblocks` pageblocks from 0x60000000. Where they lie in it: `linux,cma`
+/// (2048 pages at 0x69000000, the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the
+/// device `BiscuitOS_CMA`) and `big` (131,072 pages at 0x70000000). There are two more devices,
+/// `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are
+/// in no list. Miri gets a small board.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
     if cfg!(miri) { with_small_board(test) } else { board(RAM, pageblocks * PAGEBLOCK_PAGES, test) }
 }
@@ -150,7 +153,8 @@ fn board<R>(ram: Pfn, frames: u32, test: impl FnOnce(&mut System<'_>, &mut Mock)
     test(&mut system, &mut Mock::default())
 }
 
-/// What a load printed, without the time that it took: each turn begins and ends with a look at the clock, which steps then.
+/// What a load printed, without the time that it took: each turn begins and ends with a look at the
+/// clock, which steps then.
 pub fn but_load_time(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.ends_with(" a second."));
     lines.fold(String::new(), |text, line| text + line.split(",\"load_ns\":").next().unwrap_or_default() + "\n")

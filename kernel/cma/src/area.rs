@@ -60,7 +60,8 @@ pub struct AreaStats {
 }
 
 impl Area {
-    /// An empty area of `pages` from `base` with one bit for 2^`order_per_bit` pages; `pages` is a multiple of that.
+    /// An empty area of `pages` from `base` with one bit for 2^`order_per_bit` pages; `pages` is a
+    /// multiple of that.
     pub fn new(name: String, base: Pfn, pages: u32, order_per_bit: u32) -> Self {
         let bitmap = Bitmap::new(pages >> order_per_bit);
         Self { name, base, pages, order_per_bit, bitmap, placement: Box::new(FirstFit), stats: AreaStats::default() }
@@ -122,7 +123,8 @@ impl Area {
         core::mem::replace(&mut self.placement, placement)
     }
 
-    /// The request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`, `cma_bitmap_aligned_offset`).
+    /// The request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`,
+    /// `cma_bitmap_aligned_offset`).
     pub fn request(&self, pages: u32, align_order: u32) -> Result<Request, CmaError> {
         if pages == 0 {
             return Err(CmaError::Invalid { argument: "number of pages" });
@@ -152,8 +154,9 @@ impl Area {
         self.placement.place(&self.bitmap, request, 0)
     }
 
-    /// Where to go on once the candidate at `busy` held pages in use: behind it by the placement's rule, and then, unless
-    /// that rule goes by address, once more from 0 as Linux does (`swept` from then on), so that no candidate is left out.
+    /// Where to go on once the candidate at `busy` held pages in use: behind it by the placement's
+    /// rule, and then, unless that rule goes by address, once more from 0 as Linux does (`swept`
+    /// from then on), so that no candidate is left out.
     pub fn place_behind(&self, request: &Request, busy: u32, swept: &mut bool) -> Option<u32> {
         let start = busy + request.align_mask + 1;
         if *swept {
@@ -177,8 +180,8 @@ impl Area {
         self.base.add(bit << self.order_per_bit)
     }
 
-    /// Takes the pages of a candidate, if all of them are free: those of the request's bits from `bit` on, where its placement
-    /// has it. Where one is in use, nothing is changed.
+    /// Takes the pages of a candidate, if all of them are free: those of the request's bits from
+    /// `bit` on, where its placement has it. Where one is in use, nothing is changed.
     #[inline(always)]
     pub fn take_free(
         &mut self,
@@ -208,7 +211,8 @@ impl Area {
         self.stats.alloc_pages_fail += u64::from(pages);
     }
 
-    /// Gives the reserved bits of pages back, every one of which has to be set. The measured path pays for no call.
+    /// Gives the reserved bits of pages back, every one of which has to be set. The measured path
+    /// pays for no call.
     #[inline(always)]
     pub fn release(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
         let offset = first.0.wrapping_sub(self.base.0);
@@ -251,7 +255,8 @@ impl Area {
                 self.check_allocated(zone, frame, after)?;
                 frame = after;
             } else {
-                // A free page lies in a block of the page allocator, and so does the rest of the block.
+                // A free page lies in a block of the page allocator, and so does the rest of the
+                // block.
                 let block_end = zone.end_of_block(frame);
                 balance("a page that is not allocated is in a block", Some(frame), 1, u32::from(block_end.is_some()))?;
                 let after = self.frame(self.bitmap.next_set(bit)).min(end);

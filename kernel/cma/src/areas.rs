@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The areas of a machine: which there are, which one a request goes to, and how it is served from pages that are free
-//! (`cma_alloc` and `cma_release` of `mm/cma.c`, with `&mut` for the locks).
+//! The areas of a machine: which there are, which one a request goes to, and how it is served from
+//! pages that are free (`cma_alloc` and `cma_release` of `mm/cma.c`, with `&mut` for the locks).
 //!
-//! What holds true: a buffer is handed out when its bits are set and its pages are out of the page allocator, and in no
-//! other case; what is refused leaves area and zone as they were.
+//! What holds true: a buffer is handed out when its bits are set and its pages are out of the page
+//! allocator, and in no other case; what is refused leaves area and zone as they were.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +22,8 @@ pub struct AreaUser {
     pub device: String,
     /// The area's name.
     pub area: String,
-    /// It is named by `memory-region`, without which a driver does not go on (`of_reserved_mem_device_init`).
+    /// It is named by `memory-region`, without which a driver does not go on
+    /// (`of_reserved_mem_device_init`).
     pub by_region: bool,
 }
 
@@ -42,9 +43,11 @@ impl Areas {
         Self { list: Vec::with_capacity(MAX_CMA_AREAS), users, ..Self::default() }
     }
 
-    /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
+    /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free
+    /// (`cma_activate_area`).
     ///
-    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most [`MAX_CMA_AREAS`] calls.
+    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most
+    /// [`MAX_CMA_AREAS`] calls.
     pub fn activate(&mut self, zone: &mut Zone<'_>, name: String, base: Pfn, pages: u32, default: bool) -> AreaId {
         assert!(self.list.len() < MAX_CMA_AREAS, "no more than MAX_CMA_AREAS areas are placed");
         let id = AreaId(self.list.len() as u8);
@@ -88,13 +91,15 @@ impl Areas {
         self.default
     }
 
-    /// Tells that the default area is there only because neither the tree nor the command line asked for one.
+    /// Tells that the default area is there only because neither the tree nor the command line
+    /// asked for one.
     pub fn set_default_unasked(&mut self) {
         self.default_unasked = true;
     }
 
-    /// The area for whoever names none: the one that a device names, else the default area, else the first. A default area
-    /// that nobody asked for comes last, whatever its place among the areas.
+    /// The area for whoever names none: the one that a device names, else the default area, else
+    /// the first. A default area that nobody asked for comes last, whatever its place among the
+    /// areas.
     pub fn unnamed(&self) -> Option<AreaId> {
         let asked = self.default.filter(|_| !self.default_unasked);
         let first = self.ids().find(|&id| self.default != Some(id));
@@ -122,8 +127,8 @@ impl Areas {
         &self.users
     }
 
-    /// Allocates `pages` pages aligned to 2^`align_order` pages where nobody is asked to move: candidates that hold a page
-    /// in use are passed over.
+    /// Allocates `pages` pages aligned to 2^`align_order` pages where nobody is asked to move:
+    /// candidates that hold a page in use are passed over.
     ///
     /// # Errors
     /// See [`CmaError`]; area and zone are then as they were.
@@ -179,7 +184,8 @@ mod tests {
         zone.check().unwrap();
     }
 
-    /// A page that a movable user has in the lowest place sends the request behind it, and the bits in front stay clear.
+    /// A page that a movable user has in the lowest place sends the request behind it, and the bits
+    /// in front stay clear.
     #[test]
     fn a_candidate_in_use_is_passed_over() {
         with_area(|areas, zone, id| {

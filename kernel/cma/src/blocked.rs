@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a contiguous allocation says of a page that was in its way: which, whose, why it stayed, and in which phase that
-//! was found. Whoever empties ranges fills it in; the errors of [`CmaError`](super::CmaError) carry it.
+//! What a contiguous allocation says of a page that was in its way: which, whose, why it stayed,
+//! and in which phase that was found. Whoever empties ranges fills it in; the errors of
+//! [`CmaError`](super::CmaError) carry it.
 
 use core::fmt;
 

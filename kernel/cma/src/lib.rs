@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a driver wants them.
+//! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a
+//! driver wants them.
 //!
 //! The way of the data: a request, pages and alignment, → a [`placement`] finds room in the area's
-//! [`placement::bitmap`] → the bits are set → [`Areas`] takes the pages out of the buddy allocator → the holder gets a
-//! [`Buffer`], and gives it back. The steps and the retry rules are those of Linux's `cma_alloc` and `cma_release`
-//! (`mm/cma.c`).
+//! [`placement::bitmap`] → the bits are set → [`Areas`] takes the pages out of the buddy allocator
+//! → the holder gets a [`Buffer`], and gives it back. The steps and the retry rules are those of
+//! Linux's `cma_alloc` and `cma_release` (`mm/cma.c`).
 //!
-//! What holds true: an area's bitmap says which of its pages are allocated, and agrees with the page allocator
-//! ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor `Copy`; an error carries the answer.
+//! What holds true: an area's bitmap says which of its pages are allocated, and agrees with the
+//! page allocator ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor
+//! `Copy`; an error carries the answer.
 //!
 //! Users of memory, who are moved out of the way, lie above: here a page in use is passed over.
 //!
@@ -54,8 +56,8 @@ pub const MAX_ALIGN_ORDER: u32 = 20;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AreaId(pub u8);
 
-/// Contiguous pages that their holder owns. Neither `Clone` nor `Copy`: the only way to be rid of one is to give it back
-/// or to leave it in the system's registry.
+/// Contiguous pages that their holder owns. Neither `Clone` nor `Copy`: the only way to be rid of
+/// one is to give it back or to leave it in the system's registry.
 #[must_use = "a buffer that is dropped is leaked"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct Buffer {
@@ -65,7 +67,8 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// The pages of an area that whoever calls has allocated there, or has taken back from where they were kept.
+    /// The pages of an area that whoever calls has allocated there, or has taken back from where
+    /// they were kept.
     pub const fn new(area: AreaId, first: Pfn, pages: u32) -> Self {
         Self { area, first, pages }
     }
@@ -96,13 +99,15 @@ impl Buffer {
 /// Why an allocation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CmaError {
-    /// Fewer pages are free than were asked for; or more, but every buffer may move and no arrangement of them has room.
+    /// Fewer pages are free than were asked for; or more, but every buffer may move and no
+    /// arrangement of them has room.
     Full {
         /// Free pages of the area.
         free: u32,
     },
-    /// Enough pages are free, but no run of them that is long enough and aligned. How long the longest run is the area knows
-    /// ([`Area::explain`](area::Area::explain)): to find out costs more than most calls.
+    /// Enough pages are free, but no run of them that is long enough and aligned. How long the
+    /// longest run is the area knows ([`Area::explain`](area::Area::explain)): to find out costs
+    /// more than most calls.
     Fragmented {
         /// Free pages of the area.
         free: u32,
@@ -119,7 +124,8 @@ pub enum CmaError {
 }
 
 impl CmaError {
-    /// The error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or the version's own for a lack of room.
+    /// The error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or the version's own for a
+    /// lack of room.
     pub const fn errno(&self, linux: LinuxVersion) -> i32 {
         match self {
             Self::Busy(_) => -16,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests in bits, the bounds of what is given back, the books of an area, and which area a device gets.
+//! Requests in bits, the bounds of what is given back, the books of an area, and which area a
+//! device gets.
 
 use std::string::ToString;
 use std::vec;
@@ -94,8 +95,8 @@ impl Placement for Highest {
     }
 }
 
-/// The search goes on behind a candidate in use: at the next aligned place, and for a rule that does not go by address once
-/// more from the beginning.
+/// The search goes on behind a candidate in use: at the next aligned place, and for a rule that
+/// does not go by address once more from the beginning.
 #[test]
 fn no_candidate_is_left_out() {
     let mut area = area(0);
@@ -154,7 +155,8 @@ fn books_that_disagree_are_found() {
     });
 }
 
-/// Where a bit is four pages, five pages take two bits, and the page allocator keeps the three behind them.
+/// Where a bit is four pages, five pages take two bits, and the page allocator keeps the three
+/// behind them.
 #[test]
 fn the_rest_of_a_bit_stays_with_the_page_allocator() {
     with_areas(|_, zone, _| {

@@ -2,9 +2,10 @@
 
 //! From an address on a device's bus to the processor's: every `ranges` on the way up.
 //!
-//! As `of_translate_address` in Linux's `drivers/of/address.c`: no `ranges`, no way; empty `ranges`, the same address;
-//! else the first entry that holds the address, each bus with cell counts of its own. An address of two cells, such as
-//! a chip select and an offset, is one number of 64 bits.
+//! As `of_translate_address` in Linux's `drivers/of/address.c`: no `ranges`, no way; empty
+//! `ranges`, the same address; else the first entry that holds the address, each bus with cell
+//! counts of its own. An address of two cells, such as a chip select and an offset, is one number
+//! of 64 bits.
 
 use super::cells::{bytes_of, number};
 use super::index::{NodeId, ROOT, Tree};

@@ -57,7 +57,8 @@ pub(super) fn usable_memory(tree: &Tree<'_>, chosen: NodeId) -> Vec<PhysRange> {
     pairs.filter_map(|(base, size)| Some(PhysRange::sized(base?, size?))).collect()
 }
 
-/// The node that `stdout-path` names: a path, or an alias that may go on as a path, with options after a colon.
+/// The node that `stdout-path` names: a path, or an alias that may go on as a path, with options
+/// after a colon.
 pub(super) fn stdout(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Option<NodeId> {
     let property = ["stdout-path", "linux,stdout-path"].into_iter().find(|name| tree.has(chosen, name))?;
     let Some(path) = tree.text(chosen, property) else {

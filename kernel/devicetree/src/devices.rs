@@ -12,8 +12,8 @@ use super::{MAX_AREA_USERS, MAX_COMPATIBLE, MAX_DEVICES, MAX_NAME_BYTES, MAX_PAT
 use units::notes::{Notes, Refused};
 use units::{ADDRESS_LIMIT, PhysRange};
 
-/// Every enabled node that has registers which the processor can reach, each with its node. Memory is no device, and
-/// neither are the children of `reserved`.
+/// Every enabled node that has registers which the processor can reach, each with its node. Memory
+/// is no device, and neither are the children of `reserved`.
 pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Notes) -> Vec<(NodeId, Device)> {
     let mut found = Vec::new();
     let mut lost = interrupts::Lost::default();
@@ -69,8 +69,9 @@ fn registers(tree: &Tree<'_>, node: NodeId, reg: &[u8], notes: &mut Notes) -> Ve
     found
 }
 
-/// Every enabled device that names an area: by `CMA-name`, or by the phandle of a reusable pool in `memory-region`.
-/// Whether the area comes to be is another question. Regions of other kinds, such as video memory, are no areas.
+/// Every enabled device that names an area: by `CMA-name`, or by the phandle of a reusable pool in
+/// `memory-region`. Whether the area comes to be is another question. Regions of other kinds, such
+/// as video memory, are no areas.
 pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], notes: &mut Notes) -> Vec<AreaUser> {
     let mut found = Vec::new();
     let mut full = false;

@@ -5,7 +5,8 @@
 use alloc::string::String;
 use core::fmt;
 
-/// The whole tree is unusable; each displays as one line without the name of the part it comes from.
+/// The whole tree is unusable; each displays as one line without the name of the part it comes
+/// from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TreeError {
     /// There is no tree here: an ATAG list, or nothing at all.

@@ -2,10 +2,11 @@
 
 //! The tree as two flat tables, nodes and properties, in the tree's order.
 //!
-//! Second on the way, after [`validate`](super::validate): the one walk over the structure block, by the `fdt` crate in
-//! its no-panic mode. Its own look-ups start a new walk for every question, and its typed helpers do not say what this
-//! kernel needs to know (see [the module's text](super)), so it is asked for nodes and properties alone, and the
-//! questions are put to the tables.
+//! Second on the way, after [`validate`](super::validate): the one walk over the structure block,
+//! by the `fdt` crate in its no-panic mode. Its own look-ups start a new walk for every question,
+//! and its typed helpers do not say what this kernel needs to know (see [the module's
+//! text](super)), so it is asked for nodes and properties alone, and the questions are put to the
+//! tables.
 
 use core::cell::Cell;
 
@@ -38,8 +39,8 @@ struct Node<'a> {
     wiring: Wiring<'a>,
 }
 
-/// What look-ups ask of one node after another, so often that it is kept at hand: how a node's children are connected
-/// to the rest of the machine.
+/// What look-ups ask of one node after another, so often that it is kept at hand: how a node's
+/// children are connected to the rest of the machine.
 #[derive(Clone, Copy)]
 pub(super) struct Wiring<'a> {
     /// Cell counts for the node's children, inherited where the node has none.
@@ -106,7 +107,8 @@ impl<'a> Tree<'a> {
     fn walk(&mut self, bytes: &'a [u8]) -> Result<(), fdt::FdtError> {
         let root = Fdt::<Parser<'a>>::new_unaligned_fallible(bytes)?.root()?;
         self.add(root.as_node(), None)?;
-        // The last node met on each level. The walk says how deep a node lies; its parent is the last one a level up.
+        // The last node met on each level. The walk says how deep a node lies; its parent is the
+        // last one a level up.
         let mut last = [ROOT; MAX_DEPTH + 1];
         for node in root.all_nodes()? {
             let (depth, node) = node?;
@@ -205,7 +207,8 @@ impl<'a> Tree<'a> {
     /// The value of a property.
     pub(crate) fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
         let properties = &self.properties[self.node(id).properties.clone()];
-        // Names of one length are common, names that begin alike as well are not: a call to memcmp less for most.
+        // Names of one length are common, names that begin alike as well are not: a call to memcmp
+        // less for most.
         let is_it = |property: &&NodeProperty<'a>| {
             property.name.len() == name.len()
                 && property.name.as_bytes().first() == name.as_bytes().first()
@@ -229,7 +232,8 @@ impl<'a> Tree<'a> {
         self.property(id, name).and_then(|value| strings(value).next())
     }
 
-    /// True where one of the node's `compatible` strings is `id`; upper and lower case are the same, as on Linux.
+    /// True where one of the node's `compatible` strings is `id`; upper and lower case are the
+    /// same, as on Linux.
     pub(crate) fn is_compatible(&self, node: NodeId, id: &str) -> bool {
         self.property(node, "compatible").is_some_and(|value| strings(value).any(|text| text.eq_ignore_ascii_case(id)))
     }
@@ -260,8 +264,8 @@ impl<'a> Tree<'a> {
         self.phandles.get(at).filter(|&&(other, _)| other == phandle).map(|&(_, id)| id)
     }
 
-    /// The child of that name: the full name, or, where no child has it, the name without a unit address (libfdt's
-    /// rule, `fdt_subnode_offset`).
+    /// The child of that name: the full name, or, where no child has it, the name without a unit
+    /// address (libfdt's rule, `fdt_subnode_offset`).
     pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let (base, unit) = match name.split_once('@') {
             Some((base, unit)) => (base, Some(unit)),
@@ -297,7 +301,8 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The strings of a property's value, up to the first that does not end or that is not printable ASCII.
+/// The strings of a property's value, up to the first that does not end or that is not printable
+/// ASCII.
 pub(super) fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
     let mut rest = value;
     core::iter::from_fn(move || {

@@ -2,10 +2,11 @@
 
 //! From a device's `interrupts` to identifiers of the GIC.
 //!
-//! As `of_irq_parse_one` and `of_irq_parse_raw` in Linux's `drivers/of/irq.c`: `interrupts-extended` before
-//! `interrupts`; the interrupt parent is inherited; a parent with an `interrupt-map` is a nexus, which says for an
-//! address and a specifier (under `interrupt-map-mask`) who is next and with what specifier. Where Linux would go
-//! round in circles for ever, this gives up after [`MAX_HOPS`].
+//! As `of_irq_parse_one` and `of_irq_parse_raw` in Linux's `drivers/of/irq.c`:
+//! `interrupts-extended` before `interrupts`; the interrupt parent is inherited; a parent with an
+//! `interrupt-map` is a nexus, which says for an address and a specifier (under
+//! `interrupt-map-mask`) who is next and with what specifier. Where Linux would go round in circles
+//! for ever, this gives up after [`MAX_HOPS`].
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -126,8 +127,8 @@ fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
     (1..=MAX_SPECIFIER_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
-/// Who takes the interrupts of `node`: by `interrupt-parent`, its own or inherited, or the nearest node above that has
-/// `#interrupt-cells`.
+/// Who takes the interrupts of `node`: by `interrupt-parent`, its own or inherited, or the nearest
+/// node above that has `#interrupt-cells`.
 fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     let mut node = node;
     for _ in 0..MAX_HOPS {
@@ -143,8 +144,8 @@ fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     None
 }
 
-/// Follows a specifier through every nexus to the GIC. What a nexus compares is at first the device's own address,
-/// untranslated.
+/// Follows a specifier through every nexus to the GIC. What a nexus compares is at first the
+/// device's own address, untranslated.
 fn resolve(tree: &Tree<'_>, address: &[u8], controller: NodeId, specifier: &[u8]) -> Option<u32> {
     let (mut address, mut controller, mut specifier) = (address, controller, specifier);
     for _ in 0..MAX_HOPS {
@@ -191,8 +192,8 @@ fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
     })
 }
 
-/// The first entry of a nexus's map that fits. An entry is: address and specifier below, controller, address and
-/// specifier there, the last two as long as that controller says.
+/// The first entry of a nexus's map that fits. An entry is: address and specifier below,
+/// controller, address and specifier there, the last two as long as that controller says.
 fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], specifier: &[u8]) -> Option<Next<'a>> {
     let address_cells = tree.cells(nexus).address;
     if address_cells > MAX_SPECIFIER_CELLS || specifier_bytes(tree, nexus)? != specifier.len() {
@@ -200,8 +201,9 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
     }
     let address_bytes = address_cells as usize * 4;
     let mask = tree.wiring(nexus).interrupt_map_mask;
-    // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can be shorter than the
-    // nexus's: what is missing is zero. A mask that is missing covers everything.
+    // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can
+    // be shorter than the nexus's: what is missing is zero. A mask that is missing covers
+    // everything.
     let fits = |at: usize, cell: u32| {
         let wanted = match at.checked_sub(address_bytes) {
             Some(at) => specifier.get(at..).and_then(word),
@@ -231,7 +233,8 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
     None
 }
 
-/// The identifier that a GIC's three cells (type, number, flags) name: SPI n is 32 + n, PPI n is 16 + n.
+/// The identifier that a GIC's three cells (type, number, flags) name: SPI n is 32 + n, PPI n is
+/// 16 + n.
 fn gic_id(specifier: &[u8]) -> Option<u32> {
     let [kind, number] = [word(specifier)?, word(specifier.get(4..)?)?];
     match (specifier.len(), kind) {

@@ -2,25 +2,28 @@
 
 //! The device tree's one door: bytes in, typed facts out.
 //!
-//! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind the door nothing
-//! can fail on the tree. What the tree says wrongly is reported as a [`Note`] and left out, and the rest goes on; only
-//! bytes that are no tree at all are a [`TreeError`].
+//! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind
+//! the door nothing can fail on the tree. What the tree says wrongly is reported as a [`Note`] and
+//! left out, and the rest goes on; only bytes that are no tree at all are a [`TreeError`].
 //!
-//! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two flat
-//! tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and `interrupts`) read the tables
-//! into [`Facts`]. Nobody is asked for anything else: where regions go is for whoever places them to say.
+//! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate,
+//! into two flat tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and
+//! `interrupts`) read the tables into [`Facts`]. Nobody is asked for anything else: where regions
+//! go is for whoever places them to say.
 //!
-//! Linux reads some trees that this refuses: nodes deeper than [`MAX_DEPTH`], names with characters that dtc does not
-//! accept, anything after the end token. In return every name can be printed, compared and put into a record as it is.
+//! Linux reads some trees that this refuses: nodes deeper than [`MAX_DEPTH`], names with characters
+//! that dtc does not accept, anything after the end token. In return every name can be printed,
+//! compared and put into a record as it is.
 //!
-//! What holds whatever the bytes are: no panic, no recursion, time in proportion to the tree's size (look-ups that
-//! multiply are counted, [`MAX_LOOKUP_STEPS`]), and heap bounded by the constants below; a line names the constant
-//! that was too small.
+//! What holds whatever the bytes are: no panic, no recursion, time in proportion to the tree's size
+//! (look-ups that multiply are counted, [`MAX_LOOKUP_STEPS`]), and heap bounded by the constants
+//! below; a line names the constant that was too small.
 //!
-//! Of the `fdt` crate only the walk is used, in its no-panic mode: nodes with their depth, and raw properties. Its
-//! look-ups (`find_node`, `parent`, phandles) walk the whole tree for each question; its `reusable()` and
-//! `cma_default()` test for `no-map`; its cell arithmetic divides by zero where both counts are zero; `interrupt-map`
-//! wants cell counts known at compile time. Those questions are put to the tables by our own code.
+//! Of the `fdt` crate only the walk is used, in its no-panic mode: nodes with their depth, and raw
+//! properties. Its look-ups (`find_node`, `parent`, phandles) walk the whole tree for each
+//! question; its `reusable()` and `cma_default()` test for `no-map`; its cell arithmetic divides by
+//! zero where both counts are zero; `interrupt-map` wants cell counts known at compile time. Those
+//! questions are put to the tables by our own code.
 //!
 //! # Example
 //! ```
@@ -89,13 +92,15 @@ pub const MAX_BOOTARGS_BYTES: usize = 16 << 10;
 pub const MAX_MEMORY_RANGES: usize = 64;
 /// The most `/memreserve/` entries.
 pub const MAX_MEMRESERVE: usize = 64;
-/// The most nodes of `/reserved-memory` that are passed on; how many of them become regions is for whoever places them.
+/// The most nodes of `/reserved-memory` that are passed on; how many of them become regions is for
+/// whoever places them.
 pub const MAX_RESERVED_NODES: usize = 256;
 /// The most ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
 /// The most devices: as many as nodes.
 pub const MAX_DEVICES: usize = MAX_NODES;
-/// The most strings of a device's `compatible`; those after them are left out silently, they are less specific.
+/// The most strings of a device's `compatible`; those after them are left out silently, they are
+/// less specific.
 pub const MAX_COMPATIBLE: usize = 8;
 /// The most interrupts of a device.
 pub const MAX_INTERRUPTS: usize = 32;
@@ -104,8 +109,8 @@ pub const MAX_AREA_USERS: usize = 32;
 /// The most entries of `ranges` and `interrupt-map` that are looked at while one tree is read.
 pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
 
-/// Reads a tree. `bytes` starts with the tree's header and may be longer than the tree ([`total_size`] tells its
-/// length).
+/// Reads a tree. `bytes` starts with the tree's header and may be longer than the tree
+/// ([`total_size`] tells its length).
 pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let checked = validate::check(bytes)?;
     let tree = index::Tree::new(&checked)?;
@@ -153,10 +158,11 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
 pub struct Facts {
     /// `/model`.
     pub model: Option<String>,
-    /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There may be none: then a
-    /// note says so, and those before it say why.
+    /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There
+    /// may be none: then a note says so, and those before it say why.
     pub memory: Vec<PhysRange>,
-    /// `/chosen/linux,usable-memory-range`: RAM ends where these do. None where the tree does not say.
+    /// `/chosen/linux,usable-memory-range`: RAM ends where these do. None where the tree does not
+    /// say.
     pub usable_memory: Vec<PhysRange>,
     /// The `/memreserve/` entries that are not empty.
     pub memreserve: Vec<PhysRange>,
@@ -219,7 +225,8 @@ pub struct ReservedNode {
     pub name: String,
     /// `phandle`, if it has one.
     pub phandle: Option<u32>,
-    /// `reg`: one range per entry. A range can be empty, or lie beyond 4 GiB, and there can be none.
+    /// `reg`: one range per entry. A range can be empty, or lie beyond 4 GiB, and there can be
+    /// none.
     pub reg: Property<Vec<PhysRange>>,
     /// `size` in bytes; can be 0.
     pub size: Property<u64>,
@@ -294,7 +301,8 @@ impl ReservedNode {
 /// Fixed by `reg`, or dynamic by `size`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Placement {
-    /// One range per `reg` entry; Linux makes a region of the first, and at most reserves the others.
+    /// One range per `reg` entry; Linux makes a region of the first, and at most reserves the
+    /// others.
     Fixed(Vec<PhysRange>),
     /// To be placed.
     Dynamic {
@@ -327,14 +335,15 @@ impl Device {
     }
 }
 
-/// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; whether there is an area of that
-/// name is not said.
+/// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; whether
+/// there is an area of that name is not said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaUser {
     /// The device's full node name (`BiscuitOS_CMA`).
     pub device: String,
     /// The area's name.
     pub area: String,
-    /// It is named by `memory-region`: Linux gives its driver -EINVAL where that region was refused. `CMA-name` is a wish.
+    /// It is named by `memory-region`: Linux gives its driver -EINVAL where that region was
+    /// refused. `CMA-name` is a wish.
     pub by_region: bool,
 }

@@ -2,9 +2,9 @@
 
 //! RAM: `/memory`, and what `/memreserve/` takes away from it.
 //!
-//! As `early_init_dt_scan_memory` and `early_init_dt_add_memory_arch` in Linux's `drivers/of/fdt.c`: children of the
-//! root whose `device_type` is `memory`, `linux,usable-memory` before `reg`, whole pages only. Ranges may overlap or
-//! touch; merging them is for `mm::memblock`.
+//! As `early_init_dt_scan_memory` and `early_init_dt_add_memory_arch` in Linux's
+//! `drivers/of/fdt.c`: children of the root whose `device_type` is `memory`, `linux,usable-memory`
+//! before `reg`, whole pages only. Ranges may overlap or touch; merging them is for `mm::memblock`.
 
 use alloc::vec::Vec;
 
@@ -72,8 +72,8 @@ fn reachable_pages(base: u64, size: u64, notes: &mut Notes) -> Option<PhysRange>
     Some(PhysRange { start, end })
 }
 
-/// The entries of the memory reservation block, as they are. Linux ends at the first entry of no bytes; here it is
-/// left out, and those after it count.
+/// The entries of the memory reservation block, as they are. Linux ends at the first entry of no
+/// bytes; here it is left out, and those after it count.
 pub(super) fn reservations(entries: &[u8], notes: &mut Notes) -> Vec<PhysRange> {
     let mut ranges = Vec::new();
     for entry in entries.chunks_exact(16) {

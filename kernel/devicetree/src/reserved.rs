@@ -2,8 +2,9 @@
 
 //! The children of `/reserved-memory`: their form, not their placement.
 //!
-//! A property is absent, malformed or a value. What a version of Linux makes of each form is for whoever places the
-//! nodes to say, and so is what depends on RAM, on other regions or on an area's alignment.
+//! A property is absent, malformed or a value. What a version of Linux makes of each form is for
+//! whoever places the nodes to say, and so is what depends on RAM, on other regions or on an area's
+//! alignment.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -61,7 +62,8 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, R
                 phandle: tree.word(node, "phandle").or_else(|| tree.word(node, "linux,phandle")),
                 reg: ranges(tree, node, "reg", cells, notes),
                 size: whole_number(tree, node, "size", cells.size),
-                // An alignment is as many cells as an address, in Linux's code as in the specification's example.
+                // An alignment is as many cells as an address, in Linux's code as in the
+                // specification's example.
                 alignment: whole_number(tree, node, "alignment", cells.address),
                 alloc_ranges: ranges(tree, node, "alloc-ranges", cells, notes),
                 shared_dma_pool: tree.is_compatible(node, "shared-dma-pool"),

@@ -2,10 +2,11 @@
 
 //! The bytes are checked once: header, memory reservation block, structure block, strings block.
 //!
-//! First on the way: everything after this relies on what is checked here, and only on that. The `fdt` crate trusts
-//! the header (it adds offsets and sizes that may wrap, and slices by them) and ends its walk silently at a depth of
-//! sixteen, so nothing is handed to it that has not passed here. The layout is the Devicetree Specification's, chapter
-//! 5, version 17. One pass, no recursion, no heap.
+//! First on the way: everything after this relies on what is checked here, and only on that. The
+//! `fdt` crate trusts the header (it adds offsets and sizes that may wrap, and slices by them) and
+//! ends its walk silently at a depth of sixteen, so nothing is handed to it that has not passed
+//! here. The layout is the Devicetree Specification's, chapter 5, version 17. One pass, no
+//! recursion, no heap.
 
 use super::{MAGIC, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTIES, MAX_TREE_BYTES, TreeError};
 
@@ -37,8 +38,8 @@ pub(super) fn word(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
-/// The tree's size in bytes, from the first eight bytes of its header: what a caller has to know before it can make
-/// the slice that [`read`](super::read) takes.
+/// The tree's size in bytes, from the first eight bytes of its header: what a caller has to know
+/// before it can make the slice that [`read`](super::read) takes.
 pub fn total_size(start: &[u8]) -> Result<usize, TreeError> {
     let (Some(magic), Some(total)) = (word(start), start.get(4..).and_then(word)) else {
         return Err(TreeError::Truncated { needed: HEADER_BYTES, available: start.len() });
@@ -102,7 +103,8 @@ fn check_strings(strings: &[u8]) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// One root with properties before subnodes, nothing after it. Returns the number of nodes and of properties.
+/// One root with properties before subnodes, nothing after it. Returns the number of nodes and of
+/// properties.
 fn check_structure(structure: &[u8], strings_len: usize) -> Result<(usize, usize), TreeError> {
     let mut rest = structure;
     let (mut nodes, mut properties, mut depth) = (0, 0, 0);
@@ -192,8 +194,8 @@ fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(name)
 }
 
-/// Takes `len` bytes and what pads them to whole words. The block's length is a multiple of four, so padding that
-/// does not fit means that the bytes do not either.
+/// Takes `len` bytes and what pads them to whole words. The block's length is a multiple of four,
+/// so padding that does not fit means that the bytes do not either.
 fn take_padded(rest: &mut &[u8], len: usize) -> Option<()> {
     *rest = rest.get(len.checked_next_multiple_of(4)?..)?;
     Some(())

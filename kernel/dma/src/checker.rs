@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What watches drivers: misuse of the DMA API is reported with the device, the address and the place of the call.
+//! What watches drivers: misuse of the DMA API is reported with the device, the address and the
+//! place of the call.
 //!
-//! On a machine without coherent caches a driver's mistake shows as wrong data, now and then; in an emulator without caches it
-//! does not show at all. The checker sees the mistake itself: it knows who owns each byte that is mapped, and whatever
-//! reads or writes such memory for the processor asks it ([`Dma::cpu_access`]). What a device does is seen afterwards:
-//! before it starts, the checker takes sums over what the device must not change, the bytes around the mapping and those
-//! it may only read, and compares when the memory comes back. It is switched on by `check=on` and in self-tests.
+//! On a machine without coherent caches a driver's mistake shows as wrong data, now and then; in an
+//! emulator without caches it does not show at all. The checker sees the mistake itself: it knows
+//! who owns each byte that is mapped, and whatever reads or writes such memory for the processor
+//! asks it ([`Dma::cpu_access`]). What a device does is seen afterwards: before it starts, the
+//! checker takes sums over what the device must not change, the bytes around the mapping and those
+//! it may only read, and compares when the memory comes back. It is switched on by `check=on` and
+//! in self-tests.
 //!
 //! Which mistakes there are to see is known from Linux's `kernel/dma/debug.c`.
 
@@ -23,7 +26,8 @@ use units::{PAGE_SIZE, Pfn, PhysAddr};
 
 /// Reports that are kept and logged; later ones are only counted.
 pub const MAX_REPORTS: usize = 64;
-/// Mappings that ended lately and are still known, to tell an address that is unmapped twice from one that never was.
+/// Mappings that ended lately and are still known, to tell an address that is unmapped twice from
+/// one that never was.
 const REMEMBERED: usize = 16;
 
 /// What a driver, or its device, did wrong.
@@ -66,7 +70,8 @@ pub enum Misuse {
         /// The first such page.
         at: PhysAddr,
     },
-    /// It mapped memory that shares a cache line with another mapping, and one of the two is written by a device.
+    /// It mapped memory that shares a cache line with another mapping, and one of the two is
+    /// written by a device.
     SharedLine {
         /// The other one.
         with: DeviceAddress,
@@ -81,7 +86,8 @@ pub enum Misuse {
         /// The first byte.
         at: PhysAddr,
     },
-    /// The processor wrote to memory whose data only come from the device: the next transfer drops what it wrote.
+    /// The processor wrote to memory whose data only come from the device: the next transfer drops
+    /// what it wrote.
     LostWrite,
     /// Memory that the device may only read changed while the device owned it.
     Changed,
@@ -255,7 +261,8 @@ impl Checker {
         }
     }
 
-    /// While this is set, somebody provokes misuse: reports are kept but not logged, and no earlier one is in the way.
+    /// While this is set, somebody provokes misuse: reports are kept but not logged, and no earlier
+    /// one is in the way.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.provoked_after = quiet.then_some(self.reports.len());
     }
@@ -280,8 +287,8 @@ impl Checker {
         &self.reports
     }
 
-    /// Takes the reports, of provoked misuse where somebody provokes any, and forgets that there were any: whoever
-    /// provoked them looks at them.
+    /// Takes the reports, of provoked misuse where somebody provokes any, and forgets that there
+    /// were any: whoever provoked them looks at them.
     pub fn take_reports(&mut self) -> Vec<MisuseReport> {
         let taken = self.reports.split_off(self.provoked_after.unwrap_or(0).min(self.reports.len()));
         self.errors -= taken.len() as u64;
@@ -290,7 +297,8 @@ impl Checker {
         taken
     }
 
-    /// Drops the reports of provoked misuse, whose number whoever provoked it has reported: it stays counted.
+    /// Drops the reports of provoked misuse, whose number whoever provoked it has reported: it
+    /// stays counted.
     pub fn drop_provoked(&mut self) {
         if let Some(before) = self.provoked_after {
             self.reports.truncate(before);
@@ -360,7 +368,8 @@ impl FrameWatch for Dma {
 }
 
 impl Dma {
-    /// Whatever reads or writes memory for the processor, where a device might own it, says so here.
+    /// Whatever reads or writes memory for the processor, where a device might own it, says so
+    /// here.
     #[inline]
     #[track_caller]
     pub fn cpu_access(&mut self, start: PhysAddr, bytes: u32, write: bool) {
@@ -382,7 +391,8 @@ impl Dma {
             let owned =
                 if mapped.cpu.is_empty() { [whole, 0..0] } else { [whole.start..cpu.start, cpu.end..whole.end] };
             let touched = owned.iter().filter(|part| !part.is_empty()).find_map(|part| {
-                // A write dirties the whole line, and the line may be written over what the device wrote.
+                // A write dirties the whole line, and the line may be written over what the device
+                // wrote.
                 let part = if write && device_writes { widened(part) } else { part.clone() };
                 overlap(&part, &access).then(|| part.start.max(access.start))
             })?;
@@ -406,8 +416,8 @@ impl Dma {
         });
     }
 
-    /// A mapping was just made: does it share lines with another, and what lies around it? The caches have not been
-    /// maintained yet.
+    /// A mapping was just made: does it share lines with another, and what lies around it? The
+    /// caches have not been maintained yet.
     #[cold]
     pub(super) fn check_new(&mut self, place: u16, generation: u32) {
         let Some(&mut mapped) = self.mappings.get(place, generation) else { return };
@@ -438,7 +448,8 @@ impl Dma {
         let Some(&mut mapped) = self.mappings.get(place, generation) else { return };
         let Some(hardware) = &mut self.hardware else { return };
         let range = mapped.range();
-        // Nobody else has business in the rest of a line; in the rest of a page nobody has if all who use the page ask.
+        // Nobody else has business in the rest of a line; in the rest of a page nobody has if all
+        // who use the page ask.
         let grain = if mapped.pinned { PAGE_SIZE } else { LINE_BYTES.into() };
         let around = [range.start / grain * grain..range.start, range.end..range.end.next_multiple_of(grain)];
         let around = around.map(|margin| {
@@ -451,7 +462,8 @@ impl Dma {
         }
     }
 
-    /// The memory of a mapping has come back, and the caches have been maintained: was anything changed that should not be?
+    /// The memory of a mapping has come back, and the caches have been maintained: was anything
+    /// changed that should not be?
     #[cold]
     pub(super) fn check_watch(&mut self, mapped: &Mapped, at: &'static Location<'static>) {
         let (Some(watch), Some(hardware)) = (mapped.watch, &mut self.hardware) else { return };

@@ -2,14 +2,16 @@
 
 //! Coherent buffers: contiguous pages that processor and device see alike at any time.
 //!
-//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`, `dma_direct_alloc`): a
-//! device that has an area of its own asks that one, any other the default area, unless a single page will do, which
-//! needs no area to be contiguous; where no area is asked or the one asked refuses, the page allocator serves blocks of
-//! up to 4 MiB. The area's alignment is the order of the size, at most [`cma::CMA_ALIGNMENT`].
+//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`,
+//! `dma_direct_alloc`): a device that has an area of its own asks that one, any other the default
+//! area, unless a single page will do, which needs no area to be contiguous; where no area is asked
+//! or the one asked refuses, the page allocator serves blocks of up to 4 MiB. The area's alignment
+//! is the order of the size, at most [`cma::CMA_ALIGNMENT`].
 //!
-//! While a buffer lives, its pages have one mapping, which is not cacheable: the cacheable one is taken away first, then
-//! the caches are emptied of what they hold of the pages, and as nothing is left through which speculation could fill
-//! them again, they stay empty until the buffer is given back.
+//! While a buffer lives, its pages have one mapping, which is not cacheable: the cacheable one is
+//! taken away first, then the caches are emptied of what they hold of the pages, and as nothing is
+//! left through which speculation could fill them again, they stay empty until the buffer is given
+//! back.
 
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -23,7 +25,8 @@ use units::{PAGE_SIZE, Pfn};
 /// Most coherent buffers at a time.
 pub const MAX_BUFFERS: usize = 256;
 
-/// A coherent buffer that a driver owns: neither `Clone` nor `Copy`, given back by [`Dma::end_coherent`].
+/// A coherent buffer that a driver owns: neither `Clone` nor `Copy`, given back by
+/// [`Dma::end_coherent`].
 #[must_use = "a coherent buffer that is dropped stays until its device is removed"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct Coherent {
@@ -148,7 +151,8 @@ impl Dma {
         Ok((own_area, pages))
     }
 
-    /// Makes a zeroed buffer of pages that were allocated for it; `made_at` is the call that reports name.
+    /// Makes a zeroed buffer of pages that were allocated for it; `made_at` is the call that
+    /// reports name.
     ///
     /// # Errors
     /// They cannot be mapped; they are given back with the reason.
@@ -222,7 +226,8 @@ impl Dma {
         Ok(source)
     }
 
-    /// Leaves a buffer to the table, where [`Dma::take_kept`] finds it by the address that is returned.
+    /// Leaves a buffer to the table, where [`Dma::take_kept`] finds it by the address that is
+    /// returned.
     pub fn keep(&mut self, buffer: Coherent) -> DeviceAddress {
         if let Some(Some((info, _))) = self.buffers.slots.get_mut(usize::from(buffer.place))
             && info.generation == buffer.generation
@@ -324,7 +329,8 @@ impl Dma {
         Ok(())
     }
 
-    /// Orders the accesses to coherent buffers before it and behind it, for the device too (`dma_wmb`, `dma_rmb`).
+    /// Orders the accesses to coherent buffers before it and behind it, for the device too
+    /// (`dma_wmb`, `dma_rmb`).
     pub fn barrier(&mut self) {
         if let Some(hardware) = &mut self.hardware {
             hardware.barrier();

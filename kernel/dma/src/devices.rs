@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The devices that use DMA: their names, the areas that the device tree gives them, and what they leave behind.
+//! The devices that use DMA: their names, the areas that the device tree gives them, and what they
+//! leave behind.
 
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -68,8 +69,8 @@ impl Devices {
 }
 
 impl Dma {
-    /// Tells which devices the machine has, with a driver or without: the tree's names. A pin and a report carry a
-    /// device's name and may outlive the device, hence the lifetime.
+    /// Tells which devices the machine has, with a driver or without: the tree's names. A pin and a
+    /// report carry a device's name and may outlive the device, hence the lifetime.
     pub fn know(&mut self, names: Vec<&'static str>) {
         self.devices.known = names;
     }
@@ -79,7 +80,8 @@ impl Dma {
         self.devices.known.iter().copied()
     }
 
-    /// A driver takes charge of a device, or somebody at the prompt plays one; the device may have an area of its own.
+    /// A driver takes charge of a device, or somebody at the prompt plays one; the device may have
+    /// an area of its own.
     ///
     /// # Errors
     /// There is no hardware for DMA, or there are too many devices.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the DMA API asks of the machine: cache maintenance, the window of non-cacheable mappings, and the memory itself.
+//! What the DMA API asks of the machine: cache maintenance, the window of non-cacheable mappings,
+//! and the memory itself.
 //!
-//! `boot` implements it with CP15 operations, the L2C-310's registers and the page tables; the host tests with a model of
-//! two write-back caches over memory, and with a recorder. The order of operations is decided by this crate, so that it
-//! is what the tests see.
+//! `boot` implements it with CP15 operations, the L2C-310's registers and the page tables; the host
+//! tests with a model of two write-back caches over memory, and with a recorder. The order of
+//! operations is decided by this crate, so that it is what the tests see.
 
 use super::CpuAddress;
 use units::{Pfn, PhysAddr};
@@ -22,12 +23,13 @@ pub enum CacheOp {
 
 /// The caches. Ranges are whole lines and not empty.
 pub trait Caches {
-    /// Maintains the level 1 data cache, line by line, by the processor's address (to the point of coherency, which on a
-    /// Cortex-A9 is the level 2 cache's port). All of it has happened when the call returns.
+    /// Maintains the level 1 data cache, line by line, by the processor's address (to the point of
+    /// coherency, which on a Cortex-A9 is the level 2 cache's port). All of it has happened when
+    /// the call returns.
     fn inner(&mut self, op: CacheOp, start: CpuAddress, bytes: u32);
 
-    /// Maintains the level 2 cache, line by line, by physical address. Complete only with [`Caches::outer_sync`]. Does
-    /// nothing where there is none.
+    /// Maintains the level 2 cache, line by line, by physical address. Complete only with
+    /// [`Caches::outer_sync`]. Does nothing where there is none.
     fn outer(&mut self, op: CacheOp, start: PhysAddr, bytes: u32);
 
     /// Waits until the level 2 cache has done what it was told and its buffers are empty.
@@ -42,15 +44,16 @@ pub trait Hardware: Caches {
     /// Whether memory has its cacheable mapping, for self-tests.
     fn is_cacheable(&self, at: PhysAddr) -> bool;
 
-    /// Takes the cacheable mapping of frames away, so that no speculation can fill a line any more, and maps them
-    /// non-cacheable at the address that is returned. What the caches hold of them, they keep.
+    /// Takes the cacheable mapping of frames away, so that no speculation can fill a line any more,
+    /// and maps them non-cacheable at the address that is returned. What the caches hold of them,
+    /// they keep.
     ///
     /// # Errors
     /// Why they cannot be mapped; nothing was changed then.
     fn map_coherent(&mut self, first: Pfn, pages: u32) -> Result<CpuAddress, &'static str>;
 
-    /// Takes the mapping at an address that [`Hardware::map_coherent`] returned away and gives the frames their cacheable
-    /// one back.
+    /// Takes the mapping at an address that [`Hardware::map_coherent`] returned away and gives the
+    /// frames their cacheable one back.
     fn unmap_coherent(&mut self, at: CpuAddress, first: Pfn, pages: u32);
 
     /// Writes zeroes to mapped memory, `bytes` of them, a multiple of 4.
@@ -68,6 +71,7 @@ pub trait Hardware: Caches {
     /// Writes an aligned word in one access.
     fn store_word(&mut self, at: CpuAddress, word: u32);
 
-    /// What was stored before is seen by the device before anything that is stored later (`dma_wmb`, `dma_rmb`).
+    /// What was stored before is seen by the device before anything that is stored later
+    /// (`dma_wmb`, `dma_rmb`).
     fn barrier(&mut self);
 }

@@ -2,26 +2,30 @@
 
 //! The DMA API: what drivers call instead of CMA.
 //!
-//! Two kinds of memory. A *coherent* buffer ([`Coherent`]) is seen alike by processor and device at any time: its pages
-//! come from the device's own area, else from the default area, else from the page allocator, and the processor reaches
-//! them through non-cacheable addresses only. A *streaming* mapping ([`Mapping`]) lends ordinary, cached memory to a device
-//! for a transfer: ownership goes to the device and comes back, and each time the caches are cleaned or invalidated as
-//! the [`Direction`] asks.
+//! Two kinds of memory. A *coherent* buffer ([`Coherent`]) is seen alike by processor and device at
+//! any time: its pages come from the device's own area, else from the default area, else from the
+//! page allocator, and the processor reaches them through non-cacheable addresses only. A
+//! *streaming* mapping ([`Mapping`]) lends ordinary, cached memory to a device for a transfer:
+//! ownership goes to the device and comes back, and each time the caches are cleaned or invalidated
+//! as the [`Direction`] asks.
 //!
 //! The way of the data: a driver names its device ([`Dma::add_device`]) → memory for it
-//! ([`Dma::finish_coherent`], [`Streaming::map`]) → `lines` splits the range at cache lines → [`hardware`] maintains
-//! the level 1 cache by address, then the level 2 cache by physical range → the device gets a [`DeviceAddress`] → it all
-//! comes back the same way. Every live buffer and mapping stands in a table of this module, whoever holds the value.
+//! ([`Dma::finish_coherent`], [`Streaming::map`]) → `lines` splits the range at cache lines →
+//! [`hardware`] maintains the level 1 cache by address, then the level 2 cache by physical range →
+//! the device gets a [`DeviceAddress`] → it all comes back the same way. Every live buffer and
+//! mapping stands in a table of this module, whoever holds the value.
 //!
 //! What holds true:
 //! 1. A device's address and the processor's are two types, and neither becomes the other.
 //! 2. A buffer or a mapping is a value that is neither `Clone` nor `Copy`; giving it back ends it.
-//! 3. What the device owns, the processor does not touch: the typed calls make that impossible, and the [`checker`] sees
-//!    it where a driver goes by bare addresses, as drivers of Linux do.
-//! 4. A page that lives is pinned in the device's name while it is mapped, so that nothing moves or drops it.
+//! 3. What the device owns, the processor does not touch: the typed calls make that impossible, and
+//!    the [`checker`] sees it where a driver goes by bare addresses, as drivers of Linux do.
+//! 4. A page that lives is pinned in the device's name while it is mapped, so that nothing moves or
+//!    drops it.
 //! 5. Tables are bounded, and no call that is measured allocates from the heap.
 //!
-//! Whoever has zone, areas and users of memory at hand lends them to [`Streaming`], and gets pages for [`Dma::finish_coherent`].
+//! Whoever has zone, areas and users of memory at hand lends them to [`Streaming`], and gets pages
+//! for [`Dma::finish_coherent`].
 //!
 //! # Example
 //! Which way the data go decides who may touch the memory meanwhile:
@@ -93,7 +97,8 @@ impl fmt::Display for CpuAddress {
     }
 }
 
-/// An address that a device puts on its bus. On this board the bus is the memory's; no driver may rely on that.
+/// An address that a device puts on its bus. On this board the bus is the memory's; no driver may
+/// rely on that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DeviceAddress(u32);
 
@@ -167,7 +172,8 @@ pub enum DmaError {
     NoHardware,
     /// There is no such device, or it was removed.
     NoDevice,
-    /// The region that `memory-region` of the device names was refused: -EINVAL of `of_reserved_mem_device_init`.
+    /// The region that `memory-region` of the device names was refused: -EINVAL of
+    /// `of_reserved_mem_device_init`.
     RefusedRegion,
     /// There are [`MAX_DEVICES`] devices.
     TooManyDevices,
@@ -251,7 +257,8 @@ pub struct Dma {
 }
 
 impl Dma {
-    /// Leaves pages that live unpinned from now on while they are mapped, or pins them again: to show what pins are for.
+    /// Leaves pages that live unpinned from now on while they are mapped, or pins them again: to
+    /// show what pins are for.
     pub fn sabotage_pins(&mut self, on: bool) {
         self.sabotage_pins = on;
     }

@@ -2,14 +2,15 @@
 
 //! Cache maintenance of a range that a device shares, in the order that keeps everybody's data.
 //!
-//! Caches work in lines. Where a range begins or ends inside a line, the line's other bytes are a neighbour's, perhaps
-//! dirty: such an edge is cleaned before it is dropped, never just dropped.
+//! Caches work in lines. Where a range begins or ends inside a line, the line's other bytes are a
+//! neighbour's, perhaps dirty: such an edge is cleaned before it is dropped, never just dropped.
 //!
-//! Data flow outwards and come back inwards, and so does maintenance. Before the device starts: level 1, then level 2. A
-//! dirty line that level 1 gives up, by an operation or on its own, lands in level 2, where the operation that follows
-//! finds it; the other way round it could land there afterwards, and be written over the device's data later. After the
-//! device has written: level 2, then level 1. A line that level 1 fills from level 2 before level 2 has dropped it is
-//! old, and the operation that follows drops it; the other way round it would stay.
+//! Data flow outwards and come back inwards, and so does maintenance. Before the device starts:
+//! level 1, then level 2. A dirty line that level 1 gives up, by an operation or on its own, lands
+//! in level 2, where the operation that follows finds it; the other way round it could land there
+//! afterwards, and be written over the device's data later. After the device has written: level 2,
+//! then level 1. A line that level 1 fills from level 2 before level 2 has dropped it is old, and
+//! the operation that follows drops it; the other way round it would stay.
 
 use super::hardware::{CacheOp, Caches, Hardware};
 use super::{CpuAddress, Direction};
@@ -132,7 +133,8 @@ pub(super) fn to_cpu(hardware: &mut dyn Hardware, start: PhysAddr, bytes: u32, d
     }
 }
 
-/// Empties the caches of a range whose cacheable mapping is gone: whole pages, reached at another address.
+/// Empties the caches of a range whose cacheable mapping is gone: whole pages, reached at another
+/// address.
 pub(super) fn purge(hardware: &mut dyn Hardware, at: CpuAddress, start: PhysAddr, bytes: u32) {
     Caches::inner(hardware, CacheOp::CleanInvalidate, at, bytes);
     Caches::outer(hardware, CacheOp::CleanInvalidate, start, bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A machine whose devices see what the processor sees: memory in a map and no caches, for programs on a host.
+//! A machine whose devices see what the processor sees: memory in a map and no caches, for programs
+//! on a host.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Linux's calls for streaming mappings, by bare device addresses: for drivers that keep the address themselves.
+//! Linux's calls for streaming mappings, by bare device addresses: for drivers that keep the
+//! address themselves.
 //!
-//! Here nothing but the table knows what an address stands for, so each call says again what was mapped, and what
-//! does not agree is refused and reported. An unmapping that names the wrong size or direction ends the mapping all the
-//! same, as it was made.
+//! Here nothing but the table knows what an address stands for, so each call says again what was
+//! mapped, and what does not agree is refused and reported. An unmapping that names the wrong size
+//! or direction ends the mapping all the same, as it was made.
 
 use core::panic::Location;
 

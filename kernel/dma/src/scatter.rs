@@ -2,7 +2,8 @@
 
 //! Scatter-gather: several ranges that one transfer goes to or comes from, in order.
 //!
-//! The caches are maintained level by level over all segments, so that the level 2 cache is waited for once.
+//! The caches are maintained level by level over all segments, so that the level 2 cache is waited
+//! for once.
 
 use core::marker::PhantomData;
 use core::panic::Location;
@@ -55,7 +56,8 @@ impl ScatterList {
     }
 }
 
-/// A scatter list that is mapped, with its owner: neither `Clone` nor `Copy`, given back by [`Streaming::unmap_sg`].
+/// A scatter list that is mapped, with its owner: neither `Clone` nor `Copy`, given back by
+/// [`Streaming::unmap_sg`].
 #[must_use = "memory stays mapped, and pinned, until its device is removed"]
 #[derive(Debug)]
 pub struct ScatterMapping<Owner> {

@@ -2,8 +2,9 @@
 
 //! Streaming mappings: ordinary memory that is lent to a device for a transfer, and who owns it.
 //!
-//! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and written. The calls that turn
-//! one into the other maintain the caches. Drivers ported from Linux find its calls, by bare addresses, in `raw`.
+//! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and
+//! written. The calls that turn one into the other maintain the caches. Drivers ported from Linux
+//! find its calls, by bare addresses, in `raw`.
 
 use core::any::Any;
 use core::marker::PhantomData;
@@ -25,7 +26,8 @@ pub struct ForDevice;
 #[derive(Debug)]
 pub struct ForCpu;
 
-/// Memory that is mapped for a device, with its owner: neither `Clone` nor `Copy`, given back by [`Streaming::unmap`].
+/// Memory that is mapped for a device, with its owner: neither `Clone` nor `Copy`, given back by
+/// [`Streaming::unmap`].
 #[must_use = "memory stays mapped, and pinned, until its device is removed"]
 #[derive(Debug)]
 pub struct Mapping<Owner> {
@@ -78,8 +80,8 @@ pub struct Streaming<'a, 'm> {
     pub dma: &'a mut Dma,
 }
 
-/// Streaming mappings for a source of pages, which is called with the users of memory; `None` where nobody there watches
-/// over DMA.
+/// Streaming mappings for a source of pages, which is called with the users of memory; `None` where
+/// nobody there watches over DMA.
 pub fn streaming_of<'a, 'm>(mm: &'a mut Mm<'_, 'm>) -> Option<Streaming<'a, 'm>> {
     let watch: &mut dyn Any = &mut *mm.watch;
     let dma = watch.downcast_mut()?;
@@ -109,8 +111,8 @@ impl<'m> Streaming<'_, 'm> {
 
     /// Maps `bytes` from `start` on for a device. Pages in use are pinned, in the device's name.
     ///
-    /// Where the range begins or ends inside a cache line, nobody may write to the rest of that line until the mapping
-    /// ends.
+    /// Where the range begins or ends inside a cache line, nobody may write to the rest of that
+    /// line until the mapping ends.
     ///
     /// # Errors
     /// See [`DmaError`]; nothing was changed then.
@@ -127,7 +129,8 @@ impl<'m> Streaming<'_, 'm> {
         Ok(Mapping::of(&mapped))
     }
 
-    /// Gives the memory to the processor, which may then read it and, unless its data only come from the device, write it.
+    /// Gives the memory to the processor, which may then read it and, unless its data only come
+    /// from the device, write it.
     ///
     /// # Errors
     /// The mapping is gone: its device was removed, or its memory's owner moved out.
@@ -171,8 +174,8 @@ impl<'m> Streaming<'_, 'm> {
     /// Writes memory that is the processor's.
     ///
     /// # Errors
-    /// As for [`Streaming::read`]; and where the data only come from the device, because the next transfer would drop what
-    /// was written.
+    /// As for [`Streaming::read`]; and where the data only come from the device, because the next
+    /// transfer would drop what was written.
     #[track_caller]
     pub fn write(&mut self, mapping: &mut Mapping<ForCpu>, offset: u32, bytes: &[u8]) -> Result<(), DmaError> {
         let at = self.cpu_address(mapping, offset, bytes.len())?;
@@ -309,7 +312,8 @@ impl<'m> Streaming<'_, 'm> {
         Ok(())
     }
 
-    /// Gives a part of a mapping to the device. What the processor keeps is what is left on one side of it.
+    /// Gives a part of a mapping to the device. What the processor keeps is what is left on one
+    /// side of it.
     pub(super) fn give_to_device(&mut self, mapped: &Mapped, offset: u32, bytes: u32) -> Result<(), DmaError> {
         let end = offset + bytes;
         let mut whole = false;

@@ -54,7 +54,8 @@ pub struct Mapped {
     pub bytes: u32,
     /// The call that mapped it.
     pub made_at: &'static Location<'static>,
-    /// The part that the processor has for the moment, in bytes from the start; empty while the device owns all of it.
+    /// The part that the processor has for the moment, in bytes from the start; empty while the
+    /// device owns all of it.
     pub cpu: CpuPart,
     /// Its pages live and are pinned.
     pub(super) pinned: bool,

@@ -11,8 +11,8 @@ use units::PAGE_SIZE;
 /// Bits on a row.
 const ROW_BITS: u32 = 64;
 
-/// Prints an area's name, its rows of 64 bits (`X` used, `.` free, lowest first) under the index of their first 32-bit
-/// word, and its size. [`write_summary`] adds the line that counts.
+/// Prints an area's name, its rows of 64 bits (`X` used, `.` free, lowest first) under the index of
+/// their first 32-bit word, and its size. [`write_summary`] adds the line that counts.
 pub fn write_bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     let bitmap = area.bitmap();
     writeln!(out, "CMA area: {}", area.name())?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment: a slot is drawn; what it holds is given back, and what it lacks is asked for, until a request
-//! fails. What is then held is leaked on purpose.
+//! The published experiment: a slot is drawn; what it holds is given back, and what it lacks is
+//! asked for, until a request fails. What is then held is leaked on purpose.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,7 +17,8 @@ use page_alloc::zone::Zone;
 
 /// The seed of the published run: 2019-12-28, in seconds.
 ///
-/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three published figures.
+/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three
+/// published figures.
 pub const PUBLISHED_SEED: u32 = 1_577_527_915;
 
 /// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
@@ -85,8 +86,8 @@ pub struct Ruins {
     pub metrics: Metrics,
 }
 
-/// Runs the experiment on an area, aligned by size, from glibc's generator: until a request fails, or for `steps` steps.
-/// The buffers that are then held stay allocated.
+/// Runs the experiment on an area, aligned by size, from glibc's generator: until a request fails,
+/// or for `steps` steps. The buffers that are then held stay allocated.
 ///
 /// # Errors
 /// The area refused a buffer that it had given: the accounting is wrong.

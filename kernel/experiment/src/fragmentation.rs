@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Fragmentation of an area as the field measures it: free runs by length, and Gorman's two indices for each order.
+//! Fragmentation of an area as the field measures it: free runs by length, and Gorman's two indices
+//! for each order.
 //!
-//! The indices are those of `mm/vmstat.c` (`unusable_free_index`, `fragmentation_index`), with the blocks that a buddy
-//! allocator would hold the area's free pages in: aligned, of 2^order pages, as large as they can be.
+//! The indices are those of `mm/vmstat.c` (`unusable_free_index`, `fragmentation_index`), with the
+//! blocks that a buddy allocator would hold the area's free pages in: aligned, of 2^order pages, as
+//! large as they can be.
 
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -60,8 +62,8 @@ impl Fragmentation {
         (order..).zip(&self.blocks[order..]).map(|(order, blocks)| blocks << order).sum()
     }
 
-    /// Which part of the free pages no request of 2^`order` pages could use, in permille, floored: from 0, where all of
-    /// them can serve it, to 1000, where none can, or none is free.
+    /// Which part of the free pages no request of 2^`order` pages could use, in permille, floored:
+    /// from 0, where all of them can serve it, to 1000, where none can, or none is free.
     pub fn unusable_permille(&self, order: usize) -> u32 {
         if self.free == 0 {
             return 1000;
@@ -70,8 +72,9 @@ impl Fragmentation {
         (u64::from(unusable) * 1000 / u64::from(self.free)) as u32
     }
 
-    /// Why a request of 2^`order` pages fails, in permille: towards 0 for lack of free pages, towards 1000 because they
-    /// are scattered. -1000 where it does not fail, 0 where nothing is free.
+    /// Why a request of 2^`order` pages fails, in permille: towards 0 for lack of free pages,
+    /// towards 1000 because they are scattered. -1000 where it does not fail, 0 where nothing is
+    /// free.
     pub fn index_permille(&self, order: usize) -> i32 {
         let blocks: u32 = self.blocks.iter().sum();
         if blocks == 0 {
@@ -145,7 +148,8 @@ mod tests {
     proptest! {
         #![proptest_config(property::config(128))]
 
-        /// The definitions, over every aligned block of every order: a free block that lies in no larger free one counts.
+        /// The definitions, over every aligned block of every order: a free block that lies in no
+        /// larger free one counts.
         #[test]
         fn as_defined(free in prop::collection::vec(prop::bool::weighted(0.8), 1..300)) {
             let mut runs = Vec::new();

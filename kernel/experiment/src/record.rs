@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Records: one line of compact JSON per result, at the start of a line, so that `grep '^{'` on a console log is a data set.
+//! Records: one line of compact JSON per result, at the start of a line, so that `grep '^{'` on a
+//! console log is a data set.
 
 use alloc::string::String;
 use core::fmt::{self, Display, Write};
@@ -88,8 +89,8 @@ impl Record {
         self.text.push(':');
     }
 
-    /// RFC 8259, section 7: quote, backslash and everything below space are escaped. Names come from device trees and
-    /// may hold any character.
+    /// RFC 8259, section 7: quote, backslash and everything below space are escaped. Names come
+    /// from device trees and may hold any character.
     fn quote(&mut self, value: &str) {
         self.text.push('"');
         for character in value.chars() {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The generators behind the loads. `glibc` is the one the published experiment drew from, and the default;
-//! `wyrand` is a modern one, to see that a result is not an accident of the first.
+//! The generators behind the loads. `glibc` is the one the published experiment drew from, and the
+//! default; `wyrand` is a modern one, to see that a result is not an accident of the first.
 
 use alloc::boxed::Box;
 
-/// Where a load draws its numbers from. A closed set, so that the measured loop calls no function pointer.
+/// Where a load draws its numbers from. A closed set, so that the measured loop calls no function
+/// pointer.
 #[derive(Clone, Debug)]
 pub enum Rng {
     /// glibc's `rand()`, bit for bit.
@@ -56,7 +57,8 @@ impl Rng {
     }
 }
 
-/// A limit that is drawn below many times: the remainder comes of a multiplication, because the processor cannot divide.
+/// A limit that is drawn below many times: the remainder comes of a multiplication, because the
+/// processor cannot divide.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     limit: u32,
@@ -70,8 +72,8 @@ impl Limit {
         Self { limit, reciprocal: u32::MAX / limit }
     }
 
-    /// `value % limit`. The quotient comes out right or one too small: the reciprocal is at most 1 too small, and the value
-    /// is below 2^32.
+    /// `value % limit`. The quotient comes out right or one too small: the reciprocal is at most 1
+    /// too small, and the value is below 2^32.
     #[inline(always)]
     const fn remainder(self, value: u32) -> u32 {
         let quotient = ((value as u64 * self.reciprocal as u64) >> u32::BITS) as u32;
@@ -80,7 +82,8 @@ impl Limit {
     }
 }
 
-/// glibc's `rand()`: the additive feedback generator TYPE_3, `r[i] = r[i-3] + r[i-31]`, result `r[i] >> 1`.
+/// glibc's `rand()`: the additive feedback generator TYPE_3, `r[i] = r[i-3] + r[i-31]`, result
+/// `r[i] >> 1`.
 #[derive(Clone, Debug)]
 pub struct GlibcRand {
     ring: [u32; Self::DEGREE],
@@ -100,13 +103,15 @@ impl GlibcRand {
     pub fn new(seed: u32) -> Self {
         let mut ring = [0; Self::DEGREE];
         ring[0] = seed.max(1);
-        // glibc holds the seed in a signed word: from 2^31 on it is negative, and the remainder is brought back above 0.
+        // glibc holds the seed in a signed word: from 2^31 on it is negative, and the remainder is
+        // brought back above 0.
         let mut word = i64::from(ring[0].cast_signed()).rem_euclid(Self::MODULUS.cast_signed()).cast_unsigned();
         for slot in &mut ring[1..] {
             word = word * Self::MULTIPLIER % Self::MODULUS;
             *slot = word as u32;
         }
-        // r[31..34] repeat r[0..3], so the first sum is r[34] = r[31] + r[3]: the oldest value is the ring's fourth.
+        // r[31..34] repeat r[0..3], so the first sum is r[34] = r[31] + r[3]: the oldest value is
+        // the ring's fourth.
         let mut rand = Self { ring, oldest: Self::SEPARATION };
         for _ in 0..Self::DROPPED {
             rand.rand();

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it found them.
+//! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it
+//! found them.
 //!
-//! [`names`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has the loads on one
-//! area, `search` the searches that find nothing, `live` areas that somebody lives in, `dma` the DMA API, `growth` one
-//! load on areas of every size, `buddy` the page allocator; [`Memory`] is not timed but counted. A benchmark asks for
-//! the area it needs by size, and says so where there is none: no single device tree has them all.
+//! [`names`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has
+//! the loads on one area, `search` the searches that find nothing, `live` areas that somebody lives
+//! in, `dma` the DMA API, `growth` one load on areas of every size, `buddy` the page allocator;
+//! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so
+//! where there is none: no single device tree has them all.
 //!
-//! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the host, which puts it into
-//! a table beside Linux's.
+//! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the
+//! host, which puts it into a table beside Linux's.
 
 #[cfg(test)]
 mod tests;
@@ -258,13 +260,15 @@ fn heed<M: Machine + ?Sized>(machine: &M) -> Result<(), BenchError> {
 }
 
 impl BenchError {
-    /// True where the machine lacks what the benchmark needs (an area, a trace, memory), and nothing is wrong.
+    /// True where the machine lacks what the benchmark needs (an area, a trace, memory), and
+    /// nothing is wrong.
     pub const fn is_lack(&self) -> bool {
         matches!(self, Self::NoArea(_) | Self::NoTrace | Self::NoHeap | Self::Buddy(_) | Self::Open(_))
     }
 }
 
-/// The benchmarks that a word means: one by its name, or a group by what its names begin with (`cma` for `cma/1` and so on).
+/// The benchmarks that a word means: one by its name, or a group by what its names begin with
+/// (`cma` for `cma/1` and so on).
 pub fn named<M: Machine + ?Sized>(word: &str) -> impl Iterator<Item = &'static str> {
     let in_group =
         move |name: &str| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

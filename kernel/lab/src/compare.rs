@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A load under several placements, each with the same seeds from an empty area: how long each lasts, how full
-//! the area is when it fails, and what an allocation costs.
+//! A load under several placements, each with the same seeds from an empty area: how long each
+//! lasts, how full the area is when it fails, and what an allocation costs.
 //!
-//! A [`Comparison`] is run step by step, a load or a part of a long one each, so that whoever runs it can say how far it
-//! is. After every load the area is as empty as before. Ctrl-C ends the load, which then does not count.
+//! A [`Comparison`] is run step by step, a load or a part of a long one each, so that whoever runs
+//! it can say how far it is. After every load the area is as empty as before. Ctrl-C ends the load,
+//! which then does not count.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -33,7 +34,8 @@ pub const DEFAULT_OPS: u64 = 10_000_000;
 /// So many steps of a load are done at a time.
 const SLICE: u64 = 1 << 18;
 
-/// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers the last.
+/// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers
+/// the last.
 pub type MakePlacement = Box<dyn Fn() -> Box<dyn Placement>>;
 
 /// Why a comparison does not begin, or breaks off.
@@ -120,7 +122,8 @@ struct Load {
 }
 
 impl Comparison {
-    /// A comparison of the load of `options` under `placements`, with `seeds` seeds from that of the options on.
+    /// A comparison of the load of `options` under `placements`, with `seeds` seeds from that of
+    /// the options on.
     ///
     /// # Errors
     /// The area is not empty.
@@ -275,7 +278,8 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Two placements, seed by seed. Better is what survived where the other failed, or failed after more allocations.
+/// Two placements, seed by seed. Better is what survived where the other failed, or failed after
+/// more allocations.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pair {
     /// The first placement.
@@ -308,7 +312,8 @@ impl Pair {
         pair
     }
 
-    /// How likely a difference at least as large is, in either direction, if neither placement is better.
+    /// How likely a difference at least as large is, in either direction, if neither placement is
+    /// better.
     pub fn p_permille(&self) -> u32 {
         sign_test_permille(self.better, self.worse)
     }
@@ -401,7 +406,8 @@ impl Row {
         self.quartiles(|load| load.allocs, |_| true)
     }
 
-    /// Median of the used pages and of the longest free run at the failure; where no load failed, at the end.
+    /// Median of the used pages and of the longest free run at the failure; where no load failed,
+    /// at the end.
     fn at_failure(&self) -> (u64, u64) {
         let none_failed = self.survived() as usize == self.loads.len();
         let which = |load: &Load| load.failed || none_failed;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a page costs that is read from the disk, or written to it, through the page cache and in order.
+//! What a page costs that is read from the disk, or written to it, through the page cache and in
+//! order.
 //!
-//! Time is the machine's: where one instruction is one nanosecond (`-icount`), the wait for the disk is not counted, and what
-//! is left is what the kernel does for a page.
+//! Time is the machine's: where one instruction is one nanosecond (`-icount`), the wait for the
+//! disk is not counted, and what is left is what the kernel does for a page.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -54,7 +55,8 @@ impl fmt::Display for LeftOut {
 /// What was timed, and what was not, and why.
 pub type Runs = (Vec<Run>, Option<(&'static str, LeftOut)>);
 
-/// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files stay as they are.
+/// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files
+/// stay as they are.
 ///
 /// # Errors
 /// The disk has no table of files, or it cannot be read.

@@ -73,7 +73,8 @@ impl Held {
         };
     }
 
-    /// Leaves all buffers with the system, where none of them moves any more; says what was moved, where something could be.
+    /// Leaves all buffers with the system, where none of them moves any more; says what was moved,
+    /// where something could be.
     pub fn keep_all(mut self, system: &mut System<'_>) -> Option<Moves> {
         for slot in 0..self.slots.len() {
             if let Some(buffer) = self.take(system, slot) {

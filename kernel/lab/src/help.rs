@@ -2,16 +2,17 @@
 
 //! What a command, or a load, says of itself.
 
-/// Help for a command: everything that is typed behind its name stands in `usage`, and only what stands there is taken.
+/// Help for a command: everything that is typed behind its name stands in `usage`, and only what
+/// stands there is taken.
 ///
-/// In the texts a word in braces stands for what a table has: `{loads}`, `{placements}` and others, which the monitor
-/// puts in.
+/// In the texts a word in braces stands for what a table has: `{loads}`, `{placements}` and others,
+/// which the monitor puts in.
 #[derive(Clone, Copy, Debug)]
 pub struct Help {
     /// What is typed.
     pub name: &'static str,
-    /// The words and keys behind the name, those in brackets if one likes. What stands in capitals stands for something else
-    /// (`AREA`, `PAGES`), dots for more of the same.
+    /// The words and keys behind the name, those in brackets if one likes. What stands in capitals
+    /// stands for something else (`AREA`, `PAGES`), dots for more of the same.
     pub usage: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,

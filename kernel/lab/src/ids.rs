@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A trace's IDs and what each stands for: a hash table that may grow to millions of entries without the kernel's heap.
+//! A trace's IDs and what each stands for: a hash table that may grow to millions of entries
+//! without the kernel's heap.
 //!
 //! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in words that may lie
 //! outside the heap; at most three quarters full.
@@ -159,7 +160,8 @@ impl IdTable {
     }
 }
 
-/// Spreads IDs, which are often small or multiples of something, over 32 bits (the finaliser of MurmurHash3).
+/// Spreads IDs, which are often small or multiples of something, over 32 bits (the finaliser of
+/// MurmurHash3).
 const fn scatter(id: u32) -> u32 {
     let mut hash = id;
     hash ^= hash >> 16;

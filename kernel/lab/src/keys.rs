@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a user typed, read: the values of keys, numbers in a range, one of several words; and what is said of a word that
-//! is none of these, with what it may have meant.
+//! What a user typed, read: the values of keys, numbers in a range, one of several words; and what
+//! is said of a word that is none of these, with what it may have meant.
 
 use alloc::format;
 use alloc::string::String;
@@ -47,7 +47,8 @@ pub fn none_of<'c>(what: &str, word: &str, names: impl Iterator<Item = &'c str> 
     format!("{what} {}; {}", shown(word), meant(word, names, otherwise))
 }
 
-/// What a word that is none of some names may have meant; where none is near, all of them behind `otherwise`.
+/// What a word that is none of some names may have meant; where none is near, all of them behind
+/// `otherwise`.
 pub fn meant<'c>(word: &str, names: impl Iterator<Item = &'c str> + Clone, otherwise: &str) -> String {
     match nearest(word, names.clone()) {
         Some(near) => did_you_mean(near),
@@ -72,7 +73,8 @@ pub fn shown_path(path: &str, most: usize) -> String {
     format!("{}{}", start.escape_debug(), if cut { "…" } else { "" })
 }
 
-/// The candidate that a misspelt word most likely meant: at most two letters away, and less than half of it.
+/// The candidate that a misspelt word most likely meant: at most two letters away, and less than
+/// half of it.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > SHOWN {
         return None;

@@ -2,10 +2,11 @@
 
 //! The laboratory: loads that ask a CMA area for memory, and what is measured while they do.
 //!
-//! A load is a stream of allocations and releases: `debris` draws it from a generator, `replay` reads it from a recorded
-//! `trace`. Both run on the [`System`](system::System) itself through the calls every user of CMA has, time each
-//! call with `stopwatch`, leave their buffers registered with the system, and return a report. Nothing here prints by
-//! itself: a report knows its text for people and its record ([`record`]) for programs, and the monitor prints both.
+//! A load is a stream of allocations and releases: `debris` draws it from a generator, `replay`
+//! reads it from a recorded `trace`. Both run on the [`System`](system::System) itself through the
+//! calls every user of CMA has, time each call with `stopwatch`, leave their buffers registered
+//! with the system, and return a report. Nothing here prints by itself: a report knows its text for
+//! people and its record ([`record`]) for programs, and the monitor prints both.
 //!
 //! What holds true: nothing between two readings of the clock allocates from the heap or prints.
 //!

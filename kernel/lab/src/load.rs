@@ -2,10 +2,11 @@
 
 //! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
 //!
-//! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is empty and given back if not; the
-//! driver asks the area, times the calls, and counts. A round ends at the first request that fails, after a number of steps,
-//! or by Ctrl-C between two steps. As in the published experiment the live buffers are not given back: they are leaked on
-//! purpose, stay registered with the system, and the report says so. A [`Series`] is rounds in a row.
+//! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is
+//! empty and given back if not; the driver asks the area, times the calls, and counts. A round ends
+//! at the first request that fails, after a number of steps, or by Ctrl-C between two steps. As in
+//! the published experiment the live buffers are not given back: they are leaked on purpose, stay
+//! registered with the system, and the report says so. A [`Series`] is rounds in a row.
 
 mod kinds;
 mod series;
@@ -59,7 +60,8 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// How far behind its rate a load may be and still catch up: where others want the processor, too, it keeps its rate.
+/// How far behind its rate a load may be and still catch up: where others want the processor, too,
+/// it keeps its rate.
 const LATE_NS: u64 = NS_PER_SECOND / 10;
 
 /// The most steps a second that a load can be held to.
@@ -82,7 +84,8 @@ pub struct Options {
     pub ops: u64,
     /// Which load.
     pub load: Arc<dyn Load>,
-    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for it.
+    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for
+    /// it.
     pub relocatable: u32,
     /// One call in `timed` is timed; at least 1, which is all of them.
     pub timed: u32,
@@ -139,7 +142,8 @@ pub struct RoundReport {
     cost: ClockCost,
 }
 
-/// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with the system.
+/// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with
+/// the system.
 pub struct Round {
     options: Options,
     /// What it holds, and what asks; `None` where there is no memory for that.
@@ -249,7 +253,8 @@ impl Round {
                     }
                     stopped = machine.interrupted();
                 }
-                // What comes late is made up for, but not what comes so late that nobody could watch that.
+                // What comes late is made up for, but not what comes so late that nobody could
+                // watch that.
                 let earliest_ns = machine.now_ns().saturating_sub(LATE_NS);
                 *due_ns = earliest_ns.max(*due_ns + NS_PER_SECOND / u64::from(options.rate));
             }
@@ -354,8 +359,8 @@ impl RoundReport {
         self.allocs + self.releases + self.failed
     }
 
-    /// Steps a second of the time that they took, the drawing of slots and the readings of the clock included; 0 where no
-    /// time has passed.
+    /// Steps a second of the time that they took, the drawing of slots and the readings of the
+    /// clock included; 0 where no time has passed.
     pub fn steps_per_second(&self) -> u64 {
         (u128::from(self.steps()) * u128::from(NS_PER_SECOND)).checked_div(self.load_ns.into()).unwrap_or(0) as u64
     }

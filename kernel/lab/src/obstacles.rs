@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What stands in the way of a request that found no room: which aligned windows are cheapest to empty, and which buffers
-//! lie in them.
+//! What stands in the way of a request that found no room: which aligned windows are cheapest to
+//! empty, and which buffers lie in them.
 //!
-//! The cost of a window is the pages of all buffers that overlap it, whole buffers, because part of one cannot be given back.
-//! It changes only where a buffer comes into the window or leaves it, so windows are looked at from one such place to the
-//! next: the cost of a search goes with the buffers, not with the pages. Of windows with the same buffers, the lowest stands
-//! for all.
+//! The cost of a window is the pages of all buffers that overlap it, whole buffers, because part of
+//! one cannot be given back. It changes only where a buffer comes into the window or leaves it, so
+//! windows are looked at from one such place to the next: the cost of a search goes with the
+//! buffers, not with the pages. Of windows with the same buffers, the lowest stands for all.
 
 use super::metrics::Counted;
 use cma::AreaId;
@@ -66,7 +66,8 @@ pub struct Window {
     from: u32,
 }
 
-/// The cheapest windows of a request, the cheapest first, then the lowest; none where the area is too small for it.
+/// The cheapest windows of a request, the cheapest first, then the lowest; none where the area is
+/// too small for it.
 pub type Windows = [Option<Window>; WINDOWS];
 
 /// The buffers of an area from a page on, lowest first.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An area at a glance: one character for many pages, for areas whose bitmap is longer than a screen.
+//! An area at a glance: one character for many pages, for areas whose bitmap is longer than a
+//! screen.
 //!
-//! The bits of an area are cut into cells of equal length, the last one shorter, and each cell becomes a character that tells
-//! apart what matters to a request: wholly free, wholly used, and two kinds of neither. Where the longest free run covers
-//! whole cells, they show it.
+//! The bits of an area are cut into cells of equal length, the last one shorter, and each cell
+//! becomes a character that tells apart what matters to a request: wholly free, wholly used, and
+//! two kinds of neither. Where the longest free run covers whole cells, they show it.
 
 use core::fmt;
 
@@ -24,7 +25,8 @@ const USUAL_ROWS: u32 = 16;
 pub struct Scale {
     /// Characters on a row, from 1.
     pub width: u32,
-    /// Pages of a character, rounded up to whole bits; without it the least power of two that makes few rows.
+    /// Pages of a character, rounded up to whole bits; without it the least power of two that makes
+    /// few rows.
     pub pages: Option<u32>,
 }
 
@@ -51,8 +53,8 @@ impl Cell {
     }
 }
 
-/// Draws an area: what a character stands for, rows under the offset of their first page, and the legend with the place of the
-/// longest free run.
+/// Draws an area: what a character stands for, rows under the offset of their first page, and the
+/// legend with the place of the longest free run.
 pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt::Result {
     let (bitmap, order) = (area.bitmap(), area.order_per_bit());
     let width = scale.width.max(1);
@@ -164,7 +166,8 @@ mod tests {
 
     #[test]
     fn cells_tell_apart_what_matters() {
-        // Cells of 4: used, one of four used, two, three, free, in the longest run twice, and a last one of two.
+        // Cells of 4: used, one of four used, two, three, free, in the longest run twice, and a
+        // last one of two.
         let used = [(0, 4), (4, 1), (8, 2), (13, 3), (29, 1)];
         assert_eq!(rows(30, &used, 8, 4, (16, 13)), [" 0 |X:++===+|"].map(|row| &row[1..]));
         assert_eq!(rows(30, &used, 3, 4, (17, 12)), [" 0 |X:+|", "12 |+.=|", "24 |=+|"]);

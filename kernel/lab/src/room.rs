@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What would have to move so that a request finds room: a plan as the placement `relocate` makes it, which nobody carries
-//! out.
+//! What would have to move so that a request finds room: a plan as the placement `relocate` makes
+//! it, which nobody carries out.
 //!
 //! Every buffer that is registered or relocatable is taken to be movable. What is registered does
 //! not say how it was aligned: it keeps the alignment that it has, up to that of its size.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The debris load on areas of other sizes, scaled so that it fills them as the published one fills 8 MiB.
+//! The debris load on areas of other sizes, scaled so that it fills them as the published one fills
+//! 8 MiB.
 
 use core::fmt;
 
@@ -20,7 +21,8 @@ pub enum Scale {
     Slots,
     /// The published slots, larger in proportion to the area.
     Sizes,
-    /// Larger by the largest divisor, up to the root, of what the area is larger by, and more slots by the rest.
+    /// Larger by the largest divisor, up to the root, of what the area is larger by, and more slots
+    /// by the rest.
     Both,
     /// This many slots of the published sizes, whatever the area.
     Count(u32),

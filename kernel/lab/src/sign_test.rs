@@ -3,7 +3,8 @@
 //! The sign test: how likely it is that one of two placements is better in at least a given number
 //! of the seeds, if neither is.
 //!
-//! Exact, in integers: under that hypothesis the number of better seeds among those that differ is binomial, with one half.
+//! Exact, in integers: under that hypothesis the number of better seeds among those that differ is
+//! binomial, with one half.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,8 +12,9 @@ use alloc::vec::Vec;
 /// Bits of a digit.
 const DIGIT_BITS: u32 = u32::BITS;
 
-/// The probability, in permille and floored, that of `better + worse` throws of a coin at least as many as the more frequent
-/// of the two fall on one side, whichever that is. 1000 where none differ.
+/// The probability, in permille and floored, that of `better + worse` throws of a coin at least as
+/// many as the more frequent of the two fall on one side, whichever that is. 1000 where none
+/// differ.
 pub fn sign_test_permille(better: u32, worse: u32) -> u32 {
     let throws = better + worse;
     let fewer = better.min(worse);

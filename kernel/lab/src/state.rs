@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The state that a board left an area in, put into an area here: what a user has of a failure is often no recording, but
-//! the list of free runs in the log, or debugfs's `bitmap`.
+//! The state that a board left an area in, put into an area here: what a user has of a failure is
+//! often no recording, but the list of free runs in the log, or debugfs's `bitmap`.
 //!
-//! `reader` finds the state in the text. Who had what is not in it, so each run of used pages becomes one buffer, which is
-//! registered with the system like those that loads leave. They are made by the call that every user of CMA has, under a
-//! placement that names the page.
+//! `reader` finds the state in the text. Who had what is not in it, so each run of used pages
+//! becomes one buffer, which is registered with the system like those that loads leave. They are
+//! made by the call that every user of CMA has, under a placement that names the page.
 
 mod reader;
 
@@ -134,8 +134,8 @@ impl State<'_> {
         area.pages() == padded(self.pages)
     }
 
-    /// The area here that the state belongs into: the one called as the one it is of, if that has its size; else `unnamed`, or
-    /// the first that has. `unnamed` where none has.
+    /// The area here that the state belongs into: the one called as the one it is of, if that has
+    /// its size; else `unnamed`, or the first that has. `unnamed` where none has.
     pub fn area(&self, system: &System<'_>, unnamed: AreaId) -> AreaId {
         let called = self.name.and_then(|name| system.find_area(name));
         let fits = |id: &AreaId| self.fits(system.area(*id));

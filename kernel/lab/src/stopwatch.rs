@@ -2,16 +2,17 @@
 
 //! Times single calls, net of what reading the clock costs.
 //!
-//! A span between two readings contains one reading: the way to the second, and the second. The clock may be coarser
-//! than a call (10 ns a step on this board), so one call's time means little and the mean over many is right, if they
-//! come at every phase of a step: the calls of a load do by themselves, and the same call again and again where a
-//! [`Dither`] is waited for.
+//! A span between two readings contains one reading: the way to the second, and the second. The
+//! clock may be coarser than a call (10 ns a step on this board), so one call's time means little
+//! and the mean over many is right, if they come at every phase of a step: the calls of a load do
+//! by themselves, and the same call again and again where a [`Dither`] is waited for.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use machine::Machine;
 
-/// How many pairs of readings the calibration averages over. A power of two: to divide 128 bits by it is a shift.
+/// How many pairs of readings the calibration averages over. A power of two: to divide 128 bits by
+/// it is a shift.
 const READINGS: u32 = 1024;
 /// How often it is made. The quickest counts, because an interrupt in between only ever adds.
 const TRIES: u32 = 4;
@@ -35,8 +36,9 @@ pub struct ClockCost {
 }
 
 impl ClockCost {
-    /// Measures the machine's clock with itself: spans of nothing, as [`Timing::time`] would measure them. Many readings
-    /// in a row would not do, because a loop around them costs more than they do.
+    /// Measures the machine's clock with itself: spans of nothing, as [`Timing::time`] would
+    /// measure them. Many readings in a row would not do, because a loop around them costs more
+    /// than they do.
     // Inlined, it would take registers from the calls that are measured.
     #[cold]
     #[inline(never)]
@@ -64,8 +66,8 @@ impl ClockCost {
     }
 }
 
-/// How many ticks pass from one reading to the next. Not inlined, so that there is nothing around that could be done
-/// meanwhile.
+/// How many ticks pass from one reading to the next. Not inlined, so that there is nothing around
+/// that could be done meanwhile.
 #[inline(never)]
 fn ticks_of_nothing<M: Machine + ?Sized>(machine: &M) -> u32 {
     let start = machine.ticks();
@@ -105,9 +107,9 @@ impl Default for Timing {
     }
 }
 
-/// The reading before a measured call. Its own function, and different from [`last_reading`], so that a profiler finds
-/// by name where it is to begin to count (see `make profile`); inlined, because QEMU looks up the way into a function
-/// and back.
+/// The reading before a measured call. Its own function, and different from [`last_reading`], so
+/// that a profiler finds by name where it is to begin to count (see `make profile`); inlined,
+/// because QEMU looks up the way into a function and back.
 #[inline(always)]
 fn first_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     let start = machine.ticks();
@@ -124,7 +126,8 @@ fn last_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     machine.ticks()
 }
 
-/// Makes a call of less than 40 s; also returns how many ns passed, what reading the clock takes included.
+/// Makes a call of less than 40 s; also returns how many ns passed, what reading the clock takes
+/// included.
 pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T) -> (T, u64) {
     let start = first_reading(machine);
     let answer = call();
@@ -132,9 +135,9 @@ pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T)
     (answer, u64::from(ticks) * u64::from(machine.tick_ns()))
 }
 
-/// Waits before a call for a time that differs from call to call, so that a clock coarser than a call finds it at every
-/// phase of a step. Random, and the same in each run: the phases of a regular row of waits are regular, too, and leave
-/// some out.
+/// Waits before a call for a time that differs from call to call, so that a clock coarser than a
+/// call finds it at every phase of a step. Random, and the same in each run: the phases of a
+/// regular row of waits are regular, too, and leave some out.
 pub struct Dither(fastrand::Rng);
 
 impl Default for Dither {
@@ -155,8 +158,8 @@ impl Timing {
     /// No call yet.
     pub const NONE: Self = Self { calls: 0, gross_ns: 0, gross_max_ns: 0, spans: [0; SPANS] };
 
-    /// Times one call. Between the two readings there is nothing but the call, and at most a register or two that the
-    /// compiler saves for it: what the ticks are is left for later.
+    /// Times one call. Between the two readings there is nothing but the call, and at most a
+    /// register or two that the compiler saves for it: what the ticks are is left for later.
     #[inline(always)]
     pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
         let start = first_reading(machine);
@@ -166,8 +169,8 @@ impl Timing {
         answer
     }
 
-    /// Takes in a call of `ticks` ticks. Not inlined: the compiler would save registers for it in the span,
-    /// and take it into the next one.
+    /// Takes in a call of `ticks` ticks. Not inlined: the compiler would save registers for it in
+    /// the span, and take it into the next one.
     #[inline(never)]
     fn take_in<M: Machine + ?Sized>(&mut self, machine: &M, ticks: u32) {
         let span_ns = u64::from(ticks) * u64::from(machine.tick_ns());
@@ -216,8 +219,8 @@ impl Timing {
     }
 }
 
-/// Times the last of every `every` calls: reading the clock can take longer than a call does. Not the first, which is far
-/// slower than any other where code is translated as it comes.
+/// Times the last of every `every` calls: reading the clock can take longer than a call does. Not
+/// the first, which is far slower than any other where code is translated as it comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampled {
     timing: Timing,

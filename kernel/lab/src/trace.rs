@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the text of Linux's
-//! ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
+//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the
+//! text of Linux's ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
 //!
-//! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the line of whatever is
-//! wrong. They know nothing of areas and buffers: bytes come in, operations or one error go out. Which format a trace has is
-//! seen from its first lines, and from any line of a log ([`Format::of`]).
+//! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the
+//! line of whatever is wrong. They know nothing of areas and buffers: bytes come in, operations or
+//! one error go out. Which format a trace has is seen from its first lines, and from any line of a
+//! log ([`Format::of`]).
 
 pub mod dmesg;
 pub mod ftrace;
@@ -32,9 +33,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first comment. Where that line
-    /// is of neither, it may be what is left of one, and the next line tells. A log may have any lines in front of
-    /// those that count. The state that a recording begins in may stand in front of it.
+    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first
+    /// comment. Where that line is of neither, it may be what is left of one, and the next line
+    /// tells. A log may have any lines in front of those that count. The state that a recording
+    /// begins in may stand in front of it.
     pub fn of(bytes: &[u8]) -> Self {
         let mut cut = false;
         let mut rubbish = false;
@@ -166,8 +168,8 @@ impl<'t, T> Parsed<'t, T> {
         self.lines.read()
     }
 
-    /// What the next line says, or nothing after `SILENT_LINES` that say nothing, so that whoever reads on can look for a
-    /// Ctrl-C.
+    /// What the next line says, or nothing after `SILENT_LINES` that say nothing, so that whoever
+    /// reads on can look for a Ctrl-C.
     pub fn step(&mut self) -> Option<Step<'t, T>> {
         for silent in 1.. {
             if self.failed {
@@ -291,7 +293,8 @@ impl<'t> Lines<'t> {
         self.read
     }
 
-    /// Passes over empty lines, a byte at a time: one that is taken apart costs as much as a long one.
+    /// Passes over empty lines, a byte at a time: one that is taken apart costs as much as a long
+    /// one.
     fn skip_blank(&mut self) {
         loop {
             self.rest = match self.rest {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A queue by key, in words that may lie outside the kernel's heap (`words`): what is due next, or a sort of more values
-//! than the heap holds.
+//! A queue by key, in words that may lie outside the kernel's heap (`words`): what is due next, or
+//! a sort of more values than the heap holds.
 
 use super::words::{HEAP_WORDS, NoRoom, WordArray};
 use machine::Machine;

@@ -2,8 +2,8 @@
 
 //! An array of words that may be larger than the kernel's heap: the tables of large traces.
 //!
-//! A small one lives on the heap; a larger one in blocks of the page allocator, taken as unmovable pages (which never come
-//! from a CMA area) and given back by [`WordArray::release`].
+//! A small one lives on the heap; a larger one in blocks of the page allocator, taken as unmovable
+//! pages (which never come from a CMA area) and given back by [`WordArray::release`].
 
 use alloc::vec::Vec;
 
@@ -77,7 +77,8 @@ impl WordArray {
         &mut words[word]
     }
 
-    /// The part of the array that holds `item`, where a page holds `per_page` of them, and its place there.
+    /// The part of the array that holds `item`, where a page holds `per_page` of them, and its
+    /// place there.
     fn part<'a, M: Machine + ?Sized>(
         &'a mut self,
         machine: &'a mut M,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory behind a
-//! block, and faults on purpose.
+//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory
+//! behind a block, and faults on purpose.
 //!
-//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the monitor returns its
-//! outcome, and `boot`'s `main` ends the machine.
+//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the
+//! monitor returns its outcome, and `boot`'s `main` ends the machine.
 //!
-//! What holds true: the clock never goes back, and a page's memory is reached by whoever holds its block alone.
+//! What holds true: the clock never goes back, and a page's memory is reached by whoever holds its
+//! block alone.
 //!
 //! # Example
 //! ```
@@ -80,14 +81,15 @@ impl Fault {
     }
 }
 
-/// The machine under the laboratory. It borrows nothing, so that tables of what runs on it can be constants.
+/// The machine under the laboratory. It borrows nothing, so that tables of what runs on it can be
+/// constants.
 pub trait Machine: 'static {
-    /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured paths (a few
-    /// instructions and two device reads).
+    /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured
+    /// paths (a few instructions and two device reads).
     fn now_ns(&self) -> u64;
 
-    /// What the clock counts, modulo 2^32, in steps of [`Machine::tick_ns`]: a few instructions and one device read, so
-    /// that a short call can be timed.
+    /// What the clock counts, modulo 2^32, in steps of [`Machine::tick_ns`]: a few instructions and
+    /// one device read, so that a short call can be timed.
     fn ticks(&self) -> u32 {
         (self.now_ns() / u64::from(self.tick_ns())) as u32
     }
@@ -95,8 +97,8 @@ pub trait Machine: 'static {
     /// Nanoseconds that a step of [`Machine::ticks`] takes, at least 1.
     fn tick_ns(&self) -> u32;
 
-    /// Lets `instructions` instructions pass, beside the fixed number that the call itself takes. Where time is not
-    /// counted in instructions, none need to.
+    /// Lets `instructions` instructions pass, beside the fixed number that the call itself takes.
+    /// Where time is not counted in instructions, none need to.
     fn pass(&self, _instructions: u32) {}
 
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
@@ -106,16 +108,18 @@ pub trait Machine: 'static {
     /// Writes to the console. `\n` ends a line.
     fn write_str(&mut self, text: &str);
 
-    /// The next byte typed; sleeps until there is one. A Ctrl-C that nobody asked [`Machine::interrupted`] for comes as
-    /// 0x03, and is then no longer pending there.
+    /// The next byte typed; sleeps until there is one. A Ctrl-C that nobody asked
+    /// [`Machine::interrupted`] for comes as 0x03, and is then no longer pending there.
     fn read_byte(&mut self) -> u8;
 
     /// The next byte typed, if there is one; as [`Machine::read_byte`], but never sleeps.
     fn poll_byte(&mut self) -> Option<u8>;
 
-    /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there before.
+    /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there
+    /// before.
     ///
-    /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to that memory.
+    /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to
+    /// that memory.
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32];
 
     /// Takes a fault on purpose.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of pages in use, and
-//! taken.
+//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of
+//! pages in use, and taken.
 //!
 //! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU →
 //! migrate and reclaim what is still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times
@@ -10,8 +10,9 @@
 //! isolation. Each of these is a step of a [`ContigRange`], between which others may go on. A range
 //! that is free never comes here: `contig` takes it out of the buddy.
 //!
-//! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and finds only at the end
-//! whether a page will not go; here that is looked for first, so that most failures have nothing to take back.
+//! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and
+//! finds only at the end whether a page will not go; here that is looked for first, so that most
+//! failures have nothing to take back.
 
 pub use cma::blocked::{Blocked, Owner, Phase, Refused, Why};
 
@@ -270,8 +271,8 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// The time since the last mark was a phase's, and now others have their turn, which counts for nobody. Returns whether
-    /// there were any.
+    /// The time since the last mark was a phase's, and now others have their turn, which counts for
+    /// nobody. Returns whether there were any.
     fn end_phase(&mut self, phase: Phase, report: &mut ContigReport) -> bool {
         report.mark(phase, self.now_ns());
         let Some(mut others) = self.live.meanwhile.take() else { return false };
@@ -290,8 +291,8 @@ impl Mm<'_, '_> {
 
     /// Looks whether a page is in the way that will not go, before anything is done.
     ///
-    /// Linux finds out at the end, by what does not move or is not free, and leaves what did move where it went; here it
-    /// would all have to come back.
+    /// Linux finds out at the end, by what does not move or is not free, and leaves what did move
+    /// where it went; here it would all have to come back.
     fn look(&self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
         let Some(index) = in_the_way else { return Ok(()) };
@@ -301,7 +302,8 @@ impl Mm<'_, '_> {
         Err(Refused::Busy(blocked))
     }
 
-    /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`, `drain_all_pages`).
+    /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`,
+    /// `drain_all_pages`).
     fn drain(&mut self, report: &mut ContigReport) {
         self.lru_add_drain();
         self.zone.drain_all_pages();
@@ -377,7 +379,8 @@ impl Mm<'_, '_> {
         at
     }
 
-    /// Tests that the range is isolated and free, from the block that covers its start (`test_pages_isolated`).
+    /// Tests that the range is isolated and free, from the block that covers its start
+    /// (`test_pages_isolated`).
     fn test(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let start = self.zone.frame(first);
         let block = self.zone.covering_free_block(start).ok_or(start);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Migration: a page's contents go to another frame, and everybody who shows or holds the page is told (`mm/migrate.c`).
+//! Migration: a page's contents go to another frame, and everybody who shows or holds the page is
+//! told (`mm/migrate.c`).
 //!
-//! The steps are Linux's: a target page → the old translations go and the TLB forgets them (`try_to_migrate`) → the copy
-//! (`migrate_folio`) → the new translations (`remove_migration_ptes`) → the old frame is free. A page that was moved is on
-//! no list until the contiguous allocation that moved it is known to succeed; if it fails, every page goes back to the
-//! frame where it was (`undo`), which Linux does not do.
+//! The steps are Linux's: a target page → the old translations go and the TLB forgets them
+//! (`try_to_migrate`) → the copy (`migrate_folio`) → the new translations (`remove_migration_ptes`)
+//! → the old frame is free. A page that was moved is on no list until the contiguous allocation
+//! that moved it is known to succeed; if it fails, every page goes back to the frame where it was
+//! (`undo`), which Linux does not do.
 
 use super::live::journal::Fate;
 use super::live::space::OwnedFrame;
@@ -66,8 +68,8 @@ impl Mm<'_, '_> {
         result
     }
 
-    /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame is in nobody's use
-    /// afterwards, and to be freed.
+    /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame
+    /// is in nobody's use afterwards, and to be freed.
     #[inline]
     fn unmap_and_move(&mut self, index: Frame, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
         let page = self.zone.descriptor(index);
@@ -81,8 +83,8 @@ impl Mm<'_, '_> {
         Ok(self.move_page(page.owner(), tag.marks(), index, target, Place::Moved))
     }
 
-    /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents, owner, marks, mappings.
-    /// Returns how many mappings changed.
+    /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents,
+    /// owner, marks, mappings. Returns how many mappings changed.
     #[inline]
     pub(super) fn move_page(&mut self, owner: u32, marks: u8, from: Frame, to: Frame, place: Place) -> u32 {
         let (old, new) = (self.zone.pfn(from), self.zone.pfn(to));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reclaim: pages of the cache that were not used lately are dropped, dirty ones after they were written back
-//! (`mm/vmscan.c`).
+//! Reclaim: pages of the cache that were not used lately are dropped, dirty ones after they were
+//! written back (`mm/vmscan.c`).
 //!
-//! Mapped pages are not reclaimed, as on a system without swap. A page that was used since it was last looked at gets a
-//! second chance; one that was used twice is active, and active pages come back to the inactive list only where that has
-//! become the shorter one.
+//! Mapped pages are not reclaimed, as on a system without swap. A page that was used since it was
+//! last looked at gets a second chance; one that was used twice is active, and active pages come
+//! back to the inactive list only where that has become the shorter one.
 
 use super::live::Mm;
 use super::live::journal::Fate;
@@ -81,7 +81,8 @@ impl Batch {
 }
 
 impl Mm<'_, '_> {
-    /// Reclaims for a request that found too little free; returns how many pages it freed (`try_to_free_pages`).
+    /// Reclaims for a request that found too little free; returns how many pages it freed
+    /// (`try_to_free_pages`).
     pub fn direct_reclaim(&mut self, wanted: u32, undo: Undo) -> u32 {
         self.lru_add_drain();
         let freed = self.shrink_lruvec(wanted, undo);
@@ -89,8 +90,9 @@ impl Mm<'_, '_> {
         freed
     }
 
-    /// What kswapd does when it was woken: reclaims until the high watermark is reached, CMA pages not counted, or nothing
-    /// is left to reclaim (`balance_pgdat`). There is no other thread here, so whoever woke it runs it when done.
+    /// What kswapd does when it was woken: reclaims until the high watermark is reached, CMA pages
+    /// not counted, or nothing is left to reclaim (`balance_pgdat`). There is no other thread here,
+    /// so whoever woke it runs it when done.
     pub(crate) fn background_reclaim(&mut self) {
         if !self.kswapd_was_woken() {
             return;
@@ -127,7 +129,8 @@ impl Mm<'_, '_> {
         freed
     }
 
-    /// Takes a page off its LRU list, into the journal where that is kept; `None` where that has no room.
+    /// Takes a page off its LRU list, into the journal where that is kept; `None` where that has no
+    /// room.
     fn isolate_for_reclaim(&mut self, index: Frame, undo: Undo) -> Option<Option<u32>> {
         if undo == Undo::No {
             return self.zone.lru_isolate(index).map(|_| None);
@@ -147,8 +150,8 @@ impl Mm<'_, '_> {
         self.zone.lru_add(index);
     }
 
-    /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's head
-    /// (`shrink_page_list`).
+    /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's
+    /// head (`shrink_page_list`).
     fn shrink_page(&mut self, index: Frame, entry: Option<u32>) -> bool {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) || tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
@@ -163,8 +166,8 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// Drops the clean cache pages of a batch that a contiguous allocation wants away; the others stay in it, to be moved
-    /// (`reclaim_clean_pages_from_list`). Returns how many went.
+    /// Drops the clean cache pages of a batch that a contiguous allocation wants away; the others
+    /// stay in it, to be moved (`reclaim_clean_pages_from_list`). Returns how many went.
     #[inline]
     pub(super) fn reclaim_clean_pages_from_list(&mut self, batch: &mut Batch) -> u32 {
         if !batch.has_files || self.live.faults.keep_clean_pages {
@@ -185,8 +188,9 @@ impl Mm<'_, '_> {
         dropped
     }
 
-    /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move to (the first cure of
-    /// `cma_use=first`): until `pages` pages outside the areas are free above the high watermark, or nothing is left.
+    /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move
+    /// to (the first cure of `cma_use=first`): until `pages` pages outside the areas are free above
+    /// the high watermark, or nothing is left.
     pub fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
         let mark = self.zone.kept_watermarks().high + pages;
         self.lru_add_drain();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trace events: Linux's tracepoints of contiguous allocations, in a ring that keeps the latest (`include/trace/events`).
+//! Trace events: Linux's tracepoints of contiguous allocations, in a ring that keeps the latest
+//! (`include/trace/events`).
 //!
-//! Off, an event costs the question whether tracing is on. `/sys/kernel/tracing/trace` prints the ring.
+//! Off, an event costs the question whether tracing is on. `/sys/kernel/tracing/trace` prints the
+//! ring.
 
 use alloc::vec::Vec;
 

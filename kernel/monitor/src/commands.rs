@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The commands: a table of files, and in each file what its commands say of themselves and what does them.
+//! The commands: a table of files, and in each file what its commands say of themselves and what
+//! does them.
 //!
 //! Every load is a command too ([`LOADS`]).
 

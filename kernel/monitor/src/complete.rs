@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Completion: what could stand where the cursor is. A pure function of the line in front of it, of the commands' usages, and of
-//! the areas and files that there are.
+//! Completion: what could stand where the cursor is. A pure function of the line in front of it, of
+//! the commands' usages, and of the areas and files that there are.
 //!
-//! A command's usage says what it takes: `alloc AREA PAGES`, `[rng=glibc|wyrand]`, `ID|all`. Words in capitals stand for
-//! something else, and some of them for something that can be listed; all others are what is typed. So a command that is
-//! described can be completed.
+//! A command's usage says what it takes: `alloc AREA PAGES`, `[rng=glibc|wyrand]`, `ID|all`. Words
+//! in capitals stand for something else, and some of them for something that can be listed; all
+//! others are what is typed. So a command that is described can be completed.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -23,7 +23,8 @@ use system::System;
 /// What a line can be completed to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Completion {
-    /// What all candidates have in common behind what was typed, and what ends a word that is the only one.
+    /// What all candidates have in common behind what was typed, and what ends a word that is the
+    /// only one.
     pub(super) insert: String,
     /// What could be meant, as a list shows it.
     pub(super) candidates: Vec<String>,
@@ -145,7 +146,8 @@ impl Complete<'_, '_> {
                 "NAME" if command == "bench" => words.extend(bench::names::<M>().map(String::from)),
                 "NAME" if command == "selftest" => words.extend(selftest::names(self.context).map(String::from)),
                 "PLACEMENT" => words.extend(PLACEMENTS.iter().map(|placement| placement.name.to_string())),
-                // Capitals stand for what nobody can list, digits for what is meant where nothing is said.
+                // Capitals stand for what nobody can list, digits for what is meant where nothing
+                // is said.
                 _ if !alternative.starts_with(|first: char| first.is_ascii_lowercase()) => {}
                 _ => words.push(alternative.to_string()),
             }

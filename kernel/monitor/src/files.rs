@@ -28,7 +28,8 @@ table! {
 
 /// A pseudo file, or one for each area: where it lies, and what reading and writing it does.
 pub(crate) struct PseudoFile {
-    /// Its path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device that has an area.
+    /// Its path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device
+    /// that has an area.
     pub(crate) path: &'static str,
     read: Read,
     write: Write,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the commands take, and the texts of `help`, with what stands in them for the names in tables.
+//! What the commands take, and the texts of `help`, with what stands in them for the names in
+//! tables.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,7 +20,8 @@ pub const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wy
     [placement=PLACEMENT] [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] \
     [timed=1] [rate=N] [&]";
 
-/// The usage of a command in full: its name, and the words and keys that it takes, all of them and no others.
+/// The usage of a command in full: its name, and the words and keys that it takes, all of them and
+/// no others.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Usage(String);
 
@@ -53,7 +55,8 @@ impl Usage {
             .map(|(key, _)| key)
     }
 
-    /// The words that it takes, options left out: what stands for each, and whether it has to be there.
+    /// The words that it takes, options left out: what stands for each, and whether it has to be
+    /// there.
     pub fn words(&self) -> impl Iterator<Item = (&str, bool)> {
         let words = self.0.split_ascii_whitespace().skip(1).take_while(|word| !word.contains('>'));
         let words = words.filter(|word| !word.contains(['=', '&']));

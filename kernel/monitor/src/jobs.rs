@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads in the background: they go on between the prompt's bytes and between the commands of `run=`.
+//! Loads in the background: they go on between the prompt's bytes and between the commands of
+//! `run=`.
 //!
-//! The way of a job: a command that ends in `&` leaves a series of rounds here → [`Monitor::step_jobs`] lets it do
-//! [`JOB_STEPS`] steps at a time → what it has to say waits, and the job with it, until whoever reads the console has an
-//! empty line in front of him → it is said, and the job goes on, or is over. So nothing is lost, nothing piles up, and
-//! nothing is printed into a line that is being typed.
+//! The way of a job: a command that ends in `&` leaves a series of rounds here →
+//! [`Monitor::step_jobs`] lets it do [`JOB_STEPS`] steps at a time → what it has to say waits, and
+//! the job with it, until whoever reads the console has an empty line in front of him → it is said,
+//! and the job goes on, or is over. So nothing is lost, nothing piles up, and nothing is printed
+//! into a line that is being typed.
 //!
-//! What holds true: there is at most one job an area, and no other experiment runs on that. A job begins and ends with the
-//! placement that its area has otherwise.
+//! What holds true: there is at most one job an area, and no other experiment runs on that. A job
+//! begins and ends with the placement that its area has otherwise.
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -2,11 +2,13 @@
 
 //! The monitor: one interface for the prompt, for `run=` and for tests.
 //!
-//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands`
-//! has the table of commands, whose usage says which words and keys one takes, and does it on the [`System`] → `output` filters what it prints → a status. Pseudo files live in
-//! `files`, line editing in `prompt`, what Tab puts in in `complete`.
+//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands` has
+//! the table of commands, whose usage says which words and keys one takes, and does it on the
+//! [`System`] → `output` filters what it prints → a status. Pseudo files live in `files`, line
+//! editing in `prompt`, what Tab puts in in `complete`.
 //!
-//! What holds true: whatever is typed gets one line that says what is wrong and what would be right, and the next command runs.
+//! What holds true: whatever is typed gets one line that says what is wrong and what would be
+//! right, and the next command runs.
 //!
 //! # Example
 //! A line on the board of the tests:
@@ -243,7 +245,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         true
     }
 
-    /// Runs the commands of `run=` (unless `strict=on` has something against it; without one [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
+    /// Runs the commands of `run=` (unless `strict=on` has something against it; without one
+    /// [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
     pub fn run_to_end(&mut self, run: Option<&str>) -> End {
         if self.refuses_to_run() {
             return End::PowerOff(STATUS_BAD_COMMAND);
@@ -259,8 +262,9 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         }
     }
 
-    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and none ended the machine, a line
-    /// says so: the prompt that follows waits, and a script would wait with it.
+    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and
+    /// none ended the machine, a line says so: the prompt that follows waits, and a script would
+    /// wait with it.
     pub fn run(&mut self, script: &str) -> Outcome {
         let outcome = self.execute_all(script, true);
         if let Outcome::Failed(status) = outcome {

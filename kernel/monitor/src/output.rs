@@ -29,7 +29,8 @@ pub(crate) struct Filter {
     /// `-c`: no line comes through, but their number at the end.
     count: bool,
     counted: u64,
-    /// What stands in front of all that comes through: the file's name and a colon, where there are several.
+    /// What stands in front of all that comes through: the file's name and a colon, where there are
+    /// several.
     name: String,
 }
 
@@ -119,7 +120,8 @@ impl Filter {
         self.finds(line) != self.invert
     }
 
-    /// True where the parts follow each other in the line; each one where it comes first leaves most to the others.
+    /// True where the parts follow each other in the line; each one where it comes first leaves
+    /// most to the others.
     fn finds(&self, line: &str) -> bool {
         let mut rest = line.as_bytes();
         for (place, part) in self.parts.iter().enumerate() {
@@ -147,7 +149,8 @@ pub(crate) struct Output<'o, M: ?Sized> {
 }
 
 impl<'o, M: Machine + ?Sized> Output<'o, M> {
-    /// An output that prints only lines which come through every one of these; no records where it is `quiet`.
+    /// An output that prints only lines which come through every one of these; no records where it
+    /// is `quiet`.
     pub(crate) fn new(machine: &'o mut M, quiet: bool, mut filters: Vec<Filter>) -> Self {
         if quiet {
             filters.insert(0, Filter::but_records());

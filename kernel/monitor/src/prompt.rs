@@ -2,10 +2,11 @@
 
 //! The prompt: bytes → `keys` → the `editor`'s line → completed or executed.
 //!
-//! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is never waited for, so a
-//! pipe or a script can type as well as a person. Keys are ASCII; what is neither that nor a key it knows is dropped. A line
-//! that is longer than the editor holds is not run, and says so. EOT (Ctrl-D) in an empty line ends the machine as
-//! `poweroff` does: a serial line has no other end.
+//! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is
+//! never waited for, so a pipe or a script can type as well as a person. Keys are ASCII; what is
+//! neither that nor a key it knows is dropped. A line that is longer than the editor holds is not
+//! run, and says so. EOT (Ctrl-D) in an empty line ends the machine as `poweroff` does: a serial
+//! line has no other end.
 
 mod editor;
 mod keys;

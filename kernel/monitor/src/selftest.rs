@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The self-tests: operations on the real zone and the real areas, followed by a check of all accounting; printed as KTAP. What was there
-//! before, leaked buffers included, is there afterwards. A test that finds too little memory, or no area that it could use, is
-//! skipped and says why.
+//! The self-tests: operations on the real zone and the real areas, followed by a check of all
+//! accounting; printed as KTAP. What was there before, leaked buffers included, is there
+//! afterwards. A test that finds too little memory, or no area that it could use, is skipped and
+//! says why.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -91,7 +92,8 @@ pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> 
     TESTS.iter().map(|test| test.name).chain(context.tests.iter().map(|test| test.0))
 }
 
-/// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for `dma_pins`).
+/// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for
+/// `dma_pins`).
 fn is_meant(name: &str, wanted: Option<&str>) -> bool {
     let rest = wanted.map(|wanted| name.strip_prefix(wanted));
     rest.is_none_or(|rest| rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
@@ -157,7 +159,8 @@ fn existing_areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
     if areas.is_empty() { Err(Stop::skip("there is no CMA area")) } else { Ok(areas) }
 }
 
-/// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable requests.
+/// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable
+/// requests.
 fn blocks_by_order(system: &System<'_>) -> Vec<u32> {
     (0..=MAX_PAGE_ORDER)
         .map(|order| Migratetype::ALL.iter().map(|&migratetype| system.zone().free_blocks(order, migratetype)).sum())

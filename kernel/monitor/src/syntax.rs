@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is typed, taken apart: a line into commands at `;`, a command into stages at `|`, a stage into words at blanks.
-//! Between quotes (`"` or `'`) none of these means anything; a `>` outside of them is a word by itself. Words like `key=value`
-//! become keys.
+//! What is typed, taken apart: a line into commands at `;`, a command into stages at `|`, a stage
+//! into words at blanks. Between quotes (`"` or `'`) none of these means anything; a `>` outside of
+//! them is a word by itself. Words like `key=value` become keys.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -79,7 +79,8 @@ impl Args {
     /// Sorts words into keys and others, and holds them against what the command takes.
     ///
     /// # Errors
-    /// An unknown or repeated key, or too many or too few words: what is wrong and what would be right.
+    /// An unknown or repeated key, or too many or too few words: what is wrong and what would be
+    /// right.
     pub fn new(usage: &Usage, words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut args = Self::default();
         for word in words {
@@ -118,8 +119,8 @@ impl Args {
         Ok(args)
     }
 
-    /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a key, one word more than it
-    /// has is that key.
+    /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a
+    /// key, one word more than it has is that key.
     fn settle_area(&mut self, usage: &Usage) -> Result<(), String> {
         let key = self.keys.iter().position(|(key, _)| key == "area");
         match (usage.area_place(), key) {

@@ -512,7 +512,8 @@ fn the_end_of_input_ends_the_machine_with_the_status_so_far() {
         ("version", &b"\x04"[..], 0),
         ("nonsense", b"\x04", 2),
         ("poweroff 300", b"\x04", 2),
-        // What was typed before it is executed, and a line that was begun keeps it from ending anything.
+        // What was typed before it is executed, and a line that was begun keeps it from ending
+        // anything.
         ("version", b"vers\x04ion\rworse\r\x04poweroff 9\r", 0),
         ("version", b"begun\x03\x04", 0),
         // No sequence that was begun hides it.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What every value of a key means, for `help VALUE` and `help KEY`: where something is chosen by a word, the word is
-//! explained.
+//! What every value of a key means, for `help VALUE` and `help KEY`: where something is chosen by a
+//! word, the word is explained.
 //!
-//! A usage says which values there are (`[lend=movable|clean|none]`); this table says of each what it does, and a test
-//! holds the two against each other. What has a table of its own (placements, commands) is explained there; what a key
-//! sets is in `keys`.
+//! A usage says which values there are (`[lend=movable|clean|none]`); this table says of each what
+//! it does, and a test holds the two against each other. What has a table of its own (placements,
+//! commands) is explained there; what a key sets is in `keys`.
 
 mod keys;
 
@@ -19,7 +19,8 @@ use placements::PLACEMENTS;
 /// A value of a key, or a word that stands for something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Value {
-    /// The key without its `=`; of a word that stands by itself, the command; of one in capitals, nothing.
+    /// The key without its `=`; of a word that stands by itself, the command; of one in capitals,
+    /// nothing.
     pub of: &'static str,
     /// The value.
     pub name: &'static str,
@@ -159,7 +160,8 @@ pub struct Explained {
     pub meaning: &'static str,
 }
 
-/// What a word means wherever it can be chosen, or all that can be chosen where it is a key or stands for something.
+/// What a word means wherever it can be chosen, or all that can be chosen where it is a key or
+/// stands for something.
 pub fn explain<M: Machine + ?Sized>(word: &str) -> Vec<Explained> {
     let key = word.strip_suffix('=').unwrap_or(word);
     let lists_placements = ["PLACEMENT", "placement", "placements"].contains(&key);

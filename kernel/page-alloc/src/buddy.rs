@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Blocks in and out: the smallest block that serves a request is split, a block that comes back merges with its buddy.
+//! Blocks in and out: the smallest block that serves a request is split, a block that comes back
+//! merges with its buddy.
 //!
-//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy lies in the same
-//! pageblock always, so merging never mixes types.
+//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy
+//! lies in the same pageblock always, so merging never mixes types.
 
 use core::fmt;
 
@@ -16,7 +17,8 @@ use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use units::Pfn;
 
-/// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by [`Zone::free_pages`].
+/// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by
+/// [`Zone::free_pages`].
 #[must_use = "a block that is dropped is leaked"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct Block {
@@ -50,7 +52,8 @@ pub enum AllocError {
         /// What was asked for.
         order: u32,
     },
-    /// This type of pageblock cannot be asked for: CMA pages go to movable requests, isolated pages to nobody.
+    /// This type of pageblock cannot be asked for: CMA pages go to movable requests, isolated pages
+    /// to nobody.
     NotRequestable {
         /// What was asked for.
         migratetype: Migratetype,
@@ -83,8 +86,9 @@ impl fmt::Display for AllocError {
 impl Zone<'_> {
     /// Takes a block of 2^`order` pages for a use.
     ///
-    /// A movable request takes from CMA pageblocks first when more than half of the free memory is there, and last
-    /// otherwise (`__rmqueue` since 2020), unless the zone's policy is another; no other request ever does.
+    /// A movable request takes from CMA pageblocks first when more than half of the free memory is
+    /// there, and last otherwise (`__rmqueue` since 2020), unless the zone's policy is another; no
+    /// other request ever does.
     ///
     /// # Errors
     /// See [`AllocError`]; the zone is then as it was.
@@ -96,8 +100,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Nearly every request is served by the type that it looks at first. Inlined, because the type is a constant nearly
-    /// everywhere.
+    /// Nearly every request is served by the type that it looks at first. Inlined, because the type
+    /// is a constant nearly everywhere.
     #[inline(always)]
     fn take_block(&mut self, order: u32, migratetype: Migratetype) -> Option<Pfn> {
         if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
@@ -151,7 +155,8 @@ impl Zone<'_> {
         self.free_head(index, block.order, migratetype);
     }
 
-    /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy says, if at all.
+    /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy
+    /// says, if at all.
     #[inline]
     pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<Frame> {
         use Migratetype::{Cma, Movable};
@@ -170,8 +175,8 @@ impl Zone<'_> {
         self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
     }
 
-    /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is left over
-    /// (`__rmqueue_smallest`).
+    /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is
+    /// left over (`__rmqueue_smallest`).
     #[inline(never)]
     pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         self.lists.of_type(migratetype).pop_smallest(order, Tag::BODY)
@@ -187,7 +192,8 @@ impl Zone<'_> {
     pub(super) fn free_head(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
         let pageblock = self.lists.pageblock_of(index);
         let (pages, alike) = (1 << order, FreeOf::order(order));
-        // A block whose buddy is in use stays the head that it was, and needs to be nothing else first.
+        // A block whose buddy is in use stays the head that it was, and needs to be nothing else
+        // first.
         if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
             self.free_one::<false>(pageblock, index.merged(pages), order + 1, migratetype);
@@ -217,8 +223,9 @@ impl Zone<'_> {
 
     /// Puts a block whose buddy is not free on a list.
     ///
-    /// One whose next merge looks near (the buddy of the block that it would become is free already) goes to the tail, so
-    /// that it is handed out last; so does everything that boot frees.
+    /// One whose next merge looks near (the buddy of the block that it would become is free
+    /// already) goes to the tail, so that it is handed out last; so does everything that boot
+    /// frees.
     #[inline(always)]
     pub(super) fn push_free<const TO_TAIL: bool>(
         &mut self,
@@ -228,8 +235,8 @@ impl Zone<'_> {
         alike: FreeOf,
         migratetype: Migratetype,
     ) {
-        // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy beyond the pageblock wraps
-        // to its first page, which is the head of no block that large.
+        // The block one order up would find its own buddy free (`buddy_merge_likely`). A buddy
+        // beyond the pageblock wraps to its first page, which is the head of no block that large.
         let uncle = index.buddy(pages << 1).merged(pages);
         if TO_TAIL || self.lists.in_pageblock(pageblock, uncle).tag.is(alike.next()) {
             self.lists.push::<true>(pageblock, index, alike.into_order(), migratetype);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The books: proves that every page is in exactly one place and that every counter equals what it counts.
+//! The books: proves that every page is in exactly one place and that every counter equals what it
+//! counts.
 //!
 //! Slow and thorough; run by self-tests, by host tests after every step, and with `check=on`.
 
@@ -124,8 +125,8 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where it is in neither. A page
-    /// on a per-CPU list is a block of its own.
+    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where
+    /// it is in neither. A page on a per-CPU list is a block of its own.
     pub fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
         let index = self.frame(frame);
         if self.is_on_pcp(index) {

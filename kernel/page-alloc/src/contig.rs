@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever they lie in blocks.
+//! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever
+//! they lie in blocks.
 //!
-//! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests, takes the pages off the
-//! lists and gives back what sticks out (`alloc_contig_range`, `mm/page_alloc.c`). Where every page of the range is free
-//! the outcome depends on the last steps only, and those are what is paid for here: in blocks touched, not in pages.
+//! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests,
+//! takes the pages off the lists and gives back what sticks out (`alloc_contig_range`,
+//! `mm/page_alloc.c`). Where every page of the range is free the outcome depends on the last steps
+//! only, and those are what is paid for here: in blocks touched, not in pages.
 
 use super::frame::Frame;
 use super::free_list::Pageblock;
@@ -20,8 +22,8 @@ pub struct Busy {
     pub frame: Pfn,
 }
 
-/// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it is long, so that each is
-/// the one before it without its lowest bit.
+/// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it
+/// is long, so that each is the one before it without its lowest bit.
 fn heads(index: Frame) -> impl Iterator<Item = Frame> {
     core::iter::successors(Some(index), |&head| (head.0 % PAGEBLOCK_PAGES != 0).then(|| Frame(head.0 & (head.0 - 1))))
 }
@@ -71,16 +73,16 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the cost of one
-    /// operation per aligned block (`free_contig_range`).
+    /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the
+    /// cost of one operation per aligned block (`free_contig_range`).
     #[inline(always)]
     pub fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
         self.free_blocks_of::<false>(first, pages);
     }
 
-    /// Frees the pages from `first`, at least one, as the largest aligned blocks that they form, pageblock by pageblock. Most
-    /// often they are one, for which no call is paid.
+    /// Frees the pages from `first`, at least one, as the largest aligned blocks that they form,
+    /// pageblock by pageblock. Most often they are one, for which no call is paid.
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         debug_assert!(pages > 0);
@@ -114,8 +116,8 @@ impl Zone<'_> {
 
     /// Frees `length` frames of one pageblock, at least one, from `start` on.
     ///
-    /// Most often the first of them is aligned to their length or more, and what lies behind them, up to the end of the block
-    /// that they become, is free.
+    /// Most often the first of them is aligned to their length or more, and what lies behind them,
+    /// up to the end of the block that they become, is free.
     #[inline(never)]
     fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: Frame, mut length: u32) {
         let migratetype = self.pageblock(start);
@@ -139,10 +141,11 @@ impl Zone<'_> {
 
     /// As `free_in_pageblock`, for any frames of a pageblock, which are counted already.
     ///
-    /// The blocks that come of it, and their places on the lists, are those of freeing the largest aligned blocks of the
-    /// range one after the other, lowest address first. What lies between its ends merges only with its like, and is never
-    /// seen on a list: from small blocks to large ones, an end either grows by the free buddy beyond it, or leaves its
-    /// block to the lists and draws back. Blocks in front enter them at once, those behind when all before them have.
+    /// The blocks that come of it, and their places on the lists, are those of freeing the largest
+    /// aligned blocks of the range one after the other, lowest address first. What lies between its
+    /// ends merges only with its like, and is never seen on a list: from small blocks to large
+    /// ones, an end either grows by the free buddy beyond it, or leaves its block to the lists and
+    /// draws back. Blocks in front enter them at once, those behind when all before them have.
     #[inline(never)]
     fn free_both_ends<const TO_TAIL: bool>(
         &mut self,
@@ -168,7 +171,8 @@ impl Zone<'_> {
                 length -= pages;
             }
         }
-        // Behind, where the range is parted into blocks by the bits of its length. Those that stay, one bit each:
+        // Behind, where the range is parted into blocks by the bits of its length. Those that stay,
+        // one bit each:
         let mut behind = 0;
         loop {
             let order = length.trailing_zeros();
@@ -202,9 +206,11 @@ impl Zone<'_> {
         })
     }
 
-    /// Puts what is left of a block from `head` to `after` around a range that was cut out of it back on the lists.
+    /// Puts what is left of a block from `head` to `after` around a range that was cut out of it
+    /// back on the lists.
     ///
-    /// The buddies of these parts are either in the range or not free, so there is nothing to merge with.
+    /// The buddies of these parts are either in the range or not free, so there is nothing to merge
+    /// with.
     #[inline(always)]
     fn cut_out(&mut self, head: Frame, start: Frame, end: Frame, after: Frame, migratetype: Migratetype) {
         let mut lists = self.lists.of_type(migratetype);
@@ -220,7 +226,8 @@ impl Zone<'_> {
         }
     }
 
-    /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed out.
+    /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed
+    /// out.
     pub(super) fn covering_allocated_block(&self, index: Frame) -> Option<Frame> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`, `steal_suitable_fallback`).
+//! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`,
+//! `steal_suitable_fallback`).
 //!
-//! The largest block of another type is taken, so that the types mix in as few pageblocks as possible, and the whole
-//! pageblock changes its type when enough of it is free or alike. CMA pageblocks are on no fallback list and never
-//! change type: who may take their pages, `policy` says.
+//! The largest block of another type is taken, so that the types mix in as few pageblocks as
+//! possible, and the whole pageblock changes its type when enough of it is free or alike. CMA
+//! pageblocks are on no fallback list and never change type: who may take their pages, `policy`
+//! says.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -49,8 +51,8 @@ impl Zone<'_> {
             .find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
         let claim = may_claim(found, migratetype);
         if !claim && found > order {
-            // A movable request that cannot have the pageblock takes the smallest block instead, to split as little
-            // of the others' memory as it can.
+            // A movable request that cannot have the pageblock takes the smallest block instead, to
+            // split as little of the others' memory as it can.
             (found, victim) =
                 (order..=found).find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
         }
@@ -69,8 +71,8 @@ impl Zone<'_> {
         fallbacks(migratetype).into_iter().find(|&other| self.lists.first(order, other).is_some())
     }
 
-    /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the pageblock its own if at
-    /// least half of it is free or in use by the like.
+    /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the
+    /// pageblock its own if at least half of it is free or in use by the like.
     fn claim_pageblock(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
         let pageblock = index.pageblock();
         let first = index.align_down(PAGEBLOCK_PAGES);
@@ -83,7 +85,8 @@ impl Zone<'_> {
             let Census { free, movable } = self.census(first);
             match (migratetype, old) {
                 (Migratetype::Movable, _) => free + movable,
-                // Neither free nor movable: unmovable or reclaimable, which is as alike as can be told.
+                // Neither free nor movable: unmovable or reclaimable, which is as alike as can be
+                // told.
                 (_, Migratetype::Movable) => PAGEBLOCK_PAGES - movable,
                 _ => free,
             }
@@ -125,8 +128,9 @@ impl Zone<'_> {
 
     /// Gives every pageblock that is free as a whole the type that it has after boot.
     ///
-    /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to come out as after boot,
-    /// whatever ran before it, needs it, because movable requests enter areas before they claim others' pageblocks.
+    /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to
+    /// come out as after boot, whatever ran before it, needs it, because movable requests enter
+    /// areas before they claim others' pageblocks.
     pub fn forget_types(&mut self) {
         for first in self.frames().step_by(PAGEBLOCK_PAGES as usize) {
             let tag = self.lists.tag(first);
@@ -153,7 +157,8 @@ impl Zone<'_> {
         self.claimed.fill(None);
     }
 
-    /// Pageblocks that were claimed have the type that they had before, and so have their free blocks.
+    /// Pageblocks that were claimed have the type that they had before, and so have their free
+    /// blocks.
     pub fn take_back_claims(&mut self) {
         for block in 0..self.claimed.len() {
             if let Some(before) = self.claimed[block].take() {

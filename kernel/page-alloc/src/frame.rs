@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A frame's number in its zone: what descriptors are found by, where a page frame number is what others say.
+//! A frame's number in its zone: what descriptors are found by, where a page frame number is what
+//! others say.
 
 use core::ops::{Add, AddAssign, Range, Sub};
 

@@ -2,18 +2,20 @@
 
 //! The free lists: one doubly linked ring of blocks for each order and migratetype.
 //!
-//! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the frames of the zone,
-//! so that linking and unlinking never ask whether a block is the first or the last.
+//! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the
+//! frames of the zone, so that linking and unlinking never ask whether a block is the first or the
+//! last.
 
 use super::frame::Frame;
 use super::page::{FreeOf, Page, Tag};
 use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
 
-/// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no check but a mask.
+/// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no
+/// check but a mask.
 const HEADS_OF_TYPE: usize = 16;
-/// Descriptors that a zone needs beyond one per frame: the rings' heads. First those of single pages, then those of each
-/// migratetype.
+/// Descriptors that a zone needs beyond one per frame: the rings' heads. First those of single
+/// pages, then those of each migratetype.
 pub(super) const LIST_HEADS: usize = HEADS_OF_TYPE * (1 + Migratetype::ALL.len());
 
 const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len() <= HEADS_OF_TYPE);
@@ -21,7 +23,8 @@ const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
     pub(super) pages: &'m mut [Page],
-    /// Frames of the zone; the heads of the rings follow them. A head's `tag` is the one that its blocks get.
+    /// Frames of the zone; the heads of the rings follow them. A head's `tag` is the one that its
+    /// blocks get.
     pub(super) frames: u32,
 }
 
@@ -30,14 +33,14 @@ const fn ring(order: u32, migratetype: Migratetype) -> u32 {
     (1 + migratetype as u32) * HEADS_OF_TYPE as u32 + order
 }
 
-/// A pageblock that exists. Buddies share theirs, and its descriptors are an array of known size: none of its frames needs a
-/// check.
+/// A pageblock that exists. Buddies share theirs, and its descriptors are an array of known size:
+/// none of its frames needs a check.
 #[derive(Clone, Copy)]
 pub(super) struct Pageblock(usize);
 
 impl<'m> FreeLists<'m> {
-    /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has frames, which are whole
-    /// pageblocks.
+    /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has
+    /// frames, which are whole pageblocks.
     pub(super) fn new(pages: &'m mut [Page]) -> Self {
         let frames = pages.len().saturating_sub(LIST_HEADS);
         for order in 0..=MAX_PAGE_ORDER {
@@ -123,8 +126,8 @@ impl<'m> FreeLists<'m> {
         core::iter::successors(self.behind(head), |&Frame(frame)| self.behind(frame))
     }
 
-    /// Marks a block of a pageblock free and puts it at the head of its list, so that it is handed out next, or at the
-    /// tail, so that it is left alone for longest.
+    /// Marks a block of a pageblock free and puts it at the head of its list, so that it is handed
+    /// out next, or at the tail, so that it is left alone for longest.
     #[inline(always)]
     pub(super) fn push<const TO_TAIL: bool>(
         &mut self,
@@ -179,7 +182,8 @@ impl<'m> FreeLists<'m> {
         tag.order()
     }
 
-    /// Takes a block of a pageblock off its list and makes it a body, if it is a free one of that order.
+    /// Takes a block of a pageblock off its list and makes it a body, if it is a free one of that
+    /// order.
     #[inline(always)]
     pub(super) fn unlink_if(&mut self, pageblock: Pageblock, index: Frame, free: FreeOf) -> bool {
         let page = self.in_pageblock(pageblock, index);
@@ -216,7 +220,8 @@ impl TypeLists<'_> {
         Some(Frame(first))
     }
 
-    /// Takes the first block of the smallest order from `order` on that has one, and gives it a tag.
+    /// Takes the first block of the smallest order from `order` on that has one, and gives it a
+    /// tag.
     #[inline(always)]
     pub(super) fn pop_smallest(&mut self, order: u32, tag: Tag) -> Option<Frame> {
         // Most requests need no split.
@@ -261,8 +266,9 @@ impl TypeLists<'_> {
         self.frames[index.0 as usize].enter(next, self.first_head + order, tag);
     }
 
-    /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks, each of which is
-    /// larger than the one before it: what is left of a block behind a range that was cut out of it.
+    /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks,
+    /// each of which is larger than the one before it: what is left of a block behind a range that
+    /// was cut out of it.
     #[inline(always)]
     pub(super) fn push_ascending(&mut self, mut at: Frame, end: Frame) {
         assert!(end.0 as usize <= self.frames.len());

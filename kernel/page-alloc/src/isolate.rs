@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them stays free
-//! (`mm/page_isolation.c`).
+//! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them
+//! stays free (`mm/page_isolation.c`).
 //!
-//! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own, and are not counted as
-//! free. Nothing that is freed in it goes through a per-CPU list.
+//! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own,
+//! and are not counted as free. Nothing that is freed in it goes through a per-CPU list.
 
 use core::ops::Range;
 
@@ -24,13 +24,14 @@ impl Zone<'_> {
         frames(start.align_down(PAGEBLOCK_PAGES)..start + pages).step_by(PAGEBLOCK_PAGES as usize)
     }
 
-    /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA (`start_isolate_page_range`).
+    /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA
+    /// (`start_isolate_page_range`).
     pub fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
         self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, NOTHING);
     }
 
-    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself was taken, nothing is free
-    /// in it.
+    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself
+    /// was taken, nothing is free in it.
     pub fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
         let start = self.frame(first);
         let skipped = if taken { start..start + pages } else { NOTHING };
@@ -56,7 +57,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Moves the free blocks from one page to another to another type's lists; returns how many pages they are.
+    /// Moves the free blocks from one page to another to another type's lists; returns how many
+    /// pages they are.
     fn move_freepages(&mut self, first: Frame, end: Frame, to: Migratetype) -> u32 {
         let (mut free, mut index) = (0, first);
         while index < end {
@@ -71,8 +73,9 @@ impl Zone<'_> {
         free
     }
 
-    /// The first page of a range for which there is no way out, going by what can be seen before anything was moved
-    /// (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA pageblock pass, and knows nothing of pins).
+    /// The first page of a range for which there is no way out, going by what can be seen before
+    /// anything was moved (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA
+    /// pageblock pass, and knows nothing of pins).
     pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<Frame> {
         let start = self.frame(first);
         let mut index = start;
@@ -97,7 +100,8 @@ impl Zone<'_> {
         None
     }
 
-    /// Whether every page of the range is free and isolated; else the first that is not (`test_pages_isolated`).
+    /// Whether every page of the range is free and isolated; else the first that is not
+    /// (`test_pages_isolated`).
     pub fn test_pages_isolated(&self, head: Frame, end: Frame) -> Result<Frame, Frame> {
         let mut index = head;
         while index < end {
@@ -110,10 +114,12 @@ impl Zone<'_> {
         Ok(index)
     }
 
-    /// Takes the pages from `first`, which were found isolated and free, off their lists, and gives back what sticks out
-    /// of the blocks in front and behind (`isolate_freepages_range`, `free_contig_range`).
+    /// Takes the pages from `first`, which were found isolated and free, off their lists, and gives
+    /// back what sticks out of the blocks in front and behind (`isolate_freepages_range`,
+    /// `free_contig_range`).
     ///
-    /// Since the test others may have freed pages around the range, but nobody can have taken one: it is isolated.
+    /// Since the test others may have freed pages around the range, but nobody can have taken one:
+    /// it is isolated.
     ///
     /// # Errors
     /// The frame of `first`, which is in no free block; nothing was changed then.
@@ -136,10 +142,11 @@ impl Zone<'_> {
     }
 }
 
-/// Frames that are to be freed together: neighbours are collected and go back as the blocks they form.
+/// Frames that are to be freed together: neighbours are collected and go back as the blocks they
+/// form.
 ///
-/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one would merge each with the
-/// one before.
+/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one
+/// would merge each with the one before.
 #[derive(Default)]
 pub struct FreedRun {
     first: Frame,

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page allocator: Linux's buddy system with MIGRATE_CMA pageblocks, per-CPU lists, LRU lists and isolation
-//! (`mm/page_alloc.c`, `mm/page_isolation.c`, `mm/swap.c`), in 16 bytes a page frame.
+//! The page allocator: Linux's buddy system with MIGRATE_CMA pageblocks, per-CPU lists, LRU lists
+//! and isolation (`mm/page_alloc.c`, `mm/page_isolation.c`, `mm/swap.c`), in 16 bytes a page frame.
 //!
-//! The way of the data: boot hands a [`zone::Zone`] the ranges of RAM that are free and the pageblocks of the CMA areas →
-//! `buddy` serves and merges blocks, `fallback` steals between the types → `contig` takes a range out by address, which
-//! is what a CMA area asks for. Single pages come and go through `pcp` under the marks of `watermark`; those in movable
-//! use stand on the lists of [`lru`] and are found by whoever empties a range, which `isolate` keeps to itself meanwhile.
-//! [`policy`] says who may have CMA pages.
+//! The way of the data: boot hands a [`zone::Zone`] the ranges of RAM that are free and the
+//! pageblocks of the CMA areas → `buddy` serves and merges blocks, `fallback` steals between the
+//! types → `contig` takes a range out by address, which is what a CMA area asks for. Single pages
+//! come and go through `pcp` under the marks of `watermark`; those in movable use stand on the
+//! lists of [`lru`] and are found by whoever empties a range, which `isolate` keeps to itself
+//! meanwhile. [`policy`] says who may have CMA pages.
 //!
 //! What holds true:
-//! 1. A page is in exactly one place: in a free block, in a block handed out, on a per-CPU list, or in a range that was
-//!    taken. [`zone::Zone::check`] proves it, and that every counter equals what it counts.
-//! 2. A block never crosses a pageblock, because the largest order is the pageblock's; only the first descriptor of a
-//!    block says anything, so cost follows blocks and not pages.
-//! 3. Pages of CMA pageblocks go to movable requests only, and a CMA pageblock never changes its type.
-//! 4. The crate knows no address: whoever has the memory hands in [`poison::Poison`], and gets frames that are free.
+//! 1. A page is in exactly one place: in a free block, in a block handed out, on a per-CPU list, or
+//!    in a range that was taken. [`zone::Zone::check`] proves it, and that every counter equals
+//!    what it counts.
+//! 2. A block never crosses a pageblock, because the largest order is the pageblock's; only the
+//!    first descriptor of a block says anything, so cost follows blocks and not pages.
+//! 3. Pages of CMA pageblocks go to movable requests only, and a CMA pageblock never changes its
+//!    type.
+//! 4. The crate knows no address: whoever has the memory hands in [`poison::Poison`], and gets
+//!    frames that are free.
 //!
-//! A frame is named by its page frame number where others see it, and by its index in the zone in between.
+//! A frame is named by its page frame number where others see it, and by its index in the zone in
+//! between.
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:
@@ -80,12 +85,14 @@ pub use watermark::Watermarks;
 
 pub use units::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 
-/// The largest order of a block, which is a pageblock's: 4 MiB (Linux's `MAX_ORDER - 1` on this board).
+/// The largest order of a block, which is a pageblock's: 4 MiB (Linux's `MAX_ORDER - 1` on this
+/// board).
 pub const MAX_PAGE_ORDER: u32 = PAGEBLOCK_ORDER;
 /// Pageblocks of a 32-bit address space, which no zone has more of.
 const MAX_PAGEBLOCKS: usize = 1024;
 
-/// What the pages of a pageblock may be used for, in Linux's order (`enum migratetype`, `include/linux/mmzone.h`).
+/// What the pages of a pageblock may be used for, in Linux's order (`enum migratetype`,
+/// `include/linux/mmzone.h`).
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Migratetype {
@@ -125,7 +132,8 @@ impl Migratetype {
         matches!(self, Self::Unmovable | Self::Movable | Self::Reclaimable)
     }
 
-    /// Whose the free pages of such a pageblock are: everybody's (0), an area's (1), or nobody's, being isolated (2).
+    /// Whose the free pages of such a pageblock are: everybody's (0), an area's (1), or nobody's,
+    /// being isolated (2).
     const fn kind(self) -> usize {
         (self as usize).saturating_sub(Self::HighAtomic as usize)
     }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used (`mm/swap.c`).
+//! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used
+//! (`mm/swap.c`).
 //!
-//! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A new page first waits in a
-//! small batch, as in Linux's per-CPU folio batches, and only [`Zone::lru_add`] puts it on a list; whoever wants to move
-//! or drop a page takes it off its list first ([`Zone::lru_isolate`]), so that nobody else does the same.
+//! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A
+//! new page first waits in a small batch, as in Linux's per-CPU folio batches, and only
+//! [`Zone::lru_add`] puts it on a list; whoever wants to move or drop a page takes it off its list
+//! first ([`Zone::lru_isolate`]), so that nobody else does the same.
 
 use super::Migratetype;
 use super::frame::Frame;
@@ -148,7 +150,8 @@ impl Zone<'_> {
         self.lists.set_tag(index, tag.with_marks(marks));
     }
 
-    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and whose it is.
+    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and
+    /// whose it is.
     #[inline]
     pub fn bring_to_life(&mut self, index: Frame, marks: u8, owner: u32, place: Place) {
         let page = self.lists.page_mut(index);
@@ -173,7 +176,8 @@ impl Zone<'_> {
         self.lists.set_tag(index, tag);
     }
 
-    /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`, `putback_lru_page`).
+    /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`,
+    /// `putback_lru_page`).
     #[inline]
     pub fn lru_add(&mut self, index: Frame) {
         let page = self.lists.page_mut(index);
@@ -207,8 +211,9 @@ impl Zone<'_> {
         Some(LruSpot { neighbour, marks: tag.marks() })
     }
 
-    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the neighbour that it had, or at the
-    /// head where that is not on the list any more. It is as active as it was, and referenced if it was or has been since.
+    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the
+    /// neighbour that it had, or at the head where that is not on the list any more. It is as
+    /// active as it was, and referenced if it was or has been since.
     pub fn lru_put_back(&mut self, index: Frame, LruSpot { neighbour, marks }: LruSpot) {
         let now = self.lists.tag(index);
         let active = marks & ACTIVE != 0;
@@ -250,8 +255,8 @@ impl Zone<'_> {
         self.lists.ring_last(ring(file, active))
     }
 
-    /// Moves a page between the active and the inactive list of its kind, to the head (`folio_activate`,
-    /// `shrink_active_list`).
+    /// Moves a page between the active and the inactive list of its kind, to the head
+    /// (`folio_activate`, `shrink_active_list`).
     pub fn lru_set_active(&mut self, index: Frame, active: bool) {
         if self.lru_isolate(index).is_some() {
             self.mark(index, ACTIVE, active);

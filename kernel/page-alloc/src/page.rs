@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page descriptor: 16 bytes a frame (Linux 6.1 needs 32), of which only the first of each block means anything.
+//! The page descriptor: 16 bytes a frame (Linux 6.1 needs 32), of which only the first of each
+//! block means anything.
 //!
-//! A descriptor of all zeroes is a valid one and says [`State::Body`]: "ask the block that I lie in". A fresh page table
-//! is therefore zeroed memory, and no operation touches more descriptors than it touches blocks.
+//! A descriptor of all zeroes is a valid one and says [`State::Body`]: "ask the block that I lie
+//! in". A fresh page table is therefore zeroed memory, and no operation touches more descriptors
+//! than it touches blocks.
 
 use super::Migratetype;
 
@@ -17,8 +19,8 @@ pub struct Page {
     /// The one before it on the list. Held or relocatable: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
-    /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its place in the page cache.
-    /// Relocatable: the owner's number.
+    /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its
+    /// place in the page cache. Relocatable: the owner's number.
     pub(super) owner: u32,
 }
 
@@ -71,13 +73,15 @@ impl Page {
 /// What a descriptor is the head of. Every legal value:
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or no RAM at all.
+    /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or no RAM at
+    /// all.
     Body,
     /// Head of a free block that is on the free list of its order and migratetype.
     Free,
     /// Head of a block handed out by `alloc_pages`; the migratetype is the one asked for.
     Allocated,
-    /// First page of a CMA buffer that is kept under an identifier (`next`) with its length (`prev`).
+    /// First page of a CMA buffer that is kept under an identifier (`next`) with its length
+    /// (`prev`).
     Held,
     /// A free page on a per-CPU list (see `pcp`).
     Pcp,
@@ -86,8 +90,9 @@ pub enum State {
     Relocatable,
 }
 
-/// In one word: state and order in the lowest byte, so that a buddy is recognised by it, the migratetype in the third, and
-/// marks (see `lru`) in the highest. Of what may be moved, the second holds the alignment.
+/// In one word: state and order in the lowest byte, so that a buddy is recognised by it, the
+/// migratetype in the third, and marks (see `lru`) in the highest. Of what may be moved, the second
+/// holds the alignment.
 ///
 /// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one.
 #[repr(transparent)]

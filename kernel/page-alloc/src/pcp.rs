@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The per-CPU page lists: order-0 pages come and go through a list next to the processor, refilled from the buddy and
-//! emptied into it in batches (`rmqueue_pcplist`, `free_unref_page`, `mm/page_alloc.c`).
+//! The per-CPU page lists: order-0 pages come and go through a list next to the processor, refilled
+//! from the buddy and emptied into it in batches (`rmqueue_pcplist`, `free_unref_page`,
+//! `mm/page_alloc.c`).
 //!
-//! Pages on these lists are free, but not counted as free, and in no block. There is one list for each of the three types
-//! that can be asked for; CMA pages wait on the movable one. A contiguous allocation has to drain them
-//! (`drain_all_pages`), and a page of an isolated pageblock never gets on one.
+//! Pages on these lists are free, but not counted as free, and in no block. There is one list for
+//! each of the three types that can be asked for; CMA pages wait on the movable one. A contiguous
+//! allocation has to drain them (`drain_all_pages`), and a page of an isolated pageblock never gets
+//! on one.
 
 use core::ops::Range;
 
@@ -26,7 +28,8 @@ const fn ring_of(migratetype: Migratetype) -> Ring {
 }
 
 impl Zone<'_> {
-    /// Takes one page for a use. A movable request that may not have CMA pages goes past the list, which may hold some.
+    /// Takes one page for a use. A movable request that may not have CMA pages goes past the list,
+    /// which may hold some.
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
     pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
@@ -47,8 +50,8 @@ impl Zone<'_> {
         Some(index)
     }
 
-    /// Fills an empty list from the buddy, a run at a time, in the order in which the buddy would give single pages
-    /// (`rmqueue_bulk`).
+    /// Fills an empty list from the buddy, a run at a time, in the order in which the buddy would
+    /// give single pages (`rmqueue_bulk`).
     fn rmqueue_bulk(&mut self, migratetype: Migratetype, lent: bool, ring: Ring) {
         let mut wanted = self.reserve.batch.max(1);
         while wanted > 0 {
@@ -69,8 +72,9 @@ impl Zone<'_> {
         }
     }
 
-    /// Takes single pages for movable use past the list, many at a time and in the order in which it would be filled, as
-    /// long as more than `mark` pages stay free (`alloc_pages_bulk`). Returns how many; more may be had one by one.
+    /// Takes single pages for movable use past the list, many at a time and in the order in which
+    /// it would be filled, as long as more than `mark` pages stay free (`alloc_pages_bulk`).
+    /// Returns how many; more may be had one by one.
     ///
     /// The pages are bodies, to be brought to life or freed at once.
     pub fn alloc_pages_bulk(&mut self, targets: &mut [Frame], mark: u32, lent: bool) -> usize {
@@ -90,7 +94,8 @@ impl Zone<'_> {
         taken
     }
 
-    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it; the rest stays free.
+    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it; the rest
+    /// stays free.
     ///
     /// Single pages would come from that block, in ascending order until it is used up.
     #[inline(always)]
@@ -126,7 +131,8 @@ impl Zone<'_> {
         Some(index)
     }
 
-    /// Gives one page back: to its list, or past it where its pageblock is isolated (`free_unref_page`).
+    /// Gives one page back: to its list, or past it where its pageblock is isolated
+    /// (`free_unref_page`).
     #[inline]
     pub fn free_page(&mut self, index: Frame) {
         let migratetype = self.pageblock(index);
@@ -150,7 +156,8 @@ impl Zone<'_> {
         self.count_free(1, migratetype);
     }
 
-    /// Gives `pages` pages of a list to the buddy, those that have waited for longest first (`free_pcppages_bulk`).
+    /// Gives `pages` pages of a list to the buddy, those that have waited for longest first
+    /// (`free_pcppages_bulk`).
     fn drain_list(&mut self, ring: Ring, pages: u32) {
         for _ in 0..pages {
             let Some(index) = self.lists.ring_last(ring) else { return };
@@ -160,8 +167,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Lets each list keep no more than four batches, so that what reclaim frees is free for everybody (what
-    /// `nr_pcp_high` comes to while reclaim is active).
+    /// Lets each list keep no more than four batches, so that what reclaim frees is free for
+    /// everybody (what `nr_pcp_high` comes to while reclaim is active).
     pub fn trim_lists(&mut self) {
         for ring in Ring::PCP {
             let pages = self.lists.ring_count(ring).saturating_sub(4 * self.reserve.batch);

@@ -2,8 +2,9 @@
 
 //! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
 //!
-//! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may have CMA pages at all,
-//! `Zone::cma_pages_for` which of them it may have at present, and `Zone::first_list` whether it looks there first.
+//! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may
+//! have CMA pages at all, `Zone::cma_pages_for` which of them it may have at present, and
+//! `Zone::first_list` whether it looks there first.
 
 use super::frame::Frame;
 use super::zone::Zone;
@@ -18,8 +19,8 @@ pub enum CmaUse {
     /// First when more than half of the free memory is CMA, last otherwise (Linux since 2020).
     #[default]
     Half,
-    /// First of all (CMA_AGGRESSIVE), with two cures: memory is freed before a large contiguous allocation starts, and
-    /// while one runs no page is taken from its area.
+    /// First of all (CMA_AGGRESSIVE), with two cures: memory is freed before a large contiguous
+    /// allocation starts, and while one runs no page is taken from its area.
     First,
 }
 
@@ -43,7 +44,8 @@ pub enum Lend {
     /// Everything that can be moved or dropped (Linux).
     #[default]
     Movable,
-    /// Only what can be dropped without being copied or written: clean pages of the cache (GCMA's idea).
+    /// Only what can be dropped without being copied or written: clean pages of the cache (GCMA's
+    /// idea).
     Clean,
     /// Nobody's: the areas stand free until they are allocated from.
     None,
@@ -53,7 +55,8 @@ impl Lend {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Movable, Self::Clean, Self::None];
 
-    /// True where a request may have CMA pages: a movable one. `clean`: its page can be dropped as it is.
+    /// True where a request may have CMA pages: a movable one. `clean`: its page can be dropped as
+    /// it is.
     #[inline]
     pub fn admits(self, migratetype: Migratetype, clean: bool) -> bool {
         let lent = match self {
@@ -102,7 +105,8 @@ impl Zone<'_> {
         self.set_cma_lead();
     }
 
-    /// Works out when a movable request prefers CMA pages: so that it is one comparison for each request.
+    /// Works out when a movable request prefers CMA pages: so that it is one comparison for each
+    /// request.
     fn set_cma_lead(&mut self) {
         self.cma_lead = match self.cma_use {
             _ if self.cma_barred => i32::MAX,
@@ -119,7 +123,8 @@ impl Zone<'_> {
         self.set_cma_lead();
     }
 
-    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of `cma_use=first`).
+    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of
+    /// `cma_use=first`).
     ///
     /// Where everybody is kept out of all areas, that stays so.
     pub fn bar_area(&mut self, first: Pfn, pages: u32) {
@@ -178,7 +183,8 @@ impl Zone<'_> {
         self.spans(index) && self.pageblock(index) == Migratetype::Cma
     }
 
-    /// Which CMA pages a request may take at present. `lent`: whether it may have any (see [`Lend::admits`]).
+    /// Which CMA pages a request may take at present. `lent`: whether it may have any (see
+    /// [`Lend::admits`]).
     #[inline(always)]
     pub(super) fn cma_pages_for(&self, migratetype: Migratetype, lent: bool) -> CmaPages {
         if migratetype != Migratetype::Movable || !lent {
@@ -190,8 +196,8 @@ impl Zone<'_> {
         }
     }
 
-    /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable one that may have CMA pages, as long
-    /// as enough of them are free and nobody is kept out.
+    /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable one that may
+    /// have CMA pages, as long as enough of them are free and nobody is kept out.
     #[inline(always)]
     pub(super) fn first_list(&self, migratetype: Migratetype, lent: bool) -> Migratetype {
         let [others, cma, _] = self.free;

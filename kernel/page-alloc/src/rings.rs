@@ -2,8 +2,9 @@
 
 //! Further rings through the descriptors: the per-CPU lists and the LRU lists.
 //!
-//! They are closed like the free lists, by descriptors of their own behind the frames of the zone, which count their
-//! pages. What a page on a ring is, its tag says; linking and unlinking leaves the tag alone.
+//! They are closed like the free lists, by descriptors of their own behind the frames of the zone,
+//! which count their pages. What a page on a ring is, its tag says; linking and unlinking leaves
+//! the tag alone.
 
 use super::frame::Frame;
 use super::free_list::FreeLists;

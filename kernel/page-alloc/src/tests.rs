@@ -156,8 +156,8 @@ fn a_small_movable_request_takes_the_smallest_foreign_block() {
     assert_eq!(orders(&zone), before);
 }
 
-/// What is left of two unmovable blocks of 2^`order` pages when a movable request has taken a page of the first: how many
-/// blocks of that order are still unmovable, and how many are movable.
+/// What is left of two unmovable blocks of 2^`order` pages when a movable request has taken a page
+/// of the first: how many blocks of that order are still unmovable, and how many are movable.
 fn two_blocks_after_a_movable_request(order: u32) -> (u32, u32) {
     let mut pages = pages(1);
     let mut zone = Zone::new(START, &mut pages);
@@ -300,7 +300,8 @@ struct Model {
 }
 
 impl Model {
-    /// The free blocks that buddies merge to: an aligned run of 2^order free pages whose buddy is not all free.
+    /// The free blocks that buddies merge to: an aligned run of 2^order free pages whose buddy is
+    /// not all free.
     fn blocks(&self) -> BTreeSet<(u32, u32)> {
         let all_free = |first: usize, order: u32| self.free[first..first + (1 << order)].iter().all(|&free| free);
         let mut blocks = BTreeSet::new();
@@ -414,7 +415,8 @@ proptest! {
         prop_assert_eq!(zone.free_blocks(10, Cma), 2);
     }
 
-    /// A range that is given back at once leaves every list as its largest aligned blocks do, freed one after the other.
+    /// A range that is given back at once leaves every list as its largest aligned blocks do, freed
+    /// one after the other.
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn a_range_goes_back_as_its_blocks_would_one_by_one(

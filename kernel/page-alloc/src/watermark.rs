@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`, `zone_watermark_ok`).
+//! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`,
+//! `zone_watermark_ok`).
 
 use super::Migratetype;
 use super::policy::CmaPages;
 use super::zone::Zone;
 
-/// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request has to do it itself.
+/// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request
+/// has to do it itself.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Watermarks {
     /// An ordinary request may not go below.
@@ -30,9 +32,10 @@ pub(super) struct Reserve {
 impl Reserve {
     /// For a zone of `managed` managed pages.
     ///
-    /// Watermarks (`__setup_per_zone_wmarks`): `min` is 4·√(kB of memory) kB, from 128 kB to 256 MiB, and the steps above
-    /// are a quarter of it, or a thousandth of the zone where that is more. Batches (`zone_batchsize`): a thousandth of the
-    /// zone, at most 1 MiB, a quarter of that, and one less than a power of two; a list holds `low` (`zone_highsize`).
+    /// Watermarks (`__setup_per_zone_wmarks`): `min` is 4·√(kB of memory) kB, from 128 kB to 256
+    /// MiB, and the steps above are a quarter of it, or a thousandth of the zone where that is
+    /// more. Batches (`zone_batchsize`): a thousandth of the zone, at most 1 MiB, a quarter of
+    /// that, and one less than a power of two; a list holds `low` (`zone_highsize`).
     pub(super) fn of(managed: u32) -> Self {
         let min_kb = managed.saturating_mul(4).saturating_mul(16).isqrt().clamp(128, 262_144);
         let min = (min_kb / 4).min(managed / 4);
@@ -45,8 +48,8 @@ impl Reserve {
 }
 
 impl Zone<'_> {
-    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages from now on
-    /// (`__setup_per_zone_wmarks`).
+    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages
+    /// from now on (`__setup_per_zone_wmarks`).
     pub fn set_up_watermarks(&mut self) {
         self.reserve = Reserve::of(self.managed_pages());
     }
@@ -62,8 +65,9 @@ impl Zone<'_> {
         Reserve::of(self.managed_pages()).marks
     }
 
-    /// True where more than `mark` pages are free, of which a request for one page may then take one
-    /// (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not count.
+    /// True where more than `mark` pages are free, of which a request for one page may then take
+    /// one (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not
+    /// count.
     #[inline]
     pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
         let free = match self.cma_pages_for(Migratetype::Movable, may_use_cma) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps about it.
+//! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps
+//! about it.
 //!
-//! A zone starts with nothing free. Boot hands it the free ranges of `memblock` ([`Zone::free_range`]) and the pageblocks
-//! of each CMA area ([`Zone::free_cma_range`]); from then on pages leave and return as blocks (`buddy`) or as ranges
-//! (`contig`).
+//! A zone starts with nothing free. Boot hands it the free ranges of `memblock`
+//! ([`Zone::free_range`]) and the pageblocks of each CMA area ([`Zone::free_cma_range`]); from then
+//! on pages leave and return as blocks (`buddy`) or as ranges (`contig`).
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -24,9 +25,11 @@ pub struct Zone<'m> {
     /// First frame, on a pageblock boundary, so that buddies are found by index.
     pub(super) start: Pfn,
     pub(super) lists: FreeLists<'m>,
-    /// Each pageblock's type; room for as many as there can be, so that one is found without a check.
+    /// Each pageblock's type; room for as many as there can be, so that one is found without a
+    /// check.
     pub(super) pageblocks: Box<[Migratetype; MAX_PAGEBLOCKS]>,
-    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that to count is to add.
+    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that to count is to
+    /// add.
     pub(super) free: [u32; 3],
     /// Which pageblocks hold RAM at all.
     has_ram: Vec<bool>,
@@ -36,12 +39,14 @@ pub struct Zone<'m> {
     pub(super) cma_use: CmaUse,
     /// No request takes CMA pages while this is set.
     pub(super) cma_barred: bool,
-    /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by more than this. What
-    /// follows from the policy and the bar.
+    /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by
+    /// more than this. What follows from the policy and the bar.
     pub(super) cma_lead: i32,
-    /// The area that alone is meant by that, as frames, and how many of its pages count as free; `None`: all are.
+    /// The area that alone is meant by that, as frames, and how many of its pages count as free;
+    /// `None`: all are.
     pub(super) barred_area: Option<BarredArea>,
-    /// The types of pageblocks before they were claimed, since a contiguous allocation last began to keep them.
+    /// The types of pageblocks before they were claimed, since a contiguous allocation last began
+    /// to keep them.
     pub(super) claimed: Vec<Option<Migratetype>>,
     pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
@@ -62,10 +67,11 @@ pub const fn descriptor_bytes(frames: u32) -> u64 {
 }
 
 impl<'m> Zone<'m> {
-    /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors for.
+    /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors
+    /// for.
     ///
-    /// `start` is a multiple of [`PAGEBLOCK_PAGES`]; `pages` holds [`descriptors`] zeroed descriptors.
-    /// Every pageblock begins as movable, as on Linux (`memmap_init_range`).
+    /// `start` is a multiple of [`PAGEBLOCK_PAGES`]; `pages` holds [`descriptors`] zeroed
+    /// descriptors. Every pageblock begins as movable, as on Linux (`memmap_init_range`).
     pub fn new(start: Pfn, pages: &'m mut [Page]) -> Self {
         assert!(start.0.is_multiple_of(PAGEBLOCK_PAGES), "a zone starts on a pageblock boundary");
         let lists = FreeLists::new(pages);
@@ -160,9 +166,11 @@ impl<'m> Zone<'m> {
         self.has_ram[blocks].fill(true);
     }
 
-    /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages must be in no block.
+    /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages
+    /// must be in no block.
     ///
-    /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory (`__free_pages_core`).
+    /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory
+    /// (`__free_pages_core`).
     pub fn free_range(&mut self, first: Pfn, pages: u32) {
         self.managed += pages;
         if pages > 0 {
@@ -171,7 +179,8 @@ impl<'m> Zone<'m> {
         }
     }
 
-    /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages (`init_cma_reserved_pageblock`).
+    /// Makes the pageblocks of a CMA area MIGRATE_CMA and frees their pages
+    /// (`init_cma_reserved_pageblock`).
     ///
     /// `first` and `pages` are multiples of [`PAGEBLOCK_PAGES`], which is CMA_MIN_ALIGNMENT.
     pub fn free_cma_range(&mut self, first: Pfn, pages: u32) {
@@ -205,7 +214,8 @@ impl<'m> Zone<'m> {
         core::mem::take(&mut self.damaged_runs).saturating_sub(1)
     }
 
-    /// Turns poisoning on: free pages are filled with a pattern that is checked when they are handed out.
+    /// Turns poisoning on: free pages are filled with a pattern that is checked when they are
+    /// handed out.
     pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
         for order in 0..=MAX_PAGE_ORDER {
             for migratetype in Migratetype::ALL {
@@ -272,7 +282,8 @@ impl<'m> Zone<'m> {
         *self.lists.page(index)
     }
 
-    /// Takes one free page, by its number, out of the buddy lists for movable use; false where it is not free.
+    /// Takes one free page, by its number, out of the buddy lists for movable use; false where it
+    /// is not free.
     pub fn take_page(&mut self, index: Frame) -> bool {
         let free = self.take_range(self.pfn(index), 1).is_ok();
         if free {
@@ -281,12 +292,14 @@ impl<'m> Zone<'m> {
         free
     }
 
-    /// The word that a kernel page's holder keeps in its descriptor; whatever was there where nothing was kept.
+    /// The word that a kernel page's holder keeps in its descriptor; whatever was there where
+    /// nothing was kept.
     pub fn kept_word(&self, index: Frame) -> u32 {
         self.lists.page(index).next
     }
 
-    /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its holder can chain its pages.
+    /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its
+    /// holder can chain its pages.
     pub fn keep_word(&mut self, index: Frame, word: u32) {
         self.lists.page_mut(index).next = word;
     }

@@ -2,10 +2,11 @@
 
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
-//! What holds true: the bits behind the last one, up to the end of the words, are set, so that no search ever finds room
-//! there; the number of set bits is known without counting. A bitmap of more than 2048 bits has a summary, by which
-//! searches leave out what cannot hold a request and runs are measured in nodes; a smaller one is read word by word, which
-//! costs less than keeping a summary.
+//! What holds true: the bits behind the last one, up to the end of the words, are set, so that no
+//! search ever finds room there; the number of set bits is known without counting. A bitmap of more
+//! than 2048 bits has a summary, by which searches leave out what cannot hold a request and runs
+//! are measured in nodes; a smaller one is read word by word, which costs less than keeping a
+//! summary.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -73,7 +74,8 @@ impl Bitmap {
         self.bits - self.used
     }
 
-    /// The words that hold the bits, bit 0 the lowest of the first; what lies behind the last bit is set.
+    /// The words that hold the bits, bit 0 the lowest of the first; what lies behind the last bit
+    /// is set.
     #[inline]
     pub fn words(&self) -> &[u32] {
         &self.words[..self.bits.div_ceil(WORD_BITS) as usize]
@@ -167,7 +169,8 @@ impl Bitmap {
         }
     }
 
-    /// True where there is a summary, which tells nodes of [`NODE_BITS`] bits apart without reading them.
+    /// True where there is a summary, which tells nodes of [`NODE_BITS`] bits apart without reading
+    /// them.
     #[inline]
     pub fn has_summary(&self) -> bool {
         self.summary.is_some()
@@ -189,7 +192,8 @@ impl Bitmap {
         }
     }
 
-    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the error.
+    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the
+    /// error.
     #[inline(never)]
     pub fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
         self.clear_inline(start, count)
@@ -261,7 +265,8 @@ impl Bitmap {
         end <= self.bits && next_where(words, start, |word| word).is_none_or(|set| set >= end)
     }
 
-    /// The words from the one that holds `first` to the one before `end`, each with the number of its first bit.
+    /// The words from the one that holds `first` to the one before `end`, each with the number of
+    /// its first bit.
     #[inline]
     pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, &u32)> + '_ {
         let first = (first / WORD_BITS) as usize;
@@ -300,8 +305,8 @@ impl Bitmap {
         self.run_end(start).min(self.bits)
     }
 
-    /// Where the free run that goes on at `bit`, which lies in the bitmap or right behind it, ends: the first set bit at or
-    /// after it, or the end.
+    /// Where the free run that goes on at `bit`, which lies in the bitmap or right behind it, ends:
+    /// the first set bit at or after it, or the end.
     // Inlined, it would take registers from the loops of the searches that call it.
     #[inline(never)]
     pub(super) fn run_end(&self, bit: u32) -> u32 {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Upper bounds on the free runs that begin in a node: one for each alignment order from 0 to 8 (a lane).
+//! Upper bounds on the free runs that begin in a node: one for each alignment order from 0 to 8 (a
+//! lane).
 //!
-//! What holds true of a node that has any bit set: no free run that begins in it on a bit aligned to the lane, wherever it
-//! ends, is longer than the lane's bound. A bound of [`LONG`] or more allows every run.
+//! What holds true of a node that has any bit set: no free run that begins in it on a bit aligned
+//! to the lane, wherever it ends, is longer than the lane's bound. A bound of [`LONG`] or more
+//! allows every run.
 
 use core::cell::Cell;
 
@@ -12,10 +14,12 @@ use super::node::NODE_BITS;
 
 /// Alignment orders that have bounds of their own.
 pub(super) const LANES: usize = CMA_ALIGNMENT as usize + 1;
-/// Bounds tell runs apart up to this length. What is lost of a longer one in front of its first aligned bit fits above.
+/// Bounds tell runs apart up to this length. What is lost of a longer one in front of its first
+/// aligned bit fits above.
 pub(super) const LONG: u32 = u16::MAX as u32 - NODE_BITS;
 
-/// The bounds of a node. 32 bytes, so that those of many are found with a shift and without a check of the lane.
+/// The bounds of a node. 32 bytes, so that those of many are found with a shift and without a check
+/// of the lane.
 #[derive(Clone, Debug)]
 #[repr(align(32))]
 pub(super) struct Bounds([Cell<u16>; Bounds::CELLS]);
@@ -39,12 +43,13 @@ impl Bounds {
         self.0[lane % Self::CELLS].set(bound as u16);
     }
 
-    /// A free run of `length` bits begins at bit `from` of the node, and none that it is a part of does before. No bound of
-    /// `most`, which are above those of all nodes, stays below it.
+    /// A free run of `length` bits begins at bit `from` of the node, and none that it is a part of
+    /// does before. No bound of `most`, which are above those of all nodes, stays below it.
     #[inline(always)]
     pub(super) fn raise(&self, from: u32, length: u32, most: &Self) {
         let length = length.min(u16::MAX.into());
-        // Its lowest bits are the distance to the next aligned bit, which has to be in the run and in the node.
+        // Its lowest bits are the distance to the next aligned bit, which has to be in the run and
+        // in the node.
         let (to_aligned, end) = (from.wrapping_neg(), length.min(NODE_BITS - from));
         for lane in 0..LANES {
             let skipped = to_aligned & ((1 << lane) - 1);
@@ -61,8 +66,8 @@ impl Bounds {
         }
     }
 
-    /// A run that leaves the node goes on for at most as many bits behind it as `length` says, which the bound of the lane
-    /// did not know.
+    /// A run that leaves the node goes on for at most as many bits behind it as `length` says,
+    /// which the bound of the lane did not know.
     #[inline(always)]
     pub(super) fn extend(&self, lane: usize, length: impl FnOnce() -> u32, most: &Self) {
         let bound = self.of(lane);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A group: 32 nodes of a bitmap, which of them are wholly free or wholly taken, and upper bounds on the runs that begin in
-//! each and in all of them (see `bounds`).
+//! A group: 32 nodes of a bitmap, which of them are wholly free or wholly taken, and upper bounds
+//! on the runs that begin in each and in all of them (see `bounds`).
 //!
-//! What holds true: the bounds of a touched node are above the runs that begin in it, or above what lies in the node of
-//! these while it is open; those of the group are above those of its nodes, and `longest` above the runs that begin with a free node. The bounds of a free node mean nothing. A buffer leaves
-//! them all as they are, but for those of free nodes that it begins: these allow everything until a search learns better.
+//! What holds true: the bounds of a touched node are above the runs that begin in it, or above what
+//! lies in the node of these while it is open; those of the group are above those of its nodes, and
+//! `longest` above the runs that begin with a free node. The bounds of a free node mean nothing. A
+//! buffer leaves them all as they are, but for those of free nodes that it begins: these allow
+//! everything until a search learns better.
 
 use core::cell::Cell;
 
@@ -22,11 +24,14 @@ pub(super) const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Group {
-    /// One bit a node: set where any bit of the node is, and where it reaches beyond the last bit of the bitmap.
+    /// One bit a node: set where any bit of the node is, and where it reaches beyond the last bit
+    /// of the bitmap.
     touched: u32,
-    /// One bit a node: set where a buffer took the whole of it, and only where all of its bits are set.
+    /// One bit a node: set where a buffer took the whole of it, and only where all of its bits are
+    /// set.
     taken: u32,
-    /// One bit a node: set where its bounds count a run that leaves the node up to its end alone, in every lane.
+    /// One bit a node: set where its bounds count a run that leaves the node up to its end alone,
+    /// in every lane.
     open: Cell<u32>,
     /// No run that begins with a free node of the group is longer than this.
     longest: Cell<u32>,
@@ -86,7 +91,8 @@ impl Group {
         &self.nodes[(node % GROUP_NODES) as usize]
     }
 
-    /// A free run of `length` bits begins at bit `from` of a touched node, and none that it is a part of does before.
+    /// A free run of `length` bits begins at bit `from` of a touched node, and none that it is a
+    /// part of does before.
     #[inline(always)]
     pub(super) fn raise(&self, node: u32, from: u32, length: u32) {
         self.bounds(node).raise(from, length, &self.most);
@@ -98,7 +104,8 @@ impl Group {
         self.open.set(self.open.get() | 1 << (node % GROUP_NODES));
     }
 
-    /// The nodes whose bound in a lane does not know how far the run that leaves them goes on, a bit each.
+    /// The nodes whose bound in a lane does not know how far the run that leaves them goes on, a
+    /// bit each.
     #[inline(always)]
     pub(super) fn open(&self, lane: usize) -> u32 {
         self.open.get() | self.open_in[lane].get()
@@ -114,7 +121,8 @@ impl Group {
         self.open_in[lane].take()
     }
 
-    /// A run that leaves the node goes on for at most as many bits behind it as `length` says: its bound knows that, then.
+    /// A run that leaves the node goes on for at most as many bits behind it as `length` says: its
+    /// bound knows that, then.
     #[inline(always)]
     pub(super) fn close(&self, node: u32, lane: usize, length: impl FnOnce() -> u32) {
         self.bounds(node).extend(lane, length, &self.most);
@@ -168,7 +176,8 @@ impl Group {
         self.longest.set(self.longest.get().min(length - 1));
     }
 
-    /// No run of `length` bits begins in any touched node on an aligned bit, and no bound of any node allows one.
+    /// No run of `length` bits begins in any touched node on an aligned bit, and no bound of any
+    /// node allows one.
     #[inline(always)]
     pub(super) fn touched_lack(&self, lane: usize, length: u32) {
         if length <= LONG {
@@ -176,17 +185,19 @@ impl Group {
         }
     }
 
-    /// True where a request that fits into every free node may find room. `LEAVES` where that may reach into the next node.
+    /// True where a request that fits into every free node may find room. `LEAVES` where that may
+    /// reach into the next node.
     ///
-    /// Each run that begins on an aligned bit counts in the lowest lane, too, which may know of none where the other lane
-    /// knows nothing.
+    /// Each run that begins on an aligned bit counts in the lowest lane, too, which may know of
+    /// none where the other lane knows nothing.
     #[inline(always)]
     pub(super) fn allows<const LEAVES: bool>(&self, lane: usize, length: u32) -> bool {
         let most = |lane| self.most.of(lane) >= length;
         self.touched != u32::MAX || most(lane) && (most(0) || LEAVES && self.open(0) != 0)
     }
 
-    /// First-fit of a request that fits into every free node, from a node on; `look` finds its place in a node.
+    /// First-fit of a request that fits into every free node, from a node on; `look` finds its
+    /// place in a node.
     #[inline(always)]
     pub(super) fn first_fit(
         &self,

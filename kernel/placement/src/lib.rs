@@ -2,15 +2,17 @@
 
 //! Where a request goes: given the bitmap, a placement names the bit that a buffer shall begin at.
 //!
-//! A placement sees the bitmap and the request. First-fit is Linux's (`bitmap_find_next_zero_area_off`,
-//! `lib/bitmap.c`) and the default; its peers are the crate `placements`.
+//! A placement sees the bitmap and the request. First-fit is Linux's
+//! (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default; its peers are the crate
+//! `placements`.
 //!
-//! What holds true: a placement answers only bits that the request fits at, and with `start` at 0 it finds one wherever
-//! its rule allows any. Above 0 it looks only from there: that is how a caller goes on behind a candidate that was busy.
+//! What holds true: a placement answers only bits that the request fits at, and with `start` at 0
+//! it finds one wherever its rule allows any. Above 0 it looks only from there: that is how a
+//! caller goes on behind a candidate that was busy.
 //!
-//! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of where long runs can be →
-//! `search` finds the lowest place that fits, exactly, without reading what the summary rules out → a rule puts it to use
-//! ([`FirstFit`], or another [`Placement`]).
+//! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of
+//! where long runs can be → `search` finds the lowest place that fits, exactly, without reading
+//! what the summary rules out → a rule puts it to use ([`FirstFit`], or another [`Placement`]).
 //!
 //! Nothing here knows a page, an area or an allocator: a bit stands for whatever the caller counts.
 //!
@@ -81,14 +83,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// The first bit at or after `bit` that lies on an aligned address; `None` where that is beyond any bitmap.
+    /// The first bit at or after `bit` that lies on an aligned address; `None` where that is beyond
+    /// any bitmap.
     #[inline]
     pub fn align_up(&self, bit: u32) -> Option<u32> {
         let address = bit.checked_add(self.align_offset)?.checked_add(self.align_mask)?;
         Some((address & !self.align_mask) - self.align_offset)
     }
 
-    /// The last bit at or before `bit` that lies on an aligned address; `None` where that is before the bitmap.
+    /// The last bit at or before `bit` that lies on an aligned address; `None` where that is before
+    /// the bitmap.
     #[inline]
     pub fn align_down(&self, bit: u32) -> Option<u32> {
         let address = bit.checked_add(self.align_offset)?;
@@ -106,7 +110,8 @@ pub trait Placement {
         self.name().into()
     }
 
-    /// The bit at or after `start` where the request goes, or `None` where the rule has no room for it there.
+    /// The bit at or after `start` where the request goes, or `None` where the rule has no room for
+    /// it there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
     /// True for the rule that Linux has.
@@ -125,7 +130,8 @@ pub trait Placement {
         false
     }
 
-    /// True where candidates come lowest first: once all from some bit on were busy, none before it is left to try.
+    /// True where candidates come lowest first: once all from some bit on were busy, none before it
+    /// is left to try.
     fn lowest_first(&self) -> bool {
         false
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A node: 256 bits of a bitmap, the largest alignment that Linux gives a request (2^[`CMA_ALIGNMENT`] pages).
+//! A node: 256 bits of a bitmap, the largest alignment that Linux gives a request
+//! (2^[`CMA_ALIGNMENT`] pages).
 //!
 //! What is asked of one is answered from its eight words alone, in bits counted from its first.
 
@@ -15,8 +16,8 @@ pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 /// The words of a node.
 pub(super) type Node = [u32; NODE_WORDS];
 
-/// Turns the bits `first..=last` over. Where all of them were set, and are clear now, the free run around them is returned,
-/// as far as it lies in the node. Else they have to be turned back.
+/// Turns the bits `first..=last` over. Where all of them were set, and are clear now, the free run
+/// around them is returned, as far as it lies in the node. Else they have to be turned back.
 #[inline(always)]
 pub(super) fn turn_over(node: &mut Node, first: u32, last: u32) -> Option<(u32, u32)> {
     debug_assert!(first <= last && last < NODE_BITS);
@@ -75,7 +76,8 @@ fn first_set(node: &Node, mut word: usize) -> u32 {
     NODE_BITS
 }
 
-/// Where the free run in front of a bit, or of the node's end, begins; 0 where that may be before the node.
+/// Where the free run in front of a bit, or of the node's end, begins; 0 where that may be before
+/// the node.
 #[inline(always)]
 pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
@@ -83,7 +85,8 @@ pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
     if before != 0 { word as u32 * WORD_BITS + WORD_BITS - before.leading_zeros() } else { last_set(node, word) }
 }
 
-/// Where the free run that goes on at a bit, or at the node's end, ends; the node's bits where that may be behind it.
+/// Where the free run that goes on at a bit, or at the node's end, ends; the node's bits where that
+/// may be behind it.
 #[inline(always)]
 pub(super) fn run_end(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
@@ -91,7 +94,8 @@ pub(super) fn run_end(node: &Node, bit: u32) -> u32 {
     if behind != 0 { bit + behind.trailing_zeros() } else { first_set(node, word + 1) }
 }
 
-/// How long the free run at the node's beginning is, and the word that it ends in, which is where it lies and what it is.
+/// How long the free run at the node's beginning is, and the word that it ends in, which is where
+/// it lies and what it is.
 #[inline(always)]
 pub(super) fn first_run(node: &Node) -> (u32, Option<(usize, u32)>) {
     for (place, word) in node.iter().map(read).enumerate() {
@@ -102,7 +106,8 @@ pub(super) fn first_run(node: &Node) -> (u32, Option<(usize, u32)>) {
     (NODE_BITS, None)
 }
 
-/// Where the free run at the node's end begins; `seen` is what [`first_run`] read last of it, and is not read once more.
+/// Where the free run at the node's end begins; `seen` is what [`first_run`] read last of it, and
+/// is not read once more.
 #[inline(always)]
 pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
     let (place, word) = seen.unwrap_or((usize::MAX, 0));

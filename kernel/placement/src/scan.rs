@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Looks for a free run in words, at all positions of a word at once, and goes on into the words behind where a run does.
+//! Looks for a free run in words, at all positions of a word at once, and goes on into the words
+//! behind where a run does.
 //!
-//! A run inside a word is found by shifts: after steps of 1, 2, 4 … and what is left, a bit stands only where as many free
-//! bits follow. A run over the end of a word is counted by its zeros at either side. Each word is read once.
+//! A run inside a word is found by shifts: after steps of 1, 2, 4 … and what is left, a bit stands
+//! only where as many free bits follow. A run over the end of a word is counted by its zeros at
+//! either side. Each word is read once.
 
 use super::Request;
 use super::node::{NODE_BITS, NODE_WORDS, Node};
@@ -26,14 +28,16 @@ const SEEN: i32 = i32::MIN;
 pub(super) struct Scan {
     bits: i32,
     align_mask: i32,
-    /// The bits of a word that are aligned; the alignment is less than a word where it is asked for.
+    /// The bits of a word that are aligned; the alignment is less than a word where it is asked
+    /// for.
     aligned: u32,
     /// By how much is shifted last.
     rest: u32,
 }
 
 impl Scan {
-    /// For a request that is longer than its alignment, which is at most a node; `STEPS` is [`steps`] of its length.
+    /// For a request that is longer than its alignment, which is at most a node; `STEPS` is
+    /// [`steps`] of its length.
     #[inline(always)]
     pub(super) fn new<const STEPS: u32>(request: &Request) -> Self {
         let order = request.align_mask.trailing_ones() as usize;
@@ -45,10 +49,11 @@ impl Scan {
         }
     }
 
-    /// Looks at the word that begins at bit `base`; where a run of enough bits begins, counted from `base`.
+    /// Looks at the word that begins at bit `base`; where a run of enough bits begins, counted from
+    /// `base`.
     ///
-    /// `before` is how many bits are free in front of the word, from the first aligned one on; less than none where that lies
-    /// in the word, or behind. It is told for the next word.
+    /// `before` is how many bits are free in front of the word, from the first aligned one on; less
+    /// than none where that lies in the word, or behind. It is told for the next word.
     #[inline(always)]
     fn word<const STEPS: u32>(&self, before: &mut i32, base: u32, word: u32) -> Option<i32> {
         if *before + word.trailing_zeros() as i32 >= self.bits {
@@ -115,8 +120,8 @@ impl<'n> NodeScan<'n> {
         Self { nodes, scan: Scan::new::<STEPS>(request), next: 0, seen: 0 }
     }
 
-    /// The lowest bit of the node that the request fits at, wherever it ends. By itself, so that all it needs stays in
-    /// registers.
+    /// The lowest bit of the node that the request fits at, wherever it ends. By itself, so that
+    /// all it needs stays in registers.
     #[inline(never)]
     pub(super) fn visit<const STEPS: u32>(&mut self, node: u32) -> Option<u32> {
         let (scan, base, first) = (self.scan, node * NODE_BITS, node as usize * NODE_WORDS);

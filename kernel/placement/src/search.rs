@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its summary (see `summary`).
+//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its
+//! summary (see `summary`).
 //!
-//! The bound of a search: a group is passed over where none of its bounds allows the request; of the others each node is
-//! looked at that its own bound allows, and no word of it is read twice. So at worst, whatever was done before, every word is read
-//! once: 768 nodes of eight words in 768 MiB. A look in vain lowers the bound that led there, so that the request that
-//! fails again, with nothing released between, visits the groups alone.
+//! The bound of a search: a group is passed over where none of its bounds allows the request; of
+//! the others each node is looked at that its own bound allows, and no word of it is read twice. So
+//! at worst, whatever was done before, every word is read once: 768 nodes of eight words in 768
+//! MiB. A look in vain lowers the bound that led there, so that the request that fails again, with
+//! nothing released between, visits the groups alone.
 
 use super::Request;
 use super::bitmap::Bitmap;
@@ -20,7 +22,8 @@ use super::words::read;
 const NODE_LANE: usize = LANES - 1;
 
 impl Bitmap {
-    /// The lowest aligned bit at or after `start` that `request.bits` clear bits follow (`bitmap_find_next_zero_area_off`).
+    /// The lowest aligned bit at or after `start` that `request.bits` clear bits follow
+    /// (`bitmap_find_next_zero_area_off`).
     #[inline]
     pub fn first_fit(&self, request: &Request, start: u32) -> Option<u32> {
         match &self.summary {
@@ -36,7 +39,8 @@ impl Bitmap {
         }
     }
 
-    /// First-fit from anywhere: of the node that `start` lies in, what is behind it is looked at run by run.
+    /// First-fit from anywhere: of the node that `start` lies in, what is behind it is looked at
+    /// run by run.
     #[cold]
     #[inline(never)]
     fn first_fit_after(&self, summary: &Summary, request: &Request, start: u32) -> Option<u32> {
@@ -71,8 +75,8 @@ impl Bitmap {
         }
     }
 
-    /// First-fit of a request that is no longer than its alignment, of a word at most. By itself, as the next one is, so that
-    /// all it needs stays in registers.
+    /// First-fit of a request that is no longer than its alignment, of a word at most. By itself,
+    /// as the next one is, so that all it needs stays in registers.
     #[inline(never)]
     fn first_fit_by_slots<const BEHIND: bool>(
         &self,
@@ -115,7 +119,8 @@ impl Bitmap {
         summary.first_fit::<true>(if BEHIND { from } else { 0 }, lane, request.bits, |node| scan.visit::<STEPS>(node))
     }
 
-    /// First-fit of a request that can only begin with a node, and is longer than one or aligned higher.
+    /// First-fit of a request that can only begin with a node, and is longer than one or aligned
+    /// higher.
     #[inline(never)]
     fn first_fit_on_nodes(&self, summary: &Summary, request: &Request, from: u32) -> Option<u32> {
         let (bits, nodes) = (request.bits, self.nodes());
@@ -266,8 +271,8 @@ impl Bitmap {
     }
 }
 
-/// The first bit of the first slot of `WORDS` words in a node whose first `bits` are clear. By itself, so that what calls it
-/// keeps its registers.
+/// The first bit of the first slot of `WORDS` words in a node whose first `bits` are clear. By
+/// itself, so that what calls it keeps its registers.
 #[inline(never)]
 fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {
     let (whole, rest) = ((bits / u32::BITS) as usize, (1 << (bits % u32::BITS)) - 1);
@@ -280,11 +285,12 @@ fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {
     Some((slot * WORDS) as u32 * u32::BITS)
 }
 
-/// A request that is no longer than its alignment, which is at most a word: a word is then a row of slots, and a buffer
-/// begins with one.
+/// A request that is no longer than its alignment, which is at most a word: a word is then a row of
+/// slots, and a buffer begins with one.
 ///
-/// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of them set is found for
-/// all slots of a word at once: taking one from each slot borrows into the top bit of the first that is empty.
+/// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of
+/// them set is found for all slots of a word at once: taking one from each slot borrows into the
+/// top bit of the first that is empty.
 #[derive(Clone, Copy)]
 struct Slots {
     bits: u32,
@@ -328,7 +334,8 @@ impl Slots {
         None
     }
 
-    /// The last bits of the slots of a word that are empty; only the first of them can be relied on.
+    /// The last bits of the slots of a word that are empty; only the first of them can be relied
+    /// on.
     #[inline(always)]
     const fn empty(&self, used: u32) -> u32 {
         self.borrowed(used) & self.highest
@@ -341,7 +348,8 @@ impl Slots {
         taken.wrapping_sub(self.lowest) & !taken
     }
 
-    /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in registers.
+    /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in
+    /// registers.
     #[inline(never)]
     fn first_in_words(&self, node: &Node) -> Option<u32> {
         self.first_in(node.as_chunks().0)

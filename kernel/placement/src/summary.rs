@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is known of a large bitmap without reading it, by which a search leaves out what cannot hold a request.
+//! What is known of a large bitmap without reading it, by which a search leaves out what cannot
+//! hold a request.
 //!
-//! The nodes are kept in groups (see `group`), each with bounds on the runs that begin in it. What holds true of these is
-//! an upper bound. Allocating leaves it as it is; a release measures the run that it makes and raises the bounds of the nodes
-//! that the run begins in, or goes on in from one on that was a part of the buffer; a search that finds a bound to promise
-//! too much lowers it.
+//! The nodes are kept in groups (see `group`), each with bounds on the runs that begin in it. What
+//! holds true of these is an upper bound. Allocating leaves it as it is; a release measures the run
+//! that it makes and raises the bounds of the nodes that the run begins in, or goes on in from one
+//! on that was a part of the buffer; a search that finds a bound to promise too much lowers it.
 
 use alloc::vec::Vec;
 
@@ -27,8 +28,8 @@ impl Summary {
         Self { groups: groups.collect() }
     }
 
-    /// The groups from the one of a node on: the number of the first node of each, the node of it to begin with, and what is
-    /// known.
+    /// The groups from the one of a node on: the number of the first node of each, the node of it
+    /// to begin with, and what is known.
     #[inline(always)]
     pub(super) fn groups_from(&self, node: u32) -> impl Iterator<Item = (u32, u32, &Group)> {
         let first = node / GROUP_NODES;
@@ -42,8 +43,8 @@ impl Summary {
         self.groups.iter().enumerate().rev().map(|(place, group)| (place as u32 * GROUP_NODES, group))
     }
 
-    /// First-fit of a request that fits into every free node, from a node on; `look` finds its place in a node.
-    /// `LEAVES` where that may reach into the next one.
+    /// First-fit of a request that fits into every free node, from a node on; `look` finds its
+    /// place in a node. `LEAVES` where that may reach into the next one.
     #[inline(always)]
     pub(super) fn first_fit<const LEAVES: bool>(
         &self,
@@ -68,7 +69,8 @@ impl Summary {
         None
     }
 
-    /// The first node at or after `node` that is free or may have a run of `length` bits, at most a node, begin in it.
+    /// The first node at or after `node` that is free or may have a run of `length` bits, at most a
+    /// node, begin in it.
     #[inline(never)]
     pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
         self.groups_from(node).find_map(|(first, from, group)| {
@@ -197,7 +199,8 @@ impl Summary {
         true
     }
 
-    /// Clears bits of one node, if all of them are set; the free run around them, as far as it lies in the node.
+    /// Clears bits of one node, if all of them are set; the free run around them, as far as it lies
+    /// in the node.
     #[inline(always)]
     fn turn_over(&mut self, nodes: &mut [Node], start: u32, end: u32) -> Option<(u32, u32)> {
         let (node, first) = (start / NODE_BITS, start % NODE_BITS);
@@ -222,8 +225,8 @@ impl Summary {
         })
     }
 
-    /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits of both of these nodes, and
-    /// all of those between, were released.
+    /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits
+    /// of both of these nodes, and all of those between, were released.
     #[inline(never)]
     fn joined(&mut self, from: u32, to: u32) {
         let (begun, last) = (from / NODE_BITS, to / NODE_BITS);
@@ -258,8 +261,8 @@ impl Summary {
         });
     }
 
-    /// Lets the bounds of a group's nodes in a lane know how far the runs that leave them may go on, without reading the
-    /// bitmap.
+    /// Lets the bounds of a group's nodes in a lane know how far the runs that leave them may go
+    /// on, without reading the bitmap.
     #[cold]
     #[inline(never)]
     pub(super) fn close(&self, group: &Group, first: u32, lane: usize) {
@@ -348,7 +351,8 @@ impl Summary {
     }
 }
 
-/// Tells the nodes `first..after` by groups: which group, and which nodes of it, a bit each; true where all answers were.
+/// Tells the nodes `first..after` by groups: which group, and which nodes of it, a bit each; true
+/// where all answers were.
 #[inline(always)]
 fn parts(first: u32, after: u32, mut tell: impl FnMut(u32, u32) -> bool) -> bool {
     if first >= after {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bits in words, the lowest first: ranges set, cleared and looked at a word at a time, and single ones looked for.
+//! Bits in words, the lowest first: ranges set, cleared and looked at a word at a time, and single
+//! ones looked for.
 
 /// Bits in a word.
 pub(super) const WORD_BITS: u32 = u32::BITS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The article's two remedies: zones that requests begin their search in, and areas with hard borders.
+//! The article's two remedies: zones that requests begin their search in, and areas with hard
+//! borders.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -24,7 +25,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// First-fit from the beginning of the zone for the request's size to the end of the area, then once more from 0.
+/// First-fit from the beginning of the zone for the request's size to the end of the area, then
+/// once more from 0.
 pub struct Zoned(pub(super) Shares);
 
 impl Placement for Zoned {

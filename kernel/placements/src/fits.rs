@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The four classical fits: by address, by where the last one stopped, and by the length of the free run.
+//! The four classical fits: by address, by where the last one stopped, and by the length of the
+//! free run.
 
 use core::cell::Cell;
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The rules by which a request can be placed, by name: first-fit's peers, and the table that `placement=` reads.
+//! The rules by which a request can be placed, by name: first-fit's peers, and the table that
+//! `placement=` reads.
 //!
-//! Each rule is a file with an entry in [`PLACEMENTS`]. A rule sees the present bitmap and the request, nothing of the
-//! future, and of the past at most where it stopped (next-fit).
+//! Each rule is a file with an entry in [`PLACEMENTS`]. A rule sees the present bitmap and the
+//! request, nothing of the future, and of the past at most where it stopped (next-fit).
 //!
-//! What holds true: what [`placement`] says of a [`Placement`], and each rule has a plain model that the tests compare
-//! it with.
+//! What holds true: what [`placement`] says of a [`Placement`], and each rule has a plain model
+//! that the tests compare it with.
 //!
 //! # Example
 //! ```

@@ -11,7 +11,8 @@ use placement::bitmap::Bitmap;
 /// The largest share that a class of sizes can be given.
 pub const MAX_SHARE: u32 = 10_000;
 
-/// Pages above which a request is no longer small, and from which on it is large (the article's classes).
+/// Pages above which a request is no longer small, and from which on it is large (the article's
+/// classes).
 const SMALL: u32 = 3;
 const LARGE: u32 = 24;
 

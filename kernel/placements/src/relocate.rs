@@ -20,7 +20,8 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 /// The usual rule for requests that find room.
 const USUAL: &str = "first-fit";
 
-/// Places as another rule does; where that has no room, buffers are moved by whoever holds the area.
+/// Places as another rule does; where that has no room, buffers are moved by whoever holds the
+/// area.
 pub struct Relocate {
     rule: Box<dyn Placement>,
 }

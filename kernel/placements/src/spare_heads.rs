@@ -4,36 +4,40 @@
 //!
 //! # The idea
 //!
-//! A request that is aligned by its order always begins at the head of an aligned block. Of the free pages of a block of
-//! 2^k only the run from its first page on is therefore of use to a request of order k, whatever is free behind it: call
-//! it the block's *free head*. A buffer put behind a free head costs the block nothing; one put into it costs the block
-//! all from there on.
+//! A request that is aligned by its order always begins at the head of an aligned block. Of the
+//! free pages of a block of 2^k only the run from its first page on is therefore of use to a
+//! request of order k, whatever is free behind it: call it the block's *free head*. A buffer put
+//! behind a free head costs the block nothing; one put into it costs the block all from there on.
 //!
-//! The rule: of the places that a request fits at, take the one that costs the aligned blocks around it, from its own up
-//! to a chunk of 64 pages, the fewest pages of free heads in sum; among equals the lowest, and wholly free chunks after all
-//! others. In each chunk only the highest place that fits is looked at. The look ends at the first place that costs no
-//! more than the buffer's own pages.
+//! The rule: of the places that a request fits at, take the one that costs the aligned blocks
+//! around it, from its own up to a chunk of 64 pages, the fewest pages of free heads in sum; among
+//! equals the lowest, and wholly free chunks after all others. In each chunk only the highest place
+//! that fits is looked at. The look ends at the first place that costs no more than the buffer's
+//! own pages.
 //!
 //! # Why it works
 //!
-//! Sizes that do not fill their block (51 of 64, 34 of 64) leave tails (13 and 30 pages) that no request of that order can
-//! use. Small buffers cost nothing there, and gather there (13 = 8 + 4 + 1); heads are broken when nothing else is left,
-//! and then short ones first. Best-fit goes by the length of a run, wherever it begins, so that it breaks the head of one
-//! block to spare the useless tail of another. What fails in the end are the largest alignments, for want of heads: of 30
-//! failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were requests of 34 to 51 pages and the rest
-//! of 21 to 32, while 578, 539 and 474 of 2048 pages were free. So it is heads that are to be saved, not runs.
+//! Sizes that do not fill their block (51 of 64, 34 of 64) leave tails (13 and 30 pages) that no
+//! request of that order can use. Small buffers cost nothing there, and gather there (13 = 8 + 4 +
+//! 1); heads are broken when nothing else is left, and then short ones first. Best-fit goes by the
+//! length of a run, wherever it begins, so that it breaks the head of one block to spare the
+//! useless tail of another. What fails in the end are the largest alignments, for want of heads: of
+//! 30 failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were requests of
+//! 34 to 51 pages and the rest of 21 to 32, while 578, 539 and 474 of 2048 pages were free. So it
+//! is heads that are to be saved, not runs.
 //!
 //! # What it loses
 //!
-//! An allocation takes 2.8 times the instructions of one by first-fit, 1190 to 426. Blocks of up to 64 pages are guarded,
-//! no larger ones: requests that are longer than a chunk, or than their own alignment (`align=page`), have no such head, and
-//! are placed by best-fit. In a large area only the first [`LOOK_NODES`] nodes of 256 pages that have room are looked at, so
-//! that the cost has a bound; what would be better further up is not seen.
+//! An allocation takes 2.8 times the instructions of one by first-fit, 1190 to 426. Blocks of up to
+//! 64 pages are guarded, no larger ones: requests that are longer than a chunk, or than their own
+//! alignment (`align=page`), have no such head, and are placed by best-fit. In a large area only
+//! the first [`LOOK_NODES`] nodes of 256 pages that have room are looked at, so that the cost has a
+//! bound; what would be better further up is not seen.
 //!
 //! # What was tried and dropped
 //!
-//! Median of the allocations to the first failure, 60 seeds of the load with 290 slots instead of 255 on 8 MiB
-//! (`compare slots=290 seeds=60 ops=2000000`), which tells rules apart in a minute:
+//! Median of the allocations to the first failure, 60 seeds of the load with 290 slots instead of
+//! 255 on 8 MiB (`compare slots=290 seeds=60 ops=2000000`), which tells rules apart in a minute:
 //!
 //! | rule | median |
 //! |---|--:|
@@ -54,8 +58,8 @@
 //! | the smallest free aligned block, as the buddy allocator does | 2,000 |
 //! | best-fit, first-fit | 4,600, 800 |
 //!
-//! Ties and weights hardly matter (a median of 60 is good to about a quarter); heads, all orders of them, and the highest place
-//! do.
+//! Ties and weights hardly matter (a median of 60 is good to about a quarter); heads, all orders of
+//! them, and the highest place do.
 
 use super::fits::BestFit;
 use super::{Entry, plain};
@@ -69,7 +73,8 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     make: plain::<SpareHeads>,
 }];
 
-/// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room of a larger one.
+/// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room
+/// of a larger one.
 pub const LOOK_NODES: u32 = 8;
 
 const WORD_BITS: u32 = u32::BITS;
@@ -155,7 +160,8 @@ impl<const ORDER: u32> Look<ORDER> {
         Self { wanted: Wanted::new::<ORDER>(bits), least: bits, best_cost: u32::MAX, best_bit: 0, first_empty: None }
     }
 
-    /// Looks at chunks, of which `first` is the number of the first, until none can be better; true if any had room.
+    /// Looks at chunks, of which `first` is the number of the first, until none can be better; true
+    /// if any had room.
     #[inline(always)]
     fn at(&mut self, first: u32, chunks: &[[u32; 2]]) -> bool {
         let mut has_room = false;
@@ -199,8 +205,8 @@ impl<const ORDER: u32> Look<ORDER> {
     }
 }
 
-/// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the alignment, and a buffer
-/// begins with one.
+/// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the
+/// alignment, and a buffer begins with one.
 #[derive(Clone, Copy)]
 struct Wanted {
     low: u32,
@@ -233,8 +239,8 @@ impl Wanted {
     }
 }
 
-/// The last bit of each slot of a word that nothing is taken of: adding all bits but the last to what is taken carries
-/// into the last bit of every other slot.
+/// The last bit of each slot of a word that nothing is taken of: adding all bits but the last to
+/// what is taken carries into the last bit of every other slot.
 #[inline(always)]
 const fn free_slots<const ORDER: u32>(taken: u32) -> u32 {
     let last = SLOTS[ORDER as usize] << ((1 << ORDER) - 1);
@@ -246,8 +252,8 @@ const fn low_bits(count: u32) -> u32 {
     if count == 0 { 0 } else { u32::MAX >> (WORD_BITS - count) }
 }
 
-/// What it costs to begin a buffer at bit `at` of a chunk: the free head, in pages, that each aligned block around the place
-/// loses, from the slot of 2^`ORDER` up to the chunk.
+/// What it costs to begin a buffer at bit `at` of a chunk: the free head, in pages, that each
+/// aligned block around the place loses, from the slot of 2^`ORDER` up to the chunk.
 ///
 /// A block whose free head ends before `at` loses nothing, and neither does any larger one then.
 #[inline(always)]

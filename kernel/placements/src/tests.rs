@@ -57,8 +57,8 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     )
 }
 
-/// The rule of the placement of that name in the plainest words there are, given all places that the request fits at from
-/// `start` on, lowest first. `None` if the placement has no model.
+/// The rule of the placement of that name in the plainest words there are, given all places that
+/// the request fits at from `start` on, lowest first. `None` if the placement has no model.
 fn model(name: &str, all: &[u32], map: &Bitmap, request: &Request, start: u32) -> Option<Option<u32>> {
     let lowest = |from: u32| all.iter().copied().find(|&bit| bit >= from);
     // Of all runs that hold the request, by length; the lowest place of the chosen run.
@@ -187,8 +187,8 @@ proptest! {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn spare_heads_looks_at_a_part_of_a_large_map() {
-    // A single free page far away costs nothing, the upper page of a pair the pair; but the pairs lie in the nodes that
-    // are looked at first.
+    // A single free page far away costs nothing, the upper page of a pair the pair; but the pairs
+    // lie in the nodes that are looked at first.
     let mut map = Bitmap::new(1 << 17);
     map.set(0, 1 << 17);
     let request = |bits: u32| Request { bits, align_mask: bits.next_power_of_two() - 1, align_offset: 0 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How the property tests of the portable crates run: one configuration for all of them. Needs std; for tests only.
+//! How the property tests of the portable crates run: one configuration for all of them. Needs std;
+//! for tests only.
 //!
-//! A test draws its cases from a fixed seed, so that it passes or fails everywhere alike; `make test-fresh` sets
-//! [`FRESH_SEEDS`] and draws them from others. A counterexample is written to `proptest-regressions/`, which is committed;
-//! what is written there is tried before all else. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` mean what proptest says.
+//! A test draws its cases from a fixed seed, so that it passes or fails everywhere alike; `make
+//! test-fresh` sets [`FRESH_SEEDS`] and draws them from others. A counterexample is written to
+//! `proptest-regressions/`, which is committed; what is written there is tried before all else.
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` mean what proptest says.
 
 #![forbid(unsafe_code)]
 
@@ -52,7 +54,8 @@ mod tests {
         assert_eq!(some_values() != some_values(), env::var_os(FRESH_SEEDS).is_some());
     }
 
-    /// A failure of this configuration is written beside the sources, and a run with other seeds meets it first.
+    /// A failure of this configuration is written beside the sources, and a run with other seeds
+    /// meets it first.
     #[test]
     #[cfg_attr(miri, ignore = "counterexamples are not written under Miri")]
     fn counterexamples_are_written_down_and_tried_first() {

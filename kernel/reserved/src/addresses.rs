@@ -2,9 +2,10 @@
 
 //! Addresses of a tree as this machine has them: moved to where RAM is here, then cut to 32 bits.
 //!
-//! A board's tree speaks of that board's RAM. `ram_base=` says where it begins, and what lies at or above it moves to where
-//! RAM begins here, in 64 bits. What has more than 32 bits is then what a 32-bit Linux without LPAE keeps in its
-//! `phys_addr_t`: the lower 32 of each address, size and end.
+//! A board's tree speaks of that board's RAM. `ram_base=` says where it begins, and what lies at or
+//! above it moves to where RAM begins here, in 64 bits. What has more than 32 bits is then what a
+//! 32-bit Linux without LPAE keeps in its `phys_addr_t`: the lower 32 of each address, size and
+//! end.
 
 use alloc::format;
 use alloc::string::String;
@@ -37,8 +38,8 @@ impl Shift {
         if address < self.from { address } else { (address - self.from).saturating_add(self.to) }
     }
 
-    /// A range that begins in the board's RAM moves as a whole. Of one that begins below it the end moves, where that
-    /// is an address of 32 bits.
+    /// A range that begins in the board's RAM moves as a whole. Of one that begins below it the end
+    /// moves, where that is an address of 32 bits.
     pub const fn range(self, range: PhysRange) -> PhysRange {
         let PhysRange { start, end } = range;
         if start >= self.from || (end > self.from && end < ADDRESS_LIMIT) {

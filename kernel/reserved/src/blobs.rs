@@ -2,9 +2,10 @@
 
 //! The device tree and the initrd make way.
 //!
-//! A boot loader puts them where it likes, which can be the only place where a region may lie. They keep their place
-//! while regions are placed, so that every region that has another choice goes where Linux would put it. What was
-//! placed over them all the same moves them away at the end, when every region has its place.
+//! A boot loader puts them where it likes, which can be the only place where a region may lie. They
+//! keep their place while regions are placed, so that every region that has another choice goes
+//! where Linux would put it. What was placed over them all the same moves them away at the end,
+//! when every region has its place.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,7 +21,8 @@ impl Attempt<'_> {
         self.memblock.find_where(search, |region| !self.movable(region))
     }
 
-    /// Finds a new place for every blob that a region was placed over. Its `Err` is a blob that found none.
+    /// Finds a new place for every blob that a region was placed over. Its `Err` is a blob that
+    /// found none.
     pub(super) fn house_blobs(&mut self) -> Result<Vec<Move>, Region> {
         let mut moves = Vec::new();
         let regions = self.memblock.reserved().iter();

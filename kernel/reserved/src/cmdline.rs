@@ -2,10 +2,11 @@
 
 //! The kernel command line: `/chosen/bootargs` becomes typed parameters.
 //!
-//! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space ends a word unless it stands between
-//! double quotes, the first `=` that is not the word's first character parts name and value, and `--` ends the
-//! kernel's part. Later parameters win over earlier ones. Nothing here fails: what does not parse is noted by its name
-//! and changes nothing, except for `cma=`, which takes what Linux makes of it.
+//! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space ends a word
+//! unless it stands between double quotes, the first `=` that is not the word's first character
+//! parts name and value, and `--` ends the kernel's part. Later parameters win over earlier ones.
+//! Nothing here fails: what does not parse is noted by its name and changes nothing, except for
+//! `cma=`, which takes what Linux makes of it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -65,7 +66,8 @@ pub struct CmaParameter {
     pub size: u32,
     /// Lowest address; 0: any.
     pub base: u32,
-    /// Address that the area ends below; 0: any. `base + size` where a start was given without an end: exactly there.
+    /// Address that the area ends below; 0: any. `base + size` where a start was given without an
+    /// end: exactly there.
     pub limit: u32,
 }
 
@@ -148,7 +150,8 @@ fn next_word(line: &str) -> (Word<'_>, &str) {
     let word = if equals == 0 {
         Word { name: whole, value: None }
     } else {
-        // Taking the closing quote off `whole` cannot reach the `=`, which stands before it; one is taken off at most.
+        // Taking the closing quote off `whole` cannot reach the `=`, which stands before it; one is
+        // taken off at most.
         let value = &whole[equals + 1..];
         let value = match value.strip_prefix('"') {
             Some(inner) if whole.len() == end => inner.strip_suffix('"').unwrap_or(inner),
@@ -331,7 +334,8 @@ impl Parser {
     fn take_unknown(&mut self, word: Word<'_>) {
         self.unknown_count += 1;
         let length = word.name.len() + word.value.map_or(0, |value| value.len() + 1);
-        // The list stays a prefix of what was given: after one that is too long, no later one is shown.
+        // The list stays a prefix of what was given: after one that is too long, no later one is
+        // shown.
         let fits = self.unknown_shown + 1 == self.unknown_count && self.unknown.len() + length < MAX_UNKNOWN_BYTES;
         if !fits && self.unknown_count > 1 {
             return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The default area, by `cma=` or by configuration: `dma_contiguous_reserve` and `cma_declare_contiguous_nid`
-//! (kernel/dma/contiguous.c, mm/cma.c), in their arithmetic of 32 bits.
+//! The default area, by `cma=` or by configuration: `dma_contiguous_reserve` and
+//! `cma_declare_contiguous_nid` (kernel/dma/contiguous.c, mm/cma.c), in their arithmetic of 32
+//! bits.
 
 use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
@@ -65,7 +66,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Says that the area which nobody asked for is not made, because something else needs its memory.
+    /// Says that the area which nobody asked for is not made, because something else needs its
+    /// memory.
     pub(super) fn say_crowded(&mut self) {
         let mib = u64::from(CMA_BY_CONFIG.size) / MIB;
         self.notes.error(format_args!("cma: Failed to reserve {mib} MiB{}", self.linux.node_suffix));
@@ -83,8 +85,8 @@ impl Attempt<'_> {
         Self::is_fixed(cma) && cma.base & ALIGNMENT_MASK != 0
     }
 
-    /// The place of the area; `size` is `cma.size` on whole pageblocks. `None`, with a line unless there is just no
-    /// room, where there is none.
+    /// The place of the area; `size` is `cma.size` on whole pageblocks. `None`, with a line unless
+    /// there is just no room, where there is none.
     fn find_declared(&mut self, cma: &CmaParameter, size: u32) -> Option<PhysRange> {
         if self.misaligned(cma) {
             self.notes.error(format_args!(

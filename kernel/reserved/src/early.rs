@@ -2,8 +2,9 @@
 
 //! The first memory map: RAM as the tree has it, and what lay in it before the kernel ran.
 //!
-//! The order and the checks are those of `arm_memblock_init` (arch/arm/mm/init.c): the image, the initrd (dropped where
-//! it lies outside of RAM or in the way), the device tree, then the tree's memory reservation block.
+//! The order and the checks are those of `arm_memblock_init` (arch/arm/mm/init.c): the image, the
+//! initrd (dropped where it lies outside of RAM or in the way), the device tree, then the tree's
+//! memory reservation block.
 
 use alloc::vec::Vec;
 
@@ -58,8 +59,8 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     Early { memblock, notes: notes.into_vec() }
 }
 
-/// The page descriptors that a memory map takes: those of every frame from the lowest to the highest RAM address, in
-/// whole pageblocks.
+/// The page descriptors that a memory map takes: those of every frame from the lowest to the
+/// highest RAM address, in whole pageblocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageFrames {
     /// The first frame, on a pageblock boundary.
@@ -71,8 +72,8 @@ pub struct PageFrames {
 }
 
 impl PageFrames {
-    /// The frames of the RAM in `memblock`. `size_bytes` is the page allocator's word for how much memory the
-    /// descriptors of a number of frames take.
+    /// The frames of the RAM in `memblock`. `size_bytes` is the page allocator's word for how much
+    /// memory the descriptors of a number of frames take.
     pub fn of(memblock: &Memblock, size_bytes: fn(u32) -> u64) -> Self {
         let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
         let start = PhysAddr(lowest).pfn().0 & !(PAGEBLOCK_PAGES - 1);

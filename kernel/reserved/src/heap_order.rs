@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The order in which Linux's heap sort leaves its input (lib/sort.c): as sorted as any other, but not stable.
+//! The order in which Linux's heap sort leaves its input (lib/sort.c): as sorted as any other, but
+//! not stable.
 //!
-//! Regions without a place have equal keys, so the sort's own steps decide which of them is placed first. Of n equal
-//! keys the second comes first and the first last.
+//! Regions without a place have equal keys, so the sort's own steps decide which of them is placed
+//! first. Of n equal keys the second comes first and the first last.
 
-/// Sorts by `key`, bottom-up: a node goes down to a leaf along its larger children, then back up to where it belongs.
-/// Of two equal children the left one counts as the larger.
+/// Sorts by `key`, bottom-up: a node goes down to a leaf along its larger children, then back up to
+/// where it belongs. Of two equal children the left one counts as the larger.
 pub(super) fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let count = items.len();
     for root in (0..count / 2).rev() {

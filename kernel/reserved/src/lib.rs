@@ -2,25 +2,29 @@
 
 //! The tree's reserved regions and the CMA areas: who lies where, and what is refused.
 //!
-//! Facts, command line and the early memory map go in; the areas come out, and the memory map holds every region that
-//! was placed. The way is Linux's (drivers/of/fdt.c, drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
+//! Facts, command line and the early memory map go in; the areas come out, and the memory map holds
+//! every region that was placed. The way is Linux's (drivers/of/fdt.c,
+//! drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
 //!
-//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order, and dynamic regions are placed in the order of
-//!    the version that is answered like ([`units::linux`]); each becomes a pool or not;
-//! 2. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no node made a default one;
+//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order, and dynamic regions are
+//!    placed in the order of the version that is answered like ([`units::linux`]); each becomes a
+//!    pool or not;
+//! 2. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no
+//!    node made a default one;
 //! 3. `nodes`: in later versions only now fixed regions become pools;
 //! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else;
 //! 5. `missing`: the areas that devices name and that were not made.
 //!
 //! Lines that Linux does not print begin with `debris: `; all others are its words, in its order.
 //!
-//! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor anything else.
-//! Where Linux would go on into a crash (a pool outside RAM, or over the kernel or another region), the region is
-//! skipped with a line of our own, and the first in the tree wins. A default area that nobody asked for is left out where a
-//! blob that had to make way, or the page descriptors, would have no place beside it.
+//! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor
+//! anything else. Where Linux would go on into a crash (a pool outside RAM, or over the kernel or
+//! another region), the region is skipped with a line of our own, and the first in the tree wins. A
+//! default area that nobody asked for is left out where a blob that had to make way, or the page
+//! descriptors, would have no place beside it.
 //!
-//! Before it comes [`early`], which records RAM and what lies in it in a [`memblock::Memblock`]; [`cmdline`] reads the
-//! kernel's command line. What is free afterwards is for the page allocator.
+//! Before it comes [`early`], which records RAM and what lies in it in a [`memblock::Memblock`];
+//! [`cmdline`] reads the kernel's command line. What is free afterwards is for the page allocator.
 //!
 //! # Example
 //! A board of 128 MiB and `cma=16M`:
@@ -71,7 +75,8 @@ mod tests;
 
 pub use units::MAX_CMA_AREAS;
 
-/// Base and size of an area are multiples of this: a pageblock of 2^10 pages, in bytes (include/linux/cma.h).
+/// Base and size of an area are multiples of this: a pageblock of 2^10 pages, in bytes
+/// (include/linux/cma.h).
 pub const CMA_MIN_ALIGNMENT: u64 = PAGE_SIZE << PAGEBLOCK_ORDER;
 
 /// An area's name has fewer bytes than this (include/linux/cma.h).
@@ -80,7 +85,8 @@ pub const CMA_MAX_NAME: usize = 64;
 /// The name of the area that `cma=` or [`DEFAULT_AREA_BYTES`] makes.
 pub const DEFAULT_AREA: &str = "reserved";
 
-/// Size of the default area where neither a node nor `cma=` asks for one: CONFIG_CMA_SIZE_MBYTES=16, in bytes.
+/// Size of the default area where neither a node nor `cma=` asks for one:
+/// CONFIG_CMA_SIZE_MBYTES=16, in bytes.
 pub const DEFAULT_AREA_BYTES: u32 = 16 << 20;
 
 /// What stands in for `cma=` where it is absent.
@@ -122,20 +128,23 @@ pub struct Placed {
     pub areas: Vec<AreaPlan>,
     /// The default area is there because nobody asked for one.
     pub default_unasked: bool,
-    /// To be made in this order, with memmove, before anything is written to an area. None destroys what another still
-    /// has to move, nor anything that is not free.
+    /// To be made in this order, with memmove, before anything is written to an area. None destroys
+    /// what another still has to move, nor anything that is not free.
     pub moves: Vec<Move>,
     /// Lines for the log.
     pub notes: Vec<Note>,
 }
 
-/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far ([`early`]);
-/// afterwards it also holds every region that was placed, and the blobs where they will be after the moves.
-/// `descriptor_bytes` says how much memory the page descriptors of a number of frames take.
+/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far
+/// ([`early`]); afterwards it also holds every region that was placed, and the blobs where they
+/// will be after the moves. `descriptor_bytes` says how much memory the page descriptors of a
+/// number of frames take.
 pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64, memblock: &mut Memblock) -> Placed {
-    // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided again without moving it.
+    // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided
+    // again without moving it.
     let mut pinned = Vec::new();
-    // An area that nobody asked for takes no memory that a blob, a region or the page descriptors need.
+    // An area that nobody asked for takes no memory that a blob, a region or the page descriptors
+    // need.
     let mut unasked = true;
     loop {
         let blobs = pinned.clone();
@@ -243,8 +252,8 @@ impl<'a> Attempt<'a> {
         matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd) && !self.pinned.contains(region)
     }
 
-    /// ARM Linux maps RAM in sections, and gives up what ends off one where a no-map region is at the end of RAM. What is
-    /// left always holds the page descriptors.
+    /// ARM Linux maps RAM in sections, and gives up what ends off one where a no-map region is at
+    /// the end of RAM. What is left always holds the page descriptors.
     fn cut_ram(&mut self, descriptor_bytes: fn(u32) -> u64) {
         let whole = self.memblock.clone();
         let cut = self.memblock.cut_to_sections();
@@ -308,7 +317,8 @@ impl<'a> Attempt<'a> {
         self.notes.error(format_args!("debris: {number}{ending} CMA area ignored: raise MAX_CMA_AREAS"));
     }
 
-    /// Our line for a second area of the same name (Linux keeps both, but refuses the second's directories).
+    /// Our line for a second area of the same name (Linux keeps both, but refuses the second's
+    /// directories).
     fn say_twin(&mut self) {
         let Some((area, earlier)) = self.areas.split_last() else { return };
         if earlier.iter().any(|other| other.name == area.name) {

@@ -2,11 +2,13 @@
 
 //! The memory map of the boot: what is RAM, and what of it is taken.
 //!
-//! Ranges of RAM are sorted, disjoint and not adjacent. Reservations are sorted by their start and may overlap, as real
-//! trees make them overlap; whoever asks for free memory gets RAM minus all of them. The search is Linux's top-down
-//! one (mm/memblock.c, `__memblock_find_range_top_down`), so that the same tree gives the same addresses.
+//! Ranges of RAM are sorted, disjoint and not adjacent. Reservations are sorted by their start and
+//! may overlap, as real trees make them overlap; whoever asks for free memory gets RAM minus all of
+//! them. The search is Linux's top-down one (mm/memblock.c, `__memblock_find_range_top_down`), so
+//! that the same tree gives the same addresses.
 //!
-//! Lists are short and bounded ([`MAX_RAM_RANGES`], [`MAX_RESERVATIONS`]); every operation goes through them once.
+//! Lists are short and bounded ([`MAX_RAM_RANGES`], [`MAX_RESERVATIONS`]); every operation goes
+//! through them once.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -93,10 +95,11 @@ impl fmt::Display for Full {
 pub struct Search {
     /// Bytes.
     pub size: u64,
-    /// Bytes. Rounds down by the mask of its lower bits, as Linux does, so that what is not a power of two gives what
-    /// it gives there; 0 is 1.
+    /// Bytes. Rounds down by the mask of its lower bits, as Linux does, so that what is not a power
+    /// of two gives what it gives there; 0 is 1.
     pub align: u64,
-    /// The range ends here or below, and starts at `within.start` or above (never in the first page of memory).
+    /// The range ends here or below, and starts at `within.start` or above (never in the first page
+    /// of memory).
     pub within: PhysRange,
 }
 
@@ -164,14 +167,16 @@ impl Memblock {
         if self.reserved.len() >= MAX_RESERVATIONS - usize::from(kind != RegionKind::PageFrames) {
             return Err(Full("MAX_RESERVATIONS"));
         }
-        // Of two that start together the larger comes first, so that the smaller is listed inside it.
+        // Of two that start together the larger comes first, so that the smaller is listed inside
+        // it.
         let key = |range: &PhysRange| (range.start, Reverse(range.end));
         let index = self.reserved.partition_point(|region| key(&region.range) <= key(&range));
         self.reserved.insert(index, Region { range, kind, name: name.to_string() });
         Ok(())
     }
 
-    /// Takes one reservation back: the one with exactly this range and kind. False where there is none.
+    /// Takes one reservation back: the one with exactly this range and kind. False where there is
+    /// none.
     pub fn release(&mut self, range: PhysRange, kind: RegionKind) -> bool {
         let found = self.reserved.iter().position(|region| region.range == range && region.kind == kind);
         found.map(|index| self.reserved.remove(index)).is_some()
@@ -220,7 +225,8 @@ impl Memblock {
 
     /// As [`Self::find`], with only those reservations that `counts` says count.
     ///
-    /// The highest free range that fits is the answer, and in it the highest aligned address, whatever lies below.
+    /// The highest free range that fits is the answer, and in it the highest aligned address,
+    /// whatever lies below.
     pub fn find_where(&self, search: Search, counts: impl Fn(&Region) -> bool) -> Option<u64> {
         let start = search.within.start.max(PAGE_SIZE);
         let end = search.within.end.max(start);
@@ -249,9 +255,10 @@ impl Memblock {
         })
     }
 
-    /// Takes away the end of RAM as ARM Linux does (`adjust_lowmem_bounds`), where a no-map region lies there: up to
-    /// the section in which the first piece of mapped RAM ends that does not end on one. Returns the mapped RAM that is
-    /// gone. Nothing that is in use goes, which Linux does not look at.
+    /// Takes away the end of RAM as ARM Linux does (`adjust_lowmem_bounds`), where a no-map region
+    /// lies there: up to the section in which the first piece of mapped RAM ends that does not end
+    /// on one. Returns the mapped RAM that is gone. Nothing that is in use goes, which Linux does
+    /// not look at.
     pub fn cut_to_sections(&mut self) -> PhysRange {
         let mapped = self.free_where(|region| region.kind == RegionKind::NoMap);
         let mut limit = None;
@@ -287,8 +294,8 @@ impl Memblock {
         self.free_where(|_| true)
     }
 
-    /// The whole pages of RAM that nobody has reserved: what the page allocator starts with. CMA areas are not among
-    /// them, they join when they are activated.
+    /// The whole pages of RAM that nobody has reserved: what the page allocator starts with. CMA
+    /// areas are not among them, they join when they are activated.
     pub fn free_pages(&self) -> impl Iterator<Item = PhysRange> {
         self.free().filter_map(|free| {
             let start = free.start.checked_next_multiple_of(PAGE_SIZE)?;

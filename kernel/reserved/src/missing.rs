@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Areas that devices name and that were not made: who gets which area instead, and how much RAM would hold them.
+//! Areas that devices name and that were not made: who gets which area instead, and how much RAM
+//! would hold them.
 //!
-//! Linux says of a node only that it was not placed. A driver whose `memory-region` was refused is told -EINVAL
-//! (`of_reserved_mem_device_init`); a device that wishes for an area by `CMA-name` goes to the default one.
+//! Linux says of a node only that it was not placed. A driver whose `memory-region` was refused is
+//! told -EINVAL (`of_reserved_mem_device_init`); a device that wishes for an area by `CMA-name`
+//! goes to the default one.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -35,7 +37,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// The least RAM, in MiB, that reaches to where a pool may lie; `None` where that is not what it lacks.
+    /// The least RAM, in MiB, that reaches to where a pool may lie; `None` where that is not what
+    /// it lacks.
     fn ram_for(&self, node: &ReservedNode) -> Option<u64> {
         let [ram] = self.memblock.ram() else { return None };
         let end = match node.placement()? {

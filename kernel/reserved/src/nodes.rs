@@ -2,8 +2,9 @@
 
 //! The children of `/reserved-memory`: fixed ones reserved, dynamic ones placed, pools recognised.
 //!
-//! Linux 6.1 saves all of them, sorts them, and gives each its place and its pool in that order. Later versions place
-//! dynamic ones in the tree's order as part of the scan, and make pools of fixed ones when the default area is there.
+//! Linux 6.1 saves all of them, sorts them, and gives each its place and its pool in that order.
+//! Later versions place dynamic ones in the tree's order as part of the scan, and make pools of
+//! fixed ones when the default area is there.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -19,8 +20,8 @@ use units::{ADDRESS_LIMIT, PhysRange};
 /// Alignment of a dynamic region that asks for none: a cache line (SMP_CACHE_BYTES).
 const DEFAULT_ALIGNMENT: u64 = 64;
 
-/// What Linux 6.12 takes an empty `reg` for: the words behind it in the tree, the token of a property and the length of
-/// its one cell.
+/// What Linux 6.12 takes an empty `reg` for: the words behind it in the tree, the token of a
+/// property and the length of its one cell.
 const BEYOND_EMPTY_REG: PhysRange = PhysRange { start: 3, end: 7 };
 
 /// What a node becomes.
@@ -60,8 +61,8 @@ fn kind(node: &ReservedNode, class: Class) -> RegionKind {
 }
 
 impl<'a> Attempt<'a> {
-    /// Reserves fixed regions and places dynamic ones. Which of them become pools here, and in which order, is the
-    /// version's; what is left waits for [`Self::late_pools`].
+    /// Reserves fixed regions and places dynamic ones. Which of them become pools here, and in
+    /// which order, is the version's; what is left waits for [`Self::late_pools`].
     pub(super) fn scan(&mut self, facts: &'a Facts) {
         if let Some(why) = &facts.reserved_unsupported {
             self.say_unsupported();
@@ -109,7 +110,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The pools that later versions make of fixed regions when the default area is there, and their lines.
+    /// The pools that later versions make of fixed regions when the default area is there, and
+    /// their lines.
     pub(super) fn late_pools(&mut self, facts: &Facts) {
         if !self.linux.fixed_pools_late {
             return;
@@ -177,7 +179,8 @@ impl<'a> Attempt<'a> {
         Some(Saved { node, class, range: nowhere, kind: kind(node, class), reserved: true })
     }
 
-    /// What a node becomes when it lies at `start`: the conditions of `rmem_cma_setup` and `rmem_dma_setup`.
+    /// What a node becomes when it lies at `start`: the conditions of `rmem_cma_setup` and
+    /// `rmem_dma_setup`.
     fn classify(&self, node: &ReservedNode, start: u64, size: u64) -> Class {
         let cma = node.reusable && !node.no_map;
         let bypassed = self.cma_given && node.cma_default;
@@ -194,12 +197,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// True for a pool that says two things which exclude each other, where the version takes it for a plain region.
+    /// True for a pool that says two things which exclude each other, where the version takes it
+    /// for a plain region.
     fn is_plain(&self, node: &ReservedNode) -> bool {
         node.reusable && node.no_map && self.linux.reusable_no_map_is_plain
     }
 
-    /// Reserves the ranges of a fixed node; the first of them is what may become a pool. `None` where it was skipped.
+    /// Reserves the ranges of a fixed node; the first of them is what may become a pool. `None`
+    /// where it was skipped.
     fn reserve_fixed(&mut self, node: &'a ReservedNode, ranges: &[PhysRange]) -> Option<Saved<'a>> {
         let first = ranges.first()?;
         let class = self.classify(node, first.start, first.end.saturating_sub(first.start));
@@ -220,7 +225,8 @@ impl<'a> Attempt<'a> {
         for (index, range) in entries.iter().enumerate() {
             if range.is_empty() {
                 self.say_not_reserved(node, range);
-                // 6.1 sorts it with the others, and looks for a place for it then, as if it had no `reg`.
+                // 6.1 sorts it with the others, and looks for a place for it then, as if it had no
+                // `reg`.
                 if index == 0 && self.linux.sorts_regions {
                     let class = self.classify(node, 0, node.size.value().copied().unwrap_or(0));
                     let nowhere = PhysRange { start: range.start, end: range.start };
@@ -238,8 +244,8 @@ impl<'a> Attempt<'a> {
         saved
     }
 
-    /// Reserves one range of a fixed node, and returns as what. `None`, with a line, where it is in the way of
-    /// something that cannot give way.
+    /// Reserves one range of a fixed node, and returns as what. `None`, with a line, where it is in
+    /// the way of something that cannot give way.
     fn claim(&mut self, node: &ReservedNode, class: Class, range: PhysRange) -> Option<RegionKind> {
         let name = Words(&node.name);
         let mut kind = kind(node, class);
@@ -251,13 +257,15 @@ impl<'a> Attempt<'a> {
             self.notes.refuse(Refused::Node, &node.name);
             return None;
         }
-        // RAM that is taken cannot be made no-map: Linux says so, leaves it mapped, and makes the pool all the same.
+        // RAM that is taken cannot be made no-map: Linux says so, leaves it mapped, and makes the
+        // pool all the same.
         if node.no_map && self.is_taken(&range) {
             self.say_not_reserved(node, &range);
             kind = RegionKind::Reserved;
         }
-        // Regions that are only kept free may lie over each other, and one that stays mapped even over the kernel;
-        // memory that was reserved by the tree's header may be reserved again by a node.
+        // Regions that are only kept free may lie over each other, and one that stays mapped even
+        // over the kernel; memory that was reserved by the tree's header may be reserved again by a
+        // node.
         let other = self.in_the_way(&range, |region| match class {
             Class::Cma => true,
             _ if node.no_map => {
@@ -273,8 +281,8 @@ impl<'a> Attempt<'a> {
         self.reserve(range, kind, &node.name).then_some(kind)
     }
 
-    /// True where Linux's list of reserved memory has a part of `range` by now (the tree's header comes later), and there
-    /// is RAM under it.
+    /// True where Linux's list of reserved memory has a part of `range` by now (the tree's header
+    /// comes later), and there is RAM under it.
     fn is_taken(&self, range: &PhysRange) -> bool {
         self.memblock.ram().iter().any(|ram| ram.overlaps(range))
             && self.memblock.reserved().iter().any(|region| {
@@ -282,7 +290,8 @@ impl<'a> Attempt<'a> {
             })
     }
 
-    /// A fixed node that nobody will look at again: its place stays reserved, as what it says it is.
+    /// A fixed node that nobody will look at again: its place stays reserved, as what it says it
+    /// is.
     fn keep_free(&mut self, entry: &Saved<'_>) {
         if matches!(entry.class, Class::Cma | Class::Refused) && !entry.range.is_empty() {
             self.memblock.release(entry.range, RegionKind::Cma);
@@ -423,8 +432,8 @@ impl<'a> Attempt<'a> {
         self.reserve(range, kind(node, class), &node.name).then_some(range)
     }
 
-    /// The place in an alloc-range: the highest, but the lowest where the range begins and does not end at a region
-    /// that is there, in versions that look at that.
+    /// The place in an alloc-range: the highest, but the lowest where the range begins and does not
+    /// end at a region that is there, in versions that look at that.
     fn find_in_alloc_range(&self, search: Search) -> Option<u64> {
         let touches = |address: u64| self.regions.iter().any(|(_, region)| touches(region, address));
         let PhysRange { start, end } = search.within;
@@ -439,7 +448,8 @@ impl<'a> Attempt<'a> {
         class != Class::Cma || self.areas.len() < super::MAX_CMA_AREAS
     }
 
-    /// An alloc-range in Linux's arithmetic of 32 bits: an end of 0 is no limit, and one that wraps leaves no room.
+    /// An alloc-range in Linux's arithmetic of 32 bits: an end of 0 is no limit, and one that wraps
+    /// leaves no room.
     fn alloc_range(&mut self, node: &ReservedNode, range: &PhysRange) -> Option<PhysRange> {
         let end = match range.end {
             0 => ADDRESS_LIMIT,
@@ -455,8 +465,8 @@ impl<'a> Attempt<'a> {
         Some(PhysRange { start: range.start, end })
     }
 
-    /// Makes a pool of a node that has its place, or frees the place: `__reserved_mem_init_node`. True unless it was
-    /// freed.
+    /// Makes a pool of a node that has its place, or frees the place: `__reserved_mem_init_node`.
+    /// True unless it was freed.
     fn initialise(&mut self, entry: &Saved<'_>, range: PhysRange) -> bool {
         let node = entry.node;
         if !node.shared_dma_pool || self.is_plain(node) {
@@ -491,8 +501,8 @@ impl<'a> Attempt<'a> {
         self.cma_given && node.cma_default
     }
 
-    /// Notes that a node became no pool. Why is the first line since the one with number `said`; where that is its place,
-    /// with the place.
+    /// Notes that a node became no pool. Why is the first line since the one with number `said`;
+    /// where that is its place, with the place.
     fn refuse_pool(&mut self, node: &ReservedNode, range: PhysRange, said: usize) {
         let mut why = self.notes.line(said).unwrap_or_default().to_string();
         if !(range.start | range.end).is_multiple_of(CMA_MIN_ALIGNMENT) && node.reusable && !node.no_map {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The board's tree with the nodes of each case, 1 GiB of RAM, image and blobs where QEMU puts them.
+//! The board's tree with the nodes of each case, 1 GiB of RAM, image and blobs where QEMU puts
+//! them.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -163,7 +164,8 @@ impl Case {
         assert!(facts.reserved.len() < 1000);
     }
 
-    /// Plays the moves: none writes over what was taken before, over a placed region, or over another blob.
+    /// Plays the moves: none writes over what was taken before, over a placed region, or over
+    /// another blob.
     fn check_moves(&self) {
         let is_blob = |region: &&Region| matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd);
         let mut blobs: Vec<_> =
@@ -195,7 +197,8 @@ impl Case {
         format!("cma: Reserved 16 MiB at {start:#010x}{}", self.cmdline.linux.differences().node_suffix)
     }
 
-    /// Where no default area was asked for there is one of 16 MiB, in the highest place that is free, or a line.
+    /// Where no default area was asked for there is one of 16 MiB, in the highest place that is
+    /// free, or a line.
     fn check_unasked(&self) {
         let made = self.unasked();
         let nodes = self.placed.areas.len() - usize::from(made.is_some());
@@ -208,7 +211,8 @@ impl Case {
         if fixed && self.cmdline.linux.differences().fixed_pools_late {
             return;
         }
-        // What was taken when it was placed: all there is but itself, and the blobs where they lay then.
+        // What was taken when it was placed: all there is but itself, and the blobs where they lay
+        // then.
         let taken = |region: &&Region| made.is_none_or(|area| region.range != area.range);
         let blobs = self.placed.moves.iter().map(|step| step.from);
         let taken: Vec<_> =
@@ -217,7 +221,8 @@ impl Case {
         let free = |range: &PhysRange| {
             self.memblock.is_ram(range) && taken.iter().all(|other| !other.overlaps(range) || moved(other))
         };
-        // The last pageblock of 32 bits is beyond Linux's limit, the last address rounded down to a pageblock.
+        // The last pageblock of 32 bits is beyond Linux's limit, the last address rounded down to a
+        // pageblock.
         let mut starts = (1..1020).rev().map(|block| PhysRange::sized(block * CMA_MIN_ALIGNMENT, 16 * M));
         match (starts.find(free), made) {
             (Some(range), Some(area)) => assert_eq!(area.range, range),
@@ -236,7 +241,8 @@ impl Case {
         self.placed.notes.iter().map(|note| note.text.as_str()).collect()
     }
 
-    /// The lines without those that come in every case: those of `vram`, and of the default area that nobody asked for.
+    /// The lines without those that come in every case: those of `vram`, and of the default area
+    /// that nobody asked for.
     fn other_lines(&self) -> Vec<&str> {
         let mut lines = self.lines();
         if self.unasked().is_some() {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random trees and what Linux made of them, line by line, on each version that was booted with them.
+//! Random trees and what Linux made of them, line by line, on each version that was booted with
+//! them.
 //!
-//! `tests/data/trees` has the trees, how each was booted, and the answers (its README says how they were made). Compared
-//! are the lines about reserved memory in their order, the areas with what they sum up to, and RAM. Lines that begin with
-//! `debris: ` are ours, and left out.
+//! `tests/data/trees` has the trees, how each was booted, and the answers (its README says how they
+//! were made). Compared are the lines about reserved memory in their order, the areas with what
+//! they sum up to, and RAM. Lines that begin with `debris: ` are ours, and left out.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -60,12 +61,14 @@ impl Tree {
         Some(answer.lines().filter(|line| !line.starts_with("CmaFree")).map(|line| format!("{line}\n")).collect())
     }
 
-    /// What we make of it, in the same form: as the tree is, or as one of a board whose RAM begins at `ram_base`. `None` where
-    /// the tree cannot be that board's, because it has regions on both sides of where RAM begins.
+    /// What we make of it, in the same form: as the tree is, or as one of a board whose RAM begins
+    /// at `ram_base`. `None` where the tree cannot be that board's, because it has regions on both
+    /// sides of where RAM begins.
     fn ours(&self, version: LinuxVersion, ram_base: Option<u64>) -> Option<String> {
         let blob = fs::read(&self.path).expect("a tree");
         let mut facts = devicetree::read(&blob).expect("a usable tree");
-        // What QEMU does: RAM of the given size, the initrd in the middle or at 128 MiB, the tree on the page behind it.
+        // What QEMU does: RAM of the given size, the initrd in the middle or at 128 MiB, the tree
+        // on the page behind it.
         let initrd = PhysRange::sized(RAM_START + (self.mem_bytes / 2).min(128 << 20), INITRD_BYTES);
         let tree = PhysRange::sized(initrd.end.next_multiple_of(4096), 2 * blob.len() as u64 + 10_000);
         facts.memory = vec![PhysRange::sized(RAM_START, self.mem_bytes)];
@@ -101,7 +104,8 @@ impl Tree {
     }
 }
 
-/// Moves what the tree says of RAM from where it begins here to `ram_base`; false where a range lies on both sides.
+/// Moves what the tree says of RAM from where it begins here to `ram_base`; false where a range
+/// lies on both sides.
 fn move_ram(facts: &mut Facts, ram_base: u64) -> bool {
     let regions = facts
         .reserved

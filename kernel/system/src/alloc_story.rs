@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the ways that there are.
+//! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the
+//! ways that there are.
 //!
-//! A candidate whose pages are all free is taken at once ([`cma::area::Area::take_free`]), and nothing else happens. Where somebody lives in the
-//! area, candidate after candidate is tried. A busy one is emptied (`mm::contig_range`); what refuses to go
-//! sends the search to the next candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
+//! A candidate whose pages are all free is taken at once ([`cma::area::Area::take_free`]), and
+//! nothing else happens. Where somebody lives in the area, candidate after candidate is tried. A
+//! busy one is emptied (`mm::contig_range`); what refuses to go sends the search to the next
+//! candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
 
 use super::System;
 use crate::plan::NoRoom;
@@ -121,10 +123,11 @@ impl CmaSearch {
 }
 
 impl System<'_> {
-    /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area (`cma_alloc`).
+    /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area
+    /// (`cma_alloc`).
     ///
-    /// A candidate that holds a page in use is emptied where that can be done, and else passed over: the search goes on
-    /// behind it.
+    /// A candidate that holds a page in use is emptied where that can be done, and else passed
+    /// over: the search goes on behind it.
     ///
     /// # Errors
     /// See [`CmaError`]; the area and the zone are then as they were.
@@ -149,7 +152,8 @@ impl System<'_> {
         self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
     }
 
-    /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace events.
+    /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace
+    /// events.
     pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
         let mut report = ContigReport::default();
         report.start(self.now_ns());
@@ -203,7 +207,8 @@ impl System<'_> {
         search.end(self, report)
     }
 
-    /// The placement has no room: others make some, where the rule has them do so, or else the request fails.
+    /// The placement has no room: others make some, where the rule has them do so, or else the
+    /// request fails.
     #[cold]
     fn cma_alloc_without_room(&mut self, id: AreaId, request: &Request, pages: u32) -> Result<Buffer, CmaError> {
         let made = if self.area(id).placement().relocates() { Some(self.make_room(id, request)) } else { None };
@@ -220,8 +225,9 @@ impl System<'_> {
         self.trace_event(Event::BusyRetry { area: id.0, first, count, align });
     }
 
-    /// Writes the events of a candidate at `bit` that was refused for a page at `blocked_bit` before anything was done, and
-    /// of those up to it that are passed over: Linux tries each of them, and finds the page by its test each time.
+    /// Writes the events of a candidate at `bit` that was refused for a page at `blocked_bit`
+    /// before anything was done, and of those up to it that are passed over: Linux tries each of
+    /// them, and finds the page by its test each time.
     fn trace_refused(
         &mut self,
         id: AreaId,

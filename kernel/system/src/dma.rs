@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DMA API's calls that need the whole system: where a coherent buffer's pages come from, which area a device has, and
-//! what it leaves behind.
+//! The DMA API's calls that need the whole system: where a coherent buffer's pages come from, which
+//! area a device has, and what it leaves behind.
 //!
-//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`, `dma_direct_alloc`): a
-//! device that has an area of its own asks that one, any other the default area, unless a single page will do, which
-//! needs no area to be contiguous; where no area is asked or the one asked refuses, the page allocator serves blocks of
-//! up to 4 MiB. The area's alignment is the order of the size, at most [`cma::CMA_ALIGNMENT`].
+//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`,
+//! `dma_direct_alloc`): a device that has an area of its own asks that one, any other the default
+//! area, unless a single page will do, which needs no area to be contiguous; where no area is asked
+//! or the one asked refuses, the page allocator serves blocks of up to 4 MiB. The area's alignment
+//! is the order of the size, at most [`cma::CMA_ALIGNMENT`].
 
 use core::panic::Location;
 
@@ -57,7 +58,8 @@ impl<'m> System<'m> {
         Ok(())
     }
 
-    /// Leaves a buffer to the table, where [`System::dma_take_kept`] finds it by the address that is returned.
+    /// Leaves a buffer to the table, where [`System::dma_take_kept`] finds it by the address that
+    /// is returned.
     pub fn dma_keep(&mut self, buffer: Coherent) -> DeviceAddress {
         self.dma.keep(buffer)
     }
@@ -103,12 +105,12 @@ impl<'m> System<'m> {
         }
     }
 
-    /// A driver takes charge of the device of that name, which gets the area that the device tree gives it: the first that
-    /// there is of those it names.
+    /// A driver takes charge of the device of that name, which gets the area that the device tree
+    /// gives it: the first that there is of those it names.
     ///
     /// # Errors
-    /// There is no hardware for DMA, there are too many devices, or the region that the device names was refused
-    /// (`of_reserved_mem_device_init` returns -EINVAL then).
+    /// There is no hardware for DMA, there are too many devices, or the region that the device
+    /// names was refused (`of_reserved_mem_device_init` returns -EINVAL then).
     pub fn dma_add_device(&mut self, name: &'static str) -> Result<DeviceId, DmaError> {
         self.has_its_region(name)?;
         self.dma.add_device(name, self.areas.of_device(name), true)
@@ -129,15 +131,16 @@ impl<'m> System<'m> {
     /// Somebody at the prompt plays the driver of the device of that name.
     ///
     /// # Errors
-    /// As for [`System::dma_add_device`], or the machine has no device of that name ([`dma::Dma::know`]).
+    /// As for [`System::dma_add_device`], or the machine has no device of that name
+    /// ([`dma::Dma::know`]).
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
         let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
         self.has_its_region(name)?;
         self.dma.add_device(name, self.areas.of_device(name), false)
     }
 
-    /// The driver lets its device go, which has to be quiet by then. What it has not given back is reported, taken
-    /// from it and counted in the answer.
+    /// The driver lets its device go, which has to be quiet by then. What it has not given back is
+    /// reported, taken from it and counted in the answer.
     ///
     /// # Errors
     /// There is no such device.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory system as a whole: the zone, the areas in it, the devices that use them, and the buffers that outlive the
-//! command that made them.
+//! The memory system as a whole: the zone, the areas in it, the devices that use them, and the
+//! buffers that outlive the command that made them.
 //!
-//! This is where a request enters (`cma_alloc`) and where it leaves (`cma_release`). Exclusive access (`&mut`) stands for
-//! the locks of `mm/cma.c` and `mm/page_alloc.c`: there is one processor, and interrupt handlers do not allocate.
+//! This is where a request enters (`cma_alloc`) and where it leaves (`cma_release`). Exclusive
+//! access (`&mut`) stands for the locks of `mm/cma.c` and `mm/page_alloc.c`: there is one
+//! processor, and interrupt handlers do not allocate.
 
 //!
-//! What holds true: a page of an area is in exactly one place ([`System::check`]); a buffer is its holder's, or stands in the
-//! registry under a number; an allocation that fails leaves everything as it was.
+//! What holds true: a page of an area is in exactly one place ([`System::check`]); a buffer is its
+//! holder's, or stands in the registry under a number; an allocation that fails leaves everything
+//! as it was.
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:
@@ -95,7 +97,8 @@ pub struct System<'m> {
     live: Option<Box<Live>>,
     /// What those did who have moved out.
     past: Stats,
-    /// The stamp that pages were filled by last: contents that earlier users left in memory never pass for later ones.
+    /// The stamp that pages were filled by last: contents that earlier users left in memory never
+    /// pass for later ones.
     last_stamp: u32,
     /// Which Linux is answered like.
     linux: LinuxVersion,
@@ -191,7 +194,8 @@ impl<'m> System<'m> {
         self.linux
     }
 
-    /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free (`cma_activate_area`).
+    /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free
+    /// (`cma_activate_area`).
     ///
     /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most
     /// [`units::MAX_CMA_AREAS`] calls.
@@ -229,7 +233,8 @@ impl<'m> System<'m> {
         self.areas.default_area()
     }
 
-    /// Tells that the default area is there only because neither the tree nor the command line asked for one.
+    /// Tells that the default area is there only because neither the tree nor the command line
+    /// asked for one.
     pub fn set_default_unasked(&mut self) {
         self.areas.set_default_unasked();
     }
@@ -311,7 +316,8 @@ impl<'m> System<'m> {
 
     /// Everybody moves out, and the zone is as it was before.
     pub fn close_live(&mut self) {
-        // What a disk owns is its until it has done: only then is a mapping that is left somebody's mistake.
+        // What a disk owns is its until it has done: only then is a mapping that is left somebody's
+        // mistake.
         if let Some(mut mm) = self.mm() {
             mm.settle_disk();
         }
@@ -391,7 +397,8 @@ impl<'m> System<'m> {
         }
     }
 
-    /// Leaves a buffer in the registry; the identifier to take it back by. Identifiers count up from 1 over all areas.
+    /// Leaves a buffer in the registry; the identifier to take it back by. Identifiers count up
+    /// from 1 over all areas.
     pub fn keep(&mut self, buffer: Buffer) -> u32 {
         self.kept.keep(&mut self.zone, &buffer)
     }
@@ -406,7 +413,8 @@ impl<'m> System<'m> {
         registry::take_back(&mut self.zone, &self.areas, id)
     }
 
-    /// Takes the buffer that begins at a page of an area out of the registry; costs the same however many there are.
+    /// Takes the buffer that begins at a page of an area out of the registry; costs the same
+    /// however many there are.
     pub fn take_back_at(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
         registry::take_back_at(&mut self.zone, &self.areas, id, first)
     }
@@ -434,8 +442,8 @@ impl<'m> System<'m> {
         released
     }
 
-    /// Checks that zone and areas agree: every page of an area is in exactly one place, and no driver was seen to misuse
-    /// the DMA API that nobody was told of.
+    /// Checks that zone and areas agree: every page of an area is in exactly one place, and no
+    /// driver was seen to misuse the DMA API that nobody was told of.
     ///
     /// # Errors
     /// The first disagreement.

@@ -16,14 +16,16 @@ pub struct StillBusy;
 
 /// Whoever uses buffers that may move.
 pub trait Relocatable {
-    /// Asks the owner to leave the buffer alone from now on: to stop the device, and to write back what it keeps of it.
+    /// Asks the owner to leave the buffer alone from now on: to stop the device, and to write back
+    /// what it keeps of it.
     ///
     /// # Errors
     /// The buffer is in use; it stays where it is.
     fn quiesce(&mut self, tag: u32) -> Result<(), StillBusy>;
 
-    /// The buffer begins at `first` now, with the contents that it had, and may be used again. Follows every
-    /// [`Relocatable::quiesce`] that went well, also where the buffer was not moved in the end.
+    /// The buffer begins at `first` now, with the contents that it had, and may be used again.
+    /// Follows every [`Relocatable::quiesce`] that went well, also where the buffer was not moved
+    /// in the end.
     fn resume(&mut self, tag: u32, first: Pfn);
 }
 

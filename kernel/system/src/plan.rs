@@ -7,23 +7,27 @@
 //! copied, so that two buffers may change places: only where the buffers end counts, never by way
 //! of what. A [`Planner`] tries, in this order:
 //!
-//! 1. Windows. The cheapest aligned place without anything that must stay, whose buffers have the fewest pages and all rank
-//!    below the request (see `rank`), is emptied. What lay there is put elsewhere, the highest rank first: into a hole, or
-//!    into the cheapest window of its own, whose buffers wait in turn. They rank lower, so that each buffer is moved once.
-//! 2. Sliding. Buffers go, one after the other from the lowest, to the lowest place that fits them, until there is room.
-//! 3. Packing. All buffers and the request are put into the area anew, the highest rank first, each at the lowest place
-//!    that fits it. One that finds none is first in the next of [`ROUNDS`] rounds.
+//! 1. Windows. The cheapest aligned place without anything that must stay, whose buffers have the
+//!    fewest pages and all rank below the request (see `rank`), is emptied. What lay there is put
+//!    elsewhere, the highest rank first: into a hole, or into the cheapest window of its own, whose
+//!    buffers wait in turn. They rank lower, so that each buffer is moved once.
+//! 2. Sliding. Buffers go, one after the other from the lowest, to the lowest place that fits them,
+//!    until there is room.
+//! 3. Packing. All buffers and the request are put into the area anew, the highest rank first, each
+//!    at the lowest place that fits it. One that finds none is first in the next of [`ROUNDS`]
+//!    rounds.
 //!
 //! # When room is found
 //! Whenever any arrangement has room, if every buffer may move, nothing else lives in the area, the
 //! heap holds the plan, and either
 //! - no buffer and not the request has an alignment: packing leaves no gap; or
-//! - each of them is no longer than its alignment, or has the largest alignment that there is (every request whose alignment
-//!   is that of its size, which Linux caps), and the area begins and ends at a multiple of the largest: packing puts those
-//!   with the largest alignment side by side. Each takes whole blocks of that order, as it does anywhere, and leaves what is
-//!   behind it; so does every next order in the blocks that are left. How many blocks of an order are left depends on what
-//!   was put before, not on where: where one finds none, no arrangement has room. It is counted before any search
-//!   ([`NoRoom::Full`]).
+//! - each of them is no longer than its alignment, or has the largest alignment that there is
+//!   (every request whose alignment is that of its size, which Linux caps), and the area begins and
+//!   ends at a multiple of the largest: packing puts those with the largest alignment side by side.
+//!   Each takes whole blocks of that order, as it does anywhere, and leaves what is behind it; so
+//!   does every next order in the blocks that are left. How many blocks of an order are left
+//!   depends on what was put before, not on where: where one finds none, no arrangement has room.
+//!   It is counted before any search ([`NoRoom::Full`]).
 //!
 //! For other mixtures, and around what stays, it is a search, and [`NoRoom::NotFound`] says only
 //! that the three ways failed. No search of such a cost finds all: buffers that stay cut an area

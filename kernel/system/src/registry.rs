@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The registry of kept buffers: those that outlive the command that made them. It lies in the page descriptors, each
-//! buffer in that of its first page, and therefore has room for all.
+//! The registry of kept buffers: those that outlive the command that made them. It lies in the page
+//! descriptors, each buffer in that of its first page, and therefore has room for all.
 
 use cma::area::Area;
 use cma::{AreaId, Areas, Buffer};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Buffers that can be moved while they are held: instead of failing in a fragmented area, a request has others make room.
+//! Buffers that can be moved while they are held: instead of failing in a fragmented area, a
+//! request has others make room.
 //!
 //! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lets
 //! the system move it ([`System::let_move`]). Where the area's placement relocates and finds no
@@ -127,8 +128,8 @@ impl System<'_> {
         Err(NoRoom::NotFound)
     }
 
-    /// What the area holds, for a plan: who may move, and what stays. `None` where nobody may, or where there is no memory to
-    /// plan in.
+    /// What the area holds, for a plan: who may move, and what stays. `None` where nobody may, or
+    /// where there is no memory to plan in.
     fn planner(&self, id: AreaId, busy: &[Pfn]) -> Option<Planner> {
         let bits = self.area(id).bitmap().bits();
         let mut count = 0;
@@ -141,7 +142,8 @@ impl System<'_> {
         if movable.is_empty() { None } else { Some(Planner::new(fixed, movable)) }
     }
 
-    /// Goes through an area from its lowest bit: buffers that may move, and bits that have to stay as they are.
+    /// Goes through an area from its lowest bit: buffers that may move, and bits that have to stay
+    /// as they are.
     fn walk(&self, id: AreaId, busy: &[Pfn], mut may_move: impl FnMut(Movable), mut stays: impl FnMut(u32)) {
         let area = self.area(id);
         let map = area.bitmap();

@@ -2,11 +2,12 @@
 
 //! Units at the borders: page frame numbers, physical addresses and ranges, orders.
 //!
-//! A bare integer never says whether it counts bytes, pages or bits; these types do. Physical addresses are 64 bits
-//! wide because a device tree may name addresses above 4 GiB even where the processor cannot reach them.
+//! A bare integer never says whether it counts bytes, pages or bits; these types do. Physical
+//! addresses are 64 bits wide because a device tree may name addresses above 4 GiB even where the
+//! processor cannot reach them.
 //!
-//! Every other crate asks this one, and it asks none of them. What is found wrong before there is a console to say it on
-//! is collected by [`notes`].
+//! Every other crate asks this one, and it asks none of them. What is found wrong before there is a
+//! console to say it on is collected by [`notes`].
 //!
 //! ```
 //! use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};

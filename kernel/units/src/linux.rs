@@ -2,10 +2,10 @@
 
 //! Which Linux is answered like: the versions, and one table of what differs between them.
 //!
-//! Placements, candidates, bitmaps and free lists are the same in all versions and have one model. What differs is
-//! order, words, and a few rules of the device tree's reserved memory: a value of [`Differences`], asked by whoever
-//! comes to such a place. Each field says where the difference was seen (a boot of that kernel on this board) or read
-//! (its source).
+//! Placements, candidates, bitmaps and free lists are the same in all versions and have one model.
+//! What differs is order, words, and a few rules of the device tree's reserved memory: a value of
+//! [`Differences`], asked by whoever comes to such a place. Each field says where the difference
+//! was seen (a boot of that kernel on this board) or read (its source).
 //!
 //! ```
 //! use units::linux::LinuxVersion;
@@ -119,57 +119,71 @@ pub enum Bypass {
 /// What differs between the versions.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Differences {
-    /// Regions are sorted by base and size before dynamic ones are placed, with a heap sort, which moves equal ones.
-    /// Else dynamic regions are placed in the tree's order. Seen: 6.1 against 6.12 and 7.2, all trees.
+    /// Regions are sorted by base and size before dynamic ones are placed, with a heap sort, which
+    /// moves equal ones. Else dynamic regions are placed in the tree's order. Seen: 6.1 against
+    /// 6.12 and 7.2, all trees.
     pub sorts_regions: bool,
-    /// Fixed regions become pools after the dynamic ones and after the default area, in the tree's order. Seen: 6.12,
-    /// 7.2.
+    /// Fixed regions become pools after the dynamic ones and after the default area, in the tree's
+    /// order. Seen: 6.12, 7.2.
     pub fixed_pools_late: bool,
-    /// The most regions; those beyond stay reserved and become no pools. Seen: 70 fixed nodes, 6.1 and 7.2. Read: 6.12.
+    /// The most regions; those beyond stay reserved and become no pools. Seen: 70 fixed nodes, 6.1
+    /// and 7.2. Read: 6.12.
     pub max_regions: Option<usize>,
-    /// An alloc-range that begins, but does not end, at an existing region is searched from its lowest address. Read:
-    /// 6.12, 7.2 (of_reserved_mem.c).
+    /// An alloc-range that begins, but does not end, at an existing region is searched from its
+    /// lowest address. Read: 6.12, 7.2 (of_reserved_mem.c).
     pub grows_from_neighbours: bool,
-    /// A line for each region: range, `map` or `nomap`, `reusable` or `non-reusable`. Seen: 6.12, 7.2.
+    /// A line for each region: range, `map` or `nomap`, `reusable` or `non-reusable`. Seen: 6.12,
+    /// 7.2.
     pub says_regions: bool,
     /// What starts the lines of the scan (their file's prefix). Seen: all.
     pub scan_prefix: &'static str,
-    /// An unsupported `/reserved-memory` is said twice, in the scan and when fixed pools are made. Seen: 6.12, 7.2.
+    /// An unsupported `/reserved-memory` is said twice, in the scan and when fixed pools are made.
+    /// Seen: 6.12, 7.2.
     pub says_unsupported_twice: bool,
     /// `reg` with more than one entry. Seen: all (the line in 6.12 and 7.2).
     pub reg_entries: RegEntries,
-    /// A malformed `alloc-ranges` counts as absent, and a malformed or empty `reg` as well. Seen: 7.2.
+    /// A malformed `alloc-ranges` counts as absent, and a malformed or empty `reg` as well. Seen:
+    /// 7.2.
     pub ignores_malformed: bool,
-    /// An empty `reg` is read beyond its end: the next property's words in the blob become base and size. Seen: 6.12.
+    /// An empty `reg` is read beyond its end: the next property's words in the blob become base and
+    /// size. Seen: 6.12.
     pub reads_beyond_empty_reg: bool,
     /// `linux,cma-default` with `cma=`. Seen: all.
     pub bypass: Bypass,
-    /// A pool that is both `reusable` and `no-map` is a plain region; else it is refused. Seen: 7.2.
+    /// A pool that is both `reusable` and `no-map` is a plain region; else it is refused. Seen:
+    /// 7.2.
     pub reusable_no_map_is_plain: bool,
-    /// `cma: Reserved` and `cma: Failed to reserve` print the size asked for; else the area's. Seen: 7.2.
+    /// `cma: Reserved` and `cma: Failed to reserve` print the size asked for; else the area's.
+    /// Seen: 7.2.
     pub says_size_asked: bool,
-    /// The line of a region that cannot be placed ends with its size. Read: not yet in 5.15. Seen: the others.
+    /// The line of a region that cannot be placed ends with its size. Read: not yet in 5.15. Seen:
+    /// the others.
     pub says_size_that_failed: bool,
     /// What ends `cma: Reserved` and `cma: Failed to reserve`. Seen: 6.12 (`CONFIG_NUMA` or not).
     pub node_suffix: &'static str,
-    /// `cma_alloc_start` has `request_count`, `available_count` and `total_count`; else `count`. Seen: 7.2.
+    /// `cma_alloc_start` has `request_count`, `available_count` and `total_count`; else `count`.
+    /// Seen: 7.2.
     pub start_has_counts: bool,
     /// `cma_alloc_finish` has `errorno`. Seen: 6.12, 7.2.
     pub finish_has_errorno: bool,
-    /// `cma_alloc_finish` of a failure has the frame of the last candidate, or all ones where there was none; else 0.
-    /// Seen: 6.1 and 6.12 against 7.2.
+    /// `cma_alloc_finish` of a failure has the frame of the last candidate, or all ones where there
+    /// was none; else 0. Seen: 6.1 and 6.12 against 7.2.
     pub finish_has_last_pfn: bool,
     /// `mm_alloc_contig_migrate_range_info` is there. Read: 6.12 alone.
     pub has_migrate_range_info: bool,
-    /// A request larger than the area writes `cma_alloc_finish`. Seen: 7.2. (6.1 and 6.12 return before it.)
+    /// A request larger than the area writes `cma_alloc_finish`. Seen: 7.2. (6.1 and 6.12 return
+    /// before it.)
     pub finishes_too_large: bool,
-    /// The error of a search without room, as a positive number: ENOMEM or EBUSY. Seen: 6.12 -12, 7.2 -16.
+    /// The error of a search without room, as a positive number: ENOMEM or EBUSY. Seen: 6.12 -12,
+    /// 7.2 -16.
     pub errno_no_room: i32,
-    /// A request larger than the area counts as a failure. Seen: 6.1, 7.2. Read and seen: 6.12 does not count it.
+    /// A request larger than the area counts as a failure. Seen: 6.1, 7.2. Read and seen: 6.12 does
+    /// not count it.
     pub counts_too_large: bool,
     /// What is locked around `alloc_contig_range`. Read: all.
     pub lock: ContigLock,
-    /// Files of `/sys/kernel/mm/cma/NAME` that this version lacks. Read: 6.12 and 7.2 (cma_sysfs.c).
+    /// Files of `/sys/kernel/mm/cma/NAME` that this version lacks. Read: 6.12 and 7.2
+    /// (cma_sysfs.c).
     pub missing_files: &'static [&'static str],
 }
 

@@ -2,9 +2,10 @@
 
 //! Lines for the boot log that are found before there is a console, collected within a bound.
 //!
-//! A tree or a command line can complain without end; [`Notes`] keeps the first [`MAX_NOTES`] lines and says how many
-//! it left out. A line that refuses something says what ([`Note::refusal`]), so that whoever reads it need not know its
-//! words. [`Words`] shows text that a user supplied: bounded, and without anything that would upset a terminal.
+//! A tree or a command line can complain without end; [`Notes`] keeps the first [`MAX_NOTES`] lines
+//! and says how many it left out. A line that refuses something says what ([`Note::refusal`]), so
+//! that whoever reads it need not know its words. [`Words`] shows text that a user supplied:
+//! bounded, and without anything that would upset a terminal.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -60,7 +61,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is refused, in its order; a name that is refused twice stands there once, with the first reason.
+/// What is refused, in its order; a name that is refused twice stands there once, with the first
+/// reason.
 #[derive(Clone, Debug, Default)]
 pub struct Refusals(Vec<Refusal>);
 
@@ -152,8 +154,8 @@ impl Notes {
     }
 }
 
-/// A user's text as a line of the log may show it: control characters become `?`, and what is longer than
-/// [`MAX_WORDS`] characters ends in `...`.
+/// A user's text as a line of the log may show it: control characters become `?`, and what is
+/// longer than [`MAX_WORDS`] characters ends in `...`.
 pub struct Words<'a>(pub &'a str);
 
 impl fmt::Display for Words<'_> {

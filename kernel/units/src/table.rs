@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tables of what there is to choose from by name: placements, loads, commands, pseudo files, benchmarks, self-tests.
+//! Tables of what there is to choose from by name: placements, loads, commands, pseudo files,
+//! benchmarks, self-tests.
 //!
-//! Each kind has one [`Table`]. A file of it has the entries (a name, what help says, the function that does it), and the
-//! table has a line with the file's name. Help, completion, tests and documents read the table, so that nothing else
-//! has to be told of a new entry.
+//! Each kind has one [`Table`]. A file of it has the entries (a name, what help says, the function
+//! that does it), and the table has a line with the file's name. Help, completion, tests and
+//! documents read the table, so that nothing else has to be told of a new entry.
 
 use core::fmt;
 
@@ -29,8 +30,9 @@ impl<T> fmt::Debug for Table<T> {
     }
 }
 
-/// Declares a table and the files that it is made of: `NAME: [Entry] = a, b` is `mod a; mod b;` and a table of the entries
-/// in `a::ENTRIES` and `b::ENTRIES`. In a table that is generic over the machine they are what `a::entries()` returns.
+/// Declares a table and the files that it is made of: `NAME: [Entry] = a, b` is `mod a; mod b;` and
+/// a table of the entries in `a::ENTRIES` and `b::ENTRIES`. In a table that is generic over the
+/// machine they are what `a::entries()` returns.
 ///
 /// A line can have an attribute: `#[cfg(test)] example` is there in tests only.
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machines that the benchmarks run on: always the board with 1 GiB, counting instructions, with the areas they need.
+//! The machines that the benchmarks run on: always the board with 1 GiB, counting instructions,
+//! with the areas they need.
 
 use std::fs;
 use std::time::Duration;
@@ -62,7 +63,8 @@ impl Machine {
     }
 }
 
-/// The machine that one benchmark runs on, set up to run nothing else; `None` where there is no such benchmark.
+/// The machine that one benchmark runs on, set up to run nothing else; `None` where there is no
+/// such benchmark.
 pub fn machine_for(benchmark: &str) -> Option<Result<Boot, String>> {
     names::<dyn AnyMachine>().any(|name| name == benchmark).then(|| Machine::of(benchmark).boot(benchmark))
 }

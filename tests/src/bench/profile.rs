@@ -2,12 +2,14 @@
 
 //! Which functions the instructions of a benchmark's calls go to.
 //!
-//! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it executes (`exec,nochain`).
-//! The log is read as it comes, and never stored. Between the two readings of the clock around each measured call
-//! (`first_reading` and `last_reading` of the kernel's stopwatch) the instructions of executed blocks are counted by
-//! address; debug information then says whose they are, inlined functions included. The clock and the stopwatch are left
-//! out, as they are from the benchmark's figures; so are readings that a call makes by itself, which figures do have (an
-//! area that is emptied reads the clock for each phase). For `boot` everything up to the first command counts.
+//! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it
+//! executes (`exec,nochain`). The log is read as it comes, and never stored. Between the two
+//! readings of the clock around each measured call (`first_reading` and `last_reading` of the
+//! kernel's stopwatch) the instructions of executed blocks are counted by address; debug
+//! information then says whose they are, inlined functions included. The clock and the stopwatch
+//! are left out, as they are from the benchmark's figures; so are readings that a call makes by
+//! itself, which figures do have (an area that is emptied reads the clock for each phase). For
+//! `boot` everything up to the first command counts.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -51,8 +53,9 @@ impl Block {
 
     /// How many of its instructions ran when `next` came after it.
     ///
-    /// A device may only be accessed by the last instruction of a block, where instructions are counted: QEMU then leaves
-    /// the block in the middle and goes on with a new, shorter one that begins there.
+    /// A device may only be accessed by the last instruction of a block, where instructions are
+    /// counted: QEMU then leaves the block in the middle and goes on with a new, shorter one that
+    /// begins there.
     const fn executed_before(self, next: Self) -> u32 {
         if next.start >= self.start && next.start < self.end() && next.end() < self.end() {
             (next.start - self.start) / INSTRUCTION
@@ -62,7 +65,8 @@ impl Block {
     }
 }
 
-/// What it means to the count that an instruction was the last of those that were executed in a row.
+/// What it means to the count that an instruction was the last of those that were executed in a
+/// row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
     Begin,
@@ -135,8 +139,8 @@ impl<F: FnMut(u32) -> Mark> Counter<F> {
         self.previous = Some(block);
     }
 
-    /// So many instructions were executed one after the other. Where that was a reading of the clock, it was the last: only
-    /// the last of a block may access a device.
+    /// So many instructions were executed one after the other. Where that was a reading of the
+    /// clock, it was the last: only the last of a block may access a device.
     fn executed(&mut self, row: Block) {
         if row.instructions == 0 {
             return;
@@ -168,7 +172,8 @@ impl<F: FnMut(u32) -> Mark> Counter<F> {
     }
 }
 
-/// `0: 0x7f8a [00400000/60010abc/00000101/ff200000] name`: where the translation is kept, and the block's address.
+/// `0: 0x7f8a [00400000/60010abc/00000101/ff200000] name`: where the translation is kept, and the
+/// block's address.
 fn executed(line: &str) -> Option<(u64, u32)> {
     let (_, rest) = line.split_once(": 0x")?;
     let (translation, rest) = rest.split_once(" [")?;
@@ -187,8 +192,8 @@ fn own_file(location: &str) -> Option<&str> {
     ["kernel/", "boot/src/"].iter().find_map(|root| location.rfind(root).map(|at| &location[at..]))
 }
 
-/// The innermost function of ours that an instruction is in, and its line; of what the library does for it, it is the one
-/// to be asked.
+/// The innermost function of ours that an instruction is in, and its line; of what the library does
+/// for it, it is the one to be asked.
 fn owner(places: &[Place]) -> Option<(String, String)> {
     let own = |place: &Place| {
         let location = own_file(place.location.as_deref()?)?;
@@ -237,7 +242,8 @@ impl Profile {
         profile
     }
 
-    /// Instructions of which only the function is known go to the function of that name, if there is only one.
+    /// Instructions of which only the function is known go to the function of that name, if there
+    /// is only one.
     fn join_nameless_files(&mut self) {
         let nameless: Vec<String> = self.functions.keys().filter(|key| key.ends_with("  ")).cloned().collect();
         for key in nameless {

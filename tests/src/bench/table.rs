@@ -168,7 +168,8 @@ impl Table {
         Ok(Self { headings, rows })
     }
 
-    /// The scaled loads, a row for each area: each call, and the mean of the two, of which a load makes as many.
+    /// The scaled loads, a row for each area: each call, and the mean of the two, of which a load
+    /// makes as many.
     pub fn of_growth(figures: &Figures) -> Self {
         let mut rows = Vec::new();
         for load in SCALED {

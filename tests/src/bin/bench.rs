@@ -4,8 +4,9 @@
 //! became of them, or where they go.
 //!
 //! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.
-//! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With UPDATE_BASELINE=1 it accepts them
-//!   instead, and writes them into `docs/research/figures.md` and `docs/research/growth.svg` as well.
+//! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With
+//!   UPDATE_BASELINE=1 it accepts them instead, and writes them into `docs/research/figures.md` and
+//!   `docs/research/growth.svg` as well.
 //! - `hard` and `check-hard` do the same for loads that are hard for a search, which are replayed.
 //! - `profile NAME` says which functions the instructions of one benchmark's calls go to.
 //!

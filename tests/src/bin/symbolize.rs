@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `symbolize ELF [ADDRESS…]`: prints function and line of each address, or of each address in the text on standard
-//! input, so that a whole panic can be pasted.
+//! `symbolize ELF [ADDRESS…]`: prints function and line of each address, or of each address in the
+//! text on standard input, so that a whole panic can be pasted.
 
 use std::env;
 use std::io::{self, IsTerminal, Read};
@@ -41,7 +41,8 @@ fn run() -> Result<(), String> {
     let mut resolved = 0;
     for address in asked {
         let places = symbols.resolve(address);
-        // Text on standard input holds other numbers too; an address that was asked for gets an answer.
+        // Text on standard input holds other numbers too; an address that was asked for gets an
+        // answer.
         if places.is_empty() && !words.is_empty() {
             println!("{address:#010x} is no code of the image");
         }

@@ -10,7 +10,8 @@ use snapbox::{Data, IntoData};
 pub enum Tolerance {
     /// To the digit, times aside.
     Exact,
-    /// Those of four digits and more to a tenth, times among them: for instructions, which change with the code.
+    /// Those of four digits and more to a tenth, times among them: for instructions, which change
+    /// with the code.
     Near,
 }
 
@@ -57,7 +58,8 @@ fn pattern(text: &str) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// Every time as `T`: a number in front of ` ns` or ` a second`, or of a record's field that ends in `_ns`.
+/// Every time as `T`: a number in front of ` ns` or ` a second`, or of a record's field that ends
+/// in `_ns`.
 fn without_times(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;

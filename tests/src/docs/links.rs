@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The links inside the documents: every one leads to a file of the tree and, behind `#`, to a heading of that page. A file
-//! of the tree that a page names in code is there, too.
+//! The links inside the documents: every one leads to a file of the tree and, behind `#`, to a
+//! heading of that page. A file of the tree that a page names in code is there, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};

@@ -2,8 +2,8 @@
 
 //! The documents: their pages, the blocks of commands in them, and their links.
 //!
-//! A page is a Markdown file. A fenced block whose language is `console` holds commands with what they print; other words
-//! behind `console` say how it is taken:
+//! A page is a Markdown file. A fenced block whose language is `console` holds commands with what
+//! they print; other words behind `console` say how it is taken:
 //!
 //! | word | meaning |
 //! |---|---|
@@ -12,9 +12,10 @@
 //! | `board` | typed on a board that runs Linux: not run |
 //! | `near` | figures of four digits and more may be off by a tenth |
 //!
-//! A line that begins with `$ ` is typed in a shell, one that begins with `debris> ` at the monitor. What follows is the
-//! output; `…` stands for any text inside a line, and alone on a line for any lines. A block `text FILE`, or of another
-//! language with a file's name behind it, is that file's content.
+//! A line that begins with `$ ` is typed in a shell, one that begins with `debris> ` at the
+//! monitor. What follows is the output; `…` stands for any text inside a line, and alone on a line
+//! for any lines. A block `text FILE`, or of another language with a file's name behind it, is that
+//! file's content.
 
 mod compare;
 mod links;
@@ -89,7 +90,8 @@ pub struct Typed {
 pub enum Prompt {
     /// `$ `: a shell in the tree's root.
     Shell,
-    /// `debris> `: the monitor that the page's last `make monitor` booted, or that of a machine with the defaults.
+    /// `debris> `: the monitor that the page's last `make monitor` booted, or that of a machine
+    /// with the defaults.
     Monitor,
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parts of the reference pages that are made of the monitor's tables: usages, help, keys, values, placements.
+//! The parts of the reference pages that are made of the monitor's tables: usages, help, keys,
+//! values, placements.
 //!
-//! A part stands between `<!-- generated: WORDS -->` and `<!-- end -->`; what is around it is written by hand. WORDS are
+//! A part stands between `<!-- generated: WORDS -->` and `<!-- end -->`; what is around it is
+//! written by hand. WORDS are
 //!
 //! | words | the part is |
 //! |---|---|

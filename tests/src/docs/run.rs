@@ -2,8 +2,9 @@
 
 //! Does what a page says, from its top to its end, as a reader who types it all would.
 //!
-//! A page has a directory of its own, in which the tree's files are, so that its files are in nobody's way. Its shell
-//! commands run there one after another; its monitor is the machine that its last `make monitor` booted.
+//! A page has a directory of its own, in which the tree's files are, so that its files are in
+//! nobody's way. Its shell commands run there one after another; its monitor is the machine that
+//! its last `make monitor` booted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -111,7 +112,8 @@ pub fn run_page(page: &Page) -> Result<Report, String> {
     Ok(report)
 }
 
-/// What was printed behind the echo: a line that is longer than the screen is drawn once more when it wraps.
+/// What was printed behind the echo: a line that is longer than the screen is drawn once more when
+/// it wraps.
 fn without_echo<'t>(printed: &'t str, command: &str) -> &'t str {
     printed.split_once('\n').filter(|(first, _)| first.ends_with(command)).map_or(printed, |(_, rest)| rest)
 }

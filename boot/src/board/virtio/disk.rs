@@ -2,13 +2,13 @@
 
 //! The disk: a virtio block device (Virtio 1.2, 5.2) with several requests in flight.
 //!
-//! The crate's own `VirtIOBlk` keeps one page a request, five requests, and a flush that spins while nothing else is in
-//! flight; so its queue and transport are used, and the three kinds of requests are written here: a header, pages, a status
-//! byte. Headers and statuses lie in a coherent page, the data in pages that were mapped for the device before they came
-//! here.
+//! The crate's own `VirtIOBlk` keeps one page a request, five requests, and a flush that spins
+//! while nothing else is in flight; so its queue and transport are used, and the three kinds of
+//! requests are written here: a header, pages, a status byte. Headers and statuses lie in a
+//! coherent page, the data in pages that were mapped for the device before they came here.
 //!
-//! The feature `VIRTIO_F_EVENT_IDX` is left alone: 0.13 of the crate compares indices that have wrapped around as if they
-//! had not, and forgets to notify the device.
+//! The feature `VIRTIO_F_EVENT_IDX` is left alone: 0.13 of the crate compares indices that have
+//! wrapped around as if they had not, and forgets to notify the device.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -31,12 +31,14 @@ use crate::cpu::clock;
 use crate::cpu::irq::IrqMask;
 use crate::input;
 
-/// Descriptors of the queue: each request takes one for each page, one for its header and one for its status.
+/// Descriptors of the queue: each request takes one for each page, one for its header and one for
+/// its status.
 const QUEUE_SIZE: usize = 128;
 const _: () = assert!(MAX_REQUESTS * (MAX_SEGMENTS + 2) <= QUEUE_SIZE);
 /// The only queue.
 const QUEUE: u16 = 0;
-/// Pages of a legacy queue: descriptors and available ring, then the used ring on a page of its own.
+/// Pages of a legacy queue: descriptors and available ring, then the used ring on a page of its
+/// own.
 const LEGACY_QUEUE_PAGES: u32 = 2;
 /// Once somebody wants out, how long the device may still take.
 const GRACE_NS: u64 = 2_000_000_000;
@@ -138,7 +140,8 @@ impl VirtioDisk {
         unsafe { core::slice::from_raw_parts_mut(start, bytes) }
     }
 
-    /// Calls `act` on the queue with a request's buffers, those that the device reads and those that it writes.
+    /// Calls `act` on the queue with a request's buffers, those that the device reads and those
+    /// that it writes.
     fn with_buffers<T>(
         &mut self,
         tag: usize,
@@ -157,8 +160,9 @@ impl VirtioDisk {
         for (place, segment) in segments.iter().enumerate() {
             let start = core::ptr::with_exposed_provenance_mut::<u8>(segment.address.bits() as usize);
             // SAFETY:
-            // - whoever submitted the request has mapped this memory for the device, and keeps its hands off until the
-            //   request has ended; it is RAM, which is mapped at the address that the device uses;
+            // - whoever submitted the request has mapped this memory for the device, and keeps its
+            //   hands off until the request has ended; it is RAM, which is mapped at the address
+            //   that the device uses;
             // - the queue only takes the slices' addresses, nobody reads or writes through them.
             let data = unsafe { core::slice::from_raw_parts_mut(start, segment.bytes as usize) };
             if writes {
@@ -192,7 +196,8 @@ impl VirtioDisk {
     fn result(&mut self, tag: usize, queued: &Queued) -> Result<(), IoError> {
         let segments = &queued.segments[..queued.count];
         let popped = self.with_buffers(tag, queued.operation, segments, |queue, inputs, outputs| {
-            // SAFETY: the buffers are those of `submit`: made from the same tag, operation and segments.
+            // SAFETY: the buffers are those of `submit`: made from the same tag, operation and
+            // segments.
             unsafe { queue.pop_used(queued.token, inputs, outputs) }
         });
         popped.map_err(|_| IoError::Failed)?;
@@ -211,7 +216,8 @@ impl VirtioDisk {
 fn stock(system: &mut System<'_>, device: DeviceId, pages: u32, taken: bool) -> Result<u32, String> {
     let buffer = system.dma_alloc_coherent(device, pages * PAGE_SIZE as u32).map_err(|error| error.to_string())?;
     let (cpu, address) = (buffer.cpu_address().get(), buffer.device_address().bits());
-    // SAFETY: the value that could give the buffer back goes out of scope here, and the device is never removed.
+    // SAFETY: the value that could give the buffer back goes out of scope here, and the device is
+    // never removed.
     if unsafe { memory::stock(Piece { cpu, device: address, pages, taken }) } {
         Ok(cpu)
     } else {
@@ -242,14 +248,16 @@ impl BlockDevice for VirtioDisk {
             Operation::Write => 1,
             Operation::Flush => 4,
         };
-        // SAFETY: as in `with_buffers`; the tag is nobody else's, and the device does not have it yet.
+        // SAFETY: as in `with_buffers`; the tag is nobody else's, and the device does not have it
+        // yet.
         let header = unsafe { self.control(request.tag * HEADER_STRIDE, HEADER_BYTES) };
         header[..4].copy_from_slice(&kind.to_le_bytes());
         header[4..8].fill(0);
         header[8..].copy_from_slice(&request.sector.to_le_bytes());
         let added = self.with_buffers(request.tag, request.operation, request.segments, |queue, inputs, outputs| {
-            // SAFETY: header, status and data stay where they are, untouched, until the request has left the queue: the
-            // tag is taken until then, and the caller keeps the data's pages pinned.
+            // SAFETY: header, status and data stay where they are, untouched, until the request has
+            // left the queue: the tag is taken until then, and the caller keeps the data's pages
+            // pinned.
             unsafe { queue.add(inputs, outputs) }
         });
         let token = added.map_err(|_| IoError::Failed)?;
@@ -260,8 +268,9 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn kick(&mut self) {
-        // The flag is read behind the index that `submit` wrote (virtio 1.2, 2.7.13.4.1): a store-release and a load-acquire of
-        // different words keep no order (DDI 0406C, A3.8.3), and a device that was not told would never look.
+        // The flag is read behind the index that `submit` wrote (virtio 1.2, 2.7.13.4.1): a
+        // store-release and a load-acquire of different words keep no order (DDI 0406C, A3.8.3),
+        // and a device that was not told would never look.
         dsb();
         if self.stopped.is_none() && self.queue.should_notify() {
             self.transport.notify(QUEUE);
@@ -294,7 +303,8 @@ impl BlockDevice for VirtioDisk {
             }
             return true;
         }
-        // Masked while it looks, so that no interrupt can come between looking and sleeping; a pending one still wakes.
+        // Masked while it looks, so that no interrupt can come between looking and sleeping; a
+        // pending one still wakes.
         let mask = IrqMask::new();
         if !self.queue.can_pop() {
             cortex_a::asm::wfi();

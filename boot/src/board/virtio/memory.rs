@@ -2,8 +2,9 @@
 
 //! Memory for the queue: coherent buffers that were allocated before the crate asks for them.
 //!
-//! The crate's [`Hal`] is a set of functions without a value to work on, so what they hand out lies in a static: the pieces
-//! of coherent memory that [`stock`] put there, each for one request of its size.
+//! The crate's [`Hal`] is a set of functions without a value to work on, so what they hand out lies
+//! in a static: the pieces of coherent memory that [`stock`] put there, each for one request of its
+//! size.
 
 use core::ptr::NonNull;
 
@@ -29,7 +30,8 @@ pub(super) struct Piece {
 
 static PIECES: IrqMutex<[Option<Piece>; MAX_PIECES]> = IrqMutex::new([None; MAX_PIECES]);
 
-/// Adds a piece to what can be handed out, or to what [`Hal::share`] knows; false where there is no room.
+/// Adds a piece to what can be handed out, or to what [`Hal::share`] knows; false where there is no
+/// room.
 ///
 /// # Safety
 /// The piece is mapped at the processor's address for ever, whole pages, used by nobody else.
@@ -42,8 +44,8 @@ pub(super) unsafe fn stock(piece: Piece) -> bool {
 /// The crate's door to memory.
 pub(super) struct Coherent;
 
-// SAFETY: pieces are mapped, page-aligned and nobody else's by the word of `stock`'s caller, and handed out once until they
-// are given back.
+// SAFETY: pieces are mapped, page-aligned and nobody else's by the word of `stock`'s caller, and
+// handed out once until they are given back.
 unsafe impl Hal for Coherent {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let mut pieces = PIECES.lock();
@@ -67,7 +69,8 @@ unsafe impl Hal for Coherent {
         0
     }
 
-    // SAFETY: what the crate promises of the address is not needed: nothing is read or written here.
+    // SAFETY: what the crate promises of the address is not needed: nothing is read or written
+    // here.
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
         // Registers are mapped where they are; nobody asks, because only PCI has to.
         NonNull::new(core::ptr::with_exposed_provenance_mut(paddr as usize)).unwrap_or(NonNull::dangling())
@@ -80,7 +83,8 @@ unsafe impl Hal for Coherent {
         let offset =
             |piece: &Piece| address.checked_sub(piece.cpu).filter(|offset| *offset < piece.pages * PAGE_SIZE as u32);
         let coherent = pieces.iter().flatten().find_map(|piece| Some(piece.device + offset(piece)?));
-        // Everything else is a page that was mapped for the device already, and goes by the address that it got then.
+        // Everything else is a page that was mapped for the device already, and goes by the address
+        // that it got then.
         coherent.unwrap_or(address).into()
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): which of the tree's devices is a
-//! disk, and its interrupt.
+//! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): which of
+//! the tree's devices is a disk, and its interrupt.
 //!
-//! The `virtio-drivers` crate speaks to the transport and keeps the queue; [`disk`] makes a block device of them, and
-//! [`memory`] is where the crate gets memory from. QEMU puts four `virtio,mmio` nodes into the tree, most of them with nothing
-//! behind. One disk is used, the first.
+//! The `virtio-drivers` crate speaks to the transport and keeps the queue; [`disk`] makes a block
+//! device of them, and [`memory`] is where the crate gets memory from. QEMU puts four `virtio,mmio`
+//! nodes into the tree, most of them with nothing behind. One disk is used, the first.
 
 pub(crate) mod disk;
 mod memory;
@@ -61,7 +61,8 @@ impl Place {
         self.base < other.base.saturating_add(other.bytes) && other.base < self.base.saturating_add(self.bytes)
     }
 
-    /// Whether its registers can be reached: a tree can put them where nothing, or something else, is mapped.
+    /// Whether its registers can be reached: a tree can put them where nothing, or something else,
+    /// is mapped.
     fn is_mapped(&self) -> bool {
         let ends = [self.base, self.base.saturating_add(self.bytes - 1)];
         mappings::with(|map| ends.into_iter().all(|end| map.space().rights(end) == Some(Access::Device)))
@@ -102,7 +103,8 @@ pub(crate) fn start(places: &[Place], system: &mut System<'_>) {
         else {
             continue;
         };
-        // SAFETY: mapped as device memory, which stays so, and aligned; whether it is virtio's is what is asked here.
+        // SAFETY: mapped as device memory, which stays so, and aligned; whether it is virtio's is
+        // what is asked here.
         let transport = match unsafe { MmioTransport::new(header, place.bytes as usize) } {
             Ok(transport) => transport,
             // Nothing behind the registers.

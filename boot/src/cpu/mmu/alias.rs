@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that changes its mapping: from its own address, cacheable, to the window of coherent buffers, and back.
+//! Memory that changes its mapping: from its own address, cacheable, to the window of coherent
+//! buffers, and back.
 //!
-//! A frame has one mapping at a time. Addresses of the window and of memory agree in their last 20 bits, so that whole MiB
-//! are moved as sections, with one entry each; at the edges a section is cut into pages. What was cut stays cut until all
-//! of it is moved at once.
+//! A frame has one mapping at a time. Addresses of the window and of memory agree in their last 20
+//! bits, so that whole MiB are moved as sections, with one entry each; at the edges a section is
+//! cut into pages. What was cut stays cut until all of it is moved at once.
 
 use super::{
     Access, AddressSpace, OutOfPageTables, PAGES_PER_SECTION, PageTable, SECTION_SHIFT, SECTION_SIZE, dsb, flush_all,
@@ -55,8 +56,8 @@ impl AddressSpace {
         self.first[(address >> SECTION_SHIFT) as usize] == 0
     }
 
-    /// Unmaps `pages` pages from `start` on and shows them, not cacheable, from `window` on, where nothing is mapped.
-    /// Nothing may use their own addresses from here on.
+    /// Unmaps `pages` pages from `start` on and shows them, not cacheable, from `window` on, where
+    /// nothing is mapped. Nothing may use their own addresses from here on.
     ///
     /// # Errors
     /// There are too few page tables; nothing was changed then.
@@ -87,8 +88,9 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes pages that [`AddressSpace::move_to_window`] moved out of the window and maps them at their own addresses again.
-    /// `idle` says of a MiB of the window, counted from the first one that the pages lie in, that they were the last in it.
+    /// Takes pages that [`AddressSpace::move_to_window`] moved out of the window and maps them at
+    /// their own addresses again. `idle` says of a MiB of the window, counted from the first one
+    /// that the pages lie in, that they were the last in it.
     pub(crate) fn move_back(&mut self, start: u32, pages: u32, window: u32, idle: impl Fn(usize) -> bool) {
         for (place, Piece { own: _, window, pages }) in pieces(start, pages, window).enumerate() {
             if is_section(self.first[window]) {
@@ -104,14 +106,16 @@ impl AddressSpace {
         }
         flush(window, pages);
         for Piece { own, window: _, pages } in pieces(start, pages, window) {
-            // No table is needed: the one of an edge is still there, and a whole section needs none.
+            // No table is needed: the one of an edge is still there, and a whole section needs
+            // none.
             let _ = self.write(own, own, pages, Access::Data);
         }
         dsb();
         isb();
     }
 
-    /// Maps pages of the section at `own` in the empty part of the entry `index`: as a section where it is all of it.
+    /// Maps pages of the section at `own` in the empty part of the entry `index`: as a section
+    /// where it is all of it.
     fn write(&mut self, index: usize, own: usize, pages: Range<usize>, access: Access) -> Result<(), OutOfPageTables> {
         let base = (own as u32) << SECTION_SHIFT;
         if pages.len() == PAGES_PER_SECTION && self.first[index] == 0 {
@@ -136,8 +140,9 @@ impl AddressSpace {
                 *entry = descriptor;
                 descriptor = descriptor.wrapping_add(PAGE_SIZE as u32);
             }
-            // Break, then make: no two translations of different sizes are ever live together. Meanwhile nobody uses the
-            // section: interrupts are masked while the tables are held, and stacks and tables lie in the image.
+            // Break, then make: no two translations of different sizes are ever live together.
+            // Meanwhile nobody uses the section: interrupts are masked while the tables are held,
+            // and stacks and tables lie in the image.
             self.first[index] = 0;
             flush_page((index as u32) << SECTION_SHIFT);
             self.first[index] = super::descriptor_of(&self.tables[slot]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random uses of memory against the check, faults at every phase boundary, and sabotage that has to be noticed.
+//! Random uses of memory against the check, faults at every phase boundary, and sabotage that has
+//! to be noticed.
 
 mod areas;
 mod disk;
@@ -198,7 +199,8 @@ fn others_may_free_and_use_memory_at_every_boundary() {
                 if phase != at {
                     return;
                 }
-                // A page that was moved, or is about to be, goes; others come, are read, dropped and written.
+                // A page that was moved, or is about to be, goes; others come, are read, dropped
+                // and written.
                 if let Some(id) = left.borrow_mut().pop() {
                     mm.destroy(id).unwrap();
                 }
@@ -231,7 +233,8 @@ fn fill(system: &mut System<'_>, buffer: &Buffer) {
     }
 }
 
-/// Fills an area, lets a driver take it and write to its buffer, and counts the pages that did not survive.
+/// Fills an area, lets a driver take it and write to its buffer, and counts the pages that did not
+/// survive.
 fn bad_pages_after(sabotage: Option<Sabotage>) -> u32 {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);

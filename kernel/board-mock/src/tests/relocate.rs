@@ -175,7 +175,8 @@ fn without_alignment_buffers_slide_over_themselves() {
     });
 }
 
-/// Circles, of buffers of one length and of two; a chain that ends in free pages; a buffer that slides over itself.
+/// Circles, of buffers of one length and of two; a chain that ends in free pages; a buffer that
+/// slides over itself.
 #[test]
 fn buffers_change_places() {
     with_board(64, |system, _| {
@@ -202,7 +203,8 @@ fn buffers_change_places() {
     });
 }
 
-/// Random sizes, far more than fit, each aligned by its order: a request fails only where no arrangement has room for it.
+/// Random sizes, far more than fit, each aligned by its order: a request fails only where no
+/// arrangement has room for it.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn requests_fail_only_where_nothing_would_help() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees made in test code, byte by byte: no compiler of device trees is needed, and what `dtc` would refuse can be
-//! made too.
+//! Trees made in test code, byte by byte: no compiler of device trees is needed, and what `dtc`
+//! would refuse can be made too.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,7 +21,8 @@ pub(crate) fn tree(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     builder.finish()
 }
 
-/// The tree of a small board: one cell each, what `fill` adds to the root, and RAM of 1 GiB at 0x60000000.
+/// The tree of a small board: one cell each, what `fill` adds to the root, and RAM of 1 GiB at
+/// 0x60000000.
 pub(crate) fn board(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     tree(|root| {
         root.cells("#address-cells", &[1]).cells("#size-cells", &[1]).text("model", "test");

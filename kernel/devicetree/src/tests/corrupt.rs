@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees at random, broken at random: nothing panics, and what is read holds what the facts promise.
+//! Trees at random, broken at random: nothing panics, and what is read holds what the facts
+//! promise.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -199,8 +200,8 @@ fn survives(bytes: &[u8]) -> bool {
     }
 }
 
-/// A generator that is the same on every machine (Marsaglia's xorshift); proptest's strategies would spend most of the
-/// test's time on the choice of single bytes.
+/// A generator that is the same on every machine (Marsaglia's xorshift); proptest's strategies
+/// would spend most of the test's time on the choice of single bytes.
 struct Xorshift(u64);
 
 impl Xorshift {
@@ -238,7 +239,8 @@ fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
     bytes
 }
 
-/// Random trees in a run, wrecks of each, and wrecks of the rich tree; Miri, a thousand times slower, makes do with few.
+/// Random trees in a run, wrecks of each, and wrecks of the rich tree; Miri, a thousand times
+/// slower, makes do with few.
 const TREES: u32 = 4000;
 const WRECKS: usize = 20;
 const RICH_WRECKS: usize = if cfg!(miri) { 30 } else { 40_000 };
@@ -259,7 +261,8 @@ proptest! {
     }
 }
 
-/// Wrecks of one tree that uses everything; a good part of them is still readable, and a good part is not.
+/// Wrecks of one tree that uses everything; a good part of them is still readable, and a good part
+/// is not.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_rich_tree_and_its_wrecks() {

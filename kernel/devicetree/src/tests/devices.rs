@@ -184,7 +184,8 @@ fn areas_are_named_by_phandle_or_by_name() {
                 node.cells("reg", &[0x7000_0000, 0x80_0000]);
             });
         }
-        // A child of /reserved-memory too, but neither has it a form nor is the chosen board's tree the worse for it.
+        // A child of /reserved-memory too, but neither has it a form nor is the chosen board's tree
+        // the worse for it.
         reserved.node("BiscuitOS_CMA", |node| {
             node.text("CMA-name", "BiscuitOS_cma").cells("memory-region", &[6, 5, 77, 78]).cells("phandle", &[78]);
         });

@@ -2,8 +2,8 @@
 
 //! The reader against trees made in code, against broken trees, and against this repository's own.
 //!
-//! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a whole tree and a few
-//! broken ones are enough; all else would take it half an hour.
+//! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a
+//! whole tree and a few broken ones are enough; all else would take it half an hour.
 
 mod build;
 mod corrupt;

@@ -99,7 +99,8 @@ fn two_cells_each() {
     );
 }
 
-/// Linux reads `size` by the root's size cells and `alignment` by its address cells: they show apart where these differ.
+/// Linux reads `size` by the root's size cells and `alignment` by its address cells: they show
+/// apart where these differ.
 #[test]
 fn an_alignment_has_as_many_cells_as_an_address() {
     let cases: [(u32, u32, &[u32], &[u32]); 2] =

@@ -72,8 +72,8 @@ pub(super) fn cma<M: Machine + ?Sized>(
     Ok(Measurement::on_area(name, system, area, timings))
 }
 
-/// Allocates and releases a buffer `reps` times. The same code for an idle system and for a full one, so that nothing
-/// but the system makes the difference.
+/// Allocates and releases a buffer `reps` times. The same code for an idle system and for a full
+/// one, so that nothing but the system makes the difference.
 #[inline(never)]
 pub(super) fn again_and_again<M: Machine + ?Sized>(
     system: &mut System<'_>,
@@ -128,7 +128,8 @@ fn debris_load<M: Machine + ?Sized>(
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })
 }
 
-/// The trace in the initrd, as it is. For its table of IDs a pageblock may become unmovable, as for any replay.
+/// The trace in the initrd, as it is. For its table of IDs a pageblock may become unmovable, as for
+/// any replay.
 fn trace<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,

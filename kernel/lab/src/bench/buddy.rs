@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page allocator by itself: a block out and in again, with nothing, one, or all ten levels to split and to merge.
+//! The page allocator by itself: a block out and in again, with nothing, one, or all ten levels to
+//! split and to merge.
 //!
-//! What is on the free lists decides which of these a request meets, so blocks in its way are put aside first.
+//! What is on the free lists decides which of these a request meets, so blocks in its way are put
+//! aside first.
 
 use alloc::vec::Vec;
 
@@ -61,7 +63,8 @@ fn run<M: Machine + ?Sized>(
     result
 }
 
-/// The list that a movable request looks at first. Movable requests change the type of no pageblock that has room.
+/// The list that a movable request looks at first. Movable requests change the type of no pageblock
+/// that has room.
 fn list(system: &System<'_>) -> Migratetype {
     let zone = system.zone();
     if zone.nr_free_cma() > zone.nr_free_pages() / 2 { Migratetype::Cma } else { Migratetype::Movable }
@@ -84,7 +87,8 @@ fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Res
         }
     }
     if matches!(case, Case::WithoutSplit) {
-        // Splits, and leaves its buddy on the list, which cannot merge as long as this page is in use.
+        // Splits, and leaves its buddy on the list, which cannot merge as long as this page is in
+        // use.
         aside.push(system.zone_mut().alloc_pages(0, Migratetype::Movable)?);
     }
     Ok(order)

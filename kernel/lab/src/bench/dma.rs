@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a driver pays: coherent buffers from its device's area, and a page lent to a device and taken back. The checker is
-//! off, as it is for drivers that nobody suspects.
+//! What a driver pays: coherent buffers from its device's area, and a page lent to a device and
+//! taken back. The checker is off, as it is for drivers that nobody suspects.
 
 use super::area::SMALL_PAGES;
 use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting, heed};

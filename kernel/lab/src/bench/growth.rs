@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the filling the same.
+//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the
+//! filling the same.
 //!
-//! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of free runs grows with
-//! the area, which is what a search has to cope with. `sizes/N` has the published 255 slots, each as many times larger: the
-//! blocks that a buffer lies in grow in number and size. `both/N` has larger slots and more of them: at 768 MiB
-//! eight times larger, and twelve times as many.
+//! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of
+//! free runs grows with the area, which is what a search has to cope with. `sizes/N` has the
+//! published 255 slots, each as many times larger: the blocks that a buffer lies in grow in number
+//! and size. `both/N` has larger slots and more of them: at 768 MiB eight times larger, and twelve
+//! times as many.
 //!
 //! Every call counts, from the first one on the empty area. Once it is filled, about half of the
 //! slots are in use. Requests that fail are measured like the others, and counted.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a whole area does. Everybody
-//! moves in for each measurement, and out again after it.
+//! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a
+//! whole area does. Everybody moves in for each measurement, and out again after it.
 
 use alloc::vec::Vec;
 
@@ -151,7 +151,8 @@ fn single_in_full_system<M: Machine + ?Sized>(
     result
 }
 
-/// Half of what is free for objects, the rest for the cache, until the background would have to reclaim.
+/// Half of what is free for objects, the rest for the cache, until the background would have to
+/// reclaim.
 fn fill_the_rest(system: &mut System<'_>) -> Result<(), BenchError> {
     let mut mm = system.open_live(CmaUse::Half, Lend::Movable)?;
     for _ in 0..mm.zone.nr_free_pages() / 2 / OBJECT_PAGES {
@@ -173,7 +174,8 @@ fn single<M: Machine + ?Sized>(
     name: &'static str,
     area: AreaId,
 ) -> Result<Measurement, BenchError> {
-    // The area stays free because a buffer takes all of it while everything else is filled, the other areas, too.
+    // The area stays free because a buffer takes all of it while everything else is filled, the
+    // other areas, too.
     let whole = system.cma_alloc(area, system.area(area).pages(), 0)?;
     let filled = fill_the_rest(system);
     system.cma_release(whole)?;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Searches that find nothing, in the state that is worst for them: half of a large area is free, as pairs of pages that
-//! straddle every even boundary. No run is longer than two, none of them begins on an aligned page, and no part of the
-//! area can be left out because it is full.
+//! Searches that find nothing, in the state that is worst for them: half of a large area is free,
+//! as pairs of pages that straddle every even boundary. No run is longer than two, none of them
+//! begins on an aligned page, and no part of the area can be left out because it is full.
 //!
-//! `search/fail` is what such a search costs whenever it is repeated, in an area where buffers come and go in between.
-//! `search/worst` is what it costs the first time, when all that is known of the area is what it held when it was empty:
-//! then every node and every group is visited once (see `cma::search`).
+//! `search/fail` is what such a search costs whenever it is repeated, in an area where buffers come
+//! and go in between. `search/worst` is what it costs the first time, when all that is known of the
+//! area is what it held when it was empty: then every node and every group is visited once (see
+//! `cma::search`).
 
 use super::{BenchError, Benchmark, Cost, LARGE_PAGES, Measurement, Need, Run, Setting, heed};
 use crate::stopwatch::{ClockCost, Dither, Timing};
@@ -38,7 +39,8 @@ const WORST_ROUNDS: u32 = 2;
 /// Pages between two looks for a Ctrl-C.
 const PAGES_BETWEEN_LOOKS: u32 = 4096;
 
-/// The requests that fail, as pages and alignment order: the smallest one of every alignment order that has no room.
+/// The requests that fail, as pages and alignment order: the smallest one of every alignment order
+/// that has no room.
 fn requests() -> impl Iterator<Item = (u32, u32)> {
     // Without an alignment a pair would do.
     core::iter::once((3, 0)).chain((1..=CMA_ALIGNMENT).map(|order| (1 << order, order)))
@@ -66,7 +68,8 @@ fn worst<M: Machine + ?Sized>(
     let mut timing = Timing::default();
     for _ in 0..WORST_ROUNDS {
         let result = straddle(system, machine, area).and_then(|()| {
-            // An alignment of two and a length of three: in every node each run has to be looked at by itself.
+            // An alignment of two and a length of three: in every node each run has to be looked at
+            // by itself.
             let requests = core::iter::once((3, 1)).chain(requests().filter(|&(_, order)| order > 1));
             for (pages, align_order) in requests {
                 refused(system, machine, &mut timing, area, pages, align_order)?;
@@ -94,7 +97,8 @@ fn finish<M: Machine + ?Sized>(
 /// Brings the area into the state that the module describes. Its buffers are kept.
 fn straddle<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: AreaId) -> Result<(), BenchError> {
     let (base, pages) = (system.area(area).base(), system.area(area).pages());
-    // One page, pairs from the second page on, and one page at the end: first-fit lays them side by side.
+    // One page, pairs from the second page on, and one page at the end: first-fit lays them side by
+    // side.
     let mut page = 0;
     while page < pages {
         if page % PAGES_BETWEEN_LOOKS == 1 {

@@ -16,7 +16,8 @@ fn run_and_compare(
     name: &'static str,
     setting: &Setting<'_>,
 ) -> Result<Answer, BenchError> {
-    // The tables of users of memory are unmovable: pageblocks may change their type for them, and blocks their list.
+    // The tables of users of memory are unmovable: pageblocks may change their type for them, and
+    // blocks their list.
     let types_may_change = ["full/1", "migrate/1", "reclaim/clean", "empty-area"].contains(&name);
     let lists = |system: &System<'_>| -> Vec<u32> {
         let orders = 0..=page_alloc::MAX_PAGE_ORDER;

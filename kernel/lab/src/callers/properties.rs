@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Random schedules of random systems. What a run holds true by itself (accounting at every step,
-//! no page twice, none lost, nobody who waits for ever) ends it with an error; what is asked here is
-//! that every request ends, and that with a mutex nobody is told -EBUSY.
+//! no page twice, none lost, nobody who waits for ever) ends it with an error; what is asked here
+//! is that every request ends, and that with a mutex nobody is told -EBUSY.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Mutex;

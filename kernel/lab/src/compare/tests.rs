@@ -40,7 +40,8 @@ fn quantiles_by_hand() {
     assert_eq!(quantile(&[0, u64::MAX], 2), u64::MAX / 2);
 }
 
-/// Allocations to the first failure of the published seed and the four behind it; the first is the article's own.
+/// Allocations to the first failure of the published seed and the four behind it; the first is the
+/// article's own.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn rows_hold_what_single_runs_hold() {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The ambush: the disk is given pages, and before it is told to begin, the driver asks for exactly their frames.
+//! The ambush: the disk is given pages, and before it is told to begin, the driver asks for exactly
+//! their frames.
 //!
-//! Left to chance, it takes a slow disk for an allocation to meet a request in flight. Here the order of events is arranged
-//! and nothing else: the requests lie in the disk's queue, their pages are the disk's and pinned; the driver allocates, and
-//! writes to what it gets; then the disk is told, and does what it was asked to. With pins the driver is refused, and has
-//! the range once the disk has done. Without them it gets frames that the disk is about to fill, whose pages then lack
-//! what was read and whose new owner is written over, and frames that the disk is about to take, so that what the driver
-//! wrote goes to the disk in a file's place.
+//! Left to chance, it takes a slow disk for an allocation to meet a request in flight. Here the
+//! order of events is arranged and nothing else: the requests lie in the disk's queue, their pages
+//! are the disk's and pinned; the driver allocates, and writes to what it gets; then the disk is
+//! told, and does what it was asked to. With pins the driver is refused, and has the range once the
+//! disk has done. Without them it gets frames that the disk is about to fill, whose pages then lack
+//! what was read and whose new owner is written over, and frames that the disk is about to take, so
+//! that what the driver wrote goes to the disk in a file's place.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -131,7 +133,8 @@ pub(super) fn lay(
     Ok(())
 }
 
-/// A range around any of the frames that lie in an area, of any order up to [`MAX_ORDER`], none of whose pages a driver has.
+/// A range around any of the frames that lie in an area, of any order up to [`MAX_ORDER`], none of
+/// whose pages a driver has.
 fn choose(system: &System<'_>, driver: &mut Driver, frames: &[Pfn]) -> Option<Wanted> {
     let areas = || system.area_ids().map(|id| (id, system.area(id)));
     let in_areas: Vec<(AreaId, u32)> = frames

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The driver of the copy test: it allocates buffers of varied sizes from every area, writes to them as a device would, and
-//! gives them back.
+//! The driver of the copy test: it allocates buffers of varied sizes from every area, writes to
+//! them as a device would, and gives them back.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,8 @@ const MAX_BUFFERS: usize = 8;
 const SHARE: u32 = 4;
 /// Words between two that the driver writes: whatever a disk writes covers many.
 const STRIDE: usize = 16;
-/// An allocation that a pin refuses is tried so often again, each time after the disk has ended a request.
+/// An allocation that a pin refuses is tried so often again, each time after the disk has ended a
+/// request.
 const MAX_RETRIES: u32 = 8;
 
 /// What became of the driver's allocations.

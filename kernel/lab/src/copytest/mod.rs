@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The copy that must come out right: a file is copied several times through the page cache while the areas are lent out,
-//! drivers allocate from them, and pages migrate.
+//! The copy that must come out right: a file is copied several times through the page cache while
+//! the areas are lent out, drivers allocate from them, and pages migrate.
 //!
-//! On a phone with CMA enabled, five copies of a 2.1 GB file had five wrong checksums, and the original's changed, too.
-//! Here each copy, and the original, is read twice before it is synced, twice after, and twice after the cache has
-//! dropped it; while all of it goes on, [`driver`] allocates and releases, always while the disk owns pages of the cache,
-//! and now and then wants exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
-//! what the test is worth. Where the machine has no caches, as in QEMU, it does not show that caches and memory agree.
+//! On a phone with CMA enabled, five copies of a 2.1 GB file had five wrong checksums, and the
+//! original's changed, too. Here each copy, and the original, is read twice before it is synced,
+//! twice after, and twice after the cache has dropped it; while all of it goes on, [`driver`]
+//! allocates and releases, always while the disk owns pages of the cache, and now and then wants
+//! exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
+//! what the test is worth. Where the machine has no caches, as in QEMU, it does not show that
+//! caches and memory agree.
 
 pub mod ambush;
 pub mod driver;
@@ -147,7 +149,8 @@ impl Work {
     }
 }
 
-/// A test under way. Whoever lives in memory was let in by [`CopyTest::start`], and moves out at [`CopyTest::finish`].
+/// A test under way. Whoever lives in memory was let in by [`CopyTest::start`], and moves out at
+/// [`CopyTest::finish`].
 pub struct CopyTest {
     copies: u32,
     volume: Volume,
@@ -246,7 +249,8 @@ impl CopyTest {
     /// Does a part of what there is to do: some pieces of a copy or a checksum.
     ///
     /// # Errors
-    /// See [`CopyError`]; what was synced before is on the disk and whole. [`CopyTest::finish`] is still to be called.
+    /// See [`CopyError`]; what was synced before is on the disk and whole. [`CopyTest::finish`] is
+    /// still to be called.
     pub fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<Step, CopyError> {
         for _ in 0..CHUNKS_A_STEP {
             if self.report.interrupted {
@@ -356,14 +360,16 @@ impl CopyTest {
         Ok(step)
     }
 
-    /// Who uses memory between the phases of the driver's allocations: reads on where the test reads, and writes back.
+    /// Who uses memory between the phases of the driver's allocations: reads on where the test
+    /// reads, and writes back.
     fn let_others_live(&self, system: &mut System<'_>, pinning: bool) {
         system.dma_mut().checker_mut().set_quiet(!pinning);
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
         let others = Rc::clone(&self.others);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
-            // What was queued before the allocation is still the disk's when the first pages move, however fast it is.
+            // What was queued before the allocation is still the disk's when the first pages move,
+            // however fast it is.
             if matches!(phase, Phase::Isolate | Phase::Drain) {
                 return;
             }
@@ -375,8 +381,8 @@ impl CopyTest {
         }));
     }
 
-    /// After a chunk: now and then the driver has its turn, while what was read ahead is the disk's, and now and then it
-    /// lies in wait. False where somebody wants out.
+    /// After a chunk: now and then the driver has its turn, while what was read ahead is the
+    /// disk's, and now and then it lies in wait. False where somebody wants out.
     fn turn<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -409,8 +415,9 @@ impl CopyTest {
     }
 }
 
-/// Reads the table of files, finds the file to copy and takes its checksum, while nothing else goes on, and takes the
-/// copies away that are made anew. Says, too, whether somebody wanted out, and nothing was taken away.
+/// Reads the table of files, finds the file to copy and takes its checksum, while nothing else goes
+/// on, and takes the copies away that are made anew. Says, too, whether somebody wanted out, and
+/// nothing was taken away.
 fn prepare(
     mm: &mut Mm<'_, '_>,
     options: &Options,

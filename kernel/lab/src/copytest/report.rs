@@ -195,8 +195,8 @@ impl CopyReport {
         }
     }
 
-    /// Whether something could have gone wrong: a page moved while the disk owned others, or was wanted while it was the
-    /// disk's.
+    /// Whether something could have gone wrong: a page moved while the disk owned others, or was
+    /// wanted while it was the disk's.
     fn was_tested(&self) -> bool {
         self.migrated_while_lent + self.driver.refused_pinned + self.ambushes.wanted() > 0
     }

@@ -23,7 +23,8 @@ fn options(copies: u32, pinning: bool) -> Options {
     Options { source: None, copies, bytes: None, seed: 1, pinning }
 }
 
-/// A system with an area of two pageblocks, and a disk with a file of `pages` pages and room for copies.
+/// A system with an area of two pageblocks, and a disk with a file of `pages` pages and room for
+/// copies.
 fn with_file(
     pageblocks: u32,
     file_pages: u32,
@@ -59,7 +60,8 @@ fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(Co
     stepped.map(|()| (report, synced))
 }
 
-/// The CRC that the table says, and that of the contents, of every file that a power cut would leave.
+/// The CRC that the table says, and that of the contents, of every file that a power cut would
+/// leave.
 fn durable(medium: &Rc<RefCell<Medium>>) -> Vec<(u32, u32)> {
     let bytes = medium.borrow().durable.clone();
     let table = |page: usize| -> &[u8; TABLE_BYTES] { bytes[page * 4096..][..4096].try_into().unwrap() };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A camera: a few large frames that come and go, and many small buffers (statistics, parameters, thumbnails) between.
+//! A camera: a few large frames that come and go, and many small buffers (statistics, parameters,
+//! thumbnails) between.
 //!
-//! Every `gap`-th step is a frame's: one of them, drawn, is given back or made. All other steps are those of a small
-//! buffer, drawn, of 1 to `most` pages. On average half of the frames and half of the small buffers are held.
+//! Every `gap`-th step is a frame's: one of them, drawn, is given back or made. All other steps are
+//! those of a small buffer, drawn, of 1 to `most` pages. On average half of the frames and half of
+//! the small buffers are held.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -51,8 +53,8 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// For an area of `area_pages` pages: four frames of an eighth of it, which are half of it together, and 128 small buffers of
-    /// up to 1/128 of it each, which are about the other half.
+    /// For an area of `area_pages` pages: four frames of an eighth of it, which are half of it
+    /// together, and 128 small buffers of up to 1/128 of it each, which are about the other half.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { frames: 4, frame: (area_pages / 8).max(1), small: 128, most: (area_pages / 128).max(1), gap: 16 }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment: any of 255 slots of fixed sizes, every time, or as many and as large ones as the scale says.
+//! The published experiment: any of 255 slots of fixed sizes, every time, or as many and as large
+//! ones as the scale says.
 
 use alloc::boxed::Box;
 use alloc::string::String;

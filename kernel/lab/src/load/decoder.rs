@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A video decoder: pools of equal buffers. When the resolution of a stream changes, its pool is re-made buffer by buffer,
-//! as the display lets go of the old ones: each is given back and made again at the new size.
+//! A video decoder: pools of equal buffers. When the resolution of a stream changes, its pool is
+//! re-made buffer by buffer, as the display lets go of the old ones: each is given back and made
+//! again at the new size.
 //!
-//! The sizes are to each other as frames of 1080, 720, 480 and 360 lines. A change draws the pool, a size that it does
-//! not have, and the buffer to begin with.
+//! The sizes are to each other as frames of 1080, 720, 480 and 360 lines. A change draws the pool,
+//! a size that it does not have, and the buffer to begin with.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -53,7 +54,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// For an area of `pages` pages: two pools of eight buffers, which take three quarters of it at the largest resolution.
+    /// For an area of `pages` pages: two pools of eight buffers, which take three quarters of it at
+    /// the largest resolution.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { pools: 2, buffers: 8, frame: (area_pages / 64 * 3).max(1) }
     }

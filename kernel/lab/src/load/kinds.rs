@@ -55,7 +55,8 @@ pub trait Load: fmt::Display + fmt::Debug + Send + Sync {
     /// How many slots it has on an area of `area_pages` pages.
     fn slots(&self, area_pages: u32) -> u32;
 
-    /// Begins it on an area of `area_pages` pages. `None`: there is no memory for what it has to remember.
+    /// Begins it on an area of `area_pages` pages. `None`: there is no memory for what it has to
+    /// remember.
     fn start(&self, area_pages: u32, rng: Rng) -> Option<Box<dyn Stream>>;
 
     /// Adds its parameters to a record.
@@ -74,7 +75,8 @@ pub trait Load: fmt::Display + fmt::Debug + Send + Sync {
     }
 }
 
-/// A load at work: it names slots, one a step. A slot that holds a buffer gives it back, an empty one is filled.
+/// A load at work: it names slots, one a step. A slot that holds a buffer gives it back, an empty
+/// one is filled.
 ///
 /// Which of the two a step will be, and what became of earlier ones, a load sees from what is held.
 pub trait Stream {

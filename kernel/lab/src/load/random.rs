@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random sizes and lifetimes: buffers are made one after another, and each is released after a random number of allocations.
+//! Random sizes and lifetimes: buffers are made one after another, and each is released after a
+//! random number of allocations.
 //!
-//! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and lives for `life`
-//! allocations on average; about `life` of them are held. `lifetime=fixed`: each lives for exactly `life` allocations, the
-//! oldest goes first.
+//! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and
+//! lives for `life` allocations on average; about `life` of them are held. `lifetime=fixed`: each
+//! lives for exactly `life` allocations, the oldest goes first.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -36,13 +37,15 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 
 /// Longest mean life, and so about the most buffers that are held.
 pub(super) const MAX_LIFE: u32 = 2048;
-/// More slots than a load with exponential lifetimes has buffers on average, which it hardly ever needs.
+/// More slots than a load with exponential lifetimes has buffers on average, which it hardly ever
+/// needs.
 const SPARE_SLOTS: u32 = 64;
 
 /// How sizes are distributed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sizes {
-    /// Each order is as likely as any other, and in it each size: small ones are frequent, large ones rare.
+    /// Each order is as likely as any other, and in it each size: small ones are frequent, large
+    /// ones rare.
     Orders,
     /// Each size is as likely as any other.
     Uniform,
@@ -123,7 +126,8 @@ impl Random {
         Self { life: life.clamp(1, MAX_LIFE.into()) as u32, ..self }
     }
 
-    /// The orders of the powers of two that sizes lie in: those that bound them from below, or that they are.
+    /// The orders of the powers of two that sizes lie in: those that bound them from below, or that
+    /// they are.
     fn orders(self) -> (u32, u32) {
         let first = match self.sizes {
             Sizes::Powers => self.least.next_power_of_two().min(self.most),
@@ -243,7 +247,8 @@ impl Stream for Living {
         if let Some(slot) = self.asked.take() {
             if held.is_full(slot) { &mut self.live } else { &mut self.empty }.push(slot);
         }
-        // One allocation for each buffer's `life`-th chance to go: with L held, it is one of them L times in L + life.
+        // One allocation for each buffer's `life`-th chance to go: with L held, it is one of them L
+        // times in L + life.
         let drawn = self.rng.below(self.live.len() as u32 + self.random.life) as usize;
         let full = self.empty.is_empty();
         if drawn < self.live.len() || full {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Rounds of a load in a row, done in pieces of a given number of steps, so that whoever runs it can print, stop, or do something
-//! else in between: a command in the foreground, or the monitor with a job in the background.
+//! Rounds of a load in a row, done in pieces of a given number of steps, so that whoever runs it
+//! can print, stop, or do something else in between: a command in the foreground, or the monitor
+//! with a job in the background.
 
 use alloc::boxed::Box;
 
@@ -109,7 +110,8 @@ impl Series {
     /// Goes on for at most `steps` steps, up to the next event.
     ///
     /// # Errors
-    /// The area refused a buffer that it had given: the accounting is wrong. The series is over then.
+    /// The area refused a buffer that it had given: the accounting is wrong. The series is over
+    /// then.
     pub fn advance<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,

@@ -34,7 +34,8 @@ fn the_published_run() {
             "16687 allocations, 16550 releases, then a request for 51 pages failed (fragmented): 664 pages free, \
              the longest free run is 44 pages."
         ));
-        // The clock steps by 10 a reading and calls take no time, so all that is measured is the clock itself.
+        // The clock steps by 10 a reading and calls take no time, so all that is measured is the
+        // clock itself.
         assert_eq!(report.means_ns(), (0, 0));
         assert_eq!(system.kept(options.area).count(), 137);
         system.check().expect("the accounting balances");
@@ -98,7 +99,8 @@ fn which_calls_are_timed_changes_nothing_else() {
         let timed = |report: &RoundReport| (report.timings().alloc.calls(), report.timings().release.calls());
         assert_eq!((timed(&all), timed(&few)), ((16_688, 16_550), (1043, 1034)));
         assert!(few.to_string().contains(" ns a release (timed=16).\n"), "{few}");
-        // The clock steps by 10 a reading: two of each call that is timed, and the last of the round.
+        // The clock steps by 10 a reading: two of each call that is timed, and the last of the
+        // round.
         assert_eq!((all.load_ns, few.load_ns), ((2 * 33_238 + 1) * 10, (2 * 2077 + 1) * 10));
         assert!(all.to_string().contains("  33238 steps in 664770 ns, 49999247 a second.\n"), "{all}");
         assert!(few.record().to_string().ends_with(",\"timed\":16,\"load_ns\":41550}"), "{}", few.record());

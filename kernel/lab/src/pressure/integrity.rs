@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Integrity: every page of every object carries its identity and a content that changes; does all of it survive?
+//! Integrity: every page of every object carries its identity and a content that changes; does all
+//! of it survive?
 //!
-//! Areas are filled with objects, some of whose pages are shared, and with clean and dirty cache pages. A driver allocates
-//! buffers of random sizes and writes to them, as a device would. Between the phases of each allocation readers and writers
-//! go on, and after each everything is verified: pages through their virtual addresses, and buffers word by word.
-//! `sabotage=` lets migration leave a step out; the bad pages it makes show that the check can fail.
+//! Areas are filled with objects, some of whose pages are shared, and with clean and dirty cache
+//! pages. A driver allocates buffers of random sizes and writes to them, as a device would. Between
+//! the phases of each allocation readers and writers go on, and after each everything is verified:
+//! pages through their virtual addresses, and buffers word by word. `sabotage=` lets migration
+//! leave a step out; the bad pages it makes show that the check can fail.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -27,7 +29,8 @@ pub const ROUNDS: u32 = 16;
 const OBJECT_PAGES: u32 = 32;
 /// Uses of memory at each boundary between phases.
 const USES: u32 = 20;
-/// Pages of the small buffer for which pages have to move that were read just before: the TLB still knows them.
+/// Pages of the small buffer for which pages have to move that were read just before: the TLB still
+/// knows them.
 const HOT_PAGES: u32 = 8;
 /// What the driver writes.
 const BUFFER_WORD: u32 = 0xb0ff_e12d;
@@ -93,7 +96,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// A small buffer where pages are that were read just before; returns how many of them, and of the buffer's, are bad.
+/// A small buffer where pages are that were read just before; returns how many of them, and of the
+/// buffer's, are bad.
 fn hot<M: Machine + ?Sized>(
     system: &mut System<'_>,
     options: &Options,
@@ -135,8 +139,8 @@ fn damaged(mm: &mut Mm<'_, '_>, buffer: &Buffer) -> u32 {
     damaged
 }
 
-/// Fills the areas: an object, one that shares some of its pages, cache pages of which some are written, and so on.
-/// Everybody from before is used, and some go.
+/// Fills the areas: an object, one that shares some of its pages, cache pages of which some are
+/// written, and so on. Everybody from before is used, and some go.
 fn fill(
     mm: &mut Mm<'_, '_>,
     population: &mut Population,
@@ -162,7 +166,8 @@ fn fill(
             let with = mm.create(OBJECT_PAGES)?;
             population.objects.push(with);
             for page in (0..OBJECT_PAGES).step_by(4) {
-                // The object may have been killed for the other's pages: then there is nothing to share.
+                // The object may have been killed for the other's pages: then there is nothing to
+                // share.
                 let _ = mm.share((of, page), (with, page));
             }
         }

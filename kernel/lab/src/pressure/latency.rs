@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Latency: what one allocation costs when its range is free, full of movable pages, full of clean cache pages, or half and
-//! half; and in which phase.
+//! Latency: what one allocation costs when its range is free, full of movable pages, full of clean
+//! cache pages, or half and half; and in which phase.
 
 use alloc::vec::Vec;
 
@@ -94,11 +94,11 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills the areas until nothing of them is free, or `most` pages are in use; returns how many are. What an allocation has
-/// moved out or dropped comes in again first.
+/// Fills the areas until nothing of them is free, or `most` pages are in use; returns how many are.
+/// What an allocation has moved out or dropped comes in again first.
 ///
-/// In the mixture movable and clean pages take turns, so that a range of any length holds as many of either; which begins
-/// alternates from round to round.
+/// In the mixture movable and clean pages take turns, so that a range of any length holds as many
+/// of either; which begins alternates from round to round.
 fn fill(
     mm: &mut Mm<'_, '_>,
     population: &mut Population,
@@ -160,7 +160,8 @@ struct Missing {
 }
 
 impl Missing {
-    /// Lets the next one come, of a new object where all are there; false where there is no room for one.
+    /// Lets the next one come, of a new object where all are there; false where there is no room
+    /// for one.
     fn comes_in(&mut self, mm: &mut Mm<'_, '_>, population: &mut Population) -> Result<bool, PressureError> {
         loop {
             if self.object == population.objects.len() {

@@ -2,10 +2,11 @@
 
 //! Pressure: movable and reclaimable memory fills the system while CMA allocates.
 //!
-//! Four experiments: [`latency`] asks what an allocation costs when its range is lived in, [`underuse`] how much of CMA stands
-//! free when the system has to kill, [`reliability`] whether a driver gets its large buffer in a full system, and
-//! [`integrity`] whether every page survives. Each run opens the users of memory, and closes them whatever happens: areas and
-//! zone are then as before. A run gives a [`Row`]: a line of a table for people, and a record.
+//! Four experiments: [`latency`] asks what an allocation costs when its range is lived in,
+//! [`underuse`] how much of CMA stands free when the system has to kill, [`reliability`] whether a
+//! driver gets its large buffer in a full system, and [`integrity`] whether every page survives.
+//! Each run opens the users of memory, and closes them whatever happens: areas and zone are then as
+//! before. A run gives a [`Row`]: a line of a table for people, and a record.
 
 pub mod integrity;
 pub mod latency;
@@ -222,8 +223,9 @@ impl Run {
     }
 }
 
-/// Runs something that opens the users of memory, and closes them again. It comes out the same whatever ran before: of that
-/// nothing is left but the types of pageblocks, and those are forgotten.
+/// Runs something that opens the users of memory, and closes them again. It comes out the same
+/// whatever ran before: of that nothing is left but the types of pageblocks, and those are
+/// forgotten.
 fn closed<'m>(
     system: &mut System<'m>,
     run: impl FnOnce(&mut System<'m>) -> Result<Row, PressureError>,

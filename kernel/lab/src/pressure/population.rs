@@ -13,7 +13,8 @@ use migration::live::objects::{MAX_OBJECTS, ObjectId};
 use migration::live::{LiveError, Mm};
 use system::System;
 
-/// Pages of an object for each page that the kernel needs for it: page tables, descriptors, buffers.
+/// Pages of an object for each page that the kernel needs for it: page tables, descriptors,
+/// buffers.
 const PAGES_PER_KERNEL_PAGE: u32 = 16;
 
 /// The objects of an experiment, and how much of the source it uses.
@@ -29,7 +30,8 @@ pub(super) struct Population {
 }
 
 impl Population {
-    /// Makes an object and touches all of its pages. An object that is killed meanwhile is no more; who made it goes on.
+    /// Makes an object and touches all of its pages. An object that is killed meanwhile is no more;
+    /// who made it goes on.
     pub(super) fn add_object(&mut self, mm: &mut Mm<'_, '_>, pages: u32, kernel: bool) -> Result<(), PressureError> {
         let id = mm.create(pages)?;
         self.objects.push(id);
@@ -54,7 +56,8 @@ impl Population {
         Ok(())
     }
 
-    /// Reads on through the source, round and round, until memory is full again: background reclaim would have to begin.
+    /// Reads on through the source, round and round, until memory is full again: background reclaim
+    /// would have to begin.
     pub(super) fn read_on(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
         for _ in 0..mm.cache_capacity() {
             if !mm.has_room_for_cache() {
@@ -83,8 +86,8 @@ impl Population {
         (objects > 0).then(|| self.objects[rng.below(objects) as usize])
     }
 
-    /// Uses memory `times` times, at random: reads and writes pages of objects and of the cache. Counts contents that are
-    /// not what was written last.
+    /// Uses memory `times` times, at random: reads and writes pages of objects and of the cache.
+    /// Counts contents that are not what was written last.
     pub(super) fn use_memory(&mut self, mm: &mut Mm<'_, '_>, rng: &mut Rng, times: u32) -> Result<(), PressureError> {
         self.bury(mm);
         for _ in 0..times {

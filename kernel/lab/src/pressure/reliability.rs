@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reliability, and what CMA is for: a driver needs a large buffer every so often, in a full system.
+//! Reliability, and what CMA is for: a driver needs a large buffer every so often, in a full
+//! system.
 //!
-//! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under each policy. What is
-//! compared: how often the driver gets its buffer and how long that takes, and how much memory stands unused meanwhile. With
-//! pins, that many random pages of objects cannot move; before each request other ones are drawn.
+//! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under
+//! each policy. What is compared: how often the driver gets its buffer and how long that takes, and
+//! how much memory stands unused meanwhile. With pins, that many random pages of objects cannot
+//! move; before each request other ones are drawn.
 
 use alloc::vec::Vec;
 
@@ -68,7 +70,8 @@ pub struct Arrangement {
     pins: u32,
 }
 
-/// The arrangements that are compared: with a CMA area each policy, and each choice of whose pages may enter.
+/// The arrangements that are compared: with a CMA area each policy, and each choice of whose pages
+/// may enter.
 fn arrangements() -> impl Iterator<Item = Arrangement> {
     let lent = [
         (CmaUse::Fallback, Lend::Movable),
@@ -192,8 +195,9 @@ fn one<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills memory, objects and cache in turns, until the background would have to reclaim for either, and then with cache for
-/// as long as there is room for that; or until `most` pages are in use. Returns how many are.
+/// Fills memory, objects and cache in turns, until the background would have to reclaim for either,
+/// and then with cache for as long as there is room for that; or until `most` pages are in use.
+/// Returns how many are.
 fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> Result<u32, PressureError> {
     let free = mm.zone.nr_free_pages();
     let wanted = most.unwrap_or(u32::MAX);
@@ -265,7 +269,8 @@ fn request<M: Machine + ?Sized>(
             let order = pages.next_power_of_two().ilog2();
             let (answer, span_ns) = span_ns_of(machine, || {
                 let mut answer = system.zone_mut().alloc_pages(order, Migratetype::Unmovable);
-                // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once more.
+                // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once
+                // more.
                 if answer.is_err()
                     && let Some(mut mm) = system.mm()
                 {

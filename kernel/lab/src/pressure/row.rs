@@ -151,7 +151,8 @@ impl Row {
         Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
     }
 
-    /// What an experiment begins with in which objects and cache live in the area under a policy; and what may enter it.
+    /// What an experiment begins with in which objects and cache live in the area under a policy;
+    /// and what may enter it.
     pub(super) fn begin_mixed<M: Machine + ?Sized>(
         experiment: &'static str,
         system: &System<'_>,
@@ -262,7 +263,8 @@ impl Row {
 }
 
 impl fmt::Display for Row {
-    /// A line of the table, one of what was moved, those of the phases where there are any, and one for the first failure.
+    /// A line of the table, one of what was moved, those of the phases where there are any, and one
+    /// for the first failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.totals;
         let [min_ns, mean_ns, max_ns] = self.latency_ns();

@@ -124,7 +124,8 @@ fn everything_survives_unless_migration_is_sabotaged() {
         assert_eq!((row.bad_pages, row.totals.failed), (0, 0), "{row:?}");
         assert!(row.migrated > 0 && row.reclaimed > 0);
     }
-    // Where only clean pages are let in, none has to move, also where they are written to while their pageblock is isolated.
+    // Where only clean pages are let in, none has to move, also where they are written to while
+    // their pageblock is isolated.
     for row in rows(Experiment::Integrity, |options| options.lend = Some(Lend::Clean)) {
         assert_eq!((row.bad_pages, row.totals.failed, row.migrated), (0, 0, 0), "{row:?}");
         assert!(row.reclaimed > 0);

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of CMA stood free then?
+//! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of
+//! CMA stood free then?
 //!
-//! Each object has movable pages and, for every sixteen of them, one page of the kernel's that cannot move and cannot lie in
-//! an area; beside them a page cache is read and written. Where movable pages go to ordinary memory first, the kernel's
-//! requests find none left while CMA stands free.
+//! Each object has movable pages and, for every sixteen of them, one page of the kernel's that
+//! cannot move and cannot lie in an area; beside them a page cache is read and written. Where
+//! movable pages go to ordinary memory first, the kernel's requests find none left while CMA stands
+//! free.
 //!
-//! Under `fallback` everything depends on whether movable blocks run out before the kernel's watermark is reached. After boot,
-//! and with 256 MiB or more, they do not, and nobody enters an area. Where pageblocks are left to the kernel that it has claimed and given back, movable
-//! requests turn to the areas before they claim those (`__rmqueue`), and most of the areas is used. Hence every run begins
-//! with the types of pageblocks as after boot.
+//! Under `fallback` everything depends on whether movable blocks run out before the kernel's
+//! watermark is reached. After boot, and with 256 MiB or more, they do not, and nobody enters an
+//! area. Where pageblocks are left to the kernel that it has claimed and given back, movable
+//! requests turn to the areas before they claim those (`__rmqueue`), and most of the areas is used.
+//! Hence every run begins with the types of pageblocks as after boot.
 
 use super::super::rng::Rng;
 use super::population::Population;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A recording under one of several placements and alignments (`compare load=replay`): how many of its requests fail there,
-//! and where the first one stands. The area is then as it was.
+//! A recording under one of several placements and alignments (`compare load=replay`): how many of
+//! its requests fail there, and where the first one stands. The area is then as it was.
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How long a buffer is kept whose request failed on the board and succeeds here (`failed=keep`): nobody knows when its driver
-//! would have given it back, so it stays as long as the median of its task's buffers lived in the recording; where that task
-//! released none, of all tasks'; where nobody did, to the end. Lives are counted in time, or in lines where there are no
-//! times.
+//! How long a buffer is kept whose request failed on the board and succeeds here (`failed=keep`):
+//! nobody knows when its driver would have given it back, so it stays as long as the median of its
+//! task's buffers lived in the recording; where that task released none, of all tasks'; where
+//! nobody did, to the end. Lives are counted in time, or in lines where there are no times.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -20,7 +20,8 @@ use page_alloc::zone::Zone;
 /// What an ID stands for that holds no buffer, in a table of lines.
 const IDLE: u32 = u32::MAX;
 
-/// Of a recording whose pages are known. A buffer's life ends with the first release of any of its pages.
+/// Of a recording whose pages are known. A buffer's life ends with the first release of any of its
+/// pages.
 pub(super) fn by_pages<'t, M, I>(
     stage: &mut Stage<'_, '_, 't, M>,
     place: Place<'t>,

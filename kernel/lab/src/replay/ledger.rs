@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which pages of a recorded area are held, and what stands for them in the area that is replayed on.
+//! Which pages of a recorded area are held, and what stands for them in the area that is replayed
+//! on.
 //!
-//! Identity in a recording is the page's number, and a driver may give back a part of what it got, so ranges are found by any
-//! of their pages: one bit a page says where a range begins, and an entry a page holds, at the first page of a range, how
-//! long it is and what it stands for. Ranges do not overlap. What that takes depends on the recorded area, not on the
-//! length of the recording.
+//! Identity in a recording is the page's number, and a driver may give back a part of what it got,
+//! so ranges are found by any of their pages: one bit a page says where a range begins, and an
+//! entry a page holds, at the first page of a range, how long it is and what it stands for. Ranges
+//! do not overlap. What that takes depends on the recorded area, not on the length of the
+//! recording.
 
 use crate::words::{NoRoom, WordArray};
 use machine::Machine;

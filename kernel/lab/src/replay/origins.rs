@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which line of the recording each buffer is from, by the page at which it begins. Who made it and when stands in that
-//! line, and is read where somebody asks.
+//! Which line of the recording each buffer is from, by the page at which it begins. Who made it and
+//! when stands in that line, and is read where somebody asks.
 //!
 //! What that takes goes with the pages of the area. Relocatable buffers are found by their tags.
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A part of a recording: the requests of some tasks, or of some sizes, so that one recording can be split over two areas.
+//! A part of a recording: the requests of some tasks, or of some sizes, so that one recording can
+//! be split over two areas.
 
 use crate::trace::{Format, Line};
 
-/// Which requests are replayed. What they were given is released when the recording releases it, whoever does that.
+/// Which requests are replayed. What they were given is released when the recording releases it,
+/// whoever does that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part<'n> {
     /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all
@@ -29,8 +31,9 @@ impl Part<'_> {
     }
 }
 
-/// Whether a pattern is all of a text. After a `*` the shortest text that lets the rest match is taken, and a longer one where
-/// that fails: only the last `*` is ever tried again, so the work is at most the product of the lengths.
+/// Whether a pattern is all of a text. After a `*` the shortest text that lets the rest match is
+/// taken, and a longer one where that fails: only the last `*` is ever tried again, so the work is
+/// at most the product of the lengths.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut again: Option<(usize, usize)> = None;

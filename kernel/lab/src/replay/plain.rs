@@ -9,9 +9,11 @@ use crate::ids::IdTable;
 use crate::trace::{Op, Reason, TraceError, plain};
 use machine::Machine;
 
-/// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the area.
+/// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the
+/// area.
 const IDLE: u32 = u32::MAX;
-/// What it stands for where its allocation failed, or was not made yet: there is nothing to release.
+/// What it stands for where its allocation failed, or was not made yet: there is nothing to
+/// release.
 const NOT_SERVED: u32 = IDLE - 1;
 
 /// The offset of the buffer that an ID holds.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What pointers of `struct page` tell of the pages: their distances, where the structure's size can be told, and where the
-//! pages lie modulo the largest alignment, where one place fits every alignment.
+//! What pointers of `struct page` tell of the pages: their distances, where the structure's size
+//! can be told, and where the pages lie modulo the largest alignment, where one place fits every
+//! alignment.
 //!
 //! Pointers may be hashed; then they tell buffers apart, and no more.
 
@@ -18,7 +19,8 @@ const WIDE: [u64; 6] = [64, 56, 72, 80, 88, 96];
 const LEAST: usize = 3;
 /// Buffers that are compared with each other.
 const COMPARED: usize = 256;
-/// The number of the first page of a recording, before what is known of its place: page numbers are never negative.
+/// The number of the first page of a recording, before what is known of its place: page numbers are
+/// never negative.
 const ORIGIN: u64 = 1 << 40;
 
 /// What the pointers of a recording are worth.
@@ -55,7 +57,8 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// The anchor that also puts the page `distance` pages behind the first one on a multiple of 2^`order` pages.
+    /// The anchor that also puts the page `distance` pages behind the first one on a multiple of
+    /// 2^`order` pages.
     fn and(self, distance: u64, order: u32) -> Option<Self> {
         let bit = distance.wrapping_neg() & ((1 << order) - 1);
         let common = (1 << order.min(self.order)) - 1;
@@ -69,7 +72,8 @@ impl Scale {
         Self { first, bytes, anchor: Anchor::default() }
     }
 
-    /// Pages from the first page to this one, modulo 2^64; `None`: it does not begin a `struct page`, or lies too far away.
+    /// Pages from the first page to this one, modulo 2^64; `None`: it does not begin a `struct
+    /// page`, or lies too far away.
     fn distance(&self, pointer: u64) -> Option<u64> {
         let away = pointer.abs_diff(self.first);
         let pages = away / self.bytes;
@@ -89,8 +93,9 @@ impl Scale {
 }
 
 impl Pointers {
-    /// Learns what pointers are worth from the allocations of a recording, which are asked for more than once: the first
-    /// page, pages, and the order of the alignment, in their order. Releases have no pages.
+    /// Learns what pointers are worth from the allocations of a recording, which are asked for more
+    /// than once: the first page, pages, and the order of the alignment, in their order. Releases
+    /// have no pages.
     pub(super) fn learn<I: Iterator<Item = (Pointer, Option<(u32, u32)>)>>(moves: impl Fn() -> I) -> Self {
         let allocs = || moves().filter_map(|(pointer, asked)| Some((pointer, asked?)));
         let Some((first, _)) = allocs().next() else { return Self::TooFew };

@@ -84,7 +84,8 @@ fn a_bad_trace_changes_nothing() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn failures_are_answers() {
     with_board(64, |system, machine| {
-        // Too large; an ID whose allocation failed may be released, or allocated again; releases may repeat.
+        // Too large; an ID whose allocation failed may be released, or allocated again; releases
+        // may repeat.
         let text = b"a 1 2049 0\nr 1\na 1 4294967295 20\na 1 2048 0\na 2 1 0\nr 1\nr 1\nr 2\na 1 1 3";
         let report = replay(system, machine, text).expect("a good trace");
         assert_eq!((report.ops, report.allocs, report.failed, report.metrics.used), (9, 5, 3, 1));

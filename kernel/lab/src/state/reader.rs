@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Finds the state of an area in a text: the list of free runs that Linux prints where an allocation fails
-//! (`number of available pages: N@P+N@P=> F free of T total pages`), or the words of debugfs's `bitmap`.
+//! Finds the state of an area in a text: the list of free runs that Linux prints where an
+//! allocation fails (`number of available pages: N@P+N@P=> F free of T total pages`), or the words
+//! of debugfs's `bitmap`.
 //!
 //! A list stands anywhere in a line, and other lines of the log may have come between its parts. A
 //! bitmap is lines of decimal numbers, or a line with its name
@@ -153,8 +154,8 @@ pub fn is_state(text: &[u8]) -> bool {
     list || words_of(text) > Some(1) || keyed(text).is_some()
 }
 
-/// Finds a state: the one that begins at a line, or the last one. A bit stands for 2^`order_per_bit` pages, as long as the
-/// text does not say otherwise.
+/// Finds a state: the one that begins at a line, or the last one. A bit stands for
+/// 2^`order_per_bit` pages, as long as the text does not say otherwise.
 ///
 /// # Errors
 /// See [`StateError`].
@@ -354,7 +355,8 @@ fn heading(text: &[u8]) -> Option<usize> {
 /// The runs that a part of a list has, and the totals, if it ends there.
 type Part<'t> = (&'t [u8], Option<(u64, u64)>);
 
-/// A part of a list: runs, or their end, behind a time and the like. Behind the heading it can be nothing else.
+/// A part of a list: runs, or their end, behind a time and the like. Behind the heading it can be
+/// nothing else.
 fn part(text: &[u8], behind_heading: bool) -> Option<Part<'_>> {
     let (runs, totals) = match memmem::find(text, TOTALS) {
         Some(at) => (&text[..at], Some(totals(&text[at + TOTALS.len()..])?)),
@@ -460,8 +462,8 @@ fn words_of(text: &[u8]) -> Option<usize> {
     (count > 0 && words.clone().all(digits)).then_some(count)
 }
 
-/// A line that a bitmap begins at: where, what stands in front of its name, and whether it has one. A single number without
-/// a name is none.
+/// A line that a bitmap begins at: where, what stands in front of its name, and whether it has one.
+/// A single number without a name is none.
 fn bitmap(text: &[u8]) -> Option<(usize, &[u8], bool)> {
     if words_of(text).is_some_and(|words| words > 1) {
         return Some((0, &[], false));
@@ -488,7 +490,8 @@ fn neighbour(text: &[u8], prefix: &[u8], key: &str) -> Option<u64> {
     values.next().and_then(|file| decimal(file.2.trim_ascii()))
 }
 
-/// The area whose files stand under a path: `/sys/kernel/debug/cma/NAME/`, with `cma-` in front before Linux 6.1.
+/// The area whose files stand under a path: `/sys/kernel/debug/cma/NAME/`, with `cma-` in front
+/// before Linux 6.1.
 fn name_of(prefix: &[u8]) -> Option<&str> {
     let path = core::str::from_utf8(prefix).ok()?.strip_suffix('/')?;
     let name = path.rsplit('/').next()?;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `CONFIG_CMA_DEBUG` writes to the kernel's log: a line when a request begins, one when it returns, one a release.
+//! What `CONFIG_CMA_DEBUG` writes to the kernel's log: a line when a request begins, one when it
+//! returns, one a release.
 //!
-//! Read are all forms of Linux 3.5 to 7.x, wherever they stand in a line, so that any prefix (`<7>`, a time, a syslog's) may
-//! stand in front of them; all other lines say nothing. Pages are pointers of `struct page`, which may be hashed: what they
-//! are worth is found by `lab::replay`, not here.
+//! Read are all forms of Linux 3.5 to 7.x, wherever they stand in a line, so that any prefix
+//! (`<7>`, a time, a syslog's) may stand in front of them; all other lines say nothing. Pages are
+//! pointers of `struct page`, which may be hashed: what they are worth is found by `lab::replay`,
+//! not here.
 //!
-//! A line that returns does not say which request it answers. Where printk names its callers (`[  T123]`), that one's
-//! request is answered. Otherwise as many of the latest requests are taken as returns follow each other, in their order:
-//! requests queue for a mutex, and Linux may leave a request that can never fit without any answer.
+//! A line that returns does not say which request it answers. Where printk names its callers (`[
+//! T123]`), that one's request is answered. Otherwise as many of the latest requests are taken as
+//! returns follow each other, in their order: requests queue for a mutex, and Linux may leave a
+//! request that can never fit without any answer.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -265,7 +268,8 @@ fn read(line: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     Ok(None)
 }
 
-/// Whether a function's name is one of CMA's for this: `cma_alloc`, `__cma_alloc_frozen`, `dma_alloc_from_contiguous`.
+/// Whether a function's name is one of CMA's for this: `cma_alloc`, `__cma_alloc_frozen`,
+/// `dma_alloc_from_contiguous`.
 fn is_named(function: &[u8], verb: &[u8]) -> bool {
     let has = |word: &[u8]| function.windows(word.len()).any(|part| part == word);
     has(verb) && (has(b"cma") || has(b"contiguous"))
@@ -299,7 +303,8 @@ fn is_hidden(pointer: &[u8]) -> bool {
     pointer.starts_with(b"(") && pointer.windows(6).any(|part| part == b"ptrval")
 }
 
-/// A pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`, `          (null)`, `(____ptrval____)`.
+/// A pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`, `          (null)`,
+/// `(____ptrval____)`.
 fn page_of(text: &[u8]) -> Result<Page, Reason> {
     let text = text.trim_ascii();
     let text = &text[..memchr(b' ', text).unwrap_or(text.len())];

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd report` print of CMA's
-//! tracepoints (`include/trace/events/cma.h`).
+//! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd
+//! report` print of CMA's tracepoints (`include/trace/events/cma.h`).
 //!
-//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of Linux before 5.13; of
-//! `cma_alloc_start` the size of the area and how much of it is free, where Linux is new enough to print them (`total_count`,
-//! `available_count`). An
-//! allocation that failed has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of lost
-//! events are read, and so is what the head says was overwritten. Comments, the heads of both programs, backtraces and all
-//! other events say nothing; whatever else stands in the text is an error.
+//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of
+//! Linux before 5.13; of `cma_alloc_start` the size of the area and how much of it is free, where
+//! Linux is new enough to print them (`total_count`, `available_count`). An allocation that failed
+//! has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of
+//! lost events are read, and so is what the head says was overwritten. Comments, the heads of both
+//! programs, backtraces and all other events say nothing; whatever else stands in the text is an
+//! error.
 //!
-//! The name of a process may hold anything but cannot be as long as an event with its fields, so an event is found by
-//! those, wherever it stands in its line.
+//! The name of a process may hold anything but cannot be as long as an event with its fields, so an
+//! event is found by those, wherever it stands in its line.
 
 use memchr::memchr;
 
@@ -97,13 +98,14 @@ pub(super) fn is_line(line: &[u8]) -> bool {
         || matches!(other_event(line), Ok(Some(_)))
 }
 
-/// One line: an event that is read, or `None` for all that says nothing. A recording that was cut off at an end has half a
-/// line there, which is an event that was lost.
+/// One line: an event that is read, or `None` for all that says nothing. A recording that was cut
+/// off at an end has half a line there, which is an event that was lost.
 fn parse_line(line: &[u8], whole: Whole) -> Result<Option<Event<'_>>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(overwritten(line).map(Event::Lost));
     }
-    // What is no text is no event, either, so only a bad line is searched for the byte that says why.
+    // What is no text is no event, either, so only a bad line is searched for the byte that says
+    // why.
     read_line(line).or_else(|reason| {
         let start_is_lost = !whole.start && matches!(reason, Reason::NotFtrace | Reason::Missing(_));
         match not_text(line) {
@@ -134,7 +136,8 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
     Err(Reason::NotFtrace)
 }
 
-/// Why a line is no text, if it is none. Names of processes may be no ASCII, but nothing here is a control character.
+/// Why a line is no text, if it is none. Names of processes may be no ASCII, but nothing here is a
+/// control character.
 fn not_text(line: &[u8]) -> Option<Reason> {
     line.iter().find(|&&byte| byte < b' ' && byte != b'\t').map(|&byte| Reason::Binary(byte))
 }
@@ -163,7 +166,8 @@ fn find_event(line: &[u8]) -> Result<Option<Found<'_>>, Reason> {
     if named { Err(Reason::Missing(Field::Name)) } else { Ok(None) }
 }
 
-/// The fields, in the order in which they are printed. What comes behind those that are read has to look like fields, too.
+/// The fields, in the order in which they are printed. What comes behind those that are read has to
+/// look like fields, too.
 fn parse_fields(kind: EventKind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
     // A name ends where the next field begins, whatever it holds.
     let area = match rest.strip_prefix(b"name=") {
@@ -216,7 +220,8 @@ fn before_field<'t>(text: &'t [u8], field: &[u8]) -> Option<(&'t [u8], &'t [u8])
     }
 }
 
-/// The value of a field that has to come next, up to a blank; `rest` then begins with what comes behind.
+/// The value of a field that has to come next, up to a blank; `rest` then begins with what comes
+/// behind.
 fn word<'t>(rest: &mut &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let value = rest.strip_prefix(name)?;
     let end = memchr(b' ', value).unwrap_or(value.len());
@@ -246,7 +251,8 @@ fn is_null(pointer: &[u8]) -> Result<bool, Reason> {
     }
 }
 
-/// What stands in front of a line's event: `TASK-PID [CPU] FLAGS TIME:`; `(TGID)` may follow the number.
+/// What stands in front of a line's event: `TASK-PID [CPU] FLAGS TIME:`; `(TGID)` may follow the
+/// number.
 pub(super) fn head(line: &[u8]) -> Head<'_> {
     let Ok(Some(Found { before, .. })) = find_event(line) else { return Head::default() };
     let before = before.trim_ascii_end();
@@ -285,7 +291,8 @@ fn overwritten(line: &[u8]) -> Option<u64> {
     written.checked_sub(kept).filter(|&lost| lost > 0)
 }
 
-/// `CPU:0 [LOST 12 EVENTS]` of ftrace, `CPU:0 [12 EVENTS DROPPED]` of trace-cmd, and both without a number.
+/// `CPU:0 [LOST 12 EVENTS]` of ftrace, `CPU:0 [12 EVENTS DROPPED]` of trace-cmd, and both without a
+/// number.
 fn lost_note(line: &[u8]) -> Option<u64> {
     let note = line.trim_ascii().strip_prefix(b"CPU:")?;
     let note = &note[memchr(b'[', note)? + 1..];
@@ -307,7 +314,8 @@ fn is_report_head(line: &[u8]) -> bool {
         || line.starts_with(b"CPU ") && line.ends_with(b" is empty")
 }
 
-/// The beginning of a request, with what it says of the area; whatever is wrong with its fields does no harm.
+/// The beginning of a request, with what it says of the area; whatever is wrong with its fields
+/// does no harm.
 fn start(event: &[u8]) -> Option<Event<'_>> {
     let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start();
     let named = fields.strip_prefix(b"name=").and_then(|fields| before_field(fields, b"request_count="));
@@ -323,7 +331,8 @@ fn start(event: &[u8]) -> Option<Event<'_>> {
     Some(Event::Start { area, free: free.filter(|&free| pages.is_some_and(|pages| free <= pages)), pages })
 }
 
-/// The name and the fields of some event: what stands behind a time and a colon. `None`: the line is no event.
+/// The name and the fields of some event: what stands behind a time and a colon. `None`: the line
+/// is no event.
 ///
 /// # Errors
 /// It ends too soon to tell which.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What stands in front of an event: which task it is of, on which processor, and when it was. Most readers need none of
-//! that, so a line is taken apart only where it is asked for.
+//! What stands in front of an event: which task it is of, on which processor, and when it was. Most
+//! readers need none of that, so a line is taken apart only where it is asked for.
 
 use super::{Format, Lines, Reason, TraceError, decimal_u64, dmesg, ftrace};
 

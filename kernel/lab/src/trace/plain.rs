@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that start with `#`, empty
-//! lines and those of a state (`lab::state`) say nothing.
+//! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that
+//! start with `#`, empty lines and those of a state (`lab::state`) say nothing.
 
 use super::{Field, Parsed, Reason, Whole, decimal, text_only};
 use crate::state::is_state;
@@ -36,8 +36,8 @@ pub(super) fn is_line(line: &[u8]) -> bool {
     matches!(parse_line(line, Whole { start: true, end: true }), Ok(Some(_)))
 }
 
-/// One line: an operation, or `None` for a comment or nothing. Half a line is an error wherever it stands: its number could
-/// be another.
+/// One line: an operation, or `None` for a comment or nothing. Half a line is an error wherever it
+/// stands: its number could be another.
 fn parse_line(line: &[u8], _whole: Whole) -> Result<Option<Op>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(None);

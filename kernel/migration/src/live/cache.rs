@@ -2,9 +2,10 @@
 
 //! The page cache: pages over a source that can make them again.
 //!
-//! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows each page's identity (its place) and the
-//! version it was given last, and from these follows what the page holds. A clean page can be dropped at any time, a dirty
-//! one has to be written back first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
+//! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows
+//! each page's identity (its place) and the version it was given last, and from these follows what
+//! the page holds. A clean page can be dropped at any time, a dirty one has to be written back
+//! first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
 //! frame; no address shows them.
 
 use alloc::boxed::Box;
@@ -25,7 +26,8 @@ const ENTRY: usize = 2;
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 /// The frame, 0 where the page is not in the cache.
 const FRAME: usize = 0;
-/// Of a source that is made up: the version that was written last above, the one that the source has below.
+/// Of a source that is made up: the version that was written last above, the one that the source
+/// has below.
 const VERSIONS: usize = 1;
 /// Of a disk: what the page waits for, and what went wrong; means something while there is a frame.
 const STATE: usize = 1;
@@ -154,10 +156,11 @@ impl Mm<'_, '_> {
         Ok(holds)
     }
 
-    /// Writes a page of a source that is made up through the cache: it is dirty then. A disk is given what to write
-    /// ([`Mm::cache_put`]).
+    /// Writes a page of a source that is made up through the cache: it is dirty then. A disk is
+    /// given what to write ([`Mm::cache_put`]).
     ///
-    /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source gets it at once.
+    /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source
+    /// gets it at once.
     ///
     /// # Errors
     /// There is no such page, or no memory for it.
@@ -173,7 +176,8 @@ impl Mm<'_, '_> {
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
         content::fill(self.live.space.frame_words(OwnedFrame::living(self.zone.pfn(index))), stamp);
         self.set_dirty(index);
-        // A pageblock that is being emptied is isolated for the moment, and an area's before and afterwards.
+        // A pageblock that is being emptied is isolated for the moment, and an area's before and
+        // afterwards.
         let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
         if self.live.lend == Lend::Clean && lent {
             self.write_back(index);
@@ -216,7 +220,8 @@ impl Mm<'_, '_> {
         self.live.stats.filled += 1;
     }
 
-    /// Notes that a page was used: the second time makes an inactive page active (`mark_page_accessed`).
+    /// Notes that a page was used: the second time makes an inactive page active
+    /// (`mark_page_accessed`).
     pub(super) fn mark_accessed(&mut self, index: Frame) {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) && tag.place() == Place::Inactive {
@@ -227,7 +232,8 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Gives a dirty page to the source; false where the source refuses. A disk never has it at once: it begins to write.
+    /// Gives a dirty page to the source; false where the source refuses. A disk never has it at
+    /// once: it begins to write.
     pub(crate) fn write_back(&mut self, index: Frame) -> bool {
         if self.live.faults.refuse_write_back {
             return false;
@@ -277,9 +283,11 @@ impl Mm<'_, '_> {
         self.live.stats.dropped += 1;
     }
 
-    /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no list.
+    /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no
+    /// list.
     ///
-    /// False where the page is a disk's, which would take too long: it stays dropped until somebody reads it.
+    /// False where the page is a disk's, which would take too long: it stays dropped until somebody
+    /// reads it.
     pub(crate) fn refill(&mut self, page: u32, index: Frame) -> bool {
         let made_up = self.live.cache.source.is_none();
         if made_up {

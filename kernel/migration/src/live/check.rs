@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The accounting of pages in use: every page is in exactly one place, and each mapping and its page know each other.
+//! The accounting of pages in use: every page is in exactly one place, and each mapping and its
+//! page know each other.
 
 use super::objects::ObjectId;
 use super::space::OwnedFrame;
@@ -24,8 +25,8 @@ struct Census {
 }
 
 impl Live {
-    /// Checks slots, cache, lists, pins and descriptors against each other. Contents are verified by
-    /// [`Mm::verify_contents`].
+    /// Checks slots, cache, lists, pins and descriptors against each other. Contents are verified
+    /// by [`Mm::verify_contents`].
     ///
     /// # Errors
     /// The first disagreement.
@@ -192,9 +193,8 @@ impl Mm<'_, '_> {
         self.live.check(self.zone)
     }
 
-    /// Verifies every page: mapped ones through their addresses, cached ones by frame (not a disk's: its readers
-    /// judge them). Returns how many do not hold what
-    /// was written last.
+    /// Verifies every page: mapped ones through their addresses, cached ones by frame (not a
+    /// disk's: its readers judge them). Returns how many do not hold what was written last.
     pub fn verify_contents(&mut self) -> u32 {
         let mut bad = 0;
         for slot in 0..self.live.slots.count() {
@@ -212,9 +212,10 @@ impl Mm<'_, '_> {
         bad
     }
 
-    /// Everything that is to be the same after an allocation that failed: which blocks are free on which list, every
-    /// pageblock's type, counters; for every page in use where it is, all its marks and what it holds; every LRU list in its
-    /// order. Two states with the same figure are the same.
+    /// Everything that is to be the same after an allocation that failed: which blocks are free on
+    /// which list, every pageblock's type, counters; for every page in use where it is, all its
+    /// marks and what it holds; every LRU list in its order. Two states with the same figure are
+    /// the same.
     pub fn fingerprint(&mut self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |value: u32| hash = (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01b3);

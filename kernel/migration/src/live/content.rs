@@ -2,9 +2,10 @@
 
 //! What pages hold: words that follow from a stamp, one in each cache line.
 //!
-//! A stamp belongs to one page at one time: every write to a mapped page draws a new one, and a cache page's follows from
-//! its place in the cache and its version. A page that was not copied, was copied to the wrong place, or is an older state
-//! of itself, therefore differs in its first word already; one that was copied in part, in a later one.
+//! A stamp belongs to one page at one time: every write to a mapped page draws a new one, and a
+//! cache page's follows from its place in the cache and its version. A page that was not copied,
+//! was copied to the wrong place, or is an older state of itself, therefore differs in its first
+//! word already; one that was copied in part, in a later one.
 
 /// Words between two that are written: a cache line of a Cortex-A9.
 const STRIDE: usize = 8;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and written back, several
-//! requests in flight.
+//! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and
+//! written back, several requests in flight.
 //!
-//! What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request failed, too, and whoever
-//! reads the page, or syncs it, is told ([`LiveError::Io`]). A page that could not be written stays dirty in the cache, and
-//! nothing but the next sync tries it again.
+//! What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request
+//! failed, too, and whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that
+//! could not be written stays dirty in the cache, and nothing but the next sync tries it again.
 //!
-//! There is no other thread here: requests are started by whoever needs something, the source works meanwhile, and what it
-//! has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks or waits.
+//! There is no other thread here: requests are started by whoever needs something, the source works
+//! meanwhile, and what it has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks
+//! or waits.
 
 use core::ops::Range;
 
@@ -53,7 +54,8 @@ impl Mm<'_, '_> {
         self.live.cache.source.as_ref().map_or(0, |source| source.owned())
     }
 
-    /// The frames that the device owns by requests of a kind that it was not told of yet ([`Mm::kick_disk`]).
+    /// The frames that the device owns by requests of a kind that it was not told of yet
+    /// ([`Mm::kick_disk`]).
     pub fn frames_waiting_for_disk(&self, operation: Operation) -> impl Iterator<Item = Pfn> + '_ {
         self.live.cache.source.iter().flat_map(move |source| source.waiting(operation))
     }
@@ -140,7 +142,8 @@ impl Mm<'_, '_> {
         while self.disk().is_some_and(|disk| !disk.has_room()) && self.wait_for_disk() {}
     }
 
-    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that is there.
+    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that
+    /// is there.
     ///
     /// The device is not told yet ([`Mm::kick_disk`]; whoever waits does it, too).
     ///
@@ -150,7 +153,8 @@ impl Mm<'_, '_> {
         let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
         let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
         let (mut frames, mut pages, mut result) = ([Frame(0); MAX_SEGMENTS], 0, Ok(()));
-        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all of them are there.
+        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all
+        // of them are there.
         while pages < missing && result.is_ok() {
             match self.get_page(Migratetype::Movable, true) {
                 Ok(index) => {
@@ -205,14 +209,16 @@ impl Mm<'_, '_> {
         started
     }
 
-    /// True for a dirty page that is in nobody's hands; one that could not be written counts only where it is tried again.
+    /// True for a dirty page that is in nobody's hands; one that could not be written counts only
+    /// where it is tried again.
     fn is_writable(&self, page: u32, again: bool) -> bool {
         let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.frame(frame)).has(DIRTY));
         dirty
             && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
     }
 
-    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first is none.
+    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first
+    /// is none.
     pub(super) fn start_writing(&mut self, first: u32, again: bool) -> u32 {
         if !self.is_writable(first, again) {
             return 0;
@@ -227,7 +233,8 @@ impl Mm<'_, '_> {
         pages
     }
 
-    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages it is.
+    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages
+    /// it is.
     pub fn write_some(&mut self) -> u32 {
         let pages = self.live.cache.pages;
         let from = self.live.cache.sweep;
@@ -240,7 +247,8 @@ impl Mm<'_, '_> {
         started
     }
 
-    /// Starts writing dirty pages where there are too many of them, and waits where there are twice as many.
+    /// Starts writing dirty pages where there are too many of them, and waits where there are twice
+    /// as many.
     ///
     /// # Errors
     /// They do not become fewer, because they cannot be written.
@@ -260,7 +268,8 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns how many were dirty.
+    /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns
+    /// how many were dirty.
     ///
     /// # Errors
     /// The first request that could not be written, or the flush. What may not be on

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a contiguous allocation has done so far to pages that live, so that a failed one can take it back.
+//! What a contiguous allocation has done so far to pages that live, so that a failed one can take
+//! it back.
 //!
-//! Every page that leaves its place on an LRU list gets an entry: where it was, beside whom, and with which marks; and what
-//! became of it. Taken back from the last entry to the first (`mm::undo`), each list comes to be what it was, because the
-//! list is then, entry by entry, in the state in which the entry was made.
+//! Every page that leaves its place on an LRU list gets an entry: where it was, beside whom, and
+//! with which marks; and what became of it. Taken back from the last entry to the first
+//! (`mm::undo`), each list comes to be what it was, because the list is then, entry by entry, in
+//! the state in which the entry was made.
 
 use super::space::Table;
 use page_alloc::Frame;
@@ -39,8 +41,8 @@ pub(crate) struct Entry {
     pub(crate) fate: Fate,
 }
 
-/// The entries, in the order in which they were made. There is room for one for each page of the zone; what would need more
-/// is not begun.
+/// The entries, in the order in which they were made. There is room for one for each page of the
+/// zone; what would need more is not begun.
 pub(crate) struct Journal {
     table: Table,
     capacity: u32,

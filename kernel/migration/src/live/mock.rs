@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! For host tests: ways to spoil the accounting, and an address space: frames in a map, translation tables, and a TLB that remembers what it was not told to
-//! forget.
+//! For host tests: ways to spoil the accounting, and an address space: frames in a map, translation
+//! tables, and a TLB that remembers what it was not told to forget.
 
 use alloc::boxed::Box;
 use alloc::vec;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the machinery that finds pages for
-//! them, moves them and drops them.
+//! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the
+//! machinery that finds pages for them, moves them and drops them.
 //!
-//! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a page under the
-//! watermarks, reclaiming or killing where there is none → the page is mapped, or filled from its source → it waits in a
-//! batch and then stands on an LRU list → [`super::contig_range`] moves or drops it when a driver wants its frame. All of it
-//! is done by [`Mm`], which borrows the zone and the users of memory together.
+//! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a
+//! page under the watermarks, reclaiming or killing where there is none → the page is mapped, or
+//! filled from its source → it waits in a batch and then stands on an LRU list →
+//! [`super::contig_range`] moves or drops it when a driver wants its frame. All of it is done by
+//! [`Mm`], which borrows the zone and the users of memory together.
 //!
-//! What holds true: an object is read and written through its virtual address only; a page knows who shows it (its
-//! descriptor's owner: a slot of the window or a place in the cache), and they know the page; every page has contents that
-//! can be told from any other page's, and from its own of a moment ago (`content`). The tables that all this needs are
-//! taken from the page allocator at `open`, and given back at `close`.
+//! What holds true: an object is read and written through its virtual address only; a page knows
+//! who shows it (its descriptor's owner: a slot of the window or a place in the cache), and they
+//! know the page; every page has contents that can be told from any other page's, and from its own
+//! of a moment ago (`content`). The tables that all this needs are taken from the page allocator at
+//! `open`, and given back at `close`.
 
 pub mod cache;
 mod check;
@@ -60,10 +62,12 @@ use watch::FrameWatch;
 const TRANSLATION_BYTES: u32 = 4;
 /// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
 const LRU_BATCH: usize = 15;
-/// Most slots of the window, and most pages of the cache: their tables are then one block of the largest order.
+/// Most slots of the window, and most pages of the cache: their tables are then one block of the
+/// largest order.
 pub const MAX_SLOTS: u32 = 1 << 18;
 
-/// What is called at the boundaries between the phases of a contiguous allocation: other users of memory go on there.
+/// What is called at the boundaries between the phases of a contiguous allocation: other users of
+/// memory go on there.
 pub type Meanwhile = Box<dyn FnMut(&mut Mm<'_, '_>, Phase)>;
 
 /// A step that migration leaves out, to show that the checks notice.
@@ -227,7 +231,8 @@ fn blocks_for<const N: usize>(zone: &mut Zone<'_>, bytes: [u32; N]) -> Result<[B
 }
 
 impl Live {
-    /// Opens users of memory over a zone; none is there yet. Their page cache is on the disk, if there is one.
+    /// Opens users of memory over a zone; none is there yet. Their page cache is on the disk, if
+    /// there is one.
     ///
     /// # Errors
     /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
@@ -297,8 +302,8 @@ impl Live {
 }
 
 impl Mm<'_, '_> {
-    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go back to the buddy. The
-    /// disk has to be settled ([`Mm::settle_disk`]).
+    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go
+    /// back to the buddy. The disk has to be settled ([`Mm::settle_disk`]).
     pub fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
         self.live.faults = Faults::default();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Objects: runs of the window's slots whose pages come when they are touched, and are read and written through their
-//! virtual addresses only.
+//! Objects: runs of the window's slots whose pages come when they are touched, and are read and
+//! written through their virtual addresses only.
 
 use alloc::vec::Vec;
 
@@ -30,7 +30,8 @@ pub struct Object {
     pages: u32,
     /// How many of them show a frame.
     resident: u32,
-    /// Unmovable pages that the kernel needs for it, chained through their descriptors: the first one's index + 1.
+    /// Unmovable pages that the kernel needs for it, chained through their descriptors: the first
+    /// one's index + 1.
     kernel_chain: u32,
     kernel_pages: u32,
 }
@@ -79,8 +80,9 @@ impl Mm<'_, '_> {
         Ok(ObjectId(place as u32))
     }
 
-    /// The lowest run of free slots that is long enough, from a multiple of [`OBJECT_GRAIN`]. A grain is taken where its
-    /// first slot is, because an object has the first slot of each grain that it reaches into.
+    /// The lowest run of free slots that is long enough, from a multiple of [`OBJECT_GRAIN`]. A
+    /// grain is taken where its first slot is, because an object has the first slot of each grain
+    /// that it reaches into.
     fn find_slots(&mut self, pages: u32) -> Option<u32> {
         let count = self.live.slots.count();
         if pages == 0 || pages > count {
@@ -125,7 +127,8 @@ impl Mm<'_, '_> {
         self.live.slots.frame(self.slot(id, page).ok()?)
     }
 
-    /// The object and the page of it that a frame is shown by, by the reverse mapping; the first of several.
+    /// The object and the page of it that a frame is shown by, by the reverse mapping; the first of
+    /// several.
     pub fn mapped_at(&self, frame: Pfn) -> Option<(ObjectId, u32)> {
         let index = self.zone.frame(frame);
         if !self.zone.spans(index) || self.zone.living(index)?.has(FILE) {
@@ -210,7 +213,8 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Writes new contents to an object's page, through its address; the page comes if it is not there.
+    /// Writes new contents to an object's page, through its address; the page comes if it is not
+    /// there.
     ///
     /// # Errors
     /// As for [`Mm::populate`].
@@ -237,7 +241,8 @@ impl Mm<'_, '_> {
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }
 
-    /// Gives an object one more of the unmovable pages that the kernel needs for it (page tables, descriptors).
+    /// Gives an object one more of the unmovable pages that the kernel needs for it (page tables,
+    /// descriptors).
     ///
     /// # Errors
     /// There is no memory, or the object was killed to get some.
@@ -334,8 +339,8 @@ impl Mm<'_, '_> {
 
 /// The mappings of a page, changed when it moves.
 impl Mm<'_, '_> {
-    /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and nothing done, where more
-    /// slots show it.
+    /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and
+    /// nothing done, where more slots show it.
     #[inline]
     pub(crate) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
         let sole = self.live.slots.move_sole(slot, to);

@@ -40,7 +40,8 @@ impl Mm<'_, '_> {
         Ok(pin)
     }
 
-    /// Pins the page at a frame for as long as a device has it mapped; false where nothing lives there that could move.
+    /// Pins the page at a frame for as long as a device has it mapped; false where nothing lives
+    /// there that could move.
     ///
     /// # Errors
     /// There are too many pins.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a disk.
+//! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a
+//! disk.
 
 use super::cache::{FAILED, READING, WRITING};
 use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
@@ -15,7 +16,8 @@ pub type PageWords = [u32; 1024];
 impl Mm<'_, '_> {
     /// The frame of a page of the disk; waits until it is read if it is not there.
     pub(super) fn bring_in_from_disk(&mut self, page: u32) -> Result<Frame, LiveError> {
-        // It was there a moment ago each time it is not: as often as all others together could take it away again.
+        // It was there a moment ago each time it is not: as often as all others together could take
+        // it away again.
         for _ in 0..MAX_TRIES {
             let Some(frame) = self.live.cache.frame(page) else {
                 self.start_reading(page, MAX_SEGMENTS as u32)?;

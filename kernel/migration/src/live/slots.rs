@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The window's slots: what each shows, to whom it belongs, who else shows the same page, and what should be in it.
+//! The window's slots: what each shows, to whom it belongs, who else shows the same page, and what
+//! should be in it.
 
 use super::space::Table;
 use units::Pfn;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the page cache asks of the source under it, where pages take their time: to read and to write runs of neighbours,
-//! several of them in flight.
+//! What the page cache asks of the source under it, where pages take their time: to read and to
+//! write runs of neighbours, several of them in flight.
 //!
 //! A disk's layer implements [`PageSource`]; the cache knows no device, no queue and no DMA.
 
@@ -63,7 +63,8 @@ impl fmt::Display for IoError {
     }
 }
 
-/// What a disk did not do: the request, and why. Which of its pages it was, the device does not say.
+/// What a disk did not do: the request, and why. Which of its pages it was, the device does not
+/// say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskFault {
     /// What it was to do.
@@ -141,7 +142,8 @@ pub struct DiskStats {
     pub failed: u64,
     /// The most requests that were in flight together.
     pub most_in_flight: u32,
-    /// Pages that the device filled, or took, in frames that were theirs no longer. With pins there are none.
+    /// Pages that the device filled, or took, in frames that were theirs no longer. With pins there
+    /// are none.
     pub astray: [u64; 2],
 }
 
@@ -160,8 +162,8 @@ pub struct Ended {
 
 /// Pages that can be read and written back, which takes a while.
 ///
-/// While a request is in flight its frames are the source's: it has pinned them, and nobody else touches them. Every request
-/// that was started ends exactly once.
+/// While a request is in flight its frames are the source's: it has pinned them, and nobody else
+/// touches them. Every request that was started ends exactly once.
 pub trait PageSource {
     /// What it says of itself; the same for ever.
     fn identity(&self) -> &Identity;
@@ -181,8 +183,8 @@ pub trait PageSource {
     /// Whether a request can be started.
     fn has_room(&self) -> bool;
 
-    /// Starts a request for pages that are in the cache and in nobody's hands. It begins at the next [`PageSource::kick`]
-    /// at the latest.
+    /// Starts a request for pages that are in the cache and in nobody's hands. It begins at the
+    /// next [`PageSource::kick`] at the latest.
     ///
     /// # Errors
     /// Nothing was started.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What users of memory ask of the machine: a window of 4 KiB mappings with real translation, and the memory behind frames.
+//! What users of memory ask of the machine: a window of 4 KiB mappings with real translation, and
+//! the memory behind frames.
 //!
-//! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an arena with tables and a TLB
-//! of their own, so that the same kernel code runs in both, and a step that migration leaves out shows in both.
+//! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an
+//! arena with tables and a TLB of their own, so that the same kernel code runs in both, and a step
+//! that migration leaves out shows in both.
 
 #[cfg(feature = "mock")]
 use alloc::vec::Vec;
@@ -15,8 +17,8 @@ use units::Pfn;
 /// Slots that one second-level table of the processor maps; a window is made of whole tables.
 pub const SLOTS_PER_TABLE: u32 = 256;
 
-/// A frame, in the hands of whom it belongs to: of the users of memory, or of a buffer's holder. Nobody else can make one,
-/// and without one nobody gets at a frame's contents.
+/// A frame, in the hands of whom it belongs to: of the users of memory, or of a buffer's holder.
+/// Nobody else can make one, and without one nobody gets at a frame's contents.
 #[derive(Debug)]
 pub struct OwnedFrame(Pfn);
 
@@ -44,12 +46,14 @@ impl OwnedFrame {
     }
 }
 
-/// A window of pages that frames can be put behind, and access to the contents of frames for those who own them.
+/// A window of pages that frames can be put behind, and access to the contents of frames for those
+/// who own them.
 pub trait AddressSpace {
     /// The most slots the window can have, a multiple of [`SLOTS_PER_TABLE`].
     fn max_slots(&self) -> u32;
 
-    /// Makes a window of `slots` slots, all of them unmapped, with its translation tables (4 bytes a slot) in a block.
+    /// Makes a window of `slots` slots, all of them unmapped, with its translation tables (4 bytes
+    /// a slot) in a block.
     ///
     /// # Errors
     /// The block, and why there is no window.
@@ -64,7 +68,8 @@ pub trait AddressSpace {
     /// Makes the TLB forget a slot.
     fn flush(&mut self, slot: u32);
 
-    /// The page that a slot's virtual address shows, as words: whatever TLB and tables say. A slot that shows nothing faults.
+    /// The page that a slot's virtual address shows, as words: whatever TLB and tables say. A slot
+    /// that shows nothing faults.
     fn words(&mut self, slot: u32) -> &mut [u32];
 
     /// A frame's memory, as the kernel reads and writes files' pages.

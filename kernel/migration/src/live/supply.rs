@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed object's
-//! (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
+//! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed
+//! object's (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
 
 use super::objects::ObjectId;
 use super::{LiveError, Mm};
@@ -67,7 +67,8 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Gets a page to move another to. It reclaims, but never kills (`alloc_migration_target`, `__GFP_RETRY_MAYFAIL`).
+    /// Gets a page to move another to. It reclaims, but never kills (`alloc_migration_target`,
+    /// `__GFP_RETRY_MAYFAIL`).
     ///
     /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
     #[inline]
@@ -118,8 +119,9 @@ impl Mm<'_, '_> {
         core::mem::take(&mut self.live.kswapd_awake)
     }
 
-    /// Kills the object that has the most memory, mapped pages and the kernel's for it together, and of several the one
-    /// with the highest number (`oom_badness`, without adjustments). Returns which.
+    /// Kills the object that has the most memory, mapped pages and the kernel's for it together,
+    /// and of several the one with the highest number (`oom_badness`, without adjustments). Returns
+    /// which.
     fn kill_largest(&mut self) -> Option<ObjectId> {
         let ids = (0..self.live.objects.len() as u32).map(ObjectId);
         let (_, victim) = ids

@@ -38,7 +38,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// The device of that name: one with a driver, or one that gets somebody at the prompt for a driver.
+/// The device of that name: one with a driver, or one that gets somebody at the prompt for a
+/// driver.
 fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
     if let Some((id, _)) = system.dma().devices().find(|(_, device)| device.name == name) {
         return Ok(id);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An area's files: `/sys/kernel/debug/cma` (`mm/cma_debug.c`) and `/sys/kernel/mm/cma` (`mm/cma_sysfs.c`).
+//! An area's files: `/sys/kernel/debug/cma` (`mm/cma_debug.c`) and `/sys/kernel/mm/cma`
+//! (`mm/cma_sysfs.c`).
 
 use alloc::format;
 use core::fmt;
@@ -91,8 +92,9 @@ fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure>
     Ok(())
 }
 
-/// Frees as a write to `free` does: `pages` pages of those allocated last, the front part of a buffer that is larger. Like
-/// Linux it stops where no buffer is left, or where a part of one cannot be released.
+/// Frees as a write to `free` does: `pages` pages of those allocated last, the front part of a
+/// buffer that is larger. Like Linux it stops where no buffer is left, or where a part of one
+/// cannot be released.
 fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
     while pages > 0 {
         let Some(last) = system.kept(id).max_by_key(|kept| kept.id) else { break };

@@ -51,8 +51,9 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
 /// What the tables have room for, buffers and mappings together.
 const ENTRIES_IN_ALL: usize = MAX_BUFFERS + MAX_MAPPINGS;
 
-/// `dump_show`: driver, device, type, hash index, physical address, frame, device address, length, cache line number,
-/// direction, and whether the driver has looked at the mapping's error, which nothing here can return unseen.
+/// `dump_show`: driver, device, type, hash index, physical address, frame, device address, length,
+/// cache line number, direction, and whether the driver has looked at the mapping's error, which
+/// nothing here can return unseen.
 fn dump(out: &mut dyn fmt::Write, dma: &Dma) -> fmt::Result {
     let mut line = |device, kind, start: DeviceAddress, bytes: u32, direction: &str, error: &str| {
         let address = start.bits();

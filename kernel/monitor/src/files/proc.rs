@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`, `mm/vmstat.c`).
+//! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`,
+//! `mm/vmstat.c`).
 
 use core::fmt;
 
@@ -31,8 +32,8 @@ fn whole_lines(out: &mut dyn fmt::Write, text: &str) -> fmt::Result {
     if text.is_empty() || text.ends_with('\n') { Ok(()) } else { out.write_char('\n') }
 }
 
-/// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and rows that every tool reads
-/// say so.
+/// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and
+/// rows that every tool reads say so.
 fn meminfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let zone = system.zone();
     let cached = system.live().map_or(0, |live| live.cached_pages());

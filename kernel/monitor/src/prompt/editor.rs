@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The line that is being typed: `editline` keeps its text, its cursor and the lines before it; this module says what each
-//! key does, and what the terminal is sent so that a person sees it.
+//! The line that is being typed: `editline` keeps its text, its cursor and the lines before it;
+//! this module says what each key does, and what the terminal is sent so that a person sees it.
 //!
-//! A character at the line's end sends itself and nothing else, so that a pipe can type as well as a person. A line that goes
-//! over several rows can only be edited by who knows how long a row is, and a serial line does not say. So the first key that
-//! moves the cursor in a longer line asks the terminal, and keys are kept until it has answered or the line ends. What does
-//! not answer is no terminal, is taken to have rows of 80, and is not asked again.
+//! A character at the line's end sends itself and nothing else, so that a pipe can type as well as
+//! a person. A line that goes over several rows can only be edited by who knows how long a row is,
+//! and a serial line does not say. So the first key that moves the cursor in a longer line asks the
+//! terminal, and keys are kept until it has answered or the line ends. What does not answer is no
+//! terminal, is taken to have rows of 80, and is not asked again.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -55,7 +56,8 @@ pub(super) struct Editor {
     out: String,
     /// The terminal's cursor, in characters from the prompt's first.
     at: usize,
-    /// The last character sent may have filled its row: the terminal goes to the next one when there is more.
+    /// The last character sent may have filled its row: the terminal goes to the next one when
+    /// there is more.
     hangs: bool,
     columns: usize,
     /// The terminal was asked for its columns since the line began.
@@ -238,8 +240,9 @@ impl Editor {
         if self.dropped > 0 { Typed::TooLong(line.len() + self.dropped) } else { Typed::Line(line) }
     }
 
-    /// Puts a line into the history. A full one would compare it with a line of long ago instead of the last, and leave it
-    /// out where those two are equal; so before it is full, the older half is forgotten.
+    /// Puts a line into the history. A full one would compare it with a line of long ago instead of
+    /// the last, and leave it out where those two are equal; so before it is full, the older half
+    /// is forgotten.
     fn remember(&mut self, line: &str) {
         if self.remembered + 1 == HISTORY_LINES {
             let mut newest = Vec::new();
@@ -307,7 +310,8 @@ impl Editor {
         self.move_to(self.cursor());
     }
 
-    /// True where a key that ends no line moves the terminal's cursor in another way than by writing on at the end.
+    /// True where a key that ends no line moves the terminal's cursor in another way than by
+    /// writing on at the end.
     fn moves_back(&self, key: Key) -> bool {
         match key {
             Key::Enter | Key::Tab | Key::Cancel | Key::ClearScreen | Key::Column(_) => false,

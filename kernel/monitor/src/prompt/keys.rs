@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Keys: the bytes that a terminal sends, taken apart (ECMA-48 sequences as xterm sends them, and the control characters
-//! that shells give a meaning to). What is no key here says nothing.
+//! Keys: the bytes that a terminal sends, taken apart (ECMA-48 sequences as xterm sends them, and
+//! the control characters that shells give a meaning to). What is no key here says nothing.
 
 /// A key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

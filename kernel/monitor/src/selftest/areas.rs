@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the areas: random allocations, releases that are refused, the registry of kept buffers.
+//! Self-tests of the areas: random allocations, releases that are refused, the registry of kept
+//! buffers.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -57,7 +58,8 @@ fn cma_release_twice(system: &mut System<'_>) -> Verdict {
     for id in existing_areas(system)? {
         let Ok(buffer) = system.cma_alloc(id, 3, 0) else { continue };
         tried += 1;
-        // Nobody outside the kernel can make a second buffer of the same pages; here it can be done.
+        // Nobody outside the kernel can make a second buffer of the same pages; here it can be
+        // done.
         let twin = Buffer::new(id, buffer.first(), buffer.pages());
         let longer = Buffer::new(id, buffer.first(), u32::MAX);
         let overlong = system.cma_release(longer);

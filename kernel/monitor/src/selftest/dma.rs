@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the DMA API on the machine's own page tables and caches. A device is played by writing memory past the
-//! API; drivers that are broken on purpose show that the checker sees them.
+//! Self-tests of the DMA API on the machine's own page tables and caches. A device is played by
+//! writing memory past the API; drivers that are broken on purpose show that the checker sees them.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -39,7 +39,8 @@ fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
     result.map_err(Stop::fail)
 }
 
-/// Runs a test with a device that is watched and a page of the driver's own; nothing may be left afterwards.
+/// Runs a test with a device that is watched and a page of the driver's own; nothing may be left
+/// afterwards.
 fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, DeviceId, PhysAddr) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let was_on = system.dma().checker().is_enabled();
@@ -200,7 +201,8 @@ pub fn transfers() -> impl Iterator<Item = (u32, u32, Direction)> {
     (0..STEPS).map(move |_| (rng.below(PAGE), 1 + rng.below(PAGE), Direction::ALL[rng.below(3) as usize]))
 }
 
-/// The segments of its last transfer, which comes from the device: each one's offset, and its bytes.
+/// The segments of its last transfer, which comes from the device: each one's offset, and its
+/// bytes.
 pub fn segments() -> impl Iterator<Item = (u32, u32)> {
     (0..16).map(|segment| (segment * 512, 100 + segment))
 }
@@ -332,7 +334,8 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     ensure(left == Leaked { buffers: 1, mappings: 1 } && gone, || "what was left behind was not taken back".to_string())
 }
 
-/// A page that lives stays where it is while a device has it mapped, and the allocation that wants it is told who.
+/// A page that lives stays where it is while a device has it mapped, and the allocation that wants
+/// it is told who.
 fn pins(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         with_living(system, |system| {

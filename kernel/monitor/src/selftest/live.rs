@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of pages in use: pages that move, faults between the phases, sabotage that has to be noticed; on the machine's
-//! own page tables and TLB.
+//! Self-tests of pages in use: pages that move, faults between the phases, sabotage that has to be
+//! noticed; on the machine's own page tables and TLB.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -52,7 +52,8 @@ pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System
     ensure(free == after, || format!("{free} pages were free, and {after} are"))
 }
 
-/// The first area without buffers: nothing but what lives there is in the way. Without one, the test is skipped.
+/// The first area without buffers: nothing but what lives there is in the way. Without one, the
+/// test is skipped.
 pub(super) fn empty_area(system: &System<'_>) -> Verdict<AreaId> {
     let empty = existing_areas(system)?.into_iter().find(|&id| system.area(id).used_pages() == 0);
     empty.ok_or_else(|| Stop::skip("every area has buffers"))
@@ -68,8 +69,9 @@ pub(super) fn empty_area_of(system: &System<'_>, frame: Pfn) -> Verdict<AreaId> 
     found.ok_or_else(|| Stop::skip("the test's page is in no empty area"))
 }
 
-/// The area that an object's first page lies in, if that has no buffers, and if all that lives in it has room elsewhere
-/// without any reclaim, which could not be undone. Otherwise the test is skipped.
+/// The area that an object's first page lies in, if that has no buffers, and if all that lives in
+/// it has room elsewhere without any reclaim, which could not be undone. Otherwise the test is
+/// skipped.
 fn home(system: &mut System<'_>, id: ObjectId) -> Verdict<AreaId> {
     empty_area(system)?;
     let mut mm = living(system)?;
@@ -193,8 +195,9 @@ fn sabotage(system: &mut System<'_>) -> Verdict {
     for sabotage in [None].into_iter().chain(Sabotage::ALL.map(Some)) {
         with_living(system, |system| {
             let mut mm = living(system)?;
-            // A TLB looks addresses up by their low bits. Without a gap, pages and the frames that they are in would have
-            // theirs in common, and copying a frame would push the page's translation out.
+            // A TLB looks addresses up by their low bits. Without a gap, pages and the frames that
+            // they are in would have theirs in common, and copying a frame would push the page's
+            // translation out.
             lines(mm.create(OBJECT_PAGES / 2 + 1))?;
             let ids = objects(&mut mm)?;
             mm.set_policy(CmaUse::Half, Lend::Movable);

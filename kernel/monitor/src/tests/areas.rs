@@ -102,7 +102,8 @@ fn a_recording_goes_to_the_area_that_it_is_of() {
         (default.clone(), "replay", "linux,cma"),
         (device.clone(), "replay", "BiscuitOS_cma"),
         (started("linux,cma", "2048") + &default, "replay", "linux,cma"),
-        // Of several recorded areas the one that is here, and of several of those the one that commands take.
+        // Of several recorded areas the one that is here, and of several of those the one that
+        // commands take.
         (other.clone() + &default, "replay", "linux,cma"),
         (default.clone() + &device, "replay", "BiscuitOS_cma"),
         (default.clone() + &device, "replay from=linux,cma", "linux,cma"),

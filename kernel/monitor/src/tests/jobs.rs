@@ -172,7 +172,8 @@ fn only_loads_become_jobs() {
 fn nothing_is_printed_into_a_line_that_is_typed() {
     with_board(64, |system, machine| {
         machine.typed.extend(b"debris until=ops ops=3000 &\rver");
-        // While nothing is typed the job ends; the line that was begun stays alone, and the result comes behind it.
+        // While nothing is typed the job ends; the line that was begun stays alone, and the result
+        // comes behind it.
         machine.typed_later.extend(b"sion\r\rpoweroff\r");
         let end = Monitor::new(system, machine, context(None)).run_to_end(Some("version"));
         assert_eq!(end, End::PowerOff(0));

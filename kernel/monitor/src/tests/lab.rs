@@ -18,7 +18,8 @@ fn compare_needs_an_empty_area_and_reports_what_ctrl_c_leaves() {
         let text = machine.take();
         assert_eq!(outcome, Outcome::Ok);
         assert!(text.contains("Stopped by Ctrl-C; this is done:\n"), "{text}");
-        // Two loads of first-fit are done; of next-fit's, one failed before the interruption or none is.
+        // Two loads of first-fit are done; of next-fit's, one failed before the interruption or
+        // none is.
         assert!(
             text.contains("\n{\"record\":\"compare\",\"placement\":\"first-fit\",\"seeds\":2,\"survived\":2,"),
             "{text}"

@@ -11,8 +11,8 @@ use board_mock::with_board;
 use migration::trace::Event;
 use units::linux::LinuxVersion;
 
-/// The events of the same allocations in the words of each version: one that is served, one that is larger than the
-/// area, one that has no room.
+/// The events of the same allocations in the words of each version: one that is served, one that is
+/// larger than the area, one that has no room.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn allocations_are_traced_in_ftraces_words() {
@@ -76,7 +76,8 @@ fn allocations_are_traced_in_ftraces_words() {
     }
 }
 
-/// A request larger than the area counts as a failure but on 6.12, and the counters' files are the version's.
+/// A request larger than the area counts as a failure but on 6.12, and the counters' files are the
+/// version's.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn counters_and_their_files_are_the_versions() {

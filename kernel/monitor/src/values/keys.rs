@@ -2,8 +2,9 @@
 
 //! What every key means, for `help KEY` and for the reference page.
 //!
-//! A usage says which keys a command takes; this table says of each what it sets, and a test holds the two against each
-//! other. A key that means one thing wherever it is taken has one row; a row of a command is that command's alone.
+//! A usage says which keys a command takes; this table says of each what it sets, and a test holds
+//! the two against each other. A key that means one thing wherever it is taken has one row; a row
+//! of a command is that command's alone.
 
 /// A key, and what it sets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

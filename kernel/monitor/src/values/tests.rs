@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use board_mock::Mock;
 
-/// What can be chosen in the usages: a key, or the command of a word, and the word. Numbers are none.
+/// What can be chosen in the usages: a key, or the command of a word, and the word. Numbers are
+/// none.
 fn choices() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for command in commands::all::<Mock>().filter(|command| command.help.name != "total") {

@@ -61,8 +61,8 @@ fn a_write_to_free_memory_fails_the_checks_until_it_is_told() {
     assert_eq!((zone.forget_damage(), zone.check()), (1, Ok(())));
 }
 
-/// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and out, tried with a word that
-/// somebody wrote to a page while it was free, and while it was in use.
+/// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and
+/// out, tried with a word that somebody wrote to a page while it was free, and while it was in use.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {

@@ -74,7 +74,8 @@ fn bits_behind_the_last_are_never_found() {
     assert!(map.is_set(40) && map.is_set(63) && map.is_set(64) && !map.is_set(39));
 }
 
-/// The first clear bit is told, in one word and in several, with a summary and without one, and nothing was changed.
+/// The first clear bit is told, in one word and in several, with a summary and without one, and
+/// nothing was changed.
 #[test]
 fn what_is_clear_is_not_cleared() {
     for bits in [100, 2048, 8192] {
@@ -95,9 +96,9 @@ fn what_is_clear_is_not_cleared() {
     }
 }
 
-/// What the words take; and, of a bitmap whose runs are indexed, what 32 nodes more take: their bits, what the index knows of
-/// each (the lengths of its inner runs, a bit each, the longest of them, and the run over its border), and a word in each of
-/// the index's 256 rows.
+/// What the words take; and, of a bitmap whose runs are indexed, what 32 nodes more take: their
+/// bits, what the index knows of each (the lengths of its inner runs, a bit each, the longest of
+/// them, and the run over its border), and a word in each of the index's 256 rows.
 #[test]
 fn memory_is_counted() {
     assert_eq!([0, 1, 2048].map(|bits| Bitmap::new(bits).size_bytes()), [0, 32, 256]);
@@ -208,7 +209,8 @@ proptest! {
         let (mut map, mut plain) = (Bitmap::new(bits), Plain::new(bits));
         let mut held = Vec::<(u32, u32)>::new();
         for (kind, which, length, order) in steps {
-            // A buffer is released, or any bits, of which a part may be clear; else one is allocated.
+            // A buffer is released, or any bits, of which a part may be clear; else one is
+            // allocated.
             let released = match kind {
                 0 if !held.is_empty() => Some(held.swap_remove(which as usize % held.len())),
                 1 if order == 0 => Some((which % bits, length.min(bits - which % bits))),

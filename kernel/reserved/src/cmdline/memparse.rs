@@ -13,8 +13,8 @@ pub struct Parsed<'a> {
     pub rest: &'a [u8],
 }
 
-/// Reads a number at the start of `text`: decimal, octal after `0`, hexadecimal after `0x`; then a unit of `KMGTPE` in
-/// either case, each 1024 times the one before.
+/// Reads a number at the start of `text`: decimal, octal after `0`, hexadecimal after `0x`; then a
+/// unit of `KMGTPE` in either case, each 1024 times the one before.
 pub fn memparse(text: &[u8]) -> Parsed<'_> {
     let (radix, body) = match text {
         [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (16, &text[2..]),

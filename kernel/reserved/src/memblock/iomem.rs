@@ -11,9 +11,9 @@ use units::notes::Words;
 /// How deep regions are shown inside each other; what nests deeper is shown at this depth.
 const MAX_DEPTH: usize = 4;
 
-/// [`Memblock`] in the form of `/proc/iomem`: RAM with the regions in it indented below it, and the regions outside of
-/// RAM between, in the order of their addresses. What is `no-map` is no System RAM (`request_standard_resources`).
-/// Addresses include the last byte.
+/// [`Memblock`] in the form of `/proc/iomem`: RAM with the regions in it indented below it, and the
+/// regions outside of RAM between, in the order of their addresses. What is `no-map` is no System
+/// RAM (`request_standard_resources`). Addresses include the last byte.
 pub struct Iomem<'a>(pub(super) &'a Memblock);
 
 impl fmt::Display for Iomem<'_> {
@@ -41,8 +41,8 @@ impl fmt::Display for Iomem<'_> {
 }
 
 impl Iomem<'_> {
-    /// The regions in a window, as far as they lie in it. A region inside another is indented below it; two that cross
-    /// stand side by side.
+    /// The regions in a window, as far as they lie in it. A region inside another is indented below
+    /// it; two that cross stand side by side.
     fn regions(&self, f: &mut fmt::Formatter<'_>, indent: usize, window: PhysRange) -> fmt::Result {
         let mut ends = [0; MAX_DEPTH];
         let mut depth = 0;

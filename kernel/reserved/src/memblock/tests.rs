@@ -132,7 +132,8 @@ fn model(ram: &[PhysRange], reserved: &[PhysRange]) -> Vec<bool> {
     free
 }
 
-/// Every line lies in the line it is indented below, and starts no earlier than the line before it at its depth.
+/// Every line lies in the line it is indented below, and starts no earlier than the line before it
+/// at its depth.
 fn check_listing(text: &str) {
     let mut open: Vec<PhysRange> = Vec::new();
     for line in text.lines() {

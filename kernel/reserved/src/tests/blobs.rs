@@ -4,7 +4,8 @@
 
 use super::*;
 
-/// As QEMU places them: an initrd of `initrd_bytes` in the middle of RAM, or 128 MiB into it, and the tree behind it.
+/// As QEMU places them: an initrd of `initrd_bytes` in the middle of RAM, or 128 MiB into it, and
+/// the tree behind it.
 fn qemu(ram_mib: u64, initrd_bytes: u64, nodes: Vec<ReservedNode>, bootargs: &str) -> Case {
     let ram = PhysRange::sized(0x6000_0000, ram_mib * M);
     let middle = 0x6000_0000 + (ram_mib / 2 * M).min(128 * M);
@@ -125,7 +126,8 @@ fn a_blob_that_has_nowhere_to_go_stays_and_the_region_is_refused() {
 
 #[test]
 fn a_blob_may_move_over_its_own_place() {
-    // The pool takes the initrd's last pageblock, and the only room for the initrd ends where the pool begins.
+    // The pool takes the initrd's last pageblock, and the only room for the initrd ends where the
+    // pool begins.
     let nodes = vec![fixed("low", 0x6040_0000, 56 * M), cma(fixed("pool", 0x6640_0000, 4 * M))];
     let case = qemu(128, 40 * M, nodes, "");
     assert_eq!(case.areas(), [("pool", 0x6640_0000, 4, false)]);

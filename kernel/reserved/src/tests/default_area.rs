@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The default area where neither a node nor `cma=` asks for one, and what stands in for areas that are not there.
+//! The default area where neither a node nor `cma=` asks for one, and what stands in for areas that
+//! are not there.
 
 use super::*;
 use devicetree::AreaUser;
@@ -11,7 +12,8 @@ fn all_areas(case: &Case) -> Vec<Area<'_>> {
     areas.map(|area| (area.name.as_str(), area.range.start, area.range.size() / M, area.default)).collect()
 }
 
-/// A machine of `ram_mib` with an initrd of `initrd_bytes` in the middle of RAM, and the tree behind it.
+/// A machine of `ram_mib` with an initrd of `initrd_bytes` in the middle of RAM, and the tree
+/// behind it.
 fn small(ram_mib: u64, initrd_bytes: u64, nodes: Vec<ReservedNode>, bootargs: &str) -> Case {
     let initrd = PhysRange::sized(0x6000_0000 + ram_mib / 2 * M, initrd_bytes);
     let tree = PhysRange::sized(initrd.end.next_multiple_of(0x1000), 0x4000);
@@ -88,7 +90,8 @@ fn small_memories_have_one_if_it_fits_and_room_for_the_page_frames_always() {
 
 #[test]
 fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
-    // 20 MiB: the area would leave 3,776 KiB in front of it. The page frames take 84 of them, the tree 16.
+    // 20 MiB: the area would leave 3,776 KiB in front of it. The page frames take 84 of them, the
+    // tree 16.
     for (initrd_kib, made) in [(3600, true), (3720, false), (3770, false)] {
         let case = small(20, initrd_kib << 10, vec![], "");
         assert!(holds_page_frames(&case), "{initrd_kib} KiB");

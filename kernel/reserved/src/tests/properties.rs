@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Addresses with a taste for edges: RAM's ends, the blobs, pageblocks, the end of 32 and of 64 bits.
+/// Addresses with a taste for edges: RAM's ends, the blobs, pageblocks, the end of 32 and of 64
+/// bits.
 fn address() -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => (0x600u64..0xa08).prop_map(|mib| mib << 20),
@@ -105,7 +106,8 @@ proptest! {
         Case::of(facts, tree, &bootargs);
     }
 
-    /// Where nothing has to move, the blobs change nothing but what they cover; without them all goes as it did.
+    /// Where nothing has to move, the blobs change nothing but what they cover; without them all
+    /// goes as it did.
     #[test]
     fn dynamic_pools_avoid_each_other_and_fill_from_the_top(sizes in prop::collection::vec(1u64..9, 1..8)) {
         let nodes = sizes.iter().enumerate().map(|(index, blocks)| cma(dynamic(&format!("p{index}"), blocks * 4 * M, &[])));

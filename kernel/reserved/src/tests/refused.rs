@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What real trees contain, and what wrong ones do: placed, skipped or only kept free, with a line each.
+//! What real trees contain, and what wrong ones do: placed, skipped or only kept free, with a line
+//! each.
 
 use super::*;
 

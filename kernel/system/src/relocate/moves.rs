@@ -2,8 +2,9 @@
 
 //! Carrying out a plan: pages out of the allocator, contents, descriptors, pages back.
 //!
-//! A page is copied once what lay at its target has been copied on. So copies begin at the targets that were free, and go
-//! back from each to where its page comes from. What is left then goes round in circles; of each, one page waits outside.
+//! A page is copied once what lay at its target has been copied on. So copies begin at the targets
+//! that were free, and go back from each to where its page comes from. What is left then goes round
+//! in circles; of each, one page waits outside.
 
 use alloc::vec::Vec;
 use core::ops::Range;

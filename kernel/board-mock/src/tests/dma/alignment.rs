@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Cache lines: every alignment of start and end in every direction, and random transfers over restless caches.
+//! Cache lines: every alignment of start and end in every direction, and random transfers over
+//! restless caches.
 
 use proptest::prelude::*;
 
@@ -48,7 +49,8 @@ fn drop_of(first: u32, end: u32) -> Vec<(CacheOp, u32)> {
         .collect()
 }
 
-/// The steps as single lines: of level 1, of level 2, and whether all of one level came before the other.
+/// The steps as single lines: of level 1, of level 2, and whether all of one level came before the
+/// other.
 fn by_line(steps: &[Step]) -> [Vec<(CacheOp, u32)>; 2] {
     let mut levels = [Vec::new(), Vec::new()];
     for step in steps {
@@ -182,7 +184,8 @@ enum Lent {
     Cpu(Mapping<ForCpu>),
 }
 
-/// What a plain memory would hold; nothing is known of bytes that a device was to write and did not.
+/// What a plain memory would hold; nothing is known of bytes that a device was to write and did
+/// not.
 struct Shadow {
     bytes: [Option<u8>; ARENA as usize],
     start: u32,

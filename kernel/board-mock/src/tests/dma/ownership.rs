@@ -8,7 +8,8 @@ use migration::contig_range::{Owner, Why};
 use migration::live::Mm;
 use migration::live::objects::ObjectId;
 
-/// Fills the areas with an object's pages, and goes over to ordinary memory: the object, and how many pages it has.
+/// Fills the areas with an object's pages, and goes over to ordinary memory: the object, and how
+/// many pages it has.
 fn with_full_areas<'a, 'm>(system: &'a mut System<'m>) -> (Mm<'a, 'm>, ObjectId, u32) {
     let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
     let id = mm.create(8192).unwrap();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What of an area is to be had by whom while a contiguous allocation runs in it, and what such an allocation traces.
+//! What of an area is to be had by whom while a contiguous allocation runs in it, and what such an
+//! allocation traces.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -36,7 +37,8 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
         [0, 1].into_iter().find(inside)
     };
     let home = of(mm.frame_of(ids[0], 0).unwrap()).unwrap();
-    // Pages that are freed in the area that is to be closed must not be had from the per-CPU lists either.
+    // Pages that are freed in the area that is to be closed must not be had from the per-CPU lists
+    // either.
     let (gone, fresh) = (Rc::new(Cell::new(1)), Rc::new(Cell::new([0; 3])));
     let counts = Rc::clone(&fresh);
     mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {

@@ -19,7 +19,8 @@ use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// A system of ten pageblocks and an area of two whose memory is in use, over a disk of `sectors` sectors.
+/// A system of ten pageblocks and an area of two whose memory is in use, over a disk of `sectors`
+/// sectors.
 fn with_disk(sectors: u64, read_only: bool, test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>)) {
     with_disk_and_memory(10, sectors, read_only, test);
 }
@@ -219,8 +220,8 @@ fn who_moves_out_waits_for_what_the_disk_still_writes() {
     });
 }
 
-/// Migrates the pages of the default area while the device owns some of them; returns whether all were right afterwards,
-/// and whether the allocation was refused for a pin.
+/// Migrates the pages of the default area while the device owns some of them; returns whether all
+/// were right afterwards, and whether the allocation was refused for a pin.
 fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
     let mut result = (true, false);
     with_disk(8 * 4000, false, |system, medium| {
@@ -315,8 +316,8 @@ fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
     });
 }
 
-/// Random uses against what should be there: what is read is what was written last, and what was synced and not written
-/// since is what a power cut leaves, whatever fails and moves meanwhile.
+/// Random uses against what should be there: what is read is what was written last, and what was
+/// synced and not written since is what a power cut leaves, whatever fails and moves meanwhile.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn whatever_happens_nothing_synced_is_lost() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Faults at every boundary between the phases: what a failed allocation leaves behind is, field for field, what was there
-//! before it, or what would be there if only the others had done what they did meanwhile.
+//! Faults at every boundary between the phases: what a failed allocation leaves behind is, field
+//! for field, what was there before it, or what would be there if only the others had done what
+//! they did meanwhile.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -86,8 +87,8 @@ impl Fault {
     }
 }
 
-/// Takes a whole area while a fault strikes at the n-th time that a boundary is passed, and lets everything else be as it
-/// was then.
+/// Takes a whole area while a fault strikes at the n-th time that a boundary is passed, and lets
+/// everything else be as it was then.
 fn alloc_with(
     system: &mut System<'_>,
     area: AreaId,

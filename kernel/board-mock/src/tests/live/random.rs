@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random uses of memory, among buffers that stay and buffers that move: the check and all contents after every step.
+//! Random uses of memory, among buffers that stay and buffers that move: the check and all contents
+//! after every step.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -135,7 +136,8 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
     let mut mm = system.mm().unwrap();
     mix.objects.retain(|&id| mm.object(id).is_some());
     let pick = |place: usize| mix.objects.get(place % mix.objects.len().max(1)).copied();
-    // Much of what is asked for at random cannot be done; the check says whether it was refused in order.
+    // Much of what is asked for at random cannot be done; the check says whether it was refused in
+    // order.
     match *step {
         Step::Create(pages) if mix.objects.len() < 12 => {
             let id = mm.create(pages).unwrap();

@@ -27,8 +27,8 @@ fn options_of(system: &System<'_>, kind: impl Fn(u32) -> Arc<dyn Load>, ops: u64
     Options { load: kind(pages), stop_at_failure: false, ops, ..options }
 }
 
-/// Drives a load by hand; every allocation succeeds unless `fails` says otherwise. Returns `(slot, pages)` of each
-/// step, 0 pages for a release.
+/// Drives a load by hand; every allocation succeeds unless `fails` says otherwise. Returns `(slot,
+/// pages)` of each step, 0 pages for a release.
 fn asked(kind: Arc<dyn Load>, steps: u64, mut fails: impl FnMut(u64) -> bool) -> Vec<(usize, u32)> {
     with_board(64, |system, _| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
@@ -237,7 +237,8 @@ fn a_series_in_pieces_is_the_series_at_once() {
         })
     };
     let whole = words(u64::MAX);
-    // Before the first round and behind each; a report each; samples, of which the first round has four.
+    // Before the first round and behind each; a report each; samples, of which the first round has
+    // four.
     assert_eq!(whole.iter().filter(|word| word.starts_with("Metrics")).count(), 3);
     assert!(whole.len() >= 3 + 2 + 4, "{whole:?}");
     for steps in [1, 64, 699, 700, 701] {

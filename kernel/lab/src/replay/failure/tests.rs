@@ -5,7 +5,8 @@ use board_mock::{Mock, with_board};
 use std::format;
 use std::string::ToString;
 
-/// Replays a recording on an area; returns what was told of each failure, as text and as a record, and the report.
+/// Replays a recording on an area; returns what was told of each failure, as text and as a record,
+/// and the report.
 fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String)>, ReplayReport) {
     with_board(64, |system, machine| {
         let free = system.zone().nr_free_pages();
@@ -26,7 +27,8 @@ fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String
     })
 }
 
-/// An event of a task at a millisecond: an allocation with its page, `None` where it failed, or a release.
+/// An event of a task at a millisecond: an allocation with its page, `None` where it failed, or a
+/// release.
 fn event(task: &str, ms: u32, what: &str, pfn: Option<u32>, pages: u32, align: u32) -> String {
     let head = format!("  {task}-7 [000] ..... {}.{:03}000: ", ms / 1000, ms % 1000);
     let page = if pfn.is_some() { "00000000d2c00a51" } else { "0000000000000000" };
@@ -132,7 +134,8 @@ fn kept(trace: &str) -> (u32, String) {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_failed_there_is_kept_as_long_as_such_buffers_lived() {
-    // The camera's buffers lived 10, 20 and 300 ms, the codec's 1 and 2 ms; the display released none.
+    // The camera's buffers lived 10, 20 and 300 ms, the codec's 1 and 2 ms; the display released
+    // none.
     let lives = [
         event("camera", 100, "alloc", Some(0x1000), 10, 0),
         event("camera", 110, "release", Some(0x1000), 10, 0),

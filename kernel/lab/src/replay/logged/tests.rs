@@ -39,7 +39,8 @@ fn a_boards_log_is_replayed() {
     assert!(report.record().to_string().contains("\"format\":\"dmesg\",\"from\":\"cma 814923f8\""));
 }
 
-/// A log of requests in an area that begins at pointer `base`, of pages `bytes` apart, as an empty area answers them.
+/// A log of requests in an area that begins at pointer `base`, of pages `bytes` apart, as an empty
+/// area answers them.
 fn log(base: u64, bytes: u64, hash: impl Fn(u64) -> String) -> String {
     let mut text = String::from("Booting Linux on physical CPU 0x0\n");
     let mut alloc = |offset: u64, pages: u32, order: u32| {

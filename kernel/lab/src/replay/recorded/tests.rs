@@ -119,7 +119,8 @@ fn under_another_placement_what_failed_may_succeed() {
         assert_eq!(told.failed_recorded, 1674);
         assert!(told.failed_served > 0 && told.as_recorded < told.allocs - told.failed_recorded, "{told}");
         system.release_all(area);
-        // The plain trace has no answers: an ID that is allocated again gives its buffer back first, and says so.
+        // The plain trace has no answers: an ID that is allocated again gives its buffer back
+        // first, and says so.
         let plain = run(system, machine, Options::new(area), CHURN).expect("usual is held=release here");
         assert!(plain.held_released > 0, "{plain}");
         assert!(plain.to_string().contains("given back because the ID was allocated again"), "{plain}");
@@ -306,7 +307,8 @@ fn counts_tell_what_the_events_do_not() {
     let whole = start(2, 2000) + &alloc(0x100, 2) + &start(3, 1998) + &alloc(0x102, 3) + &release(0x100, 2);
     let told = counts(&(whole.clone() + &start(1, 1997) + &alloc(0x100, 1)));
     assert_eq!((told.held_before, told.gaps), (Some(48), 0));
-    // Another request is under way on another processor: its pages are taken, and its event comes later.
+    // Another request is under way on another processor: its pages are taken, and its event comes
+    // later.
     let crossed = start(2, 2048) + &start(5, 2046) + &alloc(0x102, 5) + &alloc(0x100, 2) + &start(1, 2041);
     let told = counts(&(crossed + &alloc(0x107, 1) + &start(1, 2040) + &alloc(0x108, 1)));
     assert_eq!((told.held_before, told.gaps), (Some(0), 0), "once is no gap");
