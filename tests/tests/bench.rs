@@ -102,7 +102,7 @@ fn all_benchmarks_on_too_little_memory_are_those_that_can_run() {
 #[test]
 fn profile_finds_the_calls_and_their_functions() {
     let text = profile::run("buddy/9").unwrap();
-    for function in ["pop_front", "free_one", "kernel/page-alloc/src/buddy.rs"] {
+    for function in ["pop_front", "free_head", "kernel/page-alloc/src/buddy.rs"] {
         assert!(text.contains(function), "{function}\n{text}");
     }
     assert!(profile::run("nothing").is_err_and(|error| error.contains("there are boot cma/1")));
