@@ -19,7 +19,7 @@ use core::ops::Range;
 use core::panic::Location;
 
 use super::hardware::Hardware;
-use super::table::{Mapped, MappingKind};
+use super::table::{Mapped, MappingKind, Sum, Watch};
 use super::{DeviceAddress, Direction, Dma, LINE_BYTES};
 use migration::live::watch::FrameWatch;
 use units::{PAGE_SIZE, Pfn, PhysAddr};
@@ -179,22 +179,6 @@ impl fmt::Display for MisuseReport {
             None => Ok(()),
         }
     }
-}
-
-/// Sums over what a device must leave alone, taken when it became the owner.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Watch {
-    /// Before and behind the mapping.
-    around: [Option<Sum>; 2],
-    /// The mapping itself, where the device only reads.
-    own: Option<Sum>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Sum {
-    start: u64,
-    end: u64,
-    fnv1a: u32,
 }
 
 impl Sum {

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::panic::Location;
 
-use super::checker::Watch;
 use super::{DeviceAddress, DeviceId, Direction};
 
 /// Most mappings at a time; a scatter list counts as many as it has segments.
@@ -37,6 +36,23 @@ impl MappingKind {
             Self::Scatter => "scatter-gather",
         }
     }
+}
+
+/// Sums over what a device must leave alone, taken when it became the owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Watch {
+    /// Before and behind the mapping.
+    pub(super) around: [Option<Sum>; 2],
+    /// The mapping itself, where the device only reads.
+    pub(super) own: Option<Sum>,
+}
+
+/// The sum of a range of memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sum {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) fnv1a: u32,
 }
 
 /// A range of memory that is lent to a device.

@@ -21,6 +21,9 @@ pub use plain::Op;
 use crate::state::is_state;
 use cma::MAX_ALIGN_ORDER;
 
+/// What the area is called whose events have no name.
+pub const NAMELESS: &[u8] = b"nameless";
+
 /// How a trace is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -30,6 +33,17 @@ pub enum Format {
     Ftrace,
     /// The kernel's log with the lines of `CONFIG_CMA_DEBUG`.
     Dmesg,
+}
+
+impl<'t> Line<'t> {
+    /// What stands in front of the line's event. Only a plain trace has nothing there.
+    pub fn head(&self, format: Format) -> Head<'t> {
+        match format {
+            Format::Plain => Head::default(),
+            Format::Ftrace => ftrace::head(self.text),
+            Format::Dmesg => dmesg::head(self.text),
+        }
+    }
 }
 
 impl Format {

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use memchr::memchr;
 
-use super::ftrace::NAMELESS;
+use super::NAMELESS;
 use super::head::{Head, Line, time_ns};
 use super::{Field, Lines, Reason, SILENT_LINES, Step, TraceError, decimal, said};
 use cma::MAX_ALIGN_ORDER;

@@ -17,7 +17,7 @@
 use memchr::memchr;
 
 use super::head::{Head, time_ns};
-use super::{Field, Parsed, Reason, Whole, decimal, decimal_u64};
+use super::{Field, NAMELESS, Parsed, Reason, Whole, decimal, decimal_u64};
 use crate::state::is_state;
 use cma::MAX_ALIGN_ORDER;
 
@@ -25,8 +25,6 @@ use cma::MAX_ALIGN_ORDER;
 pub const MAX_RECORDED_AREAS: usize = 32;
 /// Pages from the first to behind the last that a recorded area may have (16 GiB).
 pub const MAX_RECORDED_PAGES: u32 = 1 << 22;
-/// What the area is called whose events have no name.
-pub const NAMELESS: &[u8] = b"nameless";
 
 /// The events that are read, up to the colon behind them.
 const NAMES: [(&[u8], EventKind); 3] = [

@@ -3,7 +3,7 @@
 //! What stands in front of an event: which task it is of, on which processor, and when it was. Most
 //! readers need none of that, so a line is taken apart only where it is asked for.
 
-use super::{Format, Lines, Reason, TraceError, decimal_u64, dmesg, ftrace};
+use super::{Lines, Reason, TraceError, decimal_u64};
 
 /// A line of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,15 +40,6 @@ impl<'t> Line<'t> {
         let line = Lines::new(trace.get(start..)?).next()?;
         Some(Self { number, start, ..line })
     }
-
-    /// What stands in front of the line's event. Only a plain trace has nothing there.
-    pub fn head(&self, format: Format) -> Head<'t> {
-        match format {
-            Format::Plain => Head::default(),
-            Format::Ftrace => ftrace::head(self.text),
-            Format::Dmesg => dmesg::head(self.text),
-        }
-    }
 }
 
 /// A time as both print it, `29.222887`: seconds and up to nine digits of a fraction.
@@ -64,6 +55,7 @@ pub(super) fn time_ns(text: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Format;
     use super::*;
     use std::{format, vec::Vec};
 

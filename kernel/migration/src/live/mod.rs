@@ -41,10 +41,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::panic::Location;
 
-use super::contig_range::Phase;
 use crate::trace::Trace;
 use cache::Cache;
 use cma::Buffer;
+use cma::blocked::Phase;
 use journal::Journal;
 use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
