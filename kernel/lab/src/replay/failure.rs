@@ -6,17 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::origins::{Origin, Origins};
-use super::stage::Stage;
 use crate::metrics::Counted;
-use crate::obstacles::{Holder, Window};
+use crate::obstacles::Window;
 use crate::record::Record;
-use crate::trace::{Head, Line};
-use cma::{AreaId, CmaError};
-use machine::Machine;
+use crate::trace::Head;
+use cma::CmaError;
 
 /// Buffers of a window that are named in a record.
-const MAX_BLOCKERS: usize = 16;
+pub(super) const MAX_BLOCKERS: usize = 16;
 /// Buffers of a window that are named in the text.
 const SHOWN_BLOCKERS: usize = 4;
 /// Characters of a task's name that are shown.
@@ -67,29 +64,6 @@ pub struct Blocker<'t> {
     pub line: u64,
     /// Who made it, and when.
     pub head: Head<'t>,
-}
-
-impl<'t> InTheWay<'t> {
-    /// What is in a window.
-    pub(super) fn of<M: Machine + ?Sized>(
-        window: Window,
-        area: AreaId,
-        origins: &mut Origins,
-        stage: &mut Stage<'_, '_, 't, M>,
-    ) -> Self {
-        let Stage { system, machine, trace, format, .. } = stage;
-        let mut blockers = Vec::new();
-        for buffer in window.obstacles(system, area).take(MAX_BLOCKERS) {
-            let origin = match buffer.holder {
-                Holder::Kept(_) => origins.get(*machine, buffer.page),
-                Holder::Relocatable(tag) => origins.get_relocatable(tag),
-                Holder::Other => Origin::default(),
-            };
-            let head = origin.line(trace).map(|line: Line<'t>| line.head(*format)).unwrap_or_default();
-            blockers.push(Blocker { page: buffer.page, pages: buffer.pages, line: origin.line.into(), head });
-        }
-        Self { window, blockers }
-    }
 }
 
 impl Failure<'_> {

@@ -2,7 +2,7 @@
 
 //! Asks an area what a trace asks of it, times it, and counts what the replay reports.
 
-use super::failure::{InTheWay, Tally};
+use super::failure::Tally;
 use super::keeper::Keeper;
 use super::origins::{Origin, Origins};
 use super::stage::Stage;
@@ -241,7 +241,7 @@ impl<'n, 't> Player<'n, 't> {
         let Some(origins) = origins else { return };
         let windows = obstacles::windows(stage.system, *area, pages, align_order);
         let in_the_way = windows.into_iter().flatten();
-        let in_the_way = in_the_way.map(|window| InTheWay::of(window, *area, origins, stage)).collect();
+        let in_the_way = in_the_way.map(|window| stage.in_the_way(window, *area, origins)).collect();
         stage.failed(*area, (pages, align_order), error, failed_there, in_the_way);
     }
 

@@ -5,8 +5,10 @@
 
 use alloc::vec::Vec;
 
-use super::failure::{Failure, InTheWay};
+use super::failure::{Blocker, Failure, InTheWay, MAX_BLOCKERS};
+use super::origins::{Origin, Origins};
 use super::{ReplayError, Tell, Told};
+use crate::obstacles::{Holder, Window};
 use crate::trace::{Format, Line, Step};
 use cma::{AreaId, CmaError};
 use machine::Machine;
@@ -107,6 +109,21 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
         let Some(tell) = &mut self.tell else { return };
         let line = self.line.number;
         tell(self.machine, Told::Released { line, page, pages, area: self.system.area(area) });
+    }
+
+    /// What is in a window that a request could have.
+    pub(super) fn in_the_way(&mut self, window: Window, area: AreaId, origins: &mut Origins) -> InTheWay<'t> {
+        let mut blockers = Vec::new();
+        for buffer in window.obstacles(self.system, area).take(MAX_BLOCKERS) {
+            let origin = match buffer.holder {
+                Holder::Kept(_) => origins.get(self.machine, buffer.page),
+                Holder::Relocatable(tag) => origins.get_relocatable(tag),
+                Holder::Other => Origin::default(),
+            };
+            let head = origin.line(self.trace).map(|line: Line<'t>| line.head(self.format)).unwrap_or_default();
+            blockers.push(Blocker { page: buffer.page, pages: buffer.pages, line: origin.line.into(), head });
+        }
+        InTheWay { window, blockers }
     }
 
     /// Tells that the line's request failed.
