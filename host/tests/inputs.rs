@@ -4,7 +4,7 @@
 //! bytes changed: a status and a line each time, no panic, no hang.
 //!
 //! What `make fuzz` found is in `fuzz/corpus`; `HOST_INPUTS=100000 cargo test --release -p host
-//! --test inputs` takes so many.
+//! --test inputs` takes that number.
 
 use std::fs;
 use std::path::{Path, PathBuf};

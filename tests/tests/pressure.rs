@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that is lived in, on the machine's own page tables: the experiments, the benchmarks'
+//! Memory in use, on the machine's own page tables: the experiments, the benchmarks'
 //! targets, bad input.
 
 use boot_tests::{Boot, Outcome};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests in bits, the bounds of what is given back, the books of an area, and which area a
+//! Requests in bits, the bounds of what is given back, the accounting of an area, and which area a
 //! device gets.
 
 use std::string::ToString;

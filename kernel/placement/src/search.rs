@@ -6,8 +6,8 @@
 //! The bound of a search: a group is passed over where none of its bounds allows the request; of
 //! the others each node is looked at that its own bound allows, and no word of it is read twice. So
 //! at worst, whatever was done before, every word is read once: 768 nodes of eight words in 768
-//! MiB. A look in vain lowers the bound that led there, so that the request that fails again, with
-//! nothing released between, visits the groups alone.
+//! MiB. A look that finds nothing lowers the bound that led there, so that the request that fails
+//! again, with nothing released between, visits the groups alone.
 
 use super::Request;
 use super::bitmap::Bitmap;

@@ -147,7 +147,7 @@ impl System<'_> {
     fn walk(&self, id: AreaId, busy: &[Pfn], mut may_move: impl FnMut(Movable), mut stays: impl FnMut(u32)) {
         let area = self.area(id);
         let map = area.bitmap();
-        let (mut bit, mut lent_so_far) = (0, 0);
+        let (mut bit, mut considered) = (0, 0);
         while bit < map.bits() {
             let first = area.frame(bit);
             if !map.is_set(bit) {
@@ -161,11 +161,11 @@ impl System<'_> {
                 continue;
             }
             let relocatable = self.zone.relocatable(first).filter(|relocatable| {
-                lent_so_far < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(relocatable.owner)
+                considered < MAX_MOVABLE && !busy.contains(&first) && self.owners.has(relocatable.owner)
             });
             match relocatable.and_then(|relocatable| area.request(relocatable.pages, relocatable.align_order).ok()) {
                 Some(request) => {
-                    lent_so_far += 1;
+                    considered += 1;
                     may_move(Movable::new(bit, request));
                     bit += request.bits;
                 }

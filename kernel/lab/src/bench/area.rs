@@ -72,7 +72,7 @@ pub(super) fn cma<M: Machine + ?Sized>(
     Ok(Measurement::on_area(name, system, area, timings))
 }
 
-/// Allocates and releases a buffer `reps` times. The same code for an idle system and for a full
+/// Allocates and releases a buffer `reps` times. One function for an idle system and for a full
 /// one, so that nothing but the system makes the difference.
 #[inline(never)]
 pub(super) fn again_and_again<M: Machine + ?Sized>(

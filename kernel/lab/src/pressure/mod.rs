@@ -2,7 +2,7 @@
 
 //! Pressure: movable and reclaimable memory fills the system while CMA allocates.
 //!
-//! Four experiments: [`latency`] asks what an allocation costs when its range is lived in,
+//! Four experiments: [`latency`] asks what an allocation costs when its range is in use,
 //! [`underuse`] how much of CMA stands free when the system has to kill, [`reliability`] whether a
 //! driver gets its large buffer in a full system, and [`integrity`] whether every page survives.
 //! Each run opens the users of memory, and closes them whatever happens: areas and zone are then as

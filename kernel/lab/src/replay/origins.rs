@@ -83,7 +83,7 @@ impl Origins {
     }
 
     /// Notes where a relocatable buffer is from.
-    pub(super) fn set_lent(&mut self, tag: u32, origin: Origin) {
+    pub(super) fn set_relocatable(&mut self, tag: u32, origin: Origin) {
         self.relocatable.insert(tag, origin);
     }
 
@@ -93,7 +93,7 @@ impl Origins {
     }
 
     /// As [`Origins::get_relocatable`], of one that is not relocatable any more.
-    pub(super) fn take_lent(&mut self, tag: u32) -> Option<Origin> {
+    pub(super) fn take_relocatable(&mut self, tag: u32) -> Option<Origin> {
         self.relocatable.remove(&tag)
     }
 }

@@ -209,7 +209,7 @@ impl<'n, 't> Player<'n, 't> {
         match (tag, &mut self.owner) {
             (Some(tag), Some(owner)) if owner.wants(tag) => {
                 owner.let_move(system, buffer, align_order, tag);
-                self.origins.iter_mut().for_each(|origins| origins.set_lent(tag, origin));
+                self.origins.iter_mut().for_each(|origins| origins.set_relocatable(tag, origin));
             }
             _ => {
                 system.keep(buffer);
@@ -334,7 +334,10 @@ impl<'n, 't> Player<'n, 't> {
         let relocatable = self.owner.as_mut().and_then(|owner| owner.take_back(stage.system, tag, lay_at));
         let origins = &mut self.origins;
         if let Some(buffer) = relocatable {
-            return Some((buffer, origins.as_mut().and_then(|origins| origins.take_lent(tag)).unwrap_or_default()));
+            return Some((
+                buffer,
+                origins.as_mut().and_then(|origins| origins.take_relocatable(tag)).unwrap_or_default(),
+            ));
         }
         let buffer = stage.system.take_back_at(self.area, lay_at)?;
         let origin = origins.as_mut().map(|origins| origins.get(stage.machine, offset));
