@@ -10,12 +10,16 @@
 //! neighbours of the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and no
 //! run is kept.
 
+mod bitmap;
+
 use core::fmt;
 
 use memchr::memmem;
 
+use bitmap::{BitmapRuns, WORD_BITS, words_of};
+
 use crate::keys::shown;
-use crate::trace::{Line, Lines, decimal_u64};
+use crate::trace::{Lines, decimal_u64};
 
 /// What Linux writes in front of a list.
 const HEADING: &[u8] = b"number of available pages:";
@@ -29,7 +33,6 @@ const MAX_BEFORE: u64 = 16;
 pub const MAX_ORDER_PER_BIT: u32 = 20;
 /// Pages of a state, at most: 16 GiB.
 const MAX_PAGES: u64 = 1 << 22;
-const WORD_BITS: u64 = 32;
 
 /// A state in a text, which is sound.
 #[derive(Clone, Copy, Debug)]
@@ -228,7 +231,7 @@ impl<'t> State<'t> {
     fn runs(&self) -> Runs<'t> {
         match self.form {
             Form::List(text) => Runs::List(ListRuns { lines: Lines::new(text), rest: &[], first: true, totals: None }),
-            Form::Bitmap(text) => Runs::Bitmap(BitmapRuns { words: BitmapWords::of(text), word: 0, bits: 0, at: 0 }),
+            Form::Bitmap(text) => Runs::Bitmap(BitmapRuns::of(text)),
         }
     }
 
@@ -382,84 +385,6 @@ fn totals(text: &[u8]) -> Option<(u64, u64)> {
     let rest = rest.strip_prefix(b" free of ")?;
     let (pages, _) = rest.split_at(memmem::find(rest, b" total pages")?);
     Some((decimal(free.trim_ascii())?, decimal(pages.trim_ascii())?))
-}
-
-/// BitmapWords of a bitmap.
-struct BitmapWords<'t> {
-    lines: Lines<'t>,
-    rest: &'t [u8],
-}
-
-impl<'t> BitmapWords<'t> {
-    fn of(text: &'t [u8]) -> Self {
-        let mut lines = Lines::new(text);
-        let rest = lines.next().map_or(&[][..], |line| line.text);
-        Self { lines, rest }
-    }
-}
-
-impl<'t> Iterator for BitmapWords<'t> {
-    type Item = &'t [u8];
-
-    fn next(&mut self) -> Option<&'t [u8]> {
-        loop {
-            let rest = self.rest.trim_ascii_start();
-            if !rest.is_empty() {
-                let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-                self.rest = &rest[end..];
-                return Some(&rest[..end]);
-            }
-            let Line { text, .. } = self.lines.next()?;
-            words_of(text)?;
-            self.rest = text;
-        }
-    }
-}
-
-struct BitmapRuns<'t> {
-    words: BitmapWords<'t>,
-    word: u32,
-    /// Bits of the words that were read.
-    bits: u64,
-    at: u64,
-}
-
-impl BitmapRuns<'_> {
-    /// The next bit that is set or clear, at or behind where the last one was.
-    fn seek(&mut self, set: bool) -> Result<Option<u64>, Why> {
-        loop {
-            if self.at == self.bits {
-                let Some(word) = self.words.next() else { return Ok(None) };
-                let value = decimal(word).and_then(|word| u32::try_from(word).ok());
-                self.word = value.ok_or_else(|| Why::Word(quoted(word)))?;
-                self.bits += WORD_BITS;
-            }
-            let low = self.at % WORD_BITS;
-            let wanted = (if set { self.word } else { !self.word }) >> low;
-            if wanted != 0 {
-                self.at += u64::from(wanted.trailing_zeros());
-                return Ok(Some(self.at));
-            }
-            self.at = self.bits;
-        }
-    }
-
-    fn next(&mut self) -> Option<Result<(u64, u64), Why>> {
-        let run = self.seek(false).and_then(|start| {
-            let Some(start) = start else { return Ok(None) };
-            let end = self.seek(true)?.unwrap_or(self.bits);
-            Ok(Some((start, end - start)))
-        });
-        run.transpose()
-    }
-}
-
-/// A line of words and nothing else: how many.
-fn words_of(text: &[u8]) -> Option<usize> {
-    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
-    let count = words.clone().count();
-    (count > 0 && words.clone().all(digits)).then_some(count)
 }
 
 /// A line that a bitmap begins at: where, what stands in front of its name, and whether it has one.
