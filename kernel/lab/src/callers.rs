@@ -210,6 +210,7 @@ pub fn run(
     let before = used(system);
     let mut run = Run::new(system, setup)?;
     let (mut steps, mut story, mut last, mut deadlock) = (0, Vec::new(), 0, Vec::new());
+    let mut held = Ok(());
     while let Some(ready) = run.ready() {
         if ready == 0 {
             let stuck =
@@ -219,9 +220,15 @@ pub fn run(
         }
         let number = scheduler.choose(steps, ready, last);
         let begin_ns = run.now_ns();
-        let did = run.step(number)?;
+        let did = run.step(number);
         let step_ns = run.now_ns().saturating_sub(begin_ns);
-        run.check()?;
+        let did = match did.and_then(|did| run.check().map(|()| did)) {
+            Ok(did) => did,
+            Err(broken) => {
+                held = Err(broken);
+                break;
+            }
+        };
         run.count_waits(step_ns);
         if tell {
             story.push(Record { caller: number, ready, did });
@@ -229,7 +236,9 @@ pub fn run(
         steps += 1;
         last = number;
     }
-    let tallies = run.end()?;
+    let tallies = run.end();
+    held?;
+    let tallies = tallies?;
     system.check().map_err(Broken::Books)?;
     if used(system) != before {
         return Err(Broken::Lost);

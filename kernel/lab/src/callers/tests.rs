@@ -252,3 +252,19 @@ fn a_lock_order_that_deadlocks_is_found_and_repeats() {
         }
     });
 }
+
+/// Accounting that is found wrong ends the run, and what the callers had goes back.
+#[test]
+fn a_run_that_breaks_gives_its_journals_back() {
+    with_areas(1, 1, |system, areas| {
+        // A page in use inside a free block.
+        let last = system.area(areas[0]).base().add(system.area(areas[0]).pages() - 1);
+        let frame = system.zone().frame(last);
+        system.zone_mut().bring_to_life(frame, 0, 0, page_alloc::lru::Place::None);
+        let free = system.zone().nr_free_pages();
+        let setup = setup(&areas, 3, 8, Lock::None);
+        let broken = run(system, &setup, &mut schedule::RoundRobin, false).unwrap_err();
+        assert!(matches!(broken, Broken::Books(_)), "{broken}");
+        assert_eq!(system.zone().nr_free_pages(), free);
+    });
+}
