@@ -40,16 +40,21 @@ pub(crate) fn run(
     verify: Verify,
     text: &Rc<RefCell<String>>,
 ) -> Result<u8, Failure> {
-    let bad = |what: String| Failure { line: format!("`{line}`: {what}"), status: STATUS_CHECK };
-    if verify == Verify::Steps {
-        system.zone_mut().enable_poison(Box::new(FreeFrames::default()));
-        system.check_after_commands(true);
-    }
     let free = system.zone().nr_free_pages();
     let status = match verify {
         Verify::End => host::monitor_line(system, host, None, line),
-        Verify::Steps => in_steps(system, host, line, text)?,
+        Verify::Steps => in_steps(system, host, line, Box::new(FreeFrames::default()), text),
     };
+    settle(system, line, free)?;
+    Ok(status)
+}
+
+/// Releases all buffers, and checks before and after.
+///
+/// # Errors
+/// The accounting does not balance, or not `free` pages are free in the end.
+fn settle(system: &mut System<'_>, line: &str, free: u32) -> Result<(), Failure> {
+    let bad = |what: String| Failure { line: format!("`{line}`: {what}"), status: STATUS_CHECK };
     system.check().map_err(|imbalance| bad(imbalance.to_string()))?;
     for id in system.area_ids() {
         system.release_all(id);
@@ -59,20 +64,28 @@ pub(crate) fn run(
     if left != free {
         return Err(bad(format!("{free} pages were free, and {left} are when all is released")));
     }
-    Ok(status)
+    Ok(())
 }
 
 /// Runs the load as a job, which goes on for 1,000 steps after each command. Each command ends with
-/// a check.
-fn in_steps(system: &mut System<'_>, host: &mut Host, line: &str, text: &Rc<RefCell<String>>) -> Result<u8, Failure> {
+/// a check of the accounting and of free memory, which `poison` fills. Returns its status.
+fn in_steps<'m>(
+    system: &mut System<'m>,
+    host: &mut Host,
+    line: &str,
+    poison: Box<dyn Poison + 'm>,
+    text: &Rc<RefCell<String>>,
+) -> u8 {
+    system.zone_mut().enable_poison(poison);
+    system.check_after_commands(true);
     let mut monitor = Monitor::new(system, host, Context::default());
     let mut outcome = monitor.execute(&format!("{line} &"));
     while outcome == Outcome::Ok && !text.borrow().contains("\n[1] done: ") {
         outcome = monitor.execute("# and on");
     }
     match outcome {
-        Outcome::Ok | Outcome::Reboot => Ok(0),
-        Outcome::Failed(status) | Outcome::PowerOff(status) => Ok(status),
+        Outcome::Ok | Outcome::Reboot => 0,
+        Outcome::Failed(status) | Outcome::PowerOff(status) => status,
     }
 }
 
@@ -104,5 +117,84 @@ impl Poison for FreeFrames {
         let damage = place.map(|place| Damage { addr: run.first().add(place as u32).addr(), found: words[place] });
         words.fill(0);
         damage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::board::Board;
+    use kernel::mm::Migratetype;
+    use kernel::mm::lru::Place;
+
+    const LOAD: &str = "debris until=ops ops=4500";
+
+    /// Does something on a board, with the sink of what it prints.
+    fn on_board<R>(test: impl FnOnce(&mut System<'_>, &mut Host, &Rc<RefCell<String>>) -> R) -> R {
+        let text = Rc::new(RefCell::new(String::new()));
+        let sink = text.clone();
+        let print = Box::new(move |piece: &str| sink.borrow_mut().push_str(piece));
+        Board::of_one("area", 2048).with(|| 0, print, |system, host| test(system, host, &text))
+    }
+
+    #[test]
+    fn a_page_that_is_lost_is_told() {
+        on_board(|system, host, _| {
+            let free = system.zone().nr_free_pages();
+            assert_eq!(host::monitor_line(system, host, None, LOAD), 0);
+            system.zone_mut().alloc_pages(0, Migratetype::Movable).map(drop).unwrap();
+            let failure = settle(system, LOAD, free).unwrap_err();
+            let told = format!("{free} pages were free, and {} are when all is released", free - 1);
+            assert_eq!((failure.line, failure.status), (format!("`{LOAD}`: {told}"), STATUS_CHECK));
+        });
+    }
+
+    #[test]
+    fn accounting_that_does_not_balance_is_told() {
+        on_board(|system, host, _| {
+            let free = system.zone().nr_free_pages();
+            assert_eq!(host::monitor_line(system, host, None, LOAD), 0);
+            // A page on no list, of nobody.
+            let zone = system.zone_mut();
+            let inside = zone.frames().find(|&frame| zone.is_body(zone.pfn(frame))).unwrap();
+            zone.bring_to_life(inside, 0, 0, Place::None);
+            let failure = settle(system, LOAD, free).unwrap_err();
+            assert_eq!(failure.status, STATUS_CHECK);
+            assert!(failure.line.starts_with(&format!("`{LOAD}`: ")), "{}", failure.line);
+        });
+    }
+
+    /// As [`FreeFrames`], but a device writes to the first page that becomes free once `fills` runs
+    /// were filled.
+    struct WrittenTo {
+        frames: FreeFrames,
+        fills: u32,
+    }
+
+    impl Poison for WrittenTo {
+        fn fill(&mut self, run: FreeRun) {
+            let words = self.frames.of(&run);
+            words.fill(POISON_WORD);
+            if self.fills == 0 {
+                words[0] = !POISON_WORD;
+            }
+            self.fills = self.fills.wrapping_sub(1);
+        }
+
+        fn find_damage(&mut self, run: FreeRun) -> Option<Damage> {
+            self.frames.find_damage(run)
+        }
+    }
+
+    #[test]
+    fn a_write_to_free_memory_is_told() {
+        for (fills, expected) in [(2000, STATUS_CHECK), (u32::MAX, 0)] {
+            on_board(|system, host, text| {
+                let poison = Box::new(WrittenTo { frames: FreeFrames::default(), fills });
+                let status = in_steps(system, host, LOAD, poison, text);
+                assert_eq!(status, expected, "{}", text.borrow());
+                assert_eq!(text.borrow().contains("free memory"), expected != 0, "{}", text.borrow());
+            });
+        }
     }
 }
