@@ -87,8 +87,8 @@ test-random: ## COMMANDS=100000 random commands at the prompt, from SEED=1 on, e
 	@RANDOM_COMMANDS='$(or $(COMMANDS),100000)' RANDOM_SEED='$(or $(SEED),1)' \
 		$(CARGO) test --locked $(HOST) -p monitor --lib random_commands -- --nocapture
 
-schedules: ## every order of few callers of cma_alloc, and a million random ones of more (a quarter of an hour)
-	@cargo test --locked --target host-tuple -p lab --lib -- --ignored --nocapture callers::properties
+schedules: ## every order of few callers of cma_alloc, and a million random ones of more (seven minutes)
+	@CARGO_PROFILE_DEV_OPT_LEVEL=3 $(CARGO) test --locked $(HOST) -p lab --lib -- --ignored --nocapture callers::properties
 
 test-junit: image ## every test that cargo runs, with the results as JUnit in build/junit.xml (needs cargo-nextest)
 	@scripts/test junit '$(subst ','\'',$(value FILTER))'

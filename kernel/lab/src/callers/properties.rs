@@ -128,7 +128,7 @@ fn every_schedule_of_two_callers_holds() {
 /// `make schedules`: every schedule of two callers, those of three with up to two switches under
 /// no lock and all of them under a mutex, under every placement with 16 to 64 pages free.
 #[test]
-#[ignore = "some minutes"]
+#[ignore = "minutes"]
 fn every_schedule_of_few_callers_holds() {
     let mut all = 0;
     for placement in PLACEMENTS.iter() {
@@ -149,7 +149,7 @@ fn every_schedule_of_few_callers_holds() {
 
 /// `make schedules`
 #[test]
-#[ignore = "a quarter of an hour"]
+#[ignore = "minutes"]
 fn a_million_random_schedules_hold() {
     let next = AtomicU32::new(0);
     let all = Mutex::new(Sums::default());
