@@ -209,8 +209,8 @@ impl Failed {
         }
         (
             format!(
-                "{head}, and there is room for it: the pages of every range that was tried were in use (pinned, or under \
-                 I/O), and could not be moved."
+                "{head}, and there is room for it: every range that was tried has a page in use that could not be moved \
+                 (pinned, or under I/O), or was isolated by another allocation."
             ),
             BUSY_HELPS.into(),
         )
@@ -219,7 +219,9 @@ impl Failed {
 
 /// What helps where pages are busy.
 const BUSY_HELPS: &str = "find who pins pages of the area: `page dumped because` in the log, /sys/kernel/debug/cma, the event \
-                          test_pages_isolated. A retry may succeed.";
+                          test_pages_isolated. A retry may succeed. Linux 5.13 to 5.17 (but 5.15.49 and later) holds no mutex around \
+                          alloc_contig_range, so that drivers that allocate at once refuse each other's ranges: \
+                          docs/research/callers.md.";
 
 /// What a failure tells by itself, and what helps.
 fn without_runs(pages: u64, ret: i64) -> (String, String) {
@@ -233,8 +235,8 @@ fn without_runs(pages: u64, ret: i64) -> (String, String) {
         ),
         -16 => (
             format!(
-                "{head}. Until 6.12: the pages of every range that was tried were in use, and could not be moved. Newer \
-                 kernels return it, too, where no free run has room."
+                "{head}. Until 6.12: every range that was tried has a page in use that could not be moved, or was isolated \
+                 by another allocation. Newer kernels return it, too, where no free run has room."
             ),
             BUSY_HELPS.into(),
         ),

@@ -159,7 +159,7 @@ fn replay_page(arguments: &cli::Replay, trace: &[u8], pages: u32, file: &Path) -
             .ok_or_else(|| Failure::bad(format!("--align is {word}; it can be asis, order or page")))?,
     };
     if arguments.held.as_deref() == Some("refuse") {
-        return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held away"));
+        return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held out"));
     }
     let rule = Rule { placement: arguments.placement.clone().unwrap_or(FIRST_FIT.into()), alignment };
     let recording = Recording::open(trace, arguments.from.as_deref(), now_ns).map_err(bad)?;

@@ -229,7 +229,7 @@ pub fn run(
                 break;
             }
         };
-        run.count_waits(step_ns);
+        run.count_waits(number, step_ns);
         if tell {
             story.push(Record { caller: number, ready, did });
         }

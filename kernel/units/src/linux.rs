@@ -20,8 +20,8 @@ use core::fmt;
 /// A version of Linux: all but 5.15 were booted on this board and compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LinuxVersion {
-    /// 5.15 as it was released: it holds no mutex around `alloc_contig_range`. The stable series
-    /// took the mutex back by 5.15.49. Read, not booted.
+    /// 5.15 as it was released: it holds no mutex around `alloc_contig_range`. In its stable series
+    /// the mutex is there again from 5.15.49 on. Read, not booted.
     V5_15,
     /// 6.1.192.
     #[default]

@@ -175,12 +175,16 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         (!ended).then_some(ready)
     }
 
-    /// Counts a step of others for those who wait.
-    pub(super) fn count_waits(&mut self, step_ns: u64) {
+    /// Counts a step of `stepped` for those who wait.
+    pub(super) fn count_waits(&mut self, stepped: usize, step_ns: u64) {
         for number in 0..self.callers.len() {
             let what = self.waits_for(number);
             let caller = &mut self.callers[number];
-            caller.waiting.count(what, step_ns, &mut caller.tally);
+            if number == stepped {
+                caller.waiting.end();
+            } else {
+                caller.waiting.count(what, step_ns, &mut caller.tally);
+            }
         }
     }
 

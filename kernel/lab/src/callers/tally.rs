@@ -38,9 +38,9 @@ impl fmt::Display for WaitFor {
 /// The waits of a caller for one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Waits {
-    /// How often it waited.
+    /// How often it waited: once for each time that it got, or still wants, what was not free.
     pub times: u32,
-    /// Steps of others for which it waited.
+    /// Steps of others from when it could not go on to its own next step.
     pub steps: u32,
     /// Steps of the longest wait.
     pub longest_steps: u32,
@@ -102,15 +102,22 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Somebody else's step is over, and a caller waits, or not, and for what.
+    /// A step of the caller itself is over: it has what it waited for.
+    pub(super) fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A step of somebody else is over, and a caller cannot go on until it has `what`. A wait lasts
+    /// until the caller's own next step: also where what it waits for is free for a while, and
+    /// somebody else is chosen.
     pub(super) fn count(&mut self, what: Option<WaitFor>, step_ns: u64, tally: &mut Tally) {
-        if self.what != what {
-            *self = Self { what, ..Self::default() };
-            if let Some(what) = what {
-                tally.waits[what as usize].times += 1;
-            }
+        if self.what.is_none()
+            && let Some(what) = what
+        {
+            *self = Self { what: Some(what), ..Self::default() };
+            tally.waits[what as usize].times += 1;
         }
-        let Some(what) = what else { return };
+        let Some(what) = self.what else { return };
         self.steps += 1;
         self.ns += step_ns;
         let waits = &mut tally.waits[what as usize];

@@ -205,9 +205,9 @@ fn interleaved_failures_are_undone() {
             fill_areas(&mut mm, Filling::Movable).unwrap();
             mm.set_policy(CmaUse::Half, Lend::Movable);
             mm.drain_lists();
-            let ids: Vec<_> = mm.object_ids();
+            let ids: Vec<_> = mm.process_ids();
             let frames = |mm: &migration::live::Mm<'_, '_>| {
-                let pages = |&id| (0..mm.object(id).unwrap().pages()).map(move |page| (id, page));
+                let pages = |&id| (0..mm.process(id).unwrap().pages()).map(move |page| (id, page));
                 ids.iter().flat_map(pages).map(|(id, page)| mm.frame_of(id, page)).collect::<Vec<_>>()
             };
             let before = frames(&mm);
@@ -253,6 +253,29 @@ fn a_lock_order_that_deadlocks_is_found_and_repeats() {
     });
 }
 
+/// Who waits for a mutex waits once for each time that it takes it, however often others take it
+/// first.
+#[test]
+fn a_wait_lasts_until_the_caller_has_the_mutex() {
+    with_areas(1, 1, |system, areas| {
+        let mut longest = 0;
+        for seed in 0..50 {
+            let setup = setup(&areas, 6, 8, Lock::Global);
+            let report = run(system, &setup, &mut Seeded::new(seed), true).unwrap();
+            for (number, tally) in report.tallies.iter().enumerate() {
+                let waits = tally.waits_for(WaitFor::Contig);
+                assert!(waits.times <= tally.served + tally.busy + tally.failed + tally.retries, "{tally:?}");
+                // One request: no wait is longer than from the search to the caller's next step.
+                let mut own = report.story.iter().enumerate().filter(|(_, record)| record.caller == number);
+                let (reserves, takes) = (own.next().unwrap().0, own.next().unwrap().0);
+                assert!(waits.longest_steps as usize <= takes - reserves, "{seed} {number}: {waits:?}");
+                longest = longest.max(waits.longest_steps);
+            }
+        }
+        assert!(longest > 10, "{longest}");
+    });
+}
+
 /// Accounting that is found wrong ends the run, and what the callers had goes back.
 #[test]
 fn a_run_that_breaks_gives_its_journals_back() {
@@ -263,7 +286,7 @@ fn a_run_that_breaks_gives_its_journals_back() {
         system.zone_mut().bring_to_life(frame, 0, 0, page_alloc::lru::Place::None);
         let free = system.zone().nr_free_pages();
         let setup = setup(&areas, 3, 8, Lock::None);
-        let broken = run(system, &setup, &mut schedule::RoundRobin, false).unwrap_err();
+        let broken = run(system, &setup, &mut RoundRobin, false).unwrap_err();
         assert!(matches!(broken, Broken::Books(_)), "{broken}");
         assert_eq!(system.zone().nr_free_pages(), free);
     });

@@ -18,6 +18,7 @@ use lab::callers::{
     every_schedule, run_filled,
 };
 use lab::keys::{Keys, none_of, number, shown};
+use lab::metrics::Counted;
 use lab::pressure::latency::Filling;
 use lab::record::Record;
 use machine::Machine;
@@ -36,10 +37,14 @@ const MAX_SWITCHES: u64 = 4;
 const MAX_WORK: u64 = 100;
 /// Steps of a story that are printed.
 const STORY: usize = 60;
+/// The keys of `pressure` that choose this experiment.
+pub(super) const KEYS: [&str; 6] = ["callers", "lock", "requests", "schedules", "schedule", "work"];
 /// The keys of `pressure` that mean nothing here.
 const OTHERS: [&str; 7] = ["fill", "rounds", "cma_use", "lend", "source", "pins", "sabotage"];
+/// What a schedule that is printed begins with, as it is typed.
+const SCHEDULE: &str = "schedule=";
 /// The head of the table of [`Session::callers_row`].
-pub(super) const HEAD: &str = "lock    callers  served  -EBUSY  failed  by isolation  retries   moved  waits  steps waited  longest wait   ns waited  longest wait  steps";
+pub(super) const HEAD: &str = "lock    callers  served  -EBUSY  no room  by isolation  retries  migrated  waits  steps waited  longest wait   ns waited  longest wait  steps";
 
 /// What is run, but for the lock and the number of callers.
 struct Options {
@@ -64,17 +69,22 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             return Err(Failure::bad(format!("{key}= means nothing to callers=")));
         }
         if let Some(word) = args.word(0) {
-            return Err(Failure::bad(format!("callers= is an experiment of its own: leave {word} away")));
+            let key = KEYS.into_iter().find(|key| args.key(key).is_some()).unwrap_or("callers");
+            let what = format!("{key}= is of callers=N, an experiment of its own: leave {word} or {key}= out");
+            return Err(Failure::bad(what));
         }
         let options = self.callers_options(args)?;
         let switches = args.key("schedules").map(|value| number("schedules", value, 0, MAX_SWITCHES)).transpose()?;
         let schedule = args.key("schedule").map(schedule_of).transpose()?;
+        if let Some(schedule) = &schedule {
+            check_actors(schedule, &options)?;
+        }
         self.without_job(options.setup.areas[0])?;
         if options.filling != Filling::Idle {
             self.without_jobs("it fills the areas")?;
         }
         match (switches, schedule) {
-            (Some(_), Some(_)) => Err(Failure::bad("schedule= is one order, schedules= tries all: leave one away")),
+            (Some(_), Some(_)) => Err(Failure::bad("schedule= is one order, schedules= tries all: leave one out")),
             (Some(switches), None) => self.every_order(&options, switches as usize),
             (None, schedule) => self.one_order_each(&options, schedule.as_deref()),
         }
@@ -132,7 +142,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         for setup in rows {
             let (mut seeded, mut forced) = (Seeded::new(options.seed), Forced(schedule.unwrap_or_default()));
             let scheduler: &mut dyn Scheduler = if schedule.is_some() { &mut forced } else { &mut seeded };
-            let report = run_filled(self.system, &setup, options.filling, scheduler, told).map_err(broken)?;
+            let traced = self.system.trace().is_enabled();
+            self.system.trace_mut().enable(true);
+            let report = run_filled(self.system, &setup, options.filling, scheduler, told);
+            self.system.trace_mut().enable(traced);
+            let report = report.map_err(broken)?;
             let record = self.callers_row(&setup, &report, "")?;
             let record = match setup.plan {
                 Plan::Same { pages, requests, .. } => record.number("pages", pages).number("requests", requests),
@@ -158,7 +172,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let sum = |of: fn(&Tally) -> u32| report.tallies.iter().map(of).sum::<u32>();
         let isolated = sum(|tally| tally.isolated_by.iter().sum());
         let (served, busy, failed) = (sum(|tally| tally.served), sum(|tally| tally.busy), sum(|tally| tally.failed));
-        let (retries, moved) = (sum(|tally| tally.retries), sum(|tally| tally.migrated));
+        let (retries, migrated) = (sum(|tally| tally.retries), sum(|tally| tally.migrated));
         let mut waits = Waits::default();
         for tally in &report.tallies {
             waits.add(tally.waits_for(WaitFor::Contig));
@@ -166,7 +180,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let Waits { times, steps, longest_steps, ns, longest_ns } = waits;
         writeln!(
             self.out,
-            "{:<6} {:>8} {served:>7} {busy:>7} {failed:>7} {isolated:>13} {retries:>8} {moved:>7} {times:>6} {steps:>13} \
+            "{:<6} {:>8} {served:>7} {busy:>7} {failed:>8} {isolated:>13} {retries:>8} {migrated:>9} {times:>6} {steps:>13} \
              {longest_steps:>13} {ns:>11} {longest_ns:>13} {:>6}{more}",
             setup.lock.name(),
             setup.callers,
@@ -183,7 +197,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             .number("failed", failed)
             .number("isolated", isolated)
             .number("retries", retries)
-            .number("migrated", moved)
+            .number("migrated", migrated)
             .number("dropped", sum(|tally| tally.dropped))
             .number("waits", times)
             .number("wait_steps", steps)
@@ -201,7 +215,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             writeln!(self.out, "step {step}: {}: {}", actor(report, record.caller), record.did)?;
         }
         if let Some(more) = report.story.len().checked_sub(STORY).filter(|&more| more > 0) {
-            writeln!(self.out, "and {more} steps more")?;
+            writeln!(self.out, "and {} more", Counted(more as u64, "step"))?;
         }
         self.tell_deadlock(report)
     }
@@ -214,14 +228,17 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 write!(self.out, ", {} without room", tally.failed)?;
             }
             for (other, &times) in tally.isolated_by.iter().enumerate().filter(|(_, times)| **times > 0) {
-                write!(self.out, ", {times} ranges lost to the isolation of {}", name(other))?;
+                let ranges = Counted(times.into(), "range");
+                write!(self.out, ", {ranges} lost to the isolation of {}", name(other))?;
             }
             for what in WaitFor::ALL {
                 let Waits { times, steps, longest_steps, ns, longest_ns } = *tally.waits_for(what);
                 if times > 0 {
+                    let [waits, steps, longest] = [(times, "wait"), (steps, "step"), (longest_steps, "step")]
+                        .map(|(number, noun)| Counted(number.into(), noun));
                     write!(
                         self.out,
-                        ", {times} waits for {what} ({steps} steps, {ns} ns; the longest {longest_steps} steps, {longest_ns} ns)"
+                        ", {waits} for {what} ({steps}, {ns} ns; the longest {longest}, {longest_ns} ns)"
                     )?;
                 }
             }
@@ -242,13 +259,13 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// Every schedule with at most `switches` switches: how many there are, in how many somebody
-    /// was told -EBUSY, in how many a range was lost to another caller's isolation, and how many
-    /// deadlock.
+    /// Every schedule with at most `switches` switches: how many there are, in how many a request
+    /// ends with -EBUSY, in how many a range is lost to another caller's isolation, and how many
+    /// deadlock. A row and a record for each number of callers and lock.
     fn every_order(&mut self, options: &Options, switches: usize) -> Result<(), Failure> {
         writeln!(
             self.out,
-            "lock    callers  schedules  with -EBUSY  with a range lost  deadlocks  the first of the last two"
+            "lock    callers  schedules  with -EBUSY  with a range lost  deadlocks  first that deadlocks, or loses a range"
         )?;
         for setup in options.rows() {
             let (mut busy, mut lost, mut deadlocks, mut first) = (0_u64, 0_u64, 0_u64, None);
@@ -277,6 +294,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                     let first = first_deadlock.or(first).unwrap_or_default();
                     let row = format!("{lock:<6} {callers:>8} {schedules:>10} {busy:>12} {lost:>18} {deadlocks:>10}");
                     writeln!(self.out, "{}", format!("{row}  {first}").trim_end())?;
+                    let area = self.system.area(setup.areas[0]);
+                    let record = Record::new("schedules")
+                        .string("area", area.name())
+                        .string("placement", &area.placement().label())
+                        .string("lock", lock)
+                        .number("callers", callers as u64)
+                        .number("switches", switches as u64)
+                        .number("schedules", schedules)
+                        .number("busy", busy)
+                        .number("isolated", lost)
+                        .number("deadlocks", deadlocks)
+                        .string("schedule", first.strip_prefix(SCHEDULE).unwrap_or_default());
+                    writeln!(self.out, "{record}")?;
                 }
                 Err((_, Broken::Stopped)) => {
                     writeln!(self.out, "Stopped by Ctrl-C.")?;
@@ -299,6 +329,19 @@ pub(super) fn broken(error: Broken) -> Failure {
     }
 }
 
+/// Refuses a switch to a caller that there is not: the last actor is the worker, where it has work.
+fn check_actors(schedule: &[Switch], options: &Options) -> Result<(), Failure> {
+    let callers = options.counts.iter().copied().min().unwrap_or_default();
+    let last = if options.setup.work == 0 { callers - 1 } else { callers };
+    match schedule.iter().find(|switch| switch.to > last) {
+        Some(Switch { step, to }) => {
+            let worker = if options.setup.work == 0 { "" } else { ", the last of them the worker" };
+            Err(Failure::bad(format!("schedule is {step}:{to}, and callers have the numbers 0 to {last}{worker}")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A caller, or the worker behind the last one.
 fn actor(report: &Report, number: usize) -> String {
     if number == report.tallies.len() { String::from("the worker") } else { format!("caller {number}") }
@@ -306,7 +349,7 @@ fn actor(report: &Report, number: usize) -> String {
 
 /// A schedule as `schedule=` takes it: STEP:CALLER for each switch.
 fn words(schedule: &[Switch]) -> String {
-    let mut text = String::from("schedule=");
+    let mut text = String::from(SCHEDULE);
     for (number, Switch { step, to }) in schedule.iter().enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{}{step}:{to}", if number == 0 { "" } else { "," });

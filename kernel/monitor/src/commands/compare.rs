@@ -11,6 +11,7 @@ use core::fmt::Write;
 use super::areas::in_the_way;
 use super::placements::placement_named;
 use super::replay::{ALIGNS, Recording, align_named};
+use super::replay_callers::callers_only;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
@@ -59,6 +60,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if args.key("callers").is_some() {
             return self.compare_callers(args);
         }
+        callers_only(args)?;
         let name = args.key("load").unwrap_or(load::DEFAULT);
         if name == "replay" {
             return self.compare_replays(args);

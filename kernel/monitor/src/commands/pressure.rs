@@ -6,6 +6,7 @@ use alloc::format;
 use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
+use super::callers;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
@@ -31,14 +32,14 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                             [schedule=SWITCHES] [work=N]",
                 summary: "fills memory with movable and reclaimable pages while CMA allocates",
                 details: "latency: what a buffer of `pages` costs, phase by phase, by what fills the areas (with=). underuse: \
-                              kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
+                              OOM kills, and CMA pages free at the first one, by cma_use=. reliability: a driver's large buffer in a \
                               full system, by source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area \
                               where that is smaller; pins=, pages that cannot move, are 0, 1 and 100. integrity: whether every \
                               page survives; with sabotage= migration leaves a step out; pages= is the largest buffer, the whole \
                               area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
                               fill= is the pages that fill memory, all there are \
                               unless given. Where no page is left and none can be \
-                              reclaimed, the object with the most memory is killed, its pages and the kernel's for it together, \
+                              reclaimed, the process with the most memory is killed, its pages and the kernel's for it together, \
                               and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: \
                               N callers (or, as in callers=2,4,8, one number after the other) ask for pages= at once, requests= times each, and after each step of \
                               alloc_contig_range a scheduler chooses who goes on, by seed=; schedules= tries every order with \
@@ -59,7 +60,7 @@ const MAX_PINS: u64 = migration::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn pressure(&mut self, args: &Args) -> Result<(), Failure> {
-        if ["callers", "lock", "requests", "schedules", "schedule", "work"].iter().any(|key| args.key(key).is_some()) {
+        if callers::KEYS.iter().any(|key| args.key(key).is_some()) {
             return self.callers(args);
         }
         let Some(word) = args.word(0) else {

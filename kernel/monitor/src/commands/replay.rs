@@ -9,6 +9,7 @@ use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
 use super::placements::placement_of;
+use super::replay_callers::callers_only;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
@@ -80,6 +81,7 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         if args.key("callers").is_some() {
             return self.replay_callers(args);
         }
+        callers_only(args)?;
         let align = align_named(args.one_of("align", ALIGNS)?);
         let stop_at_failure = args.one_of("until", &["end", "failure"])? == "failure";
         let shown = match args.key("failures") {

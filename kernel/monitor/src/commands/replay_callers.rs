@@ -29,6 +29,11 @@ const TASKS: &str = "tasks";
 const OWN: [&str; 12] =
     ["callers", "lock", "seed", "area", "from", "task", "pages", "align", "placement", "placements", "load", "held"];
 
+/// Refuses a lock where nobody is there to hold it.
+pub(super) fn callers_only(args: &Args) -> Result<(), Failure> {
+    if args.key("lock").is_some() { Err(Failure::bad("lock= goes with callers=tasks")) } else { Ok(()) }
+}
+
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     /// The recording's tasks as callers: a row and a record for each placement and lock, and a line
     /// for each task where there is one row.
