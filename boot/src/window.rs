@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The window of 4 KiB mappings in which objects live: real translation tables, a real TLB.
+//! The window of 4 KiB mappings in which processes live: real translation tables, a real TLB.
 //!
 //! It lies above RAM, where nothing else is mapped, while somebody lives in memory. Its
 //! second-level tables follow one another in a block of the page allocator, so that a slot's number
@@ -17,8 +17,8 @@ use crate::{dma, frames};
 
 /// Where the window begins: behind the most RAM that this board can have.
 const WINDOW: u32 = 0xa000_0000;
-/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as objects
-/// can use.
+/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as
+/// processes can use.
 const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.

@@ -21,6 +21,8 @@ const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
 /// The page that says what every field of every record is.
 const RECORDS: &str = "docs/reference/records.md";
+/// The page of measured figures.
+const FIGURES: &str = "docs/research/figures.md";
 /// The page that says what every command and key is.
 const REFERENCE: &str = "docs/reference/commands.md";
 
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
         })
         .collect();
     let (english, chinese) = (find(&pages, ENGLISH), find(&pages, CHINESE));
+    for readme in [english.clone(), chinese.clone()] {
+        trials.push(Trial::test(format!("figures of {}", readme.name), move || has_the_figures(&readme)));
+    }
     trials.push(Trial::test(CHINESE, move || has_the_same_blocks(&english, &chinese)));
     let all = pages.clone();
     trials.push(Trial::test("commands_and_keys", move || is_made_of_the_tables(&all)));
@@ -104,6 +109,30 @@ fn is_the_demo() -> Result<(), Failed> {
 
 /// What is made of the monitor's tables is what they say, and every command has its part;
 /// `UPDATE_GOLDEN=1` makes the parts anew.
+/// The table of a README that compares with Linux has the figures of the page of figures.
+fn has_the_figures(readme: &Page) -> Result<(), Failed> {
+    let figures = fs::read_to_string(in_tree(FIGURES))?;
+    // The cells of a row: benchmark, call, mean, 99.9 %, worst, Linux 6.1, 6.12, 7.2.
+    let cells = |name: &str, call: &str, cell: usize| {
+        let begins = format!("| {name} | {call} |");
+        let row = figures.lines().find(|row| row.starts_with(&begins));
+        let row = row.ok_or_else(|| format!("{FIGURES} has no row {begins}"))?;
+        Ok::<_, Failed>(row.split('|').nth(1 + cell).unwrap_or_default().trim().to_owned())
+    };
+    for name in ["debris", "cma/1", "cma/2048", "migrate/1"] {
+        let mut row = String::from("|");
+        // Mean, Linux 6.1, Linux 7.2.
+        for cell in [2, 5, 7] {
+            let (alloc, release) = (cells(name, "allocate", cell)?, cells(name, "release", cell));
+            row += &release.map_or(format!(" {alloc} |"), |release| format!(" {alloc} / {release} |"));
+        }
+        if !readme.text.contains(&row) {
+            return Err(format!("{} has no row that ends with `{row}`, the figures of {name}", readme.name).into());
+        }
+    }
+    Ok(())
+}
+
 fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
     let mut stale = Vec::new();
     for page in pages {

@@ -54,8 +54,8 @@ impl Phase {
 pub enum Owner {
     /// A kernel allocation, or somebody who said nothing.
     Kernel,
-    /// An object, by its number.
-    Object(u32),
+    /// A process, by its number.
+    Process(u32),
     /// The page cache: which page of the source.
     Cache(u32),
     /// Whoever pinned it.
@@ -68,7 +68,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => f.write_str("the kernel"),
-            Self::Object(id) => write!(f, "object {id}"),
+            Self::Process(id) => write!(f, "process {id}"),
             Self::Cache(page) => write!(f, "page {page} of the cache"),
             Self::Pin(by) => f.write_str(by),
             Self::Nobody => f.write_str("nobody"),

@@ -218,7 +218,7 @@ fn who_is_in_the_way_is_said() {
     assert_eq!(Phase::ALL.map(Phase::name), phases);
     for (owner, why, words) in [
         (Owner::Kernel, Why::Unmovable, "of the kernel, did not go: it cannot be moved"),
-        (Owner::Object(7), Why::Pinned, "of object 7, did not go: it is pinned"),
+        (Owner::Process(7), Why::Pinned, "of process 7, did not go: it is pinned"),
         (Owner::Cache(8), Why::NoTarget, "of page 8 of the cache, did not go: there is no page to move it to"),
         (Owner::Pin("a driver"), Why::StillInUse, "of a driver, did not go: it was still in use"),
         (Owner::Nobody, Why::Isolated, "of nobody, did not go: another allocation has isolated its pageblock"),
@@ -234,7 +234,7 @@ fn errors_have_linux_s_numbers_and_words() {
     let no_room = -linux.differences().errno_no_room;
     let blocked = Blocked {
         frame: BASE,
-        owner: blocked::Owner::Object(3),
+        owner: blocked::Owner::Process(3),
         why: blocked::Why::Pinned,
         phase: blocked::Phase::Isolate,
     };
@@ -242,7 +242,7 @@ fn errors_have_linux_s_numbers_and_words() {
         (CmaError::Full { free: 3 }, no_room, "full", "full: 3 pages free"),
         (CmaError::Fragmented { free: 3 }, no_room, "fragmented", "fragmented: 3 pages free"),
         (CmaError::Invalid { argument: "x" }, -22, "invalid", "invalid x"),
-        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of object 3, did not go: it is pinned"),
+        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of process 3, did not go: it is pinned"),
         (CmaError::NoMemory(blocked), -12, "no-memory", "no memory: the page at pfn 0x60400"),
     ] {
         assert_eq!((error.errno(linux), error.cause()), (errno, cause));

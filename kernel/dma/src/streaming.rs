@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Streaming mappings: ordinary memory that is lent to a device for a transfer, and who owns it.
+//! Streaming mappings: ordinary memory that a device uses for a transfer, and who owns it.
 //!
 //! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and
 //! written. The calls that turn one into the other maintain the caches. Drivers ported from Linux

@@ -55,7 +55,7 @@ pub(super) struct Sum {
     pub(super) fnv1a: u32,
 }
 
-/// A range of memory that is lent to a device.
+/// A range of memory that is mapped for a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mapped {
     /// To whom.

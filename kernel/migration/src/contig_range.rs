@@ -415,7 +415,7 @@ impl Mm<'_, '_> {
             (None, Some(tag)) if tag.has(page_alloc::lru::FILE) => Owner::Cache(self.zone.owner(index)),
             (None, Some(_)) => match self.zone.owner(index) {
                 NO_OWNER => Owner::Kernel,
-                slot => self.object_at(slot).map_or(Owner::Kernel, Owner::Object),
+                slot => self.process_at(slot).map_or(Owner::Kernel, Owner::Process),
             },
             (None, None) if self.zone.is_on_pcp(index) || self.zone.tag(index).is_free() => Owner::Nobody,
             (None, None) => Owner::Kernel,

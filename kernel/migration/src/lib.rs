@@ -3,8 +3,8 @@
 //! Users of memory, and how a range is emptied of them: migration, reclaim and the contiguous
 //! allocation itself (`mm/page_alloc.c`'s `alloc_contig_range`, `mm/migrate.c`, `mm/vmscan.c`).
 //!
-//! The way of the data: [`live`] has the users (objects mapped in a window, a page cache, pins) and
-//! finds pages for them → a driver wants a range that they use → [`contig_range`] isolates it,
+//! The way of the data: [`live`] has the users (processes mapped in a window, a page cache, pins)
+//! and finds pages for them → a driver wants a range that they use → [`contig_range`] isolates it,
 //! `reclaim` drops what can be made again and `migrate` moves the rest → the range is tested and
 //! taken, or `undo` puts everything back where it was.
 //!

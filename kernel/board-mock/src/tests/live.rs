@@ -14,7 +14,7 @@ use cma::{AreaId, Buffer, CmaError};
 use migration::Undo;
 use migration::contig_range::{Owner, Phase, Why};
 use migration::live::mock::{self, MockSpace};
-use migration::live::objects::ObjectId;
+use migration::live::processes::ProcessId;
 use migration::live::space::OwnedFrame;
 use migration::live::{LiveError, Mm, Sabotage};
 use page_alloc::policy::{CmaUse, Lend};
@@ -55,8 +55,8 @@ fn open<'s, 'm>(system: &'s mut System<'m>) -> Mm<'s, 'm> {
     mm
 }
 
-/// An object whose pages are all there.
-fn object(mm: &mut Mm<'_, '_>, pages: u32) -> ObjectId {
+/// A process whose pages are all there.
+fn process(mm: &mut Mm<'_, '_>, pages: u32) -> ProcessId {
     let id = mm.create(pages).unwrap();
     (0..pages).for_each(|page| mm.populate(id, page).unwrap());
     id
@@ -75,7 +75,7 @@ fn verify(system: &mut System<'_>) {
 fn pages_move_out_of_the_way_and_keep_their_contents() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
-        let id = object(&mut mm, 300);
+        let id = process(&mut mm, 300);
         let base = mm.frame_of(id, 0).unwrap();
         assert!(base.0 >= START.0 + 4096, "CMA pages come first");
         mm.zone.set_cma_use(CmaUse::Half);
@@ -101,7 +101,7 @@ fn pages_move_out_of_the_way_and_keep_their_contents() {
 fn all_mappings_of_a_shared_page_follow_it() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
-        let (first, second) = (object(&mut mm, 4), mm.create(9).unwrap());
+        let (first, second) = (process(&mut mm, 4), mm.create(9).unwrap());
         for page in 0..3 {
             mm.share((first, 2), (second, page)).unwrap();
         }
@@ -147,7 +147,7 @@ fn clean_pages_are_dropped_and_dirty_ones_moved() {
 fn a_pinned_page_is_named_and_nothing_moves() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
-        let id = object(&mut mm, 64);
+        let id = process(&mut mm, 64);
         let pin = mm.pin(id, 40, "camera0").unwrap();
         let before = mm.fingerprint();
         let Err(CmaError::Busy(blocked)) = system.cma_alloc(area, 1024, 0) else { panic!("a pin is in the way") };
@@ -189,8 +189,8 @@ fn others_may_free_and_use_memory_at_every_boundary() {
     for at in Phase::ALL {
         with_system(4, 1, |system, area| {
             let mut mm = open(system);
-            let victims: Vec<ObjectId> = (0..8).map(|_| object(&mut mm, 40)).collect();
-            let keeper = object(&mut mm, 40);
+            let victims: Vec<ProcessId> = (0..8).map(|_| process(&mut mm, 40)).collect();
+            let keeper = process(&mut mm, 40);
             (0..200).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
             mm.zone.set_cma_use(CmaUse::Half);
             let base = START.add(4 * PAGEBLOCK_PAGES);
@@ -204,7 +204,7 @@ fn others_may_free_and_use_memory_at_every_boundary() {
                 if let Some(id) = left.borrow_mut().pop() {
                     mm.destroy(id).unwrap();
                 }
-                let fresh = object(mm, 3);
+                let fresh = process(mm, 3);
                 let inside = |frame: Pfn| frame >= base && frame < base.add(1024);
                 assert!((0..3).all(|page| !inside(mm.frame_of(fresh, page).unwrap())), "{phase:?}: isolated");
                 mm.write(keeper, 5).unwrap();
@@ -238,7 +238,7 @@ fn fill(system: &mut System<'_>, buffer: &Buffer) {
 fn bad_pages_after(sabotage: Option<Sabotage>) -> u32 {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
-        let id = object(&mut mm, 64);
+        let id = process(&mut mm, 64);
         mm.zone.set_cma_use(CmaUse::Half);
         assert_eq!(mm.verify_contents(), 0);
         mm.live.faults.sabotage = sabotage;
@@ -265,7 +265,7 @@ fn the_integrity_check_can_fail() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn books_of_the_living_can_fail_to_balance() {
-    let wrong: [fn(&mut Mm<'_, '_>, ObjectId); 5] = [
+    let wrong: [fn(&mut Mm<'_, '_>, ProcessId); 5] = [
         |mm, id| mock::show(mm, id, 3, Pfn(0x60001)),
         |mm, id| mm.zone.set_owner(mm.zone.frame(mm.frame_of(id, 3).unwrap()), 9),
         |mm, id| mm.zone.mark(mm.zone.frame(mm.frame_of(id, 3).unwrap()), page_alloc::lru::PINNED, true),
@@ -281,7 +281,7 @@ fn books_of_the_living_can_fail_to_balance() {
         let mut system = System::new(zone, Vec::new());
         system.set_address_space(Box::new(MockSpace::default()));
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
-        let id = object(&mut mm, 20);
+        let id = process(&mut mm, 20);
         (0..20).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         mm.lru_add_drain();
         mm.check().unwrap();
@@ -292,12 +292,12 @@ fn books_of_the_living_can_fail_to_balance() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn when_memory_is_short_the_cache_goes_first_and_then_the_largest_object() {
+fn when_memory_is_short_the_cache_goes_first_and_then_the_largest_process() {
     with_system(2, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         (0..500).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         (0..50).for_each(|page| mm.cache_write(page).unwrap());
-        let (small, large) = (object(&mut mm, 100), object(&mut mm, 300));
+        let (small, large) = (process(&mut mm, 100), process(&mut mm, 300));
         let mut hungry = Vec::new();
         while mm.live.stats.oom_kills == 0 {
             let id = mm.create(16).unwrap();
@@ -307,7 +307,7 @@ fn when_memory_is_short_the_cache_goes_first_and_then_the_largest_object() {
         assert_eq!((mm.cached_pages(), mm.dirty_pages()), (0, 0));
         let stats = mm.live.stats;
         assert!(stats.stolen_background > 400 && stats.written_back == 50, "{stats:?}");
-        assert!(mm.object(small).is_some() && mm.object(large).is_none());
+        assert!(mm.process(small).is_some() && mm.process(large).is_none());
         assert_eq!(stats.cma_free_at_first_kill, Some(0));
         verify(system);
     });
@@ -332,13 +332,13 @@ fn used_pages_get_a_second_chance() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn an_object_that_is_killed_for_its_own_page_says_so() {
+fn an_process_that_is_killed_for_its_own_page_says_so() {
     with_system(1, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         let id = mm.create(1000).unwrap();
         let error = (0..1000).find_map(|page| mm.populate(id, page).err());
         assert_eq!(error, Some(LiveError::Killed));
-        assert!(mm.object(id).is_none());
+        assert!(mm.process(id).is_none());
         verify(system);
     });
 }
@@ -348,7 +348,7 @@ fn an_object_that_is_killed_for_its_own_page_says_so() {
 fn only_clean_pages_enter_the_areas_where_only_they_may() {
     with_system(4, 2, |system, area| {
         let mut mm = system.open_live(CmaUse::First, Lend::Clean).unwrap();
-        let id = object(&mut mm, 100);
+        let id = process(&mut mm, 100);
         let inside = |frame: Pfn| frame >= START.add(4 * PAGEBLOCK_PAGES);
         assert!((0..100).all(|page| !inside(mm.frame_of(id, page).unwrap())));
         (0..100).for_each(|page| mm.cache_write(page).unwrap());

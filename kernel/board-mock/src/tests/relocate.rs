@@ -254,14 +254,14 @@ fn who_did_not_lend_and_who_lives_there_stays() {
         (0..1000).filter(|tag| tag % 8 != 0).for_each(|tag| bench.release(system, tag));
         // Others move in, and are pinned there: they go nowhere.
         let mut mm = system.open_live(CmaUse::First, Lend::Movable).expect("there is an address space");
-        let object = mm.create(2600).expect("there is room");
-        (0..2600).for_each(|page| mm.populate(object, page).expect("there is memory"));
-        let frames: Vec<Pfn> = (0..2600).filter_map(|page| mm.frame_of(object, page)).collect();
+        let process = mm.create(2600).expect("there is room");
+        (0..2600).for_each(|page| mm.populate(process, page).expect("there is memory"));
+        let frames: Vec<Pfn> = (0..2600).filter_map(|page| mm.frame_of(process, page)).collect();
         let inside = |frame: &Pfn| (0x69800..0x6a000).contains(&frame.0);
         let lived_in = frames.iter().filter(|frame| inside(frame)).count();
         assert!(lived_in > 1000, "{lived_in}");
         for page in (0..2600).step_by(40) {
-            mm.pin(object, page, "a device").expect("it is there");
+            mm.pin(process, page, "a device").expect("it is there");
         }
         let answer = bench.alloc(system, 5000, 256, 8);
         assert!(matches!(answer, Err(CmaError::Fragmented { .. })), "{answer:?}");

@@ -49,8 +49,8 @@ const AREA_PAGES: u32 = 2048;
 const ROUNDS: u32 = 4;
 /// Allocations of a page where nothing has to move.
 const SINGLES: u32 = 1000;
-/// Pages of the objects that fill memory.
-const OBJECT_PAGES: u32 = 256;
+/// Pages of the processes that fill memory.
+const PROCESS_PAGES: u32 = 256;
 
 /// What is in the area, and what the cost is divided by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,8 +129,8 @@ fn fill_areas(mm: &mut Mm<'_, '_>, case: Case) -> Result<(), LiveError> {
         if case == Case::PerDroppedPage {
             mm.cache_read(page)?;
         } else {
-            let id = mm.create(OBJECT_PAGES)?;
-            (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+            let id = mm.create(PROCESS_PAGES)?;
+            (0..PROCESS_PAGES).try_for_each(|page| mm.populate(id, page))?;
         }
         page += 1;
     }
@@ -151,13 +151,13 @@ fn single_in_full_system<M: Machine + ?Sized>(
     result
 }
 
-/// Half of what is free for objects, the rest for the cache, until the background would have to
+/// Half of what is free for processes, the rest for the cache, until the background would have to
 /// reclaim.
 fn fill_the_rest(system: &mut System<'_>) -> Result<(), BenchError> {
     let mut mm = system.open_live(CmaUse::Half, Lend::Movable)?;
-    for _ in 0..mm.zone.nr_free_pages() / 2 / OBJECT_PAGES {
-        let id = mm.create(OBJECT_PAGES)?;
-        (0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page))?;
+    for _ in 0..mm.zone.nr_free_pages() / 2 / PROCESS_PAGES {
+        let id = mm.create(PROCESS_PAGES)?;
+        (0..PROCESS_PAGES).try_for_each(|page| mm.populate(id, page))?;
     }
     for page in 0..mm.cache_capacity() {
         if !mm.has_room_for_cache() {

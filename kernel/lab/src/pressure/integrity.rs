@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Integrity: every page of every object carries its identity and a content that changes; does all
+//! Integrity: every page of every process carries its identity and a content that changes; does all
 //! of it survive?
 //!
-//! Areas are filled with objects, some of whose pages are shared, and with clean and dirty cache
+//! Areas are filled with processes, some of whose pages are shared, and with clean and dirty cache
 //! pages. A driver allocates buffers of random sizes and writes to them, as a device would. Between
 //! the phases of each allocation readers and writers go on, and after each everything is verified:
 //! pages through their virtual addresses, and buffers word by word. `sabotage=` lets migration
@@ -25,8 +25,8 @@ use system::System;
 
 /// Allocations of a run.
 pub const ROUNDS: u32 = 16;
-/// Pages of an object.
-const OBJECT_PAGES: u32 = 32;
+/// Pages of a process.
+const PROCESS_PAGES: u32 = 32;
 /// Uses of memory at each boundary between phases.
 const USES: u32 = 20;
 /// Pages of the small buffer for which pages have to move that were read just before: the TLB still
@@ -117,7 +117,7 @@ fn hot<M: Machine + ?Sized>(
     if let (Some(mut mm), Some(buffer)) = (system.mm(), &buffer) {
         mm.buffer_words(buffer, |words| words.fill(BUFFER_WORD));
         for &(id, page) in &residents {
-            // Gone only where its object was killed for the page it had to move to.
+            // Gone only where its process was killed for the page it had to move to.
             bad += u32::from(mm.read(id, page) == Ok(false));
             let _ = mm.write(id, page);
         }
@@ -139,7 +139,7 @@ fn damaged(mm: &mut Mm<'_, '_>, buffer: &Buffer) -> u32 {
     damaged
 }
 
-/// Fills the areas: an object, one that shares some of its pages, cache pages of which some are
+/// Fills the areas: a process, one that shares some of its pages, cache pages of which some are
 /// written, and so on. Everybody from before is used, and some go.
 fn fill(
     mm: &mut Mm<'_, '_>,
@@ -149,7 +149,7 @@ fn fill(
 ) -> Result<u32, PressureError> {
     let cma = mm.zone.cma_pages();
     population.bury(mm);
-    for _ in 0..population.objects.len() / 2 {
+    for _ in 0..population.processes.len() / 2 {
         if let Some(id) = population.any(rng) {
             mm.destroy(id)?;
             population.bury(mm);
@@ -161,17 +161,17 @@ fn fill(
     let room = |mm: &Mm<'_, '_>| mm.zone.nr_free_cma() > 0 && cma - mm.zone.nr_free_cma() < wanted;
     while room(mm) && population.has_room() {
         let free = mm.zone.nr_free_cma();
-        population.add_object(mm, OBJECT_PAGES, false)?;
-        if let (Some(&of), true) = (population.objects.last(), population.has_room()) {
-            let with = mm.create(OBJECT_PAGES)?;
-            population.objects.push(with);
-            for page in (0..OBJECT_PAGES).step_by(4) {
-                // The object may have been killed for the other's pages: then there is nothing to
+        population.add_process(mm, PROCESS_PAGES, false)?;
+        if let (Some(&of), true) = (population.processes.last(), population.has_room()) {
+            let with = mm.create(PROCESS_PAGES)?;
+            population.processes.push(with);
+            for page in (0..PROCESS_PAGES).step_by(4) {
+                // The process may have been killed for the other's pages: then there is nothing to
                 // share.
                 let _ = mm.share((of, page), (with, page));
             }
         }
-        for page in 0..OBJECT_PAGES {
+        for page in 0..PROCESS_PAGES {
             population.add_cache_page(mm)?;
             if page % 4 == 0 && population.cache_pages > 0 {
                 mm.cache_write(population.cache_pages - 1)?;

@@ -16,8 +16,8 @@ use system::System;
 pub const SIZES: [u32; 8] = [1, 16, 64, 256, 1024, 4096, 16_384, 32_000];
 /// Allocations of a size.
 pub const ROUNDS: u32 = 4;
-/// Pages of the objects that fill an area.
-const OBJECT_PAGES: u32 = 64;
+/// Pages of the processes that fill an area.
+const PROCESS_PAGES: u32 = 64;
 
 /// What fills the areas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +113,8 @@ fn fill(
     }
     mm.set_policy(CmaUse::First, Lend::Movable);
     population.bury(mm);
-    for &id in &population.objects {
-        for page in 0..OBJECT_PAGES {
+    for &id in &population.processes {
+        for page in 0..PROCESS_PAGES {
             if mm.frame_of(id, page).is_some_and(|frame| !mm.zone.is_cma(frame)) {
                 mm.unmap(id, page)?;
             }
@@ -152,32 +152,32 @@ pub(crate) fn fill_areas(mm: &mut Mm<'_, '_>, filling: Filling) -> Result<u32, P
     fill(mm, &mut Population::default(), filling, None, 0)
 }
 
-/// Goes through the pages of objects that are not there.
+/// Goes through the pages of processes that are not there.
 #[derive(Default)]
 struct Missing {
-    object: usize,
+    process: usize,
     page: u32,
 }
 
 impl Missing {
-    /// Lets the next one come, of a new object where all are there; false where there is no room
+    /// Lets the next one come, of a new process where all are there; false where there is no room
     /// for one.
     fn comes_in(&mut self, mm: &mut Mm<'_, '_>, population: &mut Population) -> Result<bool, PressureError> {
         loop {
-            if self.object == population.objects.len() {
+            if self.process == population.processes.len() {
                 if !population.has_room() {
                     return Ok(false);
                 }
-                population.objects.push(mm.create(OBJECT_PAGES)?);
+                population.processes.push(mm.create(PROCESS_PAGES)?);
             }
-            let id = population.objects[self.object];
-            let missing = (self.page..OBJECT_PAGES).find(|&page| mm.frame_of(id, page).is_none());
+            let id = population.processes[self.process];
+            let missing = (self.page..PROCESS_PAGES).find(|&page| mm.frame_of(id, page).is_none());
             if let Some(page) = missing {
                 self.page = page + 1;
                 mm.populate(id, page)?;
                 return Ok(true);
             }
-            (self.object, self.page) = (self.object + 1, 0);
+            (self.process, self.page) = (self.process + 1, 0);
         }
     }
 }

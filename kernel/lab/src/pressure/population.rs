@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who fills memory in an experiment: objects and cache pages, made, used and ended.
+//! Who fills memory in an experiment: processes and cache pages, made, used and ended.
 
 use alloc::vec::Vec;
 
@@ -9,18 +9,18 @@ use super::super::stopwatch::span_ns_of;
 use super::{PressureError, Refusal, Totals};
 use cma::{AreaId, Buffer};
 use machine::Machine;
-use migration::live::objects::{MAX_OBJECTS, ObjectId};
+use migration::live::processes::{MAX_PROCESSES, ProcessId};
 use migration::live::{LiveError, Mm};
 use system::System;
 
-/// Pages of an object for each page that the kernel needs for it: page tables, descriptors,
+/// Pages of a process for each page that the kernel needs for it: page tables, descriptors,
 /// buffers.
 const PAGES_PER_KERNEL_PAGE: u32 = 16;
 
-/// The objects of an experiment, and how much of the source it uses.
+/// The processes of an experiment, and how much of the source it uses.
 #[derive(Default)]
 pub(super) struct Population {
-    pub(super) objects: Vec<ObjectId>,
+    pub(super) processes: Vec<ProcessId>,
     /// Pages of the source that are read and written.
     pub(super) cache_pages: u32,
     /// Where [`Population::read_on`] is.
@@ -30,11 +30,11 @@ pub(super) struct Population {
 }
 
 impl Population {
-    /// Makes an object and touches all of its pages. An object that is killed meanwhile is no more;
+    /// Makes a process and touches all of its pages. A process that is killed meanwhile is no more;
     /// who made it goes on.
-    pub(super) fn add_object(&mut self, mm: &mut Mm<'_, '_>, pages: u32, kernel: bool) -> Result<(), PressureError> {
+    pub(super) fn add_process(&mut self, mm: &mut Mm<'_, '_>, pages: u32, kernel: bool) -> Result<(), PressureError> {
         let id = mm.create(pages)?;
-        self.objects.push(id);
+        self.processes.push(id);
         let touched = (0..pages).try_for_each(|page| {
             if kernel && page % PAGES_PER_KERNEL_PAGE == 0 {
                 mm.add_kernel_page(id)?;
@@ -70,23 +70,23 @@ impl Population {
         Ok(())
     }
 
-    /// True where another object can be made.
+    /// True where another process can be made.
     pub(super) fn has_room(&self) -> bool {
-        self.objects.len() < MAX_OBJECTS
+        self.processes.len() < MAX_PROCESSES
     }
 
-    /// Forgets objects that were killed.
+    /// Forgets processes that were killed.
     pub(super) fn bury(&mut self, mm: &Mm<'_, '_>) {
-        self.objects.retain(|&id| mm.object(id).is_some());
+        self.processes.retain(|&id| mm.process(id).is_some());
     }
 
-    /// A random object that lives.
-    pub(super) fn any(&self, rng: &mut Rng) -> Option<ObjectId> {
-        let objects = self.objects.len() as u32;
-        (objects > 0).then(|| self.objects[rng.below(objects) as usize])
+    /// A random process that lives.
+    pub(super) fn any(&self, rng: &mut Rng) -> Option<ProcessId> {
+        let processes = self.processes.len() as u32;
+        (processes > 0).then(|| self.processes[rng.below(processes) as usize])
     }
 
-    /// Uses memory `times` times, at random: reads and writes pages of objects and of the cache.
+    /// Uses memory `times` times, at random: reads and writes pages of processes and of the cache.
     /// Counts contents that are not what was written last.
     pub(super) fn use_memory(&mut self, mm: &mut Mm<'_, '_>, rng: &mut Rng, times: u32) -> Result<(), PressureError> {
         self.bury(mm);
@@ -96,7 +96,7 @@ impl Population {
                 3 if self.cache_pages > 0 => mm.cache_write(rng.below(self.cache_pages)).map(|()| true),
                 what => {
                     let Some(id) = self.any(rng) else { continue };
-                    let pages = mm.object(id).map_or(0, |object| object.pages());
+                    let pages = mm.process(id).map_or(0, |process| process.pages());
                     if pages == 0 {
                         continue;
                     }

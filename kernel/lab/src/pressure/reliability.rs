@@ -5,7 +5,7 @@
 //!
 //! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under
 //! each policy. What is compared: how often the driver gets its buffer and how long that takes, and
-//! how much memory stands unused meanwhile. With pins, that many random pages of objects cannot
+//! how much memory stands unused meanwhile. With pins, that many random pages of processes cannot
 //! move; before each request other ones are drawn.
 
 use alloc::vec::Vec;
@@ -27,11 +27,11 @@ use system::System;
 pub const CAMERA_PAGES: u32 = 6656;
 /// Requests of a run.
 pub const ROUNDS: u32 = 16;
-/// Pages of an object.
-const OBJECT_PAGES: u32 = 64;
+/// Pages of a process.
+const PROCESS_PAGES: u32 = 64;
 /// Uses of memory between two requests.
 const USES: u32 = 2000;
-/// Objects that end, and are made anew, between two requests.
+/// Processes that end, and are made anew, between two requests.
 const RENEWED: u32 = 8;
 /// The numbers of pins that are tried.
 pub const PINS: [u32; 3] = [0, 1, 100];
@@ -195,9 +195,9 @@ fn one<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills memory, objects and cache in turns, until the background would have to reclaim for either,
-/// and then with cache for as long as there is room for that; or until `most` pages are in use.
-/// Returns how many are.
+/// Fills memory, processes and cache in turns, until the background would have to reclaim for
+/// either, and then with cache for as long as there is room for that; or until `most` pages are in
+/// use. Returns how many are.
 fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> Result<u32, PressureError> {
     let free = mm.zone.nr_free_pages();
     let wanted = most.unwrap_or(u32::MAX);
@@ -211,9 +211,9 @@ fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> 
             break;
         }
         if turn.is_multiple_of(2) {
-            population.add_object(mm, OBJECT_PAGES, false)?;
+            population.add_process(mm, PROCESS_PAGES, false)?;
         } else {
-            (0..OBJECT_PAGES).try_for_each(|_| population.add_cache_page(mm))?;
+            (0..PROCESS_PAGES).try_for_each(|_| population.add_cache_page(mm))?;
         }
         turn += 1;
     }
@@ -226,25 +226,25 @@ fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> 
     Ok(free - mm.zone.nr_free_pages())
 }
 
-/// What goes on between two requests: some objects end, others are made, memory is used.
+/// What goes on between two requests: some processes end, others are made, memory is used.
 fn churn(mm: &mut Mm<'_, '_>, population: &mut Population, rng: &mut Rng) -> Result<(), PressureError> {
     population.bury(mm);
     for _ in 0..RENEWED {
         if let Some(id) = population.any(rng) {
             mm.destroy(id)?;
             population.bury(mm);
-            population.add_object(mm, OBJECT_PAGES, false)?;
+            population.add_process(mm, PROCESS_PAGES, false)?;
         }
     }
     population.use_memory(mm, rng, USES)
 }
 
-/// Pins `pins` random pages of objects; returns how many were pinned.
+/// Pins `pins` random pages of processes; returns how many were pinned.
 fn pin(mm: &mut Mm<'_, '_>, population: &Population, rng: &mut Rng, pins: u32) -> u32 {
     let mut pinned: Vec<_> = Vec::new();
     for _ in 0..pins {
         let Some(id) = population.any(rng) else { break };
-        pinned.extend(mm.pin(id, rng.below(OBJECT_PAGES), "dma0"));
+        pinned.extend(mm.pin(id, rng.below(PROCESS_PAGES), "dma0"));
     }
     pinned.len() as u32
 }

@@ -124,7 +124,7 @@ pub struct Row {
     pub migrated: u64,
     /// Pages reclaimed, by whomever.
     pub reclaimed: u64,
-    /// Objects killed.
+    /// Processes killed.
     pub oom_kills: u64,
     /// Free CMA pages at the first kill.
     pub cma_free_at_kill: u32,
@@ -151,7 +151,7 @@ impl Row {
         Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
     }
 
-    /// What an experiment begins with in which objects and cache live in the area under a policy;
+    /// What an experiment begins with in which processes and cache live in the area under a policy;
     /// and what may enter it.
     pub(super) fn begin_mixed<M: Machine + ?Sized>(
         experiment: &'static str,
@@ -283,7 +283,7 @@ impl fmt::Display for Row {
         )?;
         write!(
             f,
-            "  migrated {}, reclaimed {}, kills {}, cma-free {}, unused {}, bad {}",
+            "  migrated {}, reclaimed {}, OOM kills {}, cma-free {}, unused {}, bad {}",
             self.migrated, self.reclaimed, self.oom_kills, self.cma_free_at_kill, self.unused_pages, self.bad_pages
         )?;
         if totals.phase_sum_ns(Phase::Isolate) > 0 {

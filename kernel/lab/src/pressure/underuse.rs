@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Underuse: objects come and go, more of them than fit, until the system has to kill; how much of
-//! CMA stood free then?
+//! Underuse: processes come and go, more of them than fit, until the system has to kill; how much
+//! of CMA stood free then?
 //!
-//! Each object has movable pages and, for every sixteen of them, one page of the kernel's that
+//! Each process has movable pages and, for every sixteen of them, one page of the kernel's that
 //! cannot move and cannot lie in an area; beside them a page cache is read and written. Where
 //! movable pages go to ordinary memory first, the kernel's requests find none left while CMA stands
 //! free.
@@ -22,11 +22,11 @@ use migration::live::LiveError;
 use page_alloc::policy::CmaUse;
 use system::System;
 
-/// Steps after the system is full; in each an object comes, sometimes one goes, and memory is used.
+/// Steps after the system is full; in each a process comes, sometimes one goes, and memory is used.
 pub const ROUNDS: u32 = 64;
-/// Pages of an object, at least and at most.
-const OBJECT_PAGES: (u32, u32) = (16, 256);
-/// Pages of an object for each page of the cache.
+/// Pages of a process, at least and at most.
+const PROCESS_PAGES: (u32, u32) = (16, 256);
+/// Pages of a process for each page of the cache.
 const CACHE_SHARE: u32 = 8;
 
 /// One run.
@@ -59,9 +59,9 @@ pub(super) fn run<M: Machine + ?Sized>(
             }
         }
         population.bury(&mm);
-        let pages = OBJECT_PAGES.0 + rng.below(OBJECT_PAGES.1 - OBJECT_PAGES.0);
-        match population.add_object(&mut mm, pages, true) {
-            // The window is in pieces: an object goes, and the next one may fit.
+        let pages = PROCESS_PAGES.0 + rng.below(PROCESS_PAGES.1 - PROCESS_PAGES.0);
+        match population.add_process(&mut mm, pages, true) {
+            // The window is in pieces: a process goes, and the next one may fit.
             Err(PressureError::Live(LiveError::NoSlots)) => {
                 left -= 1;
                 if let Some(id) = population.any(&mut rng) {

@@ -3,7 +3,7 @@
 //! The accounting of pages in use: every page is in exactly one place, and each mapping and its
 //! page know each other.
 
-use super::objects::ObjectId;
+use super::processes::ProcessId;
 use super::space::OwnedFrame;
 use super::{Live, Mm, content};
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
@@ -53,7 +53,7 @@ impl Live {
             balance("a page in the batch says so", Some(zone.pfn(index)), 1, u32::from(waits))?;
         }
         let shown = self.check_slots(zone)?;
-        self.check_objects()?;
+        self.check_processes()?;
         let cached = self.check_cache(zone)?;
         balance("cache pages", None, census.file, cached)?;
         balance("dirty pages", None, census.dirty, self.dirty_pages())?;
@@ -91,10 +91,10 @@ impl Live {
             let mapped = zone.living(index).is_some_and(|tag| !tag.has(FILE));
             balance("a slot shows a mapped page", Some(frame), 1, u32::from(mapped))?;
             balance(
-                "a slot that shows a page has an object",
+                "a slot that shows a page has a process",
                 Some(frame),
                 1,
-                u32::from(self.slots.object(slot).is_some()),
+                u32::from(self.slots.process(slot).is_some()),
             )?;
             let owner = zone.owner(index);
             pages += u32::from(owner == slot);
@@ -116,14 +116,14 @@ impl Live {
         false
     }
 
-    fn check_objects(&self) -> Result<(), Imbalance> {
-        for (id, object) in self.objects.iter().enumerate() {
-            let Some(object) = object else { continue };
-            let slots = object.first_slot()..object.first_slot() + object.pages();
+    fn check_processes(&self) -> Result<(), Imbalance> {
+        for (id, process) in self.processes.iter().enumerate() {
+            let Some(process) = process else { continue };
+            let slots = process.first_slot()..process.first_slot() + process.pages();
             let resident = slots.clone().filter(|&slot| self.slots.frame(slot).is_some()).count() as u32;
-            balance("an object's pages", None, object.resident(), resident)?;
-            let own = slots.filter(|&slot| self.slots.object(slot) == Some(id as u32)).count() as u32;
-            balance("an object's slots", None, object.pages(), own)?;
+            balance("a process's pages", None, process.resident(), resident)?;
+            let own = slots.filter(|&slot| self.slots.process(slot) == Some(id as u32)).count() as u32;
+            balance("a process's slots", None, process.pages(), own)?;
         }
         Ok(())
     }
@@ -253,8 +253,8 @@ impl Mm<'_, '_> {
                 self.live.space.frame_words(OwnedFrame::living(frame)).iter().for_each(|&word| add(word));
             }
         }
-        for id in 0..self.live.objects.len() as u32 {
-            add(self.object(ObjectId(id)).map_or(u32::MAX, super::objects::Object::resident));
+        for id in 0..self.live.processes.len() as u32 {
+            add(self.process(ProcessId(id)).map_or(u32::MAX, super::processes::Process::resident));
         }
         hash
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use std::collections::HashMap;
 
-use super::objects::ObjectId;
+use super::processes::ProcessId;
 use super::space::{AddressSpace, OwnedFrame, Table};
 use super::{LiveError, Mm};
 use page_alloc::Block;
@@ -89,8 +89,8 @@ impl AddressSpace for MockSpace {
     }
 }
 
-/// Has the slot of an object's page show another frame, and tells nobody.
-pub fn show(mm: &mut Mm<'_, '_>, id: ObjectId, page: u32, frame: Pfn) {
+/// Has the slot of a process's page show another frame, and tells nobody.
+pub fn show(mm: &mut Mm<'_, '_>, id: ProcessId, page: u32, frame: Pfn) {
     if let Ok(slot) = mm.slot(id, page) {
         mm.live.slots.set_frame(slot, Some(frame));
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who lives in memory: objects with pages mapped in a window, a page cache, pins, and the
+//! Who lives in memory: processes with pages mapped in a window, a page cache, pins, and the
 //! machinery that finds pages for them, moves them and drops them.
 //!
-//! The way of the data: somebody touches a page of an object or of the cache → `supply` finds a
+//! The way of the data: somebody touches a page of a process or of the cache → `supply` finds a
 //! page under the watermarks, reclaiming or killing where there is none → the page is mapped, or
 //! filled from its source → it waits in a batch and then stands on an LRU list →
 //! [`super::contig_range`] moves or drops it when a driver wants its frame. All of it is done by
 //! [`Mm`], which borrows the zone and the users of memory together.
 //!
-//! What holds true: an object is read and written through its virtual address only; a page knows
+//! What holds true: a process is read and written through its virtual address only; a page knows
 //! who shows it (its descriptor's owner: a slot of the window or a place in the cache), and they
 //! know the page; every page has contents that can be told from any other page's, and from its own
 //! of a moment ago (`content`). The tables that all this needs are taken from the page allocator at
@@ -20,9 +20,9 @@ mod check;
 mod content;
 pub mod disk;
 pub(super) mod journal;
-pub mod objects;
 pub mod own_journal;
 pub mod pins;
+pub mod processes;
 pub mod readwrite;
 mod slots;
 pub mod source;
@@ -46,11 +46,11 @@ use cache::Cache;
 use cma::Buffer;
 use cma::blocked::Phase;
 use journal::Journal;
-use objects::{MAX_OBJECTS, Object};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::zone::Zone;
 use page_alloc::{AllocError, Block, Frame, Migratetype};
 use pins::{MAX_PINS, Pin};
+use processes::{MAX_PROCESSES, Process};
 use slots::Slots;
 use source::{DiskFault, PageSource};
 use space::{AddressSpace, OwnedFrame, SLOTS_PER_TABLE, Table};
@@ -115,7 +115,7 @@ pub struct Live {
     pub(crate) space: Box<dyn AddressSpace>,
     slots: Slots,
     cache: Cache,
-    objects: Vec<Option<Object>>,
+    processes: Vec<Option<Process>>,
     /// No slot below this one is free.
     lowest_free_slot: u32,
     pins: Vec<Pin>,
@@ -156,15 +156,15 @@ pub struct Mm<'a, 'm> {
 pub enum LiveError {
     /// No page could be had, though everything that may be dropped or killed was.
     NoMemory,
-    /// The object was killed to get memory.
+    /// The process was killed to get memory.
     Killed,
     /// The window has no run of slots that is long enough.
     NoSlots,
-    /// There are [`MAX_OBJECTS`] objects.
-    TooManyObjects,
+    /// There are [`MAX_PROCESSES`] processes.
+    TooManyProcesses,
     /// There are [`MAX_PINS`] pins.
     TooManyPins,
-    /// No such object, page, cache page or pin.
+    /// No such process, page, cache page or pin.
     NotThere,
     /// The slot shows a page already.
     Occupied,
@@ -176,11 +176,11 @@ impl fmt::Display for LiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMemory => f.write_str("no page is left, and nobody to take one from"),
-            Self::Killed => f.write_str("the object was killed for its memory"),
-            Self::NoSlots => f.write_str("the window has no room for the object"),
-            Self::TooManyObjects => write!(f, "there are {MAX_OBJECTS} objects (MAX_OBJECTS)"),
+            Self::Killed => f.write_str("the process was killed for its memory"),
+            Self::NoSlots => f.write_str("the window has no room for the process"),
+            Self::TooManyProcesses => write!(f, "there are {MAX_PROCESSES} processes (MAX_PROCESSES)"),
             Self::TooManyPins => write!(f, "there are {MAX_PINS} pins (MAX_PINS)"),
-            Self::NotThere => f.write_str("no such object, page or pin"),
+            Self::NotThere => f.write_str("no such process, page or pin"),
             Self::Occupied => f.write_str("the slot shows a page already"),
             Self::Io(fault) => fault.fmt(f),
         }
@@ -270,7 +270,7 @@ impl Live {
             space,
             slots: Slots::new(slot_table, slots),
             cache: Cache::new(cache_table, cached, disk),
-            objects: Vec::new(),
+            processes: Vec::new(),
             lowest_free_slot: 0,
             pins: Vec::new(),
             journal: Journal::new(journal, frames),
@@ -285,9 +285,9 @@ impl Live {
         })
     }
 
-    /// True where no object and no page of the cache is in memory.
+    /// True where no process and no page of the cache is in memory.
     pub fn is_empty(&self) -> bool {
-        self.cache.cached == 0 && self.objects.iter().all(Option::is_none)
+        self.cache.cached == 0 && self.processes.iter().all(Option::is_none)
     }
 
     /// Nanoseconds by the machine's clock.
@@ -302,14 +302,14 @@ impl Live {
 }
 
 impl Mm<'_, '_> {
-    /// Everybody moves out: objects, cache, pins; their pages, and those on the per-CPU lists, go
+    /// Everybody moves out: processes, cache, pins; their pages, and those on the per-CPU lists, go
     /// back to the buddy. The disk has to be settled ([`Mm::settle_disk`]).
     pub fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
         self.live.faults = Faults::default();
         self.unpin_all();
-        for id in self.object_ids() {
-            // It is there: the list is of a moment ago, and nothing else destroys objects.
+        for id in self.process_ids() {
+            // It is there: the list is of a moment ago, and nothing else destroys processes.
             let _ = self.destroy(id);
         }
         self.forget_cache();

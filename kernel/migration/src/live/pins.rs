@@ -2,7 +2,7 @@
 
 //! Pins: somebody with a name says that a page must not move for a while (`pin_user_pages`).
 
-use super::objects::ObjectId;
+use super::processes::ProcessId;
 use super::{LiveError, Mm};
 use page_alloc::lru::{NO_OWNER, PINNED};
 use units::Pfn;
@@ -22,11 +22,11 @@ pub struct Pin {
 }
 
 impl Mm<'_, '_> {
-    /// Pins an object's page where it is.
+    /// Pins a process's page where it is.
     ///
     /// # Errors
     /// There is no such page, or too many pins.
-    pub fn pin(&mut self, id: ObjectId, page: u32, by: &'static str) -> Result<Pin, LiveError> {
+    pub fn pin(&mut self, id: ProcessId, page: u32, by: &'static str) -> Result<Pin, LiveError> {
         let frame = self.frame_of(id, page).ok_or(LiveError::NotThere)?;
         self.add_pin(Pin { frame, by, mapped: false })
     }

@@ -10,16 +10,16 @@ use units::Pfn;
 const ENTRY: usize = 3;
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
-/// Frame number above, object's number + 1 below.
-const FRAME_AND_OBJECT: usize = 0;
+/// Frame number above, process's number + 1 below.
+const FRAME_AND_PROCESS: usize = 0;
 /// The next slot of the ring of those that show the same page; itself where it is the only one.
 const NEXT: usize = 1;
 /// What the page should hold.
 const STAMP: usize = 2;
 
-/// Bits of an object's number.
-pub(super) const OBJECT_BITS: u32 = 12;
-const OBJECT_MASK: u32 = (1 << OBJECT_BITS) - 1;
+/// Bits of a process's number.
+pub(super) const PROCESS_BITS: u32 = 12;
+const PROCESS_MASK: u32 = (1 << PROCESS_BITS) - 1;
 
 /// The table of slots. A frame number fits 20 bits, and 0 is none: page 0 is never RAM here.
 pub(super) struct Slots {
@@ -55,14 +55,14 @@ impl Slots {
     /// The frame a slot shows.
     #[inline]
     pub(super) fn frame(&self, slot: u32) -> Option<Pfn> {
-        let frame = self.get(slot, FRAME_AND_OBJECT) >> OBJECT_BITS;
+        let frame = self.get(slot, FRAME_AND_PROCESS) >> PROCESS_BITS;
         (frame != 0).then_some(Pfn(frame))
     }
 
     #[inline]
     pub(super) fn set_frame(&mut self, slot: u32, frame: Option<Pfn>) {
-        let object = self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK;
-        self.set(slot, FRAME_AND_OBJECT, frame.map_or(0, |frame| frame.0) << OBJECT_BITS | object);
+        let process = self.get(slot, FRAME_AND_PROCESS) & PROCESS_MASK;
+        self.set(slot, FRAME_AND_PROCESS, frame.map_or(0, |frame| frame.0) << PROCESS_BITS | process);
     }
 
     /// Notes that a slot shows another frame, if it is the only one that shows its page.
@@ -71,19 +71,19 @@ impl Slots {
         let entry = &mut self.table.get_mut().as_chunks_mut::<ENTRY>().0[slot as usize];
         let sole = entry[NEXT] == slot;
         if sole {
-            entry[FRAME_AND_OBJECT] = entry[FRAME_AND_OBJECT] & OBJECT_MASK | frame.0 << OBJECT_BITS;
+            entry[FRAME_AND_PROCESS] = entry[FRAME_AND_PROCESS] & PROCESS_MASK | frame.0 << PROCESS_BITS;
         }
         sole
     }
 
-    /// The number of the object that a slot belongs to.
-    pub(super) fn object(&self, slot: u32) -> Option<u32> {
-        (self.get(slot, FRAME_AND_OBJECT) & OBJECT_MASK).checked_sub(1)
+    /// The number of the process that a slot belongs to.
+    pub(super) fn process(&self, slot: u32) -> Option<u32> {
+        (self.get(slot, FRAME_AND_PROCESS) & PROCESS_MASK).checked_sub(1)
     }
 
-    pub(super) fn set_object(&mut self, slot: u32, object: Option<u32>) {
-        let word = self.get(slot, FRAME_AND_OBJECT) & !OBJECT_MASK | object.map_or(0, |object| object + 1);
-        self.set(slot, FRAME_AND_OBJECT, word);
+    pub(super) fn set_process(&mut self, slot: u32, process: Option<u32>) {
+        let word = self.get(slot, FRAME_AND_PROCESS) & !PROCESS_MASK | process.map_or(0, |process| process + 1);
+        self.set(slot, FRAME_AND_PROCESS, word);
     }
 
     #[inline]

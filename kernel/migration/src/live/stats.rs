@@ -21,7 +21,7 @@ pub struct Stats {
     pub written_back: u64,
     /// Cache pages filled from their source (`pgpgin`, in pages).
     pub filled: u64,
-    /// Objects killed for their memory (`oom_kill`).
+    /// Processes killed for their memory (`oom_kill`).
     pub oom_kills: u64,
     /// Free pages of CMA areas at the first of them.
     pub cma_free_at_first_kill: Option<u32>,

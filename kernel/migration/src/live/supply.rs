@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed
-//! object's (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
+//! process's (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
 
-use super::objects::ObjectId;
+use super::processes::ProcessId;
 use super::{LiveError, Mm};
 use crate::reclaim::{COMPACT_CLUSTER_MAX, Undo};
 use page_alloc::{Frame, Migratetype};
@@ -119,13 +119,13 @@ impl Mm<'_, '_> {
         core::mem::take(&mut self.live.kswapd_awake)
     }
 
-    /// Kills the object that has the most memory, mapped pages and the kernel's for it together,
+    /// Kills the process that has the most memory, mapped pages and the kernel's for it together,
     /// and of several the one with the highest number (`oom_badness`, without adjustments). Returns
     /// which.
-    fn kill_largest(&mut self) -> Option<ObjectId> {
-        let ids = (0..self.live.objects.len() as u32).map(ObjectId);
+    fn kill_largest(&mut self) -> Option<ProcessId> {
+        let ids = (0..self.live.processes.len() as u32).map(ProcessId);
         let (_, victim) = ids
-            .filter_map(|id| self.object(id).map(|object| (object.resident() + object.kernel_pages(), id)))
+            .filter_map(|id| self.process(id).map(|process| (process.resident() + process.kernel_pages(), id)))
             .filter(|&(pages, _)| pages > 0)
             .max()?;
         self.live.stats.cma_free_at_first_kill.get_or_insert(self.zone.nr_free_cma());

@@ -12,7 +12,7 @@ use super::{Stop, Test, Verdict, ensure, existing_areas, on_areas};
 use cma::{AreaId, Buffer, CmaError};
 use lab::rng::Rng;
 use migration::contig_range::Phase;
-use migration::live::objects::ObjectId;
+use migration::live::processes::ProcessId;
 use migration::live::{Faults, Mm, OpenError, Sabotage};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
@@ -25,10 +25,10 @@ pub(super) const ENTRIES: &[Test] = &[
     on_areas("live_random", random),
 ];
 
-/// Pages of an object.
-const OBJECT_PAGES: u32 = 40;
-/// Objects that live in the first pages of an area.
-const OBJECTS: u32 = 5;
+/// Pages of a process.
+const PROCESS_PAGES: u32 = 40;
+/// Processes that live in the first pages of an area.
+const PROCESSES: u32 = 5;
 /// Steps of the random life, and after how many of them all is checked.
 const STEPS: u32 = 240;
 const CHECKED_EVERY: u32 = 12;
@@ -69,14 +69,14 @@ pub(super) fn empty_area_of(system: &System<'_>, frame: Pfn) -> Verdict<AreaId> 
     found.ok_or_else(|| Stop::skip("the test's page is in no empty area"))
 }
 
-/// The area that an object's first page lies in, if that has no buffers, and if all that lives in
+/// The area that a process's first page lies in, if that has no buffers, and if all that lives in
 /// it has room elsewhere without any reclaim, which could not be undone. Otherwise the test is
 /// skipped.
-fn home(system: &mut System<'_>, id: ObjectId) -> Verdict<AreaId> {
+fn home(system: &mut System<'_>, id: ProcessId) -> Verdict<AreaId> {
     empty_area(system)?;
     let mut mm = living(system)?;
     mm.drain_lists();
-    let frame = mm.frame_of(id, 0).ok_or_else(|| Stop::skip("memory is too small for the objects"))?;
+    let frame = mm.frame_of(id, 0).ok_or_else(|| Stop::skip("memory is too small for the processes"))?;
     let home = empty_area_of(system, frame)?;
     let (area, zone) = (system.area(home), system.zone());
     let free = (0..area.pages()).filter(|&page| zone.is_free(area.base().add(page))).count() as u32;
@@ -95,12 +95,12 @@ fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
     result.map_err(Stop::fail)
 }
 
-/// Objects with all their pages, in the areas where these are empty.
-fn objects(mm: &mut Mm<'_, '_>) -> Verdict<Vec<ObjectId>> {
-    (0..OBJECTS)
+/// Processes with all their pages, in the areas where these are empty.
+fn processes(mm: &mut Mm<'_, '_>) -> Verdict<Vec<ProcessId>> {
+    (0..PROCESSES)
         .map(|_| {
-            let id = lines(mm.create(OBJECT_PAGES))?;
-            lines((0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page)))?;
+            let id = lines(mm.create(PROCESS_PAGES))?;
+            lines((0..PROCESS_PAGES).try_for_each(|page| mm.populate(id, page)))?;
             Ok(id)
         })
         .collect()
@@ -121,7 +121,7 @@ fn verify(system: &mut System<'_>) -> Verdict {
 fn migration(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
-        let ids = objects(&mut mm)?;
+        let ids = processes(&mut mm)?;
         let twin = lines(mm.create(4))?;
         lines((0..4).try_for_each(|page| mm.share((ids[0], page), (twin, page))))?;
         for page in 0..100 {
@@ -145,7 +145,7 @@ fn migration(system: &mut System<'_>) -> Verdict {
 fn faults(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
-        let ids = objects(&mut mm)?;
+        let ids = processes(&mut mm)?;
         for page in 0..60 {
             lines(mm.cache_read(page))?;
         }
@@ -154,7 +154,7 @@ fn faults(system: &mut System<'_>) -> Verdict {
         let pages = system.area(area).pages();
         let mut mm = living(system)?;
         // The last page that has to move, so that the others have moved by then.
-        let (id, page) = (ids[0], OBJECT_PAGES - 1);
+        let (id, page) = (ids[0], PROCESS_PAGES - 1);
         let before = mm.fingerprint();
         for fault in 0..2 + BOUNDARIES.len() as u32 {
             let mm = living(system)?;
@@ -198,12 +198,12 @@ fn sabotage(system: &mut System<'_>) -> Verdict {
             // A TLB looks addresses up by their low bits. Without a gap, pages and the frames that
             // they are in would have theirs in common, and copying a frame would push the page's
             // translation out.
-            lines(mm.create(OBJECT_PAGES / 2 + 1))?;
-            let ids = objects(&mut mm)?;
+            lines(mm.create(PROCESS_PAGES / 2 + 1))?;
+            let ids = processes(&mut mm)?;
             mm.set_policy(CmaUse::Half, Lend::Movable);
             let area = home(system, ids[0])?;
-            // The next buffer is where the first object is.
-            let frame = living(system)?.frame_of(ids[0], 0).ok_or("the object is gone")?;
+            // The next buffer is where the first process is.
+            let frame = living(system)?.frame_of(ids[0], 0).ok_or("the process is gone")?;
             let before = frame.0 - system.area(area).base().0;
             let filler = if before > 0 { Some(lines(system.cma_alloc(area, before, 0))?) } else { None };
             let mut mm = living(system)?;
@@ -225,7 +225,7 @@ fn sabotage(system: &mut System<'_>) -> Verdict {
                 lines(system.cma_release(buffer))?;
             }
             let name = sabotage.map_or("none", Sabotage::name);
-            ensure(!residents.is_empty(), || "the object's page was not where it was".to_string())?;
+            ensure(!residents.is_empty(), || "the process's page was not where it was".to_string())?;
             let expected = if sabotage.is_some() { bad > 0 } else { bad == 0 };
             ensure(expected, || format!("sabotage {name}: {bad} bad pages of {}", residents.len()))
         })?;
@@ -233,12 +233,12 @@ fn sabotage(system: &mut System<'_>) -> Verdict {
     Ok(())
 }
 
-/// A random life: objects, cache, pins and buffers come and go.
+/// A random life: processes, cache, pins and buffers come and go.
 fn random(system: &mut System<'_>) -> Verdict {
     let area = empty_area(system)?;
     with_living(system, |system| {
         let mut rng = Rng::seeded(5);
-        let (mut ids, mut buffers): (Vec<ObjectId>, Vec<Buffer>) = (Vec::new(), Vec::new());
+        let (mut ids, mut buffers): (Vec<ProcessId>, Vec<Buffer>) = (Vec::new(), Vec::new());
         for step in 1..=STEPS {
             random_step(system, area, &mut rng, &mut ids, &mut buffers)?;
             if step % CHECKED_EVERY == 0 {
@@ -257,15 +257,15 @@ fn random_step(
     system: &mut System<'_>,
     area: AreaId,
     rng: &mut Rng,
-    ids: &mut Vec<ObjectId>,
+    ids: &mut Vec<ProcessId>,
     buffers: &mut Vec<Buffer>,
 ) -> Verdict {
     let mut mm = living(system)?;
     let any = |rng: &mut Rng| ids.get(rng.below(ids.len().max(1) as u32) as usize).copied();
     match rng.below(8) {
         0 | 1 if ids.len() < 16 => {
-            let id = lines(mm.create(OBJECT_PAGES))?;
-            lines((0..OBJECT_PAGES).try_for_each(|page| mm.populate(id, page)))?;
+            let id = lines(mm.create(PROCESS_PAGES))?;
+            lines((0..PROCESS_PAGES).try_for_each(|page| mm.populate(id, page)))?;
             ids.push(id);
         }
         2 if !ids.is_empty() => {
@@ -275,8 +275,8 @@ fn random_step(
         3 => {
             // What is not mapped, or pinned enough, is refused; the check says whether in order.
             if let Some(id) = any(rng) {
-                let _ = mm.unmap(id, rng.below(OBJECT_PAGES));
-                let _ = mm.pin(id, rng.below(OBJECT_PAGES), "selftest");
+                let _ = mm.unmap(id, rng.below(PROCESS_PAGES));
+                let _ = mm.pin(id, rng.below(PROCESS_PAGES), "selftest");
             }
         }
         4 => mm.unpin_all(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a node becomes that has its place: a CMA area, a pool of a device, or nothing, and its place
-//! is freed (`rmem_cma_setup`, `rmem_dma_setup`).
+//! What a node becomes that has its place: a CMA area, a pool of a device, or nothing, and its
+//! place is freed (`rmem_cma_setup`, `rmem_dma_setup`).
 
 use alloc::format;
 use alloc::string::ToString;

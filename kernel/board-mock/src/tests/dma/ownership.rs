@@ -6,11 +6,11 @@ use super::*;
 use crate::dma::Step;
 use migration::contig_range::{Owner, Why};
 use migration::live::Mm;
-use migration::live::objects::ObjectId;
+use migration::live::processes::ProcessId;
 
-/// Fills the areas with an object's pages, and goes over to ordinary memory: the object, and how
+/// Fills the areas with a process's pages, and goes over to ordinary memory: the process, and how
 /// many pages it has.
-fn with_full_areas<'a, 'm>(system: &'a mut System<'m>) -> (Mm<'a, 'm>, ObjectId, u32) {
+fn with_full_areas<'a, 'm>(system: &'a mut System<'m>) -> (Mm<'a, 'm>, ProcessId, u32) {
     let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
     let id = mm.create(8192).unwrap();
     let mut pages = 0;

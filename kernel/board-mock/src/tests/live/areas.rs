@@ -7,7 +7,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 use units::linux::LinuxVersion;
 
-use super::{START, object, open, verify, with_system};
+use super::{START, open, process, verify, with_system};
 use cma::Buffer;
 use migration::contig_range::Phase;
 use migration::live::Mm;
@@ -31,7 +31,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
     let areas = [0, 1].map(|number| system.activate_area("area".into(), base(number), 4 * PAGEBLOCK_PAGES, false));
     let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
     // Both areas are lived in, and both have room.
-    let ids: Vec<_> = (0..20).map(|_| object(&mut mm, 256)).collect();
+    let ids: Vec<_> = (0..20).map(|_| process(&mut mm, 256)).collect();
     let of = move |frame: Pfn| {
         let inside = |&number: &usize| frame.0.wrapping_sub(base(number as u32).0) < 4 * PAGEBLOCK_PAGES;
         [0, 1].into_iter().find(inside)
@@ -44,7 +44,7 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
     mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
         if matches!(phase, Phase::Isolate | Phase::Drain | Phase::Migrate) && gone.get() < 9 {
             mm.destroy(ids[gone.replace(gone.get() + 1)]).unwrap();
-            let id = object(mm, 30);
+            let id = process(mm, 30);
             for page in 0..30 {
                 let frame = mm.frame_of(id, page).unwrap();
                 let mut now = counts.get();
@@ -88,7 +88,7 @@ fn events(system: &System<'_>) -> Vec<Event> {
 fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
     with_system(2, 1, |system, area| {
         let mut mm = open(system);
-        let id = object(&mut mm, 64);
+        let id = process(&mut mm, 64);
         let pin = mm.pin(id, 2, "camera0").unwrap();
         let base = pin.frame.0 - 2;
         mm.zone.set_cma_use(CmaUse::Half);
@@ -149,7 +149,7 @@ fn free_pages_behind_a_lent_buffer_are_isolated_too() {
             let relocatable = RelocatableBuffer { tag: 7, pages: relocatable.pages(), align_order, owner: 0 };
             system.zone_mut().set_relocatable(base, relocatable);
             let mut mm = open(system);
-            let ids = [object(&mut mm, 509), object(&mut mm, 40)];
+            let ids = [process(&mut mm, 509), process(&mut mm, 40)];
             mm.destroy(ids[0]).unwrap();
             mm.set_policy(CmaUse::Half, Lend::Movable);
             let (buffer, report) = system.cma_alloc_reported(area, 512, 9);

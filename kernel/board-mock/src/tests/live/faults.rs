@@ -7,10 +7,10 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
-use super::{object, open, verify, with_system};
+use super::{open, process, verify, with_system};
 use cma::{AreaId, Buffer, CmaError};
 use migration::contig_range::{ContigReport, Phase, Why};
-use migration::live::objects::ObjectId;
+use migration::live::processes::ProcessId;
 use migration::live::{Faults, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
@@ -24,7 +24,7 @@ enum Fault {
     Pin,
     /// Clean pages are not dropped any more, dirty ones not written back, and targets run out.
     ReclaimGivesUp,
-    /// An object goes whose pages may have moved already, and then a pin is in the way.
+    /// A process goes whose pages may have moved already, and then a pin is in the way.
     TargetFreed,
 }
 
@@ -39,20 +39,20 @@ const FROM_THE_TEST_ON: [Phase; 3] = [Phase::Test, Phase::Grab, Phase::Undo];
 #[derive(Clone, Copy)]
 struct Scene {
     /// Lives at its start.
-    early: ObjectId,
+    early: ProcessId,
     /// Lives at its end.
-    late: ObjectId,
+    late: ProcessId,
 }
 
 const LATE_PAGES: u32 = 200;
 
 /// Mapped, shared, clean, dirty, active, referenced pages, all on their lists.
 fn move_in(mm: &mut Mm<'_, '_>) -> Scene {
-    let early = object(mm, 40);
+    let early = process(mm, 40);
     for page in 0..150 {
         assert_eq!(mm.cache_read(page), Ok(true));
     }
-    let late = object(mm, LATE_PAGES);
+    let late = process(mm, LATE_PAGES);
     let other = mm.create(3).unwrap();
     (0..3).for_each(|page| mm.share((late, 100), (other, page)).unwrap());
     (0..20).for_each(|page| mm.cache_write(page).unwrap());
@@ -201,7 +201,7 @@ fn what_happens_after_a_failure_happens_to_what_was_there_before() {
 fn fill_up(mm: &mut Mm<'_, '_>, dirty: bool) -> Scene {
     let scene = move_in(mm);
     mm.zone.set_cma_use(CmaUse::Fallback);
-    object(mm, 1500);
+    process(mm, 1500);
     let mut page = 200;
     while mm.zone.watermark_ok(mm.zone.watermarks().high + 16, true) {
         if dirty {

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use super::{fill, verify, with_system};
 use cma::{AreaId, Buffer};
 use migration::live::Faults;
-use migration::live::objects::ObjectId;
 use migration::live::pins::Pin;
+use migration::live::processes::ProcessId;
 use migration::live::space::OwnedFrame;
 use page_alloc::policy::{CmaUse, Lend};
 use placements::parse;
@@ -44,15 +44,15 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let object = || 0..12_usize;
+    let process = || 0..12_usize;
     let page = || 0..48_u32;
     prop_oneof![
         4 => (1..48_u32).prop_map(Step::Create),
-        1 => object().prop_map(Step::Destroy),
-        8 => (object(), page()).prop_map(|(o, p)| Step::Write(o, p)),
-        2 => (object(), page()).prop_map(|(o, p)| Step::Unmap(o, p)),
-        2 => ((object(), page()), (object(), page())).prop_map(|(a, b)| Step::Share(a, b)),
-        1 => (object(), page()).prop_map(|(o, p)| Step::Pin(o, p)),
+        1 => process().prop_map(Step::Destroy),
+        8 => (process(), page()).prop_map(|(o, p)| Step::Write(o, p)),
+        2 => (process(), page()).prop_map(|(o, p)| Step::Unmap(o, p)),
+        2 => ((process(), page()), (process(), page())).prop_map(|(a, b)| Step::Share(a, b)),
+        1 => (process(), page()).prop_map(|(o, p)| Step::Pin(o, p)),
         1 => (0..4_usize).prop_map(Step::Unpin),
         4 => (0..2000_u32).prop_map(Step::CacheRead),
         3 => (0..2000_u32).prop_map(Step::CacheWrite),
@@ -64,7 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..64_usize).prop_map(Step::Busy),
         1 => (0..3_usize, 0..3_usize).prop_map(|(c, l)| Step::Policy(c, l)),
         1 => (0..40_u32).prop_map(Step::Fault),
-        1 => object().prop_map(Step::KernelPage),
+        1 => process().prop_map(Step::KernelPage),
     ]
 }
 
@@ -89,7 +89,7 @@ impl Relocatable for Owner {
 
 /// Who lives in a random mix.
 struct Mix {
-    objects: Vec<ObjectId>,
+    processes: Vec<ProcessId>,
     pins: Vec<Pin>,
     buffers: Vec<Buffer>,
     driver: Rc<RefCell<Driver>>,
@@ -101,7 +101,7 @@ impl Mix {
     fn new(system: &mut System<'_>) -> Self {
         let driver = Rc::new(RefCell::new(Driver::default()));
         let owner = system.add_owner(Box::new(Owner(driver.clone()))).unwrap();
-        Self { objects: Vec::new(), pins: Vec::new(), buffers: Vec::new(), driver, owner, last_tag: 0 }
+        Self { processes: Vec::new(), pins: Vec::new(), buffers: Vec::new(), driver, owner, last_tag: 0 }
     }
 
     fn let_move(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32) {
@@ -134,19 +134,19 @@ impl Mix {
 
 fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) {
     let mut mm = system.mm().unwrap();
-    mix.objects.retain(|&id| mm.object(id).is_some());
-    let pick = |place: usize| mix.objects.get(place % mix.objects.len().max(1)).copied();
+    mix.processes.retain(|&id| mm.process(id).is_some());
+    let pick = |place: usize| mix.processes.get(place % mix.processes.len().max(1)).copied();
     // Much of what is asked for at random cannot be done; the check says whether it was refused in
     // order.
     match *step {
-        Step::Create(pages) if mix.objects.len() < 12 => {
+        Step::Create(pages) if mix.processes.len() < 12 => {
             let id = mm.create(pages).unwrap();
             for page in 0..pages {
                 if mm.populate(id, page).is_err() {
                     break;
                 }
             }
-            mix.objects.push(id);
+            mix.processes.push(id);
         }
         Step::Destroy(place) => drop(pick(place).map(|id| mm.destroy(id))),
         Step::Write(place, page) => drop(pick(place).map(|id| mm.write(id, page))),

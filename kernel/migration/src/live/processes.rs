@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Objects: runs of the window's slots whose pages come when they are touched, and are read and
+//! Processes: runs of the window's slots whose pages come when they are touched, and are read and
 //! written through their virtual addresses only.
 
 use alloc::vec::Vec;
 
-use super::slots::OBJECT_BITS;
+use super::slots::PROCESS_BITS;
 use super::space::OwnedFrame;
 use super::{LRU_BATCH, LiveError, Mm, Sabotage, content};
 use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 use page_alloc::{Frame, Migratetype};
 use units::Pfn;
 
-/// Most objects at a time: their numbers fit the slots' entries.
-pub const MAX_OBJECTS: usize = (1 << OBJECT_BITS) - 1;
+/// Most processes at a time: their numbers fit the slots' entries.
+pub const MAX_PROCESSES: usize = (1 << PROCESS_BITS) - 1;
 /// Slots are given out in multiples of this.
-pub(super) const OBJECT_GRAIN: u32 = 16;
+pub(super) const PROCESS_GRAIN: u32 = 16;
 
-/// Which object.
+/// Which process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ObjectId(pub u32);
+pub struct ProcessId(pub u32);
 
-/// One object.
+/// One process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Object {
+pub struct Process {
     /// Its first slot.
     first: u32,
     /// How many pages it can have.
@@ -36,7 +36,7 @@ pub struct Object {
     kernel_pages: u32,
 }
 
-impl Object {
+impl Process {
     /// How many pages it can have.
     pub fn pages(&self) -> u32 {
         self.pages
@@ -58,30 +58,30 @@ impl Object {
 }
 
 impl Mm<'_, '_> {
-    /// Makes an object of up to `pages` pages, none of which is there yet.
+    /// Makes a process of up to `pages` pages, none of which is there yet.
     ///
     /// # Errors
     /// There is no room for it; nothing was changed then.
-    pub fn create(&mut self, pages: u32) -> Result<ObjectId, LiveError> {
-        let place = self.live.objects.iter().position(Option::is_none).unwrap_or(self.live.objects.len());
-        if place >= MAX_OBJECTS {
-            return Err(LiveError::TooManyObjects);
+    pub fn create(&mut self, pages: u32) -> Result<ProcessId, LiveError> {
+        let place = self.live.processes.iter().position(Option::is_none).unwrap_or(self.live.processes.len());
+        if place >= MAX_PROCESSES {
+            return Err(LiveError::TooManyProcesses);
         }
         let first = self.find_slots(pages).ok_or(LiveError::NoSlots)?;
-        let object = Object { first, pages, resident: 0, kernel_chain: 0, kernel_pages: 0 };
-        for slot in object.first..object.first + pages {
-            self.live.slots.set_object(slot, Some(place as u32));
+        let process = Process { first, pages, resident: 0, kernel_chain: 0, kernel_pages: 0 };
+        for slot in process.first..process.first + pages {
+            self.live.slots.set_process(slot, Some(place as u32));
         }
-        if place == self.live.objects.len() {
-            self.live.objects.push(Some(object));
+        if place == self.live.processes.len() {
+            self.live.processes.push(Some(process));
         } else {
-            self.live.objects[place] = Some(object);
+            self.live.processes[place] = Some(process);
         }
-        Ok(ObjectId(place as u32))
+        Ok(ProcessId(place as u32))
     }
 
-    /// The lowest run of free slots that is long enough, from a multiple of [`OBJECT_GRAIN`]. A
-    /// grain is taken where its first slot is, because an object has the first slot of each grain
+    /// The lowest run of free slots that is long enough, from a multiple of [`PROCESS_GRAIN`]. A
+    /// grain is taken where its first slot is, because a process has the first slot of each grain
     /// that it reaches into.
     fn find_slots(&mut self, pages: u32) -> Option<u32> {
         let count = self.live.slots.count();
@@ -91,12 +91,12 @@ impl Mm<'_, '_> {
         let (mut start, mut end) = (self.live.lowest_free_slot, self.live.lowest_free_slot);
         let mut lowest = None;
         while end < count {
-            if self.live.slots.object(end).is_some() {
-                start = end + OBJECT_GRAIN;
+            if self.live.slots.process(end).is_some() {
+                start = end + PROCESS_GRAIN;
             } else {
                 lowest.get_or_insert(end);
             }
-            end += OBJECT_GRAIN;
+            end += PROCESS_GRAIN;
             if end >= start + pages {
                 // What is below the first free slot seen need not be looked at again.
                 self.live.lowest_free_slot = lowest.unwrap_or(start);
@@ -106,30 +106,30 @@ impl Mm<'_, '_> {
         None
     }
 
-    /// The object of that number.
-    pub fn object(&self, id: ObjectId) -> Option<&Object> {
-        self.live.objects.get(id.0 as usize)?.as_ref()
+    /// The process of that number.
+    pub fn process(&self, id: ProcessId) -> Option<&Process> {
+        self.live.processes.get(id.0 as usize)?.as_ref()
     }
 
-    /// All objects.
-    pub fn object_ids(&self) -> Vec<ObjectId> {
-        (0..self.live.objects.len() as u32).map(ObjectId).filter(|&id| self.object(id).is_some()).collect()
+    /// All processes.
+    pub fn process_ids(&self) -> Vec<ProcessId> {
+        (0..self.live.processes.len() as u32).map(ProcessId).filter(|&id| self.process(id).is_some()).collect()
     }
 
-    /// The slot of an object's page.
-    pub(super) fn slot(&self, id: ObjectId, page: u32) -> Result<u32, LiveError> {
-        let object = self.object(id).ok_or(LiveError::NotThere)?;
-        if page < object.pages { Ok(object.first + page) } else { Err(LiveError::NotThere) }
+    /// The slot of a process's page.
+    pub(super) fn slot(&self, id: ProcessId, page: u32) -> Result<u32, LiveError> {
+        let process = self.process(id).ok_or(LiveError::NotThere)?;
+        if page < process.pages { Ok(process.first + page) } else { Err(LiveError::NotThere) }
     }
 
-    /// The frame that an object's page shows.
-    pub fn frame_of(&self, id: ObjectId, page: u32) -> Option<Pfn> {
+    /// The frame that a process's page shows.
+    pub fn frame_of(&self, id: ProcessId, page: u32) -> Option<Pfn> {
         self.live.slots.frame(self.slot(id, page).ok()?)
     }
 
-    /// The object and the page of it that a frame is shown by, by the reverse mapping; the first of
-    /// several.
-    pub fn mapped_at(&self, frame: Pfn) -> Option<(ObjectId, u32)> {
+    /// The process and the page of it that a frame is shown by, by the reverse mapping; the first
+    /// of several.
+    pub fn mapped_at(&self, frame: Pfn) -> Option<(ProcessId, u32)> {
         let index = self.zone.frame(frame);
         if !self.zone.spans(index) || self.zone.living(index)?.has(FILE) {
             return None;
@@ -138,21 +138,21 @@ impl Mm<'_, '_> {
         if slot == NO_OWNER {
             return None;
         }
-        let id = ObjectId(self.live.slots.object(slot)?);
-        Some((id, slot - self.object(id)?.first))
+        let id = ProcessId(self.live.slots.process(slot)?);
+        Some((id, slot - self.process(id)?.first))
     }
 
-    /// Gets a page of an object a frame, maps it, and writes its first contents.
+    /// Gets a page of a process a frame, maps it, and writes its first contents.
     ///
     /// # Errors
-    /// There is no memory, or the object was killed to get some.
-    pub fn populate(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
+    /// There is no memory, or the process was killed to get some.
+    pub fn populate(&mut self, id: ProcessId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         if self.live.slots.frame(slot).is_some() {
             return Err(LiveError::Occupied);
         }
         let index = self.get_page(Migratetype::Movable, false)?;
-        if self.live.slots.object(slot) != Some(id.0) {
+        if self.live.slots.process(slot) != Some(id.0) {
             self.zone.free_page(index);
             return Err(LiveError::Killed);
         }
@@ -165,11 +165,11 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Lets another slot show the page of an object as well.
+    /// Lets another slot show the page of a process as well.
     ///
     /// # Errors
     /// There is no such page, or the slot shows one already.
-    pub fn share(&mut self, of: (ObjectId, u32), with: (ObjectId, u32)) -> Result<(), LiveError> {
+    pub fn share(&mut self, of: (ProcessId, u32), with: (ProcessId, u32)) -> Result<(), LiveError> {
         let (slot, other) = (self.slot(of.0, of.1)?, self.slot(with.0, with.1)?);
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
         if self.live.slots.frame(other).is_some() {
@@ -183,11 +183,11 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Takes a page away from an object; the frame is free where nobody else shows or pins it.
+    /// Takes a page away from a process; the frame is free where nobody else shows or pins it.
     ///
     /// # Errors
     /// There is no such page.
-    pub fn unmap(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
+    pub fn unmap(&mut self, id: ProcessId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
         let index = self.zone.frame(frame);
@@ -207,19 +207,19 @@ impl Mm<'_, '_> {
         } else {
             self.let_go(index);
         }
-        if let Some(Some(object)) = self.live.objects.get_mut(id.0 as usize) {
-            object.resident -= 1;
+        if let Some(Some(process)) = self.live.processes.get_mut(id.0 as usize) {
+            process.resident -= 1;
         }
         Ok(())
     }
 
-    /// Writes new contents to an object's page, through its address; the page comes if it is not
+    /// Writes new contents to a process's page, through its address; the page comes if it is not
     /// there.
     ///
     /// # Errors
     /// As for [`Mm::populate`].
     #[track_caller]
-    pub fn write(&mut self, id: ObjectId, page: u32) -> Result<(), LiveError> {
+    pub fn write(&mut self, id: ProcessId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
         let Some(frame) = self.live.slots.frame(slot) else { return self.populate(id, page) };
         self.cpu_access(frame, true);
@@ -228,12 +228,12 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Reads an object's page through its address; true where it holds what was written last.
+    /// Reads a process's page through its address; true where it holds what was written last.
     ///
     /// # Errors
     /// There is no such page.
     #[track_caller]
-    pub fn read(&mut self, id: ObjectId, page: u32) -> Result<bool, LiveError> {
+    pub fn read(&mut self, id: ProcessId, page: u32) -> Result<bool, LiveError> {
         let slot = self.slot(id, page)?;
         let frame = self.live.slots.frame(slot).ok_or(LiveError::NotThere)?;
         self.cpu_access(frame, false);
@@ -241,44 +241,44 @@ impl Mm<'_, '_> {
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }
 
-    /// Gives an object one more of the unmovable pages that the kernel needs for it (page tables,
+    /// Gives a process one more of the unmovable pages that the kernel needs for it (page tables,
     /// descriptors).
     ///
     /// # Errors
-    /// There is no memory, or the object was killed to get some.
-    pub fn add_kernel_page(&mut self, id: ObjectId) -> Result<(), LiveError> {
-        self.object(id).ok_or(LiveError::NotThere)?;
+    /// There is no memory, or the process was killed to get some.
+    pub fn add_kernel_page(&mut self, id: ProcessId) -> Result<(), LiveError> {
+        self.process(id).ok_or(LiveError::NotThere)?;
         let index = self.get_page(Migratetype::Unmovable, false)?;
-        let Some(Some(object)) = self.live.objects.get_mut(id.0 as usize) else {
+        let Some(Some(process)) = self.live.processes.get_mut(id.0 as usize) else {
             self.zone.free_page(index);
             return Err(LiveError::Killed);
         };
-        self.zone.keep_word(index, object.kernel_chain);
-        object.kernel_chain = index.0 + 1;
-        object.kernel_pages += 1;
+        self.zone.keep_word(index, process.kernel_chain);
+        process.kernel_chain = index.0 + 1;
+        process.kernel_pages += 1;
         self.background_reclaim();
         Ok(())
     }
 
-    /// Ends an object: all its pages go.
+    /// Ends a process: all its pages go.
     ///
     /// # Errors
-    /// There is no such object.
-    pub fn destroy(&mut self, id: ObjectId) -> Result<(), LiveError> {
-        let object = *self.object(id).ok_or(LiveError::NotThere)?;
-        for page in 0..object.pages {
-            if self.live.slots.frame(object.first + page).is_some() {
+    /// There is no such process.
+    pub fn destroy(&mut self, id: ProcessId) -> Result<(), LiveError> {
+        let process = *self.process(id).ok_or(LiveError::NotThere)?;
+        for page in 0..process.pages {
+            if self.live.slots.frame(process.first + page).is_some() {
                 self.unmap(id, page)?;
             }
-            self.live.slots.set_object(object.first + page, None);
+            self.live.slots.set_process(process.first + page, None);
         }
-        let mut chain = object.kernel_chain;
+        let mut chain = process.kernel_chain;
         while let Some(index) = chain.checked_sub(1).map(Frame) {
             chain = self.zone.kept_word(index);
             self.zone.free_page(index);
         }
-        self.live.lowest_free_slot = self.live.lowest_free_slot.min(object.first);
-        self.live.objects[id.0 as usize] = None;
+        self.live.lowest_free_slot = self.live.lowest_free_slot.min(process.first);
+        self.live.processes[id.0 as usize] = None;
         Ok(())
     }
 
@@ -286,9 +286,9 @@ impl Mm<'_, '_> {
     fn show(&mut self, slot: u32, frame: Pfn) {
         self.live.slots.set_frame(slot, Some(frame));
         self.live.space.set_entry(slot, Some(OwnedFrame::living(frame)));
-        let object = self.live.slots.object(slot).and_then(|object| self.live.objects.get_mut(object as usize));
-        if let Some(Some(object)) = object {
-            object.resident += 1;
+        let process = self.live.slots.process(slot).and_then(|process| self.live.processes.get_mut(process as usize));
+        if let Some(Some(process)) = process {
+            process.resident += 1;
         }
     }
 
@@ -387,8 +387,8 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// The object that a slot belongs to.
-    pub(crate) fn object_at(&self, slot: u32) -> Option<u32> {
-        self.live.slots.object(slot)
+    /// The process that a slot belongs to.
+    pub(crate) fn process_at(&self, slot: u32) -> Option<u32> {
+        self.live.slots.process(slot)
     }
 }
