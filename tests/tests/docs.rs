@@ -14,7 +14,7 @@ use std::{env, fs};
 use boot_tests::docs::{Page, Step, Typed, commands_of, generated, pages, run_page};
 use boot_tests::in_tree;
 use kernel::machine::Machine;
-use kernel::monitor::help;
+use kernel::monitor::help_of_all;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const ENGLISH: &str = "README.md";
@@ -153,7 +153,7 @@ fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
     }
     let reference = find(pages, REFERENCE);
     let mut parts = commands_of(&reference.text);
-    let mut commands: Vec<&str> = help::all::<dyn Machine>().map(|help| help.name).collect();
+    let mut commands: Vec<&str> = help_of_all::<dyn Machine>().map(|help| help.name).collect();
     parts.sort_unstable();
     commands.sort_unstable();
     if parts != commands {

@@ -22,7 +22,6 @@ use ::machine::Machine;
 use lab::help::Help;
 use lab::load::LOADS;
 use lab::state::Loaded;
-pub(super) use loads::write_news;
 use system::System;
 use units::table;
 
@@ -68,6 +67,11 @@ impl<M: Machine + ?Sized> Command<M> {
 pub(super) fn all<M: Machine + ?Sized>() -> impl Iterator<Item = Command<M>> + Clone {
     let loads = LOADS.iter().map(|load| Command { help: load.help, run: |session, args| session.load(args) });
     loads.chain(commands::<M>().iter().map(|command| Command { help: command.help, run: command.run }))
+}
+
+/// The help of every command, in the order in which `help` lists them.
+pub fn help_of_all<M: Machine + ?Sized>() -> impl Iterator<Item = Help> + Clone {
+    all::<M>().map(|command| command.help)
 }
 
 /// The command of that name.

@@ -7,13 +7,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::commands;
-use super::syntax::MAX_WORDS;
 use lab::help::{Help, specs};
 use lab::load::{self, LOADS};
 use lab::pressure::Experiment;
-use machine::{Fault, Machine};
+use machine::Fault;
 use placements::PLACEMENTS;
+
+/// Words a command may have.
+pub const MAX_WORDS: usize = 32;
 
 /// The keys of every load, behind its own.
 pub const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \
@@ -124,9 +125,4 @@ fn parameters_of_loads() -> String {
         }
     }
     parameters.join(" ")
-}
-
-/// The help of every command, in the order in which `help` lists them.
-pub fn all<M: Machine + ?Sized>() -> impl Iterator<Item = Help> + Clone {
-    commands::all::<M>().map(|command| command.help)
 }

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::commands::write_news;
+use super::news::write_news;
 use super::{Failure, Monitor};
 use cma::{AreaId, ReleaseError};
 use lab::load::{News, Plan, Series};

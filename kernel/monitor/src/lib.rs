@@ -37,6 +37,7 @@ mod complete;
 mod files;
 pub mod help;
 mod jobs;
+mod news;
 mod output;
 mod prompt;
 pub mod selftest;
@@ -51,6 +52,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use commands::Session;
+pub use commands::help_of_all;
 use jobs::Jobs;
 use lab::compare::Comparison;
 use lab::keys::{did_you_mean, nearest, shown};
@@ -363,8 +365,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         let background = in_background(&mut first);
         let mut filters = Vec::new();
         for stage in stages {
-            if filters.len() == syntax::MAX_WORDS {
-                return Err(Failure::bad(format!("more than {} filters (MAX_WORDS)", syntax::MAX_WORDS)));
+            if filters.len() == help::MAX_WORDS {
+                return Err(Failure::bad(format!("more than {} filters (MAX_WORDS)", help::MAX_WORDS)));
             }
             filters.push(filter(stage)?);
         }

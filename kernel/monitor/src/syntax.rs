@@ -8,11 +8,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::help::Usage;
+use super::help::{MAX_WORDS, Usage};
 use lab::keys::{Keys, did_you_mean, nearest, shown};
-
-/// Words a command may have.
-pub const MAX_WORDS: usize = 32;
 
 /// The parts of `text` between the separators that stand outside quotes.
 pub fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {

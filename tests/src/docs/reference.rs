@@ -20,7 +20,8 @@ use std::fmt::Write;
 use kernel::lab::help::{Help, specs};
 use kernel::lab::load;
 use kernel::machine::Machine;
-use kernel::monitor::help::{self, KEYS_OF_ALL_LOADS, expanded};
+use kernel::monitor::help::{KEYS_OF_ALL_LOADS, expanded};
+use kernel::monitor::help_of_all;
 use kernel::monitor::values::{VALUES, explain, key_of_command};
 
 /// At the beginning of a line, so that a page can speak of it.
@@ -51,7 +52,7 @@ pub fn commands_of(text: &str) -> Vec<&str> {
 }
 
 fn part(words: &str) -> Option<String> {
-    let find = |name: &str| help::all::<dyn Machine>().find(|help| help.name == name);
+    let find = |name: &str| help_of_all::<dyn Machine>().find(|help| help.name == name);
     match words.split_once(' ') {
         Some(("command", name)) => find(name).map(|help| command(&help)),
         Some(("keys", "of all loads")) => Some(keys_table("", specs(KEYS_OF_ALL_LOADS))),

@@ -10,43 +10,13 @@ use super::Session;
 use super::areas::choose_area;
 use super::placements::placement_of;
 use crate::Failure;
+use crate::news::write_news;
 use crate::syntax::Args;
-use cma::AreaId;
-use lab::bitmap_view::write_bitmap;
 use lab::keys::{Keys, number, shown};
-use lab::load::{self, DEFAULT_OPS, MAX_RATE, News, Options, PUBLISHED_SEED, Plan, Series};
+use lab::load::{self, DEFAULT_OPS, MAX_RATE, Options, PUBLISHED_SEED, Plan, Series};
 use lab::request::Align;
 use lab::rng::Rng;
 use machine::Machine;
-use system::System;
-
-/// Says what there is to say of a series; false where that was the last.
-pub(crate) fn write_news(
-    out: &mut dyn Write,
-    system: &System<'_>,
-    area: AreaId,
-    news: &News,
-) -> Result<bool, core::fmt::Error> {
-    match news {
-        News::Steps => {}
-        News::Bitmap => write_bitmap(out, system.area(area))?,
-        News::Sample(record) => writeln!(out, "{record}")?,
-        News::Round { report, last } => {
-            writeln!(out, "{report}{}", report.record())?;
-            return Ok(!last);
-        }
-        News::Ruins { round, empty, left } => {
-            match empty {
-                1 => write!(out, "Round {round} made no allocation: the area is in ruins")?,
-                _ => write!(out, "{empty} rounds in a row made no allocation: the area is in ruins")?,
-            }
-            writeln!(out, "{}", if *left > 0 { format!("; {left} more were not run.") } else { ".".into() })?;
-            return Ok(false);
-        }
-        News::Done => return Ok(false),
-    }
-    Ok(true)
-}
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     /// Runs a load, or leaves it as a job.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::files::FILES;
-use crate::help;
-use crate::syntax::MAX_WORDS;
+use crate::help::MAX_WORDS;
+use crate::help_of_all;
 use board_mock::{Mock, with_board};
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ fn what_is_ambiguous_is_listed_by_its_last_part() {
     placements.sort_unstable();
     assert_eq!(listed("debris placement="), placements.join(" "));
     assert_eq!(listed("bench cma/2048/"), "");
-    assert_eq!(listed("").split(' ').count(), help::all::<Mock>().count());
+    assert_eq!(listed("").split(' ').count(), help_of_all::<Mock>().count());
     // What several have in common is put in first.
     assert_eq!(on_board("replay area=B; rep").0, "lay ");
     assert_eq!(on_board("cat /proc/b").0, "uddyinfo ");

@@ -152,7 +152,7 @@ fn is_row(line: &str) -> bool {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn tables_fit_a_hundred_columns() {
-    let examples = help::all::<Mock>().map(|help| help.example.to_string());
+    let examples = help_of_all::<Mock>().map(|help| help.example.to_string());
     let examples =
         examples.filter(|line| !["fault", "poweroff", "reboot", "selftest"].iter().any(|w| line.starts_with(w)));
     let more = [
