@@ -59,7 +59,7 @@ use bitmap::Bitmap;
 
 pub use node::NODE_BITS;
 pub use runs::Wanted;
-pub use search::SLOTS;
+pub use words::SLOTS;
 
 /// The largest alignment order that a request gets from its size (Linux's `CONFIG_CMA_ALIGNMENT`).
 pub const CMA_ALIGNMENT: u32 = 8;

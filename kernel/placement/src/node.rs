@@ -6,8 +6,7 @@
 //! What is asked of one is answered from its eight words alone, in bits counted from its first.
 
 use super::CMA_ALIGNMENT;
-use super::search::SLOTS;
-use super::words::{WORD_BITS, read};
+use super::words::{SLOTS, WORD_BITS, read};
 
 /// Bits in a node.
 pub const NODE_BITS: u32 = 1 << CMA_ALIGNMENT;

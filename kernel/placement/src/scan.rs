@@ -9,7 +9,7 @@
 
 use super::Request;
 use super::node::{NODE_BITS, NODE_WORDS, Node};
-use super::words::{WORD_BITS, read};
+use super::words::{SLOTS, WORD_BITS, read};
 
 /// Requests of at least 2 and less than 32 bits need up to this many doublings; longer ones lie in
 /// no word.
@@ -44,7 +44,7 @@ impl Scan {
         Self {
             bits: request.bits as i32,
             align_mask: request.align_mask as i32,
-            aligned: super::search::SLOTS.get(order).copied().unwrap_or(0),
+            aligned: SLOTS.get(order).copied().unwrap_or(0),
             rest: if STEPS < STEPS_LONG { request.bits - (1 << STEPS) } else { 0 },
         }
     }

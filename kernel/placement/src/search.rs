@@ -16,7 +16,7 @@ use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::scan::{NodeScan, Scan, steps};
 use super::summary::Summary;
-use super::words::read;
+use super::words::{SLOTS, read};
 
 /// The highest lane: every bit that is aligned to it begins a node.
 const NODE_LANE: usize = LANES - 1;
@@ -369,6 +369,3 @@ impl Slots {
         None
     }
 }
-
-/// The first bit of each slot of 2^index bits in a word.
-pub const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];

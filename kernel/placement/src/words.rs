@@ -6,6 +6,9 @@
 /// Bits in a word.
 pub(super) const WORD_BITS: u32 = u32::BITS;
 
+/// The first bit of each slot of 2^index bits in a word.
+pub const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
+
 /// A word of the bitmap, as a search reads it: the tests count how often.
 #[inline(always)]
 pub(super) fn read(word: &u32) -> u32 {
