@@ -5,9 +5,9 @@
 use super::ReplayError;
 use super::keeper::{Keeper, Lives};
 use super::ledger::{Held, Ledger};
-use super::logged::id_of;
 use super::origins::{Origin, Origins};
-use super::pages::Place;
+use super::pointers::id_of;
+use super::recorded::Place;
 use super::stage::Stage;
 use crate::ids::{IdTable, OutOfMemory};
 use crate::trace::dmesg::{self, Page, Said};

@@ -6,14 +6,12 @@
 //! replays it. Where they do not, a pointer is a buffer's ID: a release gives back all that was
 //! allocated at that pointer.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use super::pages::Place;
 use super::player::Player;
-use super::pointers::{Pointers, Scale};
-use super::recorded::{Recorded, Survey};
+use super::pointers::{Pointers, Scale, id_of};
+use super::recorded::{Place, Recorded, Survey};
 use super::stage::{Follow, Stage};
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld, WhenServed, learn};
 use crate::ids::IdTable;
@@ -255,18 +253,6 @@ impl<'t, M: Machine + ?Sized> Follow<'t, M> for ByPointers<'_, '_, 't> {
 /// The offset of the buffer that an ID holds.
 fn offset_of(value: Option<u32>) -> Option<u32> {
     value.filter(|&value| value != IDLE).map(|value| value - 1)
-}
-
-/// Pointers of 64 bits are multiples of 4, and lie within 16 GiB; hashed ones have 32 bits.
-pub(super) const fn id_of(pointer: Pointer) -> u32 {
-    if pointer.value >> 32 == 0 { pointer.value as u32 } else { (pointer.value >> 2) as u32 }
-}
-
-/// As a name is shown: a pointer is not one.
-pub(super) fn area_name(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name).into_owned();
-    let pointer = name.len() >= 8 && name.iter().all(u8::is_ascii_hexdigit);
-    if pointer { ["cma ", &text].concat() } else { text }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use super::ledger::{Held, Ledger};
 use super::player::Player;
 use super::pointers::Scale;
+use super::recorded::Place;
 use super::stage::{Follow, Stage};
 use super::{ReplayError, WhenHeld, WhenServed, learn, logged};
 use crate::trace::Reason;
@@ -23,34 +24,6 @@ use machine::Machine;
 /// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in
 /// the area.
 const FAILED: u32 = u32::MAX;
-
-/// A recorded area, and the pages of it that were allocated.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'t> {
-    /// Its name.
-    pub name: &'t [u8],
-    /// The lowest page.
-    pub lowest: u64,
-    /// Behind the highest page.
-    pub end: u64,
-}
-
-impl Place<'_> {
-    /// Pages between the two.
-    pub(super) const fn pages(&self) -> u32 {
-        (self.end - self.lowest) as u32
-    }
-
-    /// Whether a page lies between the two.
-    pub(super) fn has(&self, pfn: u64) -> bool {
-        (self.lowest..self.end).contains(&pfn)
-    }
-
-    /// Pages from the lowest to one that lies between the two.
-    pub(super) const fn offset(&self, pfn: u64) -> u32 {
-        (pfn - self.lowest) as u32
-    }
-}
 
 /// The second pass, over the areas of `places`, one for each player. A log has a scale.
 pub(super) fn run<'t, M: Machine + ?Sized>(

@@ -153,6 +153,12 @@ fn overlaps(scale: &Scale, moves: impl Iterator<Item = (Pointer, Option<(u32, u3
     false
 }
 
+/// The ID of the buffer that begins at a pointer. Pointers of 64 bits are multiples of 4, and lie
+/// within 16 GiB; hashed ones have 32 bits.
+pub(super) const fn id_of(pointer: Pointer) -> u32 {
+    if pointer.value >> 32 == 0 { pointer.value as u32 } else { (pointer.value >> 2) as u32 }
+}
+
 impl fmt::Display for Pointers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self {

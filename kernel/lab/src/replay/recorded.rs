@@ -7,8 +7,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::logged;
-use super::pages::Place;
 use super::player::Player;
 use super::pointers::Pointers;
 use super::{OPS_BETWEEN_LOOKS, ReplayError};
@@ -69,6 +67,34 @@ pub(super) struct Recorded<'t> {
     /// The area's size in pages, where an event tells it.
     size: Option<u64>,
     counts: Counts,
+}
+
+/// A recorded area, and the pages of it that were allocated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'t> {
+    /// Its name.
+    pub name: &'t [u8],
+    /// The lowest page.
+    pub lowest: u64,
+    /// Behind the highest page.
+    pub end: u64,
+}
+
+impl Place<'_> {
+    /// Pages between the two.
+    pub(super) const fn pages(&self) -> u32 {
+        (self.end - self.lowest) as u32
+    }
+
+    /// Whether a page lies between the two.
+    pub(super) fn has(&self, pfn: u64) -> bool {
+        (self.lowest..self.end).contains(&pfn)
+    }
+
+    /// Pages from the lowest to one that lies between the two.
+    pub(super) const fn offset(&self, pfn: u64) -> u32 {
+        (pfn - self.lowest) as u32
+    }
 }
 
 /// What the free pages that requests begin with tell of a recorded area, beside its events.
@@ -236,7 +262,7 @@ impl<'t> Survey<'t> {
     ) -> Result<Place<'t>, ReplayError> {
         let chosen = self.chosen(own_name, from)?;
         let report = &mut player.report;
-        report.from = logged::area_name(chosen.name);
+        report.from = area_name(chosen.name);
         (report.pointers, report.busy) = (self.pointers, self.busy);
         (report.lost, report.lines, report.checked_ns) = (self.lost, self.lines, self.checked_ns);
         (report.recorded_size, report.counts) = (chosen.size(), chosen.counts);
@@ -258,6 +284,13 @@ impl<'t> Survey<'t> {
 fn listed<'a, 't: 'a>(areas: impl IntoIterator<Item = &'a Recorded<'t>>) -> Areas {
     let shown = |name: &[u8]| String::from_utf8_lossy(name).chars().take(SHOWN).collect();
     Areas(areas.into_iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
+}
+
+/// As a name is shown: a pointer is not one.
+fn area_name(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name).into_owned();
+    let pointer = name.len() >= 8 && name.iter().all(u8::is_ascii_hexdigit);
+    if pointer { ["cma ", &text].concat() } else { text }
 }
 
 /// The first pass: every line is read, and every area's events are counted.
