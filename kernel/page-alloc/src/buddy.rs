@@ -107,7 +107,7 @@ impl Zone<'_> {
         if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
             return None;
         }
-        let list = self.first_list(migratetype, true);
+        let list = self.cma_access.first_list(self.free, migratetype, true);
         let taken = self.lists.of_type(list).pop_smallest(order, Tag::allocated(order, migratetype));
         let index = if let Some(index) = taken {
             self.count_taken(1 << order, list);
@@ -160,10 +160,10 @@ impl Zone<'_> {
     #[inline]
     pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<Frame> {
         use Migratetype::{Cma, Movable};
-        if self.cma_pages_for(Movable, lent) != CmaPages::All {
+        if self.cma_access.pages_for(Movable, lent) != CmaPages::All {
             return self.take_own_or_steal(order, Movable);
         }
-        if self.first_list(Movable, lent) == Cma {
+        if self.cma_access.first_list(self.free, Movable, lent) == Cma {
             return self.take_smallest(order, Cma).or_else(|| self.take_own_or_steal(order, Movable));
         }
         self.take_smallest(order, Movable)

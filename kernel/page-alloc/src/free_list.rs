@@ -4,11 +4,10 @@
 //!
 //! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the
 //! frames of the zone, so that linking and unlinking never ask whether a block is the first or the
-//! last.
+//! last. The heads of the lists of single pages ([`Ring`], `rings`) lie in front of theirs.
 
 use super::frame::Frame;
 use super::page::{FreeOf, Page, Tag};
-use super::rings::Ring;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
 
 /// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no
@@ -19,6 +18,47 @@ const HEADS_OF_TYPE: usize = 16;
 pub(super) const LIST_HEADS: usize = HEADS_OF_TYPE * (1 + Migratetype::ALL.len());
 
 const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len() <= HEADS_OF_TYPE);
+
+/// A list of single pages.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// Free pages for unmovable requests, next to the processor.
+    PcpUnmovable,
+    /// Free pages for movable requests, CMA pages among them.
+    PcpMovable,
+    /// Free pages for reclaimable requests.
+    PcpReclaimable,
+    /// Mapped pages that were not used lately.
+    InactiveAnon,
+    /// Mapped pages in use.
+    ActiveAnon,
+    /// Cache pages that were not used lately: the first to go.
+    InactiveFile,
+    /// Cache pages in use.
+    ActiveFile,
+}
+
+impl Ring {
+    /// Every list, by the number that it has as an integer.
+    pub const ALL: [Self; 7] = [
+        Self::PcpUnmovable,
+        Self::PcpMovable,
+        Self::PcpReclaimable,
+        Self::InactiveAnon,
+        Self::ActiveAnon,
+        Self::InactiveFile,
+        Self::ActiveFile,
+    ];
+
+    /// The per-CPU lists (`MIGRATE_PCPTYPES`).
+    pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
+
+    /// Its head in a zone of `frames` frames: before the heads of the free lists.
+    pub(super) const fn head(self, frames: u32) -> u32 {
+        frames + self as u32
+    }
+}
 
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {

@@ -78,9 +78,9 @@ pub use check::{Imbalance, balance};
 pub use contig::Busy;
 pub use fallback::Claims;
 pub use frame::{Frame, frames};
+pub use free_list::Ring;
 pub use isolate::FreedRun;
 pub use page::{HeldBuffer, Page, RelocatableBuffer, State, Tag};
-pub use rings::Ring;
 pub use watermark::Watermarks;
 
 pub use units::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};

@@ -10,8 +10,8 @@
 
 use super::Migratetype;
 use super::frame::Frame;
+use super::free_list::Ring;
 use super::page::{State, Tag};
-use super::rings::Ring;
 use super::zone::Zone;
 
 /// Where an allocated page is, as far as the LRU is concerned. Every legal value:

@@ -12,9 +12,9 @@
 use core::ops::Range;
 
 use super::frame::{Frame, frames};
+use super::free_list::Ring;
 use super::page::{State, Tag};
-use super::policy::CmaPages;
-use super::rings::Ring;
+use super::policy::{BarredArea, CmaPages};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 
@@ -33,7 +33,7 @@ impl Zone<'_> {
     ///
     /// The page's descriptor is the head of an allocated block of order 0 afterwards.
     pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
-        let index = match self.cma_pages_for(migratetype, lent) {
+        let index = match self.cma_access.pages_for(migratetype, lent) {
             CmaPages::None if migratetype == Migratetype::Movable => self.rmqueue(migratetype, false)?,
             CmaPages::Around(area) => self.rmqueue_around(area)?,
             CmaPages::None | CmaPages::All => {
@@ -55,7 +55,7 @@ impl Zone<'_> {
     fn rmqueue_bulk(&mut self, migratetype: Migratetype, lent: bool, ring: Ring) {
         let mut wanted = self.reserve.batch.max(1);
         while wanted > 0 {
-            let from = self.first_list(migratetype, lent);
+            let from = self.cma_access.first_list(self.free, migratetype, lent);
             let Some(run) = self.take_run(wanted, from) else {
                 // Its own lists are empty: others' pages, one at a time.
                 let Some(index) = self.rmqueue(migratetype, lent) else { return };
@@ -85,7 +85,7 @@ impl Zone<'_> {
         let wanted = targets.len().min(usable.saturating_sub(mark) as usize);
         let mut taken = 0;
         while taken < wanted {
-            let from = self.first_list(Migratetype::Movable, lent);
+            let from = self.cma_access.first_list(self.free, Migratetype::Movable, lent);
             let Some(run) = self.take_run((wanted - taken) as u32, from) else { break };
             let end = taken + (run.end - run.start) as usize;
             targets[taken..end].iter_mut().zip(frames(run)).for_each(|(target, page)| *target = page);
@@ -121,12 +121,29 @@ impl Zone<'_> {
     }
 
     /// One page out of the buddy lists.
-    pub(super) fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
+    fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(0, lent),
             _ => self.take_own_or_steal(0, migratetype),
         }?;
         self.count_taken(1, self.pageblock(index));
+        self.verify_poison(self.pfn(index), 1);
+        Some(index)
+    }
+
+    /// A page for a movable request while an area is barred: of another area, and else of no area.
+    ///
+    /// It goes past the per-CPU list, which may hold pages of the barred one.
+    #[cold]
+    fn rmqueue_around(&mut self, area: BarredArea) -> Option<Frame> {
+        let other = (0..=MAX_PAGE_ORDER).find_map(|order| {
+            let mut blocks = self.lists.iter(order, Migratetype::Cma);
+            blocks.find(|block| !(area.start..area.end).contains(block)).map(|block| (order, block))
+        });
+        let Some((order, index)) = other else { return self.rmqueue(Migratetype::Movable, false) };
+        self.lists.unlink(index);
+        self.expand(index, 0, order, Migratetype::Cma);
+        self.count_taken(1, Migratetype::Cma);
         self.verify_poison(self.pfn(index), 1);
         Some(index)
     }

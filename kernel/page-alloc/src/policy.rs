@@ -3,13 +3,11 @@
 //! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
 //!
 //! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may
-//! have CMA pages at all, `Zone::cma_pages_for` which of them it may have at present, and
-//! `Zone::first_list` whether it looks there first.
+//! have CMA pages at all, `CmaAccess::pages_for` which of them it may have at present, and
+//! `CmaAccess::first_list` whether it looks there first.
 
+use super::Migratetype;
 use super::frame::Frame;
-use super::zone::Zone;
-use super::{MAX_PAGE_ORDER, Migratetype};
-use units::Pfn;
 
 /// When movable requests take CMA pages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -98,18 +96,37 @@ pub(super) struct BarredArea {
     pub(super) free: u32,
 }
 
-impl Zone<'_> {
+/// Who may take CMA pages at present: the policy, and who is kept out meanwhile.
+#[derive(Default)]
+pub(super) struct CmaAccess {
+    /// When movable requests take CMA pages.
+    cma_use: CmaUse,
+    /// No request takes CMA pages while this is set.
+    barred: bool,
+    /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by
+    /// more than this. What follows from the policy and the bar.
+    lead: i32,
+    /// If set, `barred` bars this area only; `None` bars all areas.
+    area: Option<BarredArea>,
+}
+
+impl CmaAccess {
+    /// When movable requests take CMA pages.
+    pub(super) fn cma_use(&self) -> CmaUse {
+        self.cma_use
+    }
+
     /// Chooses when movable requests take CMA pages.
-    pub fn set_cma_use(&mut self, cma_use: CmaUse) {
+    pub(super) fn set_cma_use(&mut self, cma_use: CmaUse) {
         self.cma_use = cma_use;
-        self.set_cma_lead();
+        self.set_lead();
     }
 
     /// Works out when a movable request prefers CMA pages: so that it is one comparison for each
     /// request.
-    fn set_cma_lead(&mut self) {
-        self.cma_lead = match self.cma_use {
-            _ if self.cma_barred => i32::MAX,
+    fn set_lead(&mut self) {
+        self.lead = match self.cma_use {
+            _ if self.barred => i32::MAX,
             // More than half of what is free.
             CmaUse::Half => 0,
             CmaUse::First => i32::MIN,
@@ -117,91 +134,43 @@ impl Zone<'_> {
         };
     }
 
-    /// Keeps everybody out of the areas, or lets movable requests in again.
-    pub fn bar_cma(&mut self, barred: bool) {
-        (self.cma_barred, self.barred_area) = (barred, None);
-        self.set_cma_lead();
-    }
-
-    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of
-    /// `cma_use=first`).
-    ///
-    /// Where everybody is kept out of all areas, that stays so.
-    pub fn bar_area(&mut self, first: Pfn, pages: u32) {
-        if self.cma_barred {
-            return;
-        }
-        let (start, end) = (self.frame(first), self.frame(first) + pages);
-        let blocks = (0..=MAX_PAGE_ORDER).flat_map(|order| {
-            let inside = self.lists.iter(order, Migratetype::Cma).filter(move |block| (start..end).contains(block));
-            inside.map(move |_| 1 << order)
-        });
-        let free = blocks.sum();
-        self.barred_area = Some(BarredArea { start, end, free });
-        self.cma_barred = true;
-        self.set_cma_lead();
-    }
-
-    /// Lets everybody in again.
-    pub fn unbar_area(&mut self) {
-        if self.barred_area.take().is_some() {
-            self.cma_barred = false;
-            self.set_cma_lead();
-        }
-    }
-
-    /// A page for a movable request while an area is barred: of another area, and else of no area.
-    ///
-    /// It goes past the per-CPU list, which may hold pages of the barred one.
-    #[cold]
-    pub(super) fn rmqueue_around(&mut self, area: BarredArea) -> Option<Frame> {
-        let other = (0..=MAX_PAGE_ORDER).find_map(|order| {
-            let mut blocks = self.lists.iter(order, Migratetype::Cma);
-            blocks.find(|block| !(area.start..area.end).contains(block)).map(|block| (order, block))
-        });
-        let Some((order, index)) = other else { return self.rmqueue(Migratetype::Movable, false) };
-        self.lists.unlink(index);
-        self.expand(index, 0, order, Migratetype::Cma);
-        self.count_taken(1, Migratetype::Cma);
-        self.verify_poison(self.pfn(index), 1);
-        Some(index)
-    }
-
     /// True where somebody is kept out of some area.
-    pub fn is_cma_barred(&self) -> bool {
-        self.cma_barred
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred
     }
 
-    /// When movable requests take CMA pages.
-    pub fn cma_use(&self) -> CmaUse {
-        self.cma_use
+    /// Keeps everybody out of the areas, or of one of them, or lets movable requests in again.
+    pub(super) fn bar(&mut self, barred: bool, area: Option<BarredArea>) {
+        (self.barred, self.area) = (barred, area);
+        self.set_lead();
     }
 
-    /// True for a page of an area.
-    pub fn is_cma(&self, frame: Pfn) -> bool {
-        let index = self.frame(frame);
-        self.spans(index) && self.pageblock(index) == Migratetype::Cma
+    /// Lets everybody in again where one area is barred.
+    pub(super) fn unbar_area(&mut self) {
+        if self.area.is_some() {
+            self.bar(false, None);
+        }
     }
 
     /// Which CMA pages a request may take at present. `lent`: whether it may have any (see
     /// [`Lend::admits`]).
     #[inline(always)]
-    pub(super) fn cma_pages_for(&self, migratetype: Migratetype, lent: bool) -> CmaPages {
+    pub(super) fn pages_for(&self, migratetype: Migratetype, lent: bool) -> CmaPages {
         if migratetype != Migratetype::Movable || !lent {
             CmaPages::None
-        } else if !self.cma_barred {
+        } else if !self.barred {
             CmaPages::All
         } else {
-            self.barred_area.map_or(CmaPages::None, CmaPages::Around)
+            self.area.map_or(CmaPages::None, CmaPages::Around)
         }
     }
 
     /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable one that may
-    /// have CMA pages, as long as enough of them are free and nobody is kept out.
+    /// have CMA pages, as long as enough of them are free and nobody is kept out. `free`: the
+    /// zone's free pages by kind.
     #[inline(always)]
-    pub(super) fn first_list(&self, migratetype: Migratetype, lent: bool) -> Migratetype {
-        let [others, cma, _] = self.free;
-        let cma_leads = cma as i32 - others as i32 > self.cma_lead;
+    pub(super) fn first_list(&self, [others, cma, _]: [u32; 3], migratetype: Migratetype, lent: bool) -> Migratetype {
+        let cma_leads = cma as i32 - others as i32 > self.lead;
         if migratetype == Migratetype::Movable && lent && cma_leads { Migratetype::Cma } else { migratetype }
     }
 }

@@ -7,50 +7,9 @@
 //! the tag alone.
 
 use super::frame::Frame;
-use super::free_list::FreeLists;
+use super::free_list::{FreeLists, Ring};
 use super::page::Page;
 use super::zone::Zone;
-
-/// A list of single pages.
-#[repr(u32)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ring {
-    /// Free pages for unmovable requests, next to the processor.
-    PcpUnmovable,
-    /// Free pages for movable requests, CMA pages among them.
-    PcpMovable,
-    /// Free pages for reclaimable requests.
-    PcpReclaimable,
-    /// Mapped pages that were not used lately.
-    InactiveAnon,
-    /// Mapped pages in use.
-    ActiveAnon,
-    /// Cache pages that were not used lately: the first to go.
-    InactiveFile,
-    /// Cache pages in use.
-    ActiveFile,
-}
-
-impl Ring {
-    /// Every list, by the number that it has as an integer.
-    pub const ALL: [Self; 7] = [
-        Self::PcpUnmovable,
-        Self::PcpMovable,
-        Self::PcpReclaimable,
-        Self::InactiveAnon,
-        Self::ActiveAnon,
-        Self::InactiveFile,
-        Self::ActiveFile,
-    ];
-
-    /// The per-CPU lists (`MIGRATE_PCPTYPES`).
-    pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
-
-    /// Its head in a zone of `frames` frames: before the heads of the free lists.
-    pub(super) const fn head(self, frames: u32) -> u32 {
-        frames + self as u32
-    }
-}
 
 impl FreeLists<'_> {
     /// Pages on a ring.

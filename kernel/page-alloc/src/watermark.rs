@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Watermarks: how much memory has to stay free, and who may go below (`mm/page_alloc.c`,
-//! `zone_watermark_ok`).
-
-use super::Migratetype;
-use super::policy::CmaPages;
-use super::zone::Zone;
+//! Watermarks: how much memory has to stay free (`mm/page_alloc.c`). `Zone::watermark_ok` says who
+//! may go below.
 
 /// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request
 /// has to do it itself.
@@ -44,37 +40,5 @@ impl Reserve {
         let quarter = ((managed >> 10).min(256) / 4).max(1);
         let batch = ((1 << (quarter + quarter / 2).ilog2()) - 1).max(1);
         Self { marks, batch, high_on_list: marks.low.max(batch * 4) }
-    }
-}
-
-impl Zone<'_> {
-    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages
-    /// from now on (`__setup_per_zone_wmarks`).
-    pub fn set_up_watermarks(&mut self) {
-        self.reserve = Reserve::of(self.managed_pages());
-    }
-
-    /// The watermarks that [`Zone::set_up_watermarks`] has worked out; all 0 before.
-    #[inline]
-    pub fn kept_watermarks(&self) -> Watermarks {
-        self.reserve.marks
-    }
-
-    /// The zone's watermarks.
-    pub fn watermarks(&self) -> Watermarks {
-        Reserve::of(self.managed_pages()).marks
-    }
-
-    /// True where more than `mark` pages are free, of which a request for one page may then take
-    /// one (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not
-    /// count.
-    #[inline]
-    pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
-        let free = match self.cma_pages_for(Migratetype::Movable, may_use_cma) {
-            CmaPages::All => self.nr_free_pages(),
-            CmaPages::Around(area) => self.nr_free_pages().saturating_sub(area.free),
-            CmaPages::None => self.nr_free_pages() - self.nr_free_cma(),
-        };
-        free > mark
     }
 }

@@ -15,8 +15,8 @@ use super::frame::{Frame, frames};
 use super::free_list::{FreeLists, LIST_HEADS};
 use super::page::{HeldBuffer, Page, RelocatableBuffer, State, Tag};
 use super::poison::{Damage, FreeRun, Poison};
-use super::policy::{BarredArea, CmaUse};
-use super::watermark::Reserve;
+use super::policy::{BarredArea, CmaAccess, CmaPages, CmaUse};
+use super::watermark::{Reserve, Watermarks};
 use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use units::{PAGE_SIZE, Pfn};
 
@@ -35,16 +35,8 @@ pub struct Zone<'m> {
     has_ram: Vec<bool>,
     managed: u32,
     cma: u32,
-    /// When movable requests take CMA pages.
-    pub(super) cma_use: CmaUse,
-    /// No request takes CMA pages while this is set.
-    pub(super) cma_barred: bool,
-    /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by
-    /// more than this. What follows from the policy and the bar.
-    pub(super) cma_lead: i32,
-    /// The area that alone is meant by that, as frames, and how many of its pages count as free;
-    /// `None`: all are.
-    pub(super) barred_area: Option<BarredArea>,
+    /// Who may take CMA pages at present.
+    pub(super) cma_access: CmaAccess,
     /// The types of pageblocks before they were claimed, since a contiguous allocation last began
     /// to keep them.
     pub(super) claimed: Vec<Option<Migratetype>>,
@@ -88,10 +80,7 @@ impl<'m> Zone<'m> {
             free: [0; 3],
             managed: 0,
             cma: 0,
-            cma_use: CmaUse::Half,
-            cma_barred: false,
-            cma_lead: 0,
-            barred_area: None,
+            cma_access: CmaAccess::default(),
             claimed,
             reserve: Reserve::default(),
             poison: None,
@@ -147,6 +136,84 @@ impl<'m> Zone<'m> {
     pub fn nr_free_cma(&self) -> u32 {
         let [_, cma, _] = self.free;
         cma
+    }
+
+    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages
+    /// from now on (`__setup_per_zone_wmarks`).
+    pub fn set_up_watermarks(&mut self) {
+        self.reserve = Reserve::of(self.managed);
+    }
+
+    /// The watermarks that [`Zone::set_up_watermarks`] has worked out; all 0 before.
+    #[inline]
+    pub fn kept_watermarks(&self) -> Watermarks {
+        self.reserve.marks
+    }
+
+    /// The zone's watermarks.
+    pub fn watermarks(&self) -> Watermarks {
+        Reserve::of(self.managed).marks
+    }
+
+    /// True where more than `mark` pages are free, of which a request for one page may then take
+    /// one (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not
+    /// count.
+    #[inline]
+    pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
+        let free = match self.cma_access.pages_for(Migratetype::Movable, may_use_cma) {
+            CmaPages::All => self.nr_free_pages(),
+            CmaPages::Around(area) => self.nr_free_pages().saturating_sub(area.free),
+            CmaPages::None => self.nr_free_pages() - self.nr_free_cma(),
+        };
+        free > mark
+    }
+
+    /// When movable requests take CMA pages.
+    pub fn cma_use(&self) -> CmaUse {
+        self.cma_access.cma_use()
+    }
+
+    /// Chooses when movable requests take CMA pages.
+    pub fn set_cma_use(&mut self, cma_use: CmaUse) {
+        self.cma_access.set_cma_use(cma_use);
+    }
+
+    /// True where somebody is kept out of some area.
+    pub fn is_cma_barred(&self) -> bool {
+        self.cma_access.is_barred()
+    }
+
+    /// Keeps everybody out of the areas, or lets movable requests in again.
+    pub fn bar_cma(&mut self, barred: bool) {
+        self.cma_access.bar(barred, None);
+    }
+
+    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of
+    /// `cma_use=first`).
+    ///
+    /// Where everybody is kept out of all areas, that stays so.
+    pub fn bar_area(&mut self, first: Pfn, pages: u32) {
+        if self.is_cma_barred() {
+            return;
+        }
+        let (start, end) = (self.frame(first), self.frame(first) + pages);
+        let blocks = (0..=MAX_PAGE_ORDER).flat_map(|order| {
+            let inside = self.lists.iter(order, Migratetype::Cma).filter(move |block| (start..end).contains(block));
+            inside.map(move |_| 1 << order)
+        });
+        let free = blocks.sum();
+        self.cma_access.bar(true, Some(BarredArea { start, end, free }));
+    }
+
+    /// Lets everybody in again.
+    pub fn unbar_area(&mut self) {
+        self.cma_access.unbar_area();
+    }
+
+    /// True for a page of an area.
+    pub fn is_cma(&self, frame: Pfn) -> bool {
+        let index = self.frame(frame);
+        self.spans(index) && self.pageblock(index) == Migratetype::Cma
     }
 
     /// Blocks on the free list of an order and type.
