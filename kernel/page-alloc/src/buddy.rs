@@ -194,26 +194,30 @@ impl Zone<'_> {
         let (pages, alike) = (1 << order, FreeOf::order(order));
         // A block whose buddy is in use stays the head that it was, and needs to be nothing else
         // first.
-        if order < MAX_PAGE_ORDER && self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
+        if self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
-            self.free_one::<false>(pageblock, index.merged(pages), order + 1, migratetype);
+            self.free_one::<false>(pageblock, index.merged(pages), pages << 1, migratetype);
         } else {
             self.push_free::<false>(pageblock, index, pages, alike, migratetype);
         }
     }
 
-    /// Puts a block on a list after merging it with its free buddies (`__free_one_page`).
+    /// Puts a block of `pages` pages on a list after merging it with its free buddies
+    /// (`__free_one_page`).
+    ///
+    /// A block of the largest order is its pageblock, in which its buddy's place is its own: it is
+    /// not free, and merges with nothing.
     #[inline(always)]
     pub(super) fn free_one<const TO_TAIL: bool>(
         &mut self,
         pageblock: Pageblock,
         mut index: Frame,
-        order: u32,
+        mut pages: u32,
         migratetype: Migratetype,
     ) {
+        let mut alike = FreeOf::order(pages.trailing_zeros());
         // A buddy is as far away as the block is long.
-        let (mut pages, mut alike) = (1 << order, FreeOf::order(order));
-        while alike != FreeOf::order(MAX_PAGE_ORDER) && self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
+        while self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             index = index.merged(pages);
             pages <<= 1;
             alike = alike.next();

@@ -87,10 +87,11 @@ impl Zone<'_> {
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         debug_assert!(pages > 0);
         let index = self.frame(first);
-        if pages.is_power_of_two() && index == index.align_down(pages) && pages <= PAGEBLOCK_PAGES {
+        // A power of two, and aligned to it: one comparison tells both.
+        if (index.0 | pages) & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
             let migratetype = self.pageblock(index);
             self.count_free(pages, migratetype);
-            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages.trailing_zeros(), migratetype);
+            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages, migratetype);
         } else if (index.0 ^ (index.0 + pages - 1)) < PAGEBLOCK_PAGES {
             self.free_in_pageblock::<TO_TAIL>(index, pages);
         } else {
@@ -128,7 +129,7 @@ impl Zone<'_> {
                 let order = length.trailing_zeros();
                 let pages = 1 << order;
                 if pages == length {
-                    return self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                    return self.free_one::<TO_TAIL>(pageblock, start, pages, migratetype);
                 }
                 if !self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
                     break;
@@ -178,7 +179,7 @@ impl Zone<'_> {
             let order = length.trailing_zeros();
             let pages = 1 << order;
             if pages == length {
-                self.free_one::<TO_TAIL>(pageblock, start, order, migratetype);
+                self.free_one::<TO_TAIL>(pageblock, start, pages, migratetype);
                 break;
             }
             if self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {

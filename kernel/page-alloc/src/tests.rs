@@ -440,7 +440,7 @@ proptest! {
                     let order = index.0.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
                     let (pageblock, block) = (one_by_one.lists.pageblock_of(index), 1 << order);
                     one_by_one.count_free(block, Cma);
-                    one_by_one.free_one::<false>(pageblock, index, order, Cma);
+                    one_by_one.free_one::<false>(pageblock, index, block, Cma);
                     index += block;
                 }
                 for order in 0..=MAX_PAGE_ORDER {
