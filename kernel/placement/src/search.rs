@@ -16,7 +16,7 @@ use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::scan::{NodeScan, Scan, steps};
 use super::summary::Summary;
-use super::words::{SLOTS, read};
+use super::words::{SLOTS, WORD_BITS, mask, read};
 
 /// The highest lane: every bit that is aligned to it begins a node.
 const NODE_LANE: usize = LANES - 1;
@@ -233,9 +233,12 @@ impl Bitmap {
                 _ => self.first_fit_in_words::<5>(request, start),
             };
         }
+        // The alignment is whole words: most places are told by their first.
+        let wanted = mask(0, request.bits.min(WORD_BITS));
+        let behind = request.bits.saturating_sub(WORD_BITS);
         let mut bit = request.align_up(start)?;
-        while bit < self.bits() {
-            if self.is_free(bit, request.bits) {
+        while let Some(word) = self.padded_words().get((bit / WORD_BITS) as usize) {
+            if read(word) & wanted == 0 && (behind == 0 || self.is_free(bit + WORD_BITS, behind)) {
                 return Some(bit);
             }
             bit += request.align_mask + 1;
