@@ -56,7 +56,7 @@ impl Scan {
     /// than none where that lies in the word, or behind. It is told for the next word.
     #[inline(always)]
     fn word<const STEPS: u32>(&self, before: &mut i32, base: u32, word: u32) -> Option<i32> {
-        if *before + word.trailing_zeros() as i32 >= self.bits {
+        if word & 1 == 0 && *before + word.trailing_zeros() as i32 >= self.bits {
             return Some(-*before);
         }
         // A word of free bits alone holds any request that is shorter.
@@ -64,14 +64,16 @@ impl Scan {
             *before += WORD_BITS as i32;
             return None;
         }
-        if STEPS < STEPS_LONG {
-            let mut free = !word;
-            let mut step = 1;
-            for _ in 0..STEPS {
+        let mut free = !word & !word >> 1;
+        // Most words of a full area have no two free bits in a row.
+        if STEPS < STEPS_LONG && free != 0 {
+            let mut step = 2;
+            for _ in 1..STEPS {
                 free &= free >> step;
                 step *= 2;
             }
-            free &= free >> self.rest;
+            // Nothing comes around: the last 2^STEPS - 1 bits are clear.
+            free &= free.rotate_right(self.rest);
             free &= self.aligned;
             if free != 0 {
                 return Some(free.trailing_zeros() as i32);
