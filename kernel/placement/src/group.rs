@@ -157,6 +157,17 @@ impl Group {
         self.bounds(node).of(lane) >= length.min(LONG)
     }
 
+    /// The nodes whose bounds allow a run of `length` bits on a bit aligned to the lane, a bit each;
+    /// those of free nodes mean nothing.
+    #[inline(always)]
+    pub(super) fn allowing(&self, lane: usize, length: u32) -> u32 {
+        if !self.touched_allow(lane, length) {
+            return 0;
+        }
+        let length = length.min(LONG);
+        self.nodes.iter().rev().fold(0, |nodes, bounds| nodes << 1 | u32::from(bounds.of(lane) >= length))
+    }
+
     /// No run of `length` bits begins in the node on an aligned bit.
     #[inline(always)]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {

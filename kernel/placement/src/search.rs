@@ -144,10 +144,11 @@ impl Bitmap {
                 let node = first + place;
                 if free >> place & 1 == 0 {
                     if group.node_allows(place, NODE_LANE, bits) {
-                        if node::run_end(nodes.get(node as usize)?, 0) >= bits {
+                        let length = node::run_end(nodes.get(node as usize)?, 0);
+                        if length >= bits {
                             return Some(node * NODE_BITS);
                         }
-                        group.node_lacks(place, NODE_LANE, bits);
+                        group.node_lacks(place, NODE_LANE, length + 1);
                     }
                     left &= left - 1;
                     continue;
@@ -178,29 +179,33 @@ impl Bitmap {
             if group.open(lane) != 0 {
                 summary.close(group, first, lane);
             }
-            if !group.free_allow(bits) && !group.touched_allow(lane, bits) {
-                continue;
-            }
-            for node in first + from..first + GROUP_NODES {
-                let is_free = group.touched() >> (node - first) & 1 == 0;
-                if !is_free && !group.node_allows(node - first, lane, bits) {
-                    continue;
-                }
-                let begins = if is_free {
+            let free = !group.touched();
+            let longer = if group.free_allow(bits) { free } else { 0 };
+            // What the bound of a free node says is lowered, too, so that no bound is above the
+            // group's.
+            let mut left = (longer | group.allowing(lane, bits)) & u32::MAX << from;
+            while left != 0 {
+                let place = left.trailing_zeros();
+                let node = first + place;
+                left &= left - 1;
+                let begins = if free >> place & 1 != 0 {
                     node * NODE_BITS
                 } else {
                     let seen = seen.filter(|_| node == next);
                     request.align_up(node * NODE_BITS + node::last_run_start(nodes.get(node as usize)?, seen))?
                 };
+                // Of the runs that begin in a node, only the last can be as long as one.
+                let mut longest = NODE_BITS - 1;
                 if node >= next && begins < (node + 1) * NODE_BITS {
                     next = node + 1 + summary.free_from(node + 1);
                     let (length, word) = nodes.get(next as usize).map_or((0, None), node::first_run);
-                    if next * NODE_BITS + length - begins >= bits {
+                    longest = longest.max(next * NODE_BITS + length - begins);
+                    if longest >= bits {
                         return Some(begins);
                     }
                     seen = word;
                 }
-                group.node_lacks(node - first, lane, bits);
+                group.node_lacks(place, lane, longest + 1);
             }
             if from == 0 {
                 group.free_lack(bits);
