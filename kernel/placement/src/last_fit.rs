@@ -7,7 +7,6 @@
 use super::Request;
 use super::bitmap::Bitmap;
 use super::bounds::LANES;
-use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, Node};
 use super::summary::Summary;
 use super::words::WORD_BITS;
@@ -31,23 +30,23 @@ impl Bitmap {
             if group.open(lane) != 0 {
                 summary.close(group, first, lane);
             }
-            if !group.free_allow(bits) && !group.touched_allow(lane, bits) {
-                continue;
-            }
+            let longer = if group.free_allow(bits) { !group.touched() } else { 0 };
             let nodes = self.nodes().get(first as usize..)?;
-            for (place, words) in (0..GROUP_NODES).zip(nodes).rev() {
+            // What the bound of a free node says is lowered, too, so that no bound is above the
+            // group's.
+            let mut left = longer | group.allowing(lane, bits);
+            while left != 0 {
+                let place = left.ilog2();
+                left ^= 1 << place;
+                let (node, words) = (first + place, nodes.get(place as usize)?);
                 let is_free = group.touched() >> place & 1 == 0;
-                if !is_free && !group.node_allows(place, lane, bits) {
-                    continue;
-                }
-                let node = first + place;
                 if is_free || runs.as_ref().is_none_or(|runs| runs.may_hold(words, node, bits)) {
                     let found = self.last_in_node(summary, request, words, node);
                     if found.is_some() {
                         return found;
                     }
                 }
-                if !is_free && order == lane {
+                if order == lane {
                     group.node_lacks(place, lane, bits);
                 }
             }
@@ -59,7 +58,9 @@ impl Bitmap {
         None
     }
 
-    /// The highest bit of a node that the request fits at, wherever it ends.
+    /// The highest bit of a node that the request fits at, wherever it ends. By itself, so that the
+    /// loop over nodes keeps its registers.
+    #[inline(never)]
     fn last_in_node(&self, summary: &Summary, request: &Request, words: &Node, node: u32) -> Option<u32> {
         let base = node * NODE_BITS;
         let leaves = node::run_start(words, NODE_BITS);

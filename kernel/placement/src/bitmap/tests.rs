@@ -246,3 +246,20 @@ proptest! {
         }
     }
 }
+
+/// A free node that a failed search left behind is taken as a whole, and a part of it is released:
+/// the run there is found, which is longer than what failed.
+#[test]
+fn a_node_that_was_free_in_a_failed_search_is_searched_later() {
+    for last in [false, true] {
+        let mut map = Bitmap::new(8192);
+        map.set(0, 256);
+        map.set(512, 7680);
+        let request = Request { bits: 300, align_mask: 0, align_offset: 0 };
+        assert_eq!(if last { map.last_fit(&request, 0) } else { map.first_fit(&request, 0) }, None);
+        map.set(256, 256);
+        map.clear(266, 310).unwrap();
+        assert_eq!(map.first_fit(&request, 0), Some(266));
+        assert_eq!(map.last_fit(&request, 0), Some(276));
+    }
+}
