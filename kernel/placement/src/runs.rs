@@ -52,6 +52,8 @@ pub(super) struct Runs {
     rows: Vec<u32>,
     /// How many bits of each row are set.
     counts: Vec<u16>,
+    /// How many words of each row, from the first, had a bit since it last had none.
+    ends: Vec<u16>,
     /// One bit a row: set where its count is not 0.
     present: [u32; ROWS / WORD_BITS as usize],
     /// The lengths of each node's inner runs, one bit a length.
@@ -73,6 +75,7 @@ impl Runs {
             row_words,
             rows: vec![0; ROWS * row_words],
             counts: vec![0; ROWS],
+            ends: vec![0; ROWS],
             present: [0; _],
             inner: vec![[0; NODE_WORDS]; nodes.len()],
             longest: vec![0; nodes.len()],
@@ -90,6 +93,7 @@ impl Runs {
     pub(super) fn size_bytes(&self) -> usize {
         size_of_val(self.rows.as_slice())
             + size_of_val(self.counts.as_slice())
+            + size_of_val(self.ends.as_slice())
             + size_of_val(self.inner.as_slice())
             + size_of_val(self.longest.as_slice())
             + size_of_val(self.border.as_slice())
@@ -133,13 +137,16 @@ impl Runs {
         let before = core::mem::replace(&mut self.inner[node as usize], lengths);
         let (_, border) = self.border[node as usize];
         self.longest[node as usize] = longest_of(&lengths) as u8;
-        for (first, (before, lengths)) in (0..).step_by(WORD_BITS as usize).zip(before.into_iter().zip(lengths)) {
-            let mut changed = before ^ lengths;
-            while changed != 0 {
-                let length = first + changed.trailing_zeros();
-                changed &= changed - 1;
-                if length != border {
-                    self.set_row(node, length, lengths >> (length % WORD_BITS) & 1 == 1);
+        // Most changes make a run of a length that the node has already.
+        if before != lengths {
+            for (first, (before, lengths)) in (0..).step_by(WORD_BITS as usize).zip(before.into_iter().zip(lengths)) {
+                let mut changed = before ^ lengths;
+                while changed != 0 {
+                    let length = first + changed.trailing_zeros();
+                    changed &= changed - 1;
+                    if length != border {
+                        self.set_row(node, length, lengths >> (length % WORD_BITS) & 1 == 1);
+                    }
                 }
             }
         }
@@ -182,12 +189,19 @@ impl Runs {
 
     fn set_row(&mut self, slot: u32, length: u32, to: bool) {
         let row = row_of(length);
-        let word = &mut self.rows[row * self.row_words + (slot / WORD_BITS) as usize];
+        let place = (slot / WORD_BITS) as usize;
+        let word = &mut self.rows[row * self.row_words + place];
         *word ^= 1 << (slot % WORD_BITS);
         debug_assert_eq!(*word >> (slot % WORD_BITS) & 1 == 1, to);
         self.counts[row] = if to { self.counts[row] + 1 } else { self.counts[row] - 1 };
         let (word, bit) = (row / WORD_BITS as usize, 1 << (row % WORD_BITS as usize));
-        self.present[word] = if self.counts[row] == 0 { self.present[word] & !bit } else { self.present[word] | bit };
+        if self.counts[row] == 0 {
+            self.present[word] &= !bit;
+            self.ends[row] = 0;
+        } else {
+            self.present[word] |= bit;
+            self.ends[row] = self.ends[row].max(place as u16 + 1);
+        }
     }
 
     /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned
@@ -238,6 +252,13 @@ impl Runs {
             || border(node) == 0 && words[0] & 1 == 0
     }
 
+    /// The words of a row up to the last that may have a slot, each with its first slot.
+    #[inline(always)]
+    fn words_of(&self, row: usize) -> impl Iterator<Item = (u32, u32)> {
+        let words = &self.rows[row * self.row_words..][..self.ends[row].into()];
+        (0..).step_by(WORD_BITS as usize).zip(words.iter().copied())
+    }
+
     /// The first row from `row` on that has a slot.
     fn next_row(&self, row: usize) -> Option<usize> {
         let first = row / WORD_BITS as usize;
@@ -275,6 +296,11 @@ fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
     let mut begins = None;
     for (place, word) in node.iter().enumerate() {
         let free = !word;
+        // No run begins or ends in it.
+        if free == 0u32.wrapping_sub(last) {
+            before = last;
+            continue;
+        }
         let behind = node.get(place + 1).map_or(1, |word| !word & 1);
         // Single free bits, which a full area has most of, are told all at once.
         let alone = free & !(free << 1 | before) & !(free >> 1 | behind << (WORD_BITS - 1));
@@ -314,8 +340,7 @@ impl Search<'_> {
     /// The lowest run of a row that holds the request aligned; not of the last row.
     fn in_row(&self, row: usize) -> Option<u32> {
         let (length, lane) = (row as u32 + 1, self.request.align_mask.trailing_ones() as usize);
-        let words = &self.runs.rows[row * self.runs.row_words..][..self.runs.row_words];
-        for (first, &word) in (0..).step_by(WORD_BITS as usize).zip(words) {
+        for (first, word) in self.runs.words_of(row) {
             let mut slots = word;
             // Of the group's own runs none fits; that of its first border begins in the group
             // before.
@@ -326,10 +351,10 @@ impl Search<'_> {
             while slots != 0 {
                 let slot = first + slots.trailing_zeros();
                 slots &= slots - 1;
-                if let Some(&(_, border)) = self.runs.border.get(slot as usize)
+                if let Some(&(from, border)) = self.runs.border.get(slot as usize)
                     && border == length
                 {
-                    let found = self.at_border(slot);
+                    let found = self.in_run(from, length);
                     if found.is_some() {
                         return found;
                     }
@@ -352,17 +377,16 @@ impl Search<'_> {
     /// request.
     fn among_longer(&self, wanted: Wanted) -> Option<u32> {
         let mut best: Option<(u32, u32)> = None;
-        let words = &self.runs.rows[(ROWS - 1) * self.runs.row_words..];
-        for (first, &word) in (0..).step_by(WORD_BITS as usize).zip(words) {
+        for (first, word) in self.runs.words_of(ROWS - 1) {
             let mut slots = word;
             while slots != 0 {
                 let slot = first + slots.trailing_zeros();
                 slots &= slots - 1;
-                let (_, length) = self.runs.border[slot as usize];
+                let (from, length) = self.runs.border[slot as usize];
                 let is_better = |(best, _)| if wanted == Wanted::Shortest { length < best } else { length > best };
                 if length >= self.request.bits
                     && best.is_none_or(is_better)
-                    && let Some(bit) = self.at_border(slot)
+                    && let Some(bit) = self.in_run(from, length)
                 {
                     best = Some((length, bit));
                 }
@@ -371,10 +395,12 @@ impl Search<'_> {
         best.map(|(_, bit)| bit)
     }
 
-    /// Where the request fits in the run of a border.
-    fn at_border(&self, slot: u32) -> Option<u32> {
-        let (from, length) = self.runs.border[slot as usize];
-        self.request.align_up(from).filter(|&bit| bit - from <= length && length - (bit - from) >= self.request.bits)
+    /// Where the request fits in the run from bit `from` on.
+    #[inline(always)]
+    fn in_run(&self, from: u32, length: u32) -> Option<u32> {
+        let Request { bits, align_mask, align_offset } = *self.request;
+        let skipped = (from + align_offset).wrapping_neg() & align_mask;
+        (length.checked_sub(skipped)? >= bits).then_some(from + skipped)
     }
 
     /// Where the request fits in the lowest inner run of a node that is `length` bits long.
@@ -400,6 +426,9 @@ impl Search<'_> {
                 if behind - from == length && from > 0 && behind < NODE_BITS {
                     return Some(node * NODE_BITS + bit);
                 }
+            }
+            if behind == NODE_BITS {
+                break;
             }
         }
         // Of a run that leaves the node it is not known here how far it goes.
