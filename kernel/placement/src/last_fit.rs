@@ -7,6 +7,7 @@
 use super::Request;
 use super::bitmap::Bitmap;
 use super::bounds::LANES;
+use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, Node};
 use super::summary::Summary;
 use super::words::WORD_BITS;
@@ -31,16 +32,22 @@ impl Bitmap {
                 summary.close(group, first, lane);
             }
             let longer = if group.free_allow(bits) { !group.touched() } else { 0 };
-            let nodes = self.nodes().get(first as usize..)?;
             // What the bound of a free node says is lowered, too, so that no bound is above the
             // group's.
             let mut left = longer | group.allowing(lane, bits);
+            if left == 0 {
+                continue;
+            }
+            let nodes: &[Node; GROUP_NODES as usize] = self.nodes().get(first as usize..)?.first_chunk()?;
+            let runs = runs.as_ref().and_then(|runs| runs.of_group(first));
+            // No index tells of these.
+            let unread = if runs.is_some() { !group.touched() } else { u32::MAX };
             while left != 0 {
                 let place = left.ilog2();
-                left ^= 1 << place;
-                let (node, words) = (first + place, nodes.get(place as usize)?);
-                let is_free = group.touched() >> place & 1 == 0;
-                if is_free || runs.as_ref().is_none_or(|runs| runs.may_hold(words, node, bits)) {
+                let bit = 1 << place;
+                left ^= bit;
+                let (node, words) = (first + place, &nodes[place as usize]);
+                if unread & bit != 0 || runs.as_ref().is_some_and(|runs| runs.may_hold(words, place, bits)) {
                     let found = self.last_in_node(summary, request, words, node);
                     if found.is_some() {
                         return found;

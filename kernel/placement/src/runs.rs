@@ -22,6 +22,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Request;
+use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::summary::Summary;
 use super::words::WORD_BITS;
@@ -239,17 +240,10 @@ impl Runs {
         }
     }
 
-    /// True where a free run of `length` bits may begin in a node, of which `words` are the words,
-    /// or reach it. No node is pending.
-    #[inline(always)]
-    pub(super) fn may_hold(&self, words: &Node, node: u32, length: u32) -> bool {
-        let longest = self.longest.get(node as usize).map_or(0, |&longest| longest.into());
-        let border = |slot: u32| self.border.get(slot as usize).map_or(0, |&(_, length)| length);
-        // A run that reaches the node over free ones belongs to a border before its own.
-        longest >= length
-            || border(node) >= length
-            || border(node + 1) >= length
-            || border(node) == 0 && words[0] & 1 == 0
+    /// What is known of the runs of a group, of which `first` is the first node. No node is pending.
+    pub(super) fn of_group(&self, first: u32) -> Option<GroupRuns<'_>> {
+        let longest = self.longest.get(first as usize..)?.first_chunk()?;
+        Some(GroupRuns { longest, border: self.border.get(first as usize..)?.first_chunk()? })
     }
 
     /// The words of a row up to the last that may have a slot, each with its first slot.
@@ -326,6 +320,28 @@ fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
 fn longest_of(lengths: &[u32; NODE_WORDS]) -> u32 {
     let word = lengths.iter().rposition(|&word| word != 0);
     word.map_or(0, |word| word as u32 * WORD_BITS + lengths[word].ilog2())
+}
+
+/// The runs of a group's nodes: the longest inner one of each, and those of the borders.
+pub(super) struct GroupRuns<'r> {
+    longest: &'r [u8; GROUP_NODES as usize],
+    border: &'r [(u32, u32); GROUP_NODES as usize + 1],
+}
+
+impl GroupRuns<'_> {
+    /// True where a free run of `length` bits may begin in a node, of which `words` are the words,
+    /// or reach it.
+    #[inline(always)]
+    pub(super) fn may_hold(&self, words: &Node, place: u32, length: u32) -> bool {
+        let place = place as usize % GROUP_NODES as usize;
+        let (_, before) = self.border[place];
+        let (_, behind) = self.border[place + 1];
+        // A run that reaches the node over free ones belongs to a border before its own.
+        u32::from(self.longest[place]) >= length
+            || before >= length
+            || behind >= length
+            || before == 0 && words[0] & 1 == 0
+    }
 }
 
 /// A search for one request.
