@@ -105,7 +105,16 @@ fn profile_finds_the_calls_and_their_functions() {
     for function in ["pop_front", "free_head", "kernel/page-alloc/src/buddy.rs"] {
         assert!(text.contains(function), "{function}\n{text}");
     }
-    assert!(profile::run("nothing").is_err_and(|error| error.contains("there are boot cma/1")));
+    let unknown = profile::run("nothing").unwrap_err();
+    assert!(unknown.contains("there are boot cma/1") && unknown.contains(" hard/wquad"), "{unknown}");
+}
+
+#[test]
+fn profile_replays_loads_that_are_hard() {
+    let text = profile::run("hard/wquad").unwrap();
+    for function in ["first_fit", "kernel/placement/src/search.rs"] {
+        assert!(text.contains(function), "{function}\n{text}");
+    }
 }
 
 #[test]

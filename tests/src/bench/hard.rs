@@ -245,6 +245,13 @@ pub fn names() -> impl Iterator<Item = String> {
     LOADS.iter().map(|load| format!("{PREFIX_OF_HARD}{}", load.name))
 }
 
+/// The machine that replays a load, whose trace is written into a directory; `None` where there is
+/// no such load.
+pub(super) fn machine_for(name: &str, directory: &TempDir) -> Option<Result<Boot, String>> {
+    let name = name.strip_prefix(PREFIX_OF_HARD)?;
+    LOADS.iter().find(|load| load.name == name).map(|load| load.boot(directory))
+}
+
 /// Replays every load, some at a time, and gives their figures in the loads' order.
 ///
 /// # Errors

@@ -18,7 +18,9 @@ use std::process::Stdio;
 
 use kernel::lab::bench::names;
 use kernel::machine::Machine;
+use tempfile::TempDir;
 
+use super::hard;
 use super::machines::machine_for;
 use crate::in_tree;
 use crate::symbols::{Place, Symbols};
@@ -284,11 +286,12 @@ impl fmt::Display for Profile {
 /// Runs a benchmark in a QEMU that logs, and returns its profile as text.
 ///
 /// # Errors
-/// In words: there is no such benchmark, or it could not be run or understood.
+/// In words: there is no such benchmark or hard load, or it could not be run or understood.
 pub fn run(benchmark: &str) -> Result<String, String> {
-    let all = || names::<dyn Machine>().collect::<Vec<_>>().join(" ");
+    let all = || names::<dyn Machine>().map(str::to_owned).chain(hard::names()).collect::<Vec<_>>().join(" ");
     let unknown = || format!("no benchmark '{benchmark}'; there are {}", all());
-    let boot = machine_for(benchmark).ok_or_else(unknown)??;
+    let directory = TempDir::new().map_err(|error| error.to_string())?;
+    let boot = machine_for(benchmark).or_else(|| hard::machine_for(benchmark, &directory)).ok_or_else(unknown)??;
     let symbols = Symbols::load(&in_tree("build/debris.elf"))?;
     let whole_boot = benchmark == "boot";
     let mark_of = |address: u32| {

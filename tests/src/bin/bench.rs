@@ -8,7 +8,8 @@
 //!   UPDATE_BASELINE=1 it accepts them instead, and writes them into `docs/research/figures.md` and
 //!   `docs/research/growth.svg` as well.
 //! - `hard` and `check-hard` do the same for loads that are hard for a search, which are replayed.
-//! - `profile NAME` says which functions the instructions of one benchmark's calls go to.
+//! - `profile NAME` says which functions the instructions of one benchmark's calls go to, or of one
+//!   load's that is hard for a search.
 //!
 //! `table` and `check` take `--records FILE` to read records instead of booting; the checks take
 //! `--baseline FILE`.
