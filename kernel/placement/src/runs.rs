@@ -51,10 +51,9 @@ pub(super) struct Runs {
     row_words: usize,
     /// One bit a slot, row by row.
     rows: Vec<u32>,
-    /// How many bits of each row are set.
-    counts: Vec<u16>,
-    /// How many words of each row, from the first, had a bit since it last had none.
-    ends: Vec<u16>,
+    /// Of each row, how many bits are set, and how many words, from the first, had one since the row
+    /// last had none.
+    counts: Vec<(u16, u16)>,
     /// One bit a row: set where its count is not 0.
     present: [u32; ROWS / WORD_BITS as usize],
     /// The lengths of each node's inner runs, one bit a length.
@@ -75,8 +74,7 @@ impl Runs {
         let mut runs = Self {
             row_words,
             rows: vec![0; ROWS * row_words],
-            counts: vec![0; ROWS],
-            ends: vec![0; ROWS],
+            counts: vec![(0, 0); ROWS],
             present: [0; _],
             inner: vec![[0; NODE_WORDS]; nodes.len()],
             longest: vec![0; nodes.len()],
@@ -94,7 +92,6 @@ impl Runs {
     pub(super) fn size_bytes(&self) -> usize {
         size_of_val(self.rows.as_slice())
             + size_of_val(self.counts.as_slice())
-            + size_of_val(self.ends.as_slice())
             + size_of_val(self.inner.as_slice())
             + size_of_val(self.longest.as_slice())
             + size_of_val(self.border.as_slice())
@@ -194,14 +191,15 @@ impl Runs {
         let word = &mut self.rows[row * self.row_words + place];
         *word ^= 1 << (slot % WORD_BITS);
         debug_assert_eq!(*word >> (slot % WORD_BITS) & 1 == 1, to);
-        self.counts[row] = if to { self.counts[row] + 1 } else { self.counts[row] - 1 };
+        let (count, end) = &mut self.counts[row];
+        *count = if to { *count + 1 } else { *count - 1 };
         let (word, bit) = (row / WORD_BITS as usize, 1 << (row % WORD_BITS as usize));
-        if self.counts[row] == 0 {
+        if *count == 0 {
             self.present[word] &= !bit;
-            self.ends[row] = 0;
+            *end = 0;
         } else {
             self.present[word] |= bit;
-            self.ends[row] = self.ends[row].max(place as u16 + 1);
+            *end = (*end).max(place as u16 + 1);
         }
     }
 
@@ -249,7 +247,7 @@ impl Runs {
     /// The words of a row up to the last that may have a slot, each with its first slot.
     #[inline(always)]
     fn words_of(&self, row: usize) -> impl Iterator<Item = (u32, u32)> {
-        let words = &self.rows[row * self.row_words..][..self.ends[row].into()];
+        let words = &self.rows[row * self.row_words..][..self.counts[row].1.into()];
         (0..).step_by(WORD_BITS as usize).zip(words.iter().copied())
     }
 

@@ -32,7 +32,7 @@ fn turn(map: &mut Bitmap, (at, length, to_the_end): Step) {
 
 /// What the index says, every run of every slot.
 fn all(runs: &Runs) -> (Vec<u32>, Vec<u16>, Vec<u32>) {
-    (runs.rows.clone(), runs.counts.clone(), runs.present.to_vec())
+    (runs.rows.clone(), runs.counts.iter().map(|&(count, _)| count).collect(), runs.present.to_vec())
 }
 
 proptest! {
