@@ -139,10 +139,10 @@ impl Area {
         Ok(Request { bits, align_mask, align_offset })
     }
 
-    /// Bits that `pages` pages take, at most the area's pages.
+    /// Bits that `pages` pages take, at least one and at most the area's pages.
     #[inline]
     const fn bits_of(&self, pages: u32) -> u32 {
-        (pages + (1 << self.order_per_bit) - 1) >> self.order_per_bit
+        ((pages - 1) >> self.order_per_bit) + 1
     }
 
     /// Where the placement wants the request.

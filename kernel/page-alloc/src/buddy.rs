@@ -215,7 +215,7 @@ impl Zone<'_> {
         mut pages: u32,
         migratetype: Migratetype,
     ) {
-        let mut alike = FreeOf::order(pages.trailing_zeros());
+        let mut alike = FreeOf::order(u32::BITS - 1 - pages.leading_zeros());
         // A buddy is as far away as the block is long.
         while self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             index = index.merged(pages);
