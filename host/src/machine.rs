@@ -10,10 +10,20 @@ use kernel::mm::Block;
 /// Nanoseconds since any fixed time.
 pub type Clock = fn() -> u64;
 
+/// Who watches while a command runs.
+pub trait Watch {
+    /// Sees the areas, in the words of [`kernel::lab::watch::areas`]; `areas` takes its time.
+    fn areas(&self, _areas: &dyn Fn() -> Vec<u32>) {}
+
+    /// True once after each Ctrl-C.
+    fn interrupted(&self) -> bool;
+}
+
 /// The host.
 pub struct Host {
     clock: Clock,
     print: Box<dyn FnMut(&str)>,
+    watch: Option<Box<dyn Watch>>,
     /// What the pages of blocks hold, by first frame; only the tables of large recordings ask for
     /// it.
     memory: HashMap<u32, Vec<u32>>,
@@ -22,7 +32,12 @@ pub struct Host {
 impl Host {
     /// A host with a clock, that prints to `print`.
     pub fn new(clock: Clock, print: Box<dyn FnMut(&str)>) -> Self {
-        Self { clock, print, memory: HashMap::new() }
+        Self { clock, print, watch: None, memory: HashMap::new() }
+    }
+
+    /// Has somebody watch, and stop what runs.
+    pub fn watch(&mut self, watch: impl Watch + 'static) {
+        self.watch = Some(Box::new(watch));
     }
 }
 
@@ -36,7 +51,13 @@ impl Machine for Host {
     }
 
     fn interrupted(&self) -> bool {
-        false
+        self.watch.as_ref().is_some_and(|watch| watch.interrupted())
+    }
+
+    fn show_areas(&self, areas: &dyn Fn() -> Vec<u32>) {
+        if let Some(watch) = &self.watch {
+            watch.areas(areas);
+        }
     }
 
     fn write_str(&mut self, text: &str) {

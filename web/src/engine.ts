@@ -17,7 +17,7 @@ export async function unpacked(element: string): Promise<Uint8Array<ArrayBuffer>
 export class Engine {
   private worker: Worker | undefined;
   private number = 0;
-  private waiting: { number: number; resolve(reply: Reply): void; reject(error: Error): void } | undefined;
+  private waiting: { number: number; meanwhile?: (reply: Reply) => void; resolve(reply: Reply): void; reject(error: Error): void } | undefined;
 
   constructor(
     private readonly wasm: Uint8Array<ArrayBuffer>,
@@ -30,8 +30,8 @@ export class Engine {
     if (this.worker) this.post({ number: 0, recording });
   }
 
-  /** Asks; a question before that is under way ends unanswered. */
-  ask(request: Record<string, string | number | null | undefined>): Promise<Reply> {
+  /** Asks; a question before that is under way ends unanswered. What is said before the answer goes to `meanwhile`. */
+  ask(request: Record<string, string | number | null | undefined>, meanwhile?: (reply: Reply) => void): Promise<Reply> {
     if (this.waiting) this.stop();
     if (!this.worker) this.start();
     const lines = Object.entries(request)
@@ -39,13 +39,18 @@ export class Engine {
       .map(([key, value]) => `${key}=${String(value).replaceAll("\n", " ")}`);
     const number = ++this.number;
     return new Promise((resolve, reject) => {
-      this.waiting = { number, resolve, reject };
+      this.waiting = { number, meanwhile, resolve, reject };
       this.post({ number, request: lines.join("\n") });
     });
   }
 
   get busy(): boolean {
     return this.waiting !== undefined;
+  }
+
+  /** Ctrl-C for what runs; whether it was heard stands in the answer. */
+  interrupt(): void {
+    if (this.worker) this.post({ number: 0, interrupt: true });
   }
 
   /** Ends what runs. */
@@ -62,7 +67,8 @@ export class Engine {
     URL.revokeObjectURL(address);
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => {
       if (data.number !== this.waiting?.number) return;
-      const { resolve } = this.waiting;
+      const { meanwhile, resolve } = this.waiting;
+      if (data.running) return meanwhile?.(data);
       this.waiting = undefined;
       resolve(data);
     };

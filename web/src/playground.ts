@@ -11,6 +11,7 @@ import { counted, element, legend, size } from "./words";
 const EXPERIMENT = "debris; bitmap";
 const USUAL_AREAS = "BiscuitOS_cma=8M linux,cma=16M";
 const PAGEBLOCK = 1024;
+const CTRL_C = "\x03";
 /** Between two turns of what runs in the background. */
 const IDLE_MS = 60;
 
@@ -52,7 +53,7 @@ class Playground {
   private readonly below = element("div", { id: "below" });
   private readonly said = element("p", { class: "note", id: "said", "aria-live": "polite" });
   private readonly areas = element("input", { type: "text", id: "areas", value: USUAL_AREAS, style: "width: 22rem" });
-  private readonly stopButton = element("button", { id: "stop", disabled: true, click: () => this.stop(), title: "ends the command, and switches the board off and on" }, "Stop");
+  private readonly stopButton = element("button", { id: "stop", disabled: true, click: () => this.stop(), title: "switches the board off and on; Ctrl-C in the terminal ends the command alone" }, "Stop");
   private readonly machine: Engine;
   private readonly looker: Engine;
   private turn: Promise<void> = Promise.resolve();
@@ -60,7 +61,12 @@ class Playground {
   private idle: number | undefined;
   private boots = 0;
   private explorer: Explorer | undefined;
-  private last: [Reply, Said] | undefined;
+  /** The areas' names, and what is on the map. */
+  private names: string[] = [];
+  private map: Uint32Array | undefined;
+  /** Keys that nobody has read. */
+  private keys = "";
+  private interrupting = false;
 
   constructor(place: HTMLElement, wasm: Uint8Array<ArrayBuffer>) {
     this.machine = new Engine(wasm);
@@ -127,7 +133,9 @@ class Playground {
     if (this.file) this.machine.use(this.file);
     this.terminal.reset();
     const areas = this.areas.value.trim().split(/[\s]+/).join(" ");
-    this.queue({ do: "boot", areas });
+    this.keys = "";
+    this.interrupting = false;
+    this.queue(() => ({ do: "boot", areas }));
     this.type(`version\r${then}`);
   }
 
@@ -137,23 +145,56 @@ class Playground {
     this.said.textContent = "Stopped: the board was switched off and on, and its areas are empty.";
   }
 
+  /** Types keys. While a command runs they wait, and Ctrl-C takes those before it away with the command. */
   private type(keys: string): void {
-    this.queue({ do: "type", keys: hex(keys) });
+    const end = keys.lastIndexOf(CTRL_C);
+    if (end >= 0 && this.machine.busy) {
+      this.keys = "";
+      keys = keys.slice(end + 1);
+      this.interrupting = true;
+      this.machine.interrupt();
+      if (!("Suspending" in WebAssembly)) this.say("This browser cannot suspend WebAssembly (JSPI), so a command that runs does not hear Ctrl-C: Stop switches the board off and on.", true);
+    }
+    this.keys += keys;
+    this.queue(() => this.typed());
   }
 
-  private queue(request: Record<string, string>): void {
+  /** What there is to type. */
+  private typed(): Record<string, string> | undefined {
+    if (!this.keys) return undefined;
+    const keys = hex(this.keys);
+    this.keys = "";
+    return { do: "type", keys };
+  }
+
+  private queue(next: () => Record<string, string> | undefined): void {
     const boots = this.boots;
     this.turn = this.turn.then(async () => {
-      if (boots !== this.boots) return;
+      const request = boots === this.boots ? next() : undefined;
+      if (!request) return;
       clearTimeout(this.idle);
       this.stopButton.disabled = false;
       try {
-        this.show(await this.machine.ask(request));
+        const reply = await this.machine.ask(request, (reply) => this.meanwhile(reply));
+        // A Ctrl-C that no command heard is the prompt's.
+        if (this.interrupting && !reply.interrupted) {
+          this.keys = CTRL_C + this.keys;
+          this.queue(() => this.typed());
+        }
+        this.interrupting = false;
+        this.show(reply);
       } catch (error) {
         if (!(error instanceof Stopped)) this.say(String(error), true);
       }
       if (boots === this.boots) this.stopButton.disabled = true;
     });
+  }
+
+  /** What a command that runs has said, and the areas as they are. */
+  private meanwhile({ text, words }: Reply): void {
+    this.terminal.write(text, () => this.terminal.scrollToBottom());
+    if (words[0]!.length > 0) this.map = words[0];
+    this.drawMaps();
   }
 
   private show(reply: Reply): void {
@@ -170,31 +211,31 @@ class Playground {
       return;
     }
     this.terminal.write(said.said, () => this.terminal.scrollToBottom());
-    this.last = [reply, said];
+    this.names = said.areas.map((area) => area.text);
+    this.map = reply.words[0];
     this.drawMaps();
     if (said.reboot) this.boot();
     else if (said.status !== undefined) this.terminal.write(`\n(powered off with status ${said.status}; Boot switches it on again)\n`);
     else if (said.busy) {
       const boots = this.boots;
-      this.idle = window.setTimeout(() => boots === this.boots && this.queue({ do: "type", keys: "" }), IDLE_MS);
+      this.idle = window.setTimeout(() => boots === this.boots && this.queue(() => ({ do: "type", keys: "" })), IDLE_MS);
     }
   }
 
   /** The areas as they are. */
   private drawMaps(): void {
-    if (!this.last) return;
-    const [{ words }, { areas }] = this.last;
-    const map = words[0]!;
-    if (this.maps.childElementCount !== 2 * areas.length + 1) {
-      this.maps.replaceChildren(...areas.flatMap(() => [element("p", { class: "note" }), element("canvas", { role: "img" })]), element("p", {}, ...legend("size", [])));
+    const { map, names } = this;
+    if (!map) return;
+    if (this.maps.childElementCount !== 2 * names.length + 1) {
+      this.maps.replaceChildren(...names.flatMap(() => [element("p", { class: "note" }), element("canvas", { role: "img" })]), element("p", {}, ...legend("size", [])));
     }
     let at = 0;
-    areas.forEach((area, place) => {
-      const [pages, used, longest, count] = map.subarray(at, at + 4) as unknown as [number, number, number, number];
-      const held = [];
-      for (let buffer = at + 4; buffer < at + 4 + count; buffer += 2) held.push({ page: map[buffer]!, pages: map[buffer + 1]!, task: 0 });
-      at += 4 + count;
-      const words = `${area.text}: ${size(pages)}, ${counted(held.length, "buffer")}, ${used} of ${pages} pages used, longest free run ${longest}`;
+    names.forEach((name, place) => {
+      const [pages, used, longest, buffers] = map.subarray(at, at + 4) as unknown as [number, number, number, number];
+      at += 4;
+      const held = Array.from({ length: buffers }, (_, buffer) => ({ page: map[at + 2 * buffer]!, pages: map[at + 2 * buffer + 1]!, task: 0 }));
+      at += 2 * buffers;
+      const words = `${name}: ${size(pages)}, ${counted(buffers, "buffer")}, ${used} of ${pages} pages used, longest free run ${longest}`;
       const [text, canvas] = [this.maps.children[2 * place] as HTMLElement, this.maps.children[2 * place + 1] as HTMLCanvasElement];
       text.textContent = words;
       canvas.setAttribute("aria-label", words);

@@ -7,6 +7,8 @@ export interface ToWorker {
   wasm?: Uint8Array<ArrayBuffer>;
   recording?: Uint8Array;
   request?: string;
+  /** Ctrl-C for the request that runs. */
+  interrupt?: boolean;
 }
 
 export interface Reply {
@@ -14,6 +16,10 @@ export interface Reply {
   text: string;
   words: Uint32Array[];
   ms: number;
+  /** The answer is still to come. */
+  running?: boolean;
+  /** A Ctrl-C was heard. */
+  interrupted?: boolean;
 }
 
 /** What `debris` embeds beside the recording. */

@@ -72,6 +72,57 @@ test("the prompt completes, remembers, and runs in the background", async () => 
   await close();
 });
 
+/** The first line of the maps, when it differs from another. */
+async function moved(page, from) {
+  await page.waitForFunction((from) => document.querySelector("#maps p.note").textContent !== from, from, { timeout: 30_000 });
+  return page.textContent("#maps p.note");
+}
+
+test("a command that runs is on the map, and Ctrl-C ends it alone", async () => {
+  const { page, wrong, close } = await on();
+  await page.click(".xterm");
+  await page.keyboard.type("alloc linux,cma 8\n");
+  await shows(page, "id 1: 8 pages of linux,cma at pfn 0x");
+  // None of these ends by itself, so whatever the map shows of it, it shows while it runs.
+  for (const [command, says] of [
+    ["debris until=ops ops=4000000000", "then Ctrl-C; "],
+    ["debris placement=relocate until=ops ops=4000000000", "then Ctrl-C; "],
+    ["compare until=ops ops=4000000000", "Stopped by Ctrl-C; this is done:"],
+  ]) {
+    const empty = "BiscuitOS_cma: 8M, 0 buffers, 0 of 2048 pages used, longest free run 2048";
+    await page.keyboard.type(`${command}\n`);
+    await moved(page, await moved(page, empty));
+    // What is typed before it goes with the command.
+    await page.keyboard.type("poweroff\n");
+    await page.keyboard.press("Control+c");
+    await shows(page, says);
+    await page.keyboard.type("release all BiscuitOS_cma; version\n");
+    await maps(page, [empty, "linux,cma: 16M, 1 buffer, 8 of 4096 pages used, longest free run 4088"]);
+    await page.keyboard.type("reboot");
+    await page.keyboard.press("Control+c");
+    await shows(page, "debris> reboot^C");
+  }
+  await page.keyboard.type("alloc linux,cma 8\n");
+  await shows(page, ": 8 pages of linux,cma at pfn 0x12008");
+  await page.keyboard.type("bench\n");
+  await shows(page, "debris> bench\nbenchmark");
+  await page.keyboard.press("Control+c");
+  await shows(page, "Stopped by Ctrl-C before: ");
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("Ctrl-C ends the replay of a recording, while it is checked or after", async () => {
+  const { page, wrong, close } = await on();
+  await drop(page, "long.trace", "a 1 8 3\na 2 9 0\nr 1\nr 2\n".repeat(500_000));
+  await shows(page, "debris> replay held=release failures=5");
+  await page.click(".xterm");
+  await page.keyboard.press("Control+c");
+  await shows(page, "Ctrl-C");
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
 test("Stop ends a command, and a fault the board", async () => {
   const { page, wrong, close } = await on();
   await page.click(".xterm");

@@ -1,19 +1,86 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The monitor at a prompt: keys in, what the terminal shows out, and the areas behind each
-//! command.
+//! command and, through [`Page`], while it runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
-use host::machine::Host;
-use kernel::lab::obstacles::obstacles;
+use host::machine::{Host, Watch};
 use kernel::lab::record::Record;
+use kernel::lab::watch;
 use kernel::monitor::{Context, End, Monitor, Prompt};
 use kernel::units::linux::LinuxVersion;
 
 use crate::{Answers, Request, clock};
+
+/// Between two looks of the page at a command that runs.
+const LOOK_NS: u64 = 50_000_000;
+
+#[cfg(target_arch = "wasm32")]
+mod page {
+    #[link(wasm_import_module = "page")]
+    // SAFETY: the worker's script gives both to every instance, with these signatures.
+    unsafe extern "C" {
+        /// Shows text, and the areas in words, which may be none.
+        pub(super) safe fn show(text: *const u8, text_bytes: u32, areas: *const u32, words: u32);
+        /// Lets the script hear what the page says; not 0 where that is Ctrl-C.
+        pub(super) safe fn pause() -> u32;
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod page {
+    /// There is no page.
+    pub(super) fn show(_text: *const u8, _text_bytes: u32, _areas: *const u32, _words: u32) {}
+    /// Nobody says anything.
+    pub(super) fn pause() -> u32 {
+        0
+    }
+}
+
+/// The page, which watches while a command runs.
+struct Page {
+    said: Rc<RefCell<String>>,
+    shown_ns: Cell<u64>,
+    heard_ns: Cell<u64>,
+}
+
+impl Page {
+    fn show(&self, areas: &[u32]) {
+        let said = self.said.take();
+        page::show(said.as_ptr(), said.len() as u32, areas.as_ptr(), areas.len() as u32);
+    }
+}
+
+/// True, and now is kept, where the last time is long ago.
+fn is_due(last_ns: &Cell<u64>) -> bool {
+    let now_ns = clock::now_ns();
+    let due = now_ns.saturating_sub(last_ns.get()) >= LOOK_NS;
+    if due {
+        last_ns.set(now_ns);
+    }
+    due
+}
+
+impl Watch for Page {
+    fn areas(&self, areas: &dyn Fn() -> Vec<u32>) {
+        if is_due(&self.shown_ns) {
+            self.show(&areas());
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        if !is_due(&self.heard_ns) {
+            return false;
+        }
+        if !self.said.borrow().is_empty() {
+            self.show(&[]);
+        }
+        page::pause() != 0
+    }
+}
 
 /// A machine that is on.
 struct Machine {
@@ -39,6 +106,8 @@ impl Playground {
         let board = Board { areas, linux: LinuxVersion::default() };
         let (system, host) = board.leak(clock::now_ns, Box::new(move |text| heard.borrow_mut().push_str(text)));
         let initrd: Option<&'static [u8]> = if file.is_empty() { None } else { Some(file.to_vec().leak()) };
+        let now_ns = || Cell::new(clock::now_ns());
+        host.watch(Page { said: Rc::clone(&said), shown_ns: now_ns(), heard_ns: now_ns() });
         let version = concat!("debris ", env!("CARGO_PKG_VERSION"), " in a page");
         let context = Context { initrd, version, ..Context::default() };
         let monitor = Monitor::new(system, host, context);
@@ -68,13 +137,7 @@ impl Playground {
             Some(End::Reboot) => answer = answer.number("reboot", 1u32),
             None => {}
         }
-        let mut words = Vec::new();
-        for id in system.area_ids() {
-            let area = system.area(id);
-            let held: Vec<u32> = obstacles(system, id, 0).flat_map(|buffer| [buffer.page, buffer.pages]).collect();
-            words.extend([area.pages(), area.used_pages(), area.longest_free_run(), held.len() as u32]);
-            words.extend(held);
-        }
+        let words = watch::areas(system);
         if end.is_some() {
             self.machine = None;
         }

@@ -69,6 +69,7 @@ pub mod sign_test;
 pub mod state;
 pub mod stopwatch;
 pub mod trace;
+pub mod watch;
 mod word_heap;
 mod words;
 

@@ -24,6 +24,7 @@ use super::record::Record;
 use super::request::Align;
 use super::rng::Rng;
 use super::stopwatch::{ClockCost, Sampled, Timings};
+use super::watch::interrupted;
 use cma::{AreaId, ReleaseError};
 use experiment::debris::Failure;
 use machine::Machine;
@@ -244,14 +245,14 @@ impl Round {
             return Ok(false);
         };
         for _ in 0..steps.min(*steps_left) {
-            let mut stopped = *heeds_ctrl_c && machine.interrupted();
+            let mut stopped = *heeds_ctrl_c && interrupted(machine, system);
             if options.rate > 0 {
                 while !stopped && machine.now_ns() < *due_ns {
                     // In the background the time is somebody else's.
                     if !*heeds_ctrl_c {
                         return Ok(true);
                     }
-                    stopped = machine.interrupted();
+                    stopped = interrupted(machine, system);
                 }
                 // What comes late is made up for, but not what comes so late that nobody could
                 // watch that.

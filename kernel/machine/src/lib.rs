@@ -19,6 +19,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use alloc::vec::Vec;
 use core::fmt;
 
 use page_alloc::Block;
@@ -104,6 +107,10 @@ pub trait Machine: 'static {
     /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
     /// [`Machine::read_byte`] returns, with what was typed of a line before it.
     fn interrupted(&self) -> bool;
+
+    /// Called between two steps of a load or a replay, before [`Machine::interrupted`]: a machine
+    /// that draws the areas has them in words from `areas`, which takes its time.
+    fn show_areas(&self, _areas: &dyn Fn() -> Vec<u32>) {}
 
     /// Writes to the console. `\n` ends a line.
     fn write_str(&mut self, text: &str);

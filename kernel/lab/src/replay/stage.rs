@@ -10,6 +10,7 @@ use super::origins::{Origin, Origins};
 use super::{ReplayError, Tell, Told};
 use crate::obstacles::{Holder, Window};
 use crate::trace::{Format, Line, Step};
+use crate::watch::interrupted;
 use cma::{AreaId, CmaError};
 use machine::Machine;
 use system::System;
@@ -71,7 +72,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
     ) -> Result<(), ReplayError> {
         for step in steps {
             let (line, said) = step?;
-            self.interrupted = self.machine.interrupted();
+            self.interrupted = interrupted(self.machine, self.system);
             if self.interrupted || self.stopped.is_some() {
                 break;
             }

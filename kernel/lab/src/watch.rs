@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Between two steps of a load or a replay: a machine that draws the areas sees them, and Ctrl-C
+//! ends what runs.
+
+use alloc::vec::Vec;
+
+use super::obstacles::obstacles;
+use machine::Machine;
+use system::System;
+
+/// The areas in words: of each its pages, the pages in use, the longest free run and the number of
+/// its buffers, then of each buffer its first page, from the area's first, and its pages.
+pub fn areas(system: &System<'_>) -> Vec<u32> {
+    let mut words = Vec::new();
+    for id in system.area_ids() {
+        let area = system.area(id);
+        let buffers: Vec<u32> = obstacles(system, id, 0).flat_map(|buffer| [buffer.page, buffer.pages]).collect();
+        words.extend([area.pages(), area.used_pages(), area.longest_free_run(), buffers.len() as u32 / 2]);
+        words.extend(buffers);
+    }
+    words
+}
+
+/// As [`Machine::interrupted`]; first the machine may look at the areas.
+#[inline]
+pub(crate) fn interrupted<M: Machine + ?Sized>(machine: &M, system: &System<'_>) -> bool {
+    machine.show_areas(&|| areas(system));
+    machine.interrupted()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::areas;
+    use board_mock::with_small_board;
+
+    #[test]
+    fn every_buffer_of_every_area_is_in_the_words() {
+        with_small_board(|system, _| {
+            let area = system.find_area("BiscuitOS_cma").expect("the board has it");
+            let empty = [2048, 0, 2048, 0];
+            assert_eq!(areas(system), [empty, empty].concat());
+            let first = system.cma_alloc(area, 3, 0).expect("there is room");
+            let other = system.cma_alloc(area, 8, 3).expect("there is room");
+            let _id = system.keep(first);
+            let full = vec![2048, 11, 2032, 2, 0, 3, 8, 8];
+            assert_eq!(areas(system), [&empty[..], &full].concat());
+            system.cma_release(other).expect("it is held");
+        });
+    }
+}
