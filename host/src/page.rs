@@ -252,8 +252,8 @@ fn sizes(pages: u32, answers: &[Answer]) -> String {
         "<section id=\"sizes\"><h2>The smallest area in which no request fails</h2><table><thead><tr>\
          <th scope=\"col\">placement</th>",
     );
-    for word in ["as recorded", "by order", "by page"] {
-        let _ = write!(html, "<th scope=\"col\">{word}</th>");
+    for alignment in Alignment::ALL {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", alignment.words());
     }
     html.push_str("</tr></thead><tbody>");
     for placement in placements {

@@ -58,6 +58,15 @@ impl Alignment {
         }
     }
 
+    /// The heading of its column.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Asis => "as recorded",
+            Self::Order => "by order",
+            Self::Page => "by page",
+        }
+    }
+
     const fn align(self) -> Option<Align> {
         match self {
             Self::Asis => None,

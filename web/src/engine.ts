@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The worker from the page's side: the newest question is the one that is answered, and Stop ends
 // whatever runs.
-import type { Reply, ToWorker } from "./protocol";
+import type { Reply, Rules, ToWorker } from "./protocol";
 import source from "./worker.ts?text";
 
 export class Stopped extends Error {}
@@ -42,6 +42,10 @@ export class Engine {
       this.waiting = { number, meanwhile, resolve, reject };
       this.post({ number, request: lines.join("\n") });
     });
+  }
+
+  async rules(): Promise<Rules> {
+    return JSON.parse((await this.ask({ do: "rules" })).text) as Rules;
   }
 
   get busy(): boolean {

@@ -3,21 +3,15 @@
 import { drawMap, drawMoment, MAP_HEIGHT, mapPlace, momentPage, type View } from "./canvas";
 import { Chart } from "./chart";
 import { type Engine, Stopped } from "./engine";
-import { type Band, Course, type Embedded, OPEN, type ReplayRecord, type Reply } from "./protocol";
+import { type Band, Course, type Embedded, OPEN, type ReplayRecord, type Reply, type Rules } from "./protocol";
 import { Failures } from "./table";
 import { counted, element, legend, seconds, size } from "./words";
 
 const PAGEBLOCK = 1024;
 const BLOCKERS = 12;
 const PLAY_MS = 40;
-const PLACEMENTS = ["first-fit", "next-fit", "best-fit", "worst-fit", "size-classes", "zoned", "two-ended", "spare-heads"];
 /** An area in which nothing fails, unless the recording holds more than 1 GiB at once. */
 const ROOMY = 1 << 18;
-const ALIGNMENTS: [string, string][] = [
-  ["asis", "as recorded"],
-  ["order", "by order"],
-  ["page", "by page"],
-];
 
 interface Said {
   error?: string;
@@ -77,6 +71,7 @@ export class Explorer {
     place: HTMLElement,
     private readonly engine: Engine,
     private readonly data: Embedded,
+    rules: Rules,
     /** The page says the same without scripts. */
     private readonly isSaid: boolean,
   ) {
@@ -100,9 +95,9 @@ export class Explorer {
       select.append(...options.map(([value, text]) => new Option(text, value, false, value === chosen)));
       return select;
     };
-    const placements = [...new Set([...PLACEMENTS, data.placement])];
-    this.placement = choice("placement", placements.map((name) => [name, name]), data.placement);
-    this.align = choice("align", ALIGNMENTS, data.align);
+    const placements = new Set([...rules.placements.map(({ name }) => name), data.placement]);
+    this.placement = choice("placement", [...placements].map((name) => [name, name]), data.placement);
+    this.align = choice("align", rules.alignments.map(({ name, words }) => [name, words]), data.align);
     this.failed = choice("failed", [["release", "go back at once"], ["keep", "live as long as others of their task"]], data.failed);
     const colours = choice("colours", [["size", "size"], ["task", "task"]], "size");
     colours.removeEventListener("change", rerun);

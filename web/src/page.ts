@@ -17,7 +17,8 @@ async function begin(): Promise<void> {
     return;
   }
   const [wasm, recording] = await Promise.all([unpacked("wasm"), unpacked("recording")]);
-  const explorer = new Explorer(app, new Engine(wasm, recording), data, true);
+  const engine = new Engine(wasm, recording);
+  const explorer = new Explorer(app, engine, data, await engine.rules(), true);
   // The pictures and tables that stand without scripts make room for those that move.
   document.getElementById("worst")?.remove();
   document.getElementById("failures")?.remove();

@@ -288,7 +288,7 @@ class Playground {
     const data: Embedded = { name, from: null, pages, placement: "first-fit", align: "asis", failed: answer.failed, failed_recorded: answer.failed_recorded, peak_pages: answer.peak_pages, smallest_pages: answer.smallest_pages, sizes: [] };
     const place = element("div", { id: "explorer" });
     this.below.append(place);
-    this.explorer = new Explorer(place, this.looker, data, false);
+    this.explorer = new Explorer(place, this.looker, data, await this.looker.rules(), false);
     await this.explorer.run();
   }
 

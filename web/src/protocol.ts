@@ -37,6 +37,12 @@ export interface Embedded {
   sizes: { placement: string; align: string; smallest_pages: number }[];
 }
 
+/** What the allocator has to choose from. */
+export interface Rules {
+  placements: { name: string }[];
+  alignments: { name: string; words: string }[];
+}
+
 /** What `debris report` embeds: of each row some of its sorted values, evenly spread. */
 export interface EmbeddedReport {
   kind: "report";

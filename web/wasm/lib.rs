@@ -9,7 +9,8 @@
 //! code but the names that are exported.
 //!
 //! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a
-//! file is), and for the playground, a feature, `boot` and `type`.
+//! file is), `rules` (what there is to choose), and for the playground, a feature, `boot` and
+//! `type`.
 
 #[cfg(feature = "playground")]
 mod playground;
@@ -19,6 +20,7 @@ use std::cell::RefCell;
 use host::page::Run;
 use host::size::{Alignment, Recording, Rule, SizeError, one_by_one};
 use host::timeline::{Timeline, WINDOWS};
+use kernel::cma::placements;
 use kernel::lab::record::Record;
 use kernel::lab::replay::{Part, RecordedSize, WhenServed};
 use kernel::lab::state;
@@ -71,6 +73,7 @@ pub extern "C" fn run() {
             Some("replay") => replay(&desk.recording, &request),
             Some("size") => size(&desk.recording, &request),
             Some("look") => Ok(look(&desk.recording)),
+            Some("rules") => Ok(rules()),
             #[cfg(feature = "playground")]
             Some("boot") => desk.playground.boot(&desk.recording, &request),
             #[cfg(feature = "playground")]
@@ -213,6 +216,20 @@ fn look(text: &[u8]) -> Answers {
         .number("recorded_pages", recorded)
         .number("state", state::find(text, None, None).map_or(0, |state| state.pages))
         .string("story", &if story.lines.is_empty() { String::new() } else { story.to_string() });
+    (answer.to_string(), Vec::new())
+}
+
+/// Placements and alignments. Buffers that a placement moves would not be where the page draws
+/// them, so those that relocate are left out.
+fn rules() -> Answers {
+    let drawn = |entry: &&placements::Entry| (entry.make)(None).is_some_and(|placement| !placement.relocates());
+    let placements = placements::PLACEMENTS.iter().filter(drawn);
+    let placements = placements.map(|entry| Record::object().string("name", entry.name));
+    let alignments = Alignment::ALL.into_iter();
+    let alignments =
+        alignments.map(|align| Record::object().string("name", align.name()).string("words", align.words()));
+    let answer =
+        Record::object().string("error", "").objects("placements", placements).objects("alignments", alignments);
     (answer.to_string(), Vec::new())
 }
 
