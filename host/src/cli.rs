@@ -172,7 +172,8 @@ pub(crate) struct Replay {
     /// Says task1, area1, ... for the names of tasks and areas; --from names an area so, too
     #[arg(long)]
     pub anonymous: bool,
-    /// Also writes a page that shows it, for a browser
+    /// Also writes a page that shows it, for a browser; of several areas the one in which most
+    /// requests fail
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Prints the records
@@ -191,6 +192,10 @@ pub(crate) struct Compare {
     /// The recording of `load=replay`
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
+    /// Says task1, area1, ... for the names of tasks and areas of the recording; from= names an
+    /// area so, too
+    #[arg(long, requires = "initrd")]
+    pub anonymous: bool,
     /// Which Linux is answered like
     #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
     pub linux: LinuxVersion,
@@ -324,6 +329,10 @@ pub(crate) struct Lab {
     /// A recording or a state, for `replay` and `load`
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
+    /// Says task1, area1, ... for the names of tasks and areas of a recording; from= names an area
+    /// so, too
+    #[arg(long, requires = "initrd")]
+    pub anonymous: bool,
     /// Which Linux is answered like
     #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
     pub linux: LinuxVersion,

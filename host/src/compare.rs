@@ -80,7 +80,7 @@ fn compare_replays(arguments: &Compare, board: &Board) -> Result<(), Failure> {
     let Some(file) = &arguments.initrd else {
         return Err(Failure::bad("compare: load=replay needs a recording: --initrd FILE"));
     };
-    let (trace, _) = recording(file, false)?;
+    let (trace, _) = recording(file, arguments.anonymous)?;
     let records = arguments.json;
     let line = arguments.keys.iter().fold(String::from("compare"), |line, key| format!("{line} '{key}'"));
     let print = lines("compare", Some(records));

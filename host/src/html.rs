@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use host::board::MAX_AREA_PAGES;
+use host::helps::helps;
 use host::page::{Run, body, escaped};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
 use host::verdict::Verdict;
@@ -48,6 +49,8 @@ pub(crate) struct Page<'a> {
     pub(crate) headroom_percent: u32,
     /// The answers, that of Linux's own rule first.
     pub(crate) answers: &'a [Answer],
+    /// Ranges that were busy when this was recorded.
+    pub(crate) busy: u64,
 }
 
 impl Page<'_> {
@@ -89,7 +92,8 @@ impl Page<'_> {
             "smallest_pages": usual.smallest_pages,
             "sizes": sizes,
         });
-        let body = body((&title, why), &run, self.answers, verdict.pages);
+        let helps = helps(Some(pages), self.answers, self.busy);
+        let body = body((&title, why), &run, (self.answers, &helps), verdict.pages);
         let parts = Parts { title: &title, body: &body, data: &data, recording: Some(self.text) };
         parts.write(file)
     }

@@ -13,6 +13,7 @@ pub mod board;
 pub mod check;
 pub mod events;
 pub mod explain;
+pub mod helps;
 pub mod jitter;
 pub mod kind;
 pub mod machine;

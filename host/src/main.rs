@@ -120,7 +120,7 @@ fn run(command: Command) -> Result<(), Failure> {
 
 /// As the monitor's `replay`, on a board with the recorded area, or with all of them.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
-    let (trace, _) = recording(&arguments.trace, arguments.anonymous)?;
+    let (trace, census) = recording(&arguments.trace, arguments.anonymous)?;
     let areas = replay_areas(&trace, arguments)?;
     let mut line = String::from("replay");
     if let [only] = &areas[..] {
@@ -135,8 +135,8 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     for key in &arguments.keys {
         line += &format!(" '{key}'");
     }
-    if let (Some(file), Some(area)) = (&arguments.html, areas.first()) {
-        replay_page(arguments, &trace, area.pages, file)?;
+    if let Some(file) = &arguments.html {
+        replay_page(arguments, (&trace, census.busy), &areas, file)?;
     }
     let board = board_of(areas, LinuxVersion::default())?;
     let records = arguments.json;
@@ -148,8 +148,13 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     )
 }
 
-/// Writes a page about a replay.
-fn replay_page(arguments: &cli::Replay, trace: &[u8], pages: u32, file: &Path) -> Result<(), Failure> {
+/// Writes a page about a replay: of several areas, about the one in which most requests fail.
+fn replay_page(
+    arguments: &cli::Replay,
+    (trace, busy): (&[u8], u64),
+    areas: &[AreaSpec],
+    file: &Path,
+) -> Result<(), Failure> {
     let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let alignment = match arguments.align.as_deref() {
         None => Alignment::Asis,
@@ -162,24 +167,46 @@ fn replay_page(arguments: &cli::Replay, trace: &[u8], pages: u32, file: &Path) -
         return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held out"));
     }
     let rule = Rule { placement: arguments.placement.clone().unwrap_or(FIRST_FIT.into()), alignment };
-    let recording = Recording::open(trace, arguments.from.as_deref(), now_ns).map_err(bad)?;
+    let mut shown: Option<(u64, Recording<'_>, &AreaSpec)> = None;
+    for area in areas {
+        let from = if areas.len() == 1 { arguments.from.as_deref() } else { Some(&*area.name) };
+        let recording = Recording::open(trace, from, now_ns).map_err(bad)?;
+        let failed = match areas {
+            [_] => 0,
+            _ => recording.run(&rule, WhenServed::Release, area.pages, false).map_err(bad)?.failed,
+        };
+        if shown.as_ref().is_none_or(|&(most, ..)| failed > most) {
+            shown = Some((failed, recording, area));
+        }
+    }
+    let Some((failed, recording, area)) = shown else { return Ok(()) };
+    if areas.len() > 1 {
+        let name = &area.name;
+        eprintln!(
+            "debris: --html: the page shows {name}, where most requests fail: {failed}; --from chooses another area"
+        );
+    }
     let answers = size_command::usual_answers(&recording).map_err(bad)?;
     let page = html::Page {
         trace: &arguments.trace,
         text: trace,
-        from: arguments.from.as_deref(),
-        pages: Some(pages),
+        from: recording.area(),
+        pages: Some(area.pages),
         rule,
         served: Some(WhenServed::Release),
         headroom_percent: 0,
         answers: &answers,
+        busy,
     };
     page.write(&recording, file)
 }
 
 /// A line of the monitor, on a board with several areas.
 fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
-    let initrd = arguments.initrd.as_deref().map(read).transpose()?;
+    let initrd = match &arguments.initrd {
+        Some(file) if arguments.anonymous => Some(recording(file, true)?.0),
+        file => file.as_deref().map(read).transpose()?,
+    };
     let mut areas = Vec::new();
     for name in &arguments.area {
         areas.push(AreaSpec { name: name.clone(), pages: cli::pages(name).map_err(Failure::bad)? });

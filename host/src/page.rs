@@ -102,28 +102,6 @@ impl Run<'_> {
     }
 }
 
-/// What would have helped: rules and sizes in which nothing fails.
-pub fn helps(pages: u32, answers: &[Answer]) -> Vec<String> {
-    let Some(usual) = answers.first() else { return Vec::new() };
-    let mut helps = Vec::new();
-    if usual.smallest_pages > pages {
-        helps.push(format!("an area of {}", size(usual.smallest_pages)));
-    }
-    let named = |answer: &Answer| match answer.rule.alignment {
-        Alignment::Asis => answer.rule.placement.clone(),
-        alignment => format!("{} with align={}", answer.rule.placement, alignment.name()),
-    };
-    let here: Vec<String> = answers[1..].iter().filter(|answer| answer.smallest_pages <= pages).map(named).collect();
-    if !here.is_empty() {
-        helps.push(format!("in this size: {}", here.join(", ")));
-    }
-    let least = answers[1..].iter().min_by_key(|answer| answer.smallest_pages);
-    if let Some(least) = least.filter(|least| least.smallest_pages < usual.smallest_pages && here.is_empty()) {
-        helps.push(format!("{} under {}", size(least.smallest_pages), named(least)));
-    }
-    helps
-}
-
 /// A failure in words.
 fn told(timeline: &Timeline, failed: &Failed) -> String {
     let mut text = format!("line {}", failed.line);
@@ -151,8 +129,14 @@ fn told(timeline: &Timeline, failed: &Failed) -> String {
     text
 }
 
-/// The whole part of a page that needs no script; `why` says where the size is from.
-pub fn body((title, why): (&str, &str), run: &Run<'_>, answers: &[Answer], verdict_pages: u32) -> String {
+/// The whole part of a page that needs no script; `why` says where the size is from, and `helps`
+/// what would have helped.
+pub fn body(
+    (title, why): (&str, &str),
+    run: &Run<'_>,
+    (answers, helps): (&[Answer], &[String]),
+    verdict_pages: u32,
+) -> String {
     let usual = answers.first();
     let peak_pages = usual.map_or(run.report.peak, |answer| answer.peak_pages);
     let diagnosis = run.diagnosis(peak_pages);
@@ -176,11 +160,10 @@ pub fn body((title, why): (&str, &str), run: &Run<'_>, answers: &[Answer], verdi
         let _ = write!(html, "<p class=\"note\">{}</p>", escaped(why));
     }
     html.push_str("</div>");
-    let helps = helps(run.pages, answers);
     if !helps.is_empty() && diagnosis != Diagnosis::Enough {
         html.push_str("\n<p><b>What would have helped</b></p><ul>");
         for line in helps {
-            let _ = write!(html, "<li>{}</li>", escaped(&line));
+            let _ = write!(html, "<li>{}</li>", escaped(line));
         }
         html.push_str("</ul>");
     }

@@ -191,6 +191,11 @@ impl<'t> Recording<'t> {
         Ok(Self { text, area, clock, survey })
     }
 
+    /// The recorded area, where one was chosen.
+    pub const fn area(&self) -> Option<&'t str> {
+        self.area
+    }
+
     /// Replays the recording in an area of `pages` pages; with `stop`, up to the first request that
     /// fails.
     ///

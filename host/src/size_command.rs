@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
             served: None,
             headroom_percent: arguments.headroom,
             answers: &answers,
+            busy: census.busy,
         };
         page.write(&recording, file)?;
     }

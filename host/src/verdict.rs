@@ -8,6 +8,7 @@ use kernel::lab::metrics::Counted;
 use kernel::lab::record::Record;
 use kernel::lab::replay::WhenServed;
 
+use crate::helps;
 use crate::size::{Answer, PAGEBLOCK_PAGES};
 
 /// What is said of an area's size.
@@ -131,6 +132,9 @@ impl<'a> Verdict<'a> {
                 answer.largest_failing_pages.map_or("-".into(), mib),
                 mib(answer.tried_to_pages)
             );
+        }
+        if let Some(sentence) = helps::sentence(answers, self.busy) {
+            let _ = writeln!(text, "\n{sentence}");
         }
         let _ = write!(text, "\n{}", paste(*pages));
         text

@@ -96,7 +96,15 @@ fn anonymous_leaves_no_name() {
     let replay = |more: &[&str]| said(&[&["replay", "two.trace", "--json", "--area", "4M"], more].concat());
     let fingerprint = |text: &str| text.split("placement_fnv1a").nth(1).map(|rest| rest[..20].to_owned()).unwrap();
     assert_eq!(fingerprint(&replay(&["--anonymous"])), fingerprint(&replay(&[])));
-    for text in [shown, said(&["check", "two.trace", "--anonymous"]), replay(&["--anonymous"])] {
+    let compare = |more: &[&str]| {
+        let compare = ["compare", "load=replay", "--area", "4M", "--initrd", "two.trace", "from=area1", "--anonymous"];
+        said(&[&compare, more].concat())
+    };
+    let lab = |line: &str| said(&["lab", "--area", "4M", "--initrd", "two.trace", "--anonymous", line]);
+    let replayed = lab("replay area=4M from=area1 task=task1; cat /proc/cmdline");
+    assert!(replayed.contains("\"record\":\"replay\"") && compare(&["--json"]).contains("area"), "{replayed}");
+    let texts = [shown, said(&["check", "two.trace", "--anonymous"]), replay(&["--anonymous"]), replayed];
+    for text in texts.into_iter().chain([compare(&[]), compare(&["--json"])]) {
         assert!(!["cam", "vpu", "secret"].iter().any(|name| text.contains(name)), "{text}");
     }
 }
@@ -127,6 +135,42 @@ fn replay_makes_an_area_for_each_that_was_recorded() {
     assert!(stopped.contains("\nStopped at line 11, where the first request of another area failed.\n"), "{stopped}");
     let refused = String::from_utf8(replay(&["--json", "--area", "64M"]).stderr).unwrap();
     assert!(refused.contains("choose with from=NAME; the recording has x ("), "{refused}");
+}
+
+/// Two recorded areas, of which the second is small; the page is about that.
+#[test]
+fn of_several_areas_the_page_is_about_the_one_that_fails() {
+    let program = Path::new(env!("CARGO_BIN_EXE_debris"));
+    let directory = tempfile::TempDir::new().unwrap();
+    // A template of nothing but its places, beside the program.
+    let alone = directory.path().join("debris");
+    std::fs::copy(program, &alone).unwrap();
+    std::fs::write(
+        directory.path().join("debris-page.html"),
+        "<!--debris:title--><!--debris:body--><!--debris:data-->",
+    )
+    .unwrap();
+    let failed = |line: u32| {
+        format!(
+            "  cam-7  [000] .....    {line}.0: cma_alloc_finish: name=small pfn=0x0 page=0 count=9000 align=0 errorno=-12\n"
+        )
+    };
+    let other = TWO_TASKS.replace("name=x", "name=small").replace(".000000", ".500000");
+    let lines: Vec<&str> = TWO_TASKS.lines().zip(other.lines()).flat_map(|pair| [pair.0, pair.1]).collect();
+    let text = lines.join("\n") + "\n" + &failed(8) + &failed(9);
+    std::fs::write(directory.path().join("two.trace"), text).unwrap();
+    let page = |more: &[&str]| {
+        let mut debris = Command::new(&alone);
+        debris.args(["replay", "two.trace", "--html", "page.html"]).args(more).current_dir(directory.path());
+        let said = String::from_utf8(debris.output().unwrap().stderr).unwrap();
+        (said, std::fs::read_to_string(directory.path().join("page.html")).unwrap())
+    };
+    let (said, html) = page(&[]);
+    let line = "debris: --html: the page shows small, where most requests fail: 2; --from chooses another area\n";
+    assert!(said.contains(line), "{said}");
+    assert!(html.contains("\"from\":\"small\"") && html.contains("2 of 5 requests fail"), "{html}");
+    let (said, html) = page(&["--from", "x"]);
+    assert!(!said.contains("--html") && html.contains("\"from\":\"x\"") && html.contains("no request fails"), "{said}");
 }
 
 #[test]
