@@ -14,6 +14,7 @@ use kernel::system::System;
 use rayon::prelude::*;
 
 use crate::cli::{self, Compare};
+use crate::interrupt::{is_stopped, stopped};
 use crate::{Failure, lines, now_ns, progress, recording, say};
 
 pub(crate) fn run(arguments: &Compare) -> Result<(), Failure> {
@@ -37,7 +38,11 @@ pub(crate) fn run(arguments: &Compare) -> Result<(), Failure> {
             .map(|load| on(&board, |system, host| one(system, host, arguments, load, &progress)))
             .collect()
     });
+    let done = progress.position();
     progress.finish_and_clear();
+    if is_stopped() {
+        return Err(stopped(&format!(": {done} of {loads} loads were done, and nothing is printed")));
+    }
     whole.join(rows?.into_iter().flatten());
     let text = format!("{title}\n{whole}");
     for line in text.lines().filter(|line| line.starts_with('{') == records) {
@@ -58,7 +63,7 @@ fn one(
     loop {
         match part.step(system, host).map_err(|error| Failure::bad(format!("compare: {error}")))? {
             Step::Finished => break,
-            Step::Interrupted => return Err(Failure::bad("compare: stopped")),
+            Step::Interrupted => return Err(stopped("")),
             Step::Done { .. } | Step::Running { .. } => {}
         }
     }

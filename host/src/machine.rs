@@ -3,12 +3,17 @@
 //! The host as the laboratory's machine: a clock, a place to print to, memory for tables.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 
 /// Nanoseconds since any fixed time.
 pub type Clock = fn() -> u64;
+
+/// Set by a Ctrl-C: whatever runs on a host ends at its next look, and nothing begins.
+pub static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Who watches while a command runs.
 pub trait Watch {
@@ -51,7 +56,7 @@ impl Machine for Host {
     }
 
     fn interrupted(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.interrupted())
+        STOPPED.load(Ordering::Relaxed) || self.watch.as_ref().is_some_and(|watch| watch.interrupted())
     }
 
     fn show_areas(&self, areas: &dyn Fn() -> Vec<u32>) {

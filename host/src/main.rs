@@ -7,6 +7,7 @@ mod cli;
 mod compare;
 mod files;
 mod html;
+mod interrupt;
 mod jobs;
 mod report;
 mod report_page;
@@ -60,7 +61,7 @@ impl From<io::Error> for Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command) {
+    match interrupt::heeded_by(cli.command, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("debris: {}", failure.line);

@@ -105,11 +105,16 @@ pub enum SizeError {
     TooLarge(u32),
     /// The run in an area of this many pages does not agree with the one in an area without an end.
     Disagrees(u32),
+    /// Ctrl-C.
+    Stopped,
 }
 
 impl From<ReplayError> for SizeError {
     fn from(error: ReplayError) -> Self {
-        Self::Replay(error)
+        match error {
+            ReplayError::Interrupted => Self::Stopped,
+            error => Self::Replay(error),
+        }
     }
 }
 
@@ -127,6 +132,7 @@ impl fmt::Display for SizeError {
             Self::Disagrees(pages) => {
                 write!(f, "a run in {pages} pages does not agree with one in an area without an end")
             }
+            Self::Stopped => f.write_str("stopped by Ctrl-C"),
         }
     }
 }
@@ -261,7 +267,8 @@ impl<'t> Recording<'t> {
                 stop_at_failure: stop,
                 ..Options::new(area)
             };
-            Ok(replay::run_surveyed(system, host, options, &self.survey, self.text, tell)?)
+            let report = replay::run_surveyed(system, host, options, &self.survey, self.text, tell)?;
+            if report.interrupted { Err(SizeError::Stopped) } else { Ok(report) }
         })
     }
 

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::cli::{self, Runs, Sweep};
+use crate::interrupt::{is_stopped, stopped};
 use crate::verify::{self, Verify};
 use crate::{Failure, now_ns, progress};
 
@@ -48,7 +49,12 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     let pool = pool.map_err(|error| Failure::bad(format!("-j: {error}")))?;
     let result = pool.install(|| {
         left.par_iter().try_for_each(|run| {
-            let record = record_of(run, arguments.verify)?;
+            let record = record_of(run, arguments.verify);
+            // A run that was ended has a record, too, but not that of its key.
+            if is_stopped() {
+                return Err(stopped(""));
+            }
+            let record = record?;
             let mut file = file.lock().map_err(|_| Failure::bad("another run failed"))?;
             file.write_all(record.as_bytes())
                 .map_err(|error| Failure::bad(format!("{}: {error}", arguments.output.display())))?;
@@ -56,7 +62,12 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
             Ok(())
         })
     });
+    let done = runs.len() - left.len() + progress.position() as usize;
     progress.finish_and_clear();
+    if is_stopped() {
+        let (all, file) = (runs.len(), arguments.output.display());
+        return Err(stopped(&format!(": {done} of {all} runs are in {file}, and --resume goes on")));
+    }
     result
 }
 
