@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use kernel::cma::AreaUser;
 use kernel::dma::CoherentRam;
 use kernel::mm::live::space::{AddressSpace, OwnedFrame, Table};
-use kernel::mm::zone::{Zone, descriptors};
-use kernel::mm::{Block, PAGEBLOCK_PAGES, Page};
+use kernel::mm::{Block, PAGEBLOCK_PAGES};
 use kernel::system::System;
+use kernel::system::board::{self, BoardArea};
 use kernel::units::Pfn;
 use kernel::units::linux::LinuxVersion;
 
@@ -65,9 +65,9 @@ impl Board {
         print: Box<dyn FnMut(&str)>,
         experiment: impl FnOnce(&mut System<'_>, &mut Host) -> R,
     ) -> R {
-        let placed = self.placed();
-        let mut pages = placed.descriptors();
-        experiment(&mut self.system(&placed, &mut pages, clock), &mut Host::new(clock, print))
+        let board = self.laid_out();
+        let mut pages = board.descriptors();
+        experiment(&mut equipped(board.system(&mut pages), clock), &mut Host::new(clock, print))
     }
 
     /// Builds a board that stays as long as the program runs.
@@ -75,52 +75,38 @@ impl Board {
     /// # Panics
     /// See [`Board::with`].
     pub fn leak(&self, clock: Clock, print: Box<dyn FnMut(&str)>) -> (&'static mut System<'static>, &'static mut Host) {
-        let placed = self.placed();
-        let system = self.system(&placed, Box::leak(placed.descriptors().into_boxed_slice()), clock);
+        let board = self.laid_out();
+        let system = equipped(board.system(Box::leak(board.descriptors().into_boxed_slice())), clock);
         (Box::leak(Box::new(system)), Box::leak(Box::new(Host::new(clock, print))))
     }
 
-    /// Where the areas lie.
-    fn placed(&self) -> Placed {
+    /// Where all of it lies.
+    fn laid_out(&self) -> board::Board {
         let mut at = RAM.0 + FRONT_PAGES;
+        // Nobody asks for what is taken, here and in front of areas.
+        let mut taken = vec![(RAM.add(FREE_PAGES), FRONT_PAGES - FREE_PAGES)];
         let mut areas = Vec::with_capacity(self.areas.len());
         for area in &self.areas {
             assert!((1..=MAX_AREA_PAGES).contains(&area.pages), "{area:?}: 1 to {MAX_AREA_PAGES} pages");
             let base = at.next_multiple_of(BASE_ALIGNMENT_PAGES);
             assert!(base <= (1 << 20) - area.pages, "areas have {MAX_AREA_PAGES} pages together");
+            taken.push((Pfn(at), base - at));
             let pages = area.pages.next_multiple_of(PAGEBLOCK_PAGES);
-            areas.push((area.name.clone(), Pfn(base), pages));
+            areas.push(BoardArea { name: area.name.clone(), base: Pfn(base), pages, is_default: false });
             at = base + pages;
         }
-        Placed { areas, frames: at - RAM.0 }
-    }
-
-    fn system<'p>(&self, placed: &Placed, pages: &'p mut [Page], clock: Clock) -> System<'p> {
-        let mut zone = Zone::new(RAM, pages);
-        zone.free_range(RAM, FREE_PAGES);
-        let first =
-            self.areas.first().map(|area| AreaUser { device: "host".into(), area: area.name.clone(), by_region: true });
-        let mut system = System::new(zone, first.into_iter().collect());
-        system.answer_like(self.linux);
-        for (name, base, pages) in &placed.areas {
-            system.activate_area(name.clone(), *base, *pages, false);
-        }
-        system.set_address_space(Box::new(Contents { clock, pages: HashMap::new() }));
-        system.dma_mut().attach(Box::new(CoherentRam::default()));
-        system
+        let first = self.areas.first();
+        let user = first.map(|area| AreaUser { device: "host".into(), area: area.name.clone(), by_region: true });
+        let users = user.into_iter().collect();
+        board::Board { ram: RAM, frames: at - RAM.0, taken, areas, users, linux: self.linux }
     }
 }
 
-/// Areas with their first frames and pages, and the frames of the whole board.
-struct Placed {
-    areas: Vec<(String, Pfn, u32)>,
-    frames: u32,
-}
-
-impl Placed {
-    fn descriptors(&self) -> Vec<Page> {
-        vec![Page::default(); descriptors(self.frames)]
-    }
+/// The system with what moves buffers and with memory for the DMA API.
+fn equipped(mut system: System<'_>, clock: Clock) -> System<'_> {
+    system.set_address_space(Box::new(Contents { clock, pages: HashMap::new() }));
+    system.dma_mut().attach(Box::new(CoherentRam::default()));
+    system
 }
 
 /// What the pages of buffers hold, for placements that move them: of each page its first and its

@@ -30,15 +30,18 @@ use cma::AreaUser;
 use dma::MockHardware;
 use machine::{Fault, Machine};
 use migration::live::mock::MockSpace;
-use page_alloc::zone::{Zone, descriptors};
-use page_alloc::{Block, PAGEBLOCK_PAGES, Page};
+use page_alloc::{Block, PAGEBLOCK_PAGES};
 use system::System;
+use system::board::{Board, BoardArea};
 use units::Pfn;
+use units::linux::LinuxVersion;
 
 /// First frame of the board's RAM.
 const RAM: Pfn = Pfn(0x60000);
 /// First frame of the small board's, which has what lies around the first two areas.
 const SMALL_RAM: Pfn = Pfn(0x68000);
+/// The image: where it begins, and its frames.
+const IMAGE: (Pfn, u32) = (SMALL_RAM, 2 * PAGEBLOCK_PAGES);
 /// Frames of the small board.
 const SMALL_FRAMES: u32 = 0x2000;
 
@@ -126,30 +129,28 @@ pub fn with_small_board<R>(test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -
 }
 
 fn board<R>(ram: Pfn, frames: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
-    let mut pages = vec![Page::default(); descriptors(frames)];
-    let mut zone = Zone::new(ram, &mut pages);
-    zone.mark_ram(ram, ram.add(frames - 1));
+    let end = ram.0 + frames;
     let areas = [("linux,cma", 0x69000, 2048), ("BiscuitOS_cma", 0x69800, 2048), ("big", 0x70000, 131_072)];
-    let areas = areas.iter().filter(|&&(_, base, pages)| base + pages <= ram.0 + frames);
-    let mut at = ram.0;
-    let taken = core::iter::once((0x68000, 0x800)).chain(areas.clone().map(|&(_, base, pages)| (base, pages)));
-    for (base, pages) in taken.filter(|&(base, _)| base < ram.0 + frames) {
-        if base > at {
-            zone.free_range(Pfn(at), base - at);
-        }
-        at = base + pages;
-    }
-    if ram.0 + frames > at {
-        zone.free_range(Pfn(at), ram.0 + frames - at);
-    }
-    let user = AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false };
-    let mut system = System::new(zone, vec![user]);
+    let areas = areas.into_iter().filter(|&(_, base, pages)| base + pages <= end);
+    let areas = areas.map(|(name, base, pages)| BoardArea {
+        name: name.into(),
+        base: Pfn(base),
+        pages,
+        is_default: name == "linux,cma",
+    });
+    let board = Board {
+        ram,
+        frames,
+        taken: if IMAGE.0.0 < end { vec![IMAGE] } else { Vec::new() },
+        areas: areas.collect(),
+        users: vec![AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false }],
+        linux: LinuxVersion::default(),
+    };
+    let mut pages = board.descriptors();
+    let mut system = board.system(&mut pages);
     system.set_address_space(Box::new(MockSpace::default()));
     system.dma_mut().attach(Box::new(MockHardware::default()));
     system.dma_mut().know(vec!["BiscuitOS_CMA", "camera@10020000", "ethernet@4e000000"]);
-    for &(name, base, pages) in areas {
-        system.activate_area(name.into(), Pfn(base), pages, name == "linux,cma");
-    }
     test(&mut system, &mut Mock::default())
 }
 

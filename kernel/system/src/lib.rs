@@ -42,6 +42,7 @@ extern crate alloc;
 extern crate std;
 
 mod alloc_story;
+pub mod board;
 mod dma;
 mod owners;
 pub mod plan;

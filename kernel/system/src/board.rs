@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A system from numbers: where RAM is, what of it is taken, which areas lie in it. The host tool,
+//! the page, tests and fuzzers build theirs so; the image has a device tree.
+//!
+//! What holds true: every page of RAM that is neither taken nor an area's is free.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::System;
+use cma::AreaUser;
+use page_alloc::Page;
+use page_alloc::zone::{Zone, descriptors};
+use units::Pfn;
+use units::linux::LinuxVersion;
+
+/// An area of a board.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BoardArea {
+    /// Its name.
+    pub name: String,
+    /// Its first frame, at a pageblock's beginning.
+    pub base: Pfn,
+    /// Its size: whole pageblocks.
+    pub pages: u32,
+    /// Whether it is the default area.
+    pub is_default: bool,
+}
+
+/// A board. Areas and what is taken lie in RAM, and apart from each other.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Board {
+    /// The first frame of RAM.
+    pub ram: Pfn,
+    /// Frames of RAM.
+    pub frames: u32,
+    /// Frames that are in no list, such as those of the image: the first, and how many.
+    pub taken: Vec<(Pfn, u32)>,
+    /// The areas, in the order in which they become active.
+    pub areas: Vec<BoardArea>,
+    /// The devices that name areas.
+    pub users: Vec<AreaUser>,
+    /// Which Linux is answered like.
+    pub linux: LinuxVersion,
+}
+
+impl Board {
+    /// The page descriptors that [`Board::system`] needs.
+    pub fn descriptors(&self) -> Vec<Page> {
+        vec![Page::default(); descriptors(self.frames)]
+    }
+
+    /// The system, whose pages these describe. It has neither an address space nor hardware of the
+    /// DMA API.
+    pub fn system<'p>(&self, pages: &'p mut [Page]) -> System<'p> {
+        let mut zone = Zone::new(self.ram, pages);
+        zone.mark_ram(self.ram, self.ram.add(self.frames - 1));
+        let areas = self.areas.iter().map(|area| (area.base, area.pages));
+        let mut taken: Vec<(Pfn, u32)> = self.taken.iter().copied().chain(areas).collect();
+        taken.sort_unstable();
+        let mut at = self.ram;
+        for (first, pages) in taken.into_iter().chain([(self.ram.add(self.frames), 0)]) {
+            zone.free_range(at, first.0 - at.0);
+            at = first.add(pages);
+        }
+        let mut system = System::new(zone, self.users.clone());
+        system.answer_like(self.linux);
+        for area in &self.areas {
+            system.activate_area(area.name.clone(), area.base, area.pages, area.is_default);
+        }
+        system
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use page_alloc::PAGEBLOCK_PAGES;
+
+    #[test]
+    fn what_is_neither_taken_nor_an_area_is_free() {
+        let area = |name: &str, block: u32, is_default| BoardArea {
+            name: name.into(),
+            base: Pfn(0x60000 + block * PAGEBLOCK_PAGES),
+            pages: PAGEBLOCK_PAGES,
+            is_default,
+        };
+        let board = Board {
+            ram: Pfn(0x60000),
+            frames: 8 * PAGEBLOCK_PAGES,
+            taken: vec![(Pfn(0x60010), 16), (Pfn(0x60000), 3)],
+            areas: vec![area("last", 7, false), area("middle", 4, true)],
+            users: Vec::new(),
+            linux: LinuxVersion::default(),
+        };
+        let mut pages = board.descriptors();
+        let system = board.system(&mut pages);
+        system.check().expect("the accounting balances");
+        let names: Vec<&str> = system.areas().iter().map(|area| area.name()).collect();
+        assert_eq!((&names[..], system.default_area()), (&["last", "middle"][..], system.find_area("middle")));
+        assert_eq!(system.zone().nr_free_pages(), 8 * PAGEBLOCK_PAGES - 19);
+    }
+}
