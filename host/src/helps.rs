@@ -33,12 +33,12 @@ pub fn helps(here: Option<u32>, answers: &[Answer], busy: u64) -> Vec<String> {
     let reached = least.unwrap_or(usual).smallest_pages;
     if reached > floor && !answers.iter().any(relocates) {
         helps.push(format!(
-            "buffers that can be moved to make room, down to {} (`--placement relocate` tries it)",
+            "buffers that can be moved to make room, down to {} (`debris size --placement relocate` tries it)",
             size(floor)
         ));
     }
     if busy > 0 {
-        helps.push(format!("pages that stay pinned less long: {} busy when this was recorded", were(busy, "range")));
+        helps.push(format!("fewer pinned pages: {} busy when this was recorded", were(busy, "range")));
     }
     helps
 }
@@ -105,8 +105,8 @@ mod tests {
             [
                 "an area of 20M (5120 pages)",
                 "16M (4096 pages) under best-fit with align=page",
-                "buffers that can be moved to make room, down to 12M (3072 pages) (`--placement relocate` tries it)",
-                "pages that stay pinned less long: 1 range was busy when this was recorded",
+                "buffers that can be moved to make room, down to 12M (3072 pages) (`debris size --placement relocate` tries it)",
+                "fewer pinned pages: 1 range was busy when this was recorded",
             ]
         );
         let here = helps(Some(4096), &[usual.clone(), page.clone(), moved.clone()], 0);

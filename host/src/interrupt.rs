@@ -34,7 +34,8 @@ pub(crate) fn heeded_by(command: Command, run: impl FnOnce(Command) -> Result<()
     use Command::{Compare, Lab, Replay, Size, Sweep};
     if matches!(command, Size(_) | Replay(_) | Compare(_) | Sweep(_) | Lab(_)) {
         let second = flag::register_conditional_shutdown(SIGINT, STATUS_STOPPED.into(), Arc::clone(&STOPPED));
-        second.and_then(|_| flag::register(SIGINT, Arc::clone(&STOPPED)))?;
+        let both = second.and_then(|_| flag::register(SIGINT, Arc::clone(&STOPPED)));
+        both.map_err(|error| Failure::bad(format!("Ctrl-C cannot be heard: {error}")))?;
     }
     let result = run(command);
     match result {
