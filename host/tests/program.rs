@@ -270,6 +270,22 @@ fn a_command_that_a_file_does_not_fit_names_one_that_it_fits() {
     assert!(pairs > 8 * 20, "{pairs}");
 }
 
+/// Every command that reads a recording takes a whole dmesg, with a failure's own lines, too.
+#[test]
+fn a_log_is_a_recording_whatever_stands_in_front_of_it() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let case = |name: &str| std::fs::read_to_string(format!("{DATA}cases/{name}")).unwrap();
+    let front = "[    0.000000]   node   0: [mem 0x40000000-0xbfffffff]\n[    0.1] CPU 1: failed to come online\n";
+    let log = front.to_owned() + &case("free-list.log") + &case("cma-debug.log");
+    std::fs::write(directory.path().join("dmesg.log"), log).unwrap();
+    for arguments in [&["size", "--placement", "first-fit"][..], &["check"], &["replay", "--area", "64M"]] {
+        let output = debris_in(directory.path(), &[arguments, &["dmesg.log"]].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("15 requests") || said.contains("15 allocations"), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn size_says_that_ranges_were_busy() {
     let text = printed(&["size", "cases/cma-debug.log", "--placement", "first-fit"]);

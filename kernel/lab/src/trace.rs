@@ -5,8 +5,8 @@
 //!
 //! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the
 //! line of whatever is wrong. They know nothing of areas and buffers: bytes come in, operations or
-//! one error go out. Which format a trace has is seen from its first lines, and from any line of a
-//! log ([`Format::of`]).
+//! one error go out. Which format a trace has is seen from its first line that counts
+//! ([`Format::of`]).
 
 pub mod dmesg;
 pub mod ftrace;
@@ -47,29 +47,38 @@ impl<'t> Line<'t> {
 }
 
 impl Format {
-    /// The format of a trace: that of its first line which is no comment, or of ftrace's own first
-    /// comment. Where that line is of neither, it may be what is left of one, and the next line
-    /// tells. A log may have any lines in front of those that count. The state that a recording
-    /// begins in may stand in front of it.
+    /// The format of a trace: that of its first line which only one of them has, an event of CMA or
+    /// a line of `CONFIG_CMA_DEBUG`, whatever stands in front of it. What begins a recording decides,
+    /// too, at its start: ftrace's heads and notes, an event with its task and processor, and an
+    /// operation of the plain form; half a line, a state and comments may stand in front of those.
+    /// A time and a colon decide nothing by themselves, because logs have them (`CPU 1: failed`);
+    /// they are ftrace's only where no line decides.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut cut = false;
-        let mut rubbish = false;
+        let mut foreign = 0u32;
+        let mut stamped = false;
         let mut lines = Lines::new(bytes);
         lines.skip_blank();
-        for Line { number, text: line, .. } in lines {
-            if line.starts_with(b"# tracer:") || ftrace::is_line(line) {
+        let mut whole = 1;
+        while let Some(Line { number, text: line, .. }) = lines.next() {
+            let begins = foreign < whole;
+            if line.starts_with(b"# tracer:") || ftrace::is_event(line) || begins && ftrace::is_head(line) {
                 return Self::Ftrace;
             }
-            if !line.starts_with(b"#") && !line.trim_ascii().is_empty() && !is_state(line) {
-                let plain = plain::is_line(line);
-                if cut || number > 1 || plain {
-                    rubbish = !plain;
-                    break;
-                }
-                cut = true;
+            if dmesg::is_line(line) {
+                return Self::Dmesg;
             }
+            if begins && !line.starts_with(b"#") && !line.trim_ascii().is_empty() && !is_state(line) {
+                if plain::is_line(line) {
+                    return Self::Plain;
+                }
+                stamped |= ftrace::is_stamped(line);
+                // Only the trace's first line may be half of one.
+                whole = if number == 1 { 2 } else { whole };
+                foreign += 1;
+            }
+            lines.skip_blank();
         }
-        if (rubbish || cut) && dmesg::is_log(bytes) { Self::Dmesg } else { Self::Plain }
+        if stamped { Self::Ftrace } else { Self::Plain }
     }
 
     /// The word for records.
@@ -384,6 +393,8 @@ mod tests {
             "a 1 1 0\n# tracer\ncpus=8\n",
             "b 1\nr 1\ncpus=8\n",
             "\nb 1\ncpus=8\n",
+            "[    0.0] usb 1: new device\n[    0.1] CPU 1: failed to come online\n",
+            "b 1\nCPU 1: failed\na 1 1 0\n",
         ] {
             assert_eq!(Format::of(plain.as_bytes()), Format::Plain, "{plain}");
         }
@@ -397,8 +408,36 @@ mod tests {
             "version = 7\ncpus=8\n",
             "cpus=8\n",
             "ase: name=x pfn=0x1 page=00000010 count=1\r\n\r\ncpus=8\r\n",
+            "5.123456: sched_switch:  a ==> b\n",
+            "login: root\n# cat trace_pipe\nCPU 1: failed\ncma_release: name=x pfn=0x1 page=00000010 count=1\n",
+            "x\ny\n   cma_alloc_start: name=x count=1 align=0\n",
         ] {
             assert_eq!(Format::of(ftrace.as_bytes()), Format::Ftrace, "{ftrace}");
         }
+    }
+
+    /// Lines of a log that look like the front of an event, before its recording.
+    #[test]
+    fn a_time_and_a_colon_make_no_log_a_recording_of_ftrace() {
+        let log = "cma: cma_alloc(cma 814923f8, count 3, align 2)\ncma: cma_alloc(): returned b7eb8f80\n";
+        for line in [
+            "node   0: [mem 0x40000000-0xbfffffff]",
+            "usb 1: new device",
+            "CPU 1: failed to come online",
+            "mxc_vpu 1: alloc",
+            "[drm] DM 3: foo",
+            "cma: cma_alloc: linux,cma: alloc failed, req-size: 256 pages, ret: -12",
+            "a 1 1 0",
+            "cpus=8",
+            "CPU:0 [LOST 12 EVENTS]",
+        ] {
+            for front in ["", "[    0.000000] ", "<6>[    0.000000] ", "Jan  1 00:00:29 board kernel: [   29.2] "] {
+                // Half of a recording's own first lines does decide.
+                let before = std::format!("x\ny\n{front}{line}\n{front}{line}\n");
+                assert_eq!(Format::of((before + log).as_bytes()), Format::Dmesg, "{front}{line}");
+            }
+        }
+        let log = std::format!("[    0.000000]   node   0: [mem 0x40000000-0xbfffffff]\n{log}");
+        assert_eq!(Format::of(log.as_bytes()), Format::Dmesg);
     }
 }

@@ -118,14 +118,9 @@ pub fn events(bytes: &[u8]) -> Events<'_> {
     }
 }
 
-/// Whether a text has a line that is read.
-pub(super) fn is_log(bytes: &[u8]) -> bool {
-    let mut lines = Lines::new(bytes);
-    let next = || {
-        lines.skip_blank();
-        lines.next()
-    };
-    core::iter::from_fn(next).any(|line| matches!(read(line.text), Ok(Some(_))))
+/// Whether a line is one that is read.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    matches!(read(line), Ok(Some(_)))
 }
 
 impl<'t> Events<'t> {

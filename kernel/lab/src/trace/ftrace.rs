@@ -33,6 +33,9 @@ const NAMES: [(&[u8], EventKind); 3] = [
     (b"cma_alloc:", EventKind::Alloc),
 ];
 
+/// The beginning of a request, up to the colon behind it.
+const START: &[u8] = b"cma_alloc_start:";
+
 /// What a line tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'t> {
@@ -88,12 +91,32 @@ pub fn events(bytes: &[u8]) -> Parsed<'_, Event<'_>> {
     Parsed::new(bytes, parse_line)
 }
 
-/// Whether a line is one that only ftrace prints.
-pub(super) fn is_line(line: &[u8]) -> bool {
-    matches!(find_event(line), Ok(Some(_)))
-        || lost_note(line).is_some()
+/// Whether a line is an event of CMA's, wherever it stands in the line.
+pub(super) fn is_event(line: &[u8]) -> bool {
+    match find_event(line) {
+        Ok(Some(_)) => true,
+        Err(_) => false,
+        Ok(None) => line.trim_ascii_start().starts_with(START),
+    }
+}
+
+/// Whether a line is one that ftrace begins with: a head, a note of lost events, or any event with
+/// what stands in front of it. A line of a log may have a time and a colon, but no task.
+pub(super) fn is_head(line: &[u8]) -> bool {
+    lost_note(line).is_some()
         || is_report_head(line)
-        || matches!(other_event(line), Ok(Some(_)))
+        || other_event(line).is_ok_and(|event| {
+            let before = event.map(|(before, _)| before.trim_ascii_end()).and_then(processor);
+            before.is_some_and(|(task, _)| numbered(task).is_some())
+        })
+}
+
+/// Whether a line has a time in seconds and a colon, behind which an event may stand.
+pub(super) fn is_stamped(line: &[u8]) -> bool {
+    let event = other_event(line).ok().flatten();
+    event.is_some_and(|(before, _)| {
+        line[before.len()..].iter().take_while(|&&byte| byte != b':').any(|&byte| byte == b'.')
+    })
 }
 
 /// One line: an event that is read, or `None` for all that says nothing. A recording that was cut
@@ -118,7 +141,7 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
     if let Some(Found { kind, fields, .. }) = find_event(line)? {
         return parse_fields(kind, fields).map(Some);
     }
-    if let Some(event) = other_event(line)? {
+    if let Some((_, event)) = other_event(line)? {
         return Ok(start(event));
     }
     if let Some(lost) = lost_note(line) {
@@ -260,14 +283,18 @@ pub(super) fn head(line: &[u8]) -> Head<'_> {
     let mut head = Head { time_ns: time_ns(stamp), ..Head::default() };
     let Some((task, cpu)) = processor(before) else { return head };
     head.cpu = Some(cpu);
+    (head.task, head.pid) = numbered(task).unzip();
+    head
+}
+
+/// A task's name and number, `TASK-PID`; `(TGID)` may follow.
+fn numbered(task: &[u8]) -> Option<(&[u8], u32)> {
     let mut task = task.trim_ascii();
     if let Some(open) = task.strip_suffix(b")").and_then(|task| task.iter().rposition(|&byte| byte == b'(')) {
         task = task[..open].trim_ascii_end();
     }
-    let dash = task.iter().rposition(|&byte| byte == b'-');
-    let number = dash.and_then(|dash| Some((&task[..dash], u32::try_from(decimal_u64(&task[dash + 1..])?).ok()?)));
-    (head.task, head.pid) = number.unzip();
-    head
+    let dash = task.iter().rposition(|&byte| byte == b'-')?;
+    Some((&task[..dash], u32::try_from(decimal_u64(&task[dash + 1..])?).ok()?))
 }
 
 /// The number in the last `[003]`, and what stands in front of it.
@@ -315,7 +342,7 @@ fn is_report_head(line: &[u8]) -> bool {
 /// The beginning of a request, with what it says of the area; whatever is wrong with its fields
 /// does no harm.
 fn start(event: &[u8]) -> Option<Event<'_>> {
-    let fields = event.strip_prefix(b"cma_alloc_start:")?.trim_ascii_start();
+    let fields = event.strip_prefix(START)?.trim_ascii_start();
     let named = fields.strip_prefix(b"name=").and_then(|fields| before_field(fields, b"request_count="));
     let Some((area, fields)) = named.filter(|(area, _)| !area.is_empty() && area.iter().all(|&byte| byte >= b' '))
     else {
@@ -329,25 +356,26 @@ fn start(event: &[u8]) -> Option<Event<'_>> {
     Some(Event::Start { area, free: free.filter(|&free| pages.is_some_and(|pages| free <= pages)), pages })
 }
 
-/// The name and the fields of some event: what stands behind a time and a colon. `None`: the line
-/// is no event.
+/// Some event: what stands in front of its time, and its name and fields, which stand behind the
+/// time and a colon. `None`: the line is no event.
 ///
 /// # Errors
 /// It ends too soon to tell which.
-fn other_event(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
+fn other_event(line: &[u8]) -> Result<Option<(&[u8], &[u8])>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b':', &line[at..]) {
         let (before, behind) = (&line[..at + offset], &line[at + offset + 1..]);
         at += offset + 1;
         let digits = before.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
-        let stamp_stands_alone = matches!(before[..before.len() - digits].last(), None | Some(b' ' | b'\t'));
+        let front = &before[..before.len() - digits];
+        let stamp_stands_alone = matches!(front.last(), None | Some(b' ' | b'\t'));
         if digits == 0 || !stamp_stands_alone || !matches!(behind.first(), None | Some(b' ' | b'\t')) {
             continue;
         }
         let behind = behind.trim_ascii();
         // The beginning of a name of ours, and nothing behind it.
         let cut = NAMES.iter().any(|(name, _)| name.starts_with(behind));
-        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some(behind)) };
+        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some((front, behind))) };
     }
     Ok(None)
 }
