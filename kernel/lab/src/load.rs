@@ -136,7 +136,8 @@ pub struct RoundReport {
     pub moves: Option<Moves>,
     load: Arc<dyn Load>,
     timed: u32,
-    /// Time that its steps took, with the drawing of slots and the readings of the clock.
+    /// Time that its steps took, with the drawing of slots and the readings of the clock; with a
+    /// rate also the time between them, whoever had it.
     load_ns: u64,
     alloc: Sampled,
     release: Sampled,
@@ -154,6 +155,8 @@ pub struct Round {
     steps_left: u64,
     /// Where a rate is asked for: the next step is not before this time.
     due_ns: u64,
+    /// When it began.
+    begin_ns: u64,
     report: RoundReport,
 }
 
@@ -208,7 +211,8 @@ impl Round {
             cost: ClockCost::measure(machine),
         };
         let (options, steps_left) = (options.clone(), options.ops);
-        Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: machine.now_ns(), report }
+        let begin_ns = machine.now_ns();
+        Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: begin_ns, begin_ns, report }
     }
 
     /// Does at most the given number of steps; true while there are more to do. In the background
@@ -225,9 +229,13 @@ impl Round {
         if let Some((held, _)) = &mut self.at_work {
             held.begin_turn(system);
         }
-        let begin_ns = machine.now_ns();
+        let turn_ns = machine.now_ns();
         let result = self.run_steps(system, machine, steps);
-        self.report.load_ns += machine.now_ns().saturating_sub(begin_ns);
+        let now_ns = machine.now_ns();
+        self.report.load_ns = match self.options.rate {
+            0 => self.report.load_ns + now_ns.saturating_sub(turn_ns),
+            _ => now_ns.saturating_sub(self.begin_ns),
+        };
         if let Some((held, _)) = &mut self.at_work {
             held.end_turn(system);
         }
@@ -240,7 +248,7 @@ impl Round {
         machine: &mut M,
         steps: u64,
     ) -> Result<bool, ReleaseError> {
-        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, due_ns, report } = self else {
+        let Self { options, at_work: Some((held, stream)), heeds_ctrl_c, steps_left, due_ns, report, .. } = self else {
             self.report.end = End::NoMemory;
             return Ok(false);
         };

@@ -141,9 +141,12 @@ fn in_the_background_a_rate_waits_for_nobody() {
             let before = round.steps();
             assert!(round.run(system, machine, 1000).expect("the accounting balances"));
             idle += u32::from(round.steps() == before);
+            // Between its turns others have the processor.
+            (0..50).for_each(|_| assert!(machine.now_ns() > 0));
         }
         assert_eq!(round.steps(), 5);
         assert!(idle > 5, "most looks find no step due: {idle}");
-        round.finish(system);
+        let report = round.finish(system);
+        assert!((40_000..60_000).contains(&report.load_ns), "what is others' counts, too: {}", report.load_ns);
     });
 }
