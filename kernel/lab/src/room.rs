@@ -3,8 +3,9 @@
 //! What would have to move so that a request finds room: a plan as the placement `relocate` makes
 //! it, which nobody carries out.
 //!
-//! Every buffer that is registered or relocatable is taken to be movable. What is registered does
-//! not say how it was aligned: it keeps the alignment that it has, up to that of its size.
+//! Every buffer that is registered or relocatable is taken to be movable, as a whole: of a state
+//! that `load` put into the area, every run of used pages. What is registered does not say how it
+//! was aligned: it keeps the alignment that it has, up to that of its size.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -124,7 +125,8 @@ impl Room {
                 "cause",
                 match self.plan {
                     Ok(_) => "none",
-                    Err(NoRoom::Full) => "full",
+                    Err(NoRoom::Full) if self.pages > self.free => "full",
+                    Err(NoRoom::Full) => "fragmented",
                     Err(NoRoom::NotFound) => "not-found",
                 },
             )
@@ -141,7 +143,12 @@ impl fmt::Display for Room {
         let (buffers, pages) = self.moved();
         match &self.plan {
             Err(NoRoom::Full) if self.pages > self.free => writeln!(f, " do not fit: {} are free.", self.free),
-            Err(NoRoom::Full) => writeln!(f, " do not fit, however its buffers lie."),
+            Err(NoRoom::Full) => writeln!(
+                f,
+                " do not fit, as far as its buffers, or the runs of used pages of a loaded state, can move only whole and to \
+                 their alignment; {} are free.",
+                self.free
+            ),
             Err(NoRoom::NotFound) => writeln!(f, " do not fit: no way to move its buffers was found."),
             Ok((page, _)) if buffers == 0 => writeln!(f, " fit at page {page}; nothing has to move."),
             Ok((page, steps)) => {
@@ -211,9 +218,29 @@ mod tests {
             );
             let (text, record) = say(system, 1600, 0);
             assert!(text.contains("do not fit") && record.contains("\"fits\":0"), "{text}{record}");
-            assert_eq!(say(system, 1845, 0).0, "BiscuitOS_cma: 1845 pages do not fit: 1844 are free.\n");
+            let (text, record) = say(system, 1845, 0);
+            assert_eq!(text, "BiscuitOS_cma: 1845 pages do not fit: 1844 are free.\n");
+            assert!(record.ends_with("\"cause\":\"full\"}"), "{record}");
             assert!(matches!(plan(system, id, 0, 0), Err(RoomError::Invalid(_))));
             system.cma_release(drivers.expect("the driver's")).expect("it was held");
+            system.release_all(id);
+        });
+    }
+
+    /// Of a board's state runs of used pages are all that is known; enough pages are free, so that
+    /// the cause is that of `alloc`.
+    #[test]
+    #[cfg_attr(miri, ignore = "too long for an interpreter")]
+    fn a_state_does_not_fit_as_far_as_its_runs_move_whole() {
+        let list = b"number of available pages: 4@572+7@585+7@601+8@632+38@730+166@1114+127@1921=> 357 free of 2048 total pages";
+        with_board(64, |system, _| {
+            let id = system.find_area("BiscuitOS_cma").expect("the board has it");
+            let found = crate::state::find(list, None, None).expect("a list");
+            crate::state::put(system, id, &found).expect("it fits");
+            let room = plan(system, id, 256, 8).expect("a request");
+            let text = room.to_string();
+            assert!(text.contains("do not fit, as far as its buffers, or the runs of used pages"), "{text}");
+            assert!(room.record().to_string().ends_with("\"cause\":\"fragmented\"}"), "{}", room.record());
             system.release_all(id);
         });
     }
