@@ -29,6 +29,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     let mut survey = Survey::default();
     let mut events = dmesg::events(log);
     let mut found = 0u64;
+    let mut hidden = false;
     while let Some(step) = events.step() {
         let (line, said) = step?;
         found += 1;
@@ -40,7 +41,8 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
             Said::Lost => survey.lost += 1,
             Said::Busy => survey.busy += 1,
             Said::Release { .. } => survey.releases += 1,
-            Said::Alloc { area, .. } => {
+            Said::Alloc { area, page, .. } => {
+                hidden |= page == Page::Hidden;
                 let most = line.error(Reason::TooManyAreas(MAX_RECORDED_AREAS));
                 Recorded::named(&mut survey.areas, area).ok_or(most)?.allocs += 1;
             }
@@ -51,7 +53,10 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     }
     survey.lines = events.lines();
     let stopped = Cell::new(false);
-    let pointers = Pointers::learn(|| moves(log, machine, &stopped));
+    let pointers = match Pointers::learn(|| moves(log, machine, &stopped)) {
+        Pointers::TooFew if hidden => Pointers::Hidden,
+        pointers => pointers,
+    };
     if stopped.get() {
         return Err(ReplayError::Interrupted);
     }

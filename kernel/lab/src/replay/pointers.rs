@@ -30,6 +30,8 @@ pub(super) enum Pointers {
     Hashed,
     /// There are too few to tell the size of `struct page`.
     TooFew,
+    /// Pages were allocated, and no pointer is shown.
+    Hidden,
     /// No size of `struct page` fits them.
     NoSize,
     /// Distances are known, but no place fits every alignment.
@@ -176,6 +178,10 @@ impl fmt::Display for Pointers {
                 );
             }
             Self::Hashed => "pointers are hashed (no_hash_pointers on the board's command line shows them)",
+            Self::Hidden => {
+                "pointers are hidden (ptrval), as before there are random numbers; no_hash_pointers on the board's command \
+                 line shows them"
+            }
             Self::TooFew => "three allocations are needed to tell the size of struct page",
             Self::NoSize => "pointers fit no size of struct page; they may be hashed, or lines may be missing",
         };

@@ -93,6 +93,14 @@ fn distances_give_placements_where_the_size_of_a_page_can_be_told() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn hidden_pointers_are_not_too_few() {
+    let (report, _) = replayed(&log(0xd2c0_0a51, 4, |_| "(____ptrval____)".into()));
+    let text = report.to_string();
+    assert!(text.contains("pointers are hidden (ptrval)") && text.contains("no_hash_pointers"), "{text}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_is_held_may_be_refused() {
     let twice = "\ncma_alloc(cma 814923f8, count 1, align 0)\ncma_alloc(): returned 00000000000000a7\n".repeat(2);
     let (report, _) = replayed(&twice);
