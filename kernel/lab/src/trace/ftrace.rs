@@ -106,7 +106,7 @@ pub(super) fn is_head(line: &[u8]) -> bool {
     lost_note(line).is_some()
         || is_report_head(line)
         || other_event(line).is_ok_and(|event| {
-            let before = event.map(|(before, _)| before.trim_ascii_end()).and_then(processor);
+            let before = event.map(|event| event.front.trim_ascii_end()).and_then(processor);
             before.is_some_and(|(task, _)| numbered(task).is_some())
         })
 }
@@ -114,8 +114,8 @@ pub(super) fn is_head(line: &[u8]) -> bool {
 /// Whether a line has a time in seconds and a colon, behind which an event may stand.
 pub(super) fn is_stamped(line: &[u8]) -> bool {
     let event = other_event(line).ok().flatten();
-    event.is_some_and(|(before, _)| {
-        line[before.len()..].iter().take_while(|&&byte| byte != b':').any(|&byte| byte == b'.')
+    event.is_some_and(|event| {
+        line[event.front.len()..].iter().take_while(|&&byte| byte != b':').any(|&byte| byte == b'.')
     })
 }
 
@@ -141,8 +141,8 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
     if let Some(Found { kind, fields, .. }) = find_event(line)? {
         return parse_fields(kind, fields).map(Some);
     }
-    if let Some((_, event)) = other_event(line)? {
-        return Ok(start(event));
+    if let Some(other) = other_event(line)? {
+        return Ok(start(other.event));
     }
     if let Some(lost) = lost_note(line) {
         return Ok(Some(Event::Lost(lost)));
@@ -356,12 +356,19 @@ fn start(event: &[u8]) -> Option<Event<'_>> {
     Some(Event::Start { area, free: free.filter(|&free| pages.is_some_and(|pages| free <= pages)), pages })
 }
 
-/// Some event: what stands in front of its time, and its name and fields, which stand behind the
-/// time and a colon. `None`: the line is no event.
+/// An event of any name.
+struct OtherEvent<'l> {
+    /// What stands in front of its time.
+    front: &'l [u8],
+    /// Its name and fields, which stand behind the time and a colon.
+    event: &'l [u8],
+}
+
+/// The event of a line; `None` where there is none.
 ///
 /// # Errors
 /// It ends too soon to tell which.
-fn other_event(line: &[u8]) -> Result<Option<(&[u8], &[u8])>, Reason> {
+fn other_event(line: &[u8]) -> Result<Option<OtherEvent<'_>>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b':', &line[at..]) {
         let (before, behind) = (&line[..at + offset], &line[at + offset + 1..]);
@@ -372,10 +379,10 @@ fn other_event(line: &[u8]) -> Result<Option<(&[u8], &[u8])>, Reason> {
         if digits == 0 || !stamp_stands_alone || !matches!(behind.first(), None | Some(b' ' | b'\t')) {
             continue;
         }
-        let behind = behind.trim_ascii();
+        let event = behind.trim_ascii();
         // The beginning of a name of ours, and nothing behind it.
-        let cut = NAMES.iter().any(|(name, _)| name.starts_with(behind));
-        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some((front, behind))) };
+        let cut = NAMES.iter().any(|(name, _)| name.starts_with(event));
+        return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some(OtherEvent { front, event })) };
     }
     Ok(None)
 }
