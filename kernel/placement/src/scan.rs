@@ -56,13 +56,13 @@ impl Scan {
     /// than none where that lies in the word, or behind. It is told for the next word.
     #[inline(always)]
     fn word<const STEPS: u32>(&self, before: &mut i32, base: u32, word: u32) -> Option<i32> {
-        if word & 1 == 0 && *before + word.trailing_zeros() as i32 >= self.bits {
-            return Some(-*before);
-        }
         // A word of free bits alone holds any request that is shorter.
         if STEPS == STEPS_LONG && word == 0 {
             *before += WORD_BITS as i32;
-            return None;
+            return (*before >= self.bits).then(|| WORD_BITS as i32 - *before);
+        }
+        if word & 1 == 0 && *before + word.trailing_zeros() as i32 >= self.bits {
+            return Some(-*before);
         }
         let mut free = !word & !word >> 1;
         // Most words of a full area have no two free bits in a row.
