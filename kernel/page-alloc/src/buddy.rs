@@ -196,7 +196,7 @@ impl Zone<'_> {
         // first.
         if self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
-            self.free_one::<false>(pageblock, index.merged(pages), pages << 1, migratetype);
+            self.free_one::<false>(pageblock, index.merged(pages), pages << 1, alike.next(), migratetype);
         } else {
             self.push_free::<false>(pageblock, index, pages, alike, migratetype);
         }
@@ -213,9 +213,9 @@ impl Zone<'_> {
         pageblock: Pageblock,
         mut index: Frame,
         mut pages: u32,
+        mut alike: FreeOf,
         migratetype: Migratetype,
     ) {
-        let mut alike = FreeOf::order(u32::BITS - 1 - pages.leading_zeros());
         // A buddy is as far away as the block is long.
         while self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             index = index.merged(pages);

@@ -91,7 +91,8 @@ impl Zone<'_> {
         if (index.0 | pages) & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
             let migratetype = self.pageblock(index);
             self.count_free(pages, migratetype);
-            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages, migratetype);
+            let alike = FreeOf::order(u32::BITS - 1 - pages.leading_zeros());
+            self.free_one::<TO_TAIL>(self.lists.pageblock_of(index), index, pages, alike, migratetype);
         } else if (index.0 ^ (index.0 + pages - 1)) < PAGEBLOCK_PAGES {
             self.free_in_pageblock::<TO_TAIL>(index, pages);
         } else {
@@ -129,7 +130,7 @@ impl Zone<'_> {
                 let order = length.trailing_zeros();
                 let pages = 1 << order;
                 if pages == length {
-                    return self.free_one::<TO_TAIL>(pageblock, start, pages, migratetype);
+                    return self.free_one::<TO_TAIL>(pageblock, start, pages, FreeOf::order(order), migratetype);
                 }
                 if !self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {
                     break;
@@ -179,7 +180,7 @@ impl Zone<'_> {
             let order = length.trailing_zeros();
             let pages = 1 << order;
             if pages == length {
-                self.free_one::<TO_TAIL>(pageblock, start, pages, migratetype);
+                self.free_one::<TO_TAIL>(pageblock, start, pages, FreeOf::order(order), migratetype);
                 break;
             }
             if self.lists.unlink_if(pageblock, start + length, FreeOf::order(order)) {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::frame::Frame;
+use super::page::FreeOf;
 use super::zone::{Zone, descriptors};
 use super::{Block, MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES, Page};
 use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
@@ -440,7 +441,7 @@ proptest! {
                     let order = index.0.trailing_zeros().min((end - index).ilog2()).min(MAX_PAGE_ORDER);
                     let (pageblock, block) = (one_by_one.lists.pageblock_of(index), 1 << order);
                     one_by_one.count_free(block, Cma);
-                    one_by_one.free_one::<false>(pageblock, index, block, Cma);
+                    one_by_one.free_one::<false>(pageblock, index, block, FreeOf::order(order), Cma);
                     index += block;
                 }
                 for order in 0..=MAX_PAGE_ORDER {
