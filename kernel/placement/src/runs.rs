@@ -14,9 +14,11 @@
 //! that they touch; what lies between had no run that begins there, and has none. Pending nodes are
 //! read before the next search, or when [`PENDING`] of them are.
 //!
-//! The bound of a search: it looks at each slot of the rows from the request's length on, at worst,
-//! until one has a run that fits aligned; a node whose bounds (see `bounds`) rule the request out
-//! is passed over unread. At page alignment, the first slot has one.
+//! What a search costs at worst: it looks at each slot of the rows from the request's length on,
+//! until one has a run that fits aligned. Inner runs of a node have at most 21 lengths (1 + 2 + … +
+//! 21 bits and what is between them), so that a node is in as many rows; it is read once for each
+//! that its bounds (see `bounds`) allow, and for no more of them where it has no fit at all. At page
+//! alignment the first slot has one.
 
 use alloc::vec;
 use alloc::vec::Vec;
