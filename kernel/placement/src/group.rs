@@ -157,8 +157,8 @@ impl Group {
         self.bounds(node).of(lane) >= length.min(LONG)
     }
 
-    /// The nodes whose bounds allow a run of `length` bits on a bit aligned to the lane, a bit each;
-    /// those of free nodes mean nothing.
+    /// The nodes whose bounds allow a run of `length` bits on a bit aligned to the lane, a bit
+    /// each; those of free nodes mean nothing.
     #[inline(always)]
     pub(super) fn allowing(&self, lane: usize, length: u32) -> u32 {
         if !self.touched_allow(lane, length) {

@@ -32,8 +32,7 @@ impl Bitmap {
                 summary.close(group, first, lane);
             }
             let longer = if group.free_allow(bits) { !group.touched() } else { 0 };
-            // What the bound of a free node says is lowered, too, so that no bound is above the
-            // group's.
+            // A free node's bound is lowered, too: none may be above the group's.
             let mut left = longer | group.allowing(lane, bits);
             if left == 0 {
                 continue;

@@ -14,11 +14,10 @@
 //! that they touch; what lies between had no run that begins there, and has none. Pending nodes are
 //! read before the next search, or when [`PENDING`] of them are.
 //!
-//! What a search costs at worst: it looks at each slot of the rows from the request's length on,
-//! until one has a run that fits aligned. Inner runs of a node have at most 21 lengths (1 + 2 + … +
-//! 21 bits and what is between them), so that a node is in as many rows; it is read once for each
-//! that its bounds (see `bounds`) allow, and for no more of them where it has no fit at all. At page
-//! alignment the first slot has one.
+//! At worst a search looks at each slot of the rows from the request's length on. A node has inner
+//! runs of at most 21 lengths (1 + 2 + … + 21 bits and what is between), and is in as many rows; it
+//! is read once for each of them that its bounds (see `bounds`) allow, and for no more where it has
+//! no fit at all. At page alignment the first slot has one.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -53,8 +52,7 @@ pub(super) struct Runs {
     row_words: usize,
     /// One bit a slot, row by row.
     rows: Vec<u32>,
-    /// Of each row, how many bits are set, and how many words, from the first, had one since the row
-    /// last had none.
+    /// Of each row, how many bits are set, and how many of its first words may have one.
     counts: Vec<(u16, u16)>,
     /// One bit a row: set where its count is not 0.
     present: [u32; ROWS / WORD_BITS as usize],
@@ -240,7 +238,7 @@ impl Runs {
         }
     }
 
-    /// What is known of the runs of a group, of which `first` is the first node. No node is pending.
+    /// What is known of the runs of the group that node `first` begins. No node is pending.
     pub(super) fn of_group(&self, first: u32) -> Option<GroupRuns<'_>> {
         let longest = self.longest.get(first as usize..)?.first_chunk()?;
         Some(GroupRuns { longest, border: self.border.get(first as usize..)?.first_chunk()? })
@@ -334,8 +332,7 @@ impl GroupRuns<'_> {
     #[inline(always)]
     pub(super) fn may_hold(&self, words: &Node, place: u32, length: u32) -> bool {
         let place = place as usize % GROUP_NODES as usize;
-        let (_, before) = self.border[place];
-        let (_, behind) = self.border[place + 1];
+        let [(_, before), (_, behind)] = [self.border[place], self.border[place + 1]];
         // A run that reaches the node over free ones belongs to a border before its own.
         u32::from(self.longest[place]) >= length
             || before >= length

@@ -181,8 +181,7 @@ impl Bitmap {
             }
             let free = !group.touched();
             let longer = if group.free_allow(bits) { free } else { 0 };
-            // What the bound of a free node says is lowered, too, so that no bound is above the
-            // group's.
+            // A free node's bound is lowered, too: none may be above the group's.
             let mut left = (longer | group.allowing(lane, bits)) & u32::MAX << from;
             while left != 0 {
                 let place = left.trailing_zeros();
