@@ -22,7 +22,7 @@ use host::size::{Alignment, Recording, Rule, SizeError, one_by_one};
 use host::timeline::{Timeline, WINDOWS};
 use kernel::cma::placements;
 use kernel::lab::record::Record;
-use kernel::lab::replay::{Part, RecordedSize, WhenServed};
+use kernel::lab::replay::{Part, RecordedSize, Sizes, WhenServed};
 use kernel::lab::state;
 #[cfg(feature = "playground")]
 use playground::Playground;
@@ -174,7 +174,9 @@ fn replay(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     if !(1..=host::board::MAX_AREA_PAGES).contains(&pages) {
         return Err(format!("an area has 1 to {} pages", host::board::MAX_AREA_PAGES));
     }
-    let sizes = (request.number("least")?.unwrap_or(0), request.number("most")?.unwrap_or(u32::MAX));
+    let Sizes { least, most } = Sizes::ALL;
+    let sizes =
+        Sizes { least: request.number("least")?.unwrap_or(least), most: request.number("most")?.unwrap_or(most) };
     let part = Part { task: request.get("task"), pages: sizes };
     let (report, timeline) = recording.course(&rule, (request.served(), part), pages).map_err(said)?;
     let run = Run { rule: &rule, pages, report: &report, timeline: &timeline };

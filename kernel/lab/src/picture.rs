@@ -8,6 +8,7 @@
 //! two kinds of neither. Where the longest free run covers whole cells, they show it.
 
 use core::fmt;
+use core::ops::Range;
 
 use super::metrics::{Counted, Metrics};
 use cma::area::Area;
@@ -63,7 +64,8 @@ pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt
         None => bitmap.bits().div_ceil(width * USUAL_ROWS).max(1).next_power_of_two(),
     };
     // The first of the longest.
-    let longest = bitmap.runs().fold((0, 0), |longest, run| if run.1 > longest.1 { run } else { longest });
+    let runs = bitmap.runs().map(|(first, length)| first..first + length);
+    let longest = runs.fold(0..0, |longest, run| if run.len() > longest.len() { run } else { longest });
     let cell_pages = u64::from(cell) << order;
     writeln!(
         out,
@@ -74,12 +76,12 @@ pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt
         Counted(cell_pages, "page"),
         cell_pages * PAGE_SIZE / 1024
     )?;
-    write_rows(out, bitmap.words(), bitmap.bits(), &Grid { width, cell, order, longest })?;
+    write_rows(out, bitmap.words(), bitmap.bits(), &Grid { width, cell, order, longest: longest.clone() })?;
     writeln!(out, ". free   : under half used   + half used or more   X used   = longest free run")?;
     let metrics = Metrics::of(area);
     write!(out, "{} used, {} free in {}", metrics.used, metrics.free, Counted(metrics.free_runs.into(), "run"))?;
-    if longest.1 > 0 {
-        let (start, length) = (u64::from(longest.0) << order, u64::from(longest.1) << order);
+    if !longest.is_empty() {
+        let (start, length) = (u64::from(longest.start) << order, (longest.len() as u64) << order);
         write!(out, "; longest: {} from page {start}", Counted(length, "page"))?;
     }
     writeln!(out)
@@ -92,8 +94,8 @@ struct Grid {
     cell: u32,
     /// log2 of the pages of a bit.
     order: u32,
-    /// First bit and length of the longest free run.
-    longest: (u32, u32),
+    /// The longest free run, in bits.
+    longest: Range<u32>,
 }
 
 fn write_rows(out: &mut dyn fmt::Write, words: &[u32], bits: u32, grid: &Grid) -> fmt::Result {
@@ -106,7 +108,7 @@ fn write_rows(out: &mut dyn fmt::Write, words: &[u32], bits: u32, grid: &Grid) -
         for at in row..cells.min(row + grid.width) {
             let first = at * grid.cell;
             let end = first + grid.cell.min(bits - first);
-            out.write_char(cell(words, first, end, grid.longest).character())?;
+            out.write_char(cell(words, first, end, &grid.longest).character())?;
         }
         writeln!(out, "|")?;
     }
@@ -114,11 +116,11 @@ fn write_rows(out: &mut dyn fmt::Write, words: &[u32], bits: u32, grid: &Grid) -
 }
 
 /// What the bits from `first` to before `end` show.
-fn cell(words: &[u32], first: u32, end: u32, longest: (u32, u32)) -> Cell {
+fn cell(words: &[u32], first: u32, end: u32, longest: &Range<u32>) -> Cell {
     let used = used_bits(words, first, end);
     let length = end - first;
     if used == 0 {
-        let in_longest = longest.0 <= first && end - longest.0 <= longest.1;
+        let in_longest = longest.start <= first && end <= longest.end;
         return if in_longest { Cell::Longest } else { Cell::Free };
     }
     if used == length {
@@ -153,7 +155,7 @@ mod tests {
     use units::Pfn;
 
     /// Rows of a map with these runs of used bits.
-    fn rows(bits: u32, used: &[(u32, u32)], width: u32, cell: u32, longest: (u32, u32)) -> Vec<String> {
+    fn rows(bits: u32, used: &[(u32, u32)], width: u32, cell: u32, longest: Range<u32>) -> Vec<String> {
         let mut words = vec![0; bits.div_ceil(32) as usize];
         for bit in used.iter().flat_map(|&(start, length)| start..start + length) {
             words[(bit / 32) as usize] |= 1 << (bit % 32);
@@ -169,13 +171,13 @@ mod tests {
         // Cells of 4: used, one of four used, two, three, free, in the longest run twice, and a
         // last one of two.
         let used = [(0, 4), (4, 1), (8, 2), (13, 3), (29, 1)];
-        assert_eq!(rows(30, &used, 8, 4, (16, 13)), [" 0 |X:++===+|"].map(|row| &row[1..]));
-        assert_eq!(rows(30, &used, 3, 4, (17, 12)), [" 0 |X:+|", "12 |+.=|", "24 |=+|"]);
+        assert_eq!(rows(30, &used, 8, 4, 16..29), [" 0 |X:++===+|"].map(|row| &row[1..]));
+        assert_eq!(rows(30, &used, 3, 4, 17..29), [" 0 |X:+|", "12 |+.=|", "24 |=+|"]);
     }
 
     #[test]
     fn a_hundred_pages_are_a_hundred_characters() {
-        let drawn = rows(100, &[(0, 1), (63, 2), (99, 1)], 64, 1, (1, 62));
+        let drawn = rows(100, &[(0, 1), (63, 2), (99, 1)], 64, 1, 1..63);
         assert_eq!(drawn[0], format!(" 0 |X{}X|", "=".repeat(62)));
         assert_eq!(drawn[1], format!("64 |X{}X|", ".".repeat(34)));
         assert_eq!(drawn.len(), 2);
@@ -259,7 +261,7 @@ mod tests {
             let bits = words.len() as u32 * 32 - short;
             let set = |bit: u32| words[(bit / 32) as usize] >> (bit % 32) & 1 == 1;
             let mut text = String::new();
-            write_rows(&mut text, &words, bits, &Grid { width, cell, order: 0, longest: (0, 0) }).expect("a String");
+            write_rows(&mut text, &words, bits, &Grid { width, cell, order: 0, longest: 0..0 }).expect("a String");
             let drawn: String = text.lines().filter_map(|line| line.split('|').nth(1)).collect();
             let expected: String = (0..bits)
                 .step_by(cell as usize)

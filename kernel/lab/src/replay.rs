@@ -26,7 +26,7 @@ pub use compared::{Compared, align_name, compare};
 pub use failure::{Blocker, Failure, InTheWay, Tally};
 pub use keeper::Used;
 use machine::Machine;
-pub use part::Part;
+pub use part::{Part, Sizes};
 use player::Player;
 use pointers::Pointers;
 pub use recorded::{Areas, Counts, RecordedSize, Survey};

@@ -72,6 +72,15 @@ impl ContigReport {
     }
 }
 
+/// The frames of the area that a range lies in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AreaFrames {
+    /// The area's first page.
+    pub first: Pfn,
+    /// Its pages.
+    pub pages: u32,
+}
+
 /// A step of [`ContigRange`].
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -88,7 +97,7 @@ enum Step {
 /// migration at a time, test, grab, undo. Between two steps others may go on, and the zone's
 /// accounting balances. Several can be under way at once, each with a journal of its own.
 pub struct ContigRange {
-    area: (Pfn, u32),
+    area: AreaFrames,
     first: Pfn,
     pages: u32,
     next: Step,
@@ -112,7 +121,7 @@ struct Migration {
 impl ContigRange {
     /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is
     /// done.
-    pub const fn new(area: (Pfn, u32), first: Pfn, pages: u32) -> Self {
+    pub const fn new(area: AreaFrames, first: Pfn, pages: u32) -> Self {
         let migration = Migration {
             at: Frame(0),
             end: Frame(0),
@@ -234,7 +243,7 @@ impl Mm<'_, '_> {
     /// See [`Refused`]; everything is then as it was (`undo`).
     pub fn alloc_contig_range(
         &mut self,
-        area: (Pfn, u32),
+        area: AreaFrames,
         first: Pfn,
         pages: u32,
         report: &mut ContigReport,
@@ -249,7 +258,7 @@ impl Mm<'_, '_> {
 
     /// Looks whether something is in the way that will not go, and else isolates the pageblocks of
     /// the range.
-    fn isolate(&mut self, area: (Pfn, u32), first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
+    fn isolate(&mut self, area: AreaFrames, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         report.ranges += 1;
         if let Some(frame) = self.zone.isolated_in(first, pages) {
             report.mark(Phase::Isolate, self.now_ns());
@@ -265,7 +274,7 @@ impl Mm<'_, '_> {
         }
         self.zone.start_isolate_page_range(first, pages);
         if first_of_all {
-            self.zone.bar_area(area.0, area.1);
+            self.zone.bar_area(area.first, area.pages);
         }
         self.end_phase(Phase::Isolate, report);
         Ok(())

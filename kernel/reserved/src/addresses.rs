@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::cmdline::Cmdline;
+use super::cmdline::{CmaPlace, Cmdline};
 use super::{CMA_MIN_ALIGNMENT, MIB};
 use devicetree::{Facts, Placement, ReservedNode};
 use units::notes::{Note, Notes, Refused, Words};
@@ -68,14 +68,13 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
         }
     }
     if let (Some(shift), Some(cma)) = (shift, &mut cmdline.cma)
-        && cmdline.cma_place != (0, 0)
+        && cmdline.cma_place != CmaPlace::default()
     {
-        let (board_base, board_end) = cmdline.cma_place;
-        // An end of 0 is none.
-        let end = if board_end == 0 { 0 } else { shift.address(board_end) };
+        let CmaPlace { base: board_base, limit: board_limit } = cmdline.cma_place;
         let base = shift.address(board_base);
+        let limit = if board_limit == 0 { 0 } else { shift.address(board_limit) };
         notes.info(format_args!("debris: cma=: {board_base:#010x} of the board is {base:#010x} here"));
-        (cma.base, cma.limit) = (base as u32, end as u32);
+        (cma.base, cma.limit) = (base as u32, limit as u32);
     }
     cap_ram(facts, cmdline, shift, &mut notes);
     for ReservedNode { name, reg, size, alignment, alloc_ranges, .. } in &mut facts.reserved {

@@ -38,7 +38,7 @@ pub struct Cmdline {
     /// `cma=`; where it is given, nodes with `linux,cma-default` are bypassed.
     pub cma: Option<CmaParameter>,
     /// Base and limit of `cma=` before they were cut to 32 bits: `ram_base=` moves them first.
-    pub cma_place: (u64, u64),
+    pub cma_place: CmaPlace,
     /// `loglevel=`: 0 to 7.
     pub loglevel: u8,
     /// `mem=`: the RAM that is used, in bytes, from its beginning.
@@ -71,6 +71,15 @@ pub struct CmaParameter {
     pub limit: u32,
 }
 
+/// Base and limit of `cma=` as they were written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CmaPlace {
+    /// Lowest address; 0: any.
+    pub base: u64,
+    /// Address that the area ends below; 0: any.
+    pub limit: u64,
+}
+
 /// Reads the command line. Never fails; see [`Cmdline::notes`].
 ///
 /// ```
@@ -83,7 +92,7 @@ pub fn parse(bootargs: &str) -> Cmdline {
         cmdline: Cmdline {
             run: None,
             cma: None,
-            cma_place: (0, 0),
+            cma_place: CmaPlace::default(),
             loglevel: DEFAULT_LOGLEVEL,
             mem: None,
             ram_base: None,
@@ -292,7 +301,7 @@ impl Parser {
             odd |= base.digits == 0;
             too_high |= base.value >> 32 != 0;
             self.cma.base = base.value as u32;
-            self.cmdline.cma_place.0 = base.value;
+            self.cmdline.cma_place.base = base.value;
             if let [b'-', after @ ..] = rest {
                 let limit = memparse(after);
                 rest = limit.rest;
@@ -300,10 +309,10 @@ impl Parser {
                 // 4 GiB as an end is 0 in 32 bits, which means the same: no limit.
                 too_high |= limit.value > 1 << 32;
                 self.cma.limit = limit.value as u32;
-                self.cmdline.cma_place.1 = limit.value;
+                self.cmdline.cma_place.limit = limit.value;
             } else {
                 self.cma.limit = self.cma.base.wrapping_add(self.cma.size);
-                self.cmdline.cma_place.1 = base.value.wrapping_add(self.cma.size.into());
+                self.cmdline.cma_place.limit = base.value.wrapping_add(self.cma.size.into());
             }
         }
         if size.digits == 0 {

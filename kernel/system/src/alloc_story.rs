@@ -11,7 +11,7 @@
 use super::System;
 use crate::plan::NoRoom;
 use cma::{AreaId, Buffer, CmaError, ReleaseError};
-use migration::contig_range::{Blocked, ContigReport, Owner, Phase, Refused, Why};
+use migration::contig_range::{AreaFrames, Blocked, ContigReport, Owner, Phase, Refused, Why};
 use migration::trace::Event;
 use placement::Request;
 use units::Pfn;
@@ -270,7 +270,7 @@ impl System<'_> {
         let fast = self.zone.take_range(first, pages);
         report.mark(Phase::Grab, self.now_ns());
         let Err(busy) = fast else { return Ok(()) };
-        let area = (self.area(id).base(), self.area(id).pages());
+        let area = AreaFrames { first: self.area(id).base(), pages: self.area(id).pages() };
         let Some(mut mm) = self.mm() else {
             let frame = busy.frame;
             let blocked = Blocked { frame, owner: Owner::Kernel, why: Why::Unmovable, phase: Phase::Isolate };

@@ -10,7 +10,7 @@ use super::plan::{Held, Op, Progress};
 use super::tally::{Tally, WaitFor, Waiting};
 use super::{Broken, Did, Lock, Setup};
 use cma::{Buffer, CmaError};
-use migration::contig_range::{ContigRange, ContigReport, Phase, Refused, Why};
+use migration::contig_range::{AreaFrames, ContigRange, ContigReport, Phase, Refused, Why};
 use migration::live::own_journal::OwnJournal;
 use page_alloc::PAGEBLOCK_PAGES;
 use system::{CmaSearch, System};
@@ -240,7 +240,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
             At::Reserved(search, first) => {
                 let op = self.callers[number].op;
                 let area = self.system.area(self.setup.areas[usize::from(op.area)]);
-                let range = ContigRange::new((area.base(), area.pages()), first, op.pages);
+                let range = ContigRange::new(AreaFrames { first: area.base(), pages: area.pages() }, first, op.pages);
                 self.callers[number].at = At::Inside(search, first, Box::new(range));
                 let mutex = self.mutex(number);
                 if self.setup.lock == Lock::None {
@@ -401,7 +401,9 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
             let taken = match caller.at {
                 At::Idle | At::Driver(_) => None,
                 At::Reserved(search, first) => {
-                    let blocked = ContigRange::new((first, caller.op.pages), first, caller.op.pages).never_begun();
+                    let blocked =
+                        ContigRange::new(AreaFrames { first, pages: caller.op.pages }, first, caller.op.pages)
+                            .never_begun();
                     Some((search, first, Err(Refused::NoMemory(blocked))))
                 }
                 At::Inside(search, first, mut range) => {

@@ -12,17 +12,31 @@ pub struct Part<'n> {
     /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all
     /// requests but that task's. `None`: any task, or none that is known.
     pub task: Option<&'n str>,
-    /// The least and the most pages.
-    pub pages: (u32, u32),
+    /// How many pages.
+    pub pages: Sizes,
+}
+
+/// Which sizes of requests, in pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// The smallest.
+    pub least: u32,
+    /// The largest.
+    pub most: u32,
+}
+
+impl Sizes {
+    /// All sizes.
+    pub const ALL: Self = Self { least: 0, most: u32::MAX };
 }
 
 impl Part<'_> {
     /// All requests.
-    pub const ALL: Self = Self { task: None, pages: (0, u32::MAX) };
+    pub const ALL: Self = Self { task: None, pages: Sizes::ALL };
 
     /// Whether a request of that line is wanted.
     pub(crate) fn wants(&self, line: &Line<'_>, format: Format, pages: u32) -> bool {
-        (self.pages.0..=self.pages.1).contains(&pages)
+        (self.pages.least..=self.pages.most).contains(&pages)
             && self.task.is_none_or(|pattern| {
                 let task = line.head(format).task;
                 let of_task = |pattern: &str| task.is_some_and(|task| matches(pattern.as_bytes(), task));
@@ -86,7 +100,7 @@ mod tests {
     fn tasks_and_sizes() {
         let text = b" vpu-1 [000] ..... 1.5: cma_release: name=x pfn=0x1 page=00000010 count=1";
         let line = Line { number: 1, start: 0, text };
-        let wants = |task, pages| Part { task, pages }.wants(&line, Format::Ftrace, 64);
+        let wants = |task, (least, most)| Part { task, pages: Sizes { least, most } }.wants(&line, Format::Ftrace, 64);
         assert!(wants(Some("vpu"), (64, u32::MAX)) && wants(None, (0, 64)));
         assert!(!wants(Some("vp"), (0, 64)) && !wants(Some("vpu"), (65, 99)) && !wants(None, (0, 63)));
         let nobody = Line { text: b"a 1 64 0", ..line };

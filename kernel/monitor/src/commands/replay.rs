@@ -16,7 +16,7 @@ use crate::syntax::Args;
 use cma::AreaId;
 use lab::help::Help;
 use lab::keys::{Keys, number, shown};
-use lab::replay::{self, Part, ReplayError, Survey, Told, WhenHeld, WhenServed};
+use lab::replay::{self, Part, ReplayError, Sizes, Survey, Told, WhenHeld, WhenServed};
 use lab::request::Align;
 use lab::state::Loaded;
 use machine::Machine;
@@ -199,7 +199,7 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
 /// The part of a recording that `task=` and `pages=` name.
 fn part_of(args: &Args) -> Result<Part<'_>, Failure> {
     let pages = match args.key("pages") {
-        None => Part::ALL.pages,
+        None => Sizes::ALL,
         Some(range) => {
             let wrong = || Failure::bad(format!("pages is {}; it can be 64-256, 64- or -63", shown(range)));
             let (least, most) = range.split_once('-').ok_or_else(wrong)?;
@@ -209,7 +209,7 @@ fn part_of(args: &Args) -> Result<Part<'_>, Failure> {
             if range == "-" || least > most {
                 return Err(wrong());
             }
-            (least, most)
+            Sizes { least, most }
         }
     };
     Ok(Part { task: args.key("task"), pages })

@@ -22,7 +22,7 @@ fn an_empty_line_gives_the_defaults() {
         let linux = LinuxVersion::V6_1;
         let (run, cma, mem, ram_base, notes) = (None, None, None, None, Vec::new());
         let (check, strict, quiet) = (false, false, false);
-        let cma_place = (0, 0);
+        let cma_place = CmaPlace::default();
         let loglevel = 7;
         assert_eq!(
             cmdline,

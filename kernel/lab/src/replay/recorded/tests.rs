@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-use super::super::{Options, Part, ReplayError, ReplayReport, WhenHeld, run};
+use super::super::{Options, Part, ReplayError, ReplayReport, Sizes, WhenHeld, run};
 use crate::trace::{Op, Reason, TraceError, plain};
 use board_mock::{Mock, with_board};
 use cma::AreaId;
@@ -344,9 +344,10 @@ fn a_part_is_replayed_and_two_parts_are_the_whole() {
         + &by("isp", release(0x100, 64))
         + &by("isp", release(0x140, 8))
         + &by("vpu-dec", failed(100));
-    let part = |task, pages| {
+    let part = |task, (least, most)| {
         with_board(64, |system, machine| {
-            let options = Options { part: Part { task, pages }, ..Options::new(area(system)) };
+            let part = Part { task, pages: Sizes { least, most } };
+            let options = Options { part, ..Options::new(area(system)) };
             run(system, machine, options, text.as_bytes()).expect("a good recording")
         })
     };
