@@ -6,8 +6,7 @@
 use kernel::cma::placements;
 use kernel::lab::metrics::Counted;
 
-use crate::size::{Alignment, Answer};
-use crate::verdict::size;
+use crate::size::{Alignment, Answer, size};
 
 /// What helps: rules and sizes in which nothing fails. The first answer is that of the rule in use,
 /// and `here` the size that the area has; `None` where only less than that answer is of interest.

@@ -10,9 +10,9 @@ use std::fmt::Write;
 use kernel::lab::replay::ReplayReport;
 
 use crate::picture;
-use crate::size::{Alignment, Answer, Rule};
+use crate::size::{Alignment, Answer, Rule, mib, size};
 use crate::timeline::{Failed, Timeline};
-use crate::verdict::{mib, paste, size};
+use crate::verdict::paste;
 
 /// Rows of the table of failures.
 const SHOWN_FAILURES: usize = 20;

@@ -387,3 +387,16 @@ const BATCH: usize = 8;
 pub const FIRST_FIT: &str = "first-fit";
 /// The size that is tried first: 1 GiB.
 const FIRST_CAPACITY_PAGES: u32 = 1 << 18;
+
+/// Pages as a size and a number.
+pub fn size(pages: u32) -> String {
+    format!("{} ({pages} pages)", mib(pages))
+}
+
+/// Pages as a size that command lines take where it is whole.
+pub fn mib(pages: u32) -> String {
+    match pages % 256 {
+        0 => format!("{}M", pages / 256),
+        _ => format!("{}K", u64::from(pages) * 4),
+    }
+}

@@ -3,8 +3,8 @@
 //! `debris size`: the verdict first, then the table, then the line to paste.
 
 use host::jitter::{Jitter, NoJitter};
-use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, one_by_one};
-use host::verdict::{Verdict, mib};
+use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, mib, one_by_one};
+use host::verdict::Verdict;
 use indicatif::ProgressBar;
 use kernel::lab::replay::WhenServed;
 use rayon::prelude::*;

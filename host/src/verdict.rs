@@ -9,7 +9,7 @@ use kernel::lab::record::Record;
 use kernel::lab::replay::WhenServed;
 
 use crate::helps;
-use crate::size::{Answer, PAGEBLOCK_PAGES};
+use crate::size::{Answer, PAGEBLOCK_PAGES, mib, size};
 
 /// What is said of an area's size.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,17 +146,4 @@ pub fn paste(pages: u32) -> String {
     // An area is whole pageblocks, whatever the step.
     let area = u64::from(pages).next_multiple_of(PAGEBLOCK_PAGES.into());
     format!("cma={}M\nsize = <{:#x}>;\n", area / 256, area * 4096)
-}
-
-/// Pages as a size and a number.
-pub fn size(pages: u32) -> String {
-    format!("{} ({pages} pages)", mib(pages))
-}
-
-/// Pages as a size that command lines take where it is whole.
-pub fn mib(pages: u32) -> String {
-    match pages % 256 {
-        0 => format!("{}M", pages / 256),
-        _ => format!("{}K", u64::from(pages) * 4),
-    }
 }
