@@ -63,6 +63,11 @@ impl Options {
     }
 }
 
+/// Refuses a lock where nobody is there to hold it.
+pub(super) fn callers_only(args: &Args) -> Result<(), Failure> {
+    if args.key("lock").is_some() { Err(Failure::bad("lock= goes with callers=tasks")) } else { Ok(()) }
+}
+
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn callers(&mut self, args: &Args) -> Result<(), Failure> {
         if let Some(key) = OTHERS.into_iter().find(|key| args.key(key).is_some()) {

@@ -4,25 +4,24 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::areas::in_the_way;
-use super::placements::placement_named;
+use super::callers::callers_only;
+use super::placements::placement_names;
 use super::replay::{ALIGNS, Recording, align_named};
-use super::replay_callers::callers_only;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;
-use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_PLACEMENTS, MAX_SEEDS, MakePlacement, Step};
+use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_SEEDS, MakePlacement, Step};
 use lab::help::Help;
 use lab::keys::{Keys, none_of};
 use lab::load;
 use lab::replay::{self, Compared};
 use machine::Machine;
 use placement::{FirstFit, Placement};
-use placements::PLACEMENTS;
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     const {
@@ -163,21 +162,6 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
         Ok(())
     }
-}
-
-/// The placements that are compared.
-pub(super) fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
-    let names: Vec<String> = match args.key("placements") {
-        Some(list) => list.split(',').map(ToString::to_string).collect(),
-        None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
-    };
-    if names.len() > MAX_PLACEMENTS {
-        return Err(Failure::bad(format!("more than {MAX_PLACEMENTS} placements (MAX_PLACEMENTS)")));
-    }
-    for name in &names {
-        placement_named(name)?;
-    }
-    Ok(names)
 }
 
 /// Refuses keys of replays for another load.

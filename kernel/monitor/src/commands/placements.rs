@@ -4,12 +4,14 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::Session;
 use crate::Failure;
 use crate::syntax::Args;
 use cma::AreaId;
+use lab::compare::MAX_PLACEMENTS;
 use lab::keys::{Keys, shown};
 use machine::Machine;
 use placement::Placement;
@@ -35,6 +37,21 @@ pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure>
 /// The placement that `placement=` names, if it is there.
 pub(super) fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
     args.key("placement").map(placement_named).transpose()
+}
+
+/// The placements that `placements=` names; all where it is not given.
+pub(super) fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
+    let names: Vec<String> = match args.key("placements") {
+        Some(list) => list.split(',').map(ToString::to_string).collect(),
+        None => PLACEMENTS.iter().map(|entry| entry.name.to_string()).collect(),
+    };
+    if names.len() > MAX_PLACEMENTS {
+        return Err(Failure::bad(format!("more than {MAX_PLACEMENTS} placements (MAX_PLACEMENTS)")));
+    }
+    for name in &names {
+        placement_named(name)?;
+    }
+    Ok(names)
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {

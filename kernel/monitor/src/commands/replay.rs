@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
+use super::callers::callers_only;
 use super::placements::placement_of;
-use super::replay_callers::callers_only;
 use super::{Command, Session};
 use crate::Failure;
 use crate::syntax::Args;

@@ -12,8 +12,7 @@ use core::fmt::Write;
 use super::Session;
 use super::areas::in_the_way;
 use super::callers::{HEAD, broken};
-use super::compare::placement_names;
-use super::placements::placement_named;
+use super::placements::{placement_named, placement_names};
 use super::replay::{ALIGNS, Recording, align_named};
 use crate::Failure;
 use crate::syntax::Args;
@@ -28,11 +27,6 @@ const TASKS: &str = "tasks";
 /// The keys that go with it.
 const OWN: [&str; 12] =
     ["callers", "lock", "seed", "area", "from", "task", "pages", "align", "placement", "placements", "load", "held"];
-
-/// Refuses a lock where nobody is there to hold it.
-pub(super) fn callers_only(args: &Args) -> Result<(), Failure> {
-    if args.key("lock").is_some() { Err(Failure::bad("lock= goes with callers=tasks")) } else { Ok(()) }
-}
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     /// The recording's tasks as callers: a row and a record for each placement and lock, and a line
