@@ -346,3 +346,22 @@ fn more_reservations_than_the_map_holds() {
     assert_eq!(case.areas(), []);
     assert!(case.other_lines()[0].contains("many: memory map full: raise MAX_RESERVATIONS"));
 }
+
+#[test]
+fn a_compatible_that_is_nearly_a_pool_is_asked_about() {
+    let said = |compatible: &str| {
+        let node = cma(fixed("pool@70000000", 0x7000_0000, 8 * M));
+        let case = Case::new(
+            vec![ReservedNode { shared_dma_pool: false, compatible: Some(compatible.to_string()), ..node }],
+            "",
+        );
+        assert_eq!(case.areas(), []);
+        case.other_lines().iter().filter(|line| line.contains("did you mean shared-dma-pool?")).count()
+    };
+    for nearly in ["shared-dma-pol", "shared_dma-pool", "shared-dma-pools", "hared-dma-pool", "shared-dma-poool"] {
+        assert_eq!(said(nearly), 1, "{nearly}");
+    }
+    for other in ["", "ramoops", "shared-dma", "restricted-dma-pool", "pool"] {
+        assert_eq!(said(other), 0, "{other}");
+    }
+}
