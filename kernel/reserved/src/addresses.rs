@@ -210,7 +210,7 @@ fn say_no_ram(notes: &mut Notes, facts: &Facts) {
     let name = Words(&node.name);
     notes.error(format_args!(
         "debris: Reserved memory: {name}{others}: no RAM at {range}; RAM is {ram} here; if the board's RAM \
-         begins at {base:#010x}, say RAM_BASE={base:#010x} (ram_base= on the command line)"
+         begins at {base:#010x}, say RAM_BASE={base:#010x}, or debris run --ram-base {base:#010x} (ram_base= on the command line)"
     ));
 }
 
