@@ -71,6 +71,7 @@ impl<'n, 't> Player<'n, 't> {
             recorded_size: RecordedSize::Unknown,
             pointers: None,
             busy: 0,
+            recorded_ops: 0,
             ops: 0,
             allocs: 0,
             failed: 0,

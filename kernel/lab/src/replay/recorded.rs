@@ -266,6 +266,7 @@ impl<'t> Survey<'t> {
         (report.pointers, report.busy) = (self.pointers, self.busy);
         (report.lost, report.lines, report.checked_ns) = (self.lost, self.lines, self.checked_ns);
         (report.recorded_size, report.counts) = (chosen.size(), chosen.counts);
+        report.recorded_ops = chosen.allocs + chosen.releases;
         Ok(chosen.place())
     }
 

@@ -13,6 +13,7 @@ use crate::metrics::{Counted, Metrics};
 use crate::record::Record;
 use crate::stopwatch::{ClockCost, Timing, Timings};
 use crate::trace::Format;
+use placement::{FirstFit, Placement};
 
 /// What the area answered.
 #[derive(Clone, Debug)]
@@ -27,7 +28,9 @@ pub struct ReplayReport {
     /// What the pages of a log are worth; other formats have page numbers.
     pub(super) pointers: Option<Pointers>,
     /// Ranges that were busy when they were recorded, where the format says so.
-    pub(super) busy: u64,
+    pub busy: u64,
+    /// Allocations and releases of the recorded area.
+    pub(super) recorded_ops: u64,
     /// Operations done.
     pub ops: u64,
     /// Allocations among them.
@@ -129,6 +132,19 @@ impl ReplayReport {
 }
 
 impl ReplayReport {
+    /// Why nothing was placed where the board placed it, where that is so.
+    fn why_elsewhere(&self) -> Option<&'static str> {
+        if self.as_recorded > 0 || self.compared == 0 {
+            return None;
+        }
+        Some(match self.failed_served {
+            1.. => "what failed there is in the way here",
+            0 if self.placement != FirstFit.name() => "they were placed by another rule",
+            // In an empty area first-fit begins at its first page, as the board would have.
+            0 => "what was in use in front of them there is not recorded",
+        })
+    }
+
     /// What is said of a recording that was not written by hand.
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
@@ -139,19 +155,19 @@ impl ReplayReport {
                 self.from, self.recorded_size, self.area, self.area_pages
             )?;
         }
-        write!(f, "Recorded on {}: {}; ", self.from, Counted(self.lines, "line"))?;
+        write!(f, "Recorded on {}: {}; ", self.from, Counted(self.recorded_ops, "operation"))?;
         if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {
-            write!(f, "{} of {} placements as recorded; ", self.as_recorded, self.compared)?;
+            write!(f, "{} of {} placements as recorded", self.as_recorded, self.compared)?;
+            match self.why_elsewhere() {
+                Some(why) => write!(f, " ({why}); ")?,
+                None => write!(f, "; ")?,
+            }
         }
-        writeln!(
-            f,
-            "{} failed there, of which {} succeeded here{}.",
-            self.failed_recorded,
-            self.failed_served,
-            if self.kept.is_some() { "" } else { " (and went back at once)" }
-        )?;
-        if let Some(kept) = self.kept.filter(|_| self.failed_served > 0) {
-            writeln!(f, "Those were {kept}.")?;
+        write!(f, "{} failed there, of which {} succeeded here", self.failed_recorded, self.failed_served)?;
+        match (self.failed_served, self.kept) {
+            (0, _) => writeln!(f, ".")?,
+            (_, None) => writeln!(f, " and went back at once; failed=keep keeps them as long as others.")?,
+            (_, Some(kept)) => writeln!(f, "; failed=release gives them back at once.\nThose were {kept}.")?,
         }
         if let Some(pointers) = &self.pointers {
             writeln!(f, "{pointers}.")?;

@@ -147,7 +147,10 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         for (place, report) in reports.iter().enumerate() {
             write!(self.out, "{report}")?;
             if let (true, hidden @ 1..) = (place == last, failures.saturating_sub(shown)) {
-                writeln!(self.out, "{hidden} of the failures are records only; failures=all prints lines of all.")?;
+                writeln!(
+                    self.out,
+                    "{hidden} more of the failures have no line here; failures=all prints lines of all."
+                )?;
             }
             writeln!(self.out, "{}", report.record())?;
         }

@@ -171,7 +171,9 @@ fn what_failed_there_is_kept_as_long_as_such_buffers_lived() {
     assert_eq!((used, line), (67, said(0, 0, 1)));
     // Without it, it goes back at once.
     let (_, report) = told(&(lives + &event("camera", 1000, "alloc", None, 64, 0)), |_| {});
-    assert!(report.metrics.used == 0 && report.to_string().contains("1 succeeded here (and went back at once)."));
+    assert!(
+        report.metrics.used == 0 && report.to_string().contains("1 succeeded here and went back at once; failed=keep ")
+    );
 }
 
 #[test]
