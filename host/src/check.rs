@@ -18,8 +18,8 @@ const TASKS_SHOWN: usize = 12;
 pub struct AreaSeen {
     /// Requests.
     pub allocs: u64,
-    /// Of those, the ones that failed.
-    pub failed: u64,
+    /// Of those, the ones that failed; `None` where the form does not tell.
+    pub failed: Option<u64>,
     /// Releases.
     pub releases: u64,
     /// The most pages that were held at once, as far as the recording knows.
@@ -73,7 +73,9 @@ pub fn census(text: &[u8]) -> Result<Census, TraceError> {
             Happened::Alloc { pages, failed, .. } => {
                 let seen = census.areas.entry(area()).or_default();
                 seen.allocs += 1;
-                seen.failed += u64::from(failed == Some(true));
+                if let Some(failed) = failed {
+                    *seen.failed.get_or_insert(0) += u64::from(failed);
+                }
                 if let Some(named) = named.filter(|_| failed != Some(true)) {
                     seen.held_pages += u64::from(pages);
                     seen.peak_pages = seen.peak_pages.max(seen.held_pages);
@@ -115,11 +117,15 @@ impl fmt::Display for Census {
         writeln!(f, ".")?;
         for (name, area) in &self.areas {
             let name = if name.is_empty() { "(no name)" } else { name };
+            write!(f, "{name}: {}, ", Counted(area.allocs, "request"))?;
+            match area.failed {
+                Some(failed) => write!(f, "{failed} of them failed, ")?,
+                None if area.allocs > 0 => write!(f, "of which this form does not tell what failed, ")?,
+                None => {}
+            }
             write!(
                 f,
-                "{name}: {}, {} of them failed, {}, at most {} held at once",
-                Counted(area.allocs, "request"),
-                area.failed,
+                "{}, at most {} held at once",
                 Counted(area.releases, "release"),
                 Counted(area.peak_pages, "page")
             )?;
@@ -161,6 +167,11 @@ mod tests {
     fn every_form_is_counted() {
         let plain = census(b"a 1 5 0\na 2 9 0\nr 1\n").unwrap();
         assert_eq!((plain.format, plain.areas[""].allocs, plain.areas[""].releases), ("plain", 2, 1));
+        assert!(
+            plain
+                .to_string()
+                .contains("\n(no name): 2 requests, of which this form does not tell what failed, 1 release,")
+        );
         assert_eq!(plain.orders, BTreeMap::from([(3, (1, 5)), (4, (1, 9))]));
         let ftrace = census(
             b"  vpu-7  [000] .....     5.500000: cma_alloc_finish: name=x pfn=0x100 page=0 count=16 align=4 errorno=0\n\
@@ -168,7 +179,7 @@ mod tests {
               \x20 vpu-7  [000] .....     6.000000: cma_alloc_finish: name=x pfn=0x0 page=0 count=16 align=4 errorno=-12\n",
         )
         .unwrap();
-        assert_eq!((ftrace.areas["x"].allocs, ftrace.areas["x"].failed, ftrace.lost), (2, 1, 12));
+        assert_eq!((ftrace.areas["x"].allocs, ftrace.areas["x"].failed, ftrace.lost), (2, Some(1), 12));
         assert_eq!((ftrace.tasks["vpu"], ftrace.times_ns), (2, Some((5_500_000_000, 6_000_000_000))));
         let log = include_bytes!("../../tests/data/cases/cma-debug.log");
         let log = census(log).unwrap();

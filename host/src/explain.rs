@@ -10,12 +10,15 @@
 //! fragmented only where the kernel printed the area's free runs behind it, or returned a number
 //! that has one meaning.
 
+mod lines;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use kernel::cma::align_order_of;
 use kernel::lab::metrics::Counted;
 use kernel::lab::state::{self, State};
+use lines::other;
 
 /// Characters of a line that are repeated.
 const SHOWN: usize = 160;
@@ -202,9 +205,10 @@ impl Failed {
                     Counted(list.free.into(), "page"),
                     Counted(longest(list).into(), "page")
                 ),
-                "`debris view` on this log shows the cheapest windows; a larger area, or buffers that stay taken first, \
-                 keep room together. `debris size` on a recording says how large."
-                    .into(),
+                format!(
+                    "`debris view LOG --pages {pages}` on this log shows the cheapest windows; a larger area, or buffers that \
+                     stay taken first, keep room together. `debris size` on a recording says how large."
+                ),
             );
         }
         (
@@ -243,87 +247,6 @@ fn without_runs(pages: u64, ret: i64) -> (String, String) {
         -4 => (format!("{head}: the task that asked had a fatal signal pending."), "nothing in the area's size.".into()),
         _ => (format!("{head}."), "the driver that asked: the area was not looked at.".into()),
     }
-}
-
-/// Lines that stand alone: what they say, and what would help.
-fn other(line: &str) -> Option<(String, Option<&'static str>)> {
-    const NO_ROOM: &str = "a smaller size, or other alloc-ranges; no-map regions, the kernel and the initrd take room, \
-                           too. `debris run --nodes FILE` places the nodes as the kernel does, and prints what is in the way.";
-    if let Some(rest) = after(line, "cma: Reserved ") {
-        let (mib, at) = (number(rest)?, after(rest, " at ").and_then(word)?);
-        return Some((format!("The default area was made: {mib} MiB at {at}."), None));
-    }
-    if let Some(rest) = after(line, "created CMA memory pool at ") {
-        let (at, mib) = (word(rest)?, after(rest, "size ").and_then(number)?);
-        return Some((format!("A node of the device tree became an area: {mib} MiB at {at}."), None));
-    }
-    if let Some(rest) = after(line, "initialized node ") {
-        return Some((format!("That area is called {}.", word(rest)?), None));
-    }
-    if line.contains("map reusable ") && line.contains("reserved mem: ") {
-        let name = after(line, "map reusable ").and_then(word)?;
-        let range = after(line, "reserved mem: ").and_then(word)?;
-        return Some((format!("A node of the device tree reserved {range} for the area {name}."), None));
-    }
-    if let Some(rest) = after(line, "cma: Failed to reserve ") {
-        let says = format!("There was no room for the default area of {} MiB: there is none.", number(rest)?);
-        return Some((says, Some(NO_ROOM)));
-    }
-    if let Some(rest) = after(line, "failed to allocate memory for node '") {
-        let name = rest.split('\'').next()?;
-        let size = after(rest, "size ").map_or("", |size| size.trim());
-        return Some((format!("There was no room for the node {name} ({size}): it has no area."), Some(NO_ROOM)));
-    }
-    if line.contains("incorrect alignment of CMA region") {
-        return Some((
-            "A node's base or size is no multiple of a pageblock (4 MiB on ARM, unless configured otherwise): it has no \
-             area, and its devices get -EINVAL."
-                .into(),
-            Some("`reg`, `size` and `alignment` in multiples of 0x400000."),
-        ));
-    }
-    if line.contains("linux,cma-default node") {
-        return Some(("`cma=` on the command line took the place of the tree's default area.".into(), None));
-    }
-    if let Some(rest) = after(line, "alloc_contig_range: [") {
-        let range = rest.split(')').next()?;
-        return Some((
-            format!(
-                "The range [{range}) of page frames could not be emptied: a page in it is in use and stays where it is."
-            ),
-            Some(BUSY_HELPS),
-        ));
-    }
-    if line.contains("page dumped because: ") {
-        let why = after(line, "page dumped because: ")?.trim();
-        return Some((format!("The page above stood in the way ({why}); its mapping says whose it is."), None));
-    }
-    if line.contains("OVERLAP DETECTED!") {
-        return Some((
-            "Two regions of the device tree lie on each other: one of them may be without memory.".into(),
-            None,
-        ));
-    }
-    if line.contains("not enough space for all defined regions") {
-        return Some((
-            "The tree has more reserved regions than this kernel keeps (64 until 6.6): the last ones are not reserved."
-                .into(),
-            Some("fewer nodes, or a newer kernel."),
-        ));
-    }
-    if let Some(at) = line.find("K cma-reserved") {
-        let kib: u64 = line[..at].rsplit(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
-        return Some((format!("All areas together have {}.", mib(kib / PAGE_KIB)), None));
-    }
-    if let Some(at) = line.find(" pages cma reserved") {
-        let pages: u64 = line[..at].rsplit(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
-        return Some((format!("All areas together have {}.", mib(pages)), None));
-    }
-    if let Some(rest) = after(line, "free_cma:") {
-        let kib = number(rest)?;
-        return Some((format!("{} of the areas' pages were free.", Counted(kib / PAGE_KIB, "page")), None));
-    }
-    None
 }
 
 /// `alloc failed, req-size: N pages, ret: E`: the two numbers.
@@ -457,6 +380,19 @@ mod tests {
             ("alloc_contig_range: [69c00, 69c40) PFNs busy", "[69c00, 69c40)"),
             ("Memory: 999K/1048576K available (1K kernel code, 24576K reserved, 16384K cma-reserved)", "16 MiB"),
             ("4096 pages cma reserved", "16 MiB"),
+            (
+                "OF: reserved mem: failed to reserve memory for node 'vram@4c000000': base 0x4c000000, size 8 MiB",
+                "vram@4c000000",
+            ),
+            (
+                "OF: fdt: Reserved memory: failed to reserve memory for node 'vram': base 0x4c000000, size 8 MiB",
+                "no RAM",
+            ),
+            ("OF: reserved mem: invalid reg property in 'pool', skipping node.", "`reg` of the node pool"),
+            ("Reserved memory: invalid size property in 'pool' node.", "`size` of the node pool"),
+            ("OF: reserved mem: node pool compatible matching fail", "Nothing made a pool of the node"),
+            ("Reserved memory: regions without no-map are not yet supported", "no-map"),
+            ("Reserved memory: bypass linux,cma node, using cmdline CMA params instead", "`cma=` on the command line"),
         ];
         for (line, words) in known {
             let said = said(line);
