@@ -13,6 +13,12 @@ const SCRIPT: &str = "scripts/qemu";
 
 /// Becomes QEMU, whose status is the kernel's; returns only where it does not start.
 pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
+    let appended = arguments.append.as_deref().unwrap_or_default();
+    if arguments.run.is_some()
+        && appended.split_whitespace().any(|word| word.trim_start_matches('"').starts_with("run="))
+    {
+        return Err(Failure::bad("run: --append has run=, and --run says what to run, too; leave one away"));
+    }
     let script = script()?;
     let append = [arguments.linux.map(|linux| format!("linux={linux}")), arguments.append.clone()];
     let append: Vec<String> = append.into_iter().flatten().collect();
