@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use host::board::MAX_AREA_PAGES;
 use host::size::Alignment;
 use kernel::units::linux::LinuxVersion;
 
+use crate::sizes::count;
+pub(crate) use crate::sizes::pages;
 use crate::verify::Verify;
 
 /// How large a CMA area must be, why requests failed, and what a board's log says.
@@ -92,8 +93,8 @@ pub(crate) struct Size {
     /// Alignments to try
     #[arg(long, value_delimiter = ',', value_name = "A,...", default_value = "asis,order,page")]
     pub align: Vec<AlignWord>,
-    /// Sizes are multiples of this many pages
-    #[arg(long, value_name = "PAGES", default_value_t = host::size::PAGEBLOCK_PAGES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AREA_PAGES)))]
+    /// Sizes are multiples of this many pages, or of a size such as 4M
+    #[arg(long, value_name = "PAGES", default_value_t = host::size::PAGEBLOCK_PAGES, value_parser = count)]
     pub step: u32,
     /// Room that is added to the verdict, such as 10%
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
@@ -130,8 +131,8 @@ pub(crate) struct Size {
 pub(crate) struct View {
     /// debugfs's `bitmap`, or a log with `number of available pages`
     pub file: PathBuf,
-    /// Whether this many pages fit
-    #[arg(long, value_name = "N")]
+    /// Whether this many pages fit, or a size such as 1M
+    #[arg(long, value_name = "N", value_parser = count)]
     pub pages: Option<u32>,
     /// As an order; that of the size, at most 8, unless told
     #[arg(long, value_name = "ORDER", requires = "pages")]
@@ -186,10 +187,10 @@ pub(crate) struct Compare {
     /// Keys of the prompt's `compare`, such as `placements=first-fit,zoned seeds=60 load=camera`
     #[arg(value_name = "KEY=VALUE")]
     pub keys: Vec<String>,
-    /// The area's size, by which it is called
-    #[arg(long, value_name = "SIZE", default_value = "8M")]
-    pub area: String,
-    /// The recording of `load=replay`
+    /// The area's size, by which it is called; 8M unless told, of a recording the recorded one
+    #[arg(long, value_name = "SIZE")]
+    pub area: Option<String>,
+    /// The recording of `load=replay`, which it implies; it may stand among the keys, too
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// Says task1, area1, ... for the names of tasks and areas of the recording; from= names an
@@ -398,23 +399,6 @@ pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 
-/// A size such as `64M` in pages.
-pub(crate) fn pages(text: &str) -> Result<u32, String> {
-    let wrong = || format!("{text} is no size; sizes look like 64M or 512K");
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let bytes: u64 = digits.parse().map_err(|_| wrong())?;
-    let bytes = bytes.checked_mul(1 << shift).ok_or_else(wrong)?;
-    if bytes == 0 || !bytes.is_multiple_of(4096) || bytes >> 12 > MAX_AREA_PAGES.into() {
-        return Err(format!("{text}: an area has 4K to {}G, in multiples of 4K", MAX_AREA_PAGES >> 18));
-    }
-    Ok((bytes >> 12) as u32)
-}
-
 fn at_most(text: &str) -> Result<u32, String> {
     let size = text.strip_prefix("<=").ok_or_else(|| format!("{text}: --assert takes '<=SIZE', such as '<=64M'"))?;
     pages(size.trim())
@@ -450,14 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        assert_eq!(
-            (pages("64M"), pages("8192K"), pages("1G"), pages("4096")),
-            (Ok(16384), Ok(2048), Ok(262_144), Ok(1))
-        );
-        for bad in ["", "M", "0", "64X", "-1M", "1", "17G", "99999999999999999999G", "18446744073709551615G"] {
-            assert!(pages(bad).is_err(), "{bad}");
-        }
+    fn words() {
         assert_eq!((at_most("<=64M"), at_most("64M").is_err()), (Ok(16384), true));
         assert_eq!(
             (seeds("1..9"), seeds("9..1").is_err(), shard("2/8"), shard("0/8").is_err()),

@@ -5,8 +5,11 @@
 //! What holds true: every load runs on a board of its own, which is what an empty area is; what is
 //! printed is what the monitor prints, but for times.
 
+use std::path::{Path, PathBuf};
+
 use host::board::Board;
 use host::machine::Host;
+use host::verdict::mib;
 use indicatif::ProgressBar;
 use kernel::lab::compare::{Comparison, Row, Step};
 use kernel::monitor::{Context, Monitor};
@@ -15,15 +18,20 @@ use rayon::prelude::*;
 
 use crate::cli::{self, Compare};
 use crate::interrupt::{is_stopped, stopped};
-use crate::{Failure, lines, now_ns, progress, recording, say};
+use crate::{Failure, chosen_area, lines, now_ns, progress, recording, say};
+
+/// The area that loads are compared on.
+const USUAL_AREA: &str = "8M";
 
 pub(crate) fn run(arguments: &Compare) -> Result<(), Failure> {
-    let pages = cli::pages(&arguments.area).map_err(Failure::bad)?;
-    let board = Board { linux: arguments.linux, ..Board::of_one(&arguments.area, pages) };
-    let records = arguments.json;
-    if arguments.keys.iter().any(|key| key == "load=replay") {
-        return compare_replays(arguments, &board);
+    let area = arguments.area.clone();
+    if let Some((file, keys)) = of_recording(arguments)? {
+        return compare_replays(arguments, &file, &keys);
     }
+    let area = area.unwrap_or_else(|| USUAL_AREA.into());
+    let pages = cli::pages(&area).map_err(Failure::bad)?;
+    let board = Board { linux: arguments.linux, ..Board::of_one(&area, pages) };
+    let records = arguments.json;
     let (title, mut whole) = on(&board, |system, host| {
         let whole = comparison(system, host, arguments)?;
         Ok::<_, Failure>((whole.title(system), whole))
@@ -80,14 +88,50 @@ fn on<R>(board: &Board, experiment: impl FnOnce(&mut System<'_>, &mut Host) -> R
     board.with(now_ns, Box::new(|_| {}), experiment)
 }
 
-/// A recording under several placements: by the monitor itself.
-fn compare_replays(arguments: &Compare, board: &Board) -> Result<(), Failure> {
-    let Some(file) = &arguments.initrd else {
-        return Err(Failure::bad("compare: load=replay needs a recording: --initrd FILE"));
-    };
+/// The recording that is compared, and the keys, where one is given or `load=replay`.
+fn of_recording(arguments: &Compare) -> Result<Option<(PathBuf, Vec<String>)>, Failure> {
+    let mut keys = arguments.keys.clone();
+    let mut file = arguments.initrd.clone();
+    let words =
+        keys.iter().position(|key| !key.contains('=') && key != arguments.area.as_deref().unwrap_or(USUAL_AREA));
+    if let Some(place) = words {
+        let word = PathBuf::from(&keys[place]);
+        let is_recording = file.is_none() && (word.is_file() || keys[place] == "-");
+        if !is_recording {
+            let word = word.display();
+            return Err(Failure::bad(format!("compare: {word} is no file; it takes a recording, and KEY=VALUE")));
+        }
+        keys.remove(place);
+        file = Some(word);
+    }
+    let load = keys.iter().find_map(|key| key.strip_prefix("load="));
+    match (file, load) {
+        (None, Some("replay")) => Err(Failure::bad("compare: load=replay needs a recording: --initrd FILE")),
+        (None, _) => Ok(None),
+        (Some(file), load) => {
+            match load {
+                None => keys.push("load=replay".into()),
+                Some("replay") => {}
+                Some(load) => {
+                    let why = format!("compare: {} is a recording, which load={load} does not read", file.display());
+                    return Err(Failure::bad(format!("{why}; leave load= or the recording away")));
+                }
+            }
+            Ok(Some((file, keys)))
+        }
+    }
+}
+
+/// A recording under several placements: by the monitor itself, in an area of the recorded size
+/// unless told.
+fn compare_replays(arguments: &Compare, file: &Path, keys: &[String]) -> Result<(), Failure> {
     let (trace, _) = recording(file, arguments.anonymous)?;
+    let from = keys.iter().find_map(|key| key.strip_prefix("from="));
+    let spec = chosen_area((&trace, file), (arguments.area.as_deref(), from), "from=NAME")?;
+    let name = arguments.area.clone().unwrap_or_else(|| mib(spec.pages));
+    let board = &Board { linux: arguments.linux, ..Board::of_one(&name, spec.pages) };
     let records = arguments.json;
-    let line = arguments.keys.iter().fold(String::from("compare"), |line, key| format!("{line} '{key}'"));
+    let line = keys.iter().fold(String::from("compare"), |line, key| format!("{line} '{key}'"));
     let print = lines("compare", Some(records));
     let status = board.with(now_ns, print, |system, host| host::monitor_line(system, host, Some(&trace), &line));
     crate::ended(&line, status)

@@ -90,7 +90,10 @@ mod tests {
             partial: false,
             lost: 0,
             unmatched: 0,
+            busy: 0,
+            held_before: 0,
             served: WhenServed::Release,
+            otherwise_pages: None,
         }
     }
 

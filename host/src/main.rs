@@ -14,6 +14,7 @@ mod report_page;
 mod run;
 mod runs;
 mod size_command;
+mod sizes;
 mod sweep;
 mod verify;
 mod view;
@@ -32,8 +33,9 @@ use host::check::Census;
 use host::kind::Kind;
 use host::machine::Host;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
+use host::verdict::mib;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kernel::lab::replay::{self, RecordedSize, WhenServed};
+use kernel::lab::replay::{self, RecordedSize, ReplayError, WhenServed};
 use kernel::units::linux::LinuxVersion;
 
 /// A bad argument or input, as the image's status for one.
@@ -267,20 +269,59 @@ fn ended(line: &str, status: u8) -> Result<(), Failure> {
 /// The area to replay on, of the size that was asked for; else as recorded, each of several under
 /// its name.
 fn replay_areas(trace: &[u8], arguments: &cli::Replay) -> Result<Vec<AreaSpec>, Failure> {
-    if let Some(area) = &arguments.area {
-        return Ok(vec![AreaSpec { name: AREA.into(), pages: cli::pages(area).map_err(Failure::bad)? }]);
-    }
     let bad = |error| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
     let recorded: Vec<(&str, RecordedSize)> = survey.recorded().collect();
-    if arguments.from.is_some() || recorded.len() < 2 {
-        let size = survey.recorded_size(arguments.from.as_deref()).map_err(bad)?;
-        return Ok(vec![AreaSpec { name: AREA.into(), pages: recorded_pages(None, size)? }]);
+    let key = arguments.keys.iter().find_map(|key| key.strip_prefix("from="));
+    let from = arguments.from.as_deref().or(key);
+    if arguments.area.is_some() || from.is_some() || recorded.len() < 2 {
+        return Ok(vec![chosen_area((trace, &arguments.trace), (arguments.area.as_deref(), from), "--from NAME")?]);
     }
     let spec = |&(name, size): &(&str, RecordedSize)| {
         Ok(AreaSpec { name: name.into(), pages: recorded_pages(Some(name), size)? })
     };
     recorded.iter().map(spec).collect()
+}
+
+/// The area that one recorded area is replayed on: of the size that was asked for, else as
+/// recorded. `choose` is how the recorded one is chosen.
+fn chosen_area(
+    (trace, file): (&[u8], &Path),
+    (area, from): (Option<&str>, Option<&str>),
+    choose: &str,
+) -> Result<AreaSpec, Failure> {
+    let bad = |error: ReplayError| Failure::bad(format!("{}: {}", file.display(), chosen_by(&error, choose)));
+    let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
+    let pages = match area {
+        None => recorded_pages(None, survey.recorded_size(from).map_err(bad)?)?,
+        Some(area) => {
+            let pages = cli::pages(area).map_err(|why| match survey.recorded().any(|(name, _)| name == area) {
+                true => {
+                    let choose = choose.replace("NAME", area);
+                    Failure::bad(format!("--area is the size of the area here; the recorded one is chosen by {choose}"))
+                }
+                false => Failure::bad(why),
+            })?;
+            // Where there are several, one has to be chosen.
+            survey.recorded_size(from).map_err(bad)?;
+            let whole = pages.next_multiple_of(PAGEBLOCK_PAGES);
+            if whole != pages {
+                let (block, asked) = (mib(PAGEBLOCK_PAGES), mib(pages));
+                eprintln!("debris: an area of {}, because areas are multiples of {block}, not {asked}", mib(whole));
+            }
+            whole
+        }
+    };
+    Ok(AreaSpec { name: AREA.into(), pages })
+}
+
+/// What is wrong with the choice of a recorded area, in the words of the tool's options.
+fn chosen_by(error: &ReplayError, choose: &str) -> String {
+    match error {
+        ReplayError::SeveralAreas(areas) => format!("choose with {choose}; the recording has {areas}"),
+        ReplayError::NoAreas => format!("{choose} is for recordings of ftrace; this one has no areas"),
+        error => error.to_string(),
+    }
 }
 
 /// The size of a recorded area, if it is known; else the smallest that holds all its pages; where
@@ -324,8 +365,13 @@ fn recording(path: &Path, anonymous: bool) -> Result<(Vec<u8>, Census), Failure>
     let text = read(path)?;
     let unfit = |why: &dyn std::fmt::Display| unfit(path, &text, why, Kind::Recording);
     let census = host::check::census(&text).map_err(|error| unfit(&error))?;
-    if census.areas.is_empty() {
-        return Err(unfit(&"no line allocates or releases anything"));
+    if census.areas.values().all(|area| area.allocs + area.releases == 0) {
+        // Which says what is missing.
+        let why = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), &text).err();
+        return Err(match why {
+            Some(why) => unfit(&why),
+            None => unfit(&"no line allocates or releases anything"),
+        });
     }
     if !anonymous {
         return Ok((text, census));

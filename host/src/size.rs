@@ -156,14 +156,21 @@ pub struct Answer {
     pub largest_failing_pages: Option<u32>,
     /// Nothing larger was tried.
     pub tried_to_pages: u32,
-    /// What was allocated before the recording began, or in events that it lost, is not known.
+    /// What was allocated before the recording began, or in events that it lost, is not known, or
+    /// ranges were busy: the area has to be larger than this by what that takes.
     pub partial: bool,
     /// Events that the recording lost.
     pub lost: u64,
     /// Releases of what was allocated before the recording began.
     pub unmatched: u64,
+    /// Ranges that were busy when it was recorded.
+    pub busy: u64,
+    /// Pages that were held when the recording began, as far as it says so.
+    pub held_before: u64,
     /// What the buffers of requests that failed when it was recorded do here.
     pub served: WhenServed,
+    /// The smallest size where they do the other, if that was asked, too.
+    pub otherwise_pages: Option<u32>,
 }
 
 impl Answer {
@@ -184,6 +191,8 @@ impl Answer {
             .string("failed", if self.served == WhenServed::Keep { "keep" } else { "release" })
             .number("lost", self.lost)
             .number("unmatched", self.unmatched)
+            .number("busy", self.busy)
+            .number("held_before", self.held_before)
     }
 }
 
@@ -290,7 +299,9 @@ impl<'t> Recording<'t> {
             return Ok(released);
         }
         let kept = self.size_served(rule, WhenServed::Keep, step_pages, each)?;
-        Ok(if kept.smallest_pages > released.smallest_pages { kept } else { released })
+        let (larger, other) =
+            if kept.smallest_pages > released.smallest_pages { (kept, released) } else { (released, kept) };
+        Ok(Answer { otherwise_pages: Some(other.smallest_pages), ..larger })
     }
 
     fn size_served(
@@ -301,6 +312,7 @@ impl<'t> Recording<'t> {
         each: Each<'_>,
     ) -> Result<Answer, SizeError> {
         let (capacity, roomy) = self.without_end(rule, served)?;
+        let held_before = roomy.counts.held_before.unwrap_or(0);
         let answer = |smallest_pages, largest_failing_pages, tried_to_pages| Answer {
             rule: rule.clone(),
             requests: roomy.allocs,
@@ -310,10 +322,13 @@ impl<'t> Recording<'t> {
             smallest_pages,
             largest_failing_pages,
             tried_to_pages,
-            partial: roomy.lost + roomy.unmatched > 0,
+            partial: roomy.lost + roomy.unmatched + roomy.busy + held_before > 0,
             lost: roomy.lost,
             unmatched: roomy.unmatched,
+            busy: roomy.busy,
+            held_before,
             served,
+            otherwise_pages: None,
         };
         let up = |pages: u32| pages.max(1).next_multiple_of(step_pages);
         if rule.placement == FIRST_FIT {

@@ -6,16 +6,17 @@ use host::jitter::{Jitter, NoJitter};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, mib, one_by_one};
 use host::verdict::Verdict;
 use indicatif::ProgressBar;
-use kernel::lab::replay::WhenServed;
+use kernel::lab::replay::{ReplayError, WhenServed};
 use rayon::prelude::*;
 
-use crate::cli::{FailedWord, Size};
+use crate::cli::{self, FailedWord, Size};
 use crate::html::{Page, usual_rule};
-use crate::{AREA, Failure, STATUS_ASSERT, now_ns, progress, recording, say};
+use crate::{AREA, Failure, STATUS_ASSERT, chosen_by, now_ns, progress, recording, say};
 
 pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
-    let (text, census) = recording(&arguments.trace, arguments.anonymous)?;
-    let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
+    let (text, _) = recording(&arguments.trace, arguments.anonymous)?;
+    let bad =
+        |error: SizeError| Failure::bad(format!("{}: {}", arguments.trace.display(), in_words(&error, arguments)));
     let recording = Recording::open(&text, arguments.area.as_deref(), now_ns).map_err(bad)?;
     // The verdict's own rule comes first, whatever else is asked for.
     let mut rules = vec![Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis }];
@@ -36,12 +37,13 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     let answers = answers.map_err(bad)?;
     let jitter = arguments.jitter.map(|orders| jittered(&text, arguments, orders, &shown)).transpose()?;
     shown.finish_and_clear();
-    let verdict = Verdict { jitter, busy: census.busy, ..Verdict::of(&answers[0], arguments.headroom) };
+    let recorded = recording.recorded_size().map_err(bad)?;
+    let verdict = Verdict { jitter, recorded, ..Verdict::of(&answers[0], arguments.headroom) };
     if arguments.json {
         let area = arguments.area.as_deref().unwrap_or(AREA);
-        let records: String = answers.iter().fold(String::new(), |text, answer| {
-            text + &format!("{}\n", verdict.jitter_of(answer, answer.record(area)))
-        });
+        let records: String = answers
+            .iter()
+            .fold(String::new(), |text, answer| text + &format!("{}\n", verdict.added_to(answer, answer.record(area))));
         say(format_args!("{records}"))?;
     } else {
         say(format_args!("{}", verdict.text(&arguments.trace.display().to_string(), &answers)))?;
@@ -56,11 +58,28 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
             served: None,
             headroom_percent: arguments.headroom,
             answers: &answers,
-            busy: census.busy,
+            busy: answers[0].busy,
         };
         page.write(&recording, file)?;
     }
     held_against(&verdict, arguments)
+}
+
+/// What is wrong, in the words of the options.
+fn in_words(error: &SizeError, arguments: &Size) -> String {
+    match (error, arguments.area.as_deref()) {
+        (SizeError::Replay(error @ (ReplayError::NoSuchArea(_) | ReplayError::NoAreas)), Some(area))
+            if cli::pages(area).is_ok() =>
+        {
+            format!(
+                "--area is the name of a recorded area, no size: {}. --assert '<={area}' holds the answer against a \
+             size, and `debris replay --area {area}` replays in an area of that size",
+                chosen_by(error, "--area NAME")
+            )
+        }
+        (SizeError::Replay(error), _) => chosen_by(error, "--area NAME"),
+        (error, _) => error.to_string(),
+    }
 }
 
 /// What a page about a replay compares with: the rules that [`run`] tries unless told.
@@ -112,7 +131,8 @@ fn held_against(verdict: &Verdict<'_>, arguments: &Size) -> Result<(), Failure> 
     let Some(most) = arguments.assert else { return Ok(()) };
     if verdict.answer.partial && !arguments.allow_partial {
         return Err(Failure::bad(
-            "--assert: the recording began late or lost events, so that its size is at least this; --allow-partial takes it",
+            "--assert: the recording began late, lost events or passed over busy ranges, so that its size is at least this; \
+             --allow-partial takes it",
         ));
     }
     if verdict.pages > most {

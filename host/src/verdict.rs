@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use kernel::lab::metrics::Counted;
 use kernel::lab::record::Record;
-use kernel::lab::replay::WhenServed;
+use kernel::lab::replay::{RecordedSize, WhenServed};
 
 use crate::helps;
 use crate::size::{Answer, PAGEBLOCK_PAGES, mib, size};
@@ -22,8 +22,8 @@ pub struct Verdict<'a> {
     pub pages: u32,
     /// Smallest sizes for other orders of the events, sorted.
     pub jitter: Option<Vec<u32>>,
-    /// Ranges that were busy when this was recorded.
-    pub busy: u64,
+    /// What is known of the size of the area that was recorded.
+    pub recorded: RecordedSize,
 }
 
 impl<'a> Verdict<'a> {
@@ -31,7 +31,13 @@ impl<'a> Verdict<'a> {
     pub fn of(answer: &'a Answer, headroom_percent: u32) -> Self {
         let with_headroom = u64::from(answer.smallest_pages) * u64::from(100 + headroom_percent);
         let pages = with_headroom.div_ceil(100).next_multiple_of(answer.step_pages.into());
-        Self { answer, headroom_percent, pages: u32::try_from(pages).unwrap_or(u32::MAX), jitter: None, busy: 0 }
+        Self {
+            answer,
+            headroom_percent,
+            pages: u32::try_from(pages).unwrap_or(u32::MAX),
+            jitter: None,
+            recorded: RecordedSize::Unknown,
+        }
     }
 
     /// Least, median and most of the jitter.
@@ -40,9 +46,16 @@ impl<'a> Verdict<'a> {
         Some([*sizes.first()?, sizes[sizes.len() / 2], *sizes.last()?])
     }
 
-    /// Adds the jitter to the record of the verdict's own answer.
-    pub fn jitter_of(&self, answer: &Answer, record: Record) -> Record {
-        match self.spread().filter(|_| answer == self.answer) {
+    /// Adds the headroom and the jitter to the record of the verdict's own answer.
+    pub fn added_to(&self, answer: &Answer, record: Record) -> Record {
+        if answer != self.answer {
+            return record;
+        }
+        let record = match self.headroom_percent {
+            0 => record,
+            _ => record.number("headroom_percent", self.headroom_percent).number("verdict_pages", self.pages),
+        };
+        match self.spread() {
             Some([min, median, max]) => {
                 record.number("jitter_min", min).number("jitter_median", median).number("jitter_max", max)
             }
@@ -75,13 +88,21 @@ impl<'a> Verdict<'a> {
         if answer.failed_recorded > 0 {
             let _ = writeln!(
                 text,
-                "{} requests failed when this was recorded, and how long their buffers would have lived is not known; \
-                 this is the answer where they {}.",
-                answer.failed_recorded,
-                match answer.served {
-                    WhenServed::Release => "go back at once",
-                    WhenServed::Keep => "live as long as the median of their task's",
-                }
+                "{} failed when this was recorded, and how long their buffers would have lived is not known. {}",
+                Counted(answer.failed_recorded, "request"),
+                of_failed(answer)
+            );
+        }
+        if let RecordedSize::AtLeast(reached) = self.recorded
+            && answer.partial
+            && reached > u64::from(answer.smallest_pages)
+        {
+            let reached = u32::try_from(reached).unwrap_or(u32::MAX);
+            let _ = writeln!(
+                text,
+                "On the board they reached {}, of what is known of its area: there pages were in use that the recording \
+                 does not show, in front of the first or in ranges that were busy.",
+                size(reached)
             );
         }
         if answer.unmatched > 0 {
@@ -99,11 +120,18 @@ impl<'a> Verdict<'a> {
                 Counted(answer.lost, "event")
             );
         }
-        if self.busy > 0 {
+        if answer.held_before > 0 {
+            let _ = writeln!(
+                text,
+                "{} held when the recording began, by what it does not show, and not counted.",
+                Counted(answer.held_before, "page")
+            );
+        }
+        if answer.busy > 0 {
             let _ = writeln!(
                 text,
                 "{} busy when this was recorded, and passed over: pages that are pinned take room that is not counted.",
-                Counted(self.busy, "range")
+                Counted(answer.busy, "range")
             );
         }
         if let Some([min, median, max]) = self.spread() {
@@ -133,11 +161,28 @@ impl<'a> Verdict<'a> {
                 mib(answer.tried_to_pages)
             );
         }
-        if let Some(sentence) = helps::sentence(answers, self.busy) {
+        if let Some(sentence) = helps::sentence(answers, self.answer.busy) {
             let _ = writeln!(text, "\n{sentence}");
         }
         let _ = write!(text, "\n{}", paste(*pages));
         text
+    }
+}
+
+/// The answers for what became of requests that failed when this was recorded.
+fn of_failed(answer: &Answer) -> String {
+    let here = mib(answer.smallest_pages);
+    let (released, kept) = match answer.served {
+        WhenServed::Release => (Some(here), answer.otherwise_pages.map(mib)),
+        WhenServed::Keep => (answer.otherwise_pages.map(mib), Some(here)),
+    };
+    match (released, kept) {
+        (Some(released), Some(kept)) => format!(
+            "Where they go back at once: {released}; where they live as long as the median of their task's: {kept}. The larger is \
+             taken; --failed release or keep chooses, as failed= of `debris replay`, which releases unless told."
+        ),
+        (Some(_), None) => "This is the answer where they go back at once.".into(),
+        _ => "This is the answer where they live as long as the median of their task's.".into(),
     }
 }
 

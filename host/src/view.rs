@@ -10,7 +10,10 @@ use std::rc::Rc;
 use host::board::{Board, MAX_AREA_PAGES};
 use host::kind::Kind;
 use host::size::PAGEBLOCK_PAGES;
-use kernel::lab::state;
+use kernel::cma::{AreaId, align_order_of};
+use kernel::lab::record::Record;
+use kernel::lab::{obstacles, state};
+use kernel::system::System;
 
 use crate::cli::View;
 use crate::{Failure, now_ns, read, say, unfit};
@@ -33,17 +36,19 @@ pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
         line += &format!(" order_per_bit={order}");
     }
     line += &format!("; picture '{name}'");
-    if let Some(pages) = arguments.pages {
-        line += &format!("; alloc '{name}' {pages}");
-        if let Some(order) = arguments.align {
-            line += &format!(" {order}");
-        }
-    }
     let printed = Rc::new(RefCell::new(String::new()));
     let sink = printed.clone();
     let print = Box::new(move |piece: &str| sink.borrow_mut().push_str(piece));
-    let status = Board::of_one(&name, pages)
-        .with(now_ns, print, |system, host| host::monitor_line(system, host, Some(&text), &line));
+    let status = Board::of_one(&name, pages).with(now_ns, print, |system, host| {
+        let status = host::monitor_line(system, host, Some(&text), &line);
+        let (0, Some(pages), Some(area)) = (status, arguments.pages, system.find_area(&name)) else { return status };
+        let order = arguments.align.unwrap_or_else(|| align_order_of(pages));
+        let record = record(system, area, pages, order);
+        line = format!("alloc '{name}' {pages} {order}");
+        let status = host::monitor_line(system, host, Some(&text), &line);
+        printed.borrow_mut().push_str(&format!("{record}\n"));
+        status
+    });
     let printed = printed.take();
     let colours = io::stdout().is_terminal();
     for line in printed.lines().filter(|line| line.starts_with('{') == arguments.json && !line.starts_with("run=:")) {
@@ -55,6 +60,40 @@ pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
         _ if arguments.pages.is_some() && printed.contains("longest free run") => Ok(()),
         status => Err(Failure { line: format!("`{line}` ended with status {status}"), status }),
     }
+}
+
+/// Whether a request fits into an area as it is, and the windows that are cheapest to empty.
+fn record(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Record {
+    let area = system.area(id);
+    let bit = area.request(pages, align_order).map(|request| area.bitmap().first_fit(&request, 0));
+    let cause = match bit {
+        Ok(Some(_)) => "none",
+        Ok(None) if pages > area.free_pages() => "full",
+        Ok(None) => "fragmented",
+        Err(_) => "invalid",
+    };
+    let windows = if cause == "none" {
+        obstacles::Windows::default()
+    } else {
+        obstacles::windows(system, id, pages, align_order)
+    };
+    let windows = windows.iter().flatten().map(|window| {
+        Record::object()
+            .number("page", window.page)
+            .number("used", window.used)
+            .number("buffers", window.buffers)
+            .number("cost", window.cost)
+    });
+    Record::new("view")
+        .string("area", area.name())
+        .number("pages", pages)
+        .number("align_order", align_order)
+        .number("fits", u32::from(cause == "none"))
+        .string("cause", cause)
+        .number("page", bit.ok().flatten().map_or(0, |bit| bit << area.order_per_bit()))
+        .number("free", area.free_pages())
+        .number("maxchunk", area.longest_free_run())
+        .objects("windows", windows)
 }
 
 /// A name as the monitor's line takes it between quotes.

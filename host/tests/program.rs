@@ -2,6 +2,9 @@
 
 //! The program as it is called: what it prints, and its statuses.
 
+#[path = "program/answers.rs"]
+mod answers;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -134,43 +137,23 @@ fn replay_makes_an_area_for_each_that_was_recorded() {
     assert!(stopped.starts_with("Stopped at line 11, the first request that failed.\nx: 6 operations"), "{stopped}");
     assert!(stopped.contains("\nStopped at line 11, where the first request of another area failed.\n"), "{stopped}");
     let refused = String::from_utf8(replay(&["--json", "--area", "64M"]).stderr).unwrap();
-    assert!(refused.contains("choose with from=NAME; the recording has x ("), "{refused}");
-}
-
-/// Two recorded areas, of which the second is small; the page is about that.
-#[test]
-fn of_several_areas_the_page_is_about_the_one_that_fails() {
-    let program = Path::new(env!("CARGO_BIN_EXE_debris"));
-    let directory = tempfile::TempDir::new().unwrap();
-    // A template of nothing but its places, beside the program.
-    let alone = directory.path().join("debris");
-    std::fs::copy(program, &alone).unwrap();
-    std::fs::write(
-        directory.path().join("debris-page.html"),
-        "<!--debris:title--><!--debris:body--><!--debris:data-->",
-    )
-    .unwrap();
-    let failed = |line: u32| {
-        format!(
-            "  cam-7  [000] .....    {line}.0: cma_alloc_finish: name=small pfn=0x0 page=0 count=9000 align=0 errorno=-12\n"
-        )
+    assert!(refused.contains("choose with --from NAME; the recording has x ("), "{refused}");
+    let refused = |arguments: &[&str]| {
+        let output = debris_in(directory.path(), &[arguments, &["two.trace"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
     };
-    let other = TWO_TASKS.replace("name=x", "name=small").replace(".000000", ".500000");
-    let lines: Vec<&str> = TWO_TASKS.lines().zip(other.lines()).flat_map(|pair| [pair.0, pair.1]).collect();
-    let text = lines.join("\n") + "\n" + &failed(8) + &failed(9);
-    std::fs::write(directory.path().join("two.trace"), text).unwrap();
-    let page = |more: &[&str]| {
-        let mut debris = Command::new(&alone);
-        debris.args(["replay", "two.trace", "--html", "page.html"]).args(more).current_dir(directory.path());
-        let said = String::from_utf8(debris.output().unwrap().stderr).unwrap();
-        (said, std::fs::read_to_string(directory.path().join("page.html")).unwrap())
-    };
-    let (said, html) = page(&[]);
-    let line = "debris: --html: the page shows small, where most requests fail: 2; --from chooses another area\n";
-    assert!(said.contains(line), "{said}");
-    assert!(html.contains("\"from\":\"small\"") && html.contains("2 of 5 requests fail"), "{html}");
-    let (said, html) = page(&["--from", "x"]);
-    assert!(!said.contains("--html") && html.contains("\"from\":\"x\"") && html.contains("no request fails"), "{said}");
+    for (arguments, words) in [
+        (&["size"][..], "choose with --area NAME; the recording has x ("),
+        (&["size", "--area", "64M"], "--area is the name of a recorded area, no size: "),
+        (&["replay", "--area", "x"], "the recorded one is chosen by --from x"),
+        (&["replay", "--from", "y"], "no area of that name; it has x ("),
+        (&["compare", "--area", "x"], "the recorded one is chosen by from=x"),
+        (&["compare"], "choose with from=NAME; the recording has x ("),
+    ] {
+        let said = refused(arguments);
+        assert!(said.contains(words) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
 }
 
 #[test]
@@ -290,6 +273,11 @@ fn a_log_is_a_recording_whatever_stands_in_front_of_it() {
 fn size_says_that_ranges_were_busy() {
     let text = printed(&["size", "cases/cma-debug.log", "--placement", "first-fit"]);
     assert!(text.contains("\n2 ranges busy when this was recorded"), "{text}");
+    assert!(text.starts_with("cases/cma-debug.log: at least 52M ("), "{text}");
+    assert!(text.contains("\nOn the board they reached 54788K (13697 pages), of what is known"), "{text}");
+    let output = debris_in(Path::new(DATA), &["size", "cases/cma-debug.log", "--assert", "<=64M"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("passed over busy ranges"), "{said}");
 }
 
 /// Without what depends on the clock: the last column of the table, and `alloc_ns`.
@@ -361,6 +349,8 @@ fn run_boots_what_its_arguments_say() {
         assert!(given.windows(2).any(|words| words == pair), "{pair:?}: {given:?}");
     }
     assert!(given.contains(&"-no-reboot") && !given.contains(&"-dtb"), "{given:?}");
+    let output = debris_in(Path::new(DATA), &["run", "--append", "loglevel=3 run=\"cma\"", "--run", "version"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("leave one away") && output.status.code() == Some(2));
 }
 
 /// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are
