@@ -81,6 +81,15 @@ fn size_gives_both_answers_where_requests_failed() {
     assert!(text.contains("1 succeeded here and went back at once; failed=keep"), "{text}");
     let text = said(&["replay", "--area", "64M", "failed=keep"]);
     assert!(text.contains("1 succeeded here; failed=release gives them back at once.\nThose were kept: "), "{text}");
+    for (key, words) in
+        [("failed=release", "go back at once; failed=keep"), ("failed=keep", "are kept as long as others; ")]
+    {
+        let text = said(&["compare", "placements=first-fit", key]);
+        assert!(
+            text.contains(&format!("\n1 request failed when this was recorded; those that succeed here {words}")),
+            "{text}"
+        );
+    }
     let headroom = records(&said(&["size", "--placement", "first-fit", "--step", "1", "--headroom", "10%", "--json"]));
     assert_eq!(headroom[0]["verdict_pages"], 6050);
 }

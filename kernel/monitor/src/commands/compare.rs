@@ -19,7 +19,8 @@ use lab::compare::{CompareError, Comparison, DEFAULT_OPS, MAX_SEEDS, MakePlaceme
 use lab::help::Help;
 use lab::keys::{Keys, none_of};
 use lab::load;
-use lab::replay::{self, Compared};
+use lab::metrics::Counted;
+use lab::replay::{self, Compared, WhenServed};
 use machine::Machine;
 use placement::{FirstFit, Placement};
 
@@ -156,6 +157,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             }
             writeln!(self.out, "{row}")?;
             rows.push(row);
+        }
+        if let Some(failed @ 1..) = rows.first().map(|row| row.report.failed_recorded) {
+            let failed = Counted(failed, "request");
+            let becomes = match options.served {
+                WhenServed::Release => "go back at once; failed=keep keeps them as long as others",
+                WhenServed::Keep => "are kept as long as others; failed=release gives them back at once",
+            };
+            writeln!(self.out, "{failed} failed when this was recorded; those that succeed here {becomes}.")?;
         }
         for row in &rows {
             writeln!(self.out, "{}", row.record())?;
