@@ -276,6 +276,12 @@ impl<'m> System<'m> {
         self.disk_device.filter(|_| self.disk.is_some())
     }
 
+    /// Whether the machine has a window of mappings, which users of memory need; that of others than
+    /// the image has none.
+    pub fn has_window(&self) -> bool {
+        self.live.is_some() || self.space.as_ref().is_some_and(|space| space.max_slots() > 0)
+    }
+
     /// Opens the users of memory: from now on movable and reclaimable pages can fill memory.
     ///
     /// # Errors
@@ -298,6 +304,9 @@ impl<'m> System<'m> {
         }
         if on_disk && self.disk.is_none() {
             return Err(OpenError::NoDisk);
+        }
+        if !self.has_window() {
+            return Err(OpenError::NoAddressSpace);
         }
         let space = self.space.take().ok_or(OpenError::NoAddressSpace)?;
         let disk = if on_disk { self.disk.take() } else { None };

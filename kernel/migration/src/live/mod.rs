@@ -205,7 +205,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAddressSpace => f.write_str("this machine has no window of mappings"),
+            Self::NoAddressSpace => f.write_str("this machine has no window of mappings: it needs the image in QEMU"),
             Self::Open => f.write_str("memory is lived in already"),
             Self::NoDisk => f.write_str("there is no disk: start with DISK=disk.img, which scripts/disk-image makes"),
             Self::NoTables(error) => write!(f, "no memory for the tables of the window: {error}"),

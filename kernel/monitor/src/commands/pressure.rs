@@ -3,6 +3,7 @@
 //! The command `pressure`: keys into options, runs into a table and records.
 
 use alloc::format;
+use alloc::string::ToString;
 use core::fmt::Write;
 
 use super::areas::{choose_area, in_the_way};
@@ -17,7 +18,7 @@ use lab::pressure::latency::Filling;
 use lab::pressure::reliability::{CAMERA_PAGES, Source};
 use lab::pressure::{Experiment, Options, PressureError, Row};
 use machine::Machine;
-use migration::live::Sabotage;
+use migration::live::{OpenError, Sabotage};
 use page_alloc::policy::{CmaUse, Lend};
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
@@ -71,6 +72,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             none_of("no experiment", word, Experiment::ALL.iter().map(|each| each.name()), "there are")
         })?;
         check_keys(args, experiment)?;
+        if !self.system.has_window() {
+            return Err(Failure::bad(OpenError::NoAddressSpace.to_string()));
+        }
         let options = self.pressure_options(args)?;
         self.without_job(options.area)?;
         if experiment.fills_all_memory() {

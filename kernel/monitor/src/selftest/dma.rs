@@ -17,6 +17,7 @@ use dma::hardware::CacheOp;
 use dma::{Coherent, CpuAddress, DeviceAddress, DeviceId, Direction, DmaError, LINE_BYTES, MappingKind, ScatterList};
 use lab::rng::Rng;
 use migration::contig_range::{Owner, Why};
+use migration::live::OpenError;
 use page_alloc::{Block, Migratetype};
 use system::System;
 use units::{PAGE_SIZE, PhysAddr};
@@ -72,6 +73,9 @@ fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, Devic
 
 /// The window shows the frames that it should, and memory has one mapping at a time.
 fn window(system: &mut System<'_>) -> Verdict {
+    if !system.has_window() {
+        return Err(Stop::skip(OpenError::NoAddressSpace.to_string()));
+    }
     for order in [0, 3, 8, 9] {
         let Ok(mut blocks) = (0..3)
             .map(|_| system.zone_mut().alloc_pages(order, Migratetype::Unmovable))

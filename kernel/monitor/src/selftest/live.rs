@@ -37,11 +37,11 @@ const CHECKED_EVERY: u32 = 12;
 const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 
 /// Runs a test with users of memory opened, CMA pages first of all. If memory is too small for
-/// their tables, it is skipped.
+/// their tables, or there is no window for them, it is skipped.
 pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let opened = system.open_live(CmaUse::First, Lend::Movable).map(|_| ());
-    if let Err(error @ OpenError::NoTables(_)) = &opened {
+    if let Err(error @ (OpenError::NoTables(_) | OpenError::NoAddressSpace)) = &opened {
         return Err(Stop::skip(error.to_string()));
     }
     lines(opened)?;
