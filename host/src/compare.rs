@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use host::board::Board;
 use host::machine::Host;
-use host::verdict::mib;
+use host::size::mib;
 use indicatif::ProgressBar;
 use kernel::lab::compare::{Comparison, Row, Step};
 use kernel::monitor::{Context, Monitor};

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use host::board::MAX_AREA_PAGES;
+use host::check::census;
 use host::helps::helps;
 use host::page::{Run, body, escaped};
 use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
@@ -49,8 +50,6 @@ pub(crate) struct Page<'a> {
     pub(crate) headroom_percent: u32,
     /// The answers, that of Linux's own rule first.
     pub(crate) answers: &'a [Answer],
-    /// Ranges that were busy when this was recorded.
-    pub(crate) busy: u64,
 }
 
 impl Page<'_> {
@@ -67,7 +66,9 @@ impl Page<'_> {
             recording.course(&self.rule, (served, Part::ALL), pages).map_err(|error| bad(error.to_string()))?;
         let run = Run { rule: &self.rule, pages, report: &report, timeline: &timeline };
         let title = self.trace.file_name().map_or("recording".into(), |name| name.to_string_lossy().into_owned());
-        let verdict = Verdict::of(usual, self.headroom_percent);
+        let census = census(self.text).map_err(|error| bad(error.to_string()))?;
+        let recorded = recording.recorded_size().map_err(|error| bad(error.to_string()))?;
+        let verdict = Verdict { recorded, ..Verdict::of(usual, self.headroom_percent) };
         let sizes: Vec<_> = self
             .answers
             .iter()
@@ -92,8 +93,17 @@ impl Page<'_> {
             "smallest_pages": usual.smallest_pages,
             "sizes": sizes,
         });
-        let helps = helps(Some(pages), self.answers, self.busy);
-        let body = body((&title, why), &run, (self.answers, &helps), verdict.pages);
+        let mut named: Vec<&str> = census.areas.keys().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        if let Some(from) = self.from {
+            named = vec![from];
+        }
+        let heading = match named[..] {
+            [] => title.clone(),
+            _ => format!("{title}, of the area {}", named.join(", ")),
+        };
+        let helps = helps(Some(pages), self.answers, usual.busy);
+        let mut body = body((&heading, why), &run, (self.answers, &helps), &verdict);
+        body += &format!("<p class=\"note\" id=\"made\">Made by {}</p>\n", escaped(&made_by(std::env::args())));
         let parts = Parts { title: &title, body: &body, data: &data, recording: Some(self.text) };
         parts.write(file)
     }
@@ -171,6 +181,21 @@ fn shown_pages(recording: &Recording<'_>, usual: &Answer) -> Result<(u32, &'stat
     Ok((pages.next_multiple_of(PAGEBLOCK_PAGES), why))
 }
 
+/// The version, and the command without the folders of its files and without the page's name.
+fn made_by(arguments: impl Iterator<Item = String>) -> String {
+    let mut text = format!("debris {}: debris", env!("CARGO_PKG_VERSION"));
+    let mut arguments = arguments.skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--html" {
+            arguments.next();
+        } else if !argument.starts_with("--html=") {
+            text.push(' ');
+            text.push_str(argument.rsplit_once('/').map_or(&*argument, |(_, name)| name));
+        }
+    }
+    text
+}
+
 /// The rule of Linux, and requests as they were recorded.
 pub(crate) fn usual_rule() -> Rule {
     Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis }
@@ -192,4 +217,16 @@ fn template() -> Result<String, Failure> {
             file.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_told_without_folders() {
+        let words = ["/x/debris", "replay", "/home/me/a.trace", "--area", "24M", "--html", "b.html"];
+        let told = made_by(words.into_iter().map(String::from));
+        assert_eq!(told, concat!("debris ", env!("CARGO_PKG_VERSION"), ": debris replay a.trace --area 24M"));
+    }
 }

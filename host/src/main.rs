@@ -32,8 +32,8 @@ use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
 use host::check::Census;
 use host::kind::Kind;
 use host::machine::Host;
+use host::size::mib;
 use host::size::{Alignment, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError};
-use host::verdict::mib;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::lab::replay::{self, RecordedSize, ReplayError, WhenServed};
 use kernel::units::linux::LinuxVersion;
@@ -123,7 +123,7 @@ fn run(command: Command) -> Result<(), Failure> {
 
 /// As the monitor's `replay`, on a board with the recorded area, or with all of them.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
-    let (trace, census) = recording(&arguments.trace, arguments.anonymous)?;
+    let (trace, _) = recording(&arguments.trace, arguments.anonymous)?;
     let areas = replay_areas(&trace, arguments)?;
     let mut line = String::from("replay");
     if let [only] = &areas[..] {
@@ -138,26 +138,26 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     for key in &arguments.keys {
         line += &format!(" '{key}'");
     }
-    if let Some(file) = &arguments.html {
-        replay_page(arguments, (&trace, census.busy), &areas, file)?;
+    if arguments.html.is_some() && arguments.held.as_deref() == Some("refuse") {
+        return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held out"));
     }
-    let board = board_of(areas, LinuxVersion::default())?;
+    let board = board_of(areas.clone(), LinuxVersion::default())?;
     let records = arguments.json;
-    ended(
-        &line,
-        board.with(now_ns, lines("replay", Some(records)), |system, host| {
-            host::monitor_line(system, host, Some(&trace), &line)
-        }),
-    )
+    let status = board.with(now_ns, lines("replay", Some(records)), |system, host| {
+        host::monitor_line(system, host, Some(&trace), &line)
+    });
+    if let Some(file) = &arguments.html {
+        // A page shows what was replayed: of a recording that was refused there is nothing.
+        if status == STATUS_BAD {
+            return Err(Failure::bad(format!("--html: the replay was refused, so {} is not written", file.display())));
+        }
+        replay_page(arguments, &trace, &areas, file)?;
+    }
+    ended(&line, status)
 }
 
 /// Writes a page about a replay: of several areas, about the one in which most requests fail.
-fn replay_page(
-    arguments: &cli::Replay,
-    (trace, busy): (&[u8], u64),
-    areas: &[AreaSpec],
-    file: &Path,
-) -> Result<(), Failure> {
+fn replay_page(arguments: &cli::Replay, trace: &[u8], areas: &[AreaSpec], file: &Path) -> Result<(), Failure> {
     let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let alignment = match arguments.align.as_deref() {
         None => Alignment::Asis,
@@ -166,9 +166,6 @@ fn replay_page(
             .find(|alignment| alignment.name() == word)
             .ok_or_else(|| Failure::bad(format!("--align is {word}; it can be asis, order or page")))?,
     };
-    if arguments.held.as_deref() == Some("refuse") {
-        return Err(Failure::bad("--html: a page gives a buffer back whose ID is allocated again; leave --held out"));
-    }
     let rule = Rule { placement: arguments.placement.clone().unwrap_or(FIRST_FIT.into()), alignment };
     let mut shown: Option<(u64, Recording<'_>, &AreaSpec)> = None;
     for area in areas {
@@ -199,7 +196,6 @@ fn replay_page(
         served: Some(WhenServed::Release),
         headroom_percent: 0,
         answers: &answers,
-        busy,
     };
     page.write(&recording, file)
 }

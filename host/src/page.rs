@@ -10,9 +10,9 @@ use std::fmt::Write;
 use kernel::lab::replay::ReplayReport;
 
 use crate::picture;
-use crate::size::{Alignment, Answer, Rule, mib, size};
+use crate::size::{Alignment, Answer, PAGEBLOCK_PAGES, Rule, mib, size};
 use crate::timeline::{Failed, Timeline};
-use crate::verdict::paste;
+use crate::verdict::{Verdict, paste};
 
 /// Rows of the table of failures.
 const SHOWN_FAILURES: usize = 20;
@@ -72,31 +72,46 @@ impl Run<'_> {
         let head = format!("In an area of {} under {how}, ", size(*pages));
         let requests = counted(report.allocs, "request");
         let mut says = Vec::new();
-        let held = format!("{peak_pages} pages ({}) are held at once where no request fails", mib(peak_pages));
+        let held = format!("if no request failed, {peak_pages} pages ({}) would be held at once", mib(peak_pages));
         match self.diagnosis(peak_pages) {
             Diagnosis::Enough => {
                 says.push(format!("{head}none of {requests} fails. At most {} pages are in use.", report.peak));
             }
             Diagnosis::TooSmall => {
-                says.push(format!("{head}{} of {requests} fail.", report.failed));
-                says.push(format!("It is too small, however buffers are placed: {held}."));
+                says.push(format!("{head}{} of {requests} {}.", report.failed, fail(report.failed)));
+                says.push(format!(
+                    "It is too small, however buffers are placed: {held}. Here requests failed, and at most {} pages were \
+                     in use.",
+                    report.peak
+                ));
                 let fragmented = timeline.failures.iter().filter(|failed| failed.cause == "fragmented").count();
+                let others = match timeline.failures.len() - fragmented {
+                    0 => "",
+                    _ => "; for the others, fewer were free than they asked for",
+                };
                 if fragmented > 0 {
                     says.push(format!(
-                        "It is fragmented, too: {fragmented} of them had enough pages free, not in one piece."
+                        "It is fragmented, too: for {fragmented} of the requests that failed, enough pages were free at \
+                         that moment, but not in one piece{others}."
                     ));
                 }
             }
             Diagnosis::Fragmented => {
-                says.push(format!("{head}{} of {requests} fail.", report.failed));
-                says.push(format!("It is fragmented: {held}, which it has, but not where they are asked for."));
+                says.push(format!("{head}{} of {requests} {}.", report.failed, fail(report.failed)));
+                says.push(format!(
+                    "It is fragmented: {held}, and the area has room for them in total, but when a request failed, no \
+                     free piece was long enough for it."
+                ));
             }
         }
         if let Some(first) = timeline.failures.first() {
             says.push(format!("The first failure: {}.", told(timeline, first)));
         }
         if let Some(worst) = timeline.worst().filter(|worst| Some(*worst) != timeline.failures.first()) {
-            says.push(format!("The worst: {}.", told(timeline, worst)));
+            says.push(format!(
+                "The worst, of those with enough free pages the one with the most: {}.",
+                told(timeline, worst)
+            ));
         }
         says
     }
@@ -117,14 +132,16 @@ fn told(timeline: &Timeline, failed: &Failed) -> String {
     if failed.align_order > 0 {
         let _ = write!(text, " at a multiple of {}", 1u64 << failed.align_order);
     }
-    let _ = match failed.cause {
-        "full" => write!(text, "; {} are free", counted(failed.free.into(), "page")),
-        _ => write!(
+    let free = counted(failed.free.into(), "page");
+    let _ = match (failed.cause, failed.align_order) {
+        ("full", _) => write!(text, "; {free} are free"),
+        (_, 1..) if failed.longest >= failed.pages => write!(
             text,
-            "; {} are free, the longest run of them has {}",
-            counted(failed.free.into(), "page"),
-            failed.longest
+            "; {free} are free, and the longest run of them has {}, but no run has room at a multiple of {}",
+            failed.longest,
+            1u64 << failed.align_order
         ),
+        _ => write!(text, "; {free} are free, the longest run of them has {}", failed.longest),
     };
     text
 }
@@ -135,7 +152,7 @@ pub fn body(
     (title, why): (&str, &str),
     run: &Run<'_>,
     (answers, helps): (&[Answer], &[String]),
-    verdict_pages: u32,
+    verdict: &Verdict<'_>,
 ) -> String {
     let usual = answers.first();
     let peak_pages = usual.map_or(run.report.peak, |answer| answer.peak_pages);
@@ -150,7 +167,13 @@ pub fn body(
         diagnosis.name(),
         match diagnosis {
             Diagnosis::Enough => format!("no request fails in {}", mib(run.pages)),
-            _ => format!("{} of {} requests fail in {}", run.report.failed, run.report.allocs, mib(run.pages)),
+            _ => format!(
+                "{} of {} {} in {}",
+                run.report.failed,
+                counted(run.report.allocs, "request"),
+                fail(run.report.failed),
+                mib(run.pages)
+            ),
         }
     );
     for sentence in run.says(peak_pages) {
@@ -165,30 +188,22 @@ pub fn body(
         for line in helps {
             let _ = write!(html, "<li>{}</li>", escaped(line));
         }
-        html.push_str("</ul>");
+        html.push_str(
+            "</ul><p class=\"note\">A board sets a size, as below, and an alignment as far as the kernel's \
+             CONFIG_CMA_ALIGNMENT caps it; a placement other than first-fit, and smaller alignments, are changes to the \
+             kernel.</p>",
+        );
     }
-    if let Some(answer) = usual {
-        let least = if answer.partial { "At least " } else { "" };
+    if usual.is_some() {
+        let _ = write!(html, "\n<p id=\"verdict\">{}</p>", escaped(&capital(&verdict.sentence())));
+        for caveat in verdict.caveats() {
+            let _ = write!(html, "<p class=\"caveat\">{}</p>", escaped(&caveat));
+        }
         let _ = write!(
             html,
-            "\n<p>{least}{} is the smallest size in which no request fails. On the kernel's command line, or in the \
-             area's node:</p><pre id=\"paste\">{}</pre>",
-            size(verdict_pages),
-            escaped(&paste(verdict_pages))
+            "<p>On the kernel's command line, or in the area's node:</p><pre id=\"paste\">{}</pre>",
+            escaped(&paste(verdict.pages))
         );
-        if answer.partial {
-            html.push_str(
-                "<p>The recording began late or lost events: what was held then is not counted. Record from boot on for \
-                 more.</p>",
-            );
-        }
-        if answer.failed_recorded > 0 {
-            let _ = write!(
-                html,
-                "<p>{} requests failed when this was recorded; how long their buffers would have lived is not known.</p>",
-                answer.failed_recorded
-            );
-        }
     }
     html.push_str("</header>\n");
     html.push_str(&figure(run));
@@ -215,12 +230,23 @@ fn figure(run: &Run<'_>) -> String {
                 ),
                 None => String::new(),
             };
-            (worst.step, format!("The worst moment: {}.{window}", told(run.timeline, worst)))
+            let asked = if run.timeline.failures.len() > 1 { "The worst moment" } else { "The moment of the failure" };
+            (worst.step, format!("{asked}: {}.{window}", told(run.timeline, worst)))
         }
         None => (run.timeline.peak_step, format!("The fullest moment: {} pages are in use.", run.report.peak)),
     };
     let picture = picture::svg(run.timeline, step, run.pages, run.timeline.worst());
-    format!("<figure id=\"worst\">{picture}<figcaption>{}</figcaption></figure>\n", escaped(&words))
+    let mut keys = String::new();
+    for (place, colour) in picture::COLOURS.iter().enumerate() {
+        let least = 1u32 << (2 * place);
+        let pages = match place + 1 < picture::COLOURS.len() {
+            true => format!("{least}–{} pages", 4 * least - 1),
+            false => format!("{least} pages and more"),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(keys, "<span class=\"key\"><i style=\"background:{colour}\"></i>{pages}</span>");
+    }
+    format!("<figure id=\"worst\">{picture}<figcaption><p>{keys}</p>{}</figcaption></figure>\n", escaped(&words))
 }
 
 /// Placements by alignments, with the smallest size of each.
@@ -253,9 +279,12 @@ fn sizes(pages: u32, answers: &[Answer]) -> String {
         }
         html.push_str("</tr>");
     }
-    html.push_str(
-        "</tbody></table><p class=\"note\">Sizes are multiples of the step. A size that this area has is marked ✓.</p>\
-         </section>\n",
+    let step = answers.first().map_or(PAGEBLOCK_PAGES, |answer| answer.step_pages);
+    let _ = writeln!(
+        html,
+        "</tbody></table><p class=\"note\">Sizes are multiples of {}. A size of at most this area's is marked ✓.</p>\
+         </section>",
+        mib(step)
     );
     html
 }
@@ -266,27 +295,37 @@ fn failures(run: &Run<'_>) -> String {
     if failures.is_empty() {
         return String::new();
     }
-    let mut html = format!("<section id=\"failures\"><h2>{} that fail</h2><table><thead><tr>", {
-        counted(failures.len() as u64, "request")
-    });
-    for word in ["line", "time", "task", "pages", "multiple of", "cause", "free", "longest run"] {
+    let count = failures.len() as u64;
+    let mut html = format!(
+        "<section id=\"failures\"><h2>{} that {}</h2><table><thead><tr>",
+        counted(count, "request"),
+        fail(count)
+    );
+    let tasks = |failed: &Failed| run.timeline.tasks.get(failed.task as usize).map_or("", String::as_str);
+    type Cell<'c> = &'c dyn Fn(&Failed) -> String;
+    let columns: [(&str, Cell<'_>); 8] = [
+        ("line", &|failed| failed.line.to_string()),
+        ("time", &|failed| failed.time_ns.map_or(String::new(), seconds)),
+        ("task", &|failed| escaped(tasks(failed))),
+        ("pages", &|failed| failed.pages.to_string()),
+        ("multiple of", &|failed| (1u64 << failed.align_order).to_string()),
+        ("cause", &|failed| failed.cause.into()),
+        ("free", &|failed| failed.free.to_string()),
+        ("longest run", &|failed| failed.longest.to_string()),
+    ];
+    // A plain recording has neither times nor tasks.
+    let columns: Vec<_> =
+        columns.iter().filter(|(_, cell)| failures.iter().any(|failed| !cell(failed).is_empty())).collect();
+    for (word, _) in &columns {
         let _ = write!(html, "<th scope=\"col\">{word}</th>");
     }
     html.push_str("</tr></thead><tbody>");
     for failed in failures.iter().take(SHOWN_FAILURES) {
-        let task = run.timeline.tasks.get(failed.task as usize).map_or("", String::as_str);
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            failed.line,
-            failed.time_ns.map_or(String::new(), seconds),
-            escaped(task),
-            failed.pages,
-            1u64 << failed.align_order,
-            failed.cause,
-            failed.free,
-            failed.longest
-        );
+        html.push_str("<tr>");
+        for (_, cell) in &columns {
+            let _ = write!(html, "<td>{}</td>", cell(failed));
+        }
+        html.push_str("</tr>");
     }
     html.push_str("</tbody></table>");
     if let Some(more @ 1..) = failures.len().checked_sub(SHOWN_FAILURES) {
@@ -315,6 +354,16 @@ pub fn escaped(text: &str) -> String {
 
 fn seconds(time_ns: u64) -> String {
     format!("{}.{:06} s", time_ns / 1_000_000_000, time_ns % 1_000_000_000 / 1000)
+}
+
+/// The verb behind a count of requests.
+const fn fail(count: u64) -> &'static str {
+    if count == 1 { "fails" } else { "fail" }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn counted(count: u64, noun: &str) -> String {
@@ -347,9 +396,13 @@ mod tests {
         assert!(full == Diagnosis::TooSmall && !says.contains("fragmented"), "{says}");
         let hole = "a 1 500 0\na 2 1 0\na 3 500 0\nr 1\nr 3\n";
         let (fragmented, says) = diagnosis(&format!("{hole}a 4 600 0\n"));
-        assert!(fragmented == Diagnosis::Fragmented && says.contains("It is fragmented: 1001 pages"), "{says}");
+        assert!(
+            fragmented == Diagnosis::Fragmented
+                && says.contains("1001 pages (4004K) would be held at once, and the area has room for them in total"),
+            "{says}"
+        );
         let (both, says) = diagnosis(&format!("{hole}a 4 600 0\na 5 500 0\na 6 500 0\n"));
-        assert!(both == Diagnosis::TooSmall && says.contains("fragmented, too: 1 of them had enough"), "{says}");
+        assert!(both == Diagnosis::TooSmall && says.contains("fragmented, too: for 1 of the"), "{says}");
     }
 
     #[test]

@@ -231,10 +231,9 @@ impl<'t> Recording<'t> {
         (served, part): (WhenServed, Part<'_>),
         pages: u32,
     ) -> Result<(ReplayReport, Timeline), SizeError> {
-        let mut timeline = Timeline::new(self.text);
+        let mut timeline = Timeline::default();
         let mut tell = |_: &mut Host, told: Told<'_, '_>| timeline.note(&told);
         let report = self.run_part(rule, (served, part), pages, false, Some(&mut tell))?;
-        timeline.finish(report.metrics.longest);
         Ok((report, timeline))
     }
 
@@ -400,6 +399,8 @@ pub fn one_by_one(sizes: &[u32], run: &Try<'_>) -> Vec<Result<u64, SizeError>> {
 const BATCH: usize = 8;
 /// The rule that Linux has.
 pub const FIRST_FIT: &str = "first-fit";
+/// Placements that a page has answers of.
+pub const USUAL_PLACEMENTS: [&str; 4] = [FIRST_FIT, "best-fit", "two-ended", "spare-heads"];
 /// The size that is tried first: 1 GiB.
 const FIRST_CAPACITY_PAGES: u32 = 1 << 18;
 

@@ -3,7 +3,9 @@
 //! `debris size`: the verdict first, then the table, then the line to paste.
 
 use host::jitter::{Jitter, NoJitter};
-use host::size::{Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, mib, one_by_one};
+use host::size::{
+    Alignment, Answer, FIRST_FIT, PAGEBLOCK_PAGES, Recording, Rule, SizeError, Try, USUAL_PLACEMENTS, mib, one_by_one,
+};
 use host::verdict::Verdict;
 use indicatif::ProgressBar;
 use kernel::lab::replay::{ReplayError, WhenServed};
@@ -58,7 +60,6 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
             served: None,
             headroom_percent: arguments.headroom,
             answers: &answers,
-            busy: answers[0].busy,
         };
         page.write(&recording, file)?;
     }
@@ -90,9 +91,6 @@ pub(crate) fn usual_answers(recording: &Recording<'_>) -> Result<Vec<Answer>, Si
         .collect();
     rules.par_iter().map(|rule| recording.size(rule, None, PAGEBLOCK_PAGES, &at_once)).collect()
 }
-
-/// Placements that a page has answers of.
-const USUAL_PLACEMENTS: [&str; 4] = [FIRST_FIT, "best-fit", "two-ended", "spare-heads"];
 
 /// The smallest sizes of other orders of the events, sorted.
 fn jittered(text: &[u8], arguments: &Size, orders: u32, shown: &ProgressBar) -> Result<Vec<u32>, Failure> {

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 use kernel::lab::replay::Told;
 use kernel::lab::trace::Head;
 
-/// Samples of a whole recording, about.
-const SAMPLES: usize = 2000;
 /// Windows of a failure that are kept.
 pub const WINDOWS: usize = 3;
 /// A band that nobody ended.
@@ -49,23 +47,6 @@ impl Band {
     pub const fn held_at(&self, step: u32) -> bool {
         self.begin <= step && step < self.end
     }
-}
-
-/// The area over the steps since the sample before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sample {
-    /// The last of the steps.
-    pub step: u32,
-    /// Its line.
-    pub line: u32,
-    /// When it was; the last time that is known.
-    pub time_ns: u64,
-    /// The most pages in use.
-    pub used: u32,
-    /// The longest free run behind the last step.
-    pub longest: u32,
-    /// Requests that failed.
-    pub failed: u32,
 }
 
 /// A window that is cheap to empty.
@@ -113,59 +94,57 @@ pub struct Timeline {
     pub tasks: Vec<String>,
     /// Every buffer, in the order in which they were made.
     pub bands: Vec<Band>,
-    /// The course.
-    pub samples: Vec<Sample>,
+    /// The line of each step.
+    pub lines: Vec<u32>,
     /// What failed.
     pub failures: Vec<Failed>,
-    /// Steps in all.
-    pub steps: u32,
     /// The step behind which the most pages were in use.
     pub peak_step: u32,
     peak: u32,
-    every: u32,
     /// Bands that are not ended, by their first page.
     open: BTreeMap<u32, u32>,
     task_places: BTreeMap<Vec<u8>, u32>,
     time_ns: u64,
-    sample: Option<Sample>,
 }
 
-impl Timeline {
-    /// Nothing happened yet; for a recording of this text.
-    pub fn new(text: &[u8]) -> Self {
-        let lines = text.iter().filter(|&&byte| byte == b'\n').count();
+impl Default for Timeline {
+    /// Nothing happened yet.
+    fn default() -> Self {
         Self {
             tasks: vec![String::new()],
             bands: Vec::new(),
-            samples: Vec::new(),
+            lines: Vec::new(),
             failures: Vec::new(),
-            steps: 0,
             peak_step: 0,
             peak: 0,
-            every: u32::try_from(lines.div_ceil(SAMPLES).max(1)).unwrap_or(u32::MAX),
             open: BTreeMap::new(),
             task_places: BTreeMap::new(),
             time_ns: 0,
-            sample: None,
         }
+    }
+}
+
+impl Timeline {
+    /// Steps in all.
+    pub fn steps(&self) -> u32 {
+        self.lines.len() as u32
     }
 
     /// Notes what the replay did.
     pub fn note(&mut self, told: &Told<'_, '_>) {
-        let step = self.steps;
-        self.steps += 1;
-        let (line, area, failed) = match *told {
+        let step = self.steps();
+        let (line, area) = match *told {
             Told::Placed { line, ref head, page, pages, area } => {
                 let task = self.task(head);
                 self.time_ns = head.time_ns.unwrap_or(self.time_ns);
                 let line = short(line);
                 let band = Band { page, pages, begin: step, end: OPEN, line, task, time_ns: self.time_ns };
                 self.begin(band);
-                (line, area, 0)
+                (line, area)
             }
             Told::Released { line, page, pages, area } => {
                 self.end(page, pages, step);
-                (short(line), area, 0)
+                (short(line), area)
             }
             Told::Failed { failure, area } => {
                 let task = self.task(&failure.head);
@@ -188,33 +167,14 @@ impl Timeline {
                     longest: failure.longest,
                     windows: windows.collect(),
                 });
-                (short(failure.line), area, 1)
+                (short(failure.line), area)
             }
         };
         let used = area.used_pages();
         if used > self.peak {
             (self.peak, self.peak_step) = (used, step);
         }
-        let before = self.sample.take();
-        let mut sample = Sample {
-            step,
-            line,
-            time_ns: self.time_ns,
-            used: before.map_or(used, |before| before.used.max(used)),
-            longest: 0,
-            failed: before.map_or(0, |before| before.failed) + failed,
-        };
-        if self.steps.is_multiple_of(self.every) {
-            sample.longest = area.longest_free_run();
-            self.samples.push(sample);
-        } else {
-            self.sample = Some(sample);
-        }
-    }
-
-    /// Ends the course with the longest free run that there is behind its last step.
-    pub fn finish(&mut self, longest: u32) {
-        self.samples.extend(self.sample.take().map(|sample| Sample { longest, ..sample }));
+        self.lines.push(line);
     }
 
     /// The buffers that were held behind a step, lowest first.
@@ -298,12 +258,9 @@ mod tests {
         assert_eq!(held(1), [(0, 4), (4, 2)]);
         assert_eq!(held(2), [(4, 2)]);
         assert_eq!(held(3), [(0, 1), (4, 2)]);
-        assert_eq!((timeline.steps, timeline.peak_step), (4, 1));
+        assert_eq!((timeline.steps(), timeline.peak_step), (4, 1));
         assert!(timeline.worst().is_none());
-        assert_eq!(
-            timeline.samples.last().map(|sample| (sample.line, sample.used, sample.longest)),
-            Some((4, 3, 1018))
-        );
+        assert_eq!(timeline.lines, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -63,21 +63,78 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// The text for people.
-    pub fn text(&self, trace: &str, answers: &[Answer]) -> String {
+    /// The size, and how far it was tried.
+    pub fn sentence(&self) -> String {
         let Self { answer, headroom_percent, pages, .. } = self;
-        let mut text = String::new();
         let least = if answer.partial { "at least " } else { "" };
+        let mut text = format!("{least}{}", size(*pages));
         // Writing to a String cannot fail.
-        let _ = write!(text, "{trace}: {least}{}", size(*pages));
         if *headroom_percent > 0 {
             let _ = write!(text, ", of which {headroom_percent}% is headroom over {}", size(answer.smallest_pages));
         }
         let _ = write!(text, ": no request fails under {}", answer.rule.placement);
         let _ = match answer.largest_failing_pages {
-            Some(failing) => writeln!(text, ", and in {} one does.", size(failing)),
-            None => writeln!(text, ", and nothing smaller was tried."),
+            Some(failing) => write!(text, ", and in {} one does.", size(failing)),
+            None => write!(text, ", and nothing smaller was tried."),
         };
+        text
+    }
+
+    /// What the recording does not tell, so that the size may be another.
+    pub fn caveats(&self) -> Vec<String> {
+        let Self { answer, .. } = self;
+        let mut caveats = Vec::new();
+        if answer.failed_recorded > 0 {
+            caveats.push(format!(
+                "{} failed when this was recorded, and how long their buffers would have lived is not known. {}",
+                Counted(answer.failed_recorded, "request"),
+                of_failed(answer)
+            ));
+        }
+        if let RecordedSize::AtLeast(reached) = self.recorded
+            && answer.partial
+            && reached > u64::from(answer.smallest_pages)
+        {
+            let reached = u32::try_from(reached).unwrap_or(u32::MAX);
+            caveats.push(format!(
+                "On the board they reached {}, of what is known of its area: there pages were in use that the recording \
+                 does not show, in front of the first or in ranges that were busy.",
+                size(reached)
+            ));
+        }
+        if answer.unmatched > 0 {
+            caveats.push(format!(
+                "The recording began late: {} of buffers that it does not know; what they held is not counted. Record \
+                 from boot on for more.",
+                Counted(answer.unmatched, "release")
+            ));
+        }
+        if answer.lost > 0 {
+            caveats.push(format!(
+                "{} lost: what they held is not counted. Record with a larger buffer (buffer_size_kb).",
+                Counted(answer.lost, "event")
+            ));
+        }
+        if answer.held_before > 0 {
+            caveats.push(format!(
+                "{} held when the recording began, by what it does not show, and not counted.",
+                Counted(answer.held_before, "page")
+            ));
+        }
+        if answer.busy > 0 {
+            caveats.push(format!(
+                "{} busy when this was recorded, and passed over: pages that are pinned take room that is not counted.",
+                Counted(answer.busy, "range")
+            ));
+        }
+        caveats
+    }
+
+    /// The text for people.
+    pub fn text(&self, trace: &str, answers: &[Answer]) -> String {
+        let Self { answer, pages, .. } = self;
+        // Writing to a String cannot fail.
+        let mut text = format!("{trace}: {}\n", self.sentence());
         let _ = writeln!(
             text,
             "{} requests, at most {} pages ({}) held at once.",
@@ -85,54 +142,8 @@ impl<'a> Verdict<'a> {
             answer.peak_pages,
             mib(answer.peak_pages)
         );
-        if answer.failed_recorded > 0 {
-            let _ = writeln!(
-                text,
-                "{} failed when this was recorded, and how long their buffers would have lived is not known. {}",
-                Counted(answer.failed_recorded, "request"),
-                of_failed(answer)
-            );
-        }
-        if let RecordedSize::AtLeast(reached) = self.recorded
-            && answer.partial
-            && reached > u64::from(answer.smallest_pages)
-        {
-            let reached = u32::try_from(reached).unwrap_or(u32::MAX);
-            let _ = writeln!(
-                text,
-                "On the board they reached {}, of what is known of its area: there pages were in use that the recording \
-                 does not show, in front of the first or in ranges that were busy.",
-                size(reached)
-            );
-        }
-        if answer.unmatched > 0 {
-            let _ = writeln!(
-                text,
-                "The recording began late: {} of buffers that it does not know; what they held is not counted. Record \
-                 from boot on for more.",
-                Counted(answer.unmatched, "release")
-            );
-        }
-        if answer.lost > 0 {
-            let _ = writeln!(
-                text,
-                "{} lost: what they held is not counted. Record with a larger buffer (buffer_size_kb).",
-                Counted(answer.lost, "event")
-            );
-        }
-        if answer.held_before > 0 {
-            let _ = writeln!(
-                text,
-                "{} held when the recording began, by what it does not show, and not counted.",
-                Counted(answer.held_before, "page")
-            );
-        }
-        if answer.busy > 0 {
-            let _ = writeln!(
-                text,
-                "{} busy when this was recorded, and passed over: pages that are pinned take room that is not counted.",
-                Counted(answer.busy, "range")
-            );
+        for caveat in self.caveats() {
+            let _ = writeln!(text, "{caveat}");
         }
         if let Some([min, median, max]) = self.spread() {
             let orders = self.jitter.as_ref().map_or(0, Vec::len) as u64;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The two pictures of an area: addresses over time, and all pages at one moment.
 import type { Band, Course, Window } from "./protocol";
-import { type Colouring, colour, style } from "./words";
+import { type Colouring, colour, fitColours, style } from "./words";
 
 const LEFT = 56;
 const ROW = 11;
@@ -27,6 +27,7 @@ function context(canvas: HTMLCanvasElement, height: number): CanvasRenderingCont
   canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
+  fitColours();
   const drawn = canvas.getContext("2d")!;
   drawn.scale(ratio, ratio);
   drawn.clearRect(0, 0, width, height);

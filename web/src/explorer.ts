@@ -3,38 +3,17 @@
 import { drawMap, drawMoment, MAP_HEIGHT, mapPlace, momentPage, type View } from "./canvas";
 import { Chart } from "./chart";
 import { type Engine, Stopped } from "./engine";
-import { type Band, Course, type Embedded, OPEN, type ReplayRecord, type Reply, type Rules } from "./protocol";
+import { type Band, type Course, courseOf, type Embedded, OPEN, type Rules, type Said } from "./protocol";
 import { Failures } from "./table";
 import { counted, element, legend, seconds, size } from "./words";
 
 const PAGEBLOCK = 1024;
+/** Of 4 MiB, the largest area. */
+const MOST_STEPS = 960;
 const BLOCKERS = 12;
 const PLAY_MS = 40;
 /** An area in which nothing fails, unless the recording holds more than 1 GiB at once. */
 const ROOMY = 1 << 18;
-
-interface Said {
-  error?: string;
-  fatal?: boolean;
-  diagnosis: string;
-  says: { text: string }[];
-  tasks: { text: string }[];
-  steps: number;
-  peak_step: number;
-  /** Behind the highest page that was held. */
-  highest_page: number;
-  worst: number;
-  record: ReplayRecord;
-}
-
-/** The answer to a replay as a course; an answer that is an error is thrown. */
-export function courseOf(reply: Reply, pages: number): { course: Course; said: Said } {
-  const said = JSON.parse(reply.text) as Said;
-  if (said.error) throw new Error(said.error);
-  const [samples, bands, failures] = reply.words;
-  const tasks = said.tasks.map((task) => task.text);
-  return { said, course: new Course(pages, said.steps, said.peak_step, said.worst, tasks, said.record, samples!, bands!, failures!) };
-}
 
 export class Explorer {
   private view: View | undefined;
@@ -47,6 +26,10 @@ export class Explorer {
   private readonly momentWords = element("p", { class: "note", id: "moment-words", "aria-live": "polite" });
   private readonly blocked = element("div", { id: "blocked" });
   private readonly figures = element("p", { class: "note", id: "figures" });
+  private readonly rounded = element("p", { class: "note", id: "rounded", "aria-live": "polite" });
+  /** What the controls say of the run that is shown. */
+  private settled: string[] = [];
+  private readonly prints = element("p", { class: "note" });
   private readonly outcome = element("div", { class: "says", id: "outcome", "aria-live": "polite" });
   private readonly keys = element("p", {});
   private readonly slider: HTMLInputElement;
@@ -76,17 +59,24 @@ export class Explorer {
     private readonly isSaid: boolean,
   ) {
     const rerun = () => void this.run();
+    const wholeSteps = (box: HTMLInputElement) => {
+      const asked = box.value;
+      const steps = Math.min(MOST_STEPS, Math.max(1, Math.ceil(Number(asked) / 4) || 1));
+      box.value = String(steps * 4);
+      this.rounded.textContent = Number(asked) === steps * 4 ? "" : `${asked || "Nothing"} is taken as ${steps * 4} MiB: sizes are multiples of 4 MiB, up to ${MOST_STEPS * 4}.`;
+      return steps;
+    };
     const most = Math.max(2 * data.smallest_pages, 2 * data.pages, 8 * PAGEBLOCK);
     this.slider = element("input", { id: "size", type: "range", min: 1, max: Math.ceil(most / PAGEBLOCK), step: 1, value: data.pages / PAGEBLOCK, "aria-label": "size in steps of 4 MiB" });
     this.number = element("input", { id: "mib", type: "number", min: 4, step: 4, max: 3840, value: data.pages / 256, "aria-label": "size in MiB" });
     this.slider.addEventListener("input", () => {
       this.number.value = String(Number(this.slider.value) * 4);
+      this.rounded.textContent = "";
       rerun();
     });
     this.number.addEventListener("change", () => {
-      const steps = Math.min(960, Math.max(1, Math.ceil(Number(this.number.value) / 4) || 1));
-      this.number.value = String(steps * 4);
-      this.slider.max = String(Math.max(Number(this.slider.max), steps));
+      const steps = wholeSteps(this.number);
+      this.slider.max = String(Math.max(Math.ceil(most / PAGEBLOCK), steps));
       this.slider.value = String(steps);
       rerun();
     });
@@ -110,7 +100,7 @@ export class Explorer {
       rerun();
     });
     this.secondMib.addEventListener("change", () => {
-      this.secondMib.value = String(4 * Math.min(960, Math.max(1, Math.ceil(Number(this.secondMib.value) / 4) || 1)));
+      wholeSteps(this.secondMib);
       rerun();
     });
     const label = (text: string, control: HTMLElement) => element("label", {}, text, control);
@@ -129,7 +119,7 @@ export class Explorer {
       reset,
     );
     this.splitControls.append(this.splitWords, this.splitAt, label("second area", this.secondMib), "MiB", label("shown", this.which));
-    const chartPlace = element("div", { id: "chart" });
+    const chartPlace = element("div", { id: "chart", role: "group", "aria-label": "pages used, longest free run and failures over the steps; the map below says them with the keyboard" });
     const button = (text: string, title: string, call: () => void) => element("button", { click: call, title, "aria-label": title }, text);
     const bar = element(
       "div",
@@ -152,16 +142,19 @@ export class Explorer {
     place.replaceChildren(
       element("h2", { class: "controls" }, "What if the area were another"),
       controls,
+      this.rounded,
       this.outcome,
       this.parts,
       this.figures,
+      element("details", { class: "controls" }, element("summary", {}, "Fingerprints"), this.prints),
       element("h2", {}, "The course"),
       chartPlace,
-      element("p", { class: "note controls" }, "Drag to zoom, double-click for all. A dot is a step at which requests fail; click for that moment."),
+      element("p", { class: "note controls" }, "Drag to zoom, double-click for all. A point stands for some steps in a row, zoomed in for one. A dot is a request that fails. A click goes to the first failure of the point's steps, else to the step with the most pages in use; with the keyboard, the map below says what is in use at each step."),
       element("h2", {}, "The map: addresses over time"),
       bar,
       this.map,
       this.keys,
+      element("p", { class: "note controls" }, "Click for a moment. Keys, with the map in focus: ← → step, N P next and previous failure, Home End, space plays, + - zoom at the line of the moment, 0 shows all."),
       this.hover,
       element("h2", {}, "One moment"),
       this.momentWords,
@@ -170,7 +163,7 @@ export class Explorer {
       element("h2", {}, "Requests that fail"),
       failures,
     );
-    this.chart = new Chart(chartPlace, (from, to) => this.zoomed(from, to), (step) => this.chooseAt(step));
+    this.chart = new Chart(chartPlace, (from, to) => this.zoom(from, to), (step) => this.go(step));
     this.failures = new Failures(failures, (failure) => this.choose(failure));
     this.listen();
   }
@@ -196,9 +189,10 @@ export class Explorer {
         if (turn !== this.turns) return;
         answers.push({ ...courseOf(reply, pages), ms: reply.ms, need });
       }
-      this.parts.replaceChildren(...(part ? answers.map((answer, place) => this.partWords(place, answer)) : []));
+      this.parts.replaceChildren(...(part ? [...answers.map((answer, place) => this.partWords(place, answer)), this.bothWords(answers)] : []));
       const { course, said, ms } = answers[shown]!;
       this.show(course, said, ms);
+      this.settled = this.controls().map((control) => control.value);
       this.outcome.classList.remove("stale");
       this.stopButton.disabled = true;
     } catch (error) {
@@ -206,13 +200,23 @@ export class Explorer {
       if (error instanceof Stopped) {
         if (!this.engine.busy) {
           this.stopButton.disabled = true;
-          this.figures.textContent = "Stopped; what is shown is of the run before.";
+          // What is shown is of the run before, and so are the controls.
+          this.controls().forEach((control, place) => (control.value = this.settled[place] ?? control.value));
+          this.splitControls.hidden = this.split.value === "";
+          this.outcome.classList.remove("stale");
+          this.figures.textContent = "Stopped; what is shown is of the run before, and the controls are as they were for it.";
         }
         return;
       }
       this.stopButton.disabled = true;
+      this.parts.replaceChildren();
+      this.figures.textContent = "What is shown below is of the run before.";
       this.outcome.replaceChildren(element("p", { class: "error" }, `${error instanceof Error ? error.message : error}`));
     }
+  }
+
+  private controls(): (HTMLInputElement | HTMLSelectElement)[] {
+    return [this.slider, this.number, this.placement, this.align, this.failed, this.split, this.splitAt, this.secondMib, this.which];
   }
 
   /** The two parts of the requests, where they are split. */
@@ -247,6 +251,20 @@ export class Explorer {
     return element("p", {}, element("b", {}, `${name}, ${size(course.pages)}`), `: ${said.diagnosis.toLowerCase()}, ${failed} of ${counted(allocs, "request")} fail${enough}.`);
   }
 
+  /** What two areas take together, beside one for all. */
+  private bothWords(answers: { course: Course; need: { smallest: number } }[]): HTMLElement {
+    const sum = (of: (answer: { course: Course; need: { smallest: number } }) => number) => answers.reduce((sum, answer) => sum + of(answer), 0);
+    const failed = sum(({ course }) => course.record.failed);
+    const fails = failed === 0 ? "no request fails" : `${counted(failed, "request")} ${failed === 1 ? "fails" : "fail"}`;
+    let words = `Together ${size(sum(({ course }) => course.pages))}: ${fails}.`;
+    if (this.placement.value === "first-fit" && this.align.value === "asis") {
+      const [two, one] = [sum(({ need }) => need.smallest), this.data.smallest_pages];
+      const helps = two < one ? `The split helps: two areas need ${size(two)}, one for all ${size(one)}` : `The split does not help: two areas need ${size(two)}, and one for all ${size(one)}`;
+      words += ` ${helps}, under first-fit so that nothing fails.`;
+    }
+    return element("p", { id: "both" }, words);
+  }
+
   private splitChanged(): void {
     const by = this.split.value;
     this.splitControls.hidden = by === "";
@@ -258,13 +276,17 @@ export class Explorer {
 
   private show(course: Course, said: Said, ms: number): void {
     const { record } = course;
-    const says = this.isSaid && this.isAsItWas() ? "as above. Change something, and the recording runs again." : said.says.map((line) => line.text).join(" ");
+    const says = this.isSaid && this.isAsItWas() ? element("span", {}, "as above.", element("span", { class: "controls" }, " Change something, and the recording runs again.")) : said.says.map((line) => line.text).join(" ");
     this.outcome.replaceChildren(element("p", {}, element("b", {}, said.diagnosis), ": ", says));
     this.figures.textContent =
-      `${record.allocs} requests, ${record.failed} failed (${record.failed_fragmented} fragmented, ${record.failed_full} full), peak ${record.peak_pages} pages, ` +
-      `placements ${record.placement_fnv1a}, bitmap ${record.bitmap_fnv1a}; run in ${ms.toFixed(0)} ms`;
+      `This run: ${counted(record.ops, "operation")} (a release of a buffer whose request failed is no step; one that is given back because its ID is allocated again, as held=release has it, is: ${course.record.held_released}), ${counted(course.steps, "step")}, ${counted(record.allocs, "request")}, ${record.failed} failed (${record.failed_fragmented} with enough pages free but not in one piece, ${record.failed_full} with too few free), ` +
+      `at most ${counted(record.peak_pages, "page")} in use; run in ${ms.toFixed(0)} ms`;
+    this.prints.textContent = `Two runs with equal fingerprints placed every buffer at the same pages: placements ${record.placement_fnv1a}; the area at the end: bitmap ${record.bitmap_fnv1a}.`;
     this.figures.dataset["record"] = JSON.stringify(record);
     this.figures.dataset["ms"] = String(ms);
+    const byTask = this.split.options[2]!;
+    byTask.disabled = this.split.value === "" && course.tasks.length < 2;
+    byTask.text = byTask.disabled ? "by task: the recording names none" : "by task";
     const worst = said.worst === OPEN ? undefined : said.worst;
     const before = this.view;
     const last = Math.max(0, course.steps - 1);
@@ -277,8 +299,7 @@ export class Explorer {
       by: before?.by ?? "size",
       chosen: worst,
     };
-    this.chart.show(course);
-    if (!whole) this.chart.zoom(this.view.from, this.view.to);
+    this.chart.show(course, this.view.from, this.view.to);
     this.failures.show(course, worst);
     this.keys.replaceChildren(...legend(this.view.by, course.tasks));
     this.draw();
@@ -311,10 +332,12 @@ export class Explorer {
     const windows = at ? course.windows(at.place) : [];
     drawMoment(this.moment, course.pages, held, view.by, windows, at?.pages);
     const used = held.reduce((sum, band) => sum + band.pages, 0);
-    let words = `Step ${cursor} of ${course.steps}: ${counted(held.length, "buffer")} with ${counted(used, "page")} of ${course.pages}.`;
+    const free = course.longest(held);
+    let words = `Step ${cursor} (line ${course.lines[cursor] ?? "–"}) of ${course.steps}: ${counted(held.length, "buffer")} with ${counted(used, "page")} of ${course.pages}, longest free run ${free}.`;
     if (at) {
       const task = course.tasks[at.task];
-      words += ` Line ${at.line}: ${task ? `${task} asks` : "a request"} for ${counted(at.pages, "page")} at a multiple of ${at.align} fails (${at.cause}): ${at.free} free, longest run ${at.longest}.`;
+      words += ` Line ${at.line}: ${task ? `${task} asks` : "a request"} for ${counted(at.pages, "page")} at a multiple of ${at.align} fails (${at.cause}): ${at.free} free, longest run ${at.longest}`;
+      words += at.cause === "fragmented" && at.longest >= at.pages ? `, but no run has room at a multiple of ${at.align}.` : ".";
     }
     this.momentWords.textContent = words;
     this.moment.setAttribute("aria-label", words);
@@ -341,22 +364,18 @@ export class Explorer {
     const course = this.view?.course;
     if (!course || page === undefined) return;
     const band = course.at(page, step);
-    const until = band && band.end !== OPEN ? ` until step ${band.end}` : " and stays";
-    this.hover.textContent = band ? `step ${step}, page ${page}: ${this.named(band)}${until}` : `step ${step}, page ${page}: free`;
+    const until = band && band.end !== OPEN ? ` until step ${band.end} (line ${course.lines[band.end]})` : " and stays";
+    const at = `step ${step} (line ${course.lines[step]})`;
+    this.hover.textContent = band ? `${at}, page ${page}: ${this.named(band)}${until}` : `${at}, page ${page}: free`;
   }
 
   private zoom(from: number, to: number): void {
     const view = this.view;
     if (!view) return;
-    this.zoomed(from, to);
+    const last = Math.max(0, view.course.steps - 1);
+    view.from = Math.min(last, Math.max(0, Math.floor(from)));
+    view.to = Math.min(last, Math.max(view.from + 1, Math.ceil(Math.min(to, last))));
     this.chart.zoom(view.from, view.to);
-  }
-
-  private zoomed(from: number, to: number): void {
-    const view = this.view;
-    if (!view) return;
-    view.from = Math.max(0, Math.floor(from));
-    view.to = Math.min(view.course.steps - 1, Math.max(view.from + 1, Math.ceil(Math.min(to, view.course.steps))));
     drawMap(this.map, view);
   }
 
@@ -384,16 +403,6 @@ export class Explorer {
     if (this.view) this.go(this.view.course.failed(failure).step, failure);
   }
 
-  /** The failure at a step of the chart, or the step itself. */
-  private chooseAt(step: number): void {
-    const course = this.view?.course;
-    if (!course) return;
-    const [, behind] = course.failuresIn(0, step);
-    const sample = course.samples.find((at) => at.step === step);
-    if (sample && sample.failed > 0 && behind > 0) this.choose(behind - 1);
-    else this.go(step);
-  }
-
   private nextFailure(sign: 1 | -1): void {
     const view = this.view;
     if (!view || view.course.failureCount === 0) return;
@@ -410,6 +419,7 @@ export class Explorer {
       return;
     }
     this.playButton.textContent = "Pause";
+    if (this.view && this.view.cursor >= this.view.to) this.go(this.view.from);
     this.playing = window.setInterval(() => {
       const view = this.view;
       if (!view || view.cursor >= view.to) return this.togglePlay();
@@ -464,7 +474,7 @@ export class Explorer {
 
   /** Draws anew, as for other colours. */
   redraw(): void {
-    this.chart.draw();
+    if (this.view) this.chart.show(this.view.course, this.view.from, this.view.to);
     this.draw();
   }
 
@@ -474,27 +484,4 @@ export class Explorer {
     const half = ((view.to - view.from) * factor) / 2;
     this.zoom(view.cursor - half, view.cursor + half);
   }
-}
-
-/** Dark, light, or as the system has it. */
-export function themeButton(changed: () => void): HTMLButtonElement {
-  const root = document.documentElement;
-  const next = () => {
-    const dark = root.dataset["theme"] ? root.dataset["theme"] === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset["theme"] = dark ? "light" : "dark";
-    changed();
-  };
-  // Paper is light.
-  let before: string | undefined;
-  addEventListener("beforeprint", () => {
-    before = root.dataset["theme"];
-    root.dataset["theme"] = "light";
-    changed();
-  });
-  addEventListener("afterprint", () => {
-    if (before === undefined) delete root.dataset["theme"];
-    else root.dataset["theme"] = before;
-    changed();
-  });
-  return element("button", { class: "theme", id: "theme", click: next }, "dark / light");
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The page of a recording or of a report: what stands in it without scripts comes to life.
 import { Engine, unpacked } from "./engine";
-import { Explorer, themeButton } from "./explorer";
+import { Explorer } from "./explorer";
 import type { Embedded, EmbeddedReport } from "./protocol";
 import { Curves, sortable } from "./report";
+import { themeButton } from "./theme";
 
 async function begin(): Promise<void> {
   const app = document.getElementById("app")!;

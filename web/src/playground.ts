@@ -4,14 +4,23 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import { drawMoment } from "./canvas";
 import { Engine, Stopped, unpacked } from "./engine";
-import { Explorer, themeButton } from "./explorer";
+import { Explorer } from "./explorer";
 import type { Embedded, Reply } from "./protocol";
+import { themeButton } from "./theme";
 import { counted, element, legend, size } from "./words";
 
 const EXPERIMENT = "debris; bitmap";
 const USUAL_AREAS = "BiscuitOS_cma=8M linux,cma=16M";
 const PAGEBLOCK = 1024;
+/** A line of a kernel's log. */
+const LOG = /^(<\d+>)?\[ *\d+\.\d+\]/m;
 const CTRL_C = "\x03";
+const PROMPT = "debris> ";
+/** Lines that a board that is switched on still remembers. */
+const REMEMBERED = 100;
+/** What takes longer is said to run. */
+const LONG_MS = 200;
+const BOOTED = "\n(the board was switched off and on: its areas start anew)\n";
 /** Between two turns of what runs in the background. */
 const IDLE_MS = 60;
 
@@ -23,6 +32,8 @@ interface Said {
   busy: number;
   status?: number;
   reboot?: number;
+  /** Areas that are larger than was asked for, in words. */
+  rounded?: string;
 }
 
 interface Looked {
@@ -54,6 +65,9 @@ class Playground {
   private readonly said = element("p", { class: "note", id: "said", "aria-live": "polite" });
   private readonly areas = element("input", { type: "text", id: "areas", value: USUAL_AREAS, style: "width: 22rem" });
   private readonly stopButton = element("button", { id: "stop", disabled: true, click: () => this.stop(), title: "switches the board off and on; Ctrl-C in the terminal ends the command alone" }, "Stop");
+  private readonly state = element("span", { class: "note", id: "state", "aria-live": "polite" });
+  /** Lines that were typed, the newest last. */
+  private lines: string[] = [];
   private readonly machine: Engine;
   private readonly looker: Engine;
   private turn: Promise<void> = Promise.resolve();
@@ -75,12 +89,15 @@ class Playground {
     picker.addEventListener("change", () => {
       const file = picker.files?.[0];
       if (file) void this.take(file);
+      // The same file can be chosen once more.
+      picker.value = "";
     });
     const bar = element(
       "div",
       { class: "bar" },
       element("button", { id: "experiment", click: () => this.experiment() }, "Run the published experiment"),
       this.stopButton,
+      this.state,
       element("label", {}, "areas", this.areas),
       element("button", { id: "boot", click: () => this.boot() }, "Boot"),
       element("label", {}, "file", picker),
@@ -99,7 +116,12 @@ class Playground {
       if (columns) this.terminal.resize(Math.max(40, columns), 30);
       this.terminal.scrollToBottom();
     }).observe(screen);
-    this.terminal.onData((keys) => this.type(keys));
+    this.terminal.onData((keys) => this.typedByHand(keys));
+    // The terminal leaves out what comes as text and not as keys.
+    this.terminal.textarea?.addEventListener("input", (event) => {
+      const text = ((event as InputEvent).data ?? "").replace(/[\x00-\x7f]+/g, "");
+      if (text) this.typedByHand(text);
+    });
     this.areas.addEventListener("keydown", (event) => {
       if (event.key === "Enter") this.boot();
     });
@@ -107,42 +129,69 @@ class Playground {
       event.preventDefault();
       document.body.classList.add("drop");
     });
-    document.addEventListener("dragleave", () => document.body.classList.remove("drop"));
+    document.addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) document.body.classList.remove("drop");
+    });
     document.addEventListener("drop", (event) => {
       event.preventDefault();
       document.body.classList.remove("drop");
-      const file = event.dataTransfer?.files[0];
-      if (file) void this.take(file);
+      const files = event.dataTransfer?.files;
+      if (files?.[0]) void this.take(files[0], files.length > 1 ? ` ${files.length} files were dropped; this one is used.` : "");
     });
     new ResizeObserver(() => this.drawMaps()).observe(this.maps);
     this.boot();
     this.terminal.focus();
   }
 
+  /** On the article's areas, empty; on others, or behind other requests, its figures would be others. */
   private experiment(): void {
-    // Ctrl-U first: whatever is typed already is not part of it.
-    this.type(`\x15${EXPERIMENT}\r`);
+    this.areas.value = USUAL_AREAS;
+    this.remember(EXPERIMENT);
+    this.boot(`${EXPERIMENT}\r`, "The published experiment, on its own area: the board was switched off and on before it.");
     this.terminal.focus();
   }
 
-  /** Switches the board off, and on with its areas and the file. */
-  private boot(then = ""): void {
-    this.boots++;
+  /** Switches the board off, and on with its areas and the file; `note` is said when it is on. */
+  private boot(then = "", note = ""): void {
+    const first = this.boots++ === 0;
     clearTimeout(this.idle);
     this.machine.stop();
     if (this.file) this.machine.use(this.file);
-    this.terminal.reset();
+    if (!first) this.terminal.write(BOOTED);
     const areas = this.areas.value.trim().split(/[\s]+/).join(" ");
     this.keys = "";
     this.interrupting = false;
-    this.queue(() => ({ do: "boot", areas }));
+    this.say("Booting …");
+    this.queue(
+      () => ({ do: "boot", areas, history: this.lines.join("\x1f") }),
+      (said) => this.say([note, said.rounded ? `${said.rounded}.` : ""].join(" ").trim()),
+    );
     this.type(`version\r${then}`);
   }
 
   private stop(): void {
-    this.terminal.write("\n");
-    this.boot();
-    this.said.textContent = "Stopped: the board was switched off and on, and its areas are empty.";
+    this.boot("", "Stopped: the board was switched off and on, and its areas are empty.");
+  }
+
+  /** Keys from the terminal. */
+  private typedByHand(keys: string): void {
+    const known = keys.replace(/[^\x00-\x7f]+/g, "");
+    if (known !== keys) this.say(`The prompt takes ASCII alone: ${keys.replace(/[\x00-\x7f]+/g, "")} is left out.`, true);
+    if (known === "\r") this.remember(this.line());
+    this.type(known);
+  }
+
+  /** The line at the prompt, which may be on several rows. */
+  private line(): string {
+    const { active } = this.terminal.buffer;
+    let row = active.baseY + active.cursorY;
+    let text = active.getLine(row)?.translateToString(true) ?? "";
+    while (row > 0 && active.getLine(row)?.isWrapped) text = (active.getLine(--row)?.translateToString(false) ?? "") + text;
+    return text.startsWith(PROMPT) ? text.slice(PROMPT.length).trim() : "";
+  }
+
+  private remember(line: string): void {
+    if (line && line !== this.lines.at(-1)) this.lines = [...this.lines, line].slice(-REMEMBERED);
   }
 
   /** Types keys. While a command runs they wait, and Ctrl-C takes those before it away with the command. */
@@ -167,13 +216,15 @@ class Playground {
     return { do: "type", keys };
   }
 
-  private queue(next: () => Record<string, string> | undefined): void {
+  /** Asks in turn; `then` hears an answer that is no error. */
+  private queue(next: () => Record<string, string> | undefined, then?: (said: Said) => void): void {
     const boots = this.boots;
     this.turn = this.turn.then(async () => {
       const request = boots === this.boots ? next() : undefined;
       if (!request) return;
       clearTimeout(this.idle);
       this.stopButton.disabled = false;
+      const long = window.setTimeout(() => (this.state.textContent = request["do"] === "boot" ? "booting …" : "running …"), LONG_MS);
       try {
         const reply = await this.machine.ask(request, (reply) => this.meanwhile(reply));
         // A Ctrl-C that no command heard is the prompt's.
@@ -182,10 +233,12 @@ class Playground {
           this.queue(() => this.typed());
         }
         this.interrupting = false;
-        this.show(reply);
+        this.show(reply, then);
       } catch (error) {
         if (!(error instanceof Stopped)) this.say(String(error), true);
       }
+      clearTimeout(long);
+      this.state.textContent = "";
       if (boots === this.boots) this.stopButton.disabled = true;
     });
   }
@@ -197,7 +250,7 @@ class Playground {
     this.drawMaps();
   }
 
-  private show(reply: Reply): void {
+  private show(reply: Reply, then?: (said: Said) => void): void {
     const said = JSON.parse(reply.text) as Said;
     if (said.error) {
       this.say(said.error, true);
@@ -210,6 +263,7 @@ class Playground {
       }
       return;
     }
+    then?.(said);
     this.terminal.write(said.said, () => this.terminal.scrollToBottom());
     this.names = said.areas.map((area) => area.text);
     this.map = reply.words[0];
@@ -243,9 +297,9 @@ class Playground {
     });
   }
 
-  /** A file: a recording is replayed, a state is loaded, a log is explained. */
-  private async take(file: File): Promise<void> {
-    this.say(`Reading ${file.name} …`);
+  /** A file: a recording is replayed, a state is loaded, a log is explained; `more` is said of it. */
+  private async take(file: File, more = ""): Promise<void> {
+    this.say(`Reading ${file.name} (${counted(file.size, "byte")}) …${more}`);
     this.below.replaceChildren();
     this.explorer = undefined;
     try {
@@ -258,13 +312,16 @@ class Playground {
       }
       if (looked.state) {
         this.file = bytes;
-        this.areas.value = `board=${looked.state}`;
-        this.boot("load\rbitmap\r");
-        this.say(`${file.name} is the state of an area of ${looked.state} pages; \`load\` put a board's area into it.`);
+        this.areas.value = `board=${size(looked.state)}`;
+        this.boot("load\rbitmap\r", `${file.name} is the state of an area of ${looked.state} pages; \`load\` put a board's area into it.${more}`);
       } else if (looked.recording) {
-        await this.explore(file.name, bytes, looked);
+        await this.explore(file.name, bytes, looked, more);
+      } else if (looked.story) {
+        this.say(`${file.name} is a log; its lines on CMA stand below in words.${more}`);
+      } else if (LOG.test(new TextDecoder().decode(bytes))) {
+        this.say(`${file.name} is a log, and has no line about CMA: no request failed in it, or the kernel was built without CONFIG_CMA.${more}`, true);
       } else {
-        this.say(looked.story ? `${file.name} is a log.` : `${file.name} is no recording, state or log that is known here: ${looked.why}`, !looked.story);
+        this.say(`${file.name} is no recording, state or log that is known here: ${looked.why}${more}`, true);
       }
     } catch (error) {
       if (!(error instanceof Stopped)) this.say(`${file.name}: ${error instanceof Error ? error.message : error}`, true);
@@ -272,23 +329,35 @@ class Playground {
   }
 
   /** A recording: at the prompt as the initrd, and below as a page. */
-  private async explore(name: string, bytes: Uint8Array, looked: Looked): Promise<void> {
-    this.say(`${name} is a recording; how large must its area be?`);
+  private async explore(name: string, bytes: Uint8Array, looked: Looked, more: string): Promise<void> {
+    this.say(`${name} is a recording. Looking for the smallest area in which no request of it fails …${more}`);
     const answer = JSON.parse((await this.looker.ask({ do: "size" })).text) as SizeRecord;
     if (answer.error) throw new Error(answer.error);
     const known = looked.recorded_pages || answer.largest_failing_pages || answer.smallest_pages;
     const pages = Math.ceil(known / PAGEBLOCK) * PAGEBLOCK;
     this.file = bytes;
     this.areas.value = `area=${pages / 256}M`;
+    const failed = answer.failed_recorded > 0 ? ` ${counted(answer.failed_recorded, "request")} failed when it was recorded.` : "";
     // A request that failed there may succeed here, and then its driver asks again for an ID that
     // it holds.
-    this.boot("replay held=release failures=5\r");
-    const failed = answer.failed_recorded > 0 ? ` ${counted(answer.failed_recorded, "request")} failed when it was recorded.` : "";
-    this.say(`${name}: no request fails in ${size(answer.smallest_pages)} (cma=${size(Math.ceil(answer.smallest_pages / PAGEBLOCK) * PAGEBLOCK)}); at most ${answer.peak_pages} pages are held at once.${failed} Shown in ${size(pages)}.`);
-    const data: Embedded = { name, from: null, pages, placement: "first-fit", align: "asis", failed: answer.failed, failed_recorded: answer.failed_recorded, peak_pages: answer.peak_pages, smallest_pages: answer.smallest_pages, sizes: [] };
+    this.boot(
+      "replay held=release failures=5\r",
+      `${name}: no request fails in ${size(answer.smallest_pages)} (cma=${size(Math.ceil(answer.smallest_pages / PAGEBLOCK) * PAGEBLOCK)}); at most ${answer.peak_pages} pages are held at once.${failed} Shown in ${size(pages)}.${more}`,
+    );
     const place = element("div", { id: "explorer" });
-    this.below.append(place);
-    this.explorer = new Explorer(place, this.looker, data, await this.looker.rules(), false);
+    this.below.append(element("p", { class: "note", id: "progress" }, "Running it under other placements and alignments …"), place);
+    const { html, error } = JSON.parse((await this.looker.ask({ do: "page", name, pages, failed: answer.failed })).text) as { html: string; error: string };
+    if (error) throw new Error(error);
+    // What the tool's page says without scripts, every word of the recording in it escaped.
+    const head = element("div", { id: "head" });
+    head.innerHTML = html;
+    head.querySelectorAll("#worst, #failures, noscript").forEach((part) => part.remove());
+    document.getElementById("progress")?.remove();
+    place.before(head);
+    const data: Embedded = { name, from: null, pages, placement: "first-fit", align: "asis", failed: answer.failed, failed_recorded: answer.failed_recorded, peak_pages: answer.peak_pages, smallest_pages: answer.smallest_pages, sizes: [] };
+    this.explorer = new Explorer(place, this.looker, data, await this.looker.rules(), true);
+    const sizes = document.getElementById("sizes");
+    if (sizes) place.after(sizes);
     await this.explorer.run();
   }
 

@@ -51,6 +51,8 @@ export interface EmbeddedReport {
 
 /** A record of a replay; the fields that are shown. */
 export interface ReplayRecord {
+  ops: number;
+  held_released: number;
   allocs: number;
   failed: number;
   peak_pages: number;
@@ -62,7 +64,6 @@ export interface ReplayRecord {
   failed_full: number;
 }
 
-const COLUMNS_SAMPLE = 7;
 const COLUMNS_BAND = 8;
 const COLUMNS_FAILURE = 22;
 const WINDOWS = 3;
@@ -73,11 +74,16 @@ function time(low: number, high: number): number {
   return (high * 2 ** 32 + low) / 1e9;
 }
 
-export interface Sample {
-  step: number;
-  line: number;
+/** The area over some steps in a row. */
+export interface Span {
+  first: number;
+  last: number;
+  /** The last time that is known; 0 where there is none. */
   seconds: number;
+  /** The most pages in use, and the first step behind which they are. */
   used: number;
+  usedAt: number;
+  /** The longest free run behind the last step. */
   longest: number;
   failed: number;
 }
@@ -113,10 +119,56 @@ export interface Failed {
   longest: number;
 }
 
+/** Buffers by their first page. */
+class Held {
+  used = 0;
+  private readonly pages: number[];
+  private readonly counts: number[];
+
+  /** Of bands, lowest first. */
+  constructor(bands: Pick<Band, "page" | "pages">[]) {
+    this.pages = bands.map((band) => band.page);
+    this.counts = bands.map((band) => band.pages);
+    for (const pages of this.counts) this.used += pages;
+  }
+
+  add({ page, pages }: Pick<Band, "page" | "pages">): void {
+    const place = this.place(page);
+    this.pages.splice(place, 0, page);
+    this.counts.splice(place, 0, pages);
+    this.used += pages;
+  }
+
+  remove(page: number): void {
+    const place = this.place(page);
+    this.pages.splice(place, 1);
+    this.used -= this.counts.splice(place, 1)[0]!;
+  }
+
+  longest(area: number): number {
+    let [longest, end] = [0, 0];
+    for (let place = 0; place < this.pages.length; place++) {
+      longest = Math.max(longest, this.pages[place]! - end);
+      end = this.pages[place]! + this.counts[place]!;
+    }
+    return Math.max(longest, area - end);
+  }
+
+  private place(page: number): number {
+    let [low, high] = [0, this.pages.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.pages[middle]! < page) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
 /** The course of a replay. Buffers and failures stay words until somebody asks: there may be hundreds of thousands. */
 export class Course {
-  readonly samples: Sample[] = [];
   readonly bandCount: number;
+  private ends: Uint32Array | undefined;
   readonly failureCount: number;
 
   constructor(
@@ -126,14 +178,11 @@ export class Course {
     readonly worst: number,
     readonly tasks: string[],
     readonly record: ReplayRecord,
-    samples: Uint32Array,
+    /** The line of each step. */
+    readonly lines: Uint32Array,
     private readonly bands: Uint32Array,
     private readonly failures: Uint32Array,
   ) {
-    for (let at = 0; at < samples.length; at += COLUMNS_SAMPLE) {
-      const [step, line, low, high, used, longest, failed] = samples.subarray(at, at + COLUMNS_SAMPLE) as unknown as number[];
-      this.samples.push({ step: step!, line: line!, seconds: time(low!, high!), used: used!, longest: longest!, failed: failed! });
-    }
     this.bandCount = bands.length / COLUMNS_BAND;
     this.failureCount = failures.length / COLUMNS_FAILURE;
   }
@@ -142,6 +191,62 @@ export class Course {
     const at = place * COLUMNS_BAND;
     const word = (column: number) => this.bands[at + column]!;
     return { page: word(0), pages: word(1), begin: word(2), end: word(3), line: word(4), task: word(5), seconds: time(word(6), word(7)) };
+  }
+
+  /** The steps from `from` to `to` in `most` spans of equal length, or in fewer. */
+  spans(from: number, to: number, most: number): Span[] {
+    const length = Math.max(1, Math.ceil((to - from + 1) / most));
+    const held = new Held(from > 0 ? this.heldAt(from - 1) : []);
+    const ends = this.endsByStep();
+    const spans: Span[] = [];
+    let next = this.bandFrom(from);
+    let seconds = next > 0 ? this.band(next - 1).seconds : 0;
+    for (let first = from; first <= to; first += length) {
+      const last = Math.min(to, first + length - 1);
+      const [failure, behind] = this.failuresIn(first, last);
+      const span: Span = { first, last, seconds: 0, used: -1, usedAt: first, longest: 0, failed: behind - failure };
+      for (let step = first; step <= last; step++) {
+        const ended = ends[step]!;
+        if (ended > 0) held.remove(this.bands[(ended - 1) * COLUMNS_BAND]!);
+        for (; next < this.bandCount && this.bands[next * COLUMNS_BAND + 2]! === step; next++) {
+          const band = this.band(next);
+          held.add(band);
+          seconds = Math.max(seconds, band.seconds);
+        }
+        if (held.used > span.used) [span.used, span.usedAt] = [held.used, step];
+      }
+      for (let place = failure; place < behind; place++) seconds = Math.max(seconds, this.failed(place).seconds || 0);
+      spans.push({ ...span, seconds, longest: held.longest(this.pages) });
+    }
+    return spans;
+  }
+
+  /** The longest free run between bands, lowest first. */
+  longest(held: Pick<Band, "page" | "pages">[]): number {
+    return new Held(held).longest(this.pages);
+  }
+
+  /** Of each step one more than the place of the band that it ended, or 0. */
+  private endsByStep(): Uint32Array {
+    if (!this.ends) {
+      this.ends = new Uint32Array(this.steps);
+      for (let place = 0; place < this.bandCount; place++) {
+        const end = this.bands[place * COLUMNS_BAND + 3]!;
+        if (end < this.steps) this.ends[end] = place + 1;
+      }
+    }
+    return this.ends;
+  }
+
+  /** The place of the first band that began at a step or behind it. */
+  private bandFrom(step: number): number {
+    let [low, high] = [0, this.bandCount];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.bands[middle * COLUMNS_BAND + 2]! < step) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Calls back with the columns of every band that touches the steps: page, pages, begin, end, task. */
@@ -221,4 +326,28 @@ export class Course {
     }
     return low;
   }
+}
+
+/** What is said of a replay. */
+export interface Said {
+  error?: string;
+  fatal?: boolean;
+  diagnosis: string;
+  says: { text: string }[];
+  tasks: { text: string }[];
+  steps: number;
+  peak_step: number;
+  /** Behind the highest page that was held. */
+  highest_page: number;
+  worst: number;
+  record: ReplayRecord;
+}
+
+/** The answer to a replay as a course; an answer that is an error is thrown. */
+export function courseOf(reply: Reply, pages: number): { course: Course; said: Said } {
+  const said = JSON.parse(reply.text) as Said;
+  if (said.error) throw new Error(said.error);
+  const [lines, bands, failures] = reply.words;
+  const tasks = said.tasks.map((task) => task.text);
+  return { said, course: new Course(pages, said.steps, said.peak_step, said.worst, tasks, said.record, lines!, bands!, failures!) };
 }

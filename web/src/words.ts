@@ -34,6 +34,12 @@ export function seconds(time: number): string {
 
 /** By the order of the size, two orders each, as in the tool's picture (host/src/picture.rs). */
 const SIZES = ["#440154", "#3b528b", "#21918c", "#35b779", "#90d743", "#fde725"];
+
+/** Takes the two ends of the colours from the style, which knows what is seen on its ground. */
+export function fitColours(): void {
+  [SIZES[0], SIZES[SIZES.length - 1]] = [style("--least"), style("--most")];
+}
+
 /** Colours that colour-blind people tell apart (Okabe and Ito). */
 const TASKS = ["#999999", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
 
@@ -53,7 +59,8 @@ export function lineColour(place: number): string {
 export function legend(by: Colouring, tasks: string[]): HTMLElement[] {
   const key = (fill: string, text: string) => element("span", { class: "key" }, element("i", { style: `background:${fill}` }), text);
   if (by === "size") {
-    return SIZES.map((fill, place) => key(fill, place === SIZES.length - 1 ? `${4 ** place} pages and more` : `${4 ** place}–${4 ** (place + 1) - 1}`));
+    fitColours();
+    return SIZES.map((fill, place) => key(fill, place === SIZES.length - 1 ? `${4 ** place} pages and more` : `${4 ** place}–${4 ** (place + 1) - 1} pages`));
   }
   const shown = tasks.slice(1, 15).map((task, place) => key(colour("task", 1, place + 1), task));
   if (tasks.length > 15) shown.push(element("span", { class: "key" }, `and ${tasks.length - 15} more tasks`));

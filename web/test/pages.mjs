@@ -45,7 +45,7 @@ async function compareSplit(page, trace, by, at, keys) {
   await page.fill("#split-at", at);
   await page.dispatchEvent("#split-at", "change");
   await shown(page);
-  assert.equal(await page.locator("#parts p").count(), 2);
+  assert.equal(await page.locator("#parts p").count(), 3);
   for (const [place, key] of keys.entries()) {
     await page.selectOption("#which", String(place));
     const mib = await page.inputValue(place === 0 ? "#mib" : "#second-mib");
@@ -176,22 +176,142 @@ test("keys step, sort and choose", async () => {
   const words = () => page.textContent("#moment-words");
   await page.focus("#map");
   await page.keyboard.press("Home");
-  assert.match(await words(), /^Step 0 of/);
+  assert.match(await words(), /^Step 0 \(line 1\) of/);
   await page.keyboard.press("ArrowRight");
-  assert.match(await words(), /^Step 1 of/);
+  assert.match(await words(), /^Step 1 \(line 2\) of/);
   await page.keyboard.press("n");
   assert.match(await words(), /Line 938: a request for 72 pages at a multiple of 128 fails \(fragmented\): 1020 free, longest run 60/);
   assert.match(await page.textContent("#blocked"), /Cheapest window: pages \d+–\d+, \d+ used/);
   await page.click("#failures-live th button >> text=pages");
   await page.click("#failures-live th button >> text=pages");
-  assert.equal(await page.getAttribute("#failures-live th:nth-child(4)", "aria-sort"), "descending");
-  const pages = await page.locator("#failures-live tbody tr td:nth-child(4)").allTextContents();
+  assert.equal(await page.getAttribute("#failures-live th:nth-child(2)", "aria-sort"), "descending");
+  const pages = await page.locator("#failures-live tbody tr td:nth-child(2)").allTextContents();
   assert.deepEqual(pages.map(Number), pages.map(Number).sort((one, other) => other - one));
   await page.focus("#failures-live tbody tr");
   await page.keyboard.press("Enter");
   assert.ok((await words()).includes(`${pages[0]} pages`));
   await page.click("#theme");
   assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("what is typed is said where it is rounded, and Stop puts the controls back", async () => {
+  const { page, wrong, close } = await open(pageOf(join(TRACES, "churn-full.trace"), "controls", "--placement", "first-fit", "--align", "asis"));
+  const record = await shown(page);
+  const most = await page.getAttribute("#size", "max");
+  const type = async (text) => {
+    await page.fill("#mib", text);
+    await page.dispatchEvent("#mib", "change");
+    return shown(page);
+  };
+  await type("13");
+  assert.match(await page.textContent("#rounded"), /^13 is taken as 16 MiB: /);
+  await type("10000");
+  assert.match(await page.textContent("#rounded"), /^10000 is taken as 3840 MiB: /);
+  await type("16");
+  assert.equal(await page.textContent("#rounded"), "");
+  assert.equal(await page.getAttribute("#size", "max"), most);
+  // In one turn of the page, so that the run cannot end before it is stopped.
+  await page.evaluate(() => {
+    const size = document.querySelector("#size");
+    size.value = "3";
+    size.dispatchEvent(new Event("input", { bubbles: true }));
+    document.querySelector("#stop-run").click();
+  });
+  await page.waitForFunction(() => document.querySelector("#figures").textContent.startsWith("Stopped"));
+  assert.deepEqual([await page.inputValue("#mib"), await page.inputValue("#size")], ["16", "4"]);
+  assert.deepEqual(figures(JSON.parse(await page.getAttribute("#figures", "data-record"))), figures(record));
+  // Played at its end, the course begins anew.
+  await page.focus("#map");
+  await page.keyboard.press("End");
+  await page.click("#play");
+  await page.waitForFunction(() => !/^Step (2\d{4}|19\d{3}) /.test(document.querySelector("#moment-words").textContent));
+  // All rows are one stop of the tab key.
+  assert.equal(await page.locator("#failures-live tbody tr[tabindex='0']").count(), 1);
+  await page.focus("#failures-live tbody tr");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await page.evaluate(() => [...document.querySelectorAll("#failures-live tbody tr")].indexOf(document.activeElement)), 1);
+  assert.equal(await page.locator("#failures-live tbody tr[tabindex='0']").count(), 1);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("the page says what the tool says of what is not counted, and what made it", async () => {
+  const log = join(DATA, "cases/cma-debug.log");
+  const said = debris("size", log).split("\n").filter((line) => line.includes("not counted"));
+  assert.equal(said.length, 1);
+  const { page, wrong, close } = await open(pageOf(log, "caveats"), { javaScriptEnabled: false });
+  assert.deepEqual(await page.locator("header p.caveat").allTextContents(), said);
+  assert.match(await page.textContent("#made"), /^Made by debris \d+\.\d+\.\d+: debris size cma-debug\.log$/);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("of a replay that is refused there is no page", () => {
+  const trace = join(work, "twice.trace");
+  writeFileSync(trace, "a 1 4 0\na 1 4 0\n");
+  const file = join(work, "refused.html");
+  const run = spawnSync(join(root, "build/debris"), ["replay", trace, "--area", "4M", "--html", file], { encoding: "utf8" });
+  assert.equal(run.status, 2);
+  assert.match(run.stderr, /--html: the replay was refused, so .*refused\.html is not written/);
+  assert.ok(!existsSync(file));
+});
+
+/** What the chart's legend says, by label. */
+async function chartLegend(page) {
+  const rows = await page.locator("#chart .u-series").evaluateAll((rows) => rows.map((row) => [row.querySelector(".u-label").textContent, row.querySelector(".u-value").textContent]));
+  return Object.fromEntries(rows);
+}
+
+test("what the chart says of its steps is what lies there", async () => {
+  const file = join(work, "camera.html");
+  debris("replay", join(TRACES, "camera.trace"), "--area", "24M", "--held", "release", "--html", file);
+  const { page, wrong, close } = await open(file);
+  const record = await shown(page);
+  assert.deepEqual(await chartLegend(page), { steps: "all 22066", "pages used": `at most ${record.peak_pages}`, "longest free run": `${record.maxchunk} at the end`, failures: "3 in all", area: "6144 pages", peak: `${record.peak_pages} pages` });
+  const over = page.locator("#chart .u-over");
+  const words = () => page.textContent("#moment-words");
+  // Each failure has its dot, where its step is.
+  let failures = 0;
+  const seen = new Set();
+  const { width, height } = await over.boundingBox();
+  const shownAt = async (x) => {
+    await over.hover({ position: { x, y: height / 2 } });
+    const legend = await chartLegend(page);
+    if (seen.has(legend.steps)) return;
+    seen.add(legend.steps);
+    const [first, last = first] = legend.steps.match(/^(\d+)(?:–(\d+))?, lines? /).slice(1).filter((step) => step !== undefined).map(Number);
+    const [, most, at = first] = legend["pages used"].match(/^(?:at most )?(\d+)(?:, at step (\d+))?$/).map(Number);
+    assert.ok(first <= at && at <= last, "the step is one of those");
+    if (x % 97 === 0 || legend.failures !== "none") {
+      await over.click({ position: { x, y: height / 2 } });
+      const step = legend.failures === "none" ? at : Number(legend.failures.match(/at step (\d+)$/)[1]);
+      assert.match(await words(), new RegExp(`^Step ${step} `));
+      if (legend.failures === "none") assert.match(await words(), new RegExp(` with ${most} pages? of 6144, `));
+      else assert.match(await words(), / fails \(/);
+    }
+    failures += Number(legend.failures.match(/^\d+/)?.[0] ?? 0);
+  };
+  for (let x = 0; x < width; x += 1) await shownAt(x);
+  assert.equal(failures, 3);
+  // Zoomed in, a point is a step.
+  await page.focus("#map");
+  for (let times = 0; times < 6; times++) await page.keyboard.press("+");
+  await over.hover({ position: { x: width / 2, y: height / 2 } });
+  assert.match((await chartLegend(page)).steps, /^\d+, line \d+$/);
+  assert.match((await chartLegend(page))["longest free run"], /^\d+$/);
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
+test("the chart's axis has room for its labels", async () => {
+  const trace = join(work, "large.trace");
+  writeFileSync(trace, "a 1 200000 0\na 2 100000 0\nr 1\na 3 250000 0\n");
+  const { page, wrong, close } = await open(pageOf(trace, "large", "--placement", "first-fit", "--align", "asis"));
+  await shown(page);
+  // Six digits and what is between them and the plot.
+  assert.ok((await page.evaluate(() => document.querySelector("#chart .u-over").offsetLeft)) >= 6 * 7 + 15);
   assert.deepEqual(wrong, []);
   await close();
 });
@@ -269,8 +389,8 @@ for (const name of readdirSync(TRACES).filter((name) => name.endsWith(".trace"))
 test("a plain recording has no tasks to split by", async () => {
   const { page, wrong, close } = await open(pageOf(join(TRACES, "camera.trace"), "split"));
   await shown(page);
-  await page.selectOption("#split", "task");
-  assert.match(await page.textContent("#outcome"), /which tasks/);
+  assert.ok(await page.locator("#split option[value=task]").evaluate((option) => option.disabled));
+  assert.equal(await page.locator("#split option[value=task]").textContent(), "by task: the recording names none");
   assert.deepEqual(wrong, []);
   await close();
 });

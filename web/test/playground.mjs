@@ -44,6 +44,12 @@ async function drop(page, name, bytes) {
 
 test("the published experiment is one button, and its areas are the article's", async () => {
   const { page, wrong, close } = await on();
+  // On a system in use it is no other experiment.
+  await page.fill("#areas", "BiscuitOS_cma=64M");
+  await page.click("#boot");
+  await page.click(".xterm");
+  await page.keyboard.type("alloc BiscuitOS_cma 100\n");
+  await maps(page, ["BiscuitOS_cma: 64M, 1 buffer, 100 of 16384 pages used, longest free run 16284"]);
   await page.click("#experiment");
   await shows(page, "BiscuitOS_cma: 1384 pages used, 664 free in 86 runs, longest free run 44 pages (176 KiB)");
   await maps(page, ["BiscuitOS_cma: 8M, 137 buffers, 1384 of 2048 pages used, longest free run 44", "linux,cma: 16M, 0 buffers, 0 of 4096 pages used, longest free run 4096"]);
@@ -123,6 +129,51 @@ test("Ctrl-C ends the replay of a recording, while it is checked or after", asyn
   await close();
 });
 
+test("Stop keeps the screen and the history, and what is typed at odds is said", async () => {
+  const { page, wrong, close } = await open(FILE, { viewport: { width: 1280, height: 900 } });
+  await shows(page, "in a page\ndebris>");
+  await page.click(".xterm");
+  await page.keyboard.type("alloc linux,cma 8\n");
+  await shows(page, "id 1: 8 pages of linux,cma at pfn 0x");
+  await page.keyboard.type("debris until=ops ops=4000000000\n");
+  await page.waitForFunction(() => document.querySelector("#state").textContent === "running …");
+  await page.click("#stop");
+  await shows(page, "(the board was switched off and on: its areas start anew)");
+  await page.waitForFunction(() => document.querySelector("#said").textContent.startsWith("Stopped: "));
+  assert.ok((await screen(page)).includes("id 1: 8 pages of linux,cma at pfn 0x"));
+  await page.click(".xterm");
+  // Behind what the page typed: the command that was stopped, and the one before.
+  for (let times = 0; times < 3; times++) await page.keyboard.press("ArrowUp");
+  await shows(page, "\ndebris> alloc linux,cma 8");
+  await page.keyboard.press("Control+u");
+  // A row has 100 columns at least.
+  await page.keyboard.type(`echo ${"x".repeat(86)}`);
+  await shows(page, `debris> echo ${"x".repeat(86)}`);
+  await page.keyboard.press("Control+u");
+  await page.keyboard.insertText("é");
+  await page.waitForFunction(() => document.querySelector("#said").textContent.includes("é is left out"));
+  await page.keyboard.type("load; replay\n");
+  await shows(page, "drop a file with one onto the page");
+  await page.keyboard.type("pressure reliability\n");
+  await shows(page, "debris> pressure reliability\npressure: this machine has no window of mappings: it needs the image in QEMU");
+  await page.keyboard.type("selftest live\n");
+  await shows(page, "# SKIP this machine has no window of mappings");
+  assert.ok(!(await screen(page)).includes("not ok"));
+  const boots = async (areas, says) => {
+    await page.fill("#areas", areas);
+    await page.click("#boot");
+    await page.waitForFunction((says) => document.querySelector("#said").textContent === says, says).catch(async () => assert.equal(await page.textContent("#said"), says));
+  };
+  await boots("a=8", "a of 8 pages is rounded up to 4M.");
+  await boots("a=8M a=4M", "two areas are called a; each needs a name of its own");
+  await boots("a=1G", "");
+  await maps(page, ["a: 1024M, 0 buffers, 0 of 262144 pages used, longest free run 262144"]);
+  await drop(page, "dmesg.txt", "[    0.000000] Booting Linux on physical CPU 0x0\n[    1.234567] usb 1-1: new device\n");
+  await page.waitForFunction(() => document.querySelector("#said").textContent.startsWith("dmesg.txt is a log, and has no line about CMA"));
+  assert.deepEqual(wrong, []);
+  await close();
+});
+
 test("Stop ends a command, and a fault the board", async () => {
   const { page, wrong, close } = await on();
   await page.click(".xterm");
@@ -148,6 +199,11 @@ test("a recording is dropped, and its figures are the tool's", async () => {
   const trace = join(root, "tests/data/linux-6.1/churn-full.trace");
   await drop(page, basename(trace), readFileSync(trace));
   await page.waitForFunction(() => document.querySelector("#figures")?.dataset.record, null, { timeout: 60_000 });
+  // The tool's page, without what its script replaces.
+  assert.match(await page.textContent("#head h1"), /^Fragmented: \d+ of 10910 requests fail in 16M$/);
+  assert.match(await page.textContent("#paste"), /^cma=20M\n/);
+  assert.equal(await page.locator("#sizes tbody tr").count(), 4);
+  assert.equal(await page.locator("#worst, #failures").count(), 0);
   assert.match(await page.textContent("#said"), /^churn-full\.trace: no request fails in 20M \(cma=20M\); at most 3258 pages are held at once\. Shown in 16M\.$/);
   const record = JSON.parse(await page.getAttribute("#figures", "data-record"));
   const told = JSON.parse(debris("replay", trace, "--area", "16M", "--held", "release", "--json").trim().split("\n").at(-1));
@@ -162,7 +218,11 @@ test("a log is dropped: its state is on the map, and its lines in words", async 
   const log = join(root, "tests/data/cases/free-list.log");
   await drop(page, "dmesg.txt", readFileSync(log));
   await maps(page, ["board: 8M, 7 buffers, 1691 of 2048 pages used, longest free run 166"]);
-  assert.equal(await page.textContent("#story"), debris("explain", log));
+  // The tool's words, but for commands that the prompt does not have.
+  const story = await page.textContent("#story");
+  assert.deepEqual(story.split("\n").filter((line) => !line.includes("`")), debris("explain", log).split("\n").filter((line) => !line.includes("`")));
+  assert.ok(!story.includes("`debris "), story);
+  assert.match(story, /`load` at the prompt, then `relocate board PAGES`/);
   await drop(page, "bitmap", `4294967295 ${"0 ".repeat(63)}\n`);
   await maps(page, ["board: 8M, 1 buffer, 32 of 2048 pages used, longest free run 2016"]);
   assert.equal(await page.locator("#story").count(), 0);

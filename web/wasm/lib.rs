@@ -9,8 +9,8 @@
 //! code but the names that are exported.
 //!
 //! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a
-//! file is), `rules` (what there is to choose), and for the playground, a feature, `boot` and
-//! `type`.
+//! file is), `rules` (what there is to choose), and for the playground, a feature, `page` (what
+//! stands in a page without scripts), `boot` and `type`.
 
 #[cfg(feature = "playground")]
 mod playground;
@@ -74,6 +74,8 @@ pub extern "C" fn run() {
             Some("size") => size(&desk.recording, &request),
             Some("look") => Ok(look(&desk.recording)),
             Some("rules") => Ok(rules()),
+            #[cfg(feature = "playground")]
+            Some("page") => page(&desk.recording, &request),
             #[cfg(feature = "playground")]
             Some("boot") => desk.playground.boot(&desk.recording, &request),
             #[cfg(feature = "playground")]
@@ -186,12 +188,35 @@ fn replay(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
         .string("diagnosis", run.diagnosis(peak_pages).name())
         .objects("says", words(&run.says(peak_pages)))
         .objects("tasks", words(&timeline.tasks))
-        .number("steps", timeline.steps)
+        .number("steps", timeline.steps())
         .number("peak_step", timeline.peak_step)
         .number("highest_page", report.highest_page)
         .number("worst", timeline.worst_place().map_or(u64::from(u32::MAX), |place| place as u64));
     let text = format!("{},\"record\":{}}}", object(answer), report.record());
-    Ok((text, vec![samples(&timeline), bands(&timeline), failures(&timeline)]))
+    Ok((text, vec![timeline.lines.clone(), bands(&timeline), failures(&timeline)]))
+}
+
+/// What the report's page says without scripts, of an area of some pages.
+#[cfg(feature = "playground")]
+fn page(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
+    let recording = Recording::open(text, request.get("from"), clock::now_ns).map_err(said)?;
+    let pages = request.number("pages")?.ok_or("how many pages?")?;
+    let mut answers = Vec::new();
+    for placement in host::size::USUAL_PLACEMENTS {
+        for alignment in Alignment::ALL {
+            let rule = Rule { placement: placement.into(), alignment };
+            answers.push(recording.size(&rule, None, host::size::PAGEBLOCK_PAGES, &one_by_one).map_err(said)?);
+        }
+    }
+    let rule = request.rule()?;
+    let (report, timeline) = recording.course(&rule, (request.served(), Part::ALL), pages).map_err(said)?;
+    let run = Run { rule: &rule, pages, report: &report, timeline: &timeline };
+    let busy = host::check::census(text).map_err(|error| error.to_string())?.busy;
+    let verdict = host::verdict::Verdict { busy, ..host::verdict::Verdict::of(&answers[0], 0) };
+    let helps = host::helps::helps(Some(pages), &answers, busy);
+    let name = request.get("name").unwrap_or("recording");
+    let html = host::page::body((name, ""), &run, (&answers, &helps), &verdict);
+    Ok((Record::object().string("error", "").string("html", &html).to_string(), Vec::new()))
 }
 
 /// How large an area must be under a rule.
@@ -202,6 +227,14 @@ fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     Ok((answer.record(request.get("from").unwrap_or("area")).to_string(), Vec::new()))
 }
 
+/// What the story of a log calls for at a shell, and what does it in the page.
+const AT_THE_PROMPT: [(&str, &str); 4] = [
+    ("`debris view` on this log", "`load` at the prompt, then `relocate board PAGES`,"),
+    ("for `debris view`", "for `load` at the prompt"),
+    ("a recording for `debris replay` and `debris size`", "a recording, too"),
+    ("`debris size` on a recording", "a recording that is dropped here"),
+];
+
 /// What a file is: a recording, a state, a log.
 fn look(text: &[u8]) -> Answers {
     let recording = host::check::census(text);
@@ -211,13 +244,16 @@ fn look(text: &[u8]) -> Answers {
         _ => 0,
     };
     let story = host::explain::explain(text);
+    // The prompt has other words for what the host tool does.
+    let words = if story.lines.is_empty() { String::new() } else { story.to_string() };
+    let words = AT_THE_PROMPT.iter().fold(words, |words, (host, here)| words.replace(host, here));
     let answer = Record::object()
         .number("recording", u32::from(recording.is_ok()))
         .string("error", "")
         .string("why", &recording.err().map_or(String::new(), |error| error.to_string()))
         .number("recorded_pages", recorded)
         .number("state", state::find(text, None, None).map_or(0, |state| state.pages))
-        .string("story", &if story.lines.is_empty() { String::new() } else { story.to_string() });
+        .string("story", &words);
     (answer.to_string(), Vec::new())
 }
 
@@ -233,14 +269,6 @@ fn rules() -> Answers {
     let answer =
         Record::object().string("error", "").objects("placements", placements).objects("alignments", alignments);
     (answer.to_string(), Vec::new())
-}
-
-fn samples(timeline: &Timeline) -> Vec<u32> {
-    let words = |sample: &host::timeline::Sample| {
-        let [low, high] = halves(sample.time_ns);
-        [sample.step, sample.line, low, high, sample.used, sample.longest, sample.failed]
-    };
-    timeline.samples.iter().flat_map(words).collect()
 }
 
 fn bands(timeline: &Timeline) -> Vec<u32> {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use host::board::{AreaSpec, BASE_ALIGNMENT_PAGES, Board, MAX_AREA_PAGES};
 use host::machine::{Host, Watch};
+use host::size::PAGEBLOCK_PAGES;
 use kernel::lab::record::Record;
 use kernel::lab::watch;
 use kernel::monitor::{Context, End, Monitor, Prompt};
@@ -15,6 +16,9 @@ use kernel::units::linux::LinuxVersion;
 
 use crate::{Answers, Request, clock};
 
+/// What the monitor says where there is no initrd, and what does it in the page.
+const BOOT_WITH_A_FILE: &str = "boot with one as the initrd (-initrd FILE)";
+const DROP_A_FILE: &str = "drop a file with one onto the page";
 /// Between two looks of the page at a command that runs.
 const LOOK_NS: u64 = 50_000_000;
 
@@ -103,6 +107,7 @@ impl Playground {
         let areas = areas(request.get("areas").unwrap_or("BiscuitOS_cma=2048 linux,cma=4096"))?;
         let said = Rc::new(RefCell::new(String::new()));
         let heard = Rc::clone(&said);
+        let rounded = rounded(&areas);
         let board = Board { areas, linux: LinuxVersion::default() };
         let (system, host) = board.leak(clock::now_ns, Box::new(move |text| heard.borrow_mut().push_str(text)));
         let initrd: Option<&'static [u8]> = if file.is_empty() { None } else { Some(file.to_vec().leak()) };
@@ -111,8 +116,15 @@ impl Playground {
         let version = concat!("debris ", env!("CARGO_PKG_VERSION"), " in a page");
         let context = Context { initrd, version, ..Context::default() };
         let monitor = Monitor::new(system, host, context);
-        self.machine = Some(Machine { monitor, prompt: Prompt::new(), said });
-        self.type_keys("")
+        let mut prompt = Prompt::new();
+        request
+            .get("history")
+            .unwrap_or_default()
+            .split('\x1f')
+            .filter(|line| !line.is_empty())
+            .for_each(|line| prompt.remember(line));
+        self.machine = Some(Machine { monitor, prompt, said });
+        self.type_keys("").map(|(text, words)| (text.replacen('{', &format!("{{{rounded},"), 1), words))
     }
 
     /// Types keys, two digits of base 16 each; without any, what runs in the background goes on.
@@ -129,7 +141,7 @@ impl Playground {
         let names = system.area_ids().map(|id| Record::object().string("text", system.area(id).name()));
         let mut answer = Record::object()
             .string("error", "")
-            .string("said", &said.take())
+            .string("said", &said.take().replace(BOOT_WITH_A_FILE, DROP_A_FILE))
             .objects("areas", names)
             .number("busy", u32::from(busy));
         match end {
@@ -145,20 +157,43 @@ impl Playground {
     }
 }
 
+/// A field that says which areas are larger than was asked for.
+fn rounded(areas: &[AreaSpec]) -> String {
+    let odd = areas.iter().filter(|area| !area.pages.is_multiple_of(PAGEBLOCK_PAGES));
+    let words = odd.map(|area| {
+        let whole = area.pages.next_multiple_of(PAGEBLOCK_PAGES);
+        format!("{} of {} pages is rounded up to {}M", area.name, area.pages, whole / 256)
+    });
+    let field = Record::object().string("rounded", &words.collect::<Vec<_>>().join("; ")).to_string();
+    field[1..field.len() - 1].into()
+}
+
+/// Where the digits of a size end.
+fn number_bytes(size: &str) -> usize {
+    size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len()
+}
+
 fn areas(text: &str) -> Result<Vec<AreaSpec>, String> {
     let mut areas = Vec::new();
     let mut together = 0;
     for word in text.split_whitespace() {
         let wrong = || format!("{word} is no area; areas look like camera=64M");
         let (name, size) = word.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
-        let (digits, pages) = match size.as_bytes().last() {
-            Some(b'M' | b'm') => (&size[..size.len() - 1], 256),
-            Some(b'K' | b'k') => return Err(format!("{word}: areas are whole MiB here, such as 64M")),
-            _ => (size, 1),
+        let (digits, unit) = size.split_at(number_bytes(size));
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        let bytes = match unit.to_ascii_uppercase().as_str() {
+            "G" => number.saturating_mul(1 << 30),
+            "M" => number.saturating_mul(1 << 20),
+            "K" => number.saturating_mul(1 << 10),
+            "" => number.saturating_mul(4096),
+            _ => return Err(wrong()),
         };
-        let pages: u32 = digits.parse().ok().and_then(|number: u32| number.checked_mul(pages)).ok_or_else(wrong)?;
-        if !(1..=MAX_AREA_PAGES).contains(&pages) || areas.iter().any(|area: &AreaSpec| area.name == name) {
-            return Err(wrong());
+        let pages = u32::try_from(bytes.div_ceil(4096)).unwrap_or(u32::MAX);
+        if !(1..=MAX_AREA_PAGES).contains(&pages) {
+            return Err(format!("{word}: an area has 4M to {}M", MAX_AREA_PAGES / 256));
+        }
+        if areas.iter().any(|area: &AreaSpec| area.name == name) {
+            return Err(format!("two areas are called {name}; each needs a name of its own"));
         }
         together += u64::from(pages.next_multiple_of(BASE_ALIGNMENT_PAGES));
         areas.push(AreaSpec { name: name.into(), pages });

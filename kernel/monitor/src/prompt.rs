@@ -41,6 +41,11 @@ impl Prompt {
         Self { editor: Editor::new() }
     }
 
+    /// Puts a line into the history as if it had been typed.
+    pub fn remember(&mut self, line: &str) {
+        self.editor.remember(line);
+    }
+
     /// Sends the terminal what it is to show, and what background jobs have to say.
     pub fn show<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>) {
         let Self { editor } = self;

@@ -243,7 +243,7 @@ impl Editor {
     /// Puts a line into the history. A full one would compare it with a line of long ago instead of
     /// the last, and leave it out where those two are equal; so before it is full, the older half
     /// is forgotten.
-    fn remember(&mut self, line: &str) {
+    pub(super) fn remember(&mut self, line: &str) {
         if self.remembered + 1 == HISTORY_LINES {
             let mut newest = Vec::new();
             self.history.reset_view();
