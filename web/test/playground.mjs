@@ -105,6 +105,7 @@ test("a command that runs is on the map, and Ctrl-C ends it alone", async () => 
     await page.keyboard.type("release all BiscuitOS_cma; version\n");
     await maps(page, [empty, "linux,cma: 16M, 1 buffer, 8 of 4096 pages used, longest free run 4088"]);
     await page.keyboard.type("reboot");
+    await shows(page, "debris> reboot");
     await page.keyboard.press("Control+c");
     await shows(page, "debris> reboot^C");
   }
