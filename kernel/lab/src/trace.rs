@@ -48,11 +48,11 @@ impl<'t> Line<'t> {
 
 impl Format {
     /// The format of a trace: that of its first line which only one of them has, an event of CMA or
-    /// a line of `CONFIG_CMA_DEBUG`, whatever stands in front of it. What begins a recording decides,
-    /// too, at its start: ftrace's heads and notes, an event with its task and processor, and an
-    /// operation of the plain form; half a line, a state and comments may stand in front of those.
-    /// A time and a colon decide nothing by themselves, because logs have them (`CPU 1: failed`);
-    /// they are ftrace's only where no line decides.
+    /// a line of `CONFIG_CMA_DEBUG`, whatever stands in front of it. What begins a recording
+    /// decides, too, at its start: ftrace's heads and notes, an event with its task and processor,
+    /// and an operation of the plain form; half a line, a state and comments may stand in front of
+    /// those. A time and a colon decide nothing by themselves, because logs have them (`CPU 1:
+    /// failed`); they are ftrace's only where no line decides.
     pub fn of(bytes: &[u8]) -> Self {
         let mut foreign = 0u32;
         let mut stamped = false;

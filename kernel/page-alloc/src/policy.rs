@@ -100,9 +100,9 @@ pub(super) struct BarredArea {
 #[derive(Default)]
 pub(super) struct CmaAccess {
     /// When movable requests take CMA pages.
-    cma_use: CmaUse,
+    pub(super) cma_use: CmaUse,
     /// No request takes CMA pages while this is set.
-    barred: bool,
+    pub(super) barred: bool,
     /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by
     /// more than this. What follows from the policy and the bar.
     lead: i32,
@@ -111,11 +111,6 @@ pub(super) struct CmaAccess {
 }
 
 impl CmaAccess {
-    /// When movable requests take CMA pages.
-    pub(super) fn cma_use(&self) -> CmaUse {
-        self.cma_use
-    }
-
     /// Chooses when movable requests take CMA pages.
     pub(super) fn set_cma_use(&mut self, cma_use: CmaUse) {
         self.cma_use = cma_use;
@@ -132,11 +127,6 @@ impl CmaAccess {
             CmaUse::First => i32::MIN,
             CmaUse::Fallback => i32::MAX,
         };
-    }
-
-    /// True where somebody is kept out of some area.
-    pub(super) fn is_barred(&self) -> bool {
-        self.barred
     }
 
     /// Keeps everybody out of the areas, or of one of them, or lets movable requests in again.

@@ -170,7 +170,7 @@ impl<'m> Zone<'m> {
 
     /// When movable requests take CMA pages.
     pub fn cma_use(&self) -> CmaUse {
-        self.cma_access.cma_use()
+        self.cma_access.cma_use
     }
 
     /// Chooses when movable requests take CMA pages.
@@ -180,7 +180,7 @@ impl<'m> Zone<'m> {
 
     /// True where somebody is kept out of some area.
     pub fn is_cma_barred(&self) -> bool {
-        self.cma_access.is_barred()
+        self.cma_access.barred
     }
 
     /// Keeps everybody out of the areas, or lets movable requests in again.

@@ -51,7 +51,9 @@ mod summary;
 mod words;
 
 #[cfg(test)]
-mod reads;
+mod tests {
+    pub(crate) mod reads;
+}
 
 use alloc::string::String;
 

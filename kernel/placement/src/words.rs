@@ -13,7 +13,7 @@ pub const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x
 #[inline(always)]
 pub(super) fn read(word: &u32) -> u32 {
     #[cfg(test)]
-    super::reads::note(word);
+    super::tests::reads::note(word);
     *word
 }
 

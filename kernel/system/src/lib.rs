@@ -276,8 +276,8 @@ impl<'m> System<'m> {
         self.disk_device.filter(|_| self.disk.is_some())
     }
 
-    /// Whether the machine has a window of mappings, which users of memory need; that of others than
-    /// the image has none.
+    /// Whether the machine has a window of mappings, which users of memory need; that of others
+    /// than the image has none.
     pub fn has_window(&self) -> bool {
         self.live.is_some() || self.space.as_ref().is_some_and(|space| space.max_slots() > 0)
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::Bitmap;
 use crate::bounds::{LANES, LONG};
-use crate::reads;
+use crate::tests::reads;
 use crate::{FirstFit, Placement, Request, align_order_of};
 
 /// First-fit as obviously right as can be: every bit is tried.

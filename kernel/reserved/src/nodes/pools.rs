@@ -19,7 +19,15 @@ impl Attempt<'_> {
     pub(super) fn initialise(&mut self, entry: &Saved<'_>, range: PhysRange) -> bool {
         let node = entry.node;
         if !node.shared_dma_pool || self.is_plain(node) {
-            self.say_nearly(node);
+            if let Some(compatible) =
+                node.compatible.as_deref().filter(|compatible| compatible.starts_with("shared-dma"))
+                && !node.shared_dma_pool
+            {
+                let (name, compatible) = (Words(&node.name), Words(compatible));
+                self.notes.warn(format_args!(
+                    "debris: Reserved memory: {name}: no pool, because compatible is {compatible}; did you mean shared-dma-pool?"
+                ));
+            }
             return true;
         }
         let name = Words(&node.name);
@@ -59,16 +67,6 @@ impl Attempt<'_> {
             why.push_str(&format!(" ({range} is not on whole multiples of 4 MiB)"));
         }
         self.notes.refuse_because(Refused::Node, &node.name, why);
-    }
-
-    /// Says of a region that is no pool what makes it look like a slip of the pen.
-    fn say_nearly(&mut self, node: &ReservedNode) {
-        if let Some(compatible) = node.compatible.as_deref().filter(|compatible| is_nearly(compatible, POOL)) {
-            let (name, compatible) = (Words(&node.name), Words(compatible));
-            self.notes.warn(format_args!(
-                "debris: Reserved memory: {name}: no pool, because compatible is {compatible}; did you mean {POOL}?"
-            ));
-        }
     }
 
     /// `rmem_cma_setup`: true where the node became a CMA area.
@@ -121,16 +119,4 @@ impl Attempt<'_> {
         ));
         true
     }
-}
-
-/// What makes a pool of a region.
-const POOL: &str = "shared-dma-pool";
-
-/// Whether one letter too much, too few or another one is all in which a word differs.
-fn is_nearly(word: &str, meant: &str) -> bool {
-    let (word, meant) = (word.as_bytes(), meant.as_bytes());
-    let same = |pairs: &mut dyn Iterator<Item = (&u8, &u8)>| pairs.take_while(|(a, b)| a == b).count();
-    let front = same(&mut word.iter().zip(meant));
-    let back = same(&mut word.iter().rev().zip(meant.iter().rev()));
-    word != meant && word.len().abs_diff(meant.len()) < 2 && front + back + 1 >= word.len().max(meant.len())
 }
