@@ -211,9 +211,9 @@ fn page(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     let rule = request.rule()?;
     let (report, timeline) = recording.course(&rule, (request.served(), Part::ALL), pages).map_err(said)?;
     let run = Run { rule: &rule, pages, report: &report, timeline: &timeline };
-    let busy = host::check::census(text).map_err(|error| error.to_string())?.busy;
-    let verdict = host::verdict::Verdict { busy, ..host::verdict::Verdict::of(&answers[0], 0) };
-    let helps = host::helps::helps(Some(pages), &answers, busy);
+    let recorded = recording.recorded_size().map_err(said)?;
+    let verdict = host::verdict::Verdict { recorded, ..host::verdict::Verdict::of(&answers[0], 0) };
+    let helps = host::helps::helps(Some(pages), &answers, answers[0].busy);
     let name = request.get("name").unwrap_or("recording");
     let html = host::page::body((name, ""), &run, (&answers, &helps), &verdict);
     Ok((Record::object().string("error", "").string("html", &html).to_string(), Vec::new()))
