@@ -15,7 +15,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[NAME]",
                 summary: "runs the kernel's tests and prints KTAP",
                 details: "NAME is a test's, or the first word of several: books, buddy, cma, live, dma. A test that finds no \
-                  area that it can use, or too little memory, says `# SKIP` and why.",
+                  area that it can use, no window of mappings (as in the host tool), or too little memory, says \
+                  `# SKIP` and why.",
                 example: "selftest",
             },
             run: |session, args| selftest::run(session, args),
