@@ -239,8 +239,8 @@ test("what is typed is said where it is rounded, and Stop puts the controls back
 
 test("the page says what the tool says of what is not counted, and what made it", async () => {
   const log = join(DATA, "cases/cma-debug.log");
-  const said = debris("size", log).split("\n").filter((line) => line.includes("not counted"));
-  assert.equal(said.length, 1);
+  const said = debris("size", log).split("\n").filter((line) => /not counted|^On the board/.test(line));
+  assert.equal(said.length, 2);
   const { page, wrong, close } = await open(pageOf(log, "caveats"), { javaScriptEnabled: false });
   assert.deepEqual(await page.locator("header p.caveat").allTextContents(), said);
   assert.match(await page.textContent("#made"), /^Made by debris \d+\.\d+\.\d+: debris size cma-debug\.log$/);

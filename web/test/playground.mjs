@@ -223,7 +223,7 @@ test("a log is dropped: its state is on the map, and its lines in words", async 
   const story = await page.textContent("#story");
   assert.deepEqual(story.split("\n").filter((line) => !line.includes("`")), debris("explain", log).split("\n").filter((line) => !line.includes("`")));
   assert.ok(!story.includes("`debris "), story);
-  assert.match(story, /`load` at the prompt, then `relocate board PAGES`/);
+  assert.match(story, /`load` at the prompt, then `relocate board 256`, shows the cheapest windows.*\. A recording that is dropped here says how large\./);
   await drop(page, "bitmap", `4294967295 ${"0 ".repeat(63)}\n`);
   await maps(page, ["board: 8M, 1 buffer, 32 of 2048 pages used, longest free run 2016"]);
   assert.equal(await page.locator("#story").count(), 0);

@@ -228,10 +228,12 @@ fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
 }
 
 /// What the story of a log calls for at a shell, and what does it in the page.
-const AT_THE_PROMPT: [(&str, &str); 4] = [
-    ("`debris view` on this log", "`load` at the prompt, then `relocate board PAGES`,"),
+const AT_THE_PROMPT: &[(&str, &str)] = &[
+    ("`debris view LOG --pages ", "`load` at the prompt, then `relocate board "),
+    ("` on this log shows", "`, shows"),
     ("for `debris view`", "for `load` at the prompt"),
     ("a recording for `debris replay` and `debris size`", "a recording, too"),
+    (". `debris size` on a recording", ". A recording that is dropped here"),
     ("`debris size` on a recording", "a recording that is dropped here"),
 ];
 
