@@ -332,7 +332,7 @@ fn used_pages_get_a_second_chance() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn an_process_that_is_killed_for_its_own_page_says_so() {
+fn a_process_that_is_killed_for_its_own_page_says_so() {
     with_system(1, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         let id = mm.create(1000).unwrap();

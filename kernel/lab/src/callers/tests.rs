@@ -256,6 +256,7 @@ fn a_lock_order_that_deadlocks_is_found_and_repeats() {
 /// Who waits for a mutex waits once for each time that it takes it, however often others take it
 /// first.
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_wait_lasts_until_the_caller_has_the_mutex() {
     with_areas(1, 1, |system, areas| {
         let mut longest = 0;
