@@ -114,7 +114,7 @@ fn of_recording(arguments: &Compare) -> Result<Option<(PathBuf, Vec<String>)>, F
                 Some("replay") => {}
                 Some(load) => {
                     let why = format!("compare: {} is a recording, which load={load} does not read", file.display());
-                    return Err(Failure::bad(format!("{why}; leave load= or the recording away")));
+                    return Err(Failure::bad(format!("{why}; leave load= or the recording out")));
                 }
             }
             Ok(Some((file, keys)))

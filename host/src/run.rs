@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     if arguments.run.is_some()
         && appended.split_whitespace().any(|word| word.trim_start_matches('"').starts_with("run="))
     {
-        return Err(Failure::bad("run: --append has run=, and --run says what to run, too; leave one away"));
+        return Err(Failure::bad("run: --append has run=, and --run says what to run, too; leave one out"));
     }
     let script = script()?;
     let append = [arguments.linux.map(|linux| format!("linux={linux}")), arguments.append.clone()];

@@ -350,7 +350,7 @@ fn run_boots_what_its_arguments_say() {
     }
     assert!(given.contains(&"-no-reboot") && !given.contains(&"-dtb"), "{given:?}");
     let output = debris_in(Path::new(DATA), &["run", "--append", "loglevel=3 run=\"cma\"", "--run", "version"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("leave one away") && output.status.code() == Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("leave one out") && output.status.code() == Some(2));
 }
 
 /// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are

@@ -133,7 +133,7 @@ export class Chart {
           (plot, key) => {
             const { min, max } = plot.scales["x"]!;
             if (key !== "x" || this.quiet || typeof min !== "number" || typeof max !== "number") return;
-            // All points are the whole of what is shown, which began before the first of them ended.
+            // All points are what is shown, which began before the first of them ended.
             const whole = min <= this.spans[0]!.last && max >= this.spans.at(-1)!.last;
             this.zoomed(whole ? 0 : min, whole ? Infinity : max);
           },

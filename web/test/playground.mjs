@@ -111,10 +111,14 @@ test("a command that runs is on the map, and Ctrl-C ends it alone", async () => 
   }
   await page.keyboard.type("alloc linux,cma 8\n");
   await shows(page, ": 8 pages of linux,cma at pfn 0x12008");
-  await page.keyboard.type("bench\n");
-  await shows(page, "debris> bench\nbenchmark");
-  await page.keyboard.press("Control+c");
-  await shows(page, "Stopped by Ctrl-C before: ");
+  // This one ends by itself, maybe before the key is there: then once more.
+  for (let tried = 0; !(await screen(page)).includes("Stopped by Ctrl-C before: "); tried += 1) {
+    assert.ok(tried < 20, "bench goes on to its end");
+    await page.keyboard.type("bench\n");
+    await page.keyboard.press("Control+c");
+    await page.keyboard.type(`# tried ${tried}\n`);
+    await shows(page, `debris> # tried ${tried}`);
+  }
   assert.deepEqual(wrong, []);
   await close();
 });

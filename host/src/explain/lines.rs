@@ -98,7 +98,7 @@ pub(super) fn other(line: &str) -> Option<(String, Option<&'static str>)> {
     }
     if line.contains("page dumped because: ") {
         let why = after(line, "page dumped because: ")?.trim();
-        return Some((format!("The page above stood in the way ({why}); its mapping says whose it is."), None));
+        return Some((format!("The page above stood in the way ({why}); its mapping names the owner."), None));
     }
     if line.contains("OVERLAP DETECTED!") {
         return Some((
