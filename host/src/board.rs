@@ -84,13 +84,13 @@ impl Board {
     fn laid_out(&self) -> board::Board {
         let mut at = RAM.0 + FRONT_PAGES;
         // Nobody asks for what is taken, here and in front of areas.
-        let mut taken = vec![(RAM.add(FREE_PAGES), FRONT_PAGES - FREE_PAGES)];
+        let mut taken = vec![RAM.add(FREE_PAGES)..RAM.add(FRONT_PAGES)];
         let mut areas = Vec::with_capacity(self.areas.len());
         for area in &self.areas {
             assert!((1..=MAX_AREA_PAGES).contains(&area.pages), "{area:?}: 1 to {MAX_AREA_PAGES} pages");
             let base = at.next_multiple_of(BASE_ALIGNMENT_PAGES);
             assert!(base <= (1 << 20) - area.pages, "areas have {MAX_AREA_PAGES} pages together");
-            taken.push((Pfn(at), base - at));
+            taken.push(Pfn(at)..Pfn(base));
             let pages = area.pages.next_multiple_of(PAGEBLOCK_PAGES);
             areas.push(BoardArea { name: area.name.clone(), base: Pfn(base), pages, is_default: false });
             at = base + pages;

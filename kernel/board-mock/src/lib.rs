@@ -24,6 +24,7 @@ pub mod dma;
 mod tests;
 
 use core::cell::Cell;
+use core::ops::Range;
 use std::collections::{HashMap, VecDeque};
 
 use cma::AreaUser;
@@ -41,7 +42,7 @@ const RAM: Pfn = Pfn(0x60000);
 /// First frame of the small board's, which has what lies around the first two areas.
 const SMALL_RAM: Pfn = Pfn(0x68000);
 /// The image: where it begins, and its frames.
-const IMAGE: (Pfn, u32) = (SMALL_RAM, 2 * PAGEBLOCK_PAGES);
+const IMAGE: Range<Pfn> = SMALL_RAM..SMALL_RAM.add(2 * PAGEBLOCK_PAGES);
 /// Frames of the small board.
 const SMALL_FRAMES: u32 = 0x2000;
 
@@ -141,7 +142,7 @@ fn board<R>(ram: Pfn, frames: u32, test: impl FnOnce(&mut System<'_>, &mut Mock)
     let board = Board {
         ram,
         frames,
-        taken: if IMAGE.0.0 < end { vec![IMAGE] } else { Vec::new() },
+        taken: if IMAGE.start.0 < end { vec![IMAGE] } else { Vec::new() },
         areas: areas.collect(),
         users: vec![AreaUser { device: "BiscuitOS_CMA".into(), area: "BiscuitOS_cma".into(), by_region: false }],
         linux: LinuxVersion::default(),

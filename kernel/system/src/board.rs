@@ -8,6 +8,7 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::System;
 use cma::AreaUser;
@@ -36,8 +37,8 @@ pub struct Board {
     pub ram: Pfn,
     /// Frames of RAM.
     pub frames: u32,
-    /// Frames that are in no list, such as those of the image: the first, and how many.
-    pub taken: Vec<(Pfn, u32)>,
+    /// Frames that are in no list, such as those of the image.
+    pub taken: Vec<Range<Pfn>>,
     /// The areas, in the order in which they become active.
     pub areas: Vec<BoardArea>,
     /// The devices that name areas.
@@ -57,13 +58,14 @@ impl Board {
     pub fn system<'p>(&self, pages: &'p mut [Page]) -> System<'p> {
         let mut zone = Zone::new(self.ram, pages);
         zone.mark_ram(self.ram, self.ram.add(self.frames - 1));
-        let areas = self.areas.iter().map(|area| (area.base, area.pages));
-        let mut taken: Vec<(Pfn, u32)> = self.taken.iter().copied().chain(areas).collect();
-        taken.sort_unstable();
+        let end = self.ram.add(self.frames);
+        let areas = self.areas.iter().map(|area| area.base..area.base.add(area.pages));
+        let mut taken: Vec<Range<Pfn>> = self.taken.iter().cloned().chain(areas).chain([end..end]).collect();
+        taken.sort_unstable_by_key(|frames| frames.start);
         let mut at = self.ram;
-        for (first, pages) in taken.into_iter().chain([(self.ram.add(self.frames), 0)]) {
-            zone.free_range(at, first.0 - at.0);
-            at = first.add(pages);
+        for Range { start, end } in taken {
+            zone.free_range(at, start.0 - at.0);
+            at = end;
         }
         let mut system = System::new(zone, self.users.clone());
         system.answer_like(self.linux);
@@ -90,7 +92,7 @@ mod tests {
         let board = Board {
             ram: Pfn(0x60000),
             frames: 8 * PAGEBLOCK_PAGES,
-            taken: vec![(Pfn(0x60010), 16), (Pfn(0x60000), 3)],
+            taken: vec![Pfn(0x60010)..Pfn(0x60020), Pfn(0x60000)..Pfn(0x60003)],
             areas: vec![area("last", 7, false), area("middle", 4, true)],
             users: Vec::new(),
             linux: LinuxVersion::default(),
