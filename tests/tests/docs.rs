@@ -49,7 +49,10 @@ fn main() -> ExitCode {
     trials.push(Trial::test("commands_and_keys", move || is_made_of_the_tables(&all)));
     trials.push(Trial::test("demo", is_the_demo));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    println!("{}", counts(&pages));
+    // Others read the list.
+    if !arguments.list {
+        println!("{}", counts(&pages));
+    }
     conclusion.exit_code()
 }
 
