@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use kernel::lab::metrics::Counted;
+use kernel::lab::replay::size_order;
 use kernel::lab::trace::{Format, TraceError};
 
 use crate::events::{self, Happened};
@@ -37,7 +38,7 @@ pub struct Census {
     pub format: &'static str,
     /// The areas by name; one without a name where the form has none.
     pub areas: BTreeMap<String, AreaSeen>,
-    /// Requests by the order of their size: how many, and the largest in pages.
+    /// Requests by [`size_order`]: how many, and the largest in pages.
     pub orders: BTreeMap<u32, (u64, u32)>,
     /// Requests by task.
     pub tasks: BTreeMap<String, u64>,
@@ -81,7 +82,7 @@ pub fn census(text: &[u8]) -> Result<Census, TraceError> {
                     seen.peak_pages = seen.peak_pages.max(seen.held_pages);
                     held.insert(named, (area(), pages.into()));
                 }
-                let (requests, largest) = census.orders.entry(pages.next_power_of_two().trailing_zeros()).or_default();
+                let (requests, largest) = census.orders.entry(size_order(pages)).or_default();
                 *requests += 1;
                 *largest = (*largest).max(pages);
                 if let Some(task) = event.head.task {
@@ -140,9 +141,9 @@ impl fmt::Display for Census {
         if self.busy > 0 {
             writeln!(f, "{} busy, and passed over.", Counted(self.busy, "range"))?;
         }
-        writeln!(f, "\n{:>5} {:>9} {:>14}", "order", "requests", "largest, pages")?;
+        writeln!(f, "\n{:>11} {:>9} {:>8}", "pages up to", "requests", "largest")?;
         for (order, (requests, largest)) in &self.orders {
-            writeln!(f, "{order:>5} {requests:>9} {largest:>14}")?;
+            writeln!(f, "{:>11} {requests:>9} {largest:>8}", 1u64 << order)?;
         }
         let mut tasks: Vec<_> = self.tasks.iter().collect();
         tasks.sort_by_key(|&(_, requests)| std::cmp::Reverse(requests));

@@ -23,7 +23,7 @@ use super::trace::{Format, Head, TraceError};
 use cma::area::Area;
 use cma::{AreaId, ReleaseError};
 pub use compared::{Compared, align_name, compare};
-pub use failure::{Blocker, Failure, InTheWay, Tally};
+pub use failure::{Blocker, Failure, InTheWay, Tally, size_order};
 pub use keeper::Used;
 use machine::Machine;
 pub use part::{Part, Sizes};

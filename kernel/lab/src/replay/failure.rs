@@ -170,14 +170,20 @@ impl fmt::Display for Blocker<'_> {
 
 /// Causes in the order in which they are listed.
 const CAUSES: [&str; 5] = ["fragmented", "full", "busy", "no-memory", "invalid"];
-/// Orders that a number of pages has.
-const ORDERS: usize = 32;
+/// Orders that a request's size can have: 2^32 pages are enough for any.
+const ORDERS: usize = 33;
+
+/// The least order whose 2^order pages hold `pages` pages, as `get_order` of Linux's
+/// `include/asm-generic/getorder.h`; 0 for no page.
+pub fn size_order(pages: u32) -> u32 {
+    u64::from(pages.max(1)).next_power_of_two().ilog2()
+}
 
 /// What failed, by cause and by size.
 #[derive(Clone, Debug)]
 pub struct Tally {
     causes: [u64; CAUSES.len()],
-    /// By the order of the size, floored: how many, the smallest and the largest.
+    /// By [`size_order`]: how many, the smallest and the largest.
     sizes: [(u64, u32, u32); ORDERS],
 }
 
@@ -192,7 +198,7 @@ impl Tally {
     pub(super) fn add(&mut self, pages: u32, error: &CmaError) {
         let cause = CAUSES.iter().position(|cause| *cause == error.cause());
         self.causes[cause.unwrap_or(CAUSES.len() - 1)] += 1;
-        let (count, least, most) = &mut self.sizes[pages.max(1).ilog2() as usize];
+        let (count, least, most) = &mut self.sizes[size_order(pages) as usize];
         (*count, *least, *most) = (*count + 1, pages.min(*least), pages.max(*most));
     }
 

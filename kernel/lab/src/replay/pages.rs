@@ -121,7 +121,11 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
         }
         let offset = player.alloc(stage, first, pages, align_order);
         player.report.compared += 1;
-        player.report.as_recorded += u64::from(offset.is_some_and(|offset| *base + u64::from(offset) == pfn));
+        if offset.is_some_and(|offset| *base + u64::from(offset) == pfn) {
+            player.report.as_recorded += 1;
+        } else {
+            player.report.first_elsewhere.get_or_insert(stage.line.number);
+        }
         ledger.insert(stage.machine, Held { first, pages, value: offset.unwrap_or(FAILED) });
         Ok(())
     }

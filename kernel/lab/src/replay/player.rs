@@ -91,6 +91,7 @@ impl<'n, 't> Player<'n, 't> {
             kept: None,
             compared: 0,
             as_recorded: 0,
+            first_elsewhere: None,
             left_out: 0,
             counts: Counts::default(),
             highest_page: 0,

@@ -69,6 +69,8 @@ pub struct ReplayReport {
     pub compared: u64,
     /// Allocations placed where they were when they were recorded.
     pub as_recorded: u64,
+    /// The line of the first that was not.
+    pub first_elsewhere: Option<u64>,
     /// Requests that are of no part of the recording that was wanted.
     pub left_out: u64,
     /// What the recording tells of the area beside its events.
@@ -116,6 +118,7 @@ impl ReplayReport {
             .number("failed_served", self.failed_served)
             .number("compared", self.compared)
             .number("as_recorded", self.as_recorded)
+            .number("first_elsewhere", self.first_elsewhere.unwrap_or(0))
             .number("left_out", self.left_out)
             .number("gaps", self.counts.gaps)
             .number("first_gap", self.counts.first_gap)
@@ -158,9 +161,10 @@ impl ReplayReport {
         write!(f, "Recorded on {}: {}; ", self.from, Counted(self.recorded_ops, "operation"))?;
         if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {
             write!(f, "{} of {} placements as recorded", self.as_recorded, self.compared)?;
-            match self.why_elsewhere() {
-                Some(why) => write!(f, " ({why}); ")?,
-                None => write!(f, "; ")?,
+            match (self.why_elsewhere(), self.first_elsewhere) {
+                (Some(why), _) => write!(f, " ({why}); ")?,
+                (None, Some(line)) => write!(f, " (the first that is not: line {line}); ")?,
+                (None, None) => write!(f, "; ")?,
             }
         }
         write!(f, "{} failed there, of which {} succeeded here", self.failed_recorded, self.failed_served)?;

@@ -184,3 +184,27 @@ fn buffers_make_room_for_a_recorded_load() {
         assert!(failed[0] == failed[1] && failed[1] > failed[2] && failed[2] > failed[3], "{failed:?}");
     });
 }
+
+#[test]
+fn the_first_placement_that_differs_from_the_recording_is_named() {
+    let recording = |second: u32| {
+        [(0x69800, 5, 3), (second, 3, 2), (0x69820, 20, 5)]
+            .map(|(pfn, count, align)| {
+                format!(
+                    "a-1 [000] ..... 1.0: cma_alloc_finish: name=BiscuitOS_cma pfn={pfn:#x} page=0 count={count} align={align} errorno=0\n"
+                )
+            })
+            .concat()
+    };
+    with_board(256, |system, machine| {
+        for (second, first_elsewhere, said) in [
+            (0x69805, Some(2), "2 of 3 placements as recorded (the first that is not: line 2);"),
+            (0x69808, None, "3 of 3 placements as recorded;"),
+        ] {
+            let report = replay(system, machine, recording(second).as_bytes()).expect("a good recording");
+            assert_eq!(report.first_elsewhere, first_elsewhere);
+            assert!(report.to_string().contains(said), "{report}");
+            system.release_all(system.find_area("BiscuitOS_cma").expect("the board has it"));
+        }
+    });
+}
