@@ -159,7 +159,7 @@ fn too_little_memory_is_a_line() {
         let outcome = Boot::commands("version").memory(memory).run();
         match words {
             Some(words) => outcome.ended_with(2).says(words).says("start QEMU with -m 8M or more (MEM=8M)"),
-            None => outcome.ended_with(0).says("debris 0.1.0"),
+            None => outcome.ended_with(0).says(concat!("debris ", env!("CARGO_PKG_VERSION"))),
         };
     }
 }

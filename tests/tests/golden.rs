@@ -46,7 +46,7 @@ fn steady(text: &str) -> String {
             (Some((before, _)), Some((_, after))) => format!("{before}Memory: M free of {after}"),
             _ => line,
         };
-        let line = without_commit(&line);
+        let line = without_commit(&line).replace(env!("CARGO_PKG_VERSION"), "V.V.V");
         let line = steady_means(&line);
         steady.push_str(&steady_times(&line));
         steady.push('\n');

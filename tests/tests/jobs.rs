@@ -112,7 +112,7 @@ fn a_job_that_ends_leaves_the_line_alone() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     let answer = session.command("sion");
     // The line is whole, then comes its answer, then the job's.
-    assert!(answer.starts_with("debris 0.1.0"), "{answer}");
+    assert!(answer.starts_with(concat!("debris ", env!("CARGO_PKG_VERSION"))), "{answer}");
     let answer = if answer.contains("[1] done") { answer } else { session.command("wait") };
     assert!(
         answer.contains("{\"record\":\"debris\",") && answer.contains("[1] done: debris until=ops ops=300000 &"),

@@ -36,7 +36,8 @@ fn with_prompt(line: &str) -> String {
 fn the_banner_says_where_you_are_and_how_to_leave() {
     let mut terminal = at_the_prompt();
     let screen = terminal.screen();
-    assert!(screen.contains("debris 0.1.0: a laboratory for Linux's CMA, on vexpress-a9"), "{screen}");
+    let banner = concat!("debris ", env!("CARGO_PKG_VERSION"), ": a laboratory for Linux's CMA, on vexpress-a9");
+    assert!(screen.contains(banner), "{screen}");
     terminal.press("\x0cversion");
     let screen = terminal.wait_for_row("debris> version");
     assert_eq!(screen, "debris> version", "Ctrl-L leaves the line alone");

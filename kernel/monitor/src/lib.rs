@@ -16,7 +16,7 @@
 //! use board_mock::with_board;
 //! use monitor::{Context, Monitor, Outcome};
 //!
-//! let context = Context { version: "debris 0.1.0", ..Context::default() };
+//! let context = Context { version: "debris 1.2.3", ..Context::default() };
 //! let said = with_board(64, |system, machine| {
 //!     let mut monitor = Monitor::new(system, machine, context);
 //!     assert_eq!(monitor.execute("alloc BiscuitOS_cma 8; release 1"), Outcome::Ok);

@@ -33,7 +33,7 @@ fn context(initrd: Option<&[u8]>) -> Context<'_> {
         iomem: "60000000-9fffffff : System RAM\n",
         initrd,
         ns_to_ready: 1_234_567,
-        version: "debris 0.1.0",
+        version: "debris 1.2.3",
         tests: &[("always_fails", failing)],
         ..Context::default()
     }
@@ -405,7 +405,7 @@ fn debug_files_allocate_and_free_last_in_first_out() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn output_can_be_filtered() {
     assert_eq!(printed("cat /proc/meminfo | grep Cma | grep Total"), "CmaTotal:          16384 kB\n");
-    assert_eq!(printed("version | grep nothing; version"), "debris 0.1.0\n");
+    assert_eq!(printed("version | grep nothing; version"), "debris 1.2.3\n");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn nothing_is_printed_into_a_line_that_is_typed() {
         let (before, behind) = text.split_once("debris> version\n").expect("the line is whole");
         assert!(!before.contains("\"record\":\"debris\""), "{text}");
         assert!(
-            behind.starts_with("debris 0.1.0\n[1] debris until=ops ops=3000 &:\ndebris on BiscuitOS_cma"),
+            behind.starts_with("debris 1.2.3\n[1] debris until=ops ops=3000 &:\ndebris on BiscuitOS_cma"),
             "{text}"
         );
         assert!(behind.contains("[1] done: debris until=ops ops=3000 &\ndebris> "), "{text}");

@@ -47,7 +47,7 @@ fn run_says_at_its_end_what_it_met() {
         let text = machine.take();
         let line = "run=: done, with status 2 (see above); `poweroff` ends the machine with it\n";
         assert_eq!(text.matches(line).count(), 1, "{text}");
-        assert!(text.contains(&format!("debris 0.1.0\n{line}")), "{text}");
+        assert!(text.contains(&format!("debris 1.2.3\n{line}")), "{text}");
     });
 }
 

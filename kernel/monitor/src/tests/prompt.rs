@@ -19,9 +19,9 @@ fn type_in(keys: &[u8]) -> (End, String) {
 fn the_prompt_executes_lines() {
     let (end, text) = type_in(b"version\r");
     assert_eq!(end, End::PowerOff(9));
-    assert_eq!(text, "debris> version\ndebris 0.1.0\ndebris> ^C\ndebris> poweroff 9\n");
+    assert_eq!(text, "debris> version\ndebris 1.2.3\ndebris> ^C\ndebris> poweroff 9\n");
     let (_, text) = type_in(b"version\r\nversion\nversion\n\r\r");
-    assert_eq!(text.matches("debris 0.1.0\n").count(), 3);
+    assert_eq!(text.matches("debris 1.2.3\n").count(), 3);
     let (_, text) = type_in(b"nonsense\r");
     assert!(text.contains("\nunknown command \"nonsense\""), "{text}");
 }
@@ -41,14 +41,14 @@ fn lines_are_edited_and_remembered() {
     ];
     for keys in one_version {
         let (_, text) = type_in(keys);
-        assert_eq!(text.matches("debris 0.1.0\n").count(), 1, "{keys:?}: {text:?}");
+        assert_eq!(text.matches("debris 1.2.3\n").count(), 1, "{keys:?}: {text:?}");
         assert!(!text.contains("unknown"), "{keys:?}: {text:?}");
     }
     let (_, text) = type_in(b"version\rcma\r\x1b[A\x1b[A\r");
-    assert_eq!(text.matches("debris 0.1.0\n").count(), 2);
+    assert_eq!(text.matches("debris 1.2.3\n").count(), 2);
     // Quotes reach the command as they were typed.
-    let (_, text) = type_in(b"version | grep \"debris 0\"; version | grep ';'\r");
-    assert_eq!(text.matches("debris 0.1.0\n").count(), 1);
+    let (_, text) = type_in(b"version | grep \"debris 1\"; version | grep ';'\r");
+    assert_eq!(text.matches("debris 1.2.3\n").count(), 1);
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn long_lines_pastes_and_rubbish_are_survived() {
     let (end, text) = type_in(&[&b"v".repeat(10_000)[..], b"\rversion\r"].concat());
     assert_eq!(end, End::PowerOff(9));
     assert!(text.contains("\nthe line of 10000 characters was not run: 1024 are the most (MAX_LINE)\n"));
-    assert!(text.contains("debris 0.1.0\n") && !text.contains("unknown"));
+    assert!(text.contains("debris 1.2.3\n") && !text.contains("unknown"));
     let (_, text) = type_in(&b"version\r\n".repeat(500));
-    assert_eq!(text.matches("\ndebris 0.1.0\n").count(), 500);
+    assert_eq!(text.matches("\ndebris 1.2.3\n").count(), 500);
     // EOT ends the machine, and is typed by another test.
     let all: Vec<u8> = (0..=255).chain((0..=255).rev()).filter(|&byte| byte != 4).collect();
     assert_eq!(type_in(&all).0, End::PowerOff(9));
