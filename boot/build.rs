@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Hands the linker its script, wherever cargo is run and whatever RUSTFLAGS says, and the image
-//! the name of its commit; for both images.
+//! Passes the linker script to the linker, independent of the working directory and RUSTFLAGS, and
+//! the commit's name to the image; for both images.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,8 +14,7 @@ fn main() {
     println!("cargo::rerun-if-changed={}", script.display());
     println!("cargo::rustc-link-arg-bins=-T{}", script.display());
     println!("cargo::rustc-env=DEBRIS_GIT={}", git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]));
-    // The commit changes with these; what differs from it is seen where the image is built anew for
-    // its sake.
+    // The commit changes with these files; whether the image differs from it, with the parts below.
     for file in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--path-format=absolute", "--git-path", file]);
         if !path.is_empty() {
@@ -27,7 +26,7 @@ fn main() {
     }
 }
 
-/// What git answers; nothing where there is none, or no repository.
+/// Returns git's output; empty without git or a repository.
 fn git(arguments: &[&str]) -> String {
     let asked = Command::new("git").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let answer = asked.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The console: what is printed, and the kernel's log. Output is polled.
+//! The console's output and the kernel's log. Output is polled.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -13,22 +13,21 @@ use crate::cpu::clock;
 
 /// The console UART's address; 0 before there is one.
 static UART: AtomicU32 = AtomicU32::new(0);
-/// Held while a line is printed, so that lines stay whole. Interrupt handlers never print.
+/// Held while text is printed, so that lines stay whole. Interrupt handlers never print.
 static OUTPUT: SpinMutex<()> = SpinMutex::new(());
-/// The UART that is printed on, once there is one.
+/// Returns the console's UART, if there is one.
 pub(crate) fn uart() -> Option<Pl011> {
     let base = UART.load(Ordering::Relaxed);
-    // SAFETY: `init` stored the address, of which its caller vouched.
+    // SAFETY: `init` stored the address, which its caller guarantees.
     (base != 0).then(|| unsafe { Pl011::new(base) })
 }
 
-/// Prints on the UART at `base` from now on, if there is one.
+/// Makes the PL011 at `base` the console; returns false if there is none.
 ///
 /// # Safety
 /// `base` is accessible as device memory, and stays so.
 pub(crate) unsafe fn init(base: u32) -> bool {
-    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything
-    // else.
+    // SAFETY: accessible, as the caller guarantees; it is checked to be a PL011 before it is used.
     let new = unsafe { Pl011::new(base) };
     if !new.is_present() {
         return false;
@@ -41,7 +40,7 @@ pub(crate) unsafe fn init(base: u32) -> bool {
     true
 }
 
-/// Prints, waiting for whoever prints.
+/// Prints `text`; waits for the lock of the output.
 pub(crate) fn print(text: &str) {
     let _whole = OUTPUT.lock();
     // `Raw` never fails.
@@ -64,7 +63,7 @@ impl Write for Raw {
     }
 }
 
-/// Prints a line on the UART at `base` where there is no memory for this module's statics.
+/// Prints a line on the UART at `base` without this module's statics, which may be outside RAM.
 ///
 /// # Safety
 /// As for [`init`].
@@ -78,8 +77,7 @@ pub(crate) unsafe fn print_without_statics(base: u32, line: fmt::Arguments<'_>) 
         }
     }
 
-    // SAFETY: accessible by the caller's word; whether it is a PL011's is asked before anything
-    // else.
+    // SAFETY: accessible, as the caller guarantees; it is checked to be a PL011 before it is used.
     let uart = unsafe { Pl011::new(base) };
     if uart.is_present() {
         uart.init();
@@ -96,7 +94,7 @@ pub(crate) fn flush() {
     }
 }
 
-/// Prints a line of the log, whatever the log's level: for what ends the machine.
+/// Prints a line with the log's timestamp at any log level: for errors that end the machine.
 pub(crate) fn emergency(line: fmt::Arguments<'_>) {
     let microseconds = clock::now_ns() / 1000;
     let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
@@ -129,8 +127,8 @@ pub(crate) fn init_log() {
     set_loglevel(reserved::cmdline::DEFAULT_LOGLEVEL);
 }
 
-/// `loglevel=` as on Linux: messages below that level are printed; errors are 3, warnings 4,
-/// information 6.
+/// Sets the log level as Linux's `loglevel=` does: messages below it are printed; errors are 3,
+/// warnings 4, information 6.
 pub(crate) fn set_loglevel(loglevel: u8) {
     log::set_max_level(match loglevel {
         0..=3 => LevelFilter::Off,

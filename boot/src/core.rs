@@ -4,12 +4,12 @@
 //! MIGRATE_CMA, and the published experiment in one of them. No disk, no DMA, no migration, no
 //! prompt.
 //!
-//! It is made of the modules below, which the laboratory's image has too, and of the crates that
-//! `boot/core/Cargo.toml` names; nothing else is linked. The way through it: [`cpu`]'s entry →
-//! [`start`] → `reserved::place` → `Zone` → `Areas` → [`boot`], which is the rest of this page.
+//! It consists of the modules below, which the laboratory's image has too, and of the crates that
+//! `boot/core/Cargo.toml` names; nothing else is linked. Reading order: [`cpu`]'s entry → [`start`]
+//! → `reserved::place` → `Zone` → `Areas` → [`boot`], which is the rest of this page.
 //!
-//! What holds true: it ends by itself, with status 0 where every page is where it should be in the
-//! end, 2 where there is nothing to work on, and 3 where a check fails.
+//! Invariant: it ends by itself, with status 0 if every page is where it should be at the end, 2 if
+//! there is no usable tree, memory or area, and 3 if a check fails.
 #![no_std]
 #![no_main]
 
@@ -25,7 +25,7 @@ mod panic;
 mod start;
 mod tree;
 
-/// The part of the board that a kernel needs which nobody types at.
+/// The part of the board that a kernel without input needs.
 mod board {
     #[expect(dead_code, reason = "devices that only the laboratory drives")]
     pub(crate) mod devices;
@@ -36,15 +36,16 @@ mod board {
 
     pub(crate) use devices::{Devices, RAM_BASE};
 
-    /// Interrupts stay masked: there is nobody to ask for one.
+    /// The part of the interrupt controller's module that the exceptions need: interrupts stay
+    /// masked.
     pub(crate) mod gic {
-        /// None was ever acknowledged.
+        /// Returns a number that no interrupt has: none is ever acknowledged.
         pub(crate) fn last_interrupt() -> u32 {
             u32::MAX
         }
 
-        /// The IRQ vector's handler; 0, because nobody asked for any interrupt.
-        // SAFETY: the vector is what calls it, and nothing else has the name.
+        /// Handles an IRQ, called by the vector. Returns 0: no interrupt has a handler.
+        // SAFETY: only the vector calls it, and nothing else has the name.
         #[unsafe(no_mangle)]
         extern "C" fn handle_irq() -> u32 {
             0
@@ -52,7 +53,7 @@ mod board {
     }
 }
 
-/// The processor, without what migration and DMA ask of it.
+/// The processor, without the parts for migration and DMA.
 mod cpu {
     mod entry;
     mod memory_functions;
@@ -84,10 +85,10 @@ use start::{Ending, UNUSABLE};
 
 /// The first line of the log.
 const VERSION: &str = concat!("debris core ", env!("CARGO_PKG_VERSION"), ": Linux's CMA alone, on vexpress-a9");
-/// Status where a check fails, as the laboratory's.
+/// Status if a check fails, as the laboratory's.
 const STATUS_CHECK_FAILED: u8 = 3;
 
-/// From the tree to the experiment's end.
+/// Boots with `tree` and runs the experiment to its end.
 fn boot(tree: PhysRange) -> Ending {
     let Memory { zone, areas, .. } = match start::wake(tree, VERSION) {
         Ok(awake) => awake.memory,
@@ -101,7 +102,7 @@ fn boot(tree: PhysRange) -> Ending {
     let ruins = match debris::run(&mut areas, &mut zone, id, PUBLISHED_SEED, DEFAULT_OPS) {
         Ok(ruins) => ruins,
         Err(error) => {
-            console::emergency(format_args!("{error}, though the area had given it"));
+            console::emergency(format_args!("{error}, though the area allocated it"));
             return Ending::Status(STATUS_CHECK_FAILED);
         }
     };

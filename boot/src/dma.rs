@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machine under the DMA API: its two caches, and the window of coherent buffers.
+//! The hardware that the DMA API uses: two levels of cache, and the window of coherent buffers.
 //!
-//! The window lies above that of movable pages. It is given out by the MiB: a slot shows one MiB of
-//! memory, in part or as a whole, to all buffers that lie in that MiB, so that small buffers share
-//! a page table and large ones are sections.
+//! The window is above that of movable pages. It is allocated by the MiB: a slot maps one MiB of
+//! memory, in part or as a whole, for all buffers in that MiB, so that small buffers share a page
+//! table and large ones are mapped as sections.
 
 use alloc::boxed::Box;
 
@@ -19,18 +19,18 @@ use crate::board::{Devices, scu};
 use crate::cpu::mmu::Access;
 use crate::cpu::{cache, mappings};
 
-/// Where the window begins: behind that of movable pages.
+/// Start of the window: the end of that of movable pages.
 pub(crate) const WINDOW: u32 = 0xe000_0000;
-/// How many MiB it has.
+/// Slots of the window, a MiB each.
 const SLOTS: usize = 496;
 const MIB: u32 = 1 << 20;
 
-/// What a MiB of the window shows.
+/// The memory that a MiB of the window maps.
 #[derive(Clone, Copy, Default)]
 struct Slot {
-    /// Which MiB of memory, while somebody uses it.
+    /// Number of the MiB of memory, valid while the slot has users.
     memory: u16,
-    /// Buffers that lie in it, at least in part.
+    /// Buffers that are in that MiB, at least in part.
     users: u16,
 }
 
@@ -41,14 +41,14 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// Finds the level 2 cache and the snoop control unit in the tree and sets them up. What is
-    /// missing is done without, and said so.
+    /// Finds the level 2 cache and the snoop control unit in the tree and sets them up. Without one
+    /// of them, logs a warning and continues.
     pub(crate) fn find(facts: &Facts) -> Box<Self> {
         let of = |compatible, name| {
             let base = Devices::base_of(facts, compatible).filter(|&base| is_mapped(base));
             if base.is_none() {
                 log::warn!(
-                    "no {name} ({compatible}) in the tree, or none that can be reached: the kernel does without"
+                    "no {name} ({compatible}) in the tree, or its registers cannot be mapped: not used"
                 );
             }
             base
@@ -70,8 +70,8 @@ impl Board {
         mappings::with(|map| {
             for (slot, at) in slots.iter_mut().zip((WINDOW..).step_by(MIB as usize)) {
                 if !map.space().is_vacant(at) {
-                    // A tree may have a device there: it stays, and no memory ever matches the
-                    // slot.
+                    // A device of the tree is mapped there: it stays, and the slot never matches
+                    // any memory.
                     *slot = Slot { memory: u16::MAX, users: 1 };
                 }
             }
@@ -79,7 +79,7 @@ impl Board {
         Box::new(Self { l2, slots })
     }
 
-    /// The first run of slots that are free or show the right MiB already.
+    /// Returns the first run of `count` slots that are free or map the right MiB already.
     fn find_slots(&self, first: u16, count: usize) -> Option<usize> {
         let mut start = 0;
         while start + count <= SLOTS {
@@ -93,13 +93,13 @@ impl Board {
     }
 }
 
-/// Whether a page of registers is mapped.
+/// True if the page of registers at `base` is mapped.
 fn is_mapped(base: u32) -> bool {
     let last = base.wrapping_add(PAGE_SIZE as u32 - 4);
     mappings::with(|map| [base, last].into_iter().all(|at| map.space().rights(at) == Some(Access::Device)))
 }
 
-/// The MiB that pages lie in: the first, and how many.
+/// Returns the MiB that the pages are in: the first, and their number.
 fn mib_of(first: Pfn, pages: u32) -> (u16, usize) {
     let start = first.addr().0;
     let end = start + u64::from(pages) * PAGE_SIZE;
@@ -109,8 +109,8 @@ fn mib_of(first: Pfn, pages: u32) -> (u16, usize) {
 
 impl Caches for Board {
     fn inner(&mut self, op: CacheOp, start: CpuAddress, bytes: u32) {
-        // SAFETY: the DMA API invalidates lines only where a device has written or will write all
-        // of them, and cleans those that are partly somebody else's.
+        // SAFETY: the DMA API invalidates only lines that a device has written or will write
+        // completely, and cleans those that are partly other data's.
         unsafe { cache::maintain(op, start.get(), bytes) };
     }
 
@@ -150,7 +150,7 @@ impl Hardware for Board {
     }
 
     fn unmap_coherent(&mut self, at: CpuAddress, first: Pfn, pages: u32) {
-        // What the processor has written must be in memory before its pages become cacheable.
+        // The processor's writes must be in memory before its pages become cacheable.
         self.barrier();
         let slot = ((at.get() - WINDOW) / MIB) as usize;
         let (_, count) = mib_of(first, pages);
@@ -163,8 +163,8 @@ impl Hardware for Board {
     fn zero(&mut self, at: CpuAddress, bytes: u32) {
         let start = core::ptr::with_exposed_provenance_mut::<u32>(at.get() as usize);
         // SAFETY:
-        // - the DMA API clears what it has just mapped, whole pages;
-        // - no device knows of them yet, and nobody else has the address.
+        // - the DMA API clears memory that it has just mapped, in whole pages;
+        // - no device has their address yet, and no other code has.
         unsafe { core::ptr::write_bytes(start, 0, bytes as usize / size_of::<u32>()) };
     }
 
@@ -172,9 +172,8 @@ impl Hardware for Board {
         for (address, byte) in (at.get() as usize..).zip(bytes) {
             let from = core::ptr::with_exposed_provenance::<u8>(address);
             // SAFETY:
-            // - the address lies in a mapping or buffer of the DMA API, which has checked the
-            //   bounds;
-            // - read at once, as a device may write there.
+            // - the address is in a mapping or buffer of the DMA API, which has checked the bounds;
+            // - the read is volatile, as a device may write there.
             *byte = unsafe { from.read_volatile() };
         }
     }
@@ -182,8 +181,7 @@ impl Hardware for Board {
     fn store(&mut self, at: CpuAddress, bytes: &[u8]) {
         for (address, &byte) in (at.get() as usize..).zip(bytes) {
             let to = core::ptr::with_exposed_provenance_mut::<u8>(address);
-            // SAFETY: as for `load`; the driver that owns the buffer or mapping is the one who
-            // writes.
+            // SAFETY: as for `load`; only the driver that owns the buffer or mapping writes.
             unsafe { to.write_volatile(byte) };
         }
     }

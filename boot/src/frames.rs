@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory behind frames that the page allocator owns, or that somebody owns as a block.
+//! Access to the memory of frames that are free in the page allocator or allocated as a block.
 //!
-//! RAM is mapped at its own address, so a frame's number is all it takes.
+//! RAM is identity-mapped, so a frame's number is enough to access it.
 
 use kernel::mm::Block;
 use kernel::mm::poison::{Damage, FreeRun, POISON_WORD, Poison};
 use kernel::units::{PAGE_SIZE, Pfn, PhysAddr};
 
-/// Words of a page.
+/// Words in a page.
 pub(crate) const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
-/// RAM by the identity mapping.
+/// RAM, accessed through the identity mapping.
 pub(crate) struct IdentityMapped;
 
-/// The words of a run of frames.
+/// Returns the words of `pages` frames from `first` on.
 ///
 /// # Safety
-/// The frames are RAM, mapped, and nobody else refers to them while the slice lives.
+/// The frames are mapped RAM, and nothing else refers to them while the slice lives.
 pub(crate) unsafe fn words<'a>(first: Pfn, pages: u32) -> &'a mut [u32] {
     let start = core::ptr::with_exposed_provenance_mut(first.addr().0 as usize);
-    // SAFETY: by the caller's word; a page is aligned for words.
+    // SAFETY: guaranteed by the caller; a page is aligned for words.
     unsafe { core::slice::from_raw_parts_mut(start, pages as usize * PAGE_WORDS) }
 }
 
-/// The words of a block, for as long as it is borrowed.
+/// Returns the words of `block`, which stays borrowed meanwhile.
 pub(crate) fn block_words(block: &mut Block) -> &mut [u32] {
     // SAFETY:
-    // - the page allocator hands out RAM that is mapped;
-    // - whoever holds the block owns its frames, and it is borrowed for as long as the slice lives.
+    // - the page allocator hands out mapped RAM;
+    // - the block's holder owns its frames, and the block is borrowed for as long as the slice
+    //   lives.
     unsafe { words(block.first(), 1 << block.order()) }
 }
 
 impl Poison for IdentityMapped {
     fn fill(&mut self, run: FreeRun) {
         // SAFETY:
-        // - only the zone makes a `FreeRun`, of frames it was given, which `memory` takes from RAM
-        //   that is mapped;
-        // - they are free, so nobody refers to them.
+        // - only the zone makes a `FreeRun`, of frames that it was given, which `memory` takes from
+        //   RAM that is mapped;
+        // - they are free, so nothing refers to them.
         unsafe { words(run.first(), run.pages()) }.fill(POISON_WORD);
     }
 

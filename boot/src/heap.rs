@@ -17,10 +17,10 @@ pub(crate) const HEAP_BYTES: usize = 1 << 20;
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<MaybeUninit<[u8; HEAP_BYTES]>>);
 
-// SAFETY: only the heap reaches into the cell, under its lock.
+// SAFETY: only the heap accesses the cell, under its lock.
 unsafe impl Sync for Memory {}
 
-/// Not cleared at boot: the heap writes its own bookkeeping, and its users what they store.
+/// Not cleared at boot: the heap initialises its own bookkeeping, and its users their data.
 #[unsafe(link_section = ".noinit.heap")]
 static MEMORY: Memory = Memory(UnsafeCell::new(MaybeUninit::uninit()));
 
@@ -38,10 +38,10 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's word the pointer came from `alloc`, which never returns null for
-        // a block.
+        // SAFETY: the caller guarantees that the pointer came from `alloc`, which never returns
+        // null for a block.
         let pointer = unsafe { NonNull::new_unchecked(pointer) };
-        // SAFETY: by the caller's word, pointer and layout are those of an allocation.
+        // SAFETY: the caller guarantees that pointer and layout are those of an allocation.
         unsafe { self.0.lock().deallocate(pointer, layout) };
     }
 }
@@ -52,12 +52,12 @@ unsafe impl GlobalAlloc for KernelHeap {
 /// Called once, with the memory mapped.
 pub(crate) unsafe fn init() {
     // SAFETY:
-    // - the memory is a static's, used by nothing else, for ever;
+    // - the memory is a static that nothing else ever uses;
     // - it is not empty, and `init` is called once.
     unsafe { HEAP.0.lock().init(MEMORY.0.get().cast(), HEAP_BYTES) };
 }
 
-/// Bytes in use, unless the heap is being changed just now.
+/// Returns the bytes in use; `None` if the heap is locked.
 pub(crate) fn used_bytes() -> Option<usize> {
     HEAP.0.try_lock().map(|heap| heap.used())
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is typed at the console.
+//! Console input.
 //!
-//! Input comes by interrupt into a ring, so that Ctrl-C is noticed while a command runs. When the
-//! ring is full the receive interrupt is masked until a reader has made room: the UART's FIFO
-//! fills, the sender waits, and a pasted file is not lost.
+//! The receive interrupt moves input into a ring, so that Ctrl-C is noticed while a command runs.
+//! When the ring is full, the receive interrupt is masked until a reader has made room: the UART's
+//! FIFO fills, the sender waits, and no byte of a pasted file is lost.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,21 +12,21 @@ use crate::board::pl011::Pl011;
 use crate::console::uart;
 use crate::cpu::irq::{self, IrqMask, IrqMutex};
 
-/// Bytes typed ahead before the sender is held back: what is pasted while a load runs fits, so that
-/// a Ctrl-C behind it arrives.
+/// Capacity of the ring. It holds what is pasted while a load runs, so that a Ctrl-C after it still
+/// arrives.
 const RING_BYTES: usize = 16 * 1024;
-/// What a terminal sends for Ctrl-C.
+/// Byte that a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 0x03;
 
 static INPUT: IrqMutex<Input> = IrqMutex::new(Input { ring: [0; RING_BYTES], first: 0, count: 0, held: false });
-/// A Ctrl-C is in the ring that nobody has asked for.
+/// True while the ring holds a Ctrl-C.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 struct Input {
     ring: [u8; RING_BYTES],
     first: usize,
     count: usize,
-    /// The ring was full, and the receive interrupt is masked.
+    /// The receive interrupt is masked, because the ring was full.
     held: bool,
 }
 
@@ -46,7 +46,7 @@ impl Input {
         Some(byte)
     }
 
-    /// Takes what the UART has, as far as there is room.
+    /// Moves received bytes from the UART to the ring while there is room.
     fn fill(&mut self, uart: Pl011) {
         while self.count < RING_BYTES {
             let Some(byte) = uart.receive() else { break };
@@ -62,8 +62,8 @@ impl Input {
         }
     }
 
-    /// Takes the first Ctrl-C out, and what was typed of its line before it, as a terminal does;
-    /// leaves the rest in order. Says whether there are more.
+    /// Removes the first Ctrl-C and the bytes of its line before it, as a terminal does; keeps the
+    /// rest in order. Returns true if the ring holds another Ctrl-C.
     fn remove_ctrl_c(&mut self) -> bool {
         let at = |offset: usize| self.ring[(self.first + offset) % RING_BYTES];
         let Some(found) = (0..self.count).find(|&offset| at(offset) == CTRL_C) else { return false };
@@ -82,7 +82,7 @@ impl Input {
     }
 }
 
-/// Takes input by interrupt from now on; the interrupt controller has to know the UART's.
+/// Enables input by interrupt; the UART's interrupt must be enabled at the interrupt controller.
 pub(crate) fn enable() {
     if let Some(uart) = uart() {
         uart.interrupt_on_receive(true);
@@ -92,18 +92,18 @@ pub(crate) fn enable() {
     irq::unmask_fatal();
 }
 
-/// The receive interrupt's handler.
+/// Handles the receive interrupt.
 pub(crate) fn receive() {
     if let Some(uart) = uart() {
         INPUT.lock().fill(uart);
     }
 }
 
-/// The next byte typed; sleeps until there is one.
+/// Returns the next byte typed; sleeps until there is one.
 pub(crate) fn read_byte() -> u8 {
     loop {
-        // Masked while it looks, so that no byte can come between looking and sleeping; a pending
-        // interrupt still wakes.
+        // Interrupts are masked from the check to the sleep, so that no byte can arrive in between;
+        // a pending interrupt still ends WFI.
         let mask = IrqMask::new();
         if let Some(byte) = poll_byte() {
             return byte;
@@ -113,7 +113,7 @@ pub(crate) fn read_byte() -> u8 {
     }
 }
 
-/// The next byte typed, if there is one.
+/// Returns the next byte typed, if there is one.
 pub(crate) fn poll_byte() -> Option<u8> {
     let mut input = INPUT.lock();
     let byte = input.pop()?;
@@ -128,7 +128,7 @@ pub(crate) fn poll_byte() -> Option<u8> {
     Some(byte)
 }
 
-/// True once after each Ctrl-C; takes it out of the input, and the line that it ended.
+/// True once for each Ctrl-C; removes it, and the line that it ended, from the input.
 #[inline]
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed) && take_ctrl_c()
@@ -147,7 +147,7 @@ fn take_ctrl_c() -> bool {
     true
 }
 
-/// True while a Ctrl-C waits for somebody to ask for it; it stays.
+/// True while the input holds a Ctrl-C; leaves it there.
 pub(crate) fn wants_out() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The board as the portable half sees it.
+//! The board as the portable crates use it.
 
 use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
@@ -8,7 +8,7 @@ use kernel::mm::Block;
 use crate::cpu::{clock, fault};
 use crate::{console, frames, input};
 
-/// The only machine there is; its state is the hardware's.
+/// The machine, whose state is all in the hardware.
 pub(crate) struct Board;
 
 impl Machine for Board {

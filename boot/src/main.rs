@@ -2,17 +2,16 @@
 
 //! The image: Linux's contiguous memory allocator on a Versatile Express with a Cortex-A9.
 //!
-//! The story of a boot: entry → console → tree → memory → areas ([`start`], which the minimal
-//! kernel has too) → devices → monitor. [`cpu`] knows the processor, [`board`] the board,
-//! [`memory_map`] what is mapped; everything else is `kernel`'s, which knows neither.
+//! The steps of a boot: entry → console → tree → memory → areas ([`start`], which the minimal
+//! kernel has too) → devices → monitor. [`cpu`] is specific to the processor, [`board`] to the
+//! board, [`memory_map`] has what is mapped; the rest is in `kernel`, which depends on neither.
 //!
-//! What holds in all of it:
-//! 1. Nothing a loader or a tree can hand over panics: it is refused with a line, or with status 2
-//!    where nothing is left.
-//! 2. Nothing is mapped that is not needed, nothing is writable and executable, and page 0 never
-//!    is.
-//! 3. A fatal fault says what happened, whatever state it happened in, and ends QEMU with status
-//!    101.
+//! Invariants:
+//! 1. No input from a loader or a tree causes a panic: it is refused with a line, or with status 2
+//!    if the kernel cannot run without it.
+//! 2. Only what is needed is mapped, nothing is both writable and executable, and page 0 is never
+//!    mapped.
+//! 3. A fatal fault is reported whatever the kernel's state, and ends QEMU with status 101.
 #![no_std]
 #![no_main]
 
@@ -49,13 +48,13 @@ use memory::Memory;
 use start::{Awake, Ending};
 use window::Window;
 
-/// What `version` and the first line of the log say.
+/// Version, as `version` and the first line of the log print it.
 const VERSION: &str = concat!("debris ", env!("CARGO_PKG_VERSION"), ": a laboratory for Linux's CMA, on vexpress-a9");
 
-// Whatever cannot be used has one status.
+// A bad command and an unusable tree or memory have the same status.
 const _: () = assert!(STATUS_BAD_COMMAND == start::UNUSABLE);
 
-/// From the tree to the monitor's end.
+/// Boots with `tree` and runs the monitor to its end.
 fn boot(tree: PhysRange) -> Ending {
     match start::wake(tree, VERSION) {
         Ok(awake) => run(awake),
@@ -107,8 +106,8 @@ fn run(Awake { facts, bootargs, cmdline, devices, memory }: Awake) -> Ending {
     }
 }
 
-/// The names of all devices that memory may be allocated for: those of the tree, and those that
-/// name an area without having registers.
+/// Returns the names of all devices that memory may be allocated for: those of the tree, and those
+/// that name an area without having registers.
 fn device_names(devices: Vec<Device>, users: &[AreaUser]) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = devices.leak().iter().map(Device::name).collect();
     for user in users {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the tree's facts to a page allocator with areas: the memory map, the areas in it, the page
-//! frames.
+//! Builds a page allocator with areas from the tree's facts: the memory map, the areas in it, the
+//! page frames.
 //!
-//! The portable half decides what lies where; here the decisions are carried out: RAM is mapped,
-//! blobs that are in an area's way are moved, and the page descriptors get their memory.
+//! The portable crates decide the layout; it is carried out here: RAM is mapped, blobs that are in
+//! an area's range are moved, and the page descriptors get their memory.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -24,27 +24,27 @@ use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
 use crate::cpu::image;
 use crate::{memory_map, tree};
 
-/// What there is of memory.
+/// Page allocator, areas and what was found about memory.
 pub(crate) struct Memory {
     /// The page allocator.
     pub zone: Zone<'static>,
-    /// The areas in it.
+    /// The areas of the page allocator.
     pub areas: Areas,
     /// RAM, in pages.
     pub ram_pages: u64,
     /// The listing for `/proc/iomem`.
     pub iomem: String,
-    /// The initrd, where there is one.
+    /// The initrd, if there is one.
     pub initrd: Option<&'static [u8]>,
     /// The nodes and parameters that are refused.
     pub refused: Refusals,
 }
 
-/// Builds page allocator and areas. `tree` is where the tree's blob lies, which nobody reads any
-/// more; `refused` is what was refused before.
+/// Builds page allocator and areas. `tree` is the range of the tree's blob, which has been read;
+/// `refused` is what was refused before.
 ///
 /// # Errors
-/// The line that says why the tree's memory cannot be used.
+/// The reason that the tree's memory cannot be used.
 pub(crate) fn build(
     facts: &Facts,
     cmdline: &Cmdline,
@@ -79,7 +79,7 @@ pub(crate) fn build(
     Ok(Memory { zone, areas, ram_pages, iomem, initrd, refused })
 }
 
-/// Prints what was found before, and takes note of what is refused.
+/// Logs `notes`, and records those that are refusals in `refused`.
 pub(crate) fn log_notes(notes: &[Note], refused: &mut Refusals) {
     refused.add(notes);
     for note in notes {
@@ -102,19 +102,19 @@ fn map(facts: &Facts, memblock: &Memblock) -> Result<(), String> {
     Ok(())
 }
 
-/// Copies a blob out of a region's way; the region may be one that is never mapped.
+/// Copies a blob out of a region, which may be one that is never mapped.
 fn carry_out(step: &Move) {
     let source = core::ptr::with_exposed_provenance::<u8>(step.from.start as usize);
     let target = core::ptr::with_exposed_provenance_mut::<u8>(step.to.start as usize);
     // SAFETY:
-    // - both ranges are RAM, mapped while this runs, and as long as each other;
+    // - both ranges are RAM, mapped while this runs, and of the same length;
     // - `place` orders the moves so that none destroys what another has to move, nor anything in
     //   use.
     unsafe { core::ptr::copy(source, target, step.from.size() as usize) };
 }
 
-/// The descriptors of every frame from the lowest to the highest RAM address, zeroed, and the first
-/// frame.
+/// Allocates the descriptors of all frames from the lowest to the highest RAM address, zeroed;
+/// returns the first frame and the descriptors.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
     let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock
@@ -124,22 +124,22 @@ fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [P
             format!("no room for the page frames: {} bytes for {} frames", wanted.size_bytes, wanted.frames)
         })?;
     if !answers(range) {
-        return Err(format!("{range} does not answer: the tree's /memory says more than there is"));
+        return Err(format!("{range} is not RAM: the tree's /memory is larger than the machine's"));
     }
     let descriptors = zone::descriptors(wanted.frames);
     let pages = core::ptr::with_exposed_provenance_mut::<Page>(range.start as usize);
-    // SAFETY: the range is mapped RAM that was just reserved for this alone, and holds
-    // `descriptors` of them.
+    // SAFETY: the range is mapped RAM that was just reserved for this alone, and is large enough
+    // for `descriptors` descriptors.
     unsafe { core::ptr::write_bytes(pages, 0, descriptors) };
     // SAFETY:
     // - zeroed, and all zeroes is a valid descriptor;
-    // - aligned to a page, and nobody else ever refers to it.
+    // - aligned to a page, and nothing else ever refers to it.
     let pages = unsafe { core::slice::from_raw_parts_mut(pages, descriptors) };
     Ok((wanted.start, pages))
 }
 
-/// True where the range's first and last word keep what is written to them. Where there is no RAM,
-/// reads give 0.
+/// True if the range's first and last word keep what is written to them. Without RAM, reads return
+/// 0.
 fn answers(range: PhysRange) -> bool {
     [range.start, range.end - 4].into_iter().all(|address| {
         let word = core::ptr::with_exposed_provenance_mut::<u32>(address as usize);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which addresses are mapped, and how.
+//! The mapped addresses and their access rights.
 //!
-//! First what is needed to run: the image's parts with their rights, the tree, the devices every
-//! report needs. Then, once the tree has been read, RAM without the regions that must not be
-//! mapped, and the devices' registers. Nothing else is: a wild access faults.
+//! Mapped first is what the kernel needs to run: the image's parts with their rights, the tree, the
+//! devices that every report needs. Once the tree has been read, RAM without the no-map regions and
+//! the devices' registers follow. Nothing else is mapped: any other access faults.
 
 use alloc::format;
 use alloc::vec;
@@ -17,8 +17,8 @@ use crate::board::Devices;
 use crate::cpu::mmu::{Access, AddressSpace, OutOfPageTables};
 use crate::cpu::{self, image, mappings};
 
-/// The most that is mapped of one device's register range: the board's largest is a flash bank of
-/// 64 MiB.
+/// Most bytes of one device's register range that are mapped: the board's largest is a flash bank
+/// of 64 MiB.
 const MAX_DEVICE_BYTES: u64 = 64 << 20;
 
 /// Builds the first tables and switches translation and caches on.
@@ -26,10 +26,10 @@ const MAX_DEVICE_BYTES: u64 = 64 << 20;
 /// # Safety
 /// Called once, by the entry code, with the MMU off and caches invalidated.
 pub(crate) unsafe fn start(tree: Option<PhysRange>) {
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     let mut space = unsafe { AddressSpace::boot() };
     let part = |start: u32, end: u32| PhysRange { start: start.into(), end: end.into() };
-    // The image's tables come first out of the pool, so they are always there.
+    // The image's tables are taken from the pool first, so that they are always available.
     let mut result = space.map(part(image::text_start(), image::text_end()), Access::Text);
     result = result.and(space.map(part(image::rodata_start(), image::rodata_end()), Access::ReadOnly));
     result = result.and(space.map(part(image::data_start(), image::data_end()), Access::Data));
@@ -49,8 +49,7 @@ pub(crate) unsafe fn start(tree: Option<PhysRange>) {
     mappings::adopt(space);
 }
 
-/// Maps the registers of the devices the kernel drives, where the tree has them elsewhere than the
-/// board.
+/// Maps the registers of the devices that the kernel drives, at the tree's addresses.
 pub(crate) fn map_essential_devices(devices: &Devices) {
     mappings::with(|map| {
         for (range, name) in devices.register_pages() {
@@ -62,13 +61,12 @@ pub(crate) fn map_essential_devices(devices: &Devices) {
     });
 }
 
-/// Takes the tree's own mapping back: from here on the tree is RAM like any other, or not mapped at
-/// all.
+/// Unmaps the tree; afterwards its memory is mapped like other RAM, or not at all.
 pub(crate) fn release_tree(tree: PhysRange) {
     mappings::with(|map| map.space().unmap(tree));
 }
 
-/// Maps ranges of RAM for a moment, before RAM is mapped for good.
+/// Maps `ranges` of RAM while `action` runs, before all RAM is mapped.
 pub(crate) fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Result<(), OutOfPageTables> {
     mappings::with(|map| {
         let result = ranges.iter().try_for_each(|range| map.space().map(*range, Access::Data));
@@ -80,11 +78,11 @@ pub(crate) fn while_mapped(ranges: [PhysRange; 2], action: impl FnOnce()) -> Res
     })
 }
 
-/// Maps RAM, except what must not be mapped. Gives back what could not be mapped, which nobody may
-/// use.
+/// Maps RAM, except the no-map regions and the image. Returns the ranges that could not be mapped,
+/// which must not be used.
 pub(crate) fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> Vec<PhysRange> {
     let mut holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
-    // The image has its own mapping, and guard pages that have to stay empty.
+    // The image has its own mapping, and guard pages that have to stay unmapped.
     holes.push(whole_pages(image::range()));
     let mut unusable = Vec::new();
     mappings::with(|map| {
@@ -106,8 +104,7 @@ pub(crate) fn map_memory(memory: &[PhysRange], no_map: &[(PhysRange, &str)]) -> 
     unusable
 }
 
-/// Maps the registers of every device the tree lists; what lies in RAM or in a no-map region stays
-/// out.
+/// Maps the registers of every device in the tree, except those in RAM or in a no-map region.
 pub(crate) fn map_devices(facts: &Facts, no_map: &[(PhysRange, &str)]) {
     let holes: Vec<PhysRange> = no_map.iter().map(|(range, _)| inner_pages(*range)).collect();
     mappings::with(|map| {
@@ -136,19 +133,19 @@ fn private_peripherals() -> PhysRange {
     PhysRange::sized(cpu::private_peripherals() as u64, cpu::PRIVATE_PERIPHERALS_BYTES)
 }
 
-/// The pages that lie wholly in a range: what must not be mapped may share its first and last page
-/// with what must.
+/// Returns the pages wholly inside `range`: memory that must not be mapped may share its first and
+/// last page with memory that must be.
 fn inner_pages(range: PhysRange) -> PhysRange {
     let start = range.start.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
     PhysRange { start, end: (range.end & !(PAGE_SIZE - 1)).max(start) }
 }
 
-/// The pages that a range touches.
+/// Returns the pages that `range` touches.
 fn whole_pages(range: PhysRange) -> PhysRange {
     PhysRange { start: range.start & !(PAGE_SIZE - 1), end: range.end.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1) }
 }
 
-/// What is left of `range` outside `holes`.
+/// Returns the parts of `range` outside `holes`.
 fn without(range: PhysRange, holes: &[PhysRange]) -> Vec<PhysRange> {
     let mut pieces = vec![range];
     for hole in holes.iter().filter(|hole| hole.overlaps(&range)) {

@@ -14,7 +14,7 @@ use crate::heap;
 fn panic(info: &PanicInfo) -> ! {
     cortex_a::interrupt::disable();
     exceptions::begin_report();
-    // The console cannot refuse a character; an error here would have nowhere to go.
+    // Writing to the console never fails.
     report(&mut console::Raw, info, backtrace::frame_pointer()).ok();
     exit::exit(exceptions::FATAL_STATUS)
 }

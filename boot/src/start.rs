@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The first half of every boot: entry → console → tree → memory → areas. What is done with them is
-//! the image's.
+//! The first half of every boot: entry → console → tree → memory → areas. Each image continues from
+//! there in its own `boot`.
 //!
-//! What holds true: what cannot be used ends the machine with a line that says why, and status 2.
+//! Invariant: if the tree or the memory cannot be used, the machine ends with a line that gives the
+//! reason, and status 2.
 
 use alloc::string::String;
 
@@ -16,24 +17,24 @@ use crate::board::{Devices, exit, system_registers};
 use crate::memory::{self, Memory};
 use crate::{console, heap, memory_map, tree};
 
-/// Status where tree or memory cannot be used.
+/// Status if tree or memory cannot be used.
 pub(crate) const UNUSABLE: u8 = 2;
 
-/// How the machine ends.
+/// End of the machine.
 pub(crate) enum Ending {
     /// With this status.
     Status(u8),
-    /// By starting again.
+    /// By a reset.
     Reboot,
 }
 
-/// What there is once memory is in order.
+/// State of the machine once memory is set up.
 pub(crate) struct Awake {
-    /// What the tree says.
+    /// Contents of the tree.
     pub facts: Facts,
-    /// The command line, as it came.
+    /// The command line, unparsed.
     pub bootargs: String,
-    /// What it asks for.
+    /// The command line, parsed.
     pub cmdline: Cmdline,
     /// The devices that the kernel drives.
     pub devices: Devices,
@@ -41,9 +42,9 @@ pub(crate) struct Awake {
     pub memory: Memory,
 }
 
-/// The entry code comes here in supervisor mode, on the supervisor stack, with zeroed statics and
+/// Called by the entry code in supervisor mode, on the supervisor stack, with zeroed statics and
 /// the MMU off.
-// SAFETY: the entry code is what calls it, and nothing else has the name.
+// SAFETY: only the entry code calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     let known = Devices::known();
@@ -51,7 +52,7 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     unsafe { console::init(known.uart) };
     // SAFETY: the MMU is off.
     let tree = unsafe { tree::locate(r2) };
-    // SAFETY: the entry code comes here once, with the MMU off and caches invalidated.
+    // SAFETY: called once, by the entry code, with the MMU off and caches invalidated.
     unsafe { memory_map::start(tree.as_ref().ok().copied()) };
     // SAFETY: called once, and the image is mapped.
     unsafe { heap::init() };
@@ -71,9 +72,9 @@ extern "C" fn rust_entry(_machine_id: u32, r2: u32) -> ! {
     }
 }
 
-/// The entry code comes here instead where RAM ends before the image does: there may be no statics,
-/// and no stack but this.
-// SAFETY: the entry code is what calls it, and nothing else has the name.
+/// Called by the entry code if RAM ends before the image does: statics and the usual stacks may be
+/// outside RAM.
+// SAFETY: only the entry code calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn too_little_memory() -> ! {
     // SAFETY: the board's own UART, accessible with the MMU off.
@@ -81,12 +82,12 @@ extern "C" fn too_little_memory() -> ! {
     exit::exit(UNUSABLE.into())
 }
 
-/// From the tree to page allocator and areas.
+/// Reads the tree and builds page allocator and areas.
 ///
 /// # Errors
-/// The status to end with; why has been printed.
+/// The status to end with; the reason has been printed.
 pub(crate) fn wake(tree: PhysRange, version: &str) -> Result<Awake, u8> {
-    // SAFETY: `locate` found it, `start` mapped it, and all of RAM is still untouched.
+    // SAFETY: `locate` found it, `start` mapped it, and RAM outside the image is not written yet.
     let mut facts = match devicetree::read(unsafe { tree::bytes(tree) }) {
         Ok(facts) => facts,
         Err(error) => {

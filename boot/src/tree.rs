@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the loader left the device tree.
+//! Finds the device tree that the loader passed.
 //!
-//! A raw image finds its address in r2, an ELF image at the start of RAM. Only the header's first
-//! two words are looked at here, to know how much to map; everything else about the tree is for
-//! `devicetree` to judge.
+//! For a raw image its address is in r2, for an ELF image it is at the start of RAM. Only the first
+//! two words of its header are read here, to find the size to map; `devicetree` checks everything
+//! else.
 
 use core::fmt;
 
@@ -14,28 +14,28 @@ use units::{ADDRESS_LIMIT, PhysRange};
 use crate::board::RAM_BASE;
 use crate::cpu::image;
 
-/// The first tag of an ATAG list, its second word.
+/// First tag of an ATAG list, which is the list's second word.
 const ATAG_CORE: u32 = 0x5441_0001;
-/// What is looked at here: the tree's magic number and its size.
+/// Bytes that are read here: the tree's magic number and its size.
 const START_BYTES: u32 = 8;
 
-/// Why there is no tree to read.
+/// Reason that there is no tree to read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum NoTree {
     /// The boot loader passed none, and there is none at the start of RAM either.
     Nowhere,
     /// The boot loader passed an ATAG list.
     Atags(u32),
-    /// What it passed cannot be a tree's address.
+    /// The address that it passed cannot be a tree's.
     Address(u32),
-    /// It lay where the kernel's own memory is, which the entry code has cleared.
+    /// The tree was inside the kernel's own memory, which the entry code has cleared.
     Overwritten(u32),
-    /// What lies there cannot be a tree.
+    /// The data at the address is not a usable tree.
     Unusable(u32, TreeError),
 }
 
-/// Says that RAM is shorter than the image, or than QEMU needs to lay the tree behind it: it lays
-/// it in RAM's middle.
+/// Message that RAM is too small for the image, or for the tree after it, which QEMU places in the
+/// middle of RAM.
 pub(crate) struct TooLittleMemory;
 
 impl fmt::Display for TooLittleMemory {
@@ -44,7 +44,7 @@ impl fmt::Display for TooLittleMemory {
         let end = image::image_end();
         write!(
             f,
-            "too little memory: the kernel ends at {end:#010x}, and the device tree has to lie behind it; start "
+            "too little memory: the kernel ends at {end:#010x}, and the device tree must fit after it; start "
         )?;
         write!(f, "QEMU with -m {mib}M or more (MEM={mib}M)")
     }
@@ -84,7 +84,7 @@ pub(crate) unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     if PhysRange::sized(address.into(), START_BYTES.into()).overlaps(&image::range()) {
         return Err(NoTree::Overwritten(address));
     }
-    // SAFETY: aligned, and by the caller's word readable.
+    // SAFETY: aligned, and readable as the caller guarantees.
     let first = unsafe { word(address) };
     // SAFETY: as above; the address leaves room for two words.
     let second = unsafe { word(address + 4) };
@@ -92,7 +92,8 @@ pub(crate) unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     match dt::total_size(start.as_flattened()) {
         Ok(size) => {
             let range = PhysRange::sized(address.into(), size as u64);
-            // What the entry code has cleared already, or what wraps around, is no tree's place.
+            // A tree can neither overlap the memory that the entry code has cleared nor wrap
+            // around.
             let possible = range.end <= ADDRESS_LIMIT && !range.overlaps(&image::range());
             possible.then_some(range).ok_or(NoTree::Address(address))
         }
@@ -102,21 +103,21 @@ pub(crate) unsafe fn locate(r2: u32) -> Result<PhysRange, NoTree> {
     }
 }
 
-/// A blob's bytes: the tree's, or the initrd's.
+/// Returns the bytes of a blob: the tree or the initrd.
 ///
 /// # Safety
 /// `range` is mapped, and nothing writes there while the bytes are in use.
 pub(crate) unsafe fn bytes<'a>(range: PhysRange) -> &'a [u8] {
     let start = core::ptr::with_exposed_provenance(range.start as usize);
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     unsafe { core::slice::from_raw_parts(start, range.size() as usize) }
 }
 
-/// A word of physical memory.
+/// Reads a word of physical memory.
 ///
 /// # Safety
-/// Aligned and readable.
+/// `address` is aligned and readable.
 unsafe fn word(address: u32) -> u32 {
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     unsafe { core::ptr::with_exposed_provenance::<u32>(address as usize).read_volatile() }
 }

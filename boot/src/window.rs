@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The window of 4 KiB mappings in which processes live: real translation tables, a real TLB.
+//! The window of 4 KiB mappings for the pages of processes: real translation tables, a real TLB.
 //!
-//! It lies above RAM, where nothing else is mapped, while somebody lives in memory. Its
-//! second-level tables follow one another in a block of the page allocator, so that a slot's number
-//! is its entry's place; the first level refers to them only while the window is open.
+//! It is above RAM, where nothing else is mapped, and open while memory has users. Its second-level
+//! tables are contiguous in a block of the page allocator, so that a slot's number is the index of
+//! its entry; the first level refers to them only while the window is open.
 
 use kernel::machine::Machine;
 use kernel::mm::Block;
@@ -15,10 +15,10 @@ use crate::cpu::{mappings, mmu};
 use crate::machine::Board;
 use crate::{dma, frames};
 
-/// Where the window begins: behind the most RAM that this board can have.
+/// Start of the window: after the most RAM that this board can have.
 const WINDOW: u32 = 0xa000_0000;
-/// The most slots it has: up to the window of coherent buffers, which is 1 GiB, as many as
-/// processes can use.
+/// Most slots: up to the window of coherent buffers, which makes 1 GiB, the most that processes can
+/// use.
 const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 
 /// The window, open while it has tables.
@@ -26,7 +26,7 @@ const WINDOW_SLOTS: u32 = (dma::WINDOW - WINDOW) / PAGE_SIZE as u32;
 pub(crate) struct Window {
     tables: Option<Block>,
     slots: u32,
-    /// Reports of faults know its name.
+    /// The window's name is registered for fault reports.
     named: bool,
 }
 
@@ -35,7 +35,7 @@ impl Window {
         PhysRange::sized(WINDOW.into(), u64::from(slots) * PAGE_SIZE)
     }
 
-    /// The address of a slot of the open window.
+    /// Returns the address of `slot` in the open window.
     fn slot_address(&self, slot: u32) -> u32 {
         assert!(slot < self.slots, "slot {slot} is not in the window");
         WINDOW + slot * PAGE_SIZE as u32
@@ -84,13 +84,13 @@ impl AddressSpace for Window {
     fn words(&mut self, slot: u32) -> &mut [u32] {
         let start = core::ptr::with_exposed_provenance_mut(self.slot_address(slot) as usize);
         // SAFETY:
-        // - an address of the window shows a frame that belongs to something that lives, or faults;
-        // - whoever calls has the window to itself, and with it all access to those frames.
+        // - an address of the window shows a frame that is in use, or faults;
+        // - the caller has exclusive access to the window, and with it all access to those frames.
         unsafe { core::slice::from_raw_parts_mut(start, frames::PAGE_WORDS) }
     }
 
     fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32] {
-        // SAFETY: only a frame's owner has an `OwnedFrame`: mapped RAM, and accessed only through
+        // SAFETY: only a frame's owner has an `OwnedFrame`: it is mapped RAM, accessed only through
         // the window, which is borrowed for as long as the slice lives.
         unsafe { frames::words(frame.frame(), 1) }
     }

@@ -3,7 +3,7 @@
 //! Any bytes typed at the prompt of a whole monitor on the host tests' machine.
 #![no_main]
 
-/// What `replay` finds.
+/// The recording for `replay`.
 const TRACE: &[u8] = b"a 1 3 2\na 2 51 6\nr 1\na 3 700 0\nr 3\n";
 
 libfuzzer_sys::fuzz_target!(|typed: &[u8]| {

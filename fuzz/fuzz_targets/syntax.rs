@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Any text as a line of commands, taken apart.
+//! Any text as a line of commands, parsed.
 #![no_main]
 
 use board_mock::Mock;

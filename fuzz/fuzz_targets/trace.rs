@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Any bytes as the initrd: as a state, and as a recording that begins there, replayed and compared
-//! under several placements. Whatever format they are in, the commands that a user would type read
-//! them.
+//! under several placements. In any format, they are read by commands that a user would type.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

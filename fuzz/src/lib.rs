@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the fuzzers share: a mock machine whose loads end soon, and whose faults on purpose are no
-//! findings.
+//! Common parts of the fuzzers: a mock machine whose loads end soon, and whose deliberate faults
+//! are not findings.
 
 use std::cell::Cell;
 use std::panic;
@@ -11,18 +11,18 @@ use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 use kernel::monitor::{Context, Monitor};
 
-/// Looks for a Ctrl-C between two that find one.
+/// Every check for Ctrl-C whose number is a multiple of this finds one.
 const LOOKS: u64 = 300;
-/// The console keeps no more of what is printed.
+/// Bytes of output after which the console is cleared.
 const PRINTED: usize = 1 << 20;
 
-/// The host tests' machine, under somebody impatient.
+/// The host tests' machine, with frequent Ctrl-C.
 struct Impatient {
     mock: Mock,
     looks: Cell<u64>,
 }
 
-/// What unwinds instead of a fault on purpose.
+/// The payload that unwinds from a deliberate fault.
 struct OnPurpose;
 
 impl Machine for Impatient {
@@ -56,7 +56,7 @@ impl Machine for Impatient {
     }
 
     fn fault(&mut self, _: Fault) -> ! {
-        // Unwinds past the hook that would call it a crash.
+        // Unwinds without the hook that would report a crash.
         panic::resume_unwind(Box::new(OnPurpose))
     }
 
@@ -65,8 +65,8 @@ impl Machine for Impatient {
     }
 }
 
-/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then the
-/// accounting has to balance.
+/// Boots a monitor with this `run=` and initrd, types at its prompt, and powers off; then checks
+/// the accounting.
 pub fn at_the_monitor(run: &str, typed: &[u8], initrd: Option<&[u8]>) {
     with_small_board(|system, mock| {
         mock.typed.extend(typed);

@@ -2,9 +2,9 @@
 
 //! A recording without the names of its tasks and areas, to be shown to others.
 //!
-//! What holds true: a name becomes one word wherever it stands (`task1`, `area1`, numbered as they
-//! come); every line keeps its number and every event its meaning; lines that are no events are
-//! emptied, because they may say anything.
+//! Invariants: a name becomes one word in all its places (`task1`, `area1`, numbered by first use);
+//! every line keeps its number and every event its meaning; lines that are not events are emptied,
+//! because they may contain anything.
 
 use std::collections::HashMap;
 
@@ -29,15 +29,15 @@ impl<'t> Pseudonyms<'t> {
     }
 }
 
-/// What stands in front of an area in a log.
+/// Text in front of an area in a log.
 const BEFORE_AREA: &[u8] = b"(cma ";
 /// Calls whose lines of a log are kept.
 const CALLS: [&[u8]; 4] = [b"cma_", b"dma_alloc_from_contiguous", b"dma_release_from_contiguous", b"memory range at"];
 
-/// The recording without names.
+/// Returns the recording without names.
 ///
 /// # Errors
-/// The first line that is no good.
+/// The first invalid line.
 pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
     let format = Format::of(text);
     let recorded = events::all(text)?;
@@ -49,7 +49,7 @@ pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
                 lines.insert(event.line.number, of_event(event, &mut tasks, &mut areas));
             }
         }
-        // A request stands in two lines of a log, of which an event names one.
+        // A request takes two lines of a log, of which an event has one.
         Format::Dmesg => {
             for name in recorded.iter().map(|event| event.area).filter(|name| is_name(name)) {
                 areas.word(name);
@@ -63,7 +63,7 @@ pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
     }
     let mut whole = Vec::new();
     if format == Format::Ftrace {
-        // The form is told by its first line.
+        // The first line identifies the format.
         lines.entry(1).or_insert_with(|| b"# tracer: nop".to_vec());
     }
     for number in 1..=lines.keys().copied().max().unwrap_or(0) {
@@ -73,14 +73,14 @@ pub fn anonymous(text: &[u8]) -> Result<Vec<u8>, TraceError> {
     Ok(whole)
 }
 
-/// The line of an event with words for its names.
+/// Returns the line of an event with words for its names.
 fn of_event<'t>(event: &Recorded<'t>, tasks: &mut Pseudonyms<'t>, areas: &mut Pseudonyms<'t>) -> Vec<u8> {
     let line = event.line.text;
     let mut made = Vec::with_capacity(line.len());
     let mut done = 0;
     let named = [event.head.task.map(|task| (task, tasks.word(task))), Some((event.area, areas.word(event.area)))];
     for (name, word) in named.into_iter().flatten() {
-        // A name is a part of its line; the word of a line without one is not.
+        // A name is a slice of its line, except in a line without one.
         let Some(at) = name.as_ptr().addr().checked_sub(line.as_ptr().addr()) else { continue };
         if name.is_empty() || at < done || at + name.len() > line.len() {
             continue;
@@ -93,7 +93,7 @@ fn of_event<'t>(event: &Recorded<'t>, tasks: &mut Pseudonyms<'t>, areas: &mut Ps
     made
 }
 
-/// A line of a log from the kernel's own words on, with words for areas.
+/// Returns a line of a log from the kernel's own words on, with words for areas.
 fn of_log(line: &[u8], areas: &Pseudonyms<'_>) -> Vec<u8> {
     const KERNEL: &[u8] = b" kernel: ";
     let line = find(line, KERNEL).map_or(line, |at| &line[at + KERNEL.len()..]);
@@ -105,7 +105,7 @@ fn of_log(line: &[u8], areas: &Pseudonyms<'_>) -> Vec<u8> {
     }
 }
 
-/// Whether it is a name, and no pointer that stands for one.
+/// True for a name; false for a pointer in place of one.
 fn is_name(area: &[u8]) -> bool {
     !area.is_empty() && !area.starts_with(b"(") && !area.iter().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::events::all;
 
-    /// What events say but for names.
+    /// Returns the contents of events without names.
     fn meaning(text: &[u8]) -> Vec<String> {
         let say = |event: Recorded<'_>| {
             let Recorded { line, head, names, happened, .. } = event;

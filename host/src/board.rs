@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A board of any areas, built in this process's memory.
+//! A board with any areas, built in this process's memory.
 //!
-//! What holds true: an area begins at a multiple of [`BASE_ALIGNMENT_PAGES`], so that its
-//! alignments are those of an area of its own on a board; some memory in front of the areas is
-//! free, and holds the tables that long recordings need.
+//! Invariants: an area begins at a multiple of [`BASE_ALIGNMENT_PAGES`], so that its alignments are
+//! those of an area on a board of its own; in front of the areas is free memory for the tables that
+//! long recordings need.
 
 use std::collections::HashMap;
 
@@ -19,46 +19,45 @@ use kernel::units::linux::LinuxVersion;
 
 use crate::machine::{Clock, Host};
 
-/// Where RAM begins; a zone lies in a 32-bit address space.
+/// Start of RAM; a zone is in a 32-bit address space.
 const RAM: Pfn = Pfn(0);
 /// Pages in front of the areas: 256 MiB.
 const FRONT_PAGES: u32 = 0x10000;
-/// Pages of them that are free, for the tables of recordings: 64 MiB.
+/// Free pages among them, for the tables of recordings: 64 MiB.
 const FREE_PAGES: u32 = 0x4000;
 /// Areas begin at multiples of this many pages: 32 MiB.
 pub const BASE_ALIGNMENT_PAGES: u32 = 0x2000;
-/// The largest area, in pages, and the most that all areas have together: 3840 MiB.
+/// Maximum of pages of an area, and of all areas together: 3840 MiB.
 pub const MAX_AREA_PAGES: u32 = (1 << 20) - FRONT_PAGES;
 
-/// An area to be made.
+/// An area of a board.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaSpec {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its size in pages, which is rounded up to whole pageblocks; [`Board::with`] tells.
+    /// The size in pages; [`Board::with`] rounds it up to whole pageblocks.
     pub pages: u32,
 }
 
-/// What a board has.
+/// The areas of a board, and its version of Linux.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    /// Its areas. The first is the one that commands choose by themselves.
+    /// The areas. The first is the default of commands.
     pub areas: Vec<AreaSpec>,
-    /// Which Linux is answered like.
+    /// The emulated version of Linux.
     pub linux: LinuxVersion,
 }
 
 impl Board {
-    /// A board with one area.
+    /// Returns a board with one area.
     pub fn of_one(name: &str, pages: u32) -> Self {
         Self { areas: vec![AreaSpec { name: name.into(), pages }], linux: LinuxVersion::default() }
     }
 
-    /// Builds the board and does something on it. What is printed goes to `print`.
+    /// Builds the board and runs `experiment` on it. Its output goes to `print`.
     ///
     /// # Panics
-    /// Where areas have more than [`MAX_AREA_PAGES`] together, or there are more of them than Linux
-    /// has.
+    /// If areas have more than [`MAX_AREA_PAGES`] together, or if there are more than Linux allows.
     pub fn with<R>(
         &self,
         clock: Clock,
@@ -70,7 +69,7 @@ impl Board {
         experiment(&mut equipped(board.system(&mut pages), clock), &mut Host::new(clock, print))
     }
 
-    /// Builds a board that stays as long as the program runs.
+    /// Builds a board that exists until the program ends.
     ///
     /// # Panics
     /// See [`Board::with`].
@@ -80,10 +79,10 @@ impl Board {
         (Box::leak(Box::new(system)), Box::leak(Box::new(Host::new(clock, print))))
     }
 
-    /// Where all of it lies.
+    /// Returns the board with the addresses of its areas.
     fn laid_out(&self) -> board::Board {
         let mut at = RAM.0 + FRONT_PAGES;
-        // Nobody asks for what is taken, here and in front of areas.
+        // Gaps, here and in front of areas, are taken: nothing allocates them.
         let mut taken = vec![RAM.add(FREE_PAGES)..RAM.add(FRONT_PAGES)];
         let mut areas = Vec::with_capacity(self.areas.len());
         for area in &self.areas {
@@ -102,16 +101,16 @@ impl Board {
     }
 }
 
-/// The system with what moves buffers and with memory for the DMA API.
+/// Adds an address space, which moves buffers, and memory for the DMA API.
 fn equipped(mut system: System<'_>, clock: Clock) -> System<'_> {
     system.set_address_space(Box::new(Contents { clock, pages: HashMap::new() }));
     system.dma_mut().attach(Box::new(CoherentRam::default()));
     system
 }
 
-/// What the pages of buffers hold, for placements that move them: of each page its first and its
-/// last word, which is what loads write and look at. There is no window, because nothing else is in
-/// the host's memory.
+/// Contents of the pages of buffers, for placements that move them: of each page the first and the
+/// last word, which loads write and check. There is no window, because the host's memory has no
+/// other contents.
 struct Contents {
     clock: Clock,
     pages: HashMap<Pfn, [u32; 2]>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is in a recording: areas, requests by size, tasks, what was lost and what failed.
+//! The contents of a recording: areas, requests by size, tasks, lost events and failures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,53 +11,53 @@ use kernel::lab::trace::{Format, TraceError};
 
 use crate::events::{self, Happened};
 
-/// Tasks that are listed.
+/// Maximum of listed tasks.
 const TASKS_SHOWN: usize = 12;
 
-/// What was recorded of an area.
+/// The events of an area.
 #[derive(Clone, Default, Debug)]
 pub struct AreaSeen {
     /// Requests.
     pub allocs: u64,
-    /// Of those, the ones that failed; `None` where the form does not tell.
+    /// Requests that failed; `None` if the format does not record failures.
     pub failed: Option<u64>,
     /// Releases.
     pub releases: u64,
-    /// The most pages that were held at once, as far as the recording knows.
+    /// Maximum of pages held at once, as far as they are recorded.
     pub peak_pages: u64,
-    /// All its pages, where an event says so.
+    /// Pages of the area, if an event has them.
     pub pages: Option<u64>,
-    /// Pages that are held.
+    /// Pages held at present.
     held_pages: u64,
 }
 
-/// What is in a recording.
+/// The contents of a recording.
 #[derive(Clone, Default, Debug)]
 pub struct Census {
-    /// How it is written.
+    /// The format's name.
     pub format: &'static str,
-    /// The areas by name; one without a name where the form has none.
+    /// The areas by name; the name is empty if the format has none.
     pub areas: BTreeMap<String, AreaSeen>,
-    /// Requests by [`size_order`]: how many, and the largest in pages.
+    /// Requests by [`size_order`]: their number, and the largest in pages.
     pub orders: BTreeMap<u32, (u64, u32)>,
     /// Requests by task.
     pub tasks: BTreeMap<String, u64>,
-    /// Events that were lost, at least.
+    /// Lost events, at least.
     pub lost: u64,
-    /// Ranges that were busy.
+    /// Busy ranges.
     pub busy: u64,
     /// First and last time.
     pub times_ns: Option<(u64, u64)>,
 }
 
-/// Counts a recording.
+/// Counts the events of a recording.
 ///
 /// # Errors
-/// The first line that is no good.
+/// The first invalid line.
 pub fn census(text: &[u8]) -> Result<Census, TraceError> {
     let format = Format::of(text);
     let mut census = Census { format: format.name(), ..Census::default() };
-    // What a buffer is known by: its pages, or its ID. A release in a log names no area.
+    // A buffer's key is its pages, or its ID. A release in a log does not name an area.
     let mut held: HashMap<(&[u8], u64), (String, u64)> = HashMap::new();
     for event in events::each(text) {
         let event = event?;
@@ -102,13 +102,13 @@ pub fn census(text: &[u8]) -> Result<Census, TraceError> {
     Ok(census)
 }
 
-/// Text of a recording, which is data, to a terminal, too.
+/// Returns text of a recording without control characters, which a terminal would execute.
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 impl fmt::Display for Census {
-    /// Ends in a newline.
+    /// Prints the census; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let article = if self.format == "ftrace" { "An" } else { "A" };
         write!(f, "{article} {} recording", self.format)?;

@@ -24,11 +24,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// The smallest area in which no request of a recording fails
     Size(Size),
-    /// What is in a recording: areas, requests by order, tasks, lost events, failures
+    /// Contents of a recording: areas, requests by size, tasks, lost events, failures
     Check {
         /// A recording
         trace: PathBuf,
-        /// Says task1, area1, ... for the names of tasks and areas
+        /// Replaces names of tasks and areas by task1, area1, ...
         #[arg(long)]
         anonymous: bool,
     },
@@ -43,12 +43,11 @@ pub(crate) enum Command {
     /// A board's bitmap or list of free runs as a picture; whether a request fits, and what is in
     /// the way
     View(View),
-    /// Replays a recording, as the command of the laboratory's prompt
+    /// Replays a recording, as the prompt's command `replay`
     Replay(Replay),
-    /// Runs a load with the same seeds under several placements, as the command of the laboratory's
-    /// prompt
+    /// Runs a load with the same seeds under several placements, as the prompt's `compare`
     Compare(Compare),
-    /// Every line of a kernel's log that speaks of CMA, in words
+    /// Explains every line of a kernel's log that is about CMA
     Explain {
         /// A log: dmesg, a file of syslog, the serial console
         log: PathBuf,
@@ -58,9 +57,9 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// Prints what to submit to an engine, so that a sweep is done in parts
     Jobs(Jobs),
-    /// What came out of the runs of sweeps
+    /// Results of the runs of sweeps, as tables
     Report(Report),
-    /// Executes a line of the laboratory's monitor on a board with areas of these sizes
+    /// Executes commands of the prompt on a board with areas of these sizes
     Lab(Lab),
     /// Boots the image in QEMU, from the source tree; the status is the kernel's
     Run(Run),
@@ -93,14 +92,14 @@ pub(crate) struct Size {
     /// Alignments to try
     #[arg(long, value_delimiter = ',', value_name = "A,...", default_value = "asis,order,page")]
     pub align: Vec<AlignWord>,
-    /// Sizes are multiples of this many pages, or of a size such as 4M
+    /// Step of the sizes tried, in pages, or a size such as 4M
     #[arg(long, value_name = "PAGES", default_value_t = host::size::PAGEBLOCK_PAGES, value_parser = count)]
     pub step: u32,
     /// Room that is added to the verdict, such as 10%
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
     pub headroom: u32,
-    /// What a buffer does whose request failed when this was recorded; the larger answer unless
-    /// told
+    /// What becomes of a buffer whose request failed on the board; default: both, and the larger
+    /// answer
     #[arg(long)]
     pub failed: Option<FailedWord>,
     /// Also sizes for N other orders in which the recorded tasks could have run
@@ -109,14 +108,14 @@ pub(crate) struct Size {
     /// The first of N seeds for --jitter
     #[arg(long, value_name = "S", default_value_t = 1, requires = "jitter")]
     pub seed: u32,
-    /// Ends with status 1 where the verdict is larger, as in '<=64M'
+    /// Ends with status 1 if the verdict is larger, as in '<=64M'
     #[arg(long, value_name = "'<=SIZE'", value_parser = at_most)]
     pub assert: Option<u32>,
     /// Lets --assert hold for a recording that began late or lost events
     #[arg(long)]
     pub allow_partial: bool,
-    /// Says task1, area1, ... for the names of tasks and areas, in the page, too; --area names an
-    /// area so
+    /// Replaces names of tasks and areas by task1, area1, ..., in the page, too; --area takes
+    /// these names
     #[arg(long)]
     pub anonymous: bool,
     /// Also writes a page that shows it, for a browser
@@ -131,16 +130,16 @@ pub(crate) struct Size {
 pub(crate) struct View {
     /// debugfs's `bitmap`, or a log with `number of available pages`
     pub file: PathBuf,
-    /// Whether this many pages fit, or a size such as 1M
+    /// Asks whether a buffer of N pages, or of a size such as 1M, fits
     #[arg(long, value_name = "N", value_parser = count)]
     pub pages: Option<u32>,
-    /// As an order; that of the size, at most 8, unless told
+    /// Alignment order; default: that of the size, at most 8
     #[arg(long, value_name = "ORDER", requires = "pages")]
     pub align: Option<u32>,
     /// Pages that a bit of a bitmap stands for, as a power of two
     #[arg(long, value_name = "N")]
     pub order_per_bit: Option<u32>,
-    /// The state that begins at this line; the last one unless told
+    /// Line at which the state begins; default: that of the last state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub line: Option<u64>,
     /// Prints the records
@@ -167,10 +166,10 @@ pub(crate) struct Replay {
     /// release or refuse: what is done with a buffer whose ID is allocated again
     #[arg(long)]
     pub held: Option<String>,
-    /// The recorded area, where there are several; each has one of its own unless told
+    /// The recorded area to replay; default: each on an area of its own
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
-    /// Says task1, area1, ... for the names of tasks and areas; --from names an area so, too
+    /// Replaces names of tasks and areas by task1, area1, ...; --from takes these names
     #[arg(long)]
     pub anonymous: bool,
     /// Also writes a page that shows it, for a browser; of several areas the one in which most
@@ -187,20 +186,19 @@ pub(crate) struct Compare {
     /// Keys of the prompt's `compare`, such as `placements=first-fit,zoned seeds=60 load=camera`
     #[arg(value_name = "KEY=VALUE")]
     pub keys: Vec<String>,
-    /// The area's size, by which it is called; 8M unless told, of a recording the recorded one
+    /// The area's size, which is also its name; default: 8M, or a recording's own size
     #[arg(long, value_name = "SIZE")]
     pub area: Option<String>,
     /// The recording of `load=replay`, which it implies; it may stand among the keys, too
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
-    /// Says task1, area1, ... for the names of tasks and areas of the recording; from= names an
-    /// area so, too
+    /// Replaces names of tasks and areas by task1, area1, ...; from= takes these names
     #[arg(long, requires = "initrd")]
     pub anonymous: bool,
-    /// Which Linux is answered like
+    /// The version of Linux to answer as, such as 6.12
     #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
     pub linux: LinuxVersion,
-    /// Threads; as many as there are processors unless told
+    /// Threads; default: one for each processor
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Prints the records
@@ -210,7 +208,7 @@ pub(crate) struct Compare {
 
 #[derive(Args, Debug)]
 pub(crate) struct Run {
-    /// The image; build/debris.bin of the tree unless told
+    /// The image; default: build/debris.bin of the tree
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Reserved-memory nodes, as published, in place of the board's own; or an overlay
@@ -222,7 +220,7 @@ pub(crate) struct Run {
     /// Where RAM begins on the board that the nodes or the blob are of, such as 0x10000000
     #[arg(long, value_name = "ADDRESS")]
     pub ram_base: Option<String>,
-    /// Which Linux is answered like
+    /// The version of Linux to answer as, such as 6.12
     #[arg(long, value_name = "VERSION", value_parser = linux)]
     pub linux: Option<LinuxVersion>,
     /// Words of the kernel's command line
@@ -276,17 +274,16 @@ pub(crate) struct Runs {
 pub(crate) struct Sweep {
     #[command(flatten)]
     pub runs: Runs,
-    /// Threads; as many as there are processors unless told
+    /// Threads; default: one for each processor
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Does the i-th of n equal parts; each part has a file of its own
     #[arg(long, value_name = "i/n", default_value = "1/1", value_parser = shard)]
     pub shard: (usize, usize),
-    /// Goes on with a file: runs that it has are passed over, and a last line that was torn is
-    /// taken out
+    /// Continues a file: skips the runs that it has, and removes a torn last line
     #[arg(long)]
     pub resume: bool,
-    /// Checks memory's accounting, and ends with status 3 where it does not balance
+    /// Checks memory's accounting, and ends with status 3 if it does not balance
     #[arg(long, value_name = "WHEN")]
     pub verify: Option<Verify>,
     /// The file that the records go to
@@ -298,7 +295,7 @@ pub(crate) struct Sweep {
 pub(crate) struct Jobs {
     #[command(flatten)]
     pub runs: Runs,
-    /// How many parts the sweep is done in
+    /// Number of parts
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub parts: u32,
     /// The engine
@@ -324,32 +321,30 @@ pub(crate) struct Lab {
     /// Commands with `;` between them, as in `run=`
     #[arg(default_value = "help")]
     pub line: String,
-    /// The areas' sizes, by which they are called; commands choose the first by themselves
+    /// The areas' sizes, which are also their names; the first is the default of commands
     #[arg(long, value_delimiter = ',', value_name = "SIZE,...", default_value = "8M,32M,512M")]
     pub area: Vec<String>,
     /// A recording or a state, for `replay` and `load`
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
-    /// Says task1, area1, ... for the names of tasks and areas of a recording; from= names an area
-    /// so, too
+    /// Replaces names of tasks and areas by task1, area1, ...; from= takes these names
     #[arg(long, requires = "initrd")]
     pub anonymous: bool,
-    /// Which Linux is answered like
+    /// The version of Linux to answer as, such as 6.12
     #[arg(long, value_name = "VERSION", default_value = "6.1", value_parser = linux)]
     pub linux: LinuxVersion,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Report {
-    /// Files that sweeps wrote, or what `compare --json` printed; a run that is there twice counts
-    /// once
+    /// Files of sweeps, or the output of `compare --json`; a run that occurs twice counts once
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
     /// Compares with earlier runs
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Ends with status 1 where a median of the allocations to the first failure is lower than the
-    /// baseline's by more
+    /// Ends with status 1 if a median of the allocations to the first failure is below the
+    /// baseline's by more than this
     #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "baseline")]
     pub fail_on: Option<u32>,
     /// Prints a table for a job's summary
@@ -388,9 +383,9 @@ impl From<AlignWord> for Alignment {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum FailedWord {
-    /// It goes back at once
+    /// Releases it at once
     Release,
-    /// It lives as long as the median of its task's
+    /// Keeps it as long as the median of its task's buffers
     Keep,
 }
 

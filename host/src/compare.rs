@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris compare`: the monitor's command, its loads on all processors.
+//! `debris compare`: the monitor's command, with its loads on all processors.
 //!
-//! What holds true: every load runs on a board of its own, which is what an empty area is; what is
-//! printed is what the monitor prints, but for times.
+//! Invariants: every load runs on its own board, so that its area is empty; the output is that of
+//! the monitor, except for times.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::cli::{self, Compare};
 use crate::interrupt::{is_stopped, stopped};
 use crate::{Failure, chosen_area, lines, now_ns, progress, recording, say};
 
-/// The area that loads are compared on.
+/// The area on which loads are compared.
 const USUAL_AREA: &str = "8M";
 
 pub(crate) fn run(arguments: &Compare) -> Result<(), Failure> {
@@ -88,7 +88,7 @@ fn on<R>(board: &Board, experiment: impl FnOnce(&mut System<'_>, &mut Host) -> R
     board.with(now_ns, Box::new(|_| {}), experiment)
 }
 
-/// The recording that is compared, and the keys, where one is given or `load=replay`.
+/// Returns the recording and the keys, if a recording or `load=replay` is given.
 fn of_recording(arguments: &Compare) -> Result<Option<(PathBuf, Vec<String>)>, Failure> {
     let mut keys = arguments.keys.clone();
     let mut file = arguments.initrd.clone();
@@ -99,7 +99,7 @@ fn of_recording(arguments: &Compare) -> Result<Option<(PathBuf, Vec<String>)>, F
         let is_recording = file.is_none() && (word.is_file() || keys[place] == "-");
         if !is_recording {
             let word = word.display();
-            return Err(Failure::bad(format!("compare: {word} is no file; it takes a recording, and KEY=VALUE")));
+            return Err(Failure::bad(format!("compare: {word} is not a file; it takes a recording, and KEY=VALUE")));
         }
         keys.remove(place);
         file = Some(word);
@@ -122,8 +122,8 @@ fn of_recording(arguments: &Compare) -> Result<Option<(PathBuf, Vec<String>)>, F
     }
 }
 
-/// A recording under several placements: by the monitor itself, in an area of the recorded size
-/// unless told.
+/// Compares placements on a recording: by the monitor itself, by default in an area of the recorded
+/// size.
 fn compare_replays(arguments: &Compare, file: &Path, keys: &[String]) -> Result<(), Failure> {
     let (trace, _) = recording(file, arguments.anonymous)?;
     let from = keys.iter().find_map(|key| key.strip_prefix("from="));

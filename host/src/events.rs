@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The events of a recording in any of its forms, for what is counted over it.
+//! The events of a recording in any format, for code that counts them.
 
 use kernel::lab::trace::{Format, Op, TraceError, dmesg, ftrace, plain};
 use kernel::lab::trace::{Head, Line};
 
-/// What happened.
+/// The content of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Happened {
-    /// Pages were asked for.
+    /// A request.
     Alloc {
-        /// How many.
+        /// The requested pages.
         pages: u32,
-        /// As an order.
+        /// The alignment, as an order.
         align_order: u32,
-        /// Whether the request failed when it was recorded; `None` where the form does not say.
+        /// True if the request failed when recorded; `None` if the format does not record that.
         failed: Option<bool>,
     },
     /// Pages were released.
@@ -23,35 +23,35 @@ pub enum Happened {
     Lost(u64),
     /// A range was busy.
     Busy,
-    /// An area of this many pages was asked.
+    /// The area has this many pages.
     AreaPages(u64),
 }
 
 /// An event.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'t> {
-    /// Its line.
+    /// The line of the event.
     pub line: Line<'t>,
-    /// Who wrote it, where and when.
+    /// Task, processor and time, if recorded.
     pub head: Head<'t>,
-    /// The area; empty where the form has none.
+    /// The area; empty if the format has none.
     pub area: &'t [u8],
-    /// The pages by which a buffer is known, first and how many, or its ID; `None` where there is
-    /// none.
+    /// The key of the buffer: its first page and number of pages; or its ID or pointer, and 1;
+    /// `None` if the event has none.
     pub names: Option<(u64, u64)>,
-    /// What it says.
+    /// The content of the event.
     pub happened: Happened,
 }
 
 /// Reads all events of a recording.
 ///
 /// # Errors
-/// The first line that is no good.
+/// The first invalid line.
 pub fn all(text: &[u8]) -> Result<Vec<Recorded<'_>>, TraceError> {
     each(text).collect()
 }
 
-/// The events of a recording one by one, up to the first line that is no good.
+/// Returns the events of a recording one by one, up to the first invalid line.
 pub fn each(text: &[u8]) -> Box<dyn Iterator<Item = Result<Recorded<'_>, TraceError>> + '_> {
     match Format::of(text) {
         Format::Plain => Box::new(plain::ops(text).map(|op| op.map(|(line, op)| of_plain(line, op)))),

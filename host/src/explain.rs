@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the lines of a kernel's log say about CMA, in words, and what would help.
+//! Explains the lines of a kernel's log about CMA, and lists remedies.
 //!
-//! A line is known by the words that Linux prints, of any version from 3.x to 7.x, wherever they
-//! stand in it, so that levels, times, a syslog's prefix and a driver's name in front do not
-//! matter. Lines that say nothing of CMA are passed over.
+//! A line is recognized by Linux's words, of any version from 3.x to 7.x, at any place in it:
+//! levels, times, a syslog's prefix and a driver's name in front are ignored. Lines that are not
+//! about CMA are skipped.
 //!
-//! What holds true: nothing is said that the log does not show. A failure is called full or
-//! fragmented only where the kernel printed the area's free runs behind it, or returned a number
-//! that has one meaning.
+//! Invariants: an explanation needs evidence in the log. A failure is called full or fragmented
+//! only if the kernel printed the area's free runs after it, or returned an error that has one
+//! meaning.
 
 mod lines;
 
@@ -20,44 +20,44 @@ use kernel::lab::metrics::Counted;
 use kernel::lab::state::{self, State};
 use lines::other;
 
-/// Characters of a line that are repeated.
+/// Maximum of characters of a line that are repeated.
 const SHOWN: usize = 160;
-/// Bytes in which a list of free runs has to end.
+/// Maximum of bytes of a list of free runs.
 const MAX_LIST: usize = 1 << 16;
 /// KiB of a page.
 const PAGE_KIB: u64 = 4;
 
-/// A line of the log, in words.
+/// An explained line of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Explained {
-    /// Its number, counted from 1.
+    /// The line's number, counted from 1.
     pub line: u64,
-    /// The line, without what stands in front of the kernel's words.
+    /// The line, from the kernel's own words on.
     pub text: String,
-    /// What it says.
+    /// The explanation.
     pub says: String,
-    /// What would help, where anything would.
+    /// A remedy, if there is one.
     pub helps: Option<String>,
 }
 
-/// What a log says of CMA.
+/// All explanations of a log.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Story {
-    /// The lines that say something of CMA.
+    /// The explained lines.
     pub lines: Vec<Explained>,
-    /// Requests that failed.
+    /// Failed requests.
     pub failed: u64,
-    /// Pages asked for by the largest and by the smallest of them.
+    /// Pages of the smallest and of the largest failed request.
     pub failed_pages: Option<(u64, u64)>,
-    /// Requests recorded by CONFIG_CMA_DEBUG: the log is a recording, too.
+    /// Requests recorded by CONFIG_CMA_DEBUG: with them, the log is also a recording.
     pub recorded: u64,
-    /// Ranges that were busy, and passed over.
+    /// Busy ranges, which were skipped.
     pub busy: u64,
 }
 
-/// A request that failed, whose area's free runs may follow.
+/// A failed request; a list of its area's free runs may follow.
 struct Failed {
-    /// Place in [`Story::lines`].
+    /// Index in [`Story::lines`].
     place: usize,
     pages: u64,
     ret: i64,
@@ -74,7 +74,7 @@ pub fn explain(log: &[u8]) -> Story {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
         let number = number as u64 + 1;
         if line.contains("number of available pages: ") {
-            // The list may go on in further lines.
+            // The list may continue in further lines.
             let list = match state::find(rest, Some(1), None) {
                 Ok(list) => list,
                 Err(error) => {
@@ -107,7 +107,7 @@ pub fn explain(log: &[u8]) -> Story {
 }
 
 impl Story {
-    /// Whether no line says anything of CMA.
+    /// True if no line is about CMA.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.recorded + self.busy == 0
     }
@@ -119,7 +119,7 @@ impl Story {
 }
 
 impl fmt::Display for Story {
-    /// Ends in a newline.
+    /// Prints the explanations; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told: Option<&str> = None;
         for line in &self.lines {
@@ -160,7 +160,7 @@ fn longest(list: &State<'_>) -> u32 {
     list.free_runs().map(|(_, pages)| pages).max().unwrap_or(0)
 }
 
-/// Whether there is room for a request, aligned as the kernel aligns one of its size.
+/// True if a request has room, aligned as the kernel aligns one of its size.
 fn has_room(list: &State<'_>, pages: u32) -> bool {
     let align = 1 << align_order_of(pages);
     let aligned_end = |first: u32| first.checked_next_multiple_of(align)?.checked_add(pages);
@@ -180,7 +180,7 @@ fn says(list: &State<'_>) -> String {
 }
 
 impl Failed {
-    /// What the free runs behind a failure tell of it, and what helps.
+    /// Returns the meaning of a failure with the free runs after it, and a remedy.
     fn with_runs(&self, list: &State<'_>) -> (String, String) {
         let Self { pages, ret, .. } = self;
         let head = format!("A request for {} ({}) failed with {}", Counted(*pages, "page"), mib(*pages), errno(*ret));
@@ -221,13 +221,13 @@ impl Failed {
     }
 }
 
-/// What helps where pages are busy.
+/// A remedy for busy pages.
 const BUSY_HELPS: &str = "find who pins pages of the area: `page dumped because` in the log, /sys/kernel/debug/cma, the event \
                           test_pages_isolated. A retry may succeed. Linux 5.13 to 5.17 (but 5.15.49 and later) holds no mutex around \
                           alloc_contig_range, so that drivers that allocate at once refuse each other's ranges: \
                           docs/research/callers.md.";
 
-/// What a failure tells by itself, and what helps.
+/// Returns the meaning of a failure without free runs, and a remedy.
 fn without_runs(pages: u64, ret: i64) -> (String, String) {
     let head = format!("A request for {} ({}) failed with {}", Counted(pages, "page"), mib(pages), errno(ret));
     match ret {
@@ -249,7 +249,7 @@ fn without_runs(pages: u64, ret: i64) -> (String, String) {
     }
 }
 
-/// `alloc failed, req-size: N pages, ret: E`: the two numbers.
+/// Returns the two numbers of `alloc failed, req-size: N pages, ret: E`.
 fn alloc_failed(line: &str) -> Option<(u64, i64)> {
     let rest = after(line, "alloc failed, req-size: ")?;
     let ret = after(rest, "ret: ")?.trim();
@@ -257,7 +257,7 @@ fn alloc_failed(line: &str) -> Option<(u64, i64)> {
     Some((number(rest)?, digits.map_or_else(|| number(ret).map(|ret| ret as i64), |ret| ret.map(|ret| -(ret as i64)))?))
 }
 
-/// A request that CONFIG_CMA_DEBUG wrote.
+/// True for a request recorded by CONFIG_CMA_DEBUG.
 fn is_request(line: &str) -> bool {
     (line.contains("cma_alloc(cma ") || line.contains("dma_alloc_from_contiguous(cma ")) && line.contains("count ")
 }
@@ -266,13 +266,13 @@ fn after<'t>(text: &'t str, words: &str) -> Option<&'t str> {
     text.find(words).map(|at| &text[at + words.len()..])
 }
 
-/// The decimal number at the front.
+/// Returns the decimal number at the start.
 fn number(text: &str) -> Option<u64> {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
-/// The word at the front, without a comma behind it.
+/// Returns the word at the start, without a comma at its end.
 fn word(text: &str) -> Option<Cow<'_, str>> {
     let word = text.split_whitespace().next()?.trim_end_matches(',');
     Some(Cow::Owned(printable(word)))
@@ -282,7 +282,7 @@ fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// A line from the kernel's own words on: without a level, a time, or a syslog's prefix.
+/// Returns a line from the kernel's own words on: without level, time and a syslog's prefix.
 fn shown(line: &str) -> String {
     let kernel = after(line, " kernel: ").unwrap_or(line);
     let without_level = match kernel.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
@@ -300,7 +300,7 @@ fn shown(line: &str) -> String {
     shown
 }
 
-/// Pages as a size.
+/// Formats pages as a size.
 fn mib(pages: u64) -> String {
     let kib = pages.saturating_mul(PAGE_KIB);
     let mut text = String::new();

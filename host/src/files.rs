@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files that are read and written as a whole.
+//! Files that are read and written whole.
 //!
-//! What holds true: a file that is written has its old content or all of the new one, whenever the
-//! process ends; a file that does not fit into memory is refused with a line that says what to do.
+//! Invariants: a written file has its old content or all of the new one, even if the process is
+//! killed; a file that does not fit into memory is refused with a line that says what to do.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -12,10 +12,10 @@ use std::path::Path;
 
 use crate::Failure;
 
-/// The largest file that is read: 2 GiB, some 20 million events.
+/// Maximum size of a file that is read: 2 GiB, some 20 million events.
 const MAX_INPUT: u64 = 1 << 31;
 
-/// What files begin with that are no text yet, what they are, and what makes text of them.
+/// Beginnings of files that have to be converted to text, their kind, and the program that does it.
 const NO_TEXT: [(&[u8], &str, &str); 6] = [
     (b"\x1f\x8b", "compressed", "gunzip"),
     (b"\xfd7zXZ", "compressed", "unxz"),
@@ -25,7 +25,7 @@ const NO_TEXT: [(&[u8], &str, &str); 6] = [
     (b"\xfe\xff", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
 ];
 
-/// Reads a text file, or what comes out of a pipe; `-` is standard input.
+/// Reads a text file or a pipe; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let text = match path.as_os_str().as_encoded_bytes() {
         b"-" => read_at_most(Path::new("/dev/stdin"), MAX_INPUT)?,
@@ -57,17 +57,17 @@ fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Writes a file: into one beside it, which then takes its name. A device or a pipe is written to
-/// as it is.
+/// Writes a file: a temporary one beside it, which then gets its name. A device or a pipe is
+/// written directly.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return std::fs::write(path, text).map_err(failed);
     }
-    // A link stays one: what it leads to is written.
+    // A link is kept: its target is written.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As any new file has them: the process's mask takes some away.
+    // The mode of any new file: the process's mask removes bits.
     let mode = Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(directory).map_err(failed)?;
     file.write_all(text.as_ref()).map_err(failed)?;
@@ -112,7 +112,7 @@ mod tests {
         std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
         assert!(read_at_most(&path, 2 << 20).is_ok_and(|text| text.len() == 2 << 20));
         assert!(read_at_most(&path, 1 << 20).is_err());
-        // A device says no length.
+        // A device has no length.
         assert!(read_at_most(Path::new("/dev/zero"), 1 << 20).is_err());
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What helps where requests fail or an area is large: said from the sizes that were found under
-//! each rule, in a page and at a terminal.
+//! Remedies where requests fail or an area is large, from the sizes that each rule needs, for a
+//! page and for a terminal.
 
 use kernel::cma::placements;
 use kernel::lab::metrics::Counted;
 
 use crate::size::{Alignment, Answer, size};
 
-/// What helps: rules and sizes in which nothing fails. The first answer is that of the rule in use,
-/// and `here` the size that the area has; `None` where only less than that answer is of interest.
+/// Returns the remedies: rules and sizes in which nothing fails. The first answer is that of the
+/// rule in use, and `here` the area's size; with `None`, only sizes below that answer are listed.
 /// `busy` ranges were pinned when this was recorded.
 pub fn helps(here: Option<u32>, answers: &[Answer], busy: u64) -> Vec<String> {
     let Some((usual, others)) = answers.split_first() else { return Vec::new() };
@@ -27,7 +27,7 @@ pub fn helps(here: Option<u32>, answers: &[Answer], busy: u64) -> Vec<String> {
     if let Some(least) = least.filter(|_| fitting.is_empty()) {
         helps.push(format!("{} under {}", size(least.smallest_pages), named(least)));
     }
-    // What is held at once is held at once, wherever it lies.
+    // A placement does not change how much is held at once.
     let floor = usual.peak_pages.next_multiple_of(usual.step_pages);
     let reached = least.unwrap_or(usual).smallest_pages;
     if reached > floor && !answers.iter().any(relocates) {
@@ -42,8 +42,8 @@ pub fn helps(here: Option<u32>, answers: &[Answer], busy: u64) -> Vec<String> {
     helps
 }
 
-/// At a terminal: a sentence where requests failed when this was recorded, where ranges were busy,
-/// or where the area is larger than what it holds at once.
+/// Returns a sentence for a terminal if there are remedies, or if requests failed when this was
+/// recorded.
 pub fn sentence(answers: &[Answer], busy: u64) -> Option<String> {
     let usual = answers.first()?;
     let helps = helps(None, answers, busy);
@@ -117,7 +117,7 @@ mod tests {
             sentence(&[usual, page, moved.clone()], 0).as_deref(),
             Some("What else helps: 12M (3072 pages) under relocate.")
         );
-        // Nothing is lost between the buffers.
+        // Without fragmentation there is nothing to gain.
         assert_eq!(sentence(&[answer("first-fit", Alignment::Asis, 12), moved.clone()], 0), None);
         let failed = Answer { failed_recorded: 2, ..answer("first-fit", Alignment::Asis, 12) };
         assert_eq!(

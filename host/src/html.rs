@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `--html`: one file that carries the verdict, the recording, and the allocator itself as
-//! WebAssembly.
+//! `--html`: one file with the verdict, the recording, and the allocator as WebAssembly.
 //!
-//! The template lies beside the program: `make host` makes it where node is.
+//! The template is beside the program: `make host` makes it if node is installed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,37 +22,37 @@ use serde_json::{Value, json};
 
 use crate::{Failure, files};
 
-/// The template, in the program's folder.
+/// The template, in the program's directory.
 const TEMPLATE: &str = "debris-page.html";
-/// Where the template takes what is of a recording.
+/// Places in the template that are replaced.
 const PLACES: [&str; 3] = ["<!--debris:title-->", "<!--debris:body-->", "<!--debris:data-->"];
 
-/// What the allocator stands in.
+/// The template's element that contains the allocator.
 const ALLOCATOR: &str = "<script type=\"application/octet-stream\" id=\"wasm\">";
 const SCRIPT_END: &str = "</script>";
 
-/// What a page is about.
+/// The contents of a page about a recording.
 pub(crate) struct Page<'a> {
     /// The recording's file.
     pub(crate) trace: &'a Path,
-    /// What it says.
+    /// The file's content.
     pub(crate) text: &'a [u8],
-    /// The recorded area, where there are several.
+    /// The recorded area, if there are several.
     pub(crate) from: Option<&'a str>,
-    /// The area's size; that of the recorded one unless told.
+    /// The area's size; `None` for that of the recorded one.
     pub(crate) pages: Option<u32>,
-    /// How requests are placed.
+    /// The placement and the alignment.
     pub(crate) rule: Rule,
-    /// What becomes of what failed on the board; as in the answer unless told.
+    /// Treatment of requests that failed on the board; `None` for that of the first answer.
     pub(crate) served: Option<WhenServed>,
-    /// Room that is added to the verdict.
+    /// Headroom of the verdict.
     pub(crate) headroom_percent: u32,
-    /// The answers, that of Linux's own rule first.
+    /// The answers, the one for Linux's rule first.
     pub(crate) answers: &'a [Answer],
 }
 
 impl Page<'_> {
-    /// Writes the page.
+    /// Writes the page to `file`.
     pub(crate) fn write(&self, recording: &Recording<'_>, file: &Path) -> Result<(), Failure> {
         let bad = |line: String| Failure::bad(format!("{}: {line}", self.trace.display()));
         let usual = self.answers.first().ok_or_else(|| bad("there is no answer".into()))?;
@@ -109,23 +108,23 @@ impl Page<'_> {
     }
 }
 
-/// What a page is filled with.
+/// The parts that fill the template.
 pub(crate) struct Parts<'a> {
-    /// Its title, as text.
+    /// The title, as text.
     pub(crate) title: &'a str,
-    /// What is read without scripts, as HTML.
+    /// The part that works without scripts, as HTML.
     pub(crate) body: &'a str,
-    /// What its script starts from.
+    /// The script's input.
     pub(crate) data: &'a Value,
-    /// The recording that its script replays; a page without one has no allocator either.
+    /// The recording that the script replays; without one, the page has no allocator.
     pub(crate) recording: Option<&'a [u8]>,
 }
 
 impl Parts<'_> {
-    /// Writes the page.
+    /// Writes the page to `file`.
     pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
         let template = template()?;
-        // In a script's text `<` could end it.
+        // A `<` in a script's text could end the script.
         let mut data = format!(
             "<script type=\"application/json\" id=\"data\">{}</script>",
             self.data.to_string().replace('<', "\\u003c")
@@ -157,11 +156,11 @@ impl Parts<'_> {
 }
 
 fn no_template(place: &str) -> Failure {
-    Failure::bad(format!("{TEMPLATE} is no template of this version: it has no {place}; `make host` makes one"))
+    Failure::bad(format!("{TEMPLATE} is not a template of this version: it has no {place}; `make host` makes one"))
 }
 
-/// The size in which most is seen, and where it is from: of the recorded area; where that is not
-/// known, the largest in which a request fails.
+/// Returns the size to show, and its origin: that of the recorded area; if that is unknown, the
+/// largest in which a request fails.
 fn shown_pages(recording: &Recording<'_>, usual: &Answer) -> Result<(u32, &'static str), SizeError> {
     let (pages, why) = match (recording.recorded_size()?, usual.largest_failing_pages) {
         (RecordedSize::Pages(pages), _) => (pages, "The area had this size when it was recorded."),
@@ -181,7 +180,7 @@ fn shown_pages(recording: &Recording<'_>, usual: &Answer) -> Result<(u32, &'stat
     Ok((pages.next_multiple_of(PAGEBLOCK_PAGES), why))
 }
 
-/// The version, and the command without the folders of its files and without the page's name.
+/// Returns the version, and the command without directories and the page's name.
 fn made_by(arguments: impl Iterator<Item = String>) -> String {
     let mut text = format!("debris {}: debris", env!("CARGO_PKG_VERSION"));
     let mut arguments = arguments.skip(1);
@@ -196,12 +195,12 @@ fn made_by(arguments: impl Iterator<Item = String>) -> String {
     text
 }
 
-/// The rule of Linux, and requests as they were recorded.
+/// Returns Linux's rule, with requests aligned as recorded.
 pub(crate) fn usual_rule() -> Rule {
     Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis }
 }
 
-/// Gzip in base64.
+/// Compresses with gzip and encodes in base64.
 fn packed(text: &[u8]) -> Result<String, Failure> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text)?;

@@ -2,9 +2,9 @@
 
 //! Ctrl-C while a command runs.
 //!
-//! What holds true: of the commands that take long, what runs ends at its next step, what is
-//! written is whole lines, and a line says what is done; the status is [`STATUS_STOPPED`]. A second
-//! Ctrl-C ends the process at once, and so does any in the other commands.
+//! Invariants: a command that takes long ends at its next step, after whole lines of output, and
+//! prints a line with what is done; the status is [`STATUS_STOPPED`]. A second Ctrl-C ends the
+//! process at once, and so does the first one in all other commands.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,20 +16,20 @@ use signal_hook::flag;
 use crate::Failure;
 use crate::cli::Command;
 
-/// Ctrl-C ended it, as shells say that of a process.
+/// Status of a command that Ctrl-C ended, as in shells.
 const STATUS_STOPPED: u8 = 130;
 
-/// What a command says that Ctrl-C ended.
+/// Returns the failure of a command that Ctrl-C ended; `done` says what is done.
 pub(crate) fn stopped(done: &str) -> Failure {
     Failure { line: format!("stopped by Ctrl-C{done}"), status: STATUS_STOPPED }
 }
 
-/// Whether Ctrl-C was typed.
+/// True if Ctrl-C was typed.
 pub(crate) fn is_stopped() -> bool {
     STOPPED.load(Ordering::Relaxed)
 }
 
-/// Runs a command; one that looks for Ctrl-C hears it.
+/// Runs a command. One that checks for Ctrl-C gets a handler for it.
 pub(crate) fn heeded_by(command: Command, run: impl FnOnce(Command) -> Result<(), Failure>) -> Result<(), Failure> {
     use Command::{Compare, Lab, Replay, Size, Sweep};
     if matches!(command, Size(_) | Replay(_) | Compare(_) | Sweep(_) | Lab(_)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Other orders in which a recording's tasks could have run.
+//! Other orders of events in which a recording's tasks could have run.
 //!
-//! Adjacent events of different tasks change places at random, once over the whole recording. A
+//! Adjacent events of different tasks are swapped at random, in one pass over the recording. A
 //! task's own events keep their order, and so do two events that name the same pages: an allocation
 //! stays in front of its release.
 
@@ -11,17 +11,17 @@ use kernel::lab::trace::TraceError;
 
 use crate::events::{self, Recorded};
 
-/// A recording whose events may change places.
+/// A recording whose events can be swapped.
 pub struct Jitter<'t> {
     events: Vec<Recorded<'t>>,
 }
 
-/// Why a recording has only the order that it has.
+/// The reason why a recording has only one order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NoJitter {
-    /// A line is no good.
+    /// A line is invalid.
     Trace(TraceError),
-    /// Its events have no tasks, or all of them are of one.
+    /// The events have no tasks, or only one.
     OneTask,
 }
 
@@ -37,7 +37,7 @@ impl<'t> Jitter<'t> {
         if tasks.all(|task| task == first) { Err(NoJitter::OneTask) } else { Ok(Self { events }) }
     }
 
-    /// The recording in the order of a seed.
+    /// Returns the recording in the order that `seed` gives.
     pub fn seeded(&self, seed: u32) -> Vec<u8> {
         let mut rng = Rng::seeded(seed);
         let mut order: Vec<&Recorded<'_>> = self.events.iter().collect();
@@ -55,7 +55,7 @@ impl<'t> Jitter<'t> {
     }
 }
 
-/// The task, by name and number.
+/// Returns the task's name and number.
 fn task<'t>(event: &Recorded<'t>) -> Option<(&'t [u8], Option<u32>)> {
     Some((event.head.task?, event.head.pid))
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris jobs`: what to submit to an engine that exists, so that a sweep is done in parts.
+//! `debris jobs`: scripts that submit a sweep in parts to an existing engine.
 //!
-//! What holds true: each part has a file of its own, and is begun with `--resume`, so that a part
-//! which was killed is submitted again, and does only what it had not done.
+//! Invariants: each part has a file of its own and runs with `--resume`, so that a part that was
+//! killed and is submitted again does only what is left.
 
 use std::path::PathBuf;
 
 use crate::Failure;
 use crate::cli::{Engine, Jobs, Runs};
 
-/// The script.
+/// Returns the script.
 pub(crate) fn script(arguments: &Jobs) -> Result<String, Failure> {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("debris"));
-    let program = program.to_str().ok_or_else(|| Failure::bad("the tool's own path is no text"))?;
+    let program = program.to_str().ok_or_else(|| Failure::bad("the tool's own path is not text"))?;
     let words = sweep_words(program, &arguments.runs);
     Ok(match arguments.engine {
         Engine::Hq => for_hq(arguments, &words),
@@ -22,7 +22,7 @@ pub(crate) fn script(arguments: &Jobs) -> Result<String, Failure> {
     })
 }
 
-/// The sweep's command, without what differs between its parts.
+/// Returns the sweep's command without the options of its parts.
 fn sweep_words(program: &str, runs: &Runs) -> Vec<String> {
     let Runs { load, area, placement, align, seeds: (first, last) } = runs;
     let options = [
@@ -36,7 +36,7 @@ fn sweep_words(program: &str, runs: &Runs) -> Vec<String> {
     [program.to_owned(), "sweep".to_owned()].into_iter().chain(options).collect()
 }
 
-/// A word as a POSIX shell takes it.
+/// Quotes a word for a POSIX shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
@@ -63,7 +63,7 @@ fn for_slurm(arguments: &Jobs, words: &[String]) -> String {
 
 fn for_hq(arguments: &Jobs, words: &[String]) -> String {
     let Jobs { parts, output, .. } = arguments;
-    // JSON's strings and lists are Python's, too.
+    // JSON's strings and lists are also valid in Python.
     let (words, output) = (serde_json::json!(words), serde_json::json!(output));
     format!(
         r#"#!/usr/bin/env python3

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a file is, for a command that was given another than it takes.
+//! The kind of a file, for a command that was given one that it does not take.
 
 use kernel::lab::state;
 
 use crate::check::census;
 use crate::explain::explain;
 
-/// How much of a file is looked at.
+/// Maximum of bytes that are examined.
 const LOOKED_AT: usize = 16 << 20;
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Nothing is in it.
+    /// Nothing, or only white space.
     Empty,
     /// Requests and releases, in any form.
     Recording,
@@ -21,24 +21,24 @@ pub enum Kind {
     State,
     /// A log with lines on CMA.
     Log,
-    /// Records, a line of JSON each.
+    /// Records, one line of JSON each.
     Records,
     /// The source of a device tree, or a part of one.
     TreeSource,
     /// A device tree blob.
     TreeBlob,
-    /// Text of two bytes a letter.
+    /// Text in UTF-16.
     Utf16,
     /// Lines that end with CR alone.
     CrLines,
-    /// No text.
+    /// Not text.
     Binary,
     /// Text of any other kind.
     Text,
 }
 
 impl Kind {
-    /// What a file with this content is.
+    /// Returns the kind of a file with the content `text`.
     pub fn of(text: &[u8]) -> Self {
         // Cut at the end of a line.
         let text = match text.get(..LOOKED_AT) {
@@ -72,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// What it is, and what takes it; empty of text that nothing takes.
+    /// Describes the file and names the commands that take it; empty if none does.
     pub const fn says(self) -> &'static str {
         match self {
             Self::Empty => "the file is empty",
@@ -92,13 +92,13 @@ impl Kind {
             Self::TreeBlob => "it is a device tree blob: `debris run --dtb` boots with it",
             Self::Utf16 => "it is UTF-16, of which `iconv -f UTF-16 -t UTF-8` makes what is read here",
             Self::CrLines => "its lines end with CR alone: `tr '\\r' '\\n'` makes what is read here",
-            Self::Binary => "it is no text",
+            Self::Binary => "it is not text",
             Self::Text => "",
         }
     }
 }
 
-/// Why a command does not take a file, and what it is if it is not of the kind that is `wanted`.
+/// Returns why a command does not take a file, with the file's kind if it is not `wanted`.
 pub fn unfit(text: &[u8], why: &str, wanted: Kind) -> String {
     match Kind::of(text) {
         kind if wanted == kind || kind.says().is_empty() => why.to_owned(),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The laboratory on the host: the kernel's crates, run natively on boards of any areas.
+//! The laboratory on the host: the kernel's crates, run natively on boards with any areas.
 //!
 //! [`board`] builds a board in this process's memory, [`size`] finds how large an area a recording
 //! needs. The program `debris` is made of them.
 //!
-//! What holds true: a recording is read and answered by the code of the image, so that placements,
-//! failures and fingerprints are those that the image prints.
+//! Invariants: a recording is read and replayed by the image's code, so that placements, failures
+//! and fingerprints are the image's.
 
 pub mod anonymous;
 pub mod board;

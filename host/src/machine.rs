@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The host as the laboratory's machine: a clock, a place to print to, memory for tables.
+//! The host as the laboratory's machine: a clock, output, memory for tables.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,38 +9,37 @@ use std::sync::{Arc, LazyLock};
 use kernel::machine::{Fault, Machine};
 use kernel::mm::Block;
 
-/// Nanoseconds since any fixed time.
+/// A clock: nanoseconds since a fixed time.
 pub type Clock = fn() -> u64;
 
-/// Set by a Ctrl-C: whatever runs on a host ends at its next look, and nothing begins.
+/// Set by Ctrl-C: what runs on a host ends at its next check, and nothing begins.
 pub static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Who watches while a command runs.
+/// An observer of a running command.
 pub trait Watch {
-    /// Sees the areas, in the words of [`kernel::lab::watch::areas`]; `areas` takes its time.
+    /// Receives the areas, in the words of [`kernel::lab::watch::areas`]; `areas` takes time.
     fn areas(&self, _areas: &dyn Fn() -> Vec<u32>) {}
 
     /// True once after each Ctrl-C.
     fn interrupted(&self) -> bool;
 }
 
-/// The host.
+/// The host as a machine.
 pub struct Host {
     clock: Clock,
     print: Box<dyn FnMut(&str)>,
     watch: Option<Box<dyn Watch>>,
-    /// What the pages of blocks hold, by first frame; only the tables of large recordings ask for
-    /// it.
+    /// Contents of blocks, by their first frame; only the tables of large recordings use them.
     memory: HashMap<u32, Vec<u32>>,
 }
 
 impl Host {
-    /// A host with a clock, that prints to `print`.
+    /// Creates a host with a clock, which prints to `print`.
     pub fn new(clock: Clock, print: Box<dyn FnMut(&str)>) -> Self {
         Self { clock, print, watch: None, memory: HashMap::new() }
     }
 
-    /// Has somebody watch, and stop what runs.
+    /// Sets the observer, which can also stop what runs.
     pub fn watch(&mut self, watch: impl Watch + 'static) {
         self.watch = Some(Box::new(watch));
     }
@@ -70,7 +69,7 @@ impl Machine for Host {
     }
 
     fn read_byte(&mut self) -> u8 {
-        // Ctrl-D: nobody types.
+        // Ctrl-D: there is no input.
         0x04
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris` on the host: arguments into questions, answers into text and records, statuses as the
+//! `debris` on the host: parses arguments, prints text and records, and returns statuses like the
 //! image's.
 
 mod cli;
@@ -38,12 +38,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel::lab::replay::{self, RecordedSize, ReplayError, WhenServed};
 use kernel::units::linux::LinuxVersion;
 
-/// A bad argument or input, as the image's status for one.
+/// Status of a bad argument or input, as in the image.
 const STATUS_BAD: u8 = 2;
-/// What `--assert` asked for does not hold.
+/// Status if a limit (`--assert`, `--fail-on`) is exceeded.
 const STATUS_ASSERT: u8 = 1;
 
-/// Why a command did not do what it should.
+/// The reason for a command's failure, and its status.
 struct Failure {
     line: String,
     status: u8,
@@ -121,7 +121,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// As the monitor's `replay`, on a board with the recorded area, or with all of them.
+/// Replays like the monitor's `replay`, on a board with the recorded area, or with all of them.
 fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     let (trace, _) = recording(&arguments.trace, arguments.anonymous)?;
     let areas = replay_areas(&trace, arguments)?;
@@ -147,7 +147,7 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
         host::monitor_line(system, host, Some(&trace), &line)
     });
     if let Some(file) = &arguments.html {
-        // A page shows what was replayed: of a recording that was refused there is nothing.
+        // A refused replay has no result to show.
         if status == STATUS_BAD {
             return Err(Failure::bad(format!("--html: the replay was refused, so {} is not written", file.display())));
         }
@@ -156,7 +156,7 @@ fn replay_recording(arguments: &cli::Replay) -> Result<(), Failure> {
     ended(&line, status)
 }
 
-/// Writes a page about a replay: of several areas, about the one in which most requests fail.
+/// Writes a page about a replay; of several areas, about the one in which most requests fail.
 fn replay_page(arguments: &cli::Replay, trace: &[u8], areas: &[AreaSpec], file: &Path) -> Result<(), Failure> {
     let bad = |error: SizeError| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let alignment = match arguments.align.as_deref() {
@@ -200,7 +200,7 @@ fn replay_page(arguments: &cli::Replay, trace: &[u8], areas: &[AreaSpec], file: 
     page.write(&recording, file)
 }
 
-/// A line of the monitor, on a board with several areas.
+/// Executes a line of the monitor on a board with several areas.
 fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
     let initrd = match &arguments.initrd {
         Some(file) if arguments.anonymous => Some(recording(file, true)?.0),
@@ -219,7 +219,7 @@ fn lab(arguments: &cli::Lab) -> Result<(), Failure> {
     )
 }
 
-/// A board with these areas, if they fit on one.
+/// Returns a board with these areas; errs if they do not fit on one.
 fn board_of(areas: Vec<AreaSpec>, linux: LinuxVersion) -> Result<Board, Failure> {
     let pages: u64 = areas.iter().map(|area| u64::from(area.pages.next_multiple_of(BASE_ALIGNMENT_PAGES))).sum();
     if areas.len() > kernel::cma::MAX_CMA_AREAS || pages > MAX_AREA_PAGES.into() {
@@ -231,9 +231,8 @@ fn board_of(areas: Vec<AreaSpec>, linux: LinuxVersion) -> Result<Board, Failure>
     Ok(Board { areas, linux })
 }
 
-/// Prints whole lines: with `records` those alone, without it all others, all where it is `None`.
-/// Where there are only records, the line in which `command` says why it failed goes to standard
-/// error.
+/// Prints whole lines: with `records` those alone, without it all others, all if it is `None`. If
+/// there are only records, the line in which `command` says why it failed goes to standard error.
 fn lines(command: &'static str, records: Option<bool>) -> Box<dyn FnMut(&str)> {
     let mut pending = String::new();
     Box::new(move |text| {
@@ -244,8 +243,8 @@ fn lines(command: &'static str, records: Option<bool>) -> Box<dyn FnMut(&str)> {
             if records == Some(true) && why {
                 eprint!("debris: {line}");
             }
-            // A call a line, so that those of runs side by side stay whole.
-            // Nothing stands behind the line that was run.
+            // One call for each line, so that lines of concurrent runs stay whole.
+            // The line of `run=:` announces a prompt, which does not exist here.
             let wanted = records.is_none_or(|records| line.starts_with('{') == records) && !line.starts_with("run=:");
             if let Err(failure) = if wanted { say(format_args!("{line}")) } else { Ok(()) } {
                 eprintln!("debris: {}", failure.line);
@@ -262,8 +261,8 @@ fn ended(line: &str, status: u8) -> Result<(), Failure> {
     }
 }
 
-/// The area to replay on, of the size that was asked for; else as recorded, each of several under
-/// its name.
+/// Returns the areas to replay on: one of the requested size, else those recorded, under their
+/// names if there are several.
 fn replay_areas(trace: &[u8], arguments: &cli::Replay) -> Result<Vec<AreaSpec>, Failure> {
     let bad = |error| Failure::bad(format!("{}: {error}", arguments.trace.display()));
     let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
@@ -279,8 +278,8 @@ fn replay_areas(trace: &[u8], arguments: &cli::Replay) -> Result<Vec<AreaSpec>, 
     recorded.iter().map(spec).collect()
 }
 
-/// The area that one recorded area is replayed on: of the size that was asked for, else as
-/// recorded. `choose` is how the recorded one is chosen.
+/// Returns the area to replay one recorded area on: of the requested size, else of the recorded
+/// one. `choose` is the option that chooses the recorded area.
 fn chosen_area(
     (trace, file): (&[u8], &Path),
     (area, from): (Option<&str>, Option<&str>),
@@ -298,7 +297,7 @@ fn chosen_area(
                 }
                 false => Failure::bad(why),
             })?;
-            // Where there are several, one has to be chosen.
+            // Of several, one has to be chosen.
             survey.recorded_size(from).map_err(bad)?;
             let whole = pages.next_multiple_of(PAGEBLOCK_PAGES);
             if whole != pages {
@@ -311,7 +310,7 @@ fn chosen_area(
     Ok(AreaSpec { name: AREA.into(), pages })
 }
 
-/// What is wrong with the choice of a recorded area, in the words of the tool's options.
+/// Describes a bad choice of a recorded area with the tool's options.
 fn chosen_by(error: &ReplayError, choose: &str) -> String {
     match error {
         ReplayError::SeveralAreas(areas) => format!("choose with {choose}; the recording has {areas}"),
@@ -320,8 +319,8 @@ fn chosen_by(error: &ReplayError, choose: &str) -> String {
     }
 }
 
-/// The size of a recorded area, if it is known; else the smallest that holds all its pages; where
-/// no pages are known, 8 MiB.
+/// Returns the size of a recorded area; if unknown, the smallest that holds all its pages; without
+/// known pages, 8 MiB.
 fn recorded_pages(area: Option<&str>, size: RecordedSize) -> Result<u32, Failure> {
     let (pages, why) = match size {
         RecordedSize::Pages(pages) => (pages, "as recorded"),
@@ -340,12 +339,12 @@ fn recorded_pages(area: Option<&str>, size: RecordedSize) -> Result<u32, Failure
     Ok(pages)
 }
 
-/// Pages of the area of a recording that does not say: 8 MiB.
+/// Pages of an area whose size and pages are not recorded: 8 MiB.
 const USUAL_PAGES: u32 = 2048;
-/// The name of an area that nobody named.
+/// The default name of an area.
 const AREA: &str = "area";
 
-/// A bar on standard error, where that is a terminal; else nothing is shown.
+/// Creates a progress bar on standard error; hidden if that is not a terminal.
 fn progress(of: u64, what: &'static str) -> ProgressBar {
     let shown = io::stderr().is_terminal();
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -356,13 +355,13 @@ fn progress(of: u64, what: &'static str) -> ProgressBar {
     }
 }
 
-/// Reads a recording, and counts what is in it; where it is to be anonymous, without its names.
+/// Reads a recording, and counts its events; if `anonymous`, without its names.
 fn recording(path: &Path, anonymous: bool) -> Result<(Vec<u8>, Census), Failure> {
     let text = read(path)?;
     let unfit = |why: &dyn std::fmt::Display| unfit(path, &text, why, Kind::Recording);
     let census = host::check::census(&text).map_err(|error| unfit(&error))?;
     if census.areas.values().all(|area| area.allocs + area.releases == 0) {
-        // Which says what is missing.
+        // This error says what is missing.
         let why = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), &text).err();
         return Err(match why {
             Some(why) => unfit(&why),
@@ -377,12 +376,12 @@ fn recording(path: &Path, anonymous: bool) -> Result<(Vec<u8>, Census), Failure>
     Ok((text, census))
 }
 
-/// Why a file that has to be of a kind is none, and which command takes it.
+/// Returns why a file is not of the `wanted` kind, and which command takes it.
 fn unfit(path: &Path, text: &[u8], why: &dyn std::fmt::Display, wanted: Kind) -> Failure {
     Failure::bad(format!("{}: {}", path.display(), host::kind::unfit(text, &why.to_string(), wanted)))
 }
 
-/// Writes to standard output. Where nobody reads on, that is the end, and no failure.
+/// Writes to standard output. If its reader has closed it, ends the process with status 0.
 fn say(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     match io::stdout().write_fmt(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -390,7 +389,7 @@ fn say(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Nanoseconds since the first question.
+/// Returns nanoseconds since the first call.
 fn now_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64

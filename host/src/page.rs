@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a page says without any script: the verdict on an area in words, the lines to paste, the
-//! table of sizes, a picture of the worst moment, the failures.
+//! The part of a page that works without scripts: the verdict on an area in words, the lines to
+//! paste, the table of sizes, a picture of the worst moment, the failures.
 //!
-//! What holds true: whatever is from a recording goes through [`escaped`].
+//! Invariants: all text of a recording goes through [`escaped`].
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::size::{Alignment, Answer, PAGEBLOCK_PAGES, Rule, mib, size};
 use crate::timeline::{Failed, Timeline};
 use crate::verdict::{Verdict, paste};
 
-/// Rows of the table of failures.
+/// Maximum of rows of the table of failures.
 const SHOWN_FAILURES: usize = 20;
 
 /// A replay in an area of a size.
@@ -23,25 +23,25 @@ pub struct Run<'r> {
     pub rule: &'r Rule,
     /// The area's size.
     pub pages: u32,
-    /// What came out.
+    /// The result.
     pub report: &'r ReplayReport,
-    /// What happened on the way.
+    /// The course of the replay.
     pub timeline: &'r Timeline,
 }
 
-/// What is wrong with an area.
+/// A diagnosis of an area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Diagnosis {
     /// Nothing: no request failed.
     Enough,
-    /// More is held at once than it has.
+    /// More is held at once than the area has.
     TooSmall,
     /// All that is held at once has room, but not in the pieces that are free.
     Fragmented,
 }
 
 impl Diagnosis {
-    /// The words for it.
+    /// Returns the words for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Enough => "Large enough",
@@ -52,7 +52,7 @@ impl Diagnosis {
 }
 
 impl Run<'_> {
-    /// What is wrong with the area, where `peak_pages` are held at once if no request fails.
+    /// Returns the diagnosis; `peak_pages` are held at once if no request fails.
     pub fn diagnosis(&self, peak_pages: u32) -> Diagnosis {
         match self.report.failed {
             0 => Diagnosis::Enough,
@@ -61,7 +61,7 @@ impl Run<'_> {
         }
     }
 
-    /// The diagnosis in sentences.
+    /// Explains the diagnosis in sentences.
     pub fn says(&self, peak_pages: u32) -> Vec<String> {
         let Self { rule, pages, report, timeline } = self;
         let how = match rule.alignment {
@@ -117,7 +117,7 @@ impl Run<'_> {
     }
 }
 
-/// A failure in words.
+/// Describes a failure.
 fn told(timeline: &Timeline, failed: &Failed) -> String {
     let mut text = format!("line {}", failed.line);
     // Writing to a String cannot fail.
@@ -146,8 +146,8 @@ fn told(timeline: &Timeline, failed: &Failed) -> String {
     text
 }
 
-/// The whole part of a page that needs no script; `why` says where the size is from, and `helps`
-/// what would have helped.
+/// Returns the part of a page that works without scripts; `why` explains the size's origin, and
+/// `helps` are remedies.
 pub fn body(
     (title, why): (&str, &str),
     run: &Run<'_>,
@@ -216,7 +216,7 @@ pub fn body(
     html
 }
 
-/// The picture of the worst moment, with its words.
+/// Returns the picture of the worst moment, with a caption.
 fn figure(run: &Run<'_>) -> String {
     let (step, words) = match run.timeline.worst() {
         Some(worst) => {
@@ -249,7 +249,7 @@ fn figure(run: &Run<'_>) -> String {
     format!("<figure id=\"worst\">{picture}<figcaption><p>{keys}</p>{}</figcaption></figure>\n", escaped(&words))
 }
 
-/// Placements by alignments, with the smallest size of each.
+/// Returns a table of placements and alignments, with the smallest size of each.
 fn sizes(pages: u32, answers: &[Answer]) -> String {
     let mut placements: Vec<&str> = Vec::new();
     for answer in answers {
@@ -289,7 +289,7 @@ fn sizes(pages: u32, answers: &[Answer]) -> String {
     html
 }
 
-/// The first failures.
+/// Returns the table of the first failures.
 fn failures(run: &Run<'_>) -> String {
     let failures = &run.timeline.failures;
     if failures.is_empty() {
@@ -335,7 +335,7 @@ fn failures(run: &Run<'_>) -> String {
     html
 }
 
-/// Text as HTML's text, or as the value of an attribute.
+/// Escapes text for HTML's text and attributes.
 pub fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
@@ -356,7 +356,7 @@ fn seconds(time_ns: u64) -> String {
     format!("{}.{:06} s", time_ns / 1_000_000_000, time_ns % 1_000_000_000 / 1000)
 }
 
-/// The verb behind a count of requests.
+/// Returns the verb after a count of requests.
 const fn fail(count: u64) -> &'static str {
     if count == 1 { "fails" } else { "fail" }
 }
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
     use crate::size::{FIRST_FIT, Recording};
 
-    /// The diagnosis of a recording in 1024 pages, and what is said of it.
+    /// Returns the diagnosis of a recording in 1024 pages, and its sentences.
     fn diagnosis(text: &str) -> (Diagnosis, String) {
         let recording = Recording::open(text.as_bytes(), None, || 0).expect("a recording");
         let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };

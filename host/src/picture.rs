@@ -7,27 +7,27 @@ use std::fmt::Write;
 
 use crate::timeline::{Failed, Timeline};
 
-/// The picture's width.
+/// Width of the picture.
 const WIDTH: u32 = 960;
 /// Height of a row, without the gap below it.
 const ROW: u32 = 11;
-/// From one row to the next.
+/// Distance between the tops of two rows.
 const PITCH: u32 = 13;
-/// Rows, at most.
+/// Maximum of rows.
 const ROWS: u32 = 48;
-/// Pages of a row, at least.
+/// Minimum of pages of a row.
 const MIN_ROW_PAGES: u32 = 64;
 /// Colours of buffers by the order of their size, two orders each: lightness grows with the size,
-/// for those who see no hue.
+/// so that hue is not needed.
 pub const COLOURS: [&str; 6] = ["#440154", "#3b528b", "#21918c", "#35b779", "#90d743", "#fde725"];
 
-/// The colour of a buffer.
+/// Returns the colour of a buffer of `pages` pages.
 const fn colour(pages: u32) -> &'static str {
     let class = (pages.ilog2() / 2) as usize;
     COLOURS[if class < COLOURS.len() { class } else { COLOURS.len() - 1 }]
 }
 
-/// The area of `pages` pages behind a step; of a failure, the cheapest window.
+/// Draws the area of `pages` pages after `step`; for a failure, also the cheapest window.
 pub fn svg(timeline: &Timeline, step: u32, pages: u32, failed: Option<&Failed>) -> String {
     let row_pages = pages.div_ceil(ROWS).next_power_of_two().max(MIN_ROW_PAGES);
     let rows = pages.div_ceil(row_pages);
@@ -55,13 +55,13 @@ pub fn svg(timeline: &Timeline, step: u32, pages: u32, failed: Option<&Failed>) 
             row * row_pages
         );
     }
-    // One path a colour, because areas have thousands of buffers.
+    // One path for each colour, because areas have thousands of buffers.
     for colour_now in COLOURS {
         let mut path = String::new();
         for band in held.iter().filter(|band| colour(band.pages) == colour_now) {
             each_row(band.page, band.end_page(), row_pages, |row, from, to| {
                 let (left, right) = (x(from), x(to));
-                // A gap between neighbours, where there is room for one.
+                // A gap between neighbours, if there is room for one.
                 let width = (right - left).max(1);
                 let width = if width > 3 { width - 1 } else { width };
                 let _ = write!(path, "M{left} {}h{width}v{ROW}h-{width}z", row * PITCH + 1);
@@ -88,7 +88,7 @@ pub fn svg(timeline: &Timeline, step: u32, pages: u32, failed: Option<&Failed>) 
     svg
 }
 
-/// Cuts pages into rows: the row, and the first page in it and the one behind.
+/// Splits pages into rows: passes the row, its first page, and the page after its last to `each`.
 fn each_row(first: u32, end: u32, row_pages: u32, mut each: impl FnMut(u32, u32, u32)) {
     let mut page = first;
     while page < end {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris report`: what came out of runs, a row for each load, area, placement and alignment.
+//! `debris report`: results of runs, a row for each load, area, placement and alignment.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Report) -> Result<(), Failure> {
             (now * 100 < least).then(|| (row, format!("{}: {now} allocations, {before} before", row.name)))
         })
         .collect();
-    // A file of this name is a page, whoever names it.
+    // A file with this ending is a page, for `--output`, too.
     let page = arguments.output.as_deref().filter(|file| file.extension().is_some_and(|end| end == "html"));
     for file in arguments.html.as_deref().into_iter().chain(page) {
         let page =
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Report) -> Result<(), Failure> {
     }
 }
 
-/// A line for each row.
+/// Returns a table with a line for each row.
 fn table<'r>(rows: &BTreeMap<Row, Runs>, before: impl Fn(&Row) -> Option<&'r Runs>, markdown: bool) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris report --html`: the runs as a page, with a verdict, and for each group of rows that
-//! differ in their placement only a table with a box plot a row.
+//! `debris report --html`: the runs as a page, with a verdict, and a table for each group of rows
+//! that differ only in their placement, with a box plot for each row.
 //!
-//! What holds true: whatever is from a record goes through [`escaped`]; a page has at most
-//! [`SHOWN_ROWS`] rows and [`SHOWN_VALUES`] of their values, so that it stays below 1 MB.
+//! Invariants: all text of a record goes through [`escaped`]; a page has at most [`SHOWN_ROWS`]
+//! rows and [`SHOWN_VALUES`] of their values, so that it stays below 1 MB.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,39 +19,39 @@ use crate::Failure;
 use crate::html::Parts;
 use crate::runs::{Paired, Row, Runs, quantile};
 
-/// Rows of a page, at most.
+/// Maximum of rows of a page.
 const SHOWN_ROWS: usize = 500;
-/// Values that a page's script draws from, at most, and those of a row.
+/// Maximum of values that a page's script draws from, and of those of a row.
 const SHOWN_VALUES: usize = 40_000;
 const VALUES_OF_ROW: usize = 201;
-/// Groups that have a sentence of their own.
+/// Maximum of groups that have their own sentence.
 const SAID_GROUPS: usize = 8;
-/// Placements that a verdict names, at most.
+/// Maximum of placements that a verdict names.
 const MOST_NAMED: usize = 4;
-/// The placement that others are compared with where it is there.
+/// The placement that others are compared with, if it is there.
 const FIRST_FIT: &str = host::size::FIRST_FIT;
-/// From this chance on, a difference is called none.
+/// Probability from which on a difference is reported as possible chance.
 const CHANCE_PERMILLE: u32 = 50;
 /// Width of a box plot.
 const PLOT: u64 = 300;
 
-/// What a page about runs is made of.
+/// The contents of a page about runs.
 pub(crate) struct ReportPage<'a> {
-    /// The files that the runs are in.
+    /// The files of the runs.
     pub(crate) files: &'a [PathBuf],
     /// The runs.
     pub(crate) rows: &'a BTreeMap<Row, Runs>,
     /// Earlier runs.
     pub(crate) baseline: Option<&'a BTreeMap<Row, Runs>>,
-    /// By how much a median may be lower than the baseline's.
+    /// Percent by which a median may be lower than the baseline's.
     pub(crate) fail_on: Option<u32>,
 }
 
-/// Rows that differ in their placement only.
+/// Rows that differ only in their placement.
 type Group<'a> = Vec<(&'a Row, &'a Runs)>;
 
 impl ReportPage<'_> {
-    /// Writes the page.
+    /// Writes the page to `file`.
     pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
         let names: Vec<_> =
             self.files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy()).collect();
@@ -65,7 +65,7 @@ impl ReportPage<'_> {
             .write(file)
     }
 
-    /// The groups that are shown.
+    /// Returns the groups that are shown.
     fn groups(&self) -> Vec<Group<'_>> {
         let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
         for (row, runs) in self.rows.iter().take(SHOWN_ROWS) {
@@ -78,13 +78,13 @@ impl ReportPage<'_> {
         self.baseline?.get(row)
     }
 
-    /// What a row's median is of the baseline's, in permille.
+    /// Returns a row's median relative to the baseline's, in permille.
     fn change_permille(&self, row: &Row, runs: &Runs) -> Option<u64> {
         let before = self.before(row)?.median();
         (before > 0).then(|| runs.median().saturating_mul(1000) / before)
     }
 
-    /// What stands above all: a class, and the verdict.
+    /// Returns the headline: a class, and the verdict.
     fn verdict(&self, groups: &[Group<'_>]) -> (&'static str, String) {
         let compared = self.rows.iter().filter_map(|(row, runs)| self.change_permille(row, runs));
         if self.baseline.is_some() {
@@ -103,7 +103,7 @@ impl ReportPage<'_> {
         }
         let runs: u64 = self.rows.values().map(|runs| runs.allocs.len() as u64).sum();
         let failed: u64 = self.rows.values().map(|runs| runs.failed).sum();
-        // How many groups each placement leads, of those with several.
+        // Number of groups that each placement leads, among those with several rows.
         let contests: Vec<&Group<'_>> = groups.iter().filter(|group| group.len() > 1).collect();
         let mut leads: BTreeMap<&str, usize> = BTreeMap::new();
         for leader in contests.iter().flat_map(|group| leaders(group)) {
@@ -121,7 +121,7 @@ impl ReportPage<'_> {
         }
     }
 
-    /// The whole part of the page that needs no script.
+    /// Returns the part of the page that works without scripts.
     fn body(&self, title: &str, groups: &[Group<'_>]) -> String {
         let (class, verdict) = self.verdict(groups);
         let mut html = format!(
@@ -154,7 +154,7 @@ impl ReportPage<'_> {
         html
     }
 
-    /// A group's rows.
+    /// Returns the table of a group's rows.
     fn table(&self, group: &Group<'_>) -> String {
         let Some((first, _)) = group.first() else { return String::new() };
         let before = group.iter().any(|(row, _)| self.before(row).is_some());
@@ -215,7 +215,7 @@ impl ReportPage<'_> {
         html
     }
 
-    /// What the page's script draws from: of each row evenly many of its sorted values.
+    /// Returns the input of the page's script: of each row's sorted values, an even selection.
     fn data(&self, groups: &[Group<'_>]) -> Value {
         let rows: usize = groups.iter().map(Vec::len).sum();
         let values = (SHOWN_VALUES / (2 * rows).max(1)).clamp(5, VALUES_OF_ROW);
@@ -235,20 +235,20 @@ impl ReportPage<'_> {
     }
 }
 
-/// How well a row does: its median, and how few of its runs fail.
+/// Returns the rank of a row: its median, then how few of its runs fail.
 fn standing(runs: &Runs) -> (u64, Reverse<u64>) {
     (runs.median(), Reverse(runs.failed))
 }
 
-/// The placements that do best in a group.
+/// Returns the placements that do best in a group.
 fn leaders<'a>(group: &Group<'a>) -> Vec<&'a str> {
     let best = group.iter().map(|(_, runs)| standing(runs)).max();
     group.iter().filter(|(_, runs)| Some(standing(runs)) == best).map(|(row, _)| &*row.placement).collect()
 }
 
-/// A group in a sentence: which placement leads, and against which other.
+/// Describes a group in a sentence: the leading placement, compared with another.
 fn said(group: &Group<'_>) -> String {
-    // Linux's own rule first, where others do as well.
+    // Linux's own rule wins a tie.
     let order = |(row, runs): &&(&Row, &Runs)| (standing(runs), row.placement == FIRST_FIT);
     let Some(&(best, runs)) = group.iter().max_by_key(order) else { return String::new() };
     let lasts = format!(
@@ -285,7 +285,7 @@ fn listed(words: &[&str]) -> String {
     }
 }
 
-/// A box plot on a scale from `first` to `last`.
+/// Draws a box plot on a scale from `first` to `last`.
 fn plot(runs: &Runs, before: Option<&Runs>, (first, last): (u64, u64)) -> String {
     let x = |value: u64| (value - first).saturating_mul(PLOT) / (last - first).max(1) + 2;
     let [least, q1, median, q3, largest] = [0, 1, 2, 3, 4].map(|part| x(quantile(&runs.allocs, part, 4)));

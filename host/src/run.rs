@@ -11,7 +11,7 @@ use crate::{Failure, STATUS_BAD};
 
 const SCRIPT: &str = "scripts/qemu";
 
-/// Becomes QEMU, whose status is the kernel's; returns only where it does not start.
+/// Replaces the process by QEMU, whose status is the kernel's; returns only if that fails.
 pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     let appended = arguments.append.as_deref().unwrap_or_default();
     if arguments.run.is_some()
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
         ("TIMEOUT", arguments.timeout.clone().map(Into::into)),
     ];
     let mut command = Command::new(&script);
-    // Only what is asked for here counts, whatever the environment says.
+    // The options replace the environment's variables.
     for (name, value) in variables {
         match value {
             Some(value) => command.env(name, value),
@@ -47,8 +47,8 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     Err(Failure { line: format!("{}: {error}", script.display()), status: STATUS_BAD })
 }
 
-/// The script of the tree that this program lies in; of an installed one, of the tree that it was
-/// built from.
+/// Returns the script of the tree that contains this program; for an installed one, of the tree
+/// that it was built from.
 fn script() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe().unwrap_or_default();
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,7 +2,7 @@
 
 //! The runs in files of records: those of `debris sweep`, and the seeds of `debris compare`.
 //!
-//! What holds true: a run that is there twice counts once; lines that are no runs are passed over.
+//! Invariants: a run that occurs twice counts once; lines that are not runs are skipped.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -14,24 +14,24 @@ use serde_json::Value;
 
 use crate::{Failure, read, unfit};
 
-/// What is said of files without any.
+/// The error for files without runs.
 const NO_RUNS: &str = "no runs; `debris sweep` writes them, and `debris compare --json` prints them";
-/// Runs of two rows whose difference is tested; the test takes the square of this in steps.
+/// Maximum of runs of two rows in a test, whose steps are the square of this.
 const MAX_PAIRED: usize = 20_000;
 
-/// What runs have in common but their seed.
+/// The common properties of runs that differ only in their seed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Row {
-    /// The run's line without its seed, which is what a row is called.
+    /// The run's line without its seed, the name of the row.
     pub(crate) name: String,
-    /// The line without its placement, too.
+    /// The line without seed and placement.
     pub(crate) group: String,
     /// The placement.
     pub(crate) placement: String,
 }
 
 impl Row {
-    /// The row of a run's line, and the run's seed.
+    /// Returns the row of a run's line, and the run's seed.
     fn of(line: &str) -> (Self, String) {
         let value =
             |key: &str| line.split_ascii_whitespace().find_map(|word| word.strip_prefix(key)).unwrap_or_default();
@@ -51,13 +51,13 @@ impl Row {
 /// The runs of a row.
 #[derive(Default, Debug)]
 pub(crate) struct Runs {
-    /// Allocations that succeeded, of each, sorted.
+    /// Successful allocations of each run, sorted.
     pub(crate) allocs: Vec<u64>,
-    /// Pages used at the end, of each, sorted.
+    /// Pages used at the end of each run, sorted.
     pub(crate) used: Vec<u64>,
     /// Runs in which a request failed.
     pub(crate) failed: u64,
-    /// By seed, how long a run lasted: those without a failure are alike, and above all others.
+    /// Duration of a run by seed: those without a failure are equal, and longer than all others.
     lasted: BTreeMap<String, (bool, u64)>,
 }
 
@@ -67,25 +67,25 @@ impl Runs {
     }
 }
 
-/// A value of sorted ones with `part` of `parts` of them below; the lower of two that it lies
-/// between.
+/// Returns the value with `part` of `parts` of the sorted values below it; the lower one if it is
+/// between two.
 pub(crate) fn quantile(sorted: &[u64], part: usize, parts: usize) -> u64 {
     sorted[(sorted.len() - 1) * part / parts]
 }
 
-/// Two rows, seed by seed.
+/// A comparison of two rows, seed by seed.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Paired {
-    /// Seeds in which the first lasted longer.
+    /// Seeds in which the first row lasted longer.
     pub(crate) better: u32,
-    /// Seeds in which the other did.
+    /// Seeds in which the second row lasted longer.
     pub(crate) worse: u32,
-    /// Seeds in which neither did.
+    /// Seeds in which both lasted equally long.
     pub(crate) equal: u32,
 }
 
 impl Paired {
-    /// Of the seeds that both have.
+    /// Compares the seeds that both rows have.
     pub(crate) fn of(runs: &Runs, others: &Runs) -> Self {
         let mut paired = Self::default();
         let both = runs.lasted.iter().filter_map(|(seed, lasted)| Some((lasted, others.lasted.get(seed)?)));
@@ -100,13 +100,13 @@ impl Paired {
         paired
     }
 
-    /// How likely a difference at least as large is, in either direction, if neither is better.
+    /// Returns the probability of a difference at least as large, either way, if neither is better.
     pub(crate) fn p_permille(self) -> u32 {
         sign_test_permille(self.better, self.worse)
     }
 }
 
-/// The runs of files by row.
+/// Reads the runs of files, by row.
 pub(crate) fn rows_of(files: &[PathBuf]) -> Result<BTreeMap<Row, Runs>, Failure> {
     let mut rows: BTreeMap<Row, Runs> = BTreeMap::new();
     let mut other = None;
@@ -143,8 +143,8 @@ pub(crate) fn rows_of(files: &[PathBuf]) -> Result<BTreeMap<Row, Runs>, Failure>
     Ok(rows)
 }
 
-/// The line that a record is of: the key of a sweep's; of a seed of `compare`, what the record
-/// says.
+/// Returns the line of a record's run: the key of a sweep's record; for a seed of `compare`, a line
+/// made of its fields.
 fn run_of(record: Value) -> Option<(String, Value)> {
     let word = |field: &str| record.get(field).and_then(Value::as_str);
     let line = match word("key") {
@@ -164,7 +164,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Writes the runs of a row, one a number of allocations.
+    /// Writes the runs of a row, one for each number of allocations.
     pub(crate) fn written(directory: &Path, name: &str, placement: &str, allocs: &[u64]) -> PathBuf {
         let file = directory.join(name);
         let line = |(seed, allocs)| {

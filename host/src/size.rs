@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How large an area must be, so that no request of a recording fails.
+//! The smallest area in which no request of a recording fails.
 //!
-//! Under first-fit where a request goes does not depend on the area's size: one run in an area that
-//! is never full gives the answer, the highest page that was used, and a run in an area of one page
-//! less shows that it fails there. Under other rules it does depend, and failures are not monotone
-//! in the size: sizes are tried from a limit, at least twice the peak, downwards, and the answer is
-//! the smallest above which nothing failed up to that limit.
+//! Under first-fit, the place of a request does not depend on the area's size: one run in an area
+//! that is never full gives the answer, the highest page that was used. A run in that size and one
+//! in a step less confirm it. Under other rules it does depend, and failures are not monotone in
+//! the size: sizes are tried downwards from a limit, at least twice the peak, and the answer is the
+//! smallest from which on nothing failed up to that limit.
 //!
-//! What holds true:
-//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size is itself
-//!    tried.
-//! 2. An ID that is allocated while it is held goes back first, because a request that failed when
+//! Invariants:
+//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size, too.
+//! 2. An ID that is allocated while it is held is released first, because a request that failed
+//!    when it was recorded may succeed here.
 //!    it was recorded may succeed here.
 
 use std::fmt;
@@ -28,12 +28,12 @@ use crate::board::{Board, MAX_AREA_PAGES};
 use crate::machine::{Clock, Host};
 use crate::timeline::Timeline;
 
-/// The area's name on the board that a size is tried on.
+/// Name of the area on a board that a size is tried on.
 const AREA: &str = "tried";
-/// Pages of a pageblock: the usual step.
+/// Pages of a pageblock: the default step.
 pub const PAGEBLOCK_PAGES: u32 = kernel::mm::PAGEBLOCK_PAGES;
 
-/// How requests are aligned.
+/// The alignment of requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Alignment {
     /// As they were recorded.
@@ -46,10 +46,10 @@ pub enum Alignment {
 }
 
 impl Alignment {
-    /// All, in the order of a table.
+    /// All alignments, in the order of a table.
     pub const ALL: [Self; 3] = [Self::Asis, Self::Order, Self::Page];
 
-    /// The word for it.
+    /// Returns the alignment's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Asis => "asis",
@@ -58,7 +58,7 @@ impl Alignment {
         }
     }
 
-    /// The heading of its column.
+    /// Returns the heading of the alignment's column.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Asis => "as recorded",
@@ -76,7 +76,7 @@ impl Alignment {
     }
 }
 
-/// A recording that was read, and is to be replayed.
+/// A recording that was read, to be replayed.
 #[derive(Debug)]
 pub struct Recording<'t> {
     text: &'t [u8],
@@ -85,27 +85,27 @@ pub struct Recording<'t> {
     survey: Survey<'t>,
 }
 
-/// A rule to try.
+/// A placement and an alignment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// As `placement=` takes it.
+    /// The placement, as in `placement=`.
     pub placement: String,
-    /// How requests are aligned.
+    /// The alignment of requests.
     pub alignment: Alignment,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SizeError {
     /// The recording cannot be replayed.
     Replay(ReplayError),
-    /// No placement of that name.
+    /// There is no placement of that name.
     Placement(String),
-    /// Requests fail in the largest area that is tried, of this many pages.
+    /// Requests fail in the largest area that can be tried, of this many pages.
     TooLarge(u32),
-    /// The run in an area of this many pages does not agree with the one in an area without an end.
+    /// The run in an area of this many pages contradicts the one in an area that is never full.
     Disagrees(u32),
-    /// Ctrl-C.
+    /// Ctrl-C was typed.
     Stopped,
 }
 
@@ -137,27 +137,27 @@ impl fmt::Display for SizeError {
     }
 }
 
-/// How large an area must be under a rule.
+/// The smallest area under a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
     /// The rule.
     pub rule: Rule,
     /// Requests in the recording.
     pub requests: u64,
-    /// How many of them failed when it was recorded.
+    /// Requests that failed when this was recorded.
     pub failed_recorded: u64,
-    /// The most pages that were held at once.
+    /// Maximum of pages held at once.
     pub peak_pages: u32,
     /// Sizes are multiples of this.
     pub step_pages: u32,
-    /// The smallest size above which nothing failed.
+    /// The smallest tried size for which nothing failed in it and in all larger ones.
     pub smallest_pages: u32,
-    /// The largest multiple of the step that was tried and in which a request failed.
+    /// The largest tried multiple of the step in which a request failed.
     pub largest_failing_pages: Option<u32>,
-    /// Nothing larger was tried.
+    /// The largest size that was tried.
     pub tried_to_pages: u32,
-    /// What was allocated before the recording began, or in events that it lost, is not known, or
-    /// ranges were busy: the area has to be larger than this by what that takes.
+    /// Pages allocated before the recording or in lost events are unknown, or ranges were busy: the
+    /// area has to be larger by what these take.
     pub partial: bool,
     /// Events that the recording lost.
     pub lost: u64,
@@ -165,16 +165,16 @@ pub struct Answer {
     pub unmatched: u64,
     /// Ranges that were busy when it was recorded.
     pub busy: u64,
-    /// Pages that were held when the recording began, as far as it says so.
+    /// Pages held when the recording began, if recorded.
     pub held_before: u64,
-    /// What the buffers of requests that failed when it was recorded do here.
+    /// Treatment of buffers whose requests failed when this was recorded.
     pub served: WhenServed,
-    /// The smallest size where they do the other, if that was asked, too.
+    /// The smallest size under the other treatment, if both were tried.
     pub otherwise_pages: Option<u32>,
 }
 
 impl Answer {
-    /// The record.
+    /// Returns the record.
     pub fn record(&self, area: &str) -> Record {
         Record::new("size")
             .string("area", area)
@@ -197,7 +197,7 @@ impl Answer {
 }
 
 impl<'t> Recording<'t> {
-    /// Reads a recording; `area` is the recorded area, where there are several.
+    /// Reads a recording; `area` chooses one of several recorded areas.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -206,13 +206,13 @@ impl<'t> Recording<'t> {
         Ok(Self { text, area, clock, survey })
     }
 
-    /// The recorded area, where one was chosen.
+    /// Returns the chosen recorded area, if any.
     pub const fn area(&self) -> Option<&'t str> {
         self.area
     }
 
-    /// Replays the recording in an area of `pages` pages; with `stop`, up to the first request that
-    /// fails.
+    /// Replays the recording in an area of `pages` pages; with `stop`, up to the first failed
+    /// request.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -220,8 +220,8 @@ impl<'t> Recording<'t> {
         self.run_part(rule, (served, Part::ALL), pages, stop, None)
     }
 
-    /// As [`Recording::run`] to the end, of a part of the requests; also says what it did on the
-    /// way.
+    /// Replays a part of the requests to the end, otherwise like [`Recording::run`]; also returns
+    /// the course of the replay.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -237,7 +237,7 @@ impl<'t> Recording<'t> {
         Ok((report, timeline))
     }
 
-    /// What is known of the size of the area that was recorded.
+    /// Returns the recorded size of the area, as far as it is known.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -258,7 +258,7 @@ impl<'t> Recording<'t> {
         board.with(self.clock, Box::new(|_| {}), |system, host| {
             let Some(area) = system.find_area(AREA) else { return Err(SizeError::TooLarge(pages)) };
             system.area_mut(area).set_placement(placement);
-            // An area is whole pageblocks: what is behind its size is taken.
+            // An area is whole pageblocks: pages after its size are marked used.
             let text = format!("number of available pages: {pages}@0=> {pages} free of {pages} total pages");
             let loaded = if pages.is_multiple_of(PAGEBLOCK_PAGES) {
                 None
@@ -280,9 +280,9 @@ impl<'t> Recording<'t> {
         })
     }
 
-    /// How large an area must be under a rule, in multiples of `step_pages`, where buffers of
-    /// requests that failed when this was recorded do as `served` says; `None` takes the larger
-    /// answer. Where several sizes are tried, `each` runs them.
+    /// Finds the smallest area under a rule, in multiples of `step_pages`. `served` is the
+    /// treatment of buffers whose requests failed when this was recorded; `None` takes the larger
+    /// answer. `each` runs several sizes.
     ///
     /// # Errors
     /// See [`SizeError`].
@@ -349,7 +349,7 @@ impl<'t> Recording<'t> {
             }
             limit = limit.saturating_mul(2).min(MAX_AREA_PAGES);
         }
-        // In the size below the peak, requests fail because it is full.
+        // In the size below the peak, requests fail because the area is full.
         let sizes = (1..).map_while(|steps| limit.checked_sub(steps * step_pages));
         let sizes: Vec<u32> = sizes.take_while(|&pages| pages > 0 && pages + step_pages >= least).collect();
         let mut smallest = limit;
@@ -364,12 +364,12 @@ impl<'t> Recording<'t> {
         Ok(answer(smallest, None, limit))
     }
 
-    /// 0 where no request fails, else 1: the run ends there.
+    /// Returns 0 if no request fails, else 1: the run ends at the first failure.
     fn failures(&self, rule: &Rule, served: WhenServed, pages: u32) -> Result<u64, SizeError> {
         self.run(rule, served, pages, true).map(|report| report.failed)
     }
 
-    /// Replays in an area in which nothing fails; returns its size, too.
+    /// Replays in an area in which nothing fails; returns its size and the report.
     fn without_end(&self, rule: &Rule, served: WhenServed) -> Result<(u32, ReplayReport), SizeError> {
         let mut pages = FIRST_CAPACITY_PAGES;
         loop {
@@ -385,31 +385,31 @@ impl<'t> Recording<'t> {
     }
 }
 
-/// Runs something for each of some sizes, in any order or at once; the answers are in their order.
+/// A function that tries each size, in any order or at once; results are in the sizes' order.
 pub type Each<'a> = &'a (dyn Fn(&[u32], &Try<'_>) -> Vec<Result<u64, SizeError>> + Sync);
-/// How many requests fail in an area of a size.
+/// A function that returns the number of requests that fail in an area of a size.
 pub type Try<'a> = dyn Fn(u32) -> Result<u64, SizeError> + Sync + 'a;
 
-/// Runs one after the other.
+/// Tries the sizes one after the other.
 pub fn one_by_one(sizes: &[u32], run: &Try<'_>) -> Vec<Result<u64, SizeError>> {
     sizes.iter().map(|&pages| run(pages)).collect()
 }
 
 /// Sizes that are tried at once.
 const BATCH: usize = 8;
-/// The rule that Linux has.
+/// Linux's placement.
 pub const FIRST_FIT: &str = "first-fit";
-/// Placements that a page has answers of.
+/// Placements whose answers are in a page.
 pub const USUAL_PLACEMENTS: [&str; 4] = [FIRST_FIT, "best-fit", "two-ended", "spare-heads"];
 /// The size that is tried first: 1 GiB.
 const FIRST_CAPACITY_PAGES: u32 = 1 << 18;
 
-/// Pages as a size and a number.
+/// Formats pages as a size and a number.
 pub fn size(pages: u32) -> String {
     format!("{} ({pages} pages)", mib(pages))
 }
 
-/// Pages as a size that command lines take where it is whole.
+/// Formats pages as a size that command lines take.
 pub fn mib(pages: u32) -> String {
     match pages % 256 {
         0 => format!("{}M", pages / 256),

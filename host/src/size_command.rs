@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     let bad =
         |error: SizeError| Failure::bad(format!("{}: {}", arguments.trace.display(), in_words(&error, arguments)));
     let recording = Recording::open(&text, arguments.area.as_deref(), now_ns).map_err(bad)?;
-    // The verdict's own rule comes first, whatever else is asked for.
+    // The verdict's own rule comes first, in addition to the requested ones.
     let mut rules = vec![Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis }];
     for placement in &arguments.placement {
         for &alignment in &arguments.align {
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Size) -> Result<(), Failure> {
     held_against(&verdict, arguments)
 }
 
-/// What is wrong, in the words of the options.
+/// Describes an error in terms of the options.
 fn in_words(error: &SizeError, arguments: &Size) -> String {
     match (error, arguments.area.as_deref()) {
         (SizeError::Replay(error @ (ReplayError::NoSuchArea(_) | ReplayError::NoAreas)), Some(area))
@@ -83,7 +83,7 @@ fn in_words(error: &SizeError, arguments: &Size) -> String {
     }
 }
 
-/// What a page about a replay compares with: the rules that [`run`] tries unless told.
+/// Returns the answers that a page compares a replay with: those of the default rules of [`run`].
 pub(crate) fn usual_answers(recording: &Recording<'_>) -> Result<Vec<Answer>, SizeError> {
     let rules: Vec<Rule> = USUAL_PLACEMENTS
         .iter()
@@ -92,7 +92,7 @@ pub(crate) fn usual_answers(recording: &Recording<'_>) -> Result<Vec<Answer>, Si
     rules.par_iter().map(|rule| recording.size(rule, None, PAGEBLOCK_PAGES, &at_once)).collect()
 }
 
-/// The smallest sizes of other orders of the events, sorted.
+/// Returns the smallest sizes of other orders of the events, sorted.
 fn jittered(text: &[u8], arguments: &Size, orders: u32, shown: &ProgressBar) -> Result<Vec<u32>, Failure> {
     let bad = |line: String| Failure::bad(format!("--jitter: {}: {line}", arguments.trace.display()));
     let jitter = Jitter::of(text).map_err(|error| match error {
@@ -119,12 +119,12 @@ fn served(arguments: &Size) -> Option<WhenServed> {
     })
 }
 
-/// Sizes on all processors.
+/// Tries sizes on all processors.
 fn at_once(sizes: &[u32], run: &Try<'_>) -> Vec<Result<u64, SizeError>> {
     sizes.par_iter().map(|&pages| run(pages)).collect()
 }
 
-/// Whether `--assert` holds.
+/// Errs if `--assert` does not hold.
 fn held_against(verdict: &Verdict<'_>, arguments: &Size) -> Result<(), Failure> {
     let Some(most) = arguments.assert else { return Ok(()) };
     if verdict.answer.partial && !arguments.allow_partial {

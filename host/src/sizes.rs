@@ -4,9 +4,9 @@
 
 use host::board::MAX_AREA_PAGES;
 
-/// A size such as `64M` in pages.
+/// Parses a size such as `64M` into pages.
 pub(crate) fn pages(text: &str) -> Result<u32, String> {
-    let wrong = || format!("{text} is no size; sizes look like 64M, 53.5M or 512K");
+    let wrong = || format!("{text} is not a size; sizes look like 64M, 53.5M or 512K");
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
         Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
@@ -27,7 +27,7 @@ pub(crate) fn pages(text: &str) -> Result<u32, String> {
     Ok((bytes >> 12) as u32)
 }
 
-/// Pages as a number, or as a size with its letter.
+/// Parses a number of pages, or a size with its letter.
 pub(crate) fn count(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|pages| (1..=MAX_AREA_PAGES).contains(pages));
     match text.bytes().all(|byte| byte.is_ascii_digit()) {

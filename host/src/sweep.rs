@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris sweep`: a load over areas, placements, alignments and seeds, a record a run.
+//! `debris sweep`: a load over areas, placements, alignments and seeds, a record for each run.
 //!
-//! What holds true: a record carries the whole key of its run, the line that repeats it; a run
-//! whose key is in the file is not done again; the file has whole lines only, whenever the process
-//! ends, but for a last one that may be torn.
+//! Invariants: a record has its run's key, the line that repeats the run; with `--resume`, a run
+//! whose key is in the file is skipped; records are whole lines, except one that the end of the
+//! process or a failed write tears.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,7 @@ use crate::{Failure, now_ns, progress};
 struct Run {
     area: String,
     pages: u32,
-    /// The line of the monitor, which is the key of its record.
+    /// The line of the monitor, which is the key of the record.
     line: String,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     let result = pool.install(|| {
         left.par_iter().try_for_each(|run| {
             let record = record_of(run, arguments.verify);
-            // A run that was ended has a record, too, but not that of its key.
+            // After Ctrl-C, the run may have ended early, so its record is dropped.
             if is_stopped() {
                 return Err(stopped(""));
             }
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Sweep) -> Result<(), Failure> {
     result
 }
 
-/// Every run of the sweep, in an order that does not depend on the machine.
+/// Returns every run of the sweep, in an order that does not depend on the machine.
 fn all_runs(arguments: &Runs) -> Result<Vec<Run>, Failure> {
     let all: Vec<String> = PLACEMENTS.iter().map(|entry| entry.name.to_owned()).collect();
     let placements = if arguments.placement == ["all"] { &all } else { &arguments.placement };
@@ -91,18 +91,19 @@ fn all_runs(arguments: &Runs) -> Result<Vec<Run>, Failure> {
     Ok(runs)
 }
 
-/// Opens the file to append to it; returns the keys that it has.
+/// Opens the file to append to it, and cuts a torn last line off; returns the keys in it. Errs if
+/// it has content and `resume` is false.
 fn open(path: &Path, resume: bool) -> Result<(File, HashSet<String>), Failure> {
     let failed = |error: io::Error| Failure::bad(format!("{}: {error}", path.display()));
-    // What is there is read first, and a device or a pipe may have no end.
+    // The file is read to its end, which a device or a pipe may not have.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(Failure::bad(format!("{}: no file that records can be appended to", path.display())));
+        return Err(Failure::bad(format!("{}: not a regular file, to which records can be appended", path.display())));
     }
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(failed)?;
     if !text.is_empty() && !resume {
-        return Err(Failure::bad(format!("{} has runs already: --resume goes on with it", path.display())));
+        return Err(Failure::bad(format!("{} is not empty: --resume continues it", path.display())));
     }
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     if whole < text.len() {
@@ -113,13 +114,13 @@ fn open(path: &Path, resume: bool) -> Result<(File, HashSet<String>), Failure> {
     Ok((file, keys))
 }
 
-/// The key of a record.
+/// Returns the key of a record.
 pub(crate) fn key_of(record: &str) -> Option<String> {
     let value: Value = serde_json::from_str(record).ok()?;
     Some(value.get("key")?.as_str()?.to_owned())
 }
 
-/// Does a run; returns its record's line.
+/// Does a run; returns the line of its record.
 fn record_of(run: &Run, verify: Option<Verify>) -> Result<String, Failure> {
     let text = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
     let sink = text.clone();
@@ -168,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The keys of a file, sorted, each as often as it is there.
+    /// Returns the keys of a file, sorted, with duplicates.
     fn keys(path: &Path) -> Vec<String> {
         let text = std::fs::read_to_string(path).unwrap();
         let mut keys: Vec<String> = text.lines().map(|line| key_of(line).unwrap()).collect();
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(all, keys(&whole.output));
     }
 
-    /// What is checked is what is run: of the load's own figures none differs.
+    /// A verified run has the same figures as one that is not verified.
     #[test]
     fn a_run_that_is_verified_does_the_same() {
         let directory = tempfile::TempDir::new().unwrap();

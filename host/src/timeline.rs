@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a replay did in the course of its recording: pages in use, buffers and where they lay,
-//! requests that failed.
+//! The course of a replay: pages in use, buffers and their places, failed requests.
 //!
-//! A step is an event of the replay: a request served, a request that failed, a release. What holds
-//! true: the bands that a step lies in are the buffers that were held behind it.
+//! A step is an event of the replay: a served request, a failed request, a release. Invariant: the
+//! bands that contain a step are the buffers held after it.
 
 use std::collections::BTreeMap;
 
 use kernel::lab::replay::Told;
 use kernel::lab::trace::Head;
 
-/// Windows of a failure that are kept.
+/// Maximum of windows of a failure that are kept.
 pub const WINDOWS: usize = 3;
-/// A band that nobody ended.
+/// The end of a band that is not released.
 pub const OPEN: u32 = u32::MAX;
-/// Characters of a task's name that are kept.
+/// Maximum of characters of a task's name.
 const MAX_TASK: usize = 40;
 
 /// A buffer, or a part of one, from its allocation to its release.
@@ -23,27 +22,27 @@ const MAX_TASK: usize = 40;
 pub struct Band {
     /// First page, from the area's first.
     pub page: u32,
-    /// Its pages.
+    /// Number of pages.
     pub pages: u32,
-    /// The step that made it.
+    /// The step of the allocation.
     pub begin: u32,
-    /// The step that released it, or [`OPEN`].
+    /// The step of the release, or [`OPEN`].
     pub end: u32,
-    /// The line of its request.
+    /// The line of the request.
     pub line: u32,
-    /// Its task, in [`Timeline::tasks`].
+    /// The task's index in [`Timeline::tasks`].
     pub task: u32,
-    /// When it was made.
+    /// Time of the allocation.
     pub time_ns: u64,
 }
 
 impl Band {
-    /// The page behind it.
+    /// Returns the page after the band's last.
     pub const fn end_page(&self) -> u32 {
         self.page + self.pages
     }
 
-    /// Whether it was held behind a step.
+    /// True if it is held after `step`.
     pub const fn held_at(&self, step: u32) -> bool {
         self.begin <= step && step < self.end
     }
@@ -54,11 +53,11 @@ impl Band {
 pub struct Cheap {
     /// First page, from the area's first.
     pub page: u32,
-    /// Pages of it that are in use.
+    /// Pages in use in the window.
     pub used: u32,
     /// Pages of the buffers that overlap it.
     pub cost: u32,
-    /// How many buffers these are.
+    /// Number of these buffers.
     pub buffers: u32,
 }
 
@@ -69,46 +68,46 @@ pub struct Failed {
     pub step: u32,
     /// The line.
     pub line: u32,
-    /// When, where that is known.
+    /// The time, if known.
     pub time_ns: Option<u64>,
-    /// Who asked, in [`Timeline::tasks`].
+    /// The task's index in [`Timeline::tasks`].
     pub task: u32,
-    /// What was asked for.
+    /// Requested pages.
     pub pages: u32,
-    /// Under which alignment.
+    /// Requested alignment, as an order.
     pub align_order: u32,
-    /// Why it failed, as records say it.
+    /// The cause, as in records.
     pub cause: &'static str,
-    /// Free pages then.
+    /// Free pages at that time.
     pub free: u32,
-    /// The longest run of them.
+    /// The longest free run.
     pub longest: u32,
     /// The windows that are cheapest to empty.
     pub windows: Vec<Cheap>,
 }
 
-/// What a replay did.
+/// The course of a replay.
 #[derive(Debug)]
 pub struct Timeline {
-    /// Names of tasks; the first is that of none.
+    /// Names of tasks; the first is empty, for events without a task.
     pub tasks: Vec<String>,
-    /// Every buffer, in the order in which they were made.
+    /// Every buffer, in the order of allocation.
     pub bands: Vec<Band>,
     /// The line of each step.
     pub lines: Vec<u32>,
-    /// What failed.
+    /// Failed requests.
     pub failures: Vec<Failed>,
-    /// The step behind which the most pages were in use.
+    /// The step after which the most pages were in use.
     pub peak_step: u32,
     peak: u32,
-    /// Bands that are not ended, by their first page.
+    /// Indices of bands that are not ended, by their first page.
     open: BTreeMap<u32, u32>,
     task_places: BTreeMap<Vec<u8>, u32>,
     time_ns: u64,
 }
 
 impl Default for Timeline {
-    /// Nothing happened yet.
+    /// Returns a timeline without events.
     fn default() -> Self {
         Self {
             tasks: vec![String::new()],
@@ -125,12 +124,12 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Steps in all.
+    /// Returns the number of steps.
     pub fn steps(&self) -> u32 {
         self.lines.len() as u32
     }
 
-    /// Notes what the replay did.
+    /// Records an event of the replay.
     pub fn note(&mut self, told: &Told<'_, '_>) {
         let step = self.steps();
         let (line, area) = match *told {
@@ -177,23 +176,22 @@ impl Timeline {
         self.lines.push(line);
     }
 
-    /// The buffers that were held behind a step, lowest first.
+    /// Returns the buffers held after `step`, lowest first.
     pub fn held_at(&self, step: u32) -> Vec<Band> {
         let mut held: Vec<Band> = self.bands.iter().filter(|band| band.held_at(step)).copied().collect();
         held.sort_unstable_by_key(|band| band.page);
         held
     }
 
-    /// The failure that shows most: of those with enough free pages the one with the most of them,
-    /// else the first.
+    /// Returns the failure to show: the fragmented one with the most free pages, else the first.
     pub fn worst(&self) -> Option<&Failed> {
         self.worst_place().map(|place| &self.failures[place])
     }
 
-    /// Which of the failures that is.
+    /// Returns the index of [`Timeline::worst`] in the failures.
     pub fn worst_place(&self) -> Option<usize> {
         let fragmented = (0..self.failures.len()).filter(|&place| self.failures[place].cause == "fragmented");
-        // Of equals the first.
+        // Of equal ones, the first.
         let most = fragmented.rev().max_by_key(|&place| self.failures[place].free);
         most.or((!self.failures.is_empty()).then_some(0))
     }
@@ -203,7 +201,7 @@ impl Timeline {
         self.bands.push(band);
     }
 
-    /// Ends the band that has the pages; what is left of it on either side goes on as a band of its
+    /// Ends the band that contains the pages; the rest on either side continues as a band of its
     /// own.
     fn end(&mut self, page: u32, pages: u32, step: u32) {
         let Some((&first, &place)) = self.open.range(..=page).next_back() else { return };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is said of an area's size: the verdict, the table, the lines to paste.
+//! The verdict on an area's size, with the table and the lines to paste.
 
 use std::fmt::Write;
 
@@ -11,23 +11,23 @@ use kernel::lab::replay::{RecordedSize, WhenServed};
 use crate::helps;
 use crate::size::{Answer, PAGEBLOCK_PAGES, mib, size};
 
-/// What is said of an area's size.
+/// The verdict on an area's size.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict<'a> {
-    /// The answer under the verdict's own rule.
+    /// The answer under the verdict's rule.
     pub answer: &'a Answer,
-    /// Room that is added.
+    /// Headroom that is added.
     pub headroom_percent: u32,
-    /// The smallest size with its headroom, in whole steps.
+    /// The smallest size plus headroom, in whole steps.
     pub pages: u32,
     /// Smallest sizes for other orders of the events, sorted.
     pub jitter: Option<Vec<u32>>,
-    /// What is known of the size of the area that was recorded.
+    /// The recorded size of the area, as far as it is known.
     pub recorded: RecordedSize,
 }
 
 impl<'a> Verdict<'a> {
-    /// Of an answer, with a headroom.
+    /// Returns the verdict for an answer with a headroom.
     pub fn of(answer: &'a Answer, headroom_percent: u32) -> Self {
         let with_headroom = u64::from(answer.smallest_pages) * u64::from(100 + headroom_percent);
         let pages = with_headroom.div_ceil(100).next_multiple_of(answer.step_pages.into());
@@ -40,13 +40,13 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Least, median and most of the jitter.
+    /// Returns minimum, median and maximum of the jitter.
     fn spread(&self) -> Option<[u32; 3]> {
         let sizes = self.jitter.as_deref()?;
         Some([*sizes.first()?, sizes[sizes.len() / 2], *sizes.last()?])
     }
 
-    /// Adds the headroom and the jitter to the record of the verdict's own answer.
+    /// Adds the headroom and the jitter to `record`, if `answer` is the verdict's own.
     pub fn added_to(&self, answer: &Answer, record: Record) -> Record {
         if answer != self.answer {
             return record;
@@ -63,7 +63,7 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// The size, and how far it was tried.
+    /// Returns a sentence with the size, and the sizes that were tried.
     pub fn sentence(&self) -> String {
         let Self { answer, headroom_percent, pages, .. } = self;
         let least = if answer.partial { "at least " } else { "" };
@@ -80,7 +80,7 @@ impl<'a> Verdict<'a> {
         text
     }
 
-    /// What the recording does not tell, so that the size may be another.
+    /// Lists what the recording does not contain, so that the size may differ.
     pub fn caveats(&self) -> Vec<String> {
         let Self { answer, .. } = self;
         let mut caveats = Vec::new();
@@ -130,7 +130,7 @@ impl<'a> Verdict<'a> {
         caveats
     }
 
-    /// The text for people.
+    /// Returns the text for a terminal.
     pub fn text(&self, trace: &str, answers: &[Answer]) -> String {
         let Self { answer, pages, .. } = self;
         // Writing to a String cannot fail.
@@ -180,7 +180,7 @@ impl<'a> Verdict<'a> {
     }
 }
 
-/// The answers for what became of requests that failed when this was recorded.
+/// Describes both treatments of requests that failed when this was recorded.
 fn of_failed(answer: &Answer) -> String {
     let here = mib(answer.smallest_pages);
     let (released, kept) = match answer.served {
@@ -190,16 +190,16 @@ fn of_failed(answer: &Answer) -> String {
     match (released, kept) {
         (Some(released), Some(kept)) => format!(
             "Where they go back at once: {released}; where they live as long as the median of their task's: {kept}. The larger is \
-             taken; --failed release or keep chooses, as failed= of `debris replay`, which releases unless told."
+             taken; --failed release or keep chooses, as failed= of `debris replay`, whose default is release."
         ),
         (Some(_), None) => "This is the answer where they go back at once.".into(),
         _ => "This is the answer where they live as long as the median of their task's.".into(),
     }
 }
 
-/// What gives an area so much: for the kernel's command line, and for the area's node.
+/// Returns the kernel parameter and the node's property for an area of `pages` pages.
 pub fn paste(pages: u32) -> String {
-    // An area is whole pageblocks, whatever the step.
+    // An area is whole pageblocks, for any step.
     let area = u64::from(pages).next_multiple_of(PAGEBLOCK_PAGES.into());
     format!("cma={}M\nsize = <{:#x}>;\n", area / 256, area * 4096)
 }

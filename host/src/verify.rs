@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Runs of a load whose memory is checked, for `debris sweep --verify`.
+//! Runs of a load with checks of memory, for `debris sweep --verify`.
 //!
-//! What holds true: a run ends well only where the accounting balanced, and where all memory was
-//! free once its buffers were released.
+//! Invariants: a run succeeds only if the accounting balances, and if all memory is free once its
+//! buffers are released.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use kernel::system::System;
 
 use crate::Failure;
 
-/// The status of accounting that does not balance, as the monitor's.
+/// Status of accounting that does not balance, as in the monitor.
 const STATUS_CHECK: u8 = 3;
 
-/// How often memory is checked.
+/// The frequency of the checks of memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Verify {
     /// At the end of each run
@@ -29,7 +29,7 @@ pub(crate) enum Verify {
     Steps,
 }
 
-/// Runs a load as a line of the monitor; `text` gets what it prints. Returns its status.
+/// Runs a load as a line of the monitor, which prints to `text`. Returns its status.
 ///
 /// # Errors
 /// The accounting does not balance, or pages were not free in the end.
@@ -67,8 +67,8 @@ fn settle(system: &mut System<'_>, line: &str, free: u32) -> Result<(), Failure>
     Ok(())
 }
 
-/// Runs the load as a job, which goes on for 1,000 steps after each command. Each command ends with
-/// a check of the accounting and of free memory, which `poison` fills. Returns its status.
+/// Runs the load as a job, which does 1,000 steps after each command. Each command ends with a
+/// check of the accounting and of free memory, which `poison` fills. Returns its status.
 fn in_steps<'m>(
     system: &mut System<'m>,
     host: &mut Host,
@@ -89,7 +89,7 @@ fn in_steps<'m>(
     }
 }
 
-/// What stands in free memory: of each frame the pattern, until it is handed out.
+/// One word for each frame: the pattern while the frame is free, else 0.
 #[derive(Default)]
 struct FreeFrames {
     words: Vec<u32>,
@@ -110,7 +110,7 @@ impl Poison for FreeFrames {
         self.of(&run).fill(POISON_WORD);
     }
 
-    /// Its user writes to a page that is handed out, so that one that is handed out twice is found.
+    /// Clears the words, as the pages' user would, so that a page handed out twice is found.
     fn find_damage(&mut self, run: FreeRun) -> Option<Damage> {
         let words = self.of(&run);
         let place = words.iter().position(|&word| word != POISON_WORD);
@@ -129,7 +129,7 @@ mod tests {
 
     const LOAD: &str = "debris until=ops ops=4500";
 
-    /// Does something on a board, with the sink of what it prints.
+    /// Runs `test` on a board, with the text that it prints.
     fn on_board<R>(test: impl FnOnce(&mut System<'_>, &mut Host, &Rc<RefCell<String>>) -> R) -> R {
         let text = Rc::new(RefCell::new(String::new()));
         let sink = text.clone();
@@ -154,7 +154,7 @@ mod tests {
         on_board(|system, host, _| {
             let free = system.zone().nr_free_pages();
             assert_eq!(host::monitor_line(system, host, None, LOAD), 0);
-            // A page on no list, of nobody.
+            // A page on no list, without an owner.
             let zone = system.zone_mut();
             let inside = zone.frames().find(|&frame| zone.is_body(zone.pfn(frame))).unwrap();
             zone.bring_to_life(inside, 0, 0, Place::None);
@@ -164,8 +164,8 @@ mod tests {
         });
     }
 
-    /// As [`FreeFrames`], but a device writes to the first page that becomes free once `fills` runs
-    /// were filled.
+    /// Works like [`FreeFrames`], but a device writes to the first page that becomes free after
+    /// `fills` runs were filled.
     struct WrittenTo {
         frames: FreeFrames,
         fills: u32,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `debris view`: the state that a log or debugfs describes, as the laboratory's own commands show
-//! it.
+//! `debris view`: the state in a log or in debugfs, as the laboratory's commands show it.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
@@ -62,7 +61,7 @@ pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
     }
 }
 
-/// Whether a request fits into an area as it is, and the windows that are cheapest to empty.
+/// Returns the record of a request's fit into an area, with the windows that are cheapest to empty.
 fn record(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Record {
     let area = system.area(id);
     let bit = area.request(pages, align_order).map(|request| area.bitmap().first_fit(&request, 0));
@@ -96,12 +95,12 @@ fn record(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Reco
         .objects("windows", windows)
 }
 
-/// A name as the monitor's line takes it between quotes.
+/// Returns the characters of a name that the monitor's line takes between quotes.
 fn quotable(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control() && !"'\";|&".contains(*letter)).collect()
 }
 
-/// A row of the picture in the terminal's colours: used pages red, the longest free run green.
+/// Colours a picture's row for a terminal: used red, partly used yellow, longest free run green.
 fn coloured(line: &str) -> String {
     let Some((front, rest)) = line.split_once('|') else { return line.to_owned() };
     let Some((map, behind)) = rest.rsplit_once('|') else { return line.to_owned() };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The program on the inputs of the kernel's fuzzers, and on the tree's recordings and states with
-//! bytes changed: a status and a line each time, no panic, no hang.
+//! changed bytes: each time a status and a line, no panic, no hang.
 //!
-//! What `make fuzz` found is in `fuzz/corpus`; `HOST_INPUTS=100000 cargo test --release -p host
-//! --test inputs` takes that number.
+//! `fuzz/corpus` has the findings of `make fuzz`; `HOST_INPUTS=100000 cargo test --release -p host
+//! --test inputs` sets the number of inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
-/// Inputs that are changed, and as many from the fuzzers, in `make test`.
+/// Inputs that are changed, and inputs of the fuzzers, in `make test`.
 const INPUTS: usize = 24;
-/// An input has this many bytes at most, as the fuzzers'.
+/// Maximum of bytes of an input, as in the fuzzers.
 const MOST: usize = 4096;
-/// What takes longer hangs.
+/// Time after which a command hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// A linear congruential generator: a seed gives the same inputs everywhere.
@@ -29,7 +29,7 @@ impl Rng {
     }
 }
 
-/// The files of a directory and of those in it, by name.
+/// Returns the files of a directory and of those in it, by name.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
@@ -65,7 +65,7 @@ fn changed(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// Every command that reads a file.
+/// Starts every command that reads a file.
 fn commands(directory: &Path) -> Vec<Child> {
     let commands: [&[&str]; 8] = [
         &["size", "input", "--placement", "first-fit", "--align", "asis"],

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Ctrl-C while a command runs: nothing is torn, and what is done is said. What is interrupted here
-//! never ends by itself.
+//! Ctrl-C while a command runs: no file is torn, and a line says what is done. The interrupted
+//! commands never end by themselves.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// An interrupted command's status.
+/// Status of an interrupted command.
 const STATUS: Option<i32> = Some(130);
-/// A run of a load that ends at a failure, which there is none of in a large area.
+/// A run of a load that ends at a failure, which does not occur in a large area.
 const LOAD: &str = "debris ops=4000000000000";
 
 fn started(directory: &Path, arguments: &[&str]) -> Child {
@@ -23,7 +23,7 @@ fn started(directory: &Path, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Waits until something is true of a process that runs.
+/// Waits until `is_true` of a running process.
 fn wait_for(child: &mut Child, mut is_true: impl FnMut(u32) -> bool) {
     while !is_true(child.id()) {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
@@ -31,14 +31,14 @@ fn wait_for(child: &mut Child, mut is_true: impl FnMut(u32) -> bool) {
     }
 }
 
-/// Whether a process has asked for SIGINT: bit 1 of the signals that are caught.
+/// True if a process catches SIGINT: bit 1 of its caught signals.
 fn catches_ctrl_c(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
 }
 
-/// Types Ctrl-C at a process, and waits for its end; returns what it said last.
+/// Sends Ctrl-C to a process, and waits for its end; returns its output and its last line.
 fn interrupted(mut child: Child) -> (Output, String) {
     wait_for(&mut child, catches_ctrl_c);
     let kill = format!("kill -INT {}", child.id());
@@ -70,7 +70,7 @@ fn a_sweep_has_whole_lines_and_goes_on() {
         assert!(record["key"].as_str().is_some_and(|key| key.contains("area=8M")), "{line}");
         assert_ne!(record["failed_pages"], 0, "a run that was ended is none: {line}");
     }
-    // It goes on, and is stopped before anything else is done.
+    // It continues, and is stopped before another run is done.
     let (output, last) = interrupted(sweep("8M,64M", "1..3", &["--resume"]));
     assert!(
         String::from_utf8_lossy(&output.stderr).starts_with("debris: 6 runs, 6 of them in part 1/1, 3 of those done")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The program as it is called: what it prints, and its statuses.
+//! The output and the statuses of the program.
 
 #[path = "program/answers.rs"]
 mod answers;
@@ -17,14 +17,14 @@ fn debris_in(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_debris")).args(arguments).current_dir(directory).output().unwrap()
 }
 
-/// What `debris` prints where it ends with status 0.
+/// Returns the output of `debris`, which has to end with status 0.
 fn printed(arguments: &[&str]) -> String {
     let output = debris_in(Path::new(DATA), arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The records among the lines, held against the schema.
+/// Returns the records among the lines, which have to match the schema.
 fn records(text: &str) -> Vec<Value> {
     let schema: Value = serde_json::from_str(&printed(&["schema"])).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
@@ -35,7 +35,7 @@ fn records(text: &str) -> Vec<Value> {
     records
 }
 
-/// Two tasks whose events may change places; the first release is of a buffer from before.
+/// Two tasks whose events can be swapped; the first release is of a buffer from before.
 const TWO_TASKS: &str = "\
   cam-7  [000] .....     1.000000: cma_release: name=x pfn=0x9000 page=0 count=8
   cam-7  [000] .....     2.000000: cma_alloc_finish: name=x pfn=0x10000 page=0 count=1000 align=0 errorno=0
@@ -112,7 +112,7 @@ fn anonymous_leaves_no_name() {
     }
 }
 
-/// Of two recorded areas each has one of its own here, of the recorded name and size.
+/// Each of two recorded areas gets an area of the recorded name and size.
 #[test]
 fn replay_makes_an_area_for_each_that_was_recorded() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -229,7 +229,7 @@ fn a_command_that_a_file_does_not_fit_names_one_that_it_fits() {
     let mut pairs = 0;
     for file in [given(directory.path()), given(&Path::new(DATA).join("cases"))].concat() {
         let name = file.file_name().unwrap().to_str().unwrap();
-        // Which commands take it, and what the others name.
+        // The commands that take it, and the one that the others name.
         let (takers, named): (&[&str], _) = match name {
             "cma-debug.log" => (&["size", "check", "anonymous", "replay", "compare", "explain"], "`debris size`"),
             "free-list.log" | "decoders.log" => (&["view", "explain"], "`debris view`"),
@@ -237,7 +237,7 @@ fn a_command_that_a_file_does_not_fit_names_one_that_it_fits() {
             "runs.jsonl" => (&["report"], "`debris report`"),
             "cr.trace" => (&[], "`tr "),
             "empty" => (&[], "the file is empty"),
-            "binary" => (&[], "it is no text"),
+            "binary" => (&[], "it is not text"),
             _ => (&[], "`debris run --nodes`"),
         };
         for reader in READERS {
@@ -280,7 +280,7 @@ fn size_says_that_ranges_were_busy() {
     assert!(output.status.code() == Some(2) && said.contains("passed over busy ranges"), "{said}");
 }
 
-/// Without what depends on the clock: the last column of the table, and `alloc_ns`.
+/// Removes values that depend on the clock: the last column of the table, and `alloc_ns`.
 fn without_times(text: &str) -> Vec<String> {
     let of_line = |line: &str| match line.split_once("\"alloc_ns\":") {
         Some((front, rest)) => format!("{front}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit())),
@@ -353,8 +353,8 @@ fn run_boots_what_its_arguments_say() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("leave one out") && output.status.code() == Some(2));
 }
 
-/// The text behind `key: |` or `key: ` of a file of YAML as simple as ours; a block's lines are
-/// deeper than its key.
+/// Returns the text after `key: |` or `key: ` of a simple YAML file; a block's lines are deeper
+/// than its key.
 fn of_yaml(text: &str, key: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let depth = |line: &str| line.len() - line.trim_start().len();

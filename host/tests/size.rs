@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Smallest sizes against a plain model, and fingerprints against Linux's.
+//! Smallest sizes compared with a simple model, and fingerprints with Linux's.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -26,7 +26,7 @@ enum Op {
     Release { id: u32 },
 }
 
-/// A random recording: IDs are allocated again while they are held, and released twice.
+/// Returns a random recording: IDs are allocated again while they are held, and released twice.
 fn random(seed: u64) -> Vec<Op> {
     let mut rng = Rng(seed);
     let most = 1 + rng.below(900);
@@ -56,7 +56,7 @@ fn text(ops: &[Op]) -> String {
     })
 }
 
-/// Plays a recording first-fit on a plain map; returns how many requests failed.
+/// Replays a recording first-fit on a plain map; returns the number of failed requests.
 fn model(ops: &[Op], area_pages: usize) -> u64 {
     let mut map = vec![false; area_pages];
     let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
@@ -120,7 +120,7 @@ fn under_other_rules_nothing_fails_from_the_smallest_size_on() {
     }
 }
 
-/// `trace,area_bits,…` by the names of its head.
+/// Returns the rows of a table, by the names of its columns: `trace,area_bits,…`.
 fn linux_results() -> Vec<HashMap<String, String>> {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/linux-6.1/results.csv");
     let text = std::fs::read_to_string(data).unwrap();
@@ -181,8 +181,8 @@ fn what_failed_when_it_was_recorded_may_have_lived() {
     );
 }
 
-/// What a board recorded, of two areas: requests fail, and the first releases are of buffers from
-/// before.
+/// Events that a board recorded in two areas: requests fail, and the first releases are of buffers
+/// from before.
 enum Event {
     Alloc { area: usize, buffer: u32, pages: usize, align_order: u32 },
     Failed { area: usize, pages: usize, align_order: u32 },
@@ -216,7 +216,7 @@ fn random_events(seed: u64) -> Vec<Event> {
     events
 }
 
-/// As ftrace writes it. Every buffer has page frames of its own.
+/// Formats events like ftrace. Every buffer has page frames of its own.
 fn ftrace(events: &[Event]) -> String {
     let pfn = |buffer: u32| 0x10000 + buffer * 0x400;
     (0..).zip(events).fold(String::from("# tracer: nop\n"), |text, (second, event)| {
@@ -239,8 +239,8 @@ fn ftrace(events: &[Event]) -> String {
     })
 }
 
-/// The events of an area for the model: what failed goes back at once, and what is not known says
-/// nothing.
+/// Returns the events of an area for the model: failed requests are released at once, and unknown
+/// events are left out.
 fn of_area(events: &[Event], wanted: usize) -> Vec<Op> {
     let mut ops = Vec::new();
     for event in events {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What there is of CMA areas, under the names by which the laboratory knows it.
+//! The CMA areas' items, under the names that the laboratory uses.
 
 pub use ::cma::{
     AreaId, AreaUser, Buffer, CMA_ALIGNMENT, CmaError, MAX_ALIGN_ORDER, ReleaseError, align_order_of, area,
@@ -9,7 +9,7 @@ pub use ::placement::{self, bitmap};
 pub use ::placements;
 pub use ::reserved::MAX_CMA_AREAS;
 
-/// The story of an allocation, told.
+/// The report of an allocation's steps.
 pub mod alloc {
     pub use system::Reported;
 }

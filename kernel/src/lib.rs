@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The portable half of the laboratory: everything that Linux's contiguous memory allocator is made
-//! of, and the experiments on it, without a register or an address of any board.
+//! The portable half of the laboratory: all parts of Linux's contiguous memory allocator, and the
+//! experiments on it, without a register or an address of any board.
 //!
-//! # The way of the data
-//! Bytes of a device tree → [`dt`] facts → [`mm::memblock`], what is RAM and what is taken →
-//! [`mm::reserved`], where the CMA areas lie → [`mm::zone`], page frames and free lists →
-//! [`system::System`], which activates the areas → a load of [`lab`] asks an area → a
-//! [`cma::placement`] picks bits → the pages are taken out of the zone → a [`cma::Buffer`] that
-//! only its owner can give back → records on the console, by the [`monitor`].
+//! # Data flow
+//! Bytes of a device tree → [`dt`] facts → [`mm::memblock`], RAM and its reservations →
+//! [`mm::reserved`], the places of the CMA areas → [`mm::zone`], page frames and free lists →
+//! [`system::System`], which activates the areas → a load of [`lab`] requests pages of an area → a
+//! [`cma::placement`] chooses bits → the pages are taken from the zone → a [`cma::Buffer`] that
+//! only its owner can release → records on the console, by the [`monitor`].
 //!
-//! # What holds in all of it
-//! 1. Linux's semantics and Linux's words, in code of our own; where Linux behaves differently, the
-//!    module says so.
-//! 2. Cost follows blocks, not pages, and nothing on a measured path allocates from the heap.
-//! 3. Errors are values that carry the answer. Nothing that a tree, a command line, a trace or a
-//!    keyboard says panics.
-//! 4. Deterministic: the same input gives the same answers, here and in the image, because it is
-//!    the same code.
-//! 5. No `unsafe`: whoever owns memory and registers hands them in, through [`machine::Machine`]
-//!    and [`mm::poison::Poison`].
+//! # Invariants
+//! 1. Linux's semantics and terms, in code of our own; a module states where Linux behaves
+//!    differently.
+//! 2. Cost depends on blocks, not pages, and no measured path allocates from the heap.
+//! 3. Errors are values with the details. No content of a tree, a command line, a trace or typed
+//!    input causes a panic.
+//! 4. Deterministic: the same input has the same results, on the host and in the image, because it
+//!    is the same code.
+//! 5. No `unsafe`: the owners of memory and registers provide access to them, through
+//!    [`machine::Machine`] and [`mm::poison::Poison`].
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:

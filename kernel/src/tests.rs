@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The code that the book shows is what the tests compile.
+//! Checks that the code in the documents is the code that the tests compile.
 
 use std::vec::Vec;
 
-/// The lines of code between two fences, those that a documentation hides left out.
+/// Returns the lines of code between two fences, without lines that rustdoc hides.
 fn example<'t>(text: &'t str, fence: &str, strip: &str) -> Vec<&'t str> {
     let lines = text.lines().map(|line| line.strip_prefix(strip).unwrap_or(line).trim_end());
     let code = lines.skip_while(|line| *line != fence).skip(1).take_while(|line| *line != "```");
     code.filter(|line| !line.starts_with('#') && *line != "//!").filter(|line| !line.is_empty()).collect()
 }
 
-/// The driver is the one that the documentation's test compiles and runs.
+/// Checks that the driver in the book is the one that a doc test compiles and runs.
 #[test]
 fn the_book_shows_the_tested_driver() {
     let page = include_str!("../../docs/driver.md");
@@ -20,8 +20,8 @@ fn the_book_shows_the_tested_driver() {
     assert_eq!(shown, tested);
 }
 
-/// The page shows the files that are in the tables of the tests, where every test of a table sees
-/// them.
+/// Checks that the page shows the files that are in the tests' tables, and so in every test of a
+/// table.
 #[test]
 fn the_page_on_extending_shows_what_the_tests_compile() {
     let page = include_str!("../../docs/extending.md");

@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the machine prints, on its way out.
+//! The machine's output.
 //!
-//! Where that is no terminal, lines are written whole, each with one call, so that runs that write
-//! to one pipe lose no records; CR, which a serial line needs, is taken away. One kind of line is
-//! shown before it ends: the prompt's, while the input is open and nobody has typed, for a program
-//! at the other end that waits for it.
+//! If it is not written to a terminal, lines are written whole, each with one call, so that runs
+//! that write to one pipe lose no records; CR, which a serial line needs, is removed. Only the
+//! prompt's line is written before it ends, while the input is open and idle, for a program that
+//! waits for it.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the kernel's monitor asks for a command with.
+/// The prompt of the kernel's monitor.
 const PROMPT: &[u8] = b"debris> ";
-/// A line that is longer is written in pieces.
+/// Maximum of bytes of a line; a longer one is written in pieces.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// What the input does.
+/// The state of the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Input {
-    /// There is more to come, and some of it is there.
+    /// Open, with bytes to read.
     Busy,
-    /// Whoever types has typed nothing more.
+    /// Open, without bytes to read.
     Idle,
-    /// There is no more to come.
+    /// At its end.
     Ended,
 }
 
-/// Where output goes, and the line that has not ended.
+/// The output, and its unfinished line.
 #[derive(Debug)]
 pub(crate) struct Console<W> {
     out: W,
-    /// A terminal: every byte goes out as it comes.
+    /// The output is a terminal: every byte is written at once.
     screen: bool,
     line: Vec<u8>,
-    /// How much of the line is out.
+    /// Bytes of the line that are written.
     shown: usize,
     input: Input,
 }
@@ -44,12 +44,12 @@ pub(crate) fn lock<W>(console: &Mutex<Console<W>>) -> MutexGuard<'_, Console<W>>
 }
 
 impl<W: Write> Console<W> {
-    /// A console that writes to `out`; `screen` says that it is a terminal.
+    /// Creates a console that writes to `out`; `screen` is true for a terminal.
     pub(crate) fn new(out: W, screen: bool) -> Self {
         Self { out, screen, line: Vec::new(), shown: 0, input: Input::Busy }
     }
 
-    /// Prints what the machine said; true where a prompt is all that the last line holds.
+    /// Prints the machine's output; true if the last line is only a prompt.
     pub(crate) fn print(&mut self, bytes: &[u8]) -> io::Result<bool> {
         if self.screen {
             self.out.write_all(bytes)?;
@@ -66,7 +66,7 @@ impl<W: Write> Console<W> {
         Ok(self.line == PROMPT)
     }
 
-    /// The machine has ended; a line that it did not end is ended here.
+    /// Ends an unfinished line after the machine's end.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if !self.screen && !self.line.is_empty() {
             self.line.push(b'\n');
@@ -75,7 +75,7 @@ impl<W: Write> Console<W> {
         Ok(())
     }
 
-    /// Takes note of what the input does.
+    /// Sets the state of the input.
     pub(crate) fn set_input(&mut self, input: Input) -> io::Result<()> {
         self.input = input;
         self.show_prompt()
@@ -98,7 +98,7 @@ impl<W: Write> Console<W> {
 mod tests {
     use super::*;
 
-    /// Remembers what each call wrote.
+    /// Records what each call wrote.
     #[derive(Default)]
     struct Calls(Vec<String>);
 
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    /// What is written of `pieces`, which come one after the other while the input is as said.
+    /// Returns what is written for `pieces`, which are printed in the state `input`.
     fn written(screen: bool, input: Input, pieces: &[&str]) -> Vec<String> {
         let mut console = Console::new(Calls::default(), screen);
         console.set_input(input).unwrap();

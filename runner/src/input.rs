@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is piped in, on its way to the machine.
+//! The input that is piped in, on its way to the machine.
 //!
-//! The UART loses a byte that comes before the kernel has set it up, so input waits until the
-//! machine has printed something. Behind the input's end goes EOT, and another for every prompt
-//! that comes after it: a machine that was started again has lost the first.
+//! The UART loses bytes that arrive before the kernel has set it up, so input waits until the
+//! machine has printed something. After the input's end, EOT is sent, and once more for every later
+//! prompt: a machine that restarted has lost the first.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Mutex;
@@ -16,8 +16,8 @@ use crate::stream::Stream;
 /// End of transmission: what a terminal sends for Ctrl-D.
 const EOT: &[u8] = b"\x04";
 
-/// Passes the input on until there is no more, or the machine takes none. `prompts` says when the
-/// machine has begun to print, and whenever it waits at a prompt.
+/// Passes the input on until it ends, or the machine takes no more. `prompts` gets a message when
+/// the machine begins to print, and whenever it waits at a prompt.
 pub(crate) fn feed(
     mut stdin: Stream,
     mut machine: impl Write,
@@ -34,7 +34,7 @@ pub(crate) fn feed(
         let length = match stdin.read(&mut buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            // What cannot be read has no more to say.
+            // An input that cannot be read has ended.
             Err(_) => 0,
         };
         set(console, if length == 0 { Input::Ended } else { Input::Busy });
@@ -50,7 +50,7 @@ pub(crate) fn feed(
             return;
         }
     }
-    // A last line without an end is a line.
+    // A last line without an end gets one.
     let end: &[u8] = if matches!(last, b'\n' | b'\r') { b"" } else { b"\n" };
     let mut sent = machine.write_all(end);
     while sent.is_ok() {
@@ -61,7 +61,7 @@ pub(crate) fn feed(
     }
 }
 
-/// Whoever prints finds out by itself where that fails.
+/// Ignores errors: the thread that prints gets them, too.
 fn set(console: &Mutex<Console<Stream>>, input: Input) {
     let _ = console::lock(console).set_input(input);
 }

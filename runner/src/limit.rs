@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! TIMEOUT, as `timeout` takes it.
+//! TIMEOUT, in the format of `timeout`.
 
 use std::env;
 use std::time::Duration;
 
-/// What TIMEOUT says: seconds, or with a letter behind them minutes, hours or days; none where it
-/// is not set, or 0.
+/// Reads TIMEOUT: seconds, or with a letter minutes, hours or days; `None` if it is not set, or 0.
 pub(crate) fn from_environment() -> Result<Option<Duration>, String> {
     let Some(text) = env::var_os("TIMEOUT").filter(|text| !text.is_empty()) else { return Ok(None) };
     let limit = text.to_str().and_then(parse);
@@ -22,7 +21,7 @@ fn parse(text: &str) -> Option<Duration> {
         b'd' => (&text[..text.len() - 1], 86400.0),
         _ => (text, 1.0),
     };
-    // No words: `inf` and `nan` are numbers to Rust.
+    // Digits only: Rust parses `inf` and `nan`, too.
     if number.bytes().any(|byte| !byte.is_ascii_digit() && byte != b'.') {
         return None;
     }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `runner QEMU ARGUMENT...`: runs QEMU for `scripts/qemu`, between it and what is no terminal.
+//! `runner QEMU ARGUMENT...`: runs QEMU for `scripts/qemu`, and passes redirected streams on.
 //!
-//! What holds true:
-//! 1. The status is QEMU's own; 124 where TIMEOUT ended it, 141 where nobody reads its output any
-//!    more.
-//! 2. QEMU does not outlive the runner, whatever ends the runner (on Linux, by a parent-death
+//! Invariants:
+//! 1. The status is QEMU's own; 124 if TIMEOUT ended it, 141 if the reader of its output has gone.
+//! 2. QEMU does not outlive the runner, however the runner ends (on Linux, by a parent-death
 //!    signal).
-//! 3. Input that is no terminal arrives whole, and behind it EOT, on which the kernel ends the
+//! 3. Input that is not a terminal arrives whole, and then EOT, at which the kernel ends the
 //!    machine: a serial line has no end that a kernel could see. See [`input`].
-//! 4. Output that is no terminal is whole lines, each written at once, without CR. See [`console`].
-//! 5. A terminal is QEMU's alone.
+//! 4. Output that is not a terminal is whole lines, without CR, each written at once: [`console`].
+//! 5. Only QEMU uses a terminal.
 
 mod console;
 mod input;
@@ -33,12 +32,12 @@ use shared_child::SharedChild;
 use shared_child::unix::SharedChildExt;
 use stream::Stream;
 
-/// Between SIGTERM and SIGKILL, and between QEMU's end and the end of waiting for who reads its
+/// Time between SIGTERM and SIGKILL, and time to wait after QEMU's end for the reader of its
 /// output.
 const GRACE: Duration = Duration::from_secs(5);
-/// Of a run that took longer than TIMEOUT, as `timeout` has it.
+/// Status of a run that took longer than TIMEOUT, as in `timeout`.
 const TIMED_OUT: u8 = 124;
-/// Added to the number of the signal that ended QEMU, as shells have it.
+/// Added to the number of the signal that ended QEMU, as in shells.
 const BY_SIGNAL: i32 = 128;
 
 fn main() -> ExitCode {
@@ -56,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs QEMU and returns the status to end with. What still reads the input then ends with the
+/// Runs QEMU and returns the status to end with. A thread that still reads the input ends with the
 /// process.
 fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<u8, String> {
     let limit = limit::from_environment()?;
@@ -70,7 +69,7 @@ fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<
     if !keyboard || !screen {
         command.stdout(Stdio::piped());
     }
-    // SIGTERM where there is a terminal, which QEMU puts back to what it was.
+    // SIGTERM if there is a terminal, whose settings QEMU then restores.
     end_with_us(&mut command, if keyboard { Signal::TERM } else { Signal::KILL });
     let qemu = SharedChild::spawn(&mut command).map_err(|error| format!("{}: {error}", program.display()))?;
     let qemu = Arc::new(qemu);
@@ -92,7 +91,7 @@ fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<
                 // Fails only where QEMU has ended.
                 let _ = qemu.send_signal(Signal::TERM.as_raw());
             }
-            // The other end waits, or has given up.
+            // The receiver waits, or has given up.
             let _ = done.send(result);
         });
         Ok::<_, String>(printed)
@@ -117,15 +116,15 @@ fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<
     Ok(TIMED_OUT)
 }
 
-/// Waits for the rest of the output, but not for ever: its reader may have stopped reading.
+/// Waits for the rest of the output, at most [`GRACE`]: its reader may have stopped reading.
 fn drain(printed: Option<Receiver<io::Result<()>>>) {
     if let Some(printed) = printed {
-        // In time or not, the run has ended.
+        // In either case, the run has ended.
         let _ = printed.recv_timeout(GRACE);
     }
 }
 
-/// QEMU's status, unless its output could not be written.
+/// Returns QEMU's status, unless its output could not be written.
 fn status_with(status: ExitStatus, printed: Option<io::Result<()>>) -> Result<u8, String> {
     match printed {
         Some(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
@@ -138,7 +137,7 @@ fn status_with(status: ExitStatus, printed: Option<io::Result<()>>) -> Result<u8
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-/// Passes on what QEMU prints until it ends, and says when it began, and when a prompt waits.
+/// Passes on QEMU's output; notifies `prompted` at its beginning, and when a prompt waits.
 fn print(mut pipe: impl Read, console: &Mutex<Console<Stream>>, prompted: &SyncSender<()>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     let mut began = false;
@@ -155,14 +154,14 @@ fn print(mut pipe: impl Read, console: &Mutex<Console<Stream>>, prompted: &SyncS
         let prompt = console.print(&buffer[..length])?;
         if prompt || !began {
             began = true;
-            // Nobody listens where the input is a terminal; and one that waits already is as good
-            // as two.
+            // There is no receiver if the input is a terminal; and one message that waits is
+            // enough.
             let _ = prompted.try_send(());
         }
     }
 }
 
-/// Has the command's process end by `signal` when the thread ends that starts it.
+/// Makes the command's process end by `signal` when the thread that starts it ends.
 #[cfg(target_os = "linux")]
 fn end_with_us(command: &mut Command, signal: Signal) {
     use std::os::unix::process::CommandExt;
@@ -172,7 +171,7 @@ fn end_with_us(command: &mut Command, signal: Signal) {
     let us = getpid();
     let ask = move || {
         set_parent_process_death_signal(Some(signal))?;
-        // Ended before the child asked.
+        // The parent ended before the child asked.
         if getppid() == Some(us) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
     };
     // SAFETY: between fork and exec `ask` makes two system calls, and allocates and locks nothing.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A standard stream as it is: without the library's buffer, and waited for also where somebody who
-//! shares it has made it non-blocking, as QEMU does.
+//! A standard stream without the library's buffer, which waits even if a process that shares it has
+//! made it non-blocking, as QEMU does.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,13 +14,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) struct Stream(File);
 
 impl Stream {
-    /// The stream behind `standard`.
+    /// Returns the stream of `standard`.
     pub(crate) fn of(standard: impl AsFd) -> Result<Self, String> {
         let descriptor = standard.as_fd().try_clone_to_owned();
         descriptor.map(|descriptor| Self(descriptor.into())).map_err(|error| format!("standard streams: {error}"))
     }
 
-    /// True where a read returns at once: there is something, or there never will be.
+    /// True if a read returns at once: bytes are there, or the stream has ended.
     pub(crate) fn is_ready(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Figures of the benchmarks, from the machines that measure them to the table, the baseline and
-//! the picture.
+//! Figures of the benchmarks: their measurement, table, baseline and picture.
 //!
-//! The way of the data: [`machines`] boots the board once for each set of areas that the benchmarks
-//! need and collects their records → [`Figures`] are the numbers in them → [`table`] puts them
-//! beside Linux's, [`baseline`] beside what they were, [`growth`] into a picture. [`hard`] replays
-//! loads that nobody tuned for. [`profile`] says which functions the instructions of one benchmark
-//! go to.
+//! The flow of the data: [`machines`] boots the board once for each set of areas that the
+//! benchmarks need and collects their records → [`Figures`] are the numbers in them → [`table`]
+//! lists them beside Linux's, [`baseline`] compares them with accepted ones, [`growth`] draws them.
+//! [`hard`] replays loads that the allocator was not tuned for. [`profile`] attributes the
+//! instructions of one benchmark to functions.
 
 pub mod baseline;
 pub mod growth;
@@ -18,27 +17,27 @@ pub mod table;
 
 use serde_json::Value;
 
-/// What the names of the loads that are hard for a search begin with.
+/// Prefix of the names of the loads that are hard for a search.
 pub const PREFIX_OF_HARD: &str = "hard/";
 
 /// One number of one benchmark.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Figure {
-    /// The benchmark's name.
+    /// Name of the benchmark.
     pub benchmark: String,
-    /// What of it: `op` and `release` are means in instructions, `op_p999` and `release_p999` what
-    /// 999 of 1,000 calls took at most, `op_max` and `release_max` the longest single call;
-    /// `millibytes_per_page` is the metadata's.
+    /// Name of the figure: `op` and `release` are means in instructions, `op_p999` and
+    /// `release_p999` the most that 999 of 1,000 calls took, `op_max` and `release_max` the longest
+    /// single call; `millibytes_per_page` is the size of the metadata.
     pub what: String,
     /// The number; less is better.
     pub value: u64,
 }
 
-/// The figures of a run, in the order they were measured.
+/// The figures of a run, in the order of measurement.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Figures(pub Vec<Figure>);
 
-/// A record's field and the figure it becomes.
+/// Fields of a record, each with the name of its figure.
 const FIELDS: [(&str, &str); 7] = [
     ("ns_per_op", "op"),
     ("p999_ns", "op_p999"),
@@ -50,10 +49,10 @@ const FIELDS: [(&str, &str); 7] = [
 ];
 
 impl Figures {
-    /// The figures in records, one a line.
+    /// Reads the figures from records, one a line.
     ///
     /// # Errors
-    /// The line that is no record of a benchmark.
+    /// The line that is not a record of a benchmark.
     pub fn from_records<'l>(lines: impl IntoIterator<Item = &'l str>) -> Result<Self, String> {
         let mut figures = Vec::new();
         for line in lines {
@@ -72,18 +71,18 @@ impl Figures {
         Ok(Self(figures))
     }
 
-    /// Those of the loads that are hard for a search, or all others.
+    /// Keeps the figures of the loads that are hard for a search if `hard`, or else all others.
     pub fn only(self, hard: bool) -> Self {
         Self(self.0.into_iter().filter(|figure| figure.benchmark.starts_with(PREFIX_OF_HARD) == hard).collect())
     }
 
-    /// One of them.
+    /// Returns one figure.
     pub fn get(&self, benchmark: &str, what: &str) -> Option<u64> {
         self.0.iter().find(|figure| figure.benchmark == benchmark && figure.what == what).map(|figure| figure.value)
     }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with its thousands separated.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What machine is wanted, and how it is started.
+//! Describes a machine, and starts it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +12,11 @@ use crate::session::Session;
 use crate::terminal::Terminal;
 use crate::tree::{Tree, TreeFile};
 
-/// Longer than any boot here takes, on a busy machine too; a machine that is still there then is
-/// stuck.
+/// Longer than any boot here takes, on a busy machine too; a machine that runs longer is stuck.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What `scripts/qemu` reads: what the caller's own environment says is for `make run`, not for the
-/// tests.
+/// Environment variables that `scripts/qemu` reads. The caller's values are for `make run`: tests
+/// remove them.
 pub(crate) const VARIABLES: [&str; 14] = [
     "MEM",
     "SMP",
@@ -35,12 +34,12 @@ pub(crate) const VARIABLES: [&str; 14] = [
     "QEMU",
 ];
 
-/// How the image is entered.
+/// Entry into the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry {
-    /// As Linux is: raw image, r2 holds the tree's address.
+    /// Linux's protocol: raw image, r2 holds the tree's address.
     Raw,
-    /// At the ELF's entry point, all registers 0.
+    /// The ELF's entry point, all registers 0.
     Elf,
 }
 
@@ -61,8 +60,8 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// The board with 256 MiB, one processor and its own tree, the raw image, and this command
-    /// line.
+    /// Creates the board with 256 MiB, one processor, its own tree, the raw image, and `append` as
+    /// the command line.
     pub fn new(append: &str) -> Self {
         Self {
             memory: "256M".into(),
@@ -79,105 +78,105 @@ impl Boot {
         }
     }
 
-    /// This machine with `commands` as its `run=`, followed by a power-off with the worst status
-    /// met.
+    /// Creates the default machine with `commands` as its `run=`, followed by a power-off with the
+    /// worst status of the commands.
     pub fn commands(commands: &str) -> Self {
         Self::new(&format!("run=\"{commands}; poweroff\""))
     }
 
-    /// RAM, as QEMU's `-m` takes it.
+    /// Sets the size of RAM, as QEMU's `-m` takes it.
     pub fn memory(mut self, size: &str) -> Self {
         self.memory = size.into();
         self
     }
 
-    /// Number of processors.
+    /// Sets the number of processors.
     pub fn processors(mut self, count: u32) -> Self {
         self.processors = count;
         self
     }
 
-    /// More words for the command line, in front of the others.
+    /// Adds `words` to the command line, in front of the others.
     pub fn with(mut self, words: &str) -> Self {
         self.append = format!("{words} {}", self.append);
         self
     }
 
-    /// The device tree.
+    /// Sets the device tree.
     pub fn tree(mut self, tree: Tree) -> Self {
         self.tree = tree;
         self
     }
 
-    /// The initial RAM disk.
+    /// Sets the initial RAM disk.
     pub fn initrd(mut self, path: impl AsRef<Path>) -> Self {
         self.initrd = Some(path.as_ref().to_owned());
         self
     }
 
-    /// The disk.
+    /// Sets the disk.
     pub fn disk(mut self, path: impl AsRef<Path>) -> Self {
         self.disk = Some((path.as_ref().to_owned(), false));
         self
     }
 
-    /// The disk, which nobody can write to.
+    /// Sets the disk, read-only.
     pub fn read_only_disk(mut self, path: impl AsRef<Path>) -> Self {
         self.disk = Some((path.as_ref().to_owned(), true));
         self
     }
 
-    /// More options for QEMU.
+    /// Adds options for QEMU.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(ToString::to_string));
         self
     }
 
-    /// How the image is entered.
+    /// Sets the entry into the image.
     pub fn entry(mut self, entry: Entry) -> Self {
         self.entry = entry;
         self
     }
 
-    /// Without semihosting, the exit status is QEMU's own.
+    /// Disables semihosting: the exit status is QEMU's own.
     pub fn without_semihosting(mut self) -> Self {
         self.semihosting = false;
         self
     }
 
-    /// One instruction is one nanosecond: the same run prints the same bytes.
+    /// Makes an instruction take one nanosecond: the same run prints the same bytes.
     pub fn counted(mut self) -> Self {
         self.icount = true;
         self
     }
 
-    /// Another limit than the usual minute.
+    /// Sets the time limit, which defaults to a minute.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Starts the machine and hands over its keyboard and console.
+    /// Starts the machine; returns its keyboard and console.
     pub fn start(self) -> Session {
         let tree = self.tree.to_file();
         let command = self.command(tree.as_ref());
         Session::start(command, tree, self.time_limit)
     }
 
-    /// Starts the machine with a terminal of this size for a console, as `make monitor` does.
+    /// Starts the machine with a terminal of this size as its console, as `make monitor` does.
     pub fn at_a_terminal(self, rows: u16, columns: u16) -> Terminal {
         let tree = self.tree.to_file();
         let command = self.command(tree.as_ref());
         Terminal::start(&command, tree, self.time_limit, rows, columns)
     }
 
-    /// Lets the machine run until it ends by itself.
+    /// Runs the machine until it ends by itself.
     pub fn run(self) -> Outcome {
         self.start().finish()
     }
 
-    /// The command that starts the machine, with more options for QEMU, and the tree, which has to
-    /// stay until it ended.
+    /// Returns the command that starts the machine, with more `options` for QEMU, and the tree,
+    /// which must exist until the command has ended.
     pub(crate) fn into_command(self, options: &[&str]) -> (Command, Option<TreeFile>) {
         let tree = self.tree.to_file();
         let mut command = self.command(tree.as_ref());

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The cache maintenance that a machine carried out.
+//! Records the cache maintenance that a machine carries out.
 //!
-//! QEMU has no caches: forgotten maintenance changes nothing that the kernel could read, and no
-//! test of contents fails. But QEMU executes the instructions and takes the register writes, and
-//! its log tells of both. One instruction a block (`-singlestep`), it logs the registers before
-//! each one at the addresses of `-dfilter`: those of all words of the image that are a DCCMVAC,
-//! DCIMVAC, DCCIMVAC, DCISW or DSB. The level 2 controller's registers, and what the disk does, are
-//! trace events in the same log, so that the order of all of it is known.
+//! QEMU has no caches: missing maintenance changes nothing that the kernel could read, so no test
+//! of contents fails. But QEMU executes the instructions and accepts the register writes, and logs
+//! both. With one instruction per block (`-singlestep`), it logs the registers before each
+//! instruction at the addresses of `-dfilter`: those of all words of the image that decode as
+//! DCCMVAC, DCIMVAC, DCCIMVAC, DCISW or DSB. Writes to the level 2 controller's registers and the
+//! disk's requests are trace events in the same log, so that their order is known.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -20,16 +20,16 @@ use kernel::dma::hardware::CacheOp;
 
 use crate::{Boot, Outcome, in_tree};
 
-/// An instruction a block and a log are some ten times slower than a machine without.
+/// A machine with one instruction per block and a log is about ten times slower.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
-/// Where the raw image lies in memory: 64 KiB into RAM, as for Linux.
+/// Address of the raw image in memory: 64 KiB into RAM, as for Linux.
 const IMAGE_BASE: u32 = 0x6001_0000;
-/// What QEMU calls the level 2 controller.
+/// QEMU's name of the level 2 controller.
 const CONTROLLER: &str = "'l2x0_cc'";
-/// Its cache_sync register.
+/// Offset of the controller's cache_sync register.
 const SYNC: u32 = 0x730;
 
-/// Which cache.
+/// Level of a cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
     /// Level 1, by the processor's address.
@@ -38,66 +38,66 @@ pub enum Level {
     Outer,
 }
 
-/// What happened.
+/// An event of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Lines were maintained, one after the other.
+    /// Maintenance of contiguous lines.
     Lines {
-        /// In which cache.
+        /// Level of the cache.
         level: Level,
-        /// What was done to them.
+        /// Operation on the lines.
         op: CacheOp,
-        /// The first line's address, as the cache is told it.
+        /// Address of the first line, as passed to the cache.
         start: u32,
-        /// The bytes of all of them.
+        /// Length of all lines.
         bytes: u32,
     },
-    /// The level 2 controller was told to drain its buffers.
+    /// The command to the level 2 controller to drain its buffers.
     Sync,
-    /// Another register of the level 2 controller was written.
+    /// A write to another register of the level 2 controller.
     Register {
-        /// Where it is in the controller.
+        /// Offset of the register.
         offset: u32,
-        /// What it was given.
+        /// Value written.
         value: u32,
     },
-    /// What comes next did not wait, with a DSB, for the level 1 operations before it.
+    /// No DSB was executed between earlier level 1 operations and the next step.
     NotAwaited,
-    /// The disk begins with a request.
+    /// The disk begins a request.
     DiskBegins {
-        /// QEMU's name for the request while it is under way.
+        /// QEMU's number of the request while it is in flight.
         request: u64,
-        /// The disk is written to.
+        /// True for a write to the disk.
         writes: bool,
-        /// How much goes to the disk, or comes from it.
+        /// Length of the transfer.
         bytes: u32,
     },
     /// The disk has ended a request.
     DiskEnds {
-        /// Which.
+        /// QEMU's number of the request.
         request: u64,
     },
 }
 
-/// Everything that happened, in order.
+/// The cache maintenance and disk requests of a machine.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Maintenance {
-    /// What happened.
+    /// Events in the order of the log.
     pub steps: Vec<Step>,
-    /// The operands of level 1's invalidations by set and way.
+    /// Operands of level 1's invalidations by set and way.
     pub sets_and_ways: Vec<u32>,
 }
 
 impl Maintenance {
-    /// Adds lines, to the step before if they go on where that ended.
+    /// Adds `length` bytes of lines from `from` on; extends the last step if they continue it.
     pub fn lines(&mut self, at: Level, with: CacheOp, from: u32, length: u32) {
         let last = self.steps.last_mut();
         if let Some(Step::Lines { level, op, start, bytes }) = last
             && (*level, *op) == (at, with)
             && start.wrapping_add(*bytes).wrapping_sub(from) <= length
         {
-            // An instruction at which the emulator was interrupted is logged again: the same line
-            // twice is one.
+            // An instruction at which the emulator was interrupted is logged twice: a repeated line
+            // counts once.
             *bytes = from.wrapping_add(length).wrapping_sub(*start);
         } else if length > 0 {
             self.steps.push(Step::Lines { level: at, op: with, start: from, bytes: length });
@@ -105,7 +105,7 @@ impl Maintenance {
     }
 }
 
-/// An instruction that is looked for.
+/// An instruction to look for.
 #[derive(Clone, Copy)]
 enum Instruction {
     Line(CacheOp, usize),
@@ -115,7 +115,7 @@ enum Instruction {
 
 impl Instruction {
     fn decode(word: u32) -> Option<Self> {
-        // MCR p15, 0, Rt, c7, CRm, opc2: Rt stands in bits 15..12.
+        // MCR p15, 0, Rt, c7, CRm, opc2: Rt is in bits 15..12.
         let register = (word >> 12 & 0xf) as usize;
         match word & !0xf000 {
             0xee07_0f3a => Some(Self::Line(CacheOp::Clean, register)),
@@ -128,20 +128,20 @@ impl Instruction {
     }
 }
 
-/// The instructions of an image that are looked for, by address.
+/// Returns the instructions to look for in an image, by address.
 fn instructions(image: &Path) -> HashMap<u32, Instruction> {
     let image = fs::read(image).expect("the image");
     let words = image.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     (IMAGE_BASE..).step_by(4).zip(words).filter_map(|(at, word)| Some((at, Instruction::decode(word)?))).collect()
 }
 
-/// Reads the log.
+/// Reader of the log.
 struct Reader {
     instructions: HashMap<u32, Instruction>,
-    /// The instruction that comes next; its registers are being listed.
+    /// The instruction about to be executed; the log lists its registers.
     next: Option<Instruction>,
     registers: [u32; 16],
-    /// There was a level 1 operation, and no barrier yet.
+    /// No barrier followed the last level 1 operation yet.
     pending: bool,
     found: Maintenance,
 }
@@ -213,7 +213,7 @@ impl Reader {
     }
 }
 
-/// The number behind a word, hexadecimal behind `0x`.
+/// Returns the number after the word `name`, hexadecimal after `0x`.
 fn number(line: &str, name: &str) -> u64 {
     let mut words = line.split(' ').skip_while(|word| *word != name).skip(1);
     let word = words.next().unwrap_or_else(|| panic!("no {name} in {line}"));
@@ -224,8 +224,7 @@ fn number(line: &str, name: &str) -> u64 {
     parsed.unwrap_or_else(|error| panic!("{error}: {name} in {line}"))
 }
 
-/// Lets a machine with the raw image run until it ends by itself, and says how it maintained its
-/// caches.
+/// Runs a machine with the raw image until it ends by itself; returns its cache maintenance too.
 pub fn run(boot: Boot) -> (Outcome, Maintenance) {
     let instructions = instructions(&in_tree("build/debris.bin"));
     let filter: Vec<String> = instructions.keys().map(|at| format!("{at:#x}+4")).collect();

@@ -6,16 +6,16 @@ use serde::Deserialize;
 
 use crate::in_tree;
 
-/// A case of `linux-6.1/reserved-memory.toml`, which says what each field is.
+/// A case of `linux-6.1/reserved-memory.toml`, which describes each field.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeCase {
-    /// What the case is about.
+    /// Subject of the case.
     pub name: String,
     /// Children of `/reserved-memory`.
     #[serde(default)]
     pub nodes: String,
-    /// `nodes` is a fragment of the whole tree instead.
+    /// True if `nodes` is a fragment of the whole tree instead.
     #[serde(default)]
     pub fragment: bool,
     /// Words of the kernel command line.
@@ -29,7 +29,7 @@ pub struct TreeCase {
     pub mentions: Vec<String>,
     /// Name, base (`*`: anywhere) and MiB of every area.
     pub areas: Vec<String>,
-    /// Linux says the same.
+    /// True if Linux's result is the same.
     #[serde(default = "yes")]
     pub linux: bool,
 }
@@ -38,7 +38,7 @@ fn yes() -> bool {
     true
 }
 
-/// The cases of `linux-6.1/reserved-memory.toml`.
+/// Reads the cases of `linux-6.1/reserved-memory.toml`.
 pub fn tree_cases() -> Vec<TreeCase> {
     #[derive(Deserialize)]
     struct File {
@@ -54,33 +54,33 @@ pub fn tree_cases() -> Vec<TreeCase> {
     file.case.into_iter().map(expand).collect()
 }
 
-/// What Linux answered to a trace: a row of `linux-6.1/results.csv`.
+/// Linux's result for a trace: a row of `linux-6.1/results.csv`.
 #[derive(Clone, Debug)]
 pub struct TraceResult {
     /// File name.
     pub trace: String,
     /// Size of the area, in pages.
     pub area_bits: u64,
-    /// Lines that are requests.
+    /// Requests in the trace.
     pub ops: u64,
-    /// `a` lines.
+    /// Allocations: `a` lines.
     pub allocs: u64,
-    /// `a` lines that failed.
+    /// Allocations that failed.
     pub failed: u64,
-    /// Where each was placed.
+    /// Fingerprint of all placements.
     pub placement_fnv1a: String,
     /// Bits set at the end.
     pub used: u64,
     /// Longest free run at the end, in pages.
     pub maxchunk: u64,
-    /// The bitmap at the end.
+    /// Fingerprint of the bitmap at the end.
     pub bitmap_fnv1a: String,
 }
 
-/// The row of `linux-6.1/results.csv` for `trace`.
+/// Returns the row of `linux-6.1/results.csv` for `trace`.
 ///
 /// # Panics
-/// Where there is none.
+/// If there is none.
 pub fn trace_result(trace: &str) -> TraceResult {
     let text = std::fs::read_to_string(in_tree("tests/data/linux-6.1/results.csv")).expect("the results");
     let mut lines = text.lines();
@@ -105,17 +105,17 @@ pub fn trace_result(trace: &str) -> TraceResult {
     }
 }
 
-/// The fingerprint of a bitmap: 64-bit FNV-1a, one step per bit, lowest first.
+/// Returns the fingerprint of a bitmap: 64-bit FNV-1a, one step per bit, lowest first.
 pub fn bitmap_fnv1a(bits: &[bool]) -> String {
     let step = |hash: u64, bit: &bool| (hash ^ u64::from(*bit)).wrapping_mul(0x100_0000_01b3);
     format!("{:016x}", bits.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// The bits of a printed bitmap: rows `[0000] [XX..]`, `X` used, with the index counting 32-bit
-/// words.
+/// Returns the bits of a printed bitmap: rows `[0000] [XX..]`, `X` used, with the index counting
+/// 32-bit words.
 ///
 /// # Panics
-/// Where a row's index does not fit the rows before it.
+/// If a row's index does not follow from the rows before it.
 pub fn parse_bitmap(text: &str) -> Vec<bool> {
     let mut bits = Vec::new();
     for line in text.lines() {
@@ -138,7 +138,7 @@ mod tests {
     fn bitmap_rows_become_bits() {
         let text = "CMA area: a\n[0000] [XX..]\nCMA: X - used\n";
         assert_eq!(parse_bitmap(text), [true, true, false, false]);
-        // One step by hand: (offset ^ 1) * prime, and none.
+        // Computed by hand: no step, and one: (offset ^ 1) * prime.
         assert_eq!(bitmap_fnv1a(&[]), "cbf29ce484222325");
         assert_eq!(bitmap_fnv1a(&[true]), "af63bc4c8601b62c");
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disk images: files of known contents in the layout of `kernel::block::volume`, and what is in an
-//! image afterwards.
+//! Disk images: creates files of known contents in the layout of `kernel::block::volume`, and reads
+//! the contents of an image.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,29 +13,29 @@ use kernel::mm::live::MAX_SLOTS;
 use kernel::units::PAGE_SIZE;
 use sha2::{Digest, Sha256};
 
-/// A file of an image, as it is found there.
+/// A file found in an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Its length.
+    /// Length of the file.
     pub bytes: u64,
-    /// The CRC-32 that the table of files says.
+    /// CRC-32 in the table of files.
     pub crc_in_table: u32,
-    /// The CRC-32 of its contents.
+    /// CRC-32 of the contents.
     pub crc: u32,
-    /// The SHA-256 of its contents, in hexadecimal.
+    /// SHA-256 of the contents, in hexadecimal.
     pub sha256: String,
 }
 
 impl Found {
-    /// Whether the contents are what the table says.
+    /// True if the contents have the checksum of the table.
     pub fn is_whole(&self) -> bool {
         self.crc == self.crc_in_table
     }
 }
 
-/// A reader's or a writer's sums.
+/// Checksums of the bytes read or written so far.
 #[derive(Default)]
 struct Sums {
     crc: crc32fast::Hasher,
@@ -57,12 +57,12 @@ impl Sums {
 /// Bytes that are read or written at a time.
 const CHUNK: usize = 64 << 10;
 
-/// So much of a disk the kernel uses.
+/// Most bytes of a disk that the kernel uses.
 pub const MAX_BYTES: u64 = MAX_SLOTS as u64 * PAGE_SIZE;
 
-/// Makes an image of `bytes` bytes that holds files of the given sizes, whose contents follow from
-/// their names. What nobody writes takes no room on the host. An image that was there stays as it
-/// is until the new one is whole.
+/// Creates an image of `bytes` bytes that holds `files`, each a name and a size; the contents
+/// depend on the name. Unwritten parts occupy no space on the host (the file is sparse). An
+/// existing image is replaced only when the new one is complete.
 ///
 /// # Errors
 /// The image cannot be written, it is too small for a table of files, or the files do not fit.
@@ -73,7 +73,7 @@ pub fn create(path: &Path, bytes: u64, files: &[(String, u64)]) -> io::Result<Ve
         return Err(io::Error::other(format!("{bytes} bytes have no room for files: it takes {least} (12K)")));
     }
     let mut volume = Volume::new(pages).map_err(refused)?;
-    // Where all of them go is known before anything is written.
+    // All files are placed before anything is written.
     for (name, bytes) in files {
         let file = volume.place(name, *bytes).map_err(refused)?;
         volume.add(file).map_err(refused)?;
@@ -96,7 +96,7 @@ pub fn create(path: &Path, bytes: u64, files: &[(String, u64)]) -> io::Result<Ve
     Ok(made)
 }
 
-/// Writes a file's contents to its place; returns their sums.
+/// Writes a file's contents to its place; returns its checksums.
 fn write(image: &mut File, file: &volume::File) -> io::Result<(u32, String)> {
     let mut random = Random::seeded(&file.name);
     let mut sums = Sums::default();
@@ -112,10 +112,10 @@ fn write(image: &mut File, file: &volume::File) -> io::Result<(u32, String)> {
     Ok(sums.finish())
 }
 
-/// Reads everything that is in an image.
+/// Reads all files of an image.
 ///
 /// # Errors
-/// It cannot be read, or holds no table of files.
+/// The image cannot be read, or has no table of files.
 pub fn read(path: &Path) -> io::Result<Vec<Found>> {
     let mut image = File::open(path)?;
     let pages = u32::try_from(image.metadata()?.len() / PAGE_SIZE).map_err(io::Error::other)?;
@@ -148,7 +148,7 @@ fn refused(error: VolumeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
-/// Bytes that look like nothing (Marsaglia's xorshift), the same for the same name.
+/// Pseudo-random bytes (Marsaglia's xorshift), with the name as seed.
 struct Random(u64);
 
 impl Random {
@@ -196,7 +196,7 @@ mod tests {
         }
         assert_eq!(read(&path).expect("it is an image"), made);
         assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing is left behind");
-        // Behind the first GiB nothing of it lies.
+        // Files are only placed in the first GiB.
         let why = create(&path, 3 << 30, &[("large".into(), 1 << 30)]).expect_err("it is refused").to_string();
         assert!(why.contains("no room for 262144 pages"), "{why}");
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A program in QEMU's place, to see what `scripts/qemu` starts, and how it deals with what it
-//! started.
+//! A stand-in for QEMU, to test what `scripts/qemu` starts and how it handles that process.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,20 +12,20 @@ use tempfile::TempDir;
 use crate::boot::VARIABLES;
 use crate::in_tree;
 
-/// A shell script in QEMU's place, in a directory of its own with an image that nobody boots.
+/// A shell script as QEMU, in a directory of its own with an image that is never booted.
 #[derive(Debug)]
 pub struct FakeQemu {
     directory: TempDir,
 }
 
 impl FakeQemu {
-    /// Prints its arguments, one a line, and ends with status 42.
+    /// Script that prints its arguments, one a line, and ends with status 42.
     pub const PRINTS_ITS_ARGUMENTS: &str = "for word; do printf '%s\\n' \"$word\"; done\nexit 42";
 
-    /// A QEMU that does what `script` says.
+    /// Creates a QEMU that runs `script`.
     ///
     /// # Panics
-    /// Where the temporary directory cannot be written; so do the other functions.
+    /// If the temporary directory cannot be written; so do the other functions.
     pub fn new(script: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let program = directory.path().join("qemu");
@@ -36,12 +35,13 @@ impl FakeQemu {
         Self { directory }
     }
 
-    /// A file of this name in its directory.
+    /// Returns the path of the file `name` in its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// `scripts/qemu` with `image`, this QEMU and these variables; no tree unless they name one.
+    /// Returns `scripts/qemu` with `image`, this QEMU and `variables`; no tree unless they name
+    /// one.
     pub fn command(&self, image: &Path, variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(in_tree("scripts/qemu"));
         for variable in VARIABLES {
@@ -54,19 +54,19 @@ impl FakeQemu {
         command
     }
 
-    /// Runs it, without input.
+    /// Runs `scripts/qemu`, without input.
     pub fn run(&self, variables: &[(&str, &str)]) -> Output {
         self.command(&self.path("image.bin"), variables).stdin(Stdio::null()).output().expect("scripts/qemu runs")
     }
 
-    /// The arguments that QEMU got.
+    /// Returns the arguments passed to QEMU.
     pub fn arguments(&self, variables: &[(&str, &str)]) -> Vec<String> {
         let output = self.run(variables);
         assert_eq!(output.status.code(), Some(42), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("arguments are text").lines().map(str::to_owned).collect()
     }
 
-    /// The kernel command line, where there is one.
+    /// Returns the kernel command line, if there is one.
     pub fn command_line(&self, variables: &[(&str, &str)]) -> Option<String> {
         let arguments = self.arguments(variables);
         let at = arguments.iter().position(|word| word == "-append")?;

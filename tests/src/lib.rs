@@ -2,17 +2,17 @@
 
 //! Boots the image in a real QEMU and reads its real console.
 //!
-//! A [`Boot`] says what machine is wanted: memory, command line, device tree, initial RAM disk, how
-//! the image is entered. [`Boot::run`] lets it end by itself and returns an [`Outcome`]: what stood
-//! on the console, the records in it, and QEMU's exit status. [`Boot::start`] returns a [`Session`]
-//! to type at, and [`Boot::at_a_terminal`] a [`Terminal`] with a screen to look at. QEMU is always
-//! started through `scripts/qemu`, the one place that knows its command line, and never outlives
-//! its test: a session that is dropped ends its own QEMU.
+//! A [`Boot`] describes a machine: memory, command line, device tree, initial RAM disk, entry into
+//! the image. [`Boot::run`] runs it until it ends by itself and returns an [`Outcome`]: the text of
+//! the console, the records in it, and QEMU's exit status. [`Boot::start`] returns a [`Session`] to
+//! type at, and [`Boot::at_a_terminal`] a [`Terminal`] with a screen to look at. QEMU is always
+//! started through `scripts/qemu`, the only place that has its command line, and never outlives its
+//! test: a session that is dropped ends its own QEMU.
 //!
-//! Every record on a console is held to the page of the [`records`].
+//! Every record on a console is checked against the page of the [`records`].
 //!
-//! The tests use nothing that a user could not: the image in `build/`, the command line, the
-//! keyboard, the console.
+//! The tests use only what a user has: the image in `build/`, the command line, the keyboard, the
+//! console.
 
 pub mod bench;
 mod boot;
@@ -37,7 +37,7 @@ pub use tree::{Tree, TreeFile, compile_fragments, compile_nodes};
 
 use std::path::PathBuf;
 
-/// A path inside the source tree.
+/// Returns `path` inside the source tree.
 pub fn in_tree(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
 }

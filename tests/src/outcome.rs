@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a machine left behind: console, records, status.
+//! The result of a machine: console, records, status.
 
 use serde_json::Value;
 
 use crate::records;
 
-/// What a machine left behind when it ended.
+/// The result of a machine that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     console: String,
@@ -15,11 +15,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What a machine left behind.
+    /// Creates an outcome. `status` is `None` if the machine had to be ended.
     ///
     /// # Panics
-    /// Where a record is not as its page says. What stood on the console of a machine that had to
-    /// be ended may end anywhere.
+    /// If a record does not match its page. A machine that had to be ended is not checked: its
+    /// console may end in the middle of a record.
     pub(crate) fn new(console: String, complaints: String, status: Option<i32>) -> Self {
         if status.is_some() {
             let wrong = records::check(console.lines());
@@ -32,25 +32,25 @@ impl Outcome {
         Self { console, complaints, status }
     }
 
-    /// Everything that stood on the console.
+    /// Returns the whole text of the console.
     pub fn console(&self) -> &str {
         &self.console
     }
 
-    /// QEMU's exit status; `None` where it had to be ended.
+    /// Returns QEMU's exit status; `None` if it had to be ended.
     pub fn status(&self) -> Option<i32> {
         self.status
     }
 
-    /// The console's lines, without the boot log's timestamps.
+    /// Returns the console's lines, without the boot log's timestamps.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.console.lines().map(without_timestamp)
     }
 
-    /// The records: every line that starts with `{`.
+    /// Returns the records: every line that starts with `{`.
     ///
     /// # Panics
-    /// Where such a line is not JSON, or does not begin with its record's name.
+    /// If such a line is not JSON, or does not begin with its record's name.
     pub fn records(&self) -> Vec<Value> {
         let lines = self.console.lines().filter(|line| line.starts_with('{'));
         lines
@@ -61,46 +61,46 @@ impl Outcome {
             .collect()
     }
 
-    /// The only record of that name.
+    /// Returns the only record named `name`.
     ///
     /// # Panics
-    /// Where there is none, or more than one.
+    /// If there is none, or more than one.
     pub fn record(&self, name: &str) -> Value {
         let mut found = self.records_of(name);
         assert_eq!(found.len(), 1, "{name} records: {self}");
         found.remove(0)
     }
 
-    /// The records of that name.
+    /// Returns the records named `name`.
     pub fn records_of(&self, name: &str) -> Vec<Value> {
         self.records().into_iter().filter(|record| record["record"] == name).collect()
     }
 
-    /// The machine ended by itself with `status`.
+    /// Asserts that the machine ended by itself with `status`.
     ///
     /// # Panics
-    /// Where it did not; so do the other assertions, each showing the console.
+    /// If it did not; so do the other assertions, each showing the console.
     #[track_caller]
     pub fn ended_with(&self, status: i32) -> &Self {
         assert_eq!(self.status, Some(status), "the status; {self}");
         self
     }
 
-    /// A line of the console contains `words`.
+    /// Asserts that a line of the console contains `words`.
     #[track_caller]
     pub fn says(&self, words: &str) -> &Self {
         assert!(self.lines().any(|line| line.contains(words)), "no line with {words:?}; {self}");
         self
     }
 
-    /// A line of the console is `line`, timestamp aside.
+    /// Asserts that a line of the console is `line`, timestamp aside.
     #[track_caller]
     pub fn has_line(&self, line: &str) -> &Self {
         assert!(self.lines().any(|found| found == line), "no line {line:?}; {self}");
         self
     }
 
-    /// No line of the console contains `words`.
+    /// Asserts that no line of the console contains `words`.
     #[track_caller]
     pub fn does_not_say(&self, words: &str) -> &Self {
         assert!(!self.lines().any(|line| line.contains(words)), "a line with {words:?}; {self}");
@@ -118,7 +118,7 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// `line` without the `[    0.123456] ` of the boot log.
+/// Returns `line` without the `[    0.123456] ` of the boot log.
 pub(crate) fn without_timestamp(line: &str) -> &str {
     let Some((stamp, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else { return line };
     let digits = stamp.trim_start();

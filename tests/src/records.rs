@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What records may hold: the tables of `docs/reference/records.md`, as a JSON Schema.
+//! The fields of the records: the tables of `docs/reference/records.md`, as a JSON Schema.
 //!
-//! The page is the source. [`schema`] makes the schema of it, which lies beside it for whoever
-//! reads records, and [`check`] holds every record that a test sees to it: a field that the page
-//! lacks, one that is missing and one of another type are errors.
+//! The page is the source. [`schema`] generates the schema from it, which is stored beside it for
+//! readers of records, and [`check`] validates every record in a test: unknown fields, missing
+//! fields and wrong types are errors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,16 +16,16 @@ use serde_json::{Map, Value, json};
 
 use crate::in_tree;
 
-/// The page of the records.
+/// Path of the page of the records.
 pub const PAGE: &str = "docs/reference/records.md";
-/// The schema that is made of it.
+/// Path of the schema generated from it.
 pub const SCHEMA: &str = "docs/reference/records.schema.json";
-/// What a table of fields begins with.
+/// First line of a table of fields.
 const HEADING: &str = "| field | type | meaning | unit |";
-/// What a record begins with.
+/// Beginning of a record.
 const BEGINNING: &str = "{\"record\":\"";
 
-/// The schema of one record, made of the page.
+/// Generates the schema of a record from the page.
 ///
 /// # Errors
 /// The row of the page that cannot be read.
@@ -46,7 +46,7 @@ pub fn schema(page: &str) -> Result<Value, String> {
     }))
 }
 
-/// The schema's text, as it lies in the tree: a line for each field.
+/// Returns the schema's text, as it is stored in the tree: a line for each field.
 pub fn text_of(schema: &Value) -> String {
     let object = |value: &Value, indent: &str, end: &str, line: &dyn Fn(&Value) -> String| {
         let fields = value.as_object().into_iter().flatten();
@@ -66,8 +66,8 @@ pub fn text_of(schema: &Value) -> String {
     whole + "\n"
 }
 
-/// The schema of one kind, of the text under its heading. `kinds` are those above it, whose fields
-/// it may have, too.
+/// Returns the schema of a kind from the text under its heading. `kinds` are those above it; the
+/// text may include the fields of one of them.
 fn record(kind: &str, text: &str, kinds: &Map<String, Value>) -> Result<Value, String> {
     let mut properties = Map::new();
     let mut required = vec![json!("record")];
@@ -111,7 +111,7 @@ fn record(kind: &str, text: &str, kinds: &Map<String, Value>) -> Result<Value, S
     }))
 }
 
-/// The schema of a type. `list of {line: integer, task: string}` is one of objects.
+/// Returns the schema of a type. `list of {line: integer, task: string}` is a list of objects.
 fn type_of(name: &str) -> Option<Value> {
     if let Some(fields) = name.strip_prefix("list of {").and_then(|rest| rest.strip_suffix('}')) {
         let fields: Option<Map<String, Value>> = fields
@@ -132,7 +132,7 @@ fn type_of(name: &str) -> Option<Value> {
     }
 }
 
-/// A validator for each kind: what one has against a record is clearer than what all have.
+/// Validator for each kind: its messages are clearer than those of one for all kinds.
 static KINDS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     let text = fs::read_to_string(in_tree(SCHEMA)).unwrap_or_else(|error| panic!("{SCHEMA}: {error}"));
     let schema: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{SCHEMA}: {error}"));
@@ -141,7 +141,7 @@ static KINDS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {
     kinds.iter().map(|(name, kind)| (name.clone(), validator(kind))).collect()
 });
 
-/// What is wrong with the records among `lines`, a line each; empty where nothing is.
+/// Returns the errors of the records among `lines`, a line each; empty if there are none.
 pub fn check<'l>(lines: impl IntoIterator<Item = &'l str>) -> String {
     let mut wrong = String::new();
     for line in lines.into_iter().filter(|line| line.starts_with(BEGINNING)) {

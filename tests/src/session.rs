@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use crate::outcome::Outcome;
 use crate::tree::TreeFile;
 
-/// Machines that run at a time in one test program: their limits are wall-clock time.
+/// Most machines that run at a time in one test program: their limits are wall-clock time.
 const MACHINES: usize = 2;
-/// After its console closed, QEMU has only to exit.
+/// Time that QEMU has to exit after its console closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-/// A place among the machines that may run now, given back when dropped.
+/// Permission to run one machine, returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Place;
 
@@ -40,7 +40,7 @@ impl Drop for Place {
     }
 }
 
-/// What a thread has read from a pipe so far.
+/// Bytes that a thread has read from a pipe so far, and whether the pipe has ended.
 #[derive(Default)]
 struct Heard {
     text: Mutex<(Vec<u8>, bool)>,
@@ -48,7 +48,7 @@ struct Heard {
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A test that failed while it held the lock has failed already; the others go on.
+    // A test that failed with the lock held has failed already; the others continue.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -71,14 +71,14 @@ fn listen(mut pipe: impl Read + Send + 'static) -> (Arc<Heard>, JoinHandle<()>) 
     (heard, thread)
 }
 
-/// A running machine. Dropped, it ends its QEMU.
+/// A running machine. Dropping it ends its QEMU.
 pub struct Session {
     child: Child,
     keyboard: Option<ChildStdin>,
     console: Arc<Heard>,
     complaints: Arc<Heard>,
     threads: Vec<JoinHandle<()>>,
-    /// How much of the console [`Session::expect`] has passed.
+    /// Bytes of the console that [`Session::expect`] has passed.
     passed: usize,
     deadline: Instant,
     _tree: Option<TreeFile>,
@@ -113,7 +113,7 @@ impl Session {
     /// Types `keys` as they are; a return is `\r`.
     ///
     /// # Panics
-    /// Where the machine has ended.
+    /// If the machine has ended.
     pub fn send(&mut self, keys: &str) {
         let keyboard = self.keyboard.as_mut().expect("the keyboard is there until the end");
         let typed = keyboard.write_all(keys.as_bytes()).and_then(|()| keyboard.flush());
@@ -122,25 +122,25 @@ impl Session {
         }
     }
 
-    /// Types one command at the prompt and waits for the next prompt; returns what came in between,
+    /// Types one command at the prompt and waits for the next prompt; returns the text in between,
     /// without the echo's line.
     ///
     /// # Panics
-    /// Where no prompt follows in time.
+    /// If no prompt follows in time.
     pub fn command(&mut self, command: &str) -> String {
         self.send(command);
         self.send("\r");
-        // The editor may draw the prompt again while the line is typed; its end is the return's
-        // echo.
+        // The editor may draw the prompt again while the line is typed; the echo of the return ends
+        // that.
         self.expect("\n");
         self.expect("debris> ")
     }
 
-    /// Waits until `text` stands on the console behind what was expected before; returns what stood
-    /// in front of it.
+    /// Waits until `text` is on the console after what was expected before; returns the text before
+    /// it.
     ///
     /// # Panics
-    /// Where it does not come in time.
+    /// If it does not come in time.
     pub fn expect(&mut self, text: &str) -> String {
         let console = Arc::clone(&self.console);
         let mut heard = lock(&console.text);
@@ -163,12 +163,12 @@ impl Session {
         }
     }
 
-    /// All that stands on the console so far.
+    /// Returns the text of the console so far.
     pub fn text(&self) -> String {
         plain(&lock(&self.console.text).0)
     }
 
-    /// Waits for the machine's own end; ends it where the time is over.
+    /// Waits until the machine ends by itself; ends it if its time is over.
     pub fn finish(mut self) -> Outcome {
         let console = Arc::clone(&self.console);
         let mut heard = lock(&console.text);
@@ -186,7 +186,7 @@ impl Session {
         Outcome::new(self.text(), plain(&lock(&self.complaints.text).0), status)
     }
 
-    /// Ends the machine without a warning, wherever it is; returns what stood on the console.
+    /// Ends the machine at once, whatever it does; returns the text of the console.
     pub fn cut_power(mut self) -> String {
         self.end();
         self.text()
@@ -206,7 +206,7 @@ impl Session {
     /// Ends this session's own QEMU, if it still runs, and its readers.
     fn end(&mut self) {
         drop(self.keyboard.take());
-        // Both fail only where the child is gone already.
+        // Both fail only if the child is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for thread in self.threads.drain(..) {
@@ -221,7 +221,7 @@ impl Drop for Session {
     }
 }
 
-/// Console bytes as text, with the line ends of this side.
+/// Converts console bytes to text with the host's line ends.
 fn plain(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\r', "")
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Addresses of a backtrace to functions and lines.
+//! Resolves the addresses of a backtrace to functions and lines.
 
 use std::fmt;
 use std::path::Path;
 
 use addr2line::Loader;
 
-/// A place in the source that an address belongs to.
+/// Source location of an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
     /// The function, demangled.
     pub function: String,
-    /// `file:line`, where the ELF says so.
+    /// `file:line`, if the ELF has it.
     pub location: Option<String>,
 }
 
@@ -32,10 +32,10 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Reads them from the ELF at `path`.
+    /// Reads the symbols of the ELF at `path`.
     ///
     /// # Errors
-    /// In words, where the file cannot be read as an ELF.
+    /// A message, if the file cannot be read as an ELF.
     pub fn load(path: &Path) -> Result<Self, String> {
         match Loader::new(path) {
             Ok(loader) => Ok(Self { loader }),
@@ -43,8 +43,8 @@ impl Symbols {
         }
     }
 
-    /// Where `address` is: the inlined functions first, the function they were inlined into last.
-    /// Empty where the address is no code of the image.
+    /// Returns the functions at `address`: the innermost inlined one first, the one that contains
+    /// it last. Empty if the address is not code of the image.
     pub fn resolve(&self, address: u64) -> Vec<Place> {
         let mut places = Vec::new();
         if let Ok(mut frames) = self.loader.find_frames(address) {
@@ -72,8 +72,8 @@ impl Symbols {
     }
 }
 
-/// The addresses in a piece of text: every word `0x…` of at most eight digits, as a backtrace or a
-/// register dump has them.
+/// Returns the addresses in a text: every word `0x…` of at most eight digits, as in a backtrace or
+/// a register dump.
 pub fn addresses(text: &str) -> Vec<u64> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words

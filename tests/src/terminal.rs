@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A running machine at a terminal: what a person types, and what a person sees.
+//! A running machine at a terminal: typed keys, and the screen.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -15,25 +15,25 @@ use pty_process::blocking::{self, Pty};
 use crate::session::{Place, lock};
 use crate::tree::TreeFile;
 
-/// What asks a terminal where its cursor is.
+/// Request for the cursor's position.
 const WHERE_IS_THE_CURSOR: &[u8] = b"\x1b[6n";
-/// A console that says nothing for so long has nothing more to say.
+/// A console without output for this time is taken to be idle.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// What the terminal has got, and what it shows of it.
+/// Bytes that the terminal received, and its screen.
 struct Seen {
     screen: vt100::Parser,
     bytes: Vec<u8>,
     ended: bool,
 }
 
-/// A machine whose console is a terminal of its own. Dropped, it ends its QEMU.
+/// A machine whose console is a terminal of its own. Dropping it ends its QEMU.
 pub struct Terminal {
     child: Child,
     pty: Arc<Pty>,
     seen: Arc<(Mutex<Seen>, Condvar)>,
     thread: Option<JoinHandle<()>>,
-    /// How many of the bytes [`Terminal::fresh`] has returned.
+    /// Number of bytes that [`Terminal::fresh`] has returned.
     passed: usize,
     deadline: Instant,
     _tree: Option<TreeFile>,
@@ -72,7 +72,7 @@ impl Terminal {
     /// Types `keys` as they are; a return is `\r`.
     ///
     /// # Panics
-    /// Where the machine has ended.
+    /// If the machine has ended.
     pub fn press(&mut self, keys: impl AsRef<[u8]>) {
         let typed = (&*self.pty).write_all(keys.as_ref());
         if let Err(error) = typed {
@@ -80,10 +80,10 @@ impl Terminal {
         }
     }
 
-    /// Waits until the screen is as wanted, and returns its text.
+    /// Waits until `wanted` is true of the screen, and returns its text.
     ///
     /// # Panics
-    /// Where it does not become so in time.
+    /// If it does not become true in time.
     pub fn wait_until(&mut self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
         let shared = Arc::clone(&self.seen);
         let mut seen = lock(&shared.0);
@@ -101,25 +101,24 @@ impl Terminal {
         }
     }
 
-    /// Waits until the cursor's row reads so up to the cursor, blanks included, and returns the
+    /// Waits until the cursor's row is `row` up to the cursor, blanks included, and returns the
     /// screen's text.
     pub fn wait_for_row(&mut self, row: &str) -> String {
         self.wait_until(row, |screen| before_cursor(screen) == row)
     }
 
-    /// Waits until the cursor's row, on both sides of the cursor, reads so.
+    /// Waits until the cursor's row is `before` up to the cursor and `behind` after it.
     pub fn wait_for_line(&mut self, before: &str, behind: &str) -> String {
         let whole = format!("{before}{behind}");
         self.wait_until(&whole, |screen| before_cursor(screen) == before && row(screen).trim_end() == whole.trim_end())
     }
 
-    /// Waits until some row reads so.
+    /// Waits until a row is `wanted`.
     pub fn wait_for(&mut self, wanted: &str) -> String {
         self.wait_until(wanted, |screen| text(screen).lines().any(|row| row.trim_end() == wanted))
     }
 
-    /// Waits until nothing comes any more, and returns the bytes that came since this was asked
-    /// last.
+    /// Waits until no bytes come, and returns those that came since the last call.
     pub fn fresh(&mut self) -> Vec<u8> {
         let shared = Arc::clone(&self.seen);
         let mut seen = lock(&shared.0);
@@ -135,26 +134,26 @@ impl Terminal {
         fresh
     }
 
-    /// Every byte that came.
+    /// Returns every byte that came.
     pub fn bytes(&self) -> Vec<u8> {
         lock(&self.seen.0).bytes.clone()
     }
 
-    /// What is on the screen.
+    /// Returns the text of the screen.
     pub fn screen(&self) -> String {
         text(lock(&self.seen.0).screen.screen())
     }
 
-    /// Makes the terminal another size, as somebody does who pulls at its window.
+    /// Resizes the terminal, as a user does with a window.
     pub fn resize(&mut self, rows: u16, columns: u16) {
         lock(&self.seen.0).screen.screen_mut().set_size(size(rows), size(columns));
         self.pty.resize(Size::new(rows, columns)).expect("the terminal takes another size");
     }
 
-    /// Waits for the machine's own end, and returns QEMU's status.
+    /// Waits until the machine ends by itself, and returns QEMU's status.
     ///
     /// # Panics
-    /// Where it does not end in time.
+    /// If it does not end in time.
     pub fn finish(mut self) -> Option<i32> {
         while Instant::now() < self.deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -168,7 +167,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Both fail only where the child is gone already.
+        // Both fail only if the child is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(thread) = self.thread.take() {
@@ -177,10 +176,11 @@ impl Drop for Terminal {
     }
 }
 
-/// Shows what comes until nobody writes to the terminal any more, and answers for it.
+/// Updates the screen until the terminal's other side is closed, and answers requests for the
+/// cursor.
 fn watch(pty: &Pty, shared: &(Mutex<Seen>, Condvar)) {
     let mut buffer = [0; 4096];
-    // What came and is not on the screen yet: it may be the beginning of the question.
+    // Bytes that are not on the screen yet: they may be the beginning of a request.
     let mut waiting = Vec::new();
     loop {
         let length = (&*pty).read(&mut buffer).unwrap_or(0);
@@ -190,7 +190,7 @@ fn watch(pty: &Pty, shared: &(Mutex<Seen>, Condvar)) {
         while let Some(at) = find(&waiting, WHERE_IS_THE_CURSOR) {
             seen.screen.process(&waiting[..at]);
             let (row, column) = seen.screen.screen().cursor_position();
-            // Fails only where the machine is gone.
+            // Fails only if the machine is gone.
             let _ = (&*pty).write_all(format!("\x1b[{};{}R", row + 1, column + 1).as_bytes());
             waiting.drain(..at + WHERE_IS_THE_CURSOR.len());
         }
@@ -211,20 +211,20 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// The screen's rows, each as long as what stands in it.
+/// Returns the screen's rows, without blanks at their ends.
 fn text(screen: &vt100::Screen) -> String {
     let columns = screen.size().1.get();
     let rows: Vec<String> = screen.rows(0, columns).map(|row| row.trim_end().to_string()).collect();
     rows.join("\n").trim_end().to_string()
 }
 
-/// The row that the cursor is in.
+/// Returns the row that the cursor is in.
 fn row(screen: &vt100::Screen) -> String {
     let (row, _) = screen.cursor_position();
     screen.rows(0, screen.size().1.get()).nth(row.into()).unwrap_or_default()
 }
 
-/// That row up to the cursor, blanks included.
+/// Returns the cursor's row up to the cursor, blanks included.
 fn before_cursor(screen: &vt100::Screen) -> String {
     let (_, column) = screen.cursor_position();
     let row: String = row(screen).chars().take(column.into()).collect();

@@ -10,26 +10,26 @@ use tempfile::TempDir;
 
 use crate::in_tree;
 
-/// Which device tree the machine gets.
+/// Device tree of a machine.
 #[derive(Clone, Debug)]
 pub enum Tree {
     /// The board's own tree with its two areas.
     Board,
     /// `dts/upstream-like.dts`: the shape of Linux's tree for this board, without areas.
     UpstreamLike,
-    /// None: the kernel finds an ATAG list, or nothing.
+    /// No tree: the kernel finds an ATAG list, or nothing.
     None,
     /// The board's tree with these nodes of `/reserved-memory` (or these fragments) in place of its
     /// own.
     Nodes(String),
-    /// The board's tree without areas, and these fragments as they are: what `scripts/tree` would
-    /// mend is kept.
+    /// The board's tree without areas, and these fragments unchanged: without the repairs of
+    /// `scripts/tree`.
     Fragments(String),
     /// A whole tree in source form.
     Source(String),
     /// A whole tree as bytes, which QEMU reads and rewrites.
     Blob(Vec<u8>),
-    /// A tree as bytes that QEMU must not touch: it is laid at the start of RAM and the ELF is
+    /// A tree as bytes that QEMU must not change: it is loaded at the start of RAM and the ELF is
     /// entered.
     Untouched(Vec<u8>),
 }
@@ -42,22 +42,22 @@ pub struct TreeFile {
 }
 
 impl TreeFile {
-    /// Where the blob lies.
+    /// Returns the path of the blob.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The blob.
+    /// Returns the blob.
     pub fn bytes(&self) -> Vec<u8> {
         fs::read(&self.path).expect("the tree that was just compiled can be read")
     }
 }
 
 impl Tree {
-    /// The tree as a file; `None` where the machine's default does, or where there is none.
+    /// Writes the tree to a file; `None` for the machine's default, or no tree.
     ///
     /// # Panics
-    /// Where dtc refuses the source: a mistake in the test.
+    /// If dtc refuses the source: a mistake in the test.
     pub(crate) fn to_file(&self) -> Option<TreeFile> {
         match self {
             Self::Board | Self::None => None,
@@ -102,16 +102,16 @@ fn compile_source(source: &str) -> TreeFile {
     file
 }
 
-/// The board's tree without areas, and `fragments` behind it, by dtc alone.
+/// Compiles the board's tree without areas, followed by `fragments`, with dtc alone.
 ///
 /// # Panics
-/// Where dtc refuses the source: a mistake in the test.
+/// If dtc refuses the source: a mistake in the test.
 pub fn compile_fragments(fragments: &str) -> TreeFile {
     compile_source(&format!("/dts-v1/;\n/include/ \"board.dtsi\"\n{fragments}"))
 }
 
-/// The board's tree with `nodes` in place of its own areas, made as `make run NODES=…` makes it,
-/// from a file that is called `my.dtsi`: what `scripts/tree` said, and the tree if it succeeded.
+/// Compiles the board's tree with `nodes` in place of its own areas, as `make run NODES=…` does,
+/// from a file named `my.dtsi`. Returns the output of `scripts/tree`, and the tree if it succeeded.
 pub fn compile_nodes(nodes: &str) -> (Output, TreeFile) {
     let file = empty_file();
     let input = file.path.with_file_name("my.dtsi");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `docs/ARCHITECTURE.md` against what cargo says: which crate of the portable half asks which.
+//! Checks `docs/ARCHITECTURE.md` against cargo's metadata: the dependencies between the portable
+//! crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Ours in the order of their layers: each asks only those before it.
+/// The project's crates in the order of their layers: each depends only on those before it.
 const LAYERS: [&str; 16] = [
     "units",
     "devicetree",
@@ -28,11 +29,11 @@ const LAYERS: [&str; 16] = [
     "kernel",
 ];
 
-/// Those that only tests ask, with the highest layer that they may ask themselves: the
+/// Crates that only tests depend on, with the highest layer that each may depend on itself: the
 /// configuration of random tests, and the board of the host tests.
 const FOR_TESTS: [(&str, &str); 2] = [("property", ""), ("board-mock", "machine")];
 
-/// What a crate asks: names, by whether only its tests do.
+/// Dependencies of a crate, and those of its tests alone.
 #[derive(Default)]
 struct Asks {
     always: BTreeSet<String>,
@@ -43,7 +44,7 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// What the manifests below `kernel/` say.
+/// Reads the manifests below `kernel/`.
 fn crates() -> BTreeMap<String, Asks> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--no-deps", "--format-version", "1"])
@@ -100,7 +101,7 @@ fn no_crate_asks_one_above_it_not_even_for_its_tests() {
     let known: BTreeSet<&str> = crates.keys().map(String::as_str).filter(|name| for_tests(name).is_none()).collect();
     assert_eq!(known, LAYERS.into_iter().collect(), "every crate has its layer");
     let place = |name: &str| LAYERS.iter().position(|other| *other == name);
-    // What stands behind the last layer that it may ask.
+    // The first layer that the crate may not depend on.
     let limit = |name: &str| match for_tests(name) {
         Some((_, highest)) => place(highest).map_or(0, |place| place + 1),
         None => place(name).unwrap(),
@@ -108,8 +109,8 @@ fn no_crate_asks_one_above_it_not_even_for_its_tests() {
     for (name, Asks { always, tests }) in &crates {
         for asked in always.iter().chain(tests) {
             let allowed = if for_tests(asked).is_some() {
-                // A board of which the crate itself is a part would be of another crate than the
-                // one under test.
+                // A board that depends on the crate would be built with another instance of it than
+                // that under test.
                 tests.contains(asked) && limit(asked) <= limit(name)
             } else {
                 place(asked).is_none_or(|place| place < limit(name))

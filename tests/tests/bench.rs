@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The benchmarks from the outside: what a machine measures is held against a baseline, and a worse
-//! figure is named.
+//! The benchmarks as a user runs them: a machine's figures are compared with a baseline, and a
+//! worse figure is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,7 @@ use boot_tests::bench::{Figures, baseline, profile};
 use boot_tests::{Boot, in_tree};
 use tempfile::TempDir;
 
-/// Records of a machine that ran some benchmarks, as a file, and their figures as a baseline beside
-/// it.
+/// A file with the records of a machine that ran some benchmarks, and a baseline of their figures.
 struct Measured {
     directory: TempDir,
     figures: Figures,
@@ -32,7 +31,7 @@ impl Measured {
         self.directory.path().join(name)
     }
 
-    /// `bench check` against these figures.
+    /// Runs `bench check` with `accepted` as the baseline.
     fn check(&self, accepted: &Figures) -> Output {
         fs::write(self.path("baseline.csv"), baseline::write(accepted)).unwrap();
         bench(&["check"], &self.path("records"), &self.path("baseline.csv"))
@@ -52,7 +51,7 @@ fn worse_figure_is_named_and_fails_the_check() {
     assert!(same.status.success(), "{same:?}");
     for (index, figure) in measured.figures.0.iter().enumerate() {
         let mut accepted = measured.figures.clone();
-        // What is measured now is a tenth more than this, and more than a step of the clock.
+        // The measured value is a tenth more than this, and more than a step of the clock.
         accepted.0[index].value = figure.value * 9 / 10 - 10;
         let worse = measured.check(&accepted);
         assert_eq!(worse.status.code(), Some(1), "{worse:?}");
@@ -95,7 +94,7 @@ fn unknown_benchmarks_are_status_2_and_lists_are_not() {
 #[test]
 fn all_benchmarks_on_too_little_memory_are_those_that_can_run() {
     let outcome = Boot::commands("bench").memory("8M").run();
-    outcome.ended_with(0).says("Not run for want of an area, a trace or memory: cma/1 ");
+    outcome.ended_with(0).says("Not run for lack of an area, a trace or memory: cma/1 ");
     assert!(outcome.records_of("bench").iter().any(|record| record["name"] == "buddy/0"));
 }
 

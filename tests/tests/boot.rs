@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every way into the kernel and out of it: memory sizes, trees, image formats, processors, exit
+//! All entries and exits of the kernel: memory sizes, trees, image formats, processors, exit
 //! statuses.
 
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::fs::File;
 use boot_tests::{Boot, Entry, Outcome, Tree, compile_fragments};
 use tempfile::TempDir;
 
-/// Boots, shows the areas, and returns to the caller with a status of 0.
+/// Boots `boot`, asserts status 0, and returns the outcome.
 fn areas_of(boot: Boot) -> Outcome {
     let outcome = boot.run();
     outcome.ended_with(0);
@@ -31,7 +31,7 @@ fn both_areas_with_256_mib_and_more() {
 
 #[test]
 fn the_default_area_with_128_mib() {
-    // Both alloc-ranges lie beyond the end of RAM, which is as long as QEMU makes it unless told.
+    // Both alloc-ranges are beyond the end of RAM, which has QEMU's default size.
     let outcome = areas_of(Boot::commands("cma; debris ops=20000").memory("128M"));
     outcome
         .has_line("OF: reserved mem: failed to allocate memory for node 'linux,cma': size 8 MiB")
@@ -44,7 +44,7 @@ fn the_default_area_with_128_mib() {
     assert_eq!(outcome.record("boot")["areas"], 1, "{outcome}");
     let record = outcome.record("debris");
     assert_eq!((&record["area"], &record["pages"]), (&"reserved".into(), &4096.into()), "{outcome}");
-    // As much RAM as the line says.
+    // The size of RAM that the line gives.
     let outcome = areas_of(Boot::commands("debris").memory("160M"));
     assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");
 }
@@ -101,7 +101,7 @@ fn no_tree_at_all() {
     }
 }
 
-/// The board's tree as dtc makes it, its command line included.
+/// Compiles the board's tree with dtc, with `run` and a power-off as its command line.
 fn board_blob(run: &str) -> Vec<u8> {
     compile_fragments(&format!("/ {{ chosen {{ bootargs = \"run=\\\"{run}; poweroff\\\"\"; }}; memory@60000000 {{ reg = <0x60000000 0x10000000>; }}; }};"))
         .bytes()
@@ -146,8 +146,8 @@ fn broken_trees_end_with_a_line_and_status_2() {
 
 #[test]
 fn too_little_memory_is_a_line() {
-    // RAM ends in the image; the tree lies in it, and then begins before its end; there is room for
-    // both.
+    // RAM ends in the image; the tree is in the image, and then begins before its end; there is
+    // room for both.
     for (memory, words) in [
         ("2M", Some("too little memory: the kernel ends at 0x60")),
         ("3M", Some("too little memory: the kernel ends at 0x60")),
@@ -189,7 +189,7 @@ fn large_initrd_and_areas_fit_together() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("initrd");
     File::create(&path).unwrap().set_len(64 << 20).unwrap();
-    // QEMU lays it at 0x68000000, over the areas.
+    // QEMU loads it at 0x68000000, over the areas.
     for memory in ["512M", "1024M"] {
         let outcome = Boot::commands("debris").memory(memory).initrd(&path).run();
         outcome.ended_with(0).has_line("Reserved memory: created CMA memory pool at 0x69800000, size 8 MiB");
@@ -254,8 +254,8 @@ const ON_AREAS: [&str; 8] = [
     "dma_pins",
 ];
 
-/// The names of the tests that were skipped for a reason that begins with `why`; there is no other
-/// reason.
+/// Returns the names of the tests that were skipped for a reason that begins with `why`; there is
+/// no other reason.
 fn skipped<'o>(outcome: &'o Outcome, why: &str) -> Vec<&'o str> {
     let lines = outcome.lines().filter_map(|line| line.split_once(" # SKIP "));
     lines
@@ -279,7 +279,7 @@ fn self_tests_run_or_say_why_not_on_small_memories_and_areas() {
         ("64M", "cma=4M", &[], "-"),
         ("256M", "cma=4M", &[], "-"),
     ] {
-        // What a run leaves in memory must not look right to the next.
+        // Data that a run leaves in memory must not make the next one pass.
         let outcome = Boot::commands("selftest; selftest").memory(memory).with(area).run();
         outcome.ended_with(0).does_not_say("not ok");
         assert_eq!(outcome.lines().filter(|line| line.contains("KTAP version 1")).count(), 2, "{outcome}");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Cache maintenance in the image: every line of what a device shares, at both levels, in the right
-//! order. QEMU has no caches, so that no contents show it; `boot_tests::caches` says what does.
+//! Cache maintenance in the image: every line that is shared with a device, at both levels, in the
+//! right order. QEMU has no caches, so that no contents show it; `boot_tests::caches` reads it from
+//! a log.
 
 use std::collections::VecDeque;
 
@@ -13,14 +14,14 @@ use kernel::dma::{Direction, LINE_BYTES};
 use kernel::monitor::selftest::{segments, transfers};
 use kernel::units::PAGE_SIZE;
 
-/// All lines that a range touches: the first one's address, and their bytes.
+/// Returns all lines that a range touches: the first one's address, and their length.
 fn lines_of((start, bytes): (u32, u32)) -> (u32, u32) {
     let first = start & !(LINE_BYTES - 1);
     (first, (start + bytes).next_multiple_of(LINE_BYTES) - first)
 }
 
-/// Adds what has to be done at one level to what a device will write or has written: lines that are
-/// not all its own are written on before they are dropped.
+/// Adds the maintenance at one level for a range that a device will write or has written: its
+/// partial lines are cleaned before they are invalidated.
 fn drop_own(steps: &mut Maintenance, level: Level, (start, bytes): (u32, u32)) {
     let (first, length) = lines_of((start, bytes));
     let lines = (first..first + length).step_by(LINE_BYTES as usize);
@@ -30,7 +31,7 @@ fn drop_own(steps: &mut Maintenance, level: Level, (start, bytes): (u32, u32)) {
     own.iter().for_each(|&line| steps.lines(level, Invalidate, line, LINE_BYTES));
 }
 
-/// Adds what has to be done before a device begins: level 1, then level 2.
+/// Adds the maintenance before a device begins: level 1, then level 2.
 fn to_device(steps: &mut Maintenance, ranges: &[(u32, u32)], direction: Direction) {
     for level in [Inner, Outer] {
         for &range in ranges {
@@ -45,7 +46,7 @@ fn to_device(steps: &mut Maintenance, ranges: &[(u32, u32)], direction: Directio
     steps.steps.push(Step::Sync);
 }
 
-/// Adds what has to be done after a device has ended: level 2, then level 1.
+/// Adds the maintenance after a device has ended: level 2, then level 1.
 fn to_cpu(steps: &mut Maintenance, ranges: &[(u32, u32)], direction: Direction) {
     if direction != Direction::ToDevice {
         ranges.iter().for_each(|&range| drop_own(steps, Outer, range));
@@ -54,8 +55,7 @@ fn to_cpu(steps: &mut Maintenance, ranges: &[(u32, u32)], direction: Direction) 
     }
 }
 
-/// Adds that a range's lines are written on and dropped at both levels; level 1 finds it at an
-/// address of its own.
+/// Adds cleaning and invalidating a range's lines at both levels; level 1 uses the address `cpu`.
 fn purge(steps: &mut Maintenance, cpu: u32, range: (u32, u32)) {
     let (first, length) = lines_of(range);
     steps.lines(Inner, CleanInvalidate, cpu & !(LINE_BYTES - 1), length);
@@ -63,7 +63,7 @@ fn purge(steps: &mut Maintenance, cpu: u32, range: (u32, u32)) {
     steps.steps.push(Step::Sync);
 }
 
-/// The machine's maintenance since level 2 was switched on.
+/// Returns the machine's maintenance since level 2 was switched on.
 fn since_boot(maintenance: &Maintenance) -> &[Step] {
     let on = |step: &Step| *step == Step::Register { offset: 0x100, value: 1 };
     let at = maintenance.steps.iter().position(on).expect("level 2 was switched on");
@@ -86,15 +86,15 @@ fn both_caches_are_emptied_before_level_2_is_switched_on() {
     outcome.ended_with(0);
     let mut sets_and_ways = found.sets_and_ways;
     sets_and_ways.sort_unstable();
-    // 4 ways, whose number stands in the highest bits, of 128 sets.
+    // 4 ways, whose number is in the highest bits, of 128 sets.
     let all: Vec<u32> = (0..4).flat_map(|way| (0..128).map(move |set| way << 30 | set << 5)).collect();
     assert_eq!(sets_and_ways, all);
     let registers: Vec<_> = found.steps.iter().filter(|step| !matches!(step, Step::Lines { .. })).collect();
     let write = |offset, value| Step::Register { offset, value };
     let lockdown = (0..16).map(|way| write(0x900 + 4 * way, 0));
     let rest = [write(0x77c, 0xff), Step::Sync, write(0x214, 0), write(0x220, 0x1ff), write(0x100, 1)];
-    // The auxiliary control register comes first: early response, prefetching, and no lookups for
-    // what is not cacheable.
+    // The auxiliary control register is first: early response, prefetching, and no lookups for
+    // non-cacheable accesses.
     let expected: Vec<Step> = [write(0x104, 0x7242_0000)].into_iter().chain(lockdown).chain(rest).collect();
     assert_eq!(registers, expected.iter().collect::<Vec<_>>(), "{outcome}");
 }
@@ -114,10 +114,10 @@ fn a_coherent_buffer_leaves_both_caches_when_it_is_made() {
         let buffers = outcome.console().lines().filter(|line| line.contains("device address"));
         for (line, bytes) in buffers.zip([1 << 20, 2 * PAGE_SIZE as u32, PAGE_SIZE as u32]) {
             purge(&mut expected, address(line, "processor at 0x"), (address(line, "device address 0x"), bytes));
-            // The zeroes are in memory, too, before the driver has it.
+            // The zeroes are in memory before the driver gets the buffer.
             expected.steps.push(Step::Sync);
         }
-        // What the driver wrote last, three times.
+        // One drain per release, for the driver's last writes.
         expected.steps.extend([Step::Sync; 3]);
         assert_eq!(expected.steps.len(), 3 * 4 + 3, "{outcome}");
         assert_same(since_boot(&found), &expected.steps, &outcome);
@@ -133,7 +133,7 @@ fn every_line_of_a_transfer_is_maintained_in_each_direction() {
     let Some(&Step::Lines { start, .. }) = found.first() else { panic!("no maintenance: {outcome}") };
     let base = start - (first.0 & !(LINE_BYTES - 1));
     let mut expected = Maintenance::default();
-    // The test plays the device, whose data are in memory and in no cache.
+    // The test acts as the device, whose data are in memory and in no cache.
     let device_writes = |expected: &mut Maintenance, range: (u32, u32)| purge(expected, range.0, range);
     let mut directions = [0; 3];
     for (offset, bytes, direction) in transfers() {
@@ -161,21 +161,21 @@ struct Transfer {
     ended: bool,
 }
 
-/// The disk's requests, by the maintenance that surrounds them.
+/// The disk's requests, as found from the maintenance around them.
 #[derive(Default)]
 struct Requests {
-    /// Mapped, and not begun yet: reads and writes in one queue.
+    /// Requests mapped, and not begun yet: reads and writes in one queue.
     waiting: VecDeque<(bool, Transfer)>,
     reads: Vec<Transfer>,
     writes: Vec<Transfer>,
-    /// Ended by the disk while the processor was at a row of operations.
+    /// Requests that the disk ended during a sequence of maintenance operations.
     meanwhile: Vec<u64>,
     bytes: [u64; 2],
 }
 
 impl Requests {
-    /// The next step of the processor. The disk goes on meanwhile: what it has ended counts from
-    /// the end of the row on.
+    /// Returns the next step of the processor. Requests that the disk ends meanwhile are recorded,
+    /// and count as ended after the sequence of operations.
     fn next<'s>(&mut self, steps: &'s mut VecDeque<Step>) -> Option<&'s mut Step> {
         while let Some(&Step::DiskEnds { request }) = steps.front() {
             self.meanwhile.push(request);
@@ -192,7 +192,7 @@ impl Requests {
             && (*at, *with) == (level, op)
             && left > 0
         {
-            // What a mapping that follows does to the same level may go on where this one ended.
+            // The maintenance of the next mapping may continue at the end of this one.
             let taken = left.min(*bytes);
             found.lines(level, op, *start, taken);
             (*start, *bytes, left) = (*start + taken, *bytes - taken, left - taken);
@@ -266,7 +266,7 @@ fn every_line_that_the_disk_reads_or_writes_is_maintained_around_it() {
         let (outcome, found) = caches::run(boot);
         outcome.ended_with(0);
         let mut steps = since_boot(&found);
-        // The queue and the requests' headers are coherent, and there for good.
+        // The queue and the requests' headers are coherent and never released.
         while let [first, second, Step::Sync, Step::Sync, rest @ ..] = steps
             && let Step::Lines { level: Inner, op: CleanInvalidate, bytes, .. } = first
             && let Step::Lines { level: Outer, op: CleanInvalidate, bytes: outer, .. } = second
@@ -282,7 +282,7 @@ fn every_line_that_the_disk_reads_or_writes_is_maintained_around_it() {
         let Requests { waiting, reads, writes, bytes, .. } = requests;
         assert!(waiting.is_empty() && reads.is_empty(), "{waiting:x?} {reads:x?}: {outcome}");
         assert!(writes.iter().all(|write| write.ended), "{outcome}");
-        // What the console says was read, page by page.
+        // The pages read according to the console.
         let counted = outcome.record("copytest");
         let pages = |field: &str| counted[field].as_u64().expect("a number");
         assert!(pages("pages_read") > 0 && pages("pages_written") > 0, "{counted}");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees as users bring them, `tests/data/cases`, and what Linux makes of each.
+//! Trees such as users have, in `tests/data/cases`, and Linux's result for each.
 
 use boot_tests::{FakeQemu, in_tree};
 use std::process::Command;
 
-/// What the machine prints with a file as NODES= or, compiled, as DTB=.
+/// Boots with a file as NODES= or, compiled, as DTB=; returns the output.
 fn boot(file: &str, variables: &[(&str, &str)]) -> String {
     let path = in_tree("tests/data/cases").join(file);
     let directory = tempfile::TempDir::new().expect("a temporary directory");
@@ -25,7 +25,7 @@ fn boot(file: &str, variables: &[(&str, &str)]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A file of `tests/data/cases`, the runner's variables beside it, and lines that the boot prints.
+/// A file of `tests/data/cases`, variables of the runner, and lines that the boot prints.
 type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c [&'c str]);
 
 #[test]
@@ -44,7 +44,7 @@ fn each_is_what_linux_makes_of_it() {
         ("overlay.dts", &[], &[&pool("0x80000000", 256)]),
         ("macro.dtsi", &[], &[&pool("0x70000000", 256)]),
         ("memreserve.dtsi", &[], &[&pool("0x9dc00000", 32)]),
-        ("refused-region.dtsi", &[], &["incorrect alignment", "size 1 MiB is no multiple of 4 MiB"]),
+        ("refused-region.dtsi", &[], &["incorrect alignment", "size 1 MiB is not a multiple of 4 MiB"]),
         (
             "refused-region.dtsi",
             &[("APPEND", "run=\"dma alloc capture@0 64K; poweroff 0\"")],
@@ -69,11 +69,11 @@ fn each_is_what_linux_makes_of_it() {
     }
 }
 
-/// A file, its areas (name, first address, MiB, the device that names it), and what `/proc/iomem`
-/// has.
+/// A file, its areas (name, first address, MiB, the device that names it), and lines of
+/// `/proc/iomem`.
 type Figures<'c> = (&'c str, &'c [(&'c str, u64, u64, &'c str)], &'c [&'c str]);
 
-/// The default area that nobody asked for, where it has 1 GiB to itself.
+/// The default area without a node or parameter, with 1 GiB of RAM and no other user.
 const UNASKED: (&str, u64, u64, &str) = ("reserved", 0x9f00_0000, 16, "");
 const ALL_RAM: &str = "60000000-9fffffff : System RAM";
 
@@ -147,7 +147,7 @@ fn each_has_the_areas_and_the_memory_that_linux_has() {
         for line in iomem.iter().copied().chain([total.as_str()]) {
             assert!(printed.lines().any(|printed| printed == line), "{file}: no {line:?} in\n{printed}");
         }
-        // RAM is what is listed, no more.
+        // RAM is exactly what is listed.
         let ram = |line: &&str| line.ends_with(" : System RAM") && !line.starts_with('[');
         let in_order = |lines: &mut dyn Iterator<Item = &str>| lines.map(String::from).collect::<Vec<_>>();
         let (wanted, has) =

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const TRACE: &str = "           x-1       [000] .....     1.000000: cma_alloc_finish: name=linux,cma pfn=0x69000 \
                      page=00000000d2c00a51 count=64 align=6 errorno=0\n";
 
-/// A board: its root directory, and where the recorder writes to.
+/// A board: its root directory, and the recorder's output.
 struct Board {
     directory: TempDir,
 }
@@ -53,7 +53,7 @@ impl Board {
         fs::read_to_string(self.root().join(name)).expect(name)
     }
 
-    /// Records while `driver` runs, a shell's command in the root directory.
+    /// Records while `driver` runs, a shell command in the root directory.
     fn record(&self, shell: &str, driver: &str) -> Output {
         let script = in_tree("scripts/cma-record");
         Command::new(shell)

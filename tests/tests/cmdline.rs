@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel command line: each parameter with good and bad values; a bad one is reported by name
-//! and changes nothing else.
+//! The kernel command line: each parameter with valid and invalid values; an invalid one is
+//! reported by name and changes nothing else.
 
 use boot_tests::{Boot, Outcome};
 
-/// Boots with these words and the areas listed; the two areas must be there whatever the words say.
+/// Boots with `words` and the areas listed; the two areas must exist whatever the words are.
 fn boot_with(words: &str) -> Outcome {
     let outcome = Boot::commands("cma").with(words).run();
     outcome.ended_with(0);
@@ -61,7 +61,7 @@ fn run_without_poweroff_ends_at_the_prompt() {
     let mut session = Boot::new("run=\"version; nonsense\"").start();
     session.expect("debris> ");
     session.send("poweroff\r");
-    // The largest status that run= met.
+    // The largest status of the commands of run=.
     session.finish().ended_with(2);
 }
 
@@ -71,7 +71,8 @@ fn hostile_command_lines_do_no_harm() {
     for words in
         ["=", "\"", "= = =", "cma", long.as_str(), "loglevel=99999999999999999999", "cma=99999999999999999999G"]
     {
-        // A quote that is never closed takes the rest of the line with it: type at the prompt then.
+        // An unclosed quote includes the rest of the line: the commands are typed at the prompt
+        // then.
         let mut session = Boot::new(&format!("run=version {words}")).start();
         session.expect("debris> ");
         session.send("poweroff 9\r");

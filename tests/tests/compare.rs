@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Placements side by side in the image.
+//! Comparisons of placements in the image.
 
 use boot_tests::{Boot, Outcome};
 use kernel::cma::placements::PLACEMENTS;
@@ -27,8 +27,8 @@ fn every_placement_has_a_row_and_leaves_the_area_empty() {
     outcome.has_line("0");
 }
 
-/// Survived, least and most allocations, median of the used pages and of the longest free run at
-/// the failure.
+/// Rounds survived, least and most allocations, median of the used pages and of the longest free
+/// run at the failure.
 const GOLDEN: [[u64; 5]; 4] = [
     [0, 13_572, 16_687, 1451, 37],
     [0, 13_571, 16_687, 1427, 37],
@@ -38,7 +38,7 @@ const GOLDEN: [[u64; 5]; 4] = [
 
 #[test]
 fn loads_end_as_on_the_host() {
-    // What `build/debris lab "compare seeds=2 ops=200000"` printed.
+    // Output of `build/debris lab "compare seeds=2 ops=200000"`.
     let outcome = compare("compare placements=first-fit,zoned,size-classes,spare-heads seeds=2 ops=200000");
     let found: Vec<[u64; 5]> = outcome
         .records_of("compare")
@@ -61,7 +61,7 @@ fn sparing_heads_costs_less_than_four_first_fits() {
 
 #[test]
 fn buffers_that_may_move_make_room() {
-    // Half as many slots again as the area holds on average, so that every placement fails.
+    // One and a half times the slots that the area holds on average, so that every placement fails.
     let outcome = compare(
         "compare placements=first-fit,spare-heads,relocate slots=420 seeds=3 ops=100000; \
          compare placements=first-fit,relocate align=page slots=420 seeds=3 ops=100000; \
@@ -79,7 +79,7 @@ fn buffers_that_may_move_make_room() {
     let debris = outcome.records_of("debris");
     assert_eq!((&debris[0]["cause"], &debris[0]["bad_pages"]), (&"none".into(), &0.into()), "{outcome}");
     assert!(number(&debris[0], "relocations") > 0, "{outcome}");
-    // Nobody lets anything be moved: it is first-fit.
+    // No buffer is relocatable: it is first-fit.
     assert_eq!((number(&debris[1], "allocs"), number(&debris[1], "moved_pages")), (16_687, 0), "{outcome}");
     assert_eq!(debris[1]["cause"], "fragmented", "{outcome}");
 }

@@ -55,13 +55,13 @@ fn mistakes_get_one_line_and_do_not_count() {
 #[test]
 fn line_editing_and_history() {
     let mut session = at_the_prompt();
-    // Backspace, both of its bytes.
+    // Backspace as either of its two bytes.
     let answer = session.command("cmaxx\x7f\x08");
     assert!(answer.contains("BiscuitOS_cma"), "{answer}");
     // Up arrow: the last line again.
     let answer = session.command("\x1b[A");
     assert!(answer.contains("BiscuitOS_cma"), "{answer}");
-    // Left arrow: the letters go in between.
+    // Left arrow: the letters are inserted.
     let answer = session.command("ca\x1b[Dm");
     assert!(answer.contains("BiscuitOS_cma"), "{answer}");
     session.send("poweroff\r");
@@ -79,7 +79,7 @@ fn ctrl_c_stops_a_load_between_two_steps() {
     session.expect("{\"record\":\"debris\"");
     let record = session.expect(PROMPT);
     assert!(record.contains("\"allocs\":") && !record.contains("\"allocs\":0,"), "{record}");
-    // The machine is as good as before.
+    // The machine works as before.
     assert!(session.command("cma").contains("BiscuitOS_cma"));
     session.send("poweroff\r");
     session.finish().ended_with(0);

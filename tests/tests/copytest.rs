@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The copy that must come out right, and the proof that the test can fail.
+//! The copy that must be correct, and the proof that the test can fail.
 
 use boot_tests::{Boot, disk};
 use serde_json::Value;
@@ -16,7 +16,7 @@ fn number(record: &Value, field: &str) -> u64 {
 fn a_file_larger_than_memory_is_copied_right_while_pages_migrate() {
     let image = tempfile::NamedTempFile::new().expect("a temporary file");
     let made = disk::create(image.path(), 64 << 20, &[("testdata".into(), 24 << 20)]).expect("the file fits");
-    // 24 MiB of memory, of which the kernel has some: the file does not fit.
+    // 24 MiB of memory, part of it the kernel's: the file does not fit.
     let outcome = Boot::commands("copytest files=1").memory("24M").with("cma=8M").disk(image.path()).run();
     outcome.ended_with(0).has_line("copy.1: 6 of 6 checksums right; the original: 6 of 6 checksums right");
     let record = outcome.record("copytest");

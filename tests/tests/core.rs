@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The minimal kernel: it boots without any script of ours, does the published experiment, and
-//! stays small.
+//! The minimal kernel: it boots without any of the project's scripts, runs the published
+//! experiment, and stays small.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use boot_tests::data::{bitmap_fnv1a, parse_bitmap, trace_result};
 use boot_tests::in_tree;
 use serde_json::Value;
 
-/// Lines of the crates that it links, which are no tests.
+/// Most lines of the crates that it links, without tests.
 const MOST_CRATE_LINES: usize = 12_000;
-/// Lines of code of all of it, with the modules of `boot` that it is made of: neither blank nor
-/// comment.
+/// Most lines of code in all, including the modules of `boot` that it consists of, without blank
+/// lines, comments and tests.
 const MOST_CODE_LINES: usize = 12_000;
 const MOST_IMAGE_BYTES: u64 = 400_000;
 
-/// Boots it as anybody would; what was printed, and the status.
+/// Boots it with plain QEMU; returns the output and the status.
 fn boot(append: &str) -> (String, Option<i32>) {
     let output = Command::new("timeout")
         .args(["60", "qemu-system-arm", "-M", "vexpress-a9", "-m", "128", "-nographic", "-semihosting"])
@@ -64,7 +64,7 @@ fn it_ends_with_a_status_where_there_is_nothing_to_do() {
     assert!(console.contains("no CMA area"), "{console}");
 }
 
-/// The lines of a source file that are no tests.
+/// Returns the lines of a source file without tests.
 fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("sources are text");
     let mut lines = text.lines().peekable();
@@ -84,7 +84,7 @@ fn lines(path: &Path) -> Vec<String> {
     kept
 }
 
-/// The lines of all files of a directory that are no tests.
+/// Returns the lines of all files of a directory without tests.
 fn lines_below(directory: &Path) -> Vec<String> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory of sources") {
@@ -99,7 +99,7 @@ fn lines_below(directory: &Path) -> Vec<String> {
     kept
 }
 
-/// The modules of `boot` that the root declares, as files.
+/// Returns the modules of `boot` that the root declares, as files.
 fn modules() -> Vec<String> {
     let root = fs::read_to_string(in_tree("boot/src/core.rs")).expect("the root");
     let (mut inside, mut files) = (String::new(), vec!["core".to_owned()]);
@@ -139,7 +139,7 @@ fn it_can_be_read_in_an_afternoon() {
     let modules = modules();
     let mut own: Vec<String> =
         modules.iter().flat_map(|name| lines(&in_tree(&format!("boot/src/{name}.rs")))).collect();
-    // Modules of modules.
+    // Submodules.
     let inner = modules.iter().map(|name| in_tree(&format!("boot/src/{name}"))).filter(|path| path.is_dir());
     own.extend(inner.flat_map(|path| lines_below(&path)));
     assert!(own.len() > 2000, "{} lines in {modules:?}", own.len());

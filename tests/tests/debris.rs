@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment, to the bit.
+//! The published experiment, bit by bit.
 
 use boot_tests::data::{bitmap_fnv1a, parse_bitmap, trace_result};
 use boot_tests::{Boot, Outcome, Tree};
@@ -19,7 +19,7 @@ fn has_fields(record: &Value, fields: &[(&str, Value)]) {
     }
 }
 
-/// What the article printed, and what Linux answered to the same stream.
+/// Asserts the article's figures, and Linux's for the same stream.
 fn is_the_articles(record: &Value) {
     has_fields(
         record,
@@ -104,8 +104,8 @@ fn leak_adds_up_until_a_round_makes_no_allocation() {
     assert!(rounds.windows(2).all(|pair| used(&pair[0]) <= used(&pair[1])), "{outcome}");
 }
 
-/// The article's second run, on top of the leaked buffers, made 10 allocations. Its seed is the
-/// second at which it began.
+/// The article's second run, with the leaked buffers still held, made 10 allocations. Its seed is
+/// the second at which it began.
 #[test]
 fn the_second_run_depends_on_its_own_second() {
     let outcome = debris("debris; debris seed=1577527934; release all; debris; debris seed=1577527916");

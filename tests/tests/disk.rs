@@ -15,10 +15,10 @@ use tempfile::TempDir;
 
 /// QEMU's options for the modern transport.
 const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=false"];
-/// What a machine without a disk says.
+/// Message of a machine without a disk.
 const NO_DISK: &str = "there is no disk: start with DISK=disk.img, which scripts/disk-image makes";
 
-/// An image with files of the given sizes, and the directory it lies in.
+/// Creates an image with `files`; returns its directory and its path.
 fn image(bytes: u64, files: &[(&str, u64)]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("disk,1.img");
@@ -27,8 +27,8 @@ fn image(bytes: u64, files: &[(&str, u64)]) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Options for a disk whose requests of a kind (`read`, `write`, `flush`) fail, from a sector on
-/// where one is named.
+/// Returns options for a disk whose requests of a kind (`read`, `write`, `flush`) fail: all, or
+/// those that include `sector`.
 fn failing(image: &Path, kind: &str, sector: Option<u64>) -> [String; 4] {
     let sector = sector.map_or_else(String::new, |sector| format!(",file.inject-error.0.sector={sector}"));
     let file = image.display().to_string().replace(',', ",,");
@@ -83,7 +83,7 @@ fn disks_of_any_size() {
         outcome.ended_with(2).says(&Counted(bytes.div_ceil(512), "sector").to_string());
         assert_eq!(outcome.record("debris")["allocs"], 16687, "the rest goes on");
     }
-    // The last file ends in the last whole page, and behind it is a part of one.
+    // The last file ends in the last whole page, which a part of a page follows.
     let (_directory, path) = image(64 * 4096 + 1536, &[("data", 31 * 4096), ("last", 31 * 4096)]);
     let outcome = Boot::commands("disk check; disk bench").disk(&path).run();
     outcome.ended_with(0).says("last").says("left out: no room for 65 pages").does_not_say("DIFFERS");
@@ -93,8 +93,8 @@ fn disks_of_any_size() {
 #[test]
 fn nodes_of_the_tree_that_are_no_disk_are_left_alone() {
     let (_directory, path) = image(1 << 20, &[("data", 100_000)]);
-    // In the kernel, in RAM, at address 0, in a no-map region, where other registers are, not
-    // aligned, too short, and the disk's own, which comes first.
+    // In the kernel, in RAM, at address 0, in a no-map region, at other registers, unaligned, too
+    // short, and the disk's own address, which is first.
     let nodes = "/ { v@60010000 { compatible = \"virtio,mmio\"; reg = <0x60010000 0x200>; interrupts = <0 40 1>; };
         v@62000000 { compatible = \"virtio,mmio\"; reg = <0x62000000 0x200>; interrupts = <0 40 1>; };
         v@0 { compatible = \"virtio,mmio\"; reg = <0x0 0x200>; interrupts = <0 40 1>; };
@@ -108,7 +108,7 @@ fn nodes_of_the_tree_that_are_no_disk_are_left_alone() {
     for words in [
         "v@60010000: its registers are not mapped",
         "v@1e001000: no virtio device",
-        "a@10013600: its registers are another's",
+        "a@10013600: its registers overlap another node's",
     ] {
         outcome.says(words);
     }
@@ -150,7 +150,7 @@ fn a_read_only_disk_is_read() {
 
 #[test]
 fn errors_of_the_disk_are_reported_and_what_was_synced_stays() {
-    // The file is pages 2 to 51, its copies are 52 to 101 and 102 to 151.
+    // The file is in pages 2 to 51, its copies in 52 to 101 and 102 to 151.
     let (_directory, path) = image(2 << 20, &[("data", 50 * 4096)]);
     let options = failing(&path, "write", Some(120 * 8));
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -211,23 +211,22 @@ fn a_disk_that_does_not_answer_is_given_up_at_ctrl_c() {
     machine.expect("debris> ");
     machine.send("disk check\r");
     machine.expect("\n");
-    // The first requests are let through; the others would take days.
+    // The first requests pass; the others would take days.
     std::thread::sleep(Duration::from_millis(300));
     machine.send("\x03");
-    assert!(machine.expect("debris> ").contains("switched off by Ctrl-C, for good"));
+    assert!(machine.expect("debris> ").contains("is off since Ctrl-C"));
     assert!(machine.command("disk").contains("of 512 bytes, gone (it did not answer"), "it was stopped for good");
     machine.send("poweroff\r");
     machine.finish().ended_with(0);
 }
 
-/// 20 cuts, or CUTS of them: on both transports in turn, after none to three copies that were
-/// synced.
+/// 20 power cuts, or CUTS: on both transports in turn, after zero to three copies that were synced.
 #[test]
 fn a_power_cut_leaves_everything_that_was_synced() {
     let cuts = std::env::var("CUTS").map_or(20, |cuts| cuts.parse().expect("CUTS is a number of power cuts"));
     for cut in 0..cuts {
         let copies = cut % 4;
-        // Anywhere in what comes next: a copy takes some 200 ms.
+        // At any time in the next copy, which takes about 200 ms.
         let delay_ms = RandomState::new().hash_one(cut) % 200;
         let (_directory, path) = image(16 << 20, &[("data", 2 << 20)]);
         let before = disk::read(&path).expect("an image");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every n-th read, write or flush of a disk fails, in QEMU's blkdebug, on both transports.
+//! Failures of every n-th read, write or flush of a disk, by QEMU's blkdebug, on both transports.
 //!
 //! `DISK_ERRORS=1,2,3 cargo test --target host-tuple -p boot-tests --test disk_errors` chooses n.
 
@@ -10,17 +10,17 @@ use std::path::Path;
 
 use boot_tests::{Boot, disk};
 
-/// Which n there are in `make test`.
+/// Values of n in `make test`.
 const USUAL: &str = "1,3,10";
-/// What fails, and the event that blkdebug counts.
+/// Kinds of requests that fail, and the event that blkdebug counts.
 const KINDS: [(&str, &str); 3] = [("read", "read_aio"), ("write", "write_aio"), ("flush", "flush_to_disk")];
 /// QEMU's options for each transport.
 const TRANSPORTS: [&[&str]; 2] = [&[], &["-global", "virtio-mmio.force-legacy=false"]];
-/// A sector that no disk has: a rule for it fails nothing, and ends the one before.
+/// A sector that no disk has: a rule for it causes no failure, and ends the rule before.
 const NOWHERE: u64 = 1 << 40;
 
-/// A file for blkdebug. Its state counts the events; an error that an event switches on stays on
-/// until the next such event, hence the rule that is for no sector.
+/// Returns a configuration of blkdebug. Its state counts the events; an error that an event enables
+/// stays enabled until the next such event, hence the rule for no sector.
 fn rules(kind: &str, event: &str, n: u32) -> String {
     let mut text = String::new();
     for state in (1..=n).filter(|_| n > 1) {
@@ -42,7 +42,7 @@ fn rules(kind: &str, event: &str, n: u32) -> String {
     text
 }
 
-/// Boots with a disk of which every n-th request of a kind fails; true where one did.
+/// Boots with a disk on which every n-th request of a kind fails; true if one did.
 fn fails_well(directory: &Path, (kind, event): (&str, &str), n: u32, transport: &[&str]) -> bool {
     let (image, config) = (directory.join("disk.img"), directory.join("rules"));
     disk::create(&image, 2 << 20, &[("data".into(), 50 * 4096)]).expect("the file fits");

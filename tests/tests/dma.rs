@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DMA API in the image: where buffers come from, the machine's page tables and caches, and
-//! drivers that are broken on purpose.
+//! The DMA API in the image: the source of buffers, the machine's page tables and caches, and
+//! deliberately broken drivers.
 
 use std::fs;
 
 use boot_tests::{Boot, Outcome, Tree, in_tree};
 
-/// The device's address of the buffer that a line of `dma alloc` tells of, and the rest of the
-/// line.
+/// Returns the device's address of the buffer that a line of `dma alloc` reports, and the rest of
+/// the line.
 fn buffer<'o>(outcome: &'o Outcome, device: &str, bytes: u32) -> (u32, &'o str) {
     let begin = format!("{bytes} bytes for {device}: device address 0x");
     let line = outcome.console().lines().find_map(|line| line.strip_prefix(&begin));
@@ -45,7 +45,7 @@ fn buffers_come_from_where_the_tree_says() {
     );
     outcome.has_line("freed 4");
     outcome.has_line("0");
-    // An area that is full sends its device to the page allocator, which has blocks of up to 4 MiB.
+    // If an area is full, its device gets pages of the page allocator, in blocks of up to 4 MiB.
     assert!(buffer(&outcome, "BiscuitOS_CMA", 2 << 20).1.starts_with("512 pages of the page allocator"), "{outcome}");
     outcome.has_line(
         "no 6291456 bytes for BiscuitOS_CMA: the area is full: 0 pages free; the page allocator: no block has 2048 pages, the largest has 1024",
@@ -78,7 +78,7 @@ fn without_a_second_cache_or_a_snoop_control_unit() {
     let outcome = Boot::commands("selftest dma").tree(Tree::Nodes(format!("{nodes}{off}"))).run();
     outcome.ended_with(0);
     for missing in ["snoop control unit (arm,cortex-a9-scu)", "level 2 cache (arm,pl310-cache)"] {
-        let line = format!("no {missing} in the tree, or none that can be reached: the kernel does without");
+        let line = format!("no {missing} in the tree, or its registers cannot be mapped: not used");
         assert!(outcome.console().lines().any(|printed| printed.ends_with(&line)), "{outcome}");
     }
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The documents do what they say: every command on every page is run, and prints what stands under
-//! it.
+//! Checks the documents: every command on every page is run, and its output compared with the page.
 //!
-//! Each page is a test, and all its commands run in their order. README.zh-CN.md shows the blocks
-//! of README.md, so that they need no second run. How a block is written is explained in
-//! `boot_tests::docs`.
+//! Each page is a test, and all its commands run in their order. README.zh-CN.md has the blocks of
+//! README.md, so that they are not run twice. `boot_tests::docs` explains the syntax of a block.
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
@@ -19,11 +17,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
-/// The page that says what every field of every record is.
+/// The page that explains every field of every record.
 const RECORDS: &str = "docs/reference/records.md";
 /// The page of measured figures.
 const FIGURES: &str = "docs/research/figures.md";
-/// The page that says what every command and key is.
+/// The page that explains every command and key.
 const REFERENCE: &str = "docs/reference/commands.md";
 
 fn main() -> ExitCode {
@@ -49,7 +47,7 @@ fn main() -> ExitCode {
     trials.push(Trial::test("commands_and_keys", move || is_made_of_the_tables(&all)));
     trials.push(Trial::test("demo", is_the_demo));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // Others read the list.
+    // The output of `--list` is for programs.
     if !arguments.list {
         println!("{}", counts(&pages));
     }
@@ -70,7 +68,7 @@ fn try_page(page: &Page, records: &str) -> Result<(), Failed> {
     if report.differences.is_empty() { Ok(()) } else { Err(report.differences.join("\n").into()) }
 }
 
-/// The fields that the page of records has no row for, under the heading of their record.
+/// Returns the fields that the page of records has no row for, under the heading of their record.
 fn undocumented(fields: &BTreeSet<(String, String)>, records: &str) -> Vec<String> {
     let section = |record: &str| {
         let heading = format!("## `{record}`");
@@ -93,7 +91,7 @@ fn has_the_same_blocks(english: &Page, chinese: &Page) -> Result<(), Failed> {
     }
 }
 
-/// The picture is what `scripts/demo` draws; `UPDATE_GOLDEN=1` draws it anew.
+/// Checks that the picture is that of `scripts/demo`; `UPDATE_GOLDEN=1` redraws it.
 fn is_the_demo() -> Result<(), Failed> {
     let picture = in_tree("docs/demo.svg");
     let directory = tempfile::TempDir::new()?;
@@ -110,9 +108,7 @@ fn is_the_demo() -> Result<(), Failed> {
     if shown == drawn { Ok(()) } else { Err("docs/demo.svg is not what `make demo` draws".into()) }
 }
 
-/// What is made of the monitor's tables is what they say, and every command has its part;
-/// `UPDATE_GOLDEN=1` makes the parts anew.
-/// The table of a README that compares with Linux has the figures of the page of figures.
+/// Checks that a README's table of comparisons with Linux has the figures of the page of figures.
 fn has_the_figures(readme: &Page) -> Result<(), Failed> {
     let figures = fs::read_to_string(in_tree(FIGURES))?;
     // The cells of a row: benchmark, call, mean, 99.9 %, worst, Linux 6.1, 6.12, 7.2.
@@ -136,6 +132,8 @@ fn has_the_figures(readme: &Page) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Checks that generated parts equal the monitor's tables, and that every command has a part;
+/// `UPDATE_GOLDEN=1` regenerates them.
 fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
     let mut stale = Vec::new();
     for page in pages {
@@ -165,7 +163,7 @@ fn is_made_of_the_tables(pages: &[Page]) -> Result<(), Failed> {
     if stale.is_empty() { Ok(()) } else { Err(stale.join("\n").into()) }
 }
 
-/// How many commands there are, and how many of them are not run, and why.
+/// Returns the number of commands, and of those that are not run, by reason.
 fn counts(pages: &[Page]) -> String {
     let steps = pages.iter().filter(|page| page.name != CHINESE).flat_map(|page| page.steps().unwrap_or_default());
     let typed: Vec<Typed> =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Each fault on purpose: it ends with status 101 and names itself, and a panic's backtrace
+//! Each deliberate fault: it ends with status 101 and names itself, and a panic's backtrace
 //! resolves to functions.
 
 use boot_tests::symbols::{Symbols, addresses};
@@ -12,13 +12,13 @@ fn fault(kind: &str) -> Outcome {
     outcome
 }
 
-/// Some line holds all of these words, whatever their case.
+/// Asserts that a line contains all of `words`, in any case.
 fn says_all(outcome: &Outcome, words: &[&str]) {
     let holds_all = |line: &str| words.iter().all(|word| line.to_lowercase().contains(word));
     assert!(outcome.lines().any(holds_all), "no line with {words:?}: {outcome}");
 }
 
-/// The register dump: every register of the faulting mode, each with eight digits.
+/// Asserts the register dump: every register of the faulting mode, each with eight digits.
 fn dumps_registers(outcome: &Outcome) {
     let text = outcome.console().to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Console output that a change may alter only on purpose: the boot log and the bitmap.
-//! `UPDATE_GOLDEN=1` writes it anew.
+//! Console output that a change may alter only deliberately: the boot log and the bitmap.
+//! `UPDATE_GOLDEN=1` rewrites it.
 
 use std::{env, fs};
 
 use boot_tests::{Boot, in_tree};
 
-/// The text is that of `tests/golden/NAME`, or becomes it where that is asked for.
+/// Asserts that the text is that of `tests/golden/NAME`, or writes it there on request.
 fn is_golden(name: &str, text: &str) {
     let path = in_tree("tests/golden").join(name);
     if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
@@ -27,8 +27,8 @@ fn is_golden(name: &str, text: &str) {
     );
 }
 
-/// `text` with what changes with every edit of the source (times, addresses within the image) made
-/// the same.
+/// Replaces the parts of `text` that change with every edit of the source (times, addresses within
+/// the image) by constants.
 fn steady(text: &str) -> String {
     let mut steady = String::new();
     for line in text.lines() {
@@ -36,12 +36,12 @@ fn steady(text: &str) -> String {
             Some((stamp, rest)) if stamp.contains('.') && !stamp.contains('X') => format!("[    T.TTTTTT]{rest}"),
             _ => line.to_owned(),
         };
-        // Where the image and the tree end changes with the compiler, with dtc and with QEMU.
+        // The ends of the image and of the tree change with the compiler, with dtc and with QEMU.
         let line = ["Kernel image", "Device tree"].iter().fold(line, |line, name| {
             let Some((range, _)) = line.split_once(&format!(" : {name}")) else { return line };
             format!("{}-EEEEEEEE : {name}", range.rsplit_once('-').map_or(range, |(start, _)| start))
         });
-        // How much is free depends on the image's size.
+        // The amount of free memory depends on the image's size.
         let line = match (line.split_once("Memory: "), line.split_once(" free of ")) {
             (Some((before, _)), Some((_, after))) => format!("{before}Memory: M free of {after}"),
             _ => line,
@@ -54,7 +54,7 @@ fn steady(text: &str) -> String {
     steady
 }
 
-/// The commit of the record `meta` as `C`.
+/// Replaces the commit of the record `meta` by `C`.
 fn without_commit(line: &str) -> String {
     match line.split_once("\"git\":\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?.1))) {
         Some((before, after)) => format!("{before}\"git\":\"C\"{after}"),
@@ -62,7 +62,7 @@ fn without_commit(line: &str) -> String {
     }
 }
 
-/// The times in a sentence: every number in front of `ns` or `a second`.
+/// Replaces the times in a sentence: every number before `ns` or `a second`.
 fn steady_means(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let is_unit = |words: &[&str]| match words {
@@ -74,8 +74,8 @@ fn steady_means(line: &str) -> String {
     (0..words.len()).map(|at| if is_time(at) { "T" } else { words[at] }).collect::<Vec<_>>().join(" ")
 }
 
-/// The times in a record, every field whose name ends in `_ns` or begins with `ns_`, and the pages
-/// that are free.
+/// Replaces the times in a record, every field whose name ends in `_ns` or begins with `ns_`, and
+/// the number of free pages.
 fn steady_times(line: &str) -> String {
     let fields = line.split(',').map(|field| {
         let Some((name, _)) = field.split_once(':') else { return field.to_owned() };

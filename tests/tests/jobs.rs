@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads beside the published one, and loads in the background.
+//! Loads other than the published one, and loads in the background.
 
 use boot_tests::{Boot, in_tree};
 
@@ -54,7 +54,7 @@ fn an_area_is_watched_while_a_job_fills_it() {
     let free: Vec<&str> = outcome.lines().filter(|line| line.starts_with("CmaFree:")).collect();
     assert!(free.len() == 3 && free[0] != free[1] && free[1] != free[2], "{outcome}");
     outcome.says("[1] debris &: on BiscuitOS_cma, round 1, 3000 steps, ").has_line("[1] done: debris &");
-    // The published experiment, whatever came in between.
+    // The published experiment's figures, whatever ran in between.
     let record = outcome.record("debris");
     assert_eq!(
         (&record["allocs"], &record["releases"], &record["maxchunk"]),
@@ -66,7 +66,7 @@ fn an_area_is_watched_while_a_job_fills_it() {
 fn poweroff_says_what_a_job_has_done() {
     let trace = in_tree("tests/data/linux-6.1/article.trace");
     let outcome = Boot::commands("random until=ops ops=100000000 &; replay; release all; debris").initrd(trace).run();
-    // What would disturb the job was refused, and that is the status.
+    // Commands that would disturb the job were refused, which sets the status.
     outcome.ended_with(2);
     assert_eq!(
         outcome.lines().filter(|line| line.contains("job 1 (random until=ops ops=100000000 &) runs on")).count(),
@@ -74,7 +74,7 @@ fn poweroff_says_what_a_job_has_done() {
     );
     outcome.has_line("[1] stopped: random until=ops ops=100000000 &").says("then it was stopped; 0 requests failed.");
     let record = outcome.record("random");
-    // 1000 steps behind each of the four commands.
+    // 1000 steps after each of the four commands.
     assert_eq!(record["allocs"].as_u64().unwrap() + record["releases"].as_u64().unwrap(), 4_000, "{record}");
 }
 
@@ -91,7 +91,7 @@ fn a_job_works_while_the_prompt_waits() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     let second = steps(&session.command("jobs"));
     assert!(second > first + 10_000, "{first}, then {second}: it goes on by itself");
-    // Ctrl-C at the prompt is the line's, not the job's.
+    // Ctrl-C at the prompt cancels the line, not the job.
     session.send("half a line\x03");
     session.expect("^C");
     session.expect(PROMPT);
@@ -111,14 +111,14 @@ fn a_job_that_ends_leaves_the_line_alone() {
     session.send("ver");
     std::thread::sleep(std::time::Duration::from_secs(2));
     let answer = session.command("sion");
-    // The line is whole, then comes its answer, then the job's.
+    // The line stays whole; its answer follows, then the job's.
     assert!(answer.starts_with(concat!("debris ", env!("CARGO_PKG_VERSION"))), "{answer}");
     let answer = if answer.contains("[1] done") { answer } else { session.command("wait") };
     assert!(
         answer.contains("{\"record\":\"debris\",") && answer.contains("[1] done: debris until=ops ops=300000 &"),
         "{answer}"
     );
-    // With nothing typed it comes by itself.
+    // Without any typing the job's message is printed at once.
     session.command("camera area=linux,cma &");
     session.expect("[1] done");
     session.expect(PROMPT);

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A dozen of the trees that Linux was booted with, in QEMU: the image's log about reserved memory
-//! is Linux's, line by line. `kernel/reserved/tests/linux_trees.rs` compares all of them, natively.
+//! equals Linux's, line by line. `kernel/reserved/tests/linux_trees.rs` compares all of them,
+//! natively.
 
 use std::fs;
 use std::path::PathBuf;
 
 use boot_tests::{Boot, Tree, in_tree};
 
-/// The initrd that all trees were booted with, in bytes: its place matters.
+/// Size of the initrd that all trees were booted with: it determines its address.
 const INITRD_BYTES: usize = 604_160;
 
-/// What the lines begin with that Linux prints about reserved memory.
+/// Beginnings of the lines that Linux prints about reserved memory.
 const STARTS: [&str; 5] =
     ["Reserved memory: ", "OF: reserved mem: ", "OF: fdt: Reserved memory: ", "cma: ", "Skipping dt linux,cma-default"];
 
-/// Boots a tree as Linux `version` was booted with it, and compares what is said of it.
+/// Boots a tree as Linux `version` was booted with it, and compares the log about it.
 #[track_caller]
 fn compare(tree: &str, version: &str) {
     let file = |extension: &str| -> PathBuf { in_tree(&format!("tests/data/trees/{tree}.{extension}")) };

@@ -16,7 +16,7 @@ fn number(record: &Value, field: &str) -> u64 {
     record[field].as_u64().unwrap_or_else(|| panic!("{field} in {record}"))
 }
 
-/// What every record of `pressure` has.
+/// Asserts the fields of every record of `pressure`.
 fn is_whole(record: &Value) {
     for field in ["pages", "fill_pages", "allocs", "failed", "migrated", "reclaimed", "oom_kills", "bad_pages"] {
         number(record, field);
@@ -76,7 +76,7 @@ fn policies_differ_in_what_stands_free_when_the_system_kills() {
         assert!(number(record, "oom_kills") > 0 && record["bad_pages"] == 0, "{record}");
         number(record, "cma_free_at_kill")
     };
-    // All of both areas: nobody has entered them, although `half` was tried before.
+    // All pages of both areas: none was lent, although the policy `half` ran before.
     assert_eq!(free("fallback"), 4096, "{records:?}");
     assert!(free("half") < 1024 && free("half") > free("first"), "{records:?}");
 }
@@ -152,7 +152,7 @@ fn bad_input_gets_a_line_each_and_nothing_is_lost() {
         ("pressure latency with=sand", "it can be idle movable clean mixed"),
         ("pressure underuse cma_use=never", "it can be half fallback first"),
         ("pressure reliability lend=dirty", "it can be movable clean none"),
-        ("pressure latency pins=3", "pins= means nothing to latency"),
+        ("pressure latency pins=3", "pins= is not a key of latency"),
         ("pressure latency fill=99999999", "cannot be filled"),
         ("release 7", "no buffer has the ID 7"),
         ("release all nowhere", "no area"),

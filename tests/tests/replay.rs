@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Recorded request streams: every placement and the last bitmap as Linux answered them.
+//! Recorded request streams: every placement and the last bitmap equal Linux's.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn replays_as_on_linux(trace: &str) {
     }
     assert_eq!(record["placement_fnv1a"], linux.placement_fnv1a, "{record}");
     assert_eq!(record["bitmap_fnv1a"], linux.bitmap_fnv1a, "{record}");
-    // The buffers are left in place: the printed bitmap is the fingerprint's.
+    // The buffers stay allocated: the printed bitmap is that of the fingerprint.
     let bits = parse_bitmap(outcome.console());
     assert_eq!(bits.len() as u64, linux.area_bits);
     assert_eq!(bitmap_fnv1a(&bits), linux.bitmap_fnv1a);
@@ -76,7 +76,7 @@ fn a_boards_log() {
     outcome.says("2 ranges busy there and passed over");
 }
 
-/// Replays `text` and expects `status`.
+/// Replays `text` and asserts `status`.
 fn replay_text(text: &[u8], status: i32) -> boot_tests::Outcome {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("trace");
@@ -90,7 +90,8 @@ fn replay_text(text: &[u8], status: i32) -> boot_tests::Outcome {
 fn small_traces() {
     let outcome = replay_text(b"# a comment\n\na 1 16 4\na 2 3000 0\nr 2\nr 1\nr 1\na 1 1 0\n", 0);
     let record = outcome.record("replay");
-    // Too large for the area counts as failed; releases of what is not held do nothing.
+    // A request larger than the area counts as failed; releases of pages that are not held do
+    // nothing.
     assert_eq!((&record["allocs"], &record["failed"], &record["used"]), (&3.into(), &1.into(), &1.into()), "{record}");
     assert_eq!((&record["maxchunk"], &record["unmatched"]), (&2047.into(), &1.into()), "{record}");
 }
@@ -115,8 +116,8 @@ fn bad_traces_are_refused_with_their_line() {
     }
 }
 
-/// What ftrace would print of `bytes` bytes of traffic in an area of 8 MiB: every event is `(true,
-/// page, pages)`, an allocation, or a release.
+/// Returns ftrace's text, at most `bytes` bytes long, of traffic in an area of 8 MiB, and its
+/// events: `(true, page, pages)` is an allocation, `false` a release.
 fn recording(bytes: usize) -> (String, Vec<(bool, u32, u32)>) {
     let mut text = String::with_capacity(bytes + 512);
     text += "# tracer: nop\n#\n# entries-in-buffer/entries-written: 99/99   #P:4\n#\n";
@@ -175,8 +176,8 @@ fn sixty_four_megabytes_of_ftrace_in_a_small_machine() {
     let held: i64 =
         events.iter().map(|&(alloc, _, pages)| if alloc { i64::from(pages) } else { -i64::from(pages) }).sum();
     assert_eq!(record["used"], held, "{record}");
-    // In instructions: a line of 130 characters is read and checked for little more than it costs
-    // to look at each.
+    // In instructions: reading and checking a line of 130 characters costs little more than looking
+    // at each.
     assert!(record["line_ns"].as_u64().expect("a number") <= 3_500, "{record}");
 }
 
@@ -185,14 +186,14 @@ fn our_own_trace_is_read_back() {
     let commands = "echo 1 > /sys/kernel/tracing/events/cma/enable; alloc linux,cma 3; debris until=ops ops=330; \
                     echo 0 > /sys/kernel/tracing/events/cma/enable; cat /sys/kernel/tracing/trace; replay";
     let recorded = Boot::commands(commands).run();
-    // There is no trace to replay yet.
+    // There is no trace to replay.
     recorded.ended_with(2);
     let load = recorded.record("debris");
     let lines: Vec<&str> = recorded.lines().skip_while(|line| !line.starts_with("# tracer:")).collect();
     let end = lines.iter().position(|line| line.starts_with("replay:")).expect("the last command's answer");
     assert!(lines[..end].iter().filter(|line| line.contains("cma_alloc_finish: name=BiscuitOS_cma ")).count() > 150);
     let outcome = replay_text((lines[..end].join("\n") + "\n").as_bytes(), 0);
-    // Both areas are in the recording, and both are here.
+    // Both areas are in the recording, and in this machine.
     let records = outcome.records_of("replay");
     assert_eq!((records.len(), &records[0]["area"], &records[0]["used"]), (2, &"linux,cma".into(), &3.into()));
     let record = &records[1];
@@ -211,7 +212,7 @@ fn a_ring_that_ran_over_is_read_back() {
     recorded.ended_with(0);
     let text: Vec<&str> = recorded.lines().skip_while(|line| !line.starts_with("# tracer:")).collect();
     let record = replay_text(text.join("\n").as_bytes(), 0).record("replay");
-    // Three events for an allocation and its release, of which the ring keeps 1024.
+    // An allocation and its release are three events; the ring keeps 1024.
     assert!(record["lost"].as_u64().is_some_and(|lost| (3000..3800).contains(&lost)), "{record}");
     assert!(record["unmatched"].as_u64().is_some_and(|unmatched| unmatched > 0), "{record}");
     assert_eq!(record["held_released"], 0, "{record}");
@@ -230,7 +231,7 @@ fn several_recorded_areas_are_a_choice() {
     fs::write(&path, text).unwrap();
     let outcome = Boot::commands("replay from=dsp").initrd(&path).run();
     let record = outcome.ended_with(0).record("replay");
-    // The second time the pages were held still, so their release was lost.
+    // At the second allocation the pages were still held, so their release was lost.
     assert_eq!(
         (&record["ops"], &record["held_released"], &record["used"]),
         (&2.into(), &1.into(), &5.into()),
@@ -290,7 +291,7 @@ fn bad_recordings_are_refused_with_their_line() {
     ] {
         let outcome = replay_text(format!("{good}{good}{bad}").as_bytes(), 2);
         outcome.says("replay: line 3: ").says(words);
-        // Nothing was done.
+        // No request was made.
         assert!(
             outcome.lines().any(|line| line.starts_with("BiscuitOS_cma") && line.contains("        0     2048  ")),
             "{outcome}"
@@ -336,14 +337,14 @@ fn an_id_that_is_held_only_here_does_not_end_a_replay() {
     assert!(records[0]["held_released"].as_u64().is_some_and(|times| times > 0), "{outcome}");
     outcome.says("which holds a buffer already; held=release gives that back first");
     outcome.says("BiscuitOS_cma  0x69800000     2048        0     2048");
-    // Under Linux's settings every answer is the recorded one.
+    // With Linux's settings every answer is the recorded one.
     let linux = trace_result("churn-full.trace");
     assert_eq!((&records[1]["held_released"], &records[1]["failed"]), (&0.into(), &linux.failed.into()), "{outcome}");
     assert_eq!(records[1]["placement_fnv1a"], linux.placement_fnv1a, "{outcome}");
 }
 
-/// An event of ftrace: a task at a millisecond gets pages from `pfn`, is refused them (`None`), or
-/// gives them back.
+/// Returns an event of ftrace: a task gets pages from `pfn` on at a millisecond, fails to (`None`),
+/// or releases them.
 fn event(task: &str, ms: u32, releases: bool, pfn: Option<u32>, pages: u32, align: u32) -> String {
     let head = format!("  {task}-7 [000] ..... {:5}.{:03}000: ", ms / 1000, ms % 1000);
     match (releases, pfn) {
@@ -385,7 +386,7 @@ fn a_failed_request_says_whose_buffers_are_in_its_way() {
     outcome.says("line 5, 1.400000 s, camera: no 1200 pages at a multiple of 256: fragmented");
     outcome.says("  pages 256-1455, 500 used: 500 pages of 1 buffer to empty: 500 of codec since line 2 (1.100000 s)");
     outcome.says("Stopped at line 5, the first request that failed.");
-    // That moment, not the end.
+    // The state at that time, not at the end.
     assert_eq!(outcome.record("metrics")["used"], 600);
     let failures = outcome.records_of("failure");
     assert_eq!(failures.len(), 2, "{outcome}");
@@ -402,7 +403,7 @@ fn a_failed_request_says_whose_buffers_are_in_its_way() {
     assert_eq!((&replays[1]["peak_pages"], &replays[1]["used"]), (&1200.into(), &900.into()), "{outcome}");
 }
 
-/// In an area of 768 MiB with thousands of buffers, hundreds of failures, and all of them as lines.
+/// An area of 768 MiB with thousands of buffers, and hundreds of failures, each with a record.
 #[test]
 fn failures_of_a_large_area_do_not_exhaust_the_heap() {
     let mut text = String::new();
@@ -414,13 +415,14 @@ fn failures_of_a_large_area_do_not_exhaust_the_heap() {
     let outcome = replays(&text, "replay failures=all", "1024M", Some(node));
     let failures = outcome.records_of("failure");
     assert_eq!(failures.len(), 200);
-    // The tail of the area is free: the cheapest window is at its end, behind the last buffer that
+    // The tail of the area is free: the cheapest window is at its end, after the last buffer that
     // stays.
     assert_eq!(failures[199]["window_cost"], failures[199]["window_buffers"].as_u64().unwrap() * 16);
     assert_eq!(outcome.record("replay")["failed_fragmented"], 200);
 }
 
-/// Half a million lines, of which some failed on the board, kept as long as the others lived.
+/// Half a million lines, with a request that failed on the board, held for the median life of its
+/// task's buffers.
 #[test]
 fn what_only_the_board_refused_is_kept_on_a_long_recording() {
     let (mut text, events) = recording(64 << 20);
@@ -434,7 +436,7 @@ fn what_only_the_board_refused_is_kept_on_a_long_recording() {
     assert!(record["lines"].as_u64().unwrap() > 500_000, "{record}");
 }
 
-/// What newer kernels write of an area of 2048 pages: counts with each request.
+/// Events of newer kernels, which have counts of the area's pages with each request.
 #[test]
 fn counts_of_free_pages_tell_the_size_and_what_was_held_before() {
     let start = |ms: u32, pages: u32, free: u32| {
@@ -448,7 +450,7 @@ fn counts_of_free_pages_tell_the_size_and_what_was_held_before() {
     for (ms, pfn, pages, free) in [(1000, 0x1000, 8, 1948), (1100, 0x1008, 16, 1940), (1200, 0x1018, 4, 1924)] {
         text += &(start(ms, pages, free) + &event("vpu", ms + 1, false, Some(pfn), pages, 0));
     }
-    // 50 pages went without an event, and two requests say so.
+    // 50 pages were allocated without an event, as two requests show.
     for (ms, pfn, pages, free) in [(1300, 0x1020, 2, 1870), (1400, 0x1022, 2, 1868)] {
         text += &(start(ms, pages, free) + &event("vpu", ms + 1, false, Some(pfn), pages, 0));
     }
@@ -460,7 +462,7 @@ fn counts_of_free_pages_tell_the_size_and_what_was_held_before() {
     outcome.says("The recording is of a, an area of 2048 pages");
     outcome.says("100 pages held there when the recording began");
     outcome.says("In 1 place, first at line 7, pages came or went without an event: events were lost there.");
-    // Those that begin only say what is missing.
+    // Starts of allocations alone are refused, with the event that is missing.
     let starts = start(1000, 8, 1948) + &start(1100, 16, 1940);
     replay_text(starts.as_bytes(), 2).says("cma_alloc_finish");
 }
@@ -486,7 +488,7 @@ fn a_recording_is_split_by_task_and_by_size() {
     assert_eq!(found, [[3, 127, 1], [1, 0, 3], [2, 64, 2], [2, 63, 2]], "{outcome}");
 }
 
-/// The state and the recording of one board in one file, as its area's files and its trace.
+/// One file with the state and the recording of a board: its area's files and its trace.
 #[test]
 fn a_recording_that_goes_on_from_a_state_releases_what_that_holds() {
     let mut words = vec!["0"; 64];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The runner between a user and QEMU: what runs side by side share, and what becomes of input,
-//! output and status.
+//! The runner between a user and QEMU: resources shared by parallel runs, and the handling of
+//! input, output and status.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use boot_tests::{FakeQemu, in_tree};
 
-/// Says that it runs, waits for a line, and then looks at its files.
+/// Script that prints a line when it runs, waits for a line, and then reads its files.
 const LOOKS_LATE: &str = r#"
 echo started
 read -r line
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     shift
 done"#;
 
-/// A run that waits.
+/// A run that waits for a line.
 struct Waiting {
     child: Child,
     keyboard: ChildStdin,
@@ -38,7 +38,7 @@ fn start(mut command: Command) -> Waiting {
     Waiting { child, keyboard }
 }
 
-/// The first line of what a run prints, and nothing of what is behind it.
+/// Reads the first line that a run prints, and nothing after it.
 fn first_line(child: &mut Child) -> String {
     let console = child.stdout.as_mut().unwrap();
     let mut line = Vec::new();
@@ -52,7 +52,7 @@ fn first_line(child: &mut Child) -> String {
 }
 
 impl Waiting {
-    /// Types a line, and returns the rest of what is printed.
+    /// Types a line, and returns the rest of the output.
     fn end_with(mut self, line: &Path) -> String {
         writeln!(self.keyboard, "{}", line.display()).unwrap();
         drop(self.keyboard);
@@ -73,7 +73,7 @@ fn each_run_boots_its_own_tree() {
     let qemu = FakeQemu::new(LOOKS_LATE);
     let image = qemu.path("image.bin");
     let run = |name: &str| start(qemu.command(&image, &[("NODES", nodes(&qemu, name).to_str().unwrap())]));
-    // All are started before the first looks at its tree.
+    // All are started before the first reads its tree.
     let names = ["first", "second", "third"];
     let runs: Vec<_> = names.iter().map(|name| run(name)).collect();
     for (name, run) in names.iter().zip(runs) {
@@ -122,7 +122,7 @@ fn runs_side_by_side_in_a_real_machine() {
     }
 }
 
-/// A real machine, with what is piped in.
+/// Runs a real machine, with `input` piped in.
 fn machine(append: &str, input: &[u8]) -> Output {
     let qemu = FakeQemu::new("exit 1");
     let mut command =
@@ -131,7 +131,7 @@ fn machine(append: &str, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut keyboard = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // The machine may end before it has read all.
+    // The machine may end before it has read all input.
     let typing = thread::spawn(move || keyboard.write_all(&input));
     let output = child.wait_with_output().unwrap();
     let _ = typing.join().unwrap();
@@ -148,7 +148,7 @@ fn a_run_whose_input_has_ended_ends_with_the_status_so_far() {
         ("nonsense", "version", 2),
         ("version", "poweroff 7", 7),
         ("version", "version\nworse\n\x1b[", 0),
-        // A machine that was started again has lost what was typed before.
+        // A reboot loses the input that was typed before.
         ("version", "reboot\nversion\n", 0),
     ] {
         let output = machine(&format!("run=\"{run}\""), input.as_bytes());
@@ -175,7 +175,7 @@ fn lines_of_runs_side_by_side_stay_whole() {
     let qemu = FakeQemu::new("printf 'half '; touch \"$0.half\"; read -r line; printf 'whole\\r\\nrest'");
     let other = FakeQemu::new("printf 'other\\r\\n'");
     let (mut console, pipe) = io::pipe().unwrap();
-    // The commands go at once, and the ends of the pipe that they hold with them.
+    // The commands are dropped at once, which closes their ends of the pipe.
     let image = qemu.path("image.bin");
     let shared = pipe.try_clone().unwrap();
     let mut first = qemu.command(&image, &[]).stdin(Stdio::piped()).stdout(shared).spawn().unwrap();
@@ -211,7 +211,7 @@ fn comes_true(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Waits until the process is gone, or dead and not yet asked for.
+/// Waits until the process is gone, or a zombie.
 fn ends(process: &str) -> bool {
     comes_true(|| {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();

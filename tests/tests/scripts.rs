@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The scripts around QEMU, without a machine: what QEMU would be started with, and what becomes of
-//! a user's nodes.
+//! The scripts around QEMU, without a machine: QEMU's arguments, and the tree with a user's nodes.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +31,7 @@ fn run_is_added_only_where_there_is_none() {
     assert_eq!(line("cma=16M"), r#"cma=16M run="debris; poweroff""#);
     assert_eq!(line("run=version"), "run=version");
     assert_eq!(line(r#"loglevel=3 "run=cma; poweroff""#), r#"loglevel=3 "run=cma; poweroff""#);
-    // Not a parameter of that name.
+    // No parameter named `run`.
     assert_eq!(line("rerun=1"), r#"rerun=1 run="debris; poweroff""#);
     assert_eq!(line(r#"note="a run=x""#), r#"note="a run=x" run="debris; poweroff""#);
 }
@@ -59,7 +58,7 @@ fn missing_files_are_named() {
     }
 }
 
-/// The board's tree with these nodes, as source again.
+/// Returns the board's tree with `nodes`, decompiled.
 fn source_with(nodes: &str) -> String {
     let (output, file) = compile_nodes(nodes);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

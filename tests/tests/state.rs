@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The state that a board left its area in, as the initrd.
+//! The state of a board's area, read from the initrd.
 
 use std::fs;
 
 use boot_tests::{Boot, Outcome, Tree, in_tree};
 use tempfile::TempDir;
 
-/// Runs commands with a text as the initrd, on an area `linux,cma` of `pages` pages, or on the
-/// board's own.
+/// Runs `commands` with `text` as the initrd, with an area `linux,cma` of `pages` pages, or with
+/// the board's own areas.
 fn with_initrd(text: &str, pages: Option<u32>, commands: &str, status: i32) -> Outcome {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("dmesg");
@@ -47,7 +47,7 @@ fn what_a_failure_prints_is_the_area_and_answers() {
     assert_eq!(outcome.record("relocate")["pages"], 256);
     outcome.says("id 8: 166 pages of linux,cma at pfn 0x6945a");
     assert_eq!(outcome.record("metrics")["free"], 357 - 166);
-    // What we print of a failure ourselves is a state, too.
+    // The kernel's own lines about a failure are a state, too.
     let printed = outcome.lines().filter(|line| line.contains("cma: ")).collect::<Vec<_>>().join("\n");
     let again = with_initrd(&printed, None, "load; alloc linux,cma 166 0", 0);
     assert_eq!(again.record("load")["free"], 357);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What scripts go by: the records of a boot, and runs that refuse to begin.
+//! The interface for scripts: the records of a boot, and runs that refuse to start.
 
 use boot_tests::{Boot, Tree};
 
-/// Nodes of which Linux refuses the second: 1 MiB is no multiple of 4 MiB.
+/// Nodes of which Linux refuses the second: 1 MiB is not a multiple of 4 MiB.
 const NODES: &str = include_str!("../data/cases/refused-region.dtsi");
 
 #[test]
@@ -37,9 +37,9 @@ fn strict_names_all_that_is_refused_and_runs_nothing() {
         outcome.says(&format!("strict=on: refused: {refused}"));
     }
     outcome.says("refusals, so nothing is run");
-    // Without it they are lines, and the run goes on.
+    // Without `strict=on` they are only logged, and the run continues.
     boot().run().ended_with(0).says("allocations").does_not_say("strict=on");
-    // Where nothing is refused, it changes nothing.
+    // If nothing is refused, it changes nothing.
     Boot::commands("debris").with("strict=on").run().ended_with(0).says("allocations");
 }
 

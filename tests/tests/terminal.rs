@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a person sees at the prompt in a terminal: editing, completion, history, long lines,
-//! pastes, noise, and a window that changes its size.
+//! The prompt in a terminal: editing, completion, history, long lines, pastes, noise, and changes
+//! of the window's size.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const DOWN: &str = "\x1b[B";
 const RIGHT: &str = "\x1b[C";
 const LEFT: &str = "\x1b[D";
 const HOME: &str = "\x1b[H";
-/// Ctrl-A is QEMU's own key: pressed twice, one of them goes through.
+/// Ctrl-A is QEMU's own key: pressed twice, one is passed on.
 const CTRL_A: &str = "\x01\x01";
 
 fn at_the_prompt() -> Terminal {
@@ -141,7 +141,7 @@ fn arrows_bring_former_lines_back() {
 
 #[test]
 fn a_line_over_several_rows_is_edited_where_the_rows_are() {
-    // Neither 80 columns nor a line that ends with a row.
+    // Not 80 columns, and no line that ends at the end of a row.
     for columns in [72, 120] {
         let mut terminal = Boot::new("run=version").at_a_terminal(24, columns);
         terminal.wait_for_row(PROMPT);
@@ -155,7 +155,7 @@ fn a_line_over_several_rows_is_edited_where_the_rows_are() {
         let answered = move |screen: &vt100::Screen| screen.contents().lines().any(|row| row == answer);
         terminal.wait_until("the answer", answered);
         terminal.wait_for_row(PROMPT);
-        // The next line finds another window.
+        // The window has another size at the next line.
         terminal.resize(24, 90);
         terminal.press([UP, HOME, "\x0b"].concat());
         terminal.wait_for_line(PROMPT, "");
@@ -179,7 +179,7 @@ fn bytes_that_are_no_text_are_dropped_and_nothing_else_is() {
     let mut terminal = at_the_prompt();
     terminal.press(b"e\xffc\xc3(\x80\x00\xf0\x9f\x98\x80h\x08\x7fho \xc3\xa9don\xfe\xffe\r");
     terminal.wait_for("done");
-    // What has a meaning to the prompt or to QEMU is left out.
+    // Bytes with a meaning to the prompt or to QEMU are left out.
     let all: Vec<u8> = (0x80..=0xff).chain(0..0x20).filter(|byte| !b"\x01\x04\t\n\x0c\r".contains(byte)).collect();
     terminal.press(&all);
     terminal.press("\x03echo still here\r");
@@ -190,7 +190,7 @@ fn bytes_that_are_no_text_are_dropped_and_nothing_else_is() {
 #[test]
 fn five_hundred_pasted_lines_are_all_answered() {
     let mut terminal = at_the_prompt();
-    // Twice what the machine holds, so that the sender has to wait in between.
+    // Twice the capacity of the machine's ring, so that the sender has to wait in between.
     let padding = "x".repeat(50);
     let paste: String = (0..500).map(|number| format!("echo answer {number} {padding}\r")).collect();
     terminal.press(paste + "echo the end\r");
@@ -209,7 +209,7 @@ fn what_is_typed_while_a_command_runs_waits_for_its_end() {
     terminal.wait_for_row(PROMPT);
     terminal.press("debris align=page until=ops ops=4000000000\r");
     std::thread::sleep(Duration::from_millis(500));
-    // More than the machine holds: the rest has to wait on this side of the line.
+    // Lines that the machine keeps in its ring while the load runs.
     terminal.press(format!("echo {}\r", "w".repeat(900)).repeat(4) + "echo after all\r");
     std::thread::sleep(Duration::from_millis(200));
     let running = terminal.screen();
@@ -217,8 +217,7 @@ fn what_is_typed_while_a_command_runs_waits_for_its_end() {
     leave_after_ctrl_c(terminal);
 }
 
-/// A Ctrl-C behind more than the machine holds comes with the rest of it, or earlier: it stops the
-/// load in any case.
+/// Stops the load with a Ctrl-C after those lines; the lines are executed then.
 fn leave_after_ctrl_c(mut terminal: Terminal) {
     terminal.press("\x03");
     terminal.wait_for("after all");

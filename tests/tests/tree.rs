@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn try_case(case: &TreeCase) -> Result<(), Failed> {
-    // As Linux got them: malformed nodes stay malformed.
+    // As passed to Linux: malformed nodes stay malformed.
     let nodes = match case.fragment {
         true => case.nodes.clone(),
         false => format!("/ {{ reserved-memory {{ {} }}; }};", case.nodes),
@@ -33,7 +33,7 @@ fn try_case(case: &TreeCase) -> Result<(), Failed> {
     }
 }
 
-/// What is not as the case says.
+/// Returns the differences from the case.
 fn differences(case: &TreeCase, outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     if outcome.status() != Some(0) {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How many cells an address and a size of reserved memory have.
+//! The number of cells of an address and of a size in reserved memory.
 //!
-//! A tree that says it is believed. Nodes that were pasted without their parent say it by
-//! themselves: by a unit address that is the first address of `reg`, and by the zeros above
-//! addresses of 32 bits. Where that leaves two readings, or none, neither is guessed.
+//! A tree that states them is believed. For nodes that were pasted without their parent, they are
+//! inferred: from a unit address that is the first address of `reg`, and from zeros above addresses
+//! of 32 bits. If two different readings are plausible, or none is, that is an error.
 //!
 //! The board has one cell each. A tree whose reserved memory has others gets two of each, for the
-//! root, too: what is above 32 bits reaches the kernel, which does with it what a 32-bit Linux
-//! does.
+//! root, too: numbers above 32 bits reach the kernel, which handles them like a 32-bit Linux.
 
 use std::fmt::Write;
 
@@ -24,10 +23,10 @@ pub(crate) struct Cells {
     pub size: usize,
 }
 
-/// The board's own.
+/// The board's cells.
 pub(crate) const ONE: Cells = Cells { address: 1, size: 1 };
 const TWO: Cells = Cells { address: 2, size: 2 };
-/// What nodes are tried with, the likely ones first.
+/// Readings that are tried, the likely ones first.
 const READINGS: [Cells; 6] = [
     ONE,
     TWO,
@@ -37,20 +36,20 @@ const READINGS: [Cells; 6] = [
     Cells { address: 3, size: 1 },
 ];
 
-/// What reserved memory has that is not the board's own: node, property, cells.
+/// A property of reserved memory that is not the board's own: node, property, cells.
 struct Given<'a> {
     node: FdtNode<'a>,
     property: &'a str,
     cells: Vec<u32>,
 }
 
-/// The cells in a property; `None` where its length is none of cells.
+/// Returns the cells in a property; `None` if its length is not a multiple of a cell.
 fn cells_of(value: &[u8]) -> Option<Vec<u32>> {
     let (cells, rest) = value.as_chunks::<4>();
     rest.is_empty().then(|| cells.iter().map(|cell| u32::from_be_bytes(*cell)).collect())
 }
 
-/// A node's property of one cell.
+/// Returns the value of a node's property of one cell.
 pub(crate) fn word(node: FdtNode<'_>, name: &str) -> Option<u32> {
     match cells_of(node.property(name)?.value())?[..] {
         [word] => Some(word),
@@ -58,13 +57,13 @@ pub(crate) fn word(node: FdtNode<'_>, name: &str) -> Option<u32> {
     }
 }
 
-/// The number that cells make, as far as 64 bits hold it.
+/// Returns the number in `cells`, cut to 64 bits.
 pub(crate) fn number(cells: &[u32]) -> u64 {
     cells.iter().fold(0, |number, cell| number << 32 | u64::from(*cell))
 }
 
-/// The address and size properties of reserved memory that `board` does not have with this very
-/// value.
+/// Returns the address and size properties of reserved memory that `board` does not have with the
+/// same value.
 fn given<'a>(tree: Fdt<'a>, board: Fdt<'_>) -> Vec<Given<'a>> {
     let reserved = tree.find_node("/reserved-memory");
     let mut given = Vec::new();
@@ -77,7 +76,7 @@ fn given<'a>(tree: Fdt<'a>, board: Fdt<'_>) -> Vec<Given<'a>> {
                 && !own.as_ref().is_some_and(is_own)
                 && let Some(cells) = cells_of(property.value())
             {
-                // The name lives as long as the blob.
+                // A static name, because the blob's does not live long enough.
                 let name =
                     ["reg", "size", "alignment", "alloc-ranges"].into_iter().find(|name| *name == property.name());
                 given.push(Given { node, property: name.unwrap_or_default(), cells });
@@ -88,7 +87,7 @@ fn given<'a>(tree: Fdt<'a>, board: Fdt<'_>) -> Vec<Given<'a>> {
 }
 
 impl Cells {
-    /// The number of cells that an entry of `property` has.
+    /// Returns the number of cells of an entry of `property`.
     fn entry(self, property: &str) -> usize {
         match property {
             "size" => self.size,
@@ -97,7 +96,7 @@ impl Cells {
         }
     }
 
-    /// True where the value can be read so at all.
+    /// True if the value has a length that this reading allows.
     fn fits(self, given: &Given<'_>) -> bool {
         let entry = self.entry(given.property);
         match given.property {
@@ -106,7 +105,7 @@ impl Cells {
         }
     }
 
-    /// The numbers of the value: addresses and sizes by turns, or one.
+    /// Returns the numbers of the value: alternately addresses and sizes, or one.
     fn read(self, given: &Given<'_>) -> Vec<u64> {
         given
             .cells
@@ -118,8 +117,8 @@ impl Cells {
             .collect()
     }
 
-    /// True where nothing speaks against this reading: a unit address is the first address of
-    /// `reg`, or the upper cells are zeros. `strict`: sizes have 32 bits.
+    /// True if nothing contradicts this reading: a unit address is the first address of `reg`, or
+    /// the upper cells are zeros. `strict`: sizes have 32 bits.
     fn is_plausible(self, given: &Given<'_>, strict: bool) -> bool {
         let read = self.read(given);
         if matches!(given.property, "size" | "alignment") {
@@ -143,16 +142,16 @@ impl Cells {
     }
 }
 
-/// The cells of nodes whose parent does not say it.
+/// Infers the cells of nodes whose parent does not state them.
 ///
 /// # Errors
-/// The line with both readings where they do not decide it.
+/// A line with two readings, if not exactly one is plausible.
 pub(crate) fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
     let given = given(tree, board);
     let possible: Vec<Cells> =
         READINGS.into_iter().filter(|cells| given.iter().all(|given| cells.fits(given))).collect();
     let [first, ..] = possible[..] else { return Ok(ONE) };
-    // What has only one reading is that; dtc and the kernel say what is odd about it.
+    // A single reading is taken; dtc and the kernel report what is odd about it.
     if possible.len() == 1 {
         return Ok(first);
     }
@@ -185,8 +184,8 @@ pub(crate) fn infer(tree: Fdt<'_>, board: Fdt<'_>) -> Result<Cells, String> {
     ))
 }
 
-/// Source that, put behind the tree's, gives it two cells where it has `cells`. `say` gets a line
-/// for every number that takes more than 64 bits.
+/// Returns source that, appended to the tree's, gives it two cells where it has `cells`. `say` gets
+/// a line for each number that is cut to 64 bits, and for each incomplete entry.
 pub(crate) fn widen(tree: Fdt<'_>, board: Fdt<'_>, cells: Cells, mut say: impl FnMut(String)) -> String {
     let mut source = String::new();
     let mut set = |path: &str, property: &str, cells: &[u32]| {
@@ -224,9 +223,9 @@ pub(crate) fn widen(tree: Fdt<'_>, board: Fdt<'_>, cells: Cells, mut say: impl F
                 _ => continue,
             };
             if value.is_empty() || !value.len().is_multiple_of(widths.iter().sum()) {
-                // Stays what it is: an entry that ends within a cell's number.
+                // Stays invalid, as one cell: a length that is not a whole number of entries.
                 if widths != [2, 2] && !value.is_empty() {
-                    say(format!("{}: {name} is no whole number of entries", node.name()));
+                    say(format!("{}: {name} is not a whole number of entries", node.name()));
                     set(&path, name, &value[..1]);
                 }
                 continue;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints where
-//! the RAM of a board begins, for `scripts/qemu`.
+//! `tree OUTPUT` makes the board's device tree for `scripts/tree`; `tree base BLOB` prints the
+//! start of a board's RAM, for `scripts/qemu`.
 //!
-//! NODES names a file with reserved memory as people publish it: nodes, children of
+//! NODES names a file with reserved memory in one of its published forms: nodes, children of
 //! `/reserved-memory` alone, fragments by path or label, overlays. dtc reads the values;
-//! [`preprocess`] runs cpp, [`source`] knows where each node stands in the text, [`paste`] where it
-//! goes in the board's tree and what is left out, [`cells`] how many cells its numbers have.
+//! [`preprocess`] runs cpp, [`source`] finds each node in the text, [`paste`] chooses its place in
+//! the board's tree and what is left out, [`cells`] finds the number of cells of its numbers.
 //!
-//! What holds true:
-//! 1. Whatever is left out or stood in for is a line on standard error. Nothing is guessed.
-//! 2. A mistake is shown with its file and line, by dtc.
+//! Invariants:
+//! 1. Everything left out or replaced is a line on standard error. Nothing is guessed.
+//! 2. dtc reports a mistake with its file and line.
 //! 3. The output is written at once, or not at all.
 
 mod cells;
@@ -39,12 +39,12 @@ const BOARD: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n";
 /// The board with the areas that overlays can change.
 const BOARD_WITH_AREAS: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n/include/ \"areas.dtsi\"\n";
 
-/// What begins a compiled tree.
+/// The first bytes of a compiled tree.
 const DTB_MAGIC: [u8; 4] = 0xd00d_feed_u32.to_be_bytes();
 
-/// Where the file deletes the board's video memory itself.
+/// Added if the file deletes the board's video memory, which the display refers to.
 const WITHOUT_ITS_USER: &str = "&{/display@1001f000} { /delete-property/ memory-region; };\n";
-/// Of the board here, not of the one whose RAM begins at RAM_BASE: it would be moved.
+/// Added with RAM_BASE, where this board's video memory would be at another address.
 const WITHOUT_VRAM: &str = "&{/display@1001f000} { /delete-property/ memory-region; };\n/delete-node/ &vram;\n";
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where the sources of the board's tree are.
+/// Returns the directory of the sources of the board's tree.
 fn sources() -> PathBuf {
     env::var_os("DTS").map_or_else(|| PathBuf::from("dts"), PathBuf::from)
 }
@@ -78,10 +78,10 @@ fn make(output: &Path) -> Result<(), String> {
     write(output, &blob).map_err(|error| format!("{}: {error}", output.display()))
 }
 
-/// Puts `blob` at `output` in one step: several writers at once leave one of their blobs.
+/// Writes `blob` to `output` in one step: of concurrent writers, one's blob remains.
 fn write(output: &Path, blob: &[u8]) -> io::Result<()> {
     let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The umask takes its bits away, as from any other file.
+    // The umask applies, as to any other file.
     let permissions = Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().prefix(".tree").permissions(permissions).tempfile_in(directory)?;
     file.write_all(blob)?;
@@ -97,7 +97,7 @@ fn parsed<'a>(blob: &'a [u8], what: &str) -> Result<Fdt<'a>, String> {
     Fdt::new(blob).map_err(|error| format!("{what}: {error}"))
 }
 
-/// The board's tree with the nodes of a file.
+/// Returns the board's tree with the nodes of a file.
 fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     let name = file.display();
     let text = fs::read(file).map_err(|error| format!("cannot read '{name}': {error}"))?;
@@ -130,7 +130,7 @@ fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     with_cells(&include, &source, blob, board, pasted.cells)
 }
 
-/// The board's tree and its areas with an overlay on them.
+/// Returns the board's tree and its areas with an overlay applied.
 fn with_overlay(include: &[&Path], text: &str) -> Result<Vec<u8>, String> {
     let board_blob = tools::dtc("dts", "dtb", true, include, BOARD_WITH_AREAS.as_bytes())?;
     let overlay_blob = tools::dtc("dts", "dtb", true, include, text.as_bytes())?;
@@ -150,7 +150,7 @@ fn with_overlay(include: &[&Path], text: &str) -> Result<Vec<u8>, String> {
     with_cells(include, &String::from_utf8_lossy(&source), blob, board, None)
 }
 
-/// The tree that `source` makes, `blob`, with the root's cells for reserved memory.
+/// Returns the compiled `source`: `blob`, or two cells each if reserved memory has not one each.
 fn with_cells(
     include: &[&Path],
     source: &str,
@@ -170,10 +170,10 @@ fn with_cells(
     tools::dtc("dts", "dtb", false, include, format!("{source}\n{wide}").as_bytes())
 }
 
-/// Prints the lowest address of a blob's RAM, or nothing where it does not say.
+/// Prints the lowest address of a blob's RAM, or nothing if it is unknown.
 fn base(blob: &Path) -> Result<(), String> {
     let blob = fs::read(blob).map_err(|error| format!("{}: {error}", blob.display()))?;
-    // What is no tree is for QEMU to refuse.
+    // QEMU refuses a file that is not a tree.
     let Ok(tree) = Fdt::new(&blob) else { return Ok(()) };
     let root = tree.root();
     let count = |name| cells::word(root, name).unwrap_or(1) as usize;
@@ -188,7 +188,7 @@ fn base(blob: &Path) -> Result<(), String> {
         let cells: Vec<u32> = reg.value().as_chunks::<4>().0.iter().map(|cell| u32::from_be_bytes(*cell)).collect();
         for entry in cells.chunks_exact(address + size) {
             let (base, size) = (cells::number(&entry[..address]), cells::number(&entry[address..]));
-            // Zeros stand for what a boot loader fills in.
+            // Zeros are placeholders, which a boot loader replaces.
             if size != 0 || base != 0 || node.name().contains('@') {
                 bases.push(base);
             }
@@ -221,7 +221,7 @@ mod tests {
         made(&file)
     }
 
-    /// A property's cells.
+    /// Returns a property's cells.
     pub(crate) fn value(blob: &[u8], path: &str, property: &str) -> Vec<u32> {
         let node = Fdt::new(blob).unwrap().find_node(path).unwrap_or_else(|| panic!("no {path}"));
         let value = node.property(property).unwrap_or_else(|| panic!("{path} has no {property}"));
@@ -292,7 +292,7 @@ mod tests {
         reads("a@880000000 { reg = <8 0x80000000 0 0x10000000>; };", [2, 2]);
         reads("a { size = <0 0x800000>; };", [2, 2]);
         reads("a { size = <0x800000>; };", [1, 1]);
-        // Of other cells two are made.
+        // Other cells become two each.
         for node in [
             "a@70000000 { reg = <0 0x70000000 0x800000>; };",
             "a@70000000 { reg = <0x70000000 0 0x800000>; };",
@@ -316,7 +316,7 @@ mod tests {
         let pool = value(&blob, "/reserved-memory/pool@70000000", "phandle");
         assert_eq!(value(&blob, "/camera", "memory-region"), pool);
         let note = Fdt::new(&blob).unwrap().find_node("/camera").unwrap().property("note").unwrap().value().to_vec();
-        assert_eq!(note, b"vram: &vram\0", "a string is no label");
+        assert_eq!(note, b"vram: &vram\0", "a string is not a label");
         assert_ne!(value(&blob, "/display@1001f000", "memory-region"), pool, "the board's own is as it was");
     }
 
@@ -338,7 +338,7 @@ mod tests {
         nodes(text).unwrap_or_else(|why| panic!("{text}: {why}"))
     }
 
-    /// Pastes as users bring them, with what reserved memory has then: node, property, cells.
+    /// Pastes as users bring them, with a resulting property of reserved memory: node, name, cells.
     #[test]
     fn pastes_get_in() {
         let fixed = "a@70000000 { no-map; reg = <0 0x70000000 0 0x100000>; };";
@@ -346,8 +346,8 @@ mod tests {
         let reg: (&str, &str, &[u32]) = ("a@70000000", "reg", &[0, 0x7000_0000, 0, 0x10_0000]);
         let size: (&str, &str, &[u32]) = ("linux,cma", "size", &[0x800_0000]);
         for (text, (node, property, cells)) in [
-            // A board's file, whose devices refer to what was left out with their pin controller or
-            // its memory.
+            // A board's file, whose devices refer to nodes that were left out with their pin
+            // controller or its memory.
             (
                 format!(
                     "/dts-v1/;\n#include \"soc.dtsi\"\n/ {{ model = \"x\"; memory@0 {{ m: m {{ }}; }}; \
@@ -362,7 +362,7 @@ mod tests {
             (format!("&soc_regions {{ {fixed} }};"), reg),
             (format!("/dts-v1/; /dts-v1/; / {{ reserved-memory {{ {two} {fixed} }}; }}; /dts-v1/;"), reg),
             (format!("/include/ \"skeleton.dtsi\"\n/ {{ reserved-memory {{ {two} {fixed} }}; }};"), reg),
-            // What dtc makes of a running board's tree: numbers refer.
+            // dtc's output for the tree of a running board: references are numbers.
             (
                 format!(
                     "/dts-v1/; / {{ interrupt-parent = <1>; {} cpus {{ cpu@0 {{ phandle = <2>; }}; }}; \
@@ -420,7 +420,7 @@ mod tests {
             "/include/ \"none\"",
             "/memreserve/",
         ] {
-            // One or the other, but an answer.
+            // Either result is fine.
             let _ = nodes(text);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the nodes of a file go in the board's tree, and what is left out of them.
+//! The places of a file's nodes in the board's tree, and what is left out of them.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,19 +11,19 @@ use dtoolkit::{Node as _, Property as _};
 use crate::cells::Cells;
 use crate::source::{Item, Node, Property, parse};
 
-/// Where regions lie.
+/// The node that contains the regions.
 const RESERVED_MEMORY: &str = "reserved-memory";
-/// Of the root, what a board's file says of the board.
+/// Children of the root that describe the board of a file.
 const OF_THE_BOARD: [&str; 4] = ["aliases", "cpus", "memory", "chosen"];
 
-/// What the board's tree has.
+/// The labels and paths of the board's tree.
 pub(crate) struct Board {
     labels: HashSet<String>,
     paths: HashSet<String>,
 }
 
 impl Board {
-    /// The labels and paths of a tree with symbols.
+    /// Reads the labels and paths of a tree with symbols.
     pub(crate) fn new(tree: Fdt<'_>) -> Self {
         let symbols = tree.root().child("__symbols__");
         let labels = symbols.iter().flat_map(|symbols| symbols.properties()).map(|label| label.name().to_owned());
@@ -41,32 +41,32 @@ fn collect(node: FdtNode<'_>, path: &str, paths: &mut HashSet<String>) {
     }
 }
 
-/// What a file becomes.
+/// The result for a file.
 pub(crate) struct Pasted {
-    /// `/memreserve/` entries, which stand in front of everything.
+    /// `/memreserve/` entries, which come first.
     pub reservations: String,
-    /// Fragments for behind the board's tree.
+    /// Fragments that follow the board's tree.
     pub nodes: String,
-    /// The cells of reserved memory, where the file says them.
+    /// The cells of reserved memory, if the file states them.
     pub cells: Option<Cells>,
     /// The file deletes the board's own region.
     pub deletes_vram: bool,
 }
 
-/// True for a label that board files give `/reserved-memory`, where the node itself stands in a
-/// file of the SoC.
+/// True for a label that board files use for `/reserved-memory`, whose node is in a file of the
+/// SoC.
 fn is_reserved_label(label: &str) -> bool {
     let label = label.to_ascii_lowercase();
     ["&reserved_mem", "&resmem", "&rmem", "&res_mem", "&reserved"].iter().any(|start| label.starts_with(start))
 }
 
-/// True for what says by itself that it is a region.
+/// True if the properties of a node show that it is a region.
 fn is_region(node: &Node) -> bool {
     ["no-map", "reusable", "alloc-ranges"].iter().any(|name| node.has(name))
 }
 
-/// The text with labels of its own where the board has nodes of those labels: dtc takes a label
-/// once. What the text then refers to by them are its own nodes.
+/// Renames labels of the text that the board has, too, because dtc takes a label once. References
+/// in the text then mean its own nodes.
 pub(crate) fn own_labels(text: &str, board: &Board) -> String {
     let mut defined = HashSet::new();
     each(&parse(text), &mut |node| {
@@ -98,12 +98,12 @@ pub(crate) fn own_labels(text: &str, board: &Board) -> String {
     own
 }
 
-/// True for source of an overlay.
+/// True for the source of an overlay.
 pub(crate) fn is_overlay(text: &str) -> bool {
     parse(text).iter().any(|item| matches!(item, Item::Directive(directive) if directive.name == "/plugin/"))
 }
 
-/// What an overlay changes that the board does not have: labels and paths.
+/// Returns the labels and paths that an overlay changes and the board does not have.
 pub(crate) fn missing_targets(overlay: Fdt<'_>, board: &Board) -> Vec<String> {
     let root = overlay.root();
     let fixups = root.child("__fixups__");
@@ -120,27 +120,27 @@ pub(crate) fn missing_targets(overlay: Fdt<'_>, board: &Board) -> Vec<String> {
     missing
 }
 
-/// Where a node of the file goes.
+/// The place of a node of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place<'a> {
-    /// As it stands.
+    /// Unchanged.
     Here,
     /// Into the root.
     Root,
     /// Into `/reserved-memory`.
     Reserved,
-    /// What it holds into `/reserved-memory`.
+    /// The node's children, into `/reserved-memory`.
     Regions,
     /// Into the root, under a name of its own, because the board does not have it.
     StandIn(&'a str),
-    /// Nowhere.
+    /// Left out.
     Out,
 }
 
 /// Makes fragments for the board's tree out of a file's text.
 ///
 /// # Errors
-/// A line that says why not.
+/// A line with the reason.
 pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> Result<Pasted, String> {
     let items = parse(text);
     let mut defined = HashSet::new();
@@ -156,7 +156,7 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
     {
         return Err(no_node(&items));
     }
-    // A board's file says by a label what the SoC's file has.
+    // A board's file names nodes of the SoC's file by their labels.
     let is_elsewhere = |name: &str| {
         let label = name.strip_prefix('&').filter(|label| !label.starts_with('{'));
         label.is_some_and(|label| !board.labels.contains(label) && !defined.contains(label))
@@ -206,7 +206,7 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
         let node = match item {
             Item::Node(node) => node,
             Item::Property(property) => {
-                // Not a node: dtc says where.
+                // Not a node: dtc reports its place.
                 pieces.push((Place::Here, property.span.clone()));
                 continue;
             }
@@ -294,7 +294,7 @@ pub(crate) fn paste(text: &str, board: &Board, say: &mut impl FnMut(String)) -> 
     Ok(Pasted { reservations, nodes, cells, deletes_vram: deletes_vram(&items) })
 }
 
-/// Why a file without a node is refused.
+/// Returns why a file without a node is refused.
 fn no_node(items: &[Item]) -> String {
     let example = "linux,cma { compatible = \"shared-dma-pool\"; reusable; size = <0x4000000>; };";
     if items.iter().any(|item| matches!(item, Item::Property(_))) {
@@ -304,7 +304,7 @@ fn no_node(items: &[Item]) -> String {
     }
 }
 
-/// True where the board's own region is deleted, by its name or its label.
+/// True if the board's own region is deleted, by its name or its label.
 fn deletes_vram(items: &[Item]) -> bool {
     items.iter().any(|item| match item {
         Item::Directive(directive) => directive.name == "/delete-node/" && directive.argument.contains("vram"),
@@ -313,12 +313,12 @@ fn deletes_vram(items: &[Item]) -> bool {
     })
 }
 
-/// True for a child of the root that says what the board is, and is left out.
+/// True for a child of the root that describes the board, and is left out.
 fn is_of_the_board(child: &Node) -> bool {
     OF_THE_BOARD.contains(&child.name.split('@').next().unwrap_or_default())
 }
 
-/// The labels that can be referred to: the board's, and those of the nodes that are not left out.
+/// Returns the labels that can be referred to: the board's, and those of nodes that are kept.
 fn kept_labels<'a>(
     items: &'a [Item],
     board: &'a Board,
@@ -326,7 +326,7 @@ fn kept_labels<'a>(
     is_reserved: &impl Fn(&Node) -> bool,
 ) -> HashSet<&'a str> {
     let mut labels: HashSet<&str> = board.labels.iter().map(String::as_str).collect();
-    // A node is kept, too, if its own name is a label of one that is.
+    // A node whose name is the label of a kept one is kept, too.
     loop {
         let before = labels.len();
         for item in items {
@@ -348,7 +348,7 @@ fn kept_labels<'a>(
     }
 }
 
-/// A label made of a node's name.
+/// Makes a label out of a node's name.
 fn label_of(name: &str) -> String {
     name.chars().map(|byte| if byte.is_ascii_alphanumeric() { byte } else { '_' }).collect()
 }
@@ -361,14 +361,14 @@ fn each<'a>(items: &'a [Item], visit: &mut impl FnMut(&'a Node)) {
     }
 }
 
-/// True for a device that names an area, and for one that has a device below it that does.
+/// True for a device that names an area, and for one above such a device.
 fn names_area(node: &Node) -> bool {
     let mut found = false;
     node.walk(&mut |node| found |= node.has("memory-region") || node.has("CMA-name"));
     found
 }
 
-/// The line for reserved memory, or a root with it, whose cells hold no number.
+/// Returns the line for reserved memory, or a root above it, whose cells cannot hold a number.
 fn unusable_cells(top: &Node, is_reserved: &impl Fn(&Node) -> bool) -> Option<String> {
     let below = top.children().filter(|child| top.name == "/" && is_reserved(child));
     let nodes = (top.name == "/" || is_reserved(top)).then_some(top).into_iter().chain(below);
@@ -380,7 +380,7 @@ fn unusable_cells(top: &Node, is_reserved: &impl Fn(&Node) -> bool) -> Option<St
     Some(format!("{node}: {} = <{}>: an address or a size has 1 to 4 cells", property.name, property.numbers[0]))
 }
 
-/// The cells that a node says, where it says them.
+/// Returns the cells that a node states, if any.
 fn cells_said(node: &Node) -> Option<Cells> {
     let said = |name: &str| match node.properties().find(|property| property.name == name)?.numbers[..] {
         [count @ 1..=4] => Some(count as usize),
@@ -392,7 +392,7 @@ fn cells_said(node: &Node) -> Option<Cells> {
     }
 }
 
-/// A piece of the text, under a marker that tells dtc where it stood.
+/// Returns a piece of the text, after a marker with its place for dtc.
 fn piece(text: &str, span: &Range<usize>) -> String {
     let mut line = 1_u64;
     let mut file = String::new();
@@ -410,16 +410,16 @@ fn piece(text: &str, span: &Range<usize>) -> String {
     format!("\n# {line} {file}\n{}\n", &text[span.clone()])
 }
 
-/// Leaves out of a text what the board's tree has no use for.
+/// Removes parts of a text that the board's tree cannot use.
 struct Editor<'a> {
     text: Vec<u8>,
     board: &'a Board,
     labels: HashSet<&'a str>,
     /// The text is a whole tree, of which only reserved memory is taken.
     is_whole: bool,
-    /// Names in the cells of regions that nothing explains.
+    /// Names in the cells of regions that are not defined.
     unknown: Vec<String>,
-    /// What was left out.
+    /// The parts that were left out.
     left_out: Vec<String>,
 }
 
@@ -444,7 +444,7 @@ impl Editor<'_> {
         self.left_out.push(what);
     }
 
-    /// True, with the property left out, where it refers to what is not there or has names in it.
+    /// Leaves out a property that refers to a node which does not exist, or that has names in it.
     fn device_property(&mut self, node: &str, property: &Property) {
         let unknown = property.references.iter().find(|reference| !self.is_known(reference)).or(property.names.first());
         if let Some(unknown) = unknown {
@@ -483,8 +483,8 @@ impl Editor<'_> {
         }
     }
 
-    /// Leaves all but reserved memory out of a whole tree's roots; returns the devices of it that
-    /// name an area.
+    /// Leaves all but reserved memory and `chosen` out of a whole tree's roots; returns its devices
+    /// that have `memory-region`.
     fn whole<'n>(
         &mut self,
         roots: impl Iterator<Item = &'n Node>,
@@ -505,7 +505,7 @@ impl Editor<'_> {
         devices
     }
 
-    /// A fragment of the root: what it says of the board it was written for does not hold here.
+    /// Edits a fragment of the root: properties of the board it was written for do not apply here.
     fn root(&mut self, node: &Node, is_reserved: &impl Fn(&Node) -> bool, cells: &mut Option<Cells>) {
         for property in node.properties() {
             if property.name.ends_with("-cells") || self.is_whole {
@@ -528,7 +528,7 @@ impl Editor<'_> {
                     self.leave_out(&below.span, format!("/chosen/{}", below.name));
                 }
             } else if self.is_whole {
-                // Left out with all the others.
+                // `whole` has left it out.
             } else if is_of_the_board(child) {
                 self.leave_out(&child.span, format!("/{}", child.name));
             } else {

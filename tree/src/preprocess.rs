@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From a file's bytes to device tree source without includes and macros.
+//! Makes device tree source without includes and macros out of a file's text.
 
 use std::path::Path;
 
 use crate::source::{Directive, Item, parse};
 use crate::tools;
 
-/// Why a patch is refused; `None` for what is none.
+/// Returns why a patch is refused; `None` if the text is not a patch.
 pub(crate) fn is_patch(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let is_marked = |line: &str| line.starts_with("@@ -") || line.starts_with("<<<<<<< ") || line.starts_with("+++ ");
@@ -16,7 +16,7 @@ pub(crate) fn is_patch(text: &str) -> Option<&'static str> {
     found.then_some("a patch: apply it and pass the file that it changes, or give the nodes without + and -")
 }
 
-/// True for a line that only a preprocessor understands.
+/// Returns the name of the directive in a line that only a preprocessor understands.
 fn is_directive(line: &str) -> Option<&str> {
     let word = line.trim_start().strip_prefix('#')?.trim_start();
     let end = word.find(|byte: char| !byte.is_ascii_lowercase()).unwrap_or(word.len());
@@ -26,7 +26,7 @@ fn is_directive(line: &str) -> Option<&str> {
     (ends && known.contains(&&word[..end])).then_some(&word[..end])
 }
 
-/// Names in cells of the whole text.
+/// True if there are names in cells.
 fn has_names(items: &[Item]) -> bool {
     items.iter().any(|item| match item {
         Item::Property(property) => !property.names.is_empty(),
@@ -35,8 +35,7 @@ fn has_names(items: &[Item]) -> bool {
     })
 }
 
-/// The text without dtc's own includes of files that are not there: of a board's file they are the
-/// SoC's.
+/// Removes dtc's own includes of files that do not exist: in a board's file they are the SoC's.
 fn without_missing_includes(text: String, include: [&Path; 2], say: &mut impl FnMut(String)) -> String {
     let mut missing = Vec::new();
     for item in parse(&text) {
@@ -55,8 +54,8 @@ fn without_missing_includes(text: String, include: [&Path; 2], say: &mut impl Fn
     text
 }
 
-/// Runs the preprocessor over a text that needs it. Files that are not there are left out, with a
-/// line each.
+/// Runs the preprocessor over a text that needs it. Includes of missing files are left out, with a
+/// line for each.
 pub(crate) fn preprocess(
     text: String,
     [dts, directory]: [&Path; 2],

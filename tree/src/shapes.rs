@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees of the shapes that published ones have: cells, forms, kinds of region and numbers of them.
-//! Each keeps its numbers, and boots: the kernel's own crates read it, place its regions and make
-//! its areas.
+//! Trees in the shapes of published ones: cells, forms, kinds of region and numbers of them. Each
+//! keeps its numbers, and boots: the kernel's own crates read it, place its regions and make its
+//! areas.
 
 use devicetree::Facts;
 use page_alloc::Page;
@@ -19,11 +19,11 @@ use crate::tests::{nodes, nodes_or_why, value};
 const M: u64 = 1 << 20;
 /// RAM of the board.
 const RAM: PhysRange = PhysRange { start: 0x6000_0000, end: 0xa000_0000 };
-/// Where the first region lies, and how far from each other they begin.
+/// Start of the first region, and the distance between two starts.
 const FIRST: u32 = 0x7000_0000;
 const STEP: u32 = 4 << 20;
 
-/// A kind of region: its properties, its size, and what its place is reserved as. `None`: Linux
+/// A kind of region: its properties, its size, and the kind of its reservation; `None` if Linux
 /// refuses it.
 type Kind = (&'static str, u32, Option<RegionKind>);
 
@@ -32,20 +32,20 @@ const KINDS: [Kind; 5] = [
     ("", STEP, Some(RegionKind::Reserved)),
     ("compatible = \"shared-dma-pool\"; no-map;", STEP, Some(RegionKind::NoMap)),
     ("compatible = \"shared-dma-pool\"; reusable;", STEP, Some(RegionKind::Cma)),
-    // No whole pageblock.
+    // Less than a pageblock.
     ("compatible = \"shared-dma-pool\"; reusable;", 1 << 20, None),
 ];
 
 /// An area: name, first address, bytes.
 type Area = (String, u64, u64);
 
-/// What a boot with a tree comes to.
+/// The result of a boot with a tree.
 struct Booted {
     memblock: Memblock,
     areas: Vec<Area>,
 }
 
-/// Boots as the image does, down to the page allocator; each area is taken whole, and given back.
+/// Boots like the image, up to the page allocator; allocates and releases each area as a whole.
 fn boot(blob: &[u8]) -> Booted {
     let mut facts = devicetree::read(blob).expect("a usable tree");
     let mut cmdline = cmdline::parse("");
@@ -83,9 +83,9 @@ fn memory_map(facts: &Facts, blob: &[u8]) -> Memblock {
     early::memory_map(facts, image, tree).memblock
 }
 
-/// The areas that Linux 6.1 makes, by the rules alone: a dynamic node comes before fixed ones,
-/// those come by address, there are no more than `MAX_CMA_AREAS`, and the last of them is a default
-/// one that nobody asked for.
+/// Returns the areas that Linux 6.1 makes, by its rules: a dynamic node comes before fixed ones,
+/// which are sorted by address; a default area comes last if no node is the default; there are at
+/// most `MAX_CMA_AREAS`.
 fn expected(kind: &Kind, regions: u32, is_default: bool) -> Vec<Area> {
     let cma = if is_default { RAM.end - 8 * M } else { 0x9000_0000 - 8 * M };
     let mut areas = vec![("linux,cma".to_owned(), cma, 8 * M)];
@@ -100,8 +100,8 @@ fn expected(kind: &Kind, regions: u32, is_default: bool) -> Vec<Area> {
     areas
 }
 
-/// Every combination of cells, form, kind of region and number of regions that published trees
-/// have.
+/// Tests every combination of cells, form, kind of region and number of regions that published
+/// trees have.
 #[test]
 fn shapes_of_published_trees_keep_their_numbers() {
     let mut shapes = 0;
@@ -120,7 +120,7 @@ fn shapes_of_published_trees_keep_their_numbers() {
     assert!(shapes >= 390, "{shapes}");
 }
 
-/// The forms in which people publish a tree of this shape.
+/// Returns the forms in which trees of this shape are published.
 fn forms((address, size): (usize, usize), kind: &Kind, regions: u32, is_default: bool) -> [String; 4] {
     let number = |cells: usize, value: u32| format!("{}{value:#x}", "0 ".repeat(cells - 1));
     let pair = |start, length| format!("<{} {}>", number(address, start), number(size, length));
@@ -148,7 +148,7 @@ fn forms((address, size): (usize, usize), kind: &Kind, regions: u32, is_default:
     ]
 }
 
-/// A text's numbers, and its boot.
+/// Checks the numbers and the boot of a text.
 fn check(text: &str, kind: &Kind, regions: u32, is_default: bool) {
     let blob = nodes_or_why(text);
     let low = |path: &str, property: &str| {
@@ -174,14 +174,14 @@ fn check(text: &str, kind: &Kind, regions: u32, is_default: bool) {
         let range = PhysRange::sized(start.into(), kind.1.into());
         let found = booted.memblock.reserved().iter().find(|region| region.range.overlaps(&range));
         let is_area = areas.iter().any(|area| area.1 == range.start);
-        // A pool that is refused, or that is one too many, gives its place back.
+        // A pool that is refused, or that is one too many, releases its place.
         let kept = kind.2.filter(|kind| *kind != RegionKind::Cma || is_area);
         assert_eq!(found.map(|region| (region.kind, region.range)), kept.map(|kind| (kind, range)), "{text}");
     }
 }
 
-/// Reserved memory whose addresses or sizes have no cells, or too many, is refused with what they
-/// are.
+/// Reserved memory whose addresses or sizes have no cells, or too many, is refused with their
+/// numbers.
 #[test]
 fn cells_that_hold_no_number_are_refused() {
     for (cells, reg) in [

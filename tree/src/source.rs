@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The structure of device tree source: nodes, properties and directives, and where each stands in
-//! the text.
+//! The structure of device tree source: nodes, properties and directives, with their places in the
+//! text.
 //!
-//! Values are dtc's to read: of a property only the references and the words in its cells are
-//! noted. What dtc would refuse is passed over here, because dtc's complaint names the place.
+//! dtc reads the values: here only the references of a property and the words in its cells are
+//! kept. Text that dtc would refuse is skipped, because dtc's message has the place.
 
 use std::ops::Range;
 
-/// The most levels of nodes that are looked into.
+/// Maximum of levels of nodes.
 const MAX_DEPTH: usize = 64;
 
 /// A node, a property or a directive.
@@ -22,16 +22,16 @@ pub(crate) enum Item {
     Directive(Directive),
 }
 
-/// A node as it stands in the text; one node of the tree can have several.
+/// A node in the text; one node of the tree can have several.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Node {
-    /// Its name, `/`, or a reference: `&label`, `&{/path}`.
+    /// The name, `/`, or a reference: `&label`, `&{/path}`.
     pub name: String,
     /// The labels in front of it.
     pub labels: Vec<String>,
-    /// From its first label to its semicolon.
+    /// From the first label to the semicolon.
     pub span: Range<usize>,
-    /// What stands between its braces.
+    /// The range between the braces.
     pub body: Range<usize>,
     /// The items of the body.
     pub items: Vec<Item>,
@@ -40,15 +40,15 @@ pub(crate) struct Node {
 /// A property.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Property {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Up to its semicolon.
+    /// Up to the semicolon.
     pub span: Range<usize>,
-    /// References in its value: `&label`, `&{/path}`.
+    /// References in the value: `&label`, `&{/path}`.
     pub references: Vec<String>,
-    /// Names in its cells, which only a preprocessor can know.
+    /// Names in cells, which only a preprocessor can replace.
     pub names: Vec<String>,
-    /// Numbers in its cells, as far as they stand there as such.
+    /// Literal numbers in cells.
     pub numbers: Vec<u64>,
 }
 
@@ -57,36 +57,36 @@ pub(crate) struct Property {
 pub(crate) struct Directive {
     /// `/delete-node/`, `/memreserve/`, `/plugin/`, …
     pub name: String,
-    /// Its first argument.
+    /// The first argument.
     pub argument: String,
-    /// Up to its semicolon.
+    /// Up to the semicolon.
     pub span: Range<usize>,
 }
 
 impl Node {
-    /// The properties.
+    /// Returns the properties.
     pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.items.iter().filter_map(|item| if let Item::Property(property) = item { Some(property) } else { None })
     }
 
-    /// The nodes right below.
+    /// Returns the direct children.
     pub(crate) fn children(&self) -> impl Iterator<Item = &Node> {
         self.items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None })
     }
 
-    /// True where it has this property.
+    /// True if the node has a property `name`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.properties().any(|property| property.name == name)
     }
 
-    /// Calls `visit` for the node and all below.
+    /// Calls `visit` for the node and all nodes below.
     pub(crate) fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Node)) {
         visit(self);
         self.children().for_each(|child| child.walk(visit));
     }
 }
 
-/// The items of a text, from its beginning to its end or to what cannot be understood.
+/// Parses the items of a text, up to its end or to text that cannot be parsed.
 pub(crate) fn parse(text: &str) -> Vec<Item> {
     Parser { text: text.as_bytes(), at: 0 }.items(0)
 }
@@ -96,7 +96,7 @@ struct Parser<'a> {
     at: usize,
 }
 
-/// A byte of a node's or property's name, or of a directive.
+/// True for a byte of a node's or property's name, or of a directive.
 const fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b',' | b'.' | b'_' | b'+' | b'*' | b'#' | b'?' | b'@' | b'-')
 }
@@ -114,7 +114,7 @@ impl Parser<'_> {
         self.text[self.at..].starts_with(words.as_bytes())
     }
 
-    /// Passes over white space, comments and the preprocessor's line markers.
+    /// Skips white space, comments and the preprocessor's line markers.
     fn skip(&mut self) {
         while let Some(byte) = self.peek() {
             if byte.is_ascii_whitespace() {
@@ -129,7 +129,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `# 1 "file"` at a line's beginning.
+    /// True for a line marker: `# 1 "file"` at a line's beginning.
     fn is_marker(&self) -> bool {
         let begins = self.at == 0 || self.text[self.at - 1] == b'\n';
         begins && (self.starts("# ") || self.starts("#line "))
@@ -149,7 +149,7 @@ impl Parser<'_> {
         String::from_utf8_lossy(&self.text[start..self.at]).into_owned()
     }
 
-    /// A name, `/`, a directive, or a reference.
+    /// Parses a name, `/`, a directive, or a reference.
     fn name(&mut self) -> String {
         match self.peek() {
             Some(b'&') => {
@@ -176,7 +176,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The items up to a closing brace, which is left where it is.
+    /// Parses the items up to a closing brace, which is not consumed.
     fn items(&mut self, depth: usize) -> Vec<Item> {
         let mut items = Vec::new();
         loop {
@@ -188,7 +188,7 @@ impl Parser<'_> {
                     let before = self.at;
                     items.extend(self.item(depth));
                     if self.at == before {
-                        // dtc will say what this is.
+                        // dtc reports it.
                         self.at += 1;
                     }
                 }
@@ -217,7 +217,7 @@ impl Parser<'_> {
                     self.end();
                     return Some(Item::Node(Node { name, labels, span: start..self.at, body, items }));
                 }
-                // Stands in front of a node.
+                // It precedes a node.
                 _ if name == "/omit-if-no-ref/" => {}
                 _ if name.len() > 1 && name.starts_with('/') => {
                     let argument = if self.peek() == Some(b'"') { self.string() } else { self.name() };
@@ -249,7 +249,7 @@ impl Parser<'_> {
         string
     }
 
-    /// Passes over a value, and returns its references, and the names and numbers in its cells.
+    /// Skips a value; returns its references, and the names and numbers in its cells.
     fn value(&mut self) -> (Vec<String>, Vec<String>, Vec<u64>) {
         let (mut references, mut names, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let (mut in_cells, mut parentheses) = (false, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! dtc, fdtoverlay and cpp.
+//! Calls of dtc, fdtoverlay and cpp.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Linux's names for sizes: `SZ_1K` to `SZ_2G`.
+/// Returns definitions of Linux's names for sizes: `SZ_1K` to `SZ_2G`.
 fn sizes() -> impl Iterator<Item = String> {
     (0..32).map(|shift| {
         let (unit, bits) = [("", 0), ("K", 10), ("M", 20), ("G", 30)][shift as usize / 10];
@@ -18,7 +18,7 @@ fn sizes() -> impl Iterator<Item = String> {
     })
 }
 
-/// Runs a program on `input`; `None` where it is not there.
+/// Runs a program on `input`; `None` if it is not installed.
 fn run(command: &mut Command, input: &[u8]) -> Result<Option<Output>, String> {
     let program = command.get_program().display().to_string();
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -30,7 +30,7 @@ fn run(command: &mut Command, input: &[u8]) -> Result<Option<Output>, String> {
     let mut stdin = child.stdin.take();
     let output = std::thread::scope(|scope| {
         scope.spawn(move || {
-            // A program that ends early says why.
+            // A program that ends early reports why.
             stdin.take().map(|mut stdin| stdin.write_all(input))
         });
         child.wait_with_output()
@@ -38,7 +38,7 @@ fn run(command: &mut Command, input: &[u8]) -> Result<Option<Output>, String> {
     output.map(Some).map_err(|error| format!("{program}: {error}"))
 }
 
-/// What the program printed, or its complaints.
+/// Returns the program's output, or its messages.
 fn printed(output: Output) -> Result<Vec<u8>, String> {
     if output.status.success() {
         return Ok(output.stdout);
@@ -46,11 +46,11 @@ fn printed(output: Output) -> Result<Vec<u8>, String> {
     Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
 }
 
-/// Compiles source to a blob (`from` "dts", `to` "dtb"), or the other way round. `include` are the
+/// Compiles source to a blob (`from` "dts", `to` "dtb"), or a blob to source. `include` are the
 /// directories of `/include/`.
 ///
 /// # Errors
-/// dtc's complaints, or that it is missing.
+/// dtc's messages, or that it is missing.
 pub(crate) fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("dtc");
     command.args(["-q", "-I", from, "-O", to]);
@@ -64,10 +64,10 @@ pub(crate) fn dtc(from: &str, to: &str, symbols: bool, include: &[&Path], input:
     printed(output)
 }
 
-/// Runs the C preprocessor; `None` where there is none.
+/// Runs the C preprocessor; `None` if it is not installed.
 ///
 /// # Errors
-/// Its complaints.
+/// The preprocessor's messages.
 pub(crate) fn cpp(directory: &Path, input: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut command = Command::new("cpp");
     command.args(["-nostdinc", "-undef", "-D__DTS__", "-x", "assembler-with-cpp"]).args(sizes());
@@ -81,7 +81,7 @@ pub(crate) fn cpp(directory: &Path, input: &[u8]) -> Result<Option<Vec<u8>>, Str
 /// Applies an overlay to a tree.
 ///
 /// # Errors
-/// Why it does not apply.
+/// The reason why it does not apply.
 pub(crate) fn fdtoverlay(base: &[u8], overlay: &[u8]) -> Result<Vec<u8>, String> {
     let work = TempDir::new().map_err(|error| format!("no temporary directory: {error}"))?;
     let [base_file, overlay_file, output] = ["base", "overlay", "output"].map(|name| work.path().join(name));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The laboratory in a page: a replay and its course, a size, for a worker's script.
+//! The laboratory in a page: replays with their course, and sizes, for a worker's script.
 //!
-//! The way of the data: [`recording`] and [`request`] make room, which the script fills; [`run`]
-//! does what the request says and leaves answers, which the script reads at [`answer`] up to
-//! [`answer_bytes`]. The first answer is JSON, the others are words of 32 bits. Nothing here reads
-//! memory by an address: rooms and answers are vectors of this module, so that there is no unsafe
-//! code but the names that are exported.
+//! The steps of a request: [`recording`] and [`request`] allocate buffers, which the script fills;
+//! [`run`] executes it and leaves answers, which the script reads at [`answer`], [`answer_bytes`]
+//! bytes each. The first is JSON, the others are words of 32 bits. This code does not access memory
+//! by address: buffers and answers are its vectors. Only exported names and imported functions are
+//! unsafe.
 //!
-//! A request is lines `key=value`, the first of which is `do=`: `replay`, `size`, `look` (what a
-//! file is), `rules` (what there is to choose), and for the playground, a feature, `page` (what
-//! stands in a page without scripts), `boot` and `type`.
+//! A request is lines `key=value`. Its `do=` is `replay`, `size`, `look` (the kind of a file),
+//! `rules` (the choices), or, with the feature `playground`, `page` (the part of a page that works
+//! without scripts), `boot` or `type`.
 
 #[cfg(feature = "playground")]
 mod playground;
@@ -27,7 +27,7 @@ use kernel::lab::state;
 #[cfg(feature = "playground")]
 use playground::Playground;
 
-/// What the page gave, and what it gets.
+/// Input from the page, and answers to it.
 #[derive(Default)]
 struct Desk {
     recording: Vec<u8>,
@@ -42,7 +42,7 @@ thread_local! {
     static DESK: RefCell<Desk> = RefCell::default();
 }
 
-/// Room for a recording of `bytes` bytes.
+/// Allocates a buffer for a recording of `bytes` bytes.
 // SAFETY: no other function of the program has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn recording(bytes: u32) -> *const u8 {
@@ -52,7 +52,7 @@ pub extern "C" fn recording(bytes: u32) -> *const u8 {
     })
 }
 
-/// Room for a request of `bytes` bytes.
+/// Allocates a buffer for a request of `bytes` bytes.
 // SAFETY: no other function of the program has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn request(bytes: u32) -> *const u8 {
@@ -62,7 +62,7 @@ pub extern "C" fn request(bytes: u32) -> *const u8 {
     })
 }
 
-/// Does what the request says.
+/// Executes the request.
 // SAFETY: no other function of the program has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn run() {
@@ -87,7 +87,7 @@ pub extern "C" fn run() {
     });
 }
 
-/// Where an answer begins; the first is text, and words follow.
+/// Returns the address of an answer; the first is text, and words follow.
 // SAFETY: no other function of the program has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer(number: u32) -> *const u8 {
@@ -97,7 +97,7 @@ pub extern "C" fn answer(number: u32) -> *const u8 {
     })
 }
 
-/// Its length in bytes.
+/// Returns the length of an answer in bytes.
 // SAFETY: no other function of the program has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer_bytes(number: u32) -> u32 {
@@ -112,11 +112,11 @@ mod clock {
     #[link(wasm_import_module = "page")]
     // SAFETY: the worker's script gives it to every instance, with this signature.
     unsafe extern "C" {
-        /// Milliseconds since the page began.
+        /// Returns milliseconds since the page began.
         safe fn now_ms() -> f64;
     }
 
-    /// Nanoseconds since the page began.
+    /// Returns nanoseconds since the page began.
     pub(crate) fn now_ns() -> u64 {
         (now_ms() * 1e6) as u64
     }
@@ -124,16 +124,16 @@ mod clock {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod clock {
-    /// There is no page.
+    /// Returns 0: there is no page.
     pub(crate) fn now_ns() -> u64 {
         0
     }
 }
 
-/// Text, and words.
+/// The text, and the words.
 type Answers = (String, Vec<Vec<u32>>);
 
-/// Lines `key=value`.
+/// A request: lines `key=value`.
 struct Request<'r>(&'r str);
 
 impl<'r> Request<'r> {
@@ -161,7 +161,7 @@ fn said(error: SizeError) -> String {
     error.to_string()
 }
 
-/// An object's text without its end, to which more is added.
+/// Returns an object's text without its end, to which more is added.
 fn object(record: Record) -> String {
     let mut text = record.to_string();
     text.pop();
@@ -196,7 +196,7 @@ fn replay(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     Ok((text, vec![timeline.lines.clone(), bands(&timeline), failures(&timeline)]))
 }
 
-/// What the report's page says without scripts, of an area of some pages.
+/// Returns the part of a page that works without scripts, for an area of `pages=` pages.
 #[cfg(feature = "playground")]
 fn page(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     let recording = Recording::open(text, request.get("from"), clock::now_ns).map_err(said)?;
@@ -219,7 +219,7 @@ fn page(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     Ok((Record::object().string("error", "").string("html", &html).to_string(), Vec::new()))
 }
 
-/// How large an area must be under a rule.
+/// Finds the smallest area under a rule.
 fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     let recording = Recording::open(text, request.get("from"), clock::now_ns).map_err(said)?;
     let served = request.get("failed").map(|_| request.served());
@@ -227,7 +227,7 @@ fn size(text: &[u8], request: &Request<'_>) -> Result<Answers, String> {
     Ok((answer.record(request.get("from").unwrap_or("area")).to_string(), Vec::new()))
 }
 
-/// What the story of a log calls for at a shell, and what does it in the page.
+/// Advice for a shell in the explanation of a log, and its replacement in the page.
 const AT_THE_PROMPT: &[(&str, &str)] = &[
     ("`debris view LOG --pages ", "`load` at the prompt, then `relocate board "),
     ("` on this log shows", "`, shows"),
@@ -237,7 +237,7 @@ const AT_THE_PROMPT: &[(&str, &str)] = &[
     ("`debris size` on a recording", "a recording that is dropped here"),
 ];
 
-/// What a file is: a recording, a state, a log.
+/// Returns the kind of a file: a recording, a state, a log.
 fn look(text: &[u8]) -> Answers {
     let recording = host::check::census(text);
     let recorded = Recording::open(text, None, clock::now_ns).and_then(|recording| recording.recorded_size());
@@ -246,7 +246,7 @@ fn look(text: &[u8]) -> Answers {
         _ => 0,
     };
     let story = host::explain::explain(text);
-    // The prompt has other words for what the host tool does.
+    // The page's prompt has other commands than the host tool.
     let words = if story.lines.is_empty() { String::new() } else { story.to_string() };
     let words = AT_THE_PROMPT.iter().fold(words, |words, (host, here)| words.replace(host, here));
     let answer = Record::object()
@@ -259,8 +259,8 @@ fn look(text: &[u8]) -> Answers {
     (answer.to_string(), Vec::new())
 }
 
-/// Placements and alignments. Buffers that a placement moves would not be where the page draws
-/// them, so those that relocate are left out.
+/// Returns placements and alignments. Placements that relocate are left out, because the page would
+/// draw their buffers in wrong places.
 fn rules() -> Answers {
     let drawn = |entry: &&placements::Entry| (entry.make)(None).is_some_and(|placement| !placement.relocates());
     let placements = placements::PLACEMENTS.iter().filter(drawn);
@@ -281,7 +281,7 @@ fn bands(timeline: &Timeline) -> Vec<u32> {
     timeline.bands.iter().flat_map(words).collect()
 }
 
-/// Causes by their number.
+/// Causes by number.
 const CAUSES: [&str; 4] = ["fragmented", "full", "busy", "no-memory"];
 
 fn failures(timeline: &Timeline) -> Vec<u32> {

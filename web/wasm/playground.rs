@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The monitor at a prompt: keys in, what the terminal shows out, and the areas behind each
+//! The monitor at a prompt: takes keys, returns the terminal's output, and the areas after each
 //! command and, through [`Page`], while it runs.
 
 use std::cell::{Cell, RefCell};
@@ -16,10 +16,10 @@ use kernel::units::linux::LinuxVersion;
 
 use crate::{Answers, Request, clock};
 
-/// What the monitor says where there is no initrd, and what does it in the page.
+/// The monitor's advice if there is no initrd, and its replacement in the page.
 const BOOT_WITH_A_FILE: &str = "boot with one as the initrd (-initrd FILE)";
 const DROP_A_FILE: &str = "drop a file with one onto the page";
-/// Between two looks of the page at a command that runs.
+/// Time between two checks of the page while a command runs.
 const LOOK_NS: u64 = 50_000_000;
 
 #[cfg(target_arch = "wasm32")]
@@ -27,24 +27,24 @@ mod page {
     #[link(wasm_import_module = "page")]
     // SAFETY: the worker's script gives both to every instance, with these signatures.
     unsafe extern "C" {
-        /// Shows text, and the areas in words, which may be none.
+        /// Shows text, and the areas in words, which may be empty.
         pub(super) safe fn show(text: *const u8, text_bytes: u32, areas: *const u32, words: u32);
-        /// Lets the script hear what the page says; not 0 where that is Ctrl-C.
+        /// Lets the script handle the page's messages; returns not 0 for Ctrl-C.
         pub(super) safe fn pause() -> u32;
     }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 mod page {
-    /// There is no page.
+    /// Does nothing: there is no page.
     pub(super) fn show(_text: *const u8, _text_bytes: u32, _areas: *const u32, _words: u32) {}
-    /// Nobody says anything.
+    /// Returns 0: there is no page.
     pub(super) fn pause() -> u32 {
         0
     }
 }
 
-/// The page, which watches while a command runs.
+/// The page, which observes a running command.
 struct Page {
     said: Rc<RefCell<String>>,
     shown_ns: Cell<u64>,
@@ -58,7 +58,7 @@ impl Page {
     }
 }
 
-/// True, and now is kept, where the last time is long ago.
+/// True if the last time is at least [`LOOK_NS`] ago; it is then set to now.
 fn is_due(last_ns: &Cell<u64>) -> bool {
     let now_ns = clock::now_ns();
     let due = now_ns.saturating_sub(last_ns.get()) >= LOOK_NS;
@@ -86,22 +86,21 @@ impl Watch for Page {
     }
 }
 
-/// A machine that is on.
+/// A machine that is switched on.
 struct Machine {
     monitor: Monitor<'static, 'static, Host>,
     prompt: Prompt,
     said: Rc<RefCell<String>>,
 }
 
-/// A board that can be switched on. One that was switched on keeps its memory, which goes with the
-/// worker.
+/// A board that can be switched on. Its memory is freed only with the worker.
 #[derive(Default)]
 pub(crate) struct Playground {
     machine: Option<Machine>,
 }
 
 impl Playground {
-    /// Switches on a board with the areas of the request, `NAME=PAGES NAME=PAGES`, and a file as
+    /// Switches on a board with the areas of the request, `NAME=PAGES NAME=PAGES`, and `file` as
     /// its initrd.
     pub(crate) fn boot(&mut self, file: &[u8], request: &Request<'_>) -> Result<Answers, String> {
         let areas = areas(request.get("areas").unwrap_or("BiscuitOS_cma=2048 linux,cma=4096"))?;
@@ -127,7 +126,7 @@ impl Playground {
         self.type_keys("").map(|(text, words)| (text.replacen('{', &format!("{{{rounded},"), 1), words))
     }
 
-    /// Types keys, two digits of base 16 each; without any, what runs in the background goes on.
+    /// Types `keys`, two hexadecimal digits each, and lets background jobs do some steps.
     pub(crate) fn type_keys(&mut self, keys: &str) -> Result<Answers, String> {
         let Some(machine) = &mut self.machine else { return Err("the board is off".into()) };
         let Machine { monitor, prompt, said } = machine;
@@ -157,7 +156,7 @@ impl Playground {
     }
 }
 
-/// A field that says which areas are larger than was asked for.
+/// Returns a field with the areas that are larger than requested.
 fn rounded(areas: &[AreaSpec]) -> String {
     let odd = areas.iter().filter(|area| !area.pages.is_multiple_of(PAGEBLOCK_PAGES));
     let words = odd.map(|area| {
@@ -168,7 +167,7 @@ fn rounded(areas: &[AreaSpec]) -> String {
     field[1..field.len() - 1].into()
 }
 
-/// Where the digits of a size end.
+/// Returns the length of a size without its unit.
 fn number_bytes(size: &str) -> usize {
     size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len()
 }
@@ -177,7 +176,7 @@ fn areas(text: &str) -> Result<Vec<AreaSpec>, String> {
     let mut areas = Vec::new();
     let mut together = 0;
     for word in text.split_whitespace() {
-        let wrong = || format!("{word} is no area; areas look like camera=64M");
+        let wrong = || format!("{word} is not an area; areas look like camera=64M");
         let (name, size) = word.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
         let (digits, unit) = size.split_at(number_bytes(size));
         let number: u64 = digits.parse().map_err(|_| wrong())?;

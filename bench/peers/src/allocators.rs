@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Allocators of ranges of pages under one trait, each as its crate offers it.
+//! Allocators of ranges of pages behind one trait, each with its crate's own rules.
 
 use std::alloc::Layout;
 
@@ -17,19 +17,19 @@ use vm_allocator::{AddressAllocator, AllocPolicy, RangeInclusive};
 
 /// An allocator of ranges of pages.
 pub trait Allocator {
-    /// The first page of `pages` pages that are free, aligned by their order up to 2^8 unless the
-    /// allocator cannot.
+    /// Allocates `pages` free pages, aligned to their order up to 2^8 if the allocator supports it;
+    /// returns the first page.
     fn allocate(&mut self, pages: u32) -> Option<u32>;
 
-    /// Gives `pages` pages from `first` on back, which were allocated together.
+    /// Releases `pages` pages from `first` on, which were allocated together.
     fn release(&mut self, first: u32, pages: u32);
 }
 
-/// Where the range of vm-allocator begins, which underflows at 0.
+/// Start of the range of vm-allocator, which underflows at 0.
 const ADDRESS: u64 = 1 << 20;
 
-/// The rows of the table: the name, whether it answers the lowest aligned range as Linux does, and
-/// what it gives up.
+/// Rows of the table: the name, and the range that it returns or what it lacks. Linux returns the
+/// lowest aligned range.
 pub const NAMES: [(&str, &str); 8] = [
     ("placement", "the bitmap alone; the lowest aligned range"),
     ("whole-call", "cma_alloc and cma_release: bitmap and buddy"),
@@ -41,7 +41,7 @@ pub const NAMES: [(&str, &str); 8] = [
     ("offset-allocator", "no alignment; size classes instead of the lowest range"),
 ];
 
-/// Runs a load on the allocator of a name, with an area of `pages` pages.
+/// Runs `load` on the allocator `name`, with an area of `pages` pages; `None` if there is none.
 pub fn with<R>(name: &str, pages: u32, load: impl FnOnce(&mut dyn Allocator) -> R) -> Option<R> {
     let largest = pages as usize;
     Some(match name {
@@ -88,7 +88,7 @@ impl Allocator for Bitmap {
     }
 }
 
-/// The laboratory's own call, as a driver makes it.
+/// The laboratory's `cma_alloc` and `cma_release`, as a driver calls them.
 struct Whole<'s, 'z> {
     system: &'s mut System<'z>,
     area: AreaId,
@@ -109,7 +109,7 @@ impl Allocator for Whole<'_, '_> {
     }
 }
 
-/// A bitmap of the crate's, which is a tree of fixed size.
+/// A bitmap of the crate bitmap-allocator, which is a tree of fixed size.
 struct Bits<B>(Box<B>);
 
 impl<B: BitAlloc> Bits<B> {
@@ -193,7 +193,7 @@ impl Allocator for FrameAllocator<33> {
     }
 }
 
-/// The crate wants its own handle back, which is kept by first page.
+/// The crate releases by its own handle, which is stored by first page.
 struct Offsets {
     allocator: offset_allocator::Allocator,
     slots: Vec<Option<offset_allocator::Allocation>>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published load on any allocator: 255 slots for each 8 MiB, one drawn a step, its buffer
-//! allocated or released.
+//! The published load on any allocator: 255 slots for each 8 MiB; each step draws one and allocates
+//! or releases its buffer.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -11,13 +11,13 @@ use experiment::sizes::Slots;
 
 use crate::allocators::Allocator;
 
-/// Steps for each slot before calls are measured.
+/// Steps per slot before calls are measured.
 const FILLING: u32 = 4;
 /// Steps that are measured.
 pub const STEPS: u32 = 20_000;
 /// The published seed.
 const SEED: u32 = 1_577_527_915;
-/// Allocations after which a load that never failed is ended.
+/// Allocations after which a load without a failure is ended.
 pub const MOST: u64 = 2_000_000;
 
 /// The load.
@@ -28,13 +28,13 @@ struct Load<'a> {
     held: Vec<Option<u32>>,
 }
 
-/// An allocation that is measured: a profiler counts between its beginning and its end.
+/// Makes a measured allocation: a profiler counts between its beginning and its end.
 #[inline(never)]
 pub fn measured_allocate(allocator: &mut dyn Allocator, pages: u32) -> Option<u32> {
     allocator.allocate(black_box(pages))
 }
 
-/// A release that is measured.
+/// Makes a measured release.
 #[inline(never)]
 pub fn measured_release(allocator: &mut dyn Allocator, first: u32, pages: u32) {
     allocator.release(black_box(first), black_box(pages));
@@ -48,7 +48,7 @@ impl<'a> Load<'a> {
         Self { allocator, rng, scaled, held: vec![None; scaled.count as usize] }
     }
 
-    /// A step; true unless an allocation failed.
+    /// Makes a step; false if an allocation failed.
     fn step(&mut self, measured: bool) -> bool {
         let slot = self.rng.below(self.scaled.count) as usize;
         let pages = self.scaled.pages(slot);
@@ -66,7 +66,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Fills the area and makes the calls that are measured; their mean in ns.
+/// Fills the area and makes the measured calls; returns their mean in ns.
 pub fn calls(allocator: &mut dyn Allocator, pages: u32) -> f64 {
     let mut load = Load::new(allocator, pages);
     for _ in 0..load.scaled.count * FILLING {
@@ -79,7 +79,7 @@ pub fn calls(allocator: &mut dyn Allocator, pages: u32) -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / f64::from(STEPS)
 }
 
-/// Allocations up to the first that fails; `None` where [`MOST`] did not.
+/// Returns the allocations before the first that fails; `None` if [`MOST`] succeeded.
 pub fn until_failure(allocator: &mut dyn Allocator, pages: u32) -> Option<u64> {
     let mut load = Load::new(allocator, pages);
     let mut allocations = 0;

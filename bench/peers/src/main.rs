@@ -4,8 +4,8 @@
 //! profiler.
 //!
 //! Instructions and cache misses are those of the measured calls under `valgrind --tool=callgrind`,
-//! which the table starts; without valgrind these columns are empty. Nanoseconds are the machine's,
-//! with drawing a slot among them.
+//! which the table starts; without valgrind these columns are empty. Nanoseconds are the host's,
+//! and include drawing a slot.
 
 mod allocators;
 mod load;
@@ -21,12 +21,12 @@ use load::STEPS;
 /// The areas: the published one, and one of 512 MiB.
 const AREAS: [u32; 2] = [2_048, 131_072];
 
-/// Counts the bytes that are allocated, to tell what an allocator's metadata takes.
+/// Counts allocated bytes, to measure an allocator's metadata.
 struct Counting;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: the system's allocator does all the work.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
@@ -70,7 +70,7 @@ fn row(name: &str, what: &str, pages: u32) {
         (ns, BYTES.load(Ordering::Relaxed).saturating_sub(before))
     });
     let (ns, bytes) = measured.expect("a known allocator");
-    // The larger area is not filled until it fails: that takes days.
+    // The larger area is not filled until a failure: that takes days.
     let failure = (pages == AREAS[0])
         .then(|| with(name, pages, |allocator| load::until_failure(allocator, pages)).expect("a known allocator"))
         .map(|allocations| {
@@ -82,7 +82,7 @@ fn row(name: &str, what: &str, pages: u32) {
     println!("{name:<23} {pages:>7} {instructions:>12} {ns:>8.0} {misses:>10} {failure:>10} {bytes:>9}  {what}");
 }
 
-/// Instructions and misses of the first data cache, each per measured call.
+/// Returns instructions and misses of the first data cache, each per measured call.
 fn profile(name: &str, pages: u32) -> Option<(u64, f64)> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--cache-sim=yes", "--callgrind-out-file=/dev/null"])

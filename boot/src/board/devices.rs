@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the devices are that the kernel drives.
+//! Addresses of the devices that the kernel drives.
 //!
-//! They are found through the device tree by what they are compatible with. Where a tree does not
-//! list one (upstream's has no global timer, a reduced one may lack anything), the board's own
-//! address stands in, so that there is always a console to complain on and a way to end the
-//! machine.
+//! They are found in the device tree by their `compatible`. For a device that the tree does not
+//! list (upstream's has no global timer, a reduced one may lack any), the board's own address is
+//! used, so that there is always a console for messages and a way to end the machine.
 
 use devicetree::{Device, Facts};
 use units::PhysRange;
@@ -15,13 +14,13 @@ use crate::cpu::{self, image};
 /// Start of RAM: QEMU puts the device tree there when it enters an ELF image.
 pub(crate) const RAM_BASE: u32 = 0x6000_0000;
 
-/// System registers, where the tree lists none.
+/// System registers, if the tree lists none.
 pub(crate) const SYSTEM_REGISTERS: u32 = 0x1000_0000;
-/// UART 0, where the tree's `stdout-path` names no PL011.
+/// UART 0, if the tree's `stdout-path` names no PL011.
 const UART0: u32 = 0x1000_9000;
 /// UART 0's interrupt, SPI 5.
 const UART0_INTERRUPT: u32 = 32 + 5;
-/// Where the distributor and the processor interface lie in the private peripherals' region.
+/// Offsets of the distributor and the processor interface in the private peripherals' region.
 const GIC_DISTRIBUTOR_OFFSET: u32 = 0x1000;
 const GIC_INTERFACE_OFFSET: u32 = 0x100;
 
@@ -30,7 +29,7 @@ const GIC_INTERFACE_OFFSET: u32 = 0x100;
 pub(crate) struct Devices {
     /// PL011 of the console.
     pub uart: u32,
-    /// Its GIC interrupt.
+    /// GIC interrupt of that UART.
     pub uart_interrupt: u32,
     /// GIC distributor.
     pub distributor: u32,
@@ -41,7 +40,7 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// The board's own addresses.
+    /// Returns the board's own addresses.
     pub(crate) fn known() -> Self {
         let private = cpu::private_peripherals() as u32;
         Self {
@@ -53,8 +52,8 @@ impl Devices {
         }
     }
 
-    /// What the tree says, and the board's own address for what it does not say, or says where RAM
-    /// or the kernel is.
+    /// Returns the tree's addresses, and the board's own where the tree has none, or one inside RAM
+    /// or the kernel.
     pub(crate) fn find(facts: &Facts) -> Self {
         let mut devices = Self::known();
         let base = |reg: Option<&PhysRange>| base_of(facts, reg);
@@ -81,14 +80,14 @@ impl Devices {
         devices
     }
 
-    /// Where the registers of the first device of a kind are, if the tree has one, in a place where
-    /// registers can be.
+    /// Returns the address of the registers of the first device compatible with `compatible`;
+    /// `None` if the tree has none, or none at a usable address.
     pub(crate) fn base_of(facts: &Facts, compatible: &str) -> Option<u32> {
         let device = facts.devices.iter().find(|device| is(device, compatible))?;
         base_of(facts, device.reg.first())
     }
 
-    /// Their register pages: what has to be mapped whatever the tree lists.
+    /// Returns their register pages, which have to be mapped whatever the tree lists.
     pub(crate) fn register_pages(&self) -> [(PhysRange, &'static str); 4] {
         let page = |base: u32| PhysRange::sized(base.into(), 0x1000);
         [
@@ -100,14 +99,14 @@ impl Devices {
     }
 }
 
-/// The start of a range of registers that lies neither in memory nor where nothing is ever mapped.
+/// Returns the start of `reg`, unless it overlaps memory or is in page 0, which is never mapped.
 fn base_of(facts: &Facts, reg: Option<&PhysRange>) -> Option<u32> {
     let reg = reg?;
     let in_memory = reg.overlaps(&image::range()) || facts.memory.iter().any(|memory| memory.overlaps(reg));
     u32::try_from(reg.start).ok().filter(|base| *base >= 0x1000 && base.is_multiple_of(4) && !in_memory)
 }
 
-/// Whether a device says that it is one of a kind.
+/// True if `device` is compatible with `compatible`.
 pub(super) fn is(device: &Device, compatible: &str) -> bool {
     device.compatible.iter().any(|name| name == compatible)
 }

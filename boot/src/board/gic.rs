@@ -2,8 +2,8 @@
 
 //! The Cortex-A9's interrupt controller, a GICv1 (ARM IHI 0048A; DDI 0407, chapter 3).
 //!
-//! Whoever drives a device enters its interrupt and a handler in a table ([`handle`]); the
-//! controller knows no device. All interrupts are in group 0 and come as IRQ.
+//! A device's driver registers its interrupt and a handler ([`handle`]); this module is independent
+//! of devices. All interrupts are in group 0 and are signalled as IRQ.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -59,7 +59,7 @@ register_structs! {
     }
 }
 
-/// Between the highest priority, 0, and the mask that lets everything pass.
+/// Priority of enabled interrupts: between the highest, 0, and the mask that lets all pass, 0xff.
 const PRIORITY: u8 = 0x80;
 /// Largest interrupt number a GIC can have.
 const MAX_INTERRUPT: u32 = 1019;
@@ -68,21 +68,21 @@ static DISTRIBUTOR: AtomicU32 = AtomicU32::new(0);
 static INTERFACE: AtomicU32 = AtomicU32::new(0);
 static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// What is done about an interrupt; it is called with interrupts masked.
+/// Handler of an interrupt, called with interrupts masked.
 pub(crate) type Handler = fn();
 
-/// Most interrupts that somebody handles.
+/// Most interrupts with a handler.
 const MAX_HANDLERS: usize = 4;
 
-/// Which interrupts somebody handles.
+/// Interrupts with a handler.
 static HANDLERS: IrqMutex<[Option<(u32, Handler)>; MAX_HANDLERS]> = IrqMutex::new([None; MAX_HANDLERS]);
 
-/// Lets interrupts reach this processor, but none before [`enable`] names it.
+/// Enables the controller, with every device's interrupt disabled until [`enable`].
 ///
 /// # Safety
 /// Both addresses are a GIC's and are mapped as device memory.
 pub(crate) unsafe fn init(distributor: u32, interface: u32) {
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
     registers.control.write(Control::ENABLE::CLEAR);
     for enabled in &registers.clear_enable {
@@ -92,20 +92,20 @@ pub(crate) unsafe fn init(distributor: u32, interface: u32) {
     registers.control.write(Control::ENABLE::SET);
     INTERFACE.store(interface, Ordering::Relaxed);
 
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
     registers.priority_mask.set(0xff);
     registers.control.write(Control::ENABLE::SET);
 }
 
-/// Has an interrupt handled from now on; false where the table is full.
+/// Registers `handler` for `interrupt`; false if the table is full.
 pub(crate) fn handle(interrupt: u32, handler: Handler) -> bool {
     let mut handlers = HANDLERS.lock();
     let free = handlers.iter_mut().find(|entry| entry.is_none());
     free.map(|entry| *entry = Some((interrupt, handler))).is_some()
 }
 
-/// Has an interrupt handled no more: its device was given up.
+/// Removes the handler of `interrupt`, whose device is not used.
 pub(crate) fn forget(interrupt: u32) {
     let mut handlers = HANDLERS.lock();
     handlers
@@ -114,13 +114,13 @@ pub(crate) fn forget(interrupt: u32) {
         .for_each(|entry| *entry = None);
 }
 
-/// Lets a device's interrupt reach this processor; a number that no GIC has is left alone.
+/// Enables a device's interrupt on this processor; ignores a number that no GIC has.
 pub(crate) fn enable(interrupt: u32) {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     if distributor == 0 || interrupt > MAX_INTERRUPT {
         return;
     }
-    // SAFETY: `init` stored the address, of which its caller vouched.
+    // SAFETY: `init` stored the address, which its caller guarantees.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
     let number = interrupt as usize;
     registers.priority[number].set(PRIORITY);
@@ -128,30 +128,30 @@ pub(crate) fn enable(interrupt: u32) {
     registers.set_enable[number / 32].set(1 << (number % 32));
 }
 
-/// Sends this processor an interrupt that nobody asked for.
+/// Sends this processor an interrupt that has no handler.
 pub(crate) fn interrupt_oneself() {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     if distributor != 0 {
-        // SAFETY: `init` stored the address, of which its caller vouched.
+        // SAFETY: `init` stored the address, which its caller guarantees.
         let registers = unsafe { &*core::ptr::with_exposed_provenance::<Distributor>(distributor as usize) };
         registers.software_generated.write(SoftwareGenerated::TARGET::Sender + SoftwareGenerated::INTERRUPT.val(0));
     }
 }
 
-/// The interrupt that [`handle_irq`] acknowledged last.
+/// Returns the interrupt that [`handle_irq`] acknowledged last.
 pub(crate) fn last_interrupt() -> u32 {
     LAST.load(Ordering::Relaxed)
 }
 
-/// The IRQ vector's handler; 0 for an interrupt that nobody asked for.
-// SAFETY: the vector is what calls it, and nothing else has the name.
+/// Handles an IRQ, called by the vector. Returns 0 for an interrupt without a handler.
+// SAFETY: only the vector calls it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn handle_irq() -> u32 {
     let interface = INTERFACE.load(Ordering::Relaxed);
     if interface == 0 {
         return 0;
     }
-    // SAFETY: `init` stored the address, of which its caller vouched.
+    // SAFETY: `init` stored the address, which its caller guarantees.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Interface>(interface as usize) };
     let acknowledged = registers.acknowledge.extract();
     let number = acknowledged.read(Acknowledge::INTERRUPT);

@@ -3,9 +3,9 @@
 //! The level 2 cache and its controller, a PL310 or L2C-310 (ARM DDI 0246).
 //!
 //! It is physical, unified and outside of the processor: the processor's own cache operations do
-//! not reach it. It is set up once, while it is off: shareable memory that is not cacheable stays
-//! out of it (without the override bit it would be looked up in it all the same, 2.3.2), lockdown
-//! is lifted, every way is invalidated, and only then is it switched on.
+//! not reach it. It is set up once, while it is off: shareable non-cacheable memory is kept out of
+//! it (without the override bit such accesses are looked up in it nevertheless, 2.3.2), lockdown is
+//! lifted, every way is invalidated, and only then is it switched on.
 
 use cortex_a::asm::dsb;
 use kernel::dma::hardware::CacheOp;
@@ -30,7 +30,7 @@ register_bitfields! [
     Control [
         ENABLE OFFSET(0) NUMBITS(1) []
     ],
-    /// reg1_aux_control; the rest keeps what reset or firmware has set.
+    /// reg1_aux_control; the other bits stay as reset or firmware set them.
     Auxiliary [
         EARLY_BRESP OFFSET(30) NUMBITS(1) [],
         INSTRUCTION_PREFETCH OFFSET(29) NUMBITS(1) [],
@@ -71,8 +71,8 @@ register_structs! {
     }
 }
 
-/// Looks at a register until a background operation is done; then something is wrong with the
-/// hardware.
+/// Most reads of a register while a background operation runs; if it is not done then, the hardware
+/// is faulty.
 const MAX_POLLS: u32 = 10_000_000;
 
 /// The controller, switched on.
@@ -81,23 +81,23 @@ pub(crate) struct L2c310 {
 }
 
 impl L2c310 {
-    /// Sets the cache up and switches it on.
+    /// Sets the cache up and switches it on. One that is on already keeps its settings.
     ///
     /// # Errors
-    /// Why it stays off; the line says so.
+    /// The reason that it stays off.
     ///
     /// # Safety
-    /// `base` is where the tree has such a controller, and it is mapped as device memory for good.
+    /// `base` is the tree's address of such a controller, mapped permanently as device memory.
     pub(crate) unsafe fn init(base: u32) -> Result<Self, &'static str> {
-        // SAFETY: by the caller's word; all registers may be read, and are written here as the
-        // manual wants it.
+        // SAFETY: guaranteed by the caller; all registers may be read, and are written here as the
+        // manual requires.
         let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
         let id = registers.cache_id.extract();
         if !id.matches_all(CacheId::IMPLEMENTER::Arm + CacheId::PART::L2c310) {
             return Err("its ID register is not an L2C-310's");
         }
         if registers.control.is_set(Control::ENABLE) {
-            log::warn!("L2C-310: switched on before the kernel was; its settings stay");
+            log::warn!("L2C-310: on before the kernel began; its settings stay");
         } else {
             registers.auxiliary.modify(
                 Auxiliary::EARLY_BRESP::SET
@@ -130,18 +130,17 @@ impl L2c310 {
         if registers.auxiliary.is_set(Auxiliary::SIXTEEN_WAYS) { 16 } else { 8 }
     }
 
-    /// Does `op` to every line of a physical range, one by one; whole lines.
+    /// Applies `op` to each line of a physical range, which consists of whole lines.
     ///
     /// # Safety
-    /// For [`CacheOp::Invalidate`], nobody needs what was written to those lines and not cleaned
-    /// yet.
+    /// For [`CacheOp::Invalidate`], data written to those lines and not cleaned yet is not needed.
     pub(crate) unsafe fn maintain(&self, op: CacheOp, start: u32, bytes: u32) {
         let register = match op {
             CacheOp::Clean => &self.registers.clean_line,
             CacheOp::Invalidate => &self.registers.invalidate_line,
             CacheOp::CleanInvalidate => &self.registers.clean_invalidate_line,
         };
-        // Each is done when the next is taken in (2.2.1: atomic operations).
+        // Each operation is complete when the next is accepted (2.2.1: atomic operations).
         each_line(start, bytes, |line| register.set(line));
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! All that knows the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt
-//! controller, system registers.
+//! The drivers of the board, a Versatile Express with the Cortex-A9 tile: UART, interrupt
+//! controller, level 2 cache, disk, system registers.
 
 pub(crate) mod devices;
 pub(crate) mod exit;

@@ -27,7 +27,7 @@ register_bitfields! [
         TXE OFFSET(8) NUMBITS(1) [],
         UARTEN OFFSET(0) NUMBITS(1) []
     ],
-    /// UARTIFLS: the FIFO fill levels that interrupt.
+    /// UARTIFLS: FIFO fill levels that raise an interrupt.
     FifoLevel [
         RXIFLSEL OFFSET(3) NUMBITS(3) [
             Eighth = 0
@@ -61,29 +61,29 @@ register_structs! {
 const INTEGER_DIVISOR: u32 = 13;
 const FRACTIONAL_DIVISOR: u32 = 1;
 
-/// A PL011 at an address. Every register access is one load or store, so copies may be used side by
-/// side, as a fault's report does with the console's.
+/// A PL011 at an address. Every register access is one load or store, so several copies may be used
+/// at a time, as a fault's report does with the console's.
 #[derive(Clone, Copy)]
 pub(crate) struct Pl011 {
     base: u32,
 }
 
 impl Pl011 {
-    /// The UART at `base`.
+    /// Creates the driver for a UART at `base`.
     ///
     /// # Safety
-    /// `base` is accessible as device memory whenever the value is used, and a PL011's if more than
-    /// [`Pl011::is_present`] is.
+    /// `base` is accessible as device memory whenever the value is used; and a PL011's, if more
+    /// than [`Pl011::is_present`] is called.
     pub(crate) const unsafe fn new(base: u32) -> Self {
         Self { base }
     }
 
     fn registers(&self) -> &Registers {
-        // SAFETY: by the word of `new`'s caller.
+        // SAFETY: guaranteed by `new`'s caller.
         unsafe { &*core::ptr::with_exposed_provenance(self.base as usize) }
     }
 
-    /// True where the identification registers are a PL011's (part number 0x011, PrimeCell's
+    /// True if the identification registers are a PL011's (part number 0x011, PrimeCell's
     /// signature), of any revision.
     pub(crate) fn is_present(&self) -> bool {
         let byte = |index: usize| self.registers().identification[index].get() & 0xff;
@@ -91,14 +91,14 @@ impl Pl011 {
         part_number == 0x011 && [4, 5, 6, 7].map(byte) == [0x0d, 0xf0, 0x05, 0xb1]
     }
 
-    /// 115200 8N1 with FIFOs, no interrupts yet.
+    /// Sets 115200 8N1 with FIFOs, and masks all interrupts.
     pub(crate) fn init(&self) {
         let registers = self.registers();
         registers.control.write(Control::UARTEN::CLEAR);
         registers.interrupt_mask.set(0);
         registers.integer_divisor.set(INTEGER_DIVISOR);
         registers.fractional_divisor.set(FRACTIONAL_DIVISOR);
-        // The line control write is what takes the divisors over.
+        // Writing the line control register applies the divisors.
         registers.line_control.write(LineControl::WLEN::Eight + LineControl::FEN::SET);
         registers.fifo_level.write(FifoLevel::RXIFLSEL::Eighth);
         registers.control.write(Control::UARTEN::SET + Control::TXE::SET + Control::RXE::SET);
@@ -116,14 +116,14 @@ impl Pl011 {
         while self.registers().flag.is_set(Flag::BUSY) {}
     }
 
-    /// The next byte received. A byte with an error comes as it was read; the error bits say
-    /// nothing useful to a terminal.
+    /// Returns the next byte received, if there is one. Error bits are ignored: they are of no use
+    /// to a terminal.
     pub(crate) fn receive(&self) -> Option<u8> {
         let registers = self.registers();
         if registers.flag.is_set(Flag::RXFE) { None } else { Some(registers.data.read(Data::DATA) as u8) }
     }
 
-    /// Interrupts, or not, while bytes wait.
+    /// Unmasks (`on`) or masks the receive interrupt.
     pub(crate) fn interrupt_on_receive(&self, on: bool) {
         let mask = &self.registers().interrupt_mask;
         if on {

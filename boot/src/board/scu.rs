@@ -4,8 +4,8 @@
 //! coherent with each other.
 //!
 //! The entry code has switched it on through CBAR, before caches: without it a Cortex-A9 whose
-//! ACTLR.SMP is set caches nothing coherently. Here is what needs the tree: that it is the one the
-//! tree means, and the erratum of its directory.
+//! ACTLR.SMP is set caches nothing coherently. Done here is what needs the tree: the check that the
+//! tree's address is CBAR's, and the workaround for the erratum of the unit's directory.
 
 use tock_registers::interfaces::{ReadWriteable, Readable};
 use tock_registers::registers::ReadWrite;
@@ -16,7 +16,7 @@ register_bitfields! [
     Control [
         ENABLE OFFSET(0) NUMBITS(1) []
     ],
-    /// Undocumented; named by erratum 764369.
+    /// Undocumented except for erratum 764369.
     Diagnostic [
         MIGRATORY_OFF OFFSET(0) NUMBITS(1) []
     ]
@@ -31,15 +31,15 @@ register_structs! {
     }
 }
 
-/// Finishes its set-up.
+/// Checks the unit and finishes its set-up.
 ///
 /// # Errors
-/// Why it is not as it should be.
+/// The unit is not at the address that the processor reports, or is off.
 ///
 /// # Safety
-/// `base` is where the tree has the unit, and it is mapped as device memory.
+/// `base` is the tree's address of the unit, mapped as device memory.
 pub(crate) unsafe fn init(base: u32) -> Result<(), &'static str> {
-    // SAFETY: by the caller's word; reading has no effect.
+    // SAFETY: guaranteed by the caller; reading has no effect.
     let registers = unsafe { &*core::ptr::with_exposed_provenance::<Registers>(base as usize) };
     if base as usize != crate::cpu::private_peripherals() {
         return Err("it is not where the processor has it (CBAR)");
@@ -47,8 +47,8 @@ pub(crate) unsafe fn init(base: u32) -> Result<(), &'static str> {
     if !registers.control.is_set(Control::ENABLE) {
         return Err("it is off");
     }
-    // Cache maintenance by address may miss a line that is on its way between two processors
-    // (erratum 764369).
+    // Cache maintenance by address may miss a line that is moving between two processors (erratum
+    // 764369).
     registers.diagnostic.modify(Diagnostic::MIGRATORY_OFF::SET);
     Ok(())
 }

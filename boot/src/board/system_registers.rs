@@ -33,7 +33,7 @@ register_structs! {
 
 static BASE: AtomicU32 = AtomicU32::new(super::devices::SYSTEM_REGISTERS);
 
-/// Uses the registers at `base` from now on.
+/// Sets the address of the registers.
 pub(crate) fn set_base(base: u32) {
     BASE.store(base, Ordering::Relaxed);
 }
@@ -50,8 +50,8 @@ pub(crate) fn reboot() -> ! {
 
 fn command(function: FieldValue<u32, ConfigurationControl::Register>) -> ! {
     // SAFETY:
-    // - the base is the system registers', mapped as device memory from the first page table on;
-    // - writing the command is all that is done, and it ends the machine.
+    // - the base is the system registers', mapped as device memory since the first page table;
+    // - only the command is written, and it ends the machine.
     let registers =
         unsafe { &*core::ptr::with_exposed_provenance::<SystemRegisters>(BASE.load(Ordering::Relaxed) as usize) };
     registers

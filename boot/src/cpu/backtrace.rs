@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Return addresses, by the chain of frame pointers.
+//! Backtraces: return addresses found by the chain of frame pointers.
 //!
-//! Every function of ours keeps r11 pointing at the pair (caller's r11, return address). The walk
-//! believes nothing: a frame has to lie in the stack it started in, above the one before, and its
-//! return address has to follow a call. What is printed is the call itself, not the instruction
-//! after it, which may belong to the next line or function.
+//! Every function of the kernel keeps r11 pointing at the pair (caller's r11, return address). The
+//! walk checks each frame: it has to be in the stack that the walk started in, above the frame
+//! before, and its return address has to follow a call. Printed is the address of the call, not
+//! that of the instruction after it, which may belong to the next line or function.
 
 use core::fmt::{self, Write};
 
@@ -14,7 +14,7 @@ use super::image;
 /// Longest backtrace printed.
 const MAX_FRAMES: usize = 24;
 
-/// This function's caller's frame pointer.
+/// Returns the caller's frame pointer.
 #[inline(always)]
 pub(crate) fn frame_pointer() -> u32 {
     let pointer: u32;
@@ -23,14 +23,14 @@ pub(crate) fn frame_pointer() -> u32 {
     pointer
 }
 
-/// Prints `backtrace:` and the addresses on one line: for a fault its pc and, where it is a caller,
-/// its lr; then what is found from `frame_pointer` on.
+/// Prints `backtrace:` and the addresses on one line: for a fault its pc, and its lr if that is a
+/// return address; then those found from `frame_pointer` on.
 pub(crate) fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_pointer: u32) -> fmt::Result {
     out.write_str("backtrace:")?;
     if let Some((pc, lr)) = fault {
         write!(out, " {pc:#010x}")?;
-        // A leaf's caller is in lr alone; any other function has put it into the frame that the
-        // walk begins with.
+        // A leaf function's return address is only in lr; any other function has stored it in the
+        // frame that the walk begins with.
         if follows_call(lr) && frame(frame_pointer).is_none_or(|(_, return_address)| return_address != lr) {
             write!(out, " {:#010x}", lr - 4)?;
         }
@@ -42,7 +42,7 @@ pub(crate) fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_point
             break;
         }
         write!(out, " {:#010x}", return_address - 4)?;
-        // Callers lie further up the same stack; anything else is not a chain.
+        // Callers' frames are at higher addresses; anything else is not a chain.
         if caller <= pointer {
             break;
         }
@@ -51,7 +51,7 @@ pub(crate) fn print(out: &mut impl Write, fault: Option<(u32, u32)>, frame_point
     out.write_str("\n")
 }
 
-/// The pair at a frame pointer: the caller's frame pointer, and the return address.
+/// Returns the pair at `pointer`: the caller's frame pointer, and the return address.
 fn frame(pointer: u32) -> Option<(u32, u32)> {
     let in_stack =
         image::stacks().into_iter().any(|stack| (stack.guard + image::GUARD_BYTES..stack.top - 7).contains(&pointer));
@@ -65,24 +65,24 @@ fn frame(pointer: u32) -> Option<(u32, u32)> {
     Some((caller, return_address))
 }
 
-/// True where `address` comes after a call: only then can it be a return address.
+/// True if `address` follows a call: only then can it be a return address.
 fn follows_call(address: u32) -> bool {
     let before = |bytes| address.checked_sub(bytes).and_then(image::instruction);
     before(4).is_some_and(|instruction| {
         let branch_with_link = instruction & 0x0f00_0000 == 0x0b00_0000;
         let to_register = instruction & 0x0fff_fff0 == 0x012f_ff30;
         let to_immediate = instruction & 0xfe00_0000 == 0xfa00_0000;
-        // LLVM calls what never returns by `mov lr, pc` and a plain branch.
+        // LLVM calls a function that never returns by `mov lr, pc` and a plain branch.
         let without_return = instruction & 0x0f00_0000 == 0x0a00_0000 && before(8) == Some(0xe1a0_e00f);
         branch_with_link || to_register || to_immediate || without_return
     })
 }
 
-/// A word of a stack.
+/// Reads a word of a stack.
 ///
 /// # Safety
 /// `address` is aligned and mapped.
 unsafe fn word(address: u32) -> u32 {
-    // SAFETY: by the caller's word.
+    // SAFETY: guaranteed by the caller.
     unsafe { core::ptr::with_exposed_provenance::<u32>(address as usize).read_volatile() }
 }

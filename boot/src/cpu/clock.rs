@@ -4,7 +4,7 @@
 //! 4.4).
 //!
 //! The entry code zeroes and starts the timer among its first dozen instructions. It counts
-//! PERIPHCLK, 100 MHz on this board, in 64 bits: it never wraps.
+//! PERIPHCLK, 100 MHz on this board, in 64 bits, which never wrap in practice.
 
 use tock_registers::interfaces::Readable;
 use tock_registers::register_structs;
@@ -14,9 +14,9 @@ use super::private_peripherals;
 
 /// Nanoseconds per count.
 pub(crate) const NS_PER_TICK: u32 = 10;
-/// The last 40 us before the lower half wraps, which it does every 43 s.
+/// Start of the last 40 us before the lower half wraps, which it does every 43 s.
 const ABOUT_TO_WRAP: u32 = u32::MAX - 4095;
-/// Where the global timer lies in the private peripherals' region.
+/// Offset of the global timer in the private peripherals' region.
 pub(crate) const GLOBAL_TIMER_OFFSET: usize = 0x200;
 
 register_structs! {
@@ -28,26 +28,26 @@ register_structs! {
     }
 }
 
-/// The timer, found through CBAR each time: an address kept in memory takes twice as many
-/// instructions to get at.
+/// Returns the timer, found through CBAR each time: an address kept in memory takes twice as many
+/// instructions to load.
 #[inline(always)]
 fn timer() -> &'static GlobalTimer {
     let address = private_peripherals() + GLOBAL_TIMER_OFFSET;
     // SAFETY:
-    // - the address is the global timer's: CBAR's, as long as the MMU is off, and mapped to itself
-    //   as device memory from then on;
+    // - the address is the global timer's: CBAR's while the MMU is off, and mapped to itself as
+    //   device memory from then on;
     // - its registers may be read at any time.
     unsafe { &*core::ptr::with_exposed_provenance::<GlobalTimer>(address) }
 }
 
-/// Nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
+/// Returns the nanoseconds since the kernel's first instruction; monotonic, in steps of 10.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     let timer = timer();
     let mut low = timer.count_low.get();
     let mut high = timer.count_high.get();
-    // The upper half is read after the lower one, which it does not go with if that has wrapped in
-    // between (DDI 0407, 4.4.1). Only a lower half that is about to wrap can have.
+    // The upper half is read after the lower one; if the lower one wraps in between, they do not
+    // match (DDI 0407, 4.4.1). Only a lower half that is about to wrap can do so.
     while low >= ABOUT_TO_WRAP {
         low = timer.count_low.get();
         high = timer.count_high.get();
@@ -55,13 +55,13 @@ pub(crate) fn now_ns() -> u64 {
     ((u64::from(high) << 32) | u64::from(low)) * u64::from(NS_PER_TICK)
 }
 
-/// The lower half of the count as it is: two instructions, one of which reads a device.
+/// Returns the lower half of the count: two instructions, one of which reads a device.
 #[inline(always)]
 pub(crate) fn ticks() -> u32 {
     timer().count_low.get()
 }
 
-/// Lets `instructions` instructions pass, beside the fixed number that the call itself takes.
+/// Executes `instructions` instructions, besides the fixed number that the call itself takes.
 #[inline]
 pub(crate) fn pass(instructions: u32) {
     // SAFETY: counts a register down; touches neither memory nor stack.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel's first instructions: from whatever state the loader left to Rust code with stacks,
-//! zeroed statics and an exception table.
+//! The kernel's first instructions: from the loader's state to Rust code with stacks, zeroed
+//! statics and an exception table.
 //!
-//! Both ways in end here: QEMU's Linux protocol (raw image, one processor, r2 = device tree) and an
-//! ELF image (every processor enters, r0 = r1 = r2 = 0). Secondary processors are parked. What a
-//! Cortex-A9 leaves undefined at reset is set up: caches, TLB and branch predictor hold garbage
-//! until they are invalidated (DDI 0388, 2.3.2 and DDI 0407, 5.3.5).
+//! Both protocols enter here: QEMU's Linux protocol (raw image, one processor, r2 = device tree)
+//! and an ELF image (every processor enters, r0 = r1 = r2 = 0). Secondary processors are parked.
+//! The code sets up what a Cortex-A9 leaves undefined at reset: caches, TLB and branch predictor
+//! hold garbage until they are invalidated (DDI 0388, 2.3.2 and DDI 0407, 5.3.5).
 //!
-//! The global timer is started among the first dozen instructions: its count is the kernel's age.
+//! The global timer is started among the first dozen instructions: its count is the time since
+//! then.
 
 use core::arch::global_asm;
 

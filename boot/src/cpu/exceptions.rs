@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Exceptions: interrupts come back, everything else is reported in words and ends the machine with
-//! status 101.
+//! Exceptions: interrupts return, everything else is reported and ends the machine with status 101.
 //!
-//! A fatal exception runs on its own mode's stack, from that stack's top, because nothing below it
-//! will ever be returned to: so it works when the supervisor stack has run into its guard page, and
-//! when the report itself faults. SVC borrows the undefined-instruction stack for the same reason.
-//! The report takes no lock and no memory. A fault inside a report is reported in one line; a fault
-//! inside that ends the machine without a word.
+//! A fatal exception runs on its own mode's stack, from that stack's top, because the code that
+//! used the stack is never returned to: so it works when the supervisor stack has overflowed into
+//! its guard page, and when the report itself faults. SVC uses the undefined-instruction stack for
+//! the same reason. The report takes no lock and allocates nothing. A fault inside a report is
+//! reported in one line; a fault inside that line ends the machine silently.
 
 use core::arch::global_asm;
 use core::fmt::{self, Write};
@@ -119,16 +118,16 @@ struct Frame {
     lr: u32,
     pc: u32,
     psr: u32,
-    /// Which vector: 0 undefined, 1 SVC, 2 prefetch abort, 3 data abort, 4 IRQ, 5 FIQ.
+    /// Vector: 0 undefined, 1 SVC, 2 prefetch abort, 3 data abort, 4 IRQ, 5 FIQ.
     kind: u32,
 }
 
 const _: () = assert!(size_of::<Frame>() == 72);
 
-/// How many reports have begun.
+/// Number of reports begun.
 static REPORTS: AtomicU32 = AtomicU32::new(0);
 
-/// Opens a report of something fatal. A report inside a report is cut short here.
+/// Begins a report of a fatal fault. Inside another report, ends the machine instead.
 pub(crate) fn begin_report() {
     match REPORTS.fetch_add(1, Ordering::Relaxed) {
         0 => {}
@@ -137,27 +136,28 @@ pub(crate) fn begin_report() {
             exit::exit(FATAL_STATUS)
         }
         2 => exit::exit(FATAL_STATUS),
-        // Even the way out faults: stop here, and let whoever watches decide.
+        // Even the exit faults: stop here, and leave it to the user to end QEMU.
         _ => loop {
             cortex_a::asm::wfi();
         },
     }
 }
 
-/// Where every vector but the interrupt's ends.
-// SAFETY: the vectors are what calls it, and nothing else has the name.
+/// Reports a fatal exception and ends the machine; called by all vectors, and by that of IRQs for
+/// an interrupt without a handler.
+// SAFETY: only the vectors call it, and nothing else has the name.
 #[unsafe(no_mangle)]
 extern "C" fn fatal_exception(frame: &Frame) -> ! {
     if frame.kind == 1 && is_exit_call(frame) {
         system_registers::power_off();
     }
     begin_report();
-    // The console cannot refuse a character; an error here would have nowhere to go.
+    // Writing to the console never fails.
     report(&mut console::Raw, frame).ok();
     exit::exit(FATAL_STATUS)
 }
 
-/// A semihosting exit that nobody outside answered (0x18 SYS_EXIT, 0x20 SYS_EXIT_EXTENDED).
+/// True for a semihosting exit that QEMU did not handle (0x18 SYS_EXIT, 0x20 SYS_EXIT_EXTENDED).
 fn is_exit_call(frame: &Frame) -> bool {
     let is_semihosting = image::instruction(frame.pc).is_some_and(|word| word & 0x0fff_ffff == 0x0f12_3456);
     is_semihosting && matches!(frame.registers[0], 0x18 | 0x20)
@@ -213,15 +213,15 @@ fn report(out: &mut impl Write, frame: &Frame) -> fmt::Result {
     backtrace::print(out, Some((frame.pc, frame.lr)), frame.registers[11])
 }
 
-/// The line that says what an address hit.
+/// Prints the line that describes the memory at `address`.
 fn hit(out: &mut impl Write, address: u32) -> fmt::Result {
     write!(out, "  address {address:#010x} hit ")?;
     mappings::describe(out, address)?;
     out.write_str("\n")
 }
 
-/// Fault status of the short descriptor format, in words (DDI 0406C, table B3-23). aarch32-cpu's
-/// field takes in the domain bits and leaves out bit 10, so the raw register is decoded here.
+/// Returns the fault status of the short descriptor format in words (DDI 0406C, table B3-23).
+/// aarch32-cpu's field includes domain bits and lacks bit 10, so the raw register is decoded.
 fn status_words(status: u32) -> &'static str {
     match (status & 0xf) | ((status >> 6) & 0x10) {
         0b00001 => "alignment fault",

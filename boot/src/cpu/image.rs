@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the linker put the image's parts, as addresses.
+//! Addresses of the image's parts, from the linker script.
 
 use units::PhysRange;
 
-/// Declares the linker script's symbols and functions that give their addresses.
+/// Declares the linker script's symbols, and a function for each that returns its address.
 macro_rules! symbols {
     ($($symbol:ident => $function:ident: $doc:literal;)*) => {
         // SAFETY: the linker script defines each of them, and only their addresses are taken.
@@ -37,14 +37,14 @@ symbols! {
     __image_end => image_end: "The image's end, stacks included.";
 }
 
-/// Everything the image occupies, stacks, heap and guard pages included.
+/// Returns the range of the image, including stacks, heap and guard pages.
 pub(crate) fn range() -> PhysRange {
     PhysRange { start: image_start().into(), end: image_end().into() }
 }
 
 /// A stack with the guard page under it.
 pub(crate) struct Stack {
-    /// What runs on it.
+    /// Name of the stack, for reports.
     pub name: &'static str,
     /// The guard page's first byte; the stack begins one page above.
     pub guard: u32,
@@ -55,7 +55,7 @@ pub(crate) struct Stack {
 /// Bytes of a guard page.
 pub(crate) const GUARD_BYTES: u32 = 4096;
 
-/// The five stacks, from the lowest address up; each ends where the next one's guard page begins.
+/// Returns the five stacks, from the lowest address up; each ends at the next one's guard page.
 pub(crate) fn stacks() -> [Stack; 5] {
     [
         Stack { name: "undefined-instruction stack", guard: und_guard(), top: abt_guard() },
@@ -66,12 +66,12 @@ pub(crate) fn stacks() -> [Stack; 5] {
     ]
 }
 
-/// True where `address` is an instruction's place in the image.
+/// True if `address` is aligned and in the image's text.
 pub(crate) fn is_text(address: u32) -> bool {
     (text_start()..text_end()).contains(&address) && address.is_multiple_of(4)
 }
 
-/// The instruction at `address`, where the image has one.
+/// Returns the instruction at `address`; `None` if that is not in the image's text.
 pub(crate) fn instruction(address: u32) -> Option<u32> {
     // SAFETY:
     // - the address is a multiple of 4 inside the image's text, which is always mapped readable;

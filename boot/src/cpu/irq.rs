@@ -2,8 +2,8 @@
 
 //! A lock that also masks interrupts while it is held, for data that an interrupt handler shares.
 //!
-//! `spin` does not mask interrupts: a handler that met a lock held by the code it interrupted would
-//! spin for ever.
+//! `spin` does not mask interrupts: a handler that takes a lock held by the code it interrupted
+//! would spin forever.
 
 use core::ops::{Deref, DerefMut};
 
@@ -11,7 +11,8 @@ use cortex_a::interrupt;
 use cortex_a::register::Cpsr;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// Lets what ends the machine through: FIQs, which nobody sends, and aborts that come late.
+/// Unmasks the exceptions that end the machine: FIQs, which no device sends, and asynchronous
+/// aborts.
 pub(crate) fn unmask_fatal() {
     // SAFETY: the vectors and their stacks are in place, and neither handler returns.
     unsafe { core::arch::asm!("cpsie af", options(nomem, nostack)) };
@@ -23,7 +24,7 @@ pub(crate) struct IrqMask {
 }
 
 impl IrqMask {
-    /// Masks them now.
+    /// Masks IRQs.
     pub(crate) fn new() -> Self {
         let were_masked = Cpsr::read().i();
         interrupt::disable();
@@ -47,25 +48,25 @@ pub(crate) struct IrqMutex<T> {
 }
 
 impl<T> IrqMutex<T> {
-    /// An open lock around `value`.
+    /// Creates an open lock around `value`.
     pub(crate) const fn new(value: T) -> Self {
         Self { inner: SpinMutex::new(value) }
     }
 
-    /// Waits for the lock.
+    /// Masks IRQs and waits for the lock.
     pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
         let mask = IrqMask::new();
         IrqGuard { guard: self.inner.lock(), _mask: mask }
     }
 
-    /// The lock, unless somebody holds it.
+    /// Takes the lock; `None` if it is held.
     pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let mask = IrqMask::new();
         self.inner.try_lock().map(|guard| IrqGuard { guard, _mask: mask })
     }
 }
 
-/// An [`IrqMutex`] held. The fields are dropped in order: the lock opens before interrupts do.
+/// Guard of an [`IrqMutex`]. Fields are dropped in order: IRQs are unmasked after the release.
 pub(crate) struct IrqGuard<'a, T> {
     guard: SpinMutexGuard<'a, T>,
     _mask: IrqMask,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is mapped where, by name: the one owner of the [`AddressSpace`], and the answer to "what
-//! did this address hit?".
+//! The named mappings: the only owner of the [`AddressSpace`], and the description of an address in
+//! a fault's report.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -13,16 +13,16 @@ use super::image;
 use super::irq::IrqMutex;
 use super::mmu::{Access, AddressSpace, OutOfPageTables};
 
-/// Named ranges kept for reports; what is beyond is mapped and reported as "mapped, unnamed".
+/// Most named ranges kept for reports; further ones are mapped and reported as "mapped, unnamed".
 pub(crate) const MAX_NAMED_RANGES: usize = 512;
 
-/// The map, with the names of its parts.
+/// The address space, with the names of its parts.
 pub(crate) struct Mappings {
     space: AddressSpace,
     named: Vec<Named>,
 }
 
-/// A range that was mapped, or left out on purpose.
+/// A range that was mapped, or deliberately left unmapped.
 struct Named {
     range: PhysRange,
     name: Cow<'static, str>,
@@ -31,7 +31,7 @@ struct Named {
 static MAPPINGS: IrqMutex<Option<Mappings>> = IrqMutex::new(None);
 
 impl Mappings {
-    /// Maps a range and remembers its name.
+    /// Maps `range` and records its name.
     pub(crate) fn map(
         &mut self,
         range: PhysRange,
@@ -42,25 +42,25 @@ impl Mappings {
         self.space.map(range, access)
     }
 
-    /// Remembers the name of a range that stays unmapped.
+    /// Records the name of a range without mapping it.
     pub(crate) fn name(&mut self, range: PhysRange, name: impl Into<Cow<'static, str>>) {
         if self.named.len() < MAX_NAMED_RANGES {
             self.named.push(Named { range, name: name.into() });
         }
     }
 
-    /// The tables, for 4 KiB mappings that change at run time.
+    /// Returns the tables, for mappings that change at run time.
     pub(crate) fn space(&mut self) -> &mut AddressSpace {
         &mut self.space
     }
 }
 
-/// Hands the tables that the processor started with to their owner.
+/// Stores the tables that the processor started with.
 pub(crate) fn adopt(space: AddressSpace) {
     *MAPPINGS.lock() = Some(Mappings { space, named: Vec::new() });
 }
 
-/// Runs `change` on the map.
+/// Runs `change` on the mappings, under their lock.
 ///
 /// # Panics
 /// Before [`adopt`].
@@ -69,8 +69,8 @@ pub(crate) fn with<T>(change: impl FnOnce(&mut Mappings) -> T) -> T {
     change(mappings.as_mut().expect("the page tables have not been adopted yet"))
 }
 
-/// Writes what `address` lies in: a part of the image, a guard page, a named range, or nothing.
-/// Never waits for a lock.
+/// Writes the part of the image, guard page or named range that `address` is in, or that it is in
+/// none. Never waits for a lock.
 pub(crate) fn describe(out: &mut impl Write, address: u32) -> fmt::Result {
     if let Some(name) = image_part(address) {
         return out.write_str(name);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The translation tables: an identity map of what may be touched, and nothing else.
+//! The translation tables: an identity map of the accessible memory, and nothing else.
 //!
 //! Short descriptors (DDI 0406C, B3.5): 4096 first-level entries of 1 MiB, each empty, a section,
-//! or a second-level table of 256 small pages. A mapping is made of sections where it covers whole
-//! ones and of pages at its edges. Mapping never replaces: a page that is mapped already keeps its
-//! rights, so no tree can take the image's or a device's away. All memory is in domain 0, checked;
-//! normal memory is write-back write-allocate and shareable (the Cortex-A9 caches shareable memory
-//! coherently once ACTLR.SMP is set), except what a device shares, which is not cacheable;
-//! everything but text is execute-never. Page 0 is never mapped.
+//! or a second-level table of 256 small pages. A range is mapped with sections for each whole MiB
+//! and with pages at its edges. Mapping never replaces: a page that is mapped keeps its rights, so
+//! no tree can change the image's or a device's. All memory is in domain 0, checked; normal memory
+//! is write-back write-allocate and shareable (the Cortex-A9 caches shareable memory coherently
+//! once ACTLR.SMP is set); coherent buffers are not cacheable; everything but text is
+//! execute-never. Page 0 is never mapped.
 
 mod alias;
 
@@ -25,16 +25,16 @@ use units::{ADDRESS_LIMIT, PAGE_SHIFT, PAGE_SIZE, PhysRange};
 
 /// log2 of a section's bytes.
 const SECTION_SHIFT: u32 = 20;
-/// Bytes of a section.
+/// Bytes in a section.
 pub(crate) const SECTION_SIZE: u64 = 1 << SECTION_SHIFT;
 /// Second-level tables in the image: one for each MiB that is mapped in part (the image, edges of
-/// memory, no-map regions, devices). RAM always finds enough: its ranges and reservations have
+/// memory, no-map regions, devices). They always suffice for RAM: its ranges and reservations have
 /// fewer edges (`MAX_RAM_RANGES`, `MAX_RESERVATIONS`, twice each).
 pub(crate) const MAX_PAGE_TABLES: usize = 1152;
 
 const PAGES_PER_SECTION: usize = (SECTION_SIZE / PAGE_SIZE) as usize;
 
-/// What may be done with a mapping.
+/// Access rights and memory type of a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Access {
     /// Read and executed.
@@ -50,7 +50,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// In words, for reports.
+    /// Returns the rights in words, for reports.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Text => "read-only, executable",
@@ -61,7 +61,7 @@ impl Access {
         }
     }
 
-    /// The section descriptor for address 0.
+    /// Returns the section descriptor for address 0.
     const fn section(self) -> u32 {
         let memory = match self {
             Self::Device => MemoryRegionAttributes::ShareableDevice,
@@ -83,7 +83,7 @@ impl Access {
         L1Section::new_with_addr_and_attrs(0, attributes).raw_value()
     }
 
-    /// The section and the small page descriptor for address 0, worked out at compile time.
+    /// Returns the section and the small page descriptor for address 0, computed at compile time.
     const fn descriptors(self) -> [u32; 2] {
         const fn both(access: Access) -> [u32; 2] {
             [access.section(), page_attributes(access.section())]
@@ -103,8 +103,7 @@ impl Access {
     }
 }
 
-/// A section's attributes where a small page descriptor has them (DDI 0406C, figures B3-4 and
-/// B3-5).
+/// Converts a section's attributes to those of a small page (DDI 0406C, figures B3-4 and B3-5).
 const fn page_attributes(section: u32) -> u32 {
     let execute_never = (section >> 4) & 1;
     let cacheable_bufferable = section & (0b11 << 2);
@@ -123,7 +122,7 @@ struct PageTable([u32; PAGES_PER_SECTION]);
 
 struct PageTables(UnsafeCell<[PageTable; MAX_PAGE_TABLES]>);
 
-// SAFETY: only `AddressSpace` reaches into the cell, and `AddressSpace::boot` makes at most one.
+// SAFETY: only `AddressSpace` accesses the cell, and `AddressSpace::boot` makes at most one.
 unsafe impl Sync for FirstLevel {}
 // SAFETY: as above.
 unsafe impl Sync for PageTables {}
@@ -131,7 +130,7 @@ unsafe impl Sync for PageTables {}
 static FIRST_LEVEL: FirstLevel = FirstLevel(UnsafeCell::new([0; 4096]));
 static PAGE_TABLES: PageTables = PageTables(UnsafeCell::new([PageTable([0; PAGES_PER_SECTION]); MAX_PAGE_TABLES]));
 
-/// Every page table of the image is in use: the rest of the range stays unmapped.
+/// Error: all page tables of the image are in use, and the rest of the range stays unmapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OutOfPageTables;
 
@@ -141,19 +140,19 @@ impl core::fmt::Display for OutOfPageTables {
     }
 }
 
-/// The tables the processor walks.
+/// The tables that the processor walks.
 pub(crate) struct AddressSpace {
     first: &'static mut [u32; 4096],
     tables: &'static mut [PageTable; MAX_PAGE_TABLES],
     tables_used: usize,
-    /// Tables that were used and are free again: how many, and the first one's slot + 1; each names
-    /// the next in its first word.
+    /// Number of tables that were used and are free again; and the first one's slot + 1. Each holds
+    /// the next one's slot + 1 in its first word.
     tables_free: usize,
     first_free: u32,
 }
 
 impl AddressSpace {
-    /// The boot processor's tables, empty.
+    /// Returns the boot processor's tables, empty.
     ///
     /// # Safety
     /// Called once, with the MMU off.
@@ -165,21 +164,21 @@ impl AddressSpace {
         Self { first, tables, tables_used: 0, tables_free: 0, first_free: 0 }
     }
 
-    /// Maps the pages of `range` that are not mapped yet, each to itself; `range` is widened to
-    /// whole pages and cut at page 0 and at 4 GiB.
+    /// Identity-maps the pages of `range` that are not mapped yet; `range` is widened to whole
+    /// pages and cut at page 0 and at 4 GiB.
     pub(crate) fn map(&mut self, range: PhysRange, access: Access) -> Result<(), OutOfPageTables> {
         let start = (range.start & !(PAGE_SIZE - 1)).max(PAGE_SIZE);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
         let result = if start < end { self.map_pieces(start, end, access) } else { Ok(()) };
-        // An empty descriptor is never held in a TLB: the new ones only have to be seen by the next
-        // walk.
+        // A TLB never holds an empty descriptor, so the new ones only have to be visible to the
+        // next walk.
         dsb();
         isb();
         result
     }
 
-    /// Pages up to the first whole section, sections, and pages again. `start` < `end`, both on a
-    /// page.
+    /// Maps pages up to the first whole section, sections, and pages again. `start` < `end`, both
+    /// page-aligned.
     fn map_pieces(&mut self, start: u64, end: u64, access: Access) -> Result<(), OutOfPageTables> {
         let first_whole = start.div_ceil(SECTION_SIZE) as usize;
         let end_whole = (end / SECTION_SIZE) as usize;
@@ -203,7 +202,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Maps those of a section's pages that are not mapped yet.
+    /// Maps those of the section's `pages` that are not mapped yet.
     fn map_pages(&mut self, index: usize, pages: Range<usize>, access: Access) -> Result<(), OutOfPageTables> {
         if is_section(self.first[index]) {
             return Ok(());
@@ -219,8 +218,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes back a range that [`AddressSpace::map`] mapped with the same bounds. A page table that
-    /// is empty afterwards is free again.
+    /// Unmaps a range that [`AddressSpace::map`] mapped with the same bounds, and frees page tables
+    /// that become empty.
     pub(crate) fn unmap(&mut self, range: PhysRange) {
         let start = range.start & !(PAGE_SIZE - 1);
         let end = range.end.saturating_add(PAGE_SIZE - 1).min(ADDRESS_LIMIT) & !(PAGE_SIZE - 1);
@@ -246,8 +245,8 @@ impl AddressSpace {
         }
     }
 
-    /// Prepares the page tables of a window, so that [`AddressSpace::set_page`] cannot fail in it;
-    /// it stays unmapped.
+    /// Allocates the page tables of a window, which stays unmapped, so that
+    /// [`AddressSpace::set_page`] cannot fail in it.
     pub(crate) fn reserve_window(&mut self, window: PhysRange) -> Result<(), OutOfPageTables> {
         let sections = window.start / SECTION_SIZE..window.end.min(ADDRESS_LIMIT).div_ceil(SECTION_SIZE);
         for index in sections {
@@ -257,8 +256,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Changes one 4 KiB mapping of a window: `address` shows `frame` from now on, or faults. Does
-    /// nothing where no page table is.
+    /// Maps `address` of a window to `frame`, or unmaps it. Does nothing if the section has no page
+    /// table.
     pub(crate) fn set_page(&mut self, address: u32, frame: Option<u32>) {
         let index = (address as u64 / SECTION_SIZE) as usize;
         if !is_table(self.first[index]) {
@@ -267,7 +266,7 @@ impl AddressSpace {
         let page_mask = PAGE_SIZE as u32 - 1;
         let Ok(table) = self.table(index) else { return };
         let entry = &mut table.0[page_in_section(address.into())];
-        // Break, then make: no two translations of one address are ever live together.
+        // Break before make: an address never has two live translations.
         *entry = 0;
         flush_page(address);
         if let Some(frame) = frame {
@@ -277,8 +276,8 @@ impl AddressSpace {
         }
     }
 
-    /// Puts page tables that lie one behind the other from `first_table` on into a window in which
-    /// nothing is mapped; false, and nothing changed, where something is.
+    /// Enters contiguous page tables, from `first_table` on, for a window in which nothing is
+    /// mapped. Returns false, with nothing changed, if something is mapped there.
     ///
     /// # Safety
     /// The tables are zeroed RAM, and their owner keeps them, valid, until
@@ -296,13 +295,13 @@ impl AddressSpace {
         free
     }
 
-    /// Takes the page tables of a window out again: nothing is mapped there any more.
+    /// Removes the page tables of a window, which unmaps it.
     pub(crate) fn detach_tables(&mut self, window: PhysRange) {
         self.first[sections_of(window)].fill(0);
         flush_all();
     }
 
-    /// The rights of the mapping that an address hits.
+    /// Returns the rights of the mapping of `address`, if it is mapped.
     pub(crate) fn rights(&self, address: u32) -> Option<Access> {
         let entry = self.first[(address as u64 / SECTION_SIZE) as usize];
         let page = match entry & 0b11 {
@@ -318,7 +317,7 @@ impl AddressSpace {
             .find(|access| access.descriptors()[1] == page)
     }
 
-    /// The page table of an entry that is not a section; a new one where it is empty.
+    /// Returns the page table of an entry that is not a section; a new one if the entry is empty.
     fn table(&mut self, index: usize) -> Result<&mut PageTable, OutOfPageTables> {
         let slot = if self.first[index] == 0 {
             let slot = self.take_table()?;
@@ -330,7 +329,7 @@ impl AddressSpace {
         self.tables.get_mut(slot).ok_or(OutOfPageTables)
     }
 
-    /// An empty page table that no entry refers to.
+    /// Takes an empty page table that no entry refers to; returns its slot.
     fn take_table(&mut self) -> Result<usize, OutOfPageTables> {
         if let Some(slot) = self.first_free.checked_sub(1) {
             let slot = slot as usize;
@@ -347,9 +346,9 @@ impl AddressSpace {
 
     /// Frees the page table of an entry, in which nothing is mapped.
     ///
-    /// A walker may hold a copy of the entry until the TLB forgets an address of its section (DDI
-    /// 0406C, B3.10, "TLB maintenance requirements"), and would take the link for a descriptor: the
-    /// link is written behind that.
+    /// A walker may use a copy of the entry until the TLB entry of an address in its section is
+    /// invalidated (DDI 0406C, B3.10, "TLB maintenance requirements"), and would read the link as a
+    /// descriptor: the link is written only after that.
     fn drop_table(&mut self, index: usize) {
         let slot = self.slot_of(index);
         self.first[index] = 0;
@@ -359,12 +358,12 @@ impl AddressSpace {
         self.tables_free += 1;
     }
 
-    /// Which page table a first-level entry refers to.
+    /// Returns the slot of the page table that a first-level entry refers to.
     fn slot_of(&self, index: usize) -> usize {
         (self.first[index] - descriptor_of(&self.tables[0])) as usize / size_of::<PageTable>()
     }
 
-    /// Switches translation, caches and branch prediction on.
+    /// Enables translation, caches and branch prediction.
     ///
     /// # Safety
     /// The image and its stacks are mapped, and caches and TLB hold nothing stale.
@@ -384,8 +383,8 @@ impl AddressSpace {
             .with_irgn(true)
             .with_rgn(Region::WriteBackWriteAllocCacheable)
             .with_s(true);
-        // SAFETY: the tables are a static, aligned to 16 KiB, and identity-mapped by the caller's
-        // word.
+        // SAFETY: the tables are a static, aligned to 16 KiB, and identity-mapped as the caller
+        // guarantees.
         unsafe { Ttbr0::write(base) };
         flush_all();
         Sctlr::modify(|control| {
@@ -398,7 +397,7 @@ impl AddressSpace {
     }
 }
 
-/// TTBCR, which aarch32-cpu does not have.
+/// TTBCR, which aarch32-cpu lacks.
 struct Ttbcr;
 
 impl SysReg for Ttbcr {
@@ -411,7 +410,7 @@ impl SysReg for Ttbcr {
 
 impl SysRegWrite for Ttbcr {}
 
-/// TLBIMVAIS: forgets one page on every processor.
+/// TLBIMVAIS: invalidates the TLB entry of one page on every processor.
 struct TlbiMvaIs;
 
 impl SysReg for TlbiMvaIs {
@@ -424,12 +423,12 @@ impl SysReg for TlbiMvaIs {
 
 impl SysRegWrite for TlbiMvaIs {}
 
-/// Which page of its section an address lies in; 0 for a section's start.
+/// Returns the index of an address's page in its section; 0 for a section's start.
 fn page_in_section(address: u64) -> usize {
     (address % SECTION_SIZE / PAGE_SIZE) as usize
 }
 
-/// The first-level entries of a window of whole sections.
+/// Returns the first-level entries of a window of whole sections.
 fn sections_of(window: PhysRange) -> Range<usize> {
     (window.start / SECTION_SIZE) as usize..(window.end / SECTION_SIZE) as usize
 }
@@ -442,32 +441,32 @@ fn is_table(entry: u32) -> bool {
     entry & 0b11 == 0b01
 }
 
-/// The first-level entry that refers to a page table (domain 0).
+/// Returns the first-level entry that refers to a page table (domain 0).
 fn descriptor_of(table: &PageTable) -> u32 {
     (&raw const *table).addr() as u32 | 0b01
 }
 
-/// The descriptor of a page of data that shows the frame at an address.
+/// Returns the descriptor of a data page that maps the frame at address `frame`.
 pub(crate) fn data_page(frame: u32) -> u32 {
     Access::Data.descriptors()[1] | frame
 }
 
-/// After an entry was written where there was none: makes the walker see it.
+/// Makes an entry that was empty before visible to the walker.
 pub(crate) fn entry_written() {
     dsb();
     isb();
 }
 
-/// After an entry was emptied: makes the walker see it and the TLB forget the page.
+/// Makes an emptied entry visible to the walker and invalidates the page's TLB entry.
 pub(crate) fn flush_page(address: u32) {
     dsb();
-    // SAFETY: forgetting a translation only costs a walk.
+    // SAFETY: invalidating a translation only costs a walk.
     unsafe { TlbiMvaIs::write_raw(address & !(PAGE_SIZE as u32 - 1)) };
     dsb();
     isb();
 }
 
-/// As [`flush_page`], for everything.
+/// Makes emptied entries visible, and invalidates the whole TLB and the branch predictor.
 fn flush_all() {
     dsb();
     TlbIAll::write();

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! All that knows the Cortex-A9: entry, page tables, caches, exceptions, the clock.
+//! The code specific to the Cortex-A9: entry, page tables, caches, exceptions, the clock.
 //!
-//! Nothing here knows an address of the board; the processor's own peripherals are found through
-//! CBAR.
+//! It contains no address of the board; the processor's own peripherals are found through CBAR.
 
 mod entry;
 mod memory_functions;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tests of this layer that need the processor itself; the monitor's `selftest` runs them.
+//! Tests of this module that need the processor itself; the monitor's `selftest` runs them.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,19 +12,19 @@ use kernel::units::PhysRange;
 use super::mappings;
 use crate::cpu::clock;
 
-/// A test: its name, and a function that says what is wrong.
+/// A test: its name, and a function that returns a message if it fails.
 pub(crate) type Test = (&'static str, fn() -> Result<(), String>);
 
-/// All of them.
+/// All tests of this module.
 pub(crate) const TESTS: [Test; 3] =
     [("memory_functions", memory_functions), ("page_window", page_window), ("clock", monotonic_clock)];
 
-/// Longest length, offsets and margins of [`memory_functions`], in bytes.
+/// Lengths tested by [`memory_functions`], in bytes.
 const LENGTHS: core::ops::Range<usize> = 0..300;
 const BUFFER: usize = 512;
 
-/// `memcpy`, `memmove` and `memset` against byte loops, at all alignments, and with all overlaps
-/// that matter.
+/// Tests `memcpy`, `memmove` and `memset` against byte loops, at all alignments, and with all
+/// overlaps that matter.
 fn memory_functions() -> Result<(), String> {
     let pattern: [u8; BUFFER] = core::array::from_fn(|index| (index * 7 + 3) as u8);
     // Long lengths take the unrolled loops, short ones every tail.
@@ -77,7 +77,7 @@ fn check_set(pattern: &[u8; BUFFER], destination: usize, length: usize) -> Resul
 /// A page of address space that nothing else uses, in the last section but one.
 const WINDOW: u32 = 0xffe0_0000;
 
-/// Two frames take turns behind one address of a window.
+/// Tests that one address of a window maps two frames in turn.
 fn page_window() -> Result<(), String> {
     let memory = Box::leak(vec![0_u32; 3 * 1024].into_boxed_slice());
     let first = (memory.as_ptr().expose_provenance() as u32).next_multiple_of(4096);
@@ -89,7 +89,7 @@ fn page_window() -> Result<(), String> {
     for round in 0..4 {
         let frame = frames[round % 2];
         mappings::with(|map| map.space().set_page(WINDOW, Some(frame)));
-        // SAFETY: the window shows a frame of `memory`, which nobody else refers to while this
+        // SAFETY: the window shows a frame of `memory`, and nothing else refers to it while this
         // runs.
         unsafe { window.wrapping_add(round).write_volatile(0x600d_0000 + round as u32) };
         let word = core::ptr::with_exposed_provenance::<u32>(frame as usize).wrapping_add(round);
@@ -100,12 +100,12 @@ fn page_window() -> Result<(), String> {
         }
     }
     mappings::with(|map| map.space().set_page(WINDOW, None));
-    // SAFETY: `memory` was leaked from a box of this type above, and the window shows it no longer.
+    // SAFETY: `memory` was leaked from a box of this type above, and the window no longer maps it.
     drop(unsafe { Box::from_raw(memory) });
     result
 }
 
-/// The clock never goes back.
+/// Tests that the clock never goes back and counts.
 fn monotonic_clock() -> Result<(), String> {
     let mut before = clock::now_ns();
     for _ in 0..1000 {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Lines of a log that stand alone: what boot prints of areas and nodes, and what is printed of
-//! pages in the way.
+//! Lines of a log that are explained without others: areas and nodes at boot, and pages in the way.
 
 use kernel::lab::metrics::Counted;
 
 use super::{BUSY_HELPS, PAGE_KIB, after, mib, number, printable, word};
 
-/// Lines that stand alone: what they say, and what would help.
+/// Returns the explanation and a remedy of a line that needs no others.
 pub(super) fn other(line: &str) -> Option<(String, Option<&'static str>)> {
     const NO_ROOM: &str = "a smaller size, or other alloc-ranges; no-map regions, the kernel and the initrd take room, \
                            too. `debris run --nodes FILE` places the nodes as the kernel does, in the RAM of its board.";
@@ -38,7 +37,7 @@ pub(super) fn other(line: &str) -> Option<(String, Option<&'static str>)> {
     }
     if line.contains("incorrect alignment of CMA region") {
         return Some((
-            "A node's base or size is no multiple of a pageblock (4 MiB on ARM, unless configured otherwise): it has no \
+            "A node's base or size is not a multiple of a pageblock (4 MiB on ARM, unless configured otherwise): it has no \
              area, and its devices get -EINVAL."
                 .into(),
             Some("`reg`, `size` and `alignment` in multiples of 0x400000."),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is answered of recordings and states, and what is said where something is missing.
+//! Answers about recordings and states, and messages about what is missing.
 
 use super::*;
 
-/// A recording implies `load=replay`, wherever it stands.
+/// A recording implies `load=replay`, at any position.
 #[test]
 fn compare_takes_a_recording() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -30,7 +30,7 @@ fn compare_takes_a_recording() {
     );
 }
 
-/// What is missing is named, wherever only the beginnings of requests were recorded.
+/// If only the beginnings of requests were recorded, the message names what is missing.
 #[test]
 fn a_recording_of_beginnings_only_names_the_events_to_record() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -94,12 +94,12 @@ fn size_gives_both_answers_where_requests_failed() {
     assert_eq!(headroom[0]["verdict_pages"], 6050);
 }
 
-/// Two recorded areas, of which the second is small; the page is about that.
+/// Two recorded areas; the page is about the second, which is small.
 #[test]
 fn of_several_areas_the_page_is_about_the_one_that_fails() {
     let program = Path::new(env!("CARGO_BIN_EXE_debris"));
     let directory = tempfile::TempDir::new().unwrap();
-    // A template of nothing but its places, beside the program.
+    // A template with only its places, beside the program.
     let alone = directory.path().join("debris");
     std::fs::copy(program, &alone).unwrap();
     std::fs::write(

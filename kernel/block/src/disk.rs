@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk as the page cache's source: runs of neighbouring pages become requests, several of them
-//! in flight.
+//! A disk as the page cache's source: runs of neighbouring pages become requests, with several of
+//! them in flight.
 //!
-//! A page that is read or written is mapped for the device and so pinned until the request has
-//! ended: it neither moves nor goes. There is no other thread here: requests are started by whoever
-//! needs something, the device works meanwhile, and what it has finished is taken note of whenever
-//! somebody looks or waits.
+//! A page that is read or written is mapped for the device and thus pinned until the request has
+//! ended: it is neither moved nor reclaimed. There is no other thread: a caller that needs a page
+//! starts the request, the device works meanwhile, and completions are processed when a caller
+//! polls or waits.
 
 use alloc::boxed::Box;
 
@@ -22,38 +22,38 @@ use units::Pfn;
 /// A request in flight.
 struct InFlight {
     operation: Operation,
-    /// Its first page of the disk, and how many.
+    /// Its first page on the disk. The next field is the number of pages.
     first: u32,
     pages: u32,
-    /// The device was told to look at the queue since.
+    /// True if the device was notified after the request was queued.
     told: bool,
-    /// Its pages' frames as the device has them, none for a flush.
+    /// The mapping of its pages' frames; `None` for a flush.
     mapping: Option<ScatterMapping<ForDevice>>,
 }
 
 impl InFlight {
-    /// The frames that the device has.
+    /// Returns the frames that the device owns.
     fn frames(&self) -> impl Iterator<Item = Pfn> + '_ {
         self.mapping.iter().flat_map(|mapping| mapping.segments().map(|(address, _)| address.phys().pfn()))
     }
 }
 
-/// A block device and what it has to do.
+/// A block device and its requests.
 pub struct Disk {
     device: Box<dyn BlockDevice>,
     requests: [Option<InFlight>; MAX_REQUESTS],
-    /// Pages that the device owns.
+    /// Number of pages that the device owns.
     owned: u32,
-    /// How the last flush ended.
+    /// Result of the last flush.
     flushed: Result<(), IoError>,
-    /// The latest failures, and where the next is noted.
+    /// The latest failures, and the index of the next.
     faults: [Option<DiskFault>; MAX_REQUESTS],
     next_fault: usize,
     stats: DiskStats,
 }
 
 impl Disk {
-    /// A disk of which nothing was asked.
+    /// Makes a disk without requests.
     pub fn new(device: Box<dyn BlockDevice>) -> Self {
         Self {
             device,
@@ -66,7 +66,7 @@ impl Disk {
         }
     }
 
-    /// Notes what failed, in the place of what failed first.
+    /// Records a failure in place of the oldest one.
     fn note(&mut self, fault: DiskFault) {
         self.stats.failed += 1;
         self.faults[self.next_fault] = Some(fault);
@@ -92,7 +92,7 @@ impl Disk {
         Ok(tag)
     }
 
-    /// Maps a request's pages for the device, which pins them.
+    /// Maps a request's pages for the device, which pins them. Returns `None` if that fails.
     fn map(&self, mm: &mut Mm<'_, '_>, request: &InFlight) -> Option<ScatterMapping<ForDevice>> {
         let (device, identity) = (self.device.dma_device(), self.device.identity());
         let mut list = ScatterList::default();
@@ -105,12 +105,12 @@ impl Disk {
         streaming_of(mm)?.map_sg(device, &list, direction).ok()
     }
 
-    /// The end of a request: its pages are the processor's again.
+    /// Ends a request: the processor owns its pages again.
     fn end(&mut self, mm: &mut Mm<'_, '_>, mut request: InFlight, result: Result<(), IoError>) -> Ended {
         let astray = (request.first..).zip(request.frames()).filter(|&(page, at)| mm.cache_frame(page) != Some(at));
         let astray = astray.count() as u64;
         if let Some((mapping, mut streaming)) = request.mapping.take().zip(streaming_of(mm)) {
-            // It is there: nothing else ends it while the request is in flight.
+            // The mapping exists: it is removed only here, and the request was in flight.
             let unmapped = streaming.unmap_sg(mapping);
             debug_assert_eq!(unmapped, Ok(()));
         }
@@ -168,7 +168,7 @@ impl PageSource for Disk {
                 Ok(())
             }
             Err(error) => {
-                // The device took nothing: the request has ended before it began.
+                // The device did not take the request, so it ends with the error.
                 self.end(mm, request, Err(error));
                 Err(error)
             }

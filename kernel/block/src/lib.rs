@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks: what a block device is to those above it, and what lies on one.
+//! Disks: the interface of block devices, and the layout of files on one.
 //!
-//! The way of the data: a page of the cache that is missing, or dirty → a [`Disk`], which is the
-//! cache's source, maps its frame for the device and makes a [`Request`] of neighbours → a
-//! [`BlockDevice`] queues it and moves the data by itself → its interrupt ends the wait → a
-//! [`Completion`] per request, in any order. `boot` has the real device (virtio), the host tests a
-//! disk that delays, reorders, fails and disappears. [`volume`] says which pages of a disk are
-//! which file.
+//! Data flow: a page of the cache is missing, or dirty → a [`Disk`], which is the cache's source,
+//! maps its frame for the device and makes a [`Request`] of neighbouring pages → a [`BlockDevice`]
+//! queues it and moves the data by itself → its interrupt ends the wait → a [`Completion`] per
+//! request, in any order. `boot` has the real device (virtio), the host tests a disk that delays,
+//! reorders, fails and disappears. [`volume`] maps files to pages of a disk.
 //!
-//! What holds true: from [`BlockDevice::submit`] to its completion a request's memory is the
-//! device's; every request that was accepted completes exactly once, after [`BlockDevice::reset`]
-//! at the latest; nothing here panics on what a device says.
+//! Invariants: from [`BlockDevice::submit`] to its completion the device owns a request's memory;
+//! every request that was accepted completes exactly once, at [`BlockDevice::reset`] at the latest;
+//! no answer of a device causes a panic here.
 //!
 //! # Example
 //! ```
@@ -44,70 +43,70 @@ pub const MAX_REQUESTS: usize = 7;
 /// A piece of memory that is mapped for the device: within a page, whole sectors, not empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Segment {
-    /// Where the device finds it.
+    /// The address for the device.
     pub address: DeviceAddress,
     /// Its length.
     pub bytes: u32,
 }
 
-/// Something for the device to do.
+/// A request to the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Names it among those in flight: less than [`MAX_REQUESTS`], and of one at a time.
+    /// Identifies the request among those in flight: less than [`MAX_REQUESTS`], unique among them.
     pub tag: usize,
-    /// What to do.
+    /// The kind of request.
     pub operation: Operation,
-    /// Where on the disk.
+    /// The first sector on the disk.
     pub sector: u64,
-    /// Where in memory, in the order of the disk; at most [`MAX_SEGMENTS`], none for a flush.
+    /// The memory, in the order of the disk; at most [`MAX_SEGMENTS`], none for a flush.
     pub segments: &'a [Segment],
 }
 
 /// The end of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Completion {
-    /// Which.
+    /// The tag of the request.
     pub tag: usize,
-    /// How it ended.
+    /// The result.
     pub result: Result<(), IoError>,
 }
 
 /// A device that stores sectors. It works while its driver sleeps.
 pub trait BlockDevice {
-    /// What it says of itself; the same for ever.
+    /// Returns its identity, which never changes.
     fn identity(&self) -> &Identity;
 
-    /// Who it is to the DMA API.
+    /// Returns its ID for the DMA API.
     fn dma_device(&self) -> DeviceId;
 
-    /// Queues a request. Its memory is the device's from now on, which starts at the next
+    /// Queues a request. The device owns its memory from the call on, and starts at the next
     /// [`BlockDevice::kick`] at the latest.
     ///
     /// # Errors
-    /// The device took nothing.
+    /// The request was not queued.
     fn submit(&mut self, request: &Request<'_>) -> Result<(), IoError>;
 
-    /// Tells the device to look at its queue.
+    /// Notifies the device of the requests in its queue.
     fn kick(&mut self);
 
-    /// The next request that has ended; never waits. A device made of software moves its data now,
-    /// through `memory`; hardware has done so by itself.
+    /// Returns the next request that has ended; never waits. A device made of software moves its
+    /// data in this call, through `memory`; hardware has done so by itself.
     fn complete(&mut self, memory: &mut dyn AddressSpace) -> Option<Completion>;
 
-    /// Sleeps until a request may have ended; false where somebody wants out (Ctrl-C) and the
-    /// device still does not answer.
+    /// Sleeps until a request may have ended. Returns false if the user interrupts the wait
+    /// (Ctrl-C) and the device still does not answer.
     fn wait(&mut self) -> bool;
 
-    /// Stops the device: it touches no memory afterwards. Requests in flight complete as
-    /// [`IoError::SwitchedOff`], and so does whatever is submitted from now on.
+    /// Stops the device: it accesses no memory afterwards. Requests in flight complete as
+    /// [`IoError::SwitchedOff`], and [`BlockDevice::submit`] fails with it from then on.
     fn reset(&mut self);
 
-    /// Whether it still works.
+    /// Returns an error if the device was stopped.
     ///
     /// # Errors
-    /// It was stopped, for this reason.
+    /// The reason why it was stopped.
     fn works(&self) -> Result<(), IoError>;
 
-    /// Interrupts taken from it.
+    /// Returns the number of interrupts taken from it.
     fn interrupts(&self) -> u64;
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What lies on a disk: a table of files, each one run of pages.
+//! The layout of a disk: a table of files, each of which is one run of pages.
 //!
-//! The layout is our own, because the page cache wants files as extents of pages, with several
-//! requests in flight. The file system crates for `no_std` (`embedded-sdmmc`, `fatfs`,
+//! The layout is the project's own, because the page cache needs files as extents of pages, with
+//! several requests in flight. The file system crates for `no_std` (`embedded-sdmmc`, `fatfs`,
 //! `simple-fatfs`, `littlefs2`; `ext4-view` only reads) own the device, read and write it block by
-//! block through a buffer of theirs, one request after the other, and FAT does not survive a power
+//! block through their own buffer, one request after the other, and FAT does not survive a power
 //! cut. Here the cache is the only copy, and a commit is one page.
 //!
 //! All numbers are little-endian. Pages 0 and 1 each hold a table; the valid one with the higher
-//! sequence number counts. A commit writes the other one, after the data that it speaks of was
-//! flushed, so that a power cut leaves either table.
+//! sequence number counts. A commit overwrites the other one, after the data that the new table
+//! refers to is flushed, so that one valid table remains after a power cut.
 //!
 //! | at | bytes | what |
 //! |---|---|---|
@@ -22,8 +22,8 @@
 //! | 24 | 4 | CRC-32 of this page, with these four bytes 0 |
 //! | 64 | 64 each | files: name (40 bytes, zeroes behind), first page (4), 4 bytes 0, length in bytes (8), CRC-32 of the contents (4), 4 bytes 0 |
 //!
-//! What holds true of a [`Volume`]: every file lies in it behind the tables, no two overlap, names
-//! are unique. What a disk says otherwise is refused by [`Volume::decode`].
+//! Invariants of a [`Volume`]: every file is inside it, after the tables; no two files overlap;
+//! names are unique. [`Volume::decode`] refuses a table that breaks them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,7 +33,7 @@ use units::PAGE_SIZE;
 
 /// Bytes of a table.
 pub const TABLE_BYTES: usize = PAGE_SIZE as usize;
-/// Pages in front of the files: two tables.
+/// Pages before the files: two tables.
 pub const TABLE_PAGES: u32 = 2;
 /// Most files of a volume.
 pub const MAX_FILES: usize = (TABLE_BYTES - ENTRIES) / ENTRY_BYTES;
@@ -51,23 +51,23 @@ const ENTRY_BYTES: usize = 64;
 /// A file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// Its name: printable ASCII without blanks.
+    /// The name: printable ASCII without blanks.
     pub name: String,
-    /// Its first page of the disk.
+    /// The first page on the disk.
     pub first: u32,
-    /// Its length.
+    /// The length.
     pub bytes: u64,
-    /// CRC-32 of its contents.
+    /// CRC-32 of the contents.
     pub crc: u32,
 }
 
 impl File {
-    /// Pages it occupies.
+    /// Returns the number of pages that it occupies.
     pub fn pages(&self) -> u32 {
         self.bytes.div_ceil(PAGE_SIZE) as u32
     }
 
-    /// Bytes of the file in its page of that number.
+    /// Returns the number of the file's bytes in its page number `page`.
     pub fn bytes_in_page(&self, page: u32) -> usize {
         self.bytes.saturating_sub(u64::from(page) * PAGE_SIZE).min(PAGE_SIZE) as usize
     }
@@ -81,35 +81,35 @@ pub struct Volume {
     files: Vec<File>,
 }
 
-/// Why a disk has no usable table, or a file found no place in it.
+/// Reason why a disk has no usable table, or a file cannot be added, found or removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VolumeError {
-    /// Neither table is one, or was.
+    /// Neither page is a table, not even a damaged one.
     NotAVolume,
-    /// There is a table, and none that is whole.
+    /// There are tables, but none is intact.
     Damaged,
     /// The table is of another version of the layout.
     OtherVersion(u32),
-    /// The table says more pages than the disk has.
+    /// The table has more pages than the disk.
     LargerThanDisk {
-        /// Pages the table says.
+        /// Pages in the table.
         pages: u32,
-        /// Pages there are.
+        /// Pages of the disk.
         disk: u32,
     },
     /// The disk has no room for a table and a file.
     TooSmall,
-    /// A file's entry makes no sense: its number.
+    /// The entry with this number is invalid.
     BadEntry(usize),
-    /// There is a file of that name.
+    /// A file of that name exists, or its pages are taken.
     Exists(String),
-    /// No such file.
+    /// No file has that name.
     NoFile(String),
-    /// That cannot be a file's name.
+    /// The name is not allowed.
     BadName(String),
     /// There are [`MAX_FILES`] files.
     TooManyFiles,
-    /// No run of free pages is that long.
+    /// No run of free pages is long enough.
     Full {
         /// Pages asked for.
         pages: u64,
@@ -160,7 +160,7 @@ fn put(table: &mut [u8], at: usize, bytes: &[u8]) {
     table[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// The CRC of a table, its own four bytes counted as 0.
+/// Returns the CRC of a table, with its own four bytes counted as 0.
 fn crc_of(table: &[u8; TABLE_BYTES]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&table[..CRC]);
@@ -169,7 +169,7 @@ fn crc_of(table: &[u8; TABLE_BYTES]) -> u32 {
     hasher.finalize()
 }
 
-/// What is wrong with two tables none of which is whole.
+/// Returns the error for two tables if none is valid.
 fn fault_of(tables: [&[u8; TABLE_BYTES]; 2]) -> VolumeError {
     let named = || tables.into_iter().filter(|table| table.starts_with(MAGIC));
     let other = named().find(|table| word(*table, 8) != VERSION && word(*table, CRC) == crc_of(table));
@@ -185,10 +185,10 @@ fn is_whole(table: &[u8; TABLE_BYTES]) -> bool {
 }
 
 impl Volume {
-    /// An empty volume of `pages` pages.
+    /// Makes an empty volume of `pages` pages.
     ///
     /// # Errors
-    /// It is too small.
+    /// `pages` is too small.
     pub fn new(pages: u32) -> Result<Self, VolumeError> {
         if pages < LEAST_PAGES {
             return Err(VolumeError::TooSmall);
@@ -196,13 +196,13 @@ impl Volume {
         Ok(Self { sequence: 0, pages, files: Vec::new() })
     }
 
-    /// Reads the two tables of a disk of `pages` pages.
+    /// Reads the volume from the two tables of a disk of `disk` pages.
     ///
     /// # Errors
-    /// Neither is whole, or the one that counts makes no sense.
+    /// Neither table is valid, or the newer one is inconsistent.
     pub fn decode(tables: [&[u8; TABLE_BYTES]; 2], disk: u32) -> Result<Self, VolumeError> {
         let whole = tables.into_iter().filter(|table| is_whole(table));
-        // Sequence numbers wrap: the later of two neighbours is the one that the other is behind.
+        // Sequence numbers wrap: of two tables, the newer one is less than 2^31 ahead.
         let table = whole.reduce(|a, b| if (word(b, 12).wrapping_sub(word(a, 12)) as i32) > 0 { b } else { a });
         let table = table.ok_or_else(|| fault_of(tables))?;
         let (pages, count) = (word(table, 16), word(table, 20) as usize);
@@ -224,7 +224,7 @@ impl Volume {
         Ok(volume)
     }
 
-    /// The table's next version, and the page it goes to.
+    /// Encodes the next version of the table; returns its page on the disk and its content.
     pub fn encode(&mut self) -> (u32, [u8; TABLE_BYTES]) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut table = [0; TABLE_BYTES];
@@ -244,26 +244,26 @@ impl Volume {
         (self.sequence % TABLE_PAGES, table)
     }
 
-    /// Pages of the volume.
+    /// Returns the number of pages.
     pub fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// The files, in the order they were made.
+    /// Returns the files, in the order in which they were added.
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
-    /// The file of that name.
+    /// Returns the file named `name`.
     pub fn find(&self, name: &str) -> Option<&File> {
         self.files.iter().find(|file| file.name == name)
     }
 
-    /// A place for a new file, the lowest that is long enough. The file is in the table only when
-    /// [`Volume::add`] has put it there.
+    /// Finds the lowest run of free pages for a new file. Only [`Volume::add`] adds the file to the
+    /// table.
     ///
     /// # Errors
-    /// There is no room, or something is wrong with the name.
+    /// There is no room, or the name is not allowed or in use.
     pub fn place(&self, name: &str, bytes: u64) -> Result<File, VolumeError> {
         if !is_name(name) {
             return Err(VolumeError::BadName(name.into()));
@@ -290,10 +290,10 @@ impl Volume {
         Err(VolumeError::Full { pages, longest })
     }
 
-    /// Puts a file in the table that [`Volume::place`] has found a place for.
+    /// Adds a file that [`Volume::place`] has placed.
     ///
     /// # Errors
-    /// Somebody else is there by now.
+    /// Another file has its name or pages by then, or the table is full.
     pub fn add(&mut self, file: File) -> Result<(), VolumeError> {
         if self.files.len() == MAX_FILES {
             return Err(VolumeError::TooManyFiles);
@@ -305,16 +305,16 @@ impl Volume {
         Ok(())
     }
 
-    /// Takes a file out of the table.
+    /// Removes a file from the table.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// No file has that name.
     pub fn remove(&mut self, name: &str) -> Result<File, VolumeError> {
         let place = self.files.iter().position(|file| file.name == name);
         place.map(|place| self.files.remove(place)).ok_or_else(|| VolumeError::NoFile(name.into()))
     }
 
-    /// Whether a file lies in the volume, where no other does.
+    /// True if a file is inside the volume and overlaps no other.
     fn fits(&self, file: &File) -> bool {
         let pages = file.bytes.div_ceil(PAGE_SIZE);
         let (first, end) = (u64::from(file.first), u64::from(file.first) + pages);
@@ -334,7 +334,7 @@ fn decode_file(entry: &[u8]) -> Option<File> {
     }
     let name = core::str::from_utf8(&name[..length]).ok().filter(|name| is_name(name))?;
     let bytes = u64::from(word(rest, 8)) | u64::from(word(rest, 12)) << 32;
-    // Longer than any volume: its pages would not fit a count of pages.
+    // Longer than any volume: its number of pages would not fit a `u32`.
     (bytes <= u64::from(u32::MAX) * PAGE_SIZE / 2).then(|| File {
         name: name.into(),
         first: word(rest, 0),
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(Volume::decode([&table, &table], 1000).unwrap(), volume);
     }
 
-    /// A table with any entry, its checksum right.
+    /// Returns a table with arbitrary entries and a correct checksum.
     fn forged(pages: u32, count: u32, entries: &[u8]) -> [u8; TABLE_BYTES] {
         let mut table = [0; TABLE_BYTES];
         put(&mut table, 0, MAGIC);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk for host tests: it delays, reorders, fails, disappears, and forgets at a power cut what
-//! was not flushed.
+//! A disk for host tests: it delays, reorders, fails, disappears, and at a power cut loses what was
+//! not flushed.
 
 use core::cell::RefCell;
 use core::ops::Range;
@@ -16,26 +16,26 @@ use migration::live::space::{AddressSpace, OwnedFrame};
 use system::System;
 use units::{PAGE_SIZE, PhysAddr};
 
-/// What the test sees of the disk while the cache has it.
+/// The state of the disk that a test can see and change while the cache uses it.
 #[derive(Default)]
 pub struct Medium {
-    /// The sectors.
+    /// The contents of the sectors.
     pub data: Vec<u8>,
-    /// What a power cut leaves.
+    /// The contents after a power cut.
     pub durable: Vec<u8>,
-    /// Sectors that cannot be read, and that cannot be written.
+    /// Sectors that cannot be read, and sectors that cannot be written.
     pub bad: [Option<Range<u64>>; 2],
-    /// Nothing answers any more.
+    /// The device is gone: every request fails.
     pub gone: bool,
-    /// A request ends only when somebody waits for it.
+    /// A request ends only when the driver waits.
     pub slow: bool,
-    /// Nothing is ever answered, and who waits for it wants out.
+    /// No request ends before a reset, and every wait is interrupted.
     pub stuck: bool,
     /// Flushes fail.
     pub bad_flush: bool,
-    /// Flushes done.
+    /// Number of flushes done.
     pub flushes: u32,
-    /// The most requests that were in flight together.
+    /// Maximum number of requests in flight at a time.
     pub most_in_flight: usize,
 }
 
@@ -46,15 +46,15 @@ struct Queued {
     segments: Vec<Segment>,
 }
 
-/// The disk. A request ends when somebody looks or waits, in any order.
+/// The disk. A request ends when the driver polls or waits, in random order.
 pub struct MockDisk {
     identity: Identity,
     device: DeviceId,
     medium: Rc<RefCell<Medium>>,
     queue: Vec<Queued>,
-    /// So many of the queue the device has been told of.
+    /// Number of requests in the queue that the device was notified of.
     kicked: usize,
-    /// Somebody waits: one request ends.
+    /// The driver has waited: one request ends.
     due: bool,
     reset: bool,
     waits: u64,
@@ -62,7 +62,7 @@ pub struct MockDisk {
 }
 
 impl MockDisk {
-    /// A disk of `sectors` sectors of zeros, and what a test sees of it.
+    /// Makes a disk of `sectors` sectors of zeros; also returns the state that a test sees.
     pub fn new(device: DeviceId, sectors: u64, read_only: bool) -> (Self, Rc<RefCell<Medium>>) {
         let data = vec![0; (sectors * SECTOR_BYTES) as usize];
         let medium = Rc::new(RefCell::new(Medium { durable: data.clone(), data, ..Medium::default() }));

@@ -2,10 +2,10 @@
 
 //! A machine with two write-back caches over memory, for host tests.
 //!
-//! What a processor may do behind a program's back happens here, at random: lines are filled ahead
-//! of any access and thrown out at any time. A device sees memory only, the processor the caches
-//! first, and the non-cacheable window goes past them. A maintenance operation that is missing, or
-//! in the wrong order, therefore loses data. Everything that is asked of the caches is recorded.
+//! The machine does at random what a processor may do at any time: fill lines ahead of any access,
+//! and evict them. A device accesses only memory, the processor the caches first, and the
+//! non-cacheable window bypasses the caches. A maintenance operation that is missing, or in the
+//! wrong order, therefore loses data. All calls of the cache operations are recorded.
 
 use core::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,17 +45,17 @@ pub struct Model {
     memory: HashMap<u32, Box<[u8; PAGE as usize]>>,
     inner: Cache,
     outer: Cache,
-    /// Frames that the window shows, by page of the window.
+    /// The frame mapped at each page of the window.
     window: BTreeMap<u32, Pfn>,
     hidden: BTreeSet<u32>,
     /// Lines that speculation may fill.
     reachable: BTreeSet<u32>,
-    /// What was asked of the caches.
+    /// The calls of cache operations.
     pub steps: Vec<Step>,
-    /// Which pages of the window are refused.
+    /// Size of the window in pages; mappings beyond it are refused.
     pub window_pages: u32,
     rng: Rng,
-    /// How often something happens behind the program's back, of 256; 0: never.
+    /// Probability in 256ths that the caches fill or evict a line at an access; 0: never.
     pub restless: u32,
 }
 
@@ -81,36 +81,36 @@ impl Default for MockHardware {
 }
 
 impl MockHardware {
-    /// The caches and memory, to look at.
+    /// The caches and memory, for reading.
     pub fn model(&self) -> Ref<'_, Model> {
         self.0.borrow()
     }
 
-    /// The caches and memory, to change.
+    /// The caches and memory, for changes.
     pub fn model_mut(&self) -> RefMut<'_, Model> {
         self.0.borrow_mut()
     }
 
-    /// The processor reads a byte through its caches.
+    /// Reads a byte as the processor, through the caches.
     pub fn cpu_read(&self, at: u32) -> u8 {
         let mut byte = [0];
         self.clone().load(CpuAddress::new(at), &mut byte);
         byte[0]
     }
 
-    /// The processor writes a byte through its caches.
+    /// Writes a byte as the processor, through the caches.
     pub fn cpu_write(&self, at: u32, byte: u8) {
         self.clone().store(CpuAddress::new(at), &[byte]);
     }
 
-    /// The device reads a byte of memory.
+    /// Reads a byte of memory as the device.
     pub fn device_read(&self, at: DeviceAddress) -> u8 {
         let mut model = self.model_mut();
         model.stir();
         model.bytes(at.bits())[0]
     }
 
-    /// The device writes a byte of memory.
+    /// Writes a byte of memory as the device.
     pub fn device_write(&self, at: DeviceAddress, byte: u8) {
         let mut model = self.model_mut();
         model.stir();
@@ -119,7 +119,7 @@ impl MockHardware {
 }
 
 impl Model {
-    /// Memory from an address on, to the end of its page.
+    /// The bytes of memory from an address to the end of its page.
     fn bytes(&mut self, at: u32) -> &mut [u8] {
         let page = self.memory.entry(at / PAGE).or_insert_with(|| Box::new([0x5a; PAGE as usize]));
         &mut page[(at % PAGE) as usize..]
@@ -135,7 +135,7 @@ impl Model {
         self.bytes(line)[..LINE].copy_from_slice(&data);
     }
 
-    /// Something that a processor may do at any time.
+    /// Fills and evicts random lines, as a processor may do at any time.
     fn stir(&mut self) {
         while self.rng.u32(..256) < self.restless {
             let lines = self.reachable.len() as u32;
@@ -164,7 +164,7 @@ impl Model {
         data
     }
 
-    /// A line enters level 1; whether level 2 keeps a copy is its own business.
+    /// Fills a line of level 1; level 2 may keep a copy.
     fn fill_inner(&mut self, line: u32) {
         assert!(!self.hidden.contains(&(line / PAGE)), "{line:#x} has no cacheable mapping");
         if self.inner.contains_key(&line) {
@@ -190,7 +190,7 @@ impl Model {
         }
     }
 
-    /// The frame and the offset behind an address of the window.
+    /// The physical address behind an address of the window; `None` outside the window.
     fn behind_window(&self, at: u32) -> Option<u32> {
         if at < WINDOW {
             return None;
@@ -203,7 +203,7 @@ impl Model {
         self.behind_window(at.get()).unwrap_or(at.get())
     }
 
-    /// The cached bytes from an address on, to the end of its line, in level 1.
+    /// The bytes in level 1 from an address to the end of its line, which is filled first.
     fn cached(&mut self, at: u32, dirty: bool) -> &mut [u8] {
         self.stir();
         let line = at / LINE_BYTES * LINE_BYTES;
@@ -214,8 +214,8 @@ impl Model {
         &mut line.data[(at % LINE_BYTES) as usize..]
     }
 
-    /// Every line of a range, or, where nothing happens by itself meanwhile, those that a cache
-    /// has.
+    /// The lines of a range to maintain: all of them, or, if the caches do nothing by themselves,
+    /// those that the cache has.
     fn lines_to_maintain(&self, inner: bool, first: u32, bytes: u32) -> Vec<u32> {
         if self.restless > 0 {
             return (first..first + bytes).step_by(LINE).collect();
@@ -224,13 +224,13 @@ impl Model {
         cache.range(first..first + bytes).map(|(&line, _)| line).collect()
     }
 
-    /// How much of an access is one to the cache: a line, or a byte where anything may happen
-    /// between two of them.
+    /// The length of one cache access: up to the end of a line, or a byte if the caches may change
+    /// between bytes.
     fn at_once(&self, at: u32, left: usize) -> usize {
         if self.restless > 0 { 1 } else { left.min((LINE_BYTES - at % LINE_BYTES) as usize) }
     }
 
-    /// Where the processor finds an address's bytes.
+    /// The bytes that the processor accesses at an address.
     fn seen(&mut self, at: u32, dirty: bool) -> &mut [u8] {
         match self.behind_window(at) {
             Some(phys) => self.bytes(phys),

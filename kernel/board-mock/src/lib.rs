@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A machine and a board for host tests: a clock that steps, a console that remembers, memory in a
+//! A machine and a board for host tests: a clock that steps, a console that records, memory in a
 //! map. Needs std; for tests and fuzzers only.
 //!
-//! The tests of the crates below that need a whole board, a machine or a disk are here.
+//! Also contains the tests of lower crates that need a whole board, a machine or a disk.
 //!
 //! # Example
 //! ```
@@ -14,7 +14,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-// The model of the planner, which `relocate` has from `system`, is written without std.
+// The planner's model, which the tests of `relocate` include from `system`, is written without std.
 #[cfg(test)]
 extern crate alloc;
 
@@ -39,31 +39,30 @@ use units::linux::LinuxVersion;
 
 /// First frame of the board's RAM.
 const RAM: Pfn = Pfn(0x60000);
-/// First frame of the small board's, which has what lies around the first two areas.
+/// First frame of the small board's RAM, which holds only the first two areas.
 const SMALL_RAM: Pfn = Pfn(0x68000);
-/// The image: where it begins, and its frames.
+/// The frames of the image, at the start of the small board's RAM.
 const IMAGE: Range<Pfn> = SMALL_RAM..SMALL_RAM.add(2 * PAGEBLOCK_PAGES);
 /// Frames of the small board.
 const SMALL_FRAMES: u32 = 0x2000;
 
-/// What stands in for the machine.
+/// The mock of the machine.
 #[derive(Default)]
 pub struct Mock {
-    /// Everything printed.
+    /// All output so far.
     pub printed: String,
-    /// What will be typed.
+    /// Input that has been typed.
     pub typed: VecDeque<u8>,
-    /// What will be typed when nothing else is left to be done: [`Machine::read_byte`] alone
-    /// returns it.
+    /// Input for when nothing else is left to do: [`Machine::read_byte`] appends it to `typed`.
     pub typed_later: VecDeque<u8>,
-    /// Looks for a Ctrl-C until one is found.
+    /// Number of checks for a Ctrl-C before one is found; `None`: none comes.
     pub interrupt_after: Cell<Option<u64>>,
     now_ns: Cell<u64>,
     memory: HashMap<u32, Vec<u32>>,
 }
 
 impl Mock {
-    /// Takes what was printed.
+    /// Returns the output so far, and clears it.
     pub fn take(&mut self) -> String {
         core::mem::take(&mut self.printed)
     }
@@ -104,7 +103,7 @@ impl Machine for Mock {
     }
 
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32] {
-        // Fresh pages hold rubbish, and pages that were used before what was there.
+        // Fresh pages contain rubbish, and used ones their former content.
         let words = 1024 << block.order();
         let memory = self.memory.entry(block.first().0).or_default();
         if memory.len() < words {
@@ -114,17 +113,17 @@ impl Machine for Mock {
     }
 }
 
-/// A board with RAM of `pageblocks` pageblocks from 0x60000000. Where they lie in it: `linux,cma`
-/// (2048 pages at 0x69000000, the default), `BiscuitOS_cma` (2048 pages at 0x69800000, named by the
-/// device `BiscuitOS_CMA`) and `big` (131,072 pages at 0x70000000). There are two more devices,
-/// `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000 hold the image and are
-/// in no list. Miri gets a small board.
+/// Makes a board with RAM of `pageblocks` pageblocks from 0x60000000. The areas, as far as they
+/// fit: `linux,cma` (2048 pages at 0x69000000, the default), `BiscuitOS_cma` (2048 pages at
+/// 0x69800000, named by the device `BiscuitOS_CMA`) and `big` (131,072 pages at 0x70000000). There
+/// are two more devices, `camera@10020000` and `ethernet@4e000000`. The 2 pageblocks at 0x68000000
+/// contain the image and are never free. Miri gets a small board.
 pub fn with_board<R>(pageblocks: u32, test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
     if cfg!(miri) { with_small_board(test) } else { board(RAM, pageblocks * PAGEBLOCK_PAGES, test) }
 }
 
-/// As [`with_board`], with 32 MiB of RAM: the image, 8 MiB behind it, and the first two areas. Has
-/// an eighth of the pages to build and to check of a board with 64 pageblocks.
+/// Makes a board with 32 MiB of RAM: the image, 8 MiB after it, and the first two areas. It has an
+/// eighth of the pages of a board with 64 pageblocks.
 pub fn with_small_board<R>(test: impl FnOnce(&mut System<'_>, &mut Mock) -> R) -> R {
     board(SMALL_RAM, SMALL_FRAMES, test)
 }
@@ -155,8 +154,8 @@ fn board<R>(ram: Pfn, frames: u32, test: impl FnOnce(&mut System<'_>, &mut Mock)
     test(&mut system, &mut Mock::default())
 }
 
-/// What a load printed, without the time that it took: each turn begins and ends with a look at the
-/// clock, which steps then.
+/// Returns a load's output without the time that it took: each turn reads the clock at its begin
+/// and end, which advances it.
 pub fn but_load_time(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.ends_with(" a second."));
     lines.fold(String::new(), |text, line| text + line.split(",\"load_ns\":").next().unwrap_or_default() + "\n")

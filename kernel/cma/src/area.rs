@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One area: where it lies, which of its pages are allocated, and Linux's `struct cma` counters.
+//! One area: its range, its bitmap of allocated pages, and Linux's `struct cma` counters.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -26,7 +26,7 @@ pub struct Area {
     pub stats: AreaStats,
 }
 
-/// See [`Area::explain`].
+/// An error with details: see [`Area::explain`].
 pub struct Explained<'a> {
     area: &'a Area,
     error: CmaError,
@@ -42,7 +42,7 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// What an area has done since boot.
+/// Counters of an area since boot.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AreaStats {
     /// Calls that allocated (`cma_alloc_success` in `/proc/vmstat`).
@@ -55,34 +55,34 @@ pub struct AreaStats {
     pub alloc_pages_fail: u64,
     /// Pages released.
     pub release_pages_success: u64,
-    /// What was moved to make room.
+    /// Relocations to make room.
     pub relocations: Relocations,
 }
 
 impl Area {
-    /// An empty area of `pages` from `base` with one bit for 2^`order_per_bit` pages; `pages` is a
-    /// multiple of that.
+    /// Makes an empty area of `pages` pages from `base`, with one bit for 2^`order_per_bit` pages;
+    /// `pages` must be a multiple of that.
     pub fn new(name: String, base: Pfn, pages: u32, order_per_bit: u32) -> Self {
         let bitmap = Bitmap::new(pages >> order_per_bit);
         Self { name, base, pages, order_per_bit, bitmap, placement: Box::new(FirstFit), stats: AreaStats::default() }
     }
 
-    /// Its node's name, or `reserved` for the one from `cma=`.
+    /// Its node's name, or `reserved` for the area of `cma=`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// First page.
+    /// Its first page.
     pub fn base(&self) -> Pfn {
         self.base
     }
 
-    /// Length in pages.
+    /// Its number of pages.
     pub fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// log2 of the pages that one bit stands for; 0 for every area from a device tree.
+    /// log2 of the pages of one bit; 0 for every area from a device tree.
     pub fn order_per_bit(&self) -> u32 {
         self.order_per_bit
     }
@@ -112,18 +112,18 @@ impl Area {
         &self.stats
     }
 
-    /// The rule that places requests.
+    /// The placement of its requests.
     pub fn placement(&self) -> &dyn Placement {
         &*self.placement
     }
 
-    /// Changes the rule and returns the one before; what is allocated stays where it is.
+    /// Changes the placement and returns the previous one; allocated buffers stay where they are.
     pub fn set_placement(&mut self, placement: Box<dyn Placement>) -> Box<dyn Placement> {
         self.bitmap.keep_runs(placement.by_length());
         core::mem::replace(&mut self.placement, placement)
     }
 
-    /// The request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`,
+    /// Returns the request in bits, with Linux's mask and offset (`cma_bitmap_aligned_mask`,
     /// `cma_bitmap_aligned_offset`).
     pub fn request(&self, pages: u32, align_order: u32) -> Result<Request, CmaError> {
         if pages == 0 {
@@ -132,20 +132,20 @@ impl Area {
         if align_order > MAX_ALIGN_ORDER {
             return Err(CmaError::Invalid { argument: "alignment order" });
         }
-        // More than any area has, where rounding up would overflow.
+        // A value larger than any area, because rounding up could overflow.
         let bits = if pages > self.pages { u32::MAX } else { self.bits_of(pages) };
         let align_mask = (1u32 << align_order.saturating_sub(self.order_per_bit)) - 1;
         let align_offset = (self.base.0 & ((1 << align_order) - 1)) >> self.order_per_bit;
         Ok(Request { bits, align_mask, align_offset })
     }
 
-    /// Bits that `pages` pages take, at least one and at most the area's pages.
+    /// Returns the bits of `pages` pages, which is from 1 to the area's pages.
     #[inline]
     const fn bits_of(&self, pages: u32) -> u32 {
         ((pages - 1) >> self.order_per_bit) + 1
     }
 
-    /// Where the placement wants the request.
+    /// Returns the first candidate of a request by the placement.
     #[inline]
     pub fn place(&self, request: &Request) -> Option<u32> {
         if request.bits > self.bitmap.free() {
@@ -154,9 +154,9 @@ impl Area {
         self.placement.place(&self.bitmap, request, 0)
     }
 
-    /// Where to go on once the candidate at `busy` held pages in use: behind it by the placement's
-    /// rule, and then, unless that rule goes by address, once more from 0 as Linux does (`swept`
-    /// from then on), so that no candidate is left out.
+    /// Returns the next candidate after the one at `busy`, which held pages in use: the next one by
+    /// the placement's rule. Unless the rule goes by address, the search then starts once more from
+    /// 0, first fit as in Linux (`swept` is set then), so that no candidate is left out.
     pub fn place_behind(&self, request: &Request, busy: u32, swept: &mut bool) -> Option<u32> {
         let start = busy + request.align_mask + 1;
         if *swept {
@@ -174,14 +174,14 @@ impl Area {
         self.bitmap.set(bit, bits);
     }
 
-    /// The first page of a bit.
+    /// Returns the first page of a bit.
     #[inline]
     pub fn frame(&self, bit: u32) -> Pfn {
         self.base.add(bit << self.order_per_bit)
     }
 
-    /// Takes the pages of a candidate, if all of them are free: those of the request's bits from
-    /// `bit` on, where its placement has it. Where one is in use, nothing is changed.
+    /// Allocates the candidate that the placement found at `bit`, if all its pages are free: takes
+    /// the pages and sets the request's bits. If a page is in use, nothing is changed.
     #[inline(always)]
     pub fn take_free(
         &mut self,
@@ -197,7 +197,7 @@ impl Area {
         Ok(self.hand_out(id, first, pages))
     }
 
-    /// Counts an allocation, whose pages are taken and whose bits are set, and makes it a buffer.
+    /// Counts an allocation whose pages are taken and whose bits are set, and returns its buffer.
     #[inline(always)]
     pub fn hand_out(&mut self, id: AreaId, first: Pfn, pages: u32) -> Buffer {
         self.stats.alloc_success += 1;
@@ -211,8 +211,8 @@ impl Area {
         self.stats.alloc_pages_fail += u64::from(pages);
     }
 
-    /// Gives the reserved bits of pages back, every one of which has to be set. The measured path
-    /// pays for no call.
+    /// Clears the bits of pages, all of which have to be set. Inlined to save the measured path a
+    /// call.
     #[inline(always)]
     pub fn release(&mut self, first: Pfn, pages: u32) -> Result<(), ReleaseError> {
         let offset = first.0.wrapping_sub(self.base.0);
@@ -226,19 +226,19 @@ impl Area {
         }
     }
 
-    /// What a failed request met.
+    /// Returns the error of a request that found no room: full or fragmented.
     pub fn shortage(&self, pages: u32) -> CmaError {
         let free = self.free_pages();
         if pages > free { CmaError::Full { free } } else { CmaError::Fragmented { free } }
     }
 
-    /// An error of this area for people: with the longest free run where it is fragmented.
+    /// Returns an error of this area for messages, with the longest free run if it is fragmented.
     pub fn explain(&self, error: CmaError) -> Explained<'_> {
         Explained { area: self, error }
     }
 }
 
-/// The books of an area against those of the zone.
+/// The accounting of an area against that of the zone.
 impl Area {
     /// Checks the area against the zone that its pages are in.
     ///
@@ -255,8 +255,8 @@ impl Area {
                 self.check_allocated(zone, frame, after)?;
                 frame = after;
             } else {
-                // A free page lies in a block of the page allocator, and so does the rest of the
-                // block.
+                // A page that is not allocated is in a block of the page allocator, free or in use,
+                // without allocated pages.
                 let block_end = zone.end_of_block(frame);
                 balance("a page that is not allocated is in a block", Some(frame), 1, u32::from(block_end.is_some()))?;
                 let after = self.frame(self.bitmap.next_set(bit)).min(end);
@@ -273,10 +273,10 @@ impl Area {
         balance("allocated pages of an area", Some(self.base), used, self.used_pages())
     }
 
-    /// Allocated pages are in no block of the page allocator.
+    /// Checks that allocated pages are in no block of the page allocator.
     fn check_allocated(&self, zone: &Zone<'_>, first: Pfn, after: Pfn) -> Result<(), Imbalance> {
         if self.order_per_bit != 0 {
-            // Of a bit that is only partly asked for, the rest stays with the page allocator.
+            // The pages of a bit that a request does not use stay in the page allocator.
             return Ok(());
         }
         balance("an allocated page is in no block", Some(first), 0, u32::from(zone.end_of_block(first).is_some()))?;

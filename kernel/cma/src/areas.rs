@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The areas of a machine: which there are, which one a request goes to, and how it is served from
-//! pages that are free (`cma_alloc` and `cma_release` of `mm/cma.c`, with `&mut` for the locks).
+//! The areas of a machine: the list of them, the choice of an area for a request, and allocation
+//! from free pages (`cma_alloc` and `cma_release` of `mm/cma.c`, with `&mut` for the locks).
 //!
-//! What holds true: a buffer is handed out when its bits are set and its pages are out of the page
-//! allocator, and in no other case; what is refused leaves area and zone as they were.
+//! Invariants: a buffer is handed out only after its bits are set and its pages are out of the page
+//! allocator; a refused request changes at most the counters of failures.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,11 +18,11 @@ use units::{MAX_CMA_AREAS, Pfn};
 /// A device that names an area.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaUser {
-    /// Its node's name.
+    /// The name of its node.
     pub device: String,
     /// The area's name.
     pub area: String,
-    /// It is named by `memory-region`, without which a driver does not go on
+    /// It names the area by `memory-region`: without that region its driver fails
     /// (`of_reserved_mem_device_init`).
     pub by_region: bool,
 }
@@ -32,13 +32,13 @@ pub struct AreaUser {
 pub struct Areas {
     list: Vec<Area>,
     default: Option<AreaId>,
-    /// The default area is there only because nobody asked for one.
+    /// The default area exists only because none was asked for.
     default_unasked: bool,
     users: Vec<AreaUser>,
 }
 
 impl Areas {
-    /// No areas, and the devices that will name some.
+    /// Makes an empty list of areas; `users` are the devices that name areas.
     pub fn new(users: Vec<AreaUser>) -> Self {
         Self { list: Vec::with_capacity(MAX_CMA_AREAS), users, ..Self::default() }
     }
@@ -46,8 +46,8 @@ impl Areas {
     /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free
     /// (`cma_activate_area`).
     ///
-    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most
-    /// [`MAX_CMA_AREAS`] calls.
+    /// The range must be in the zone, consist of whole pageblocks, and be unused. At most
+    /// [`MAX_CMA_AREAS`] calls are allowed.
     pub fn activate(&mut self, zone: &mut Zone<'_>, name: String, base: Pfn, pages: u32, default: bool) -> AreaId {
         assert!(self.list.len() < MAX_CMA_AREAS, "no more than MAX_CMA_AREAS areas are placed");
         let id = AreaId(self.list.len() as u8);
@@ -59,79 +59,78 @@ impl Areas {
         id
     }
 
-    /// All of them, in the order they were activated.
+    /// Returns all areas, in the order they were activated.
     pub fn list(&self) -> &[Area] {
         &self.list
     }
 
-    /// One of them.
+    /// Returns an area.
     #[inline]
     pub fn get(&self, id: AreaId) -> &Area {
         &self.list[id.0 as usize]
     }
 
-    /// One of them, to change its placement and its counters.
+    /// Returns an area, to change its placement and its counters.
     #[inline]
     pub fn get_mut(&mut self, id: AreaId) -> &mut Area {
         &mut self.list[id.0 as usize]
     }
 
-    /// Every identifier.
+    /// Returns the identifiers of all areas.
     pub fn ids(&self) -> impl Iterator<Item = AreaId> + use<> {
         (0..self.list.len() as u8).map(AreaId)
     }
 
-    /// The area of that name.
+    /// Returns the area with a name.
     pub fn find(&self, name: &str) -> Option<AreaId> {
         self.ids().find(|&id| self.get(id).name() == name)
     }
 
-    /// The area that requests without one of their own go to.
+    /// Returns the area of requests that name none.
     pub fn default_area(&self) -> Option<AreaId> {
         self.default
     }
 
-    /// Tells that the default area is there only because neither the tree nor the command line
-    /// asked for one.
+    /// Records that the default area exists although neither the tree nor the command line asked
+    /// for one.
     pub fn set_default_unasked(&mut self) {
         self.default_unasked = true;
     }
 
-    /// The area for whoever names none: the one that a device names, else the default area, else
-    /// the first. A default area that nobody asked for comes last, whatever its place among the
-    /// areas.
+    /// Returns the area for commands that name none: one that a device names, else the default
+    /// area, else the first. A default area that was not asked for comes last, whatever its index.
     pub fn unnamed(&self) -> Option<AreaId> {
         let asked = self.default.filter(|_| !self.default_unasked);
         let first = self.ids().find(|&id| self.default != Some(id));
         self.named_by_device().or(asked).or(first).or(self.default)
     }
 
-    /// The area that the first device which names one names.
+    /// Returns the first existing area that a device names.
     pub fn named_by_device(&self) -> Option<AreaId> {
         self.users.iter().find_map(|user| self.find(&user.area))
     }
 
-    /// The area of a device: the first that there is of those it names.
+    /// Returns the area of a device: the first existing one of those it names.
     pub fn of_device(&self, device: &str) -> Option<AreaId> {
         self.users.iter().filter(|user| user.device == device).find_map(|user| self.find(&user.area))
     }
 
-    /// Whether a device names areas by `memory-region`, and there is none of all that it names.
+    /// True if a device names an area by `memory-region`, and none of all that it names exists.
     pub fn region_is_refused(&self, device: &str) -> bool {
         let by_region = self.users.iter().any(|user| user.device == device && user.by_region);
         by_region && self.of_device(device).is_none()
     }
 
-    /// The devices that name an area.
+    /// Returns the devices that name an area.
     pub fn users(&self) -> &[AreaUser] {
         &self.users
     }
 
-    /// Allocates `pages` pages aligned to 2^`align_order` pages where nobody is asked to move:
-    /// candidates that hold a page in use are passed over.
+    /// Allocates `pages` pages aligned to 2^`align_order` pages, without emptying candidates: one
+    /// that holds a page in use is skipped.
     ///
     /// # Errors
-    /// See [`CmaError`]; area and zone are then as they were.
+    /// See [`CmaError`]; at most the counters of failures change.
     pub fn alloc(&mut self, zone: &mut Zone<'_>, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
         let area = self.get_mut(id);
         let request = area.request(pages, align_order)?;
@@ -153,10 +152,10 @@ impl Areas {
         })
     }
 
-    /// Takes a buffer back; every bit of it has to be set.
+    /// Releases a buffer; all its bits have to be set.
     ///
     /// # Errors
-    /// See [`ReleaseError`]; nothing was changed then.
+    /// See [`ReleaseError`]; nothing is changed.
     #[inline(always)]
     pub fn release(&mut self, zone: &mut Zone<'_>, buffer: &Buffer) -> Result<(), ReleaseError> {
         let area = &mut self.list[buffer.area().0 as usize];
@@ -184,8 +183,8 @@ mod tests {
         zone.check().unwrap();
     }
 
-    /// A page that a movable user has in the lowest place sends the request behind it, and the bits
-    /// in front stay clear.
+    /// A movable page in use at the lowest candidate makes the search take the next one; the bits
+    /// of the lowest stay clear.
     #[test]
     fn a_candidate_in_use_is_passed_over() {
         with_area(|areas, zone, id| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a contiguous allocation says of a page that was in its way: which, whose, why it stayed,
-//! and in which phase that was found. Whoever empties ranges fills it in; the errors of
-//! [`CmaError`](super::CmaError) carry it.
+//! The description of a page that blocks a contiguous allocation: its frame, its owner, the reason,
+//! and the phase in which it was found. The code that empties ranges makes it; the errors of
+//! [`CmaError`](super::CmaError) contain it.
 
 use core::fmt;
 
@@ -11,21 +11,21 @@ use units::Pfn;
 /// The phases of a contiguous allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
-    /// Looking for room in the bitmap.
+    /// Searching room in the bitmap.
     Search,
-    /// Looking for pages that will not go, and taking the pageblocks from everybody.
+    /// Checking for pages that cannot be moved, and isolating the pageblocks.
     Isolate,
-    /// Emptying the per-CPU lists and batches.
+    /// Emptying the per-CPU lists and the LRU batch.
     Drain,
     /// Moving pages.
     Migrate,
-    /// Dropping clean pages, and with `cma_use=first` freeing memory before.
+    /// Dropping clean pages; with `cma_use=first`, also freeing memory before that.
     Reclaim,
-    /// Looking whether the range is isolated and free.
+    /// Testing that the range is isolated and free.
     Test,
-    /// Taking it off the lists.
+    /// Taking the range off the free lists.
     Grab,
-    /// Making the pageblocks MIGRATE_CMA again, and after a failure putting everything back.
+    /// Making the pageblocks MIGRATE_CMA again, after a failure also taking back what was done.
     Undo,
 }
 
@@ -34,7 +34,7 @@ impl Phase {
     pub const ALL: [Self; 8] =
         [Self::Search, Self::Isolate, Self::Drain, Self::Migrate, Self::Reclaim, Self::Test, Self::Grab, Self::Undo];
 
-    /// Its name, as records and messages have it.
+    /// Returns its name in records and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Search => "search",
@@ -49,18 +49,18 @@ impl Phase {
     }
 }
 
-/// Whose a page in the way is.
+/// Owner of a page that blocks an allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// A kernel allocation, or somebody who said nothing.
+    /// A kernel allocation, or an unnamed owner.
     Kernel,
     /// A process, by its number.
     Process(u32),
-    /// The page cache: which page of the source.
+    /// The page cache, with the page's number in the source.
     Cache(u32),
-    /// Whoever pinned it.
+    /// The user that pinned it, by its name.
     Pin(&'static str),
-    /// Nobody: it is free, but not where it should be.
+    /// No owner: it is free, but not on the right list.
     Nobody,
 }
 
@@ -76,16 +76,16 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Why a page could not get out of the way.
+/// Why a page blocks an allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Why {
-    /// It is no page that can be moved.
+    /// It is not a movable page.
     Unmovable,
     /// It is pinned.
     Pinned,
     /// There was no page to move it to.
     NoTarget,
-    /// It was in use, or not free, when everything should have been out.
+    /// It was still in use, or not free, after everything should have been moved.
     StillInUse,
     /// Another allocation has isolated the pageblock that begins with it.
     Isolated,
@@ -103,37 +103,37 @@ impl fmt::Display for Why {
     }
 }
 
-/// The first page in the way: which, whose, why, and in which phase that was found.
+/// The first page that blocks an allocation: its frame, its owner, the reason and the phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Blocked {
     /// The page.
     pub frame: Pfn,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
     /// Why it is still there.
     pub why: Why,
-    /// Where the allocation was.
+    /// The phase of the allocation.
     pub phase: Phase,
 }
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { frame, owner, why, phase } = self;
-        write!(f, "the page at pfn {:#x}, of {owner}, did not go: {why} ({})", frame.0, phase.name())
+        write!(f, "the page at pfn {:#x}, of {owner}, is in the way: {why} ({})", frame.0, phase.name())
     }
 }
 
-/// Why a range could not be had.
+/// Why a range could not be allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
-    /// A page is in the way: -EBUSY, another range may do.
+    /// A page blocks it: -EBUSY; another range may succeed.
     Busy(Blocked),
-    /// There is no memory to empty it into: -ENOMEM, and no other range will do.
+    /// There is no memory to move its pages to: -ENOMEM; no other range is tried.
     NoMemory(Blocked),
 }
 
 impl Refused {
-    /// What was in the way.
+    /// Returns the page that blocked it.
     pub const fn blocked(self) -> Blocked {
         match self {
             Self::Busy(blocked) | Self::NoMemory(blocked) => blocked,

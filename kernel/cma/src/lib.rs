@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Contiguous memory areas: a range of CMA pageblocks each, whose free pages others may use until a
-//! driver wants them.
+//! Contiguous memory areas. Each is a range of CMA pageblocks, whose free pages others may use
+//! until a driver wants them.
 //!
-//! The way of the data: a request, pages and alignment, → a [`placement`] finds room in the area's
+//! The data flow: a request (pages and alignment) → a [`placement`] finds room in the area's
 //! [`placement::bitmap`] → the bits are set → [`Areas`] takes the pages out of the buddy allocator
-//! → the holder gets a [`Buffer`], and gives it back. The steps and the retry rules are those of
-//! Linux's `cma_alloc` and `cma_release` (`mm/cma.c`).
+//! → the holder gets a [`Buffer`], and later releases it. The steps and the retry rules are those
+//! of Linux's `cma_alloc` and `cma_release` (`mm/cma.c`).
 //!
-//! What holds true: an area's bitmap says which of its pages are allocated, and agrees with the
-//! page allocator ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor
-//! `Copy`; an error carries the answer.
+//! Invariants: an area's bitmap says which of its pages are allocated, and agrees with the page
+//! allocator ([`area::Area::check`]); a [`Buffer`] is a value that is neither `Clone` nor `Copy`;
+//! an error says why a request failed.
 //!
-//! Users of memory, who are moved out of the way, lie above: here a page in use is passed over.
+//! This crate moves no page in use, which `migration` does: it skips candidates that hold one.
 //!
 //! # Example
 //! ```
@@ -49,15 +49,15 @@ pub use ::placement::{CMA_ALIGNMENT, align_order_of};
 pub use areas::{AreaUser, Areas};
 pub use relocations::Relocations;
 
-/// The largest alignment order that can be asked for: a 32-bit address space has 2^20 pages.
+/// The largest alignment order of a request: a 32-bit address space has 2^20 pages.
 pub const MAX_ALIGN_ORDER: u32 = 20;
 
-/// Which area: its place among the areas, in the order they were created.
+/// ID of an area: its index in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AreaId(pub u8);
 
-/// Contiguous pages that their holder owns. Neither `Clone` nor `Copy`: the only way to be rid of
-/// one is to give it back or to leave it in the system's registry.
+/// Contiguous pages that their holder owns. Neither `Clone` nor `Copy`: the holder has to release
+/// it or leave it in the system's registry.
 #[must_use = "a buffer that is dropped is leaked"]
 #[derive(PartialEq, Eq, Debug)]
 pub struct Buffer {
@@ -67,13 +67,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// The pages of an area that whoever calls has allocated there, or has taken back from where
-    /// they were kept.
+    /// Makes a buffer of pages of an area that the caller has allocated there, or has taken out of
+    /// a registry.
     pub const fn new(area: AreaId, first: Pfn, pages: u32) -> Self {
         Self { area, first, pages }
     }
 
-    /// The area it lies in.
+    /// The area that contains it.
     pub const fn area(&self) -> AreaId {
         self.area
     }
@@ -83,12 +83,12 @@ impl Buffer {
         self.first
     }
 
-    /// Its length in pages.
+    /// Its number of pages.
     pub const fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// Parts it after `pages` pages, fewer than it has and at least one.
+    /// Splits it after `pages` pages, at least one and fewer than it has.
     pub fn split(self, pages: u32) -> (Self, Self) {
         debug_assert!(0 < pages && pages < self.pages);
         let Self { area, first, pages: all } = self;
@@ -99,33 +99,33 @@ impl Buffer {
 /// Why an allocation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CmaError {
-    /// Fewer pages are free than were asked for; or more, but every buffer may move and no
-    /// arrangement of them has room.
+    /// Fewer pages are free than were asked for; or enough are free and every buffer may move, but
+    /// no arrangement of the buffers has room.
     Full {
         /// Free pages of the area.
         free: u32,
     },
-    /// Enough pages are free, but no run of them that is long enough and aligned. How long the
-    /// longest run is the area knows ([`Area::explain`](area::Area::explain)): to find out costs
-    /// more than most calls.
+    /// Enough pages are free, but no run of them is long enough and aligned. The longest run is not
+    /// part of the error, since finding it costs more than most calls: see
+    /// [`Area::explain`](area::Area::explain).
     Fragmented {
         /// Free pages of the area.
         free: u32,
     },
-    /// There is room in the bitmap, but every candidate holds a page that somebody uses.
+    /// There is room in the bitmap, but every candidate holds a page in use.
     Busy(Blocked),
-    /// A candidate could not be emptied for want of memory to move its pages to.
+    /// A candidate could not be emptied for lack of memory to move its pages to.
     NoMemory(Blocked),
-    /// The request makes no sense.
+    /// An argument of the request is invalid.
     Invalid {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
     },
 }
 
 impl CmaError {
-    /// The error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or the version's own for a
-    /// lack of room.
+    /// Returns the error number of a version of Linux: -EBUSY, -EINVAL, -ENOMEM, or for a lack of
+    /// room the version's own one.
     pub const fn errno(&self, linux: LinuxVersion) -> i32 {
         match self {
             Self::Busy(_) => -16,
@@ -135,7 +135,7 @@ impl CmaError {
         }
     }
 
-    /// The word for records.
+    /// Returns the word for records.
     pub const fn cause(&self) -> &'static str {
         match self {
             Self::Full { .. } => "full",
@@ -159,12 +159,12 @@ impl fmt::Display for CmaError {
     }
 }
 
-/// Why a buffer was not taken back.
+/// Why a buffer was not released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReleaseError {
-    /// The pages do not lie in the area.
+    /// The pages are not all in the area.
     OutsideArea {
-        /// The first page named.
+        /// The first page of the buffer.
         frame: Pfn,
     },
     /// A page of it is not allocated.

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What moving buffers to make room has come to in an area.
+//! Counters of moving buffers to make room in an area.
 
-/// What relocation has done in an area since boot.
+/// Counters of relocation in an area since boot.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Relocations {
-    /// Requests that were served because others made room.
+    /// Requests that were served because buffers were moved.
     pub served: u64,
-    /// Requests that found none all the same.
+    /// Requests for which no room could be made.
     pub in_vain: u64,
-    /// Buffers that were moved, each time it was.
+    /// Moves of buffers.
     pub moved_buffers: u64,
-    /// Their pages.
+    /// Pages of these moves.
     pub moved_pages: u64,
-    /// Owners that could not let go.
+    /// Plans that failed because an owner was busy.
     pub busy: u64,
-    /// What all of it took: plans, copies and callbacks, in ns.
+    /// Time of plans, copies and callbacks, in ns.
     pub ns: u64,
 }
 
 impl Relocations {
-    /// What has been done since an earlier look.
+    /// Returns the differences to earlier values.
     pub fn since(&self, before: &Self) -> Self {
         Self {
             served: self.served - before.served,
@@ -32,7 +32,7 @@ impl Relocations {
         }
     }
 
-    /// Adds what was done elsewhere, or at another time.
+    /// Adds other counters.
     pub fn include(&mut self, other: &Self) {
         self.served += other.served;
         self.in_vain += other.in_vain;

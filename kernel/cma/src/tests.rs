@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests in bits, the bounds of what is given back, the accounting of an area, and which area a
-//! device gets.
+//! Requests in bits, the bounds of what is released, the accounting of an area, and the area of a
+//! device.
 
 use std::string::ToString;
 use std::vec;
@@ -15,12 +15,12 @@ use page_alloc::{PAGEBLOCK_PAGES, Page};
 
 const BASE: Pfn = Pfn(0x60400);
 
-/// An area by itself, of 1024 pages.
+/// Makes an area of 1024 pages, without a zone.
 fn area(order_per_bit: u32) -> Area {
     Area::new("camera".into(), BASE, 1024, order_per_bit)
 }
 
-/// Two areas of a pageblock each in a zone, the second of which is the default one.
+/// Runs a test with two areas of a pageblock each in a zone; the second is the default area.
 fn with_areas(test: impl FnOnce(&mut Areas, &mut Zone<'_>, [AreaId; 2])) {
     let mut pages = vec![Page::default(); descriptors(2 * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(BASE, &mut pages);
@@ -37,9 +37,9 @@ fn a_request_is_rounded_up_to_bits_and_aligned_by_addresses() {
     assert_eq!(area(0).request(0, 0), invalid("number of pages"));
     assert_eq!(area(0).request(1, 21), invalid("alignment order"));
     assert_eq!(area(0).request(51, 6), request(51, 63, 0));
-    assert_eq!(area(0).request(1, 11), request(1, 2047, 0x400), "its base is no multiple of 2^11 pages");
+    assert_eq!(area(0).request(1, 11), request(1, 2047, 0x400), "its base is not a multiple of 2^11 pages");
     assert_eq!(area(0).request(1, 20), request(1, 0xf_ffff, 0x6_0400));
-    // A bit is four pages: what is aligned to less is aligned to that.
+    // A bit is four pages: smaller alignments become that.
     assert_eq!(area(2).request(1, 1), request(1, 0, 0));
     assert_eq!(area(2).request(4, 2), request(1, 0, 0));
     assert_eq!(area(2).request(5, 11), request(2, 511, 0x100));
@@ -81,7 +81,7 @@ fn what_lies_outside_or_is_not_allocated_is_not_taken_back() {
     assert_eq!(area.used_pages(), 0);
 }
 
-/// A rule that does not go by address: the highest place.
+/// A placement that does not go by address: the highest candidate.
 struct Highest;
 
 impl Placement for Highest {
@@ -95,8 +95,8 @@ impl Placement for Highest {
     }
 }
 
-/// The search goes on behind a candidate in use: at the next aligned place, and for a rule that
-/// does not go by address once more from the beginning.
+/// The search continues after a candidate in use: at the next aligned place; for a rule that does
+/// not go by address, once more from the beginning.
 #[test]
 fn no_candidate_is_left_out() {
     let mut area = area(0);
@@ -155,8 +155,8 @@ fn books_that_disagree_are_found() {
     });
 }
 
-/// Where a bit is four pages, five pages take two bits, and the page allocator keeps the three
-/// behind them.
+/// If a bit is four pages, five pages take two bits, and the page allocator keeps the three pages
+/// after them.
 #[test]
 fn the_rest_of_a_bit_stays_with_the_page_allocator() {
     with_areas(|_, zone, _| {
@@ -217,11 +217,11 @@ fn who_is_in_the_way_is_said() {
     let phases = ["search", "isolate", "drain", "migrate", "reclaim", "test", "grab", "undo"];
     assert_eq!(Phase::ALL.map(Phase::name), phases);
     for (owner, why, words) in [
-        (Owner::Kernel, Why::Unmovable, "of the kernel, did not go: it cannot be moved"),
-        (Owner::Process(7), Why::Pinned, "of process 7, did not go: it is pinned"),
-        (Owner::Cache(8), Why::NoTarget, "of page 8 of the cache, did not go: there is no page to move it to"),
-        (Owner::Pin("a driver"), Why::StillInUse, "of a driver, did not go: it was still in use"),
-        (Owner::Nobody, Why::Isolated, "of nobody, did not go: another allocation has isolated its pageblock"),
+        (Owner::Kernel, Why::Unmovable, "of the kernel, is in the way: it cannot be moved"),
+        (Owner::Process(7), Why::Pinned, "of process 7, is in the way: it is pinned"),
+        (Owner::Cache(8), Why::NoTarget, "of page 8 of the cache, is in the way: there is no page to move it to"),
+        (Owner::Pin("a driver"), Why::StillInUse, "of a driver, is in the way: it was still in use"),
+        (Owner::Nobody, Why::Isolated, "of nobody, is in the way: another allocation has isolated its pageblock"),
     ] {
         let text = Blocked { frame: BASE, owner, why, phase: Phase::Grab }.to_string();
         assert_eq!(text, std::format!("the page at pfn 0x60400, {words} (grab)"));
@@ -242,7 +242,7 @@ fn errors_have_linux_s_numbers_and_words() {
         (CmaError::Full { free: 3 }, no_room, "full", "full: 3 pages free"),
         (CmaError::Fragmented { free: 3 }, no_room, "fragmented", "fragmented: 3 pages free"),
         (CmaError::Invalid { argument: "x" }, -22, "invalid", "invalid x"),
-        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of process 3, did not go: it is pinned"),
+        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of process 3, is in the way: it is pinned"),
         (CmaError::NoMemory(blocked), -12, "no-memory", "no memory: the page at pfn 0x60400"),
     ] {
         assert_eq!((error.errno(linux), error.cause()), (errno, cause));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From an address on a device's bus to the processor's: every `ranges` on the way up.
+//! Translates an address on a device's bus to the processor's, through every `ranges` above it.
 //!
-//! As `of_translate_address` in Linux's `drivers/of/address.c`: no `ranges`, no way; empty
-//! `ranges`, the same address; else the first entry that holds the address, each bus with cell
-//! counts of its own. An address of two cells, such as a chip select and an offset, is one number
-//! of 64 bits.
+//! Does what `of_translate_address` in Linux's `drivers/of/address.c` does: no `ranges`, no
+//! translation; empty `ranges`, the same address; else the first entry that contains the address,
+//! with each bus's own cell counts. An address of two cells, such as a chip select and an offset,
+//! is one number of 64 bits.
 
 use super::cells::{bytes_of, number};
 use super::index::{NodeId, ROOT, Tree};
 
-/// The processor's address for `address` on the bus that `bus` is the controller of.
+/// Returns the processor's address for `address` on the bus whose controller is `bus`.
 pub(super) fn translate(tree: &Tree<'_>, bus: NodeId, address: u64) -> Option<u64> {
     let (mut bus, mut address) = (bus, address);
     while bus != ROOT {

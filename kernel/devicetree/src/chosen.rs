@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/chosen` and `/aliases`: what the one who booted us said.
+//! `/chosen` and `/aliases`: the boot loader's settings.
 //!
-//! As `early_init_dt_scan_chosen` in `drivers/of/fdt.c` and `of_alias_scan` in `drivers/of/base.c`.
+//! Follows `early_init_dt_scan_chosen` and `of_alias_scan` (`drivers/of/fdt.c` and `base.c`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,12 +16,12 @@ use units::{ADDRESS_LIMIT, PhysRange};
 /// Linux's limit of the same name.
 const MAX_USABLE_RANGES: usize = 2;
 
-/// `/chosen`, also as `/chosen@0`.
+/// Finds `/chosen`, also with a unit address.
 pub(super) fn node(tree: &Tree<'_>) -> Option<NodeId> {
     tree.child(ROOT, "chosen")
 }
 
-/// `bootargs` up to its end or its first NUL; `None` where it is absent or empty.
+/// `bootargs` up to its end or its first NUL; `None` if it is absent or empty.
 pub(super) fn bootargs(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Option<String> {
     let value = tree.property(chosen, "bootargs")?;
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
@@ -50,15 +50,15 @@ pub(super) fn initrd(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Opti
     Some(PhysRange { start, end })
 }
 
-/// `linux,usable-memory-range`, in the root's cells; Linux takes two ranges at most.
+/// `linux,usable-memory-range`, in the root's cells; Linux reads at most two ranges.
 pub(super) fn usable_memory(tree: &Tree<'_>, chosen: NodeId) -> Vec<PhysRange> {
     let value = tree.property(chosen, "linux,usable-memory-range").unwrap_or(&[]);
     let pairs = tree.cells(ROOT).pairs(value).take(MAX_USABLE_RANGES);
     pairs.filter_map(|(base, size)| Some(PhysRange::sized(base?, size?))).collect()
 }
 
-/// The node that `stdout-path` names: a path, or an alias that may go on as a path, with options
-/// after a colon.
+/// Finds the node that `stdout-path` names: a path, or an alias that a path may follow; options
+/// after a colon are ignored.
 pub(super) fn stdout(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Option<NodeId> {
     let property = ["stdout-path", "linux,stdout-path"].into_iter().find(|name| tree.has(chosen, name))?;
     let Some(path) = tree.text(chosen, property) else {
@@ -80,7 +80,7 @@ pub(super) fn stdout(tree: &Tree<'_>, chosen: NodeId, notes: &mut Notes) -> Opti
     node
 }
 
-/// A tree's string for a line of the log.
+/// Cuts a tree's string for a line of the log.
 fn shortened(text: &str) -> &str {
     text.get(..super::MAX_NAME_BYTES).unwrap_or(text)
 }

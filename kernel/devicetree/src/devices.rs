@@ -12,8 +12,8 @@ use super::{MAX_AREA_USERS, MAX_COMPATIBLE, MAX_DEVICES, MAX_NAME_BYTES, MAX_PAT
 use units::notes::{Notes, Refused};
 use units::{ADDRESS_LIMIT, PhysRange};
 
-/// Every enabled node that has registers which the processor can reach, each with its node. Memory
-/// is no device, and neither are the children of `reserved`.
+/// Finds every enabled node with registers that the processor can reach, except memory and the
+/// children of `reserved`.
 pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Notes) -> Vec<(NodeId, Device)> {
     let mut found = Vec::new();
     let mut lost = interrupts::Lost::default();
@@ -52,7 +52,7 @@ pub(super) fn devices(tree: &Tree<'_>, reserved: Option<NodeId>, notes: &mut Not
     found
 }
 
-/// The node's register ranges as the processor sees them; those that it cannot reach are left out.
+/// Returns the node's register ranges as processor addresses, without unreachable ones.
 fn registers(tree: &Tree<'_>, node: NodeId, reg: &[u8], notes: &mut Notes) -> Vec<PhysRange> {
     let bus = tree.parent(node);
     let mut found = Vec::new();
@@ -69,9 +69,9 @@ fn registers(tree: &Tree<'_>, node: NodeId, reg: &[u8], notes: &mut Notes) -> Ve
     found
 }
 
-/// Every enabled device that names an area: by `CMA-name`, or by the phandle of a reusable pool in
-/// `memory-region`. Whether the area comes to be is another question. Regions of other kinds, such
-/// as video memory, are no areas.
+/// Finds every enabled device that names an area: by `CMA-name`, or by the phandle of a reusable
+/// pool in `memory-region`. The area may still not be made. Regions of other kinds, such as video
+/// memory, are not areas.
 pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], notes: &mut Notes) -> Vec<AreaUser> {
     let mut found = Vec::new();
     let mut full = false;
@@ -110,7 +110,7 @@ pub(super) fn area_users(tree: &Tree<'_>, reserved: &[(NodeId, ReservedNode)], n
                 (_, Some(_)) => {}
                 (Some(target), None) => {
                     notes.warn(format_args!(
-                        "debris: OF: {name}: memory-region {} is no reserved memory: ignored",
+                        "debris: OF: {name}: memory-region {} is not reserved memory: ignored",
                         tree.name(target)
                     ));
                 }

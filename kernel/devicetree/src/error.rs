@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Why a tree could not be read at all.
+//! The reasons why a tree cannot be read at all.
 
 use alloc::string::String;
 use core::fmt;
 
-/// The whole tree is unusable; each displays as one line without the name of the part it comes
-/// from.
+/// The whole tree is unusable; each reason displays as one line without the name of a crate or
+/// module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TreeError {
-    /// There is no tree here: an ATAG list, or nothing at all.
+    /// There is no tree at this address: an ATAG list, or nothing.
     NotATree {
         /// The word found where a tree has [`MAGIC`](super::MAGIC).
         magic: u32,
     },
-    /// The header announces more bytes than there are.
+    /// The header's size exceeds the available bytes.
     Truncated {
-        /// Bytes needed.
+        /// Number of bytes needed.
         needed: usize,
-        /// Bytes there are.
+        /// Number of bytes available.
         available: usize,
     },
-    /// A field of the header cannot be true.
+    /// A field of the header is invalid.
     Header(&'static str),
     /// The structure block is not one tree of nodes and properties.
     Structure {
-        /// Where, in bytes from the start of the structure block.
+        /// Position in bytes from the start of the structure block.
         at: usize,
-        /// What is wrong there.
+        /// The problem there.
         problem: &'static str,
     },
-    /// More of something than there is room for.
+    /// A limit is exceeded.
     TooMany {
-        /// What there is too much of.
+        /// The things counted.
         what: &'static str,
         /// The constant to raise.
         constant: &'static str,
-        /// Its value.
+        /// The constant's value.
         limit: usize,
     },
-    /// The `fdt` crate refused what the checks above had passed.
+    /// The `fdt` crate refused bytes that passed all checks.
     Reader(String),
 }
 

@@ -2,11 +2,10 @@
 
 //! The tree as two flat tables, nodes and properties, in the tree's order.
 //!
-//! Second on the way, after [`validate`](super::validate): the one walk over the structure block,
-//! by the `fdt` crate in its no-panic mode. Its own look-ups start a new walk for every question,
-//! and its typed helpers do not say what this kernel needs to know (see [the module's
-//! text](super)), so it is asked for nodes and properties alone, and the questions are put to the
-//! tables.
+//! The second step, after [`validate`](super::validate): a single walk over the structure block, by
+//! the `fdt` crate in its no-panic mode. The crate's own look-ups start a new walk for every
+//! question, and its typed helpers lack what this kernel needs (see [the module's text](super)), so
+//! only nodes and properties are read with it, and questions are answered from the tables.
 
 use core::cell::Cell;
 
@@ -23,29 +22,29 @@ use super::{MAX_DEPTH, MAX_LOOKUP_STEPS, MAX_PATH_BYTES, TreeError};
 
 type Parser<'a> = (UnalignedParser<'a>, NoPanic);
 
-/// A node's place in the table of nodes.
+/// The index of a node in the table of nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct NodeId(usize);
 
-/// The root's.
+/// The root.
 pub(super) const ROOT: NodeId = NodeId(0);
 
 struct Node<'a> {
     name: NodeName<'a>,
     parent: NodeId,
     properties: core::ops::Range<usize>,
-    /// Neither the node nor one above it is disabled.
+    /// The node and all nodes above it have the status okay, ok or none.
     enabled: bool,
     wiring: Wiring<'a>,
 }
 
-/// What look-ups ask of one node after another, so often that it is kept at hand: how a node's
-/// children are connected to the rest of the machine.
+/// The properties of a node that look-ups need so often that they are parsed once: its status, and
+/// how it and its children are connected to the rest of the machine.
 #[derive(Clone, Copy)]
 pub(super) struct Wiring<'a> {
-    /// Cell counts for the node's children, inherited where the node has none.
+    /// Cell counts for the node's children, inherited if the node has none.
     pub cells: Cells,
-    /// `status` is okay, ok or absent: the node's own.
+    /// The node's own `status` is okay, ok or absent.
     pub available: bool,
     /// `ranges`.
     pub ranges: Option<&'a [u8]>,
@@ -59,12 +58,12 @@ pub(super) struct Wiring<'a> {
     pub interrupt_controller: bool,
     /// `interrupt-map`.
     pub interrupt_map: Option<&'a [u8]>,
-    /// `interrupt-map-mask`; empty where absent.
+    /// `interrupt-map-mask`; empty if absent.
     pub interrupt_map_mask: &'a [u8],
 }
 
 impl Wiring<'_> {
-    /// A node without properties below one with these cell counts.
+    /// The wiring of a node without properties, below a node with these cell counts.
     fn below(cells: Cells) -> Self {
         Self {
             cells,
@@ -80,24 +79,24 @@ impl Wiring<'_> {
     }
 }
 
-/// The index of a tree. Every [`NodeId`] that it hands out is one of its own.
+/// The index of a tree. Every [`NodeId`] that it returns is valid in it.
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
     properties: Vec<NodeProperty<'a>>,
     /// (phandle, node), ascending.
     phandles: Vec<(u32, NodeId)>,
-    /// How many more entries of `ranges` and `interrupt-map` may be looked at.
+    /// Entries of `ranges` and `interrupt-map` that may be visited, plus 1; 0 if one was refused.
     steps: Cell<u32>,
 }
 
 impl<'a> Tree<'a> {
-    /// Walks a checked tree.
+    /// Walks a checked tree and builds its index.
     pub(crate) fn new(checked: &Checked<'a>) -> Result<Self, TreeError> {
         let mut tree = Self {
             nodes: Vec::with_capacity(checked.nodes),
             properties: Vec::with_capacity(checked.properties),
             phandles: Vec::new(),
-            steps: Cell::new(MAX_LOOKUP_STEPS),
+            steps: Cell::new(MAX_LOOKUP_STEPS + 1),
         };
         tree.walk(checked.tree).map_err(|error| TreeError::Reader(error.to_string()))?;
         tree.phandles.sort_unstable_by_key(|&(phandle, NodeId(node))| (phandle, node));
@@ -107,8 +106,8 @@ impl<'a> Tree<'a> {
     fn walk(&mut self, bytes: &'a [u8]) -> Result<(), fdt::FdtError> {
         let root = Fdt::<Parser<'a>>::new_unaligned_fallible(bytes)?.root()?;
         self.add(root.as_node(), None)?;
-        // The last node met on each level. The walk says how deep a node lies; its parent is the
-        // last one a level up.
+        // The last node visited on each level. The walk returns the depth of a node; the parent is
+        // the last node one level up.
         let mut last = [ROOT; MAX_DEPTH + 1];
         for node in root.all_nodes()? {
             let (depth, node) = node?;
@@ -157,7 +156,7 @@ impl<'a> Tree<'a> {
         &self.nodes[id]
     }
 
-    /// Every node but the root, in the tree's order.
+    /// All nodes except the root, in the tree's order.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (1..self.nodes.len()).map(NodeId)
     }
@@ -167,7 +166,7 @@ impl<'a> Tree<'a> {
         self.nodes().filter(move |&id| self.node(id).parent == parent)
     }
 
-    /// The node above; the root's is the root.
+    /// The parent of a node; for the root, the root.
     pub(crate) fn parent(&self, id: NodeId) -> NodeId {
         self.node(id).parent
     }
@@ -207,8 +206,8 @@ impl<'a> Tree<'a> {
     /// The value of a property.
     pub(crate) fn property(&self, id: NodeId, name: &str) -> Option<&'a [u8]> {
         let properties = &self.properties[self.node(id).properties.clone()];
-        // Names of one length are common, names that begin alike as well are not: a call to memcmp
-        // less for most.
+        // Many names have the same length, but few of those also begin alike: comparing the first
+        // byte avoids most calls of memcmp.
         let is_it = |property: &&NodeProperty<'a>| {
             property.name.len() == name.len()
                 && property.name.as_bytes().first() == name.as_bytes().first()
@@ -217,7 +216,7 @@ impl<'a> Tree<'a> {
         properties.iter().find(is_it).map(|property| property.value)
     }
 
-    /// True where the node has the property, whatever its value.
+    /// True if the node has the property, with any value.
     pub(crate) fn has(&self, id: NodeId, name: &str) -> bool {
         self.property(id, name).is_some()
     }
@@ -232,13 +231,12 @@ impl<'a> Tree<'a> {
         self.property(id, name).and_then(|value| strings(value).next())
     }
 
-    /// True where one of the node's `compatible` strings is `id`; upper and lower case are the
-    /// same, as on Linux.
+    /// True if one of the node's `compatible` strings is `id`; case is ignored, as on Linux.
     pub(crate) fn is_compatible(&self, node: NodeId, id: &str) -> bool {
         self.property(node, "compatible").is_some_and(|value| strings(value).any(|text| text.eq_ignore_ascii_case(id)))
     }
 
-    /// How the node's children are connected.
+    /// The node's [`Wiring`].
     pub(crate) fn wiring(&self, id: NodeId) -> &Wiring<'a> {
         &self.node(id).wiring
     }
@@ -248,12 +246,12 @@ impl<'a> Tree<'a> {
         self.wiring(id).cells
     }
 
-    /// `status` is okay, ok or absent: the node's own.
+    /// True if the node's own `status` is okay, ok or absent.
     pub(crate) fn is_available(&self, id: NodeId) -> bool {
         self.wiring(id).available
     }
 
-    /// `status` is okay, ok or absent for the node and for every node above it.
+    /// True if the `status` of the node and of every node above it is okay, ok or absent.
     pub(crate) fn is_enabled(&self, id: NodeId) -> bool {
         self.node(id).enabled
     }
@@ -264,8 +262,8 @@ impl<'a> Tree<'a> {
         self.phandles.get(at).filter(|&&(other, _)| other == phandle).map(|&(_, id)| id)
     }
 
-    /// The child of that name: the full name, or, where no child has it, the name without a unit
-    /// address (libfdt's rule, `fdt_subnode_offset`).
+    /// Finds a child by its full name, or, if none has it, by its name without a unit address
+    /// (libfdt's rule, `fdt_subnode_offset`).
     pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let (base, unit) = match name.split_once('@') {
             Some((base, unit)) => (base, Some(unit)),
@@ -282,31 +280,31 @@ impl<'a> Tree<'a> {
         self.by_path_below(ROOT, path.strip_prefix('/')?)
     }
 
-    /// The node at a path from `node`; an empty path is the node itself.
+    /// Finds the node at a path from `node`; an empty path is the node itself.
     pub(crate) fn by_path_below(&self, node: NodeId, path: &str) -> Option<NodeId> {
         let mut names = path.split('/').filter(|name| !name.is_empty());
         names.try_fold(node, |node, name| self.child(node, name))
     }
 
-    /// Takes one of [`MAX_LOOKUP_STEPS`]; false when none is left.
+    /// Takes one of [`MAX_LOOKUP_STEPS`]; returns false if none is left.
     pub(crate) fn step(&self) -> bool {
-        let left = self.steps.get();
-        self.steps.set(left.saturating_sub(1));
+        let left = self.steps.get().saturating_sub(1);
+        self.steps.set(left);
         left > 0
     }
 
-    /// True when a look-up was given up for want of steps.
+    /// True if a step was refused, so that a look-up was given up.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.steps.get() == 0
     }
 }
 
-/// The strings of a property's value, up to the first that does not end or that is not printable
+/// The strings of a property's value, up to the first that is not terminated or not printable
 /// ASCII.
 pub(super) fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
     let mut rest = value;
     core::iter::from_fn(move || {
-        // One look at each byte: where the string ends, or that it is none.
+        // A single pass over the bytes finds the end of the string, or that it is not one.
         let len = rest.iter().position(|&byte| !(byte == b' ' || byte.is_ascii_graphic()))?;
         let (text, after) = rest.split_at(len);
         let (0, after) = after.split_first().map(|(&end, after)| (end, after))? else { return None };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From a device's `interrupts` to identifiers of the GIC.
+//! Translates a device's `interrupts` to identifiers of the GIC.
 //!
-//! As `of_irq_parse_one` and `of_irq_parse_raw` in Linux's `drivers/of/irq.c`:
+//! Does what `of_irq_parse_one` and `of_irq_parse_raw` in Linux's `drivers/of/irq.c` do:
 //! `interrupts-extended` before `interrupts`; the interrupt parent is inherited; a parent with an
-//! `interrupt-map` is a nexus, which says for an address and a specifier (under
-//! `interrupt-map-mask`) who is next and with what specifier. Where Linux would go round in circles
-//! for ever, this gives up after [`MAX_HOPS`].
+//! `interrupt-map` is a nexus, which maps an address and a specifier (under `interrupt-map-mask`)
+//! to the next controller and the specifier there. Linux would loop endlessly on a circle; this
+//! gives up after [`MAX_HOPS`].
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,12 +16,12 @@ use super::index::{NodeId, ROOT, Tree};
 use super::validate::word;
 use units::notes::Notes;
 
-/// The longest way from a device to its controller, in nodes.
+/// Maximum number of nodes from a device to its controller.
 const MAX_HOPS: usize = 32;
-/// The most cells an interrupt specifier may have, Linux's `MAX_PHANDLE_ARGS`.
+/// Maximum number of cells of an interrupt specifier, Linux's `MAX_PHANDLE_ARGS`.
 const MAX_SPECIFIER_CELLS: u32 = 16;
 
-/// Devices of which there is one thing to say: how many, and the first one's path.
+/// Devices with the same problem: their number, and the first one's path.
 #[derive(Default)]
 struct Devices {
     count: usize,
@@ -37,7 +37,7 @@ impl Devices {
     }
 }
 
-/// Interrupts that do not count. On another board's tree that is most of them.
+/// Interrupts that are left out. With another board's tree, those are most of them.
 #[derive(Default)]
 pub(super) struct Lost {
     /// Interrupts that do not lead to the GIC.
@@ -48,7 +48,7 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// One line for all devices of a kind.
+    /// Writes one line for each problem.
     pub(crate) fn say(&self, notes: &mut Notes) {
         let Self { interrupts, astray, ill_formed, too_many } = self;
         let Devices { count, first } = astray;
@@ -72,7 +72,7 @@ impl Lost {
     }
 }
 
-/// The device's interrupts that reach a GIC; those that do not are added to `lost_here`.
+/// Returns the device's interrupts that reach a GIC; counts the others in `lost_here`.
 pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, lost_here: &mut Lost) -> Vec<u32> {
     let address = tree.property(device, "reg").unwrap_or(&[]);
     let (mut found, mut seen, mut lost) = (Vec::new(), 0, 0);
@@ -85,7 +85,7 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, lost_here: 
             }
         }
     };
-    // What is left of a list after something that makes no sense.
+    // The rest of a list from the first entry on that cannot be read.
     let mut rest: &[u8] = &[];
     if let Some(value) = tree.property(device, "interrupts-extended") {
         rest = value;
@@ -114,21 +114,21 @@ pub(super) fn of_device(tree: &Tree<'_>, device: NodeId, path: &str, lost_here: 
     found
 }
 
-/// The first entry of an `interrupts-extended` list, controller and specifier, and what follows it.
+/// Splits an `interrupts-extended` list: first controller, its specifier, and the rest.
 fn first_extended<'a>(tree: &Tree<'_>, list: &'a [u8]) -> Option<(NodeId, &'a [u8], &'a [u8])> {
     let controller = tree.by_phandle(word(list)?)?;
     let (specifier, after) = list[4..].split_at_checked(specifier_bytes(tree, controller)?)?;
     Some((controller, specifier, after))
 }
 
-/// Bytes of a specifier for this controller or nexus.
+/// Length in bytes of a specifier for this controller or nexus.
 fn specifier_bytes(tree: &Tree<'_>, controller: NodeId) -> Option<usize> {
     let cells = tree.wiring(controller).interrupt_cells?;
     (1..=MAX_SPECIFIER_CELLS).contains(&cells).then_some(cells as usize * 4)
 }
 
-/// Who takes the interrupts of `node`: by `interrupt-parent`, its own or inherited, or the nearest
-/// node above that has `#interrupt-cells`.
+/// Returns the interrupt parent of `node`: by `interrupt-parent`, its own or inherited, or the
+/// nearest node above that has `#interrupt-cells`.
 fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     let mut node = node;
     for _ in 0..MAX_HOPS {
@@ -144,8 +144,8 @@ fn parent_of(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
     None
 }
 
-/// Follows a specifier through every nexus to the GIC. What a nexus compares is at first the
-/// device's own address, untranslated.
+/// Follows a specifier through every nexus to the GIC. The first nexus compares the device's own
+/// address, untranslated.
 fn resolve(tree: &Tree<'_>, address: &[u8], controller: NodeId, specifier: &[u8]) -> Option<u32> {
     let (mut address, mut controller, mut specifier) = (address, controller, specifier);
     for _ in 0..MAX_HOPS {
@@ -170,7 +170,7 @@ struct Next<'a> {
     specifier: &'a [u8],
 }
 
-/// A controller that a map names, and the bytes of an address and of a specifier there.
+/// A controller that a map names, and the length of an address and of a specifier there.
 #[derive(Clone, Copy)]
 struct Controller {
     node: NodeId,
@@ -181,7 +181,7 @@ struct Controller {
 
 fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
     let node = tree.by_phandle(phandle)?;
-    // A controller without #address-cells has no addresses: nothing is inherited here.
+    // A controller without #address-cells has addresses of no cells: it inherits none here.
     let address_cells = tree.wiring(node).address_cells.filter(|&cells| cells <= MAX_SPECIFIER_CELLS).unwrap_or(0);
     let specifier_bytes = specifier_bytes(tree, node)?;
     Some(Controller {
@@ -192,8 +192,8 @@ fn controller(tree: &Tree<'_>, phandle: u32) -> Option<Controller> {
     })
 }
 
-/// The first entry of a nexus's map that fits. An entry is: address and specifier below,
-/// controller, address and specifier there, the last two as long as that controller says.
+/// Returns the first matching entry of a nexus's map. An entry is: address and specifier here,
+/// controller, address and specifier there, with that controller's lengths for the last two.
 fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], specifier: &[u8]) -> Option<Next<'a>> {
     let address_cells = tree.cells(nexus).address;
     if address_cells > MAX_SPECIFIER_CELLS || specifier_bytes(tree, nexus)? != specifier.len() {
@@ -201,9 +201,8 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
     }
     let address_bytes = address_cells as usize * 4;
     let mask = tree.wiring(nexus).interrupt_map_mask;
-    // Does a cell of the map, that many bytes from the entry's start, fit? A device's address can
-    // be shorter than the nexus's: what is missing is zero. A mask that is missing covers
-    // everything.
+    // True if the map's cell at byte `at` of the entry matches. A device's address can be shorter
+    // than the nexus's: missing cells are zero. A missing mask compares all bits.
     let fits = |at: usize, cell: u32| {
         let wanted = match at.checked_sub(address_bytes) {
             Some(at) => specifier.get(at..).and_then(word),
@@ -212,7 +211,7 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
         (cell ^ wanted.unwrap_or(0)) & mask.get(at..).and_then(word).unwrap_or(u32::MAX) == 0
     };
     let mut rest = map;
-    // Most maps name one controller again and again.
+    // Most maps name the same controller in every entry.
     let mut last = None;
     while !rest.is_empty() && tree.step() {
         let (child, after) = rest.split_at_checked(address_bytes + specifier.len())?;
@@ -233,7 +232,7 @@ fn through<'a>(tree: &Tree<'a>, nexus: NodeId, map: &'a [u8], address: &[u8], sp
     None
 }
 
-/// The identifier that a GIC's three cells (type, number, flags) name: SPI n is 32 + n, PPI n is
+/// Returns the identifier for a GIC's three cells (type, number, flags): SPI n is 32 + n, PPI n is
 /// 16 + n.
 fn gic_id(specifier: &[u8]) -> Option<u32> {
     let [kind, number] = [word(specifier)?, word(specifier.get(4..)?)?];

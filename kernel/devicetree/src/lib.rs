@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The device tree's one door: bytes in, typed facts out.
+//! The device tree reader: bytes in, typed facts out.
 //!
-//! [`read`] is all there is to call. Header, structure and strings are validated once, here; behind
-//! the door nothing can fail on the tree. What the tree says wrongly is reported as a [`Note`] and
-//! left out, and the rest goes on; only bytes that are no tree at all are a [`TreeError`].
+//! [`read`] validates header, structure and strings once, so that no later use of the facts can
+//! fail on the tree. A part of the tree that is wrong is reported as a [`Note`] and left out, and
+//! the rest is read; only bytes that are not a tree at all are a [`TreeError`].
 //!
-//! The way through: `validate` checks the bytes → `index` walks them once, with the `fdt` crate,
-//! into two flat tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and
-//! `interrupts`) read the tables into [`Facts`]. Nobody is asked for anything else: where regions
-//! go is for whoever places them to say.
+//! Steps: `validate` checks the bytes → `index` walks them once, with the `fdt` crate, into two
+//! flat tables → `memory`, `chosen`, `reserved` and `devices` (with `bus` and `interrupts`) read
+//! the tables into [`Facts`]. This crate does not place regions; its callers do.
 //!
-//! Linux reads some trees that this refuses: nodes deeper than [`MAX_DEPTH`], names with characters
-//! that dtc does not accept, anything after the end token. In return every name can be printed,
-//! compared and put into a record as it is.
+//! Some trees that Linux reads are refused: nodes deeper than [`MAX_DEPTH`], names with characters
+//! that dtc does not accept, anything after the end token. In return, every name can be printed,
+//! compared and written to a record unchanged.
 //!
-//! What holds whatever the bytes are: no panic, no recursion, time in proportion to the tree's size
-//! (look-ups that multiply are counted, [`MAX_LOOKUP_STEPS`]), and heap bounded by the constants
-//! below; a line names the constant that was too small.
+//! Invariants for any bytes: no panic, no recursion, time in proportion to the tree's size (entries
+//! that look-ups visit are limited, [`MAX_LOOKUP_STEPS`]), and heap bounded by the constants below;
+//! a line names the constant that was too small.
 //!
 //! Of the `fdt` crate only the walk is used, in its no-panic mode: nodes with their depth, and raw
 //! properties. Its look-ups (`find_node`, `parent`, phandles) walk the whole tree for each
 //! question; its `reusable()` and `cma_default()` test for `no-map`; its cell arithmetic divides by
-//! zero where both counts are zero; `interrupt-map` wants cell counts known at compile time. Those
-//! questions are put to the tables by our own code.
+//! zero if both counts are zero; `interrupt-map` needs cell counts known at compile time. Those
+//! questions are answered from the tables by code of our own.
 //!
 //! # Example
 //! ```
@@ -74,13 +73,13 @@ pub use validate::total_size;
 
 /// The header's first word.
 pub const MAGIC: u32 = 0xd00d_feed;
-/// The largest tree, in bytes; QEMU hands on twice what it was given.
+/// The largest tree, in bytes; QEMU passes on a tree of twice the size that it was given.
 pub const MAX_TREE_BYTES: usize = 2 << 20;
-/// The most nodes.
+/// Maximum number of nodes.
 pub const MAX_NODES: usize = 2048;
-/// The most properties in all nodes.
+/// Maximum number of properties in all nodes.
 pub const MAX_PROPERTIES: usize = 8192;
-/// The most levels of nodes below the root; the `fdt` crate's walk has room for these.
+/// Maximum number of levels of nodes below the root: as many as the `fdt` crate's walk supports.
 pub const MAX_DEPTH: usize = 15;
 /// The longest name of a node, of an area and of a device's kind, in bytes.
 pub const MAX_NAME_BYTES: usize = 127;
@@ -88,29 +87,29 @@ pub const MAX_NAME_BYTES: usize = 127;
 pub const MAX_PATH_BYTES: usize = 255;
 /// The longest kernel command line, in bytes.
 pub const MAX_BOOTARGS_BYTES: usize = 16 << 10;
-/// The most ranges of RAM.
+/// Maximum number of ranges of RAM.
 pub const MAX_MEMORY_RANGES: usize = 64;
-/// The most `/memreserve/` entries.
+/// Maximum number of `/memreserve/` entries.
 pub const MAX_MEMRESERVE: usize = 64;
-/// The most nodes of `/reserved-memory` that are passed on; how many of them become regions is for
-/// whoever places them.
+/// Maximum number of nodes of `/reserved-memory` that are passed on; the caller decides how many of
+/// them become regions.
 pub const MAX_RESERVED_NODES: usize = 256;
-/// The most ranges in one node's `reg` or `alloc-ranges`.
+/// Maximum number of ranges in one node's `reg` or `alloc-ranges`.
 pub const MAX_RANGES_PER_NODE: usize = 32;
-/// The most devices: as many as nodes.
+/// Maximum number of devices, equal to that of nodes.
 pub const MAX_DEVICES: usize = MAX_NODES;
-/// The most strings of a device's `compatible`; those after them are left out silently, they are
-/// less specific.
+/// Maximum number of strings of a device's `compatible`; later ones are less specific, and left out
+/// without a line.
 pub const MAX_COMPATIBLE: usize = 8;
-/// The most interrupts of a device.
+/// Maximum number of interrupts of a device.
 pub const MAX_INTERRUPTS: usize = 32;
-/// The most devices that name an area.
+/// Maximum number of devices that name an area.
 pub const MAX_AREA_USERS: usize = 32;
-/// The most entries of `ranges` and `interrupt-map` that are looked at while one tree is read.
+/// Maximum number of entries of `ranges` and `interrupt-map` that reading one tree may visit.
 pub const MAX_LOOKUP_STEPS: u32 = 1 << 16;
 
-/// Reads a tree. `bytes` starts with the tree's header and may be longer than the tree
-/// ([`total_size`] tells its length).
+/// Reads a tree. `bytes` starts with the tree's header and may be longer than the tree, whose
+/// length [`total_size`] returns.
 pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let checked = validate::check(bytes)?;
     let tree = index::Tree::new(&checked)?;
@@ -130,7 +129,7 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     let stdout_node = chosen.and_then(|chosen| chosen::stdout(&tree, chosen, &mut notes));
     let stdout = stdout_node.and_then(|node| devices.iter().position(|&(id, _)| id == node));
     if let (Some(node), None) = (stdout_node, stdout) {
-        notes.error(format_args!("debris: OF: stdout-path names {}, which is no enabled device", tree.name(node)));
+        notes.error(format_args!("debris: OF: stdout-path names {}, which is not an enabled device", tree.name(node)));
     }
     if tree.is_exhausted() {
         notes.error(format_args!(
@@ -153,22 +152,21 @@ pub fn read(bytes: &[u8]) -> Result<Facts, TreeError> {
     })
 }
 
-/// What the tree says, checked.
+/// The checked contents of a tree.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     /// `/model`.
     pub model: Option<String>,
-    /// RAM in the tree's order, clipped below 4 GiB, page-aligned inwards, no range empty. There
-    /// may be none: then a note says so, and those before it say why.
+    /// RAM in the tree's order, clipped at 4 GiB, page-aligned inwards, without empty ranges. If
+    /// there is none, a note says so, and the notes before it give the reasons.
     pub memory: Vec<PhysRange>,
-    /// `/chosen/linux,usable-memory-range`: RAM ends where these do. None where the tree does not
-    /// say.
+    /// `/chosen/linux,usable-memory-range`: only RAM in these ranges is used. Empty: no limit.
     pub usable_memory: Vec<PhysRange>,
     /// The `/memreserve/` entries that are not empty.
     pub memreserve: Vec<PhysRange>,
     /// The children of `/reserved-memory` that are enabled, in the tree's order.
     pub reserved: Vec<ReservedNode>,
-    /// Why `/reserved-memory` as a whole cannot be read, where it is there and cannot.
+    /// The reason why `/reserved-memory` is present but cannot be read as a whole.
     pub reserved_unsupported: Option<String>,
     /// `/chosen/bootargs`.
     pub bootargs: Option<String>,
@@ -180,7 +178,7 @@ pub struct Facts {
     pub devices: Vec<Device>,
     /// Devices that name a reserved area, in the tree's order.
     pub area_users: Vec<AreaUser>,
-    /// What was found wrong, in the order found.
+    /// The problems, in the order in which they were found.
     pub notes: Vec<Note>,
 }
 
@@ -191,12 +189,12 @@ pub enum Property<T> {
     Absent,
     /// Its length is wrong, or a number in it takes more than 64 bits.
     Malformed,
-    /// What it says.
+    /// The value.
     Is(T),
 }
 
 impl<T> Property<T> {
-    /// The value, where there is one.
+    /// The value, if there is one.
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Is(value) => Some(value),
@@ -204,7 +202,7 @@ impl<T> Property<T> {
         }
     }
 
-    /// The value, to be changed, where there is one.
+    /// The value, to be changed, if there is one.
     pub const fn value_mut(&mut self) -> Option<&mut T> {
         match self {
             Self::Is(value) => Some(value),
@@ -212,21 +210,21 @@ impl<T> Property<T> {
         }
     }
 
-    /// True unless the node lacks it.
+    /// True if the node has the property, well-formed or not.
     pub const fn is_present(&self) -> bool {
         !matches!(self, Self::Absent)
     }
 }
 
-/// A child of `/reserved-memory`; whether it can be placed is for whoever places it to say.
+/// A child of `/reserved-memory`; the caller decides if it can be placed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReservedNode {
     /// Full node name, unit address included (`camera@70000000`).
     pub name: String,
     /// `phandle`, if it has one.
     pub phandle: Option<u32>,
-    /// `reg`: one range per entry. A range can be empty, or lie beyond 4 GiB, and there can be
-    /// none.
+    /// `reg`: one range for each entry. A range can be empty or above 4 GiB, and the list can be
+    /// empty.
     pub reg: Property<Vec<PhysRange>>,
     /// `size` in bytes; can be 0.
     pub size: Property<u64>,
@@ -247,7 +245,7 @@ pub struct ReservedNode {
 }
 
 impl ReservedNode {
-    /// A node that says where it lies and nothing else.
+    /// Makes a node that has a placement and no other property.
     pub fn new(name: &str, placement: Placement) -> Self {
         let mut node = Self {
             name: name.to_string(),
@@ -277,12 +275,12 @@ impl ReservedNode {
         node
     }
 
-    /// True for a node with `reg` or `size`; others are no regions.
+    /// True for a node with `reg` or `size`; others are not regions.
     pub const fn wants_memory(&self) -> bool {
         self.reg.is_present() || self.size.is_present()
     }
 
-    /// Where a node with well-formed properties wants to lie; `None` for others.
+    /// The placement that a node with well-formed properties requests; `None` for others.
     pub fn placement(&self) -> Option<Placement> {
         match (&self.reg, &self.size, &self.alignment, &self.alloc_ranges) {
             (Property::Is(ranges), ..) if !ranges.is_empty() => Some(Placement::Fixed(ranges.clone())),
@@ -298,19 +296,19 @@ impl ReservedNode {
     }
 }
 
-/// Fixed by `reg`, or dynamic by `size`.
+/// The place that a node requests: fixed by `reg`, or dynamic by `size`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Placement {
-    /// One range per `reg` entry; Linux makes a region of the first, and at most reserves the
+    /// One range for each `reg` entry; Linux makes a region of the first, and at most reserves the
     /// others.
     Fixed(Vec<PhysRange>),
     /// To be placed.
     Dynamic {
         /// `size` in bytes; can be 0.
         size: u64,
-        /// `alignment` in bytes; 0 where absent.
+        /// `alignment` in bytes; 0 if absent.
         alignment: u64,
-        /// `alloc-ranges` in their order; none: anywhere.
+        /// `alloc-ranges` in their order; empty: anywhere.
         alloc_ranges: Vec<PhysRange>,
     },
 }
@@ -329,21 +327,21 @@ pub struct Device {
 }
 
 impl Device {
-    /// Its node's name, unit address included: the end of its path.
+    /// The node's name, unit address included: the end of the path.
     pub fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; whether
-/// there is an area of that name is not said.
+/// A device that names an area, by `memory-region` (a reusable pool's) or by `CMA-name`; an area of
+/// that name need not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AreaUser {
     /// The device's full node name (`BiscuitOS_CMA`).
     pub device: String,
     /// The area's name.
     pub area: String,
-    /// It is named by `memory-region`: Linux gives its driver -EINVAL where that region was
-    /// refused. `CMA-name` is a wish.
+    /// The area is named by `memory-region`: Linux returns -EINVAL to the driver if that region was
+    /// refused. After a `CMA-name`, the driver gets the default area then.
     pub by_region: bool,
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! RAM: `/memory`, and what `/memreserve/` takes away from it.
+//! RAM (`/memory`), and the memory reservation block (`/memreserve/`).
 //!
-//! As `early_init_dt_scan_memory` and `early_init_dt_add_memory_arch` in Linux's
-//! `drivers/of/fdt.c`: children of the root whose `device_type` is `memory`, `linux,usable-memory`
-//! before `reg`, whole pages only. Ranges may overlap or touch; merging them is for `mm::memblock`.
+//! Follows `early_init_dt_scan_memory` and `early_init_dt_add_memory_arch` (`drivers/of/fdt.c`):
+//! children of the root whose `device_type` is `memory`, `linux,usable-memory` before `reg`, whole
+//! pages only. Ranges may overlap or touch; the memory map merges them.
 
 use alloc::vec::Vec;
 
@@ -34,7 +34,7 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
             notes.warn(format_args!("debris: OF: fdt: {name}: reg ends within a range, ignoring its last bytes"));
         }
         for (base, size) in cells.pairs(reg) {
-            // A size of more than 64 bits reaches the end of the address space; so does a base.
+            // A base or size of more than 64 bits counts as the end of the address space.
             let (base, size) = (base.unwrap_or(u64::MAX), size.unwrap_or(u64::MAX));
             if size == 0 {
                 continue;
@@ -57,7 +57,7 @@ pub(super) fn ranges(tree: &Tree<'_>, notes: &mut Notes) -> Vec<PhysRange> {
     ranges
 }
 
-/// The whole pages below [`ADDRESS_LIMIT`].
+/// Returns the whole pages of a range below [`ADDRESS_LIMIT`].
 fn reachable_pages(base: u64, size: u64, notes: &mut Notes) -> Option<PhysRange> {
     let range = PhysRange::sized(base, size);
     let start = base.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
@@ -72,8 +72,8 @@ fn reachable_pages(base: u64, size: u64, notes: &mut Notes) -> Option<PhysRange>
     Some(PhysRange { start, end })
 }
 
-/// The entries of the memory reservation block, as they are. Linux ends at the first entry of no
-/// bytes; here it is left out, and those after it count.
+/// Returns the entries of the memory reservation block unchanged. Linux stops at the first empty
+/// entry; here it is skipped, and later ones count.
 pub(super) fn reservations(entries: &[u8], notes: &mut Notes) -> Vec<PhysRange> {
     let mut ranges = Vec::new();
     for entry in entries.chunks_exact(16) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The children of `/reserved-memory`: their form, not their placement.
+//! The children of `/reserved-memory`: reads their properties, but does not place them.
 //!
-//! A property is absent, malformed or a value. What a version of Linux makes of each form is for
-//! whoever places the nodes to say, and so is what depends on RAM, on other regions or on an area's
-//! alignment.
+//! A property is absent, malformed or a value. The caller places the nodes; it decides what each
+//! form means in a version of Linux, and everything that depends on RAM, on other regions or on an
+//! area's alignment.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,12 +16,12 @@ use super::{MAX_NAME_BYTES, MAX_RANGES_PER_NODE, MAX_RESERVED_NODES, Property, R
 use units::PhysRange;
 use units::notes::{Notes, Refused};
 
-/// The node, if there is one, whatever its form.
+/// Returns the node `/reserved-memory`, if there is one, in any form.
 pub(super) fn parent(tree: &Tree<'_>) -> Option<NodeId> {
     tree.child(ROOT, "reserved-memory")
 }
 
-/// The children, in the tree's order, each with its node. The `Err` says why none can be read.
+/// Reads the children, in the tree's order. `Err` is the reason why none can be read.
 pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, ReservedNode)>, String> {
     let mut found = Vec::new();
     let Some(parent) = parent(tree) else { return Ok(found) };
@@ -39,7 +39,7 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, R
         return Err("it has no `ranges`".to_string());
     }
     for node in tree.children(parent) {
-        // Only the node's own status counts: Linux does not look at that of /reserved-memory.
+        // Only the node's own status counts: Linux ignores that of /reserved-memory.
         if !tree.is_available(node) {
             continue;
         }
@@ -62,7 +62,7 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, R
                 phandle: tree.word(node, "phandle").or_else(|| tree.word(node, "linux,phandle")),
                 reg: ranges(tree, node, "reg", cells, notes),
                 size: whole_number(tree, node, "size", cells.size),
-                // An alignment is as many cells as an address, in Linux's code as in the
+                // An alignment has as many cells as an address, in Linux's code and in the
                 // specification's example.
                 alignment: whole_number(tree, node, "alignment", cells.address),
                 alloc_ranges: ranges(tree, node, "alloc-ranges", cells, notes),
@@ -77,7 +77,7 @@ pub(super) fn nodes(tree: &Tree<'_>, notes: &mut Notes) -> Result<Vec<(NodeId, R
     Ok(found)
 }
 
-/// A property that is one number of exactly `cells` cells.
+/// Reads a property that is one number of exactly `cells` cells.
 fn whole_number(tree: &Tree<'_>, node: NodeId, property: &str, cells: u32) -> Property<u64> {
     match tree.property(node, property) {
         None => Property::Absent,
@@ -86,7 +86,7 @@ fn whole_number(tree: &Tree<'_>, node: NodeId, property: &str, cells: u32) -> Pr
     }
 }
 
-/// A property that is a list of ranges, empty or not.
+/// Reads a property that is a list of ranges, which may be empty.
 fn ranges(tree: &Tree<'_>, node: NodeId, property: &str, cells: Cells, notes: &mut Notes) -> Property<Vec<PhysRange>> {
     let Some(value) = tree.property(node, property) else { return Property::Absent };
     let Some(bytes) = cells.pair_bytes().filter(|bytes| value.len().is_multiple_of(*bytes)) else {

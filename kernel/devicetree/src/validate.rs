@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bytes are checked once: header, memory reservation block, structure block, strings block.
+//! Checks the bytes once: header, memory reservation block, structure block, strings block.
 //!
-//! First on the way: everything after this relies on what is checked here, and only on that. The
-//! `fdt` crate trusts the header (it adds offsets and sizes that may wrap, and slices by them) and
-//! ends its walk silently at a depth of sixteen, so nothing is handed to it that has not passed
-//! here. The layout is the Devicetree Specification's, chapter 5, version 17. One pass, no
-//! recursion, no heap.
+//! The first step: all later ones rely on what is checked here, and only on that. The `fdt` crate
+//! trusts the header (it adds offsets and sizes that may wrap, and slices by them) and ends its
+//! walk silently at a depth of sixteen, so it gets only bytes that passed these checks. The layout
+//! is the Devicetree Specification's, chapter 5, version 17. One pass, no recursion, no heap.
 
 use super::{MAGIC, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTIES, MAX_TREE_BYTES, TreeError};
 
-/// The header's ten words.
+/// Size of the header: ten words.
 const HEADER_BYTES: usize = 40;
-/// The version whose layout is read, and the newest that may claim to be compatible with it.
+/// The version whose layout is read, and the largest valid `last_comp_version`.
 const VERSION: u32 = 17;
 
 const BEGIN_NODE: u32 = 1;
@@ -21,7 +20,7 @@ const PROPERTY: u32 = 3;
 const NOP: u32 = 4;
 const END: u32 = 9;
 
-/// A tree that has been checked, and its dimensions.
+/// A tree that has been checked, and its sizes.
 pub(super) struct Checked<'a> {
     /// Exactly the tree's `totalsize` bytes.
     pub tree: &'a [u8],
@@ -38,8 +37,8 @@ pub(super) fn word(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
-/// The tree's size in bytes, from the first eight bytes of its header: what a caller has to know
-/// before it can make the slice that [`read`](super::read) takes.
+/// Returns the tree's size in bytes, from the first eight bytes of its header: the length of the
+/// slice that [`read`](super::read) needs.
 pub fn total_size(start: &[u8]) -> Result<usize, TreeError> {
     let (Some(magic), Some(total)) = (word(start), start.get(4..).and_then(word)) else {
         return Err(TreeError::Truncated { needed: HEADER_BYTES, available: start.len() });
@@ -57,11 +56,11 @@ pub fn total_size(start: &[u8]) -> Result<usize, TreeError> {
     Ok(total)
 }
 
-/// Checks everything that later parts rely on.
+/// Checks everything that later steps rely on.
 pub(super) fn check(bytes: &[u8]) -> Result<Checked<'_>, TreeError> {
     let total = total_size(bytes)?;
     let tree = bytes.get(..total).ok_or(TreeError::Truncated { needed: total, available: bytes.len() })?;
-    // The header is there: `total` is at least its size.
+    // `total` is at least the header's size, so the header is complete.
     let field = |index: usize| tree.get(index * 4..).and_then(word).unwrap_or(0);
     let (structure_at, strings_at, reservations_at) = (field(2), field(3), field(4));
     let (version, compatible_with, strings_size, structure_size) = (field(5), field(6), field(8), field(9));
@@ -92,7 +91,7 @@ fn reservations_in(block: &[u8]) -> Result<&[u8], TreeError> {
     Ok(&block[..entries * 16])
 }
 
-/// Every string that starts in the block ends in it, and is printable ASCII without spaces.
+/// Checks that all strings end in the block and are printable ASCII without spaces.
 fn check_strings(strings: &[u8]) -> Result<(), TreeError> {
     if strings.last().is_some_and(|&last| last != 0) {
         return Err(TreeError::Header("the strings block does not end with a NUL"));
@@ -103,8 +102,8 @@ fn check_strings(strings: &[u8]) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// One root with properties before subnodes, nothing after it. Returns the number of nodes and of
-/// properties.
+/// Checks that there is one root, properties come before subnodes, and nothing follows. Returns the
+/// number of nodes and of properties.
 fn check_structure(structure: &[u8], strings_len: usize) -> Result<(usize, usize), TreeError> {
     let mut rest = structure;
     let (mut nodes, mut properties, mut depth) = (0, 0, 0);
@@ -127,7 +126,7 @@ fn check_structure(structure: &[u8], strings_len: usize) -> Result<(usize, usize
                 }
                 let name = take_name(&mut rest).ok_or(problem("a node's name does not end"))?;
                 if (depth == 0) != name.is_empty() || !name.iter().all(|&byte| is_name_byte(byte)) {
-                    return Err(problem("a node's name has a character that names do not have, or none"));
+                    return Err(problem("a node's name is empty or has an invalid character"));
                 }
                 if name.len() > MAX_NAME_BYTES {
                     return Err(TreeError::TooMany {
@@ -176,7 +175,7 @@ fn check_structure(structure: &[u8], strings_len: usize) -> Result<(usize, usize
     }
 }
 
-/// What dtc accepts in a node's name, unit address included. No slash: names make up paths.
+/// True for bytes that dtc accepts in a full node name. No slash: it separates names in paths.
 pub(super) fn is_name_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b',' | b'.' | b'_' | b'+' | b'*' | b'#' | b'?' | b'@' | b'-')
 }
@@ -194,8 +193,8 @@ fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(name)
 }
 
-/// Takes `len` bytes and what pads them to whole words. The block's length is a multiple of four,
-/// so padding that does not fit means that the bytes do not either.
+/// Takes `len` bytes and their padding to whole words. The block's length is a multiple of four, so
+/// if the padding does not fit, the bytes do not either.
 fn take_padded(rest: &mut &[u8], len: usize) -> Option<()> {
     *rest = rest.get(len.checked_next_multiple_of(4)?..)?;
     Some(())

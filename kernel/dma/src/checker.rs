@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What watches drivers: misuse of the DMA API is reported with the device, the address and the
-//! place of the call.
+//! The checker of drivers: reports misuse of the DMA API with the device, the address and the place
+//! of the call.
 //!
-//! On a machine without coherent caches a driver's mistake shows as wrong data, now and then; in an
-//! emulator without caches it does not show at all. The checker sees the mistake itself: it knows
-//! who owns each byte that is mapped, and whatever reads or writes such memory for the processor
-//! asks it ([`Dma::cpu_access`]). What a device does is seen afterwards: before it starts, the
-//! checker takes sums over what the device must not change, the bytes around the mapping and those
-//! it may only read, and compares when the memory comes back. It is switched on by `check=on` and
-//! in self-tests.
+//! On a machine without coherent caches a driver's mistake shows only sometimes, as wrong data; in
+//! an emulator without caches it never shows. The checker detects the mistake itself: it records
+//! the owner of each mapped byte, and code that reads or writes such memory for the processor
+//! reports the access ([`Dma::cpu_access`]). Accesses of a device are checked afterwards: before it
+//! starts, the checker takes sums over what the device must not change, that is the bytes around
+//! the mapping and those that it may only read, and compares them when the memory comes back. It is
+//! switched on by `check=on` and in self-tests.
 //!
-//! Which mistakes there are to see is known from Linux's `kernel/dma/debug.c`.
+//! The kinds of misuse follow Linux's `kernel/dma/debug.c`.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -24,64 +24,64 @@ use super::{DeviceAddress, Direction, Dma, LINE_BYTES};
 use migration::live::watch::FrameWatch;
 use units::{PAGE_SIZE, Pfn, PhysAddr};
 
-/// Reports that are kept and logged; later ones are only counted.
+/// Most reports that are kept and logged; later ones are only counted.
 pub const MAX_REPORTS: usize = 64;
-/// Mappings that ended lately and are still known, to tell an address that is unmapped twice from
-/// one that never was.
+/// Most ended mappings that are remembered, to distinguish an address that is unmapped twice from
+/// one that was never mapped.
 const REMEMBERED: usize = 16;
 
-/// What a driver, or its device, did wrong.
+/// Misuse of the DMA API by a driver or its device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Misuse {
-    /// It named an address that is not mapped; where it was unmapped, if it was.
+    /// It named an address that is not mapped.
     NotMapped {
-        /// The call that ended the mapping.
+        /// The call that ended the mapping, if there was one lately.
         ended_at: Option<&'static Location<'static>>,
     },
     /// It named an address that is mapped for another device.
     OtherDevice {
-        /// Whose it is.
+        /// The name of that device.
         device: &'static str,
     },
-    /// It named another size than it mapped.
+    /// It named another size than was mapped.
     Size {
-        /// What was mapped.
+        /// The size that was mapped.
         mapped: u32,
     },
-    /// It named another direction than it mapped.
+    /// It named another direction than was mapped.
     Direction {
-        /// What was mapped.
+        /// The direction that was mapped.
         mapped: Direction,
-        /// What was named.
+        /// The direction that was named.
         named: Direction,
     },
-    /// It gave a segment of a scatter list back as a single range, or the other way round.
+    /// It unmapped a segment of a scatter list as a single range.
     MappingKind {
-        /// What was mapped.
+        /// The kind that was mapped.
         mapped: MappingKind,
     },
     /// It synchronized bytes outside of the mapping.
     SyncOutside {
-        /// What was mapped.
+        /// The size that was mapped.
         mapped: u32,
     },
-    /// It mapped memory that nobody has allocated.
+    /// It mapped memory that is free.
     FreeMemory {
         /// The first such page.
         at: PhysAddr,
     },
-    /// It mapped memory that shares a cache line with another mapping, and one of the two is
-    /// written by a device.
+    /// It mapped memory that shares a cache line with another mapping, and a device may write one
+    /// of the two.
     SharedLine {
-        /// The other one.
+        /// The other mapping.
         with: DeviceAddress,
     },
-    /// The processor read what the device owns and may write.
+    /// The processor read memory that the device owns and may write.
     CpuRead {
         /// The first byte.
         at: PhysAddr,
     },
-    /// The processor wrote what the device owns, or a line that holds some of it.
+    /// The processor wrote memory that the device owns, or a line that holds a part of it.
     CpuWrite {
         /// The first byte.
         at: PhysAddr,
@@ -91,21 +91,22 @@ pub enum Misuse {
     LostWrite,
     /// Memory that the device may only read changed while the device owned it.
     Changed,
-    /// Bytes around the mapping or behind the buffer's end changed while the device owned it.
+    /// Bytes around the mapping, or after the buffer's end, changed while the device owned it.
     WroteOutside {
-        /// The first of the bytes that are looked at.
+        /// The first changed byte after a buffer, or the first of the checked bytes around a
+        /// mapping.
         at: DeviceAddress,
     },
-    /// A coherent buffer was left behind when the device was removed.
+    /// The device was removed before its coherent buffer was freed.
     LeakedBuffer,
-    /// A mapping was left behind when the device was removed.
+    /// The device was removed before its mapping was ended.
     LeakedMapping,
-    /// The memory's owner moved out while it was mapped.
+    /// The users of memory were closed while it was mapped.
     OwnerGone,
 }
 
 impl Misuse {
-    /// One word for it.
+    /// Returns one word for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotMapped { ended_at: None } => "not-mapped",
@@ -133,13 +134,13 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotMapped { ended_at: None } => f.write_str("the address is not mapped"),
-            Self::NotMapped { ended_at: Some(at) } => write!(f, "the address is not mapped any more: unmapped at {at}"),
+            Self::NotMapped { ended_at: Some(at) } => write!(f, "the address was unmapped at {at}"),
             Self::OtherDevice { device } => write!(f, "the address is mapped for {device}"),
             Self::Size { mapped } => write!(f, "{mapped} bytes were mapped"),
             Self::Direction { mapped, named } => write!(f, "{} is named, {} was mapped", named.name(), mapped.name()),
             Self::MappingKind { mapped } => write!(f, "it was mapped as {}", mapped.name()),
             Self::SyncOutside { mapped } => write!(f, "not all of it lies in the {mapped} bytes that were mapped"),
-            Self::FreeMemory { at } => write!(f, "nobody has allocated the page at {at}"),
+            Self::FreeMemory { at } => write!(f, "the page at {at} is free"),
             Self::SharedLine { with } => write!(f, "a cache line is shared with the mapping at {with}"),
             Self::CpuRead { at } => write!(f, "the processor reads {at}, which the device owns"),
             Self::CpuWrite { at } => write!(f, "the processor writes {at}, which the device owns"),
@@ -153,20 +154,20 @@ impl fmt::Display for Misuse {
     }
 }
 
-/// One report.
+/// A report of misuse.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MisuseReport {
-    /// Whose driver it was.
+    /// The name of the driver's device.
     pub device: &'static str,
-    /// What it did.
+    /// The misuse.
     pub misuse: Misuse,
-    /// The address that was named, or where the memory is mapped.
+    /// The address that was named, or that of the mapping or buffer.
     pub address: DeviceAddress,
-    /// How many bytes.
+    /// The size in bytes that was named, or that of the mapping or buffer.
     pub bytes: u32,
-    /// The call that it was seen in.
+    /// The call that detected it.
     pub at: &'static Location<'static>,
-    /// The call that made the mapping or buffer, where there is one.
+    /// The call that made the mapping or buffer, if there is one.
     pub made_at: Option<&'static Location<'static>>,
 }
 
@@ -220,23 +221,24 @@ pub struct Checker {
     enabled: bool,
     reports: Vec<MisuseReport>,
     errors: u64,
-    /// So many of them a check has failed for, or whoever provoked them has reported.
+    /// How many of `errors` are acknowledged, see [`Checker::tell`].
     told: u64,
-    /// It was said that more are counted only.
+    /// The line that further reports are only counted was logged.
     full: bool,
     ended: Vec<Ended>,
     next_ended: usize,
-    /// Misuse is provoked on purpose; holds the number of reports before.
+    /// Number of reports before misuse was provoked, while it is provoked on purpose.
     provoked_after: Option<usize>,
 }
 
 impl Checker {
-    /// Whether it watches.
+    /// True if the checker is on.
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Switches it on or off. What was mapped before is not watched.
+    /// Switches it on or off. Of earlier mappings, no sums are taken before they go to the device
+    /// again.
     pub fn enable(&mut self, on: bool) {
         self.enabled = on;
         if on {
@@ -245,34 +247,34 @@ impl Checker {
         }
     }
 
-    /// While this is set, somebody provokes misuse: reports are kept but not logged, and no earlier
-    /// one is in the way.
+    /// Sets that misuse is provoked on purpose: reports are kept but not logged, and earlier ones
+    /// take none of their room.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.provoked_after = quiet.then_some(self.reports.len());
     }
 
-    /// How many misuses were seen since boot.
+    /// Number of misuses since boot.
     pub fn errors(&self) -> u64 {
         self.errors
     }
 
-    /// How many of them nobody was told of ([`Checker::tell`]).
+    /// Number of misuses that are not acknowledged ([`Checker::tell`]).
     pub fn untold(&self) -> u64 {
         self.errors - self.told
     }
 
-    /// Whoever had to be told of what was seen so far was told: no check fails for it again.
+    /// Acknowledges all misuses so far: later checks do not fail for them.
     pub fn tell(&mut self) {
         self.told = self.errors;
     }
 
-    /// The first [`MAX_REPORTS`] that nobody has taken.
+    /// The reports that are kept: the first [`MAX_REPORTS`] since they were taken.
     pub fn reports(&self) -> &[MisuseReport] {
         &self.reports
     }
 
-    /// Takes the reports, of provoked misuse where somebody provokes any, and forgets that there
-    /// were any: whoever provoked them looks at them.
+    /// Takes the reports, only those of provoked misuse while it is provoked, and subtracts them
+    /// from the count: the caller evaluates them.
     pub fn take_reports(&mut self) -> Vec<MisuseReport> {
         let taken = self.reports.split_off(self.provoked_after.unwrap_or(0).min(self.reports.len()));
         self.errors -= taken.len() as u64;
@@ -281,8 +283,8 @@ impl Checker {
         taken
     }
 
-    /// Drops the reports of provoked misuse, whose number whoever provoked it has reported: it
-    /// stays counted.
+    /// Drops the reports of provoked misuse and acknowledges it: it stays counted, and the caller
+    /// has reported its number.
     pub fn drop_provoked(&mut self) {
         if let Some(before) = self.provoked_after {
             self.reports.truncate(before);
@@ -290,7 +292,7 @@ impl Checker {
         }
     }
 
-    /// Notes a misuse, if the checker is on.
+    /// Records a misuse, if the checker is on.
     pub(super) fn report(&mut self, report: MisuseReport) {
         if !self.enabled {
             return;
@@ -304,11 +306,11 @@ impl Checker {
             }
         } else if !quiet && !self.full {
             self.full = true;
-            log::error!("DMA-API: more misuse is counted only (MAX_REPORTS, {MAX_REPORTS})");
+            log::error!("DMA-API: further misuse is only counted (MAX_REPORTS, {MAX_REPORTS})");
         }
     }
 
-    /// Remembers that a mapping ended.
+    /// Records that a mapping ended.
     pub(super) fn ended(&mut self, start: DeviceAddress, at: &'static Location<'static>) {
         if !self.enabled {
             return;
@@ -322,14 +324,14 @@ impl Checker {
         self.next_ended = (self.next_ended + 1) % REMEMBERED;
     }
 
-    /// Where the mapping at an address ended last, if that is still known.
+    /// Returns the call that last ended a mapping at an address, if it is still remembered.
     pub(super) fn ended_at(&self, start: DeviceAddress) -> Option<&'static Location<'static>> {
         let newest_first = (1..=self.ended.len()).map(|age| (self.next_ended + REMEMBERED - age) % REMEMBERED);
         newest_first.filter_map(|place| self.ended.get(place)).find(|ended| ended.start == start).map(|ended| ended.at)
     }
 }
 
-/// A range widened to whole lines.
+/// Widens a range to whole lines.
 fn widened(range: &Range<u64>) -> Range<u64> {
     let line = u64::from(LINE_BYTES);
     range.start / line * line..range.end.next_multiple_of(line)
@@ -352,8 +354,8 @@ impl FrameWatch for Dma {
 }
 
 impl Dma {
-    /// Whatever reads or writes memory for the processor, where a device might own it, says so
-    /// here.
+    /// Checks a read or write of the processor to memory that a device may own; the code that makes
+    /// the access calls this.
     #[inline]
     #[track_caller]
     pub fn cpu_access(&mut self, start: PhysAddr, bytes: u32, write: bool) {
@@ -375,8 +377,8 @@ impl Dma {
             let owned =
                 if mapped.cpu.is_empty() { [whole, 0..0] } else { [whole.start..cpu.start, cpu.end..whole.end] };
             let touched = owned.iter().filter(|part| !part.is_empty()).find_map(|part| {
-                // A write dirties the whole line, and the line may be written over what the device
-                // wrote.
+                // A write makes the whole line dirty, and its writeback may overwrite what the
+                // device wrote.
                 let part = if write && device_writes { widened(part) } else { part.clone() };
                 overlap(&part, &access).then(|| part.start.max(access.start))
             })?;
@@ -388,7 +390,7 @@ impl Dma {
         }
     }
 
-    /// Reports something about a mapping.
+    /// Reports misuse of a mapping.
     pub(super) fn report_mapped(&mut self, mapped: &Mapped, misuse: Misuse, at: &'static Location<'static>) {
         self.checker.report(MisuseReport {
             device: self.devices.get(mapped.device).map_or("", |device| device.name),
@@ -400,8 +402,8 @@ impl Dma {
         });
     }
 
-    /// A mapping was just made: does it share lines with another, and what lies around it? The
-    /// caches have not been maintained yet.
+    /// Checks that a new mapping shares no line with another, and takes its sums. Called before the
+    /// caches are maintained.
     #[cold]
     pub(super) fn check_new(&mut self, place: u16, generation: u32) {
         let Some(&mut mapped) = self.mappings.get(place, generation) else { return };
@@ -415,7 +417,7 @@ impl Dma {
         if let Some(with) = shared.map(|other| other.start) {
             self.report_mapped(&mapped, Misuse::SharedLine { with }, mapped.made_at);
         }
-        // What this device may write is nothing that others' sums should cover.
+        // The new mapping may be written, so other mappings' sums must not cover it.
         for other in self.mappings.iter_mut().filter(|other| other.place != place) {
             for sum in other.watch.iter_mut().flat_map(|watch| &mut watch.around) {
                 if sum.is_some_and(|sum| sum.touches(&range)) {
@@ -426,14 +428,14 @@ impl Dma {
         self.watch(place, generation);
     }
 
-    /// Takes the sums of a mapping that the device is about to own.
+    /// Takes the sums of a mapping before the device owns it.
     #[cold]
     pub(super) fn watch(&mut self, place: u16, generation: u32) {
         let Some(&mut mapped) = self.mappings.get(place, generation) else { return };
         let Some(hardware) = &mut self.hardware else { return };
         let range = mapped.range();
-        // Nobody else has business in the rest of a line; in the rest of a page nobody has if all
-        // who use the page ask.
+        // The rest of a line must not change meanwhile; the rest of a page neither if it is in use,
+        // because its users report their accesses to whole pages.
         let grain = if mapped.pinned { PAGE_SIZE } else { LINE_BYTES.into() };
         let around = [range.start / grain * grain..range.start, range.end..range.end.next_multiple_of(grain)];
         let around = around.map(|margin| {
@@ -446,8 +448,8 @@ impl Dma {
         }
     }
 
-    /// The memory of a mapping has come back, and the caches have been maintained: was anything
-    /// changed that should not be?
+    /// Compares a mapping's sums when its memory has come back, and reports changes. Called after
+    /// the caches are maintained.
     #[cold]
     pub(super) fn check_watch(&mut self, mapped: &Mapped, at: &'static Location<'static>) {
         let (Some(watch), Some(hardware)) = (mapped.watch, &mut self.hardware) else { return };

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Coherent buffers: contiguous pages that processor and device see alike at any time.
+//! Coherent buffers: contiguous pages that hold the same data for processor and device at any time.
 //!
-//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`,
-//! `dma_direct_alloc`): a device that has an area of its own asks that one, any other the default
-//! area, unless a single page will do, which needs no area to be contiguous; where no area is asked
-//! or the one asked refuses, the page allocator serves blocks of up to 4 MiB. The area's alignment
-//! is the order of the size, at most [`cma::CMA_ALIGNMENT`].
+//! The source of the pages follows Linux's rule (`dma_alloc_contiguous` in
+//! `kernel/dma/contiguous.c`, `dma_direct_alloc`): a device with an area of its own uses that one.
+//! Other devices use the default area, except for a single page, which needs no area to be
+//! contiguous. If there is no area to use, or it refuses, the page allocator serves blocks of up to
+//! 4 MiB. The area's alignment is the order of the size, at most [`cma::CMA_ALIGNMENT`].
 //!
-//! While a buffer lives, its pages have one mapping, which is not cacheable: the cacheable one is
-//! taken away first, then the caches are emptied of what they hold of the pages, and as nothing is
-//! left through which speculation could fill them again, they stay empty until the buffer is given
-//! back.
+//! While a buffer exists, its pages have only a non-cacheable mapping: the cacheable one is removed
+//! first, then the caches are purged of the pages. No mapping is left through which speculation
+//! could fill lines of them, so they stay out of the caches until the buffer is freed.
 
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -38,22 +37,22 @@ pub struct Coherent {
 }
 
 impl Coherent {
-    /// Where the processor finds it; non-cacheable, and gone with the buffer.
+    /// Its address for the processor: non-cacheable, and unmapped with the buffer.
     pub const fn cpu_address(&self) -> CpuAddress {
         self.cpu
     }
 
-    /// Where the device finds it.
+    /// Its address for the device.
     pub const fn device_address(&self) -> DeviceAddress {
         self.device_address
     }
 
-    /// Its length, as it was asked for.
+    /// Its size in bytes, as it was asked for.
     pub const fn bytes(&self) -> u32 {
         self.bytes
     }
 
-    /// The address of some of its bytes.
+    /// The processor's address of `bytes` bytes from `offset` on.
     fn at(&self, offset: u32, bytes: u32) -> Result<CpuAddress, DmaError> {
         match offset.checked_add(bytes) {
             Some(end) if end <= self.bytes => Ok(CpuAddress(self.cpu.0 + offset)),
@@ -62,7 +61,7 @@ impl Coherent {
     }
 }
 
-/// The pages of a coherent buffer, by whom they are from.
+/// The pages of a coherent buffer, by their source.
 #[derive(Debug)]
 pub enum Pages {
     /// An area.
@@ -71,24 +70,24 @@ pub enum Pages {
     Buddy(Block),
 }
 
-/// What is known of a coherent buffer that lives.
+/// Record of a coherent buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BufferInfo {
-    /// Whose it is.
+    /// Its device.
     pub device: DeviceId,
-    /// Where the device finds it.
+    /// Its address for the device.
     pub device_address: DeviceAddress,
-    /// Where the processor finds it.
+    /// Its address for the processor.
     pub cpu_address: CpuAddress,
-    /// How long it is.
+    /// Its size in bytes, as it was asked for.
     pub bytes: u32,
-    /// Its pages, those that the page allocator rounded up by included.
+    /// Its pages, including those that the page allocator added to round up.
     pub pages: u32,
-    /// The area they are from; none: the page allocator.
+    /// The area of its pages; `None` if they are from the page allocator.
     pub area: Option<AreaId>,
     /// The call that allocated it.
     pub made_at: &'static Location<'static>,
-    /// Nobody holds the value: [`Dma::keep`].
+    /// True if the table keeps it without a [`Coherent`]: see [`Dma::keep`].
     pub kept: bool,
     place: u16,
     generation: u32,
@@ -119,7 +118,7 @@ impl Buffers {
         self.slots.iter().filter_map(|slot| slot.as_ref().map(|(info, _)| info))
     }
 
-    /// How many there are, and how many there were at most: slots are taken from the lowest up.
+    /// Numbers of buffers: at present, and the most so far (slots are taken from the lowest up).
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.iter().count(), self.slots.len())
     }
@@ -134,12 +133,12 @@ impl Buffers {
     }
 }
 
-/// The processor's side of coherent buffers.
+/// Allocation of coherent buffers, and the processor's access to them.
 impl Dma {
-    /// Begins to allocate a buffer: how many pages it needs, and the device's own area.
+    /// Begins to allocate a buffer: returns the device's own area, and the number of pages needed.
     ///
     /// # Errors
-    /// There is no such device, nothing was asked for, or the table is full.
+    /// There is no such device, the size is 0, or the table is full.
     #[inline]
     pub fn begin_coherent(&mut self, device: DeviceId, bytes: u32) -> Result<(Option<AreaId>, u32), DmaError> {
         let own_area = self.devices.get(device).ok_or(DmaError::NoDevice)?.area;
@@ -151,11 +150,11 @@ impl Dma {
         Ok((own_area, pages))
     }
 
-    /// Makes a zeroed buffer of pages that were allocated for it; `made_at` is the call that
-    /// reports name.
+    /// Makes a zeroed buffer of the pages in `source`; reports name `made_at` as the call that made
+    /// it.
     ///
     /// # Errors
-    /// They cannot be mapped; they are given back with the reason.
+    /// The table is full, or the pages cannot be mapped; they are returned with the reason.
     #[inline(always)]
     pub fn finish_coherent(
         &mut self,
@@ -195,10 +194,10 @@ impl Dma {
         Ok(Coherent { cpu: cpu_address, device_address, bytes, place, generation })
     }
 
-    /// Ends a buffer; its pages are the caller's, to be given back.
+    /// Ends a buffer; the caller frees the pages that it returns.
     ///
     /// # Errors
-    /// It was taken back already, with its device.
+    /// The buffer has ended already, with its device.
     #[inline(always)]
     #[track_caller]
     pub fn end_coherent(&mut self, buffer: Coherent) -> Result<Pages, DmaError> {
@@ -206,10 +205,10 @@ impl Dma {
         self.end_buffer(buffer.place)
     }
 
-    /// Ends a buffer that a device has left behind, and says so; `None` where it has left none.
+    /// Ends and reports a buffer that a device leaks by its removal; `None` if there is none.
     ///
     /// # Errors
-    /// There is no hardware any more.
+    /// There is no hardware.
     #[track_caller]
     pub fn end_leaked(&mut self, device: DeviceId) -> Option<Result<Pages, DmaError>> {
         let info = self.buffers.of_device(device)?;
@@ -226,8 +225,7 @@ impl Dma {
         Ok(source)
     }
 
-    /// Leaves a buffer to the table, where [`Dma::take_kept`] finds it by the address that is
-    /// returned.
+    /// Keeps a buffer in the table; [`Dma::take_kept`] finds it by the returned address.
     pub fn keep(&mut self, buffer: Coherent) -> DeviceAddress {
         if let Some(Some((info, _))) = self.buffers.slots.get_mut(usize::from(buffer.place))
             && info.generation == buffer.generation
@@ -237,7 +235,7 @@ impl Dma {
         buffer.device_address
     }
 
-    /// Takes the kept buffer at an address back, or any.
+    /// Takes out the kept buffer at an address; with `None`, any kept buffer.
     pub fn take_kept(&mut self, at: Option<DeviceAddress>) -> Option<Coherent> {
         let slots = self.buffers.slots.iter_mut().flatten();
         let mut kept = slots.map(|(info, _)| info).filter(|info| info.kept);
@@ -247,7 +245,7 @@ impl Dma {
         Some(Coherent { cpu, device_address, bytes, place, generation })
     }
 
-    /// Maps pages for both sides and zeroes them.
+    /// Maps pages non-cacheable, purges them from the caches and zeroes them.
     fn show_coherent(&mut self, first: Pfn, pages: u32) -> Result<CpuAddress, DmaError> {
         let hardware = self.hardware()?;
         let at = hardware.map_coherent(first, pages).map_err(DmaError::NoWindow)?;
@@ -258,7 +256,7 @@ impl Dma {
         Ok(at)
     }
 
-    /// Whether anybody wrote behind the end of a buffer, in its last page.
+    /// Reports a write after the end of a buffer, in its last page, if the checker is on.
     #[track_caller]
     fn check_tail(&mut self, info: &BufferInfo) {
         if !self.checker.is_enabled() {
@@ -285,7 +283,7 @@ impl Dma {
         }
     }
 
-    /// Whose a buffer is.
+    /// Returns the device of a buffer.
     pub fn device_of(&self, buffer: &Coherent) -> Option<DeviceId> {
         self.buffers.get(buffer).map(|info| info.device)
     }
@@ -293,7 +291,7 @@ impl Dma {
     /// Reads from a coherent buffer.
     ///
     /// # Errors
-    /// The bytes are not all inside, or the buffer was taken back with its device.
+    /// The bytes are not all inside, or the buffer has ended with its device.
     pub fn load(&mut self, buffer: &Coherent, offset: u32, bytes: &mut [u8]) -> Result<(), DmaError> {
         let at = self.coherent_at(buffer, offset, bytes.len())?;
         self.hardware()?.load(at, bytes);
@@ -303,7 +301,7 @@ impl Dma {
     /// Writes to a coherent buffer.
     ///
     /// # Errors
-    /// As for [`Dma::load`].
+    /// See [`Dma::load`].
     pub fn store(&mut self, buffer: &mut Coherent, offset: u32, bytes: &[u8]) -> Result<(), DmaError> {
         let at = self.coherent_at(buffer, offset, bytes.len())?;
         self.hardware()?.store(at, bytes);
@@ -313,7 +311,7 @@ impl Dma {
     /// Reads an aligned word of a coherent buffer in one access.
     ///
     /// # Errors
-    /// As for [`Dma::load`]; a word that is not aligned is not inside either.
+    /// See [`Dma::load`]; a word that is not aligned counts as outside.
     pub fn load_word(&mut self, buffer: &Coherent, offset: u32) -> Result<u32, DmaError> {
         let at = self.coherent_word(buffer, offset)?;
         Ok(self.hardware()?.load_word(at))
@@ -322,14 +320,14 @@ impl Dma {
     /// Writes an aligned word of a coherent buffer in one access.
     ///
     /// # Errors
-    /// As for [`Dma::load_word`].
+    /// See [`Dma::load_word`].
     pub fn store_word(&mut self, buffer: &mut Coherent, offset: u32, word: u32) -> Result<(), DmaError> {
         let at = self.coherent_word(buffer, offset)?;
         self.hardware()?.store_word(at, word);
         Ok(())
     }
 
-    /// Orders the accesses to coherent buffers before it and behind it, for the device too
+    /// Orders earlier accesses to coherent buffers before later ones, as the device sees them
     /// (`dma_wmb`, `dma_rmb`).
     pub fn barrier(&mut self) {
         if let Some(hardware) = &mut self.hardware {

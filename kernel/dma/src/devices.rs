@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The devices that use DMA: their names, the areas that the device tree gives them, and what they
-//! leave behind.
+//! The devices that use DMA: their names, their areas from the device tree, and reports of what
+//! they leak.
 
 use alloc::vec::Vec;
 use core::panic::Location;
@@ -13,7 +13,7 @@ use cma::AreaId;
 /// Most devices at a time.
 pub const MAX_DEVICES: usize = 32;
 
-/// Which device. It stays unlike any later one's after the device was removed.
+/// ID of a device. A later device does not get the ID of a removed one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeviceId {
     place: u16,
@@ -25,9 +25,9 @@ pub struct DeviceId {
 pub struct DeviceInfo {
     /// Its node's name in the device tree.
     pub name: &'static str,
-    /// The area it has for itself, by `memory-region` or `CMA-name`.
+    /// Its own area, by `memory-region` or `CMA-name`.
     pub area: Option<AreaId>,
-    /// A driver has taken charge of it; else somebody at the prompt plays one.
+    /// True if it has a driver; else the user at the prompt acts as its driver.
     pub has_driver: bool,
     generation: u16,
 }
@@ -36,7 +36,7 @@ pub struct DeviceInfo {
 #[derive(Default)]
 pub(super) struct Devices {
     slots: Vec<Option<DeviceInfo>>,
-    /// The names of those that there are to add at the prompt.
+    /// Names of the devices that can be added at the prompt.
     known: Vec<&'static str>,
     last_generation: u16,
 }
@@ -69,8 +69,8 @@ impl Devices {
 }
 
 impl Dma {
-    /// Tells which devices the machine has, with a driver or without: the tree's names. A pin and a
-    /// report carry a device's name and may outlive the device, hence the lifetime.
+    /// Sets the names of the machine's devices in the device tree, with a driver or without. They
+    /// are `'static` because pins and reports hold a device's name and may outlive the device.
     pub fn know(&mut self, names: Vec<&'static str>) {
         self.devices.known = names;
     }
@@ -80,8 +80,8 @@ impl Dma {
         self.devices.known.iter().copied()
     }
 
-    /// A driver takes charge of a device, or somebody at the prompt plays one; the device may have
-    /// an area of its own.
+    /// Adds a device, with its own area if it has one. `has_driver` is false if the user at the
+    /// prompt acts as its driver.
     ///
     /// # Errors
     /// There is no hardware for DMA, or there are too many devices.
@@ -97,12 +97,12 @@ impl Dma {
         Ok(id)
     }
 
-    /// Forgets a device that has nothing left.
+    /// Removes a device that has no buffers and mappings.
     pub fn remove_device(&mut self, id: DeviceId) {
         self.devices.remove(id);
     }
 
-    /// The mapping that a device has left behind, which is said; `None` where it has left none.
+    /// Reports a mapping that a device has leaked and returns its slot; `None` if there is none.
     #[track_caller]
     pub(crate) fn leaked_mapping(&mut self, id: DeviceId) -> Option<u16> {
         let mapped = self.mappings.of_device(id)?;

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DMA API: what drivers call instead of CMA.
+//! The DMA API, which drivers call instead of CMA.
 //!
-//! Two kinds of memory. A *coherent* buffer ([`Coherent`]) is seen alike by processor and device at
-//! any time: its pages come from the device's own area, else from the default area, else from the
-//! page allocator, and the processor reaches them through non-cacheable addresses only. A
-//! *streaming* mapping ([`Mapping`]) lends ordinary, cached memory to a device for a transfer:
-//! ownership goes to the device and comes back, and each time the caches are cleaned or invalidated
-//! as the [`Direction`] asks.
+//! There are two kinds of memory. A *coherent* buffer ([`Coherent`]) holds the same data for
+//! processor and device at any time: its pages come from the device's own area, else from the
+//! default area, else from the page allocator, and the processor accesses them through
+//! non-cacheable addresses only. A *streaming* mapping ([`Mapping`]) lends ordinary, cached memory
+//! to a device for a transfer: the device becomes the owner, later the processor again, and each
+//! time the caches are cleaned or invalidated as the [`Direction`] requires.
 //!
-//! The way of the data: a driver names its device ([`Dma::add_device`]) → memory for it
+//! The data flow: a driver names its device ([`Dma::add_device`]) → memory for it
 //! ([`Dma::finish_coherent`], [`Streaming::map`]) → `lines` splits the range at cache lines →
 //! [`hardware`] maintains the level 1 cache by address, then the level 2 cache by physical range →
-//! the device gets a [`DeviceAddress`] → it all comes back the same way. Every live buffer and
-//! mapping stands in a table of this module, whoever holds the value.
+//! the device gets a [`DeviceAddress`] → the memory comes back by the same steps. Every buffer and
+//! mapping is in a table of this module until it ends.
 //!
-//! What holds true:
-//! 1. A device's address and the processor's are two types, and neither becomes the other.
+//! Invariants:
+//! 1. Device addresses and processor addresses are different types, without a conversion.
 //! 2. A buffer or a mapping is a value that is neither `Clone` nor `Copy`; giving it back ends it.
-//! 3. What the device owns, the processor does not touch: the typed calls make that impossible, and
-//!    the [`checker`] sees it where a driver goes by bare addresses, as drivers of Linux do.
-//! 4. A page that lives is pinned in the device's name while it is mapped, so that nothing moves or
+//! 3. The processor does not access what the device owns: the typed calls prevent it, and the
+//!    [`checker`] detects it in drivers that use bare addresses, as drivers of Linux do.
+//! 4. A page in use is pinned in the device's name while it is mapped, so that nothing moves or
 //!    drops it.
-//! 5. Tables are bounded, and no call that is measured allocates from the heap.
+//! 5. Tables are bounded, and no measured call allocates from the heap.
 //!
-//! Whoever has zone, areas and users of memory at hand lends them to [`Streaming`], and gets pages
-//! for [`Dma::finish_coherent`].
+//! The caller lends zone and users of memory to [`Streaming`], and allocates the pages for
+//! [`Dma::finish_coherent`].
 //!
 //! # Example
-//! Which way the data go decides who may touch the memory meanwhile:
+//! The direction says whether the device may write to the memory:
 //! ```
 //! use dma::{DeviceAddress, Direction};
 //!
@@ -80,12 +80,12 @@ use table::Table;
 pub struct CpuAddress(u32);
 
 impl CpuAddress {
-    /// For whoever maps memory.
+    /// Makes an address, for code that maps memory.
     pub const fn new(address: u32) -> Self {
         Self(address)
     }
 
-    /// The number, to make a pointer of.
+    /// Returns the number, for a pointer.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -97,33 +97,33 @@ impl fmt::Display for CpuAddress {
     }
 }
 
-/// An address that a device puts on its bus. On this board the bus is the memory's; no driver may
-/// rely on that.
+/// An address that a device uses on its bus. On this board it equals the physical address; drivers
+/// must not rely on that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DeviceAddress(u32);
 
 impl DeviceAddress {
-    /// What a device's register or descriptor holds.
+    /// Makes an address from the bits of a device's register or descriptor.
     pub const fn from_register(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// The number, for a device's register or descriptor.
+    /// Returns the number, for a device's register or descriptor.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// The address `bytes` bytes further on.
+    /// Returns the address `bytes` bytes after it.
     pub const fn offset(self, bytes: u32) -> Self {
         Self(self.0.wrapping_add(bytes))
     }
 
-    /// Where a device finds memory: at its physical address.
+    /// Returns the device address of memory: its physical address.
     pub const fn of(at: PhysAddr) -> Self {
         Self(at.0 as u32)
     }
 
-    /// The memory that a device finds there.
+    /// Returns the physical address of the memory there.
     pub const fn phys(self) -> PhysAddr {
         PhysAddr(self.0 as u64)
     }
@@ -135,7 +135,7 @@ impl fmt::Display for DeviceAddress {
     }
 }
 
-/// Which way the data of a mapping goes (`enum dma_data_direction`).
+/// Direction of a mapping's data (`enum dma_data_direction`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Direction {
     /// The device reads.
@@ -150,7 +150,7 @@ impl Direction {
     /// Every direction.
     pub const ALL: [Self; 3] = [Self::ToDevice, Self::FromDevice, Self::Bidirectional];
 
-    /// Linux's name for it.
+    /// Returns Linux's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ToDevice => "DMA_TO_DEVICE",
@@ -159,7 +159,7 @@ impl Direction {
         }
     }
 
-    /// Whether the device may write.
+    /// True if the device may write.
     pub const fn device_writes(self) -> bool {
         !matches!(self, Self::ToDevice)
     }
@@ -168,11 +168,11 @@ impl Direction {
 /// Why a request of the DMA API was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DmaError {
-    /// The machine has not said how its caches and mappings are reached.
+    /// The machine has no implementation of [`hardware`].
     NoHardware,
     /// There is no such device, or it was removed.
     NoDevice,
-    /// The region that `memory-region` of the device names was refused: -EINVAL of
+    /// The region that the device names by `memory-region` was refused: -EINVAL of
     /// `of_reserved_mem_device_init`.
     RefusedRegion,
     /// There are [`MAX_DEVICES`] devices.
@@ -183,34 +183,34 @@ pub enum DmaError {
     TooManyMappings,
     /// A scatter list has [`MAX_SEGMENTS`] segments.
     TooManySegments,
-    /// Nothing was asked for, or more than the address space has.
+    /// The size is 0, or reaches beyond the address space.
     Size {
-        /// What was asked for.
+        /// The size that was asked for.
         bytes: u32,
     },
     /// Neither an area nor the page allocator has the pages.
     NoMemory {
-        /// What the area said, where one was asked.
+        /// The area's error, if an area was asked.
         area: Option<CmaError>,
-        /// What the page allocator said.
+        /// The page allocator's error.
         buddy: AllocError,
     },
     /// The pages could not be mapped.
     NoWindow(&'static str),
-    /// The range is not all memory that somebody has allocated.
+    /// A page of the range is not RAM.
     NotMemory {
         /// The first page that is not.
         at: PhysAddr,
     },
     /// A page could not be pinned.
     Pin(LiveError),
-    /// There is no such buffer or mapping (any more).
+    /// The buffer or mapping does not exist, or has ended.
     NotMapped,
-    /// The bytes asked for do not lie in the buffer or mapping.
+    /// The bytes asked for are not all in the buffer or mapping.
     Outside {
         /// The offset of the first byte asked for.
         offset: u32,
-        /// How many were asked for.
+        /// The number of bytes asked for.
         bytes: u32,
     },
     /// The call contradicts how the memory was mapped.
@@ -235,7 +235,7 @@ impl fmt::Display for DmaError {
             }
             Self::NoMemory { area: None, buddy } => write!(f, "no area to ask; the page allocator: {buddy}"),
             Self::NoWindow(why) => write!(f, "the buffer cannot be mapped: {why}"),
-            Self::NotMemory { at } => write!(f, "nobody has allocated the page at {at}"),
+            Self::NotMemory { at } => write!(f, "the page at {at} is not RAM"),
             Self::Pin(error) => write!(f, "a page cannot be pinned: {error}"),
             Self::NotMapped => f.write_str("no such buffer or mapping"),
             Self::Outside { offset, bytes } => write!(f, "{bytes} bytes from {offset} on are not all inside"),
@@ -244,7 +244,7 @@ impl fmt::Display for DmaError {
     }
 }
 
-/// Everything the DMA API knows: devices, coherent buffers, mappings, and what went wrong.
+/// State of the DMA API: devices, coherent buffers, mappings, and reports of misuse.
 #[derive(Default)]
 pub struct Dma {
     hardware: Option<Box<dyn Hardware>>,
@@ -252,26 +252,25 @@ pub struct Dma {
     buffers: Buffers,
     mappings: Table,
     checker: Checker,
-    /// Pages that live are not pinned while they are mapped, to show that the checks notice.
+    /// Pages in use are not pinned while they are mapped, to show that the checks notice it.
     sabotage_pins: bool,
 }
 
 impl Dma {
-    /// Leaves pages that live unpinned from now on while they are mapped, or pins them again: to
-    /// show what pins are for.
+    /// Chooses whether new mappings leave pages in use unpinned, to show the purpose of pins.
     pub fn sabotage_pins(&mut self, on: bool) {
         self.sabotage_pins = on;
     }
 
-    /// Tells the API how the machine's caches and mappings are reached.
+    /// Sets the implementation of the machine's caches and mappings.
     pub fn attach(&mut self, hardware: Box<dyn Hardware>) {
         self.hardware = Some(hardware);
     }
 
-    /// The machine.
+    /// Returns the machine's implementation.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no hardware.
     pub fn hardware(&mut self) -> Result<&mut dyn Hardware, DmaError> {
         match &mut self.hardware {
             Some(hardware) => Ok(hardware.as_mut()),
@@ -279,17 +278,17 @@ impl Dma {
         }
     }
 
-    /// Whether the processor has memory mapped cacheable, for self-tests.
+    /// True if the processor has a cacheable mapping of the memory at `at`, for self-tests.
     pub fn is_cacheable(&self, at: PhysAddr) -> bool {
         self.hardware.as_ref().is_some_and(|hardware| hardware.is_cacheable(at))
     }
 
-    /// What watches drivers.
+    /// The checker of drivers.
     pub fn checker(&self) -> &Checker {
         &self.checker
     }
 
-    /// What watches drivers, to switch it on and to take its reports.
+    /// The checker, to switch it on and to take its reports.
     pub fn checker_mut(&mut self) -> &mut Checker {
         &mut self.checker
     }
@@ -304,34 +303,34 @@ impl Dma {
         self.devices.get(id)
     }
 
-    /// The coherent buffers that live.
+    /// The coherent buffers.
     pub fn buffers(&self) -> impl Iterator<Item = &BufferInfo> {
         self.buffers.iter()
     }
 
-    /// The streaming mappings that live.
+    /// The streaming mappings.
     pub fn mappings(&self) -> impl Iterator<Item = &Mapped> {
         self.mappings.iter()
     }
 
-    /// How many streaming mappings live, and how many did at most.
+    /// Numbers of streaming mappings: at present, and the most so far.
     pub fn mapping_counts(&self) -> (u16, u16) {
         self.mappings.counts()
     }
 
-    /// How many coherent buffers live, and how many did at most.
+    /// Numbers of coherent buffers: at present, and the most so far.
     pub fn buffer_counts(&self) -> (usize, usize) {
         self.buffers.counts()
     }
 
-    /// Makes room for all the tables, so that no later call allocates.
+    /// Reserves the tables' memory, so that no later mapping or buffer allocates from the heap.
     fn reserve(&mut self) {
         self.buffers.reserve();
         self.mappings.reserve();
     }
 }
 
-/// A table of slots that is filled up to a bound and never shrinks.
+/// Returns the lowest free slot of a table, which grows up to `most` slots and never shrinks.
 fn free_slot<T>(slots: &mut Vec<Option<T>>, most: usize) -> Option<usize> {
     if let Some(place) = slots.iter().position(Option::is_none) {
         return Some(place);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Cache maintenance of a range that a device shares, in the order that keeps everybody's data.
+//! Cache maintenance of a range that a device uses, in the order that loses no data.
 //!
-//! Caches work in lines. Where a range begins or ends inside a line, the line's other bytes are a
-//! neighbour's, perhaps dirty: such an edge is cleaned before it is dropped, never just dropped.
+//! Caches work in lines. If a range begins or ends inside a line, the line's other bytes belong to
+//! neighbouring data and may be dirty: such an edge line is always cleaned before it is dropped.
 //!
-//! Data flow outwards and come back inwards, and so does maintenance. Before the device starts:
-//! level 1, then level 2. A dirty line that level 1 gives up, by an operation or on its own, lands
-//! in level 2, where the operation that follows finds it; the other way round it could land there
-//! afterwards, and be written over the device's data later. After the device has written: level 2,
-//! then level 1. A line that level 1 fills from level 2 before level 2 has dropped it is old, and
-//! the operation that follows drops it; the other way round it would stay.
+//! Maintenance follows the direction of the data. Before the device starts: level 1, then level 2.
+//! A dirty line that level 1 writes, by an operation or by eviction, enters level 2, and the level
+//! 2 operation that follows handles it; in the other order the line could enter level 2 afterwards,
+//! and be written over the device's data later. After the device has written: level 2, then level
+//! 1. A line that level 1 fills from level 2 before level 2 has dropped it is stale, and the level
+//! 1 operation that follows drops it; in the other order it would stay.
 
 use super::hardware::{CacheOp, Caches, Hardware};
 use super::{CpuAddress, Direction};
 use units::PhysAddr;
 
-/// Bytes of a line, in the Cortex-A9's level 1 cache and in the L2C-310 alike.
+/// Bytes of a line, in the Cortex-A9's level 1 cache and in the L2C-310.
 pub const LINE_BYTES: u32 = 32;
 
-/// A range of memory with the lines it touches.
+/// A range of memory, to be split at cache lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lines {
     /// First byte.
@@ -32,18 +32,18 @@ pub struct Lines {
 type Part = (u32, u32);
 
 impl Lines {
-    /// The lines of `bytes` from `start` on, which do not reach beyond 4 GiB.
+    /// Makes the range of `bytes` bytes from `start` on, which must not reach beyond 4 GiB.
     pub const fn new(start: PhysAddr, bytes: u32) -> Self {
         Self { start: start.0 as u32, end: start.0 + bytes as u64 }
     }
 
-    /// All lines that the range touches.
+    /// Returns all lines that the range touches.
     pub fn all(self) -> Part {
         let start = self.start & !(LINE_BYTES - 1);
         (start, (self.end.next_multiple_of(LINE_BYTES.into()) - u64::from(start)) as u32)
     }
 
-    /// The edge lines that are only partly the range's, and the whole lines between them.
+    /// Returns the partly covered first line, the whole lines, and the partly covered last line.
     pub fn parts(self) -> (Option<Part>, Option<Part>, Option<Part>) {
         let (first, all_bytes) = self.all();
         let last = first + (all_bytes - LINE_BYTES);
@@ -62,7 +62,7 @@ impl Lines {
         )
     }
 
-    /// Calls `apply` with what has to be done to each part when the range's own data are dropped.
+    /// Calls `apply` with the operation for each part that drops the range's own data.
     fn drop_own(self, mut apply: impl FnMut(CacheOp, Part)) {
         let (head, whole, tail) = self.parts();
         for edge in [head, tail].into_iter().flatten() {
@@ -73,7 +73,7 @@ impl Lines {
         }
     }
 
-    /// Level 1, before the device begins.
+    /// Maintains level 1 before the device begins.
     pub(super) fn inner_to_device(self, hardware: &mut dyn Hardware, direction: Direction) {
         if direction == Direction::FromDevice {
             self.drop_own(|op, part| inner(hardware, op, part));
@@ -82,7 +82,7 @@ impl Lines {
         }
     }
 
-    /// Level 2, before the device begins; after level 1.
+    /// Maintains level 2 before the device begins; called after level 1.
     pub(super) fn outer_to_device(self, hardware: &mut dyn Hardware, direction: Direction) {
         if direction == Direction::FromDevice {
             self.drop_own(|op, part| outer(hardware, op, part));
@@ -91,14 +91,14 @@ impl Lines {
         }
     }
 
-    /// Level 2, after the device has ended.
+    /// Maintains level 2 after the device has ended.
     pub(super) fn outer_to_cpu(self, hardware: &mut dyn Hardware, direction: Direction) {
         if direction.device_writes() {
             self.drop_own(|op, part| outer(hardware, op, part));
         }
     }
 
-    /// Level 1, after the device has ended; after level 2.
+    /// Maintains level 1 after the device has ended; called after level 2.
     pub(super) fn inner_to_cpu(self, hardware: &mut dyn Hardware, direction: Direction) {
         if direction.device_writes() {
             self.drop_own(|op, part| inner(hardware, op, part));
@@ -115,7 +115,7 @@ fn outer(hardware: &mut dyn Hardware, op: CacheOp, (start, bytes): Part) {
     Caches::outer(hardware, op, PhysAddr(start.into()), bytes);
 }
 
-/// Hands a range to the device.
+/// Maintains the caches before the device uses a range.
 pub(super) fn to_device(hardware: &mut dyn Hardware, start: PhysAddr, bytes: u32, direction: Direction) {
     let lines = Lines::new(start, bytes);
     lines.inner_to_device(hardware, direction);
@@ -123,7 +123,7 @@ pub(super) fn to_device(hardware: &mut dyn Hardware, start: PhysAddr, bytes: u32
     hardware.outer_sync();
 }
 
-/// Takes a range back from the device.
+/// Maintains the caches after the device has used a range.
 pub(super) fn to_cpu(hardware: &mut dyn Hardware, start: PhysAddr, bytes: u32, direction: Direction) {
     if direction.device_writes() {
         let lines = Lines::new(start, bytes);
@@ -133,7 +133,7 @@ pub(super) fn to_cpu(hardware: &mut dyn Hardware, start: PhysAddr, bytes: u32, d
     }
 }
 
-/// Empties the caches of a range whose cacheable mapping is gone: whole pages, reached at another
+/// Purges whole pages whose cacheable mapping was removed from the caches; `at` is their new
 /// address.
 pub(super) fn purge(hardware: &mut dyn Hardware, at: CpuAddress, start: PhysAddr, bytes: u32) {
     Caches::inner(hardware, CacheOp::CleanInvalidate, at, bytes);

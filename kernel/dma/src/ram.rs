@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A machine whose devices see what the processor sees: memory in a map and no caches, for programs
-//! on a host.
+//! A machine without caches, with memory in a map, for programs on a host.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -12,7 +11,7 @@ use units::{PAGE_SIZE, Pfn, PhysAddr};
 
 const PAGE: u32 = PAGE_SIZE as u32;
 
-/// Memory that comes into being where it is written.
+/// Memory whose pages are allocated at the first write.
 #[derive(Default)]
 pub struct CoherentRam {
     pages: BTreeMap<u32, Box<[u8; PAGE as usize]>>,

@@ -3,9 +3,9 @@
 //! Linux's calls for streaming mappings, by bare device addresses: for drivers that keep the
 //! address themselves.
 //!
-//! Here nothing but the table knows what an address stands for, so each call says again what was
-//! mapped, and what does not agree is refused and reported. An unmapping that names the wrong size
-//! or direction ends the mapping all the same, as it was made.
+//! An address says nothing about its mapping, so each call names again what was mapped; a
+//! difference from the table is refused and reported. An unmapping with the wrong kind, size or
+//! direction still ends the mapping, as it was made.
 
 use core::panic::Location;
 
@@ -14,7 +14,7 @@ use super::table::{Mapped, MappingKind};
 use super::{DeviceAddress, DeviceId, Direction, DmaError, Streaming};
 use units::PhysAddr;
 
-/// What a call says of a mapping.
+/// A mapping as a call names it.
 #[derive(Clone, Copy)]
 pub(super) struct Named {
     pub(super) device: DeviceId,
@@ -24,10 +24,10 @@ pub(super) struct Named {
 }
 
 impl Streaming<'_, '_> {
-    /// `dma_map_single`, `dma_map_page`.
+    /// Maps a range (`dma_map_single`, `dma_map_page`).
     ///
     /// # Errors
-    /// As for [`Streaming::map`].
+    /// See [`Streaming::map`].
     #[track_caller]
     pub fn dma_map_single(
         &mut self,
@@ -39,10 +39,10 @@ impl Streaming<'_, '_> {
         self.map(device, start, bytes, direction).map(|mapping| mapping.device_address())
     }
 
-    /// `dma_unmap_single`, `dma_unmap_page`.
+    /// Ends a mapping (`dma_unmap_single`, `dma_unmap_page`).
     ///
     /// # Errors
-    /// The mapping is not there, or not as named.
+    /// The mapping does not exist, or differs from the call.
     #[track_caller]
     pub fn dma_unmap_single(
         &mut self,
@@ -68,10 +68,10 @@ impl Streaming<'_, '_> {
         refused.map_or(Ok(()), Err)
     }
 
-    /// `dma_sync_single_for_cpu`: a mapping, or a part of one.
+    /// Gives a mapping, or a part of one, to the processor (`dma_sync_single_for_cpu`).
     ///
     /// # Errors
-    /// The mapping is not there, or not as named.
+    /// The mapping does not exist, or differs from the call.
     #[track_caller]
     pub fn dma_sync_single_for_cpu(
         &mut self,
@@ -85,10 +85,10 @@ impl Streaming<'_, '_> {
         self.give_to_cpu(&mapped, offset, bytes, at)
     }
 
-    /// `dma_sync_single_for_device`: a mapping, or a part of one.
+    /// Gives a mapping, or a part of one, to the device (`dma_sync_single_for_device`).
     ///
     /// # Errors
-    /// The mapping is not there, or not as named.
+    /// The mapping does not exist, or differs from the call.
     #[track_caller]
     pub fn dma_sync_single_for_device(
         &mut self,
@@ -101,13 +101,13 @@ impl Streaming<'_, '_> {
         self.give_to_device(&mapped, offset, bytes)
     }
 
-    /// The device's mapping that begins at the named address.
+    /// Returns the device's mapping that begins at the named address.
     fn find_exactly(&mut self, named: Named, at: &'static Location<'static>) -> Result<Mapped, DmaError> {
         let found = self.dma.mappings.find(named.device, named.start).copied();
         self.owned(named, found, at)
     }
 
-    /// The device's mapping that the named bytes lie in, and how far from its start.
+    /// Returns the device's mapping that contains the named bytes, and their offset in it.
     fn find_around(&mut self, named: Named, at: &'static Location<'static>) -> Result<(Mapped, u32), DmaError> {
         let start = u64::from(named.start.bits());
         let around = |mapped: &&Mapped| mapped.device == named.device && mapped.range().contains(&start);
@@ -125,7 +125,7 @@ impl Streaming<'_, '_> {
         Ok((mapped, named.start.bits() - mapped.start.bits()))
     }
 
-    /// What was found, if it is there and the device's.
+    /// Returns the mapping that was found, if there is one and it is the device's.
     pub(super) fn owned(
         &mut self,
         named: Named,

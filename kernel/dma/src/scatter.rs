@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Scatter-gather: several ranges that one transfer goes to or comes from, in order.
+//! Scatter-gather: one transfer to or from several ranges, in order.
 //!
-//! The caches are maintained level by level over all segments, so that the level 2 cache is waited
-//! for once.
+//! The caches are maintained level by level over all segments, so that one wait for level 2 is
+//! enough.
 
 use core::marker::PhantomData;
 use core::panic::Location;
@@ -21,7 +21,7 @@ pub const MAX_SEGMENTS: usize = 64;
 pub struct Segment {
     /// Its first byte.
     pub start: PhysAddr,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u32,
 }
 
@@ -39,10 +39,10 @@ impl Default for ScatterList {
 }
 
 impl ScatterList {
-    /// Adds a segment behind the others.
+    /// Adds a segment after the others.
     ///
     /// # Errors
-    /// There are [`MAX_SEGMENTS`].
+    /// There are [`MAX_SEGMENTS`] already.
     pub fn push(&mut self, start: PhysAddr, bytes: u32) -> Result<(), DmaError> {
         let segment = self.segments.get_mut(self.count).ok_or(DmaError::TooManySegments)?;
         *segment = Segment { start, bytes };
@@ -67,7 +67,7 @@ pub struct ScatterMapping<Owner> {
     owner: PhantomData<Owner>,
 }
 
-/// A segment that is mapped: its place in the table, and what the device is told.
+/// A mapped segment: its slot in the table, and its address and length for the device.
 #[derive(Clone, Copy, Default, Debug)]
 struct Part {
     start: u32,
@@ -83,7 +83,7 @@ impl Part {
 }
 
 impl<Owner> ScatterMapping<Owner> {
-    /// Where the device finds each segment, and how long it is.
+    /// Returns the device address and the length of each segment.
     pub fn segments(&self) -> impl Iterator<Item = (DeviceAddress, u32)> + '_ {
         self.parts().iter().map(|part| (DeviceAddress(part.start), part.bytes))
     }
@@ -99,10 +99,10 @@ impl<Owner> ScatterMapping<Owner> {
 }
 
 impl Streaming<'_, '_> {
-    /// Lends all segments of a list to a device (`dma_map_sg`).
+    /// Maps all segments of a list for a device (`dma_map_sg`).
     ///
     /// # Errors
-    /// As for [`Streaming::map`]; nothing is mapped then.
+    /// See [`Streaming::map`]; nothing is mapped.
     #[track_caller]
     pub fn map_sg(
         &mut self,
@@ -120,7 +120,7 @@ impl Streaming<'_, '_> {
                     mapping.count += 1;
                 }
                 Err(error) => {
-                    // The device has seen none of them, and the caches have not been touched.
+                    // The device has not received any of them, and the caches were not maintained.
                     mapping.parts().iter().for_each(|part| self.forget(part, made_at));
                     return Err(error);
                 }
@@ -136,7 +136,7 @@ impl Streaming<'_, '_> {
     /// Gives all segments to the processor (`dma_sync_sg_for_cpu`).
     ///
     /// # Errors
-    /// The mapping is gone.
+    /// The mapping has ended.
     #[track_caller]
     pub fn sync_sg_for_cpu(&mut self, mapping: ScatterMapping<ForDevice>) -> Result<ScatterMapping<ForCpu>, DmaError> {
         self.all_there(&mapping)?;
@@ -155,7 +155,7 @@ impl Streaming<'_, '_> {
     /// Gives all segments to the device again (`dma_sync_sg_for_device`).
     ///
     /// # Errors
-    /// The mapping is gone.
+    /// The mapping has ended.
     pub fn sync_sg_for_device(
         &mut self,
         mapping: ScatterMapping<ForCpu>,
@@ -172,11 +172,11 @@ impl Streaming<'_, '_> {
     /// Ends the mapping of all segments (`dma_unmap_sg`).
     ///
     /// # Errors
-    /// The mapping is gone.
+    /// The mapping has ended.
     #[track_caller]
     pub fn unmap_sg<Owner>(&mut self, mapping: ScatterMapping<Owner>) -> Result<(), DmaError> {
         self.all_there(&mapping)?;
-        // All segments have the same owner: only whole lists are given away.
+        // All segments have the same owner: lists change owner only as a whole.
         if mapping.parts().first().is_some_and(|part| {
             self.dma.mappings.get(part.place, part.generation).is_some_and(|known| known.cpu.is_empty())
         }) {
@@ -192,7 +192,7 @@ impl Streaming<'_, '_> {
         if there { Ok(()) } else { Err(DmaError::NotMapped) }
     }
 
-    /// The caches forget what the device has written.
+    /// Drops the segments' lines from the caches, if the device may have written.
     fn drop_lines<Owner>(&mut self, mapping: &ScatterMapping<Owner>) -> Result<(), DmaError> {
         if mapping.direction.device_writes() {
             let hardware = self.dma.hardware()?;
@@ -203,7 +203,7 @@ impl Streaming<'_, '_> {
         Ok(())
     }
 
-    /// Takes a segment out of the table and its pins away.
+    /// Removes a segment from the table and unpins its pages.
     fn forget(&mut self, part: &Part, at: &'static Location<'static>) {
         if let Some(mapped) = self.dma.mappings.remove(part.place) {
             self.finish(&mapped, at);

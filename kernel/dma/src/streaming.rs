@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Streaming mappings: ordinary memory that a device uses for a transfer, and who owns it.
+//! Streaming mappings: ordinary memory that a device uses for a transfer, with its owner.
 //!
-//! A [`Mapping<ForDevice>`] is the device's; only as a [`Mapping<ForCpu>`] can it be read and
-//! written. The calls that turn one into the other maintain the caches. Drivers ported from Linux
-//! find its calls, by bare addresses, in `raw`.
+//! The device owns a [`Mapping<ForDevice>`]; only a [`Mapping<ForCpu>`] can be read and written.
+//! The calls that convert one into the other maintain the caches. `raw` has Linux's calls, by bare
+//! addresses, for drivers ported from Linux.
 
 use core::any::Any;
 use core::marker::PhantomData;
@@ -40,17 +40,17 @@ pub struct Mapping<Owner> {
 }
 
 impl<Owner> Mapping<Owner> {
-    /// Where the device finds it.
+    /// Its address for the device.
     pub const fn device_address(&self) -> DeviceAddress {
         self.start
     }
 
-    /// How long it is.
+    /// Its size in bytes.
     pub const fn bytes(&self) -> u32 {
         self.bytes
     }
 
-    /// Which way the data go.
+    /// The direction of its data.
     pub const fn direction(&self) -> Direction {
         self.direction
     }
@@ -68,20 +68,20 @@ impl Mapping<ForDevice> {
     }
 }
 
-/// What streaming mappings need: the pages, their users, and the tables, borrowed from their owner.
+/// The calls of streaming mappings; borrows pages, users of memory and tables from their owner.
 pub struct Streaming<'a, 'm> {
     /// The page allocator.
     pub zone: &'a mut Zone<'m>,
     /// The users of memory, if there are any.
     pub live: Option<&'a mut Live>,
-    /// Where events are written.
+    /// The ring of trace events.
     pub trace: &'a mut Trace,
-    /// What drivers have.
+    /// The tables of devices, buffers and mappings.
     pub dma: &'a mut Dma,
 }
 
-/// Streaming mappings for a source of pages, which is called with the users of memory; `None` where
-/// nobody there watches over DMA.
+/// Returns the calls of streaming mappings for a page source, which gets the users of memory;
+/// `None` if `mm.watch` is not a [`Dma`].
 pub fn streaming_of<'a, 'm>(mm: &'a mut Mm<'_, 'm>) -> Option<Streaming<'a, 'm>> {
     let watch: &mut dyn Any = &mut *mm.watch;
     let dma = watch.downcast_mut()?;
@@ -89,33 +89,33 @@ pub fn streaming_of<'a, 'm>(mm: &'a mut Mm<'_, 'm>) -> Option<Streaming<'a, 'm>>
 }
 
 impl<'m> Streaming<'_, 'm> {
-    /// Everybody is about to move out: mappings of what lives end, and are reported.
+    /// Ends and reports all mappings of pages in use, before the users of memory are closed.
     #[track_caller]
     pub fn end_pinned(&mut self) {
         while let Some(mapped) = self.dma.mappings.pinned() {
             self.dma.report_mapped(&mapped, Misuse::OwnerGone, Location::caller());
-            // It is there: it was just found.
+            // This cannot fail: the mapping was just found, and mappings need hardware.
             let _ = self.end_mapping(mapped.place);
         }
     }
 
-    /// Ends a mapping that a device has left behind, and says so; `None` where it has left none.
+    /// Ends and reports a mapping that a device leaks by its removal; `None` if there is none.
     ///
     /// # Errors
-    /// There is no hardware any more.
+    /// There is no hardware.
     #[track_caller]
     pub fn end_leaked(&mut self, device: DeviceId) -> Option<Result<(), DmaError>> {
         let place = self.dma.leaked_mapping(device)?;
         Some(self.end_mapping(place))
     }
 
-    /// Maps `bytes` from `start` on for a device. Pages in use are pinned, in the device's name.
+    /// Maps `bytes` bytes from `start` on for a device. Pins pages in use, in the device's name.
     ///
-    /// Where the range begins or ends inside a cache line, nobody may write to the rest of that
-    /// line until the mapping ends.
+    /// If the range begins or ends inside a cache line, the rest of that line must not be written
+    /// until the mapping ends.
     ///
     /// # Errors
-    /// See [`DmaError`]; nothing was changed then.
+    /// See [`DmaError`]; nothing is mapped.
     #[track_caller]
     pub fn map(
         &mut self,
@@ -129,11 +129,11 @@ impl<'m> Streaming<'_, 'm> {
         Ok(Mapping::of(&mapped))
     }
 
-    /// Gives the memory to the processor, which may then read it and, unless its data only come
+    /// Makes the processor the owner: it may then read the memory and, unless the data only come
     /// from the device, write it.
     ///
     /// # Errors
-    /// The mapping is gone: its device was removed, or its memory's owner moved out.
+    /// The mapping has ended: its device was removed, or the users of memory were closed.
     #[track_caller]
     pub fn sync_for_cpu(&mut self, mapping: Mapping<ForDevice>) -> Result<Mapping<ForCpu>, DmaError> {
         let mapped = *self.entry(&mapping)?;
@@ -141,40 +141,40 @@ impl<'m> Streaming<'_, 'm> {
         Ok(mapping.now())
     }
 
-    /// Gives the memory to the device again.
+    /// Makes the device the owner again.
     ///
     /// # Errors
-    /// As for [`Streaming::sync_for_cpu`].
+    /// See [`Streaming::sync_for_cpu`].
     pub fn sync_for_device(&mut self, mapping: Mapping<ForCpu>) -> Result<Mapping<ForDevice>, DmaError> {
         let mapped = *self.entry(&mapping)?;
         self.give_to_device(&mapped, 0, mapped.bytes)?;
         Ok(mapping.now())
     }
 
-    /// Ends a mapping: the memory is the processor's, and its pages may move.
+    /// Ends a mapping: the processor owns the memory, and its pages may move.
     ///
     /// # Errors
-    /// As for [`Streaming::sync_for_cpu`].
+    /// See [`Streaming::sync_for_cpu`].
     #[track_caller]
     pub fn unmap<Owner>(&mut self, mapping: Mapping<Owner>) -> Result<(), DmaError> {
         self.entry(&mapping)?;
         self.end_mapping(mapping.place)
     }
 
-    /// Reads memory that is the processor's.
+    /// Reads memory that the processor owns.
     ///
     /// # Errors
-    /// The bytes are not all inside, or the mapping is gone.
+    /// The bytes are not all inside, or the mapping has ended.
     pub fn read(&mut self, mapping: &Mapping<ForCpu>, offset: u32, bytes: &mut [u8]) -> Result<(), DmaError> {
         let at = self.cpu_address(mapping, offset, bytes.len())?;
         self.dma.hardware()?.load(at, bytes);
         Ok(())
     }
 
-    /// Writes memory that is the processor's.
+    /// Writes memory that the processor owns.
     ///
     /// # Errors
-    /// As for [`Streaming::read`]; and where the data only come from the device, because the next
+    /// See [`Streaming::read`]; also if the data only come from the device, because the next
     /// transfer would drop what was written.
     #[track_caller]
     pub fn write(&mut self, mapping: &mut Mapping<ForCpu>, offset: u32, bytes: &[u8]) -> Result<(), DmaError> {
@@ -201,7 +201,7 @@ impl<'m> Streaming<'_, 'm> {
         self.dma.mappings.get(mapping.place, mapping.generation).ok_or(DmaError::NotMapped)
     }
 
-    /// Enters a mapping in the table and pins its pages; the caches are the caller's.
+    /// Adds a mapping to the table and pins its pages; the caller maintains the caches.
     pub(super) fn add(
         &mut self,
         device: DeviceId,
@@ -247,7 +247,7 @@ impl<'m> Streaming<'_, 'm> {
         Ok(entry)
     }
 
-    /// Whether the range is RAM, and, where drivers are watched, allocated.
+    /// Checks that the range is RAM and, if the checker is on, allocated.
     fn check_memory(&mut self, entry: &Mapped) -> Result<(), DmaError> {
         let (first, pages) = frames(entry.start.phys(), entry.bytes);
         let checked = self.dma.checker.is_enabled();
@@ -264,7 +264,7 @@ impl<'m> Streaming<'_, 'm> {
         Ok(())
     }
 
-    /// Pins the pages that live; true where there are any.
+    /// Pins the pages in use; true if there are any.
     fn pin_pages(&mut self, start: PhysAddr, bytes: u32, by: &'static str) -> Result<bool, DmaError> {
         if self.dma.sabotage_pins {
             return Ok(false);
@@ -284,14 +284,14 @@ impl<'m> Streaming<'_, 'm> {
         Ok(pinned)
     }
 
-    /// Those who live in memory.
+    /// The users of memory, if there are any.
     fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
         let watched = self.dma.is_watching();
         Some(Mm { zone: self.zone, live, trace: self.trace, watch: self.dma, watched })
     }
 
-    /// Gives a part of a mapping to the processor.
+    /// Gives a part of a mapping to the processor, whose part becomes the span of old and new.
     pub(super) fn give_to_cpu(
         &mut self,
         mapped: &Mapped,
@@ -312,8 +312,8 @@ impl<'m> Streaming<'_, 'm> {
         Ok(())
     }
 
-    /// Gives a part of a mapping to the device. What the processor keeps is what is left on one
-    /// side of it.
+    /// Gives a part of a mapping to the device. The processor keeps the rest on one side, or in the
+    /// table its whole part if that has a rest on both sides.
     pub(super) fn give_to_device(&mut self, mapped: &Mapped, offset: u32, bytes: u32) -> Result<(), DmaError> {
         let end = offset + bytes;
         let mut whole = false;
@@ -335,11 +335,11 @@ impl<'m> Streaming<'_, 'm> {
         Ok(())
     }
 
-    /// Takes a mapping out of the table, its memory from the device and the pins from its pages.
+    /// Removes a mapping from the table, gives its memory to the processor and unpins its pages.
     #[track_caller]
     pub(super) fn end_mapping(&mut self, place: u16) -> Result<(), DmaError> {
         let mapped = self.dma.mappings.remove(place).ok_or(DmaError::NotMapped)?;
-        // What the processor has already is not touched: it may have been written meanwhile.
+        // The processor's part is left alone: it may have been written meanwhile.
         let CpuPart { start, end } = mapped.cpu;
         let parts = if mapped.cpu.is_empty() { [(0, mapped.bytes), (0, 0)] } else { [(0, start), (end, mapped.bytes)] };
         for (start, end) in parts.into_iter().filter(|(start, end)| start < end) {
@@ -350,7 +350,7 @@ impl<'m> Streaming<'_, 'm> {
         Ok(())
     }
 
-    /// What is left to do when a mapping has left the table and the caches are right.
+    /// Checks and unpins a mapping that was removed from the table, after the cache maintenance.
     pub(super) fn finish(&mut self, mapped: &Mapped, at: &'static Location<'static>) {
         if self.dma.checker.is_enabled() {
             self.dma.check_watch(mapped, at);
@@ -366,7 +366,7 @@ impl<'m> Streaming<'_, 'm> {
     }
 }
 
-/// The pages that a range touches.
+/// Returns the first page that a range touches, and the number of pages.
 fn frames(start: PhysAddr, bytes: u32) -> (Pfn, u32) {
     let first = start.pfn();
     let last = PhysAddr(start.0 + u64::from(bytes) - 1).pfn();

@@ -19,7 +19,7 @@ const NONE: u16 = u16::MAX;
 
 const _: () = assert!(MAX_MAPPINGS < NONE as usize);
 
-/// By which call a mapping was made.
+/// Kind of the call that made a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MappingKind {
     /// One range.
@@ -38,12 +38,12 @@ impl MappingKind {
     }
 }
 
-/// Sums over what a device must leave alone, taken when it became the owner.
+/// Sums over bytes that a device must not change, taken when it became the owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Watch {
-    /// Before and behind the mapping.
+    /// Before and after the mapping.
     pub(super) around: [Option<Sum>; 2],
-    /// The mapping itself, where the device only reads.
+    /// The mapping itself, if the device only reads.
     pub(super) own: Option<Sum>,
 }
 
@@ -58,22 +58,22 @@ pub(super) struct Sum {
 /// A range of memory that is mapped for a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mapped {
-    /// To whom.
+    /// Its device.
     pub device: DeviceId,
-    /// By which call.
+    /// The kind of call that mapped it.
     pub kind: MappingKind,
-    /// Which way the data go.
+    /// The direction of its data.
     pub direction: Direction,
-    /// Where the device finds it.
+    /// Its address for the device.
     pub start: DeviceAddress,
-    /// How much it is.
+    /// Its size in bytes.
     pub bytes: u32,
     /// The call that mapped it.
     pub made_at: &'static Location<'static>,
-    /// The part that the processor has for the moment, in bytes from the start; empty while the
-    /// device owns all of it.
+    /// The part that the processor owns at present, in bytes from the start; empty if the device
+    /// owns all of it.
     pub cpu: CpuPart,
-    /// Its pages live and are pinned.
+    /// It has pages in use, and they are pinned.
     pub(super) pinned: bool,
     pub(super) watch: Option<Watch>,
     pub(super) place: u16,
@@ -90,14 +90,14 @@ pub struct CpuPart {
 }
 
 impl CpuPart {
-    /// Whether it has no byte.
+    /// True if it has no byte.
     pub const fn is_empty(self) -> bool {
         self.start >= self.end
     }
 }
 
 impl Mapped {
-    /// The bytes, by device address, as 64-bit numbers that do not wrap.
+    /// Returns its device addresses, as 64-bit numbers that do not wrap.
     pub(super) fn range(&self) -> Range<u64> {
         let start = u64::from(self.start.bits());
         start..start + u64::from(self.bytes)
@@ -106,11 +106,11 @@ impl Mapped {
 
 struct Slot {
     entry: Option<Mapped>,
-    /// The next of its chain, or the next free slot.
+    /// The next slot of its chain, or the next free slot.
     next: u16,
 }
 
-/// The table: slots that are made once, a chain of the free ones, and chains by address.
+/// The table: slots in memory reserved once, a chain of free slots, and hash chains by address.
 pub(super) struct Table {
     slots: Vec<Slot>,
     heads: Option<Box<[u16; CHAINS]>>,
@@ -126,14 +126,14 @@ impl Default for Table {
     }
 }
 
-/// The chain of an address; transfers are mostly multiples of a line or of a page.
+/// Returns the chain of an address; most addresses are multiples of a line or a page.
 const fn chain(start: DeviceAddress) -> usize {
     let bits = start.bits();
     ((bits >> 5) ^ (bits >> 12)) as usize % CHAINS
 }
 
 impl Table {
-    /// Makes room for all entries.
+    /// Reserves memory for all entries.
     pub(super) fn reserve(&mut self) {
         if self.heads.is_none() {
             self.heads = Some(Box::new([NONE; CHAINS]));
@@ -141,7 +141,7 @@ impl Table {
         }
     }
 
-    /// Adds an entry, and returns it as it stands in the table; nothing where the table is full.
+    /// Adds an entry, and returns it as it is in the table; `None` if the table is full.
     pub(super) fn add(&mut self, entry: Mapped) -> Option<&Mapped> {
         let heads = self.heads.as_mut()?;
         let place = match self.free {
@@ -164,7 +164,7 @@ impl Table {
         Some(slot.entry.insert(Mapped { place, generation: self.last_generation, ..entry }))
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub(super) fn remove(&mut self, place: u16) -> Option<Mapped> {
         let entry = self.slots.get_mut(usize::from(place))?.entry.take()?;
         let after = core::mem::replace(&mut self.slots[usize::from(place)].next, self.free);
@@ -187,12 +187,12 @@ impl Table {
         Some(entry)
     }
 
-    /// The entry at a place, if it is still the one that was made then.
+    /// Returns the entry at a place, if it has that generation.
     pub(super) fn get(&mut self, place: u16, generation: u32) -> Option<&mut Mapped> {
         self.slots.get_mut(usize::from(place))?.entry.as_mut().filter(|entry| entry.generation == generation)
     }
 
-    /// The latest mapping that begins at an address, best one of a certain device.
+    /// Returns the latest mapping that begins at an address; one of `device` is preferred.
     pub(super) fn find(&self, device: DeviceId, start: DeviceAddress) -> Option<&Mapped> {
         let mut at = self.heads.as_ref()?[chain(start)];
         let mut found = None;
@@ -214,22 +214,22 @@ impl Table {
         self.slots.iter().filter_map(|slot| slot.entry.as_ref())
     }
 
-    /// All entries, to be changed where that moves none of them.
+    /// All entries, mutable; their addresses must not be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mapped> {
         self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut())
     }
 
-    /// Some mapping of a device.
+    /// Returns a mapping of a device.
     pub(super) fn of_device(&self, device: DeviceId) -> Option<Mapped> {
         self.iter().find(|entry| entry.device == device).copied()
     }
 
-    /// Some mapping of pages that live.
+    /// Returns a mapping of pages in use.
     pub(super) fn pinned(&self) -> Option<Mapped> {
         self.iter().find(|entry| entry.pinned).copied()
     }
 
-    /// How many entries there are, and how many there were at most.
+    /// Numbers of entries: at present, and the most so far.
     pub(super) fn counts(&self) -> (u16, u16) {
         (self.live, self.most)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An area's bitmap as a person reads it, in the format of the published experiment's driver.
+//! Text of an area's bitmap, in the format of the published experiment's driver.
 
 use core::fmt;
 
@@ -11,8 +11,8 @@ use units::PAGE_SIZE;
 /// Bits on a row.
 const ROW_BITS: u32 = 64;
 
-/// Prints an area's name, its rows of 64 bits (`X` used, `.` free, lowest first) under the index of
-/// their first 32-bit word, and its size. [`write_summary`] adds the line that counts.
+/// Prints an area's name, its rows of 64 bits (`X` used, `.` free, lowest first) after the index of
+/// their first 32-bit word, and its size. [`write_summary`] prints the line of counts.
 pub fn write_bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     let bitmap = area.bitmap();
     writeln!(out, "CMA area: {}", area.name())?;
@@ -22,7 +22,7 @@ pub fn write_bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     writeln!(out, "CMA: X - used . - free (1bit = {bit_kb}KB)")
 }
 
-/// Prints used, free, free runs and the longest of them.
+/// Prints the numbers of used pages, free pages and free runs, and the longest run.
 pub fn write_summary(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     writeln!(out, "{}: {}", area.name(), Metrics::of(area))
 }

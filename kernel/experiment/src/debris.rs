@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment: a slot is drawn; what it holds is given back, and what it lacks is
-//! asked for, until a request fails. What is then held is leaked on purpose.
+//! The published experiment: a slot is drawn; its buffer is released, or allocated if it has none,
+//! until a request fails. The buffers that are then held are leaked on purpose.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,23 +17,23 @@ use page_alloc::zone::Zone;
 
 /// The seed of the published run: 2019-12-28, in seconds.
 ///
-/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one with all three
+/// Found by trying every second from 2019-12-15 to 2020-01-07: the only one that gives all three
 /// published figures.
 pub const PUBLISHED_SEED: u32 = 1_577_527_915;
 
-/// Steps after which a load that does not fail ends, unless `ops=` says otherwise.
+/// Steps after which a load without a failure ends; the default of `ops=`.
 pub const DEFAULT_OPS: u64 = 5_000_000;
 
-/// What a load asks.
+/// A step of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ask {
-    /// Which slot.
+    /// Number of the slot.
     pub slot: usize,
-    /// Pages, if the slot is empty; not 0.
+    /// Pages to allocate if the slot is empty; not 0.
     pub pages: u32,
 }
 
-/// The experiment's slots, one drawn after the other.
+/// The sequence of slots that are drawn.
 pub struct Draws {
     slots: Slots,
     count: Limit,
@@ -41,12 +41,12 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Draws of these slots.
+    /// Draws from `slots` by `rng`.
     pub fn new(slots: Slots, rng: Rng) -> Self {
         Self { slots, count: Limit::new(slots.count), rng }
     }
 
-    /// The next one.
+    /// Draws a slot.
     #[inline]
     pub fn draw(&mut self) -> Ask {
         let slot = self.rng.below_prepared(self.count) as usize;
@@ -57,20 +57,20 @@ impl Draws {
 /// The first request that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// What it asked for.
+    /// Pages of the request.
     pub pages: u32,
-    /// What it was told.
+    /// Its error.
     pub error: CmaError,
 }
 
 impl Failure {
-    /// The word for records.
+    /// Returns the name for records.
     pub fn cause(&self) -> &'static str {
         self.error.cause()
     }
 }
 
-/// What a run left.
+/// Result of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ruins {
     area: String,
@@ -80,17 +80,16 @@ pub struct Ruins {
     pub allocs: u64,
     /// Releases.
     pub releases: u64,
-    /// The request that ended it.
+    /// The request that ended the run; `None` after the last step.
     pub failure: Option<Failure>,
     /// The area at the end.
     pub metrics: Metrics,
 }
 
-/// Runs the experiment on an area, aligned by size, from glibc's generator: until a request fails,
+/// Runs the experiment on an area, aligned by size, with glibc's generator, until a request fails,
 /// or for `steps` steps. The buffers that are then held stay allocated.
 ///
-/// # Errors
-/// The area refused a buffer that it had given: the accounting is wrong.
+/// The area refused the release of a buffer that it had allocated: the accounting is inconsistent.
 pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps: u64) -> Result<Ruins, ReleaseError> {
     let mut draws = Draws::new(Slots::PUBLISHED, Rng::glibc(seed));
     let mut held: Vec<Option<Buffer>> = Vec::new();
@@ -118,7 +117,7 @@ pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps:
 }
 
 impl Ruins {
-    /// The record, with the fields of the laboratory's that do not tell time.
+    /// Returns the record, with those of the laboratory's fields that do not contain times.
     pub fn record(&self) -> Record {
         let record = Record::new("debris")
             .string("area", &self.area)
@@ -138,7 +137,7 @@ impl Ruins {
 }
 
 impl fmt::Display for Ruins {
-    /// The text for people; ends in a newline.
+    /// Writes the text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { area, pages, seed, .. } = self;
         writeln!(f, "debris on {area} ({pages} pages), first-fit, align=order, rng=glibc, seed={seed}:")?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Fragmentation of an area as the field measures it: free runs by length, and Gorman's two indices
+//! Fragmentation of an area by the usual measures: free runs by length, and Gorman's two indices
 //! for each order.
 //!
-//! The indices are those of `mm/vmstat.c` (`unusable_free_index`, `fragmentation_index`), with the
-//! blocks that a buddy allocator would hold the area's free pages in: aligned, of 2^order pages, as
-//! large as they can be.
+//! The indices are those of `mm/vmstat.c` (`unusable_free_index`, `fragmentation_index`), computed
+//! for the blocks in which a buddy allocator would hold the area's free pages: aligned, of 2^order
+//! pages, as large as possible.
 
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -14,12 +14,12 @@ use super::record::Record;
 use cma::area::Area;
 use page_alloc::MAX_PAGE_ORDER;
 
-/// Orders that there is an index for.
+/// Number of orders with an index.
 pub const ORDERS: usize = MAX_PAGE_ORDER as usize + 1;
-/// Classes of run lengths: 2^class pages and more, but not 2^(class + 1).
+/// Number of classes of run lengths: from 2^class pages to less than 2^(class + 1).
 const CLASSES: usize = u32::BITS as usize;
 
-/// What the free pages of an area are good for.
+/// Free runs and blocks of an area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fragmentation {
     free: u32,
@@ -28,14 +28,14 @@ pub struct Fragmentation {
 }
 
 impl Fragmentation {
-    /// Looks at an area.
+    /// Counts the runs and blocks of an area.
     pub fn of(area: &Area) -> Self {
         let shift = area.order_per_bit();
         let runs = area.bitmap().runs().map(|(start, length)| (area.base().0 + (start << shift), length << shift));
         Self::of_runs(runs)
     }
 
-    /// Of free runs: first page and length.
+    /// Counts free runs, each of a first page and a length.
     fn of_runs(free_runs: impl Iterator<Item = (u32, u32)>) -> Self {
         let mut all = Self { free: 0, runs: [0; CLASSES], blocks: [0; ORDERS] };
         for (mut first, mut length) in free_runs.filter(|run| run.1 > 0) {
@@ -51,19 +51,19 @@ impl Fragmentation {
         all
     }
 
-    /// Free runs of 2^class pages and more, up to the class of the longest.
+    /// Returns the number of free runs in each class, up to that of the longest.
     pub fn runs(&self) -> &[u32] {
         let classes = self.runs.iter().rposition(|&runs| runs > 0).map_or(0, |class| class + 1);
         &self.runs[..classes]
     }
 
-    /// Free pages in blocks that hold one of 2^`order`.
+    /// Returns the free pages in blocks of at least 2^`order` pages.
     fn suitable_pages(&self, order: usize) -> u32 {
         (order..).zip(&self.blocks[order..]).map(|(order, blocks)| blocks << order).sum()
     }
 
-    /// Which part of the free pages no request of 2^`order` pages could use, in permille, floored:
-    /// from 0, where all of them can serve it, to 1000, where none can, or none is free.
+    /// Returns the part of the free pages that no request of 2^`order` pages could use, in
+    /// permille, floored: from 0, if all of them can, to 1000, if none can, or no page is free.
     pub fn unusable_permille(&self, order: usize) -> u32 {
         if self.free == 0 {
             return 1000;
@@ -72,9 +72,9 @@ impl Fragmentation {
         (u64::from(unusable) * 1000 / u64::from(self.free)) as u32
     }
 
-    /// Why a request of 2^`order` pages fails, in permille: towards 0 for lack of free pages,
-    /// towards 1000 because they are scattered. -1000 where it does not fail, 0 where nothing is
-    /// free.
+    /// Returns the reason why a request of 2^`order` pages fails, in permille: near 0 for lack of
+    /// free pages, near 1000 because they are scattered. Returns -1000 if it does not fail, and 0
+    /// if no page is free.
     pub fn index_permille(&self, order: usize) -> i32 {
         let blocks: u32 = self.blocks.iter().sum();
         if blocks == 0 {
@@ -87,7 +87,7 @@ impl Fragmentation {
         1000 - ((1000 + wanted) / u64::from(blocks)) as i32
     }
 
-    /// The indices of all orders and the runs, added to a record.
+    /// Adds the indices of all orders and the runs to a record.
     pub fn record(&self, record: Record) -> Record {
         record
             .list("runs", self.runs().iter().copied())
@@ -97,7 +97,7 @@ impl Fragmentation {
 }
 
 impl fmt::Display for Fragmentation {
-    /// A table for people; ends in a newline.
+    /// Writes a table for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "order   pages  free runs of at least these  unusable free  fragmentation index")?;
         for order in 0..ORDERS.max(self.runs().len()) {
@@ -148,8 +148,8 @@ mod tests {
     proptest! {
         #![proptest_config(property::config(128))]
 
-        /// The definitions, over every aligned block of every order: a free block that lies in no
-        /// larger free one counts.
+        /// Counts, by definition, aligned blocks of every order: a free block counts if it is in no
+        /// larger free one.
         #[test]
         fn as_defined(free in prop::collection::vec(prop::bool::weighted(0.8), 1..300)) {
             let mut runs = Vec::new();

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment, and what is measured of an area: what the laboratory's loads and the
+//! The published experiment, and measures of an area: the part that the laboratory's loads and the
 //! minimal kernel share.
 //!
-//! The way of the data: [`rng`] draws a slot → [`sizes`] says how large it is, [`request`] how it
-//! is aligned → [`debris`] fills it or gives it back → [`metrics`], [`fragmentation`] and
-//! [`bitmap_view`] look at the area that is left → a line for people, and a [`record`] for
-//! programs.
+//! Data flow: [`rng`] draws a slot → [`sizes`] has its size, [`request`] its alignment → [`debris`]
+//! allocates or releases its buffer → [`metrics`], [`fragmentation`] and [`bitmap_view`] describe
+//! the area at the end → a line for people, and a [`record`] for programs.
 //!
-//! What holds true: nothing here reads a clock or prints, and a seed repeats everything.
+//! Invariants: no function reads a clock or prints, and a seed gives the same results each time.
 //!
 //! # Example
 //! The figures of the article:

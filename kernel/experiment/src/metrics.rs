@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How full and how fragmented an area is, in pages.
+//! Use and fragmentation of an area, in pages.
 
 use core::fmt;
 
@@ -8,21 +8,21 @@ use super::record::{Record, permille};
 use cma::area::Area;
 use units::PAGE_SIZE;
 
-/// A look at an area's bitmap.
+/// Counts of an area's bitmap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Metrics {
-    /// Pages taken.
+    /// Pages in use.
     pub used: u32,
     /// Pages free.
     pub free: u32,
-    /// How many runs the free pages lie in.
+    /// Number of free runs.
     pub free_runs: u32,
-    /// Length of the longest of them, in pages.
+    /// Length of the longest free run, in pages.
     pub longest: u32,
 }
 
 impl Metrics {
-    /// Counts an area.
+    /// Counts an area's pages and runs.
     pub fn of(area: &Area) -> Self {
         let bitmap = area.bitmap();
         Self {
@@ -33,7 +33,7 @@ impl Metrics {
         }
     }
 
-    /// Its fields, added to a record.
+    /// Adds its fields to a record.
     pub fn record(&self, record: Record) -> Record {
         record
             .number("used", self.used)
@@ -43,7 +43,7 @@ impl Metrics {
             .number("frag_permille", self.frag_permille())
     }
 
-    /// 1000·(1 − longest/free), floored; 0 when nothing is free.
+    /// Returns 1000·(1 − longest/free), floored; 0 if no page is free.
     pub fn frag_permille(&self) -> u32 {
         permille(self.free.saturating_sub(self.longest), self.free)
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// A number and what it counts: `1 page`, `2 pages`.
+/// A number with its noun: `1 page`, `2 pages`.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted(pub u64, pub &'static str);
 

@@ -6,17 +6,17 @@
 use alloc::string::String;
 use core::fmt::{self, Display, Write};
 
-/// What a record begins with.
+/// Beginning of every record.
 pub const BEGINNING: &str = "{\"record\":";
 
-/// A record being written. Fields come out in the order they are added; `record` is the first.
+/// A record being written. Fields keep the order in which they are added; `record` is the first.
 #[derive(Debug)]
 pub struct Record {
     text: String,
 }
 
 impl Record {
-    /// Begins a record of a kind (`debris`, `replay`, …).
+    /// Begins a record of the kind `kind` (`debris`, `replay`, …).
     pub fn new(kind: &str) -> Self {
         let mut record = Self { text: String::from(BEGINNING) };
         record.quote(kind);
@@ -46,7 +46,7 @@ impl Record {
         self
     }
 
-    /// An object inside a record, for [`Record::objects`].
+    /// Begins an object inside a record, for [`Record::objects`].
     pub fn object() -> Self {
         Self { text: String::from("{") }
     }
@@ -73,7 +73,7 @@ impl Record {
         self
     }
 
-    /// Adds what a value prints as a string, escaped.
+    /// Adds the output of `Display` as a string, escaped.
     #[must_use]
     pub fn display(self, name: &str, value: impl Display) -> Self {
         let mut text = String::new();
@@ -89,8 +89,8 @@ impl Record {
         self.text.push(':');
     }
 
-    /// RFC 8259, section 7: quote, backslash and everything below space are escaped. Names come
-    /// from device trees and may hold any character.
+    /// Adds a quoted string. RFC 8259, section 7: quote, backslash and everything below space are
+    /// escaped. Names come from device trees and may contain any character.
     fn quote(&mut self, value: &str) {
         self.text.push('"');
         for character in value.chars() {
@@ -108,14 +108,14 @@ impl Record {
 }
 
 impl Display for Record {
-    /// The whole line, without its newline.
+    /// Writes the whole line, without its newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         f.write_char('}')
     }
 }
 
-/// `part` of `whole` in permille, floored; 0 where there is no whole.
+/// Returns `part` of `whole` in permille, floored; 0 if `whole` is 0.
 pub fn permille(part: u32, whole: u32) -> u32 {
     if whole == 0 { 0 } else { (u64::from(part) * 1000 / u64::from(whole)) as u32 }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What every load says about its requests: how they are aligned.
+//! The alignment of a load's requests.
 
 use core::fmt;
 
 use cma::{MAX_ALIGN_ORDER, align_order_of};
 
-/// How a load aligns its requests.
+/// Alignment of a load's requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Align {
     /// By the order of the size, as Linux does for devices.
@@ -27,7 +27,7 @@ impl Align {
         }
     }
 
-    /// The alignment of a request, as an order.
+    /// Returns the order of the alignment of a request for `pages` pages.
     #[inline]
     pub const fn of(self, pages: u32) -> u32 {
         match self {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The generators behind the loads. `glibc` is the one the published experiment drew from, and the
-//! default; `wyrand` is a modern one, to see that a result is not an accident of the first.
+//! The random generators of the loads. `glibc`, the default, is the one of the published
+//! experiment; `wyrand` is a modern one, to check that a result does not depend on the generator.
 
 use alloc::boxed::Box;
 
-/// Where a load draws its numbers from. A closed set, so that the measured loop calls no function
+/// Source of a load's random numbers. A closed set, so that the measured loop calls no function
 /// pointer.
 #[derive(Clone, Debug)]
 pub enum Rng {
     /// glibc's `rand()`, bit for bit.
     Glibc(Box<GlibcRand>),
-    /// wyrand, as `fastrand` has it.
+    /// wyrand, by `fastrand`.
     Wyrand(fastrand::Rng),
 }
 
 impl Rng {
-    /// The names that [`Rng::named`] knows.
+    /// The names that [`Rng::named`] accepts.
     pub const NAMES: &'static [&'static str] = &["glibc", "wyrand"];
 
-    /// The generator of that name, seeded; `None` for a name that is not in [`Rng::NAMES`].
+    /// Returns the generator named `name`, seeded; `None` if [`Rng::NAMES`] does not have it.
     pub fn named(name: &str, seed: u32) -> Option<Self> {
         match name {
             "glibc" => Some(Self::glibc(seed)),
@@ -28,17 +28,17 @@ impl Rng {
         }
     }
 
-    /// The published experiment's.
+    /// Returns the generator of the published experiment.
     pub fn glibc(seed: u32) -> Self {
         Self::Glibc(Box::new(GlibcRand::new(seed)))
     }
 
-    /// The generator for what has no published numbers to meet: wyrand.
+    /// Returns the generator for loads without published results: wyrand.
     pub fn seeded(seed: u32) -> Self {
         Self::Wyrand(fastrand::Rng::with_seed(u64::from(seed)))
     }
 
-    /// A number below `limit`, drawn the way the generator's users do. `limit` must not be 0.
+    /// Returns a number below `limit`, which must not be 0, by the generator's usual method.
     #[inline]
     pub fn below(&mut self, limit: u32) -> u32 {
         match self {
@@ -47,7 +47,7 @@ impl Rng {
         }
     }
 
-    /// As `below`, for a limit that was prepared.
+    /// Returns the same number as [`Rng::below`], for a prepared limit.
     #[inline(always)]
     pub fn below_prepared(&mut self, limit: Limit) -> u32 {
         match self {
@@ -57,12 +57,12 @@ impl Rng {
     }
 }
 
-/// A limit that is drawn below many times: the remainder comes of a multiplication, because the
-/// processor cannot divide.
+/// A limit for many draws. The remainder is computed by a multiplication, because the processor
+/// cannot divide.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     limit: u32,
-    /// 2^32 divided by it, at most 1 too small.
+    /// 2^32 divided by `limit`, at most 1 too small.
     reciprocal: u32,
 }
 
@@ -72,7 +72,7 @@ impl Limit {
         Self { limit, reciprocal: u32::MAX / limit }
     }
 
-    /// `value % limit`. The quotient comes out right or one too small: the reciprocal is at most 1
+    /// Returns `value % limit`. The quotient is exact or 1 too small: the reciprocal is at most 1
     /// too small, and the value is below 2^32.
     #[inline(always)]
     const fn remainder(self, value: u32) -> u32 {
@@ -94,17 +94,17 @@ pub struct GlibcRand {
 impl GlibcRand {
     const DEGREE: usize = 31;
     const SEPARATION: usize = 3;
-    /// Outputs that seeding throws away.
+    /// Outputs that seeding discards.
     const DROPPED: usize = 310;
     const MODULUS: u64 = (1 << 31) - 1;
     const MULTIPLIER: u64 = 16807;
 
-    /// What `srand(seed)` leaves behind. Seed 0 is seed 1, as in glibc.
+    /// Returns the state after `srand(seed)`. Seed 0 is seed 1, as in glibc.
     pub fn new(seed: u32) -> Self {
         let mut ring = [0; Self::DEGREE];
         ring[0] = seed.max(1);
-        // glibc holds the seed in a signed word: from 2^31 on it is negative, and the remainder is
-        // brought back above 0.
+        // glibc stores the seed in a signed word: from 2^31 on it is negative, and the remainder is
+        // made positive.
         let mut word = i64::from(ring[0].cast_signed()).rem_euclid(Self::MODULUS.cast_signed()).cast_unsigned();
         for slot in &mut ring[1..] {
             word = word * Self::MULTIPLIER % Self::MODULUS;
@@ -119,7 +119,7 @@ impl GlibcRand {
         rand
     }
 
-    /// The next output, below 2^31.
+    /// Returns the next output, below 2^31.
     #[inline]
     pub fn rand(&mut self) -> u32 {
         let lag = self.oldest + Self::DEGREE - Self::SEPARATION;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The debris load as data: the 255 slots of the published experiment, each with a fixed size.
+//! The sizes of the debris load: the 255 slots of the published experiment, each with a fixed size.
 
-/// How many slots the load has; a step draws one of them.
+/// Number of slots of the load; a step draws one of them.
 pub const SLOTS: usize = 255;
 
 /// Size of each slot in pages, in slot order.
@@ -24,17 +24,17 @@ pub const SLOT_PAGES: [u8; SLOTS] = [
 /// The slots of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slots {
-    /// How many there are.
+    /// Number of slots.
     pub count: u32,
-    /// How many times larger than published each is.
+    /// Factor by which each is larger than published.
     pub times: u32,
 }
 
 impl Slots {
-    /// The published load's.
+    /// The slots of the published load.
     pub const PUBLISHED: Self = Self { count: SLOTS as u32, times: 1 };
 
-    /// Pages of a slot's buffer: the published sizes in turn, `times` as large.
+    /// Returns the pages of a slot's buffer. The published sizes repeat, `times` as large.
     #[inline]
     pub fn pages(self, slot: usize) -> u32 {
         u32::from(SLOT_PAGES[slot % SLOTS]) * self.times

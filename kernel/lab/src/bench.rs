@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Benchmarks of single operations, on the real areas and the real zone. Each leaves them as it
-//! found them.
+//! Benchmarks of single operations, on the real areas and the real zone. Each restores the state
+//! that it found.
 //!
-//! [`names`] lists them; [`run`] runs one. What each does is in the module of its group: `area` has
-//! the loads on one area, `search` the searches that find nothing, `live` areas that somebody lives
-//! in, `dma` the DMA API, `growth` one load on areas of every size, `buddy` the page allocator;
-//! [`Memory`] is not timed but counted. A benchmark asks for the area it needs by size, and says so
-//! where there is none: no single device tree has them all.
+//! [`names`] lists them; [`run`] runs one. Each group has a module: `area`, loads on one area;
+//! `search`, searches that find nothing; `live`, areas with pages in use; `dma`, the DMA API;
+//! `growth`, one load on areas of every size; `buddy`, the page allocator; [`Memory`] is counted,
+//! not timed. A benchmark needs an area of some size, and fails with [`BenchError::NoArea`] if
+//! there is none: no single device tree has all sizes.
 //!
-//! The way of a figure: a call is timed by the `stopwatch` → [`Measurement`] → its record → the
-//! host, which puts it into a table beside Linux's.
+//! A figure passes from the `stopwatch` to a [`Measurement`], to its record, and to the host, which
+//! puts it into a table beside Linux's.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use system::System;
 use units::table;
 
 table! {
-    /// Every benchmark, in the order of the table.
+    /// All benchmarks, in the order of the table.
     benchmarks<M: Machine>: [Benchmark<M>] =
         boot,
         area,
@@ -46,35 +46,35 @@ table! {
 
 /// A benchmark.
 struct Benchmark<M: ?Sized> {
-    /// Its name. What stands before a `/` is its group.
+    /// The name; the part before a `/` is the group.
     name: &'static str,
     run: Run<M>,
 }
 
-/// What a benchmark does.
+/// The function of a benchmark.
 enum Run<M: ?Sized> {
-    /// It times calls, and makes a [`Measurement`] of its own name.
+    /// Times calls, and returns a [`Measurement`] under the name that it gets.
     Calls(fn(&mut System<'_>, &mut M, &Setting<'_>, &'static str) -> Result<Measurement, BenchError>),
-    /// It counts memory.
+    /// Counts memory.
     Memory(fn(&System<'_>) -> Memory),
 }
 
-/// The names of all benchmarks.
+/// Returns the names of all benchmarks.
 pub fn names<M: Machine + ?Sized>() -> impl Iterator<Item = &'static str> + Clone {
     benchmarks::<M>().iter().map(|benchmark| benchmark.name)
 }
 
-/// Pages of a MiB.
+/// Pages in a MiB.
 const MIB_PAGES: u32 = 256;
-/// Pages of the large area that some benchmarks are about.
+/// Pages of the large area that some benchmarks need.
 const LARGE_PAGES: u32 = 512 * MIB_PAGES;
 
-/// What the benchmarks are told about the boot they run in.
+/// Parameters of the benchmarks that come from the boot.
 #[derive(Clone, Copy, Default)]
 pub struct Setting<'s> {
-    /// The area to use where its size does not matter.
+    /// The area to try first.
     pub preferred: Option<AreaId>,
-    /// Areas that somebody else works on, which are left alone, also when they are empty.
+    /// Areas that other jobs use: not to be used, even if they are empty.
     pub taken: &'s [AreaId],
     /// Time from the kernel's first instruction to the first command.
     pub ns_to_ready: u64,
@@ -82,51 +82,51 @@ pub struct Setting<'s> {
     pub trace: Option<&'s [u8]>,
 }
 
-/// What a benchmark found.
+/// The result of a benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// How long calls took.
+    /// Times of calls.
     Time(Measurement),
-    /// How much memory there is and how much is taken to manage it.
+    /// Memory that exists, and memory taken to manage it.
     Memory(Memory),
 }
 
-/// How long the calls of a benchmark took.
+/// Times of the calls of a benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measurement {
     /// The benchmark.
     pub name: &'static str,
-    /// The calls that the benchmark is about.
+    /// The calls that the benchmark measures.
     pub op: Cost,
-    /// Giving back what they took.
+    /// The releases of what they allocated.
     pub release: Option<Cost>,
-    /// How many of the calls failed, on purpose or not.
+    /// Number of calls that failed, on purpose or not.
     pub failed: u64,
-    /// Pages of the area it ran on.
+    /// Pages of the area that it ran on.
     pub area_pages: Option<u32>,
-    /// Where a trace's requests were placed.
+    /// Fingerprint of the placements of a trace's requests.
     pub placements: Option<Fingerprint>,
 }
 
-/// A kind of call, net of reading the clock.
+/// Times of one kind of call, without the cost of reading the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cost {
-    /// How many there were.
+    /// Number of calls.
     pub calls: u64,
-    /// Mean time of one.
+    /// Mean time of a call.
     pub mean_ns: u64,
-    /// What 999 of 1,000 took at most.
+    /// Upper bound of the time of 999 in 1,000 calls.
     pub p999_ns: u64,
-    /// The longest.
+    /// Longest time of a call.
     pub max_ns: u64,
 }
 
-/// Why a benchmark did not run.
+/// Reason why a benchmark did not run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BenchError {
-    /// There is no such benchmark.
+    /// The name is not that of a benchmark.
     Unknown,
-    /// No area is empty and of the right size.
+    /// No area that may be used has the right size and is empty.
     NoArea(Need),
     /// There is no trace to replay.
     NoTrace,
@@ -134,40 +134,40 @@ pub enum BenchError {
     Replay(ReplayError),
     /// The area refused a request that it has room for.
     Cma(CmaError),
-    /// A request was served that no room had been left for.
+    /// A request succeeded for which no room had been left.
     Served,
-    /// The page allocator refused.
+    /// The page allocator refused a request.
     Buddy(AllocError),
-    /// So many blocks of one order are free that they cannot be put aside.
+    /// Too many blocks of one order are free to set them aside.
     Scattered {
         /// The order.
         order: u32,
     },
-    /// The kernel heap has no room to remember the buffers in.
+    /// The kernel heap has no room to record the buffers.
     NoHeap,
     /// A release was refused: the accounting is wrong.
     Release(ReleaseError),
-    /// Nobody could move into memory.
+    /// The users of memory could not be opened.
     Open(OpenError),
-    /// Those who fill memory could not.
+    /// Filling memory failed.
     Live(LiveError),
-    /// The DMA API refused.
+    /// The DMA API refused a request.
     Dma(DmaError),
-    /// Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
 }
 
-/// How large an area a benchmark runs on.
+/// Size of the area that a benchmark runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
-    /// So many pages or more.
+    /// This number of pages or more.
     AtLeast(u32),
-    /// So many pages.
+    /// Exactly this number of pages.
     Exactly(u32),
 }
 
 impl Need {
-    /// Whether an area of `pages` pages is large enough.
+    /// True if an area of `pages` pages has the right size.
     pub const fn is_met_by(self, pages: u32) -> bool {
         match self {
             Self::AtLeast(least) => pages >= least,
@@ -175,7 +175,7 @@ impl Need {
         }
     }
 
-    /// The area that will do: the preferred one, or the first.
+    /// Returns the preferred area if it is suitable and empty, otherwise the first that is.
     fn find(self, system: &System<'_>, setting: &Setting<'_>) -> Result<AreaId, BenchError> {
         let is_free = |id: &AreaId| system.area(*id).used_pages() == 0 && !setting.taken.contains(id);
         let mut areas = setting.preferred.into_iter().chain(system.area_ids());
@@ -254,31 +254,31 @@ impl From<DmaError> for BenchError {
     }
 }
 
-/// Looks for a Ctrl-C, before a call that is timed.
+/// Fails if Ctrl-C was pressed; called before a timed call.
 fn heed<M: Machine + ?Sized>(machine: &M) -> Result<(), BenchError> {
     if machine.interrupted() { Err(BenchError::Interrupted) } else { Ok(()) }
 }
 
 impl BenchError {
-    /// True where the machine lacks what the benchmark needs (an area, a trace, memory), and
-    /// nothing is wrong.
+    /// True if the machine only lacks what the benchmark needs (an area, a trace, memory): not a
+    /// fault.
     pub const fn is_lack(&self) -> bool {
         matches!(self, Self::NoArea(_) | Self::NoTrace | Self::NoHeap | Self::Buddy(_) | Self::Open(_))
     }
 }
 
-/// The benchmarks that a word means: one by its name, or a group by what its names begin with
-/// (`cma` for `cma/1` and so on).
+/// Returns the benchmarks that `word` names: one by its full name, or a group by its prefix (`cma`
+/// for `cma/1` and so on).
 pub fn named<M: Machine + ?Sized>(word: &str) -> impl Iterator<Item = &'static str> {
     let in_group =
         move |name: &str| name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     names::<M>().filter(move |name| in_group(name))
 }
 
-/// Runs one benchmark.
+/// Runs the benchmark `name`.
 ///
 /// # Errors
-/// See [`BenchError`]. The system is as it was all the same, unless the accounting is wrong.
+/// See [`BenchError`]. The system is restored in this case too, unless the accounting is wrong.
 pub fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
@@ -308,7 +308,7 @@ impl Measurement {
         Self { name, op, release: None, failed: 0, area_pages: None, placements: None }
     }
 
-    /// Allocations and releases on an area.
+    /// Makes the measurement of allocations and releases on an area.
     fn on_area(
         name: &'static str,
         system: &System<'_>,
@@ -324,10 +324,10 @@ impl Measurement {
 }
 
 impl Answer {
-    /// The heading that answers stand under.
+    /// The heading above the answers.
     pub const HEADING: &'static str = "benchmark              reps      ns/op     max ns  ns/release     max ns";
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let measurement = match self {
             Self::Time(measurement) => measurement,

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A load as the owner of relocatable buffers: it lets them be moved, and takes them back where
-//! they lie then.
+//! A load as the owner of relocatable buffers: it lets them be moved, and takes them back at their
+//! new places.
 //!
-//! A placement that relocates has use for that, and only under one are buffers relocatable. Those
-//! carry a pattern, which is checked when they are taken back: a page that did not survive its
-//! moves is counted.
+//! Buffers are relocatable only under a placement that relocates. They carry a pattern, which is
+//! checked when they are taken back: pages whose content did not survive a move are counted.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -28,17 +27,17 @@ pub struct BufferOwner {
     area: AreaId,
     owner: OwnerId,
     permille: u32,
-    /// Where those lie that were moved; shared with the owner, who is told.
+    /// Current first pages of moved buffers, by tag; shared with the owner, which records them.
     moved: Rc<RefCell<BTreeMap<u32, Pfn>>>,
     relocatable: usize,
-    /// What had been moved in the area when this load's turn began; none while others have theirs.
+    /// Counters of the area when this load's turn began; `None` outside its turns.
     turn: Option<Relocations>,
-    /// What was moved in its turns.
+    /// Relocations in this load's turns.
     own: Relocations,
     bad_pages: u64,
 }
 
-/// An owner that can always do without.
+/// An owner that always agrees to quiesce.
 struct Owner(Rc<RefCell<BTreeMap<u32, Pfn>>>);
 
 impl Relocatable for Owner {
@@ -52,8 +51,8 @@ impl Relocatable for Owner {
 }
 
 impl BufferOwner {
-    /// Makes the buffers of `permille` in a thousand tags of an area relocatable, evenly spread,
-    /// and has its turn at once. `None` where the area's placement does not relocate, or there are
+    /// Makes the buffers of `permille` in a thousand tags relocatable, evenly spread over the tags,
+    /// and begins a turn. Returns `None` if the area's placement does not relocate, or if there are
     /// too many owners.
     pub fn new(system: &mut System<'_>, area: AreaId, permille: u32) -> Option<Self> {
         if !system.area(area).placement().relocates() {
@@ -67,26 +66,26 @@ impl BufferOwner {
         Some(owner)
     }
 
-    /// From here on what is moved in the area is moved for this load.
+    /// Begins a turn: counts relocations in the area for this load.
     pub fn begin_turn(&mut self, system: &System<'_>) {
         self.turn.get_or_insert(system.area(self.area).stats().relocations);
     }
 
-    /// From here on others' requests may move its buffers.
+    /// Ends the turn: later relocations in the area are for the requests of others.
     pub fn end_turn(&mut self, system: &System<'_>) {
         if let Some(before) = self.turn.take() {
             self.own.include(&system.area(self.area).stats().relocations.since(&before));
         }
     }
 
-    /// Whether the buffer of a tag shall be relocatable.
+    /// True if the buffer of `tag` is to become relocatable.
     pub fn wants(&self, tag: u32) -> bool {
         let until = |tag: u64| tag * u64::from(self.permille) / 1000;
         self.relocatable < MAX_MOVABLE && until(u64::from(tag) + 1) > until(u64::from(tag))
     }
 
-    /// Makes a buffer relocatable; its holder remembers where it lies now. No other relocatable one
-    /// has its tag.
+    /// Makes a buffer relocatable. The caller has to remember its first page; no other relocatable
+    /// buffer may have this tag.
     pub fn let_move(&mut self, system: &mut System<'_>, buffer: Buffer, align_order: u32, tag: u32) {
         let stamp = stamp(tag, buffer.first());
         for_each_page(system, &buffer, |page, words| {
@@ -98,7 +97,7 @@ impl BufferOwner {
         system.let_move(buffer, align_order, self.owner, tag);
     }
 
-    /// Takes a buffer back that lay at `lay_at` when it became relocatable; `None` where none did.
+    /// Takes back the buffer that became relocatable at `lay_at`; `None` if there is none.
     pub fn take_back(&mut self, system: &mut System<'_>, tag: u32, lay_at: Pfn) -> Option<Buffer> {
         let now_at = self.moved.borrow_mut().remove(&tag);
         let buffer = system.take_back_relocatable(self.area, now_at.unwrap_or(lay_at))?;
@@ -114,8 +113,8 @@ impl BufferOwner {
         Some(buffer)
     }
 
-    /// Leaves the buffers with the system, where they do not move any more; says what was moved
-    /// meanwhile.
+    /// Leaves the buffers registered with the system, where they are not relocatable; returns the
+    /// relocations of this load's turns.
     pub fn end(mut self, system: &mut System<'_>) -> Moves {
         while self.relocatable > 0
             && let Some(buffer) = system.take_back_any(self.area, self.owner)
@@ -128,17 +127,17 @@ impl BufferOwner {
     }
 }
 
-/// What was moved while a load ran, and what became of it.
+/// Relocations while a load ran, and their result.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Moves {
-    /// Requests, buffers, pages, time.
+    /// Counts of requests, buffers and pages, and the time.
     pub relocations: Relocations,
-    /// Pages that did not hold what was written.
+    /// Pages that did not hold what had been written to them.
     pub bad_pages: u64,
 }
 
 impl Moves {
-    /// The fields of a record; none where the placement does not relocate.
+    /// Adds the fields to a record; leaves it unchanged if the placement does not relocate.
     pub fn record(moves: Option<&Self>, record: Record) -> Record {
         let Some(Self { relocations, bad_pages }) = moves else { return record };
         record
@@ -150,7 +149,7 @@ impl Moves {
             .number("bad_pages", *bad_pages)
     }
 
-    /// Adds those of another load.
+    /// Adds the counts of another load.
     pub fn include(&mut self, other: &Self) {
         self.relocations.include(&other.relocations);
         self.bad_pages += other.bad_pages;
@@ -170,12 +169,12 @@ impl fmt::Display for Moves {
     }
 }
 
-/// What the pages of a buffer are told by: whose it is, and where it was allocated.
+/// Returns the pattern of a buffer's pages, from its tag and the page where it was allocated.
 fn stamp(tag: u32, lay_at: Pfn) -> u32 {
     tag.wrapping_mul(0x9e37_79b9) ^ lay_at.0.wrapping_mul(0x85eb_ca6b)
 }
 
-/// Shows the pages of a buffer, where there is an address space to see them through.
+/// Calls `look` with each page of a buffer, if there is an address space to map it.
 fn for_each_page(system: &mut System<'_>, buffer: &Buffer, mut look: impl FnMut(u32, &mut [u32])) {
     for page in 0..buffer.pages() {
         if let Some(words) = system.frame_words(OwnedFrame::of_buffer(buffer, page)) {
@@ -212,12 +211,12 @@ mod tests {
             }
             assert_eq!(owner.take_back(system, 0, at[0]), None);
             let large = system.cma_alloc(area, 256, 8).expect("others make room");
-            // What others make room for between two turns is not the load's.
+            // Relocations for others between two turns do not count for the load.
             owner.end_turn(system);
             let others = system.cma_alloc(area, 256, 8).expect("others make room again");
             assert_eq!(system.area(area).stats().relocations.served, 2);
             owner.begin_turn(system);
-            // A page that somebody else writes to is found.
+            // A page that another user writes to is found.
             let first = owner.moved.borrow()[&1];
             system.frame_words(OwnedFrame::by_dma(first.add(1))).expect("there is an address space")[1023] ^= 1;
             for tag in (1..1001).step_by(2) {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Several callers of `cma_alloc` at once, on one processor and in every order that is asked for.
+//! Several concurrent callers of `cma_alloc` on one processor, interleaved in any given order.
 //!
 //! A caller makes requests one after the other ([`Plan`]). Each request is a chain of steps: the
 //! search reserves bits ([`CmaSearch`](system::CmaSearch)), the mutex is taken if there is one, and
 //! the range goes through the steps of `alloc_contig_range`
 //! ([`ContigRange`](migration::contig_range::ContigRange)). At the end of each step a [`Scheduler`]
-//! chooses who goes on, so that the same choices give the same run.
+//! chooses the next caller, so that the same choices give the same run.
 //!
-//! What holds true: the accounting of the zone and of pages in use balances after every step; no
-//! page belongs to two callers; a caller that waits, waits for what somebody else holds; when all
-//! have ended everything is given back. The range always goes through all steps, also where it is
-//! free: as in Linux, which knows no shorter way.
+//! Invariants: the accounting of the zone and of pages in use balances after every step; no page
+//! belongs to two callers; a caller waits only for what another one holds; at the end everything is
+//! released. The range always goes through all steps, even if it is free: Linux has no shorter way
+//! either.
 //!
 //! With [`Setup::work`] the first caller's driver holds a mutex around its requests that work items
-//! take, too. `lru_add_drain_all` waits for the item that has begun, so that this order of locks
-//! can deadlock; the run then ends with [`Report::deadlock`].
+//! take, too. `lru_add_drain_all` waits for the item that has begun, so this lock order can
+//! deadlock; the run then ends with [`Report::deadlock`].
 
 mod engine;
 mod filled;
@@ -46,17 +46,17 @@ pub use tasks::{Tasks, TasksError, tasks_of};
 use units::Pfn;
 pub use units::linux::ContigLock as Lock;
 
-/// Most callers: who can go on is a bit mask, and the worker has a bit, too.
+/// Maximum number of callers: a mask of those that can run has a bit for each and for the worker.
 pub const MAX_CALLERS: usize = 31;
 
-/// Who calls, and what is locked.
+/// The callers, and what is locked.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The areas that are asked.
+    /// The areas that they allocate from.
     pub areas: Vec<AreaId>,
-    /// How many callers there are, up to [`MAX_CALLERS`].
+    /// Number of callers, up to [`MAX_CALLERS`].
     pub callers: usize,
-    /// What they do.
+    /// Their requests and releases.
     pub plan: Plan,
     /// The lock.
     pub lock: Lock,
@@ -65,24 +65,24 @@ pub struct Setup {
     pub work: u32,
 }
 
-/// What a step was, for the story of a schedule.
+/// The event of a step, for the list of a schedule's steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Did {
-    /// It reserved the bits of a candidate that begins at the page.
+    /// It reserved the bits of a candidate that begins at this page.
     Reserved(Pfn),
     /// It took the mutex of the lock.
     Locked,
-    /// It went through a phase of `alloc_contig_range`.
+    /// It did a phase of `alloc_contig_range`.
     Went(Phase),
-    /// The candidate was refused, and the bits of the next one, if there is one, are reserved.
+    /// The candidate was refused; the bits of the next one are reserved if there is one.
     Refused(Blocked, Option<Pfn>),
-    /// It was given the pages from this one on.
+    /// Its request got the pages from this one on.
     Served(Pfn),
     /// Its request failed.
     Failed(CmaError),
-    /// It gave its oldest buffer back.
+    /// It released the buffer that begins at this page.
     Released(Pfn),
-    /// What it would give back was never there.
+    /// It had no buffer to release.
     NothingToRelease,
     /// It took its driver's mutex.
     DriverLocked,
@@ -90,7 +90,7 @@ pub enum Did {
     WorkBegun,
     /// The item took the driver's mutex.
     WorkHolds,
-    /// The item ended, and let the mutex go.
+    /// The item ended, and released the mutex.
     WorkDone,
 }
 
@@ -119,60 +119,60 @@ impl fmt::Display for Did {
 /// One step of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Who went on.
+    /// The caller that ran, or the worker.
     pub caller: usize,
-    /// Who could have, a bit for each.
+    /// Mask of those that could run.
     pub ready: u32,
-    /// What it did.
+    /// The event.
     pub did: Did,
 }
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
-    /// By caller.
+    /// Counts, by caller.
     pub tallies: Vec<Tally>,
-    /// Steps.
+    /// Number of steps.
     pub steps: u32,
-    /// The steps one by one, if they were asked for.
+    /// The steps one by one, if requested.
     pub story: Vec<Record>,
-    /// Who waits for what, and who holds it, where nobody could go on.
+    /// The waits of a deadlock, if the run ended in one.
     pub deadlock: Vec<Stuck>,
 }
 
-/// One of those who wait for each other.
+/// One wait of a deadlock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stuck {
-    /// Who waits; the worker's number is the number of callers.
+    /// The waiting caller; the number of callers stands for the worker.
     pub caller: usize,
-    /// For what.
+    /// The thing that it waits for.
     pub what: WaitFor,
-    /// Who holds it.
+    /// The holder of it.
     pub holder: Option<usize>,
 }
 
-/// What must not happen.
+/// A violated invariant, or a reason why a run ended early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Broken {
-    /// Books do not balance.
+    /// The accounting does not balance.
     Books(Imbalance),
     /// A page was given to two callers.
     Twice(Pfn),
-    /// A buffer was not taken back.
+    /// The release of a buffer was refused.
     Release(ReleaseError),
-    /// Everybody waits, and no driver's mutex explains it.
+    /// All callers wait, though there is no driver's mutex.
     Deadlock,
-    /// An area has other pages than before.
+    /// The areas' number of used pages differs from that before the run.
     Lost,
-    /// Contents of pages in use that did not survive.
+    /// Number of pages in use whose content was lost.
     Contents(u32),
     /// There is no memory for the callers' journals, or for what fills the areas.
     NoMemory,
-    /// The users of memory could not move in.
+    /// The users of memory could not be opened.
     Open(OpenError),
-    /// There are no users of memory, whose open window the steps need.
+    /// The system has no users of memory, whose open window the steps need.
     NotOpen,
-    /// Whoever asked for the runs wants no more of them.
+    /// The consumer of the runs asked to stop.
     Stopped,
 }
 
@@ -193,13 +193,12 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Lets the callers run until all have made their requests, in the order that the scheduler
-/// chooses, and gives everything back. The system's users of memory are open
-/// ([`System::open_live`]).
+/// Runs the callers until all have made their requests, in the order that the scheduler chooses,
+/// and releases everything. Records the steps if `tell` is set. The system's users of memory have
+/// to be open ([`System::open_live`]).
 ///
 /// # Errors
-/// See [`Broken`]: none of it can happen unless the allocator is wrong, memory is too small, or
-/// nobody is open.
+/// See [`Broken`]: only if the allocator is wrong, memory is too small, or the users are not open.
 pub fn run(
     system: &mut System<'_>,
     setup: &Setup,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A load under several placements, each with the same seeds from an empty area: how long each
-//! lasts, how full the area is when it fails, and what an allocation costs.
+//! Runs a load under several placements, with the same seeds and from an empty area each: how long
+//! it lasts, how full the area is when it fails, and what an allocation costs.
 //!
-//! A [`Comparison`] is run step by step, a load or a part of a long one each, so that whoever runs
-//! it can say how far it is. After every load the area is as empty as before. Ctrl-C ends the load,
-//! which then does not count.
+//! A [`Comparison`] runs step by step, each a load or a part of a long one, so that the caller can
+//! show progress. After every load the area is empty. Ctrl-C ends a load, which then does not
+//! count.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -24,31 +24,30 @@ use machine::Machine;
 use placement::Placement;
 use system::System;
 
-/// Most seeds that are compared.
+/// Maximum number of seeds.
 pub const MAX_SEEDS: u32 = 1000;
-/// Most placements that are compared.
+/// Maximum number of placements.
 pub const MAX_PLACEMENTS: usize = 16;
-/// Steps after which a load that has not failed counts as survived, unless `ops=` says otherwise.
+/// Steps after which a load without a failure counts as survived; the default of `ops=`.
 pub const DEFAULT_OPS: u64 = 10_000_000;
 
-/// So many steps of a load are done at a time.
+/// Number of a load's steps that are done at a time.
 const SLICE: u64 = 1 << 18;
 
-/// Makes the placement that is compared; each seed begins with a fresh one, so that none remembers
-/// the last.
+/// Makes a placement to compare; each seed begins with a fresh one, without state of the last.
 pub type MakePlacement = Box<dyn Fn() -> Box<dyn Placement>>;
 
-/// Why a comparison does not begin, or breaks off.
+/// Reason why a comparison does not begin, or ends early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CompareError {
     /// The area has buffers.
     NotEmpty {
-        /// Pages they take.
+        /// Pages of these buffers.
         used: u32,
     },
-    /// There is no memory to keep the slots of the load in.
+    /// There is no memory for the load's slots.
     NoMemory,
-    /// The area refused a buffer that it had given: the accounting is wrong.
+    /// The area refused the release of a buffer that it had allocated: the accounting is wrong.
     Release(ReleaseError),
 }
 
@@ -62,45 +61,45 @@ impl fmt::Display for CompareError {
     }
 }
 
-/// What comes of running a step.
+/// Result of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Loads that are done, of all.
+    /// A load has ended.
     Done {
-        /// How many.
+        /// Number of loads done.
         loads: u32,
-        /// Of how many.
+        /// Number of all loads.
         of: u32,
     },
-    /// The load that has more to do, by its number.
+    /// A load has more steps to do.
     Running {
-        /// How many are done.
+        /// Number of loads done.
         loads: u32,
-        /// Of how many.
+        /// Number of all loads.
         of: u32,
-        /// Allocations that succeeded in the one that is running.
+        /// Successful allocations of the running load.
         allocs: u64,
     },
-    /// There was nothing left to do.
+    /// Nothing was left to do.
     Finished,
-    /// Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
 }
 
-/// Placements side by side.
+/// A comparison of placements.
 pub struct Comparison {
     options: load::Options,
     seeds: u32,
     placements: Vec<MakePlacement>,
     rows: Vec<Row>,
-    /// The load that has more to do, and the placement that it runs under.
+    /// The load that has more steps to do, and its placement.
     running: Option<(Round, Box<dyn Placement>)>,
 }
 
 /// Characters of a placement's name in the table.
 const NAME_COLUMNS: usize = 16;
 
-/// What the loads under one placement did.
+/// Results of the loads under one placement.
 #[derive(Clone, Debug)]
 pub struct Row {
     area: String,
@@ -122,8 +121,8 @@ struct Load {
 }
 
 impl Comparison {
-    /// A comparison of the load of `options` under `placements`, with `seeds` seeds from that of
-    /// the options on.
+    /// Makes a comparison of the load of `options` under `placements`, with `seeds` consecutive
+    /// seeds from that of the options on.
     ///
     /// # Errors
     /// The area is not empty.
@@ -143,7 +142,7 @@ impl Comparison {
     /// Runs the next load, or the next part of it.
     ///
     /// # Errors
-    /// The books are wrong.
+    /// There is no memory for the load's slots, or the accounting is wrong.
     pub fn step<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -155,7 +154,7 @@ impl Comparison {
         let area = self.options.area;
         let running = self.running.take();
         let (round, placement) = running.map_or_else(|| (None, make()), |(round, placement)| (Some(round), placement));
-        // Each slice begins and ends with the area's own placement in place.
+        // Each slice begins and ends with the area's own placement set.
         let own = system.area_mut(area).set_placement(placement);
         if self.rows.len() == filled {
             self.rows.push(Row::of(system, machine, &self.options));
@@ -185,13 +184,12 @@ impl Comparison {
         Ok(Step::Done { loads: loads + 1, of })
     }
 
-    /// How many loads it has: placement by placement, and of each seed by seed.
+    /// Returns the number of loads. They are ordered by placement, then by seed.
     pub fn loads(&self) -> u32 {
         self.placements.len() as u32 * self.seeds
     }
 
-    /// The comparison of load `load` alone, counted from 0, for whoever runs each on a system of
-    /// its own.
+    /// Keeps only load `load`, counted from 0, so that it can run on a system of its own.
     pub fn only(mut self, load: u32) -> Self {
         self.placements = self.placements.into_iter().skip((load / self.seeds) as usize).take(1).collect();
         self.options.seed = self.options.seed.wrapping_add(load % self.seeds);
@@ -199,13 +197,12 @@ impl Comparison {
         self
     }
 
-    /// What it did, row by row.
+    /// Returns the results, one row for each placement.
     pub fn into_rows(self) -> Vec<Row> {
         self.rows
     }
 
-    /// Takes in rows that comparisons of single loads made ([`Comparison::only`]), in the order of
-    /// the loads.
+    /// Adds rows of comparisons of single loads ([`Comparison::only`]), in the order of the loads.
     pub fn join(&mut self, rows: impl IntoIterator<Item = Row>) {
         for row in rows {
             match self.rows.last_mut().filter(|last| last.loads.len() < self.seeds as usize) {
@@ -215,22 +212,22 @@ impl Comparison {
         }
     }
 
-    /// What is done: a row for each placement that has finished a load.
+    /// Returns the rows of the placements that have finished a load.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| !row.loads.is_empty())
     }
 
-    /// Every two placements, over the seeds that both have done.
+    /// Returns all pairs of placements, over the seeds that both have done.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> {
         self.rows().enumerate().flat_map(|(place, row)| self.rows().skip(place + 1).map(|other| Pair::of(row, other)))
     }
 
-    /// The area that it runs on.
+    /// Returns the area.
     pub const fn area(&self) -> AreaId {
         self.options.area
     }
 
-    /// The line that says what is compared.
+    /// Returns the line above the tables.
     pub fn title(&self, system: &System<'_>) -> String {
         let load::Options { area, ops, load, .. } = &self.options;
         let (area, seeds) = (system.area(*area), self.seeds);
@@ -241,14 +238,14 @@ impl Comparison {
         )
     }
 
-    /// The placement that the next load runs under, or the last one did.
+    /// Returns the placement of the latest load; empty before the first.
     pub fn placement(&self) -> &str {
         self.rows.last().map_or("", |row| row.placement.as_str())
     }
 }
 
 impl fmt::Display for Comparison {
-    /// The tables, then the records. Ends in a newline.
+    /// Writes the tables, then the records; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Row::HEADING)?;
         for row in self.rows() {
@@ -278,8 +275,8 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Two placements, seed by seed. Better is what survived where the other failed, or failed after
-/// more allocations.
+/// Two placements compared seed by seed. The better one survives where the other fails, or fails
+/// after more allocations.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pair {
     /// The first placement.
@@ -288,14 +285,14 @@ pub struct Pair {
     pub other: String,
     /// Seeds in which the first is better.
     pub better: u32,
-    /// Seeds in which the other is.
+    /// Seeds in which the other one is better.
     pub worse: u32,
-    /// Seeds in which neither is.
+    /// Seeds in which neither one is better.
     pub equal: u32,
 }
 
 impl Pair {
-    /// The heading that pairs stand under.
+    /// The heading above the pairs.
     pub const HEADING: &'static str = "placement       compared with   better  worse  equal  p (permille)";
 
     fn of(row: &Row, other: &Row) -> Self {
@@ -312,13 +309,13 @@ impl Pair {
         pair
     }
 
-    /// How likely a difference at least as large is, in either direction, if neither placement is
-    /// better.
+    /// Returns the probability of a difference at least as large, in either direction, if neither
+    /// placement is better.
     pub fn p_permille(&self) -> u32 {
         sign_test_permille(self.better, self.worse)
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         Record::new("pair")
             .string("placement", &self.placement)
@@ -338,18 +335,18 @@ impl fmt::Display for Pair {
 }
 
 impl Load {
-    /// What is compared: those that survived are alike.
+    /// Returns the value to compare: all loads that survived are equal.
     fn lasted(&self) -> (bool, u64) {
         if self.failed { (false, self.allocs) } else { (true, 0) }
     }
 }
 
 impl Row {
-    /// The heading that rows stand under.
+    /// The heading above the rows.
     pub const HEADING: &'static str =
         "placement       survived       min        q1    median        q3       max  used% longest  ns/alloc";
 
-    /// No loads yet, under the placement that the area has.
+    /// Makes a row without loads, for the area's current placement.
     fn of<M: Machine + ?Sized>(system: &System<'_>, machine: &M, options: &load::Options) -> Self {
         let area = system.area(options.area);
         Self {
@@ -364,7 +361,7 @@ impl Row {
         }
     }
 
-    /// Takes in what a load did.
+    /// Adds the result of a load.
     fn include(&mut self, report: &load::RoundReport) {
         if let Some(moves) = &report.moves {
             self.moves.get_or_insert_default().include(moves);
@@ -380,7 +377,7 @@ impl Row {
         self.cost = cost;
     }
 
-    /// Takes in the loads of another row under this placement.
+    /// Adds the loads of another row for this placement.
     fn join(&mut self, other: Self) {
         if let Some(moves) = &other.moves {
             self.moves.get_or_insert_default().include(moves);
@@ -390,12 +387,12 @@ impl Row {
         self.cost = other.cost;
     }
 
-    /// How many loads did all their steps without a failure.
+    /// Returns the number of loads that did all their steps without a failure.
     pub fn survived(&self) -> u32 {
         self.loads.iter().filter(|load| !load.failed).count() as u32
     }
 
-    /// The quartiles of something of the loads: minimum, first, median, third, maximum.
+    /// Returns minimum, quartiles and maximum of `value`, over the loads that `which` selects.
     fn quartiles(&self, value: impl Fn(&Load) -> u64, which: impl Fn(&Load) -> bool) -> [u64; 5] {
         let mut values: Vec<u64> = self.loads.iter().filter(|load| which(load)).map(value).collect();
         values.sort_unstable();
@@ -406,15 +403,15 @@ impl Row {
         self.quartiles(|load| load.allocs, |_| true)
     }
 
-    /// Median of the used pages and of the longest free run at the failure; where no load failed,
-    /// at the end.
+    /// Returns the medians of the used pages and of the longest free run at the failure, or at the
+    /// end if no load failed.
     fn at_failure(&self) -> (u64, u64) {
         let none_failed = self.survived() as usize == self.loads.len();
         let which = |load: &Load| load.failed || none_failed;
         (self.quartiles(|load| load.used.into(), which)[2], self.quartiles(|load| load.longest.into(), which)[2])
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let [min, q1, median, q3, max] = self.allocs();
         let (used, longest) = self.at_failure();
@@ -442,7 +439,7 @@ impl Row {
         Moves::record(self.moves.as_ref(), record)
     }
 
-    /// The records of its loads, one a seed.
+    /// Returns one record for each load, that is, for each seed.
     pub fn seed_records(&self) -> impl Iterator<Item = Record> {
         self.loads.iter().enumerate().map(|(place, load)| {
             Record::new("seed")
@@ -457,12 +454,12 @@ impl Row {
         })
     }
 
-    /// What was moved in all of its loads, where the placement moves anything.
+    /// Returns the relocations in all of its loads, if the placement relocates.
     pub fn moves(&self) -> Option<&Moves> {
         self.moves.as_ref()
     }
 
-    /// The placement.
+    /// Returns the placement's name.
     pub fn placement(&self) -> &str {
         &self.placement
     }
@@ -475,7 +472,7 @@ impl fmt::Display for Row {
         let percent = used * 100 / u64::from(self.pages.max(1));
         let (mut name, seeds, survived) = (&*self.placement, self.loads.len(), self.survived());
         if name.len() > NAME_COLUMNS {
-            // Its figures stand in the line below.
+            // The figures are in the next line.
             writeln!(f, "{name}")?;
             name = "";
         }
@@ -488,7 +485,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The quartile `quarters` of sorted values, interpolated between two of them, floored.
+/// Returns a quartile of sorted values, interpolated between two of them and rounded down.
 fn quantile(sorted: &[u64], quarters: usize) -> u64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0 };
     let (at, rest) = (last * quarters / 4, (last * quarters % 4) as u64);

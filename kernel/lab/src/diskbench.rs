@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a page costs that is read from the disk, or written to it, through the page cache and in
-//! order.
+//! Cost of a page that is read from the disk, or written to it, in order and through the page
+//! cache.
 //!
-//! Time is the machine's: where one instruction is one nanosecond (`-icount`), the wait for the
-//! disk is not counted, and what is left is what the kernel does for a page.
+//! Time is the machine's: if one instruction is one nanosecond (`-icount`), the wait for the disk
+//! does not count, and the figure is the kernel's work for a page.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,29 +15,29 @@ use machine::Machine;
 use migration::live::Mm;
 use units::PAGE_SIZE;
 
-/// One way through `pages` pages.
+/// A timed pass over `pages` pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The name in records.
     pub name: &'static str,
-    /// Pages.
+    /// Number of pages.
     pub pages: u32,
-    /// Mean nanoseconds a page.
+    /// Mean nanoseconds for a page.
     pub ns_per_page: u64,
-    /// Nanoseconds of the slowest chunk.
+    /// Nanoseconds for a page of the slowest chunk.
     pub max_ns: u64,
 }
 
-/// Why not everything was timed.
+/// Reason why a pass was not timed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LeftOut {
-    /// Somebody wanted out.
+    /// The user stopped it.
     Stopped,
-    /// It failed.
+    /// A page could not be read or written.
     Failed(FileError),
-    /// It is read-only.
+    /// The disk is read-only.
     ReadOnly,
-    /// Its files leave no room.
+    /// The disk's files leave no room.
     NoRoom(VolumeError),
 }
 
@@ -52,14 +52,14 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What was timed, and what was not, and why.
+/// The timed passes, then the first one that was not timed and the reason.
 pub type Runs = (Vec<Run>, Option<(&'static str, LeftOut)>);
 
-/// Reads the first pages of the disk and writes as many where nobody's file is; the disk's files
-/// stay as they are.
+/// Times reading the first `pages` pages of the disk, and writing `pages` pages in space that no
+/// file uses.
 ///
 /// # Errors
-/// The disk has no table of files, or it cannot be read.
+/// The disk has no table of files, or a page cannot be read.
 pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) -> Result<Runs, FileError> {
     let volume = files::open(mm)?;
     let pages = pages.min(mm.cache_capacity());
@@ -91,7 +91,7 @@ pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) ->
         }
         Ok(())
     });
-    // What was read has been timed all the same.
+    // Even if writing failed, the times of reading stay.
     let left_out = match written {
         Ok(Some(run)) => {
             runs.push(run);
@@ -103,7 +103,7 @@ pub fn run<M: Machine + ?Sized>(mm: &mut Mm<'_, '_>, machine: &M, pages: u32) ->
     Ok((runs, left_out.map(|why| (name, why))))
 }
 
-/// Times one way through a file; `None` where somebody wants out.
+/// Times one pass over a file; `None` if the user stops it.
 fn timed<M: Machine + ?Sized>(
     mm: &mut Mm<'_, '_>,
     machine: &M,

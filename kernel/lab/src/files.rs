@@ -10,19 +10,19 @@ use block::volume::{File, TABLE_PAGES, Volume, VolumeError};
 use migration::live::readwrite::PageWords;
 use migration::live::{LiveError, Mm, OpenError};
 
-/// Pages that are read together, and the step of everything that goes through a file.
+/// Pages that are read together: the step of all loops over a file.
 pub const CHUNK: u32 = 16;
-/// How far is read ahead, in pages.
+/// Distance of read-ahead, in pages.
 const AHEAD: u32 = 4 * CHUNK;
 
-/// Why something could not be done with files.
+/// Reason why an operation on files failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FileError {
-    /// Nobody could move in.
+    /// The users of memory could not be opened.
     Open(OpenError),
     /// A page could not be read or written.
     Live(LiveError),
-    /// The table of files says no.
+    /// The table of files is invalid or full, or refuses the operation.
     Volume(VolumeError),
 }
 
@@ -57,7 +57,7 @@ impl From<VolumeError> for FileError {
 /// Reads the disk's table of files.
 ///
 /// # Errors
-/// It cannot be read, or there is none.
+/// The table cannot be read, or there is none.
 pub fn open(mm: &mut Mm<'_, '_>) -> Result<Volume, FileError> {
     let pages = mm.cache_capacity();
     if pages < TABLE_PAGES {
@@ -70,10 +70,10 @@ pub fn open(mm: &mut Mm<'_, '_>) -> Result<Volume, FileError> {
     Ok(Volume::decode([zerocopy::transmute_ref!(&tables[0]), zerocopy::transmute_ref!(&tables[1])], pages)?)
 }
 
-/// Writes the table of files, and makes it permanent. What it speaks of has to be synced before.
+/// Writes the table of files to the disk. The pages of its files have to be synced before.
 ///
 /// # Errors
-/// The table could not be written; the disk still has the one before.
+/// The table could not be written; the disk keeps the previous one.
 pub fn commit(mm: &mut Mm<'_, '_>, volume: &mut Volume) -> Result<(), FileError> {
     let (page, table) = volume.encode();
     let words: PageWords = zerocopy::transmute!(table);
@@ -82,7 +82,7 @@ pub fn commit(mm: &mut Mm<'_, '_>, volume: &mut Volume) -> Result<(), FileError>
     Ok(())
 }
 
-/// Reads a chunk of a file, from a page of it on, and starts to read what follows.
+/// Reads the chunk of a file that begins at page `from`, and starts read-ahead after it.
 ///
 /// # Errors
 /// A page could not be read.
@@ -102,17 +102,17 @@ pub fn read_chunk(
     Ok(())
 }
 
-/// Starts to read a file from a page of it on.
+/// Starts read-ahead of a file at page `from`.
 pub fn read_ahead(mm: &mut Mm<'_, '_>, file: &File, from: u32) {
     mm.read_ahead(file.first + from, AHEAD.min(file.pages().saturating_sub(from)));
 }
 
-/// The bytes of a page that belong to the file.
+/// Returns the bytes of a page that belong to the file.
 pub fn bytes_of<'w>(file: &File, page: u32, words: &'w PageWords) -> &'w [u8] {
     &words.as_bytes()[..file.bytes_in_page(page)]
 }
 
-/// The CRC-32 of a file, read through the cache; `None` where somebody wants out.
+/// Returns the CRC-32 of a file, read through the cache; `None` if `wants_out` returns true.
 ///
 /// # Errors
 /// A page could not be read.

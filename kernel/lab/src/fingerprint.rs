@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! FNV-1a fingerprints: a whole run in 16 hex digits, to compare it with another kernel's.
+//! FNV-1a fingerprints: a whole run in 16 hex digits, to compare it with that of another kernel.
 //!
-//! One step a value, whatever the value's width: `h = (h xor value) · prime`, 64 bits.
+//! Each value is one step, regardless of its width: `h = (h xor value) · prime`, 64 bits.
 
 use core::fmt;
 
-/// An FNV-1a hash in the making.
+/// An FNV-1a hash of the values pushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// The value that stands for a failed allocation in a placement fingerprint.
+    /// The value of a failed allocation in a placement fingerprint.
     pub const FAILED: u32 = 0xffff_ffff;
 
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-    /// The hash of nothing.
+    /// Returns the hash of no values.
     pub const fn new() -> Self {
         Self(Self::OFFSET)
     }
 
-    /// Takes in one value.
+    /// Adds one value.
     pub fn push(&mut self, value: u32) {
         self.0 = (self.0 ^ u64::from(value)).wrapping_mul(Self::PRIME);
     }
 
-    /// The fingerprint of a bitmap: one value a bit, lowest first, 1 used and 0 free.
+    /// Returns the fingerprint of a bitmap: one value for each bit, lowest first, 1 used, 0 free.
     pub fn of_bits(words: &[u32], bits: u32) -> Self {
         let mut fingerprint = Self::new();
         let mut left = bits;
@@ -48,7 +48,7 @@ impl Default for Fingerprint {
 }
 
 impl fmt::Display for Fingerprint {
-    /// 16 lower-case hex digits.
+    /// Writes 16 lower-case hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn empty_and_known_values() {
         assert_eq!(Fingerprint::new().to_string(), "cbf29ce484222325");
-        // On values below 256 a step is the byte step of the published algorithm: FNV-1a("a").
+        // For values below 256 a step is the published algorithm's step for a byte: FNV-1a("a").
         let mut a = Fingerprint::new();
         a.push(u32::from(b'a'));
         assert_eq!(a.to_string(), "af63dc4c8601ec8c");

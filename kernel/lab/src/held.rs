@@ -10,23 +10,23 @@ use cma::{AreaId, Buffer};
 use system::System;
 use units::Pfn;
 
-/// What a slot holds.
+/// The content of a slot.
 enum Slot {
     Empty,
     Own(Buffer),
-    /// RelocatableBuffer, and where it lay then.
+    /// A relocatable buffer, by its first page when it became relocatable.
     Relocatable(Pfn),
 }
 
-/// What a load holds.
+/// The buffers of a load.
 pub struct Held {
     slots: Vec<Slot>,
     owner: Option<BufferOwner>,
 }
 
 impl Held {
-    /// Holds nothing in `slots` slots; `permille` in a thousand get relocatable buffers, where the
-    /// area's placement relocates. `None` where there is no memory for that.
+    /// Makes `count` empty slots, of which `permille` in a thousand get relocatable buffers if the
+    /// area's placement relocates. Returns `None` if there is no memory.
     pub fn new(system: &mut System<'_>, area: AreaId, count: u32, permille: u32) -> Option<Self> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(count as usize).ok()?;
@@ -34,23 +34,23 @@ impl Held {
         Some(Self { slots, owner: BufferOwner::new(system, area, permille) })
     }
 
-    /// From here on what is moved is moved for this load.
+    /// Begins a turn: counts relocations for this load.
     pub fn begin_turn(&mut self, system: &System<'_>) {
         self.owner.iter_mut().for_each(|owner| owner.begin_turn(system));
     }
 
-    /// From here on others have their turn.
+    /// Ends the turn: later relocations are for others.
     pub fn end_turn(&mut self, system: &System<'_>) {
         self.owner.iter_mut().for_each(|owner| owner.end_turn(system));
     }
 
-    /// True where a slot holds a buffer.
+    /// True if `slot` holds a buffer.
     #[inline]
     pub fn is_full(&self, slot: usize) -> bool {
         !matches!(self.slots.get(slot), None | Some(Slot::Empty))
     }
 
-    /// Takes what a slot holds.
+    /// Takes the buffer of `slot`.
     #[inline]
     pub fn take(&mut self, system: &mut System<'_>, slot: usize) -> Option<Buffer> {
         match core::mem::replace(&mut self.slots[slot], Slot::Empty) {
@@ -60,7 +60,7 @@ impl Held {
         }
     }
 
-    /// Puts a buffer into a slot that holds none.
+    /// Puts a buffer into an empty slot.
     #[inline]
     pub fn put(&mut self, system: &mut System<'_>, slot: usize, buffer: Buffer, align_order: u32) {
         self.slots[slot] = match &mut self.owner {
@@ -73,8 +73,8 @@ impl Held {
         };
     }
 
-    /// Leaves all buffers with the system, where none of them moves any more; says what was moved,
-    /// where something could be.
+    /// Leaves all buffers registered with the system, where they are not relocatable; returns the
+    /// relocations if buffers could be relocated.
     pub fn keep_all(mut self, system: &mut System<'_>) -> Option<Moves> {
         for slot in 0..self.slots.len() {
             if let Some(buffer) = self.take(system, slot) {

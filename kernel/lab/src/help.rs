@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a command, or a load, says of itself.
+//! Help texts of commands and loads.
 
-/// Help for a command: everything that is typed behind its name stands in `usage`, and only what
-/// stands there is taken.
+/// Help for a command: `usage` lists everything that may follow its name, and nothing else is
+/// accepted.
 ///
-/// In the texts a word in braces stands for what a table has: `{loads}`, `{placements}` and others,
-/// which the monitor puts in.
+/// A word in braces in the texts stands for the entries of a table (`{loads}`, `{placements}` and
+/// others), which the monitor fills in.
 #[derive(Clone, Copy, Debug)]
 pub struct Help {
-    /// What is typed.
+    /// The name.
     pub name: &'static str,
-    /// The words and keys behind the name, those in brackets if one likes. What stands in capitals
-    /// stands for something else (`AREA`, `PAGES`), dots for more of the same.
+    /// The words and keys after the name, optional ones in brackets. A word in capitals stands for
+    /// a value (`AREA`, `PAGES`), dots for repetition.
     pub usage: &'static str,
-    /// What it does, in a line.
+    /// A summary of one line.
     pub summary: &'static str,
-    /// More, if there is more to say.
+    /// Details, if there are any.
     pub details: &'static str,
-    /// A line that can be typed.
+    /// An example of a command line.
     pub example: &'static str,
 }
 
 impl Help {
-    /// The keys in its usage.
+    /// Returns the keys in its usage.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
         specs(self.usage).filter_map(|spec| spec.split_once('=')).map(|(key, _)| key)
     }
 }
 
-/// What stands in a usage, without brackets.
+/// Returns the words of a usage, without brackets.
 pub fn specs(usage: &str) -> impl Iterator<Item = &str> {
     usage.split_ascii_whitespace().map(|word| word.trim_start_matches('[').trim_end_matches(']'))
 }

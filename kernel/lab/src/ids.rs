@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A trace's IDs and what each stands for: a hash table that may grow to millions of entries
-//! without the kernel's heap.
+//! A table from a trace's IDs to values: a hash table that can grow to millions of entries without
+//! the kernel's heap.
 //!
-//! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, in words that may lie
-//! outside the heap; at most three quarters full.
+//! IDs are arbitrary 32-bit numbers. Open addressing with linear probing, at most three quarters
+//! full, in words that may be outside the heap.
 
 use core::fmt;
 
@@ -12,19 +12,19 @@ use super::words::{HEAP_WORDS, WordArray};
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// Entries of a table that still lives on the heap.
+/// Entries of a table that is on the heap.
 const HEAP_ENTRIES: usize = HEAP_WORDS / ENTRY_WORDS;
 /// Entries of the largest table (128 MiB): more IDs than a trace of 64 MiB can name.
 pub const MAX_ID_ENTRIES: usize = 1 << 24;
-/// An entry is its ID and its value; the value 0 marks an entry that is free.
+/// Words of an entry: the ID and its value; the value 0 marks a free entry.
 const ENTRY_WORDS: usize = 2;
 
 /// There is no memory for another ID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory {
-    /// How many IDs the table holds.
+    /// Number of IDs in the table.
     pub ids: usize,
-    /// Bytes that a larger table would take.
+    /// Bytes that a larger table needs.
     pub wanted_bytes: usize,
 }
 
@@ -52,7 +52,7 @@ pub struct IdTable {
 }
 
 impl IdTable {
-    /// An empty table.
+    /// Makes an empty table.
     ///
     /// # Errors
     /// The heap is full.
@@ -72,12 +72,12 @@ impl IdTable {
         Ok(Self { words, entries, used })
     }
 
-    /// How many IDs are in the table.
+    /// Returns the number of IDs in the table.
     pub fn ids(&self) -> usize {
         self.used
     }
 
-    /// What an ID stands for.
+    /// Returns the value of `id`.
     pub fn get<M: Machine + ?Sized>(&mut self, machine: &mut M, id: u32) -> Option<u32> {
         match self.probe(machine, id)[1] {
             0 => None,
@@ -85,10 +85,10 @@ impl IdTable {
         }
     }
 
-    /// Gives an ID a value, which must not be 0.
+    /// Sets the value of `id`, which must not be 0.
     ///
     /// # Errors
-    /// The ID is new and there is no memory for it; the table is as it was.
+    /// The ID is new and there is no memory for it; the table is unchanged.
     pub fn set<M: Machine + ?Sized>(
         &mut self,
         zone: &mut Zone<'_>,
@@ -110,7 +110,7 @@ impl IdTable {
         Ok(())
     }
 
-    /// Gives an ID that is in the table another value, which must not be 0.
+    /// Changes the value of an ID in the table; `value` must not be 0.
     pub fn replace<M: Machine + ?Sized>(&mut self, machine: &mut M, id: u32, value: u32) {
         debug_assert_ne!(value, 0);
         let entry = self.probe(machine, id);
@@ -119,12 +119,12 @@ impl IdTable {
         }
     }
 
-    /// Gives the table's pages back.
+    /// Releases the table's pages.
     pub fn release(self, zone: &mut Zone<'_>) {
         self.words.release(zone);
     }
 
-    /// The entry that holds an ID, or the free one where it belongs.
+    /// Returns the entry of `id`, or the free entry for it.
     fn probe<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, id: u32) -> &'a mut [u32; ENTRY_WORDS] {
         let mask = self.entries - 1;
         let mut index = scatter(id) as usize & mask;
@@ -141,7 +141,7 @@ impl IdTable {
         self.words.pair(machine, index)
     }
 
-    /// Moves everything into a table twice as large.
+    /// Moves all entries into a table of twice the size.
     fn grow<M: Machine + ?Sized>(&mut self, zone: &mut Zone<'_>, machine: &mut M) -> Result<(), OutOfMemory> {
         let entries = self.entries * 2;
         if entries > MAX_ID_ENTRIES {
@@ -160,7 +160,7 @@ impl IdTable {
     }
 }
 
-/// Spreads IDs, which are often small or multiples of something, over 32 bits (the finaliser of
+/// Spreads IDs, which are often small or multiples of a number, over 32 bits (the finaliser of
 /// MurmurHash3).
 const fn scatter(id: u32) -> u32 {
     let mut hash = id;
@@ -186,7 +186,7 @@ mod tests {
             let mut table = IdTable::new(system.zone_mut(), machine).expect("the heap has room");
             let mut plain = HashMap::new();
             for step in 0..20_000u32 {
-                // A third of the IDs repeat; the rest is scattered, 0 and the largest among them.
+                // A third of the IDs repeat; the others are scattered, with 0 and the largest.
                 let id = if step % 3 == 0 { step % 97 } else { step.wrapping_mul(0x9e37_79b9) };
                 table.set(system.zone_mut(), machine, id, step + 1).expect("memory is there");
                 plain.insert(id, step + 1);

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a user typed, read: the values of keys, numbers in a range, one of several words; and what
-//! is said of a word that is none of these, with what it may have meant.
+//! Parsing of user input: the values of keys, numbers in a range, one of several words; and the
+//! messages for wrong words, with a suggestion.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Characters of a user's word that a message repeats.
+/// Characters of a user's word that a message shows.
 const SHOWN: usize = 40;
 
-/// Words like `key=value`, as a command was given them.
+/// The `key=value` words of a command.
 pub trait Keys {
-    /// The value of a key, if it was given.
+    /// Returns the value of a key if it was given.
     fn key(&self, name: &str) -> Option<&str>;
 
-    /// A key's number, or the usual one.
+    /// Returns the number of a key, or the default `usual`.
     ///
     /// # Errors
-    /// As [`number`].
+    /// See [`number`].
     fn whole(&self, key: &str, usual: u64, least: u64, most: u64) -> Result<u64, String> {
         self.key(key).map_or(Ok(usual), |value| number(key, value, least, most))
     }
 
-    /// As [`Keys::whole`], for pages, buffers and other figures of 32 bits.
+    /// Returns the number of a key as 32 bits (pages, buffers and so on), or the default `usual`.
     ///
     /// # Errors
-    /// As [`number`].
+    /// See [`number`].
     fn count(&self, key: &str, usual: u32, least: u32, most: u32) -> Result<u32, String> {
         self.whole(key, usual.into(), least.into(), most.into()).map(|value| value as u32)
     }
 
-    /// One of a key's words, the first if the key was not given.
+    /// Returns the key's word out of `choices`; the default is the first.
     ///
     /// # Errors
-    /// It is none of them: what it may have meant, or which there are.
+    /// The word is not one of `choices`: a message with the nearest one, or with all.
     fn one_of(&self, key: &str, choices: &'static [&'static str]) -> Result<&'static str, String> {
         let Some(value) = self.key(key) else { return Ok(choices[0]) };
         let choice = choices.iter().copied().find(|&choice| choice == value);
@@ -42,12 +42,12 @@ pub trait Keys {
     }
 }
 
-/// `WHAT "word"; did you mean NAME?`, for a word that is none of some names (see [`meant`]).
+/// Returns `WHAT "word"; did you mean NAME?` for a word that is not in `names` (see [`meant`]).
 pub fn none_of<'c>(what: &str, word: &str, names: impl Iterator<Item = &'c str> + Clone, otherwise: &str) -> String {
     format!("{what} {}; {}", shown(word), meant(word, names, otherwise))
 }
 
-/// What a word that is none of some names may have meant; where none is near, all of them behind
+/// Suggests the nearest of `names` for a wrong word; if none is near, lists all of them after
 /// `otherwise`.
 pub fn meant<'c>(word: &str, names: impl Iterator<Item = &'c str> + Clone, otherwise: &str) -> String {
     match nearest(word, names.clone()) {
@@ -56,25 +56,25 @@ pub fn meant<'c>(word: &str, names: impl Iterator<Item = &'c str> + Clone, other
     }
 }
 
-/// What is asked about a word that is near another.
+/// Returns the question that suggests a near word.
 pub fn did_you_mean(near: &str) -> String {
     format!("did you mean {near}?")
 }
 
-/// A user's word as a message repeats it: escaped, and cut where it is long.
+/// Returns a user's word for a message: quoted, escaped, and cut if it is long.
 pub fn shown(word: &str) -> String {
     format!("\"{}\"", shown_path(word, SHOWN))
 }
 
-/// A user's path as Linux's messages repeat it, without quotes, up to `most` characters.
+/// Returns a user's path for a message: escaped, without quotes, cut after `most` characters.
 pub fn shown_path(path: &str, most: usize) -> String {
     let cut = path.chars().count() > most;
     let start: String = path.chars().take(most).collect();
     format!("{}{}", start.escape_debug(), if cut { "…" } else { "" })
 }
 
-/// The candidate that a misspelt word most likely meant: at most two letters away, and less than
-/// half of it.
+/// Returns the most likely candidate for a misspelt word: at most two letters differ, and at most
+/// half of the word.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > SHOWN {
         return None;
@@ -88,7 +88,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be added, dropped or changed (Levenshtein); capitals are no change.
+/// Returns the number of letters to add, drop or change (Levenshtein), ignoring case.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
@@ -106,10 +106,10 @@ fn distance(from: &str, to: &str) -> usize {
 /// Reads a number in a range, decimal or `0x` hexadecimal.
 ///
 /// # Errors
-/// What it is called, and what would be right.
+/// A message that names the number and its range.
 pub fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
     let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
-    // `from_str_radix` would take a sign as well.
+    // `from_str_radix` would accept a sign as well.
     let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let value = if plain { u64::from_str_radix(digits, radix).ok() } else { None };
     value

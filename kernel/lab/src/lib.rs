@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The laboratory: loads that ask a CMA area for memory, and what is measured while they do.
+//! The laboratory: loads that allocate from a CMA area, and measurements of them.
 //!
 //! A load is a stream of allocations and releases: `debris` draws it from a generator, `replay`
-//! reads it from a recorded `trace`. Both run on the [`System`](system::System) itself through the
-//! calls every user of CMA has, time each call with `stopwatch`, leave their buffers registered
-//! with the system, and return a report. Nothing here prints by itself: a report knows its text for
-//! people and its record ([`record`]) for programs, and the monitor prints both.
+//! reads it from a recorded `trace`. Both run on the [`System`](system::System) itself, through the
+//! calls that every user of CMA has, time each call with `stopwatch`, leave their buffers
+//! registered with the system, and return a report. Nothing in this crate prints: a report formats
+//! its text for people and its record ([`record`]) for programs, and the monitor prints both.
 //!
-//! What holds true: nothing between two readings of the clock allocates from the heap or prints.
+//! Invariant: nothing between two readings of the clock allocates from the heap or prints.
 //!
 //! # Example
 //! The published experiment, on a board of the tests:

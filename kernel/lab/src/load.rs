@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads that keep asking for memory: the published experiment, `debris`, and others beside it.
+//! Loads that allocate and release repeatedly: the published experiment, `debris`, and others.
 //!
-//! One driver runs them all. A load ([`Stream`]) names a slot a step, which is filled if it is
-//! empty and given back if not; the driver asks the area, times the calls, and counts. A round ends
-//! at the first request that fails, after a number of steps, or by Ctrl-C between two steps. As in
-//! the published experiment the live buffers are not given back: they are leaked on purpose, stay
-//! registered with the system, and the report says so. A [`Series`] is rounds in a row.
+//! One driver runs them all. In each step a load ([`Stream`]) names a slot: the driver allocates a
+//! buffer for an empty slot, and releases that of a full one. It times and counts these calls. A
+//! round ends at the first request that fails, after a number of steps, or by Ctrl-C between two
+//! steps. As in the published experiment the remaining buffers are leaked on purpose: they stay
+//! registered with the system, and the report counts them. A [`Series`] is rounds in a row.
 
 mod kinds;
 mod series;
@@ -46,70 +46,69 @@ table! {
         #[cfg(test)] example,
 }
 
-/// The load that is meant where none is named.
+/// The default load.
 pub const DEFAULT: &str = "debris";
 
-/// The names of all loads.
+/// Returns the names of all loads.
 pub fn names() -> impl Iterator<Item = &'static str> + Clone {
     LOADS.iter().map(|entry| entry.help.name)
 }
 
-/// The load of that name.
+/// Returns the load with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     LOADS.iter().find(|entry| entry.help.name == name)
 }
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// How far behind its rate a load may be and still catch up: where others want the processor, too,
-/// it keeps its rate.
+/// Maximum lag that a load makes up for: if others use the processor, too, it keeps its rate up to
+/// this lag.
 const LATE_NS: u64 = NS_PER_SECOND / 10;
 
-/// The most steps a second that a load can be held to.
+/// The highest rate of a load, in steps a second.
 pub const MAX_RATE: u32 = 1_000_000;
 
-/// One round of the load.
+/// Parameters of a round.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where.
+    /// The area.
     pub area: AreaId,
     /// Seed of the first round; each further round takes the next one.
     pub seed: u32,
     /// A name of [`Rng::NAMES`].
     pub rng: &'static str,
-    /// How requests are aligned.
+    /// The alignment of requests.
     pub align: Align,
-    /// Whether the first failure ends a round.
+    /// True if the first failure ends a round.
     pub stop_at_failure: bool,
     /// Steps after which a round ends.
     pub ops: u64,
-    /// Which load.
+    /// The load.
     pub load: Arc<dyn Load>,
-    /// Of how many slots in a thousand the buffers may be moved, under a placement that has use for
-    /// it.
+    /// Slots in a thousand whose buffers may be moved, under a placement that relocates.
     pub relocatable: u32,
-    /// One call in `timed` is timed; at least 1, which is all of them.
+    /// Each `timed`th call is timed; at least 1, which is all of them.
     pub timed: u32,
-    /// Steps a second, for whoever wants to watch; 0: as many as there can be.
+    /// Steps a second, so that the load can be watched; 0: no limit.
     pub rate: u32,
 }
 
-/// Why a round ended.
+/// Reason why a round ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// A request failed.
     Failure,
     /// All steps were done.
     Ops,
-    /// Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
-    /// By its user's word, in the background.
+    /// The user stopped it in the background.
     Stopped,
     /// There is no memory for the slots.
     NoMemory,
 }
 
-/// What a round did.
+/// Result of a round.
 #[derive(Clone, Debug)]
 pub struct RoundReport {
     area: String,
@@ -118,7 +117,7 @@ pub struct RoundReport {
     align: Align,
     rng: &'static str,
     seed: u32,
-    /// Counted from 1.
+    /// Number of the round, from 1.
     pub round: u64,
     /// Allocations that succeeded.
     pub allocs: u64,
@@ -126,44 +125,44 @@ pub struct RoundReport {
     pub releases: u64,
     /// Allocations that failed.
     pub failed: u64,
-    /// The first of them.
+    /// The first failure.
     pub failure: Option<Failure>,
-    /// Why it ended.
+    /// The reason why it ended.
     pub end: End,
     /// The area at the end.
     pub metrics: Metrics,
-    /// What was moved, where the placement moves anything.
+    /// Relocations, if the placement relocates.
     pub moves: Option<Moves>,
     load: Arc<dyn Load>,
     timed: u32,
-    /// Time that its steps took, with the drawing of slots and the readings of the clock; with a
-    /// rate also the time between them, whoever had it.
+    /// Time of its steps, with the choice of slots and the readings of the clock; with a rate also
+    /// the time between them, in which others may have run.
     load_ns: u64,
     alloc: Sampled,
     release: Sampled,
     cost: ClockCost,
 }
 
-/// A round under way. Whatever ends it, [`Round::finish`] leaves its live buffers registered with
+/// A running round. After any end, [`Round::finish`] leaves its remaining buffers registered with
 /// the system.
 pub struct Round {
     options: Options,
-    /// What it holds, and what asks; `None` where there is no memory for that.
+    /// Its buffers, and the source of its steps; `None` if there is no memory for them.
     at_work: Option<(Held, Box<dyn Stream>)>,
-    /// A Ctrl-C ends it. Not in the background: there it is the prompt's.
+    /// True if Ctrl-C ends it: not in the background, where Ctrl-C is for the prompt.
     heeds_ctrl_c: bool,
     steps_left: u64,
-    /// Where a rate is asked for: the next step is not before this time.
+    /// With a rate: the earliest time of the next step.
     due_ns: u64,
-    /// When it began.
+    /// Time when it began.
     begin_ns: u64,
     report: RoundReport,
 }
 
-/// Runs one round; its live buffers stay registered with the system.
+/// Runs one round; its remaining buffers stay registered with the system.
 ///
 /// # Errors
-/// The area refused a buffer that it had given: the accounting is wrong.
+/// The area refused the release of a buffer that it had allocated: the accounting is wrong.
 pub fn run_round<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
@@ -177,10 +176,10 @@ pub fn run_round<M: Machine + ?Sized>(
 }
 
 impl Round {
-    /// A round that has done nothing yet.
+    /// Makes a round that has done no step.
     pub fn begin<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, options: &Options, round: u64) -> Self {
         let pages = system.area(options.area).pages();
-        // Rounds may outnumber seeds; they then start over.
+        // Rounds may outnumber seeds; the seeds then wrap around.
         let seed = options.seed.wrapping_add(round.wrapping_sub(1) as u32);
         let stream = Rng::named(options.rng, seed).and_then(|rng| options.load.start(pages, rng));
         let at_work = stream.and_then(|stream| {
@@ -215,11 +214,11 @@ impl Round {
         Self { options, at_work, heeds_ctrl_c: true, steps_left, due_ns: begin_ns, begin_ns, report }
     }
 
-    /// Does at most the given number of steps; true while there are more to do. In the background
-    /// it does not wait for steps that are not due.
+    /// Does at most `steps` steps; returns true if there are more to do. In the background it
+    /// returns early instead of waiting for a step that is not due.
     ///
     /// # Errors
-    /// The area refused a buffer that it had given: the accounting is wrong.
+    /// The area refused the release of a buffer that it had allocated: the accounting is wrong.
     pub fn run<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -256,14 +255,14 @@ impl Round {
             let mut stopped = *heeds_ctrl_c && interrupted(machine, system);
             if options.rate > 0 {
                 while !stopped && machine.now_ns() < *due_ns {
-                    // In the background the time is somebody else's.
+                    // In the background others use the time.
                     if !*heeds_ctrl_c {
                         return Ok(true);
                     }
                     stopped = interrupted(machine, system);
                 }
-                // What comes late is made up for, but not what comes so late that nobody could
-                // watch that.
+                // Late steps are made up for, unless they are late by more than LATE_NS: such a
+                // burst cannot be watched.
                 let earliest_ns = machine.now_ns().saturating_sub(LATE_NS);
                 *due_ns = earliest_ns.max(*due_ns + NS_PER_SECOND / u64::from(options.rate));
             }
@@ -301,28 +300,28 @@ impl Round {
         Ok(*steps_left > 0)
     }
 
-    /// Ends at no Ctrl-C.
+    /// Puts the round into the background: Ctrl-C does not end it.
     pub fn in_background(&mut self) {
         self.heeds_ctrl_c = false;
     }
 
-    /// How many steps it has done.
+    /// Returns the number of steps done.
     pub fn steps(&self) -> u64 {
         self.options.ops - self.steps_left
     }
 
-    /// Allocations that succeeded, and that failed, so far.
+    /// Returns the numbers of allocations that have succeeded, and that have failed.
     pub fn counts(&self) -> (u64, u64) {
         (self.report.allocs, self.report.failed)
     }
 
-    /// Ends it by its user's word.
+    /// Ends the round at the user's request.
     pub fn stop(mut self, system: &mut System<'_>) -> RoundReport {
         self.report.end = End::Stopped;
         self.finish(system)
     }
 
-    /// The area as the round has it now, as a record of kind `sample`.
+    /// Returns a record of kind `sample`: the current state of the area and of the round.
     pub fn sample(&self, system: &System<'_>) -> Record {
         let area = system.area(self.options.area);
         let metrics = Metrics::of(area);
@@ -347,34 +346,34 @@ impl Round {
 }
 
 impl RoundReport {
-    /// Buffers that this round leaked.
+    /// Returns the number of buffers that this round leaked.
     pub fn live(&self) -> u64 {
         self.allocs - self.releases
     }
 
-    /// Mean time of an allocation and of a release, in ns, net, of those that were timed.
+    /// Returns the mean times of timed allocations and releases, in ns, without the clock's cost.
     pub fn means_ns(&self) -> (u64, u64) {
         let Timings { alloc, release, cost } = self.timings();
         (alloc.mean_ns(cost), release.mean_ns(cost))
     }
 
-    /// Timing of allocations and releases, and what of it is the clock's.
+    /// Returns the times of allocations and releases, and the clock's part in them.
     pub const fn timings(&self) -> Timings {
         Timings { alloc: self.alloc.timing(), release: self.release.timing(), cost: self.cost }
     }
 
-    /// Steps that it did.
+    /// Returns the number of steps done.
     const fn steps(&self) -> u64 {
         self.allocs + self.releases + self.failed
     }
 
-    /// Steps a second of the time that they took, the drawing of slots and the readings of the
-    /// clock included; 0 where no time has passed.
+    /// Returns the steps a second of `load_ns`, which includes the choice of slots and the readings
+    /// of the clock; 0 if no time has passed.
     pub fn steps_per_second(&self) -> u64 {
         (u128::from(self.steps()) * u128::from(NS_PER_SECOND)).checked_div(self.load_ns.into()).unwrap_or(0) as u64
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let (alloc_ns, release_ns) = self.means_ns();
         let record = Record::new(self.load.name())
@@ -406,7 +405,7 @@ impl RoundReport {
 }
 
 impl fmt::Display for RoundReport {
-    /// The text for people; ends in a newline.
+    /// Writes the text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { area, pages, placement, align, rng, seed, round, .. } = self;
         writeln!(

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What stands in the way of a request that found no room: which aligned windows are cheapest to
-//! empty, and which buffers lie in them.
+//! The buffers that block a request: the aligned windows that are cheapest to empty, and the
+//! buffers inside them.
 //!
-//! The cost of a window is the pages of all buffers that overlap it, whole buffers, because part of
-//! one cannot be given back. It changes only where a buffer comes into the window or leaves it, so
-//! windows are looked at from one such place to the next: the cost of a search goes with the
-//! buffers, not with the pages. Of windows with the same buffers, the lowest stands for all.
+//! The cost of a window is the pages of all buffers that overlap it, as a whole, because a buffer
+//! cannot be released in part. It changes only where a buffer enters or leaves the window, so the
+//! search steps from one such place to the next: its time depends on the number of buffers, not of
+//! pages. Of the windows with the same buffers, only the lowest is considered.
 
 use super::metrics::Counted;
 use cma::AreaId;
@@ -14,63 +14,63 @@ use cma::area::Area;
 use core::fmt;
 use system::System;
 
-/// Windows that are named for a request.
+/// Number of windows listed for a request.
 pub const WINDOWS: usize = 3;
 
-/// Buffers of a window that are named to people.
+/// Number of buffers of a window that the text lists.
 const SHOWN: usize = 4;
 
-/// Pages of an area that belong together.
+/// A buffer, or a run of pages whose buffers are not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Obstacle {
-    /// The first one, from the area's first.
+    /// The first page, from the area's first.
     pub page: u32,
-    /// How many.
+    /// Number of pages.
     pub pages: u32,
-    /// Whose they are.
+    /// The holder.
     pub holder: Holder,
 }
 
-/// Who holds a buffer.
+/// Holder of a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
-    /// The registry, under this identifier.
+    /// The registry, under this ID.
     Kept(u32),
-    /// Relocatable, under this tag of its owner's.
+    /// The owner of a relocatable buffer, under this tag of the owner.
     Relocatable(u32),
-    /// Whoever made it: a driver, or a load that runs.
+    /// The caller that allocated it: a driver, or a running load.
     Other,
 }
 
 impl Obstacle {
-    /// The page behind it.
+    /// Returns the page after it.
     pub const fn end(&self) -> u32 {
         self.page + self.pages
     }
 }
 
-/// A place for a request, and what has to go from there.
+/// A place for a request, and the buffers that have to be released there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
-    /// Its first page, from the area's first.
+    /// The first page, from the area's first.
     pub page: u32,
-    /// Its length.
+    /// Number of pages.
     pub pages: u32,
     /// Pages of it that are allocated.
     pub used: u32,
     /// Pages of the buffers that overlap it.
     pub cost: u32,
-    /// How many buffers these are.
+    /// Number of these buffers.
     pub buffers: u32,
-    /// Where the first of them begins, or something in front of it.
+    /// Page to begin the list of these buffers at.
     from: u32,
 }
 
-/// The cheapest windows of a request, the cheapest first, then the lowest; none where the area is
-/// too small for it.
+/// The cheapest windows of a request, ordered by cost, then by page; empty if the area is too small
+/// for it.
 pub type Windows = [Option<Window>; WINDOWS];
 
-/// The buffers of an area from a page on, lowest first.
+/// Returns the buffers of an area that begin at page `from` or after it, lowest first.
 pub fn obstacles<'s, 'm>(
     system: &'s System<'m>,
     id: AreaId,
@@ -80,7 +80,7 @@ pub fn obstacles<'s, 'm>(
     let (map, order) = (area.bitmap(), area.order_per_bit());
     let mut bit = from >> order;
     core::iter::from_fn(move || {
-        // Most buffers lie side by side.
+        // Most buffers are adjacent.
         if bit >= map.bits() || !map.is_set(bit) {
             bit = map.next_set(bit);
         }
@@ -90,7 +90,7 @@ pub fn obstacles<'s, 'm>(
         let page = bit << order;
         let found = holder(system, area, bit);
         let (holder, pages) = found.unwrap_or_else(|| {
-            // Up to where somebody else's begin.
+            // It ends where a registered or relocatable buffer begins.
             let mut end = bit + 1;
             while end < map.bits() && map.is_set(end) && holder(system, area, end).is_none() {
                 end += 1;
@@ -102,24 +102,24 @@ pub fn obstacles<'s, 'm>(
     })
 }
 
-/// Whose buffer begins at a bit, and how long it is, as far as it is written down.
+/// Returns the holder and length of the buffer that begins at `bit`, if they are recorded.
 fn holder(system: &System<'_>, area: &Area, bit: u32) -> Option<(Holder, u32)> {
     let first = area.frame(bit);
     let kept = system.zone().held(first).map(|held| (Holder::Kept(held.id), held.pages));
     kept.or_else(|| system.zone().relocatable(first).map(|buffer| (Holder::Relocatable(buffer.tag), buffer.pages)))
 }
 
-/// The cheapest windows for a request.
+/// Returns the cheapest windows for a request.
 pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Windows {
     let mut cheapest = Windows::default();
     let area = system.area(id);
     let Ok(request) = area.request(pages, align_order) else { return cheapest };
     let order = area.order_per_bit();
     let Some(last) = area.bitmap().bits().checked_sub(request.bits) else { return cheapest };
-    // Buffers that come into the window, and buffers that leave it, each with the next one.
+    // Iterators over the buffers that enter the window and that leave it, with the next of each.
     let (mut coming, mut leaving) = (obstacles(system, id, 0), obstacles(system, id, 0));
     let (mut comes, mut leaves) = (coming.next(), leaving.next());
-    // Where the last one ends that came.
+    // End of the last buffer that entered.
     let mut came_to = 0;
     let (mut cost, mut buffers) = (0, 0);
     let mut next = request.align_up(0);
@@ -139,7 +139,7 @@ pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) ->
         }
         if cheapest[WINDOWS - 1].is_none_or(|last| cost < last.cost) {
             let from = leaves.map_or(page, |buffer| buffer.page);
-            // Only the first and the last buffer can lie outside in part.
+            // Only the first and the last buffer can be outside in part.
             let outside = page.saturating_sub(from) + came_to.saturating_sub(end);
             insert(&mut cheapest, Window { page, pages: end - page, used: cost - outside, cost, buffers, from });
         }
@@ -151,7 +151,7 @@ pub fn windows(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) ->
     cheapest
 }
 
-/// Puts a window among the cheapest, behind those that cost as much.
+/// Inserts a window among the cheapest, after those of equal cost.
 fn insert(cheapest: &mut Windows, window: Window) {
     let cheaper = |other: &Option<Window>| other.is_some_and(|other| other.cost <= window.cost);
     let place = cheapest.iter().take_while(|other| cheaper(other)).count();
@@ -164,12 +164,12 @@ fn insert(cheapest: &mut Windows, window: Window) {
 }
 
 impl Window {
-    /// The page behind it.
+    /// Returns the page after it.
     pub const fn end(&self) -> u32 {
         self.page + self.pages
     }
 
-    /// The buffers that overlap it, lowest first.
+    /// Returns the buffers that overlap it, lowest first.
     pub fn obstacles<'s, 'm>(
         &self,
         system: &'s System<'m>,
@@ -180,7 +180,7 @@ impl Window {
     }
 }
 
-/// Windows for people, a line each: what is in them, by the identifiers of the registry.
+/// Writes windows for people, one in a line, with their buffers and the IDs of the registry.
 pub fn write_windows(out: &mut dyn fmt::Write, system: &System<'_>, id: AreaId, windows: &Windows) -> fmt::Result {
     for window in windows.iter().flatten() {
         write!(out, "  {window}")?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An area at a glance: one character for many pages, for areas whose bitmap is longer than a
+//! A picture of an area: one character for several pages, for areas whose bitmap is longer than a
 //! screen.
 //!
-//! The bits of an area are cut into cells of equal length, the last one shorter, and each cell
-//! becomes a character that tells apart what matters to a request: wholly free, wholly used, and
-//! two kinds of neither. Where the longest free run covers whole cells, they show it.
+//! The bits of an area are split into cells of equal length, the last one shorter. The character of
+//! a cell shows if it is free, used, less than half used, or at least half used. Free cells inside
+//! the longest free run have a character of their own.
 
 use core::fmt;
 use core::ops::Range;
@@ -14,24 +14,24 @@ use super::metrics::{Counted, Metrics};
 use cma::area::Area;
 use units::PAGE_SIZE;
 
-/// Characters on a row, unless told.
+/// Default number of characters on a row.
 pub const USUAL_WIDTH: u32 = 64;
-/// Rows are no longer than these: with the label they fit 80 columns.
+/// Maximum number of characters on a row: with the label it fits 80 columns.
 pub const MAX_WIDTH: u32 = 70;
-/// Rows of a picture, at most, unless told how many pages a character stands for.
+/// Maximum number of rows if [`Scale::pages`] is not set.
 const USUAL_ROWS: u32 = 16;
 
-/// How an area is drawn.
+/// Scale of a picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scale {
-    /// Characters on a row, from 1.
+    /// Characters on a row, at least 1.
     pub width: u32,
-    /// Pages of a character, rounded up to whole bits; without it the least power of two that makes
-    /// few rows.
+    /// Pages of a character, rounded up to whole bits; default: the least power of two bits that
+    /// gives at most 16 rows.
     pub pages: Option<u32>,
 }
 
-/// What a cell shows.
+/// Content of a cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cell {
     Free,
@@ -54,8 +54,8 @@ impl Cell {
     }
 }
 
-/// Draws an area: what a character stands for, rows under the offset of their first page, and the
-/// legend with the place of the longest free run.
+/// Draws an area: the scale, rows labelled with the offset of their first page, and the legend with
+/// the place of the longest free run.
 pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt::Result {
     let (bitmap, order) = (area.bitmap(), area.order_per_bit());
     let width = scale.width.max(1);
@@ -63,7 +63,7 @@ pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt
         Some(pages) => pages.div_ceil(1 << order).max(1),
         None => bitmap.bits().div_ceil(width * USUAL_ROWS).max(1).next_power_of_two(),
     };
-    // The first of the longest.
+    // The first of the longest ones.
     let runs = bitmap.runs().map(|(first, length)| first..first + length);
     let longest = runs.fold(0..0, |longest, run| if run.len() > longest.len() { run } else { longest });
     let cell_pages = u64::from(cell) << order;
@@ -87,7 +87,7 @@ pub fn write_picture(out: &mut dyn fmt::Write, area: &Area, scale: Scale) -> fmt
     writeln!(out)
 }
 
-/// How bits become rows.
+/// Layout of bits in rows.
 struct Grid {
     width: u32,
     /// Bits of a cell.
@@ -115,7 +115,7 @@ fn write_rows(out: &mut dyn fmt::Write, words: &[u32], bits: u32, grid: &Grid) -
     Ok(())
 }
 
-/// What the bits from `first` to before `end` show.
+/// Returns the content of the cell of the bits from `first` to before `end`.
 fn cell(words: &[u32], first: u32, end: u32, longest: &Range<u32>) -> Cell {
     let used = used_bits(words, first, end);
     let length = end - first;
@@ -132,7 +132,7 @@ fn cell(words: &[u32], first: u32, end: u32, longest: &Range<u32>) -> Cell {
     }
 }
 
-/// Set bits from `first` to before `end`.
+/// Returns the number of set bits from `first` to before `end`.
 fn used_bits(words: &[u32], first: u32, end: u32) -> u32 {
     let word = |index: u32| words.get(index as usize).copied().unwrap_or(0);
     let below = |bits: u32| if bits >= u32::BITS { u32::MAX } else { (1 << bits) - 1 };
@@ -154,7 +154,7 @@ mod tests {
     use std::vec::Vec;
     use units::Pfn;
 
-    /// Rows of a map with these runs of used bits.
+    /// Returns the rows of a map with these runs of used bits.
     fn rows(bits: u32, used: &[(u32, u32)], width: u32, cell: u32, longest: Range<u32>) -> Vec<String> {
         let mut words = vec![0; bits.div_ceil(32) as usize];
         for bit in used.iter().flat_map(|&(start, length)| start..start + length) {
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn cells_tell_apart_what_matters() {
-        // Cells of 4: used, one of four used, two, three, free, in the longest run twice, and a
-        // last one of two.
+        // Cells of 4 bits: all used, one used, two, three, free, in the longest run twice; the last
+        // has two bits.
         let used = [(0, 4), (4, 1), (8, 2), (13, 3), (29, 1)];
         assert_eq!(rows(30, &used, 8, 4, 16..29), [" 0 |X:++===+|"].map(|row| &row[1..]));
         assert_eq!(rows(30, &used, 3, 4, 17..29), [" 0 |X:+|", "12 |+.=|", "24 |=+|"]);
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(drawn.len(), 2);
     }
 
-    /// The picture of an area with these runs of bits in use.
+    /// Returns the picture of an area with these runs of used bits.
     fn picture(pages: u32, order_per_bit: u32, scale: Scale, used: &[(u32, u32)]) -> Vec<String> {
         let mut area = Area::new("camera".into(), Pfn(0x70000), pages, order_per_bit);
         used.iter().for_each(|&(bit, bits)| area.reserve(bit, bits));
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!((drawn.0, drawn.2), (12, format!("180224 |{}|", "=".repeat(64))));
         let drawn = lines(32_256, USUAL, &[]);
         assert_eq!((drawn.0, drawn.2), (16, format!("30720 |{}|", "=".repeat(48))));
-        // As told: rows of 10, characters for 100 pages, the last one for 48.
+        // As given: rows of 10, characters for 100 pages, the last one for 48.
         let scale = Scale { width: 10, pages: Some(100) };
         assert_eq!(lines(2048, scale, &[(2000, 24)]).2, "2000 |+|");
         assert_eq!(lines(1, USUAL, &[]), (1, one, "0 |=|".to_string()));
@@ -250,7 +250,7 @@ mod tests {
     proptest! {
         #![proptest_config(property::config(64))]
 
-        /// A cell is what its bits say one by one.
+        /// The character of a cell agrees with a count of its bits.
         #[test]
         fn cells_are_their_bits(
             words in proptest::collection::vec(prop_oneof![Just(0), Just(u32::MAX), any::<u32>()], 1..8),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Replays a recorded trace on an empty area, or on several, and takes the fingerprints of what
-//! each answered.
+//! Replays a recorded trace on one or several empty areas, and takes a fingerprint of each area's
+//! placements.
 //!
-//! Two passes over the trace where it lies. The first checks every line and learns the IDs or the
-//! areas; only then does the second ask the areas, so that a bad trace changes nothing. One error
-//! shows only there: an ID allocated while it holds a buffer, because whether it does depends on
-//! the area. The replay then gives everything back before it reports the line.
+//! Two passes read the trace in place. The first checks every line and collects the IDs or the
+//! areas; the second makes the requests, so that a bad trace changes nothing. One error appears
+//! only in the second: an allocation for an ID that holds a buffer, because that depends on the
+//! area. The replay then releases all its buffers before it reports the line.
 //!
-//! The formats differ in what names a buffer: `plain` traces have IDs, recordings have the `pages`
-//! that Linux gave, and logs (`logged`) may have pointers that only tell buffers apart. Each area
-//! has a `player`, which asks, times and counts. The pass itself, over the lines in their order, is
-//! the `stage`'s, whichever areas they are of.
+//! The formats differ in the names of buffers: `plain` traces have IDs, recordings have the `pages`
+//! that Linux allocated, and logs (`logged`) may have pointers that only distinguish buffers. Each
+//! area has a `player`, which makes, times and counts requests. The `stage` does the pass over the
+//! lines in their order, for all areas.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -50,51 +50,51 @@ mod recorded;
 mod report;
 mod stage;
 
-/// Operations of the first pass between two looks for a Ctrl-C.
+/// Operations of the first pass between two checks for Ctrl-C.
 const OPS_BETWEEN_LOOKS: u64 = 1024;
 
-/// What is done with an allocation for an ID, or of recorded pages, that hold a buffer.
+/// Handling of an allocation whose ID or recorded pages hold a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WhenHeld {
     /// It is an error of the trace.
     Refuse,
-    /// The buffer is given back first.
+    /// The buffer is released first.
     Release,
 }
 
 impl WhenHeld {
-    /// Unless it is said.
+    /// Returns the default for a format.
     ///
-    /// Under Linux's own settings a plain trace gets the answers that its driver got, so that an ID
-    /// is free when it is allocated. Under others a request may succeed that failed when it was
-    /// recorded, and then its driver asks again. In a recording of ftrace, pages that are allocated
-    /// twice were released in between, and that event was lost.
+    /// Under Linux's own settings the requests of a plain trace have the results that its driver
+    /// saw, so an ID is free when it is allocated. Under others a request may succeed that failed
+    /// in the recording, and its driver repeated it. In a recording of ftrace, pages that are
+    /// allocated twice were released in between, and that event was lost.
     fn usual(format: Format, as_linux: bool) -> Self {
         if format == Format::Plain && as_linux { Self::Refuse } else { Self::Release }
     }
 }
 
-/// What is done with a buffer whose request failed when it was recorded, and succeeds here.
+/// Handling of a buffer whose request failed in the recording, and succeeds here.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum WhenServed {
-    /// It goes back at once: its driver never had it.
+    /// It is released at once: its driver never had it.
     #[default]
     Release,
-    /// It is kept as long as such buffers lived (see `keeper`).
+    /// It is kept for the usual lifetime of such buffers (see `keeper`).
     Keep,
 }
 
-/// What a replay did, with the area behind it.
+/// A step of a replay, with the area after it.
 pub enum Told<'a, 't> {
-    /// A request was served.
+    /// A request succeeded.
     Placed {
         /// The line of the recording.
         line: u64,
-        /// Who asked, and when.
+        /// The task and the time.
         head: Head<'t>,
         /// The buffer's first page, from the area's first.
         page: u32,
-        /// Its pages.
+        /// Number of pages.
         pages: u32,
         /// The area.
         area: &'a Area,
@@ -105,50 +105,49 @@ pub enum Told<'a, 't> {
         line: u64,
         /// The first page, from the area's first.
         page: u32,
-        /// How many.
+        /// Number of pages.
         pages: u32,
         /// The area.
         area: &'a Area,
     },
     /// A request failed.
     Failed {
-        /// How.
+        /// The failure.
         failure: &'a Failure<'t>,
         /// The area.
         area: &'a Area,
     },
 }
 
-/// Who is told of each step, with the machine to print to.
+/// Callback for each step, with the machine to print to.
 pub type Tell<'p, M> = Option<&'p mut dyn FnMut(&mut M, Told<'_, '_>)>;
 
-/// Which area, and how the trace is read.
+/// Parameters of a replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'n> {
-    /// The area, which must be empty but for what `loaded` put there.
+    /// The area, which must be empty except for the buffers of `loaded`.
     pub area: AreaId,
-    /// `None`: as the trace says.
+    /// The alignment; `None`: as in the trace.
     pub align: Option<Align>,
-    /// `None`: what is usual for the trace and the settings.
+    /// The handling; `None`: the default for the format and the settings.
     pub held: Option<WhenHeld>,
-    /// The recorded area, where ftrace recorded several. `None`: the one of the same name, or the
+    /// The recorded area, if ftrace recorded several. Default: the one of the same name, or the
     /// only one.
     pub from: Option<&'n str>,
-    /// Of how many IDs in a thousand the buffers may be moved, under a placement that has use for
-    /// it.
+    /// IDs in a thousand whose buffers may be moved, under a placement that relocates.
     pub relocatable: u32,
     /// The state that the area may be in when the replay begins.
     pub loaded: Option<Loaded>,
-    /// The first request that fails ends the replay.
+    /// True if the first request that fails ends the replay.
     pub stop_at_failure: bool,
-    /// What becomes of what failed there and succeeds here.
+    /// Handling of requests that failed in the recording and succeed here.
     pub served: WhenServed,
-    /// Which of the requests are made.
+    /// The part of the requests that is made.
     pub part: Part<'n>,
 }
 
 impl Options<'_> {
-    /// An area, and the trace as it is.
+    /// Makes the default options for an area.
     pub const fn new(area: AreaId) -> Self {
         Self {
             area,
@@ -163,50 +162,50 @@ impl Options<'_> {
         }
     }
 
-    /// What was loaded into the area.
+    /// Returns the state that was loaded into this area.
     fn loaded_here(&self) -> Option<Loaded> {
         self.loaded.filter(|loaded| loaded.area == self.area)
     }
 
-    /// Gives everything back that the replay made.
+    /// Releases all buffers that the replay made.
     fn release_own(&self, system: &mut System<'_>) {
         let loaded = self.loaded_here();
         system.release_those(self.area, |id| loaded.is_none_or(|loaded| !loaded.has(id)));
     }
 }
 
-/// Why there is nothing to report. The area is as empty as it was.
+/// Reason why a replay has no report. Its buffers are released.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReplayError {
     /// The area has buffers.
     NotEmpty {
-        /// Which area.
+        /// The area.
         area: AreaId,
-        /// Pages they take.
+        /// Pages of these buffers.
         used: u32,
     },
-    /// A line of the trace is no good.
+    /// A line of the trace is invalid.
     Trace(TraceError),
-    /// Too many different IDs.
+    /// There are too many different IDs, or there is no memory for them.
     Ids(OutOfMemory),
-    /// No memory for the table of a recorded area's pages.
+    /// There is no memory for the table of a recorded area's pages.
     Memory {
-        /// What it takes.
+        /// Bytes that the table needs.
         bytes: u64,
     },
-    /// A recorded area is wanted that is not in the recording.
+    /// The recording does not have the chosen area.
     NoSuchArea(Areas),
-    /// The recording is of several areas.
+    /// The recording has several areas, and none is chosen.
     SeveralAreas(Areas),
-    /// A recorded area is wanted, and the trace is none of ftrace.
+    /// A recorded area is chosen, but the trace has no areas.
     NoAreas,
-    /// Ctrl-C before the first operation was done.
+    /// Ctrl-C was pressed before the first operation.
     Interrupted,
-    /// An area refused a buffer that it had given: its state is inconsistent.
+    /// An area refused the release of a buffer that it had allocated: its state is inconsistent.
     Release {
-        /// Which area.
+        /// The area.
         area: AreaId,
-        /// Why.
+        /// The reason.
         error: ReleaseError,
     },
 }
@@ -241,7 +240,7 @@ impl From<OutOfMemory> for ReplayError {
     }
 }
 
-/// Checks a recording and learns its areas, by which the area to replay it on can be chosen
+/// Checks a recording and collects its areas, to choose the area to replay it on
 /// ([`Survey::area`]). A plain trace has none, and is checked when it is replayed.
 ///
 /// # Errors
@@ -268,8 +267,8 @@ pub fn run<M: Machine + ?Sized>(
     run_surveyed(system, machine, options, &survey, trace, None)
 }
 
-/// As [`run`], with the `survey` of that trace. `tell` is called for each step, outside of what is
-/// timed.
+/// Replays a trace like [`run`], with its `survey`. Calls `tell` for each step, outside of the
+/// timed spans.
 ///
 /// # Errors
 /// See [`ReplayError`].
@@ -285,8 +284,8 @@ pub fn run_surveyed<'t, M: Machine + ?Sized>(
     reports.into_iter().next().ok_or(ReplayError::NoAreas)
 }
 
-/// As [`run_surveyed`], for several areas, each with a recorded one of its own: the lines of all
-/// are answered in the recording's order, so that what the areas share sees what it saw on the
+/// Replays a trace on several areas, each with a recorded one of its own. The lines of all areas
+/// are replayed in the recording's order, so that state which the areas share changes as on the
 /// board. Returns a report for each.
 ///
 /// # Errors
@@ -300,13 +299,13 @@ pub fn run_together<'t, M: Machine + ?Sized>(
     tell: Tell<'_, M>,
 ) -> Result<Vec<ReplayReport>, ReplayError> {
     for options in options {
-        // What others than the state's buffers take.
+        // Pages of buffers other than the state's.
         let loaded = options.loaded_here().map_or(0, |loaded| loaded.pages(system));
         if let used @ 1.. = system.area(options.area).used_pages() - loaded {
             return Err(ReplayError::NotEmpty { area: options.area, used });
         }
     }
-    // Reborrowed for no longer than the machine.
+    // Reborrowed for at most the machine's lifetime.
     let tell = tell.map(|tell| tell as &mut dyn FnMut(&mut M, Told<'_, '_>));
     let mut stage = Stage::new(system, machine, (trace, Format::of(trace)), tell);
     let mut players = Vec::with_capacity(options.len());
@@ -322,7 +321,7 @@ pub fn run_together<'t, M: Machine + ?Sized>(
     result.map(|()| reports)
 }
 
-/// The second pass; of a plain trace, both.
+/// Does the second pass, or both passes of a plain trace.
 fn answer<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     players: &mut [Player<'_, 't>],

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What would have to move so that a request finds room: a plan as the placement `relocate` makes
-//! it, which nobody carries out.
+//! A plan of the moves that make room for a request: made like those of the placement `relocate`,
+//! but not carried out.
 //!
-//! Every buffer that is registered or relocatable is taken to be movable, as a whole: of a state
-//! that `load` put into the area, every run of used pages. What is registered does not say how it
-//! was aligned: it keeps the alignment that it has, up to that of its size.
+//! Every registered or relocatable buffer counts as movable as a whole, and so does every run of
+//! used pages of a state that `load` put into the area. A registered buffer does not record its
+//! alignment: it keeps the one that it has, up to that of its size.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,15 +20,15 @@ use placement::bitmap::Bitmap;
 use system::plan::{Movable, NoRoom, Planner, Step};
 use system::{MAX_MOVABLE, System};
 
-/// Moves that are listed.
+/// Number of moves in the text.
 const SHOWN_MOVES: usize = 16;
 
-/// Why there is no plan to speak of.
+/// Reason why no plan was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RoomError {
-    /// The request makes no sense.
+    /// The request is invalid.
     Invalid(CmaError),
-    /// There is no memory to plan in.
+    /// There is no memory for the plan.
     Memory,
 }
 
@@ -41,18 +41,18 @@ impl fmt::Display for RoomError {
     }
 }
 
-/// How a request would find room.
+/// The result of planning for a request.
 #[derive(Clone, Debug)]
 pub struct Room {
     area: String,
     pages: u32,
     align_order: u32,
     free: u32,
-    /// The page where it would begin, and what has to move before.
+    /// The first page of the request, and the moves before it.
     plan: Result<(u32, Vec<Step>), NoRoom>,
 }
 
-/// Plans for a request, and leaves the area as it is.
+/// Plans for a request; leaves the area unchanged.
 ///
 /// # Errors
 /// See [`RoomError`].
@@ -72,13 +72,13 @@ pub fn plan(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Re
     Ok(Room { area: area.name().into(), pages, align_order, free: area.free_pages(), plan })
 }
 
-/// What the area holds, for a plan.
+/// Returns a planner with the area's buffers.
 fn planner(system: &System<'_>, id: AreaId) -> Option<Planner> {
     let area = system.area(id);
     let movable = |buffer: &Obstacle| buffer.holder != Holder::Other;
     let count = obstacles(system, id, 0).filter(movable).take(MAX_MOVABLE + 1).count();
     let mut buffers = Vec::new();
-    // The request itself is one more.
+    // One more entry for the request itself.
     if count > MAX_MOVABLE || buffers.try_reserve_exact(count + 1).is_err() {
         return None;
     }
@@ -94,7 +94,7 @@ fn planner(system: &System<'_>, id: AreaId) -> Option<Planner> {
     Some(Planner::new(fixed, buffers))
 }
 
-/// The alignment that a buffer keeps.
+/// Returns the order of the alignment that a buffer keeps.
 fn align_order(system: &System<'_>, area: &Area, buffer: &Obstacle) -> u32 {
     let first = area.base().add(buffer.page);
     match system.zone().relocatable(first) {
@@ -104,13 +104,13 @@ fn align_order(system: &System<'_>, area: &Area, buffer: &Obstacle) -> u32 {
 }
 
 impl Room {
-    /// Buffers that would move, and their pages.
+    /// Returns the number of buffers that would move, and their bits.
     fn moved(&self) -> (usize, u64) {
         let steps = self.plan.as_ref().map_or(&[][..], |(_, steps)| steps);
         (steps.len(), steps.iter().map(|step| u64::from(step.bits)).sum())
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let (buffers, pages) = self.moved();
         Record::new("relocate")
@@ -134,7 +134,7 @@ impl Room {
 }
 
 impl fmt::Display for Room {
-    /// The text for people; ends in a newline.
+    /// Writes the text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.area, Counted(self.pages.into(), "page"))?;
         if self.align_order > 0 {
@@ -145,8 +145,8 @@ impl fmt::Display for Room {
             Err(NoRoom::Full) if self.pages > self.free => writeln!(f, " do not fit: {} are free.", self.free),
             Err(NoRoom::Full) => writeln!(
                 f,
-                " do not fit, as far as its buffers, or the runs of used pages of a loaded state, can move only whole and to \
-                 their alignment; {} are free.",
+                " do not fit: buffers (of a loaded state: runs of used pages) can move only as a whole and to their \
+                 alignment; {} are free.",
                 self.free
             ),
             Err(NoRoom::NotFound) => writeln!(f, " do not fit: no way to move its buffers was found."),
@@ -191,7 +191,7 @@ mod tests {
                 say(system, 2048, 8).0,
                 "BiscuitOS_cma: 2048 pages at a multiple of 256 fit at page 0; nothing has to move.\n"
             );
-            // 100 pages in the middle of both halves, and a driver's 4 behind the first.
+            // 100 pages in the middle of both halves, and a driver's 4 after the first.
             let mut held = Vec::new();
             for (pages, keep) in [(400, false), (100, true), (4, true), (800, false), (100, true), (644, false)] {
                 held.push((system.cma_alloc(id, pages, 0).expect("room"), keep));
@@ -227,8 +227,8 @@ mod tests {
         });
     }
 
-    /// Of a board's state runs of used pages are all that is known; enough pages are free, so that
-    /// the cause is that of `alloc`.
+    /// A board's state has only runs of used pages. Enough pages are free, so the cause is that of
+    /// `alloc`.
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn a_state_does_not_fit_as_far_as_its_runs_move_whole() {
@@ -239,7 +239,7 @@ mod tests {
             crate::state::put(system, id, &found).expect("it fits");
             let room = plan(system, id, 256, 8).expect("a request");
             let text = room.to_string();
-            assert!(text.contains("do not fit, as far as its buffers, or the runs of used pages"), "{text}");
+            assert!(text.contains("do not fit: buffers (of a loaded state: runs of used pages)"), "{text}");
             assert!(room.record().to_string().ends_with("\"cause\":\"fragmented\"}"), "{}", room.record());
             system.release_all(id);
         });

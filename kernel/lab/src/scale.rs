@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The debris load on areas of other sizes, scaled so that it fills them as the published one fills
-//! 8 MiB.
+//! The debris load on areas of other sizes, scaled so that it fills them as much as the published
+//! one fills 8 MiB.
 
 use core::fmt;
 
 use super::sizes::{SLOTS, Slots};
 
-/// The area that the published load is for, in pages.
+/// Pages of the area of the published load.
 const PUBLISHED_PAGES: u32 = 2048;
-/// Most slots of a load: those of 768 MiB, whose table is a third of the heap.
+/// Maximum number of slots: enough for 768 MiB; the table takes a third of the heap.
 pub const MAX_SLOTS: u32 = 96 * 256;
 
-/// How a load grows with its area.
+/// Scaling of a load to its area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scale {
-    /// Not at all: the published slots.
+    /// The published slots.
     None,
     /// More slots of the published sizes, in proportion to the area.
     Slots,
     /// The published slots, larger in proportion to the area.
     Sizes,
-    /// Larger by the largest divisor, up to the root, of what the area is larger by, and more slots
-    /// by the rest.
+    /// Slots larger by d, and more of them by the remaining factor: d is the largest divisor, up to
+    /// the square root, of the area's size in units of 8 MiB.
     Both,
-    /// This many slots of the published sizes, whatever the area.
+    /// This number of slots of the published sizes, for any area.
     Count(u32),
 }
 
 impl Scale {
-    /// What `scale=` takes, the default first.
+    /// The values of `scale=`, the default first.
     pub const NAMES: &'static [&'static str] = &["none", "slots", "sizes", "both"];
 
-    /// Reads one of [`Scale::NAMES`].
+    /// Returns the scale for one of [`Scale::NAMES`].
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "none" => Some(Self::None),
@@ -43,7 +43,7 @@ impl Scale {
         }
     }
 
-    /// The slots for an area of `pages` pages.
+    /// Returns the slots for an area of `pages` pages.
     pub fn slots(self, pages: u32) -> Slots {
         let all = SLOTS as u32;
         let larger = (pages / PUBLISHED_PAGES).max(1);
@@ -55,7 +55,7 @@ impl Scale {
             Self::None => Slots { count: all, times: 1 },
             Self::Slots => filling(1),
             Self::Sizes => Slots { count: all, times: larger },
-            // A divisor, so that the filling stays what it is on a multiple of 8 MiB.
+            // With a divisor the fill level stays the same on a multiple of 8 MiB.
             Self::Both => filling((1..=larger.isqrt()).rev().find(|&times| larger.is_multiple_of(times)).unwrap_or(1)),
             Self::Count(count) => Slots { count: count.clamp(1, MAX_SLOTS), times: 1 },
         }

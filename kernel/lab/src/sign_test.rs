@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The sign test: how likely it is that one of two placements is better in at least a given number
-//! of the seeds, if neither is.
+//! The sign test: the probability that one of two placements is better in at least a given number
+//! of the seeds, if in fact neither is better.
 //!
 //! Exact, in integers: under that hypothesis the number of better seeds among those that differ is
-//! binomial, with one half.
+//! binomial with probability one half.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 /// Bits of a digit.
 const DIGIT_BITS: u32 = u32::BITS;
 
-/// The probability, in permille and floored, that of `better + worse` throws of a coin at least as
-/// many as the more frequent of the two fall on one side, whichever that is. 1000 where none
-/// differ.
+/// Returns the probability, in permille and rounded down, that in `better + worse` throws of a coin
+/// one side, either one, comes up at least as often as the larger of the two counts. Returns 1000
+/// if both counts are equal.
 pub fn sign_test_permille(better: u32, worse: u32) -> u32 {
     let throws = better + worse;
     let fewer = better.min(worse);
@@ -29,12 +29,12 @@ pub fn sign_test_permille(better: u32, worse: u32) -> u32 {
         coefficient.divide(place + 1);
         sum.add(&coefficient);
     }
-    // Both sides, of 2^throws: fewer than half of the throws are on one.
+    // Both sides, over 2^throws: fewer than half of the throws are on one.
     sum.multiply(2 * 1000);
     sum.shifted_down(throws).min(1000)
 }
 
-/// A natural number of any size: its digits, the lowest first.
+/// A natural number of any size, by its digits, lowest first.
 #[derive(Clone, Debug)]
 struct Natural(Vec<u32>);
 
@@ -55,7 +55,7 @@ impl Natural {
         }
     }
 
-    /// Divides by a number that divides it.
+    /// Divides by an exact divisor.
     fn divide(&mut self, divisor: u32) {
         let mut rest = 0;
         for digit in self.0.iter_mut().rev() {
@@ -81,7 +81,7 @@ impl Natural {
         }
     }
 
-    /// What is left without the lowest `bits` bits, which fits 32 bits.
+    /// Returns the number without its lowest `bits` bits; the result has to fit 32 bits.
     fn shifted_down(&self, bits: u32) -> u32 {
         let digit = |place: u32| self.0.get(place as usize).copied().unwrap_or(0);
         let (place, low) = (bits / DIGIT_BITS, bits % DIGIT_BITS);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn known_probabilities() {
-        // By hand: 2 / 2^n where all fall on one side; 2 (1 + 5) / 2^5.
+        // By hand: 2 / 2^n if all are on one side; 2 (1 + 5) / 2^5.
         for ((better, worse), permille) in [
             ((0, 0), 1000),
             ((7, 7), 1000),
@@ -108,7 +108,7 @@ mod tests {
             ((11, 0), 0),
             // 1 + 15 + 105 + 455 of 2^15, twice.
             ((12, 3), 35),
-            // The difference that was nothing.
+            // A difference that was not significant.
             ((25, 21), 658),
             ((501, 499), 974),
             ((600, 400), 0),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The state that a board left an area in, put into an area here: what a user has of a failure is
-//! often no recording, but the list of free runs in the log, or debugfs's `bitmap`.
+//! Puts the state of a board's area into an area here: often a user has no recording of a failure,
+//! but the list of free runs in the log, or debugfs's `bitmap`.
 //!
-//! `reader` finds the state in the text. Who had what is not in it, so each run of used pages
-//! becomes one buffer, which is registered with the system like those that loads leave. They are
-//! made by the call that every user of CMA has, under a placement that names the page.
+//! `reader` finds the state in the text. It does not contain the owners, so each run of used pages
+//! becomes one buffer, registered with the system like those that loads leave. The buffers are
+//! allocated by the usual call, under a placement that gives the page.
 
 mod reader;
 
@@ -26,38 +26,38 @@ use units::PAGE_SIZE;
 const KIB: u64 = 1024;
 const PAGES_PER_MIB: u32 = (1 << 20) / PAGE_SIZE as u32;
 
-/// Buffers that a state put into an area, by their identifiers.
+/// The buffers of a loaded state, as a range of IDs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Loaded {
-    /// Where.
+    /// The area.
     pub area: AreaId,
-    /// The number of the area's first page on the board, where the state has it.
+    /// Page frame number of the area's first page on the board, if the state contains it.
     pub base_pfn: Option<u64>,
     first: u32,
     last: u32,
 }
 
 impl Loaded {
-    /// Pages of those that are left.
+    /// Returns the pages of these buffers that are still registered.
     pub fn pages(&self, system: &System<'_>) -> u32 {
         system.kept(self.area).filter(|kept| self.has(kept.id)).map(|kept| kept.pages).sum()
     }
 
-    /// Whether a registered buffer is one of them, or a part of one.
+    /// True if a registered buffer is one of these, or a part of one.
     pub const fn has(&self, id: u32) -> bool {
         self.first <= id && id <= self.last
     }
 }
 
-/// Why an area is not in that state. It is as it was.
+/// Reason why a state was not loaded. The area is unchanged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LoadError {
     /// The area has buffers.
     NotEmpty {
-        /// Pages they take.
+        /// Pages of these buffers.
         used: u32,
     },
-    /// The state is of an area of another size.
+    /// The area has another size than the state.
     Size {
         /// The state's pages.
         pages: u32,
@@ -66,11 +66,11 @@ pub enum LoadError {
         /// The area's pages.
         area_pages: u32,
     },
-    /// Pages could not be taken.
+    /// Pages could not be allocated.
     Taken {
         /// The first of them, from the area's first.
         page: u32,
-        /// Why not.
+        /// The reason.
         error: CmaError,
     },
 }
@@ -91,7 +91,7 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// Pages, with what they are in MiB or KiB.
+/// A number of pages, shown with the size in MiB or KiB.
 struct Size(u32);
 
 impl fmt::Display for Size {
@@ -105,13 +105,13 @@ impl fmt::Display for Size {
     }
 }
 
-/// What was put into an area.
+/// Result of loading a state.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
-    /// The buffers, by which they are told from others later.
+    /// The buffers, to distinguish them from others later.
     pub loaded: Loaded,
     area: String,
-    /// Name of the area that the state is of.
+    /// Name of the area that the state describes.
     from: Option<String>,
     line: u64,
     form: &'static str,
@@ -123,19 +123,19 @@ pub struct LoadReport {
     metrics: Metrics,
 }
 
-/// Pages of the smallest area that has room for `pages`: an area is whole pageblocks.
+/// Returns the pages of the smallest area with room for `pages`: an area is whole pageblocks.
 const fn padded(pages: u32) -> u32 {
     pages.next_multiple_of(PAGEBLOCK_PAGES)
 }
 
 impl State<'_> {
-    /// Whether the state can be put into an area of that size.
+    /// True if the area has the size of the state.
     fn fits(&self, area: &Area) -> bool {
         area.pages() == padded(self.pages)
     }
 
-    /// The area here that the state belongs into: the one called as the one it is of, if that has
-    /// its size; else `unnamed`, or the first that has. `unnamed` where none has.
+    /// Returns the area for the state: the one of its name, `unnamed`, or any other, the first that
+    /// has the right size. If none has it: the one of its name, or `unnamed`.
     pub fn area(&self, system: &System<'_>, unnamed: AreaId) -> AreaId {
         let called = self.name.and_then(|name| system.find_area(name));
         let fits = |id: &AreaId| self.fits(system.area(*id));
@@ -143,7 +143,7 @@ impl State<'_> {
     }
 }
 
-/// Puts an empty area into a state.
+/// Puts a state into an empty area.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -186,7 +186,7 @@ pub fn put(system: &mut System<'_>, id: AreaId, state: &State<'_>) -> Result<Loa
     })
 }
 
-/// The buffers that were made.
+/// The buffers made so far.
 struct Taken {
     id: AreaId,
     buffers: u32,
@@ -195,7 +195,7 @@ struct Taken {
 }
 
 impl Taken {
-    /// Makes a buffer of these pages, if there are any.
+    /// Makes a buffer of these pages, unless `pages` is 0.
     fn take(&mut self, system: &mut System<'_>, page: u32, pages: u32) -> Result<(), LoadError> {
         if pages == 0 {
             return Ok(());
@@ -213,7 +213,7 @@ impl Taken {
     }
 }
 
-/// The placement that knows one place, which is free.
+/// A placement with a single candidate, which is free.
 struct Exactly(u32);
 
 impl Placement for Exactly {
@@ -231,7 +231,7 @@ impl Placement for Exactly {
 }
 
 impl LoadReport {
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let record = Record::new("load")
             .string("area", &self.area)
@@ -248,7 +248,7 @@ impl LoadReport {
 }
 
 impl fmt::Display for LoadReport {
-    /// The text for people; ends in a newline.
+    /// Writes the text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: the state of line {}", self.area, self.line)?;
         if let Some(from) = &self.from {

@@ -1,45 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Times single calls, net of what reading the clock costs.
+//! Times single calls, without the cost of reading the clock.
 //!
-//! A span between two readings contains one reading: the way to the second, and the second. The
-//! clock may be coarser than a call (10 ns a step on this board), so one call's time means little
-//! and the mean over many is right, if they come at every phase of a step: the calls of a load do
-//! by themselves, and the same call again and again where a [`Dither`] is waited for.
+//! A span between two readings contains the cost of one reading. The clock may be coarser than a
+//! call (10 ns a tick on this board), so the time of one call is inexact; the mean over many is
+//! right if they begin at every phase of a tick: the calls of a load do, and repeated calls of one
+//! kind do after a [`Dither`].
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use machine::Machine;
 
-/// How many pairs of readings the calibration averages over. A power of two: to divide 128 bits by
-/// it is a shift.
+/// Pairs of readings that the calibration averages over. A power of two: to divide 128 bits by it
+/// is a shift.
 const READINGS: u32 = 1024;
-/// How often it is made. The quickest counts, because an interrupt in between only ever adds.
+/// Number of calibrations. The quickest counts, because an interrupt only adds time.
 const TRIES: u32 = 4;
 
-/// How long the calls of a load took, and what of that is the clock's.
+/// Times of a load's calls, and the clock's part in them.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
     /// Allocations.
     pub alloc: Timing,
     /// Releases.
     pub release: Timing,
-    /// What reading the clock adds to each.
+    /// Cost of reading the clock in each.
     pub cost: ClockCost,
 }
 
-/// What reading the clock adds to a span.
+/// Cost of reading the clock, as part of a span.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockCost {
-    /// ns that [`READINGS`] spans take in which there is nothing.
+    /// Time of [`READINGS`] empty spans, in ns.
     total_ns: u64,
 }
 
 impl ClockCost {
-    /// Measures the machine's clock with itself: spans of nothing, as [`Timing::time`] would
-    /// measure them. Many readings in a row would not do, because a loop around them costs more
-    /// than they do.
-    // Inlined, it would take registers from the calls that are measured.
+    /// Measures the machine's clock with itself: empty spans, measured as by [`Timing::time`]. A
+    /// loop of many readings would not do, because the loop costs more than the readings.
+    // Inlined, it would take registers from the measured calls.
     #[cold]
     #[inline(never)]
     pub fn measure<M: Machine + ?Sized>(machine: &M) -> Self {
@@ -55,39 +54,39 @@ impl ClockCost {
         Self { total_ns: (0..TRIES).map(once).min().unwrap_or(0) }
     }
 
-    /// What it adds to one span, in ns.
+    /// Returns the cost in one span, in ns.
     pub const fn reading_ns(self) -> u64 {
         self.of(1)
     }
 
-    /// What it adds to `spans` spans, in ns, rounded.
+    /// Returns the cost in `spans` spans, in ns, rounded.
     const fn of(self, spans: u64) -> u64 {
         ((self.total_ns as u128 * spans as u128 + READINGS as u128 / 2) / READINGS as u128) as u64
     }
 }
 
-/// How many ticks pass from one reading to the next. Not inlined, so that there is nothing around
-/// that could be done meanwhile.
+/// Returns the ticks between two readings. Not inlined, so that no other code can be moved between
+/// them.
 #[inline(never)]
 fn ticks_of_nothing<M: Machine + ?Sized>(machine: &M) -> u32 {
     let start = machine.ticks();
     machine.ticks().wrapping_sub(start)
 }
 
-/// Sum, count and maximum of a kind of call, and how many calls took about how long.
+/// Sum, count and maximum of the times of one kind of call, and their distribution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
     calls: u64,
     gross_ns: u64,
     gross_max_ns: u64,
-    /// Calls by the span that they took, in eighths of an octave; the last has all longer ones.
+    /// Number of calls by span, in eighths of an octave; the last includes all longer ones.
     spans: [u32; SPANS],
 }
 
-/// Spans told apart: to 16 ms.
+/// Number of classes of spans: up to 16 ms.
 const SPANS: usize = 8 * 22;
 
-/// Where a span counts.
+/// Returns the class of a span.
 fn span_of(ns: u64) -> usize {
     if ns < 8 {
         return ns as usize;
@@ -96,7 +95,7 @@ fn span_of(ns: u64) -> usize {
     (8 * (octave as usize - 2) + (ns >> (octave - 3)) as usize % 8).min(SPANS - 1)
 }
 
-/// The longest span that counts there, in ns.
+/// Returns the longest span of a class, in ns.
 fn longest_of(span: usize) -> u64 {
     if span < 8 { span as u64 } else { ((9 + span as u64 % 8) << (span / 8 - 1)) - 1 }
 }
@@ -107,27 +106,27 @@ impl Default for Timing {
     }
 }
 
-/// The reading before a measured call. Its own function, and different from [`last_reading`], so
-/// that a profiler finds by name where it is to begin to count (see `make profile`); inlined,
-/// because QEMU looks up the way into a function and back.
+/// Reads the clock before a measured call. A function of its own, different from [`last_reading`],
+/// so that a profiler finds by name where to begin counting (see `make profile`); inlined, because
+/// QEMU looks up the jump into a function and back.
 #[inline(always)]
 fn first_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
     let start = machine.ticks();
-    // Nothing that the call reads may be read before it begins,
+    // Reads of the call must not move before this point,
     compiler_fence(Ordering::SeqCst);
     start
 }
 
-/// The reading behind a measured call, with which a profiler stops counting.
+/// Reads the clock after a measured call; here a profiler stops counting.
 #[inline(always)]
 fn last_reading<M: Machine + ?Sized>(machine: &M) -> u32 {
-    // and nothing that it writes be written when it has ended.
+    // and its writes must not move after this point.
     compiler_fence(Ordering::SeqCst);
     machine.ticks()
 }
 
-/// Makes a call of less than 40 s; also returns how many ns passed, what reading the clock takes
-/// included.
+/// Makes a call of less than 40 s; also returns the ns that passed, which include the cost of
+/// reading the clock.
 pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T) -> (T, u64) {
     let start = first_reading(machine);
     let answer = call();
@@ -135,9 +134,9 @@ pub fn span_ns_of<M: Machine + ?Sized, T>(machine: &M, call: impl FnOnce() -> T)
     (answer, u64::from(ticks) * u64::from(machine.tick_ns()))
 }
 
-/// Waits before a call for a time that differs from call to call, so that a clock coarser than a
-/// call finds it at every phase of a step. Random, and the same in each run: the phases of a
-/// regular row of waits are regular, too, and leave some out.
+/// Waits before a call for a time that varies, so that the calls begin at every phase of a clock
+/// that is coarser than a call. Random, but the same in each run: regular waits would have regular
+/// phases and miss some.
 pub struct Dither(fastrand::Rng);
 
 impl Default for Dither {
@@ -147,7 +146,7 @@ impl Default for Dither {
 }
 
 impl Dither {
-    /// Waits.
+    /// Waits for less than a tick.
     #[inline(never)]
     pub fn wait<M: Machine + ?Sized>(&mut self, machine: &M) {
         machine.pass(self.0.u32(0..machine.tick_ns()));
@@ -155,11 +154,11 @@ impl Dither {
 }
 
 impl Timing {
-    /// No call yet.
+    /// Times of no calls.
     pub const NONE: Self = Self { calls: 0, gross_ns: 0, gross_max_ns: 0, spans: [0; SPANS] };
 
-    /// Times one call. Between the two readings there is nothing but the call, and at most a
-    /// register or two that the compiler saves for it: what the ticks are is left for later.
+    /// Times one call. Between the two readings there is only the call, and at most the saving of a
+    /// register or two by the compiler: the conversion of the ticks comes later.
     #[inline(always)]
     pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
         let start = first_reading(machine);
@@ -169,8 +168,8 @@ impl Timing {
         answer
     }
 
-    /// Takes in a call of `ticks` ticks. Not inlined: the compiler would save registers for it in
-    /// the span, and take it into the next one.
+    /// Adds a call of `ticks` ticks. Not inlined: the compiler would save registers for it inside
+    /// the span, and move it into the next one.
     #[inline(never)]
     fn take_in<M: Machine + ?Sized>(&mut self, machine: &M, ticks: u32) {
         let span_ns = u64::from(ticks) * u64::from(machine.tick_ns());
@@ -181,7 +180,7 @@ impl Timing {
         *count = count.saturating_add(1);
     }
 
-    /// Takes in all calls of another.
+    /// Adds all calls of another.
     pub fn include(&mut self, other: Self) {
         self.calls += other.calls;
         self.gross_ns += other.gross_ns;
@@ -191,18 +190,19 @@ impl Timing {
         }
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls.
     pub const fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// Mean time of a call in ns, net, rounded; 0 if there was none.
+    /// Returns the mean time of a call in ns, without the clock's cost, rounded; 0 without calls.
     pub fn mean_ns(&self, cost: ClockCost) -> u64 {
         let net_ns = self.gross_ns.saturating_sub(cost.of(self.calls));
         (net_ns + self.calls / 2).checked_div(self.calls).unwrap_or(0)
     }
 
-    /// What 999 of 1,000 calls took at most, in ns, net, rounded up by an eighth at most.
+    /// Returns the maximum of 999 in 1,000 calls, in ns, net of the clock; up to an eighth too
+    /// high.
     pub fn p999_ns(&self, cost: ClockCost) -> u64 {
         let longer = self.calls / 1000;
         let mut calls = 0;
@@ -213,29 +213,29 @@ impl Timing {
         span.map_or(0, longest_of).min(self.gross_max_ns).saturating_sub(cost.of(1))
     }
 
-    /// The longest call in ns, net.
+    /// Returns the longest time of a call in ns, without the clock's cost.
     pub fn max_ns(&self, cost: ClockCost) -> u64 {
         self.gross_max_ns.saturating_sub(cost.of(1))
     }
 }
 
-/// Times the last of every `every` calls: reading the clock can take longer than a call does. Not
-/// the first, which is far slower than any other where code is translated as it comes.
+/// Times the last of every `every` calls, as reading the clock can take longer than a call. Not the
+/// first, which is far slower than the others where code is translated just in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampled {
     timing: Timing,
     every: u32,
-    /// Calls that pass untimed before the next that is timed.
+    /// Calls to skip before the next timed one.
     passing: u32,
 }
 
 impl Sampled {
-    /// One call in `every`, which is at least 1.
+    /// Times one call in `every`, which is at least 1.
     pub const fn one_in(every: u32) -> Self {
         Self { timing: Timing::NONE, every, passing: every.saturating_sub(1) }
     }
 
-    /// Makes a call, and times it if it is one that is to be.
+    /// Makes a call, and times it if it is its turn.
     #[inline(always)]
     pub fn time<M: Machine + ?Sized, T>(&mut self, machine: &M, call: impl FnOnce() -> T) -> T {
         if self.passing > 0 {
@@ -246,7 +246,7 @@ impl Sampled {
         self.timing.time(machine, call)
     }
 
-    /// The calls that were timed.
+    /// Returns the times of the timed calls.
     pub const fn timing(&self) -> Timing {
         self.timing
     }
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use board_mock::Mock;
 
-    /// Calls of the given ticks, of 10 ns each.
+    /// Makes the times of calls that took `calls` ticks of 10 ns each.
     fn timing_of(calls: impl IntoIterator<Item = u32>) -> Timing {
         let (machine, mut timing) = (Mock::default(), Timing::default());
         calls.into_iter().for_each(|ticks| timing.take_in(&machine, ticks));
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_span_is_what_the_clock_says_and_nothing_costs_one_reading() {
-        // This clock steps whenever it is read.
+        // This clock advances on each reading.
         let machine = Mock::default();
         let (answer, span_ns) = span_ns_of(&machine, || {
             machine.now_ns();

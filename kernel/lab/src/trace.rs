@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Recorded streams of requests, read where they lie: the laboratory's own format ([`plain`]), the
-//! text of Linux's ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
+//! Recorded streams of requests, read in place: the laboratory's own format ([`plain`]), the text
+//! of Linux's ftrace ([`ftrace`]), and the kernel's log ([`dmesg`]).
 //!
-//! A trace may be tens of megabytes in an initrd: the parsers borrow it, keep no line, and name the
-//! line of whatever is wrong. They know nothing of areas and buffers: bytes come in, operations or
-//! one error go out. Which format a trace has is seen from its first line that counts
-//! ([`Format::of`]).
+//! A trace may be tens of megabytes in an initrd: the parsers borrow it, store no line, and report
+//! errors with the number of the line. They are independent of areas and buffers: the input is
+//! bytes, the output is operations or one error. The first significant line decides the format of a
+//! trace ([`Format::of`]).
 
 pub mod dmesg;
 pub mod ftrace;
@@ -21,22 +21,22 @@ pub use plain::Op;
 use crate::state::is_state;
 use cma::MAX_ALIGN_ORDER;
 
-/// What the area is called whose events have no name.
+/// Name of the area of events without a name.
 pub const NAMELESS: &[u8] = b"nameless";
 
-/// How a trace is written.
+/// Format of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// `a ID PAGES ALIGN_ORDER` and `r ID`.
     Plain,
-    /// What `/sys/kernel/tracing/trace`, `trace_pipe` or `trace-cmd report` print.
+    /// The output of `/sys/kernel/tracing/trace`, `trace_pipe` or `trace-cmd report`.
     Ftrace,
     /// The kernel's log with the lines of `CONFIG_CMA_DEBUG`.
     Dmesg,
 }
 
 impl<'t> Line<'t> {
-    /// What stands in front of the line's event. Only a plain trace has nothing there.
+    /// Returns the text before the line's event, parsed. It is empty in a plain trace.
     pub fn head(&self, format: Format) -> Head<'t> {
         match format {
             Format::Plain => Head::default(),
@@ -47,12 +47,12 @@ impl<'t> Line<'t> {
 }
 
 impl Format {
-    /// The format of a trace: that of its first line which only one of them has, an event of CMA or
-    /// a line of `CONFIG_CMA_DEBUG`, whatever stands in front of it. What begins a recording
-    /// decides, too, at its start: ftrace's heads and notes, an event with its task and processor,
-    /// and an operation of the plain form; half a line, a state and comments may stand in front of
-    /// those. A time and a colon decide nothing by themselves, because logs have them (`CPU 1:
-    /// failed`); they are ftrace's only where no line decides.
+    /// Returns the format of a trace. The first line that only one format has decides: an event of
+    /// CMA, or a line of `CONFIG_CMA_DEBUG`, after any prefix. At the start of the trace these
+    /// decide, too: ftrace's heads and notes, an event with its task and processor, an operation of
+    /// the plain form; only half a line, a state and comments may precede them. Lines with a time
+    /// and a colon count as ftrace's only if no line decides, because logs have them (`CPU 1:
+    /// failed`).
     pub fn of(bytes: &[u8]) -> Self {
         let mut foreign = 0u32;
         let mut stamped = false;
@@ -72,7 +72,7 @@ impl Format {
                     return Self::Plain;
                 }
                 stamped |= ftrace::is_stamped(line);
-                // Only the trace's first line may be half of one.
+                // Only the trace's first line may be cut.
                 whole = if number == 1 { 2 } else { whole };
                 foreign += 1;
             }
@@ -81,7 +81,7 @@ impl Format {
         if stamped { Self::Ftrace } else { Self::Plain }
     }
 
-    /// The word for records.
+    /// Returns the name for records.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -91,49 +91,49 @@ impl Format {
     }
 }
 
-/// What is wrong with a trace, and where.
+/// An error of a trace, and its line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TraceError {
-    /// Counted from 1.
+    /// Number of the line, from 1.
     pub line: u64,
-    /// Why.
+    /// The error.
     pub reason: Reason,
 }
 
-/// Why a line is no good.
+/// Error of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
     /// Neither `a`, `r` nor a comment.
     UnknownOp,
-    /// Nothing that ftrace prints.
+    /// Not a line of ftrace.
     NotFtrace,
     /// A word is missing.
     Missing(Field),
-    /// Words after the last one.
+    /// There are words after the last one.
     Extra,
     /// Not a number, or out of range.
     Bad(Field),
-    /// A byte that no text holds.
+    /// A byte that is not text.
     Binary(u8),
-    /// `r` for an ID without any `a` before it.
+    /// `r` for an ID without an `a` before it.
     NeverAllocated(u32),
     /// `a` for an ID that holds a buffer.
     Held(u32),
-    /// An allocation of recorded pages that are allocated already; the first of them.
+    /// An allocation of recorded pages that are already allocated; the first of them.
     HeldPages(u64),
     /// An allocation at a pointer that holds a buffer.
     HeldPointer(u64),
-    /// More areas than a recording is read for.
+    /// More areas than a recording may have.
     TooManyAreas(usize),
-    /// A page too far from the others to be of one area.
+    /// A page too far from the others to be in one area.
     TooFar(u64),
-    /// No line that does anything.
+    /// No line has an operation.
     Empty,
-    /// No line that does anything, but this many requests that begin.
+    /// No line has an operation, but this many requests begin.
     OnlyStarts(u64),
 }
 
-/// The words of a line.
+/// A word of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Field {
     /// `ID`.
@@ -156,23 +156,23 @@ pub enum Field {
     Errorno,
 }
 
-/// A parser's answer for a line: what it says, if it says anything.
+/// A line parser; its result is `None` if the line has no operation.
 type LineParser<'t, T> = fn(&'t [u8], Whole) -> Result<Option<T>, Reason>;
 
-/// So many lines that say nothing are a step.
+/// Number of lines without an operation that make a step.
 const SILENT_LINES: u32 = 4096;
 
-/// What a line says; or that some lines said nothing, with the last of them.
+/// The operation of a line; `None` for lines without an operation, with the last of them.
 pub type Step<'t, T> = Result<(Line<'t>, Option<T>), TraceError>;
 
-/// Which ends of a line are sure to be there: a recording may begin and end in the middle of one.
+/// Ends of a line that are certain: a recording may begin and end in the middle of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Whole {
     start: bool,
     end: bool,
 }
 
-/// What the lines of a trace say, with the lines, up to the first error.
+/// The operations of a trace, with their lines, up to the first error.
 #[derive(Clone, Debug)]
 pub struct Parsed<'t, T> {
     lines: Lines<'t>,
@@ -181,18 +181,18 @@ pub struct Parsed<'t, T> {
 }
 
 impl<'t, T> Parsed<'t, T> {
-    /// Reads a trace from its start. A line may say nothing.
+    /// Reads a trace from its start. Lines may have no operation.
     const fn new(bytes: &'t [u8], parse_line: LineParser<'t, T>) -> Self {
         Self { lines: Lines::new(bytes), parse_line, failed: false }
     }
 
-    /// How many lines were read so far.
+    /// Returns the number of lines read so far.
     pub const fn lines(&self) -> u64 {
         self.lines.read()
     }
 
-    /// What the next line says, or nothing after `SILENT_LINES` that say nothing, so that whoever
-    /// reads on can look for a Ctrl-C.
+    /// Returns the next operation, or a step without one after `SILENT_LINES` lines without any, so
+    /// that the caller can check for Ctrl-C.
     pub fn step(&mut self) -> Option<Step<'t, T>> {
         for silent in 1.. {
             if self.failed {
@@ -214,7 +214,7 @@ impl<'t, T> Parsed<'t, T> {
         None
     }
 
-    /// All steps.
+    /// Returns all steps.
     pub fn steps(mut self) -> impl Iterator<Item = Step<'t, T>> {
         core::iter::from_fn(move || self.step())
     }
@@ -228,7 +228,7 @@ impl<'t, T> Iterator for Parsed<'t, T> {
     }
 }
 
-/// Leaves out a step that says nothing.
+/// Drops a step without an operation.
 fn said<'t, T>(step: Step<'t, T>) -> Option<Result<(Line<'t>, T), TraceError>> {
     step.map(|(line, said)| Some((line, said?))).transpose()
 }
@@ -268,9 +268,9 @@ impl fmt::Display for TraceError {
                 "neither an event of ftrace nor one of its comments; `grep -e cma_ -e LOST` leaves the lines that count",
             ),
             Reason::Missing(field) => write!(f, "{field} is missing"),
-            Reason::Extra => f.write_str("more words than the operation has"),
+            Reason::Extra => f.write_str("words after the end of the operation"),
             Reason::Bad(field) => write!(f, "not a good {field}"),
-            // What gzip, xz and UTF-16 begin with.
+            // First bytes of gzip, xz and UTF-16.
             Reason::Binary(byte @ (0x1f | 0xfd)) => {
                 write!(f, "byte {byte:#04x} is not text; a compressed file has to be unpacked first (gunzip, unxz)")
             }
@@ -295,14 +295,14 @@ impl fmt::Display for TraceError {
     }
 }
 
-/// The lines of a text, without their ends, LF or CR LF.
+/// The lines of a text, without their ends (LF or CR LF).
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'t> {
     rest: &'t [u8],
     /// Bytes of the whole text.
     length: usize,
     read: u64,
-    /// The line that was read last has no end.
+    /// True if the last line read has no end.
     unterminated: bool,
 }
 
@@ -311,13 +311,12 @@ impl<'t> Lines<'t> {
         Self { rest: bytes, length: bytes.len(), read: 0, unterminated: false }
     }
 
-    /// How many were read so far.
+    /// Returns the number of lines read so far.
     const fn read(&self) -> u64 {
         self.read
     }
 
-    /// Passes over empty lines, a byte at a time: one that is taken apart costs as much as a long
-    /// one.
+    /// Skips empty lines byte by byte: to parse one costs as much as to parse a long one.
     fn skip_blank(&mut self) {
         loop {
             self.rest = match self.rest {
@@ -350,7 +349,7 @@ impl<'t> Iterator for Lines<'t> {
     }
 }
 
-/// Errs where a line holds something else than printable ASCII and tabs.
+/// Fails if a line has a byte other than printable ASCII and tabs.
 fn text_only(line: &[u8]) -> Result<(), Reason> {
     match line.iter().find(|&&byte| !(b' '..=b'~').contains(&byte) && byte != b'\t') {
         Some(&byte) => Err(Reason::Binary(byte)),
@@ -358,12 +357,12 @@ fn text_only(line: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// A decimal number of up to 64 bits; digits only, no sign.
+/// Parses a decimal number of up to 64 bits; digits only, no sign.
 pub(super) fn decimal_u64(digits: &[u8]) -> Option<u64> {
     core::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-/// A decimal number between two bounds; digits only, no sign.
+/// Parses a decimal number from `least` to `most`; digits only, no sign.
 fn decimal(word: &[u8], field: Field, least: u32, most: u32) -> Result<u32, Reason> {
     let mut value = 0u32;
     for &byte in word {
@@ -416,7 +415,7 @@ mod tests {
         }
     }
 
-    /// Lines of a log that look like the front of an event, before its recording.
+    /// Lines of a log that look like the prefix of an event, before the recording.
     #[test]
     fn a_time_and_a_colon_make_no_log_a_recording_of_ftrace() {
         let log = "cma: cma_alloc(cma 814923f8, count 3, align 2)\ncma: cma_alloc(): returned b7eb8f80\n";
@@ -432,7 +431,7 @@ mod tests {
             "CPU:0 [LOST 12 EVENTS]",
         ] {
             for front in ["", "[    0.000000] ", "<6>[    0.000000] ", "Jan  1 00:00:29 board kernel: [   29.2] "] {
-                // Half of a recording's own first lines does decide.
+                // If the recording's own first line is cut, the line after it does decide.
                 let before = std::format!("x\ny\n{front}{line}\n{front}{line}\n");
                 assert_eq!(Format::of((before + log).as_bytes()), Format::Dmesg, "{front}{line}");
             }

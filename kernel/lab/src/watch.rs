@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Between two steps of a load or a replay: a machine that draws the areas sees them, and Ctrl-C
-//! ends what runs.
+//! Hook between two steps of a load or a replay: the machine can draw the areas, and Ctrl-C ends
+//! the run.
 
 use alloc::vec::Vec;
 
@@ -9,8 +9,8 @@ use super::obstacles::obstacles;
 use machine::Machine;
 use system::System;
 
-/// The areas in words: of each its pages, the pages in use, the longest free run and the number of
-/// its buffers, then of each buffer its first page, from the area's first, and its pages.
+/// Returns the areas as words: for each its pages, used pages, longest free run and number of
+/// buffers, then for each buffer its first page, from the area's first, and its pages.
 pub fn areas(system: &System<'_>) -> Vec<u32> {
     let mut words = Vec::new();
     for id in system.area_ids() {
@@ -22,7 +22,7 @@ pub fn areas(system: &System<'_>) -> Vec<u32> {
     words
 }
 
-/// As [`Machine::interrupted`]; first the machine may look at the areas.
+/// Shows the areas to the machine, then returns [`Machine::interrupted`].
 #[inline]
 pub(crate) fn interrupted<M: Machine + ?Sized>(machine: &M, system: &System<'_>) -> bool {
     machine.show_areas(&|| areas(system));

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A queue by key, in words that may lie outside the kernel's heap (`words`): what is due next, or
-//! a sort of more values than the heap holds.
+//! A priority queue in words that may be outside the kernel's heap (`words`): for events by due
+//! time, or to sort more values than the heap holds.
 
 use super::words::{HEAP_WORDS, NoRoom, WordArray};
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// Words of an entry: the key's class, its high and low half, and the value.
+/// Words of an entry: the key's class, its number's high and low half, and the value.
 const ENTRY_WORDS: usize = 4;
 
-/// What entries are ordered by: the class, then the number.
+/// Key of an entry, ordered by class, then by number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Key {
     /// Entries of a lower class come first.
     pub class: u32,
-    /// Within a class, the lower number.
+    /// Within a class, entries of a lower number come first.
     pub number: u64,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct WordHeap {
 }
 
 impl WordHeap {
-    /// An empty queue.
+    /// Makes an empty queue.
     ///
     /// # Errors
     /// The heap is full.
@@ -36,23 +36,23 @@ impl WordHeap {
         Ok(Self { words: WordArray::new(zone, machine, HEAP_WORDS)?, room: HEAP_WORDS / ENTRY_WORDS, entries: 0 })
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(crate) fn release(self, zone: &mut Zone<'_>) {
         self.words.release(zone);
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries
     }
 
-    /// Bytes that a queue with room for one entry more takes.
+    /// Returns the bytes of a queue with room for one more entry.
     pub(crate) fn wanted_bytes(&self) -> u64 {
         let room = if self.entries == self.room { 2 * self.room } else { self.room };
         (room * ENTRY_WORDS * size_of::<u32>()) as u64
     }
 
-    /// The lowest key.
+    /// Returns the lowest key.
     pub(crate) fn first<M: Machine + ?Sized>(&mut self, machine: &mut M) -> Option<Key> {
         (self.entries > 0).then(|| self.entry(machine, 0).0)
     }
@@ -60,7 +60,7 @@ impl WordHeap {
     /// Adds an entry.
     ///
     /// # Errors
-    /// There is no memory for it; the queue is as it was.
+    /// There is no memory for it; the queue is unchanged.
     pub(crate) fn push<M: Machine + ?Sized>(
         &mut self,
         zone: &mut Zone<'_>,
@@ -73,7 +73,7 @@ impl WordHeap {
         }
         let mut at = self.entries;
         self.entries += 1;
-        // Up to where its parent is no higher.
+        // Moves up until the parent is not higher.
         while at > 0 {
             let parent = (at - 1) / 2;
             let above = self.entry(machine, parent);
@@ -96,7 +96,7 @@ impl WordHeap {
         self.entries -= 1;
         let last = self.entry(machine, self.entries);
         let mut at = 0;
-        // Down to where its children are no lower.
+        // Moves down until no child is lower.
         loop {
             let children = 2 * at + 1..(2 * at + 3).min(self.entries);
             let lowest = children.map(|child| (self.entry(machine, child), child)).min_by_key(|(entry, _)| entry.0);
@@ -153,7 +153,7 @@ mod tests {
                 let key = Key { class: step % 5, number: u64::from(step.wrapping_mul(0x85eb_ca6b)) << (step % 32) };
                 queue.push(system.zone_mut(), machine, key, step).expect("memory is there");
                 plain.push((key, step));
-                // A few are taken on the way.
+                // A few are taken in between.
                 if step % 1000 == 999 {
                     let lowest = plain.iter().min().map(|entry| entry.0);
                     assert_eq!(queue.first(machine), lowest);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An array of words that may be larger than the kernel's heap: the tables of large traces.
+//! An array of words that may be larger than the kernel's heap, for the tables of large traces.
 //!
-//! A small one lives on the heap; a larger one in blocks of the page allocator, taken as unmovable
-//! pages (which never come from a CMA area) and given back by [`WordArray::release`].
+//! A small one is on the heap; a larger one is in blocks of the page allocator, allocated as
+//! unmovable pages (never from a CMA area) and released by [`WordArray::release`].
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use page_alloc::zone::Zone;
 use page_alloc::{Block, MAX_PAGE_ORDER, Migratetype};
 use units::PAGE_SIZE;
 
-/// Words of an array that still lives on the heap (8 KiB).
+/// Words of an array that is on the heap (8 KiB).
 pub(crate) const HEAP_WORDS: usize = 1 << 11;
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
@@ -20,7 +20,7 @@ const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NoRoom;
 
-/// The words, all 0 at first.
+/// The words, initially 0.
 #[derive(Debug)]
 pub(crate) struct WordArray {
     storage: Storage,
@@ -34,10 +34,10 @@ enum Storage {
 }
 
 impl WordArray {
-    /// So many words, all 0.
+    /// Makes an array of `words` words, all 0.
     ///
     /// # Errors
-    /// There is no memory for them; nothing was taken then.
+    /// There is no memory for them; nothing stays allocated.
     pub(crate) fn new<M: Machine + ?Sized>(zone: &mut Zone<'_>, machine: &mut M, words: usize) -> Result<Self, NoRoom> {
         if words <= HEAP_WORDS {
             let mut heap = Vec::new();
@@ -65,20 +65,20 @@ impl WordArray {
         Ok(Self { storage: Storage::Blocks(blocks, order) })
     }
 
-    /// Two words that lie together, by the number of the pair.
+    /// Returns the two words of a pair.
     pub(crate) fn pair<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, pair: usize) -> &'a mut [u32; 2] {
         let (words, pair) = self.part(machine, pair, PAGE_WORDS / 2);
         &mut words.as_chunks_mut().0[pair]
     }
 
-    /// One word.
+    /// Returns one word.
     pub(crate) fn word<'a, M: Machine + ?Sized>(&'a mut self, machine: &'a mut M, word: usize) -> &'a mut u32 {
         let (words, word) = self.part(machine, word, PAGE_WORDS);
         &mut words[word]
     }
 
-    /// The part of the array that holds `item`, where a page holds `per_page` of them, and its
-    /// place there.
+    /// Returns the part of the array that holds `item`, and its index there; a page holds
+    /// `per_page` items.
     fn part<'a, M: Machine + ?Sized>(
         &'a mut self,
         machine: &'a mut M,
@@ -94,7 +94,7 @@ impl WordArray {
         }
     }
 
-    /// Gives the pages back.
+    /// Releases the pages.
     pub(crate) fn release(self, zone: &mut Zone<'_>) {
         if let Storage::Blocks(blocks, _) = self.storage {
             free_blocks(zone, blocks);
@@ -103,7 +103,7 @@ impl WordArray {
 }
 
 fn free_blocks(zone: &mut Zone<'_>, blocks: Vec<Block>) {
-    // Last taken, first freed: the lists end in the order they were in.
+    // Freed in reverse order, so that the free lists keep their order.
     for block in blocks.into_iter().rev() {
         zone.free_pages(block);
     }

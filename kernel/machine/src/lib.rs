@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the portable half asks of the machine it runs on: a clock, a console, Ctrl-C, the memory
-//! behind a block, and faults on purpose.
+//! The interface of the portable half to the machine: a clock, a console, Ctrl-C, the memory of a
+//! block, and deliberate faults.
 //!
-//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not here: the
-//! monitor returns its outcome, and `boot`'s `main` ends the machine.
+//! `boot` implements it for the board, tests for a mock. Power-off and reboot are not part of it:
+//! the monitor returns its outcome, and `boot`'s `main` stops or restarts the machine.
 //!
-//! What holds true: the clock never goes back, and a page's memory is reached by whoever holds its
-//! block alone.
+//! Invariants: the clock never goes back, and only the holder of a block can access the memory of
+//! its pages.
 //!
 //! # Example
 //! ```
@@ -26,7 +26,7 @@ use core::fmt;
 
 use page_alloc::Block;
 
-/// A fault taken on purpose, to see its report.
+/// A deliberate fault, to see its report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// Overflow the stack into its guard page.
@@ -41,9 +41,9 @@ pub enum Fault {
     Unaligned,
     /// Execute an undefined instruction.
     Undefined,
-    /// Call a supervisor, of which there is none.
+    /// Call a supervisor; there is none.
     Svc,
-    /// Receive an interrupt that nobody asked for.
+    /// Receive an interrupt that no driver requested.
     Irq,
     /// Panic.
     Panic,
@@ -63,7 +63,7 @@ impl Fault {
         Self::Panic,
     ];
 
-    /// The word that names it on the command line.
+    /// Returns the word on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stack => "stack",
@@ -78,58 +78,57 @@ impl Fault {
         }
     }
 
-    /// The fault that `name` names.
+    /// Returns the fault with a name. Returns `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| fault.name() == name)
     }
 }
 
-/// The machine under the laboratory. It borrows nothing, so that tables of what runs on it can be
-/// constants.
+/// The machine that runs the laboratory. It borrows nothing, so that tables of code that runs on it
+/// can be constants.
 pub trait Machine: 'static {
-    /// Nanoseconds since the kernel's first instruction: monotonic, and cheap enough for measured
-    /// paths (a few instructions and two device reads).
+    /// Returns the nanoseconds since the kernel's first instruction: monotonic, and cheap enough
+    /// for measured paths (a few instructions and two device reads).
     fn now_ns(&self) -> u64;
 
-    /// What the clock counts, modulo 2^32, in steps of [`Machine::tick_ns`]: a few instructions and
-    /// one device read, so that a short call can be timed.
+    /// Returns the clock's counter modulo 2^32, in steps of [`Machine::tick_ns`]: a few
+    /// instructions and one device read, so that a short call can be timed.
     fn ticks(&self) -> u32 {
         (self.now_ns() / u64::from(self.tick_ns())) as u32
     }
 
-    /// Nanoseconds that a step of [`Machine::ticks`] takes, at least 1.
+    /// Returns the nanoseconds of a step of [`Machine::ticks`], at least 1.
     fn tick_ns(&self) -> u32;
 
-    /// Lets `instructions` instructions pass, beside the fixed number that the call itself takes.
-    /// Where time is not counted in instructions, none need to.
+    /// Takes `instructions` instructions, in addition to the fixed number of the call itself. Does
+    /// nothing if time is not counted in instructions.
     fn pass(&self, _instructions: u32) {}
 
-    /// True once after each Ctrl-C, also while a command runs. Takes that Ctrl-C out of what
-    /// [`Machine::read_byte`] returns, with what was typed of a line before it.
+    /// True once after each Ctrl-C, also while a command runs. Removes that Ctrl-C, and the part of
+    /// a line typed before it, from the input of [`Machine::read_byte`].
     fn interrupted(&self) -> bool;
 
-    /// Called between two steps of a load or a replay, before [`Machine::interrupted`]: a machine
-    /// that draws the areas has them in words from `areas`, which takes its time.
+    /// Called between two steps of a load or a replay, before [`Machine::interrupted`]. A machine
+    /// that draws the areas gets their words from `areas`, a call that takes time.
     fn show_areas(&self, _areas: &dyn Fn() -> Vec<u32>) {}
 
-    /// Writes to the console. `\n` ends a line.
+    /// Writes to the console; `\n` ends a line.
     fn write_str(&mut self, text: &str);
 
-    /// The next byte typed; sleeps until there is one. A Ctrl-C that nobody asked
-    /// [`Machine::interrupted`] for comes as 0x03, and is then no longer pending there.
+    /// Returns the next byte typed; sleeps until there is one. Returns a Ctrl-C as 0x03 if
+    /// [`Machine::interrupted`] has not reported it; it is not reported later.
     fn read_byte(&mut self) -> u8;
 
-    /// The next byte typed, if there is one; as [`Machine::read_byte`], but never sleeps.
+    /// Returns the next byte typed, if there is one, like [`Machine::read_byte`], but never sleeps.
     fn poll_byte(&mut self) -> Option<u8>;
 
-    /// The memory of a block of pages, as words: 2^order pages of them. It holds whatever was there
-    /// before.
+    /// Returns the memory of a block's 2^order pages as words. Their old content remains.
     ///
-    /// Whoever holds the block owns its pages, so the two borrows stand for exclusive access to
-    /// that memory.
+    /// The holder of the block owns its pages, so the two borrows give exclusive access to that
+    /// memory.
     fn page_memory<'a>(&'a mut self, block: &'a mut Block) -> &'a mut [u32];
 
-    /// Takes a fault on purpose.
+    /// Causes a fault.
     fn fault(&mut self, fault: Fault) -> !;
 }
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The story of `alloc_contig_range` (`mm/page_alloc.c`): how a range of an area is emptied of
-//! pages in use, and taken.
+//! The steps of `alloc_contig_range` (`mm/page_alloc.c`): a range of an area is emptied of pages in
+//! use, and taken.
 //!
-//! Isolate the pageblocks → drain the per-CPU lists and the batches on their way to the LRU →
-//! migrate and reclaim what is still in use, in batches of `COMPACT_CLUSTER_MAX`, `MAX_TRIES` times
-//! each → find the free block that covers the start → test that the whole range is isolated and
-//! free → take it off the lists → give back what sticks out in front and behind → undo the
-//! isolation. Each of these is a step of a [`ContigRange`], between which others may go on. A range
-//! that is free never comes here: `contig` takes it out of the buddy.
+//! Isolate the pageblocks → drain the per-CPU lists and the LRU batch → migrate and reclaim what is
+//! still in use, in batches of `COMPACT_CLUSTER_MAX`, at most `MAX_TRIES` times each → find the
+//! free block that covers the start → test that the whole range is isolated and free → take it off
+//! the free lists → give back what extends beyond the range on both sides → undo the isolation.
+//! These are the steps of a [`ContigRange`], between which others may run. A range that is all free
+//! does not come here: `page_alloc` takes it directly (`Zone::take_range`).
 //!
-//! Where it fails, everything goes back: see `undo`. Linux leaves moved pages where they went, and
-//! finds only at the end whether a page will not go; here that is looked for first, so that most
-//! failures have nothing to take back.
+//! After a failure what was done is taken back: see `undo`. Linux leaves moved pages in their new
+//! frames, and finds only at the end that a page cannot be moved; here that is checked first, so
+//! that most failures have nothing to take back.
 
 pub use cma::blocked::{Blocked, Owner, Phase, Refused, Why};
 
@@ -26,23 +26,23 @@ use page_alloc::lru::{NO_OWNER, Place};
 use page_alloc::policy::CmaUse;
 use units::Pfn;
 
-/// How often a batch is tried (`__alloc_contig_migrate_range`).
+/// Most tries of a batch (`__alloc_contig_migrate_range`).
 const MAX_TRIES: u32 = 5;
 
-/// Where the time of one allocation went, and what was done in it.
+/// Time of one allocation by phase, and counts of the work done in it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct ContigReport {
     /// Nanoseconds by phase, in the order of [`Phase::ALL`].
     pub phase_ns: [u64; Phase::ALL.len()],
-    /// Pages moved, also where they were moved back.
+    /// Pages moved, including those moved back.
     pub migrated: u32,
-    /// Clean pages of the range dropped, also where they were brought back.
+    /// Clean pages of the range dropped, including those brought back.
     pub dropped: u32,
     /// Pages freed ahead (`cma_use=first`).
     pub freed_ahead: u32,
     /// Batches that were tried again.
     pub retried_batches: u32,
-    /// Ranges that were given up because of a pin.
+    /// Ranges that failed because of a pin.
     pub refused_pinned: u32,
     /// Ranges that were tried.
     pub ranges: u32,
@@ -50,12 +50,12 @@ pub struct ContigReport {
 }
 
 impl ContigReport {
-    /// Time counts from now on.
+    /// Starts to count time at `now_ns`.
     pub fn start(&mut self, now_ns: u64) {
         self.last_ns = now_ns;
     }
 
-    /// The time since the last mark belongs to a phase.
+    /// Adds the time since the last mark to `phase`.
     pub fn mark(&mut self, phase: Phase, now_ns: u64) {
         self.phase_ns[phase as usize] += now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
@@ -72,12 +72,12 @@ impl ContigReport {
     }
 }
 
-/// The frames of the area that a range lies in.
+/// Frames of the area that contains a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AreaFrames {
     /// The area's first page.
     pub first: Pfn,
-    /// Its pages.
+    /// The area's size in pages.
     pub pages: u32,
 }
 
@@ -93,9 +93,9 @@ enum Step {
     Undo(Result<(), Refused>),
 }
 
-/// One contiguous allocation under way, which goes on step by step: isolate, drain, a batch of
-/// migration at a time, test, grab, undo. Between two steps others may go on, and the zone's
-/// accounting balances. Several can be under way at once, each with a journal of its own.
+/// One contiguous allocation under way, made step by step: isolate, drain, a batch of migration at
+/// a time, test, grab, undo. Between two steps others may run, and the zone's accounting balances.
+/// Several can be under way at once, each with a journal of its own.
 pub struct ContigRange {
     area: AreaFrames,
     first: Pfn,
@@ -104,7 +104,7 @@ pub struct ContigRange {
     migration: Migration,
 }
 
-/// What the batches of one allocation have come to.
+/// Progress and result of one allocation's batches.
 struct Migration {
     at: Frame,
     end: Frame,
@@ -119,8 +119,7 @@ struct Migration {
 }
 
 impl ContigRange {
-    /// An allocation of a range of an area, all of it MIGRATE_CMA pageblocks, of which nothing is
-    /// done.
+    /// Makes an allocation of a range of an area, all of it MIGRATE_CMA pageblocks; starts nothing.
     pub const fn new(area: AreaFrames, first: Pfn, pages: u32) -> Self {
         let migration = Migration {
             at: Frame(0),
@@ -147,8 +146,8 @@ impl ContigRange {
         }
     }
 
-    /// Takes the next step. Returns the result after the last one; on an error everything is then
-    /// as it was (`undo`). `own` is this allocation's journal in every step.
+    /// Takes the next step. Returns the result after the last one; an error means that what was
+    /// done is taken back (`undo`). `own` is this allocation's journal in every step.
     #[inline(never)]
     pub fn step(
         &mut self,
@@ -162,11 +161,11 @@ impl ContigRange {
         result
     }
 
-    /// Ends the allocation at once: what it has done is taken back, unless the pages are taken
-    /// already.
+    /// Ends the allocation at once: takes back what it has done, or completes it if the pages are
+    /// taken already.
     ///
     /// # Errors
-    /// [`Refused::Busy`] with the phase that did not come.
+    /// [`Refused::Busy`] with the phase of the step that was not taken.
     pub fn give_up(
         &mut self,
         mm: &mut Mm<'_, '_>,
@@ -182,12 +181,12 @@ impl ContigRange {
         self.step(mm, own, report).unwrap_or(Err(Refused::Busy(blocked)))
     }
 
-    /// What an allocation that gives up says of its range.
+    /// The error of an allocation that is given up: names the first page and the next step's phase.
     pub const fn never_begun(&self) -> Blocked {
         Blocked { frame: self.first, owner: Owner::Nobody, why: Why::StillInUse, phase: self.phase() }
     }
 
-    /// As `step`, for the path that is measured, which pays for no call.
+    /// Takes the next step with the journal of `mm`; inlined to save the measured path a call.
     #[inline(always)]
     fn step_inline(&mut self, mm: &mut Mm<'_, '_>, report: &mut ContigReport) -> Option<Result<(), Refused>> {
         let (first, pages) = (self.first, self.pages);
@@ -213,8 +212,8 @@ impl ContigRange {
                     _ => Step::Test,
                 }
             }
-            // What was busy may have become free, and the test says so. Else it was the first page
-            // in the way.
+            // A page that was busy may have become free, and then the test succeeds. If it fails,
+            // the error is migration's, if there is one.
             Step::Test => match mm.test(first, pages, report) {
                 Ok(()) => Step::Grab,
                 Err(tested) => Step::Undo(Err(self.migration.result.err().unwrap_or(tested))),
@@ -237,10 +236,10 @@ impl ContigRange {
 
 impl Mm<'_, '_> {
     /// Empties a range of an area, all of it MIGRATE_CMA pageblocks, and takes its pages out of the
-    /// allocator: every step of a [`ContigRange`], one after the other.
+    /// allocator: all steps of a [`ContigRange`].
     ///
     /// # Errors
-    /// See [`Refused`]; everything is then as it was (`undo`).
+    /// See [`Refused`]; what was done is taken back (`undo`).
     pub fn alloc_contig_range(
         &mut self,
         area: AreaFrames,
@@ -256,8 +255,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Looks whether something is in the way that will not go, and else isolates the pageblocks of
-    /// the range.
+    /// Isolates the pageblocks of the range, if no page of it is known to be impossible to move.
     fn isolate(&mut self, area: AreaFrames, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         report.ranges += 1;
         if let Some(frame) = self.zone.isolated_in(first, pages) {
@@ -280,8 +278,8 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// The time since the last mark was a phase's, and now others have their turn, which counts for
-    /// nobody. Returns whether there were any.
+    /// Adds the time since the last mark to `phase` and runs `Live::meanwhile`, whose time counts
+    /// for no phase. True if there is such a callback.
     fn end_phase(&mut self, phase: Phase, report: &mut ContigReport) -> bool {
         report.mark(phase, self.now_ns());
         let Some(mut others) = self.live.meanwhile.take() else { return false };
@@ -291,17 +289,17 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// As `end_phase`, but also drops pages of a batch that others have freed meanwhile.
+    /// Ends a phase, and removes pages from `batch` that others have freed meanwhile.
     fn end_phase_of(&mut self, batch: &mut Batch, phase: Phase, report: &mut ContigReport) {
         if self.end_phase(phase, report) {
             batch.retain(|index, _| self.zone.is_at(index, Place::Isolated));
         }
     }
 
-    /// Looks whether a page is in the way that will not go, before anything is done.
+    /// Fails if the range has a page that cannot be moved, before anything is done.
     ///
-    /// Linux finds out at the end, by what does not move or is not free, and leaves what did move
-    /// where it went; here it would all have to come back.
+    /// Linux notices it at the end, by the pages that did not move or are not free, and leaves
+    /// moved pages in their new frames; here they would all have to be moved back.
     fn look(&self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let in_the_way = self.zone.has_unmovable_pages(first, pages, self.live.faults.ignore_pins);
         let Some(index) = in_the_way else { return Ok(()) };
@@ -311,16 +309,16 @@ impl Mm<'_, '_> {
         Err(Refused::Busy(blocked))
     }
 
-    /// Empties the lists on which pages of the range may hide (`lru_add_drain_all`,
-    /// `drain_all_pages`).
+    /// Empties the LRU batch and the per-CPU lists, where isolation does not find pages
+    /// (`lru_add_drain_all`, `drain_all_pages`).
     fn drain(&mut self, report: &mut ContigReport) {
         self.lru_add_drain();
         self.zone.drain_all_pages();
         self.end_phase(Phase::Drain, report);
     }
 
-    /// Moves or drops the next batch of pages that are still in use, or tries the last one again;
-    /// false where none is left or it failed (`__alloc_contig_migrate_range`).
+    /// Moves or drops the next batch of pages in use, or tries the last one again; false if none is
+    /// left or one failed (`__alloc_contig_migrate_range`).
     #[inline(always)]
     fn migrate_batch(&mut self, migration: &mut Migration, report: &mut ContigReport) -> bool {
         let Migration { at, end, batch, tries, mappings, result, .. } = migration;
@@ -358,7 +356,7 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// Writes the event of all batches.
+    /// Writes one trace event for all batches.
     fn end_migration(&mut self, first: Pfn, pages: u32, migration: &Migration, report: &ContigReport) {
         self.trace.add(
             report.last_ns,
@@ -372,7 +370,7 @@ impl Mm<'_, '_> {
         );
     }
 
-    /// Takes the next pages in use off their LRU lists, a batch of them; returns where to go on
+    /// Takes the next batch of pages in use off their LRU lists; returns the frame to continue at
     /// (`isolate_migratepages_range`).
     #[inline]
     fn isolate_migratepages_range(&mut self, mut at: Frame, end: Frame, batch: &mut Batch) -> Frame {
@@ -407,7 +405,7 @@ impl Mm<'_, '_> {
         blocked.map(|_| ()).map_err(|blocked| Refused::Busy(Blocked { why: Why::StillInUse, ..blocked }))
     }
 
-    /// Takes the blocks off the lists.
+    /// Takes the range's blocks off the free lists.
     fn grab(&mut self, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let taken = self.zone.take_isolated_range(first, pages);
         taken.map_err(|start| Refused::Busy(self.blocked(start, Phase::Grab)))?;
@@ -415,7 +413,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// What is known of a page in the way.
+    /// Describes a page that blocks the allocation.
     fn blocked(&self, index: Frame, phase: Phase) -> Blocked {
         let frame = self.zone.pfn(index);
         let pin = self.pin_of(frame);

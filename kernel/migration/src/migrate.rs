@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Migration: a page's contents go to another frame, and everybody who shows or holds the page is
-//! told (`mm/migrate.c`).
+//! Migration: a page's contents are copied to another frame, and the mappings or the cache entry of
+//! the page are updated (`mm/migrate.c`).
 //!
-//! The steps are Linux's: a target page → the old translations go and the TLB forgets them
-//! (`try_to_migrate`) → the copy (`migrate_folio`) → the new translations (`remove_migration_ptes`)
-//! → the old frame is free. A page that was moved is on no list until the contiguous allocation
-//! that moved it is known to succeed; if it fails, every page goes back to the frame where it was
-//! (`undo`), which Linux does not do.
+//! The steps are Linux's: get a target page → remove the old translations and flush the TLB
+//! (`try_to_migrate`) → copy (`migrate_folio`) → set the new translations (`remove_migration_ptes`)
+//! → free the old frame. A moved page is on no list until the contiguous allocation that moved it
+//! has succeeded; if it fails, every page goes back to the frame where it was (`undo`), which Linux
+//! does not do.
 
 use super::live::journal::Fate;
 use super::live::space::OwnedFrame;
@@ -19,13 +19,13 @@ use page_alloc::{Frame, FreedRun};
 /// Why a page did not move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stuck {
-    /// Somebody has pinned it.
+    /// It is pinned.
     Pinned,
-    /// There is no page to move it to: nothing else will move either.
+    /// There is no page to move it to; other pages of the batch are not tried either.
     NoTarget,
 }
 
-/// What moving a batch came to.
+/// Result of moving a batch.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Migrated {
     /// Pages that moved.
@@ -51,7 +51,7 @@ impl Mm<'_, '_> {
                 result.pages += 1;
                 result.mappings += mappings;
             } else if let Err(stuck) = moved {
-                // Whatever came first, it is the lack of a target that ends it.
+                // The lack of a target ends the allocation, so it replaces an earlier reason.
                 if result.stuck.is_none() || stuck == Stuck::NoTarget {
                     result.stuck = Some((index, stuck));
                 }
@@ -68,8 +68,8 @@ impl Mm<'_, '_> {
         result
     }
 
-    /// Moves one page that is off the LRU lists; returns how many mappings led to it. Its old frame
-    /// is in nobody's use afterwards, and to be freed.
+    /// Moves one page that is off the LRU lists; returns the number of mappings changed. The caller
+    /// has to free its old frame.
     #[inline]
     fn unmap_and_move(&mut self, index: Frame, entry: u32, targets: &mut Targets) -> Result<u32, Stuck> {
         let page = self.zone.descriptor(index);
@@ -83,13 +83,13 @@ impl Mm<'_, '_> {
         Ok(self.move_page(page.owner(), tag.marks(), index, target, Place::Moved))
     }
 
-    /// Makes the allocated page `to` what `from` was, whose owner and marks are known: contents,
-    /// owner, marks, mappings. Returns how many mappings changed.
+    /// Moves contents, owner, marks (without a pin) and mappings from `from` to the allocated page
+    /// `to`. Returns the number of mappings changed.
     #[inline]
     pub(super) fn move_page(&mut self, owner: u32, marks: u8, from: Frame, to: Frame, place: Place) -> u32 {
         let (old, new) = (self.zone.pfn(from), self.zone.pfn(to));
         self.cpu_access(old, false);
-        // Where a pin is ignored on purpose, it stays behind with the frame.
+        // A pin that is ignored on purpose stays with the old frame.
         self.zone.bring_to_life(to, marks & !PINNED, owner, place);
         if marks & FILE != 0 {
             self.copy(from, to);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reclaim: pages of the cache that were not used lately are dropped, dirty ones after they were
-//! written back (`mm/vmscan.c`).
+//! Reclaim: cache pages that were not used lately are dropped, dirty ones after writeback
+//! (`mm/vmscan.c`).
 //!
-//! Mapped pages are not reclaimed, as on a system without swap. A page that was used since it was
-//! last looked at gets a second chance; one that was used twice is active, and active pages come
-//! back to the inactive list only where that has become the shorter one.
+//! Mapped pages are not reclaimed, as on a system without swap. A page that was used since its last
+//! scan gets a second chance; one that was used twice is active. Active pages return to the
+//! inactive list only while that list is the shorter one.
 
 use super::live::Mm;
 use super::live::journal::Fate;
 use page_alloc::lru::{ACTIVE, DIRTY, FILE, LruPages, PINNED, REFERENCED};
 use page_alloc::{Frame, FreedRun};
 
-/// Pages that leave for a contiguous allocation at a time (`COMPACT_CLUSTER_MAX`).
+/// Most pages that a contiguous allocation moves or drops at a time (`COMPACT_CLUSTER_MAX`).
 pub(super) const COMPACT_CLUSTER_MAX: usize = 32;
 
 /// A page that was taken off its LRU list.
@@ -27,16 +27,16 @@ struct Isolated {
 pub(super) struct Batch {
     pages: [Isolated; COMPACT_CLUSTER_MAX],
     len: usize,
-    /// Some of the pages may be the cache's.
+    /// Some of the pages may be cache pages.
     has_files: bool,
 }
 
-/// Whether a contiguous allocation reclaims, which takes it back if it fails.
+/// Use of the journal by reclaim: a contiguous allocation that fails takes its reclaim back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Undo {
-    /// It is in the journal.
+    /// Reclaim for a contiguous allocation: recorded in the journal.
     Possible,
-    /// Somebody wants memory, and that is that.
+    /// Reclaim for any other request: not recorded.
     No,
 }
 
@@ -59,13 +59,13 @@ impl Batch {
 
     #[inline]
     pub(super) fn push(&mut self, index: Frame, entry: u32, marks: u8) {
-        // It is not full, which the compiler need not ask.
+        // The batch is not full: the remainder only saves a bounds check.
         self.pages[self.len % COMPACT_CLUSTER_MAX] = Isolated { frame: index, entry };
         self.len += 1;
         self.has_files |= marks & FILE != 0;
     }
 
-    /// Keeps the pages for which `stays` says so of page and entry.
+    /// Keeps the pages for which `stays(frame, entry)` is true.
     #[inline]
     pub(super) fn retain(&mut self, mut stays: impl FnMut(Frame, u32) -> bool) {
         let mut kept = 0;
@@ -81,7 +81,7 @@ impl Batch {
 }
 
 impl Mm<'_, '_> {
-    /// Reclaims for a request that found too little free; returns how many pages it freed
+    /// Reclaims for a request that found too few free pages; returns the number of pages freed
     /// (`try_to_free_pages`).
     pub fn direct_reclaim(&mut self, wanted: u32, undo: Undo) -> u32 {
         self.lru_add_drain();
@@ -90,9 +90,9 @@ impl Mm<'_, '_> {
         freed
     }
 
-    /// What kswapd does when it was woken: reclaims until the high watermark is reached, CMA pages
+    /// Does kswapd's work if it was woken: reclaims until the high watermark is reached, CMA pages
     /// not counted, or nothing is left to reclaim (`balance_pgdat`). There is no other thread here,
-    /// so whoever woke it runs it when done.
+    /// so the function that woke it calls this at its end.
     pub(crate) fn background_reclaim(&mut self) {
         if !self.kswapd_was_woken() {
             return;
@@ -118,7 +118,7 @@ impl Mm<'_, '_> {
             self.rotate(index, entry);
             (inactive, active) = (inactive + 1, active - 1);
         }
-        // Twice, because a page with a second chance has none the second time.
+        // Two passes, because a page that got a second chance can be dropped in the second one.
         let mut freed = 0;
         for _ in 0..2 * inactive {
             let Some(index) = self.zone.lru_last(true, false).filter(|_| freed < wanted) else { break };
@@ -129,8 +129,8 @@ impl Mm<'_, '_> {
         freed
     }
 
-    /// Takes a page off its LRU list, into the journal where that is kept; `None` where that has no
-    /// room.
+    /// Takes a page off its LRU list and, with [`Undo::Possible`], records it in the journal.
+    /// Returns `None` if the journal is full.
     fn isolate_for_reclaim(&mut self, index: Frame, undo: Undo) -> Option<Option<u32>> {
         if undo == Undo::No {
             return self.zone.lru_isolate(index).map(|_| None);
@@ -142,7 +142,7 @@ impl Mm<'_, '_> {
         Some(Some(self.live.journal.isolated(index, spot)))
     }
 
-    /// Puts a page that is taken off at the head of its list.
+    /// Puts a page that is off its LRU list at the head of the list.
     fn rotate(&mut self, index: Frame, entry: Option<u32>) {
         if let Some(entry) = entry {
             self.live.journal.became(entry, Fate::Rotated);
@@ -151,7 +151,7 @@ impl Mm<'_, '_> {
     }
 
     /// Drops a page that was taken off the end of the inactive list, or puts it back at the list's
-    /// head (`shrink_page_list`).
+    /// head; true if it was dropped (`shrink_page_list`).
     fn shrink_page(&mut self, index: Frame, entry: Option<u32>) -> bool {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) || tag.has(PINNED) || tag.has(DIRTY) && !self.write_back(index) {
@@ -166,8 +166,8 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// Drops the clean cache pages of a batch that a contiguous allocation wants away; the others
-    /// stay in it, to be moved (`reclaim_clean_pages_from_list`). Returns how many went.
+    /// Drops the clean cache pages of a contiguous allocation's batch; the others stay in it, to be
+    /// moved (`reclaim_clean_pages_from_list`). Returns the number of pages dropped.
     #[inline]
     pub(super) fn reclaim_clean_pages_from_list(&mut self, batch: &mut Batch) -> u32 {
         if !batch.has_files || self.live.faults.keep_clean_pages {
@@ -188,9 +188,9 @@ impl Mm<'_, '_> {
         dropped
     }
 
-    /// Frees memory before a large contiguous allocation starts, so that there is somewhere to move
-    /// to (the first cure of `cma_use=first`): until `pages` pages outside the areas are free above
-    /// the high watermark, or nothing is left.
+    /// Frees memory before a large contiguous allocation starts, so that there are pages to move to
+    /// (the first cure of `cma_use=first`): until `pages` pages outside the areas are free above
+    /// the high watermark, or nothing is left to reclaim.
     pub fn free_ahead(&mut self, pages: u32, undo: Undo) -> u32 {
         let mark = self.zone.kept_watermarks().high + pages;
         self.lru_add_drain();

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Trace events: Linux's tracepoints of contiguous allocations, in a ring that keeps the latest
-//! (`include/trace/events`).
+//! ones (`include/trace/events`).
 //!
-//! Off, an event costs the question whether tracing is on. `/sys/kernel/tracing/trace` prints the
-//! ring.
+//! While tracing is off, an event costs one test. `/sys/kernel/tracing/trace` prints the ring.
 
 use alloc::vec::Vec;
 
 use units::Pfn;
 use units::linux::LinuxVersion;
 
-/// How many events the ring keeps.
+/// Most events in the ring.
 pub const TRACE_EVENTS: usize = 1024;
 
-/// What happened. Areas are named by their place among the areas.
+/// A trace event. Areas are given by their index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// `cma_alloc_start`
     AllocStart {
-        /// Which area.
+        /// Index of the area.
         area: u8,
         /// Pages asked for.
         count: u32,
@@ -32,9 +31,9 @@ pub enum Event {
     },
     /// `cma_alloc_finish`
     AllocFinish {
-        /// Which area.
+        /// Index of the area.
         area: u8,
-        /// The first page, where there is one.
+        /// The first page, `None` if the allocation failed.
         first: Option<Pfn>,
         /// Pages asked for.
         count: u32,
@@ -45,7 +44,7 @@ pub enum Event {
     },
     /// `cma_alloc_busy_retry`
     BusyRetry {
-        /// Which area.
+        /// Index of the area.
         area: u8,
         /// First page of the range that was busy.
         first: Pfn,
@@ -56,29 +55,29 @@ pub enum Event {
     },
     /// `cma_release`
     Release {
-        /// Which area.
+        /// Index of the area.
         area: u8,
         /// The first page.
         first: Pfn,
-        /// Pages.
+        /// Pages of the buffer.
         count: u32,
     },
     /// `test_pages_isolated`
     TestIsolated {
         /// First page of the range.
         start: Pfn,
-        /// Behind its last page.
+        /// One past its last page.
         end: Pfn,
-        /// Where the test ended.
+        /// The page at which the test ended.
         fin: Pfn,
-        /// Whether all was isolated and free.
+        /// True if all pages were isolated and free.
         success: bool,
     },
     /// `mm_alloc_contig_migrate_range_info`
     MigrateRange {
         /// First page of the range.
         start: Pfn,
-        /// Behind its last page.
+        /// One past its last page.
         end: Pfn,
         /// Pages moved.
         migrated: u32,
@@ -89,26 +88,26 @@ pub enum Event {
     },
 }
 
-/// The ring.
+/// The ring of events.
 #[derive(Debug, Default)]
 pub struct Trace {
     enabled: bool,
     linux: LinuxVersion,
     events: Vec<(u64, Event)>,
-    /// Who wrote each event, in the order of `events`.
+    /// The task that wrote each event, in the order of `events`.
     tasks: Vec<u8>,
     task: u8,
     written: u64,
 }
 
 impl Trace {
-    /// Whether events are kept.
+    /// True if events are kept.
     #[inline]
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Begins or stops to keep events; what is kept stays.
+    /// Starts or stops keeping events; events already kept stay.
     pub fn enable(&mut self, enabled: bool) {
         if enabled {
             self.events.reserve_exact(TRACE_EVENTS.saturating_sub(self.events.len()));
@@ -117,12 +116,12 @@ impl Trace {
         self.enabled = enabled;
     }
 
-    /// Events are written by this task from here on: 0 is the monitor, others are callers.
+    /// Sets the task that writes the following events: 0 is the monitor, others are callers.
     pub fn set_task(&mut self, task: u8) {
         self.task = task;
     }
 
-    /// Keeps from here on what this version of Linux writes.
+    /// Chooses the Linux version whose events are kept.
     pub fn answer_like(&mut self, linux: LinuxVersion) {
         self.linux = linux;
     }
@@ -134,7 +133,7 @@ impl Trace {
         self.written = 0;
     }
 
-    /// Keeps an event, in place of the oldest where the ring is full.
+    /// Keeps an event, if tracing is on; it replaces the oldest if the ring is full.
     #[inline]
     pub fn add(&mut self, now_ns: u64, event: Event) {
         if self.enabled {
@@ -157,7 +156,7 @@ impl Trace {
         self.written += 1;
     }
 
-    /// How many events were added since the ring was empty; it keeps [`TRACE_EVENTS`] of them.
+    /// Number of events added since the ring was empty; it keeps the latest [`TRACE_EVENTS`].
     pub fn written(&self) -> u64 {
         self.written
     }
@@ -168,7 +167,7 @@ impl Trace {
         self.events[oldest..].iter().chain(&self.events[..oldest])
     }
 
-    /// Who wrote each of the events, in their order.
+    /// The task that wrote each event, oldest first.
     pub fn tasks(&self) -> impl Iterator<Item = u8> {
         let oldest = self.oldest();
         self.tasks[oldest..].iter().chain(&self.tasks[..oldest]).copied()

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The commands: a table of files, and in each file what its commands say of themselves and what
-//! does them.
+//! The commands: a table of files, each with the help and the function of its commands.
 //!
 //! Every load is a command too ([`LOADS`]).
 
@@ -26,7 +25,7 @@ use system::System;
 use units::table;
 
 table! {
-    /// The commands but the loads, in the order in which `help` lists them.
+    /// The commands except the loads, in the order in which `help` lists them.
     commands<M: Machine>: [Command<M>] =
         compare,
         jobs,
@@ -50,49 +49,49 @@ table! {
 
 /// A command.
 pub(super) struct Command<M: ?Sized> {
-    /// What it says of itself, and what it takes.
+    /// Name, usage and texts.
     pub(super) help: Help,
-    /// What does it.
+    /// Executes the command.
     pub(super) run: fn(&mut Session<'_, '_, M>, &Args) -> Result<(), Failure>,
 }
 
 impl<M: Machine + ?Sized> Command<M> {
-    /// Its usage in full.
+    /// Returns the full usage.
     pub(super) fn usage(&self) -> Usage {
         Usage::of(&self.help)
     }
 }
 
-/// All commands, the loads first.
+/// Returns all commands, the loads first.
 pub(super) fn all<M: Machine + ?Sized>() -> impl Iterator<Item = Command<M>> + Clone {
     let loads = LOADS.iter().map(|load| Command { help: load.help, run: |session, args| session.load(args) });
     loads.chain(commands::<M>().iter().map(|command| Command { help: command.help, run: command.run }))
 }
 
-/// The help of every command, in the order in which `help` lists them.
+/// Returns the help of every command, in the order in which `help` lists them.
 pub fn help_of_all<M: Machine + ?Sized>() -> impl Iterator<Item = Help> + Clone {
     all::<M>().map(|command| command.help)
 }
 
-/// The command of that name.
+/// Returns the command called `name`.
 pub(super) fn find<M: Machine + ?Sized>(name: &str) -> Option<Command<M>> {
     all().find(|command| command.help.name == name)
 }
 
-/// What a command works on.
+/// The state that a command works on.
 pub(super) struct Session<'s, 'm, M: ?Sized> {
     pub(super) system: &'s mut System<'m>,
     pub(super) context: &'s Context<'s>,
     /// The command's name.
     pub(super) name: &'static str,
-    /// Largest status that `run=` met so far.
+    /// Largest status of the commands of `run=` so far.
     pub(super) worst: u8,
     pub(super) jobs: &'s mut Jobs,
-    /// The states that were put into areas.
+    /// The states that `load` put into areas.
     pub(super) loaded: &'s mut Vec<Loaded>,
-    /// The command as it was typed, where it ended in `&`.
+    /// The command as typed, if it ended in `&`.
     pub(super) background: Option<String>,
     pub(super) out: Output<'s, M>,
-    /// How the machine is to end, where the command says so.
+    /// The end of the machine, if the command requests it.
     pub(super) end: Option<End>,
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Completion: what could stand where the cursor is. A pure function of the line in front of it, of
-//! the commands' usages, and of the areas and files that there are.
+//! Completion: candidates for the word at the cursor. A pure function of the line in front of the
+//! cursor, the commands' usages, and the areas and files.
 //!
-//! A command's usage says what it takes: `alloc AREA PAGES`, `[rng=glibc|wyrand]`, `ID|all`. Words
-//! in capitals stand for something else, and some of them for something that can be listed; all
-//! others are what is typed. So a command that is described can be completed.
+//! The candidates come from a command's usage: `alloc AREA PAGES`, `[rng=glibc|wyrand]`, `ID|all`.
+//! Words in capitals stand for others, some of which can be listed; all others are typed as they
+//! are. So every command that has a usage can be completed.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -20,21 +20,21 @@ use machine::Machine;
 use placements::PLACEMENTS;
 use system::System;
 
-/// What a line can be completed to.
+/// The result of a completion.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Completion {
-    /// What all candidates have in common behind what was typed, and what ends a word that is the
-    /// only one.
+    /// Common text of all candidates after what was typed; for a single candidate also the
+    /// character that ends the word.
     pub(super) insert: String,
-    /// What could be meant, as a list shows it.
+    /// The candidates, as a list shows them.
     pub(super) candidates: Vec<String>,
 }
 
-/// Words that could be meant, all of which begin with `typed`.
+/// Candidates, all of which begin with `typed`.
 struct Matches<'l> {
     typed: &'l str,
     words: Vec<String>,
-    /// Behind the only one comes this, unless it ends in `/` or `=`.
+    /// Text that ends a single candidate, unless that ends in `/` or `=`.
     ending: &'static str,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn complete<M: Machine + ?Sized>(system: &System<'_>, context: &Conte
     found.finish()
 }
 
-/// A word without the quote that it begins with, and that quote, where the word ends inside it.
+/// Returns a word without its opening quote, and that quote, if it is still open at the end.
 fn unquoted(word: &str) -> (&str, &str) {
     for quote in ["\"", "'"] {
         if let Some(rest) = word.strip_prefix(quote)
@@ -84,10 +84,10 @@ impl Matches<'_> {
         {
             insert.push_str(self.ending);
         }
-        // A list of files shows their names in their directory.
+        // A list of files shows their names inside the directory.
         let directory = self.typed.rfind('/').map_or(0, |slash| slash + 1);
         let candidates = self.words.iter().filter_map(|word| word.get(directory..)).map(ToString::to_string).collect();
-        // The editor takes printable ASCII; a tree can name an area anything.
+        // The editor takes printable ASCII only; an area's name can have other characters.
         let insert = if insert.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { insert } else { String::new() };
         Completion { insert, candidates }
     }
@@ -115,7 +115,7 @@ impl Complete<'_, '_> {
         let Some(command) = commands::find::<M>(name) else { return plain(Vec::new()) };
         let usage = command.usage();
         if let Some((key, value)) = typed.split_once('=') {
-            // A list is completed behind its last comma.
+            // In a list, the part after the last comma is completed.
             let last = value.rsplit_once(',').map_or(value, |(_, last)| last);
             let values = usage.specs().find_map(|spec| spec.strip_prefix(key)?.strip_prefix('='));
             let values = values.map(|values| if key == "area" { "AREA" } else { values });
@@ -134,7 +134,7 @@ impl Complete<'_, '_> {
         plain(words)
     }
 
-    /// What the alternatives of a usage stand for.
+    /// Returns the words that the alternatives of a usage stand for.
     fn meanings<M: Machine + ?Sized>(&self, command: &str, spec: &str, typed: &str) -> Vec<String> {
         let mut words = Vec::new();
         for alternative in spec.split([',', '|']) {
@@ -146,8 +146,7 @@ impl Complete<'_, '_> {
                 "NAME" if command == "bench" => words.extend(bench::names::<M>().map(String::from)),
                 "NAME" if command == "selftest" => words.extend(selftest::names(self.context).map(String::from)),
                 "PLACEMENT" => words.extend(PLACEMENTS.iter().map(|placement| placement.name.to_string())),
-                // Capitals stand for what nobody can list, digits for what is meant where nothing
-                // is said.
+                // Capitals that cannot be listed, and digits, which are default values.
                 _ if !alternative.starts_with(|first: char| first.is_ascii_lowercase()) => {}
                 _ => words.push(alternative.to_string()),
             }
@@ -159,7 +158,7 @@ impl Complete<'_, '_> {
         self.system.areas().iter().map(|area| area.name().to_string())
     }
 
-    /// Files and directories in the directory that a path names so far.
+    /// Returns files and directories of the directory in `typed`.
     fn paths(&self, typed: &str) -> Vec<String> {
         let directory = typed.rsplit_once('/').map_or("", |(directory, _)| directory);
         let above = if typed.contains('/') { format!("{directory}/") } else { String::new() };
@@ -172,7 +171,7 @@ fn command_names<M: Machine + ?Sized>() -> Vec<String> {
     commands::all::<M>().map(|command| command.help.name.to_string()).collect()
 }
 
-/// What a usage says about the word at a place; dots stand for more of the same.
+/// Returns the spec of the word at `place`; dots repeat the last spec.
 fn word_spec(usage: &Usage, place: usize) -> Option<&str> {
     let mut last = None;
     for (at, (spec, _)) in usage.words().enumerate() {

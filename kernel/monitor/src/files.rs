@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The pseudo files: Linux's paths, Linux's formats, our figures.
+//! The pseudo files, with Linux's paths and formats.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -26,47 +26,47 @@ table! {
         #[cfg(test)] example,
 }
 
-/// A pseudo file, or one for each area: where it lies, and what reading and writing it does.
+/// A pseudo file, or one for each area or device: its path, and functions to read and write it.
 pub(crate) struct PseudoFile {
-    /// Its path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device
+    /// The path. `AREA` in it stands for the name of every area, `DEVICE` for that of every device
     /// that has an area.
     pub(crate) path: &'static str,
     read: Read,
     write: Write,
 }
 
-/// What prints a file.
+/// The function that prints a file.
 #[derive(Clone, Copy)]
 enum Read {
-    /// Nothing: it can only be written.
+    /// The file can only be written.
     No,
-    /// Of all memory.
+    /// Prints data of the system.
     System(fn(&mut dyn fmt::Write, &System<'_>) -> fmt::Result),
-    /// Of the area that its path names.
+    /// Prints data of the area in the path.
     Area(fn(&mut dyn fmt::Write, &Area) -> fmt::Result),
-    /// Of the boot.
+    /// Prints data of the boot.
     Boot(fn(&mut dyn fmt::Write, &Context<'_>) -> fmt::Result),
 }
 
-/// What the number does that is written to a file: from a least to a most one.
+/// The function that is called with the number that is written, and the number's limits.
 #[derive(Clone, Copy)]
 enum Write {
-    /// It can only be read.
+    /// The file can only be read.
     No,
-    /// Something with all memory.
+    /// Acts on the system.
     System(u32, u32, fn(&mut System<'_>, u32) -> Result<(), Failure>),
-    /// Something with the area that its path names.
+    /// Acts on the area in the path.
     Area(u32, u32, fn(&mut System<'_>, AreaId, u32) -> Result<(), Failure>),
 }
 
-/// A file that there is, and the area that its path names, if any.
+/// An existing file, and the area in its path, if any.
 #[derive(Clone, Copy)]
 pub(super) struct File {
     entry: &'static PseudoFile,
     area: Option<AreaId>,
 }
 
-/// Calls `visit` with every file and its path until it says stop.
+/// Calls `visit` with every path and its file until it returns true.
 fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
     for entry in FILES.iter() {
         let stops = if !is_there(system, entry) {
@@ -90,13 +90,13 @@ fn each_file(system: &System<'_>, mut visit: impl FnMut(&str, File) -> bool) {
     }
 }
 
-/// True unless the version of Linux that is answered like lacks the file.
+/// True if the emulated version of Linux has the file.
 fn is_there(system: &System<'_>, entry: &PseudoFile) -> bool {
     let name = entry.path.strip_prefix("/sys/kernel/mm/cma/AREA/");
     name.is_none_or(|name| !system.linux().differences().missing_files.contains(&name))
 }
 
-/// Why a path names no file, in Linux's words.
+/// The reason why a path names no file, in Linux's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NoFile {
     Missing,
@@ -114,7 +114,7 @@ impl fmt::Display for NoFile {
     }
 }
 
-/// A path from the root, without `.`, `..` and double slashes, and without one at the end.
+/// Normalizes a path: absolute, without `.`, `..`, double slashes and a slash at the end.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -127,10 +127,10 @@ fn normal(path: &str) -> String {
     parts.iter().fold(String::new(), |path, part| path + "/" + part)
 }
 
-/// The file at a path.
+/// Returns the file at `path`.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why there is none.
 pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
     if path.is_empty() {
         return Err(NoFile::Missing);
@@ -153,7 +153,7 @@ pub(super) fn find(system: &System<'_>, path: &str) -> Result<File, NoFile> {
     found
 }
 
-/// What lies in a directory, directories with a slash; nothing where none is.
+/// Lists a directory, subdirectories with a slash; empty if there is no such directory.
 pub(super) fn list(system: &System<'_>, path: &str) -> BTreeSet<String> {
     let directory = normal(path) + "/";
     let mut names = BTreeSet::new();
@@ -166,7 +166,7 @@ pub(super) fn list(system: &System<'_>, path: &str) -> BTreeSet<String> {
     names
 }
 
-/// The path that a misspelt one most likely meant: another name in the same directory.
+/// Returns the path that a misspelt one most likely means: another name in the same directory.
 pub(super) fn nearest_path(system: &System<'_>, path: &str) -> Option<String> {
     let wanted = normal(path);
     let (directory, name) = wanted.rsplit_once('/')?;
@@ -175,7 +175,7 @@ pub(super) fn nearest_path(system: &System<'_>, path: &str) -> Option<String> {
     Some(format!("{directory}/{near}"))
 }
 
-/// Prints a file.
+/// Prints `file`.
 pub(super) fn write(
     out: &mut dyn fmt::Write,
     system: &System<'_>,
@@ -193,7 +193,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes a number to a file.
+/// Writes the number in `text` to `file`.
 pub(super) fn write_number(system: &mut System<'_>, file: File, text: &str) -> Result<(), Failure> {
     let number = |least: u32, most: u32| {
         let number = number("N", text, least.into(), most.into()).map(|number| number as u32);

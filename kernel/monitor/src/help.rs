@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the commands take, and the texts of `help`, with what stands in them for the names in
-//! tables.
+//! Usages of the commands, and the texts of `help`, with placeholders for names from tables.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,21 +12,20 @@ use lab::pressure::Experiment;
 use machine::Fault;
 use placements::PLACEMENTS;
 
-/// Words a command may have.
+/// Maximum of words of a command.
 pub const MAX_WORDS: usize = 32;
 
-/// The keys of every load, behind its own.
+/// The keys that all loads take besides their own.
 pub const KEYS_OF_ALL_LOADS: &str = "[area=NAME] [seed=1577527915] [rng=glibc|wyrand] [align=order|page|ORDER] \
     [placement=PLACEMENT] [until=failure|ops] [ops=5000000] [rounds=1] [sample=N] [bitmap=off|on] [relocatable=1000] \
     [timed=1] [rate=N] [&]";
 
-/// The usage of a command in full: its name, and the words and keys that it takes, all of them and
-/// no others.
+/// The complete usage of a command: its name, and all words and keys that it takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Usage(String);
 
 impl Usage {
-    /// Of a command or load.
+    /// Returns the usage of a command or load.
     pub fn of(help: &Help) -> Self {
         let mut text = help.name.to_string();
         let shared = if load::find(help.name).is_some() { KEYS_OF_ALL_LOADS } else { "" };
@@ -38,17 +36,17 @@ impl Usage {
         Self(text)
     }
 
-    /// As it is printed.
+    /// Returns the usage as printed.
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// What stands behind the name, without brackets.
+    /// Returns the words and keys that follow the name, without brackets.
     pub fn specs(&self) -> impl Iterator<Item = &str> {
         specs(&self.0).skip(1)
     }
 
-    /// The keys that it takes.
+    /// Returns the keys that the command takes.
     pub fn keys(&self) -> impl Iterator<Item = &str> + Clone {
         self.0
             .split_ascii_whitespace()
@@ -56,8 +54,8 @@ impl Usage {
             .map(|(key, _)| key)
     }
 
-    /// The words that it takes, options left out: what stands for each, and whether it has to be
-    /// there.
+    /// Returns the words that the command takes, without options: the spec of each, and true if the
+    /// word is required.
     pub fn words(&self) -> impl Iterator<Item = (&str, bool)> {
         let words = self.0.split_ascii_whitespace().skip(1).take_while(|word| !word.contains('>'));
         let words = words.filter(|word| !word.contains(['=', '&']));
@@ -65,12 +63,12 @@ impl Usage {
         words.filter(|(word, _)| !word.starts_with('-'))
     }
 
-    /// The place of the word that names an area, if there is one.
+    /// Returns the place of the word that names an area, if there is one.
     pub fn area_place(&self) -> Option<usize> {
         self.words().position(|(word, _)| word == "AREA")
     }
 
-    /// Fewest and most words that it takes.
+    /// Returns the fewest and the most words that the command takes.
     pub fn word_counts(&self) -> (usize, usize) {
         let (mut least, mut most) = (0, 0);
         for (word, has_to_be) in self.words() {
@@ -80,16 +78,16 @@ impl Usage {
         (least, most.min(MAX_WORDS))
     }
 
-    /// True where a word with a `=` in it is a word like others.
+    /// True if a word with a `=` is a word like others.
     pub fn takes_any_word(&self) -> bool {
         self.0.contains("WORD")
     }
 }
 
-/// A word in braces in the texts, and what is put in for it.
+/// A placeholder in braces, and the function that returns its replacement.
 type Placeholder = (&'static str, fn() -> String);
 
-/// All words in braces.
+/// All placeholders.
 const NAMES: &[Placeholder] = &[
     ("{loads}", || load::names().collect::<Vec<_>>().join("|")),
     ("{parameters of loads}", parameters_of_loads),
@@ -105,7 +103,7 @@ const NAMES: &[Placeholder] = &[
     ("{faults}", || Fault::ALL.iter().map(|fault| fault.name()).collect::<Vec<_>>().join("|")),
 ];
 
-/// A text with names put in.
+/// Replaces the placeholders of `text`.
 pub fn expanded(text: &str) -> String {
     NAMES.iter().fold(
         text.to_string(),
@@ -115,7 +113,7 @@ pub fn expanded(text: &str) -> String {
     )
 }
 
-/// The parameters of all loads, each key once.
+/// Returns the parameters of all loads, each key once.
 fn parameters_of_loads() -> String {
     let mut parameters: Vec<&str> = Vec::new();
     let key = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_string();

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads in the background: they go on between the prompt's bytes and between the commands of
+//! Loads in the background, which run between the prompt's bytes and between the commands of
 //! `run=`.
 //!
-//! The way of a job: a command that ends in `&` leaves a series of rounds here →
-//! [`Monitor::step_jobs`] lets it do [`JOB_STEPS`] steps at a time → what it has to say waits, and
-//! the job with it, until whoever reads the console has an empty line in front of him → it is said,
-//! and the job goes on, or is over. So nothing is lost, nothing piles up, and nothing is printed
-//! into a line that is being typed.
+//! The steps of a job: a command that ends in `&` adds a series of rounds → [`Monitor::step_jobs`]
+//! does [`JOB_STEPS`] steps of it at a time → a round or sample that is to be printed stops the job
+//! until the console is at an empty line → it is printed, and the job continues or ends. So at most
+//! one message of a job waits, and nothing is printed into a line that is being typed.
 //!
-//! What holds true: there is at most one job an area, and no other experiment runs on that. A job
-//! begins and ends with the placement that its area has otherwise.
+//! Invariants: an area has at most one job, and no other experiment meanwhile. After a job, the
+//! area has its own placement.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -27,22 +26,22 @@ use machine::Machine;
 use placement::Placement;
 use system::System;
 
-/// Steps that a job does at a time: between two bytes that are typed, and between two commands.
+/// Steps that a job does between two typed bytes, and between two commands.
 pub(crate) const JOB_STEPS: u64 = 1000;
 
 /// A load in the background.
 pub(super) struct Job {
     number: u32,
-    /// As it was typed.
+    /// The command as typed.
     command: String,
     series: Series,
-    /// The placement that its area has otherwise.
+    /// The area's own placement, if the job has set another one.
     placement: Option<Box<dyn Placement>>,
-    /// What it has to say before it goes on.
+    /// News to print before the job continues.
     news: Option<Result<News, ReleaseError>>,
 }
 
-/// All of them.
+/// All jobs.
 #[derive(Default)]
 pub(super) struct Jobs(Vec<Job>);
 
@@ -59,7 +58,7 @@ impl Job {
         &self.command
     }
 
-    /// Goes on, unless it has something to say.
+    /// Does `steps` steps, unless it has news to print.
     fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &mut M, steps: u64) {
         if self.news.is_none() {
             self.news = match self.series.advance(system, machine, steps) {
@@ -69,7 +68,7 @@ impl Job {
         }
     }
 
-    /// What it does, in a line.
+    /// Describes the job in a line.
     pub(super) fn describe(&self, system: &System<'_>) -> String {
         let area = system.area(self.area());
         let (number, round) = self.series.round();
@@ -84,7 +83,7 @@ impl Job {
         line
     }
 
-    /// Ends it, wherever it is; says what it did.
+    /// Ends the job at any step; prints its last news and a report.
     pub(super) fn stop(self, out: &mut dyn Write, system: &mut System<'_>) -> Result<(), Failure> {
         let Self { number, command, series, placement, news } = self;
         let area = series.plan().options.area;
@@ -120,30 +119,30 @@ impl Jobs {
         &self.0
     }
 
-    /// Takes a job out.
+    /// Removes a job.
     pub(super) fn take(&mut self, number: u32) -> Option<Job> {
         let place = self.0.iter().position(|job| job.number == number)?;
         Some(self.0.remove(place))
     }
 
-    /// True where some job can go on.
+    /// True if a job can do steps.
     pub(super) fn can_step(&self) -> bool {
         self.0.iter().any(|job| job.news.is_none())
     }
 
-    /// True where some job has something to say.
+    /// True if a job has news to print.
     pub(super) fn have_news(&self) -> bool {
         self.0.iter().any(|job| job.news.is_some())
     }
 
-    /// Lets each do `steps` steps.
+    /// Lets each job do `steps` steps.
     pub(super) fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &mut M, steps: u64) {
         for job in &mut self.0 {
             job.step(system, machine, steps);
         }
     }
 
-    /// Says what there is to say, and forgets the jobs that are over.
+    /// Prints the jobs' news, and removes the jobs that are over.
     pub(super) fn say(&mut self, out: &mut dyn Write, system: &mut System<'_>) -> Result<(), Failure> {
         let mut result = Ok(());
         let mut place = 0;
@@ -171,7 +170,7 @@ impl Jobs {
 }
 
 impl<M: Machine + ?Sized> Monitor<'_, '_, M> {
-    /// Lets the jobs go on for a while. False where none could.
+    /// Lets the jobs do some steps. Returns false if none can.
     pub(super) fn step_jobs(&mut self) -> bool {
         let some = self.jobs.can_step();
         self.jobs.step(self.system, self.machine, JOB_STEPS);
@@ -188,12 +187,12 @@ impl<M: Machine + ?Sized> Monitor<'_, '_, M> {
         result
     }
 
-    /// True where the jobs have something to say.
+    /// True if a job has news to print.
     pub(super) fn have_news(&self) -> bool {
         self.jobs.have_news()
     }
 
-    /// Says what the jobs have to say; the console is at the start of a line.
+    /// Prints the jobs' news. The console has to be at the start of a line.
     pub(super) fn say_of_jobs(&mut self) -> Result<(), Failure> {
         if !self.jobs.have_news() {
             return Ok(());

@@ -2,13 +2,13 @@
 
 //! The monitor: one interface for the prompt, for `run=` and for tests.
 //!
-//! The way of the data: a line → `syntax` takes it apart at `;`, `|` and blanks → `commands` has
-//! the table of commands, whose usage says which words and keys one takes, and does it on the
-//! [`System`] → `output` filters what it prints → a status. Pseudo files live in `files`, line
-//! editing in `prompt`, what Tab puts in in `complete`.
+//! The steps of a command: `syntax` splits a line at `;`, `|` and blanks → `commands`, a table of
+//! commands with usages, checks the words and keys and executes it on the [`System`] → `output`
+//! filters what is printed → a status. Pseudo files are in `files`, line editing in `prompt`,
+//! completion by Tab in `complete`.
 //!
-//! What holds true: whatever is typed gets one line that says what is wrong and what would be
-//! right, and the next command runs.
+//! Invariants: a wrong command prints one line that says what is wrong and what would be right, and
+//! the next command runs.
 //!
 //! # Example
 //! A line on the board of the tests:
@@ -67,7 +67,7 @@ use syntax::{Args, split_outside_quotes, words};
 use system::System;
 use units::notes::{Refusal, Refused};
 
-/// The version of the records: it grows where a field changes its meaning, or goes.
+/// Version of the records: incremented when a field changes its meaning or is removed.
 const VERSION_OF_RECORDS: u32 = 1;
 
 /// Status of a bad command, key or trace, and of a missing area.
@@ -75,23 +75,23 @@ pub const STATUS_BAD_COMMAND: u8 = 2;
 /// Status of a self-test or check that failed.
 pub const STATUS_CHECK_FAILED: u8 = 3;
 
-/// Characters of a row, as far as anybody can know.
+/// Assumed width of a terminal, in characters.
 const TERMINAL_COLUMNS: usize = 80;
 
-/// What runs after boot unless `run=` says otherwise.
+/// Commands that run after boot if there is no `run=`.
 pub const DEFAULT_RUN: &str = "debris";
 
-/// A self-test of the machine's own layer: its name, and what says what is wrong.
+/// A self-test of the machine's own layer: its name, and a function that returns an error's text.
 pub type MachineTest = (&'static str, fn() -> Result<(), String>);
 
-/// What the monitor is told about the boot it woke up in.
+/// Results of the boot that the monitor needs.
 #[derive(Clone, Copy, Default)]
 pub struct Context<'c> {
-    /// The command line, as it came.
+    /// The command line, unchanged.
     pub cmdline: &'c str,
-    /// The listing for `/proc/iomem`.
+    /// The text of `/proc/iomem`.
     pub iomem: &'c str,
-    /// The initrd, where there is one.
+    /// The initrd, if there is one.
     pub initrd: Option<&'c [u8]>,
     /// Time from the kernel's first instruction to the first command.
     pub ns_to_ready: u64,
@@ -99,37 +99,37 @@ pub struct Context<'c> {
     pub version: &'c str,
     /// The image's version by itself.
     pub release: &'c str,
-    /// The commit that the image was built from; empty where nobody knows.
+    /// The commit that the image was built from; empty if unknown.
     pub git: &'c str,
-    /// No records are printed.
+    /// Suppresses all records.
     pub quiet: bool,
-    /// What was refused of the tree and of the command line.
+    /// Refused parts of the device tree and of the command line.
     pub refused: &'c [Refusal],
-    /// What was refused ends the run.
+    /// `strict=on`: nothing is run if anything was refused.
     pub strict: bool,
     /// Self-tests of the machine's own layer.
     pub tests: &'c [MachineTest],
 }
 
-/// How a line ended.
+/// The result of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Every command did what it should.
+    /// Every command succeeded.
     Ok,
-    /// The largest status of those that did not.
+    /// The largest status of the commands that failed.
     Failed(u8),
-    /// `poweroff` with a status.
+    /// A `poweroff` with this status.
     PowerOff(u8),
-    /// `reboot`.
+    /// A `reboot`.
     Reboot,
 }
 
-/// How the machine is to end.
+/// A requested end of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// With this status.
+    /// Power off with this status.
     PowerOff(u8),
-    /// By starting again.
+    /// Restart.
     Reboot,
 }
 
@@ -142,7 +142,7 @@ impl From<End> for Outcome {
     }
 }
 
-/// A command that did not do what it should: the line that says why, and its status.
+/// A failed command: the line that says why, and the status.
 #[derive(Debug)]
 struct Failure {
     line: String,
@@ -176,19 +176,19 @@ pub struct Monitor<'a, 'm, M: ?Sized> {
     system: &'a mut System<'m>,
     machine: &'a mut M,
     context: Context<'a>,
-    /// Largest status that `run=` met.
+    /// Largest status of the commands of `run=`.
     worst: u8,
     jobs: Jobs,
     loaded: Vec<Loaded>,
 }
 
 impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
-    /// A monitor over the system and the machine under it.
+    /// Creates a monitor of `system` and `machine`.
     pub fn new(system: &'a mut System<'m>, machine: &'a mut M, context: Context<'a>) -> Self {
         Self { system, machine, context, worst: 0, jobs: Jobs::default(), loaded: Vec::new() }
     }
 
-    /// The system that commands are executed on.
+    /// Returns the system that commands are executed on.
     pub fn system(&self) -> &System<'m> {
         self.system
     }
@@ -232,7 +232,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         }
     }
 
-    /// Where `strict=on` does not let a run begin, says why: all that was refused.
+    /// Prints every refusal and returns true if `strict=on` forbids the run.
     fn refuses_to_run(&mut self) -> bool {
         let refused = self.context.refused;
         if !self.context.strict || refused.is_empty() {
@@ -247,8 +247,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         true
     }
 
-    /// Runs the commands of `run=` (unless `strict=on` has something against it; without one
-    /// [`DEFAULT_RUN`]), then the prompt, until something ends the machine.
+    /// Runs `run`, by default [`DEFAULT_RUN`], then the prompt, until a command ends the machine.
+    /// Powers off at once if `strict=on` forbids the run.
     pub fn run_to_end(&mut self, run: Option<&str>) -> End {
         if self.refuses_to_run() {
             return End::PowerOff(STATUS_BAD_COMMAND);
@@ -264,9 +264,9 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         }
     }
 
-    /// Executes the commands of `run=`, whose statuses `poweroff` remembers. Where one failed and
-    /// none ended the machine, a line says so: the prompt that follows waits, and a script would
-    /// wait with it.
+    /// Executes the commands of `run=`; `poweroff` remembers their largest status. Prints a line if
+    /// one failed and none ended the machine: the prompt that follows waits for input, and a script
+    /// that waits for the machine's end would wait, too.
     pub fn run(&mut self, script: &str) -> Outcome {
         let outcome = self.execute_all(script, true);
         if let Outcome::Failed(status) = outcome {
@@ -314,11 +314,11 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         outcome
     }
 
-    /// What `compare` compares with these keys, for whoever runs its loads at once: each on a
-    /// system of its own.
+    /// Returns the comparison that `compare` makes with `keys`, for a caller that runs its loads in
+    /// parallel, each on a system of its own.
     ///
     /// # Errors
-    /// What is wrong with the keys, and what would be right.
+    /// A line that says what is wrong with the keys, and what would be right.
     pub fn comparison(&mut self, keys: impl IntoIterator<Item = String>) -> Result<Comparison, String> {
         let found = commands::find::<M>("compare").ok_or("there is no command compare")?;
         let args = Args::new(&found.usage(), keys)?;
@@ -336,8 +336,8 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         session.comparison(&args).map_err(|failure| failure.line)
     }
 
-    /// Checks the invariants, where that is wanted. A driver's misuse, and a write to free memory,
-    /// is the fault of the command that it was seen in, and of none that follows.
+    /// Checks the invariants, if enabled. A driver's misuse or a write to free memory fails only
+    /// the command during which it is found.
     fn check(&mut self) -> Result<(), Failure> {
         let check = if self.system.check_enabled() { self.system.check() } else { Ok(()) };
         self.system.dma_mut().checker_mut().tell();
@@ -348,7 +348,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
         check.map_err(|imbalance| Failure::check(format!("check=on: {imbalance}{more}")))
     }
 
-    /// The jobs' share of the time between two commands.
+    /// Lets the jobs do steps between two commands, and prints their news.
     fn go_on_with_jobs(&mut self) -> Result<(), Failure> {
         self.step_jobs();
         self.say_of_jobs()
@@ -412,7 +412,7 @@ impl<'a, 'm, M: Machine + ?Sized> Monitor<'a, 'm, M> {
     }
 }
 
-/// Whether a command ends in `&`, which is then taken away.
+/// True if a command ends in `&`, which is removed.
 fn in_background(words: &mut Vec<String>) -> bool {
     let Some(last) = words.last_mut() else { return false };
     let Some(rest) = last.strip_suffix('&') else { return false };
@@ -423,7 +423,7 @@ fn in_background(words: &mut Vec<String>) -> bool {
     true
 }
 
-/// The `grep` of a stage.
+/// Parses a stage after a `|`, which is a `grep`.
 fn filter(stage: &str) -> Result<Filter, Failure> {
     let mut words = words(stage)?;
     if words.first().is_none_or(|name| name != "grep") {
@@ -438,7 +438,7 @@ fn filter(stage: &str) -> Result<Filter, Failure> {
     }
 }
 
-/// What other systems call a command of ours.
+/// Names of commands in other systems, and our commands.
 const CALLED_ELSEWHERE: &[(&str, &str)] = &[
     ("exit", "poweroff"),
     ("quit", "poweroff"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The lines of a series of rounds, whether a command waits for it or a job runs it.
+//! The lines of a series of rounds, for a command that waits for it and for a job.
 
 use alloc::format;
 use core::fmt::{self, Write};
@@ -10,7 +10,7 @@ use lab::bitmap_view::write_bitmap;
 use lab::load::News;
 use system::System;
 
-/// Says what there is to say of a series; false where that was the last.
+/// Prints `news` of a series; returns false if the series is over.
 pub(super) fn write_news(
     out: &mut dyn Write,
     system: &System<'_>,

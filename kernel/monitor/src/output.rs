@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where a command's output goes: to the console, through the `grep` filters behind it.
+//! The output of a command: through its `grep` filters to the console.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,39 +10,39 @@ use core::fmt;
 use lab::record;
 use machine::Machine;
 
-/// Bytes of a line that a filter keeps; what is longer is matched and printed up to here.
+/// Bytes of a line that a filter keeps; a longer line is matched and printed up to here.
 pub(crate) const MAX_FILTERED_LINE: usize = 64 * 1024;
 
-/// A `grep`: which lines come through.
+/// A `grep`: selects lines.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Filter {
-    /// What has to follow each other in the line: the word, cut at `.*`; [`ANY`] in it is any byte.
+    /// Parts that follow each other in a matching line: the word, cut at `.*`. [`ANY`] is any byte.
     parts: Vec<Vec<u8>>,
-    /// The first part begins the line: `^` stood before it.
+    /// The first part begins the line: the word began with `^`.
     at_start: bool,
-    /// The last part ends it: `$` stood behind it.
+    /// The last part ends the line: the word ended with `$`.
     at_end: bool,
     /// `-i`
     ignore_case: bool,
     /// `-v`
     invert: bool,
-    /// `-c`: no line comes through, but their number at the end.
+    /// `-c`: prints the number of selected lines at the end instead of the lines.
     count: bool,
     counted: u64,
-    /// What stands in front of all that comes through: the file's name and a colon, where there are
-    /// several.
+    /// Prefix of all printed lines: the file's name and a colon if there are several files, else
+    /// empty.
     name: String,
 }
 
-/// A `.` of a pattern. No line holds this byte.
+/// A `.` of a pattern. No line contains this byte.
 const ANY: u8 = 0;
 
-/// Whether a part of a pattern is what a text begins with.
+/// True if `text` begins with `part`, a part of a pattern.
 fn begins(text: &[u8], part: &[u8]) -> bool {
     part.len() <= text.len() && part.iter().zip(text).all(|(&wanted, &byte)| wanted == ANY || wanted == byte)
 }
 
-/// The bytes of a part: `.` is any byte, `\.` a dot.
+/// Returns the bytes of a part: `.` is any byte, `\.` a dot.
 fn bytes_of(part: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut escaped = false;
@@ -59,21 +59,21 @@ fn bytes_of(part: &str) -> Vec<u8> {
 }
 
 impl Filter {
-    /// Lets through what is no record.
+    /// Creates a filter that removes records.
     fn but_records() -> Self {
         Self { parts: alloc::vec![record::BEGINNING.into()], at_start: true, invert: true, ..Self::default() }
     }
 
-    /// This filter with the name of a file in front of what comes through.
+    /// Returns this filter with the name of a file as the prefix.
     #[must_use]
     pub(crate) fn named(&self, file: &str) -> Self {
         Self { name: format!("{file}:"), ..self.clone() }
     }
 
-    /// Takes options and the word from the front of `words`, and leaves the rest there.
+    /// Takes options and the word from the front of `words`, and leaves the rest.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// A line that says what is wrong with them.
     pub(crate) fn take(words: &mut Vec<String>) -> Result<Self, String> {
         let mut filter = Self::default();
         let mut word = None;
@@ -108,7 +108,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// True where the line comes through, or would if it were not only counted.
+    /// True if the line is selected: to be printed, or counted.
     fn matches(&self, line: &str) -> bool {
         let lower;
         let line = if self.ignore_case {
@@ -120,8 +120,8 @@ impl Filter {
         self.finds(line) != self.invert
     }
 
-    /// True where the parts follow each other in the line; each one where it comes first leaves
-    /// most to the others.
+    /// True if the parts follow each other in the line. The first match of each part leaves the
+    /// most text for the others.
     fn finds(&self, line: &str) -> bool {
         let mut rest = line.as_bytes();
         for (place, part) in self.parts.iter().enumerate() {
@@ -149,8 +149,8 @@ pub(crate) struct Output<'o, M: ?Sized> {
 }
 
 impl<'o, M: Machine + ?Sized> Output<'o, M> {
-    /// An output that prints only lines which come through every one of these; no records where it
-    /// is `quiet`.
+    /// Creates an output that prints only lines which all `filters` select, and no records if
+    /// `quiet`.
     pub(crate) fn new(machine: &'o mut M, quiet: bool, mut filters: Vec<Filter>) -> Self {
         if quiet {
             filters.insert(0, Filter::but_records());
@@ -158,17 +158,17 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         Self { machine, filters, line: String::new() }
     }
 
-    /// The machine, for what runs on it, and the filters, for what is printed meanwhile.
+    /// Returns the machine, to run on, and the filters, to print through meanwhile.
     pub(crate) fn split(&mut self) -> (&mut M, Filters<'_>) {
         (self.machine, Filters { filters: &mut self.filters, line: &mut self.line })
     }
 
-    /// Puts a filter in front of the others.
+    /// Adds a filter in front of the others.
     pub(crate) fn filter_first(&mut self, filter: Filter) {
         self.filters.insert(0, filter);
     }
 
-    /// Takes the first filter away again; a last line that has no newline ends there.
+    /// Removes the first filter; a last line without a newline ends there.
     pub(crate) fn unfilter_first(&mut self) {
         if !self.line.is_empty() {
             self.end_line();
@@ -177,7 +177,7 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         self.filters.remove(0);
     }
 
-    /// Prints a last line that has no newline, and what was counted.
+    /// Prints a last line that has no newline, and the filters' counts.
     pub(crate) fn finish(mut self) {
         if !self.line.is_empty() {
             self.end_line();
@@ -197,7 +197,7 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
         self.line.clear();
     }
 
-    /// Prints the line if it comes through the filters from a place on.
+    /// Prints the line if the filters from number `from` on select it.
     fn print_line(&mut self, from: usize) {
         for filter in &mut self.filters[from..] {
             if !filter.matches(&self.line) {
@@ -214,14 +214,14 @@ impl<'o, M: Machine + ?Sized> Output<'o, M> {
     }
 }
 
-/// The filters of an output whose machine is at work.
+/// The filters of an output, while its machine is borrowed.
 pub(crate) struct Filters<'f> {
     filters: &'f mut Vec<Filter>,
     line: &'f mut String,
 }
 
 impl Filters<'_> {
-    /// Prints through the filters to the machine.
+    /// Prints `text` through the filters to `machine`.
     pub(crate) fn print<M: Machine + ?Sized>(&mut self, machine: &mut M, text: fmt::Arguments<'_>) -> fmt::Result {
         let (filters, line) = (core::mem::take(self.filters), core::mem::take(self.line));
         let mut output = Output { machine, filters, line };

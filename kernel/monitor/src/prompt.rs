@@ -2,11 +2,11 @@
 
 //! The prompt: bytes → `keys` → the `editor`'s line → completed or executed.
 //!
-//! `editline` holds the line and the history, `complete` knows what could be typed. The terminal is
-//! never waited for, so a pipe or a script can type as well as a person. Keys are ASCII; what is
-//! neither that nor a key it knows is dropped. A line that is longer than the editor holds is not
-//! run, and says so. EOT (Ctrl-D) in an empty line ends the machine as `poweroff` does: a serial
-//! line has no other end.
+//! `editline` holds the line and the history, `complete` has the candidates. Nothing blocks until
+//! the terminal answers, so that a pipe or a script can type, too. Keys are ASCII; other bytes that
+//! are not part of a known key are dropped. A line that is longer than `MAX_LINE` is not run; a
+//! message says so. EOT (Ctrl-D) in an empty line ends the machine like `poweroff`: a serial line
+//! has no other end of input.
 
 mod editor;
 mod keys;
@@ -20,11 +20,11 @@ pub(crate) use editor::MAX_LINE;
 use editor::{Editor, Typed};
 use machine::Machine;
 
-/// What Ctrl-D in an empty line does.
+/// The command that Ctrl-D in an empty line executes.
 const LEAVE: &str = "poweroff";
 
-/// A prompt that bytes are typed at. It waits for none, so that who has no terminal of its own can
-/// give them as they come.
+/// A prompt that gets bytes. It never waits for one, so that a caller without a terminal can pass
+/// them as they arrive.
 pub struct Prompt {
     editor: Editor,
 }
@@ -36,17 +36,17 @@ impl Default for Prompt {
 }
 
 impl Prompt {
-    /// A prompt with an empty line.
+    /// Creates a prompt with an empty line.
     pub fn new() -> Self {
         Self { editor: Editor::new() }
     }
 
-    /// Puts a line into the history as if it had been typed.
+    /// Adds a line to the history.
     pub fn remember(&mut self, line: &str) {
         self.editor.remember(line);
     }
 
-    /// Sends the terminal what it is to show, and what background jobs have to say.
+    /// Prints the editor's output, and news of background jobs if the line is empty.
     pub fn show<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>) {
         let Self { editor } = self;
         monitor.machine.write_str(&editor.take_output());
@@ -60,13 +60,13 @@ impl Prompt {
         }
     }
 
-    /// Lets background jobs go on for a while; false where there are none.
+    /// Lets background jobs do some steps; returns false if none can.
     pub fn idle<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>) -> bool {
         monitor.step_jobs()
     }
 
-    /// Takes a byte, and executes the line that it ends; returns how the machine is to end, where
-    /// that line says so.
+    /// Handles a byte, and executes the line that it ends. Returns the end of the machine if that
+    /// line requests one.
     pub fn type_byte<M: Machine + ?Sized>(&mut self, monitor: &mut Monitor<'_, '_, M>, byte: u8) -> Option<End> {
         let Self { editor } = self;
         let outcome = match editor.feed(byte)? {
@@ -116,7 +116,7 @@ pub(super) fn run<M: Machine + ?Sized>(monitor: &mut Monitor<'_, '_, M>) -> End 
     }
 }
 
-/// Puts in what all candidates agree on; where that is nothing, lists them.
+/// Inserts the common text of all candidates; if that is empty, lists them.
 fn complete_line<M: Machine + ?Sized>(monitor: &Monitor<'_, '_, M>, editor: &mut Editor) {
     let completion = complete::<M>(monitor.system, &monitor.context, editor.before_cursor());
     if !completion.insert.is_empty() {
@@ -128,7 +128,7 @@ fn complete_line<M: Machine + ?Sized>(monitor: &Monitor<'_, '_, M>, editor: &mut
     }
 }
 
-/// Words as `ls` prints them, sorted down the columns.
+/// Formats words like `ls`, sorted down the columns.
 fn in_columns(words: &[String]) -> String {
     let width = words.iter().map(|word| word.chars().count()).max().unwrap_or_default() + 2;
     let columns = (TERMINAL_COLUMNS / width).max(1);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The self-tests: operations on the real zone and the real areas, followed by a check of all
-//! accounting; printed as KTAP. What was there before, leaked buffers included, is there
-//! afterwards. A test that finds too little memory, or no area that it could use, is skipped and
-//! says why.
+//! accounting; printed as KTAP. Afterwards areas hold what they held before, leaked buffers
+//! included. A test that finds too little memory, or no area that it could use, is skipped with a
+//! reason.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -23,14 +23,14 @@ use units::table;
 
 /// Steps of a random test.
 const STEPS: u32 = 2000;
-/// What a random test holds at a time.
+/// Slots of a random test, each for a buffer.
 const SLOTS: usize = 64;
 
-/// Why a self-test did not pass.
+/// The reason why a self-test did not pass.
 enum Stop {
-    /// What it needs is not there; the reason.
+    /// The test cannot run, for this reason.
     Skip(String),
-    /// What is wrong.
+    /// The test found this error.
     Fail(String),
 }
 
@@ -56,29 +56,29 @@ impl From<&str> for Stop {
     }
 }
 
-/// What a self-test comes to.
+/// The result of a self-test.
 type Verdict<T = ()> = Result<T, Stop>;
 
 /// A self-test.
 struct Test {
     name: &'static str,
-    /// It allocates from the areas, and expects of them what was there before.
+    /// The test allocates from the areas, which no job may use meanwhile.
     uses_areas: bool,
     run: fn(&mut System<'_>) -> Verdict,
 }
 
-/// A test that leaves the areas alone.
+/// Creates a test that does not use the areas.
 const fn aside(name: &'static str, run: fn(&mut System<'_>) -> Verdict) -> Test {
     Test { name, uses_areas: false, run }
 }
 
-/// A test that allocates from the areas.
+/// Creates a test that allocates from the areas.
 const fn on_areas(name: &'static str, run: fn(&mut System<'_>) -> Verdict) -> Test {
     Test { name, uses_areas: true, run }
 }
 
 table! {
-    /// Every self-test but those of the machine's own layer.
+    /// Every self-test except those of the machine's own layer.
     TESTS: [Test] =
         pages,
         areas,
@@ -87,19 +87,19 @@ table! {
         #[cfg(test)] example,
 }
 
-/// The names of all tests, the machine's own last.
+/// Returns the names of all tests, the machine's own last.
 pub(super) fn names<'c>(context: &Context<'c>) -> impl Iterator<Item = &'c str> {
     TESTS.iter().map(|test| test.name).chain(context.tests.iter().map(|test| test.0))
 }
 
-/// Whether a word names a test: by its name, or by the group that its name begins with (`dma` for
-/// `dma_pins`).
+/// True if `wanted` is the name of the test or of its group, with which the name begins (`dma` for
+/// `dma_pins`), or is `None`.
 fn is_meant(name: &str, wanted: Option<&str>) -> bool {
     let rest = wanted.map(|wanted| name.strip_prefix(wanted));
     rest.is_none_or(|rest| rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
-/// Runs all tests, or those that are named.
+/// Runs all tests, or those that `args` name.
 pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &Args) -> Result<(), Failure> {
     let extra = session.context.tests;
     let names = || names(session.context);
@@ -123,7 +123,7 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
         }
         let own = TESTS.iter().find(|test| test.name == name);
         let verdict = match own {
-            // Whatever it did, the accounting has to balance.
+            // The accounting has to balance after every test.
             Some(test) => match ((test.run)(session.system), session.system.check()) {
                 (Err(Stop::Fail(wrong)), _) => Err(Stop::Fail(wrong)),
                 (verdict, books) => books.map_err(Stop::fail).and(verdict),
@@ -148,19 +148,19 @@ pub(super) fn run<M: Machine + ?Sized>(session: &mut Session<'_, '_, M>, args: &
     Err(Failure { line: format!("{failed} of {count} tests failed"), status: STATUS_CHECK_FAILED })
 }
 
-/// Errs with a line unless something holds.
+/// Errs with `line` unless `holds`.
 fn ensure(holds: bool, line: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(Stop::Fail(line())) }
 }
 
-/// The areas; a test that has nothing to test without one is skipped where there is none.
+/// Returns the areas; skips the test if there are none.
 fn existing_areas(system: &System<'_>) -> Verdict<Vec<AreaId>> {
     let areas: Vec<AreaId> = system.area_ids().collect();
     if areas.is_empty() { Err(Stop::skip("there is no CMA area")) } else { Ok(areas) }
 }
 
-/// Free blocks of each order, whatever their type: pageblocks may change theirs under unmovable
-/// requests.
+/// Counts the free blocks of each order, of all migratetypes together: unmovable requests may
+/// change that of a pageblock.
 fn blocks_by_order(system: &System<'_>) -> Vec<u32> {
     (0..=MAX_PAGE_ORDER)
         .map(|order| Migratetype::ALL.iter().map(|&migratetype| system.zone().free_blocks(order, migratetype)).sum())

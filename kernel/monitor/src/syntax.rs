@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is typed, taken apart: a line into commands at `;`, a command into stages at `|`, a stage
-//! into words at blanks. Between quotes (`"` or `'`) none of these means anything; a `>` outside of
-//! them is a word by itself. Words like `key=value` become keys.
+//! The parser of typed lines: a line into commands at `;`, a command into stages at `|`, a stage
+//! into words at blanks. Between quotes (`"` or `'`) these are usual characters; a `>` outside of
+//! quotes is a word by itself. Words like `key=value` become keys.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::help::{MAX_WORDS, Usage};
 use lab::keys::{Keys, did_you_mean, nearest, shown};
 
-/// The parts of `text` between the separators that stand outside quotes.
+/// Returns the parts of `text` between the separators that are outside quotes.
 pub fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quote = None;
     text.split(move |character| {
@@ -25,7 +25,7 @@ pub fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item =
     })
 }
 
-/// The words of a stage, without their quotes.
+/// Returns the words of a stage, without their quotes.
 ///
 /// # Errors
 /// A quote is open at the end, or there are too many words.
@@ -43,7 +43,7 @@ pub fn words(stage: &str) -> Result<Vec<String>, String> {
             None if character.is_ascii_whitespace() => words.extend(word.take()),
             None if character == '>' => {
                 words.extend(word.take());
-                // Nothing is ever truncated, so `>>` is the same.
+                // A write never truncates, so `>>` is the same.
                 if words.last().is_none_or(|last| last != ">") {
                     words.push(">".into());
                 }
@@ -64,16 +64,16 @@ pub fn words(stage: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A command's words after its name.
+/// The words and keys of a command.
 #[derive(Debug, Default)]
 pub struct Args {
-    /// Words that are no keys, in order.
+    /// Words that are not keys, in order.
     pub words: Vec<String>,
     keys: Vec<(String, String)>,
 }
 
 impl Args {
-    /// Sorts words into keys and others, and holds them against what the command takes.
+    /// Splits `words` into keys and others, and checks them against `usage`.
     ///
     /// # Errors
     /// An unknown or repeated key, or too many or too few words: what is wrong and what would be
@@ -116,8 +116,8 @@ impl Args {
         Ok(args)
     }
 
-    /// Where a command takes an area as a word, `area=NAME` is that word; where it takes it as a
-    /// key, one word more than it has is that key.
+    /// Moves the area to its place: `area=NAME` becomes a word if the command takes the area as a
+    /// word; one word too many becomes `area=` if it takes the area as a key.
     fn settle_area(&mut self, usage: &Usage) -> Result<(), String> {
         let key = self.keys.iter().position(|(key, _)| key == "area");
         match (usage.area_place(), key) {
@@ -135,12 +135,12 @@ impl Args {
         Ok(())
     }
 
-    /// The keys that were given.
+    /// Returns the names of the keys that were given.
     pub fn given(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|(key, _)| key.as_str())
     }
 
-    /// The word at a place.
+    /// Returns the word at `place`.
     pub fn word(&self, place: usize) -> Option<&str> {
         self.words.get(place).map(String::as_str)
     }

@@ -44,7 +44,7 @@ fn on_board(lines: &[&str]) -> (Outcome, String) {
     on_board_like(LinuxVersion::default(), lines)
 }
 
-/// As [`on_board`], and answers like a version of Linux.
+/// Executes `lines` like [`on_board`], with the answers of a version of Linux.
 fn on_board_like(linux: LinuxVersion, lines: &[&str]) -> (Outcome, String) {
     with_board(64, |system, machine| {
         system.answer_like(linux);
@@ -173,7 +173,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("pressure callers=2 work=1 schedule=6:3", "0 to 2, the last of them the worker"),
         ("replay lock=none", "goes with callers=tasks"),
         ("compare lock=none", "goes with callers=tasks"),
-        ("pressure callers=2 pins=1", "pins= means nothing to callers="),
+        ("pressure callers=2 pins=1", "pins= is not a key of callers="),
         ("pressure latency area=nowhere", "no area \"nowhere\""),
         ("pressure latency seed=1", "means nothing to latency"),
         ("pressure integrity rounds=0", "it has to be a number"),
@@ -321,7 +321,7 @@ fn rounds_end_in_ruins() {
     let records = text.lines().filter(|line| line.starts_with("{\"record\":\"debris\"")).count();
     assert!(records > 2 && text.contains(&format!("\nRound {records} made no allocation")), "{text}");
     assert!(text.contains("\"round\":2,") && text.contains("\"seed\":1577527916,"));
-    // However many are asked for, nothing comes of those behind ten that do nothing.
+    // After ten rounds without an allocation, no further one is run.
     let all = printed("debris rounds=99999999999");
     let records: Vec<&str> = all.lines().filter(|line| line.starts_with("{\"record\":\"debris\"")).collect();
     let (some, none) = records.split_at(records.len() - 10);

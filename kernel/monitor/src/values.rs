@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What every value of a key means, for `help VALUE` and `help KEY`: where something is chosen by a
-//! word, the word is explained.
+//! The meanings of all values of keys, for `help VALUE` and `help KEY`: every word that selects
+//! something is explained.
 //!
-//! A usage says which values there are (`[lend=movable|clean|none]`); this table says of each what
-//! it does, and a test holds the two against each other. What has a table of its own (placements,
-//! commands) is explained there; what a key sets is in `keys`.
+//! A usage lists the values (`[lend=movable|clean|none]`); this table explains each, and a test
+//! compares the two. Placements and commands are explained in tables of their own, keys in `keys`.
 
 mod keys;
 
@@ -19,12 +18,12 @@ use placements::PLACEMENTS;
 /// A value of a key, or a word that stands for something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Value {
-    /// The key without its `=`; of a word that stands by itself, the command; of one in capitals,
-    /// nothing.
+    /// The key without its `=`; the command, if the word stands by itself; empty if it is in
+    /// capitals.
     pub of: &'static str,
     /// The value.
     pub name: &'static str,
-    /// What it means.
+    /// The meaning.
     pub meaning: &'static str,
 }
 
@@ -67,14 +66,14 @@ pub const VALUES: &[Value] = &[
     value("held", "release", "the buffer of an ID that is allocated again is given back first"),
     value("lend", "movable", "whatever can be moved or dropped may use the area: Linux"),
     value("lend", "clean", "only clean pages of the page cache may use the area: they are dropped, not copied (GCMA)"),
-    value("lend", "none", "nobody may use the area"),
+    value("lend", "none", "the area is not lent"),
     value("lifetime", "exponential", "a buffer's end is as likely at any age"),
     value("lifetime", "fixed", "every buffer lives exactly life= allocations"),
     value("load", "replay", "the recording in the initrd"),
     value("lock", "none", "nothing is locked around alloc_contig_range: Linux 5.13 to 5.17"),
     value("lock", "global", "one mutex for all areas: Linux until 5.12, and 5.18 to 6.14"),
     value("lock", "area", "one mutex for each area: Linux since 6.15"),
-    value("lock", "all", "a row for each of them; unless told, it is the lock of linux="),
+    value("lock", "all", "a row for each of them; by default, it is the lock of linux="),
     value("pinning", "on", "pages that the disk owns stay where they are"),
     value("pinning", "off", "pages that the disk owns may be moved, and checksums are then wrong"),
     value("rng", "glibc", "rand() of glibc, as the published program used"),
@@ -119,7 +118,7 @@ pub const VALUES: &[Value] = &[
     value("fault", "unaligned", "loads a word from an odd address"),
     value("fault", "undefined", "executes an undefined instruction"),
     value("fault", "svc", "calls a supervisor, of which there is none"),
-    value("fault", "irq", "receives an interrupt that nobody asked for"),
+    value("fault", "irq", "receives an interrupt without a handler"),
     value("fault", "panic", "panics"),
     value("", "ADDRESS", "a device address, as dma prints it"),
     value("", "ALIGN_ORDER", "a buffer begins at a multiple of 2^ALIGN_ORDER pages, 0 to 20"),
@@ -145,23 +144,22 @@ pub const VALUES: &[Value] = &[
     value("", "WORD", "any word"),
 ];
 
-/// A word and what it means, for `help`.
+/// A word and its meaning, for `help`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Explained {
-    /// The key, where it is the value of one.
+    /// The key that the word is a value of, or empty.
     pub key: &'static str,
-    /// The word; empty where the key itself is explained.
+    /// The word; empty if the key itself is explained.
     pub name: &'static str,
-    /// The command that this is said of; empty where it holds for all.
+    /// The command that the meaning is limited to; empty if it applies to all.
     pub of: &'static str,
-    /// Its parameters with the usual values, where it has some.
+    /// The parameters with their usual values, or empty.
     pub parameters: &'static str,
-    /// What it means.
+    /// The meaning.
     pub meaning: &'static str,
 }
 
-/// What a word means wherever it can be chosen, or all that can be chosen where it is a key or
-/// stands for something.
+/// Returns the meanings of a word; of a key or a word in capitals, the meanings of all its values.
 pub fn explain<M: Machine + ?Sized>(word: &str) -> Vec<Explained> {
     let key = word.strip_suffix('=').unwrap_or(word);
     let lists_placements = ["PLACEMENT", "placement", "placements"].contains(&key);
@@ -173,7 +171,7 @@ pub fn explain<M: Machine + ?Sized>(word: &str) -> Vec<Explained> {
         parameters: entry.parameters,
         meaning: entry.summary,
     });
-    // A command of a name is explained by `help` itself.
+    // A key with a command's name is explained by `help` itself.
     let is_key = |of: &str| of == key && !of.is_empty() && !commands::all::<M>().any(|command| command.help.name == of);
     let values = VALUES.iter().filter(|value| value.name == word || is_key(value.of)).map(|value| {
         let key = if commands::all::<M>().any(|command| command.help.name == value.of) { "" } else { value.of };

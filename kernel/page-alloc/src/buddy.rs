@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Blocks in and out: the smallest block that serves a request is split, a block that comes back
-//! merges with its buddy.
+//! Allocating and freeing blocks: the smallest block that serves a request is split, and a freed
+//! block merges with its buddy.
 //!
-//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). A buddy
-//! lies in the same pageblock always, so merging never mixes types.
+//! The rules are Linux's (`mm/page_alloc.c`: `__rmqueue`, `expand`, `__free_one_page`). Buddies
+//! always share a pageblock, so merging never mixes types.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 use units::Pfn;
 
-/// A block of 2^order pages that its holder owns: neither `Clone` nor `Copy`, given back by
+/// An allocated block of 2^order pages: neither `Clone` nor `Copy`, freed with
 /// [`Zone::free_pages`].
 #[must_use = "a block that is dropped is leaked"]
 #[derive(PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// A block that a test has of its own.
+    /// Makes a block for a test.
     #[cfg(test)]
     pub(super) const fn new(first: Pfn, order: u32) -> Self {
         Self { first, order }
@@ -38,33 +38,32 @@ impl Block {
         self.first
     }
 
-    /// log2 of the pages.
+    /// log2 of the number of pages.
     pub fn order(&self) -> u32 {
         self.order
     }
 }
 
-/// Why no block could be had.
+/// The reason why no block was allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AllocError {
     /// The order is above [`MAX_PAGE_ORDER`].
     OrderTooLarge {
-        /// What was asked for.
+        /// The requested order.
         order: u32,
     },
-    /// This type of pageblock cannot be asked for: CMA pages go to movable requests, isolated pages
-    /// to nobody.
+    /// This type cannot be requested: CMA pages go to movable requests, isolated pages to none.
     NotRequestable {
-        /// What was asked for.
+        /// The requested type.
         migratetype: Migratetype,
     },
-    /// No free block is large enough among those the request may use.
+    /// The lists that the request may use have no large enough block.
     NoBlock {
-        /// What was asked for.
+        /// The requested order.
         order: u32,
         /// Free pages of every type at that moment.
         free: u32,
-        /// How many of them lie in CMA pageblocks.
+        /// Number of them in CMA pageblocks.
         free_cma: u32,
     },
 }
@@ -84,14 +83,14 @@ impl fmt::Display for AllocError {
 }
 
 impl Zone<'_> {
-    /// Takes a block of 2^`order` pages for a use.
+    /// Allocates a block of 2^`order` pages.
     ///
-    /// A movable request takes from CMA pageblocks first when more than half of the free memory is
-    /// there, and last otherwise (`__rmqueue` since 2020), unless the zone's policy is another; no
-    /// other request ever does.
+    /// With the default policy, a movable request takes from CMA pageblocks first if more than half
+    /// of the free memory is there, and last otherwise (`__rmqueue` since 2020). Other requests
+    /// never take CMA pages.
     ///
     /// # Errors
-    /// See [`AllocError`]; the zone is then as it was.
+    /// See [`AllocError`]; the zone is unchanged then.
     #[inline(always)]
     pub fn alloc_pages(&mut self, order: u32, migratetype: Migratetype) -> Result<Block, AllocError> {
         match self.take_block(order, migratetype) {
@@ -100,8 +99,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Nearly every request is served by the type that it looks at first. Inlined, because the type
-    /// is a constant nearly everywhere.
+    /// Takes a block, mostly from the list that is looked at first. Inlined, because the type is a
+    /// constant at nearly every call.
     #[inline(always)]
     fn take_block(&mut self, order: u32, migratetype: Migratetype) -> Option<Pfn> {
         if order > MAX_PAGE_ORDER || !migratetype.is_requestable() {
@@ -120,7 +119,7 @@ impl Zone<'_> {
         Some(first)
     }
 
-    /// Takes a block from lists that are looked at later, or steals one.
+    /// Takes a block from the lists that are looked at next, or steals one.
     #[inline(never)]
     fn take_elsewhere(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         let index = match migratetype {
@@ -144,7 +143,7 @@ impl Zone<'_> {
         }
     }
 
-    /// Gives a block back; it merges with every free buddy it meets.
+    /// Frees a block; it merges with every free buddy it meets.
     pub fn free_pages(&mut self, block: Block) {
         let index = self.frame(block.first);
         let pages = 1 << block.order;
@@ -155,8 +154,8 @@ impl Zone<'_> {
         self.free_head(index, block.order, migratetype);
     }
 
-    /// Takes a block for a movable request, from CMA pageblocks first or last as the zone's policy
-    /// says, if at all.
+    /// Takes a block for a movable request, from CMA pageblocks first, last or never, as the zone's
+    /// policy and bar say.
     #[inline]
     pub(super) fn take_movable(&mut self, order: u32, lent: bool) -> Option<Frame> {
         use Migratetype::{Cma, Movable};
@@ -175,25 +174,25 @@ impl Zone<'_> {
         self.take_smallest(order, migratetype).or_else(|| self.steal(order, migratetype))
     }
 
-    /// Takes a block from a type's own lists, the smallest that is large enough, and frees what is
-    /// left over (`__rmqueue_smallest`).
+    /// Takes the smallest block that is large enough from a type's own lists, and frees the rest of
+    /// it (`__rmqueue_smallest`).
     #[inline(never)]
     pub(super) fn take_smallest(&mut self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         self.lists.of_type(migratetype).pop_smallest(order, Tag::BODY)
     }
 
-    /// Frees the upper halves of a block that is larger than asked for (`expand`).
+    /// Frees the upper halves of a block of order `found`, of which `order` is needed (`expand`).
     pub(super) fn expand(&mut self, index: Frame, order: u32, found: u32, migratetype: Migratetype) {
         self.lists.of_type(migratetype).push_ascending(index + (1 << order), index + (1 << found));
     }
 
-    /// Frees a block whose head says whose it is.
+    /// Frees a block whose first descriptor still has the tag of its allocation.
     #[inline(always)]
     pub(super) fn free_head(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
         let pageblock = self.lists.pageblock_of(index);
         let (pages, alike) = (1 << order, FreeOf::order(order));
-        // A block whose buddy is in use stays the head that it was, and needs to be nothing else
-        // first.
+        // If the buddy is not free, the tag is overwritten when the block is put on a list;
+        // otherwise it has to become a body first.
         if self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             self.lists.in_pageblock(pageblock, index).tag = Tag::BODY;
             self.free_one::<false>(pageblock, index.merged(pages), pages << 1, alike.next(), migratetype);
@@ -205,8 +204,8 @@ impl Zone<'_> {
     /// Puts a block of `pages` pages on a list after merging it with its free buddies
     /// (`__free_one_page`).
     ///
-    /// A block of the largest order is its pageblock, in which its buddy's place is its own: it is
-    /// not free, and merges with nothing.
+    /// A block of the largest order merges with nothing: `in_pageblock` wraps the place of its
+    /// buddy to its own, which is not free.
     #[inline(always)]
     pub(super) fn free_one<const TO_TAIL: bool>(
         &mut self,
@@ -216,7 +215,7 @@ impl Zone<'_> {
         mut alike: FreeOf,
         migratetype: Migratetype,
     ) {
-        // A buddy is as far away as the block is long.
+        // The distance to a buddy is the length of the block.
         while self.lists.unlink_if(pageblock, index.buddy(pages), alike) {
             index = index.merged(pages);
             pages <<= 1;
@@ -227,9 +226,8 @@ impl Zone<'_> {
 
     /// Puts a block whose buddy is not free on a list.
     ///
-    /// One whose next merge looks near (the buddy of the block that it would become is free
-    /// already) goes to the tail, so that it is handed out last; so does everything that boot
-    /// frees.
+    /// With `TO_TAIL` it goes to the tail. So does a block that is likely to merge soon (the buddy
+    /// of the next larger block is free already), so that it is handed out last.
     #[inline(always)]
     pub(super) fn push_free<const TO_TAIL: bool>(
         &mut self,

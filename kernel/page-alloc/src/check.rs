@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The books: proves that every page is in exactly one place and that every counter equals what it
-//! counts.
+//! Consistency checks: verify that every page is in exactly one place and that every counter equals
+//! what it counts.
 //!
-//! Slow and thorough; run by self-tests, by host tests after every step, and with `check=on`.
+//! Slow and thorough: for self-tests, for host tests after every step, and for `check=on`.
 
 use core::fmt;
 
@@ -14,16 +14,16 @@ use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER};
 use units::Pfn;
 
-/// A book that does not balance.
+/// A disagreement between two figures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Imbalance {
-    /// What is wrong.
+    /// Name of the figure.
     pub what: &'static str,
-    /// Where: a frame, where one can be named.
+    /// The frame, if one can be named.
     pub frame: Option<Pfn>,
-    /// What should be there.
+    /// The right value.
     pub expected: u32,
-    /// What is there.
+    /// The value found.
     pub found: u32,
 }
 
@@ -42,10 +42,10 @@ impl fmt::Display for Imbalance {
     }
 }
 
-/// What is not a count, but a word.
+/// The one disagreement that is about a word, not a count.
 const FREE_WORD: &str = "a word of free memory";
 
-/// Errs unless two figures agree.
+/// Returns an error unless two values agree.
 pub fn balance(what: &'static str, frame: Option<Pfn>, expected: u32, found: u32) -> Result<(), Imbalance> {
     if expected == found { Ok(()) } else { Err(Imbalance { what, frame, expected, found }) }
 }
@@ -54,7 +54,7 @@ impl Zone<'_> {
     /// Checks lists, descriptors, pageblocks and counters against each other.
     ///
     /// # Errors
-    /// The first disagreement.
+    /// Returns the first disagreement.
     pub fn check(&self) -> Result<(), Imbalance> {
         if let Some(damage) = self.damage {
             balance(FREE_WORD, Some(damage.addr.pfn()), POISON_WORD, damage.found)?;
@@ -85,7 +85,7 @@ impl Zone<'_> {
         balance("CMA pageblocks", None, self.cma_pages() >> PAGEBLOCK_ORDER, cma_blocks)
     }
 
-    /// Walks one list; every block on it must say so, be aligned, and have no free buddy.
+    /// Walks one list; every block on it must have its tag, be aligned, and have no free buddy.
     fn check_list(&self, order: u32, migratetype: Migratetype) -> Result<u32, Imbalance> {
         let mut blocks = 0;
         for index in self.lists.iter(order, migratetype) {
@@ -116,7 +116,7 @@ impl Zone<'_> {
         Ok(blocks)
     }
 
-    /// Inside a block no other begins.
+    /// Verifies that no other block begins inside a block.
     fn check_block_body(&self, head: Frame, pages: u32) -> Result<(), Imbalance> {
         for index in frames(head + 1..head + pages) {
             let inside = self.lists.tag(index).state();
@@ -125,8 +125,8 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// One past the block, free or handed out by `alloc_pages`, that a frame lies in; `None` where
-    /// it is in neither. A page on a per-CPU list is a block of its own.
+    /// The frame after the block, free or handed out by `alloc_pages`, that contains `frame`;
+    /// `None` if there is none. A page on a per-CPU list is a block of its own.
     pub fn end_of_block(&self, frame: Pfn) -> Option<Pfn> {
         let index = self.frame(frame);
         if self.is_on_pcp(index) {
@@ -136,7 +136,7 @@ impl Zone<'_> {
         Some(self.pfn(head + (1 << self.lists.tag(head).order())))
     }
 
-    /// True where no block begins at a frame.
+    /// True if no block begins at a frame.
     pub fn is_body(&self, frame: Pfn) -> bool {
         matches!(self.lists.tag(self.frame(frame)).state(), State::Body | State::Held | State::Relocatable)
     }

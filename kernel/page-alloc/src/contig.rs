@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Ranges out and in: a contiguous allocation names the frames it wants, and takes them wherever
-//! they lie in blocks.
+//! Taking and freeing ranges: a contiguous allocation names the frames that it wants, and takes
+//! them out of the blocks that contain them.
 //!
 //! Linux isolates the pageblocks, drains, migrates, finds the block that covers the start, tests,
-//! takes the pages off the lists and gives back what sticks out (`alloc_contig_range`,
-//! `mm/page_alloc.c`). Where every page of the range is free the outcome depends on the last steps
-//! only, and those are what is paid for here: in blocks touched, not in pages.
+//! takes the pages off the lists and frees the rest of the end blocks (`alloc_contig_range`,
+//! `mm/page_alloc.c`). If every page of the range is free, the outcome depends on the last steps
+//! only. This module does just those, at a cost for each block, not for each page.
 
 use super::frame::Frame;
 use super::free_list::Pageblock;
@@ -22,17 +22,17 @@ pub struct Busy {
     pub frame: Pfn,
 }
 
-/// Where the block that a frame lies in may begin, the nearest first. A block is as aligned as it
-/// is long, so that each is the one before it without its lowest bit.
+/// The frames at which the block that contains a frame may begin, nearest first. A block is aligned
+/// to its length, so each of them is the one before without its lowest bit.
 fn heads(index: Frame) -> impl Iterator<Item = Frame> {
     core::iter::successors(Some(index), |&head| (head.0 % PAGEBLOCK_PAGES != 0).then(|| Frame(head.0 & (head.0 - 1))))
 }
 
 impl Zone<'_> {
-    /// Takes the pages from `first` out of the allocator; every one has to be free.
+    /// Takes `pages` pages from `first` out of the allocator; all of them have to be free.
     ///
     /// # Errors
-    /// [`Busy`] names the first page in use; nothing was changed then.
+    /// [`Busy`] names the first page in use; nothing has changed then.
     #[inline(never)]
     pub fn take_range(&mut self, first: Pfn, pages: u32) -> Result<(), Busy> {
         let start = self.frame(first);
@@ -51,7 +51,7 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// Takes a range that goes on behind `after`, the end of the block that covers its start.
+    /// Takes a range that continues past `after`, the end of the block that covers its start.
     #[inline(never)]
     fn take_blocks(&mut self, head: Frame, start: Frame, end: Frame, mut after: Frame) -> Result<(), Busy> {
         while after < end {
@@ -73,21 +73,21 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// Gives the pages from `first` to the allocator: they merge as if freed one by one, at the
-    /// cost of one operation per aligned block (`free_contig_range`).
+    /// Frees `pages` pages from `first`: they merge as if freed one by one, at the cost of one
+    /// operation for each aligned block (`free_contig_range`).
     #[inline(always)]
     pub fn give_range(&mut self, first: Pfn, pages: u32) {
         self.fill_poison(first, pages);
         self.free_blocks_of::<false>(first, pages);
     }
 
-    /// Frees the pages from `first`, at least one, as the largest aligned blocks that they form,
-    /// pageblock by pageblock. Most often they are one, for which no call is paid.
+    /// Frees `pages` pages from `first`, at least one, as the largest aligned blocks that they
+    /// form, pageblock by pageblock. The common case, a single block, is inlined.
     #[inline(always)]
     pub(super) fn free_blocks_of<const TO_TAIL: bool>(&mut self, first: Pfn, pages: u32) {
         debug_assert!(pages > 0);
         let index = self.frame(first);
-        // A power of two, and aligned to it: one comparison tells both.
+        // One comparison tests that `pages` is a power of two and `index` a multiple of it.
         if (index.0 | pages) & (pages - 1) == 0 && pages <= PAGEBLOCK_PAGES {
             let migratetype = self.pageblock(index);
             self.count_free(pages, migratetype);
@@ -118,8 +118,8 @@ impl Zone<'_> {
 
     /// Frees `length` frames of one pageblock, at least one, from `start` on.
     ///
-    /// Most often the first of them is aligned to their length or more, and what lies behind them,
-    /// up to the end of the block that they become, is free.
+    /// Mostly `start` is aligned to `length` or more, and the frames after the range, up to the end
+    /// of the block that it becomes, are free.
     #[inline(never)]
     fn free_in_pageblock<const TO_TAIL: bool>(&mut self, start: Frame, mut length: u32) {
         let migratetype = self.pageblock(start);
@@ -141,13 +141,13 @@ impl Zone<'_> {
         self.free_both_ends::<TO_TAIL>(pageblock, start, length, migratetype);
     }
 
-    /// As `free_in_pageblock`, for any frames of a pageblock, which are counted already.
+    /// Frees any frames of a pageblock, which are already counted as free.
     ///
-    /// The blocks that come of it, and their places on the lists, are those of freeing the largest
-    /// aligned blocks of the range one after the other, lowest address first. What lies between its
-    /// ends merges only with its like, and is never seen on a list: from small blocks to large
-    /// ones, an end either grows by the free buddy beyond it, or leaves its block to the lists and
-    /// draws back. Blocks in front enter them at once, those behind when all before them have.
+    /// The resulting blocks and their places on the lists are those of freeing the largest aligned
+    /// blocks of the range one by one, lowest address first. The middle of the range merges only
+    /// with itself and needs no list. From small orders to large ones, each end either absorbs the
+    /// free buddy beyond it, or leaves its block to the lists and shrinks. Blocks of the front end
+    /// enter the lists at once, those of the rear end after all before them.
     #[inline(never)]
     fn free_both_ends<const TO_TAIL: bool>(
         &mut self,
@@ -156,7 +156,7 @@ impl Zone<'_> {
         mut length: u32,
         migratetype: Migratetype,
     ) {
-        // In front, as long as a block that begins here is shorter than the range.
+        // The front end, while a block that begins here is shorter than the range.
         loop {
             let order = start.order();
             let pages = 1 << order;
@@ -173,8 +173,8 @@ impl Zone<'_> {
                 length -= pages;
             }
         }
-        // Behind, where the range is parted into blocks by the bits of its length. Those that stay,
-        // one bit each:
+        // The rear end, where the bits of the length divide the range into blocks. Mask of the
+        // blocks that are left to the lists:
         let mut behind = 0;
         loop {
             let order = length.trailing_zeros();
@@ -200,7 +200,7 @@ impl Zone<'_> {
         }
     }
 
-    /// The head of the free block that a frame lies in.
+    /// The head of the free block that contains a frame.
     pub fn covering_free_block(&self, index: Frame) -> Option<Frame> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);
@@ -208,11 +208,10 @@ impl Zone<'_> {
         })
     }
 
-    /// Puts what is left of a block from `head` to `after` around a range that was cut out of it
-    /// back on the lists.
+    /// Puts the rest of the block `head..after`, from which `start..end` was cut out, back on the
+    /// lists.
     ///
-    /// The buddies of these parts are either in the range or not free, so there is nothing to merge
-    /// with.
+    /// The buddies of these parts are in the range or not free, so nothing merges.
     #[inline(always)]
     fn cut_out(&mut self, head: Frame, start: Frame, end: Frame, after: Frame, migratetype: Migratetype) {
         let mut lists = self.lists.of_type(migratetype);
@@ -220,7 +219,7 @@ impl Zone<'_> {
         lists.push_ascending(end, after);
     }
 
-    /// Puts the part of a free block from the taken range to its end, `after`, back on the lists.
+    /// Puts the frames from `end` to `after`, the end of their free block, back on the lists.
     #[inline(always)]
     pub(super) fn insert_tail(&mut self, end: Frame, after: Frame) {
         if end < after {
@@ -228,8 +227,7 @@ impl Zone<'_> {
         }
     }
 
-    /// The head of the block in use that a frame lies in, if it is one that `alloc_pages` handed
-    /// out.
+    /// The head of the block that contains a frame, if `alloc_pages` handed that block out.
     pub(super) fn covering_allocated_block(&self, index: Frame) -> Option<Frame> {
         heads(index).find(|&head| {
             let tag = self.lists.tag(head);

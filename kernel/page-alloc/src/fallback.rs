@@ -3,10 +3,10 @@
 //! Stealing between migratetypes when a type's own lists are empty (`__rmqueue_fallback`,
 //! `steal_suitable_fallback`).
 //!
-//! The largest block of another type is taken, so that the types mix in as few pageblocks as
-//! possible, and the whole pageblock changes its type when enough of it is free or alike. CMA
-//! pageblocks are on no fallback list and never change type: who may take their pages, `policy`
-//! says.
+//! The largest block of another type is taken, so that types mix in as few pageblocks as possible,
+//! and the whole pageblock changes its type if enough of it is free or of the same use. CMA
+//! pageblocks are on no fallback list and never change type: `policy` decides which requests get
+//! their pages.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,12 +15,12 @@ use super::frame::Frame;
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 
-/// Which pageblocks were claimed for another type during one contiguous allocation, and the types
-/// that they had.
+/// The pageblocks that were claimed for another type during one contiguous allocation, and their
+/// earlier types.
 #[derive(Debug)]
 pub struct Claims(Vec<Option<Migratetype>>);
 
-/// Whom a type steals from, in order (`fallbacks`, `mm/page_alloc.c`).
+/// The types that a type steals from, in order (`fallbacks`, `mm/page_alloc.c`).
 const fn fallbacks(migratetype: Migratetype) -> [Migratetype; 2] {
     use Migratetype::{Movable, Reclaimable, Unmovable};
     match migratetype {
@@ -30,12 +30,12 @@ const fn fallbacks(migratetype: Migratetype) -> [Migratetype; 2] {
     }
 }
 
-/// Whether a block of this order is worth trying to claim its pageblock for (`can_steal_fallback`).
+/// True if stealing a block of this order should claim its pageblock (`can_steal_fallback`).
 fn may_claim(order: u32, migratetype: Migratetype) -> bool {
     order >= PAGEBLOCK_ORDER / 2 || migratetype != Migratetype::Movable
 }
 
-/// Pages of a pageblock.
+/// Counts of a pageblock's pages.
 struct Census {
     /// On the free lists.
     free: u32,
@@ -51,8 +51,8 @@ impl Zone<'_> {
             .find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
         let claim = may_claim(found, migratetype);
         if !claim && found > order {
-            // A movable request that cannot have the pageblock takes the smallest block instead, to
-            // split as little of the others' memory as it can.
+            // A movable request that cannot claim the pageblock takes the smallest block instead,
+            // so that it splits as little memory of other types as possible.
             (found, victim) =
                 (order..=found).find_map(|o| self.fallback_list(o, migratetype).map(|victim| (o, victim)))?;
         }
@@ -71,8 +71,8 @@ impl Zone<'_> {
         fallbacks(migratetype).into_iter().find(|&other| self.lists.first(order, other).is_some())
     }
 
-    /// Moves the free blocks of a block's pageblock to `migratetype`'s lists, and makes the
-    /// pageblock its own if at least half of it is free or in use by the like.
+    /// Moves the free blocks of a block's pageblock to the lists of `migratetype`, and gives the
+    /// pageblock that type if at least half of its pages are free or in similar use.
     fn claim_pageblock(&mut self, index: Frame, order: u32, migratetype: Migratetype) {
         let pageblock = index.pageblock();
         let first = index.align_down(PAGEBLOCK_PAGES);
@@ -85,8 +85,8 @@ impl Zone<'_> {
             let Census { free, movable } = self.census(first);
             match (migratetype, old) {
                 (Migratetype::Movable, _) => free + movable,
-                // Neither free nor movable: unmovable or reclaimable, which is as alike as can be
-                // told.
+                // Neither free nor movable: unmovable or reclaimable, which count as similar use,
+                // as in Linux.
                 (_, Migratetype::Movable) => PAGEBLOCK_PAGES - movable,
                 _ => free,
             }
@@ -97,7 +97,7 @@ impl Zone<'_> {
         }
     }
 
-    /// What a pageblock's pages are used for.
+    /// Counts a pageblock's free and movable pages.
     fn census(&self, first: Frame) -> Census {
         let mut census = Census { free: 0, movable: 0 };
         let mut index = first;
@@ -126,11 +126,11 @@ impl Zone<'_> {
         }
     }
 
-    /// Gives every pageblock that is free as a whole the type that it has after boot.
+    /// Gives every pageblock that is entirely free the type that it has after boot.
     ///
-    /// Linux never does: a pageblock stays with whoever claimed it last. An experiment that is to
-    /// come out as after boot, whatever ran before it, needs it, because movable requests enter
-    /// areas before they claim others' pageblocks.
+    /// Linux never does this: a pageblock keeps the type of its last claim. An experiment whose
+    /// result must not depend on earlier ones needs it, because movable requests enter areas before
+    /// they claim pageblocks of other types.
     pub fn forget_types(&mut self) {
         for first in self.frames().step_by(PAGEBLOCK_PAGES as usize) {
             let tag = self.lists.tag(first);
@@ -142,23 +142,22 @@ impl Zone<'_> {
         }
     }
 
-    /// Claims of a caller that has made none.
+    /// Makes the claims of a caller that has claimed nothing.
     pub fn no_claims(&self) -> Claims {
         Claims(vec![None; self.claimed.len()])
     }
 
-    /// Exchanges the claims that are remembered, as one caller's turn ends and another's begins.
+    /// Exchanges the recorded claims when one caller's turn ends and another's begins.
     pub fn swap_claims(&mut self, claims: &mut Claims) {
         core::mem::swap(&mut self.claimed, &mut claims.0);
     }
 
-    /// From here on pageblocks that are claimed for another type are remembered.
+    /// Clears the recorded claims; later ones are recorded.
     pub fn forget_claims(&mut self) {
         self.claimed.fill(None);
     }
 
-    /// Pageblocks that were claimed have the type that they had before, and so have their free
-    /// blocks.
+    /// Gives claimed pageblocks, and their free blocks, the types that they had before.
     pub fn take_back_claims(&mut self) {
         for block in 0..self.claimed.len() {
             if let Some(before) = self.claimed[block].take() {

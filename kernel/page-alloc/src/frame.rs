@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A frame's number in its zone: what descriptors are found by, where a page frame number is what
-//! others say.
+//! The number of a frame in its zone, which finds its descriptor. Interfaces mostly use page frame
+//! numbers instead.
 
 use core::ops::{Add, AddAssign, Range, Sub};
 
 use super::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 
-/// A page frame, counted from the zone's first one, which lies on a pageblock boundary: so buddies
-/// and pageblocks are found by arithmetic on it ([`Zone::frame`](super::zone::Zone::frame)).
+/// A page frame, counted from the zone's first, which is on a pageblock boundary, so that
+/// arithmetic finds buddies and pageblocks ([`Zone::frame`](super::zone::Zone::frame)).
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Frame(pub u32);
@@ -26,13 +26,13 @@ impl Frame {
         Self(self.0 & !pages)
     }
 
-    /// The start of the block of `pages` pages, a power of two, that it would lie in.
+    /// The start of the block of `pages` pages, a power of two, that would hold it.
     #[inline(always)]
     pub(super) const fn align_down(self, pages: u32) -> Self {
         Self(self.0 & !(pages - 1))
     }
 
-    /// The number of the pageblock that it lies in.
+    /// The number of its pageblock.
     #[inline(always)]
     pub(super) const fn pageblock(self) -> usize {
         (self.0 >> PAGEBLOCK_ORDER) as usize
@@ -67,7 +67,7 @@ impl AddAssign<u32> for Frame {
     }
 }
 
-/// The pages from one frame to a later one.
+/// The number of pages from an earlier frame to this one.
 impl Sub for Frame {
     type Output = u32;
 

@@ -2,19 +2,19 @@
 
 //! The free lists: one doubly linked ring of blocks for each order and migratetype.
 //!
-//! The links lie in the descriptors, and each ring is closed by a descriptor of its own behind the
-//! frames of the zone, so that linking and unlinking never ask whether a block is the first or the
-//! last. The heads of the lists of single pages ([`Ring`], `rings`) lie in front of theirs.
+//! The links are in the descriptors. A descriptor after those of the frames closes each ring, so
+//! that linking and unlinking need no case for a first or last block. The heads of the lists of
+//! single pages ([`Ring`], `rings`) come before those of the free lists.
 
 use super::frame::Frame;
 use super::page::{FreeOf, Page, Tag};
 use super::{MAX_PAGE_ORDER, Migratetype, PAGEBLOCK_PAGES};
 
-/// Heads that a migratetype has room for: one for each order, rounded up so that an order needs no
-/// check but a mask.
+/// Heads reserved for a migratetype: one for each order, rounded up to a power of two, so that a
+/// mask replaces the bounds check of an order.
 const HEADS_OF_TYPE: usize = 16;
-/// Descriptors that a zone needs beyond one per frame: the rings' heads. First those of single
-/// pages, then those of each migratetype.
+/// Descriptors that a zone needs beyond one for each frame: the heads of the lists of single pages,
+/// then those of each migratetype.
 pub(super) const LIST_HEADS: usize = HEADS_OF_TYPE * (1 + Migratetype::ALL.len());
 
 const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len() <= HEADS_OF_TYPE);
@@ -23,24 +23,24 @@ const _: () = assert!((MAX_PAGE_ORDER as usize) < HEADS_OF_TYPE && Ring::ALL.len
 #[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ring {
-    /// Free pages for unmovable requests, next to the processor.
+    /// Free pages for unmovable requests, on a per-CPU list.
     PcpUnmovable,
-    /// Free pages for movable requests, CMA pages among them.
+    /// Free pages for movable requests, CMA pages included.
     PcpMovable,
     /// Free pages for reclaimable requests.
     PcpReclaimable,
-    /// Mapped pages that were not used lately.
+    /// Mapped pages that were not used recently.
     InactiveAnon,
-    /// Mapped pages in use.
+    /// Mapped pages that were used recently.
     ActiveAnon,
-    /// Cache pages that were not used lately: the first to go.
+    /// Cache pages that were not used recently: the first to be reclaimed.
     InactiveFile,
-    /// Cache pages in use.
+    /// Cache pages that were used recently.
     ActiveFile,
 }
 
 impl Ring {
-    /// Every list, by the number that it has as an integer.
+    /// Every list, in the order of its number.
     pub const ALL: [Self; 7] = [
         Self::PcpUnmovable,
         Self::PcpMovable,
@@ -54,7 +54,7 @@ impl Ring {
     /// The per-CPU lists (`MIGRATE_PCPTYPES`).
     pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
 
-    /// Its head in a zone of `frames` frames: before the heads of the free lists.
+    /// Returns the descriptor of the list's head in a zone of `frames` frames.
     pub(super) const fn head(self, frames: u32) -> u32 {
         frames + self as u32
     }
@@ -63,24 +63,24 @@ impl Ring {
 /// The zone's descriptors and the rings through them. Frames are named by their index in the zone.
 pub(super) struct FreeLists<'m> {
     pub(super) pages: &'m mut [Page],
-    /// Frames of the zone; the heads of the rings follow them. A head's `tag` is the one that its
-    /// blocks get.
+    /// Frames of the zone; the rings' heads follow them. The `tag` of a free list's head is the tag
+    /// of its blocks; the `tag` of a [`Ring`]'s head is unused.
     pub(super) frames: u32,
 }
 
-/// The number of the free list of an order and migratetype.
+/// The offset after the frames of the head of the free list of an order and migratetype.
 const fn ring(order: u32, migratetype: Migratetype) -> u32 {
     (1 + migratetype as u32) * HEADS_OF_TYPE as u32 + order
 }
 
-/// A pageblock that exists. Buddies share theirs, and its descriptors are an array of known size:
-/// none of its frames needs a check.
+/// The number of a pageblock that exists. A block and its buddy share one, and its descriptors are
+/// an array of known size, so that its frames need no bounds check.
 #[derive(Clone, Copy)]
 pub(super) struct Pageblock(usize);
 
 impl<'m> FreeLists<'m> {
-    /// All rings empty. `pages` are zeroed descriptors, [`LIST_HEADS`] more than the zone has
-    /// frames, which are whole pageblocks.
+    /// Makes all rings empty. `pages` are zeroed descriptors: one for each frame of whole
+    /// pageblocks, and [`LIST_HEADS`] more.
     pub(super) fn new(pages: &'m mut [Page]) -> Self {
         let frames = pages.len().saturating_sub(LIST_HEADS);
         for order in 0..=MAX_PAGE_ORDER {
@@ -123,7 +123,7 @@ impl<'m> FreeLists<'m> {
         &mut self.pages[index.0 as usize]
     }
 
-    /// The pageblock that a frame lies in.
+    /// The pageblock of a frame.
     #[inline(always)]
     pub(super) fn pageblock_of(&self, index: Frame) -> Pageblock {
         let pageblock = index.pageblock();
@@ -131,43 +131,43 @@ impl<'m> FreeLists<'m> {
         Pageblock(pageblock)
     }
 
-    /// The descriptor of a frame of that pageblock, found by its place there.
+    /// The descriptor of frame `index`, which is in that pageblock.
     #[inline(always)]
     pub(super) fn in_pageblock(&mut self, Pageblock(pageblock): Pageblock, index: Frame) -> &mut Page {
         let pageblocks = self.pages.as_chunks_mut::<{ PAGEBLOCK_PAGES as usize }>().0;
         &mut pageblocks[pageblock][(index.0 % PAGEBLOCK_PAGES) as usize]
     }
 
-    /// Blocks on a list, counted when asked: nothing on a measured path asks.
+    /// Counts the blocks of a list by walking it, which no measured path does.
     pub(super) fn count(&self, order: u32, migratetype: Migratetype) -> u32 {
         self.iter(order, migratetype).count() as u32
     }
 
-    /// The block at the head of a list: the one Linux would hand out.
+    /// The first block of a list: the one that Linux would hand out.
     #[inline]
     pub(super) fn first(&self, order: u32, migratetype: Migratetype) -> Option<Frame> {
         self.behind(self.head(order, migratetype))
     }
 
-    /// The blocks of a list from its head.
+    /// The blocks of a list, first to last.
     pub(super) fn iter(&self, order: u32, migratetype: Migratetype) -> impl Iterator<Item = Frame> + '_ {
         self.walk(self.head(order, migratetype))
     }
 
-    /// The frame behind a descriptor on its ring; `None` at the ring's end.
+    /// The frame after a descriptor on its ring; `None` at the ring's end.
     #[inline]
     pub(super) fn behind(&self, descriptor: u32) -> Option<Frame> {
         let next = self.pages[descriptor as usize].next;
         (next < self.frames).then_some(Frame(next))
     }
 
-    /// The frames of a ring from its head.
+    /// The frames of the ring with head `head`, first to last.
     pub(super) fn walk(&self, head: u32) -> impl Iterator<Item = Frame> + '_ {
         core::iter::successors(self.behind(head), |&Frame(frame)| self.behind(frame))
     }
 
-    /// Marks a block of a pageblock free and puts it at the head of its list, so that it is handed
-    /// out next, or at the tail, so that it is left alone for longest.
+    /// Marks a block free and puts it at the head of its list, to be handed out next, or with
+    /// `TO_TAIL` at the tail, to be handed out last.
     #[inline(always)]
     pub(super) fn push<const TO_TAIL: bool>(
         &mut self,
@@ -191,7 +191,7 @@ impl<'m> FreeLists<'m> {
         self.in_pageblock(pageblock, index).enter(next, prev, tag);
     }
 
-    /// The lists of a migratetype, for blocks that are put on many of them.
+    /// Borrows all free lists of a migratetype, and the frames beside them.
     #[inline(always)]
     pub(super) fn of_type(&mut self, migratetype: Migratetype) -> TypeLists<'_> {
         let Some((frames, heads)) = self.pages.split_last_chunk_mut::<LIST_HEADS>() else {
@@ -202,7 +202,7 @@ impl<'m> FreeLists<'m> {
         TypeLists { frames, heads, first_head }
     }
 
-    /// Makes two descriptors neighbours on their ring.
+    /// Makes two descriptors neighbours on a ring.
     #[inline(always)]
     pub(super) fn join(&mut self, prev: u32, next: u32) {
         let descriptors = self.pages.len() as u32;
@@ -211,7 +211,7 @@ impl<'m> FreeLists<'m> {
         self.pages[next as usize].prev = prev;
     }
 
-    /// Takes a free block off whichever list it is on and makes it a body; returns its order.
+    /// Takes a free block off its list and makes it a body; returns its order.
     #[inline(always)]
     pub(super) fn unlink(&mut self, index: Frame) -> u32 {
         let page = &mut self.pages[index.0 as usize];
@@ -222,8 +222,8 @@ impl<'m> FreeLists<'m> {
         tag.order()
     }
 
-    /// Takes a block of a pageblock off its list and makes it a body, if it is a free one of that
-    /// order.
+    /// Takes a block off its list and makes it a body if `free` is its state and order; returns
+    /// false if it is not.
     #[inline(always)]
     pub(super) fn unlink_if(&mut self, pageblock: Pageblock, index: Frame, free: FreeOf) -> bool {
         let page = self.in_pageblock(pageblock, index);
@@ -237,7 +237,7 @@ impl<'m> FreeLists<'m> {
     }
 }
 
-/// The free lists of one migratetype beside the frames.
+/// The free lists of one migratetype, and the frames.
 pub(super) struct TypeLists<'p> {
     frames: &'p mut [Page],
     heads: &'p mut [Page; HEADS_OF_TYPE],
@@ -245,31 +245,31 @@ pub(super) struct TypeLists<'p> {
 }
 
 impl TypeLists<'_> {
-    /// Takes the block at the head of a list, which gets a tag, if there is one.
+    /// Takes the first block of a list and sets its tag; `None` if the list is empty.
     #[inline(always)]
     pub(super) fn pop_front(&mut self, order: u32, tag: Tag) -> Option<Frame> {
         let head = &mut self.heads[order as usize % HEADS_OF_TYPE];
         let first = head.next;
-        // An empty ring leads from its head back to it.
+        // The head of an empty ring points to itself, which is beyond the frames.
         let page = self.frames.get_mut(first as usize)?;
         page.tag = tag;
         let next = page.next;
         head.next = next;
-        // The last of a ring is followed by the ring's own head.
+        // After the last block of a ring comes the ring's head.
         self.frames.get_mut(next as usize).unwrap_or(head).prev = self.first_head + order;
         Some(Frame(first))
     }
 
-    /// Takes the first block of the smallest order from `order` on that has one, and gives it a
-    /// tag.
+    /// Takes the first block of the smallest order from `order` on that has a free one, and sets
+    /// its tag.
     #[inline(always)]
     pub(super) fn pop_smallest(&mut self, order: u32, tag: Tag) -> Option<Frame> {
         // Most requests need no split.
         self.pop_front(order, tag).or_else(|| self.split_smallest(order, tag))
     }
 
-    /// As `pop_smallest` where that order has no block: the lowest part of a larger block is taken,
-    /// and the rest put on the lists that were found empty.
+    /// Takes the lowest part of a larger block, if the list of `order` is empty, and puts the rest
+    /// on the lists below, which were found empty.
     #[inline(always)]
     fn split_smallest(&mut self, mut order: u32, tag: Tag) -> Option<Frame> {
         let mut found = order;
@@ -295,7 +295,7 @@ impl TypeLists<'_> {
         Some(first)
     }
 
-    /// As [`FreeLists::push`] to the head.
+    /// Marks a block free and puts it at the head of its list.
     #[inline(always)]
     fn push_front(&mut self, index: Frame, order: u32) {
         let order = order % HEADS_OF_TYPE as u32;
@@ -306,9 +306,8 @@ impl TypeLists<'_> {
         self.frames[index.0 as usize].enter(next, self.first_head + order, tag);
     }
 
-    /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks,
-    /// each of which is larger than the one before it: what is left of a block behind a range that
-    /// was cut out of it.
+    /// Marks the frames `at..end` free and puts them at the heads of their lists as aligned blocks
+    /// of ascending size: the rest of a block after a range that was cut out of it.
     #[inline(always)]
     pub(super) fn push_ascending(&mut self, mut at: Frame, end: Frame) {
         assert!(end.0 as usize <= self.frames.len());
@@ -319,8 +318,8 @@ impl TypeLists<'_> {
         }
     }
 
-    /// As `push_ascending`, with each block smaller than the one before it: what is left of a block
-    /// in front of such a range.
+    /// Does what `push_ascending` does, with blocks of descending size: the rest of a block before
+    /// such a range.
     #[inline(always)]
     pub(super) fn push_descending(&mut self, mut at: Frame, end: Frame) {
         assert!(end.0 as usize <= self.frames.len());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Isolation: the pageblocks of a range are taken from everybody, so that what becomes free in them
-//! stays free (`mm/page_isolation.c`).
+//! Isolation: no request gets pages from the pageblocks of a range, so that pages that become free
+//! there stay free (`mm/page_isolation.c`).
 //!
-//! A pageblock that is MIGRATE_ISOLATE serves nobody: its free pages wait on lists of their own,
-//! and are not counted as free. Nothing that is freed in it goes through a per-CPU list.
+//! A MIGRATE_ISOLATE pageblock serves no requests: its free pages are on lists of their own and are
+//! not counted as free. Pages freed in it bypass the per-CPU lists.
 
 use core::ops::Range;
 
@@ -14,32 +14,32 @@ use super::zone::Zone;
 use super::{Migratetype, PAGEBLOCK_PAGES};
 use units::Pfn;
 
-/// No frames.
+/// An empty range.
 const NOTHING: Range<Frame> = Frame(0)..Frame(0);
 
 impl Zone<'_> {
-    /// The first frame of each pageblock that a range lies in.
+    /// The first frame of each pageblock that overlaps a range.
     fn pageblocks_around(&self, first: Pfn, pages: u32) -> impl Iterator<Item = Frame> + use<> {
         let start = self.frame(first);
         frames(start.align_down(PAGEBLOCK_PAGES)..start + pages).step_by(PAGEBLOCK_PAGES as usize)
     }
 
-    /// Isolates the pageblocks that a range lies in, all of them MIGRATE_CMA
+    /// Isolates the pageblocks that overlap a range, all of which are MIGRATE_CMA
     /// (`start_isolate_page_range`).
     pub fn start_isolate_page_range(&mut self, first: Pfn, pages: u32) {
         self.retype(first, pages, Migratetype::Cma, Migratetype::Isolate, NOTHING);
     }
 
-    /// Makes the pageblocks MIGRATE_CMA again (`undo_isolate_page_range`). Where the range itself
-    /// was taken, nothing is free in it.
+    /// Changes the pageblocks back to MIGRATE_CMA (`undo_isolate_page_range`). `taken`: the range
+    /// itself was taken, so that it has no free blocks to move.
     pub fn undo_isolate_page_range(&mut self, first: Pfn, pages: u32, taken: bool) {
         let start = self.frame(first);
         let skipped = if taken { start..start + pages } else { NOTHING };
         self.retype(first, pages, Migratetype::Isolate, Migratetype::Cma, skipped);
     }
 
-    /// The first page of the first pageblock around a range that is isolated, if one is: its
-    /// isolation is another's.
+    /// The first page of the first isolated pageblock that overlaps a range, if any: another
+    /// allocation has isolated it.
     pub fn isolated_in(&self, first: Pfn, pages: u32) -> Option<Pfn> {
         let mut blocks = self.pageblocks_around(first, pages);
         blocks.find(|&block| self.pageblock(block) == Migratetype::Isolate).map(|block| self.pfn(block))
@@ -57,8 +57,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Moves the free blocks from one page to another to another type's lists; returns how many
-    /// pages they are.
+    /// Moves the free blocks of the frames `first..end` to the lists of type `to`; returns the
+    /// number of pages.
     fn move_freepages(&mut self, first: Frame, end: Frame, to: Migratetype) -> u32 {
         let (mut free, mut index) = (0, first);
         while index < end {
@@ -73,9 +73,9 @@ impl Zone<'_> {
         free
     }
 
-    /// The first page of a range for which there is no way out, going by what can be seen before
-    /// anything was moved (`has_unmovable_pages`, which in Linux lets everything in a MIGRATE_CMA
-    /// pageblock pass, and knows nothing of pins).
+    /// The first page of a range that cannot be emptied, as far as can be seen before any page
+    /// moves (`has_unmovable_pages`, which in Linux accepts everything in a MIGRATE_CMA pageblock
+    /// and ignores pins).
     pub fn has_unmovable_pages(&self, first: Pfn, pages: u32, ignore_pins: bool) -> Option<Frame> {
         let start = self.frame(first);
         let mut index = start;
@@ -89,7 +89,7 @@ impl Zone<'_> {
                 State::Free => index += 1 << tag.order(),
                 State::Pcp => index += 1,
                 State::Allocated if ignore_pins && self.living(index).is_some() => index += 1,
-                // A body at the start may belong to a free block that begins before it.
+                // A body at the start may be in a free block that begins before the range.
                 State::Body => {
                     let Some(head) = self.covering_free_block(index) else { return Some(index) };
                     index = head + (1 << self.lists.tag(head).order());
@@ -100,8 +100,8 @@ impl Zone<'_> {
         None
     }
 
-    /// Whether every page of the range is free and isolated; else the first that is not
-    /// (`test_pages_isolated`).
+    /// Returns `Err` with the first page of the range that is not free and isolated, and otherwise
+    /// the end of the last block (`test_pages_isolated`).
     pub fn test_pages_isolated(&self, head: Frame, end: Frame) -> Result<Frame, Frame> {
         let mut index = head;
         while index < end {
@@ -114,15 +114,15 @@ impl Zone<'_> {
         Ok(index)
     }
 
-    /// Takes the pages from `first`, which were found isolated and free, off their lists, and gives
-    /// back what sticks out of the blocks in front and behind (`isolate_freepages_range`,
+    /// Takes `pages` pages from `first`, which were tested to be isolated and free, off their
+    /// lists, and frees the rest of the first and the last block (`isolate_freepages_range`,
     /// `free_contig_range`).
     ///
-    /// Since the test others may have freed pages around the range, but nobody can have taken one:
+    /// After the test, others may have freed pages around the range, but cannot have allocated any:
     /// it is isolated.
     ///
     /// # Errors
-    /// The frame of `first`, which is in no free block; nothing was changed then.
+    /// The frame of `first`, if it is in no free block; nothing has changed then.
     pub fn take_isolated_range(&mut self, first: Pfn, pages: u32) -> Result<(), Frame> {
         let start = self.frame(first);
         let end = start + pages;
@@ -142,11 +142,10 @@ impl Zone<'_> {
     }
 }
 
-/// Frames that are to be freed together: neighbours are collected and go back as the blocks they
-/// form.
+/// Frames to be freed together: neighbours are collected and freed as the blocks that they form.
 ///
-/// A batch moves or drops pages in ascending order, mostly neighbours; freeing them one by one
-/// would merge each with the one before.
+/// A batch moves or drops pages in ascending order, mostly neighbours; freed one by one, each would
+/// merge with the one before.
 #[derive(Default)]
 pub struct FreedRun {
     first: Frame,
@@ -154,7 +153,7 @@ pub struct FreedRun {
 }
 
 impl FreedRun {
-    /// Adds a frame of an isolated pageblock that nobody uses any more.
+    /// Adds a frame of an isolated pageblock that has no user.
     #[inline]
     pub fn add(&mut self, zone: &mut Zone<'_>, index: Frame) {
         if index != self.first + self.pages {
@@ -164,7 +163,7 @@ impl FreedRun {
         self.pages += 1;
     }
 
-    /// Frees what was collected.
+    /// Frees the collected frames.
     pub fn end(&mut self, zone: &mut Zone<'_>) {
         if self.pages > 0 {
             zone.free_isolated(self.first, self.pages);

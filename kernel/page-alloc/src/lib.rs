@@ -3,26 +3,26 @@
 //! The page allocator: Linux's buddy system with MIGRATE_CMA pageblocks, per-CPU lists, LRU lists
 //! and isolation (`mm/page_alloc.c`, `mm/page_isolation.c`, `mm/swap.c`), in 16 bytes a page frame.
 //!
-//! The way of the data: boot hands a [`zone::Zone`] the ranges of RAM that are free and the
-//! pageblocks of the CMA areas → `buddy` serves and merges blocks, `fallback` steals between the
-//! types → `contig` takes a range out by address, which is what a CMA area asks for. Single pages
-//! come and go through `pcp` under the marks of `watermark`; those in movable use stand on the
-//! lists of [`lru`] and are found by whoever empties a range, which `isolate` keeps to itself
-//! meanwhile. [`policy`] says who may have CMA pages.
+//! Data flow: at boot a [`zone::Zone`] receives the free ranges of RAM and the pageblocks of the
+//! CMA areas. `buddy` splits and merges blocks, `fallback` steals between migratetypes, and
+//! `contig` takes a range by address, as a CMA area requests it. Single pages go through the
+//! per-CPU lists of `pcp`; `watermark` limits them. Pages in movable use are on the lists of
+//! [`lru`], where migration and reclaim find them; `isolate` keeps a range's free pages from other
+//! requests meanwhile. [`policy`] decides which requests may have CMA pages.
 //!
-//! What holds true:
-//! 1. A page is in exactly one place: in a free block, in a block handed out, on a per-CPU list, or
-//!    in a range that was taken. [`zone::Zone::check`] proves it, and that every counter equals
+//! Invariants:
+//! 1. A page is in exactly one place: in a free block, in an allocated block, on a per-CPU list, or
+//!    in a range that was taken. [`zone::Zone::check`] verifies it, and that every counter equals
 //!    what it counts.
-//! 2. A block never crosses a pageblock, because the largest order is the pageblock's; only the
-//!    first descriptor of a block says anything, so cost follows blocks and not pages.
+//! 2. A block never crosses a pageblock, because the largest order is the pageblock's. Only a
+//!    block's first descriptor is used, so the cost depends on the number of blocks, not of pages.
 //! 3. Pages of CMA pageblocks go to movable requests only, and a CMA pageblock never changes its
 //!    type.
-//! 4. The crate knows no address: whoever has the memory hands in [`poison::Poison`], and gets
-//!    frames that are free.
+//! 4. The crate forms no addresses: the owner of the memory passes an implementation of
+//!    [`poison::Poison`], which gets only free frames.
 //!
-//! A frame is named by its page frame number where others see it, and by its index in the zone in
-//! between.
+//! The public interface mostly names a frame by its page frame number; inside, it is named by its
+//! index in the zone ([`Frame`]).
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:
@@ -88,25 +88,25 @@ pub use units::{PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 /// The largest order of a block, which is a pageblock's: 4 MiB (Linux's `MAX_ORDER - 1` on this
 /// board).
 pub const MAX_PAGE_ORDER: u32 = PAGEBLOCK_ORDER;
-/// Pageblocks of a 32-bit address space, which no zone has more of.
+/// The largest number of pageblocks of a zone: those of a 32-bit address space.
 const MAX_PAGEBLOCKS: usize = 1024;
 
-/// What the pages of a pageblock may be used for, in Linux's order (`enum migratetype`,
+/// The permitted use of a pageblock's pages, in Linux's order (`enum migratetype`,
 /// `include/linux/mmzone.h`).
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Migratetype {
-    /// Kernel allocations that stay where they are.
+    /// Kernel allocations, which cannot move.
     Unmovable = 0,
     /// Pages whose owner lets them be migrated.
     Movable = 1,
-    /// Pages that can be dropped and made again.
+    /// Pages that can be dropped and rebuilt.
     Reclaimable = 2,
-    /// Linux's reserve for atomic requests; never filled here, listed as Linux lists it.
+    /// Linux's reserve for atomic requests; always empty here, listed because Linux lists it.
     HighAtomic = 3,
-    /// RelocatableBuffer by a CMA area: serves movable requests only and never changes.
+    /// Pageblocks of a CMA area: serve movable requests only and never change their type.
     Cma = 4,
-    /// Being emptied for a contiguous allocation: serves nobody.
+    /// Being emptied for a contiguous allocation: serves no requests.
     Isolate = 5,
 }
 
@@ -127,13 +127,12 @@ impl Migratetype {
         }
     }
 
-    /// Whether it can be asked for: CMA pages go to movable requests, isolated pages to nobody.
+    /// True if requests may name this type. CMA pages go to movable ones, isolated pages to none.
     const fn is_requestable(self) -> bool {
         matches!(self, Self::Unmovable | Self::Movable | Self::Reclaimable)
     }
 
-    /// Whose the free pages of such a pageblock are: everybody's (0), an area's (1), or nobody's,
-    /// being isolated (2).
+    /// The counter for free pages of such a pageblock: 0 outside areas, 1 CMA, 2 isolated.
     const fn kind(self) -> usize {
         (self as usize).saturating_sub(Self::HighAtomic as usize)
     }

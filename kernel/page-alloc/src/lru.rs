@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The LRU lists: pages that live (are mapped or cached), by kind and by how lately they were used
+//! The LRU lists: pages in use (mapped or cached), by kind and by how recently they were used
 //! (`mm/swap.c`).
 //!
-//! Each allocated page's tag has a byte of marks: where it is ([`Place`]) and what it is like. A
-//! new page first waits in a small batch, as in Linux's per-CPU folio batches, and only
-//! [`Zone::lru_add`] puts it on a list; whoever wants to move or drop a page takes it off its list
-//! first ([`Zone::lru_isolate`]), so that nobody else does the same.
+//! Each allocated page's tag has a byte of marks: where the page is ([`Place`]) and its state. A
+//! new page first waits in a small batch, like those of Linux's per-CPU folio batches, until
+//! [`Zone::lru_add`] puts it on a list. To move or drop a page, code first takes it off its list
+//! ([`Zone::lru_isolate`]), so that nothing else handles it at the same time.
 
 use super::Migratetype;
 use super::frame::Frame;
@@ -14,11 +14,11 @@ use super::free_list::Ring;
 use super::page::{State, Tag};
 use super::zone::Zone;
 
-/// Where an allocated page is, as far as the LRU is concerned. Every legal value:
+/// The place of an allocated page, as far as the LRU is concerned.
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// A kernel allocation: nobody looks at it.
+    /// A kernel allocation, which the LRU ignores.
     None = 0,
     /// In the batch on its way to a list.
     Batch = 1,
@@ -26,29 +26,29 @@ pub enum Place {
     Inactive = 2,
     /// On the active list of its kind.
     Active = 3,
-    /// Taken off by somebody who moves or drops it.
+    /// Taken off its list to be moved or dropped.
     Isolated = 4,
-    /// Just moved by a contiguous allocation that has not ended yet, and on no list.
+    /// Moved by a contiguous allocation that has not ended, and on no list.
     Moved = 5,
 }
 
 const PLACE: u8 = 0b111;
-/// A page of the cache; else it is mapped in the window.
+/// A page of the cache; without it, a page mapped in the window.
 pub const FILE: u8 = 1 << 3;
-/// It was, or will be, on the active list; kept while it is on none.
+/// It was on the active list or will be; kept while it is on no list.
 pub const ACTIVE: u8 = 1 << 4;
 /// Used since it was last looked at.
 pub const REFERENCED: u8 = 1 << 5;
-/// Somebody pinned it: it must not move.
+/// Pinned: it must not move.
 pub const PINNED: u8 = 1 << 6;
-/// A cache page that its source does not have yet.
+/// A cache page whose content is not on the disk yet.
 pub const DIRTY: u8 = 1 << 7;
 
-/// The owner of a page that is mapped nowhere any more, but pinned.
+/// The owner of a pinned page that is mapped nowhere.
 pub const NO_OWNER: u32 = u32::MAX;
 
 impl Tag {
-    /// Where an allocated page is.
+    /// The place of an allocated page.
     pub const fn place(self) -> Place {
         match self.marks() & PLACE {
             1 => Place::Batch,
@@ -66,13 +66,13 @@ impl Tag {
         self.is_allocated() && self.marks() & PLACE & !1 == Place::Inactive as u8
     }
 
-    /// True for an allocated page that lives, and is not pinned.
+    /// True for a page in use that is not pinned; the caller has checked that it is allocated.
     #[inline]
     pub(super) fn is_movable_now(self) -> bool {
         self.marks() & PLACE != 0 && !self.has(PINNED)
     }
 
-    /// Whether it has a mark.
+    /// True if it has a mark.
     pub const fn has(self, mark: u8) -> bool {
         self.marks() & mark != 0
     }
@@ -82,7 +82,7 @@ impl Tag {
     }
 }
 
-/// The list of a kind.
+/// Returns the list of a kind.
 const fn ring(file: bool, active: bool) -> Ring {
     match (file, active) {
         (false, false) => Ring::InactiveAnon,
@@ -92,40 +92,40 @@ const fn ring(file: bool, active: bool) -> Ring {
     }
 }
 
-/// The list of a page's kind, which its two marks are the number of.
+/// Returns the list of a page's kind: its two marks are an index into `LISTS`.
 #[inline]
 fn ring_of(tag: Tag) -> Ring {
     LISTS[usize::from(tag.marks() >> FILE.trailing_zeros() & 3)]
 }
 
-/// The lists by whether a page is of the cache, and whether it is active.
+/// The lists, indexed by the marks [`FILE`] (bit 0) and [`ACTIVE`] (bit 1).
 const LISTS: [Ring; 4] = [ring(false, false), ring(true, false), ring(false, true), ring(true, true)];
 const _: () = assert!(ACTIVE == FILE << 1);
 
 /// Pages on the LRU lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LruPages {
-    /// Mapped, not used lately.
+    /// Mapped, not used recently.
     pub inactive_anon: u32,
-    /// Mapped, in use.
+    /// Mapped, used recently.
     pub active_anon: u32,
-    /// Of the cache, not used lately.
+    /// Of the cache, not used recently.
     pub inactive_file: u32,
-    /// Of the cache, in use.
+    /// Of the cache, used recently.
     pub active_file: u32,
 }
 
-/// Where on an LRU list a page was, and what it was like there.
+/// Where on an LRU list a page was, and its marks there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LruSpot {
-    /// The descriptor before it: a page's, or that of the list's head.
+    /// The previous descriptor on the list: a page's, or that of the list's head.
     pub neighbour: u32,
-    /// Its byte of marks.
+    /// The byte of marks.
     pub marks: u8,
 }
 
 impl Zone<'_> {
-    /// How many pages are on which LRU list.
+    /// Number of pages on each LRU list.
     pub fn lru(&self) -> LruPages {
         LruPages {
             inactive_anon: self.lru_pages(false, false),
@@ -135,7 +135,7 @@ impl Zone<'_> {
         }
     }
 
-    /// The tag of a frame that lives: allocated, and known to the LRU.
+    /// Returns the tag of a page in use: allocated, and in a [`Place`] other than `None`.
     #[inline]
     pub fn living(&self, index: Frame) -> Option<Tag> {
         let tag = self.lists.tag(index);
@@ -150,8 +150,8 @@ impl Zone<'_> {
         self.lists.set_tag(index, tag.with_marks(marks));
     }
 
-    /// Makes a fresh page, which is movable, a living one that is on no list yet: its kind and
-    /// whose it is.
+    /// Brings a fresh page, which is movable, into use: sets its marks (its kind), owner and place.
+    /// The caller puts it on a list.
     #[inline]
     pub fn bring_to_life(&mut self, index: Frame, marks: u8, owner: u32, place: Place) {
         let page = self.lists.page_mut(index);
@@ -159,24 +159,24 @@ impl Zone<'_> {
         page.owner = owner;
     }
 
-    /// The reverse mapping of a living page.
+    /// The reverse mapping of a page in use.
     #[inline]
     pub fn owner(&self, index: Frame) -> u32 {
         self.lists.page(index).owner
     }
 
-    /// Writes the reverse mapping of a living page.
+    /// Sets the reverse mapping of a page in use.
     pub fn set_owner(&mut self, index: Frame, owner: u32) {
         self.lists.page_mut(index).owner = owner;
     }
 
-    /// Notes where a living page is; the list is the caller's.
+    /// Records the place of a page in use; the caller changes the lists.
     pub fn set_place(&mut self, index: Frame, place: Place) {
         let tag = self.lists.tag(index).at(place);
         self.lists.set_tag(index, tag);
     }
 
-    /// Puts a page that is on no list on the one of its kind, at the head (`lru_add_fn`,
+    /// Puts a page that is on no list at the head of the list of its kind (`lru_add_fn`,
     /// `putback_lru_page`).
     #[inline]
     pub fn lru_add(&mut self, index: Frame) {
@@ -186,7 +186,7 @@ impl Zone<'_> {
         self.lists.ring_push(index, ring_of(tag));
     }
 
-    /// As `lru_add` for a page that was moved, if nobody has freed it or put it there since.
+    /// Does what `lru_add` does for a moved page, if it was not freed or put on a list since.
     #[inline]
     pub fn lru_add_moved(&mut self, index: Frame) {
         let page = self.lists.page_mut(index);
@@ -197,8 +197,8 @@ impl Zone<'_> {
         }
     }
 
-    /// Takes a page off its LRU list for somebody who moves or drops it, and returns where it was;
-    /// `None` where it is on no list.
+    /// Takes a page off its LRU list, to be moved or dropped, and returns where it was; `None` if
+    /// it is on no list.
     #[inline]
     pub fn lru_isolate(&mut self, index: Frame) -> Option<LruSpot> {
         let page = self.lists.page_mut(index);
@@ -211,9 +211,9 @@ impl Zone<'_> {
         Some(LruSpot { neighbour, marks: tag.marks() })
     }
 
-    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: behind the
-    /// neighbour that it had, or at the head where that is not on the list any more. It is as
-    /// active as it was, and referenced if it was or has been since.
+    /// Puts a page that is on no list where [`Self::lru_isolate`] took it from: after its former
+    /// neighbour, or at the head if that has left the list. The page is active if it was, and
+    /// referenced if it was then or is now.
     pub fn lru_put_back(&mut self, index: Frame, LruSpot { neighbour, marks }: LruSpot) {
         let now = self.lists.tag(index);
         let active = marks & ACTIVE != 0;
@@ -229,13 +229,13 @@ impl Zone<'_> {
         self.lists.ring_insert_behind(index, neighbour, ring);
     }
 
-    /// True for a page that lives and is in a place.
+    /// True if a page is in use and in place `place`.
     #[inline]
     pub fn is_at(&self, index: Frame, place: Place) -> bool {
         self.living(index).is_some_and(|tag| tag.place() == place)
     }
 
-    /// Takes a page that is about to be freed off whichever list it is on.
+    /// Takes a page that is about to be freed off the LRU list that it is on, if any.
     pub fn lru_remove(&mut self, index: Frame) {
         let tag = self.lists.tag(index);
         match tag.place() {
@@ -250,7 +250,7 @@ impl Zone<'_> {
         self.lists.ring_count(ring(file, active))
     }
 
-    /// The page of a list that was used longest ago.
+    /// The page of a list that was used least recently.
     pub fn lru_last(&self, file: bool, active: bool) -> Option<Frame> {
         self.lists.ring_last(ring(file, active))
     }

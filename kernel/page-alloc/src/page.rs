@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page descriptor: 16 bytes a frame (Linux 6.1 needs 32), of which only the first of each
-//! block means anything.
+//! The page descriptor: 16 bytes for each frame (Linux 6.1 needs 32). Only the descriptor of a
+//! block's first frame is used.
 //!
-//! A descriptor of all zeroes is a valid one and says [`State::Body`]: "ask the block that I lie
-//! in". A fresh page table is therefore zeroed memory, and no operation touches more descriptors
-//! than it touches blocks.
+//! A descriptor of all zeroes is valid: its state is [`State::Body`], a frame inside a block. A
+//! fresh page table is therefore zeroed memory, and no operation touches more descriptors than it
+//! touches blocks.
 
 use super::Migratetype;
 
@@ -14,13 +14,13 @@ use super::Migratetype;
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Page {
     /// Free, or on an LRU or per-CPU list: the next on the list. Held: the buffer's identifier.
-    /// Relocatable: its owner's tag.
+    /// Relocatable: the owner's tag. Kernel page: a word that its user keeps.
     pub(super) next: u32,
-    /// The one before it on the list. Held or relocatable: the buffer's length in pages.
+    /// Free or listed: the previous on the list. Held or relocatable: the buffer's length in pages.
     pub(super) prev: u32,
     pub(super) tag: Tag,
-    /// Of a page that lives: the reverse mapping, which is the first slot that shows it, or its
-    /// place in the page cache. Relocatable: the owner's number.
+    /// Page in use: the reverse mapping, which is the first slot that maps it, or its index in the
+    /// page cache. Relocatable: the owner's number. Head of a `Ring`: its count.
     pub(super) owner: u32,
 }
 
@@ -29,27 +29,27 @@ const _: () = assert!(size_of::<Page>() == 16);
 /// A CMA buffer that is kept under an identifier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HeldBuffer {
-    /// Its identifier.
+    /// The identifier.
     pub id: u32,
-    /// Its length.
+    /// Length in pages.
     pub pages: u32,
 }
 
 /// A CMA buffer that may be moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RelocatableBuffer {
-    /// What its owner knows it by.
+    /// The owner's identifier for the buffer.
     pub tag: u32,
-    /// Its length.
+    /// Length in pages.
     pub pages: u32,
-    /// The alignment that it was allocated under.
+    /// Order of the alignment that was requested.
     pub align_order: u32,
     /// The owner's number.
     pub owner: u32,
 }
 
 impl Page {
-    /// What it is the head of, and its marks.
+    /// The state, order, migratetype and marks.
     #[inline]
     pub const fn tag(&self) -> Tag {
         self.tag
@@ -61,7 +61,7 @@ impl Page {
         self.owner
     }
 
-    /// On a list between two others; whose it was stays written, and means nothing.
+    /// Puts it on a list between `next` and `prev`; `owner` keeps its old value, which is unused.
     #[inline(always)]
     pub(super) const fn enter(&mut self, next: u32, prev: u32, tag: Tag) {
         self.next = next;
@@ -70,42 +70,41 @@ impl Page {
     }
 }
 
-/// What a descriptor is the head of. Every legal value:
+/// The state of a frame's descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or no RAM at
-    /// all.
+    /// Not the head of a block: inside one, taken by a CMA area, reserved since boot, or not RAM.
     Body,
     /// Head of a free block that is on the free list of its order and migratetype.
     Free,
-    /// Head of a block handed out by `alloc_pages`; the migratetype is the one asked for.
+    /// Head of a block that `alloc_pages` handed out; the migratetype is the requested one.
     Allocated,
     /// First page of a CMA buffer that is kept under an identifier (`next`) with its length
     /// (`prev`).
     Held,
     /// A free page on a per-CPU list (see `pcp`).
     Pcp,
-    /// First page of a CMA buffer that may be moved, with what its owner has said of it (see
+    /// First page of a CMA buffer that may be moved, with its owner's data (see
     /// [`RelocatableBuffer`]).
     Relocatable,
 }
 
-/// In one word: state and order in the lowest byte, so that a buddy is recognised by it, the
-/// migratetype in the third, and marks (see `lru`) in the highest. Of what may be moved, the second
-/// holds the alignment.
+/// A descriptor's tag: byte 0 holds state and order, so that one comparison recognises a buddy;
+/// byte 1 the alignment of a relocatable buffer; byte 2 the migratetype; byte 3 the marks (see
+/// `lru`).
 ///
-/// Whoever walks over blocks steps by the order, whatever the state: only heads of blocks have one.
+/// Walks over blocks step by the order in every state: it is 0 unless a block begins here.
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Tag(u32);
 
-/// States as the tag has them; the order of a block is added.
+/// States in the tag's lowest byte; the order of a block is added.
 const FREE: u32 = 0x10;
 const ALLOCATED: u32 = 0x20;
 const HELD: u32 = 0x30;
 const PCP: u32 = 0x40;
 const RELOCATABLE: u32 = 0x50;
-/// The part of the lowest byte that is the state, and the one that is the order.
+/// Masks of the state and the order in the lowest byte.
 const STATE: u32 = 0xf0;
 const ORDER: u32 = 0xf;
 
@@ -122,12 +121,12 @@ impl Tag {
         Self(ALLOCATED | order | (migratetype as u32) << 16)
     }
 
-    /// A buffer that may be moved, to places aligned to 2^`align_order`.
+    /// The tag of a buffer that may be moved to places aligned to 2^`align_order` pages.
     pub(super) const fn relocatable(align_order: u32) -> Self {
         Self(RELOCATABLE | align_order << 8)
     }
 
-    /// What the descriptor is the head of.
+    /// The state of the descriptor.
     pub const fn state(self) -> State {
         match self.0 & STATE {
             0 => State::Body,
@@ -144,49 +143,49 @@ impl Tag {
         self.0 & STATE == FREE
     }
 
-    /// True for the head of a block handed out.
+    /// True for the head of an allocated block.
     pub(super) const fn is_allocated(self) -> bool {
         self.0 & STATE == ALLOCATED
     }
 
-    /// True for the head of a free block of exactly this order, whatever its list.
+    /// True for the head of a free block of exactly the order of `free`, on any list.
     #[inline(always)]
     pub(super) const fn is(self, free: FreeOf) -> bool {
         self.0 & (STATE | ORDER) == free.0
     }
 
-    /// log2 of the block's pages; 0 for what is the head of no block.
+    /// log2 of the block's pages; 0 if no block begins here.
     pub const fn order(self) -> u32 {
         self.0 & ORDER
     }
 
-    /// Pages of the block; 1 for what is the head of no block.
+    /// Pages of the block; 1 if no block begins here.
     pub const fn pages(self) -> u32 {
         1 << self.order()
     }
 
-    /// The alignment of a buffer that may be moved.
+    /// The alignment order of a buffer that may be moved.
     pub(super) const fn align_order(self) -> u32 {
         self.0 >> 8 & 0xff
     }
 
-    /// An allocated page's byte of marks (see `lru`).
+    /// The byte of marks of an allocated page (see `lru`).
     pub const fn marks(self) -> u8 {
         (self.0 >> 24) as u8
     }
 
-    /// This tag with other marks.
+    /// Returns this tag with `marks` instead of its own.
     pub(super) const fn with_marks(self, marks: u8) -> Self {
         Self(self.0 & !(0xff << 24) | (marks as u32) << 24)
     }
 
-    /// Of a free block the list it is on, of an allocated one what was asked for.
+    /// The type of the list that a free block is on; the requested type of an allocated block.
     pub const fn migratetype(self) -> Migratetype {
         Migratetype::from_bits((self.0 >> 16) as u8)
     }
 }
 
-/// What the tag of every free block of an order has in common: state and order.
+/// State and order: the part that the tags of all free blocks of an order share.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct FreeOf(u32);
 
@@ -196,7 +195,7 @@ impl FreeOf {
         Self(FREE + order)
     }
 
-    /// That of one order up.
+    /// Returns the value of the next higher order.
     #[inline(always)]
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The per-CPU page lists: order-0 pages come and go through a list next to the processor, refilled
-//! from the buddy and emptied into it in batches (`rmqueue_pcplist`, `free_unref_page`,
-//! `mm/page_alloc.c`).
+//! The per-CPU page lists: order-0 pages are allocated from and freed to a list in front of the
+//! buddy allocator, which it is refilled from and emptied into in batches (`rmqueue_pcplist`,
+//! `free_unref_page`, `mm/page_alloc.c`).
 //!
 //! Pages on these lists are free, but not counted as free, and in no block. There is one list for
-//! each of the three types that can be asked for; CMA pages wait on the movable one. A contiguous
-//! allocation has to drain them (`drain_all_pages`), and a page of an isolated pageblock never gets
-//! on one.
+//! each of the three types that can be requested; CMA pages are on the movable one. A contiguous
+//! allocation has to drain the lists (`drain_all_pages`), and a page of an isolated pageblock never
+//! gets on one.
 
 use core::ops::Range;
 
@@ -18,7 +18,7 @@ use super::policy::{BarredArea, CmaPages};
 use super::zone::Zone;
 use super::{MAX_PAGE_ORDER, Migratetype};
 
-/// The list that pages for a type of request wait on.
+/// The list that keeps free pages of pageblocks of type `migratetype`, and serves its requests.
 const fn ring_of(migratetype: Migratetype) -> Ring {
     match migratetype {
         Migratetype::Unmovable => Ring::PcpUnmovable,
@@ -28,10 +28,10 @@ const fn ring_of(migratetype: Migratetype) -> Ring {
 }
 
 impl Zone<'_> {
-    /// Takes one page for a use. A movable request that may not have CMA pages goes past the list,
-    /// which may hold some.
+    /// Allocates one page. A movable request that may not have the pages of every area bypasses the
+    /// list, which may hold some.
     ///
-    /// The page's descriptor is the head of an allocated block of order 0 afterwards.
+    /// The page's descriptor becomes the head of an allocated block of order 0.
     pub fn alloc_page(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
         let index = match self.cma_access.pages_for(migratetype, lent) {
             CmaPages::None if migratetype == Migratetype::Movable => self.rmqueue(migratetype, false)?,
@@ -50,14 +50,14 @@ impl Zone<'_> {
         Some(index)
     }
 
-    /// Fills an empty list from the buddy, a run at a time, in the order in which the buddy would
-    /// give single pages (`rmqueue_bulk`).
+    /// Refills an empty list from the buddy allocator, a run at a time, in the order in which that
+    /// would allocate single pages (`rmqueue_bulk`).
     fn rmqueue_bulk(&mut self, migratetype: Migratetype, lent: bool, ring: Ring) {
         let mut wanted = self.reserve.batch.max(1);
         while wanted > 0 {
             let from = self.cma_access.first_list(self.free, migratetype, lent);
             let Some(run) = self.take_run(wanted, from) else {
-                // Its own lists are empty: others' pages, one at a time.
+                // The type's own lists are empty: take single pages of other types.
                 let Some(index) = self.rmqueue(migratetype, lent) else { return };
                 self.lists.set_tag(index, Tag::PCP);
                 self.lists.ring_push_back(index, ring);
@@ -72,11 +72,11 @@ impl Zone<'_> {
         }
     }
 
-    /// Takes single pages for movable use past the list, many at a time and in the order in which
-    /// it would be filled, as long as more than `mark` pages stay free (`alloc_pages_bulk`).
-    /// Returns how many; more may be had one by one.
+    /// Takes single pages for movable use directly from the buddy allocator, in the order in which
+    /// the list would be refilled, while more than `mark` pages stay free (`alloc_pages_bulk`).
+    /// Returns their number; single requests may still find more.
     ///
-    /// The pages are bodies, to be brought to life or freed at once.
+    /// The pages are bodies, which the caller has to bring into use or free at once.
     pub fn alloc_pages_bulk(&mut self, targets: &mut [Frame], mark: u32, lent: bool) -> usize {
         if self.is_cma_barred() {
             return 0;
@@ -94,10 +94,10 @@ impl Zone<'_> {
         taken
     }
 
-    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it; the rest
-    /// stays free.
+    /// Takes the first `wanted` pages of the smallest free block of a type, or all of it if it is
+    /// shorter; the rest stays free.
     ///
-    /// Single pages would come from that block, in ascending order until it is used up.
+    /// Single requests would take that block's pages in ascending order until it is used up.
     #[inline(always)]
     fn take_run(&mut self, wanted: u32, from: Migratetype) -> Option<Range<Frame>> {
         let (order, index) =
@@ -110,7 +110,7 @@ impl Zone<'_> {
         Some(index..index + pages)
     }
 
-    /// Frees pages of isolated pageblocks, one behind the other from `index` on, as if one by one.
+    /// Frees `pages` pages of isolated pageblocks from `index` on, as if one by one.
     pub(super) fn free_isolated(&mut self, index: Frame, pages: u32) {
         let first = self.pfn(index);
         self.fill_poison(first, pages);
@@ -120,7 +120,7 @@ impl Zone<'_> {
         self.free_blocks_of::<false>(first, pages);
     }
 
-    /// One page out of the buddy lists.
+    /// Takes one page from the buddy lists.
     fn rmqueue(&mut self, migratetype: Migratetype, lent: bool) -> Option<Frame> {
         let index = match migratetype {
             Migratetype::Movable => self.take_movable(0, lent),
@@ -131,9 +131,9 @@ impl Zone<'_> {
         Some(index)
     }
 
-    /// A page for a movable request while an area is barred: of another area, and else of no area.
+    /// Takes a page for a movable request while `area` is barred: from another area if possible.
     ///
-    /// It goes past the per-CPU list, which may hold pages of the barred one.
+    /// It bypasses the per-CPU list, which may hold pages of the barred area.
     #[cold]
     fn rmqueue_around(&mut self, area: BarredArea) -> Option<Frame> {
         let other = (0..=MAX_PAGE_ORDER).find_map(|order| {
@@ -148,7 +148,7 @@ impl Zone<'_> {
         Some(index)
     }
 
-    /// Gives one page back: to its list, or past it where its pageblock is isolated
+    /// Frees one page: to its list, or to the buddy allocator if its pageblock is isolated
     /// (`free_unref_page`).
     #[inline]
     pub fn free_page(&mut self, index: Frame) {
@@ -164,7 +164,7 @@ impl Zone<'_> {
         }
     }
 
-    /// Gives one page back past the per-CPU lists: into the buddy lists, where it merges.
+    /// Frees one page into the buddy lists, where it merges, bypassing the per-CPU lists.
     #[inline]
     pub fn free_to_buddy(&mut self, index: Frame) {
         let migratetype = self.pageblock(index);
@@ -173,19 +173,19 @@ impl Zone<'_> {
         self.count_free(1, migratetype);
     }
 
-    /// Gives `pages` pages of a list to the buddy, those that have waited for longest first
+    /// Gives `pages` pages of a list to the buddy allocator, those at its tail first
     /// (`free_pcppages_bulk`).
     fn drain_list(&mut self, ring: Ring, pages: u32) {
         for _ in 0..pages {
             let Some(index) = self.lists.ring_last(ring) else { return };
             self.lists.ring_remove(index, ring);
-            // The type may have changed while the page waited: isolated, or claimed by another.
+            // The pageblock may have been isolated or claimed since the page was freed.
             self.free_to_buddy(index);
         }
     }
 
-    /// Lets each list keep no more than four batches, so that what reclaim frees is free for
-    /// everybody (what `nr_pcp_high` comes to while reclaim is active).
+    /// Trims each list to four batches, so that reclaimed pages are free for all requests (the
+    /// effect of `nr_pcp_high` while reclaim is active).
     pub fn trim_lists(&mut self) {
         for ring in Ring::PCP {
             let pages = self.lists.ring_count(ring).saturating_sub(4 * self.reserve.batch);
@@ -193,7 +193,7 @@ impl Zone<'_> {
         }
     }
 
-    /// Empties all lists into the buddy (`drain_all_pages`); returns how many pages that were.
+    /// Empties all lists into the buddy allocator (`drain_all_pages`); returns the number of pages.
     pub fn drain_all_pages(&mut self) -> u32 {
         let mut drained = 0;
         for ring in Ring::PCP {

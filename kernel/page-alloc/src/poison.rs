@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the allocator may do to the memory behind its descriptors: poison it.
+//! Access to the memory that the descriptors stand for, to poison it.
 //!
-//! The kernel crate never forms an address. Whoever can (the boot crate over its identity mapping,
-//! a test over a vector) implements [`Poison`]; with `check=on` every page is filled when it
-//! becomes free and verified when it is handed out. The first write to free memory that is found
-//! stays known, and fails every check until [`forget_damage`] is told.
+//! The kernel crate never forms an address. The owner of the memory (the boot crate, through its
+//! identity mapping, or a test, in a vector) implements [`Poison`]; with `check=on` every page is
+//! filled when it becomes free and verified when it is handed out. The first write to free memory
+//! that is found fails every check until [`forget_damage`] clears it.
 //!
 //! [`forget_damage`]: crate::zone::Zone::forget_damage
 
@@ -15,8 +15,8 @@ use units::{Pfn, PhysAddr};
 /// times).
 pub const POISON_WORD: u32 = 0xaaaa_aaaa;
 
-/// Frames that are on the zone's free lists or on their way there or from there, so that nobody
-/// else refers to them. Only the zone can make one.
+/// Frames that are on the zone's free lists, or on their way to or from them, so that they have no
+/// user. Only the zone can make one.
 #[derive(Debug)]
 pub struct FreeRun {
     first: Pfn,
@@ -33,7 +33,7 @@ impl FreeRun {
         self.first
     }
 
-    /// How many there are.
+    /// The number of frames.
     pub const fn pages(&self) -> u32 {
         self.pages
     }
@@ -44,15 +44,15 @@ pub trait Poison {
     /// Fills the frames with [`POISON_WORD`].
     fn fill(&mut self, run: FreeRun);
 
-    /// The first word that is not [`POISON_WORD`], if any: somebody wrote to memory that was free.
+    /// Returns the first word that is not [`POISON_WORD`], which shows a write to free memory.
     fn find_damage(&mut self, run: FreeRun) -> Option<Damage>;
 }
 
 /// A write to free memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Damage {
-    /// Where the word lies.
+    /// Address of the word.
     pub addr: PhysAddr,
-    /// What it holds instead of the pattern.
+    /// The value found instead of the pattern.
     pub found: u32,
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who may take the pages of CMA areas, and when (`cma_use=`, `lend=`).
+//! The requests that may take pages of CMA areas, and when (`cma_use=`, `lend=`).
 //!
-//! Everybody who gives out or counts pages asks here: [`Lend::admits`] says whether a request may
-//! have CMA pages at all, `CmaAccess::pages_for` which of them it may have at present, and
-//! `CmaAccess::first_list` whether it looks there first.
+//! All code that hands out or counts pages uses this: [`Lend::admits`] says if a request may have
+//! CMA pages at all, `CmaAccess::pages_for` which of them it may have at present, and
+//! `CmaAccess::first_list` if it takes those first.
 
 use super::Migratetype;
 use super::frame::Frame;
@@ -12,13 +12,13 @@ use super::frame::Frame;
 /// When movable requests take CMA pages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum CmaUse {
-    /// As the last resort, when nothing else is left but stealing (Linux before 2020).
+    /// As the last resort before stealing (Linux before 2020).
     Fallback,
     /// First when more than half of the free memory is CMA, last otherwise (Linux since 2020).
     #[default]
     Half,
-    /// First of all (CMA_AGGRESSIVE), with two cures: memory is freed before a large contiguous
-    /// allocation starts, and while one runs no page is taken from its area.
+    /// Always first (CMA_AGGRESSIVE), with two countermeasures: memory is freed before a large
+    /// contiguous allocation starts, and while one runs no page is taken from its area.
     First,
 }
 
@@ -26,7 +26,7 @@ impl CmaUse {
     /// Every policy.
     pub const ALL: [Self; 3] = [Self::Half, Self::Fallback, Self::First];
 
-    /// The word of `cma_use=`.
+    /// The value of `cma_use=`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fallback => "fallback",
@@ -36,16 +36,16 @@ impl CmaUse {
     }
 }
 
-/// Whose pages may enter the areas.
+/// The pages that may enter the areas.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Lend {
     /// Everything that can be moved or dropped (Linux).
     #[default]
     Movable,
-    /// Only what can be dropped without being copied or written: clean pages of the cache (GCMA's
-    /// idea).
+    /// Only pages that can be dropped without being copied or written: clean pages of the cache
+    /// (GCMA's idea).
     Clean,
-    /// Nobody's: the areas stand free until they are allocated from.
+    /// No pages: the areas stay free until they are allocated from.
     None,
 }
 
@@ -53,8 +53,8 @@ impl Lend {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Movable, Self::Clean, Self::None];
 
-    /// True where a request may have CMA pages: a movable one. `clean`: its page can be dropped as
-    /// it is.
+    /// True if a request may have CMA pages: it has to be movable. `clean`: its page can be dropped
+    /// without writeback.
     #[inline]
     pub fn admits(self, migratetype: Migratetype, clean: bool) -> bool {
         let lent = match self {
@@ -65,7 +65,7 @@ impl Lend {
         lent && migratetype == Migratetype::Movable
     }
 
-    /// The word of `lend=`.
+    /// The value of `lend=`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Movable => "movable",
@@ -75,7 +75,7 @@ impl Lend {
     }
 }
 
-/// Which CMA pages a request may take.
+/// The CMA pages that a request may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CmaPages {
     /// None.
@@ -86,17 +86,17 @@ pub(super) enum CmaPages {
     All,
 }
 
-/// An area from which nobody gets pages for a while.
+/// An area that is barred: requests get no pages from it for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BarredArea {
-    /// Its frames.
+    /// The first frame, and the one after the last.
     pub(super) start: Frame,
     pub(super) end: Frame,
-    /// How many of its pages counted as free when it was barred.
+    /// The number of its pages that counted as free when it was barred.
     pub(super) free: u32,
 }
 
-/// Who may take CMA pages at present: the policy, and who is kept out meanwhile.
+/// Access to CMA pages at present: the policy, and the bar.
 #[derive(Default)]
 pub(super) struct CmaAccess {
     /// When movable requests take CMA pages.
@@ -104,7 +104,7 @@ pub(super) struct CmaAccess {
     /// No request takes CMA pages while this is set.
     pub(super) barred: bool,
     /// A movable request takes CMA pages first while free CMA pages exceed all other free pages by
-    /// more than this. What follows from the policy and the bar.
+    /// more than this. Derived from the policy and the bar.
     lead: i32,
     /// If set, `barred` bars this area only; `None` bars all areas.
     area: Option<BarredArea>,
@@ -117,32 +117,32 @@ impl CmaAccess {
         self.set_lead();
     }
 
-    /// Works out when a movable request prefers CMA pages: so that it is one comparison for each
-    /// request.
+    /// Computes when a movable request takes CMA pages first, so that each request needs one
+    /// comparison.
     fn set_lead(&mut self) {
         self.lead = match self.cma_use {
             _ if self.barred => i32::MAX,
-            // More than half of what is free.
+            // More than half of the free pages.
             CmaUse::Half => 0,
             CmaUse::First => i32::MIN,
             CmaUse::Fallback => i32::MAX,
         };
     }
 
-    /// Keeps everybody out of the areas, or of one of them, or lets movable requests in again.
+    /// Sets or clears the bar, which is for all areas if `area` is `None`.
     pub(super) fn bar(&mut self, barred: bool, area: Option<BarredArea>) {
         (self.barred, self.area) = (barred, area);
         self.set_lead();
     }
 
-    /// Lets everybody in again where one area is barred.
+    /// Clears the bar if it is for one area.
     pub(super) fn unbar_area(&mut self) {
         if self.area.is_some() {
             self.bar(false, None);
         }
     }
 
-    /// Which CMA pages a request may take at present. `lent`: whether it may have any (see
+    /// The CMA pages that a request may take at present. `lent`: it may have CMA pages (see
     /// [`Lend::admits`]).
     #[inline(always)]
     pub(super) fn pages_for(&self, migratetype: Migratetype, lent: bool) -> CmaPages {
@@ -155,9 +155,9 @@ impl CmaAccess {
         }
     }
 
-    /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable one that may
-    /// have CMA pages, as long as enough of them are free and nobody is kept out. `free`: the
-    /// zone's free pages by kind.
+    /// The type whose lists a request looks at first (`__rmqueue`): CMA for a movable request that
+    /// may have CMA pages, while enough of them are free and none are barred. `free`: the zone's
+    /// free pages by kind.
     #[inline(always)]
     pub(super) fn first_list(&self, [others, cma, _]: [u32; 3], migratetype: Migratetype, lent: bool) -> Migratetype {
         let cma_leads = cma as i32 - others as i32 > self.lead;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Further rings through the descriptors: the per-CPU lists and the LRU lists.
+//! The lists of single pages as rings through the descriptors: the per-CPU lists and the LRU lists.
 //!
-//! They are closed like the free lists, by descriptors of their own behind the frames of the zone,
-//! which count their pages. What a page on a ring is, its tag says; linking and unlinking leaves
-//! the tag alone.
+//! Like the free lists, each is closed by a head descriptor after the frames of the zone, which
+//! also counts the pages. Linking and unlinking leave the pages' tags unchanged: the caller sets
+//! those.
 
 use super::frame::Frame;
 use super::free_list::{FreeLists, Ring};
@@ -17,12 +17,12 @@ impl FreeLists<'_> {
         self.pages[ring.head(self.frames) as usize].owner
     }
 
-    /// The page at the head of a ring: the one added last.
+    /// The first page of a ring.
     pub(super) fn ring_first(&self, ring: Ring) -> Option<Frame> {
         self.behind(ring.head(self.frames))
     }
 
-    /// The page at the tail of a ring: the one that has been there for longest.
+    /// The last page of a ring.
     pub(super) fn ring_last(&self, ring: Ring) -> Option<Frame> {
         let last = self.pages[ring.head(self.frames) as usize].prev;
         (last < self.frames).then_some(Frame(last))
@@ -41,7 +41,7 @@ impl FreeLists<'_> {
         self.ring_insert_behind(frame, last, ring);
     }
 
-    /// Puts a page on a ring behind the descriptor of another page of it, or of its head.
+    /// Puts a page on a ring after `neighbour`: the descriptor of another page of it, or its head.
     #[inline]
     pub(super) fn ring_insert_behind(&mut self, frame: Frame, neighbour: u32, ring: Ring) {
         self.pages[ring.head(self.frames) as usize].owner += 1;
@@ -60,12 +60,12 @@ impl FreeLists<'_> {
 }
 
 impl Zone<'_> {
-    /// Pages on a list, as it counts them.
+    /// The count of a list's pages that its head keeps.
     pub fn ring_count(&self, ring: Ring) -> u32 {
         self.lists.ring_count(ring)
     }
 
-    /// The pages of a list from its head, by walking it.
+    /// The pages of a list, first to last, by walking it.
     pub fn ring_pages(&self, ring: Ring) -> impl Iterator<Item = Frame> + '_ {
         self.lists.walk(ring.head(self.spanned_pages()))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The buddy allocator against a plain model, and its books after every step.
+//! The buddy allocator against a plain model, with a consistency check after every step.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
@@ -20,12 +20,12 @@ mod poison;
 
 const START: Pfn = Pfn(0x60000);
 
-/// Descriptors for a zone of its own for each test.
+/// Makes the descriptors of a test's own zone.
 fn pages(pageblocks: u32) -> Vec<Page> {
     vec![Page::default(); descriptors(pageblocks * PAGEBLOCK_PAGES)]
 }
 
-/// A zone whose first pageblocks are free RAM and whose last ones are a CMA area.
+/// Makes a zone whose first pageblocks are free RAM and whose last ones are a CMA area.
 fn zone(pages: &mut [Page], ram: u32, cma: u32) -> Zone<'_> {
     let mut zone = Zone::new(START, pages);
     zone.free_range(START, ram * PAGEBLOCK_PAGES);
@@ -146,7 +146,7 @@ fn a_small_movable_request_takes_the_smallest_foreign_block() {
     let mut pages = pages(1);
     let mut zone = Zone::new(START, &mut pages);
     zone.free_range(START, 4 + 16);
-    // Everything is unmovable's after this, blocks of 4 and 16 pages.
+    // After this, all memory is unmovable, in blocks of 4 and 16 pages.
     let first = zone.alloc_pages(4, Unmovable).unwrap();
     zone.free_pages(first);
     let before = orders(&zone);
@@ -157,8 +157,8 @@ fn a_small_movable_request_takes_the_smallest_foreign_block() {
     assert_eq!(orders(&zone), before);
 }
 
-/// What is left of two unmovable blocks of 2^`order` pages when a movable request has taken a page
-/// of the first: how many blocks of that order are still unmovable, and how many are movable.
+/// Lets a movable request take a page of the first of two unmovable blocks of 2^`order` pages.
+/// Returns how many blocks of that order are still unmovable, and how many are movable.
 fn two_blocks_after_a_movable_request(order: u32) -> (u32, u32) {
     let mut pages = pages(1);
     let mut zone = Zone::new(START, &mut pages);
@@ -236,7 +236,7 @@ fn a_block_that_will_merge_soon_is_handed_out_last() {
     zone.free_range(START, 8);
     let blocks: Vec<Block> = (0..8).map(|_| zone.alloc_pages(0, Movable).unwrap()).collect();
     let mut blocks: Vec<Option<Block>> = blocks.into_iter().map(Some).collect();
-    // Page 0 lacks page 1 to merge with the pair 2-3, which is free; page 5 has no such neighbour.
+    // Page 0 cannot merge, but the pair 2-3 next to it is free; page 5 has no such neighbour.
     for page in [2, 3, 5, 0] {
         zone.free_pages(blocks[page].take().unwrap());
     }
@@ -284,25 +284,25 @@ fn a_range_in_use_is_busy_and_nothing_changes() {
     zone.check().unwrap();
 }
 
-/// The first page of a block that stays taken.
+/// Takes a block and returns its first page.
 fn taken_block(zone: &mut Zone<'_>, order: u32, migratetype: Migratetype) -> Pfn {
     zone.alloc_pages(order, migratetype).unwrap().first()
 }
 
-/// The page that a way to take one found, by its frame.
+/// Takes a page with `take` and returns its page frame number.
 fn page_at(zone: &mut Zone<'_>, take: impl FnOnce(&mut Zone<'_>) -> Option<Frame>) -> Pfn {
     let index = take(zone).unwrap();
     zone.pfn(index)
 }
 
-/// Free memory page by page, and the rules of the allocator said as plainly as they can be.
+/// The state of each page, free or not, and the allocator's rules in their plainest form.
 struct Model {
     free: Vec<bool>,
 }
 
 impl Model {
-    /// The free blocks that buddies merge to: an aligned run of 2^order free pages whose buddy is
-    /// not all free.
+    /// The free blocks after merging: aligned runs of 2^order free pages whose buddies are not
+    /// entirely free.
     fn blocks(&self) -> BTreeSet<(u32, u32)> {
         let all_free = |first: usize, order: u32| self.free[first..first + (1 << order)].iter().all(|&free| free);
         let mut blocks = BTreeSet::new();
@@ -416,8 +416,8 @@ proptest! {
         prop_assert_eq!(zone.free_blocks(10, Cma), 2);
     }
 
-    /// A range that is given back at once leaves every list as its largest aligned blocks do, freed
-    /// one after the other.
+    /// Freeing a range in one call leaves the lists as freeing its largest aligned blocks one by
+    /// one does.
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn a_range_goes_back_as_its_blocks_would_one_by_one(

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Watermarks: how much memory has to stay free (`mm/page_alloc.c`). `Zone::watermark_ok` says who
-//! may go below.
+//! Watermarks: how many pages have to stay free (`mm/page_alloc.c`). `Zone::watermark_ok` compares
+//! the free pages with one.
 
-/// In pages. Above `high` nobody reclaims; below `low` the background does; below `min` a request
-/// has to do it itself.
+/// The watermarks, in pages. Above `high` there is no reclaim; below `low` the background reclaims;
+/// below `min` a request has to reclaim by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Watermarks {
-    /// An ordinary request may not go below.
+    /// Ordinary requests leave at least this many pages free.
     pub min: u32,
-    /// Background reclaim starts below.
+    /// Background reclaim starts below this.
     pub low: u32,
-    /// Background reclaim ends above.
+    /// Background reclaim ends above this.
     pub high: u32,
 }
 
-/// Figures that follow from the zone's size, worked out once.
+/// Values that follow from the zone's size, computed once.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Reserve {
     pub(super) marks: Watermarks,
-    /// How many pages go between a per-CPU list and the buddy at a time.
+    /// Pages that move between a per-CPU list and the buddy allocator at a time.
     pub(super) batch: u32,
-    /// How many pages such a list holds before a batch goes back.
+    /// Pages on a per-CPU list above which a batch goes back.
     pub(super) high_on_list: u32,
 }
 
 impl Reserve {
-    /// For a zone of `managed` managed pages.
+    /// Computes the values for a zone of `managed` managed pages.
     ///
     /// Watermarks (`__setup_per_zone_wmarks`): `min` is 4·√(kB of memory) kB, from 128 kB to 256
     /// MiB, and the steps above are a quarter of it, or a thousandth of the zone where that is

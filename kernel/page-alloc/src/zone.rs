@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The zone: every page frame of the machine, its pageblocks' types, and the counters Linux keeps
-//! about it.
+//! The zone: every page frame of the machine, the types of the pageblocks, and Linux's counters.
 //!
-//! A zone starts with nothing free. Boot hands it the free ranges of `memblock`
-//! ([`Zone::free_range`]) and the pageblocks of each CMA area ([`Zone::free_cma_range`]); from then
-//! on pages leave and return as blocks (`buddy`) or as ranges (`contig`).
+//! A new zone has no free pages. Boot adds the free ranges of `memblock` ([`Zone::free_range`]) and
+//! the pageblocks of each CMA area ([`Zone::free_cma_range`]). After that, pages leave and return
+//! as blocks (`buddy`), as ranges (`contig`) or one by one (`pcp`).
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -20,47 +19,47 @@ use super::watermark::{Reserve, Watermarks};
 use super::{MAX_PAGE_ORDER, MAX_PAGEBLOCKS, Migratetype, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES};
 use units::{PAGE_SIZE, Pfn};
 
-/// All page frames between the lowest and the highest RAM address, and who may use them.
+/// All page frames between the lowest and the highest RAM address, and their use.
 pub struct Zone<'m> {
-    /// First frame, on a pageblock boundary, so that buddies are found by index.
+    /// First frame, on a pageblock boundary, so that arithmetic on an index finds buddies.
     pub(super) start: Pfn,
     pub(super) lists: FreeLists<'m>,
-    /// Each pageblock's type; room for as many as there can be, so that one is found without a
+    /// The type of each pageblock; sized for the largest zone, so that an index needs no bounds
     /// check.
     pub(super) pageblocks: Box<[Migratetype; MAX_PAGEBLOCKS]>,
-    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that to count is to
-    /// add.
+    /// Free pages by the kind of their pageblocks ([`Migratetype::kind`]), so that counting is one
+    /// addition.
     pub(super) free: [u32; 3],
-    /// Which pageblocks hold RAM at all.
+    /// True for each pageblock that contains RAM.
     has_ram: Vec<bool>,
     managed: u32,
     cma: u32,
-    /// Who may take CMA pages at present.
+    /// The requests that may take CMA pages at present.
     pub(super) cma_access: CmaAccess,
-    /// The types of pageblocks before they were claimed, since a contiguous allocation last began
-    /// to keep them.
+    /// The types that pageblocks had before they were claimed, recorded since the last
+    /// [`Zone::forget_claims`].
     pub(super) claimed: Vec<Option<Migratetype>>,
     pub(super) reserve: Reserve,
     pub(super) poison: Option<Box<dyn Poison + 'm>>,
     /// The first write to free memory that was found.
     pub(super) damage: Option<Damage>,
-    /// How many runs were found damaged, that one among them.
+    /// Number of runs that were found damaged, the one of `damage` included.
     pub(super) damaged_runs: u32,
 }
 
-/// Descriptors a zone over this many frames needs.
+/// Number of descriptors that a zone over `frames` frames needs.
 pub const fn descriptors(frames: u32) -> usize {
     frames as usize + LIST_HEADS
 }
 
-/// Memory of the descriptors of a zone over `frames` frames, in bytes, whole pages.
+/// Size of the descriptors of a zone over `frames` frames, in bytes, rounded up to whole pages.
 pub const fn descriptor_bytes(frames: u32) -> u64 {
     ((descriptors(frames) * size_of::<Page>()) as u64).next_multiple_of(PAGE_SIZE)
 }
 
 impl<'m> Zone<'m> {
-    /// A zone in which nothing is free, over the frames from `start` that `pages` has descriptors
-    /// for.
+    /// Makes a zone without free pages, whose first frame is `start`; `pages` sets how many there
+    /// are.
     ///
     /// `start` is a multiple of [`PAGEBLOCK_PAGES`]; `pages` holds [`descriptors`] zeroed
     /// descriptors. Every pageblock begins as movable, as on Linux (`memmap_init_range`).
@@ -104,17 +103,17 @@ impl<'m> Zone<'m> {
         self.lists.frames()
     }
 
-    /// Memory of the descriptors, the free lists' heads included, in bytes.
+    /// Size of the descriptors, the lists' heads included, in bytes.
     pub fn descriptor_bytes(&self) -> usize {
         descriptors(self.spanned_pages()) * size_of::<Page>()
     }
 
-    /// Memory of the pageblocks' types, in bytes.
+    /// Size of the pageblocks' types, in bytes.
     pub fn pageblock_bytes(&self) -> usize {
         size_of_val(&*self.pageblocks)
     }
 
-    /// Pages that were ever handed to the allocator.
+    /// Pages that the allocator has received since it was made.
     pub fn managed_pages(&self) -> u32 {
         self.managed
     }
@@ -124,7 +123,7 @@ impl<'m> Zone<'m> {
         self.cma
     }
 
-    /// Free pages of every type; isolated ones are free for nobody, and not counted.
+    /// Free pages of every type except isolated ones, which serve no request.
     #[inline]
     pub fn nr_free_pages(&self) -> u32 {
         let [others, cma, _] = self.free;
@@ -138,26 +137,25 @@ impl<'m> Zone<'m> {
         cma
     }
 
-    /// Works out the watermarks and the sizes of the per-CPU lists, for requests of single pages
-    /// from now on (`__setup_per_zone_wmarks`).
+    /// Computes the watermarks and the sizes of the per-CPU lists; requests of single pages use
+    /// them from then on (`__setup_per_zone_wmarks`).
     pub fn set_up_watermarks(&mut self) {
         self.reserve = Reserve::of(self.managed);
     }
 
-    /// The watermarks that [`Zone::set_up_watermarks`] has worked out; all 0 before.
+    /// The watermarks that [`Zone::set_up_watermarks`] computed; all 0 before it ran.
     #[inline]
     pub fn kept_watermarks(&self) -> Watermarks {
         self.reserve.marks
     }
 
-    /// The zone's watermarks.
+    /// Computes the zone's watermarks from its managed pages.
     pub fn watermarks(&self) -> Watermarks {
         Reserve::of(self.managed).marks
     }
 
-    /// True where more than `mark` pages are free, of which a request for one page may then take
-    /// one (`__zone_watermark_ok` at order 0). For a request that may not use CMA pages they do not
-    /// count.
+    /// True if more than `mark` pages are free, so that a request may take one page
+    /// (`__zone_watermark_ok` at order 0). CMA pages that the request may not use do not count.
     #[inline]
     pub fn watermark_ok(&self, mark: u32, may_use_cma: bool) -> bool {
         let free = match self.cma_access.pages_for(Migratetype::Movable, may_use_cma) {
@@ -168,30 +166,30 @@ impl<'m> Zone<'m> {
         free > mark
     }
 
-    /// When movable requests take CMA pages.
+    /// The policy: when movable requests take CMA pages.
     pub fn cma_use(&self) -> CmaUse {
         self.cma_access.cma_use
     }
 
-    /// Chooses when movable requests take CMA pages.
+    /// Sets the policy: when movable requests take CMA pages.
     pub fn set_cma_use(&mut self, cma_use: CmaUse) {
         self.cma_access.set_cma_use(cma_use);
     }
 
-    /// True where somebody is kept out of some area.
+    /// True if an area, or all of them, is barred.
     pub fn is_cma_barred(&self) -> bool {
         self.cma_access.barred
     }
 
-    /// Keeps everybody out of the areas, or lets movable requests in again.
+    /// Bars all requests from all areas, or admits movable requests again.
     pub fn bar_cma(&mut self, barred: bool) {
         self.cma_access.bar(barred, None);
     }
 
-    /// Keeps everybody out of one area while a contiguous allocation in it runs (the second cure of
-    /// `cma_use=first`).
+    /// Bars all requests from one area while a contiguous allocation in it runs (the second
+    /// countermeasure of `cma_use=first`).
     ///
-    /// Where everybody is kept out of all areas, that stays so.
+    /// Does nothing if all areas are barred already.
     pub fn bar_area(&mut self, first: Pfn, pages: u32) {
         if self.is_cma_barred() {
             return;
@@ -205,36 +203,36 @@ impl<'m> Zone<'m> {
         self.cma_access.bar(true, Some(BarredArea { start, end, free }));
     }
 
-    /// Lets everybody in again.
+    /// Ends [`Zone::bar_area`].
     pub fn unbar_area(&mut self) {
         self.cma_access.unbar_area();
     }
 
-    /// True for a page of an area.
+    /// True if `frame` is in a pageblock of type CMA, which isolated ones are not.
     pub fn is_cma(&self, frame: Pfn) -> bool {
         let index = self.frame(frame);
         self.spans(index) && self.pageblock(index) == Migratetype::Cma
     }
 
-    /// Blocks on the free list of an order and type.
+    /// Number of blocks on the free list of an order and type.
     pub fn free_blocks(&self, order: u32, migratetype: Migratetype) -> u32 {
         if order <= MAX_PAGE_ORDER { self.lists.count(order, migratetype) } else { 0 }
     }
 
-    /// How many pageblocks with RAM in them are of a type.
+    /// Number of pageblocks of a type that contain RAM.
     pub fn pageblocks_of(&self, migratetype: Migratetype) -> u32 {
         let blocks = self.pageblocks.iter().zip(&self.has_ram);
         blocks.filter(|&(&block, &has_ram)| has_ram && block == migratetype).count() as u32
     }
 
-    /// Notes that there is RAM from one frame to another (included), free or reserved.
+    /// Records that the frames `first` to `last` (inclusive) are RAM, free or reserved.
     pub fn mark_ram(&mut self, first: Pfn, last: Pfn) {
         let blocks = self.frame(first).pageblock()..=self.frame(last).pageblock();
         self.has_ram[blocks].fill(true);
     }
 
-    /// Hands the allocator RAM that nothing uses: whole pages from `first`. Boot only; the pages
-    /// must be in no block.
+    /// Gives `pages` unused pages of RAM from `first` to the allocator. Boot only; no block may
+    /// contain any of them.
     ///
     /// They go to the tails of the lists in ascending order, as Linux frees memblock's memory
     /// (`__free_pages_core`).
@@ -262,26 +260,26 @@ impl<'m> Zone<'m> {
         }
     }
 
-    /// Whether a frame lies in a pageblock with RAM.
+    /// True if a frame is in a pageblock that contains RAM.
     pub fn has_ram(&self, frame: Pfn) -> bool {
         self.has_ram.get(self.frame(frame).pageblock()).is_some_and(|&has_ram| has_ram)
     }
 
-    /// Whether a frame where there is RAM is free.
+    /// True if a frame is free, in the buddy lists or on a per-CPU list.
     pub fn is_free(&self, frame: Pfn) -> bool {
         let index = self.frame(frame);
         self.is_on_pcp(index) || self.covering_free_block(index).is_some()
     }
 
-    /// Forgets the damage that [`Zone::check`] fails with, so that the next is seen, and returns
-    /// how many runs more were found damaged. What was damaged is in use, and is filled with the
-    /// pattern when it is free.
+    /// Clears the damage that [`Zone::check`] fails with, so that it can report the next, and
+    /// returns the number of further runs that were found damaged. Damaged pages are in use, and
+    /// are filled with the pattern when they are freed.
     pub fn forget_damage(&mut self) -> u32 {
         self.damage = None;
         core::mem::take(&mut self.damaged_runs).saturating_sub(1)
     }
 
-    /// Turns poisoning on: free pages are filled with a pattern that is checked when they are
+    /// Turns poisoning on: free pages are filled with a pattern, which is verified when they are
     /// handed out.
     pub fn enable_poison(&mut self, mut poison: Box<dyn Poison + 'm>) {
         for order in 0..=MAX_PAGE_ORDER {
@@ -300,13 +298,13 @@ impl<'m> Zone<'m> {
         *self.lists.page_mut(index) = Page { next: id, prev: pages, tag: Tag::HELD, owner: 0 };
     }
 
-    /// Forgets what was registered of a taken range, or that it is relocatable.
+    /// Clears what [`Zone::hold`] or [`Zone::set_relocatable`] registered for a taken range.
     pub fn unhold(&mut self, first: Pfn) {
         let index = self.frame(first);
         self.lists.set_tag(index, Tag::BODY);
     }
 
-    /// The registered range that begins here.
+    /// The registered range that begins at `first`.
     pub fn held(&self, first: Pfn) -> Option<HeldBuffer> {
         let page = self.lists.page(self.frame(first));
         (page.tag == Tag::HELD).then_some(HeldBuffer { id: page.next, pages: page.prev })
@@ -319,7 +317,7 @@ impl<'m> Zone<'m> {
         *self.lists.page_mut(index) = Page { next: tag, prev: pages, tag: Tag::relocatable(align_order), owner };
     }
 
-    /// The relocatable range that begins here.
+    /// The relocatable range that begins at `first`.
     pub fn relocatable(&self, first: Pfn) -> Option<RelocatableBuffer> {
         let page = self.lists.page(self.frame(first));
         let lent = RelocatableBuffer {
@@ -331,26 +329,26 @@ impl<'m> Zone<'m> {
         (page.tag.state() == State::Relocatable).then_some(lent)
     }
 
-    /// One past the free block that a frame lies in; `None` where it is not free.
+    /// The frame after the free block that contains `frame`; `None` if `frame` is not in one.
     pub fn end_of_free(&self, frame: Pfn) -> Option<Pfn> {
         let head = self.covering_free_block(self.frame(frame))?;
         Some(self.pfn(head + (1 << self.lists.tag(head).order())))
     }
 
-    /// What the descriptor of a frame says: what the frame is the head of, and its marks.
+    /// The tag in the descriptor of a frame: state, order, migratetype and marks.
     #[inline]
     pub fn tag(&self, index: Frame) -> Tag {
         self.lists.tag(index)
     }
 
-    /// The descriptor of a frame, read as a whole.
+    /// A copy of the descriptor of a frame.
     #[inline]
     pub fn descriptor(&self, index: Frame) -> Page {
         *self.lists.page(index)
     }
 
-    /// Takes one free page, by its number, out of the buddy lists for movable use; false where it
-    /// is not free.
+    /// Takes one free page, by its number, out of the buddy lists for movable use; returns false if
+    /// it is not in them.
     pub fn take_page(&mut self, index: Frame) -> bool {
         let free = self.take_range(self.pfn(index), 1).is_ok();
         if free {
@@ -359,19 +357,18 @@ impl<'m> Zone<'m> {
         free
     }
 
-    /// The word that a kernel page's holder keeps in its descriptor; whatever was there where
-    /// nothing was kept.
+    /// The word that the user of a kernel page keeps in its descriptor; undefined if none was kept.
     pub fn kept_word(&self, index: Frame) -> u32 {
         self.lists.page(index).next
     }
 
-    /// Keeps a word in the descriptor of a page that is allocated and on no list, so that its
-    /// holder can chain its pages.
+    /// Keeps a word in the descriptor of an allocated page that is on no list, so that its user can
+    /// chain its pages.
     pub fn keep_word(&mut self, index: Frame, word: u32) {
         self.lists.page_mut(index).next = word;
     }
 
-    /// A page frame number's place in the zone.
+    /// The index in the zone of a page frame number.
     #[inline]
     pub fn frame(&self, pfn: Pfn) -> Frame {
         Frame(pfn.0.wrapping_sub(self.start.0))
@@ -383,25 +380,25 @@ impl<'m> Zone<'m> {
         self.start.add(frame.0)
     }
 
-    /// Whether the zone has such a frame.
+    /// True if the frame is in the zone.
     #[inline]
     pub fn spans(&self, frame: Frame) -> bool {
         frame.0 < self.lists.frames()
     }
 
-    /// The type of the pageblock that a frame of the zone lies in.
+    /// The type of the pageblock of a frame of the zone.
     #[inline]
     pub fn pageblock(&self, index: Frame) -> Migratetype {
         self.pageblocks[index.pageblock() % MAX_PAGEBLOCKS]
     }
 
-    /// Counts pages that become free in a pageblock of a type.
+    /// Adds `pages` pages to the free counter of pageblocks of a type.
     #[inline]
     pub(super) fn count_free(&mut self, pages: u32, migratetype: Migratetype) {
         self.free[migratetype.kind()] += pages;
     }
 
-    /// Counts pages that leave a pageblock of a type.
+    /// Subtracts `pages` pages from the free counter of pageblocks of a type.
     #[inline]
     pub(super) fn count_taken(&mut self, pages: u32, migratetype: Migratetype) {
         self.free[migratetype.kind()] -= pages;

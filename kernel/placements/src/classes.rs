@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The article's two remedies: zones that requests begin their search in, and areas with hard
+//! The article's two remedies: zones where requests begin their search, and zones with hard
 //! borders.
 
 use alloc::boxed::Box;
@@ -25,8 +25,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// First-fit from the beginning of the zone for the request's size to the end of the area, then
-/// once more from 0.
+/// Places by first-fit from the beginning of the zone for the request's size to the end of the
+/// area, then once more from 0.
 pub struct Zoned(pub(super) Shares);
 
 impl Placement for Zoned {
@@ -47,7 +47,7 @@ impl Placement for Zoned {
     }
 }
 
-/// First-fit inside the zone for the request's size, and nowhere else.
+/// Places by first-fit inside the zone for the request's size, and nowhere else.
 pub struct SizeClasses(pub(super) Shares);
 
 impl Placement for SizeClasses {
@@ -61,7 +61,7 @@ impl Placement for SizeClasses {
 
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
         let zone = self.0.zone(map, request.bits);
-        // Where the lowest place reaches over the border, none lies within it.
+        // If the lowest place crosses the border, no place is within it.
         map.first_fit(request, start.max(zone.start)).filter(|bit| bit + request.bits <= zone.end)
     }
 

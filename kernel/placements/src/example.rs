@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The highest place that fits.
+//! A placement at the highest place that fits.
 
 use super::{Entry, plain};
 use placement::bitmap::Bitmap;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The four classical fits: by address, by where the last one stopped, and by the length of the
+//! The four classical fits: by address, by the end of the last buffer, and by the length of the
 //! free run.
 
 use core::cell::Cell;
@@ -31,10 +31,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
 ];
 
-/// The first place that fits behind the last one, and from 0 where there is none. Begins at 0.
+/// Places at the first place that fits after the last buffer, or from 0 if there is none.
 #[derive(Default)]
 pub struct NextFit {
-    /// Behind the last buffer that was placed.
+    /// End of the last buffer that was placed.
     next: Cell<u32>,
 }
 
@@ -55,7 +55,7 @@ impl Placement for NextFit {
     }
 }
 
-/// The lowest of the shortest free runs that hold the request, at its first aligned bit.
+/// Places in the lowest of the shortest free runs that hold the request, at its first aligned bit.
 #[derive(Default)]
 pub struct BestFit;
 
@@ -73,7 +73,7 @@ impl Placement for BestFit {
     }
 }
 
-/// The lowest of the longest free runs that hold the request, at its first aligned bit.
+/// Places in the lowest of the longest free runs that hold the request, at its first aligned bit.
 #[derive(Default)]
 pub struct WorstFit;
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The rules by which a request can be placed, by name: first-fit's peers, and the table that
-//! `placement=` reads.
+//! The placements, by name: alternatives to first-fit, and the table that `placement=` reads.
 //!
 //! Each rule is a file with an entry in [`PLACEMENTS`]. A rule sees the present bitmap and the
-//! request, nothing of the future, and of the past at most where it stopped (next-fit).
+//! request, no future requests, and of the past at most the end of the last buffer (next-fit).
 //!
-//! What holds true: what [`placement`] says of a [`Placement`], and each rule has a plain model
-//! that the tests compare it with.
+//! Invariants: those of a [`Placement`] in [`placement`]; and each rule has a plain model that the
+//! tests compare it with.
 //!
 //! # Example
 //! ```
@@ -49,15 +48,15 @@ pub use relocate::Relocate;
 pub use spare_heads::{LOOK_NODES, SpareHeads};
 pub use two_ended::TwoEnded;
 
-/// A placement as `placement=` knows it.
+/// An entry of the table that `placement=` reads.
 pub struct Entry {
-    /// Its name.
+    /// Name of the placement.
     pub name: &'static str,
-    /// Its parameters, with the usual values; empty if it has none.
+    /// Its parameters, with the default values; empty if it has none.
     pub parameters: &'static str,
-    /// Where it puts a request.
+    /// Description of the place of a request.
     pub summary: &'static str,
-    /// Makes one from its parameters, the usual ones if there are none; `None` if they are no good.
+    /// Makes one from its parameters, or the default ones. Returns `None` if they are invalid.
     pub make: fn(Option<&str>) -> Option<Box<dyn Placement>>,
 }
 
@@ -76,16 +75,16 @@ fn plain<P: Placement + Default + 'static>(parameters: Option<&str>) -> Option<B
     parameters.is_none().then(|| Box::new(P::default()) as Box<dyn Placement>)
 }
 
-/// Why a text names no placement.
+/// Reason why a text names no placement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BadPlacement {
-    /// There is none of that name.
+    /// No placement has this name.
     Unknown,
-    /// It takes other parameters: those of the entry, or none.
+    /// The placement has other parameters, or none: name and parameters of the entry.
     Parameters(&'static str, &'static str),
 }
 
-/// The placement that `NAME` or `NAME:PARAMETERS` means.
+/// Returns the placement for `NAME` or `NAME:PARAMETERS`.
 ///
 /// # Errors
 /// See [`BadPlacement`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parameters of placements, as they stand behind the name.
+//! The parameters of placements, which follow the name.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,23 +8,22 @@ use core::ops::Range;
 
 use placement::bitmap::Bitmap;
 
-/// The largest share that a class of sizes can be given.
+/// The largest share of a class of sizes.
 pub const MAX_SHARE: u32 = 10_000;
 
-/// Pages above which a request is no longer small, and from which on it is large (the article's
-/// classes).
+/// Largest small request and smallest large request in pages (the article's classes).
 const SMALL: u32 = 3;
 const LARGE: u32 = 24;
 
-/// How an area is divided among small (up to 3 pages), middle (up to 23) and large requests.
+/// Division of an area among small (up to 3 pages), middle (up to 23) and large requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shares([u32; 3]);
 
 impl Shares {
-    /// The article's.
+    /// The article's shares.
     pub const USUAL: Self = Self([1, 5, 9]);
 
-    /// Reads `A:B:C`, the usual ones where there is nothing; `None` where that is no division.
+    /// Reads `A:B:C`; `None` gives the default. Returns `None` if the text is no such division.
     pub(super) fn parse_or_usual(text: Option<&str>) -> Option<Self> {
         let Some(text) = text else { return Some(Self::USUAL) };
         let mut words = text.split(':');
@@ -35,7 +34,7 @@ impl Shares {
         (words.next().is_none() && shares != [0; 3]).then_some(Self(shares))
     }
 
-    /// The bits of the class that a request of `bits` bits belongs to.
+    /// Returns the bits of the class of a request of `bits` bits.
     pub(super) fn zone(self, map: &Bitmap, bits: u32) -> Range<u32> {
         let Self([small, middle, large]) = self;
         let (before, own) = match bits {
@@ -50,14 +49,14 @@ impl Shares {
         border(before)..border(before + own)
     }
 
-    /// A placement's name with these, where they are not the usual ones.
+    /// Returns a placement's name with these shares; without them if they are the default.
     pub(super) fn label(self, name: &str) -> String {
         let Self([small, middle, large]) = self;
         if self == Self::USUAL { name.into() } else { format!("{name}:{small}:{middle}:{large}") }
     }
 }
 
-/// A number of digits only, up to a limit.
+/// Reads a number of digits only, up to `most`.
 pub(super) fn whole(text: &str, most: u32) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&value| digits && value <= most)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Any placement, and buffers that make room where it finds none.
+//! Any placement, with buffers that are moved if it finds no room.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -17,17 +17,16 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     make: |text| Some(Box::new(Relocate::parse(text)?)),
 }];
 
-/// The usual rule for requests that find room.
+/// The default rule for requests that find room.
 const USUAL: &str = "first-fit";
 
-/// Places as another rule does; where that has no room, buffers are moved by whoever holds the
-/// area.
+/// Places by another rule; if that finds no room, the caller that manages the area moves buffers.
 pub struct Relocate {
     rule: Box<dyn Placement>,
 }
 
 impl Relocate {
-    /// Reads the name of a rule without parameters, the usual one where there is nothing.
+    /// Reads a rule that does not relocate, with its parameters; `None` gives the default.
     pub(super) fn parse(text: Option<&str>) -> Option<Self> {
         let rule = parse(text.unwrap_or(USUAL)).ok()?;
         (!rule.relocates()).then_some(Self { rule })

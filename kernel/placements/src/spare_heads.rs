@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Our placement: spare the heads.
+//! The project's own placement: it spares the heads of free blocks.
 //!
 //! # The idea
 //!
 //! A request that is aligned by its order always begins at the head of an aligned block. Of the
-//! free pages of a block of 2^k only the run from its first page on is therefore of use to a
-//! request of order k, whatever is free behind it: call it the block's *free head*. A buffer put
-//! behind a free head costs the block nothing; one put into it costs the block all from there on.
+//! free pages of a block of 2^k pages, a request of order k can therefore use only the run from the
+//! block's first page on, whatever is free after it: this run is the block's *free head*. A buffer
+//! placed after a free head costs the block nothing; one placed in it costs the block the pages
+//! from there on.
 //!
-//! The rule: of the places that a request fits at, take the one that costs the aligned blocks
-//! around it, from its own up to a chunk of 64 pages, the fewest pages of free heads in sum; among
-//! equals the lowest, and wholly free chunks after all others. In each chunk only the highest place
-//! that fits is looked at. The look ends at the first place that costs no more than the buffer's
-//! own pages.
+//! The rule: of the places at which a request fits, choose the one where the aligned blocks around
+//! it, from its own up to a chunk of 64 pages, lose the fewest pages of free heads in sum; of equal
+//! ones the lowest, and a wholly free chunk only if it costs less than all others. In each chunk
+//! only the highest place that fits is examined. The search ends at the first place that costs only
+//! the buffer's own pages.
 //!
 //! # Why it works
 //!
 //! Sizes that do not fill their block (51 of 64, 34 of 64) leave tails (13 and 30 pages) that no
 //! request of that order can use. Small buffers cost nothing there, and gather there (13 = 8 + 4 +
-//! 1); heads are broken when nothing else is left, and then short ones first. Best-fit goes by the
-//! length of a run, wherever it begins, so that it breaks the head of one block to spare the
-//! useless tail of another. What fails in the end are the largest alignments, for want of heads: of
-//! 30 failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were requests of
-//! 34 to 51 pages and the rest of 21 to 32, while 578, 539 and 474 of 2048 pages were free. So it
-//! is heads that are to be saved, not runs.
+//! 1). Heads are broken only if nothing else is left, short ones first. Best-fit goes by the length
+//! of a run, wherever it begins, so it breaks the head of one block to spare the useless tail of
+//! another. The requests that fail in the end are those of the largest alignments, for lack of
+//! heads: of 30 failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were
+//! requests of 34 to 51 pages and the rest of 21 to 32, while 578, 539 and 474 of 2048 pages were
+//! free. So heads must be saved, not runs.
 //!
-//! # What it loses
+//! # Costs and limits
 //!
-//! An allocation takes 2.8 times the instructions of one by first-fit, 1190 to 426. Blocks of up to
-//! 64 pages are guarded, no larger ones: requests that are longer than a chunk, or than their own
+//! An allocation takes 2.8 times the instructions of one by first-fit, 1190 instead of 426. Only
+//! blocks of up to 64 pages are protected: requests that are longer than a chunk, or than their own
 //! alignment (`align=page`), have no such head, and are placed by best-fit. In a large area only
-//! the first [`LOOK_NODES`] nodes of 256 pages that have room are looked at, so that the cost has a
-//! bound; what would be better further up is not seen.
+//! the first [`LOOK_NODES`] nodes of 256 pages that have room are examined, so that the cost has a
+//! bound; a better place further up is not found.
 //!
 //! # What was tried and dropped
 //!
 //! Median of the allocations to the first failure, 60 seeds of the load with 290 slots instead of
-//! 255 on 8 MiB (`compare slots=290 seeds=60 ops=2000000`), which tells rules apart in a minute:
+//! 255 on 8 MiB (`compare slots=290 seeds=60 ops=2000000`), which distinguishes rules in a minute:
 //!
 //! | rule | median |
 //! |---|--:|
@@ -58,8 +59,8 @@
 //! | the smallest free aligned block, as the buddy allocator does | 2,000 |
 //! | best-fit, first-fit | 4,600, 800 |
 //!
-//! Ties and weights hardly matter (a median of 60 is good to about a quarter); heads, all orders of
-//! them, and the highest place do.
+//! Ties and weights hardly matter (a median of 60 is accurate to about a quarter); the heads, all
+//! their orders, and the highest place do.
 
 use super::fits::BestFit;
 use super::{Entry, plain};
@@ -73,8 +74,8 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     make: plain::<SpareHeads>,
 }];
 
-/// How many nodes with room are looked at: the whole of an area of 8 MiB, the first 8 MiB with room
-/// of a larger one.
+/// Number of nodes with room that are examined: the whole of an area of 8 MiB, the first 8 MiB with
+/// room of a larger one.
 pub const LOOK_NODES: u32 = 8;
 
 const WORD_BITS: u32 = u32::BITS;
@@ -83,7 +84,7 @@ const CHUNK_ORDER: u32 = 6;
 const CHUNK_BITS: u32 = 1 << CHUNK_ORDER;
 const NODE_CHUNKS: u32 = NODE_BITS / CHUNK_BITS;
 
-/// See the module.
+/// The placement `spare-heads`; see the module.
 #[derive(Default)]
 pub struct SpareHeads;
 
@@ -97,7 +98,7 @@ impl Placement for SpareHeads {
         if bits > align_mask + 1 || align_offset != 0 || start != 0 {
             return BestFit.place(map, request, start);
         }
-        // One look for each order, so that the shifts and masks of its levels are constants.
+        // One function for each order, so that the shifts and masks of its levels are constants.
         match align_mask {
             0 => look::<0>(map, bits),
             1 => look::<1>(map, bits),
@@ -115,8 +116,8 @@ impl Placement for SpareHeads {
     }
 }
 
-/// Where a request aligned by 2^`ORDER` goes, and no longer than that.
-// Inlined, all orders would share one frame, and spill what each could keep in registers.
+/// Returns the place for a request of at most 2^`ORDER` pages, aligned by 2^`ORDER`.
+// If inlined, all orders would share one frame, and spill values that each could keep in registers.
 #[inline(never)]
 fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
     let mut look = Look::<ORDER>::new(bits);
@@ -127,7 +128,7 @@ fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
     }
     let mut next = 0;
     for _ in 0..LOOK_NODES {
-        // Nodes without room are not counted: their bounds keep the next request from looking.
+        // Nodes without room are not counted: their bounds make the next request skip them.
         loop {
             let Some(node) = map.next_node(next, ORDER, bits) else { return look.answer() };
             next = node + 1;
@@ -143,15 +144,15 @@ fn look<const ORDER: u32>(map: &Bitmap, bits: u32) -> Option<u32> {
     look.answer()
 }
 
-/// A look for the place that costs least.
+/// A search for the place that costs least.
 struct Look<const ORDER: u32> {
     wanted: Wanted,
-    /// No place costs less than this.
+    /// The lowest possible cost.
     least: u32,
-    /// What the best place so far costs; [`u32::MAX`] where there is none.
+    /// Cost of the best place so far; [`u32::MAX`] if there is none.
     best_cost: u32,
     best_bit: u32,
-    /// The lowest chunk that is wholly free. All of them cost the same.
+    /// The lowest wholly free chunk. All of them cost the same.
     first_empty: Option<u32>,
 }
 
@@ -160,8 +161,8 @@ impl<const ORDER: u32> Look<ORDER> {
         Self { wanted: Wanted::new::<ORDER>(bits), least: bits, best_cost: u32::MAX, best_bit: 0, first_empty: None }
     }
 
-    /// Looks at chunks, of which `first` is the number of the first, until none can be better; true
-    /// if any had room.
+    /// Examines chunks, from number `first` on, until no other can be better. Returns true if any
+    /// had room.
     #[inline(always)]
     fn at(&mut self, first: u32, chunks: &[[u32; 2]]) -> bool {
         let mut has_room = false;
@@ -188,7 +189,7 @@ impl<const ORDER: u32> Look<ORDER> {
         has_room
     }
 
-    /// True once nothing better can be found.
+    /// True if no other place can be better.
     #[inline(always)]
     fn done(&self) -> bool {
         self.best_cost == self.least
@@ -205,8 +206,8 @@ impl<const ORDER: u32> Look<ORDER> {
     }
 }
 
-/// The bits that a request takes of each slot in a chunk's two words. A slot is as long as the
-/// alignment, and a buffer begins with one.
+/// The bits of each slot that a request takes, in a chunk's two words. A slot is as long as the
+/// alignment; a buffer begins at the start of one.
 #[derive(Clone, Copy)]
 struct Wanted {
     low: u32,
@@ -223,7 +224,7 @@ impl Wanted {
         Self { low: slots, high: slots }
     }
 
-    /// The highest bit of the chunk that the request fits at.
+    /// Returns the highest bit of the chunk at which the request fits.
     #[inline(always)]
     fn highest<const ORDER: u32>(self, [low, high]: [u32; 2]) -> Option<u32> {
         let taken = [low & self.low, high & self.high];
@@ -239,23 +240,23 @@ impl Wanted {
     }
 }
 
-/// The last bit of each slot of a word that nothing is taken of: adding all bits but the last to
-/// what is taken carries into the last bit of every other slot.
+/// Returns the last bit of each slot without taken bits: adding all bits but the last to the taken
+/// ones carries into the last bit of every other slot.
 #[inline(always)]
 const fn free_slots<const ORDER: u32>(taken: u32) -> u32 {
     let last = SLOTS[ORDER as usize] << ((1 << ORDER) - 1);
     !((taken & !last).wrapping_add(!last) | taken) & last
 }
 
-/// So many bits, from the lowest; at most a word.
+/// Returns a mask of the lowest `count` bits; at most a word.
 const fn low_bits(count: u32) -> u32 {
     if count == 0 { 0 } else { u32::MAX >> (WORD_BITS - count) }
 }
 
-/// What it costs to begin a buffer at bit `at` of a chunk: the free head, in pages, that each
-/// aligned block around the place loses, from the slot of 2^`ORDER` up to the chunk.
+/// Returns the cost of a buffer at bit `at` of a chunk: the pages of free heads that the aligned
+/// blocks around the place lose, from the slot of 2^`ORDER` up to the chunk.
 ///
-/// A block whose free head ends before `at` loses nothing, and neither does any larger one then.
+/// A block whose free head ends before `at` loses nothing, and neither does any larger one.
 #[inline(always)]
 fn cost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
     if ORDER == CHUNK_ORDER {
@@ -264,7 +265,7 @@ fn cost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
     let in_high = at >= WORD_BITS;
     let word = if in_high { high } else { low };
     let at = at % WORD_BITS;
-    // The free run around the place, within its word.
+    // The free run around `at`, within its word.
     let from = WORD_BITS - (word & !(u32::MAX << at)).leading_zeros();
     let to = (at + (word >> at).trailing_zeros()).min(WORD_BITS);
     let mut lost = 0;
@@ -278,7 +279,7 @@ fn cost<const ORDER: u32>([low, high]: [u32; 2], at: u32) -> u32 {
         lost += to.min(first + length) - at;
         order += 1;
     }
-    // The chunk itself, whose middle is where its upper word begins.
+    // The chunk itself; its middle is the start of its upper word.
     if from != 0 {
         lost
     } else if !in_high && to == WORD_BITS {

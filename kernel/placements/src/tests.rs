@@ -8,7 +8,7 @@ use super::*;
 use placement::bitmap::Bitmap;
 use placement::{Request, align_order_of};
 
-/// Every bit at or after `start` that the request fits at, lowest first: all bits are tried.
+/// Returns all bits from `start` on at which the request fits, lowest first, by trying all bits.
 fn places(map: &Bitmap, request: &Request, start: u32) -> Vec<u32> {
     let fits = |&bit: &u32| {
         (bit + request.align_offset) & request.align_mask == 0
@@ -18,13 +18,13 @@ fn places(map: &Bitmap, request: &Request, start: u32) -> Vec<u32> {
     (start..map.bits()).filter(fits).collect()
 }
 
-/// The free run around a bit, as far as `start`.
+/// Returns the free run around a bit, no further down than `start`.
 fn run_around(map: &Bitmap, bit: u32, start: u32) -> core::ops::Range<u32> {
     let first = (start..=bit).rev().take_while(|&bit| !map.is_set(bit)).last().unwrap_or(bit);
     first..(bit..map.bits()).find(|&bit| map.is_set(bit)).unwrap_or(map.bits())
 }
 
-/// The zone of a size by the article's rule, with its shares.
+/// Returns the zone of a size by the article's rule, with its shares.
 fn zone(map: &Bitmap, bits: u32) -> (u32, u32) {
     let n = map.bits();
     match bits {
@@ -34,19 +34,19 @@ fn zone(map: &Bitmap, bits: u32) -> (u32, u32) {
     }
 }
 
-/// The free head of the aligned block of 2^`order` bits around a bit.
+/// Returns the length of the free head of the aligned block of 2^`order` bits around a bit.
 fn free_head(used: &dyn Fn(u32) -> bool, bit: u32, order: u32) -> u32 {
     let first = bit >> order << order;
     (first..first + (1 << order)).take_while(|&bit| !used(bit)).count() as u32
 }
 
-/// The rule of `spare-heads` in its own words, on a map of which all nodes are looked at.
+/// The rule of `spare-heads` as documented, on a map of which all nodes are looked at.
 fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     let order = request.align_mask.count_ones();
     places(map, request, 0).chunk_by(|a, b| a / 64 == b / 64).filter_map(|chunk| chunk.last().copied()).min_by_key(
         |&place| {
             let before = |bit: u32| map.is_set(bit);
-            // What lies behind the buffer's first bit is out of a block's head, whatever it is.
+            // The bits after the buffer's first bit are lost to a block's head in any case.
             let after = |bit: u32| map.is_set(bit) || bit == place;
             let lost: u32 =
                 (order..=6).map(|order| free_head(&before, place, order) - free_head(&after, place, order)).sum();
@@ -57,11 +57,11 @@ fn plain_spare_heads(map: &Bitmap, request: &Request) -> Option<u32> {
     )
 }
 
-/// The rule of the placement of that name in the plainest words there are, given all places that
-/// the request fits at from `start` on, lowest first. `None` if the placement has no model.
+/// Returns the place by the rule named `name`, computed as plainly as possible from `all`, the
+/// places from `start` on that fit, lowest first. Returns `None` if the placement has no model.
 fn model(name: &str, all: &[u32], map: &Bitmap, request: &Request, start: u32) -> Option<Option<u32>> {
     let lowest = |from: u32| all.iter().copied().find(|&bit| bit >= from);
-    // Of all runs that hold the request, by length; the lowest place of the chosen run.
+    // The lowest place of the shortest or longest run that holds the request.
     let by_length = |longest: bool| {
         all.iter().copied().min_by_key(|&bit| {
             let run = run_around(map, bit, start).len() as i64;
@@ -69,7 +69,7 @@ fn model(name: &str, all: &[u32], map: &Bitmap, request: &Request, start: u32) -
         })
     };
     Some(match name {
-        // A next-fit that has placed nothing begins at 0.
+        // A next-fit without an earlier request begins at 0.
         "first-fit" | "next-fit" | "relocate" => lowest(0),
         "best-fit" => by_length(false),
         "worst-fit" => by_length(true),
@@ -115,7 +115,7 @@ fn map_of(bits: &[bool]) -> Bitmap {
     map
 }
 
-/// Bitmaps of runs, of less than a word up to some nodes; the shorter ones are the likelier.
+/// Bitmaps of runs of a few bits up to several words; shorter runs are more likely.
 fn bitmaps() -> impl Strategy<Value = Bitmap> {
     let run = (any::<bool>(), prop_oneof![1..5usize, 1..20usize, 1..90usize]);
     prop::collection::vec(run, 1..if cfg!(miri) { 6 } else { 60 })
@@ -187,8 +187,8 @@ proptest! {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn spare_heads_looks_at_a_part_of_a_large_map() {
-    // A single free page far away costs nothing, the upper page of a pair the pair; but the pairs
-    // lie in the nodes that are looked at first.
+    // A single free page far away costs nothing, the upper page of a pair costs the pair its head;
+    // but the pairs are in the nodes that are looked at first.
     let mut map = Bitmap::new(1 << 17);
     map.set(0, 1 << 17);
     let request = |bits: u32| Request { bits, align_mask: bits.next_power_of_two() - 1, align_offset: 0 };
@@ -209,7 +209,7 @@ fn names_and_parameters() {
         let placement = parse(entry.name).expect("a listed name");
         assert_eq!(placement.name(), entry.name);
         assert_eq!(placement.label(), entry.name);
-        // The usual parameters can be written out.
+        // The default parameters can be written out.
         let text = entry.name.to_string() + entry.parameters;
         assert_eq!(parse(&text).expect("its own parameters").label(), entry.name);
         let bad = BadPlacement::Parameters(entry.name, entry.parameters);

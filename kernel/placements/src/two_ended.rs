@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Large requests from one end of the area, small ones from the other.
+//! Large requests at one end of the area, small ones at the other.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,16 +18,16 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     make: |text| Some(Box::new(TwoEnded::parse(text)?)),
 }];
 
-/// The usual border between small and large, in pages: where the article's large requests begin.
+/// The default of the smallest large request, in pages: that of the article.
 const USUAL: u32 = 24;
 
-/// Requests of `large` pages and more at the lowest place that fits, smaller ones at the highest.
+/// Places requests of at least `large` pages as low as possible, others as high as possible.
 pub struct TwoEnded {
     large: u32,
 }
 
 impl TwoEnded {
-    /// Reads the border, the usual one where there is nothing.
+    /// Reads `large`; `None` gives the default.
     pub(super) fn parse(text: Option<&str>) -> Option<Self> {
         Some(Self { large: text.map_or(Some(USUAL), |text| whole(text, u32::MAX))? })
     }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How the property tests of the portable crates run: one configuration for all of them. Needs std;
-//! for tests only.
+//! The configuration of the property tests, one for all portable crates. Needs std; for tests only.
 //!
-//! A test draws its cases from a fixed seed, so that it passes or fails everywhere alike; `make
-//! test-fresh` sets [`FRESH_SEEDS`] and draws them from others. A counterexample is written to
-//! `proptest-regressions/`, which is committed; what is written there is tried before all else.
-//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` mean what proptest says.
+//! A test draws its cases from a fixed seed, so that it has the same result everywhere; `make
+//! test-fresh` sets [`FRESH_SEEDS`] for random seeds. A counterexample is written to
+//! `proptest-regressions/`, which is committed, and is tried before all other cases.
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` have proptest's meaning.
 
 #![forbid(unsafe_code)]
 
@@ -14,19 +13,19 @@ use std::env;
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The variable that asks for fresh seeds.
+/// The environment variable that requests random seeds.
 pub const FRESH_SEEDS: &str = "FRESH_SEEDS";
-/// The seed of every property where nothing else is asked for.
+/// The default seed of every property.
 const SEED: u64 = 0x434d_4131;
-/// Cases of a property under Miri, which is some hundred times slower than the machine.
+/// Cases of a property under Miri, which is some hundred times slower.
 const MIRI_CASES: u32 = 2;
 
-/// The configuration of a property of `cases` cases. `proptest!` lets the environment change it.
+/// Configures a property with `cases` cases. `proptest!` lets the environment change it.
 pub fn config(cases: u32) -> Config {
     let rng_seed = if env::var_os(FRESH_SEEDS).is_some() { RngSeed::Random } else { RngSeed::Fixed(SEED) };
     let config = Config { cases, rng_seed, ..Config::default() };
     if cfg!(miri) {
-        // Strategies are smaller under Miri, where a seed that was written down is another case.
+        // Strategies are smaller under Miri, so that a recorded seed is a different case.
         return Config { cases: MIRI_CASES, failure_persistence: None, ..config };
     }
     config
@@ -54,8 +53,8 @@ mod tests {
         assert_eq!(some_values() != some_values(), env::var_os(FRESH_SEEDS).is_some());
     }
 
-    /// A failure of this configuration is written beside the sources, and a run with other seeds
-    /// meets it first.
+    /// Checks that a failure is written beside the sources, and that a run with other seeds tries
+    /// it first.
     #[test]
     #[cfg_attr(miri, ignore = "counterexamples are not written under Miri")]
     fn counterexamples_are_written_down_and_tried_first() {
@@ -85,7 +84,7 @@ mod tests {
         assert!(failed_again && tried_again.first() == counterexample);
     }
 
-    /// Counterexamples are committed, and no property is configured elsewhere.
+    /// Checks that git does not ignore counterexamples, and that all properties use [`config`].
     #[test]
     #[cfg_attr(miri, ignore = "reads every source file")]
     fn every_property_is_configured_here() {
@@ -105,7 +104,7 @@ mod tests {
         assert!(properties > 10, "{properties}");
     }
 
-    /// Every source file of a directory and those in it.
+    /// Returns every source file in a directory and its subdirectories.
     fn sources(directory: &Path) -> Vec<PathBuf> {
         let entries =
             fs::read_dir(directory).expect("sources can be listed").map(|entry| entry.expect("readable").path());

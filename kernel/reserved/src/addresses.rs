@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Addresses of a tree as this machine has them: moved to where RAM is here, then cut to 32 bits.
+//! The tree's addresses on this machine: moved to the RAM here, then cut to 32 bits.
 //!
-//! A board's tree speaks of that board's RAM. `ram_base=` says where it begins, and what lies at or
-//! above it moves to where RAM begins here, in 64 bits. What has more than 32 bits is then what a
-//! 32-bit Linux without LPAE keeps in its `phys_addr_t`: the lower 32 of each address, size and
-//! end.
+//! A board's tree contains addresses of that board's RAM. `ram_base=` is where that RAM begins;
+//! addresses at or above it move to where RAM begins here, in 64 bits. Longer numbers are then cut
+//! to what a 32-bit Linux without LPAE keeps in its `phys_addr_t`: the lower 32 bits of each
+//! address, size and end.
 
 use alloc::format;
 use alloc::string::String;
@@ -17,29 +17,29 @@ use devicetree::{Facts, Placement, ReservedNode};
 use units::notes::{Note, Notes, Refused, Words};
 use units::{ADDRESS_LIMIT, PAGE_SIZE, PhysRange};
 
-/// The lower half of a number.
+/// Mask of the lower 32 bits of a number.
 const LOW: u64 = u32::MAX as u64;
 
-/// Where boards' RAM begins.
+/// Common start addresses of boards' RAM, which a hint suggests.
 const USUAL_BASES: [u64; 5] = [0xc000_0000, 0x8000_0000, 0x4000_0000, 0x1000_0000, 0];
 
-/// From the RAM of a board to the RAM here.
+/// The move from the RAM of a board to the RAM here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shift {
-    /// Where the board's RAM begins.
+    /// Start of the board's RAM.
     pub from: u64,
-    /// Where RAM begins here.
+    /// Start of RAM here.
     pub to: u64,
 }
 
 impl Shift {
-    /// An address of the board's RAM as an address here; one below it stays.
+    /// Moves an address of the board's RAM to the RAM here; one below it stays.
     pub const fn address(self, address: u64) -> u64 {
         if address < self.from { address } else { (address - self.from).saturating_add(self.to) }
     }
 
-    /// A range that begins in the board's RAM moves as a whole. Of one that begins below it the end
-    /// moves, where that is an address of 32 bits.
+    /// Moves a range that begins in the board's RAM; an end below that stays (0: no limit). Of one
+    /// that begins below it, moves only the end, if that is above `from` and below 4 GiB.
     pub const fn range(self, range: PhysRange) -> PhysRange {
         let PhysRange { start, end } = range;
         if start >= self.from || (end > self.from && end < ADDRESS_LIMIT) {
@@ -50,7 +50,7 @@ impl Shift {
     }
 }
 
-/// Moves and cuts the addresses in `facts`, and says which. RAM is where `facts.memory` has it.
+/// Moves and cuts the addresses of `facts` and `cma=`, caps `facts.memory`, and returns the lines.
 pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
     let mut notes = Notes::default();
     let here = facts.memory.iter().map(|range| range.start).min();
@@ -82,7 +82,7 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
             if before != after {
                 let name = Words(name);
                 notes.warn(format_args!(
-                    "debris: Reserved memory: {name}: {what} {before:#x} has more than 32 bits, of which Linux keeps \
+                    "debris: Reserved memory: {name}: {what} {before:#x} exceeds 32 bits; a 32-bit Linux keeps \
                      {after:#x} here"
                 ));
             }
@@ -101,9 +101,9 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
         for range in alloc_ranges.value_mut().into_iter().flatten() {
             let start = cut("alloc-ranges, address", range.start, range.start & LOW);
             let end = range.end;
-            // An end at 4 GiB is none, in 32 bits as well.
+            // An end at 4 GiB is no limit, also in 32 bits.
             let kept = if end == ADDRESS_LIMIT { end } else { end & LOW };
-            // What wraps to its own start holds nothing; an end of 0 is no limit.
+            // A range that wraps to its own start is empty; an end of 0 is no limit.
             *range = PhysRange { start, end: cut("alloc-ranges, end", end, kept) };
         }
     }
@@ -114,48 +114,50 @@ pub fn adapt(facts: &mut Facts, cmdline: &mut Cmdline) -> Vec<Note> {
     notes.into_vec()
 }
 
-/// RAM ends where the tree's `linux,usable-memory-range` or `mem=` say.
+/// Cuts RAM to the tree's `linux,usable-memory-range`s, which may split it, then to `mem=`.
 fn cap_ram(facts: &mut Facts, cmdline: &Cmdline, shift: Option<Shift>, notes: &mut Notes) {
-    let all = [PhysRange { start: 0, end: u64::MAX }];
+    let start = facts.memory.iter().map(|ram| ram.start).min().unwrap_or(0);
     let usable: Vec<PhysRange> =
         facts.usable_memory.iter().map(|range| shift.map_or(*range, |shift| shift.range(*range))).collect();
-    let usable = if usable.iter().all(PhysRange::is_empty) { &all[..] } else { &usable };
-    let start = facts.memory.iter().map(|ram| ram.start).min().unwrap_or(0);
-    let limit = cmdline.mem.map_or(u64::MAX, |size| start.saturating_add(size / PAGE_SIZE * PAGE_SIZE));
-    let mut capped = Vec::new();
-    for ram in &facts.memory {
-        for range in usable {
-            let start = ram.start.max(range.start.saturating_add(PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE);
-            let end = ram.end.min(range.end / PAGE_SIZE * PAGE_SIZE).min(limit);
-            if start < end {
-                capped.push(PhysRange { start, end });
-            }
-        }
+    if !usable.iter().all(PhysRange::is_empty) {
+        cut_ram(facts, &usable, "linux,usable-memory-range", notes);
     }
-    if capped == facts.memory {
-        return;
-    }
-    let by = if cmdline.mem.is_none() { "linux,usable-memory-range" } else { "mem=" };
-    match capped.last() {
-        Some(last) => {
-            notes.info(format_args!("debris: {by}: RAM ends at {:#010x}", last.end));
-            facts.memory = capped;
-        }
-        None => {
-            notes.error(format_args!("debris: {by} leaves no RAM: ignored"));
-            if cmdline.mem.is_some() {
-                notes.refuse(Refused::Parameter, "mem");
-            }
-        }
+    if let Some(size) = cmdline.mem
+        && !cut_ram(facts, &[PhysRange { start: 0, end: start.saturating_add(size) }], "mem=", notes)
+    {
+        notes.refuse(Refused::Parameter, "mem");
     }
 }
 
-/// What is odd about a node, which Linux's own lines do not say.
+/// Cuts RAM to the whole pages of `ranges`; returns false, and leaves RAM alone, if none is left.
+fn cut_ram(facts: &mut Facts, ranges: &[PhysRange], by: &str, notes: &mut Notes) -> bool {
+    let mut left = Vec::new();
+    for ram in &facts.memory {
+        for range in ranges {
+            let start = ram.start.max(range.start.saturating_add(PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE);
+            let end = ram.end.min(range.end / PAGE_SIZE * PAGE_SIZE);
+            if start < end {
+                left.push(PhysRange { start, end });
+            }
+        }
+    }
+    let Some(&PhysRange { end, .. }) = left.last() else {
+        notes.error(format_args!("debris: {by} leaves no RAM: ignored"));
+        return false;
+    };
+    if left != facts.memory {
+        notes.info(format_args!("debris: {by}: RAM ends at {end:#010x}"));
+        facts.memory = left;
+    }
+    true
+}
+
+/// Logs the oddities of a node that Linux's own lines leave out.
 fn say_odd(notes: &mut Notes, node: &ReservedNode) {
     let name = Words(&node.name);
     if node.compatible.as_deref() == Some("restricted-dma-pool") {
         notes.info(format_args!(
-            "debris: Reserved memory: {name}: a restricted-dma-pool is kept free, and serves nobody here"
+            "debris: Reserved memory: {name}: a restricted-dma-pool is reserved, but not used here"
         ));
     }
     if !node.shared_dma_pool || !node.reusable || node.no_map {
@@ -170,11 +172,11 @@ fn say_odd(notes: &mut Notes, node: &ReservedNode) {
         None => return,
     };
     if !start.is_multiple_of(CMA_MIN_ALIGNMENT) {
-        notes.warn(format_args!("debris: Reserved memory: {name}: base {start:#010x} is no multiple of 4 MiB"));
+        notes.warn(format_args!("debris: Reserved memory: {name}: base {start:#010x} is not a multiple of 4 MiB"));
     }
     if !size.is_multiple_of(CMA_MIN_ALIGNMENT) {
         let (number, unit) = if size.is_multiple_of(MIB) { (size / MIB, "MiB") } else { (size / 1024, "KiB") };
-        notes.warn(format_args!("debris: Reserved memory: {name}: size {number} {unit} is no multiple of 4 MiB"));
+        notes.warn(format_args!("debris: Reserved memory: {name}: size {number} {unit} is not a multiple of 4 MiB"));
     }
 }
 
@@ -186,7 +188,7 @@ fn say_moved(notes: &mut Notes, name: &str, range: &mut PhysRange, shift: Shift)
     }
 }
 
-/// One line where nodes want RAM from where there is none.
+/// Writes one line if nodes require RAM at addresses where there is none.
 fn say_no_ram(notes: &mut Notes, facts: &Facts) {
     let is_ram = |range: &PhysRange| facts.memory.iter().any(|ram| ram.overlaps(range));
     let lost = facts.reserved.iter().filter_map(|node| {
@@ -242,10 +244,10 @@ mod tests {
         let (placement, notes) = adapted(dynamic(0x400_0000, 0x1000_0000, 0x2000_0000), "ram_base=0x10000000");
         assert_eq!(placement, dynamic(0x400_0000, 0x6000_0000, 0x2000_0000));
         assert!(notes[1].text.contains("0x10000000") && notes[1].text.contains("0x60000000"), "{notes:?}");
-        // What lies below the base is no RAM there.
+        // Addresses below the base are not RAM there.
         let sram = Placement::Fixed(vec![PhysRange::sized(0x90_0000, 0x1000)]);
         assert_eq!(adapted(sram.clone(), "ram_base=0x10000000").0, sram);
-        // Above 32 bits first, then cut.
+        // Numbers above 32 bits are moved first, then cut.
         let high = Placement::Fixed(vec![PhysRange::sized(0x8_8000_0000, 0x40_0000)]);
         let moved = Placement::Fixed(vec![PhysRange::sized(0x6000_0000, 0x40_0000)]);
         assert_eq!(adapted(high, "ram_base=0x880000000").0, moved);
@@ -286,7 +288,7 @@ mod tests {
         assert_eq!(notes.len(), 1);
         assert!(notes[0].text.contains("RAM_BASE=0x10000000") && notes[0].text.contains("0x60000000"), "{notes:?}");
         assert!(adapted(dynamic(0x400_0000, 0x7000_0000, 0x2000_0000), "").1.is_empty());
-        // A fixed pool wants RAM; what is only kept free may lie anywhere.
+        // A fixed pool requires RAM; a plain region may be anywhere.
         let place = Placement::Fixed(vec![PhysRange::sized(0x1000_0000, 0x40_0000)]);
         let (_, notes) = adapted(place.clone(), "");
         assert!(notes.len() == 1 && notes[0].text.contains("no RAM at"), "{notes:?}");
@@ -324,14 +326,18 @@ mod tests {
         assert_eq!(capped(&[], "mem=512M"), (vec![half], 1));
         assert_eq!(capped(&[], "mem=2G"), (vec![RAM], 0));
         assert_eq!(capped(&[PhysRange::sized(0x1000, 0x1000)], ""), (vec![RAM], 1), "no RAM would be left");
+        let quarter = PhysRange { start: 0x6000_0000, end: 0x7000_0000 };
+        assert_eq!(capped(&[half], "mem=256M"), (vec![quarter], 2), "each says what it cuts");
+        assert_eq!(capped(&[half], "mem=2G"), (vec![half], 1), "mem= cuts nothing");
+        assert_eq!(capped(&[PhysRange::sized(0x1000, 0x1000)], "mem=512M"), (vec![half], 2), "one of them is ignored");
     }
 
     #[test]
     fn the_number_that_is_wrong_is_said() {
         let (_, notes) = adapted(Placement::Fixed(vec![PhysRange::sized(0x7000_0000, 0x10_0000)]), "");
-        assert!(notes[0].text.ends_with("size 1 MiB is no multiple of 4 MiB"), "{notes:?}");
+        assert!(notes[0].text.ends_with("size 1 MiB is not a multiple of 4 MiB"), "{notes:?}");
         let (_, notes) = adapted(Placement::Fixed(vec![PhysRange::sized(0x7010_0000, 0x40_0000)]), "");
-        assert!(notes[0].text.ends_with("base 0x70100000 is no multiple of 4 MiB"), "{notes:?}");
+        assert!(notes[0].text.ends_with("base 0x70100000 is not a multiple of 4 MiB"), "{notes:?}");
     }
 
     #[test]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The device tree and the initrd make way.
+//! Moves the device tree and the initrd out of the way of regions.
 //!
-//! A boot loader puts them where it likes, which can be the only place where a region may lie. They
-//! keep their place while regions are placed, so that every region that has another choice goes
-//! where Linux would put it. What was placed over them all the same moves them away at the end,
-//! when every region has its place.
+//! A boot loader may put them at the only place where a region fits. They keep their places while
+//! regions are placed, so that every region that has another choice goes where Linux would put it.
+//! When all regions are placed, blobs that one of them overlaps are moved.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,20 +15,20 @@ use units::PhysRange;
 use units::notes::Words;
 
 impl Attempt<'_> {
-    /// Searches as if the blobs that can be moved were not there.
+    /// Searches as if there were no movable blobs.
     pub(super) fn find_over_blobs(&self, search: Search) -> Option<u64> {
         self.memblock.find_where(search, |region| !self.movable(region))
     }
 
-    /// Finds a new place for every blob that a region was placed over. Its `Err` is a blob that
-    /// found none.
+    /// Finds a new place for every blob that a region overlaps. Returns a blob without one as
+    /// `Err`.
     pub(super) fn house_blobs(&mut self) -> Result<Vec<Move>, Region> {
         let mut moves = Vec::new();
         let regions = self.memblock.reserved().iter();
         let mut waiting: Vec<Region> =
             regions.filter(|region| self.movable(region) && self.region_over(region).is_some()).cloned().collect();
         while !waiting.is_empty() {
-            // A blob that finds no room now may find some where another one has left.
+            // A blob that has no room yet may get some when another one has moved.
             let next = waiting.iter().enumerate().find_map(|(index, blob)| Some((index, self.new_place(blob)?)));
             let Some((index, start)) = next else { return Err(waiting.remove(0)) };
             let blob = waiting.remove(index);
@@ -38,7 +37,7 @@ impl Attempt<'_> {
         Ok(moves)
     }
 
-    /// The region placed over a blob.
+    /// Returns the name of a region that was placed over a blob.
     fn region_over(&self, blob: &Region) -> Option<String> {
         let is_placed =
             |region: &&Region| matches!(region.kind, RegionKind::Cma | RegionKind::NoMap | RegionKind::Reserved);
@@ -46,7 +45,7 @@ impl Attempt<'_> {
         over.find(|region| region.range.overlaps(&blob.range)).map(|region| region.name.clone())
     }
 
-    /// Free memory for a blob: best clear of where it lies now, else overlapping that.
+    /// Finds free memory for a blob, clear of its present place if possible, else overlapping that.
     fn new_place(&self, blob: &Region) -> Option<u64> {
         let search = Search::pages(blob.range.size());
         self.memblock.find(search).or_else(|| self.memblock.find_where(search, |region| region != blob))
@@ -64,7 +63,7 @@ impl Attempt<'_> {
             ));
         }
         self.memblock.release(blob.range, blob.kind);
-        // There is room in the list: one reservation was just taken out of it.
+        // The list has room: a reservation was just removed from it.
         let reserved = self.memblock.reserve_named(to, blob.kind, &blob.name);
         debug_assert_eq!(reserved, Ok(()));
         Move { what: blob.kind, from: blob.range, to }

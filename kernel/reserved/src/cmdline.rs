@@ -2,11 +2,11 @@
 
 //! The kernel command line: `/chosen/bootargs` becomes typed parameters.
 //!
-//! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space ends a word
-//! unless it stands between double quotes, the first `=` that is not the word's first character
-//! parts name and value, and `--` ends the kernel's part. Later parameters win over earlier ones.
-//! Nothing here fails: what does not parse is noted by its name and changes nothing, except for
-//! `cma=`, which takes what Linux makes of it.
+//! Words are split as Linux's `next_arg` splits them (lib/cmdline.c): white space outside double
+//! quotes ends a word, the first `=` that is not the word's first character separates name and
+//! value, and `--` ends the kernel's part. Later parameters override earlier ones. Nothing here
+//! fails: a parameter that cannot be parsed is reported by name and changes nothing, except for
+//! `cma=`, which gets the value that Linux would read.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -21,53 +21,53 @@ mod tests;
 
 pub use memparse::memparse;
 
-/// The log level without `loglevel=`: everything but debugging.
+/// The log level if `loglevel=` is absent: everything but debug messages.
 pub const DEFAULT_LOGLEVEL: u8 = 7;
 
-/// The longest `run=` that is taken, in bytes.
+/// Longest accepted `run=`, in bytes.
 pub const MAX_RUN_BYTES: usize = 64 * 1024;
 
-/// The most bytes of unknown parameters that are repeated in the log.
+/// Most bytes of unknown parameters that the log repeats.
 const MAX_UNKNOWN_BYTES: usize = 200;
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cmdline {
-    /// `run=`: monitor commands for after the boot; `None` where the parameter is absent.
+    /// `run=`: monitor commands to run after the boot; `None` if the parameter is absent.
     pub run: Option<String>,
-    /// `cma=`; where it is given, nodes with `linux,cma-default` are bypassed.
+    /// `cma=`; if it is given, nodes with `linux,cma-default` are bypassed.
     pub cma: Option<CmaParameter>,
-    /// Base and limit of `cma=` before they were cut to 32 bits: `ram_base=` moves them first.
+    /// Base and limit of `cma=` before they are cut to 32 bits, for `ram_base=` to move.
     pub cma_place: CmaPlace,
     /// `loglevel=`: 0 to 7.
     pub loglevel: u8,
-    /// `mem=`: the RAM that is used, in bytes, from its beginning.
+    /// `mem=`: the number of bytes of RAM that are used, from its start.
     pub mem: Option<u64>,
-    /// `ram_base=`: where RAM begins on the board that the tree is of, a multiple of 4 MiB.
+    /// `ram_base=`: start of RAM on the board that the tree describes, a multiple of 4 MiB.
     pub ram_base: Option<u64>,
     /// `check=on`: poisoning and invariant checks.
     pub check: bool,
-    /// `strict=on`: what is refused ends the run.
+    /// `strict=on`: a refused node or parameter ends the run.
     pub strict: bool,
     /// `records=off`: no records are printed.
     pub quiet: bool,
-    /// `linux=`: which Linux is answered like.
+    /// `linux=`: the Linux version that is emulated.
     pub linux: LinuxVersion,
-    /// What was found wrong, in the order found.
+    /// The problems, in the order in which they were found.
     pub notes: Vec<Note>,
 }
 
-/// `cma=` as kernel/dma/contiguous.c keeps it: three addresses of 32 bits, 0 where not given.
+/// `cma=` as kernel/dma/contiguous.c keeps it: three addresses of 32 bits, 0 if not given.
 ///
-/// Like there, `base` and `limit` survive a later `cma=` that names only a size.
+/// As in Linux, `base` and `limit` survive a later `cma=` that names only a size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CmaParameter {
-    /// Bytes; 0: no area.
+    /// Size in bytes; 0: no area.
     pub size: u32,
     /// Lowest address; 0: any.
     pub base: u32,
-    /// Address that the area ends below; 0: any. `base + size` where a start was given without an
-    /// end: exactly there.
+    /// The area ends at or below this address; 0: any. `base + size` if a start without an end was
+    /// given: the area is exactly there.
     pub limit: u32,
 }
 
@@ -76,7 +76,7 @@ pub struct CmaParameter {
 pub struct CmaPlace {
     /// Lowest address; 0: any.
     pub base: u64,
-    /// Address that the area ends below; 0: any.
+    /// The area ends at or below this address; 0: any.
     pub limit: u64,
 }
 
@@ -128,7 +128,7 @@ struct Word<'a> {
     value: Option<&'a str>,
 }
 
-/// ASCII white space as C's `isspace` has it.
+/// True for ASCII white space, as C's `isspace` defines it.
 fn is_space(character: char) -> bool {
     character.is_ascii_whitespace() || character == '\u{b}'
 }
@@ -159,8 +159,8 @@ fn next_word(line: &str) -> (Word<'_>, &str) {
     let word = if equals == 0 {
         Word { name: whole, value: None }
     } else {
-        // Taking the closing quote off `whole` cannot reach the `=`, which stands before it; one is
-        // taken off at most.
+        // The closing quote that was removed from `whole` comes after the `=`. At most one is
+        // removed.
         let value = &whole[equals + 1..];
         let value = match value.strip_prefix('"') {
             Some(inner) if whole.len() == end => inner.strip_suffix('"').unwrap_or(inner),
@@ -172,12 +172,12 @@ fn next_word(line: &str) -> (Word<'_>, &str) {
     (word, rest)
 }
 
-/// The parameters met so far.
+/// The state of the parser: the parameters read so far.
 struct Parser {
     cmdline: Cmdline,
-    /// Kept even where it does not count, because parts of it outlive the next `cma=`.
+    /// Kept even if it has no effect, because parts of it survive the next `cma=`.
     cma: CmaParameter,
-    /// There is a `ram_base=` somewhere on the line.
+    /// The line contains `ram_base=`.
     moves: bool,
     notes: Notes,
     unknown: String,
@@ -209,12 +209,12 @@ impl Parser {
         }
     }
 
-    /// The latest line is why a parameter is refused.
+    /// Marks a parameter refused; the latest line is the reason.
     fn refuse(&mut self, name: &str) {
         self.notes.refuse(Refused::Parameter, name);
     }
 
-    /// `on` or `off`; what it `was` where it is neither.
+    /// Returns true for `on`, false for `off`, and `was`, with a line, for any other value.
     fn take_switch(&mut self, name: &str, value: Option<&str>, was: bool) -> bool {
         match value {
             Some("on") => true,
@@ -253,7 +253,7 @@ impl Parser {
         }
     }
 
-    /// Linux's `early_mem`, without a start: RAM is where it is.
+    /// Linux's `early_mem`, without a start: RAM keeps its start.
     fn take_mem(&mut self, value: Option<&str>) {
         let size = memparse(value.unwrap_or("").as_bytes());
         if size.digits == 0 || !size.rest.is_empty() || size.value == 0 {
@@ -281,7 +281,7 @@ impl Parser {
         }
     }
 
-    /// Linux's `early_cma`, with a line of our own where the value is not what it seems.
+    /// Linux's `early_cma`, with a `debris: ` line if the value differs from what was written.
     fn take_cma(&mut self, value: Option<&str>) {
         let Some(value) = value else {
             self.notes.error(format_args!("cma: Config string not provided"));
@@ -306,7 +306,7 @@ impl Parser {
                 let limit = memparse(after);
                 rest = limit.rest;
                 odd |= limit.digits == 0;
-                // 4 GiB as an end is 0 in 32 bits, which means the same: no limit.
+                // An end at 4 GiB is 0 in 32 bits, which also means no limit.
                 too_high |= limit.value > 1 << 32;
                 self.cma.limit = limit.value as u32;
                 self.cmdline.cma_place.limit = limit.value;
@@ -326,7 +326,7 @@ impl Parser {
             ));
             self.refuse("cma");
         }
-        // Where `ram_base=` moves them first, it says what they are here.
+        // If `ram_base=` moves the addresses first, `adapt` logs their values here.
         if size.value >> 32 != 0 || (too_high && !self.moves) {
             self.notes
                 .warn(format_args!("debris: cma={shown}: addresses have 32 bits, and the bits above are dropped"));
@@ -343,8 +343,8 @@ impl Parser {
     fn take_unknown(&mut self, word: Word<'_>) {
         self.unknown_count += 1;
         let length = word.name.len() + word.value.map_or(0, |value| value.len() + 1);
-        // The list stays a prefix of what was given: after one that is too long, no later one is
-        // shown.
+        // The list is a prefix of the given parameters: after one that does not fit, no later one
+        // is shown.
         let fits = self.unknown_shown + 1 == self.unknown_count && self.unknown.len() + length < MAX_UNKNOWN_BYTES;
         if !fits && self.unknown_count > 1 {
             return;
@@ -358,7 +358,7 @@ impl Parser {
             self.unknown.push_str(value);
         }
         if !fits {
-            // The first alone is longer than the list may be: its beginning says what it is.
+            // The first parameter alone exceeds the list: show its beginning.
             let mut end = MAX_UNKNOWN_BYTES / 2;
             while !self.unknown.is_char_boundary(end) {
                 end -= 1;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The default area, by `cma=` or by configuration: `dma_contiguous_reserve` and
-//! `cma_declare_contiguous_nid` (kernel/dma/contiguous.c, mm/cma.c), in their arithmetic of 32
-//! bits.
+//! The default area from `cma=` or the configuration: `dma_contiguous_reserve` and
+//! `cma_declare_contiguous_nid` (kernel/dma/contiguous.c, mm/cma.c), in their 32-bit arithmetic.
 
 use super::{Attempt, CMA_BY_CONFIG, CMA_MIN_ALIGNMENT, DEFAULT_AREA, MAX_CMA_AREAS, MIB};
 use crate::cmdline::CmaParameter;
@@ -10,19 +9,19 @@ use crate::memblock::{RegionKind, Search};
 use units::PhysRange;
 use units::notes::{Refused, Words};
 
-/// `arm_dma_limit` where every address can be reached by DMA.
+/// `arm_dma_limit` if DMA reaches every address.
 const DMA_LIMIT: u32 = u32::MAX;
 
-/// [`CMA_MIN_ALIGNMENT`] minus 1.
+/// Mask of the address bits below [`CMA_MIN_ALIGNMENT`].
 const ALIGNMENT_MASK: u32 = CMA_MIN_ALIGNMENT as u32 - 1;
 
-/// Rounds up, and over the top of 32 bits to 0.
+/// Rounds up to a multiple of [`CMA_MIN_ALIGNMENT`]; wraps to 0 at the top of 32 bits.
 fn align_up(value: u32) -> u32 {
     value.wrapping_add(ALIGNMENT_MASK) & !ALIGNMENT_MASK
 }
 
 impl Attempt<'_> {
-    /// Makes the area that `cma` describes, or says why not. True where it made one.
+    /// Makes the area of `cma`, or logs the reason. Returns true if it made one.
     pub(super) fn declare(&mut self, cma: &CmaParameter) -> bool {
         if cma.size == 0 {
             return false;
@@ -48,7 +47,7 @@ impl Attempt<'_> {
                 self.say_twin();
             }
             None => {
-                // Linux has not rounded the size yet when it refuses the base.
+                // Linux refuses the base before it rounds the size.
                 let bytes = if self.misaligned(cma) || self.linux.says_size_asked { cma.size } else { size };
                 let suffix = self.linux.node_suffix;
                 self.notes.error(format_args!("cma: Failed to reserve {} MiB{suffix}", u64::from(bytes) / MIB));
@@ -58,7 +57,7 @@ impl Attempt<'_> {
         placed.is_some()
     }
 
-    /// Notes that `cma=`, where it was given, made no area; why is the line with number `said`.
+    /// Records that a given `cma=` made no area; the reason is the line with number `said`.
     fn refuse_parameter(&mut self, said: usize) {
         if self.cma_given {
             let why = self.notes.line(said).unwrap_or_default().into();
@@ -66,8 +65,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Says that the area which nobody asked for is not made, because something else needs its
-    /// memory.
+    /// Logs that the area that was not requested is not made, because its memory is needed
+    /// otherwise.
     pub(super) fn say_crowded(&mut self) {
         let mib = u64::from(CMA_BY_CONFIG.size) / MIB;
         self.notes.error(format_args!("cma: Failed to reserve {mib} MiB{}", self.linux.node_suffix));
@@ -76,7 +75,7 @@ impl Attempt<'_> {
         ));
     }
 
-    /// True where the parameter names a place, and not just bounds.
+    /// True if the parameter names a place, not only bounds.
     fn is_fixed(cma: &CmaParameter) -> bool {
         cma.base.wrapping_add(cma.size) == cma.limit
     }
@@ -85,8 +84,8 @@ impl Attempt<'_> {
         Self::is_fixed(cma) && cma.base & ALIGNMENT_MASK != 0
     }
 
-    /// The place of the area; `size` is `cma.size` on whole pageblocks. `None`, with a line unless
-    /// there is just no room, where there is none.
+    /// Finds the place of the area; `size` is `cma.size` rounded up to pageblocks. Returns `None`
+    /// if there is none, with a line unless the reason is just lack of room.
     fn find_declared(&mut self, cma: &CmaParameter, size: u32) -> Option<PhysRange> {
         if self.misaligned(cma) {
             self.notes.error(format_args!(

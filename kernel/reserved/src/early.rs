@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The first memory map: RAM as the tree has it, and what lay in it before the kernel ran.
+//! The first memory map: RAM from the tree, and its contents before the kernel ran.
 //!
 //! The order and the checks are those of `arm_memblock_init` (arch/arm/mm/init.c): the image, the
-//! initrd (dropped where it lies outside of RAM or in the way), the device tree, then the tree's
+//! initrd (dropped if it is outside RAM or overlaps the others), the device tree, then the tree's
 //! memory reservation block.
 
 use alloc::vec::Vec;
@@ -18,11 +18,11 @@ use units::{PAGEBLOCK_PAGES, Pfn, PhysAddr, PhysRange};
 pub struct Early {
     /// RAM; image, initrd, device tree and `/memreserve/` are reserved in it.
     pub memblock: Memblock,
-    /// What was found wrong.
+    /// The problems found.
     pub notes: Vec<Note>,
 }
 
-/// Makes the first memory map. `image` and `device_tree` are where the kernel and the blob lie now.
+/// Makes the first memory map. `image` and `device_tree` are the present places of the two.
 pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Early {
     let mut memblock = Memblock::new();
     let mut notes = Notes::default();
@@ -59,8 +59,8 @@ pub fn memory_map(facts: &Facts, image: PhysRange, device_tree: PhysRange) -> Ea
     Early { memblock, notes: notes.into_vec() }
 }
 
-/// The page descriptors that a memory map takes: those of every frame from the lowest to the
-/// highest RAM address, in whole pageblocks.
+/// The page descriptors for a memory map: one for every frame from the lowest to the highest RAM
+/// address, rounded out to whole pageblocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageFrames {
     /// The first frame, on a pageblock boundary.
@@ -72,8 +72,8 @@ pub struct PageFrames {
 }
 
 impl PageFrames {
-    /// The frames of the RAM in `memblock`. `size_bytes` is the page allocator's word for how much
-    /// memory the descriptors of a number of frames take.
+    /// Computes the descriptors for the RAM in `memblock`. `size_bytes` is the page allocator's
+    /// function from a number of frames to the size of their descriptors.
     pub fn of(memblock: &Memblock, size_bytes: fn(u32) -> u64) -> Self {
         let lowest = memblock.ram().first().map_or(0, |ram| ram.start);
         let start = PhysAddr(lowest).pfn().0 & !(PAGEBLOCK_PAGES - 1);
@@ -82,7 +82,7 @@ impl PageFrames {
         Self { start: Pfn(start), frames, size_bytes: size_bytes(frames) }
     }
 
-    /// What to look for in the memory map.
+    /// The search for their place in the memory map.
     pub const fn search(&self) -> Search {
         Search::pages(self.size_bytes)
     }

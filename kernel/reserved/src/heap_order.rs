@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The order in which Linux's heap sort leaves its input (lib/sort.c): as sorted as any other, but
-//! not stable.
+//! A sort whose order of equal keys is that of Linux's heap sort (lib/sort.c), which is not stable.
 //!
-//! Regions without a place have equal keys, so the sort's own steps decide which of them is placed
-//! first. Of n equal keys the second comes first and the first last.
+//! Regions without a place have equal keys, so the sort's own steps decide which is placed first.
+//! Of n equal keys, the second comes first and the first last.
 
-/// Sorts by `key`, bottom-up: a node goes down to a leaf along its larger children, then back up to
-/// where it belongs. Of two equal children the left one counts as the larger.
+/// Sorts by `key`, bottom-up: an element moves down to a leaf along the larger children, then up to
+/// its position. Of two equal children the left one counts as the larger.
 pub(super) fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let count = items.len();
     for root in (0..count / 2).rev() {

@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The tree's reserved regions and the CMA areas: who lies where, and what is refused.
+//! The tree's reserved regions and the CMA areas: where each is placed, and which are refused.
 //!
-//! Facts, command line and the early memory map go in; the areas come out, and the memory map holds
-//! every region that was placed. The way is Linux's (drivers/of/fdt.c,
-//! drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
+//! The input is the tree's facts, the command line and the early memory map. The output is the
+//! areas; the memory map then contains every region that was placed. The steps are Linux's
+//! (drivers/of/fdt.c, drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c, mm/cma.c):
 //!
-//! 1. `nodes`: regions fixed by `reg` are reserved in the tree's order, and dynamic regions are
-//!    placed in the order of the version that is answered like ([`units::linux`]); each becomes a
-//!    pool or not;
-//! 2. `declare`: `cma=` makes the area `reserved`, or without it [`DEFAULT_AREA_BYTES`] do, if no
-//!    node made a default one;
-//! 3. `nodes`: in later versions only now fixed regions become pools;
-//! 4. `blobs`: the device tree or the initrd makes way where a region could be placed nowhere else;
-//! 5. `missing`: the areas that devices name and that were not made.
+//! 1. `nodes`: reserves regions fixed by `reg` in the tree's order, and places dynamic regions in
+//!    the order of the Linux version that is emulated ([`units::linux`]); each may become a pool;
+//! 2. `declare`: makes the area `reserved` from `cma=`, or, without it and if no node made a
+//!    default area, from [`DEFAULT_AREA_BYTES`];
+//! 3. `nodes`: in later versions, fixed regions become pools only after that;
+//! 4. `blobs`: moves the device tree or the initrd if a region had no other place;
+//! 5. `missing`: reports the areas that devices name and that were not made.
 //!
-//! Lines that Linux does not print begin with `debris: `; all others are its words, in its order.
+//! Log lines that Linux does not print begin with `debris: `; all others are Linux's, in its order.
 //!
-//! What holds afterwards: areas lie in RAM, on whole pageblocks, and overlap neither each other nor
-//! anything else. Where Linux would go on into a crash (a pool outside RAM, or over the kernel or
-//! another region), the region is skipped with a line of our own, and the first in the tree wins. A
-//! default area that nobody asked for is left out where a blob that had to make way, or the page
-//! descriptors, would have no place beside it.
+//! Invariants of the result: areas are in RAM, consist of whole pageblocks, and overlap neither
+//! each other nor anything else. Where Linux would continue and crash (a pool outside RAM, or over
+//! the kernel or another region), the region is skipped with a `debris: ` line, and the first in
+//! the tree wins. A default area that was not requested is left out if a blob that had to move, or
+//! the page descriptors, would otherwise have no place.
 //!
-//! Before it comes [`early`], which records RAM and what lies in it in a [`memblock::Memblock`];
-//! [`cmdline`] reads the kernel's command line. What is free afterwards is for the page allocator.
+//! Before this, [`early`] records RAM and its contents in a [`memblock::Memblock`], and [`cmdline`]
+//! reads the kernel's command line. The page allocator gets the memory that is free after it.
 //!
 //! # Example
 //! A board of 128 MiB and `cma=16M`:
@@ -85,16 +84,16 @@ pub const CMA_MAX_NAME: usize = 64;
 /// The name of the area that `cma=` or [`DEFAULT_AREA_BYTES`] makes.
 pub const DEFAULT_AREA: &str = "reserved";
 
-/// Size of the default area where neither a node nor `cma=` asks for one:
-/// CONFIG_CMA_SIZE_MBYTES=16, in bytes.
+/// Size of the default area if neither a node nor `cma=` requests one: CONFIG_CMA_SIZE_MBYTES=16,
+/// in bytes.
 pub const DEFAULT_AREA_BYTES: u32 = 16 << 20;
 
-/// What stands in for `cma=` where it is absent.
+/// The parameter that replaces an absent `cma=`.
 const CMA_BY_CONFIG: CmaParameter = CmaParameter { size: DEFAULT_AREA_BYTES, base: 0, limit: 0 };
 
 const MIB: u64 = 1 << 20;
 
-/// The name that an area gets from its node's: as long as Linux's `struct cma` has room for.
+/// Returns a node's name cut to the length that Linux's `struct cma` has room for.
 pub fn area_name(node: &str) -> &str {
     &node[..node.floor_char_boundary(CMA_MAX_NAME - 1)]
 }
@@ -104,7 +103,7 @@ pub fn area_name(node: &str) -> &str {
 pub struct AreaPlan {
     /// The node's name, or [`DEFAULT_AREA`]; cut to [`CMA_MAX_NAME`].
     pub name: String,
-    /// In RAM, not empty, [`CMA_MIN_ALIGNMENT`] at both ends.
+    /// In RAM, not empty, both ends multiples of [`CMA_MIN_ALIGNMENT`].
     pub range: PhysRange,
     /// The area for devices that name none: at most one.
     pub default: bool,
@@ -115,35 +114,34 @@ pub struct AreaPlan {
 pub struct Move {
     /// [`RegionKind::DeviceTree`] or [`RegionKind::Initrd`].
     pub what: RegionKind,
-    /// Where it lies.
+    /// The source.
     pub from: PhysRange,
-    /// Where it goes; as long as `from`, which it may overlap.
+    /// The destination; as long as `from`, which it may overlap.
     pub to: PhysRange,
 }
 
-/// What [`place`] decided.
+/// The result of [`place`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placed {
     /// The areas, in Linux's order of creation; at most [`MAX_CMA_AREAS`].
     pub areas: Vec<AreaPlan>,
-    /// The default area is there because nobody asked for one.
+    /// The default area was not requested by a node or by `cma=`.
     pub default_unasked: bool,
-    /// To be made in this order, with memmove, before anything is written to an area. None destroys
-    /// what another still has to move, nor anything that is not free.
+    /// To be executed in this order, with memmove, before anything is written to an area. No move
+    /// overwrites the source of a later one, or memory that is not free.
     pub moves: Vec<Move>,
     /// Lines for the log.
     pub notes: Vec<Note>,
 }
 
-/// Places the tree's regions and the default area. `memblock` holds RAM and what is taken so far
-/// ([`early`]); afterwards it also holds every region that was placed, and the blobs where they
-/// will be after the moves. `descriptor_bytes` says how much memory the page descriptors of a
-/// number of frames take.
+/// Places the tree's regions and the default area. `memblock` contains RAM and its reservations so
+/// far ([`early`]); this adds every region that is placed, and sets the blobs to their places after
+/// the moves. `descriptor_bytes` returns the size of the page descriptors of a number of frames.
 pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64, memblock: &mut Memblock) -> Placed {
-    // A blob that would have to make way, but has nowhere to go, is pinned, and all is decided
+    // A blob that would have to move, but has no destination, is pinned, and everything is placed
     // again without moving it.
     let mut pinned = Vec::new();
-    // An area that nobody asked for takes no memory that a blob, a region or the page descriptors
+    // An area that was not requested takes no memory that a blob, a region or the page descriptors
     // need.
     let mut unasked = true;
     loop {
@@ -186,7 +184,7 @@ pub fn place(facts: &Facts, cmdline: &Cmdline, descriptor_bytes: fn(u32) -> u64,
     }
 }
 
-/// One run through all regions, with a memory map of its own.
+/// One pass over all regions, on a memory map of its own.
 struct Attempt<'a> {
     memblock: Memblock,
     areas: Vec<AreaPlan>,
@@ -195,23 +193,23 @@ struct Attempt<'a> {
     pinned: &'a [Region],
     /// `cma=` is given, even if it makes no area: default nodes are bypassed.
     cma_given: bool,
-    /// Areas that found no slot.
+    /// Number of areas for which there was no slot.
     beyond_slots: usize,
-    /// Which Linux is answered like.
+    /// The Linux version that is emulated.
     version: LinuxVersion,
-    /// What that one does in its own way.
+    /// The behaviour in which that version differs.
     linux: &'static Differences,
-    /// Fixed regions that become pools when the default area is there.
+    /// Fixed regions that become pools after the default area is made.
     late: Vec<Saved<'a>>,
-    /// Regions that Linux's list of them has by now, in its order.
+    /// The regions that are on Linux's list so far, in its order.
     regions: Vec<(&'a str, PhysRange)>,
 }
 
-/// What keeps an area from being made, where Linux's `cma_init_reserved_mem` would refuse it.
+/// The reason why no area is made, where Linux's `cma_init_reserved_mem` refuses one.
 enum NoArea {
     /// All of [`MAX_CMA_AREAS`] are taken.
     NoSlot,
-    /// Its size is 0.
+    /// The size is 0.
     Empty,
 }
 
@@ -242,18 +240,18 @@ impl<'a> Attempt<'a> {
         self.areas.iter().find(|area| area.default)
     }
 
-    /// True where there is room for the page descriptors beside what was placed.
+    /// True if the page descriptors fit into the memory that is left.
     fn holds_page_frames(&self, descriptor_bytes: fn(u32) -> u64) -> bool {
         self.memblock.find(PageFrames::of(&self.memblock, descriptor_bytes).search()).is_some()
     }
 
-    /// True for a region that makes way when it must.
+    /// True for a region that may be moved away.
     fn movable(&self, region: &Region) -> bool {
         matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd) && !self.pinned.contains(region)
     }
 
-    /// ARM Linux maps RAM in sections, and gives up what ends off one where a no-map region is at
-    /// the end of RAM. What is left always holds the page descriptors.
+    /// Cuts the end of RAM if a no-map region is there: ARM Linux maps RAM in sections and does not
+    /// use the rest of one. Cuts nothing if the page descriptors would not fit then.
     fn cut_ram(&mut self, descriptor_bytes: fn(u32) -> u64) {
         let whole = self.memblock.clone();
         let cut = self.memblock.cut_to_sections();
@@ -264,7 +262,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Reserves a region that was placed; false, with a line, where the map is full.
+    /// Reserves a region that was placed; returns false, with a log line, if the map is full.
     fn reserve(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> bool {
         match self.memblock.reserve_named(range, kind, name) {
             Ok(()) => true,
@@ -276,7 +274,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The name of the first region over `range` that stands in its way.
+    /// The name of the first region that overlaps `range`, cannot move, and satisfies `counts`.
     fn in_the_way(&self, range: &PhysRange, counts: impl Fn(&Region) -> bool) -> Option<String> {
         let found = self
             .memblock
@@ -286,7 +284,7 @@ impl<'a> Attempt<'a> {
         found.map(|region| region.name.clone())
     }
 
-    /// Makes an area of memory that is reserved for it already.
+    /// Makes an area of memory that is already reserved for it.
     fn create_area(&mut self, range: PhysRange, name: &str, default: bool) -> Result<(), NoArea> {
         if self.areas.len() == MAX_CMA_AREAS {
             self.notes.error(format_args!("cma: Not enough slots for CMA reserved regions!"));
@@ -304,7 +302,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Our line for an area beyond the slots, behind all of Linux's.
+    /// Writes the `debris: ` line for an area beyond the slots, after all of Linux's.
     fn say_no_slot(&mut self) {
         let number = MAX_CMA_AREAS + self.beyond_slots;
         let ending = match (number % 10, number % 100) {
@@ -317,8 +315,8 @@ impl<'a> Attempt<'a> {
         self.notes.error(format_args!("debris: {number}{ending} CMA area ignored: raise MAX_CMA_AREAS"));
     }
 
-    /// Our line for a second area of the same name (Linux keeps both, but refuses the second's
-    /// directories).
+    /// Writes the `debris: ` line for a second area of the same name (Linux keeps both, but refuses
+    /// the second's directories).
     fn say_twin(&mut self) {
         let Some((area, earlier)) = self.areas.split_last() else { return };
         if earlier.iter().any(|other| other.name == area.name) {

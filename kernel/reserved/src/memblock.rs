@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory map of the boot: what is RAM, and what of it is taken.
+//! The memory map of the boot: RAM, and the reservations in it.
 //!
 //! Ranges of RAM are sorted, disjoint and not adjacent. Reservations are sorted by their start and
-//! may overlap, as real trees make them overlap; whoever asks for free memory gets RAM minus all of
-//! them. The search is Linux's top-down one (mm/memblock.c, `__memblock_find_range_top_down`), so
-//! that the same tree gives the same addresses.
+//! may overlap, as they do in real trees; free memory is RAM minus all of them. The search is
+//! Linux's top-down one (mm/memblock.c, `__memblock_find_range_top_down`), so that the same tree
+//! results in the same addresses.
 //!
-//! Lists are short and bounded ([`MAX_RAM_RANGES`], [`MAX_RESERVATIONS`]); every operation goes
-//! through them once.
+//! Lists are short and bounded ([`MAX_RAM_RANGES`], [`MAX_RESERVATIONS`]); every operation walks
+//! them once.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -23,16 +23,16 @@ mod tests;
 
 pub use iomem::Iomem;
 
-/// The most ranges of RAM that do not touch each other.
+/// The maximum number of separate ranges of RAM.
 pub const MAX_RAM_RANGES: usize = 64;
 
-/// What ARM Linux maps at once: a pair of sections, in bytes (PMD_SIZE).
+/// The unit in which ARM Linux maps RAM: a pair of sections, in bytes (PMD_SIZE).
 const SECTION_PAIR: u64 = 2 << 20;
 
-/// The most reservations.
+/// The maximum number of reservations.
 pub const MAX_RESERVATIONS: usize = 256;
 
-/// Why a range is reserved.
+/// The reason for a reservation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegionKind {
     /// The kernel's text, data and stacks.
@@ -74,13 +74,13 @@ impl RegionKind {
 pub struct Region {
     /// The bytes taken; not empty.
     pub range: PhysRange,
-    /// By what.
+    /// The reason for the reservation.
     pub kind: RegionKind,
     /// The node's name, or the kind's label.
     pub name: String,
 }
 
-/// A list is full; names the constant that raises its length.
+/// The error that a list is full; names the constant to raise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full(pub &'static str);
 
@@ -90,21 +90,21 @@ impl fmt::Display for Full {
     }
 }
 
-/// What [`Memblock::find`] looks for.
+/// The parameters of [`Memblock::find`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Search {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Bytes. Rounds down by the mask of its lower bits, as Linux does, so that what is not a power
-    /// of two gives what it gives there; 0 is 1.
+    /// Alignment in bytes; 0 means 1. Rounds by masking lower bits, as Linux does, also if it is
+    /// not a power of two.
     pub align: u64,
-    /// The range ends here or below, and starts at `within.start` or above (never in the first page
-    /// of memory).
+    /// The result ends at or below `within.end`, and starts at or above `within.start` (and never
+    /// in the first page of memory).
     pub within: PhysRange,
 }
 
 impl Search {
-    /// `size` bytes on pages of their own, anywhere.
+    /// Searches `size` bytes, page-aligned, anywhere.
     pub const fn pages(size: u64) -> Self {
         Self { size, align: PAGE_SIZE, within: PhysRange { start: 0, end: u64::MAX } }
     }
@@ -118,15 +118,15 @@ pub struct Memblock {
 }
 
 impl Memblock {
-    /// No RAM, nothing reserved.
+    /// Makes an empty map.
     pub const fn new() -> Self {
         Self { ram: Vec::new(), reserved: Vec::new() }
     }
 
-    /// Adds RAM, merging it with what it overlaps or touches; an empty range adds nothing.
+    /// Adds RAM and merges it with ranges that it overlaps or touches; ignores an empty range.
     ///
     /// # Errors
-    /// [`Full`] where it touches nothing and the list is full; it is left out then.
+    /// [`Full`] if it touches no other range and the list is full; the range is left out then.
     pub fn add_ram(&mut self, range: PhysRange) -> Result<(), Full> {
         if range.is_empty() {
             return Ok(());
@@ -147,27 +147,27 @@ impl Memblock {
         Ok(())
     }
 
-    /// Reserves a range under its kind's own name; see [`Self::reserve_named`].
+    /// Reserves a range under the label of its kind; see [`Self::reserve_named`].
     ///
     /// # Errors
-    /// [`Full`] where there are too many reservations.
+    /// [`Full`] if there are too many reservations.
     pub fn reserve(&mut self, range: PhysRange, kind: RegionKind) -> Result<(), Full> {
         self.reserve_named(range, kind, kind.label())
     }
 
-    /// Reserves a range, inside RAM or not, taken already or not; an empty one reserves nothing.
+    /// Reserves a range, which may be outside RAM or already reserved; ignores an empty range.
     ///
     /// # Errors
-    /// [`Full`] where there are too many reservations; this one is left out then.
+    /// [`Full`] if there are too many reservations; this one is left out then.
     pub fn reserve_named(&mut self, range: PhysRange, kind: RegionKind, name: &str) -> Result<(), Full> {
         if range.is_empty() {
             return Ok(());
         }
-        // The page frames come last, and nothing works without them.
+        // The page frames are reserved last and are indispensable.
         if self.reserved.len() >= MAX_RESERVATIONS - usize::from(kind != RegionKind::PageFrames) {
             return Err(Full("MAX_RESERVATIONS"));
         }
-        // Of two that start together the larger comes first, so that the smaller is listed inside
+        // Of two with the same start, the larger comes first, so that the smaller is listed inside
         // it.
         let key = |range: &PhysRange| (range.start, Reverse(range.end));
         let index = self.reserved.partition_point(|region| key(&region.range) <= key(&range));
@@ -175,8 +175,7 @@ impl Memblock {
         Ok(())
     }
 
-    /// Takes one reservation back: the one with exactly this range and kind. False where there is
-    /// none.
+    /// Removes the reservation with exactly this range and kind. Returns false if there is none.
     pub fn release(&mut self, range: PhysRange, kind: RegionKind) -> bool {
         let found = self.reserved.iter().position(|region| region.range == range && region.kind == kind);
         found.map(|index| self.reserved.remove(index)).is_some()
@@ -185,7 +184,7 @@ impl Memblock {
     /// Finds free memory and reserves it.
     ///
     /// # Errors
-    /// [`Full`] where there are too many reservations. `Ok(None)`: nothing fits.
+    /// [`Full`] if there are too many reservations. `Ok(None)`: nothing fits.
     pub fn allocate(&mut self, search: Search, kind: RegionKind) -> Result<Option<PhysRange>, Full> {
         let Some(start) = self.find(search) else { return Ok(None) };
         let range = PhysRange::sized(start, search.size);
@@ -193,7 +192,7 @@ impl Memblock {
         Ok(Some(range))
     }
 
-    /// The ranges of RAM, in the order of their addresses.
+    /// The ranges of RAM, in address order.
     pub fn ram(&self) -> &[PhysRange] {
         &self.ram
     }
@@ -208,12 +207,12 @@ impl Memblock {
         self.reserved.iter().find(|region| region.kind == kind)
     }
 
-    /// One past the last byte of RAM; 0 without RAM.
+    /// The end of the last range of RAM; 0 without RAM.
     pub fn end_of_ram(&self) -> u64 {
         self.ram.last().map_or(0, |ram| ram.end)
     }
 
-    /// True where all of `range` is RAM.
+    /// True if all of `range` is RAM.
     pub fn is_ram(&self, range: &PhysRange) -> bool {
         self.ram.iter().any(|ram| ram.contains(range))
     }
@@ -223,10 +222,9 @@ impl Memblock {
         self.find_where(search, |_| true)
     }
 
-    /// As [`Self::find`], with only those reservations that `counts` says count.
+    /// Does what [`Self::find`] does, but ignores reservations for which `counts` is false.
     ///
-    /// The highest free range that fits is the answer, and in it the highest aligned address,
-    /// whatever lies below.
+    /// Returns the highest aligned address in the highest free range that fits.
     pub fn find_where(&self, search: Search, counts: impl Fn(&Region) -> bool) -> Option<u64> {
         let start = search.within.start.max(PAGE_SIZE);
         let end = search.within.end.max(start);
@@ -255,17 +253,17 @@ impl Memblock {
         })
     }
 
-    /// Takes away the end of RAM as ARM Linux does (`adjust_lowmem_bounds`), where a no-map region
-    /// lies there: up to the section in which the first piece of mapped RAM ends that does not end
-    /// on one. Returns the mapped RAM that is gone. Nothing that is in use goes, which Linux does
-    /// not look at.
+    /// Cuts the end of RAM, if a no-map region is there, as ARM Linux does
+    /// (`adjust_lowmem_bounds`): at the section boundary below the first start or end of mapped RAM
+    /// that is not on one, but above memory in use, which Linux does not consider. Returns the
+    /// mapped RAM that was cut off.
     pub fn cut_to_sections(&mut self) -> PhysRange {
         let mapped = self.free_where(|region| region.kind == RegionKind::NoMap);
         let mut limit = None;
         let mut mapped_end = 0;
         for (index, piece) in mapped.enumerate() {
             mapped_end = piece.end;
-            // The start of RAM is not mapped where it lies off a section, and limits nothing.
+            // The start of the first piece sets no limit: if off a section, it is not mapped.
             if limit.is_none() && index > 0 && piece.start % SECTION_PAIR != 0 {
                 limit = Some(piece.start);
             } else if limit.is_none() && piece.end % SECTION_PAIR != 0 {
@@ -289,13 +287,13 @@ impl Memblock {
         PhysRange { start, end: mapped_end.max(start) }
     }
 
-    /// RAM that nobody has reserved, to the byte.
+    /// The RAM without a reservation, to the byte.
     pub fn free(&self) -> impl Iterator<Item = PhysRange> {
         self.free_where(|_| true)
     }
 
-    /// The whole pages of RAM that nobody has reserved: what the page allocator starts with. CMA
-    /// areas are not among them, they join when they are activated.
+    /// The whole pages of RAM without a reservation: the page allocator's initial memory. CMA areas
+    /// are not included; their pages join when the areas are activated.
     pub fn free_pages(&self) -> impl Iterator<Item = PhysRange> {
         self.free().filter_map(|free| {
             let start = free.start.checked_next_multiple_of(PAGE_SIZE)?;

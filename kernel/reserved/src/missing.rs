@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Areas that devices name and that were not made: who gets which area instead, and how much RAM
-//! would hold them.
+//! Areas that devices name and that were not made: the area that a device gets instead, and the
+//! amount of RAM that would hold the missing one.
 //!
-//! Linux says of a node only that it was not placed. A driver whose `memory-region` was refused is
-//! told -EINVAL (`of_reserved_mem_device_init`); a device that wishes for an area by `CMA-name`
-//! goes to the default one.
+//! Linux reports only that a node was not placed. A driver whose `memory-region` was refused gets
+//! -EINVAL (`of_reserved_mem_device_init`); a device that requests an area by `CMA-name` gets the
+//! default one.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use units::PhysRange;
 use units::notes::Words;
 
 impl Attempt<'_> {
-    /// A line for every area that a device names and that is not there.
+    /// Writes a line for every area that a device names and that is missing.
     pub(super) fn say_missing(&mut self, facts: &Facts) {
         let default = self.default_area().map(|area| format!("; the default area, {}, stands in", Words(&area.name)));
         let default = default.unwrap_or_default();
@@ -37,8 +37,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// The least RAM, in MiB, that reaches to where a pool may lie; `None` where that is not what
-    /// it lacks.
+    /// The least RAM, in MiB, in which a pool would have a place; `None` if RAM is large enough or
+    /// the size cannot be determined.
     fn ram_for(&self, node: &ReservedNode) -> Option<u64> {
         let [ram] = self.memblock.ram() else { return None };
         let end = match node.placement()? {

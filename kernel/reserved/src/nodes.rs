@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The children of `/reserved-memory`: fixed ones reserved, dynamic ones placed, pools recognised.
+//! The children of `/reserved-memory`: reserves fixed ones, places dynamic ones, makes pools.
 //!
-//! Linux 6.1 saves all of them, sorts them, and gives each its place and its pool in that order.
-//! Later versions place dynamic ones in the tree's order as part of the scan, and make pools of
-//! fixed ones when the default area is there.
+//! Linux 6.1 saves all nodes, sorts them, and places each and makes its pool in that order. Later
+//! versions place dynamic nodes in the tree's order during the scan, and make pools of fixed ones
+//! after the default area.
 
 mod pools;
 
@@ -18,41 +18,41 @@ use units::linux::{Bypass, RegEntries};
 use units::notes::{Refused, Words};
 use units::{ADDRESS_LIMIT, PhysRange};
 
-/// Alignment of a dynamic region that asks for none: a cache line (SMP_CACHE_BYTES).
+/// Default alignment of a dynamic region: a cache line (SMP_CACHE_BYTES).
 const DEFAULT_ALIGNMENT: u64 = 64;
 
-/// What Linux 6.12 takes an empty `reg` for: the words behind it in the tree, the token of a
-/// property and the length of its one cell.
+/// The range that Linux 6.12 reads from an empty `reg`: the words after it in the tree, which are
+/// the token of a property and the length of its one cell.
 const BEYOND_EMPTY_REG: PhysRange = PhysRange { start: 3, end: 7 };
 
-/// What a node becomes.
+/// The class of a node: what is made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Class {
     /// A CMA area.
     Cma,
     /// A pool of its own for a device (`no-map`).
     Dma,
-    /// A region that is only kept free.
+    /// A region that is only reserved.
     Plain,
-    /// A pool that Linux refuses: it holds its place until its turn comes, and is freed then.
+    /// A pool that Linux refuses: its place is reserved until it is initialised, then freed.
     Refused,
-    /// A pool that Linux passes over before it has a place.
+    /// A pool that Linux skips before it gets a place.
     Skipped,
 }
 
-/// A node that is still to become what it will be.
+/// A node that was scanned, but not yet initialised.
 pub(super) struct Saved<'n> {
     node: &'n ReservedNode,
     class: Class,
-    /// The place of a fixed node, its first `reg` entry; empty: to be placed.
+    /// The place of a fixed node, its first `reg` entry; empty if the node still has to be placed.
     range: PhysRange,
-    /// What the place is reserved as.
+    /// The kind under which the place is reserved.
     kind: RegionKind,
-    /// False for a place that this kernel takes no memory for.
+    /// False for a place that is not reserved in this kernel's memory map.
     reserved: bool,
 }
 
-/// The kind that a node's memory is reserved under.
+/// Returns the kind under which a node's memory is reserved.
 fn kind(node: &ReservedNode, class: Class) -> RegionKind {
     match class {
         Class::Cma => RegionKind::Cma,
@@ -62,8 +62,8 @@ fn kind(node: &ReservedNode, class: Class) -> RegionKind {
 }
 
 impl<'a> Attempt<'a> {
-    /// Reserves fixed regions and places dynamic ones. Which of them become pools here, and in
-    /// which order, is the version's; what is left waits for [`Self::late_pools`].
+    /// Reserves fixed regions and places dynamic ones. The version decides which of them become
+    /// pools here, and in which order; the others wait for [`Self::late_pools`].
     pub(super) fn scan(&mut self, facts: &'a Facts) {
         if let Some(why) = &facts.reserved_unsupported {
             self.say_unsupported();
@@ -92,7 +92,7 @@ impl<'a> Attempt<'a> {
                 saved.len()
             ));
         }
-        // Only now, because a pool that is refused must not win over one that is not.
+        // Only after all others, because a refused pool must not win over an accepted one.
         for entry in &saved {
             if entry.class == Class::Refused && entry.reserved && !entry.range.is_empty() {
                 self.reserve(entry.range, entry.kind, &entry.node.name);
@@ -111,8 +111,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The pools that later versions make of fixed regions when the default area is there, and
-    /// their lines.
+    /// Makes the pools of fixed regions, and writes their lines, in versions that do so after the
+    /// default area.
     pub(super) fn late_pools(&mut self, facts: &Facts) {
         if !self.linux.fixed_pools_late {
             return;
@@ -137,7 +137,7 @@ impl<'a> Attempt<'a> {
         self.say_overlaps(regions);
     }
 
-    /// The first look at a node: reserves what is fixed. `None` where nothing is left to do.
+    /// Scans a node and reserves it if it is fixed. Returns `None` if it needs no further step.
     fn scan_node(&mut self, node: &'a ReservedNode) -> Option<Saved<'a>> {
         let has_size = node.size.is_present();
         match &node.reg {
@@ -180,7 +180,7 @@ impl<'a> Attempt<'a> {
         Some(Saved { node, class, range: nowhere, kind: kind(node, class), reserved: true })
     }
 
-    /// What a node becomes when it lies at `start`: the conditions of `rmem_cma_setup` and
+    /// Returns the class of a node placed at `start`: the conditions of `rmem_cma_setup` and
     /// `rmem_dma_setup`.
     fn classify(&self, node: &ReservedNode, start: u64, size: u64) -> Class {
         let cma = node.reusable && !node.no_map;
@@ -198,14 +198,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// True for a pool that says two things which exclude each other, where the version takes it
-    /// for a plain region.
+    /// True for a node with two properties that exclude each other, if the version takes it for a
+    /// plain region.
     fn is_plain(&self, node: &ReservedNode) -> bool {
         node.reusable && node.no_map && self.linux.reusable_no_map_is_plain
     }
 
-    /// Reserves the ranges of a fixed node; the first of them is what may become a pool. `None`
-    /// where it was skipped.
+    /// Reserves the ranges of a fixed node, of which the first may become a pool. Returns `None` if
+    /// that one is left out.
     fn reserve_fixed(&mut self, node: &'a ReservedNode, ranges: &[PhysRange]) -> Option<Saved<'a>> {
         let first = ranges.first()?;
         let class = self.classify(node, first.start, first.end.saturating_sub(first.start));
@@ -226,7 +226,7 @@ impl<'a> Attempt<'a> {
         for (index, range) in entries.iter().enumerate() {
             if range.is_empty() {
                 self.say_not_reserved(node, range);
-                // 6.1 sorts it with the others, and looks for a place for it then, as if it had no
+                // 6.1 sorts it with the others and then searches a place for it, as if it had no
                 // `reg`.
                 if index == 0 && self.linux.sorts_regions {
                     let class = self.classify(node, 0, node.size.value().copied().unwrap_or(0));
@@ -245,8 +245,8 @@ impl<'a> Attempt<'a> {
         saved
     }
 
-    /// Reserves one range of a fixed node, and returns as what. `None`, with a line, where it is in
-    /// the way of something that cannot give way.
+    /// Reserves one range of a fixed node and returns its kind. Returns `None`, with a line, if the
+    /// range is outside RAM, overlaps a region that cannot move, or the map is full.
     fn claim(&mut self, node: &ReservedNode, class: Class, range: PhysRange) -> Option<RegionKind> {
         let name = Words(&node.name);
         let mut kind = kind(node, class);
@@ -258,15 +258,14 @@ impl<'a> Attempt<'a> {
             self.notes.refuse(Refused::Node, &node.name);
             return None;
         }
-        // RAM that is taken cannot be made no-map: Linux says so, leaves it mapped, and makes the
-        // pool all the same.
+        // Reserved RAM cannot become no-map: Linux reports that, leaves it mapped, and still makes
+        // the pool.
         if node.no_map && self.is_taken(&range) {
             self.say_not_reserved(node, &range);
             kind = RegionKind::Reserved;
         }
-        // Regions that are only kept free may lie over each other, and one that stays mapped even
-        // over the kernel; memory that was reserved by the tree's header may be reserved again by a
-        // node.
+        // Plain regions may overlap each other, and a mapped one may even overlap the kernel; a
+        // node may reserve memory that the tree's header has reserved.
         let other = self.in_the_way(&range, |region| match class {
             Class::Cma => true,
             _ if node.no_map => {
@@ -282,8 +281,8 @@ impl<'a> Attempt<'a> {
         self.reserve(range, kind, &node.name).then_some(kind)
     }
 
-    /// True where Linux's list of reserved memory has a part of `range` by now (the tree's header
-    /// comes later), and there is RAM under it.
+    /// True if `range` includes RAM, and overlaps a region that Linux has reserved so far (entries
+    /// of the tree's header come later).
     fn is_taken(&self, range: &PhysRange) -> bool {
         self.memblock.ram().iter().any(|ram| ram.overlaps(range))
             && self.memblock.reserved().iter().any(|region| {
@@ -291,8 +290,7 @@ impl<'a> Attempt<'a> {
             })
     }
 
-    /// A fixed node that nobody will look at again: its place stays reserved, as what it says it
-    /// is.
+    /// Keeps the place of a fixed node that gets no further step reserved, as a plain region.
     fn keep_free(&mut self, entry: &Saved<'_>) {
         if matches!(entry.class, Class::Cma | Class::Refused) && !entry.range.is_empty() {
             self.memblock.release(entry.range, RegionKind::Cma);
@@ -318,7 +316,7 @@ impl<'a> Attempt<'a> {
         self.notes.error(format_args!("Skipping dt linux,cma-default node in favor for \"cma=\" kernel param."));
     }
 
-    /// Linux's line for regions over each other that both stay; `sorted` by their addresses.
+    /// Writes Linux's lines for overlapping regions that both stay; `sorted` is in address order.
     fn say_overlaps(&mut self, sorted: Vec<(&str, PhysRange)>) {
         for pair in sorted.windows(2) {
             let [(name, this), (next_name, next)] = pair else { continue };
@@ -337,7 +335,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Gives a dynamic node its place, and makes of any node what it becomes.
+    /// Places a dynamic node, and initialises a node of either kind.
     fn place_and_initialise(&mut self, entry: Saved<'a>) {
         if entry.class == Class::Skipped {
             self.say_skipped();
@@ -392,7 +390,7 @@ impl<'a> Attempt<'a> {
             Property::Absent => &anywhere,
             Property::Malformed if self.linux.ignores_malformed => {
                 self.notes.warn(format_args!(
-                    "debris: Reserved memory: {name}: alloc-ranges cannot be read, so it goes anywhere"
+                    "debris: Reserved memory: {name}: alloc-ranges is malformed, so it is placed anywhere"
                 ));
                 &anywhere
             }
@@ -415,7 +413,7 @@ impl<'a> Attempt<'a> {
         let ranges: Vec<_> = given.iter().filter_map(|range| self.alloc_range(node, range)).collect();
         let searches = || ranges.iter().map(|within| Search { size, align, within: *within });
         let mut start = searches().find_map(|search| self.find_in_alloc_range(search));
-        // A blob makes way only for what will stay there.
+        // A blob moves only for a region that will keep its place.
         if start.is_none() && class != Class::Refused && self.has_slot(class) {
             start = searches().find_map(|search| self.find_over_blobs(search));
         }
@@ -433,8 +431,8 @@ impl<'a> Attempt<'a> {
         self.reserve(range, kind(node, class), &node.name).then_some(range)
     }
 
-    /// The place in an alloc-range: the highest, but the lowest where the range begins and does not
-    /// end at a region that is there, in versions that look at that.
+    /// Finds the highest place in an alloc-range; in some versions the lowest, if a placed region
+    /// touches the range's start and none its end.
     fn find_in_alloc_range(&self, search: Search) -> Option<u64> {
         let touches = |address: u64| self.regions.iter().any(|(_, region)| touches(region, address));
         let PhysRange { start, end } = search.within;
@@ -449,8 +447,8 @@ impl<'a> Attempt<'a> {
         class != Class::Cma || self.areas.len() < super::MAX_CMA_AREAS
     }
 
-    /// An alloc-range in Linux's arithmetic of 32 bits: an end of 0 is no limit, and one that wraps
-    /// leaves no room.
+    /// Returns an alloc-range in Linux's 32-bit arithmetic: an end of 0 is no limit, an end below
+    /// the start leaves no room. Returns `None`, with a line, if the end is above 4 GiB.
     fn alloc_range(&mut self, node: &ReservedNode, range: &PhysRange) -> Option<PhysRange> {
         let end = match range.end {
             0 => ADDRESS_LIMIT,
@@ -467,7 +465,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// True where an address lies in a region or at its end (`__reserved_mem_alloc_in_range`).
+/// True if `address` is in a region or at its end (`__reserved_mem_alloc_in_range`).
 fn touches(region: &PhysRange, address: u64) -> bool {
     !region.is_empty() && (region.start..=region.end).contains(&address)
 }

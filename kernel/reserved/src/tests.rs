@@ -31,7 +31,7 @@ fn descriptor_bytes(frames: u32) -> u64 {
     16 * u64::from(frames)
 }
 
-/// What every case logs for `vram`.
+/// The lines that every case logs for `vram`.
 const VRAM_LINES: [&str; 2] = [
     "Reserved memory: created DMA memory pool at 0x4c000000, size 8 MiB",
     "OF: reserved mem: initialized node vram@4c000000, compatible id shared-dma-pool",
@@ -81,10 +81,10 @@ fn default_areas() -> Vec<ReservedNode> {
     ]
 }
 
-/// An area as the cases name it: name, base, size in MiB, and whether it is the default.
+/// An area in a case: name, base, size in MiB, and if it is the default.
 type Area<'a> = (&'a str, u64, u64, bool);
 
-/// A placement under test: the memory before, what was decided, and the memory after.
+/// A placement under test: the memory before, the result, and the memory after.
 struct Case {
     facts: Facts,
     cmdline: Cmdline,
@@ -121,12 +121,12 @@ impl Case {
         case
     }
 
-    /// What holds for every placement.
+    /// Checks the invariants of every placement.
     fn check(&self) {
         let Self { facts, before, placed, memblock, .. } = self;
         assert!(placed.areas.len() <= MAX_CMA_AREAS);
         assert!(placed.areas.iter().filter(|area| area.default).count() <= 1);
-        // The same RAM, or less at its end beside a no-map region.
+        // RAM is unchanged, or shorter at its end beside a no-map region.
         let end = memblock.end_of_ram();
         let kept = before.ram().iter().filter(|ram| ram.start < end);
         let kept: Vec<_> = kept.map(|ram| PhysRange { start: ram.start, end: ram.end.min(end) }).collect();
@@ -149,14 +149,14 @@ impl Case {
         }
         let areas = memblock.reserved().iter().filter(|region| region.kind == RegionKind::Cma).count();
         assert_eq!(areas, placed.areas.len(), "every reserved area is planned");
-        // Nothing that was taken before is free now, unless it was moved.
+        // Memory that was reserved before is still reserved, unless its blob was moved.
         for region in before.reserved() {
             let moved = placed.moves.iter().any(|step| step.from == region.range && step.what == region.kind);
             assert!(moved || memblock.reserved().contains(region), "{region:?} vanished");
         }
         self.check_moves();
         assert!(placed.notes.iter().all(|note| note.text.len() < 1000 && !note.text.contains('\n')));
-        // What the page allocator gets is RAM that belongs to nobody.
+        // The page allocator gets only RAM that is not reserved.
         for free in memblock.free_pages() {
             assert!(memblock.is_ram(&free) && free.start % PAGE_SIZE == 0 && free.end % PAGE_SIZE == 0);
             assert!(memblock.reserved().iter().all(|region| !region.range.overlaps(&free)));
@@ -164,8 +164,8 @@ impl Case {
         assert!(facts.reserved.len() < 1000);
     }
 
-    /// Plays the moves: none writes over what was taken before, over a placed region, or over
-    /// another blob.
+    /// Simulates the moves: none overwrites memory reserved before, a placed region, or another
+    /// blob.
     fn check_moves(&self) {
         let is_blob = |region: &&Region| matches!(region.kind, RegionKind::DeviceTree | RegionKind::Initrd);
         let mut blobs: Vec<_> =
@@ -183,7 +183,7 @@ impl Case {
         }
     }
 
-    /// The default area that nobody asked for, where it was made.
+    /// The default area that was not requested, if one was made.
     fn unasked(&self) -> Option<&AreaPlan> {
         let last = self.placed.areas.iter().find(|area| area.default).filter(|_| self.placed.default_unasked)?;
         assert!(last.name == "reserved" && self.cmdline.cma.is_none(), "{:?}", self.placed);
@@ -191,14 +191,14 @@ impl Case {
         Some(last)
     }
 
-    /// What is said of the default area if nobody asked for it.
+    /// The line that the log contains for a default area that was not requested.
     fn unasked_line(&self) -> String {
         let start = self.placed.areas.iter().find(|area| area.default).map_or(0, |area| area.range.start);
         format!("cma: Reserved 16 MiB at {start:#010x}{}", self.cmdline.linux.differences().node_suffix)
     }
 
-    /// Where no default area was asked for there is one of 16 MiB, in the highest place that is
-    /// free, or a line.
+    /// Checks that, if no default area was requested, there is one of 16 MiB in the highest free
+    /// place, or a line.
     fn check_unasked(&self) {
         let made = self.unasked();
         let nodes = self.placed.areas.len() - usize::from(made.is_some());
@@ -206,13 +206,12 @@ impl Case {
             assert_eq!(made, None);
             return;
         }
-        // Later versions refuse fixed pools only afterwards, so that those still held their places.
+        // Later versions refuse fixed pools only afterwards, so that those were still reserved.
         let fixed = self.facts.reserved.iter().any(|node| node.reg.is_present());
         if fixed && self.cmdline.linux.differences().fixed_pools_late {
             return;
         }
-        // What was taken when it was placed: all there is but itself, and the blobs where they lay
-        // then.
+        // The reservations when it was placed: all but itself, with the blobs where they were then.
         let taken = |region: &&Region| made.is_none_or(|area| region.range != area.range);
         let blobs = self.placed.moves.iter().map(|step| step.from);
         let taken: Vec<_> =
@@ -221,13 +220,13 @@ impl Case {
         let free = |range: &PhysRange| {
             self.memblock.is_ram(range) && taken.iter().all(|other| !other.overlaps(range) || moved(other))
         };
-        // The last pageblock of 32 bits is beyond Linux's limit, the last address rounded down to a
-        // pageblock.
+        // Linux's limit, the last address rounded down to a pageblock, excludes the last pageblock
+        // of 32 bits.
         let mut starts = (1..1020).rev().map(|block| PhysRange::sized(block * CMA_MIN_ALIGNMENT, 16 * M));
         match (starts.find(free), made) {
             (Some(range), Some(area)) => assert_eq!(area.range, range),
             (Some(_), None) => assert!(nodes == MAX_CMA_AREAS || self.has_failed_line(), "{:?}", self.placed),
-            // Only where a blob made way for it.
+            // Only if a blob was moved for it.
             (None, Some(area)) => assert!(self.placed.moves.iter().any(|step| step.from.overlaps(&area.range))),
             (None, None) => assert!(nodes == MAX_CMA_AREAS || self.has_failed_line(), "{:?}", self.placed),
         }
@@ -241,8 +240,8 @@ impl Case {
         self.placed.notes.iter().map(|note| note.text.as_str()).collect()
     }
 
-    /// The lines without those that come in every case: those of `vram`, and of the default area
-    /// that nobody asked for.
+    /// The lines without those of every case: those of `vram`, and of the default area that was not
+    /// requested.
     fn other_lines(&self) -> Vec<&str> {
         let mut lines = self.lines();
         if self.unasked().is_some() {
@@ -255,7 +254,7 @@ impl Case {
         lines.into_iter().filter(|line| !VRAM_LINES.contains(line)).collect()
     }
 
-    /// The areas, without the one that nobody asked for.
+    /// The areas, without the default area that was not requested.
     fn areas(&self) -> Vec<Area<'_>> {
         let areas = self.placed.areas.iter().filter(|area| self.unasked() != Some(*area));
         areas.map(|area| (area.name.as_str(), area.range.start, area.range.size() / M, area.default)).collect()

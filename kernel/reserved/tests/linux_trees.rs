@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random trees and what Linux made of them, line by line, on each version that was booted with
+//! Random trees and Linux's answers to them, line by line, for each version that was booted with
 //! them.
 //!
-//! `tests/data/trees` has the trees, how each was booted, and the answers (its README says how they
-//! were made). Compared are the lines about reserved memory in their order, the areas with what
-//! they sum up to, and RAM. Lines that begin with `debris: ` are ours, and left out.
+//! `tests/data/trees` contains the trees, the boot parameters of each, and the answers (its README
+//! describes how they were made). Compared are the lines about reserved memory in their order, the
+//! sum of the areas' sizes, and RAM. Lines that begin with `debris: ` are ours, and left out.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,11 +18,11 @@ use reserved::{cmdline, early, place};
 use units::PhysRange;
 use units::linux::LinuxVersion;
 
-/// Where RAM begins on this board.
+/// Start of RAM on this board.
 const RAM_START: u64 = 0x6000_0000;
 /// The initrd that all trees were booted with, in bytes.
 const INITRD_BYTES: u64 = 604_160;
-/// What the booted kernels' own image takes, page tables in front of it included.
+/// The image of the booted kernels, the page tables before it included.
 const LINUX_IMAGE: PhysRange = PhysRange { start: 0x6000_4000, end: 0x6080_0000 };
 
 /// One tree as it was booted.
@@ -54,21 +54,21 @@ fn tree(path: PathBuf) -> Tree {
 }
 
 impl Tree {
-    /// What Linux printed, `CmaFree` left out: it speaks of what was allocated until then.
+    /// Linux's output without `CmaFree`, which depends on later allocations.
     fn answer(&self, version: LinuxVersion) -> Option<String> {
         let path = self.path.with_extension(format!("linux-{version}"));
         let answer = fs::read_to_string(path).ok()?;
         Some(answer.lines().filter(|line| !line.starts_with("CmaFree")).map(|line| format!("{line}\n")).collect())
     }
 
-    /// What we make of it, in the same form: as the tree is, or as one of a board whose RAM begins
-    /// at `ram_base`. `None` where the tree cannot be that board's, because it has regions on both
-    /// sides of where RAM begins.
+    /// Returns our answer in the same form: to the tree as it is, or to its copy for a board whose
+    /// RAM begins at `ram_base`. Returns `None` if there is no such copy, because a region spans
+    /// the start of RAM.
     fn ours(&self, version: LinuxVersion, ram_base: Option<u64>) -> Option<String> {
         let blob = fs::read(&self.path).expect("a tree");
         let mut facts = devicetree::read(&blob).expect("a usable tree");
-        // What QEMU does: RAM of the given size, the initrd in the middle or at 128 MiB, the tree
-        // on the page behind it.
+        // QEMU's places: RAM of the given size, the initrd in the middle or at 128 MiB, the tree on
+        // the page after it.
         let initrd = PhysRange::sized(RAM_START + (self.mem_bytes / 2).min(128 << 20), INITRD_BYTES);
         let tree = PhysRange::sized(initrd.end.next_multiple_of(4096), 2 * blob.len() as u64 + 10_000);
         facts.memory = vec![PhysRange::sized(RAM_START, self.mem_bytes)];
@@ -104,8 +104,8 @@ impl Tree {
     }
 }
 
-/// Moves what the tree says of RAM from where it begins here to `ram_base`; false where a range
-/// lies on both sides.
+/// Moves the tree's addresses in RAM from where RAM begins here to `ram_base`; returns false if a
+/// range spans its start.
 fn move_ram(facts: &mut Facts, ram_base: u64) -> bool {
     let regions = facts
         .reserved
@@ -117,14 +117,14 @@ fn move_ram(facts: &mut Facts, ram_base: u64) -> bool {
         if start >= RAM_START {
             *range = PhysRange { start: start - RAM_START + ram_base, end: end - RAM_START + ram_base };
         } else {
-            // What ends above the board's own base would move, too.
+            // A range that ends above the board's own base would move, too.
             moved &= end <= RAM_START.min(ram_base);
         }
     }
     moved
 }
 
-/// Every tree of which there is this version's answer; a mismatch is shown in full.
+/// Compares every tree that has an answer of this version; shows a mismatch in full.
 #[track_caller]
 fn compare(version: LinuxVersion, ram_base: Option<u64>, answers: usize) {
     let mut same = 0;
@@ -146,7 +146,7 @@ fn compare(version: LinuxVersion, ram_base: Option<u64>, answers: usize) {
     assert_eq!(same, answers, "the number of answers of Linux {version} in the folder");
 }
 
-/// The lines of both from the first difference on: `-` Linux's, `+` ours.
+/// Returns the lines of both from the first difference on: `-` Linux's, `+` ours.
 fn diff(linux: &str, ours: &str) -> Vec<String> {
     let (linux, ours): (Vec<_>, Vec<_>) = (linux.lines().collect(), ours.lines().collect());
     let alike = linux.iter().zip(&ours).take_while(|(one, other)| one == other).count();
@@ -172,7 +172,7 @@ fn trees_are_as_on_linux_7_2() {
     compare(LinuxVersion::V7_2, None, 51);
 }
 
-/// The tree of a board whose RAM lies elsewhere is answered as if it lay here.
+/// A tree of a board whose RAM is elsewhere has the same answer as the tree of this board.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn trees_of_boards_with_ram_elsewhere_are_moved() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory, from the first look at the tree to those who use it: the names under which the
-//! laboratory knows [`reserved`], [`page_alloc`] and [`migration`].
+//! Memory, from the device tree to its users: the names under which the laboratory uses
+//! [`reserved`], [`page_alloc`] and [`migration`].
 
 pub use ::reserved::{self, addresses, early, memblock};
 pub use migration::{Undo, contig_range, live, trace};

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The story of an allocation and of a release: `cma_alloc` and `cma_release` of a system, all the
-//! ways that there are.
+//! The steps of an allocation and of a release: `cma_alloc` and `cma_release` of a system.
 //!
-//! A candidate whose pages are all free is taken at once ([`cma::area::Area::take_free`]), and
-//! nothing else happens. Where somebody lives in the area, candidate after candidate is tried. A
-//! busy one is emptied (`mm::contig_range`); what refuses to go sends the search to the next
-//! candidate (-EBUSY), and a lack of memory ends it (-ENOMEM), as in `mm/cma.c`.
+//! A candidate whose pages are all free is taken at once ([`cma::area::Area::take_free`]). If there
+//! are users of memory, a candidate with pages in use is emptied (`migration::contig_range`). If a
+//! page cannot be moved, the search continues at the next candidate (-EBUSY); a lack of memory ends
+//! it (-ENOMEM), as in `mm/cma.c`.
 
 use super::System;
 use crate::plan::NoRoom;
@@ -16,11 +15,12 @@ use migration::trace::Event;
 use placement::Request;
 use units::Pfn;
 
-/// An allocation whose time is accounted for, and what it came to.
+/// Result of an allocation, with the report of its time.
 pub type Reported = (Result<Buffer, CmaError>, ContigReport);
 
-/// A request on its way from candidate to candidate: its bits are reserved, its pages are taken by
-/// whoever asked (`alloc_contig_range`), and the outcome ends it or sends it to the next one.
+/// The search of a request from candidate to candidate: the bits of a candidate are reserved, the
+/// caller takes its pages (`alloc_contig_range`), and the outcome ends the search or continues it
+/// at the next candidate.
 pub struct CmaSearch {
     id: AreaId,
     request: Request,
@@ -31,7 +31,7 @@ pub struct CmaSearch {
 }
 
 impl CmaSearch {
-    /// Looks for the first candidate of a request.
+    /// Begins a search at the first candidate of a request.
     ///
     /// # Errors
     /// [`CmaError::Invalid`]
@@ -42,14 +42,14 @@ impl CmaSearch {
         Ok(Self { id, request, pages, candidate, first_blocked: None, swept: false })
     }
 
-    /// The event of a request that begins.
+    /// Writes the event of a request that begins.
     pub fn trace_start(system: &mut System<'_>, id: AreaId, pages: u32, align_order: u32) {
         if system.trace.is_enabled() {
             system.trace_alloc_start(id, pages, align_order);
         }
     }
 
-    /// The event of a request that has ended.
+    /// Writes the event of a request that has ended.
     pub fn trace_finish(
         system: &mut System<'_>,
         id: AreaId,
@@ -61,7 +61,7 @@ impl CmaSearch {
         }
     }
 
-    /// Reserves the bits of the candidate; returns its first page, or `None` if there is no
+    /// Reserves the bits of the candidate; returns its first page. Returns `None` if there is no
     /// candidate left.
     pub fn reserve(&self, system: &mut System<'_>) -> Option<Pfn> {
         let bit = self.candidate?;
@@ -70,8 +70,8 @@ impl CmaSearch {
         Some(area.frame(bit))
     }
 
-    /// What became of the reserved candidate: a buffer, an error that ends the search, or `None`:
-    /// its bits are clear, and the next candidate is looked for.
+    /// Ends with the buffer of the reserved candidate, or with an error. Returns `None` if the
+    /// search continues: then the bits are clear, and the next candidate is chosen.
     pub fn settle(
         &mut self,
         system: &mut System<'_>,
@@ -91,8 +91,8 @@ impl CmaSearch {
         self.first_blocked.get_or_insert(blocked);
         let mut busy = bit;
         if blocked.phase == Phase::Isolate && blocked.why != Why::Isolated {
-            // What was found before anything was done is in the way of every candidate up to it:
-            // they are passed over.
+            // A page that was found before anything was done blocks every candidate up to it: they
+            // are skipped.
             let area = system.area(id);
             let blocked_bit = blocked.frame.0.wrapping_sub(area.base().0) >> area.order_per_bit();
             system.trace_refused(id, request, pages, (bit, blocked_bit), &blocked);
@@ -104,8 +104,8 @@ impl CmaSearch {
         None
     }
 
-    /// No candidate is left: others make room, where the placement has them do so, or else the
-    /// request fails.
+    /// Ends a search without a candidate left: if the placement relocates, buffers are moved to
+    /// make room; else the request fails.
     ///
     /// # Errors
     /// See [`CmaError`].
@@ -126,11 +126,11 @@ impl System<'_> {
     /// Allocates `pages` contiguous pages aligned to 2^`align_order` pages from an area
     /// (`cma_alloc`).
     ///
-    /// A candidate that holds a page in use is emptied where that can be done, and else passed
-    /// over: the search goes on behind it.
+    /// A candidate that holds pages in use is emptied if all of them can be moved, else the search
+    /// continues after it.
     ///
     /// # Errors
-    /// See [`CmaError`]; the area and the zone are then as they were.
+    /// See [`CmaError`]. Counters change, and `migration`'s `undo` lists what else is not undone.
     pub fn cma_alloc(&mut self, id: AreaId, pages: u32, align_order: u32) -> Result<Buffer, CmaError> {
         if self.trace.is_enabled() {
             return self.cma_alloc_reported(id, pages, align_order).0;
@@ -144,7 +144,7 @@ impl System<'_> {
         }
     }
 
-    /// The first candidate holds a page in use: from here on the long way.
+    /// Continues an allocation whose first candidate holds a page in use.
     #[cold]
     fn cma_alloc_busy(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
         let mut report = ContigReport::default();
@@ -152,7 +152,7 @@ impl System<'_> {
         self.cma_alloc_from(id, request, pages, Some(bit), &mut report)
     }
 
-    /// [`System::cma_alloc`] that says where its time went, phase by phase, and writes trace
+    /// Allocates as [`System::cma_alloc`] does, reports its time phase by phase, and writes trace
     /// events.
     pub fn cma_alloc_reported(&mut self, id: AreaId, pages: u32, align_order: u32) -> Reported {
         let mut report = ContigReport::default();
@@ -186,7 +186,7 @@ impl System<'_> {
         }
     }
 
-    /// Tries a candidate, and those behind it, one after the other.
+    /// Tries a candidate, and those after it, one after the other.
     fn cma_alloc_from(
         &mut self,
         id: AreaId,
@@ -207,8 +207,8 @@ impl System<'_> {
         search.end(self, report)
     }
 
-    /// The placement has no room: others make some, where the rule has them do so, or else the
-    /// request fails.
+    /// Serves a request for which the placement finds no room: if it relocates, buffers are moved
+    /// to make room; else the request fails.
     #[cold]
     fn cma_alloc_without_room(&mut self, id: AreaId, request: &Request, pages: u32) -> Result<Buffer, CmaError> {
         let made = if self.area(id).placement().relocates() { Some(self.make_room(id, request)) } else { None };
@@ -226,8 +226,8 @@ impl System<'_> {
     }
 
     /// Writes the events of a candidate at `bit` that was refused for a page at `blocked_bit`
-    /// before anything was done, and of those up to it that are passed over: Linux tries each of
-    /// them, and finds the page by its test each time.
+    /// before anything was done, and of the candidates up to it that are skipped: Linux tries each
+    /// of them, and finds the page by its test each time.
     fn trace_refused(
         &mut self,
         id: AreaId,
@@ -250,7 +250,7 @@ impl System<'_> {
         }
     }
 
-    /// Takes the room that others have made, whose pages are free.
+    /// Allocates the room that was made by moving buffers, whose pages are free.
     fn take_room(&mut self, id: AreaId, request: &Request, pages: u32, bit: u32) -> Result<Buffer, CmaError> {
         self.areas.get_mut(id).take_free(&mut self.zone, id, request, pages, bit).or_else(|busy| {
             let blocked = Blocked { frame: busy.frame, owner: Owner::Kernel, why: Why::StillInUse, phase: Phase::Grab };
@@ -265,7 +265,7 @@ impl System<'_> {
         Err(error)
     }
 
-    /// Takes a range of an area, emptying it first where that is needed.
+    /// Takes a range of an area out of the page allocator; empties it first if needed.
     fn take(&mut self, id: AreaId, first: Pfn, pages: u32, report: &mut ContigReport) -> Result<(), Refused> {
         let fast = self.zone.take_range(first, pages);
         report.mark(Phase::Grab, self.now_ns());
@@ -279,10 +279,10 @@ impl System<'_> {
         mm.alloc_contig_range(area, first, pages, report)
     }
 
-    /// Takes a buffer back; every bit of it has to be set (`cma_release`).
+    /// Releases a buffer; all its bits have to be set (`cma_release`).
     ///
     /// # Errors
-    /// See [`ReleaseError`]; nothing was changed then.
+    /// See [`ReleaseError`]; nothing is changed.
     pub fn cma_release(&mut self, buffer: Buffer) -> Result<(), ReleaseError> {
         if self.trace.is_enabled() {
             return self.cma_release_traced(&buffer);

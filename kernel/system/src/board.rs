@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A system from numbers: where RAM is, what of it is taken, which areas lie in it. The host tool,
-//! the page, tests and fuzzers build theirs so; the image has a device tree.
+//! A system described by numbers: the RAM, its frames that are taken, and its areas. The host tool,
+//! the web page, tests and fuzzers build their systems this way; the image uses a device tree.
 //!
-//! What holds true: every page of RAM that is neither taken nor an area's is free.
+//! Invariant: every page of RAM that is neither taken nor in an area is free.
 
 use alloc::string::String;
 use alloc::vec;
@@ -22,39 +22,39 @@ use units::linux::LinuxVersion;
 pub struct BoardArea {
     /// Its name.
     pub name: String,
-    /// Its first frame, at a pageblock's beginning.
+    /// Its first frame, the first of a pageblock.
     pub base: Pfn,
-    /// Its size: whole pageblocks.
+    /// Its number of pages: whole pageblocks.
     pub pages: u32,
-    /// Whether it is the default area.
+    /// True if it is the default area.
     pub is_default: bool,
 }
 
-/// A board. Areas and what is taken lie in RAM, and apart from each other.
+/// A board. Areas and taken frames are in RAM, and do not overlap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Board {
     /// The first frame of RAM.
     pub ram: Pfn,
-    /// Frames of RAM.
+    /// The number of frames of RAM.
     pub frames: u32,
-    /// Frames that are in no list, such as those of the image.
+    /// Frames that are never free, such as those of the image.
     pub taken: Vec<Range<Pfn>>,
     /// The areas, in the order in which they become active.
     pub areas: Vec<BoardArea>,
     /// The devices that name areas.
     pub users: Vec<AreaUser>,
-    /// Which Linux is answered like.
+    /// The version of Linux that is modelled.
     pub linux: LinuxVersion,
 }
 
 impl Board {
-    /// The page descriptors that [`Board::system`] needs.
+    /// Returns the page descriptors that [`Board::system`] needs.
     pub fn descriptors(&self) -> Vec<Page> {
         vec![Page::default(); descriptors(self.frames)]
     }
 
-    /// The system, whose pages these describe. It has neither an address space nor hardware of the
-    /// DMA API.
+    /// Makes the system, with `pages` as its page descriptors. It has neither an address space nor
+    /// hardware of the DMA API.
     pub fn system<'p>(&self, pages: &'p mut [Page]) -> System<'p> {
         let mut zone = Zone::new(self.ram, pages);
         zone.mark_ram(self.ram, self.ram.add(self.frames - 1));

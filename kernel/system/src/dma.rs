@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DMA API's calls that need the whole system: where a coherent buffer's pages come from, which
-//! area a device has, and what it leaves behind.
+//! The DMA API's calls that need the whole system: the source of a coherent buffer's pages, the
+//! area of a device, and the removal of a device.
 //!
-//! Where the pages come from is Linux's rule (`dma_alloc_contiguous` in `kernel/dma/contiguous.c`,
-//! `dma_direct_alloc`): a device that has an area of its own asks that one, any other the default
-//! area, unless a single page will do, which needs no area to be contiguous; where no area is asked
-//! or the one asked refuses, the page allocator serves blocks of up to 4 MiB. The area's alignment
-//! is the order of the size, at most [`cma::CMA_ALIGNMENT`].
+//! The source of the pages follows Linux's rule (`dma_alloc_contiguous` in
+//! `kernel/dma/contiguous.c`, `dma_direct_alloc`): a device with an area of its own uses that one.
+//! Other devices use the default area, except for a single page, which needs no area to be
+//! contiguous. If there is no area to use, or it refuses, the page allocator serves blocks of up to
+//! 4 MiB. The area's alignment is the order of the size, at most [`cma::CMA_ALIGNMENT`].
 
 use core::panic::Location;
 
@@ -17,7 +17,7 @@ use page_alloc::{AllocError, MAX_PAGE_ORDER, Migratetype};
 
 use super::System;
 
-/// What a driver had not given back when its device was removed.
+/// Numbers of what a driver had not freed when its device was removed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Leaked {
     /// Coherent buffers.
@@ -27,7 +27,7 @@ pub struct Leaked {
 }
 
 impl<'m> System<'m> {
-    /// Streaming mappings.
+    /// Returns the calls of streaming mappings.
     pub fn streaming(&mut self) -> Streaming<'_, 'm> {
         Streaming { zone: &mut self.zone, live: self.live.as_deref_mut(), trace: &mut self.trace, dma: &mut self.dma }
     }
@@ -35,7 +35,7 @@ impl<'m> System<'m> {
     /// Allocates a zeroed buffer for a device (`dma_alloc_coherent`).
     ///
     /// # Errors
-    /// See [`DmaError`]; nothing was changed then.
+    /// See [`DmaError`]; nothing is allocated.
     #[track_caller]
     pub fn dma_alloc_coherent(&mut self, device: DeviceId, bytes: u32) -> Result<Coherent, DmaError> {
         let made_at = Location::caller();
@@ -47,10 +47,10 @@ impl<'m> System<'m> {
         })
     }
 
-    /// Gives a buffer back (`dma_free_coherent`); the device has to be quiet.
+    /// Frees a buffer (`dma_free_coherent`); the device must not be using it.
     ///
     /// # Errors
-    /// The buffer was taken back already, with its device.
+    /// The buffer was freed already, with its device.
     #[track_caller]
     pub fn dma_free_coherent(&mut self, buffer: Coherent) -> Result<(), DmaError> {
         let source = self.dma.end_coherent(buffer)?;
@@ -58,18 +58,17 @@ impl<'m> System<'m> {
         Ok(())
     }
 
-    /// Leaves a buffer to the table, where [`System::dma_take_kept`] finds it by the address that
-    /// is returned.
+    /// Keeps a buffer in the table; [`System::dma_take_kept`] finds it by the returned address.
     pub fn dma_keep(&mut self, buffer: Coherent) -> DeviceAddress {
         self.dma.keep(buffer)
     }
 
-    /// Takes the kept buffer at an address back, or any.
+    /// Takes out the kept buffer at an address; with `None`, any kept buffer.
     pub fn dma_take_kept(&mut self, at: Option<DeviceAddress>) -> Option<Coherent> {
         self.dma.take_kept(at)
     }
 
-    /// Pages for a device.
+    /// Allocates the pages of a coherent buffer.
     fn dma_pages(&mut self, own_area: Option<AreaId>, pages: u32) -> Result<Pages, DmaError> {
         let shared = if pages > 1 { self.default_area() } else { None };
         let refused = match own_area.or(shared) {
@@ -97,7 +96,7 @@ impl<'m> System<'m> {
     fn dma_give_back(&mut self, source: Pages) {
         match source {
             Pages::Area(buffer) => {
-                // The table owned it: nobody else can have released its pages.
+                // This cannot fail: the table owned the buffer, so its pages were not released.
                 let released = self.cma_release(buffer);
                 debug_assert_eq!(released, Ok(()));
             }
@@ -105,8 +104,8 @@ impl<'m> System<'m> {
         }
     }
 
-    /// A driver takes charge of the device of that name, which gets the area that the device tree
-    /// gives it: the first that there is of those it names.
+    /// Adds the device `name` for a driver, with its area of the device tree: the first existing
+    /// one of those that it names.
     ///
     /// # Errors
     /// There is no hardware for DMA, there are too many devices, or the region that the device
@@ -120,18 +119,18 @@ impl<'m> System<'m> {
         if self.areas.region_is_refused(device) { Err(DmaError::RefusedRegion) } else { Ok(()) }
     }
 
-    /// As [`System::dma_add_device`], for a device that the tree says nothing of.
+    /// Adds a device for a driver, with `area` in place of the device tree's.
     ///
     /// # Errors
-    /// As there.
+    /// There is no hardware for DMA, or there are too many devices.
     pub fn dma_add_device_with_area(&mut self, name: &'static str, area: Option<AreaId>) -> Result<DeviceId, DmaError> {
         self.dma.add_device(name, area, true)
     }
 
-    /// Somebody at the prompt plays the driver of the device of that name.
+    /// Adds the device `name` for the user at the prompt, who acts as its driver.
     ///
     /// # Errors
-    /// As for [`System::dma_add_device`], or the machine has no device of that name
+    /// See [`System::dma_add_device`]; also if the machine has no device of that name
     /// ([`dma::Dma::know`]).
     pub fn dma_add_device_by_hand(&mut self, name: &str) -> Result<DeviceId, DmaError> {
         let name = self.dma.known().find(|&known| known == name).ok_or(DmaError::NoDevice)?;
@@ -139,8 +138,8 @@ impl<'m> System<'m> {
         self.dma.add_device(name, self.areas.of_device(name), false)
     }
 
-    /// The driver lets its device go, which has to be quiet by then. What it has not given back is
-    /// reported, taken from it and counted in the answer.
+    /// Removes a device, which must have stopped. Buffers and mappings that its driver has not
+    /// freed are reported, freed and counted in the result.
     ///
     /// # Errors
     /// There is no such device.

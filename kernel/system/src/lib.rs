@@ -3,14 +3,13 @@
 //! The memory system as a whole: the zone, the areas in it, the devices that use them, and the
 //! buffers that outlive the command that made them.
 //!
-//! This is where a request enters (`cma_alloc`) and where it leaves (`cma_release`). Exclusive
-//! access (`&mut`) stands for the locks of `mm/cma.c` and `mm/page_alloc.c`: there is one
-//! processor, and interrupt handlers do not allocate.
-
+//! It has the calls of users: `cma_alloc` and `cma_release`. Exclusive access (`&mut`) takes the
+//! place of the locks of `mm/cma.c` and `mm/page_alloc.c`: there is one processor, and interrupt
+//! handlers do not allocate.
 //!
-//! What holds true: a page of an area is in exactly one place ([`System::check`]); a buffer is its
-//! holder's, or stands in the registry under a number; an allocation that fails leaves everything
-//! as it was.
+//! Invariants: a page of an area is in exactly one place ([`System::check`]); a buffer is owned by
+//! its holder, or is in the registry with an ID; a failed allocation takes back what it did, except
+//! for counters and what `migration`'s `undo` lists.
 //!
 //! # Example
 //! A zone of four pageblocks, two of them an area:
@@ -80,7 +79,7 @@ use registry::Registry;
 use units::Pfn;
 use units::linux::LinuxVersion;
 
-/// The page allocator, the CMA areas, and who uses them.
+/// The page allocator, the CMA areas, and their users.
 pub struct System<'m> {
     /// The page allocator.
     zone: Zone<'m>,
@@ -88,36 +87,36 @@ pub struct System<'m> {
     kept: Registry,
     /// The owners of relocatable buffers.
     owners: Owners,
-    /// The machine's address space, while nobody lives in it.
+    /// The machine's address space, while no users of memory have it.
     space: Option<Box<dyn AddressSpace>>,
-    /// The disk, while nobody's page cache is on it.
+    /// The disk, while no page cache is on it.
     disk: Option<Box<dyn PageSource>>,
-    /// Who the disk is to the DMA API.
+    /// The disk's device ID in the DMA API.
     disk_device: Option<DeviceId>,
-    /// Who lives in memory.
+    /// The users of memory, while they are open.
     live: Option<Box<Live>>,
-    /// What those did who have moved out.
+    /// The counters of earlier users of memory.
     past: Stats,
-    /// The stamp that pages were filled by last: contents that earlier users left in memory never
-    /// pass for later ones.
+    /// The last stamp of a page's content: the contents that earlier users left differ from later
+    /// ones.
     last_stamp: u32,
-    /// Which Linux is answered like.
+    /// The version of Linux that is modelled.
     linux: LinuxVersion,
-    /// Where events are written.
+    /// The ring of trace events.
     trace: Trace,
-    /// What drivers have of memory.
+    /// The state of the DMA API.
     dma: Dma,
     /// Invariants are checked after every command (`check=on`).
     check_enabled: bool,
 }
 
 impl<'m> System<'m> {
-    /// A system without areas over a zone that has its free memory.
+    /// Makes a system without areas over a zone, whose free memory has been added.
     pub fn new(zone: Zone<'m>, area_users: Vec<AreaUser>) -> Self {
         Self::with_areas(zone, Areas::new(area_users))
     }
 
-    /// A system over a zone and the areas in it.
+    /// Makes a system over a zone and the areas in it.
     pub fn with_areas(zone: Zone<'m>, areas: Areas) -> Self {
         Self {
             zone,
@@ -142,55 +141,54 @@ impl<'m> System<'m> {
         &self.zone
     }
 
-    /// The page allocator, for those who allocate and free pages of their own.
+    /// The page allocator, for callers that allocate and free pages of their own.
     pub fn zone_mut(&mut self) -> &mut Zone<'m> {
         &mut self.zone
     }
 
-    /// Where events are written.
+    /// The ring of trace events.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// Where events are written, to turn that on and off.
+    /// The ring of trace events, to switch it on and off.
     pub fn trace_mut(&mut self) -> &mut Trace {
         &mut self.trace
     }
 
-    /// What drivers have of memory.
+    /// The state of the DMA API.
     pub fn dma(&self) -> &Dma {
         &self.dma
     }
 
-    /// What drivers have of memory, to reach into a buffer, and to set up hardware and checker.
+    /// The state of the DMA API, to access a buffer, and to set up hardware and checker.
     pub fn dma_mut(&mut self) -> &mut Dma {
         &mut self.dma
     }
 
-    /// Whether invariants are checked after every command (`check=on`).
+    /// True if invariants are checked after every command (`check=on`).
     pub fn check_enabled(&self) -> bool {
         self.check_enabled
     }
 
-    /// Has invariants checked after every command, or not.
+    /// Chooses whether invariants are checked after every command.
     pub fn check_after_commands(&mut self, enabled: bool) {
         self.check_enabled = enabled;
     }
 
-    /// Writes to free memory count as told, as misuses of the DMA API do: a later check fails for
-    /// others only. Returns how many runs more were found damaged than the one that
-    /// [`System::check`] fails with.
+    /// Acknowledges the writes to free memory that were found: later checks fail only for new ones.
+    /// Returns the number of damaged runs other than the one that [`System::check`] fails with.
     pub fn forget_damage(&mut self) -> u32 {
         self.zone.forget_damage()
     }
 
-    /// Chooses which Linux is answered like, in events, error numbers and files.
+    /// Chooses the version of Linux that is modelled in events, error numbers and files.
     pub fn answer_like(&mut self, linux: LinuxVersion) {
         self.linux = linux;
         self.trace.answer_like(linux);
     }
 
-    /// Which Linux is answered like.
+    /// The version of Linux that is modelled.
     pub fn linux(&self) -> LinuxVersion {
         self.linux
     }
@@ -198,8 +196,8 @@ impl<'m> System<'m> {
     /// Activates an area: its pageblocks become MIGRATE_CMA and their pages free
     /// (`cma_activate_area`).
     ///
-    /// The range lies in the zone, is whole pageblocks, and is in use by nobody. There are at most
-    /// [`units::MAX_CMA_AREAS`] calls.
+    /// The range must be in the zone, consist of whole pageblocks, and be unused. At most
+    /// [`units::MAX_CMA_AREAS`] calls are allowed.
     pub fn activate_area(&mut self, name: String, base: Pfn, pages: u32, default: bool) -> AreaId {
         self.areas.activate(&mut self.zone, name, base, pages, default)
     }
@@ -209,43 +207,43 @@ impl<'m> System<'m> {
         self.areas.list()
     }
 
-    /// One area.
+    /// Returns an area.
     pub fn area(&self, id: AreaId) -> &Area {
         self.areas.get(id)
     }
 
-    /// One area, to change its placement.
+    /// Returns an area, to change it.
     pub fn area_mut(&mut self, id: AreaId) -> &mut Area {
         self.areas.get_mut(id)
     }
 
-    /// Every area's identifier.
+    /// Returns the identifiers of all areas.
     pub fn area_ids(&self) -> impl Iterator<Item = AreaId> + use<> {
         self.areas.ids()
     }
 
-    /// The area of that name.
+    /// Returns the area with a name.
     pub fn find_area(&self, name: &str) -> Option<AreaId> {
         self.areas.find(name)
     }
 
-    /// The area that requests without one of their own go to.
+    /// Returns the area of requests that name none.
     pub fn default_area(&self) -> Option<AreaId> {
         self.areas.default_area()
     }
 
-    /// Tells that the default area is there only because neither the tree nor the command line
-    /// asked for one.
+    /// Records that the default area exists although neither the tree nor the command line asked
+    /// for one.
     pub fn set_default_unasked(&mut self) {
         self.areas.set_default_unasked();
     }
 
-    /// The area for whoever names none: see [`Areas::unnamed`].
+    /// Returns the area for commands that name none: see [`Areas::unnamed`].
     pub fn unnamed_area(&self) -> Option<AreaId> {
         self.areas.unnamed()
     }
 
-    /// The area that the first device which names one names.
+    /// Returns the first existing area that a device names.
     pub fn device_area(&self) -> Option<AreaId> {
         self.areas.named_by_device()
     }
@@ -255,45 +253,45 @@ impl<'m> System<'m> {
         self.areas.users()
     }
 
-    /// Lends the system the address space that movable pages are mapped in.
+    /// Sets the address space that movable pages are mapped in.
     pub fn set_address_space(&mut self, space: Box<dyn AddressSpace>) {
         self.space = Some(space);
     }
 
-    /// Lends the system a disk that a page cache can be on.
+    /// Sets the disk that a page cache can be on.
     pub fn set_disk(&mut self, disk: Box<dyn BlockDevice>) {
         self.disk_device = Some(disk.dma_device());
         self.disk = Some(Box::new(Disk::new(disk)));
     }
 
-    /// The disk, while nobody's page cache is on it.
+    /// The disk, while no page cache is on it.
     pub fn disk(&self) -> Option<&dyn PageSource> {
         self.disk.as_deref()
     }
 
-    /// Who that disk is to the DMA API.
+    /// The device ID of that disk in the DMA API.
     pub fn disk_device(&self) -> Option<DeviceId> {
         self.disk_device.filter(|_| self.disk.is_some())
     }
 
-    /// Whether the machine has a window of mappings, which users of memory need; that of others
-    /// than the image has none.
+    /// True if the machine has a window of mappings, which users of memory need; only the image's
+    /// machine and tests' have one.
     pub fn has_window(&self) -> bool {
         self.live.is_some() || self.space.as_ref().is_some_and(|space| space.max_slots() > 0)
     }
 
-    /// Opens the users of memory: from now on movable and reclaimable pages can fill memory.
+    /// Opens the users of memory, which can then fill memory with movable and reclaimable pages.
     ///
     /// # Errors
-    /// See [`OpenError`]; nothing was changed then.
+    /// See [`OpenError`]; nothing is opened.
     pub fn open_live(&mut self, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
         self.open_live_over(false, cma_use, lend)
     }
 
-    /// As `open_live`, with the page cache on the disk.
+    /// Opens the users of memory, with the page cache on the disk.
     ///
     /// # Errors
-    /// See [`OpenError`]; nothing was changed then.
+    /// See [`OpenError`]; nothing is opened.
     pub fn open_live_on_disk(&mut self, cma_use: CmaUse, lend: Lend) -> Result<Mm<'_, 'm>, OpenError> {
         self.open_live_over(true, cma_use, lend)
     }
@@ -324,10 +322,10 @@ impl<'m> System<'m> {
         self.mm().ok_or(OpenError::NoAddressSpace)
     }
 
-    /// Everybody moves out, and the zone is as it was before.
+    /// Closes the users of memory and frees all their pages.
     pub fn close_live(&mut self) {
-        // What a disk owns is its until it has done: only then is a mapping that is left somebody's
-        // mistake.
+        // A disk owns pages until its requests have ended: a mapping that is left after that is
+        // misuse.
         if let Some(mut mm) = self.mm() {
             mm.settle_disk();
         }
@@ -344,19 +342,19 @@ impl<'m> System<'m> {
         }
     }
 
-    /// Those who live in memory, with the memory.
+    /// Returns the users of memory together with the zone, if they are open.
     pub fn mm(&mut self) -> Option<Mm<'_, 'm>> {
         let live = self.live.as_deref_mut()?;
         let watched = self.dma.is_watching();
         Some(Mm { zone: &mut self.zone, live, trace: &mut self.trace, watch: &mut self.dma, watched })
     }
 
-    /// Those who live in memory.
+    /// The users of memory, if they are open.
     pub fn live(&self) -> Option<&Live> {
         self.live.as_deref()
     }
 
-    /// What users of memory have done since boot.
+    /// Returns the counters of all users of memory since boot.
     pub fn live_stats(&self) -> Stats {
         let mut stats = self.past;
         if let Some(live) = &self.live {
@@ -365,7 +363,7 @@ impl<'m> System<'m> {
         stats
     }
 
-    /// True where pages can be copied.
+    /// True if there is an address space, by which pages can be copied.
     pub fn has_space(&self) -> bool {
         self.live.is_some() || self.space.is_some()
     }
@@ -379,7 +377,7 @@ impl<'m> System<'m> {
         }
     }
 
-    /// The contents of a page of a buffer, for its holder; `None` where there is no address space.
+    /// Returns the words of a buffer's page, for its holder; `None` if there is no address space.
     pub fn frame_words(&mut self, frame: OwnedFrame) -> Option<&mut [u32]> {
         match (&mut self.live, &mut self.space) {
             (Some(live), _) => Some(live.space().frame_words(frame)),
@@ -388,7 +386,7 @@ impl<'m> System<'m> {
         }
     }
 
-    /// The machine's clock, in ns; 0 where there is no address space, which brings one.
+    /// Returns the machine's time in ns; 0 if there is no address space, which has the clock.
     pub fn now_ns(&self) -> u64 {
         match (&self.live, &self.space) {
             (Some(live), _) => live.now_ns(),
@@ -397,7 +395,7 @@ impl<'m> System<'m> {
         }
     }
 
-    /// Keeps an event, if events are kept.
+    /// Adds a trace event, if tracing is on.
     #[cold]
     #[inline(never)]
     pub fn trace_event(&mut self, event: Event) {
@@ -407,13 +405,13 @@ impl<'m> System<'m> {
         }
     }
 
-    /// Leaves a buffer in the registry; the identifier to take it back by. Identifiers count up
-    /// from 1 over all areas.
+    /// Adds a buffer to the registry; returns the ID to take it back by. IDs count up from 1 over
+    /// all areas.
     pub fn keep(&mut self, buffer: Buffer) -> u32 {
         self.kept.keep(&mut self.zone, &buffer)
     }
 
-    /// Leaves what is left of a buffer in the registry, under the identifier that it had there.
+    /// Adds the rest of a buffer to the registry, with the ID that the buffer had there.
     pub fn keep_part(&mut self, id: u32, part: Buffer) {
         self.zone.hold(part.first(), HeldBuffer { id, pages: part.pages() });
     }
@@ -423,23 +421,22 @@ impl<'m> System<'m> {
         registry::take_back(&mut self.zone, &self.areas, id)
     }
 
-    /// Takes the buffer that begins at a page of an area out of the registry; costs the same
-    /// however many there are.
+    /// Takes the buffer that begins at a page of an area out of the registry, in constant time.
     pub fn take_back_at(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
         registry::take_back_at(&mut self.zone, &self.areas, id, first)
     }
 
-    /// The buffers of an area that are in the registry, by address.
+    /// Returns the buffers of an area that are in the registry, by address.
     pub fn kept(&self, id: AreaId) -> impl Iterator<Item = Kept> + '_ {
         registry::kept(&self.zone, self.areas.get(id))
     }
 
-    /// Releases every buffer of an area that is in the registry; returns how many there were.
+    /// Releases all buffers of an area that are in the registry; returns their number.
     pub fn release_all(&mut self, id: AreaId) -> u32 {
         self.release_those(id, |_| true)
     }
 
-    /// As [`System::release_all`], of the buffers whose identifiers are wanted.
+    /// Releases an area's kept buffers for whose IDs `wanted` is true; returns their number.
     pub fn release_those(&mut self, id: AreaId, wanted: impl Fn(u32) -> bool) -> u32 {
         let (mut released, mut bit) = (0, 0);
         while let Some(kept) = registry::next_kept(&self.zone, self.areas.get(id), bit) {
@@ -452,8 +449,8 @@ impl<'m> System<'m> {
         released
     }
 
-    /// Checks that zone and areas agree: every page of an area is in exactly one place, and no
-    /// driver was seen to misuse the DMA API that nobody was told of.
+    /// Checks that zone and areas agree, that every page of an area is in exactly one place, and
+    /// that no misuse of the DMA API is unacknowledged.
     ///
     /// # Errors
     /// The first disagreement.

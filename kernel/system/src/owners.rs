@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The owners of relocatable buffers: whom a plan asks before it moves one.
+//! The owners of relocatable buffers, which are asked before a plan moves one.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,26 +10,25 @@ use units::Pfn;
 
 /// Most owners at a time.
 pub const MAX_OWNERS: usize = 64;
-/// An owner's answer that it cannot do without the buffer now.
+/// Error of an owner that needs the buffer at present.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StillBusy;
 
-/// Whoever uses buffers that may move.
+/// An owner of buffers that may move.
 pub trait Relocatable {
-    /// Asks the owner to leave the buffer alone from now on: to stop the device, and to write back
-    /// what it keeps of it.
+    /// Asks the owner to stop using the buffer until [`Relocatable::resume`]: to stop the device,
+    /// and to write back what it holds of the buffer.
     ///
     /// # Errors
-    /// The buffer is in use; it stays where it is.
+    /// The buffer is in use; it is not moved.
     fn quiesce(&mut self, tag: u32) -> Result<(), StillBusy>;
 
-    /// The buffer begins at `first` now, with the contents that it had, and may be used again.
-    /// Follows every [`Relocatable::quiesce`] that went well, also where the buffer was not moved
-    /// in the end.
+    /// Allows the owner to use the buffer, which begins at `first` and has its contents. Called
+    /// after every successful [`Relocatable::quiesce`], also if the buffer was not moved.
     fn resume(&mut self, tag: u32, first: Pfn);
 }
 
-/// Which owner.
+/// The number of an owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnerId(pub u32);
 
@@ -38,7 +37,7 @@ pub struct OwnerId(pub u32);
 pub(super) struct Owners(Vec<Option<Box<dyn Relocatable>>>);
 
 impl Owners {
-    /// Registers an owner; `None` where there are [`MAX_OWNERS`] already.
+    /// Registers an owner; `None` if there are [`MAX_OWNERS`] already.
     pub(super) fn add(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
         let owners = &mut self.0;
         let place = owners.iter().position(Option::is_none).unwrap_or(owners.len());
@@ -52,19 +51,19 @@ impl Owners {
         Some(OwnerId(place as u32))
     }
 
-    /// Forgets an owner.
+    /// Removes an owner.
     pub(super) fn remove(&mut self, id: OwnerId) {
         if let Some(owner) = self.0.get_mut(id.0 as usize) {
             *owner = None;
         }
     }
 
-    /// Whether there is an owner of that number.
+    /// True if there is an owner with that number.
     pub(super) fn has(&self, owner: u32) -> bool {
         self.0.get(owner as usize).is_some_and(Option::is_some)
     }
 
-    /// The owner of a buffer, if it is still registered.
+    /// Returns the owner of a buffer, if it is still registered.
     pub(super) fn of(&mut self, relocatable: &RelocatableBuffer) -> Option<&mut Box<dyn Relocatable>> {
         self.0.get_mut(relocatable.owner as usize)?.as_mut()
     }

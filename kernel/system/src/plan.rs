@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which buffers have to move where, so that a request finds room: thought through on copies of the
-//! area's map, before anything is touched.
+//! Plans of the moves of buffers that make room for a request: made on copies of the area's bitmap,
+//! before any page is changed.
 //!
-//! A plan is a new place for some of the buffers. All of them let go before the first page is
-//! copied, so that two buffers may change places: only where the buffers end counts, never by way
-//! of what. A [`Planner`] tries, in this order:
+//! A plan is a new place for some of the buffers. All their owners are quiesced before the first
+//! page is copied, so that two buffers may exchange places: only the final places count, not the
+//! order of the moves. A [`Planner`] tries, in this order:
 //!
-//! 1. Windows. The cheapest aligned place without anything that must stay, whose buffers have the
-//!    fewest pages and all rank below the request (see `rank`), is emptied. What lay there is put
-//!    elsewhere, the highest rank first: into a hole, or into the cheapest window of its own, whose
-//!    buffers wait in turn. They rank lower, so that each buffer is moved once.
-//! 2. Sliding. Buffers go, one after the other from the lowest, to the lowest place that fits them,
-//!    until there is room.
-//! 3. Packing. All buffers and the request are put into the area anew, the highest rank first, each
-//!    at the lowest place that fits it. One that finds none is first in the next of [`ROUNDS`]
-//!    rounds.
+//! 1. Windows. The cheapest window is emptied: the aligned place without bits that must stay, whose
+//!    buffers all rank below the request (see `rank`) and have the fewest pages. Its buffers are
+//!    put elsewhere, the highest rank first: into a hole, or into the cheapest window of their own,
+//!    whose buffers wait in turn. Those rank lower, so that each buffer is moved once.
+//! 2. Sliding. From the lowest buffer up, each moves to the lowest place that fits it, until there
+//!    is room.
+//! 3. Packing. All buffers and the request are placed in the empty area, the highest rank first,
+//!    each at the lowest place that fits it. One that finds no place is the first in the next of
+//!    [`ROUNDS`] rounds.
 //!
 //! # When room is found
-//! Whenever any arrangement has room, if every buffer may move, nothing else lives in the area, the
-//! heap holds the plan, and either
-//! - no buffer and not the request has an alignment: packing leaves no gap; or
-//! - each of them is no longer than its alignment, or has the largest alignment that there is
-//!   (every request whose alignment is that of its size, which Linux caps), and the area begins and
-//!   ends at a multiple of the largest: packing puts those with the largest alignment side by side.
-//!   Each takes whole blocks of that order, as it does anywhere, and leaves what is behind it; so
-//!   does every next order in the blocks that are left. How many blocks of an order are left
-//!   depends on what was put before, not on where: where one finds none, no arrangement has room.
-//!   It is counted before any search ([`NoRoom::Full`]).
+//! Room is found if any arrangement has it, every buffer may move, no other pages of the area are
+//! in use, the heap has room for the plan, and either
+//! - neither the buffers nor the request have an alignment: packing leaves no gap; or
+//! - each of them is no longer than its alignment, or has the largest alignment of all (as every
+//!   request aligned to its size, which Linux caps), and the area begins and ends at a multiple of
+//!   the largest: packing puts those with the largest alignment side by side. Each takes whole
+//!   blocks of that order, as it does in any arrangement, and leaves the rest after it; so does
+//!   every lower order in the blocks that are left. The number of blocks left of an order depends
+//!   on what was placed before, not on the places: if one finds no block, no arrangement has room.
+//!   This is counted before any search ([`NoRoom::Full`]).
 //!
-//! For other mixtures, and around what stays, it is a search, and [`NoRoom::NotFound`] says only
-//! that the three ways failed. No search of such a cost finds all: buffers that stay cut an area
-//! into bins, and whether buffers without alignment fit into bins is bin packing, which is NP-hard;
-//! buffers of the largest alignment, one in each block, cut it the same way. How much is missed is
-//! counted in the tests, against all arrangements of small areas.
+//! For other mixtures, and around bits that stay, it is a search, and [`NoRoom::NotFound`] says
+//! only that the three ways failed. No search at such a cost finds all room: buffers that stay
+//! divide an area into bins, and whether buffers without alignment fit into bins is bin packing,
+//! which is NP-hard; buffers of the largest alignment, one in each block, divide it the same way.
+//! The tests count how much is missed, against all arrangements of small areas.
 //!
 //! # Cost
-//! A window, sliding and a round of packing each place a buffer at most once. Looking for windows
-//! ends after [`MAX_LOOKS`] places; sliding and packing go on.
+//! A window, sliding and a round of packing each place a buffer at most once. The search for
+//! windows ends after [`MAX_LOOKS`] places; sliding and packing follow.
 
 use alloc::vec::Vec;
 
@@ -45,11 +45,11 @@ use placement::bitmap::Bitmap;
 use placement::{Placement, Request};
 use placements::SpareHeads;
 
-/// How many windows are tried for a request, the cheapest first.
+/// Most windows that are tried for a request, the cheapest first.
 pub const WINDOWS: u32 = 16;
-/// How many places are looked at for windows, in all that a plan tries.
+/// Most places that a plan examines for windows.
 pub const MAX_LOOKS: u32 = 1 << 22;
-/// How often packing begins anew.
+/// Most rounds of packing.
 pub const ROUNDS: u32 = 16;
 
 /// A buffer that may move.
@@ -57,17 +57,17 @@ pub const ROUNDS: u32 = 16;
 pub struct Movable {
     /// Its first bit.
     pub bit: u32,
-    /// Where it begins before the plan; [`NOWHERE`] for the request.
+    /// Its first bit before the plan; [`NOWHERE`] for the request.
     from: u32,
-    /// What was asked for when it was allocated: the alignment that it keeps.
+    /// Its size, and the alignment of its allocation, which it keeps.
     pub request: Request,
 }
 
-/// Where the request comes from.
+/// The request has no place before the plan.
 const NOWHERE: u32 = u32::MAX;
 
 impl Movable {
-    /// A buffer that begins at a bit.
+    /// Makes a buffer that begins at `bit`.
     pub fn new(bit: u32, request: Request) -> Self {
         Self { bit, from: bit, request }
     }
@@ -77,14 +77,14 @@ impl Movable {
     }
 }
 
-/// One buffer's way. Steps are done together: a target may be another's source.
+/// The move of a buffer. Steps are done together: a target may be another step's source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// Where it begins.
+    /// Its first bit before.
     pub from: u32,
-    /// Where it begins afterwards.
+    /// Its first bit afterwards.
     pub to: u32,
-    /// Its length.
+    /// Its number of bits.
     pub bits: u32,
 }
 
@@ -94,19 +94,19 @@ impl Step {
     }
 }
 
-/// Orders that a bitmap's length, or an alignment, can have.
+/// Number of orders of a bitmap's length or an alignment.
 const ORDERS: usize = 32;
 
 /// Why no plan was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoRoom {
-    /// There is none: no arrangement of what the area holds has any.
+    /// No arrangement of the area's buffers has room.
     Full,
-    /// None was found.
+    /// No arrangement with room was found.
     NotFound,
 }
 
-/// A place that a request could be given, by what that costs.
+/// A place for a request, ordered by its cost.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Window {
     /// Pages of the buffers that would have to move.
@@ -115,29 +115,29 @@ struct Window {
     bit: u32,
 }
 
-/// Maps of an area as it would be.
+/// State of an area under the plan.
 pub struct Planner {
-    /// Bits that are not free: those that stay, and those of `movable`.
+    /// Bits that are not free: those of `fixed` and of `movable`.
     taken: Bitmap,
-    /// Bits that stay as they are: of buffers that do not move, of pages that others live in.
+    /// Bits that stay: of buffers that do not move, and of pages in use by others.
     fixed: Bitmap,
-    /// Buffers that have a place, by address; the request too, once it has one.
+    /// Buffers that have a place, by address; also the request, when it has one.
     movable: Vec<Movable>,
     /// Buffers that wait for a place, by rank, the highest last.
     waiting: Vec<Movable>,
-    /// How many places may still be looked at for windows.
+    /// Places that may still be examined for windows.
     looks: u32,
 }
 
-/// By what buffers rank: how many pages without a gap they need, or block their alignment; then
-/// alignment, then length.
+/// Returns the rank of a buffer: the larger of its length and its alignment, then alignment, then
+/// length.
 fn rank(request: &Request) -> (u32, u32, u32) {
     (request.bits.max(request.align_mask + 1), request.align_mask, request.bits)
 }
 
 impl Planner {
-    /// Begins with a map of what must stay and the buffers that may move, by address; they do not
-    /// overlap.
+    /// Makes a planner from a map of the bits that must stay and the buffers that may move, by
+    /// address; they do not overlap.
     pub fn new(fixed: Bitmap, movable: Vec<Movable>) -> Self {
         let taken = fixed.clone();
         let mut planner = Self { taken, fixed, movable, waiting: Vec::new(), looks: MAX_LOOKS };
@@ -145,11 +145,11 @@ impl Planner {
         planner
     }
 
-    /// Makes room for a request: the bit where it then fits, and the steps to be done before, by
+    /// Makes room for a request: returns the bit where it fits after the steps, and the steps, by
     /// target.
     ///
     /// # Errors
-    /// There is no plan.
+    /// No plan was found.
     pub fn make_room(mut self, request: &Request) -> Result<(u32, Vec<Step>), NoRoom> {
         if self.is_full_for(request) {
             return Err(NoRoom::Full);
@@ -163,11 +163,11 @@ impl Planner {
         Ok((bit, steps))
     }
 
-    /// True where it can be counted that no arrangement has room, which is where the module says
-    /// that room is found.
+    /// True if a count proves that no arrangement has room. It counts only under the conditions
+    /// under which the module's documentation says that room is found.
     ///
-    /// From the highest order down each takes blocks of its order; what of them lies behind the
-    /// buffer, and what is left of the order, is there for the lower ones.
+    /// From the highest order down, each takes blocks of its order; their rest after the buffer,
+    /// and the blocks left of the order, are for the lower orders.
     fn is_full_for(&self, request: &Request) -> bool {
         let all = || self.movable.iter().map(|buffer| &buffer.request).chain([request]);
         let largest = all().map(|request| request.align_mask).max().unwrap_or(0);
@@ -177,8 +177,8 @@ impl Planner {
         if self.fixed.used() != 0 || self.taken.bits() & largest != 0 || !all().all(countable) {
             return false;
         }
-        // By order: blocks that are wanted, and those that the area, or the rest of a larger block,
-        // falls into.
+        // By order: blocks that are wanted, and blocks from splitting the area, or the rest of a
+        // larger block.
         let (mut wanted, mut given) = ([0_u32; ORDERS], [0_u32; ORDERS]);
         let mut give =
             |pages: u32| given.iter_mut().enumerate().for_each(|(order, blocks)| *blocks += pages >> order & 1);
@@ -202,7 +202,7 @@ impl Planner {
         if request.bits > self.taken.free() { None } else { SpareHeads.place(&self.taken, request, 0) }
     }
 
-    /// Empties the cheapest window that can be emptied; leaves everything where it was if none can.
+    /// Empties the cheapest window that can be emptied; if there is none, moves no buffer.
     fn by_windows(&mut self, request: &Request) -> Option<u32> {
         let mut tried = None;
         for _ in 0..WINDOWS {
@@ -217,7 +217,7 @@ impl Planner {
         None
     }
 
-    /// Finds a place for every buffer that waits, and for those that have to wait then.
+    /// Finds a place for every buffer that waits, and for those that this makes wait.
     fn place_waiting(&mut self) -> Option<()> {
         while let Some(&buffer) = self.waiting.last() {
             let bit = match self.hole(&buffer.request) {
@@ -230,12 +230,12 @@ impl Planner {
         Some(())
     }
 
-    /// The cheapest window for a request behind the one that was tried last.
+    /// Returns the cheapest window for a request, of those more expensive than `tried`.
     fn next_window(&mut self, request: &Request, tried: Option<Window>) -> Option<Window> {
         self.looks = self.looks.checked_sub(self.taken.bits() / (request.align_mask + 1))?;
         let (mut first, mut last) = (0, 0);
-        // Pages of the buffers `first..last`, which overlap the window, and how many of them rank
-        // too high.
+        // Pages of the buffers `first..last`, which overlap the window, and the number of them that
+        // rank too high.
         let (mut pages, mut too_high) = (0, 0);
         let own_rank = rank(request);
         let counts = |buffer: &Movable| u32::from(rank(&buffer.request) >= own_rank);
@@ -265,8 +265,8 @@ impl Planner {
         best
     }
 
-    /// Puts a buffer where nothing stays; whatever it overlaps has to wait. `None` without memory
-    /// for those.
+    /// Puts a buffer at a place without bits that stay; buffers that it overlaps have to wait.
+    /// `None` if there is no memory for those.
     fn put(&mut self, buffer: Movable) -> Option<()> {
         let Movable { bit, request, .. } = buffer;
         let first = self.movable.partition_point(|other| other.end() <= bit);
@@ -283,7 +283,7 @@ impl Planner {
         Some(())
     }
 
-    /// Every buffer, from the lowest, goes to the lowest place that fits it, until the request has
+    /// Moves every buffer, from the lowest, to the lowest place that fits it, until the request has
     /// room.
     fn by_sliding(&mut self, request: &Request) -> Option<u32> {
         for index in 0..self.movable.len() {
@@ -307,7 +307,7 @@ impl Planner {
         None
     }
 
-    /// Puts everything and the request into the empty area, the highest rank first.
+    /// Puts all buffers and the request into the empty area, the highest rank first.
     fn by_packing(&mut self, request: &Request) -> Option<u32> {
         self.movable.push(Movable { bit: 0, from: NOWHERE, request: *request });
         self.movable.sort_unstable_by(|a, b| rank(&b.request).cmp(&rank(&a.request)).then(a.from.cmp(&b.from)));
@@ -333,7 +333,7 @@ impl Planner {
         None
     }
 
-    /// Puts every buffer back to where it was; the request is gone.
+    /// Puts every buffer back to its first place, and removes the request.
     fn restore(&mut self) {
         self.movable.append(&mut self.waiting);
         self.movable.retain(|buffer| buffer.from != NOWHERE);
@@ -342,7 +342,7 @@ impl Planner {
         self.mark();
     }
 
-    /// Marks what is taken.
+    /// Marks the bits of `fixed` and `movable` taken.
     fn mark(&mut self) {
         self.taken.clone_from(&self.fixed);
         self.movable.iter().for_each(|buffer| self.taken.set(buffer.bit, buffer.request.bits));

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Buffers that can be moved while they are held: instead of failing in a fragmented area, a
-//! request has others make room.
+//! Buffers that can be moved while they are held: in a fragmented area, a request moves other
+//! buffers to make room instead of failing.
 //!
-//! Whoever can do without a buffer for a moment registers as its owner ([`Relocatable`]) and lets
-//! the system move it ([`System::let_move`]). Where the area's placement relocates and finds no
-//! room, a plan is made (`plan`), the owners of the buffers in it are asked to let go (quiesce),
-//! their pages are copied, and they are told where they lie now. An owner that is busy keeps its
-//! buffer where it is, and another plan is made without it.
+//! An owner that can stop using a buffer for a moment registers ([`Relocatable`]) and makes the
+//! buffer relocatable ([`System::let_move`]). If the area's placement relocates and finds no room,
+//! a plan is made (`plan`), the owners of its buffers are quiesced, the pages are copied, and the
+//! owners resume with the new addresses. If an owner is busy, its buffer is not moved, and another
+//! plan is made without it.
 //!
-//! What holds true: nothing is touched before a whole plan stands and every owner in it has let go.
-//! Pages that somebody lives in, buffers that are not relocatable and areas with more than a page
-//! to the bit are never disturbed. A relocatable buffer's owner, its pages and its alignment are
-//! written in the descriptor of its first page, so that the registry has room for all and no
-//! allocation pays for it.
+//! Invariants: no page is changed before a whole plan exists and every owner in it is quiesced.
+//! Pages of users of memory, buffers that are not relocatable, and areas with more than one page to
+//! a bit are not touched. The owner, pages and alignment of a relocatable buffer are in the
+//! descriptor of its first page, so that there is room for all and no allocation pays for it.
 
 mod moves;
 
@@ -29,25 +28,24 @@ use placement::Request;
 use placement::bitmap::Bitmap;
 use units::Pfn;
 
-/// Most buffers of an area that a plan considers; what lies behind them stays.
+/// Most buffers of an area that a plan considers, from the lowest; those after them stay.
 pub const MAX_MOVABLE: usize = 8192;
-/// So many plans are made for a request; all but the last were refused by an owner.
+/// Most plans that are made for a request; each but the last failed because an owner was busy.
 pub const MAX_PLANS: u32 = 8;
 
 impl System<'_> {
-    /// Registers an owner; `None` where there are [`MAX_OWNERS`](super::MAX_OWNERS) already.
+    /// Registers an owner; `None` if there are [`MAX_OWNERS`](super::MAX_OWNERS) already.
     pub fn add_owner(&mut self, owner: Box<dyn Relocatable>) -> Option<OwnerId> {
         self.owners.add(owner)
     }
 
-    /// Forgets an owner. Its buffers stay where they are from now on, until they are taken back.
+    /// Removes an owner. Its buffers are not moved afterwards, until they are taken back.
     pub fn remove_owner(&mut self, id: OwnerId) {
         self.owners.remove(id);
     }
 
-    /// Makes a buffer relocatable that was allocated under an alignment: it may move, and keeps
-    /// that alignment. Its owner knows it by `tag`, and takes it back by the address that it was
-    /// told last.
+    /// Makes a buffer relocatable that was allocated with alignment `align_order`, which a move
+    /// keeps. Its owner identifies it by `tag`, and takes it back by its latest address.
     pub fn let_move(&mut self, buffer: Buffer, align_order: u32, owner: OwnerId, tag: u32) {
         self.zone.set_relocatable(
             buffer.first(),
@@ -55,7 +53,7 @@ impl System<'_> {
         );
     }
 
-    /// Takes back a relocatable buffer; `None` where none begins at that page.
+    /// Takes back a relocatable buffer; `None` if none begins at that page.
     pub fn take_back_relocatable(&mut self, id: AreaId, first: Pfn) -> Option<Buffer> {
         let area = self.area(id);
         if first.0.wrapping_sub(area.base().0) >= area.pages() {
@@ -83,10 +81,10 @@ impl System<'_> {
         }
     }
 
-    /// Has others make room for a request; the bit where it then fits.
+    /// Moves buffers to make room for a request; returns the bit where it then fits.
     ///
     /// # Errors
-    /// Whether it is known that no arrangement has room. Nothing was changed.
+    /// [`NoRoom::Full`] if it is known that no arrangement has room. No buffer is moved.
     #[cold]
     pub(crate) fn make_room(&mut self, id: AreaId, request: &Request) -> Result<u32, NoRoom> {
         let area = self.area(id);
@@ -111,7 +109,7 @@ impl System<'_> {
             let planner = self.planner(id, &busy).ok_or(NoRoom::NotFound)?;
             let (bit, steps) = planner.make_room(request)?;
             let base = self.area(id).base();
-            // What the owners' leave is remembered in is there before any of them is asked.
+            // The memory for the descriptors is allocated before any owner is asked.
             let mut relocatable = Vec::new();
             relocatable.try_reserve_exact(steps.len()).map_err(|_| NoRoom::NotFound)?;
             if let Err(first) = self.quiesce(base, &steps, &mut relocatable) {
@@ -128,22 +126,22 @@ impl System<'_> {
         Err(NoRoom::NotFound)
     }
 
-    /// What the area holds, for a plan: who may move, and what stays. `None` where nobody may, or
-    /// where there is no memory to plan in.
+    /// Makes a planner of an area: the buffers that may move, and the bits that stay. `None` if no
+    /// buffer may move, or if there is no memory for the plan.
     fn planner(&self, id: AreaId, busy: &[Pfn]) -> Option<Planner> {
         let bits = self.area(id).bitmap().bits();
         let mut count = 0;
         self.walk(id, busy, |_| count += 1, |_| {});
         let mut movable = Vec::new();
-        // The request itself is one more.
+        // One more for the request itself.
         movable.try_reserve_exact(count + 1).ok()?;
         let mut fixed = Bitmap::new(bits);
         self.walk(id, busy, |buffer| movable.push(buffer), |bit| fixed.set(bit, 1));
         if movable.is_empty() { None } else { Some(Planner::new(fixed, movable)) }
     }
 
-    /// Goes through an area from its lowest bit: buffers that may move, and bits that have to stay
-    /// as they are.
+    /// Walks an area from its lowest bit; calls `may_move` for buffers that may move, and `stays`
+    /// for bits that must not change.
     fn walk(&self, id: AreaId, busy: &[Pfn], mut may_move: impl FnMut(Movable), mut stays: impl FnMut(u32)) {
         let area = self.area(id);
         let map = area.bitmap();
@@ -151,7 +149,7 @@ impl System<'_> {
         while bit < map.bits() {
             let first = area.frame(bit);
             if !map.is_set(bit) {
-                // What is free in the bitmap somebody may live in.
+                // Pages that are clear in the bitmap may be in use by others.
                 let end = map.next_set(bit);
                 let free_end = self.zone.end_of_free(first).map_or(bit, |free| free.0 - area.base().0).min(end);
                 if free_end == bit {
@@ -177,11 +175,10 @@ impl System<'_> {
         }
     }
 
-    /// Asks every owner in a plan to let go of its buffer, and adds what its descriptor says to
-    /// `relocatable`.
+    /// Quiesces the owners of a plan, and adds the buffers' descriptors to `relocatable`.
     ///
     /// # Errors
-    /// The first buffer whose owner is busy; those that had let go have resumed.
+    /// The first buffer whose owner is busy; the owners asked before it have resumed.
     fn quiesce(&mut self, base: Pfn, steps: &[Step], relocatable: &mut Vec<RelocatableBuffer>) -> Result<(), Pfn> {
         for (asked, step) in steps.iter().enumerate() {
             let first = base.add(step.from);
@@ -198,7 +195,7 @@ impl System<'_> {
         Ok(())
     }
 
-    /// Tells the owner of the buffer that begins at a page that it can go on.
+    /// Resumes the owner of the buffer that begins at `first`.
     fn resume(&mut self, first: Pfn) {
         if let Some(relocatable) = self.zone.relocatable(first)
             && let Some(owner) = self.owners.of(&relocatable)

@@ -13,7 +13,7 @@ use units::Pfn;
 
 const START: Pfn = Pfn(0x60000);
 
-/// Two pageblocks of RAM, then areas of two pageblocks and of one.
+/// Makes a system of two pageblocks of RAM, then areas of two pageblocks and of one.
 fn system(pages: &mut [Page]) -> (System<'_>, AreaId, AreaId) {
     let mut zone = Zone::new(START, pages);
     zone.free_range(START, 2 * PAGEBLOCK_PAGES);
@@ -142,7 +142,7 @@ fn the_books_notice_what_does_not_balance() {
     assert!(system.check().is_err(), "pages are in no place");
 }
 
-/// What the area answers, page by page: the lowest aligned place that is free.
+/// Finds by a plain search the lowest aligned place that is free.
 fn plain_place(free: &[bool], pages: u32, order: u32) -> Option<u32> {
     (0..free.len() as u32)
         .step_by(1 << order)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Units at the borders: page frame numbers, physical addresses and ranges, orders.
+//! Units of the interfaces: page frame numbers, physical addresses and ranges.
 //!
-//! A bare integer never says whether it counts bytes, pages or bits; these types do. Physical
-//! addresses are 64 bits wide because a device tree may name addresses above 4 GiB even where the
-//! processor cannot reach them.
+//! A bare integer does not say whether it counts bytes, pages or bits; these types do. Physical
+//! addresses are 64 bits wide because a device tree may name addresses above 4 GiB that the
+//! processor cannot reach.
 //!
-//! Every other crate asks this one, and it asks none of them. What is found wrong before there is a
-//! console to say it on is collected by [`notes`].
+//! Other crates depend on this one, and it depends on none of them. [`notes`] collects messages
+//! about faults that are found before there is a console.
 //!
 //! ```
 //! use units::{PAGE_SIZE, Pfn, PhysAddr, PhysRange};
@@ -34,7 +34,7 @@ use core::fmt;
 pub const PAGE_SHIFT: u32 = 12;
 /// Page size in bytes.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
-/// One more than the largest address this processor can form (no LPAE on a Cortex-A9).
+/// One past the largest physical address of this processor (no LPAE on a Cortex-A9).
 pub const ADDRESS_LIMIT: u64 = 1 << 32;
 
 /// log2 of the pages in a pageblock (Linux's `pageblock_order` without huge pages).
@@ -47,18 +47,18 @@ pub const PAGEBLOCK_PAGES: u32 = 1 << PAGEBLOCK_ORDER;
 pub struct Pfn(pub u32);
 
 impl Pfn {
-    /// The physical address of the page's first byte.
+    /// Returns the physical address of the page's first byte.
     pub const fn addr(self) -> PhysAddr {
         PhysAddr((self.0 as u64) << PAGE_SHIFT)
     }
 
-    /// The frame `pages` further up.
+    /// Returns the frame `pages` frames after it.
     pub const fn add(self, pages: u32) -> Self {
         Self(self.0 + pages)
     }
 }
 
-/// How many areas there can be, the default one included (Linux's `CONFIG_CMA_AREAS` + 1).
+/// Most areas, including the default one (Linux's `CONFIG_CMA_AREAS` + 1).
 pub const MAX_CMA_AREAS: usize = 8;
 
 /// A physical address in bytes.
@@ -66,7 +66,7 @@ pub const MAX_CMA_AREAS: usize = 8;
 pub struct PhysAddr(pub u64);
 
 impl PhysAddr {
-    /// The frame that holds this address.
+    /// Returns the frame that contains this address.
     pub const fn pfn(self) -> Pfn {
         Pfn((self.0 >> PAGE_SHIFT) as u32)
     }
@@ -88,7 +88,7 @@ pub struct PhysRange {
 }
 
 impl PhysRange {
-    /// The range of `size_bytes` from `start`; saturates at the top of the 64-bit space.
+    /// Makes the range of `size_bytes` bytes from `start`; saturates at the end of the space.
     pub const fn sized(start: u64, size_bytes: u64) -> Self {
         Self { start, end: start.saturating_add(size_bytes) }
     }
@@ -98,24 +98,24 @@ impl PhysRange {
         self.end - self.start
     }
 
-    /// True where the range holds no byte.
+    /// True if the range contains no byte.
     pub const fn is_empty(&self) -> bool {
         self.start >= self.end
     }
 
-    /// True where the two ranges share at least one byte.
+    /// True if the two ranges share at least one byte.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end && !self.is_empty() && !other.is_empty()
     }
 
-    /// True where every byte of `other` lies in this range.
+    /// True if every byte of `other` is in this range.
     pub const fn contains(&self, other: &Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
 }
 
 impl fmt::Display for PhysRange {
-    /// As Linux prints resources: first and last byte, both included.
+    /// Writes it as Linux prints resources: first and last byte, both included.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[mem {:#010x}-{:#010x}]", self.start, self.end.wrapping_sub(1))
     }

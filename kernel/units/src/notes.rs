@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Lines for the boot log that are found before there is a console, collected within a bound.
+//! Lines for the boot log that are written before there is a console, collected up to a bound.
 //!
-//! A tree or a command line can complain without end; [`Notes`] keeps the first [`MAX_NOTES`] lines
-//! and says how many it left out. A line that refuses something says what ([`Note::refusal`]), so
-//! that whoever reads it need not know its words. [`Words`] shows text that a user supplied:
-//! bounded, and without anything that would upset a terminal.
+//! A device tree or a command line can cause any number of lines; [`Notes`] keeps the first
+//! [`MAX_NOTES`] and counts the others. A line that refuses something names it in
+//! [`Note::refusal`], so that code need not parse the text. [`Words`] shows a user's text: bounded,
+//! and without control characters.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -14,24 +14,24 @@ use core::fmt;
 
 use log::Level;
 
-/// The most lines that one reader of a user's input may leave for the log.
+/// Most lines that one reader of a user's input may leave for the log.
 pub const MAX_NOTES: usize = 256;
 
-/// The most characters of a user's text that are repeated in a line.
+/// Most characters of a user's text that a line repeats.
 pub const MAX_WORDS: usize = 80;
 
-/// A line for the boot log, found before there is a console to print it on.
+/// A line for the boot log, written before there is a console.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
-    /// The level it is logged at.
+    /// The level at which it is logged.
     pub level: Level,
     /// The whole line, in Linux's words where Linux has them.
     pub text: String,
-    /// What is refused, where the line says that something is.
+    /// The thing that the line refuses, if it refuses one.
     pub refusal: Option<Refusal>,
 }
 
-/// What can be refused.
+/// Kind of a refused thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
     /// A node of the tree: a region or an area that it describes, or the area that a device names.
@@ -40,10 +40,10 @@ pub enum Refused {
     Parameter,
 }
 
-/// Something that was asked for and is not done.
+/// A request of the tree or the command line that is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// What it is.
+    /// Its kind.
     pub what: Refused,
     /// Its name.
     pub name: String,
@@ -61,13 +61,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is refused, in its order; a name that is refused twice stands there once, with the first
-/// reason.
+/// The refusals, in order; a name that is refused twice is there once, with the first reason.
 #[derive(Clone, Debug, Default)]
 pub struct Refusals(Vec<Refusal>);
 
 impl Refusals {
-    /// Adds those of lines.
+    /// Adds the refusals of lines.
     pub fn add(&mut self, notes: &[Note]) {
         for refusal in notes.iter().filter_map(|note| note.refusal.as_ref()) {
             if !self.0.iter().any(|other| (other.what, &other.name) == (refusal.what, &refusal.name)) {
@@ -76,7 +75,7 @@ impl Refusals {
         }
     }
 
-    /// All of them.
+    /// Returns all refusals.
     pub fn all(&self) -> &[Refusal] {
         &self.0
     }
@@ -92,7 +91,7 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// Adds a line, or counts it when there are too many.
+    /// Adds a line, or only counts it if there are [`MAX_NOTES`] already.
     pub fn push(&mut self, level: Level, text: impl fmt::Display) {
         if self.lines.len() < MAX_NOTES {
             self.lines.push(Note { level, text: text.to_string(), refusal: None });
@@ -101,48 +100,48 @@ impl Notes {
         }
     }
 
-    /// A line at the level of Linux's `pr_err`.
+    /// Adds a line at the level of Linux's `pr_err`.
     pub fn error(&mut self, text: impl fmt::Display) {
         self.push(Level::Error, text);
     }
 
-    /// A line at the level of Linux's `pr_warn`.
+    /// Adds a line at the level of Linux's `pr_warn`.
     pub fn warn(&mut self, text: impl fmt::Display) {
         self.push(Level::Warn, text);
     }
 
-    /// A line at the level of Linux's `pr_info`.
+    /// Adds a line at the level of Linux's `pr_info`.
     pub fn info(&mut self, text: impl fmt::Display) {
         self.push(Level::Info, text);
     }
 
-    /// The latest line is why something is refused.
+    /// Marks the latest line as the reason of a refusal.
     pub fn refuse(&mut self, what: Refused, name: impl fmt::Display) {
         let why = self.lines.last().map_or("", |line| &line.text).to_string();
         self.refuse_because(what, name, why);
     }
 
-    /// The latest line says that something is refused, and `why` says it better.
+    /// Marks the latest line as a refusal whose reason is `why`.
     pub fn refuse_because(&mut self, what: Refused, name: impl fmt::Display, why: String) {
         let refusal = Refusal { what, name: name.to_string(), why };
         match self.lines.last_mut() {
-            // One line refuses one thing: the first of what it says is the reason.
+            // One line refuses one thing: the first refusal stays.
             Some(line) if self.left_out == 0 => line.refusal = line.refusal.take().or(Some(refusal)),
             _ => self.refused_out = self.refused_out.take().or(Some(refusal)),
         }
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn count(&self) -> usize {
         self.lines.len()
     }
 
-    /// The line of that number, from 0.
+    /// Returns the line with a number, from 0.
     pub fn line(&self, number: usize) -> Option<&str> {
         self.lines.get(number).map(|line| line.text.as_str())
     }
 
-    /// The lines, with one more at the end if some were left out.
+    /// Returns the lines, with one more at the end if some were left out.
     pub fn into_vec(self) -> Vec<Note> {
         let mut lines = self.lines;
         if self.left_out > 0 {
@@ -154,8 +153,8 @@ impl Notes {
     }
 }
 
-/// A user's text as a line of the log may show it: control characters become `?`, and what is
-/// longer than [`MAX_WORDS`] characters ends in `...`.
+/// A user's text for a line of the log: control characters become `?`, and a text of more than
+/// [`MAX_WORDS`] characters is cut and ends in `...`.
 pub struct Words<'a>(pub &'a str);
 
 impl fmt::Display for Words<'_> {

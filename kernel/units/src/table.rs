@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tables of what there is to choose from by name: placements, loads, commands, pseudo files,
-//! benchmarks, self-tests.
+//! Tables of things that are chosen by name: placements, loads, commands, pseudo files, benchmarks,
+//! self-tests.
 //!
-//! Each kind has one [`Table`]. A file of it has the entries (a name, what help says, the function
-//! that does it), and the table has a line with the file's name. Help, completion, tests and
-//! documents read the table, so that nothing else has to be told of a new entry.
+//! Each kind has one [`Table`]. Its files have the entries (name, help text, function), and the
+//! table has a line with each file's name. Help, completion, tests and documents read the table, so
+//! that a new entry needs no other change.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use core::fmt;
 pub struct Table<T: 'static>(&'static [&'static [T]]);
 
 impl<T> Table<T> {
-    /// A table of the entries of several files.
+    /// Makes a table of the entries of several files.
     pub const fn new(files: &'static [&'static [T]]) -> Self {
         Self(files)
     }
@@ -30,13 +30,13 @@ impl<T> fmt::Debug for Table<T> {
     }
 }
 
-/// Declares a table and the files that it is made of: `NAME: [Entry] = a, b` is `mod a; mod b;` and
-/// a table of the entries in `a::ENTRIES` and `b::ENTRIES`. In a table that is generic over the
-/// machine they are what `a::entries()` returns.
+/// Declares a table and its files: `NAME: [Entry] = a, b` declares `mod a; mod b;` and a table of
+/// the entries in `a::ENTRIES` and `b::ENTRIES`. In a table that is generic over the machine, the
+/// entries are the results of `a::entries()` and `b::entries()`.
 ///
-/// A line can have an attribute: `#[cfg(test)] example` is there in tests only.
+/// A file can have an attribute: `#[cfg(test)] example` is in the table in tests only.
 ///
-/// `cargo fmt` does not follow a `mod` that a macro declares: `make fmt` names every file.
+/// `cargo fmt` does not find a `mod` that a macro declares, so `make fmt` names every file.
 #[macro_export]
 macro_rules! table {
     ($(#[$doc:meta])* $vis:vis $NAME:ident: [$Entry:ty] = $($(#[$on:meta])* $file:ident),+ $(,)?) => {

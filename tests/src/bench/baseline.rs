@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The figures that were accepted, as a file, and what became of them since.
+//! The file of accepted figures, and the changes since.
 
 use std::fmt;
 
 use super::{Figure, Figures, grouped};
 
-/// How much worse a figure may get, in percent.
+/// Largest change of a figure that is accepted, in percent.
 const TOLERANCE_PERCENT: u64 = 5;
 /// Resolution of the clock by which a single call is timed, in ns; means are finer.
 const CLOCK_STEP_NS: u64 = 10;
 
 const HEADER: &str = "benchmark,figure,value";
 
-/// What became of a figure.
+/// Change of a figure.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// More than the tolerance above what it was.
+    /// More than the tolerance above the accepted value.
     Worse(Figure, u64),
-    /// More than the tolerance below what it was.
+    /// More than the tolerance below the accepted value.
     Better(Figure, u64),
-    /// In the baseline, but not measured any more.
+    /// In the baseline, but not measured.
     Gone(Figure),
     /// Measured, but not in the baseline.
     New(Figure),
 }
 
 impl Change {
-    /// True where the change has to be accepted by hand.
+    /// True if the change has to be accepted by hand.
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Better(..))
     }
@@ -60,7 +60,7 @@ pub fn write(figures: &Figures) -> String {
 /// Reads a baseline.
 ///
 /// # Errors
-/// The line that is none of its rows.
+/// The line that is not a row of a baseline.
 pub fn read(text: &str) -> Result<Figures, String> {
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
@@ -75,7 +75,7 @@ pub fn read(text: &str) -> Result<Figures, String> {
     lines.map(row).collect::<Result<_, String>>().map(Figures)
 }
 
-/// What changed by more than the tolerance.
+/// Returns the changes by more than the tolerance.
 pub fn compare(baseline: &Figures, now: &Figures) -> Vec<Change> {
     let mut changes = Vec::new();
     for figure in &now.0 {

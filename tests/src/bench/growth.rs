@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The growth of cost with the area, as a picture.
+//! A picture of the growth of cost with the size of the area.
 
 use plotters::prelude::*;
 
@@ -9,10 +9,10 @@ use super::table::{SCALED, SIZES_MIB};
 
 const SIZE: (u32, u32) = (800, 440);
 
-/// Means of the scaled loads over the size of the area, as SVG.
+/// Draws the means of the scaled loads over the size of the area, as SVG.
 ///
 /// # Errors
-/// In words, where it cannot be drawn, or where a figure is missing.
+/// A message, if it cannot be drawn, or a figure is missing.
 pub fn picture(figures: &Figures) -> Result<String, String> {
     let mut curves = Vec::new();
     for (load, shade) in
@@ -22,7 +22,7 @@ pub fn picture(figures: &Figures) -> Result<String, String> {
             let point = |mib: u32| {
                 let name = format!("{load}/{mib}");
                 let value = figures.get(&name, what).ok_or_else(|| format!("{name} was not measured"))?;
-                // The areas stand at their sizes' logarithms.
+                // The axis is logarithmic.
                 Ok((f64::from(mib).log2(), value as f64))
             };
             let points = SIZES_MIB.into_iter().map(point).collect::<Result<Vec<_>, String>>()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads that are hard for a search, and that nobody tuned for: each is a trace that is written
-//! here, replayed from an empty area, the first call included. What each is held against stands in
+//! Loads that are hard for a search, and that the allocator was not tuned for: each is a trace that
+//! is written here, replayed from an empty area, including the first call. Its limits are in
 //! `bench/limits.csv` as `hard/NAME`.
 
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ const SMALL: u32 = 2_048;
 /// Machines that run at a time.
 const MACHINES: usize = 2;
 
-/// A load: its name, the pages of its area, what `replay` is told, and its trace.
+/// A load: its name, the pages of its area, the keys of `replay`, and its trace.
 struct Load {
     name: &'static str,
     pages: u32,
@@ -31,19 +31,20 @@ struct Load {
     trace: Trace,
 }
 
-/// Where a trace comes from.
+/// Source of a trace.
 #[derive(Clone, Copy)]
 enum Trace {
     /// A file of `tests/data`.
     File(&'static str),
-    /// Every second page used, then failing requests of each alignment, with a page toggled between
-    /// them.
+    /// Every second page used, then failing requests at alignments of 2^0 to 2^9, with a page
+    /// toggled between them.
     Comb,
     /// Buffers of 4,000 pages, single free pages between them, and small requests that fail.
     Holes,
-    /// Sizes over many orders of magnitude at page alignment, `.0` percent full, `.1` allocations.
+    /// `.1` allocations of sizes over many orders of magnitude at page alignment, `.0` percent
+    /// full.
     Longer(u32, u32),
-    /// Alignments of 2^9 and 2^10 among others.
+    /// Requests at several alignments, 2^9 and 2^10 among them.
     HighAlign,
     /// One page at every multiple of 2^`.0`, then one request of `.1` pages at alignment 2^`.2`
     /// that fails.
@@ -78,7 +79,7 @@ const LOADS: [Load; 18] = [
     Load { name: "camera", pages: SMALL, keys: "", trace: Trace::File("linux-6.1/camera.trace") },
 ];
 
-/// Random numbers, the same everywhere (SplitMix64).
+/// Reproducible random numbers (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -95,7 +96,7 @@ impl Random {
     }
 }
 
-/// A trace as it is written: allocations are numbered.
+/// Text of a trace being written: allocations are numbered.
 #[derive(Default)]
 struct Text {
     lines: String,
@@ -116,7 +117,7 @@ impl Text {
 }
 
 impl Trace {
-    /// The trace's text, for an area of `pages`.
+    /// Returns the trace's text, for an area of `pages` pages.
     fn text(self, pages: u32) -> Result<String, String> {
         let mut text = Text::default();
         match self {
@@ -175,7 +176,7 @@ fn holes(text: &mut Text, pages: u32) {
 fn longer(text: &mut Text, area: u32, percent: u32, steps: u32) {
     let (mut random, mut held, mut used) = (Random(13), Vec::new(), 0);
     for _ in 0..steps {
-        // About log-normal: the number of set bits of 16 is about normal, with a deviation of 2
+        // Roughly log-normal: the number of set bits of 16 is roughly normal, with a deviation of 2
         // octaves.
         let octaves = random.below(1 << 16).count_ones();
         let pages = ((8 + random.below(8)) << octaves >> 8).clamp(1, area / 16);
@@ -224,7 +225,7 @@ impl Load {
         Ok(boot.with("cma=0").tree(Tree::Nodes(nodes)))
     }
 
-    /// Replays the load and takes its figures from the record.
+    /// Replays the load and reads its figures from the record.
     fn measure(&self, directory: &TempDir) -> Result<Vec<Figure>, String> {
         let outcome = self.boot(directory)?.run();
         let record = outcome.console().lines().find(|line| line.starts_with("{\"record\":\"replay\","));
@@ -240,22 +241,22 @@ impl Load {
     }
 }
 
-/// What the loads' figures are called.
+/// Returns the names of the loads' benchmarks.
 pub fn names() -> impl Iterator<Item = String> {
     LOADS.iter().map(|load| format!("{PREFIX_OF_HARD}{}", load.name))
 }
 
-/// The machine that replays a load, whose trace is written into a directory; `None` where there is
-/// no such load.
+/// Returns the machine that replays a load, whose trace is written into a directory; `None` if
+/// there is no such load.
 pub(super) fn machine_for(name: &str, directory: &TempDir) -> Option<Result<Boot, String>> {
     let name = name.strip_prefix(PREFIX_OF_HARD)?;
     LOADS.iter().find(|load| load.name == name).map(|load| load.boot(directory))
 }
 
-/// Replays every load, some at a time, and gives their figures in the loads' order.
+/// Replays every load, some at a time, and returns their figures in the loads' order.
 ///
 /// # Errors
-/// The console of a machine that did not do what it was told.
+/// The console of a machine that failed.
 pub fn measure() -> Result<Figures, String> {
     let directory = TempDir::new().map_err(|error| error.to_string())?;
     let (next, measured) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -13,9 +13,9 @@ use serde_json::Value;
 use crate::data::trace_result;
 use crate::{Boot, Tree, in_tree};
 
-/// Each takes a few seconds; on a busy machine more.
+/// Time limit of a machine: each takes a few seconds, and more on a busy host.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(240);
-/// The trace behind the benchmark `big-area`.
+/// Trace of the benchmark `big-area`.
 const TRACE: &str = "big-area.trace";
 
 /// A machine that benchmarks run on.
@@ -25,14 +25,14 @@ enum Machine {
     Board,
     /// `dts/bench.dtsi`: areas from 8 to 512 MiB.
     Areas,
-    /// `dts/bench-768.dtsi`: three quarters of RAM under bitmaps, as much metadata as there can be.
+    /// `dts/bench-768.dtsi`: an area of three quarters of RAM, the most metadata possible.
     LargestArea,
 }
 
 impl Machine {
     const ALL: [Self; 3] = [Self::Board, Self::Areas, Self::LargestArea];
 
-    /// The machine that has what a benchmark needs.
+    /// Returns the machine with the areas that a benchmark needs.
     fn of(benchmark: &str) -> Self {
         match benchmark.split_once('/').unwrap_or((benchmark, "")) {
             ("memory", _) | ("slots" | "sizes" | "both", "768") => Self::LargestArea,
@@ -45,7 +45,7 @@ impl Machine {
         names::<dyn AnyMachine>().filter(|name| Self::of(name) == self).collect()
     }
 
-    /// Reserved-memory nodes in the place of the board's own.
+    /// Returns the reserved-memory nodes in place of the board's own.
     const fn nodes(self) -> Option<&'static str> {
         match self {
             Self::Board => None,
@@ -58,13 +58,13 @@ impl Machine {
         let boot = Boot::commands(&format!("bench {benchmarks}")).memory("1024M").counted().time_limit(TIME_LIMIT);
         let Some(nodes) = self.nodes() else { return Ok(boot) };
         let text = fs::read_to_string(in_tree(nodes)).map_err(|error| format!("{nodes}: {error}"))?;
-        // No areas but those of the table.
+        // Only the areas of those nodes.
         Ok(boot.with("cma=0").tree(Tree::Nodes(text)).initrd(in_tree("tests/data/linux-6.1").join(TRACE)))
     }
 }
 
-/// The machine that one benchmark runs on, set up to run nothing else; `None` where there is no
-/// such benchmark.
+/// Returns the machine that one benchmark runs on, set up to run nothing else; `None` if there is
+/// no such benchmark.
 pub fn machine_for(benchmark: &str) -> Option<Result<Boot, String>> {
     names::<dyn AnyMachine>().any(|name| name == benchmark).then(|| Machine::of(benchmark).boot(benchmark))
 }
@@ -72,7 +72,7 @@ pub fn machine_for(benchmark: &str) -> Option<Result<Boot, String>> {
 /// Boots every machine and collects the records of all benchmarks, a line each.
 ///
 /// # Errors
-/// The console of a machine that did not do what it was told, or what is wrong with a record.
+/// The console of a machine that failed, or the error in a record.
 pub fn measure() -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
     for machine in Machine::ALL {
@@ -93,7 +93,7 @@ pub fn measure() -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// A trace counts only where every request was placed as Linux placed it.
+/// Checks that every request of a trace was placed as Linux placed it.
 fn placements_are_linuxs(line: &str) -> Result<(), String> {
     let record: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the record {line}"))?;
     if record["name"] != "big-area" {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which functions the instructions of a benchmark's calls go to.
+//! Attributes the instructions of a benchmark's calls to functions.
 //!
 //! QEMU logs every block of instructions that it translates (`-d in_asm`) and every one that it
-//! executes (`exec,nochain`). The log is read as it comes, and never stored. Between the two
+//! executes (`exec,nochain`). The log is read as it is written, and never stored. Between the two
 //! readings of the clock around each measured call (`first_reading` and `last_reading` of the
 //! kernel's stopwatch) the instructions of executed blocks are counted by address; debug
-//! information then says whose they are, inlined functions included. The clock and the stopwatch
-//! are left out, as they are from the benchmark's figures; so are readings that a call makes by
-//! itself, which figures do have (an area that is emptied reads the clock for each phase). For
-//! `boot` everything up to the first command counts.
+//! information then gives their functions, inlined ones included. The clock and the stopwatch are
+//! left out, as they are from the benchmark's figures; so are readings inside a call, which the
+//! figures include (an area that is emptied reads the clock for each phase). For `boot` everything
+//! up to the first command counts.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -25,17 +25,17 @@ use super::machines::machine_for;
 use crate::in_tree;
 use crate::symbols::{Place, Symbols};
 
-/// Functions and lines that are shown.
+/// Number of functions and lines that are printed.
 const SHOWN: usize = 24;
-/// Ends a QEMU that does not end by itself, in seconds; logging makes it some thirty times slower.
+/// Seconds after which QEMU is ended; logging makes it about thirty times slower.
 const TIME_LIMIT: &str = "600";
 
-/// What surrounds the measured calls.
+/// Source of the code around the measured calls.
 const STOPWATCH: &str = "kernel/lab/src/stopwatch.rs";
-/// What reads the clock around them.
+/// Source of the code that reads the clock.
 const CLOCK: &str = "boot/src/cpu/clock.rs";
 
-/// What reads a device's register.
+/// Function that reads a device's register.
 const DEVICE_READ: &str = "read_volatile";
 
 /// Bytes of an instruction.
@@ -53,11 +53,11 @@ impl Block {
         self.start + self.instructions * INSTRUCTION
     }
 
-    /// How many of its instructions ran when `next` came after it.
+    /// Returns the number of its instructions that were executed before `next`.
     ///
-    /// A device may only be accessed by the last instruction of a block, where instructions are
-    /// counted: QEMU then leaves the block in the middle and goes on with a new, shorter one that
-    /// begins there.
+    /// When instructions are counted, only a block's last instruction may access a device: before
+    /// any other that does, QEMU leaves the block and continues with a new, shorter one that begins
+    /// there.
     const fn executed_before(self, next: Self) -> u32 {
         if next.start >= self.start && next.start < self.end() && next.end() < self.end() {
             (next.start - self.start) / INSTRUCTION
@@ -67,8 +67,7 @@ impl Block {
     }
 }
 
-/// What it means to the count that an instruction was the last of those that were executed in a
-/// row.
+/// Effect on the count of the last instruction of a sequence of executed ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
     Begin,
@@ -76,20 +75,20 @@ enum Mark {
     None,
 }
 
-/// Reads the log and counts.
+/// Counter of the instructions in the log.
 struct Counter<F> {
     mark_of: F,
     marks: HashMap<u32, Mark>,
-    /// The block that is being listed, as it was translated.
+    /// The block whose translation is being listed.
     listed: Option<Block>,
-    /// Translated and not yet seen to be executed, by address.
+    /// Translated blocks that were not executed yet, by address.
     translated: HashMap<u32, Block>,
-    /// By where QEMU keeps the translation.
+    /// Executed blocks, by the address of QEMU's translation.
     blocks: HashMap<u64, Block>,
     previous: Option<Block>,
     counting: bool,
     calls: u64,
-    /// How often each translated block was executed.
+    /// Number of executions of each executed block, or part of one.
     runs: HashMap<Block, u64>,
 }
 
@@ -141,8 +140,8 @@ impl<F: FnMut(u32) -> Mark> Counter<F> {
         self.previous = Some(block);
     }
 
-    /// So many instructions were executed one after the other. Where that was a reading of the
-    /// clock, it was the last: only the last of a block may access a device.
+    /// Counts the instructions of `row`, executed in sequence. Only its last one can be a reading
+    /// of the clock, because only the last of a block may access a device.
     fn executed(&mut self, row: Block) {
         if row.instructions == 0 {
             return;
@@ -162,7 +161,7 @@ impl<F: FnMut(u32) -> Mark> Counter<F> {
         }
     }
 
-    /// How often each instruction was executed.
+    /// Returns the number of executions of each instruction.
     fn instructions(&self) -> HashMap<u32, u64> {
         let mut counts = HashMap::new();
         for (block, times) in &self.runs {
@@ -174,8 +173,8 @@ impl<F: FnMut(u32) -> Mark> Counter<F> {
     }
 }
 
-/// `0: 0x7f8a [00400000/60010abc/00000101/ff200000] name`: where the translation is kept, and the
-/// block's address.
+/// Parses `0: 0x7f8a [00400000/60010abc/00000101/ff200000] name`: the address of the translation,
+/// and that of the block.
 fn executed(line: &str) -> Option<(u64, u32)> {
     let (_, rest) = line.split_once(": 0x")?;
     let (translation, rest) = rest.split_once(" [")?;
@@ -183,19 +182,19 @@ fn executed(line: &str) -> Option<(u64, u32)> {
     Some((u64::from_str_radix(translation, 16).ok()?, u64::from_str_radix(address, 16).ok()? as u32))
 }
 
-/// `0x60010000:  e3a00000  mov r0, #0`: the instruction's address.
+/// Parses `0x60010000:  e3a00000  mov r0, #0`: the instruction's address.
 fn listed(line: &str) -> Option<u32> {
     let (address, _) = line.strip_prefix("0x")?.split_once(": ")?;
     u32::from_str_radix(address, 16).ok()
 }
 
-/// A path in our sources, without what stands before it.
+/// Returns a path relative to the project's root, if it is in the kernel's sources.
 fn own_file(location: &str) -> Option<&str> {
     ["kernel/", "boot/src/"].iter().find_map(|root| location.rfind(root).map(|at| &location[at..]))
 }
 
-/// The innermost function of ours that an instruction is in, and its line; of what the library does
-/// for it, it is the one to be asked.
+/// Returns the innermost function of the project that an instruction is in, and its line: library
+/// code is attributed to its caller.
 fn owner(places: &[Place]) -> Option<(String, String)> {
     let own = |place: &Place| {
         let location = own_file(place.location.as_deref()?)?;
@@ -204,7 +203,7 @@ fn owner(places: &[Place]) -> Option<(String, String)> {
     places.iter().find_map(own).or_else(|| places.first().map(|place| (short(&place.function), String::new())))
 }
 
-/// A function's name without its path: `page_alloc::zone::Zone::index` is `Zone::index`.
+/// Shortens a function's path: `page_alloc::zone::Zone::index` becomes `Zone::index`.
 fn short(function: &str) -> String {
     let plain = function.split('<').next().unwrap_or_default().trim_end_matches(':');
     if plain.is_empty() {
@@ -215,7 +214,7 @@ fn short(function: &str) -> String {
     parts[from..].join("::")
 }
 
-/// Instructions by whose they are.
+/// Instructions by function and by line.
 #[derive(Default)]
 struct Profile {
     benchmark: String,
@@ -244,7 +243,7 @@ impl Profile {
         profile
     }
 
-    /// Instructions of which only the function is known go to the function of that name, if there
+    /// Adds instructions of which only the function is known to the function of that name, if there
     /// is only one.
     fn join_nameless_files(&mut self) {
         let nameless: Vec<String> = self.functions.keys().filter(|key| key.ends_with("  ")).cloned().collect();
@@ -286,7 +285,8 @@ impl fmt::Display for Profile {
 /// Runs a benchmark in a QEMU that logs, and returns its profile as text.
 ///
 /// # Errors
-/// In words: there is no such benchmark or hard load, or it could not be run or understood.
+/// A message: there is no such benchmark or hard load, or it could not be run or its log not be
+/// read.
 pub fn run(benchmark: &str) -> Result<String, String> {
     let all = || names::<dyn Machine>().map(str::to_owned).chain(hard::names()).collect::<Vec<_>>().join(" ");
     let unknown = || format!("no benchmark '{benchmark}'; there are {}", all());
@@ -403,7 +403,7 @@ Trace 0: 0x7f07 [00000000/00000400/00000101/ff200001] begins with a device
         assert_eq!(counter.calls, 2);
         let mut counts: Vec<_> = counter.instructions().into_iter().collect();
         counts.sort_unstable();
-        // The marks that end a call are counted with it.
+        // The readings that end a call are counted with it.
         assert_eq!(counts, [(0x200, 2), (0x204, 2), (0x208, 2), (0x300, 2)]);
     }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Our figures beside Linux's, what they may be at most, and what they cannot be below.
+//! Tables of the figures beside Linux's, with their limits and lower bounds.
 
 use std::fs;
 
 use super::{Figures, PREFIX_OF_HARD, grouped};
 use crate::in_tree;
 
-/// How many times as much a call may cost on the largest area as on the smallest.
+/// Highest ratio of a call's cost on the largest area to that on the smallest.
 pub const GROWTH_LIMIT: f64 = 2.0;
-/// The loads that are scaled, and the areas in MiB.
+/// Loads that run on areas of several sizes.
 pub const SCALED: [&str; 3] = ["slots", "sizes", "both"];
 /// Sizes of the areas they run on, in MiB.
 pub const SIZES_MIB: [u32; 5] = [8, 32, 128, 512, 768];
@@ -21,7 +21,7 @@ const COLUMNS: &str = "benchmark,figure,linux 6.1,linux 6.12,linux 7.2,target,fl
 struct Limit {
     benchmark: String,
     what: String,
-    /// What Linux 6.1, 6.12 and 7.2 take.
+    /// Figures of Linux 6.1, 6.12 and 7.2.
     linux: [Option<f64>; 3],
     target: Option<f64>,
     floor: Option<f64>,
@@ -33,7 +33,7 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// The limits of the loads that are hard for a search, or all others.
+/// Reads the limits of the loads that are hard for a search if `hard`, or else all others.
 fn limits(hard: bool) -> Result<Vec<Limit>, String> {
     let path = in_tree("bench/limits.csv");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -58,11 +58,11 @@ fn limits(hard: bool) -> Result<Vec<Limit>, String> {
     Ok(all.into_iter().filter(|limit| limit.benchmark.starts_with(PREFIX_OF_HARD) == hard).collect())
 }
 
-/// What the names of a figure's tail end with: 99.9 % of the calls, and the longest.
+/// Suffixes of the names of a figure's tail: 99.9 % of the calls, and the longest.
 const TAILS: [&str; 2] = ["_p999", "_max"];
 
-/// A figure, what 999 of 1,000 calls took at most, and the longest single call, `both` being the
-/// sum of taking and giving back.
+/// Returns a figure, its bound for 999 of 1,000 calls, and its longest single call; `both` is the
+/// sum of allocation and release.
 fn measured(figures: &Figures, limit: &Limit) -> Option<(f64, [Option<u64>; 2])> {
     let get = |what: &str| figures.get(&limit.benchmark, what);
     let of = |what: &str| TAILS.map(|tail| get(&format!("{what}{tail}")));
@@ -94,10 +94,10 @@ fn verdict(value: f64, target: Option<f64>) -> String {
 }
 
 impl Table {
-    /// Every figure that something is said about.
+    /// Creates the table of every figure that `bench/limits.csv` names, except the hard loads'.
     ///
     /// # Errors
-    /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
+    /// The error in `bench/limits.csv`, or that a figure it names was not measured.
     pub fn of_limits(figures: &Figures) -> Result<Self, String> {
         let headings = "benchmark,call,mean,99.9 %,worst,Linux 6.1,6.12,7.2,least/here,at most,,floor,here/floor"
             .split(',')
@@ -140,11 +140,11 @@ impl Table {
         Ok(Self { headings, rows })
     }
 
-    /// The loads that are hard for a search: means, the worst allocation, and what each may be at
-    /// most.
+    /// Creates the table of the loads that are hard for a search: means, the worst allocation, and
+    /// the limit of each.
     ///
     /// # Errors
-    /// What is wrong with `bench/limits.csv`, or that a figure it names was not measured.
+    /// The error in `bench/limits.csv`, or that a figure it names was not measured.
     pub fn of_hard(figures: &Figures) -> Result<Self, String> {
         const CALLS: [&str; 3] = ["op", "release", "op_max"];
         let limits = limits(true)?;
@@ -168,8 +168,8 @@ impl Table {
         Ok(Self { headings, rows })
     }
 
-    /// The scaled loads, a row for each area: each call, and the mean of the two, of which a load
-    /// makes as many.
+    /// Creates the table of the scaled loads, a row for each area: each call, and the mean of the
+    /// two, which a load makes equally often.
     pub fn of_growth(figures: &Figures) -> Self {
         let mut rows = Vec::new();
         for load in SCALED {
@@ -200,7 +200,7 @@ impl Table {
         Self { headings: ["load", "MiB"].into_iter().chain(calls).collect(), rows }
     }
 
-    /// For a terminal.
+    /// Formats the table for a terminal.
     pub fn plain(&self) -> String {
         let lines =
             core::iter::once(self.headings.iter().map(|&word| word.to_owned()).collect()).chain(self.rows.clone());
@@ -210,7 +210,7 @@ impl Table {
         let mut text = String::new();
         for line in &lines {
             for (column, (word, width)) in line.iter().zip(&widths).enumerate() {
-                // Names to the left, numbers to the right.
+                // Names are aligned to the left, numbers to the right.
                 let cell = if column < 2 { format!("{word:<width$}") } else { format!("{word:>width$}") };
                 text.push_str(if column == 0 { "" } else { "  " });
                 text.push_str(&cell);
@@ -221,7 +221,7 @@ impl Table {
         text
     }
 
-    /// For a page.
+    /// Formats the table for a Markdown page.
     pub fn markdown(&self) -> String {
         let line = |words: Vec<&str>| format!("| {} |\n", words.join(" | "));
         let mut text = line(self.headings.clone());

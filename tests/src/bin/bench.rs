@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bench table|check|hard|check-hard|profile NAME`: measures, and says what the figures are, what
-//! became of them, or where they go.
+//! `bench table|check|hard|check-hard|profile NAME`: measures, and prints the figures, their
+//! changes, or a profile.
 //!
-//! - `table` prints our figures beside Linux's and writes the records to `build/bench.jsonl`.
-//! - `check` compares them with `bench/baseline.csv` and fails where one got worse. With
-//!   UPDATE_BASELINE=1 it accepts them instead, and writes them into `docs/research/figures.md` and
-//!   `docs/research/growth.svg` as well.
+//! - `table` prints the figures beside Linux's and writes the records to `build/bench.jsonl`.
+//! - `check` compares them with `bench/baseline.csv` and fails if one got worse. With
+//!   UPDATE_BASELINE=1 it accepts them instead, and also writes them into
+//!   `docs/research/figures.md` and `docs/research/growth.svg`.
 //! - `hard` and `check-hard` do the same for loads that are hard for a search, which are replayed.
-//! - `profile NAME` says which functions the instructions of one benchmark's calls go to, or of one
-//!   load's that is hard for a search.
+//! - `profile NAME` lists the functions that execute the instructions of the calls of a benchmark,
+//!   or of a load that is hard for a search.
 //!
 //! `table` and `check` take `--records FILE` to read records instead of booting; the checks take
 //! `--baseline FILE`.
@@ -25,8 +25,8 @@ use boot_tests::bench::{Figures, growth, hard, machines, profile};
 use boot_tests::in_tree;
 
 const USAGE: &str = "usage: bench table|check|hard|check-hard|profile NAME [--records FILE] [--baseline FILE]";
-/// What stands around the figures in `docs/research/figures.md`, and around those of the loads that
-/// are hard for a search.
+/// Marks around the figures in `docs/research/figures.md`, and around those of the loads that are
+/// hard for a search.
 const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
 const MARKS_OF_HARD: [&str; 2] = ["<!-- figures of hard loads -->\n", "<!-- end of figures of hard loads -->\n"];
 
@@ -93,7 +93,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The figures of a file of records, or of machines booted for them.
+/// Returns the figures of a file of records, or of machines booted for them.
 fn figures(records: Option<&Path>) -> Result<Figures, String> {
     if let Some(path) = records {
         return Figures::from_records(read(path)?.lines());
@@ -107,7 +107,7 @@ fn tables(figures: &Figures) -> Result<[Table; 2], String> {
     Ok([Table::of_limits(figures)?, Table::of_growth(figures)])
 }
 
-/// True where the measured figures are to become the baseline.
+/// True if the measured figures are to become the baseline.
 fn accepts() -> bool {
     env::var_os("UPDATE_BASELINE").is_some_and(|value| value != "0" && !value.is_empty())
 }
@@ -128,7 +128,7 @@ fn check(now: Figures, accepted: &Path, hard: bool) -> Result<(), String> {
     Err(format!("{first}; UPDATE_BASELINE=1 make {target} accepts what is measured now"))
 }
 
-/// Puts the figures into the baseline, beside those of the other kind.
+/// Writes the figures into the baseline, and keeps those of the other kind.
 fn accept(now: Figures, accepted: &Path, hard: bool) -> Result<(), String> {
     let count = now.0.len();
     let others = baseline::read(&read(accepted)?)?.only(!hard);

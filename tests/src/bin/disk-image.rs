@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `scripts/disk-image`: makes disk images with files of known checksums, and says what is in one.
+//! `scripts/disk-image`: creates disk images with files of known checksums, and lists an image's
+//! files.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -54,7 +55,7 @@ fn create(image: &Path, size: &str, files: &[&str]) -> Result<Vec<Found>, String
     Ok(made)
 }
 
-/// `12M` and the like.
+/// Parses a size such as `12M`.
 fn bytes(size: &str) -> Result<u64, String> {
     let unit = |suffix: char| match suffix {
         'K' | 'k' => 10,

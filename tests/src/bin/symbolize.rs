@@ -41,10 +41,10 @@ fn run() -> Result<(), String> {
     let mut resolved = 0;
     for address in asked {
         let places = symbols.resolve(address);
-        // Text on standard input holds other numbers too; an address that was asked for gets an
-        // answer.
+        // Text on standard input has other numbers too; an address given as an argument always gets
+        // a line.
         if places.is_empty() && !words.is_empty() {
-            println!("{address:#010x} is no code of the image");
+            println!("{address:#010x} is not code of the image");
         }
         for (index, place) in places.iter().enumerate() {
             match index {

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Compares what a command printed with what its page says.
+//! Compares the output of a command with its page.
 
 use snapbox::filter::{Filter, FilterNewlines, NormalizeToExpected};
 use snapbox::{Data, IntoData};
 
-/// How exactly figures are compared.
+/// Precision of the comparison of figures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tolerance {
-    /// To the digit, times aside.
+    /// Exact, except times, which may differ.
     Exact,
-    /// Those of four digits and more to a tenth, times among them: for instructions, which change
-    /// with the code.
+    /// Figures of four digits and more, times included, may differ by a tenth: for instructions,
+    /// which change with the code.
     Near,
 }
 
-/// Shortest figure that [`Tolerance::Near`] is about, in digits.
+/// Shortest figure that may differ with [`Tolerance::Near`], in digits.
 const NEAR_DIGITS: usize = 4;
 
-/// What is different, as a patch of the page; `None` where nothing is.
+/// Returns the difference as a patch of the page; `None` if there is none.
 pub fn difference(expected: &str, printed: &str, tolerance: Tolerance) -> Option<String> {
     let (mut expected, mut printed) = (plain(expected), plain(printed));
     match tolerance {
@@ -45,21 +45,21 @@ fn patch(expected: &Data, printed: &Data) -> String {
     text
 }
 
-/// Without the boot log's stamps, and without spaces at the end of a line.
+/// Removes the boot log's timestamps and spaces at the end of a line.
 fn plain(text: &str) -> String {
     let lines = text.lines().map(|line| crate::outcome::without_timestamp(line).trim_end());
     let text: String = lines.map(|line| format!("{line}\n")).collect();
     text.trim_start_matches('\n').to_owned()
 }
 
-/// `…` as snapbox writes it.
+/// Converts `…` to snapbox's syntax.
 fn pattern(text: &str) -> String {
     let lines = text.lines().map(|line| if line.trim() == "…" { "...".to_owned() } else { line.replace('…', "[..]") });
     lines.map(|line| line + "\n").collect()
 }
 
-/// Every time as `T`: a number in front of ` ns` or ` a second`, or of a record's field that ends
-/// in `_ns`.
+/// Replaces every time by `T`: a number before ` ns` or ` a second`, or of a record's field that
+/// ends in `_ns`.
 fn without_times(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
@@ -77,7 +77,7 @@ fn without_times(text: &str) -> String {
     kept
 }
 
-/// The long figures of a text.
+/// Returns the long figures of a text.
 fn figures(text: &str) -> Vec<u64> {
     numbers(text).filter(|digits| digits.len() >= NEAR_DIGITS).filter_map(|digits| digits.parse().ok()).collect()
 }
@@ -86,12 +86,12 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty())
 }
 
-/// One space for many: a figure's length moves its column.
+/// Merges spaces: a figure's length moves its column.
 fn with_single_spaces(text: &str) -> String {
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
-/// `text` with each long figure that is within a tenth of one of `figures` replaced by the nearest.
+/// Replaces each long figure of `text` that is within a tenth of one of `figures` by the nearest.
 fn snapped(text: &str, figures: &[u64]) -> String {
     let mut snapped = String::new();
     let mut rest = text;

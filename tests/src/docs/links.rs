@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The links inside the documents: every one leads to a file of the tree and, behind `#`, to a
-//! heading of that page. A file of the tree that a page names in code is there, too.
+//! The links inside the documents: each leads to a file of the tree and, after `#`, to a heading of
+//! that page. A file of the tree that a page names in code exists, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -11,13 +11,13 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use super::{Page, options};
 use crate::in_tree;
 
-/// Where the tree's files are; what is built is not among them.
+/// Folders of the tree's files, without those of built files.
 const FOLDERS: [&str; 10] =
     [".ci/", ".github/", "bench/", "boot/", "docs/", "dts/", "fuzz/", "kernel/", "scripts/", "tests/"];
 /// The book's table of contents.
 const SUMMARY: &str = "docs/SUMMARY.md";
 
-/// What is wrong with the links of `pages`, a line each.
+/// Returns the errors in the links of `pages`, a line each.
 pub fn broken_links(pages: &[Page]) -> Vec<String> {
     let headings: BTreeMap<&str, BTreeSet<String>> =
         pages.iter().map(|page| (page.name.as_str(), anchors(page))).collect();
@@ -56,7 +56,7 @@ pub fn broken_links(pages: &[Page]) -> Vec<String> {
     broken
 }
 
-/// The file that `path` means on the page of that name; `None` where it is above the tree's root.
+/// Returns the file that `path` refers to on `page`; `None` if it is above the tree's root.
 fn resolve(page: &str, path: &str) -> Option<String> {
     if path.is_empty() {
         return Some(page.to_owned());
@@ -74,7 +74,7 @@ fn resolve(page: &str, path: &str) -> Option<String> {
     Some(target.to_string_lossy().into_owned())
 }
 
-/// The links to files, pictures among them, with their lines.
+/// Returns the links to files and pictures, with their lines.
 fn links(page: &Page) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (event, range) in Parser::new_ext(&page.text, options()).into_offset_iter() {
@@ -88,7 +88,7 @@ fn links(page: &Page) -> Vec<(usize, String)> {
     found
 }
 
-/// The files of the tree that the page names as `folder/file`, with their lines.
+/// Returns the files of the tree that the page names as `folder/file`, with their lines.
 fn named_files(page: &Page) -> Vec<(usize, String)> {
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     let is_in_tree = |text: &str| FOLDERS.iter().any(|folder| text.starts_with(folder));
@@ -100,7 +100,7 @@ fn named_files(page: &Page) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// What can stand behind `#`: a name for each heading, as GitHub and mdBook make it.
+/// Returns the page's anchors: a name for each heading, as GitHub and mdBook make it.
 fn anchors(page: &Page) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut heading: Option<String> = None;

@@ -2,8 +2,8 @@
 
 //! The documents: their pages, the blocks of commands in them, and their links.
 //!
-//! A page is a Markdown file. A fenced block whose language is `console` holds commands with what
-//! they print; other words behind `console` say how it is taken:
+//! A page is a Markdown file. A fenced block whose language is `console` holds commands and their
+//! output; further words after `console` are options:
 //!
 //! | word | meaning |
 //! |---|---|
@@ -13,9 +13,9 @@
 //! | `near` | figures of four digits and more may be off by a tenth |
 //!
 //! A line that begins with `$ ` is typed in a shell, one that begins with `debris> ` at the
-//! monitor. What follows is the output; `…` stands for any text inside a line, and alone on a line
-//! for any lines. A block `text FILE`, or of another language with a file's name behind it, is that
-//! file's content.
+//! monitor. The lines after it are the output; `…` stands for any text inside a line, and alone on
+//! a line for any lines. A block `text FILE`, or of another language followed by a file's name, is
+//! the content of that file.
 
 mod compare;
 mod links;
@@ -37,73 +37,73 @@ pub use run::{Report, run_page};
 /// A Markdown file.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Its path in the tree, with `/` between the parts.
+    /// Path in the tree, with `/` between the parts.
     pub name: String,
-    /// What it says.
+    /// Text of the page.
     pub text: String,
 }
 
 /// A fenced block of a page.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Block {
-    /// The line of its first fence.
+    /// Line of its first fence.
     pub line: usize,
-    /// The words behind the fence.
+    /// Words after the fence.
     pub words: Vec<String>,
-    /// What is in it.
+    /// Content of the block.
     pub text: String,
 }
 
-/// What a page does, from its top to its end.
+/// A step of a page.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     /// A file is written.
     File {
-        /// Its name, relative to where the page's commands run.
+        /// Name, relative to the directory of the page's commands.
         name: String,
-        /// Its content.
+        /// Content of the file.
         text: String,
     },
-    /// Something is typed.
+    /// A command is typed.
     Command(Typed),
 }
 
 /// A command of a page.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Typed {
-    /// The line of the page that it begins on.
+    /// Line of the page that the command begins on.
     pub line: usize,
-    /// Where it is typed.
+    /// Prompt that it is typed at.
     pub at: Prompt,
     /// The command, without its prompt.
     pub command: String,
-    /// What the page says that it prints.
+    /// Output according to the page.
     pub expected: String,
-    /// How exactly.
+    /// Precision of the comparison.
     pub tolerance: Tolerance,
-    /// Why it is not run, where it is not.
+    /// Word that excludes it from the run, if any.
     pub left_out: Option<&'static str>,
 }
 
-/// Where a command is typed.
+/// Prompt that a command is typed at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prompt {
     /// `$ `: a shell in the tree's root.
     Shell,
-    /// `debris> `: the monitor that the page's last `make monitor` booted, or that of a machine
-    /// with the defaults.
+    /// `debris> `: the monitor that the page's last `make monitor` booted, or else that of a
+    /// machine with the defaults.
     Monitor,
 }
 
-/// Languages that would hold commands which nobody runs.
+/// Languages that pages must not use for commands: their blocks would not be run.
 const NOT_RUN: [&str; 6] = ["sh", "bash", "shell", "zsh", "shell-session", "sh-session"];
-/// The words behind `console` for blocks that are not run.
+/// Words after `console` for blocks that are not run.
 const LEFT_OUT: [&str; 3] = ["install", "slow", "board"];
 
-/// All pages: those at the root, and the book's.
+/// Returns all pages: those at the root, and the book's.
 ///
 /// # Panics
-/// Where one cannot be read.
+/// If one cannot be read.
 pub fn pages() -> Vec<Page> {
     let mut names = Vec::new();
     for entry in fs::read_dir(in_tree(".")).expect("the tree's root can be read") {
@@ -134,7 +134,7 @@ fn read(path: &PathBuf) -> String {
 }
 
 impl Page {
-    /// Its fenced blocks.
+    /// Returns the fenced blocks.
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<Block> = None;
@@ -157,10 +157,10 @@ impl Page {
         blocks
     }
 
-    /// What it does, in order.
+    /// Returns the steps of the page, in order.
     ///
     /// # Errors
-    /// What is wrong with a block, and where.
+    /// The error in a block, with its line.
     pub fn steps(&self) -> Result<Vec<Step>, String> {
         let mut steps = Vec::new();
         for block in self.blocks() {
@@ -199,7 +199,7 @@ fn options() -> pulldown_cmark::Options {
     pulldown_cmark::Options::ENABLE_TABLES
 }
 
-/// The commands of a block, each with the lines behind it.
+/// Returns the commands of a block, each with the lines after it.
 fn typed(block: &Block, tolerance: Tolerance, left_out: Option<&'static str>) -> Result<Vec<Typed>, String> {
     let mut found: Vec<Typed> = Vec::new();
     for (number, line) in block.text.lines().enumerate() {

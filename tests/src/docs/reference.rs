@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parts of the reference pages that are made of the monitor's tables: usages, help, keys,
-//! values, placements.
+//! The parts of the reference pages that are generated from the monitor's tables: usages, help,
+//! keys, values, placements.
 //!
-//! A part stands between `<!-- generated: WORDS -->` and `<!-- end -->`; what is around it is
-//! written by hand. WORDS are
+//! A part is between `<!-- generated: WORDS -->` and `<!-- end -->`; the text around it is written
+//! by hand. WORDS are
 //!
 //! | words | the part is |
 //! |---|---|
-//! | `command NAME` | its usage, help, example, words and keys |
-//! | `keys NAME` | its keys |
-//! | `keys of all loads` | those that every load takes |
+//! | `command NAME` | usage, help, example, words and keys of a command |
+//! | `keys NAME` | keys of a command |
+//! | `keys of all loads` | keys that every load takes |
 //! | `placements` | the placements, with their parameters |
-//! | `words of NAME` | what can stand behind the command |
-//! | `capitals` | what the words in capitals stand for |
+//! | `words of NAME` | the words that can follow the command |
+//! | `capitals` | meanings of the words in capitals |
 
 use std::fmt::Write;
 
@@ -24,14 +24,14 @@ use kernel::monitor::help::{KEYS_OF_ALL_LOADS, expanded};
 use kernel::monitor::help_of_all;
 use kernel::monitor::values::{VALUES, explain, key_of_command};
 
-/// At the beginning of a line, so that a page can speak of it.
+/// Begins a part only at the beginning of a line, so that a page can mention it.
 const BEGIN: &str = "\n<!-- generated: ";
 const END: &str = "<!-- end -->";
 
-/// The page's text with its generated parts made anew.
+/// Returns the page's text with its parts generated anew.
 ///
 /// # Errors
-/// The words of a part that mean nothing, or a part without an end.
+/// The words of a part that are not valid, or a part without an end.
 pub fn generated(text: &str) -> Result<String, String> {
     let mut pieces = text.split(BEGIN);
     let mut made = pieces.next().unwrap_or_default().to_owned();
@@ -45,7 +45,7 @@ pub fn generated(text: &str) -> Result<String, String> {
     Ok(made)
 }
 
-/// The commands that the page has a part of, in their order.
+/// Returns the commands that the page has a part for, in their order.
 pub fn commands_of(text: &str) -> Vec<&str> {
     let words = text.split(BEGIN).skip(1).filter_map(|piece| piece.split_once(" -->")).map(|(words, _)| words);
     words.filter_map(|words| words.strip_prefix("command ")).collect()
@@ -66,7 +66,7 @@ fn part(words: &str) -> Option<String> {
     }
 }
 
-/// A command: how it is typed, what it does, an example, its words and keys.
+/// Describes a command: its usage, summary, an example, its words and keys.
 fn command(help: &Help) -> String {
     let is_load = load::find(help.name).is_some();
     let usage = expanded(help.usage);
@@ -92,7 +92,7 @@ fn command(help: &Help) -> String {
     text
 }
 
-/// The usage, without its keys where there are many: they have a table.
+/// Returns the usage, without its keys if there are many: they have a table.
 fn typed(name: &str, usage: &str, is_load: bool) -> String {
     let is_key = |word: &&str| word.contains('=');
     let many = is_load || usage.split(' ').filter(is_key).count() > 2;
@@ -102,7 +102,8 @@ fn typed(name: &str, usage: &str, is_load: bool) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// True where a load takes the key, with the same values, and it means the same to the command.
+/// True if a load takes the key, with the same values, and the command has no meaning of its own
+/// for it.
 fn is_of_loads(command: &str, spec: &str) -> bool {
     let of_one = || load::LOADS.iter().flat_map(|load| specs(load.help.usage));
     let is_taken = specs(KEYS_OF_ALL_LOADS).chain(of_one()).any(|taken| taken == spec);
@@ -113,7 +114,7 @@ fn key_of(spec: &str) -> &str {
     spec.split('=').next().unwrap_or_default()
 }
 
-/// A row for each word that can stand behind the command; nothing where there is none.
+/// Returns a row for each word that can follow the command; empty if there is none.
 fn words_table(command: &str, usage: &str) -> String {
     let mut text = String::new();
     let words = specs(usage).filter(|spec| !spec.contains('=')).flat_map(|spec| spec.split('|')).collect::<Vec<_>>();
@@ -126,7 +127,7 @@ fn words_table(command: &str, usage: &str) -> String {
     text
 }
 
-/// A row for each key, and one for each word that it can be.
+/// Returns a row for each key, and one for each word that it can be set to.
 fn keys_table<'s>(command: &str, specs: impl Iterator<Item = &'s str>) -> String {
     let mut text = String::from("| key | sets |\n|---|---|\n");
     for (key, choices) in specs.filter_map(|spec| spec.split_once('=')) {
@@ -157,12 +158,12 @@ fn capitals() -> String {
     text
 }
 
-/// `|` ends a cell.
+/// Escapes `|`, which ends a cell.
 fn in_cell(text: &str) -> String {
     prose(text).replace('|', "\\|")
 }
 
-/// `*` and `<` mean something to Markdown outside of code.
+/// Escapes `*` and `<`, which are Markdown syntax outside of code.
 fn prose(text: &str) -> String {
     let parts = text.split('`').enumerate();
     let parts = parts

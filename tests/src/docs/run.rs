@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Does what a page says, from its top to its end, as a reader who types it all would.
+//! Executes a page from its top to its end, as a reader who types all of it would.
 //!
-//! A page has a directory of its own, in which the tree's files are, so that its files are in
-//! nobody's way. Its shell commands run there one after another; its monitor is the machine that
-//! its last `make monitor` booted.
+//! A page has a directory of its own, with links to the tree's files, so that the files it writes
+//! are not in the tree. Its shell commands run there one after another; its monitor is the machine
+//! that its last `make monitor` booted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,23 +20,23 @@ use crate::in_tree;
 use crate::records;
 use crate::session::Session;
 
-/// Longest that one command may take before it is ended, on a busy machine.
+/// Time limit of one command, on a busy machine.
 const LIMIT_S: u64 = 300;
-/// The machine of a page that boots none itself.
+/// Command for the machine of a page that boots none itself.
 const DEFAULT_MACHINE: &str = "make monitor";
 
-/// What came of a page.
+/// Result of a page.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What was not as the page says.
+    /// Differences from the page.
     pub differences: Vec<String>,
-    /// The fields of every record that was printed, as (record, field).
+    /// Fields of every record that was printed, as (record, field).
     pub fields: BTreeSet<(String, String)>,
 }
 
 impl Report {
     fn see(&mut self, page: &Page, typed: &Typed, printed: &str) {
-        // A line that does not end as a record does was cut by the command.
+        // A line without a record's end was truncated by the command.
         let wrong = records::check(printed.lines().filter(|line| line.ends_with('}')));
         if !wrong.is_empty() {
             self.differences.push(format!("{}:{}: {}\n{wrong}", page.name, typed.line, typed.command));
@@ -54,13 +54,13 @@ impl Report {
     }
 }
 
-/// Does what `page` says.
+/// Executes `page`.
 ///
 /// # Errors
-/// What is wrong with the page itself.
+/// The error in the page itself.
 ///
 /// # Panics
-/// Where a machine does not answer.
+/// If a machine does not answer.
 pub fn run_page(page: &Page) -> Result<Report, String> {
     let directory = Directory::new();
     let mut report = Report::default();
@@ -98,7 +98,7 @@ pub fn run_page(page: &Page) -> Result<Report, String> {
                 let printed = if typed.command.starts_with("poweroff") {
                     let mut session = monitor.take().expect("it was there a line ago");
                     session.send(&format!("{}\r", typed.command));
-                    // What comes behind the echo of the command.
+                    // The output after the echo of the command.
                     let outcome = session.finish();
                     outcome.console().rsplit_once(&typed.command).map_or("", |(_, last)| last).trim_start().to_owned()
                 } else {
@@ -112,7 +112,7 @@ pub fn run_page(page: &Page) -> Result<Report, String> {
     Ok(report)
 }
 
-/// What was printed behind the echo: a line that is longer than the screen is drawn once more when
+/// Returns the output after the echo: a line that is longer than the screen is drawn once more when
 /// it wraps.
 fn without_echo<'t>(printed: &'t str, command: &str) -> &'t str {
     printed.split_once('\n').filter(|(first, _)| first.ends_with(command)).map_or(printed, |(_, rest)| rest)
@@ -129,7 +129,7 @@ fn end(monitor: Option<Session>) {
     }
 }
 
-/// Where a page's commands run.
+/// Directory that a page's commands run in.
 struct Directory(TempDir);
 
 impl Directory {
@@ -148,7 +148,7 @@ impl Directory {
             let words = format!("exec '{}' \"$@\"", script.path().display());
             program(&path.join("scripts").join(script.file_name()), &words);
         }
-        // `make` works in the tree's root, and finds the page's files by their absolute names.
+        // `make` runs in the tree's root, and finds the page's files by their absolute names.
         let words = r#"for word; do
             shift
             file=${word#*=}
@@ -162,7 +162,7 @@ impl Directory {
             &path.join("bin/make"),
             &format!("{words}\nexec {} --no-print-directory -C '{root}' \"$@\"", found("make")),
         );
-        // A script that names the manifest by itself works where it was called.
+        // A script that passes the manifest's path itself runs in the caller's directory.
         let words = format!(
             "case \" $* \" in *' --manifest-path '*) ;; *) cd '{root}' ;; esac\nexec {} \"$@\"",
             found("cargo")
@@ -179,7 +179,7 @@ impl Directory {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &LIMIT_S.to_string(), "sh", "-c", words]);
         command.current_dir(self.path());
-        // What the caller's make, cargo and shell say is for them.
+        // Variables of the caller's make, cargo and shell are removed.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let is_cargos = name.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*name);
@@ -193,7 +193,7 @@ impl Directory {
         command
     }
 
-    /// What a shell command printed, and its status.
+    /// Runs a shell command; returns its output and status.
     fn shell(&self, words: &str) -> (String, Option<i32>) {
         let output = self.command(&format!("exec 2>&1\n{words}")).stdin(Stdio::null()).output().expect("a shell");
         let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
@@ -201,7 +201,8 @@ impl Directory {
         (lines.map(|line| format!("{line}\n")).collect(), output.status.code())
     }
 
-    /// A machine at its prompt, and what it printed before. QEMU's own words are not the console's.
+    /// Boots a machine to its prompt; returns it and its output before. QEMU's own messages are not
+    /// part of that.
     fn boot(&self, words: &str) -> (Session, String) {
         let mut session = Session::start(self.command(words), None, Duration::from_secs(LIMIT_S));
         let printed = session.expect("debris> ");
@@ -209,7 +210,7 @@ impl Directory {
     }
 }
 
-/// What the scripts read from the environment.
+/// Variables that the scripts read from the environment.
 const SCRIPTS: [&str; 13] = [
     "MEM",
     "SMP",
@@ -226,7 +227,7 @@ const SCRIPTS: [&str; 13] = [
     "SEMIHOSTING",
 ];
 
-/// True for what cargo says of its own work.
+/// True for cargo's messages about its own work.
 fn is_cargos(line: &str) -> bool {
     let words = ["Finished", "Compiling", "Running", "Blocking", "Downloading", "Downloaded", "Updating", "Locking"];
     line.starts_with("   ") && words.iter().any(|word| line.trim_start().starts_with(word))
@@ -237,7 +238,7 @@ fn program(path: &PathBuf, words: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("and made one");
 }
 
-/// Where the shell finds a program.
+/// Returns the path at which the shell finds a program.
 fn found(name: &str) -> String {
     let directories = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let found = directories.iter().map(|directory| directory.join(name)).find(|path| path.is_file());

@@ -2,13 +2,13 @@
 
 //! The disk: a virtio block device (Virtio 1.2, 5.2) with several requests in flight.
 //!
-//! The crate's own `VirtIOBlk` keeps one page a request, five requests, and a flush that spins
-//! while nothing else is in flight; so its queue and transport are used, and the three kinds of
-//! requests are written here: a header, pages, a status byte. Headers and statuses lie in a
-//! coherent page, the data in pages that were mapped for the device before they came here.
+//! The crate's own `VirtIOBlk` supports one page per request and five requests, and its flush spins
+//! and expects no other request in flight; so only its queue and transport are used, and the three
+//! kinds of requests are written here: a header, pages, a status byte. Headers and statuses are in
+//! a coherent page, the data in pages that the caller has mapped for the device.
 //!
-//! The feature `VIRTIO_F_EVENT_IDX` is left alone: 0.13 of the crate compares indices that have
-//! wrapped around as if they had not, and forgets to notify the device.
+//! `VIRTIO_F_EVENT_IDX` is not negotiated: version 0.13 of the crate compares indices without
+//! regard to wraparound, and then fails to notify the device.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -40,7 +40,7 @@ const QUEUE: u16 = 0;
 /// Pages of a legacy queue: descriptors and available ring, then the used ring on a page of its
 /// own.
 const LEGACY_QUEUE_PAGES: u32 = 2;
-/// Once somebody wants out, how long the device may still take.
+/// Time that the device still gets to complete a request after a Ctrl-C.
 const GRACE_NS: u64 = 2_000_000_000;
 
 /// Feature bits (5.2.3, 6).
@@ -49,7 +49,7 @@ const FLUSH: u64 = 1 << 9;
 const VERSION_1: u64 = 1 << 32;
 
 bitflags::bitflags! {
-    /// The features that are understood.
+    /// The features that the driver supports.
     #[derive(Clone, Copy, Debug)]
     struct Features: u64 {
         const READ_ONLY = READ_ONLY;
@@ -60,7 +60,7 @@ bitflags::bitflags! {
 
 /// Bytes of a request's header: type, 4 bytes 0, sector.
 const HEADER_BYTES: usize = 16;
-/// In the control page, headers come first, then statuses.
+/// Distance between headers in the control page, which holds the headers, then the statuses.
 const HEADER_STRIDE: usize = 32;
 const STATUSES: usize = 2048;
 
@@ -78,18 +78,18 @@ pub(crate) struct VirtioDisk {
     identity: Identity,
     transport: MmioTransport<'static>,
     queue: Box<VirtQueue<Coherent, QUEUE_SIZE>>,
-    /// The page of headers and statuses, where the processor finds it.
+    /// The processor's address of the control page, which holds headers and statuses.
     control: u32,
     requests: [Option<Queued>; MAX_REQUESTS],
-    /// The device was told to stop, and why.
+    /// The reason that the device was stopped, if it was.
     stopped: Option<IoError>,
 }
 
 impl VirtioDisk {
-    /// Sets the device up.
+    /// Initialises the device and allocates its coherent memory.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// The reason that the device cannot be used.
     pub(crate) fn start(
         name: &'static str,
         mut transport: MmioTransport<'static>,
@@ -128,19 +128,19 @@ impl VirtioDisk {
         })
     }
 
-    /// The bytes of a part of the control page.
+    /// Returns `bytes` bytes of the control page, from offset `at` on.
     ///
     /// # Safety
-    /// `at + bytes` is at most a page, and the part belongs to a request whose tag is the caller's.
+    /// `at + bytes` is at most a page, and the part belongs to a request whose tag the caller owns.
     unsafe fn control(&self, at: usize, bytes: usize) -> &'static mut [u8] {
         let start = core::ptr::with_exposed_provenance_mut::<u8>(self.control as usize + at);
         // SAFETY:
-        // - the page is coherent memory that is mapped for ever, and nobody else's;
-        // - by the caller's word the part lies in it and is not referred to twice.
+        // - the page is coherent memory, mapped permanently, without another user;
+        // - the caller guarantees that the part is in the page and is not referred to twice.
         unsafe { core::slice::from_raw_parts_mut(start, bytes) }
     }
 
-    /// Calls `act` on the queue with a request's buffers, those that the device reads and those
+    /// Calls `act` with the queue and a request's buffers: those that the device reads, then those
     /// that it writes.
     fn with_buffers<T>(
         &mut self,
@@ -149,9 +149,9 @@ impl VirtioDisk {
         segments: &[Segment],
         act: impl for<'a> FnOnce(&mut VirtQueue<Coherent, QUEUE_SIZE>, &'a [&'a [u8]], &'a mut [&'a mut [u8]]) -> T,
     ) -> T {
-        // SAFETY: 7 headers of 16 bytes, 32 apart, fit; each is its tag's.
+        // SAFETY: 7 headers of 16 bytes, 32 apart, fit; each belongs to one tag.
         let header = unsafe { self.control(tag * HEADER_STRIDE, HEADER_BYTES) };
-        // SAFETY: the statuses begin in the middle of the page; each is its tag's.
+        // SAFETY: the statuses begin in the middle of the page; each belongs to one tag.
         let status = unsafe { self.control(STATUSES + tag, 1) };
         let mut inputs: [&[u8]; MAX_SEGMENTS + 1] = [&[]; MAX_SEGMENTS + 1];
         let mut outputs: [&mut [u8]; MAX_SEGMENTS + 1] = core::array::from_fn(|_| <&mut [u8]>::default());
@@ -160,10 +160,11 @@ impl VirtioDisk {
         for (place, segment) in segments.iter().enumerate() {
             let start = core::ptr::with_exposed_provenance_mut::<u8>(segment.address.bits() as usize);
             // SAFETY:
-            // - whoever submitted the request has mapped this memory for the device, and keeps its
-            //   hands off until the request has ended; it is RAM, which is mapped at the address
+            // - the submitter of the request has mapped this memory for the device, and does not
+            //   access it until the request has ended; it is RAM, which is mapped at the address
             //   that the device uses;
-            // - the queue only takes the slices' addresses, nobody reads or writes through them.
+            // - the queue takes only the slices' addresses; nothing is read or written through
+            //   them.
             let data = unsafe { core::slice::from_raw_parts_mut(start, segment.bytes as usize) };
             if writes {
                 outputs[place] = data;
@@ -177,7 +178,7 @@ impl VirtioDisk {
         act(&mut self.queue, &inputs[..read], &mut outputs[..=written])
     }
 
-    /// The request whose token the device has given back.
+    /// Removes the request with `token` from the list; returns its tag and the request.
     fn take(&mut self, token: u16) -> Option<(usize, Queued)> {
         let tag =
             self.requests.iter().position(|queued| queued.as_ref().is_some_and(|queued| queued.token == token))?;
@@ -186,13 +187,13 @@ impl VirtioDisk {
 }
 
 impl VirtioDisk {
-    /// Stops the device, which touches no memory afterwards.
+    /// Resets the device, which accesses no memory afterwards.
     fn stop(&mut self, why: IoError) {
         self.transport.set_status(DeviceStatus::empty());
         self.stopped = Some(why);
     }
 
-    /// Takes a request that the device has done with out of the queue; says how it ended.
+    /// Removes a request that the device has finished from the queue; returns its result.
     fn result(&mut self, tag: usize, queued: &Queued) -> Result<(), IoError> {
         let segments = &queued.segments[..queued.count];
         let popped = self.with_buffers(tag, queued.operation, segments, |queue, inputs, outputs| {
@@ -201,9 +202,9 @@ impl VirtioDisk {
             unsafe { queue.pop_used(queued.token, inputs, outputs) }
         });
         popped.map_err(|_| IoError::Failed)?;
-        // SAFETY: as in `with_buffers`; the device has done with it.
+        // SAFETY: as in `with_buffers`; the device has finished with it.
         let status = unsafe { self.control(STATUSES + tag, 1) };
-        // The device has written it, behind the compiler's back.
+        // The device has written it, which the compiler cannot see.
         match core::hint::black_box(status)[0] {
             0 => Ok(()),
             2 => Err(IoError::Unsupported),
@@ -212,11 +213,11 @@ impl VirtioDisk {
     }
 }
 
-/// Sets a coherent buffer aside, for ever; returns where the processor finds it.
+/// Allocates a coherent buffer that is never released; returns the processor's address of it.
 fn stock(system: &mut System<'_>, device: DeviceId, pages: u32, taken: bool) -> Result<u32, String> {
     let buffer = system.dma_alloc_coherent(device, pages * PAGE_SIZE as u32).map_err(|error| error.to_string())?;
     let (cpu, address) = (buffer.cpu_address().get(), buffer.device_address().bits());
-    // SAFETY: the value that could give the buffer back goes out of scope here, and the device is
+    // SAFETY: the value that could release the buffer goes out of scope here, and the device is
     // never removed.
     if unsafe { memory::stock(Piece { cpu, device: address, pages, taken }) } {
         Ok(cpu)
@@ -248,14 +249,14 @@ impl BlockDevice for VirtioDisk {
             Operation::Write => 1,
             Operation::Flush => 4,
         };
-        // SAFETY: as in `with_buffers`; the tag is nobody else's, and the device does not have it
-        // yet.
+        // SAFETY: as in `with_buffers`; no other request has the tag, and the device does not have
+        // it yet.
         let header = unsafe { self.control(request.tag * HEADER_STRIDE, HEADER_BYTES) };
         header[..4].copy_from_slice(&kind.to_le_bytes());
         header[4..8].fill(0);
         header[8..].copy_from_slice(&request.sector.to_le_bytes());
         let added = self.with_buffers(request.tag, request.operation, request.segments, |queue, inputs, outputs| {
-            // SAFETY: header, status and data stay where they are, untouched, until the request has
+            // SAFETY: header, status and data are neither moved nor accessed until the request has
             // left the queue: the tag is taken until then, and the caller keeps the data's pages
             // pinned.
             unsafe { queue.add(inputs, outputs) }
@@ -268,9 +269,9 @@ impl BlockDevice for VirtioDisk {
     }
 
     fn kick(&mut self) {
-        // The flag is read behind the index that `submit` wrote (virtio 1.2, 2.7.13.4.1): a
-        // store-release and a load-acquire of different words keep no order (DDI 0406C, A3.8.3),
-        // and a device that was not told would never look.
+        // The flag must be read after the index that `submit` wrote is visible (virtio 1.2,
+        // 2.7.13.4.1): a store-release and a load-acquire of different words are not ordered (DDI
+        // 0406C, A3.8.3), and a device that is not notified never looks at the queue.
         dsb();
         if self.stopped.is_none() && self.queue.should_notify() {
             self.transport.notify(QUEUE);
@@ -283,7 +284,7 @@ impl BlockDevice for VirtioDisk {
             if let Some((tag, queued)) = self.take(token) {
                 return Some(Completion { tag, result: self.result(tag, &queued) });
             }
-            log::error!("{}: the device gave back what it was never given: it is stopped", self.identity.name);
+            log::error!("{}: the device returned a request that it was not given: it is stopped", self.identity.name);
             self.stop(IoError::Gone);
         }
         let tag = self.requests.iter().position(Option::is_some)?;
@@ -296,15 +297,15 @@ impl BlockDevice for VirtioDisk {
             let end = clock::now_ns() + GRACE_NS;
             while !self.queue.can_pop() {
                 if clock::now_ns() > end {
-                    // This is what it was for.
+                    // Consumes the Ctrl-C, which ended this wait.
                     input::interrupted();
                     return false;
                 }
             }
             return true;
         }
-        // Masked while it looks, so that no interrupt can come between looking and sleeping; a
-        // pending one still wakes.
+        // Interrupts are masked from the check to the sleep, so that none can come in between; a
+        // pending interrupt still ends WFI.
         let mask = IrqMask::new();
         if !self.queue.can_pop() {
             cortex_a::asm::wfi();

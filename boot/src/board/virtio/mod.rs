@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): which of
-//! the tree's devices is a disk, and its interrupt.
+//! Virtio over memory-mapped registers (Virtio 1.2, 4.2, and its legacy interface, 4.2.4): finds
+//! the disk among the tree's devices, and handles its interrupt.
 //!
-//! The `virtio-drivers` crate speaks to the transport and keeps the queue; [`disk`] makes a block
-//! device of them, and [`memory`] is where the crate gets memory from. QEMU puts four `virtio,mmio`
-//! nodes into the tree, most of them with nothing behind. One disk is used, the first.
+//! The `virtio-drivers` crate drives the transport and the queue; [`disk`] builds a block device on
+//! them, and [`memory`] supplies the crate with memory. QEMU puts four `virtio,mmio` nodes into the
+//! tree, most of them without a device. One disk is used, the first.
 
 pub(crate) mod disk;
 mod memory;
@@ -29,11 +29,11 @@ use crate::cpu::mappings;
 use crate::cpu::mmu::Access;
 use disk::VirtioDisk;
 
-/// Bytes of a device's registers that are looked at: the common ones and a disk's configuration.
+/// Least size of a device's registers: the common ones and a disk's configuration.
 const LEAST_BYTES: u64 = 0x120;
 
 register_structs! {
-    /// What the interrupt handler needs of the registers.
+    /// The registers that the interrupt handler needs.
     Registers {
         (0x00 => _reserved0),
         (0x60 => interrupt_status: ReadOnly<u32>),
@@ -42,14 +42,14 @@ register_structs! {
     }
 }
 
-/// The disk's registers; 0 before there is one.
+/// Address of the disk's registers; 0 before there is a disk.
 static BASE: AtomicU32 = AtomicU32::new(0);
 /// Interrupts that the disk has sent.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
-/// A node of the tree behind which a virtio device may be.
+/// A node of the tree that may have a virtio device.
 pub(crate) struct Place {
-    /// The node's name, which is the device's. The tree is read once, and the board's devices stay.
+    /// Name of the node and of the device. Leaked: the tree is read once, and the devices stay.
     name: &'static str,
     base: u32,
     bytes: u32,
@@ -61,15 +61,15 @@ impl Place {
         self.base < other.base.saturating_add(other.bytes) && other.base < self.base.saturating_add(self.bytes)
     }
 
-    /// Whether its registers can be reached: a tree can put them where nothing, or something else,
-    /// is mapped.
+    /// True if its registers are mapped: a tree can give an address where nothing, or something
+    /// else, is mapped.
     fn is_mapped(&self) -> bool {
         let ends = [self.base, self.base.saturating_add(self.bytes - 1)];
         mappings::with(|map| ends.into_iter().all(|end| map.space().rights(end) == Some(Access::Device)))
     }
 }
 
-/// The tree's places for virtio devices.
+/// Returns the tree's nodes for virtio devices.
 pub(crate) fn places(facts: &Facts) -> Vec<Place> {
     let nodes = facts.devices.iter().filter(|device| super::devices::is(device, "virtio,mmio"));
     nodes
@@ -86,13 +86,13 @@ pub(crate) fn places(facts: &Facts) -> Vec<Place> {
         .collect()
 }
 
-/// Starts the first disk among the places and hands it to the system; says what it found.
+/// Starts the first disk among `places` and hands it to `system`; logs what it finds.
 pub(crate) fn start(places: &[Place], system: &mut System<'_>) {
     let mut found = false;
     for (number, place) in places.iter().enumerate() {
         if places[..number].iter().any(|other| other.overlaps(place)) {
-            // Asking twice would reset what was found there.
-            log::warn!("{}: its registers are another's: left alone", place.name);
+            // A second probe would reset the device found there.
+            log::warn!("{}: its registers overlap another node's: left alone", place.name);
             continue;
         }
         if !place.is_mapped() {
@@ -103,11 +103,11 @@ pub(crate) fn start(places: &[Place], system: &mut System<'_>) {
         else {
             continue;
         };
-        // SAFETY: mapped as device memory, which stays so, and aligned; whether it is virtio's is
-        // what is asked here.
+        // SAFETY: mapped as device memory, which stays so, and aligned; `new` checks that the
+        // registers are virtio's.
         let transport = match unsafe { MmioTransport::new(header, place.bytes as usize) } {
             Ok(transport) => transport,
-            // Nothing behind the registers.
+            // No device at these registers.
             Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(0))) => continue,
             Err(error) => {
                 log::warn!("{}: no virtio device: {error}", place.name);
@@ -115,25 +115,25 @@ pub(crate) fn start(places: &[Place], system: &mut System<'_>) {
             }
         };
         if transport.device_type() != DeviceType::Block {
-            log::info!("{}: a virtio device that is no disk, left alone", place.name);
+            log::info!("{}: a virtio device, but not a disk: ignored", place.name);
         } else if found {
-            log::info!("{}: one disk is used, the first; this one is left alone", place.name);
+            log::info!("{}: one disk is used, the first; this one is ignored", place.name);
         } else {
             found = start_disk(place, transport, system);
         }
     }
 }
 
-/// False where another disk may be tried.
+/// Starts the disk at `place`. Returns false if another disk may be tried.
 fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut System<'_>) -> bool {
     let Some(interrupt) = place.interrupt else {
         log::warn!("{}: a disk without an interrupt cannot be used", place.name);
         return false;
     };
-    // The handler can be called from the moment on when the device may interrupt.
+    // The handler can be called as soon as the device may interrupt.
     BASE.store(place.base, Ordering::Relaxed);
     if !gic::handle(interrupt, interrupted) {
-        log::warn!("{}: a disk whose interrupt nobody can handle cannot be used: raise MAX_HANDLERS", place.name);
+        log::warn!("{}: no slot for the disk's interrupt handler: not used (raise MAX_HANDLERS)", place.name);
         return false;
     }
     match VirtioDisk::start(place.name, transport, system) {
@@ -149,7 +149,7 @@ fn start_disk(place: &Place, transport: MmioTransport<'static>, system: &mut Sys
     true
 }
 
-/// The interrupt's handler: acknowledges it, which wakes who waits.
+/// Acknowledges the disk's interrupt and counts it; the interrupt itself ends the waiter's WFI.
 fn interrupted() {
     let base = BASE.load(Ordering::Relaxed);
     if base == 0 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that changes its mapping: from its own address, cacheable, to the window of coherent
-//! buffers, and back.
+//! Moves mappings of memory from its own address, cacheable, to the window of coherent buffers, and
+//! back.
 //!
 //! A frame has one mapping at a time. Addresses of the window and of memory agree in their last 20
 //! bits, so that whole MiB are moved as sections, with one entry each; at the edges a section is
-//! cut into pages. What was cut stays cut until all of it is moved at once.
+//! split into pages. A split section stays split until all of it is moved at once.
 
 use super::{
     Access, AddressSpace, OutOfPageTables, PAGES_PER_SECTION, PageTable, SECTION_SHIFT, SECTION_SIZE, dsb, flush_all,
@@ -14,16 +14,16 @@ use super::{
 use core::ops::Range;
 use units::{PAGE_SHIFT, PAGE_SIZE};
 
-/// Up to this many pages are flushed from the TLB one by one; for more, all of it is flushed.
+/// Most pages that are flushed from the TLB one by one; for more, the whole TLB is flushed.
 const MAX_SINGLE_FLUSHES: u32 = 16;
 
-/// The part of a range that lies in one section.
+/// The part of a range that is in one section.
 #[derive(Clone)]
 struct Piece {
     /// The first-level entry of memory's own address, and that of the window's.
     own: usize,
     window: usize,
-    /// Which pages of the section.
+    /// Pages of the section.
     pages: Range<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Piece {
     }
 }
 
-/// The pieces of `pages` pages from `start` on, which the window shows from `window` on.
+/// Returns the pieces of `pages` pages from `start` on, which the window maps from `window` on.
 fn pieces(start: u32, pages: u32, window: u32) -> impl Iterator<Item = Piece> + Clone {
     debug_assert_eq!(start % SECTION_SIZE as u32, window % SECTION_SIZE as u32);
     let end = u64::from(start) + u64::from(pages) * PAGE_SIZE;
@@ -51,16 +51,16 @@ fn pieces(start: u32, pages: u32, window: u32) -> impl Iterator<Item = Piece> + 
 }
 
 impl AddressSpace {
-    /// Whether nothing is mapped in the MiB that an address lies in.
+    /// True if nothing is mapped in the MiB of `address`.
     pub(crate) fn is_vacant(&self, address: u32) -> bool {
         self.first[(address >> SECTION_SHIFT) as usize] == 0
     }
 
-    /// Unmaps `pages` pages from `start` on and shows them, not cacheable, from `window` on, where
-    /// nothing is mapped. Nothing may use their own addresses from here on.
+    /// Unmaps `pages` pages from `start` on and maps them, not cacheable, from `window` on, where
+    /// nothing is mapped. Their own addresses must not be used from here on.
     ///
     /// # Errors
-    /// There are too few page tables; nothing was changed then.
+    /// Too few page tables are free; nothing is changed then.
     pub(crate) fn move_to_window(&mut self, start: u32, pages: u32, window: u32) -> Result<(), OutOfPageTables> {
         let needed: usize = pieces(start, pages, window)
             .filter(|piece| !piece.is_whole())
@@ -88,9 +88,9 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes pages that [`AddressSpace::move_to_window`] moved out of the window and maps them at
-    /// their own addresses again. `idle` says of a MiB of the window, counted from the first one
-    /// that the pages lie in, that they were the last in it.
+    /// Unmaps pages that [`AddressSpace::move_to_window`] moved to the window and maps them at
+    /// their own addresses again. `idle` is called with the index of a MiB among those that the
+    /// pages are in, and returns true if the window maps nothing else there.
     pub(crate) fn move_back(&mut self, start: u32, pages: u32, window: u32, idle: impl Fn(usize) -> bool) {
         for (place, Piece { own: _, window, pages }) in pieces(start, pages, window).enumerate() {
             if is_section(self.first[window]) {
@@ -106,16 +106,15 @@ impl AddressSpace {
         }
         flush(window, pages);
         for Piece { own, window: _, pages } in pieces(start, pages, window) {
-            // No table is needed: the one of an edge is still there, and a whole section needs
-            // none.
+            // No table is allocated: that of an edge still exists, and a whole section needs none.
             let _ = self.write(own, own, pages, Access::Data);
         }
         dsb();
         isb();
     }
 
-    /// Maps pages of the section at `own` in the empty part of the entry `index`: as a section
-    /// where it is all of it.
+    /// Maps pages of the section at `own` in the empty part of the entry `index`: as a section if
+    /// they are all of it.
     fn write(&mut self, index: usize, own: usize, pages: Range<usize>, access: Access) -> Result<(), OutOfPageTables> {
         let base = (own as u32) << SECTION_SHIFT;
         if pages.len() == PAGES_PER_SECTION && self.first[index] == 0 {
@@ -130,7 +129,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// The page table of an entry that is a section until now, or has one.
+    /// Returns the page table of an entry; splits a section into pages first.
     fn split(&mut self, index: usize) -> Result<&mut PageTable, OutOfPageTables> {
         let section = self.first[index];
         if is_section(section) {
@@ -140,9 +139,9 @@ impl AddressSpace {
                 *entry = descriptor;
                 descriptor = descriptor.wrapping_add(PAGE_SIZE as u32);
             }
-            // Break, then make: no two translations of different sizes are ever live together.
-            // Meanwhile nobody uses the section: interrupts are masked while the tables are held,
-            // and stacks and tables lie in the image.
+            // Break before make: two translations of different sizes are never live together. The
+            // section is not accessed meanwhile: interrupts are masked while the tables are locked,
+            // and stacks and tables are in the image.
             self.first[index] = 0;
             flush_page((index as u32) << SECTION_SHIFT);
             self.first[index] = super::descriptor_of(&self.tables[slot]);
@@ -153,7 +152,7 @@ impl AddressSpace {
     }
 }
 
-/// Makes the TLB forget pages whose entries were emptied.
+/// Invalidates the TLB entries of pages whose entries were emptied.
 fn flush(start: u32, pages: u32) {
     if pages <= MAX_SINGLE_FLUSHES {
         (0..pages).for_each(|page| flush_page(start + page * PAGE_SIZE as u32));

@@ -17,7 +17,7 @@ use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 use units::{Pfn, PhysAddr};
 
-/// A board with DMA, watched, and a device that has the area `BiscuitOS_cma`.
+/// A board with DMA, its checker, and a device with the area `BiscuitOS_cma`.
 fn with_device(test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId)) {
     with_board(64, |system, _| {
         let hardware = MockHardware::default();
@@ -30,7 +30,7 @@ fn with_device(test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId)) {
     });
 }
 
-/// As `with_device`, with memory of the driver's own, whose address is passed.
+/// Adds to `with_device` memory of the driver's own, whose address is passed.
 fn with_pages(order: u32, test: impl FnOnce(&mut System<'_>, &MockHardware, DeviceId, PhysAddr)) {
     with_device(|system, hardware, device| {
         let block = system.zone_mut().alloc_pages(order, Migratetype::Unmovable).unwrap();
@@ -44,7 +44,7 @@ fn area(system: &System<'_>, name: &str) -> AreaId {
     system.find_area(name).unwrap()
 }
 
-/// What was reported since the last time: the words, each report's device and address being right.
+/// Takes the new reports and returns their misuses; checks each report's device and call sites.
 fn misuses(system: &mut System<'_>) -> Vec<Misuse> {
     let reports = system.dma_mut().checker_mut().take_reports();
     for report in &reports {

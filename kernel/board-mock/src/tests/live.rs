@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random uses of memory against the check, faults at every phase boundary, and sabotage that has
-//! to be noticed.
+//! Random uses of memory against the check, faults at every phase boundary, and sabotage that the
+//! tests have to detect.
 
 mod areas;
 mod disk;
@@ -25,7 +25,7 @@ use units::Pfn;
 
 const START: Pfn = Pfn(0x60000);
 
-/// A system of `ram` pageblocks of RAM, with an area of `cma` pageblocks behind them.
+/// Makes a system of `ram` pageblocks of RAM, followed by an area of `cma` pageblocks.
 fn with_system<R>(ram: u32, cma: u32, test: impl FnOnce(&mut System<'_>, AreaId) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors((ram + cma) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);
@@ -43,19 +43,19 @@ fn with_system<R>(ram: u32, cma: u32, test: impl FnOnce(&mut System<'_>, AreaId)
     result
 }
 
-/// Free blocks by order, whatever their type.
+/// Free blocks by order, of all types together.
 fn blocks(system: &System<'_>) -> Vec<u32> {
     (0..=10).map(|order| Migratetype::ALL.iter().map(|&mt| system.zone().free_blocks(order, mt)).sum()).collect()
 }
 
-/// Opens with CMA pages handed out first, so that what is made next lives in the area.
+/// Opens with CMA pages handed out first, so that the next pages in use are in the area.
 fn open<'s, 'm>(system: &'s mut System<'m>) -> Mm<'s, 'm> {
     let mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
     mm.zone.set_cma_use(CmaUse::First);
     mm
 }
 
-/// A process whose pages are all there.
+/// Makes a process with all its pages populated.
 fn process(mm: &mut Mm<'_, '_>, pages: u32) -> ProcessId {
     let id = mm.create(pages).unwrap();
     (0..pages).for_each(|page| mm.populate(id, page).unwrap());
@@ -154,7 +154,7 @@ fn a_pinned_page_is_named_and_nothing_moves() {
         assert_eq!((blocked.frame, blocked.owner, blocked.why), (pin.frame, Owner::Pin("camera0"), Why::Pinned));
         let mut mm = system.mm().unwrap();
         assert_eq!((mm.fingerprint(), mm.live.stats.migrated), (before, 0));
-        // Behind the pinned page there is room.
+        // There is room after the pinned page.
         let buffer = system.cma_alloc(area, 128, 0).unwrap();
         assert!(buffer.first() > pin.frame);
         system.cma_release(buffer).unwrap();
@@ -199,7 +199,7 @@ fn others_may_free_and_use_memory_at_every_boundary() {
                 if phase != at {
                     return;
                 }
-                // A page that was moved, or is about to be, goes; others come, are read, dropped
+                // A page that was moved, or will be, is freed; others are allocated, read, dropped
                 // and written.
                 if let Some(id) = left.borrow_mut().pop() {
                     mm.destroy(id).unwrap();
@@ -233,8 +233,8 @@ fn fill(system: &mut System<'_>, buffer: &Buffer) {
     }
 }
 
-/// Fills an area, lets a driver take it and write to its buffer, and counts the pages that did not
-/// survive.
+/// Fills an area, lets a driver take it and write to its buffer, and counts the pages whose content
+/// was lost.
 fn bad_pages_after(sabotage: Option<Sabotage>) -> u32 {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
@@ -320,7 +320,7 @@ fn used_pages_get_a_second_chance() {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         (0..200).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         mm.lru_add_drain();
-        // Those read again become active, and stay while the others go.
+        // Pages that are read again become active, and stay while the others are dropped.
         (50..60).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         let lru = mm.zone.lru();
         assert_eq!((lru.inactive_file, lru.active_file), (190, 10));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Buffers that make room, their owners, and what they hold.
+//! Buffers that are relocated, their owners, and their contents.
 
 #[path = "../../../system/src/plan/tests/model.rs"]
 mod model;
@@ -22,7 +22,7 @@ use system::plan::Step;
 use system::{MAX_OWNERS, OwnerId, Relocatable, StillBusy};
 use units::Pfn;
 
-/// What a driver knows of its buffers, by tag, and what it was asked.
+/// A driver's record of its buffers, by tag, and of the calls to it.
 #[derive(Default)]
 struct Driver {
     at: RefCell<BTreeMap<u32, Pfn>>,
@@ -52,7 +52,7 @@ impl Relocatable for Shared {
     }
 }
 
-/// Fills every word of a buffer, or checks that it is as it was filled.
+/// Fills every word of a buffer, or checks that it is unchanged.
 fn words(system: &mut System<'_>, first: Pfn, pages: u32, tag: u32, check: bool) {
     for page in 0..pages {
         let words = system.frame_words(OwnedFrame::by_dma(first.add(page))).expect("there is an address space");
@@ -63,7 +63,7 @@ fn words(system: &mut System<'_>, first: Pfn, pages: u32, tag: u32, check: bool)
     }
 }
 
-/// A driver, and a way to have it allocate.
+/// A driver and its means to allocate.
 struct Bench {
     driver: Rc<Driver>,
     owner: OwnerId,
@@ -94,7 +94,7 @@ impl Bench {
         system.cma_release(buffer).expect("it was held");
     }
 
-    /// Every buffer holds what it held, and the accounting balances.
+    /// Checks that every buffer has its content, and that the accounting balances.
     fn check(&self, system: &mut System<'_>, pages: impl Fn(u32) -> u32) {
         system.check().expect("the accounting balances");
         assert!(self.driver.quiet.borrow().is_empty(), "everybody has resumed");
@@ -111,7 +111,7 @@ const SIZES: [u32; 12] = [1, 2, 3, 4, 5, 7, 12, 16, 23, 34, 45, 51];
 fn others_make_room_and_keep_what_they_hold() {
     with_board(64, |system, _| {
         let bench = Bench::new(system);
-        // Pairs, of which every other goes: no run of free pages is longer than 2.
+        // Pairs, of which every second is released: no run of free pages is longer than 2.
         (0..1024).for_each(|tag| bench.alloc(system, tag, 2, 1).expect("there is room"));
         (0..1024).step_by(2).for_each(|tag| bench.release(system, tag));
         assert_eq!(system.area(bench.area).longest_free_run(), 2);
@@ -120,7 +120,7 @@ fn others_make_room_and_keep_what_they_hold() {
         assert_eq!((done.served, done.in_vain, done.moved_buffers, done.moved_pages, done.busy), (1, 0, 16, 32, 0));
         assert!(done.ns > 0 && bench.driver.asked.get() == 16);
         bench.check(system, |tag| if tag == 2000 { 64 } else { 2 });
-        // Whoever is taken back where it was told last is whole.
+        // Buffers released at the address that their owner was notified of last are intact.
         bench.release(system, 2000);
         (1..1024).step_by(2).for_each(|tag| bench.release(system, tag));
         assert_eq!(system.area(bench.area).used_pages(), 0);
@@ -136,7 +136,7 @@ fn who_is_busy_stays() {
         (0..1024).step_by(2).for_each(|tag| bench.release(system, tag));
         let words = system.area(bench.area).bitmap().words().to_vec();
         let at = bench.driver.at.borrow().clone();
-        // Each window of 64 pages holds 16 buffers; one of each is busy.
+        // Each window of 64 pages contains 16 buffers; one of each is busy.
         bench.driver.busy.borrow_mut().extend((0..32).map(|window| window * 32 + 7));
         let refused = bench.alloc(system, 2000, 64, 6);
         assert_eq!(refused, Err(CmaError::Fragmented { free: 1024 }));
@@ -144,7 +144,7 @@ fn who_is_busy_stays() {
         assert_eq!((done.served, done.in_vain, done.moved_pages, done.busy), (0, 1, 0, u64::from(MAX_PLANS)));
         assert_eq!((system.area(bench.area).bitmap().words(), &*bench.driver.at.borrow()), (&words[..], &at));
         bench.check(system, |_| 2);
-        // One window without, behind a few with: it is found.
+        // One window without a busy buffer, after some with one, is found.
         bench.driver.busy.borrow_mut().retain(|&tag| tag != 3 * 32 + 7);
         bench.alloc(system, 2000, 64, 6).expect("others make room");
         assert_eq!(bench.driver.at.borrow()[&2000].0, system.area(bench.area).base().0 + 3 * 64);
@@ -157,7 +157,7 @@ fn who_is_busy_stays() {
 fn without_alignment_buffers_slide_over_themselves() {
     with_board(64, |system, _| {
         let bench = Bench::new(system);
-        // 31 pages and one free behind them, all through the area, so that no hole holds a 30.
+        // 31 pages and then a free one, all through the area: no free run has 30 pages.
         (0..64).for_each(|tag| bench.alloc(system, tag, 31, 5).expect("there is room"));
         (0..64).for_each(|tag| {
             let first = bench.driver.at.borrow()[&tag];
@@ -175,8 +175,8 @@ fn without_alignment_buffers_slide_over_themselves() {
     });
 }
 
-/// Circles, of buffers of one length and of two; a chain that ends in free pages; a buffer that
-/// slides over itself.
+/// Cycles of buffers of one length and of two; a chain that ends in free pages; a buffer that moves
+/// to an overlapping place.
 #[test]
 fn buffers_change_places() {
     with_board(64, |system, _| {
@@ -203,7 +203,7 @@ fn buffers_change_places() {
     });
 }
 
-/// Random sizes, far more than fit, each aligned by its order: a request fails only where no
+/// Random sizes, far more than fit, each aligned by its order: a request fails only if no
 /// arrangement has room for it.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -245,14 +245,14 @@ fn requests_fail_only_where_nothing_would_help() {
 fn who_did_not_lend_and_who_lives_there_stays() {
     with_board(64, |system, _| {
         let bench = Bench::new(system);
-        // A buffer of somebody who does not let it move, in front.
+        // A buffer that its owner does not let move, in front.
         let fixed = system.cma_alloc(bench.area, 3, 0).expect("the area is empty");
         let first = fixed.first();
         words(system, first, 3, 9, false);
         system.keep(fixed);
         (0..1000).for_each(|tag| bench.alloc(system, tag, 2, 1).expect("there is room"));
         (0..1000).filter(|tag| tag % 8 != 0).for_each(|tag| bench.release(system, tag));
-        // Others move in, and are pinned there: they go nowhere.
+        // Movable pages enter the area and are pinned, so that they cannot move.
         let mut mm = system.open_live(CmaUse::First, Lend::Movable).expect("there is an address space");
         let process = mm.create(2600).expect("there is room");
         (0..2600).for_each(|page| mm.populate(process, page).expect("there is memory"));
@@ -271,7 +271,7 @@ fn who_did_not_lend_and_who_lives_there_stays() {
         system.close_live();
         words(system, first, 3, 9, true);
         bench.check(system, |_| 2);
-        // Once they are gone, others can make room, but not the one in front.
+        // After they are freed, other buffers make room, but not the one in front.
         bench.alloc(system, 5000, 1024, 10).expect("others make room");
         assert_eq!(bench.driver.at.borrow()[&5000].0, 0x69c00);
         let refused = bench.alloc(system, 5001, 1024, 8);
@@ -303,7 +303,7 @@ fn owners_come_and_go() {
     });
 }
 
-/// Under events the allocation takes the long way, which relocates, too.
+/// With tracing on, the allocation performs all phases, and relocates as well.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn traced_allocations_relocate() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees made in test code, byte by byte: no compiler of device trees is needed, and what `dtc`
-//! would refuse can be made too.
+//! Builds trees in test code, byte by byte: without a device tree compiler, and also those that
+//! `dtc` would refuse.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// A node being written, as the structure block and strings block so far.
+/// A node being written: the structure block and strings block so far.
 #[derive(Default)]
 pub(crate) struct Builder {
     structure: Vec<u8>,
@@ -14,15 +14,15 @@ pub(crate) struct Builder {
     reservations: Vec<u8>,
 }
 
-/// The tree whose root `fill` writes.
+/// Makes the tree whose root `fill` writes.
 pub(crate) fn tree(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     let mut builder = Builder::default();
     builder.node("", fill);
     builder.finish()
 }
 
-/// The tree of a small board: one cell each, what `fill` adds to the root, and RAM of 1 GiB at
-/// 0x60000000.
+/// Makes the tree of a small board: one cell each, what `fill` adds to the root, and RAM of 1 GiB
+/// at 0x60000000.
 pub(crate) fn board(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     tree(|root| {
         root.cells("#address-cells", &[1]).cells("#size-cells", &[1]).text("model", "test");
@@ -33,7 +33,7 @@ pub(crate) fn board(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     })
 }
 
-/// [`board`] with these children of `/reserved-memory`.
+/// Makes a [`board`] with the children of `/reserved-memory` that `fill` adds.
 pub(crate) fn board_with_reserved(fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     board(|root| {
         root.node("reserved-memory", |reserved| {
@@ -48,7 +48,7 @@ impl Builder {
         self.structure.extend(word.to_be_bytes());
     }
 
-    /// A subnode.
+    /// Adds a subnode.
     pub(crate) fn node(&mut self, name: &str, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.word(1);
         self.structure.extend(name.as_bytes());
@@ -59,7 +59,7 @@ impl Builder {
         self
     }
 
-    /// A property of any bytes.
+    /// Adds a property of any bytes.
     pub(crate) fn bytes(&mut self, name: &str, value: &[u8]) -> &mut Self {
         let name_at = self.name_at(name);
         self.word(3);
@@ -70,30 +70,30 @@ impl Builder {
         self
     }
 
-    /// A property of cells.
+    /// Adds a property of cells.
     pub(crate) fn cells(&mut self, name: &str, cells: &[u32]) -> &mut Self {
         let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
         self.bytes(name, &value)
     }
 
-    /// A property of strings, separated by `|`.
+    /// Adds a property of strings, separated by `|`.
     pub(crate) fn text(&mut self, name: &str, text: &str) -> &mut Self {
         let value: String = text.split('|').flat_map(|text| [text, "\0"]).collect();
         self.bytes(name, value.as_bytes())
     }
 
-    /// A property without a value.
+    /// Adds a property without a value.
     pub(crate) fn flag(&mut self, name: &str) -> &mut Self {
         self.bytes(name, &[])
     }
 
-    /// A token that says nothing.
+    /// Adds a NOP token.
     pub(crate) fn nop(&mut self) -> &mut Self {
         self.word(4);
         self
     }
 
-    /// An entry of the memory reservation block.
+    /// Adds an entry of the memory reservation block.
     pub(crate) fn reserve(&mut self, base: u64, size: u64) -> &mut Self {
         self.reservations.extend(base.to_be_bytes());
         self.reservations.extend(size.to_be_bytes());

@@ -59,8 +59,8 @@ fn a_console_that_is_none_is_reported() {
         ("nowhere", "debris: OF: stdout-path names no node: 'nowhere'"),
         ("", "debris: OF: stdout-path names no node: ''"),
         ("/bus/uart@9001", "debris: OF: stdout-path names no node: '/bus/uart@9001'"),
-        ("/bus/uart@a000", "debris: OF: stdout-path names uart@a000, which is no enabled device"),
-        ("/chosen", "debris: OF: stdout-path names chosen, which is no enabled device"),
+        ("/bus/uart@a000", "debris: OF: stdout-path names uart@a000, which is not an enabled device"),
+        ("/chosen", "debris: OF: stdout-path names chosen, which is not an enabled device"),
         ("serial\n0", "debris: OF: stdout-path is not a string: ignored"),
     ];
     for (path, line) in cases {

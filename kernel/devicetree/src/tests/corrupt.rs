@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trees at random, broken at random: nothing panics, and what is read holds what the facts
-//! promise.
+//! Random trees, broken at random: nothing panics, and the facts' invariants hold.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +12,7 @@ use super::build::{Builder, tree};
 use units::notes::MAX_NOTES;
 use units::{ADDRESS_LIMIT, PAGE_SIZE};
 
-/// Names that mean something to the reader, so that random trees reach all of it.
+/// Names that the reader looks for, so that random trees reach all of it.
 const NODE_NAMES: [&str; 16] = [
     "reserved-memory",
     "chosen",
@@ -143,7 +142,7 @@ fn write(builder: &mut Builder, random: &Random) {
     }
 }
 
-/// What [`Facts`] promises, whatever the tree.
+/// Checks the invariants of [`Facts`].
 fn check(facts: &Facts) {
     let reachable = |range: &PhysRange| !range.is_empty() && range.end <= ADDRESS_LIMIT;
     assert!(facts.memory.len() <= MAX_MEMORY_RANGES);
@@ -185,7 +184,7 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(validate::is_name_byte)
 }
 
-/// Reads, and checks what comes of it; true when the tree was readable.
+/// Reads a tree and checks the facts; returns true if the tree was readable.
 fn survives(bytes: &[u8]) -> bool {
     match read(bytes) {
         Ok(facts) => {
@@ -200,8 +199,8 @@ fn survives(bytes: &[u8]) -> bool {
     }
 }
 
-/// A generator that is the same on every machine (Marsaglia's xorshift); proptest's strategies
-/// would spend most of the test's time on the choice of single bytes.
+/// A generator with the same output on every machine (Marsaglia's xorshift); proptest's strategies
+/// would spend most of the test's time on choosing single bytes.
 struct Xorshift(u64);
 
 impl Xorshift {
@@ -213,7 +212,7 @@ impl Xorshift {
     }
 }
 
-/// One copy of `bytes`, broken in one of four ways.
+/// Returns a copy of `bytes`, broken in one of four ways.
 fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     match random.below(8) {
@@ -225,7 +224,7 @@ fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
             bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
         }
         2..=4 => {
-            // A word anywhere, often one that a token or a cell count could be.
+            // A word anywhere, often set to a valid token or cell count.
             let at = random.below(bytes.len() / 4) * 4;
             bytes[at..at + 4].copy_from_slice(&CELLS[random.below(CELLS.len())].to_be_bytes());
         }
@@ -239,8 +238,8 @@ fn broken(bytes: &[u8], random: &mut Xorshift) -> Vec<u8> {
     bytes
 }
 
-/// Random trees in a run, wrecks of each, and wrecks of the rich tree; Miri, a thousand times
-/// slower, makes do with few.
+/// Random trees in a run, broken copies of each, and broken copies of the rich tree; few for Miri,
+/// which is a thousand times slower.
 const TREES: u32 = 4000;
 const WRECKS: usize = 20;
 const RICH_WRECKS: usize = if cfg!(miri) { 30 } else { 40_000 };
@@ -248,7 +247,7 @@ const RICH_WRECKS: usize = if cfg!(miri) { 30 } else { 40_000 };
 proptest! {
     #![proptest_config(property::config(TREES))]
 
-    /// Random trees, each whole and broken in many ways.
+    /// Random trees, each unbroken and broken in many ways.
     #[test]
     #[cfg_attr(miri, ignore = "proptest's own work takes Miri minutes")]
     fn random_trees_and_their_wrecks(random in random_tree(), seed in 1..u64::MAX) {
@@ -261,8 +260,8 @@ proptest! {
     }
 }
 
-/// Wrecks of one tree that uses everything; a good part of them is still readable, and a good part
-/// is not.
+/// Broken copies of one tree that uses everything; many of them are still readable, and many are
+/// not.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_rich_tree_and_its_wrecks() {
@@ -273,7 +272,7 @@ fn a_rich_tree_and_its_wrecks() {
     assert!((RICH_WRECKS / 10..RICH_WRECKS * 9 / 10).contains(&readable), "{readable} of {RICH_WRECKS} were readable");
 }
 
-/// Every cut of that tree.
+/// Every truncation of that tree.
 #[test]
 fn every_truncation() {
     let bytes = rich_tree();

@@ -22,7 +22,7 @@ fn device<'a>(facts: &'a Facts, name: &str) -> &'a super::super::Device {
     facts.devices.iter().find(|device| device.path.ends_with(name)).unwrap_or_else(|| panic!("{name}: {facts:?}"))
 }
 
-/// The upstream board's shape: a nexus with chip selects, three buses deep.
+/// The form of the upstream board: a nexus with chip selects, three buses deep.
 fn deep(fill_uart: impl FnOnce(&mut Builder)) -> Facts {
     facts(&board(|root| {
         root.cells("interrupt-parent", &[GIC]);
@@ -184,8 +184,7 @@ fn areas_are_named_by_phandle_or_by_name() {
                 node.cells("reg", &[0x7000_0000, 0x80_0000]);
             });
         }
-        // A child of /reserved-memory too, but neither has it a form nor is the chosen board's tree
-        // the worse for it.
+        // Also a child of /reserved-memory, but without a form; that must not harm the tree.
         reserved.node("BiscuitOS_CMA", |node| {
             node.text("CMA-name", "BiscuitOS_cma").cells("memory-region", &[6, 5, 77, 78]).cells("phandle", &[78]);
         });
@@ -198,7 +197,7 @@ fn areas_are_named_by_phandle_or_by_name() {
         notes(&facts),
         [
             "debris: OF: BiscuitOS_CMA: memory-region names no node: ignored",
-            "debris: OF: BiscuitOS_CMA: memory-region BiscuitOS_CMA is no reserved memory: ignored",
+            "debris: OF: BiscuitOS_CMA: memory-region BiscuitOS_CMA is not reserved memory: ignored",
         ]
     );
 }
@@ -254,7 +253,7 @@ fn limits_name_their_constants() {
         "debris: OF: only 32 interrupts of each of 1 devices count (raise MAX_INTERRUPTS), first those of /dev@1000";
     assert_eq!(notes(&busy), [line]);
 
-    // Every device looks through a bus's 4,000 windows, of which the last one fits.
+    // Every device searches a bus's 4,000 windows, of which only the last fits.
     let mut ranges: Vec<u32> = (0..4000).flat_map(|n| [0x1000 + n, 0, 1]).collect();
     ranges.extend([0, 0x1000_0000, 0x1000]);
     let tangled = facts(&board(|root| {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The reader against trees made in code, against broken trees, and against this repository's own.
+//! The reader against trees made in code, broken trees, and this repository's own.
 //!
-//! The reader itself has no unsafe code. For Miri, which is there for that of the `fdt` crate, a
-//! whole tree and a few broken ones are enough; all else would take it half an hour.
+//! The reader itself has no unsafe code. Miri checks that of the `fdt` crate, for which one whole
+//! tree and a few broken ones are enough; the rest would take it half an hour.
 
 mod build;
 mod corrupt;
@@ -32,12 +32,12 @@ mod helpers {
     use super::super::{Facts, read};
     use units::PhysRange;
 
-    /// The facts of a tree that must be readable.
+    /// Returns the facts of a tree that must be readable.
     pub(super) fn facts(bytes: &[u8]) -> Facts {
         read(bytes).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The text of the notes.
+    /// Returns the texts of the notes.
     pub(super) fn notes(facts: &Facts) -> Vec<String> {
         facts.notes.iter().map(|note| note.text.clone()).collect()
     }

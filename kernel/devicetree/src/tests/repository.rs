@@ -10,7 +10,7 @@ use std::process::Command;
 use super::super::{AreaUser, Device, Facts, Placement};
 use super::{facts, notes, range};
 
-/// The facts of a file in `dts/`.
+/// Compiles a file in `dts/` and returns its facts.
 fn compiled(file: &str) -> Facts {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dts").join(file);
     let output = Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb"]).arg(&source).output();
@@ -24,7 +24,7 @@ fn compiled(file: &str) -> Facts {
     facts(&output.stdout)
 }
 
-/// The addresses and interrupts of the devices of one kind, in order.
+/// The addresses and interrupts of the devices with the string `kind` in `compatible`, in order.
 fn of_kind(facts: &Facts, kind: &str) -> Vec<(u64, Vec<u32>)> {
     let is_kind = |device: &&Device| device.compatible.iter().any(|text| text == kind);
     facts.devices.iter().filter(is_kind).map(|device| (device.reg[0].start, device.interrupts.clone())).collect()
@@ -84,6 +84,6 @@ fn the_tree_in_upstreams_structure() {
     assert_eq!((facts.bootargs, facts.initrd, facts.stdout, facts.area_users), (None, None, None, vec![]));
     let uart = &facts.devices.iter().find(|device| device.path.ends_with("/serial@9000")).expect("a UART").path;
     assert_eq!(uart, "/bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/serial@9000");
-    // Behind i2c, nothing can be reached; the tile's SP804 is disabled.
+    // Devices below i2c are unreachable; the tile's SP804 is disabled.
     assert!(facts.devices.iter().all(|device| !device.path.contains("dvi") && !device.path.contains("100e4000")));
 }

@@ -99,8 +99,8 @@ fn two_cells_each() {
     );
 }
 
-/// Linux reads `size` by the root's size cells and `alignment` by its address cells: they show
-/// apart where these differ.
+/// Linux reads `size` by the root's size cells and `alignment` by its address cells: the test uses
+/// different counts of the two.
 #[test]
 fn an_alignment_has_as_many_cells_as_an_address() {
     let cases: [(u32, u32, &[u32], &[u32]); 2] =
@@ -130,7 +130,7 @@ fn an_alignment_has_as_many_cells_as_an_address() {
     }
 }
 
-/// Trees of before 2008 have `linux,phandle`; where there are both, `phandle` counts.
+/// Trees from before 2008 have `linux,phandle`; if there are both, `phandle` counts.
 #[test]
 fn an_old_phandle_is_a_phandle() {
     let bytes = board(|root| {
@@ -153,7 +153,7 @@ fn an_old_phandle_is_a_phandle() {
     assert_eq!(users.collect::<vec::Vec<_>>(), [("camera", "old")], "a device finds it by that");
 }
 
-/// What is not well-formed is told apart from what is absent, and hides no other property or node.
+/// A malformed property differs from an absent one, and hides no other property or node.
 #[test]
 fn ill_formed_properties_are_marked() {
     type Fill = fn(&mut Builder) -> &mut Builder;
@@ -231,7 +231,7 @@ fn the_parent_must_have_ranges_and_the_roots_cells() {
         |parent| parent.cells("#address-cells", &[1]).cells("#size-cells", &[1]),
         |parent| parent.cells("#address-cells", &[2]).cells("#size-cells", &[1]).flag("ranges"),
         |parent| parent.cells("#address-cells", &[1]).cells("#size-cells", &[2]).flag("ranges"),
-        // The root's cells are not inherited here: Linux wants to see the properties.
+        // The root's cells are not inherited here: Linux requires the properties.
         |parent| parent.flag("ranges"),
     ];
     for fill in cases {

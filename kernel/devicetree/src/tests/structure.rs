@@ -97,7 +97,7 @@ fn structure_errors() {
         root.node(&"x".repeat(128), |_| {});
     });
     assert!(refused(&long).to_string().contains("raise MAX_NAME_BYTES"));
-    // The root's tokens, one by one, turned into others.
+    // Changes the root's tokens, one by one.
     let bytes = tree(|_| {});
     let structure = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
     for (word, token) in [(0, 2), (0, 3), (0, 9), (0, 5), (2, 1), (2, 9), (3, 1), (3, 2), (3, 4), (3, 0)] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads on one area: the same request over and over, the debris load, a recorded trace.
+//! Loads on one area: repeated requests of one size, the debris load, a recorded trace.
 
 use alloc::sync::Arc;
 
@@ -45,16 +45,16 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
     }
 }
 
-/// Pages of the small area, which is the published experiment's.
+/// Pages of the small area, that of the published experiment.
 pub(super) const SMALL_PAGES: u32 = 2048;
 /// Steps of the published run.
 const PUBLISHED_OPS: u64 = 33_238;
 
 const REPS: u32 = 1000;
-/// Of a request for a whole large area.
+/// Repetitions of a request for a whole large area.
 const LARGE_REPS: u32 = 100;
 
-/// A request of `pages` pages on an empty area, and its release.
+/// Times requests of `pages` pages on an empty area, and their releases.
 pub(super) fn cma<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -73,7 +73,7 @@ pub(super) fn cma<M: Machine + ?Sized>(
 }
 
 /// Allocates and releases a buffer `reps` times. One function for an idle system and for a full
-/// one, so that nothing but the system makes the difference.
+/// one, so that only the system makes the difference.
 #[inline(never)]
 pub(super) fn again_and_again<M: Machine + ?Sized>(
     system: &mut System<'_>,
@@ -96,7 +96,7 @@ pub(super) fn again_and_again<M: Machine + ?Sized>(
     Ok(Timings { alloc, release, cost })
 }
 
-/// The published run of the debris load.
+/// Times the published run of the debris load.
 fn debris_load<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,
@@ -128,8 +128,8 @@ fn debris_load<M: Machine + ?Sized>(
     Ok(Measurement { failed, ..Measurement::on_area(name, system, area, report.timings()) })
 }
 
-/// The trace in the initrd, as it is. For its table of IDs a pageblock may become unmovable, as for
-/// any replay.
+/// Replays the trace in the initrd with default options. Its table of IDs may make a pageblock
+/// unmovable, as in any replay.
 fn trace<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &mut M,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page allocator by itself: a block out and in again, with nothing, one, or all ten levels to
-//! split and to merge.
+//! The page allocator alone: allocates and frees a block that needs no split and merge, one, or all
+//! ten.
 //!
-//! What is on the free lists decides which of these a request meets, so blocks in its way are put
+//! The free lists decide which of these a request needs, so blocks that are in the way are set
 //! aside first.
 
 use alloc::vec::Vec;
@@ -34,21 +34,21 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
 }
 
 const REPS: u32 = 1000;
-/// The most blocks that are put aside.
+/// Maximum number of blocks that are set aside.
 const MAX_ASIDE: usize = 8192;
 
-/// What a request meets.
+/// State of the free lists for a request.
 #[derive(Clone, Copy)]
 enum Case {
-    /// A page, and there is one whose buddy stays in use.
+    /// A page, of which one is free whose buddy stays in use.
     WithoutSplit,
-    /// Half of the largest block, and there are only whole ones.
+    /// Half of the largest block, with only whole ones free.
     OneSplit,
-    /// A page, and there are only blocks of the largest order.
+    /// A page, with only blocks of the largest order free.
     AllSplits,
 }
 
-/// Allocates and frees a block again and again.
+/// Allocates and frees a block repeatedly.
 fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -63,14 +63,14 @@ fn run<M: Machine + ?Sized>(
     result
 }
 
-/// The list that a movable request looks at first. Movable requests change the type of no pageblock
-/// that has room.
+/// Returns the free list that a movable request tries first. Movable requests do not change the
+/// type of a pageblock that has room.
 fn list(system: &System<'_>) -> Migratetype {
     let zone = system.zone();
     if zone.nr_free_cma() > zone.nr_free_pages() / 2 { Migratetype::Cma } else { Migratetype::Movable }
 }
 
-/// Takes what is in the way of a case; returns the order to ask for.
+/// Allocates the blocks that are in the way of a case; returns the order to request.
 fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Result<u32, BenchError> {
     let half = MAX_PAGE_ORDER - 1;
     let (orders, order) = match case {
@@ -87,7 +87,7 @@ fn put_aside(system: &mut System<'_>, case: Case, aside: &mut Vec<Block>) -> Res
         }
     }
     if matches!(case, Case::WithoutSplit) {
-        // Splits, and leaves its buddy on the list, which cannot merge as long as this page is in
+        // Splits a block and leaves the buddy on the list: it cannot merge while this page is in
         // use.
         aside.push(system.zone_mut().alloc_pages(0, Migratetype::Movable)?);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a driver pays: coherent buffers from its device's area, and a page lent to a device and
-//! taken back. The checker is off, as it is for drivers that nobody suspects.
+//! Costs of a driver: coherent buffers from its device's area, and a page mapped for a device and
+//! unmapped. The checker is off, as in normal use.
 
 use super::area::SMALL_PAGES;
 use super::{BenchError, Benchmark, Cost, Measurement, Need, Run, Setting, heed};
@@ -33,12 +33,12 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
 }
 
 const REPS: u32 = 1000;
-/// Of a buffer of 4 MiB, which has to be cleared.
+/// Repetitions with a buffer of 4 MiB, which has to be cleared.
 const LARGE_REPS: u32 = 20;
-/// The device that the benchmarks play the driver of.
+/// Name of the device whose driver the benchmarks are.
 const DEVICE: &str = "bench-device";
 
-/// With the checker off, as long as `measure` runs.
+/// Runs `measure` with the checker off, then removes the device.
 fn unwatched(
     system: &mut System<'_>,
     device: DeviceId,
@@ -66,7 +66,7 @@ fn coherent<M: Machine + ?Sized>(
     let reps = if pages > 256 { LARGE_REPS } else { REPS };
     let bytes = pages * PAGE_SIZE as u32;
     unwatched(system, device, |system| {
-        // The first one cuts a section of memory's mapping into pages, for good.
+        // The first one permanently splits a section of memory's mapping into pages.
         let first = system.dma_alloc_coherent(device, bytes)?;
         system.dma_free_coherent(first)?;
         let cost = ClockCost::measure(machine);
@@ -83,7 +83,7 @@ fn coherent<M: Machine + ?Sized>(
     })
 }
 
-/// A page of the driver's own, lent both ways: all of its lines are cleaned, and then dropped.
+/// Maps and unmaps a page in both directions: its cache lines are cleaned, then dropped.
 fn map<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Eight pages of the small area.
+//! Requests of eight pages in the small area.
 
 use super::area::cma;
 use super::{Benchmark, Run};

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How cost grows: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the
-//! filling the same.
+//! Growth of costs: the debris load on areas from 8 to 768 MiB, scaled in three ways that keep the
+//! fill level.
 //!
-//! `slots/N` has as many slots of the published sizes for each 8 MiB: the number of buffers and of
-//! free runs grows with the area, which is what a search has to cope with. `sizes/N` has the
-//! published 255 slots, each as many times larger: the blocks that a buffer lies in grow in number
-//! and size. `both/N` has larger slots and more of them: at 768 MiB eight times larger, and twelve
-//! times as many.
+//! `slots/N` has the published number of slots, of the published sizes, for each 8 MiB: the number
+//! of buffers and of free runs grows with the area, and a search has to cope with them. `sizes/N`
+//! has the published 255 slots, each larger by the factor of the area: the blocks that hold a
+//! buffer grow in number and size. `both/N` has larger slots and more of them: at 768 MiB eight
+//! times larger, and twelve times the number.
 //!
-//! Every call counts, from the first one on the empty area. Once it is filled, about half of the
-//! slots are in use. Requests that fail are measured like the others, and counted.
+//! Every call counts, from the first one on the empty area. After filling, about half of the slots
+//! are in use. Requests that fail are timed like the others, and counted.
 
 use alloc::vec::Vec;
 
@@ -103,16 +103,16 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
     }
 }
 
-/// Steps for each slot that fill the area: the share of slots never drawn is then e^-4.
+/// Steps for each slot to fill the area: the share of slots never drawn is then e^-4.
 const FILLING: u32 = 4;
-/// Steps behind those.
+/// Steps after filling.
 const OPS: u32 = 32_768;
-/// Steps between two looks for a Ctrl-C.
+/// Steps between two checks for Ctrl-C.
 const OPS_BETWEEN_LOOKS: u32 = 1024;
-/// A slot without a buffer; otherwise the page offset of its buffer in the area.
+/// Value of a slot without a buffer; otherwise the page offset of the buffer in the area.
 const IDLE: u32 = u32::MAX;
 
-/// The load on an area.
+/// A load on an area.
 struct Load {
     area: AreaId,
     slots: Vec<u32>,

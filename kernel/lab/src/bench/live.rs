@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Areas that somebody lives in: what a page costs that has to move, or to be dropped, and what a
-//! whole area does. Everybody moves in for each measurement, and out again after it.
+//! Areas with pages in use: the cost of a page that has to be moved or dropped, and of a whole
+//! area. Each measurement opens the users of memory, and closes them after it.
 
 use alloc::vec::Vec;
 
@@ -45,25 +45,25 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
 
 /// Pages of the area that is emptied: 8 MiB.
 const AREA_PAGES: u32 = 2048;
-/// How often it is filled and emptied.
+/// Number of times that it is filled and emptied.
 const ROUNDS: u32 = 4;
-/// Allocations of a page where nothing has to move.
+/// Allocations of a page when nothing has to move.
 const SINGLES: u32 = 1000;
 /// Pages of the processes that fill memory.
 const PROCESS_PAGES: u32 = 256;
 
-/// What is in the area, and what the cost is divided by.
+/// Content of the area, and the divisor of the cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Case {
-    /// Movable pages mapped once; by the pages moved.
+    /// Movable pages mapped once; the number of pages moved.
     PerMovedPage,
-    /// Clean pages of the cache; by the pages dropped.
+    /// Clean pages of the cache; the number of pages dropped.
     PerDroppedPage,
-    /// Movable pages; by nothing.
+    /// Movable pages; no divisor.
     WholeArea,
 }
 
-/// Empties an area of 8 MiB that is full.
+/// Times allocations of a whole area of 8 MiB that is full.
 fn empty_area<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -99,13 +99,13 @@ fn empty_area<M: Machine + ?Sized>(
     Ok(Measurement { op, release: None, ..whole })
 }
 
-/// Takes the other areas that are empty, so that nobody moves into them.
+/// Allocates the other areas if they are empty, so that no pages are put into them.
 fn put_aside(system: &mut System<'_>, area: AreaId) -> Vec<Buffer> {
     let others = system.area_ids().filter(|&other| other != area);
     others.filter_map(|other| system.cma_alloc(other, system.area(other).pages(), 0).ok()).collect()
 }
 
-/// One filling and emptying; returns how many pages were in the way.
+/// Fills and empties the area once; returns the number of pages moved or dropped.
 fn round<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -138,7 +138,7 @@ fn fill_areas(mm: &mut Mm<'_, '_>, case: Case) -> Result<(), LiveError> {
     Ok(())
 }
 
-/// A page of a free area while everything else is full: nothing has to move.
+/// Times a page of a free area while all other memory is full: nothing has to move.
 fn single_in_full_system<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -151,8 +151,8 @@ fn single_in_full_system<M: Machine + ?Sized>(
     result
 }
 
-/// Half of what is free for processes, the rest for the cache, until the background would have to
-/// reclaim.
+/// Fills half of free memory with processes and the rest with the cache, until background reclaim
+/// would start.
 fn fill_the_rest(system: &mut System<'_>) -> Result<(), BenchError> {
     let mut mm = system.open_live(CmaUse::Half, Lend::Movable)?;
     for _ in 0..mm.zone.nr_free_pages() / 2 / PROCESS_PAGES {
@@ -174,8 +174,8 @@ fn single<M: Machine + ?Sized>(
     name: &'static str,
     area: AreaId,
 ) -> Result<Measurement, BenchError> {
-    // The area stays free because a buffer takes all of it while everything else is filled, the
-    // other areas, too.
+    // A buffer takes the whole area while all other memory, including the other areas, is filled,
+    // so that the area is free afterwards.
     let whole = system.cma_alloc(area, system.area(area).pages(), 0)?;
     let filled = fill_the_rest(system);
     system.cma_release(whole)?;

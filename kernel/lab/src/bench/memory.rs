@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What managing the memory takes, in bytes: everything whose size grows with the number of pages.
+//! Bytes that are used to manage memory: everything whose size grows with the number of pages.
 
 use core::fmt;
 
@@ -13,12 +13,12 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
     const { &[Benchmark { name: "memory", run: Run::Memory(Memory::of) }] }
 }
 
-/// Bytes by what they are for.
+/// Numbers of bytes, by purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Memory {
     /// Pages that the zone spans.
     pub pages: u32,
-    /// Page descriptors, the free lists' heads among them.
+    /// Page descriptors, including the free lists' heads.
     pub descriptor_bytes: usize,
     /// Types of the pageblocks.
     pub pageblock_bytes: usize,
@@ -27,7 +27,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Counts a system.
+    /// Counts the bytes of a system.
     pub fn of(system: &System<'_>) -> Self {
         let bitmap_bytes = system.areas().iter().map(|area| area.bitmap().size_bytes()).sum();
         let zone = system.zone();
@@ -39,17 +39,17 @@ impl Memory {
         }
     }
 
-    /// All of it.
+    /// Returns the sum.
     pub const fn total_bytes(&self) -> usize {
         self.descriptor_bytes + self.pageblock_bytes + self.bitmap_bytes
     }
 
-    /// Thousandths of a byte for each page, rounded up.
+    /// Returns thousandths of a byte for each page, rounded up.
     pub const fn millibytes_per_page(&self) -> u64 {
         (self.total_bytes() as u64 * 1000).div_ceil(self.pages as u64)
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         Record::new("memory")
             .number("pages", self.pages)

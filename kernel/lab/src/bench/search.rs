@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Searches that find nothing, in the state that is worst for them: half of a large area is free,
-//! as pairs of pages that straddle every even boundary. No run is longer than two, none of them
-//! begins on an aligned page, and no part of the area can be left out because it is full.
+//! Searches that find nothing, in the worst state for them: half of a large area is free, as pairs
+//! of pages, each across an even boundary. No run is longer than two, no run begins on an aligned
+//! page, and no part of the area can be skipped as full.
 //!
-//! `search/fail` is what such a search costs whenever it is repeated, in an area where buffers come
-//! and go in between. `search/worst` is what it costs the first time, when all that is known of the
-//! area is what it held when it was empty: then every node and every group is visited once (see
-//! `cma::search`).
+//! `search/fail` is the cost of such a search when it is repeated, in an area where buffers are
+//! allocated and released in between. `search/worst` is the cost of the first search, when the
+//! bounds of the area are still those of the empty area: it visits every node and every group once
+//! (see `cma::search`).
 
 use super::{BenchError, Benchmark, Cost, LARGE_PAGES, Measurement, Need, Run, Setting, heed};
 use crate::stopwatch::{ClockCost, Dither, Timing};
@@ -31,18 +31,18 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Benchmark<M>] {
     }
 }
 
-/// Rounds of `search/fail`; each asks once for every alignment.
+/// Rounds of `search/fail`; each makes one request for every alignment.
 const ROUNDS: u32 = 100;
-/// Rounds of `search/worst`; each builds the area anew.
+/// Rounds of `search/worst`; each prepares the area anew.
 const WORST_ROUNDS: u32 = 2;
 
-/// Pages between two looks for a Ctrl-C.
+/// Pages between two checks for Ctrl-C.
 const PAGES_BETWEEN_LOOKS: u32 = 4096;
 
-/// The requests that fail, as pages and alignment order: the smallest one of every alignment order
-/// that has no room.
+/// Returns the requests that fail, as pages and alignment order: the smallest without room of every
+/// alignment order.
 fn requests() -> impl Iterator<Item = (u32, u32)> {
-    // Without an alignment a pair would do.
+    // Without an alignment a pair has room for two pages.
     core::iter::once((3, 0)).chain((1..=CMA_ALIGNMENT).map(|order| (1 << order, order)))
 }
 
@@ -68,8 +68,7 @@ fn worst<M: Machine + ?Sized>(
     let mut timing = Timing::default();
     for _ in 0..WORST_ROUNDS {
         let result = straddle(system, machine, area).and_then(|()| {
-            // An alignment of two and a length of three: in every node each run has to be looked at
-            // by itself.
+            // An alignment of two and a length of three: every run of each node has to be checked.
             let requests = core::iter::once((3, 1)).chain(requests().filter(|&(_, order)| order > 1));
             for (pages, align_order) in requests {
                 refused(system, machine, &mut timing, area, pages, align_order)?;
@@ -94,11 +93,11 @@ fn finish<M: Machine + ?Sized>(
     Ok(Measurement { failed: op.calls, area_pages, ..Measurement::new(name, op) })
 }
 
-/// Brings the area into the state that the module describes. Its buffers are kept.
+/// Puts the area into the state that the module describes. Its buffers are kept.
 fn straddle<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: AreaId) -> Result<(), BenchError> {
     let (base, pages) = (system.area(area).base(), system.area(area).pages());
-    // One page, pairs from the second page on, and one page at the end: first-fit lays them side by
-    // side.
+    // One page, pairs from the second page on, and one page at the end: first-fit makes them
+    // adjacent.
     let mut page = 0;
     while page < pages {
         if page % PAGES_BETWEEN_LOOKS == 1 {
@@ -122,11 +121,11 @@ fn release_at(system: &mut System<'_>, area: AreaId, first: Pfn) -> Result<(), B
     }
 }
 
-/// Every request, again and again; before each a pair is allocated and released.
+/// Times all requests repeatedly; before each, a pair is allocated and released.
 fn repeat<M: Machine + ?Sized>(system: &mut System<'_>, machine: &M, area: AreaId) -> Result<Timing, BenchError> {
     let mut timing = Timing::default();
     for (pages, align_order) in requests() {
-        // The first search of its kind is the other benchmark's.
+        // The first search of each kind belongs to the other benchmark.
         if let Ok(buffer) = system.cma_alloc(area, pages, align_order) {
             system.cma_release(buffer)?;
             return Err(BenchError::Served);

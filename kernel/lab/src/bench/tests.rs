@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every benchmark on the mock board, whose clock steps by 10 ns a reading.
+//! All benchmarks on the mock board, whose clock advances by 10 ns on each reading.
 
 use std::format;
 use std::string::ToString;
@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::*;
 use board_mock::{Mock, with_board};
 
-/// Runs one, and sees that it left everything as it was.
+/// Runs a benchmark, and checks that it restored the state.
 fn run_and_compare(
     system: &mut System<'_>,
     machine: &mut Mock,
@@ -17,7 +17,7 @@ fn run_and_compare(
     setting: &Setting<'_>,
 ) -> Result<Answer, BenchError> {
     // The tables of users of memory are unmovable: pageblocks may change their type for them, and
-    // blocks their list.
+    // their blocks then change lists.
     let types_may_change = ["full/1", "migrate/1", "reclaim/clean", "empty-area"].contains(&name);
     let lists = |system: &System<'_>| -> Vec<u32> {
         let orders = 0..=page_alloc::MAX_PAGE_ORDER;
@@ -40,7 +40,7 @@ fn run_and_compare(
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_name_runs_and_restores() {
     let trace = b"a 1 16 4\na 2 600 8\nr 1\na 3 131072 8\n";
-    // 1 GiB: the areas of 8 and 512 MiB are there, those of other sizes are not.
+    // 1 GiB: it has areas of 8 and 512 MiB, but none of the other sizes.
     with_board(256, |system, machine| {
         let setting = Setting { ns_to_ready: 77, trace: Some(trace), ..Setting::default() };
         let mut lacking = Vec::new();
@@ -97,7 +97,7 @@ fn interruption_restores() {
         for name in names::<Mock>() {
             machine.interrupt_after.set(Some(1));
             let answer = run_and_compare(system, machine, name, &setting);
-            // Two have nothing to repeat, and some need an area of another size.
+            // Two have no calls to interrupt, and some need an area of another size.
             let is_short = ["boot", "memory"].contains(&name);
             let lacks = matches!(answer, Err(BenchError::NoArea(_)));
             assert!(answer == Err(BenchError::Interrupted) || is_short || lacks, "{name}: {answer:?}");

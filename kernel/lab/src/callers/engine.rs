@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A run under way: where each caller is, who holds which mutex, and what the next step does.
+//! A run: the state of each caller, the holders of the mutexes, and the effect of the next step.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -16,12 +16,12 @@ use page_alloc::PAGEBLOCK_PAGES;
 use system::{CmaSearch, System};
 use units::Pfn;
 
-/// Where a caller is.
+/// State of a caller.
 enum At {
     Idle,
-    /// It holds the driver's mutex, and begins this request.
+    /// It holds the driver's mutex, and will begin this request.
     Driver(Op),
-    /// Bits are reserved, the mutex is not taken.
+    /// Bits are reserved, and the mutex is not taken.
     Reserved(CmaSearch, Pfn),
     /// In `alloc_contig_range`.
     Inside(CmaSearch, Pfn, Box<ContigRange>),
@@ -29,7 +29,7 @@ enum At {
 
 struct Caller {
     at: At,
-    /// The request under way.
+    /// The current request.
     op: Op,
     tally: Tally,
     waiting: Waiting,
@@ -37,7 +37,7 @@ struct Caller {
     report: ContigReport,
 }
 
-/// A work item: what `lru_add_drain_all` flushes.
+/// A work item, which `lru_add_drain_all` flushes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Item {
     None,
@@ -47,15 +47,15 @@ enum Item {
     Holds,
 }
 
-/// A run under way.
+/// A run of callers.
 pub(super) struct Run<'r, 's, 'm> {
     system: &'s mut System<'m>,
     setup: &'r Setup,
     progress: Progress<'r>,
     callers: Vec<Caller>,
-    /// Who is inside `alloc_contig_range`, by mutex.
+    /// The callers inside `alloc_contig_range`, by mutex.
     holders: Vec<Option<usize>>,
-    /// Who holds the driver's mutex.
+    /// The holder of the driver's mutex.
     driver: Option<usize>,
     item: Item,
     items_left: u32,
@@ -91,17 +91,17 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         })
     }
 
-    /// The number of the worker, behind the callers.
+    /// Returns the number of the worker, after the callers.
     fn worker(&self) -> usize {
         self.setup.callers
     }
 
-    /// The mutex that a caller takes around `alloc_contig_range`, and then holds.
+    /// Returns the index of the mutex that a caller holds around `alloc_contig_range`.
     fn mutex(&self, number: usize) -> usize {
         if self.setup.lock == Lock::Area { usize::from(self.callers[number].op.area) } else { 0 }
     }
 
-    /// What a caller waits for.
+    /// Returns the thing that an actor waits for.
     pub(super) fn waits_for(&self, number: usize) -> Option<WaitFor> {
         if number == self.worker() {
             return (self.item == Item::Begun && self.driver.is_some()).then_some(WaitFor::Driver);
@@ -123,13 +123,13 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// Whether the caller's driver holds a mutex of its own around its requests, which the work
-    /// item needs, too.
+    /// True if the caller's driver holds a mutex of its own around its requests, which the work
+    /// item takes, too.
     fn takes_driver(&self, number: usize) -> bool {
         self.setup.work > 0 && number == 0
     }
 
-    /// Who holds what a caller waits for, where somebody does.
+    /// Returns the holder of what an actor waits for, if there is one.
     pub(super) fn holder_of(&self, number: usize) -> Option<usize> {
         match self.waits_for(number)? {
             WaitFor::Contig => self.holders[self.mutex(number)],
@@ -139,7 +139,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// Whether a caller has nothing left to do.
+    /// True if an actor has nothing left to do.
     fn has_ended(&self, number: usize) -> bool {
         if number == self.worker() {
             return self.item == Item::None && self.items_left == 0;
@@ -147,12 +147,12 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         matches!(self.callers[number].at, At::Idle) && self.progress.next(number, self.setup.areas.len()).is_none()
     }
 
-    /// All who take part: the callers, and the worker where there is work.
+    /// Returns the actors: the callers, and the worker if there is work.
     pub(super) fn actors(&self) -> core::ops::Range<usize> {
         0..self.setup.callers + usize::from(self.setup.work > 0)
     }
 
-    /// Buffers that were never there need no step to be given back.
+    /// Skips releases of buffers that were not allocated: they need no step.
     fn skip(&mut self) {
         for number in 0..self.callers.len() {
             while let Some(op) = self.progress.next(number, self.setup.areas.len())
@@ -164,7 +164,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// Who can go on: a bit each; `None` if all have ended, and no bit if everybody else waits.
+    /// Returns a mask of those that can run, 0 if all wait; `None` if all have ended.
     pub(super) fn ready(&mut self) -> Option<u32> {
         self.skip();
         let (mut ready, mut ended) = (0, true);
@@ -175,7 +175,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         (!ended).then_some(ready)
     }
 
-    /// Counts a step of `stepped` for those who wait.
+    /// Counts a step of `stepped` for those that wait.
     pub(super) fn count_waits(&mut self, stepped: usize, step_ns: u64) {
         for number in 0..self.callers.len() {
             let what = self.waits_for(number);
@@ -188,7 +188,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// The next step of a caller or of the worker; its time is counted for nobody else.
+    /// Does the next step of a caller or of the worker; its time counts only for that caller.
     pub(super) fn step(&mut self, number: usize) -> Result<Did, Broken> {
         if number == self.worker() {
             return Ok(self.work());
@@ -253,7 +253,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// A request begins.
+    /// Begins a request.
     fn request(&mut self, number: usize, op: Op) -> Result<Did, Broken> {
         self.callers[number].op = op;
         let (area, align_order) = (self.setup.areas[usize::from(op.area)], u32::from(op.align_order));
@@ -264,8 +264,8 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// Reserves a search's candidate: `Err` has its first page, `Ok` says how the request ended
-    /// without one.
+    /// Reserves a search's candidate. Returns `Err` with its first page, or `Ok` with the request's
+    /// end if there is none.
     fn reserve(&mut self, number: usize, search: CmaSearch) -> Result<Result<Did, Pfn>, Broken> {
         Ok(match search.reserve(self.system) {
             Some(first) => {
@@ -279,7 +279,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         })
     }
 
-    /// A step of `alloc_contig_range`; the mutex is let go after the last one.
+    /// Does a step of `alloc_contig_range`; unlocks the mutex after the last one.
     fn contig_step(
         &mut self,
         number: usize,
@@ -321,7 +321,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         }
     }
 
-    /// Who has isolated the pageblock that begins with a page.
+    /// Returns the caller that has isolated the pageblock of `frame`.
     fn isolator(&self, frame: Pfn) -> Option<usize> {
         let start = self.system.zone().start().0;
         let block = |frame: u32| (frame - start) / PAGEBLOCK_PAGES;
@@ -333,7 +333,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         })
     }
 
-    /// A request has ended.
+    /// Ends a request.
     fn ends(&mut self, number: usize, result: Result<Buffer, CmaError>) -> Result<Did, Broken> {
         if self.takes_driver(number) {
             self.driver = None;
@@ -379,7 +379,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         Ok(Did::Released(first))
     }
 
-    /// The accounting between two steps.
+    /// Checks the accounting between two steps.
     pub(super) fn check(&self) -> Result<(), Broken> {
         let zone = self.system.zone();
         zone.check().map_err(Broken::Books)?;
@@ -387,12 +387,12 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
         if live.is_empty() { Ok(()) } else { live.check_under_way(zone).map(|_| ()).map_err(Broken::Books) }
     }
 
-    /// The machine's clock.
+    /// Returns the machine's time, in ns.
     pub(super) fn now_ns(&self) -> u64 {
         self.system.now_ns()
     }
 
-    /// Ends what is under way, gives everything back, and returns what became of each caller.
+    /// Ends the callers' requests, releases everything, and returns the callers' counts.
     pub(super) fn end(self) -> Result<Vec<Tally>, Broken> {
         let Self { system, progress, callers, .. } = self;
         let mut tallies = Vec::with_capacity(callers.len());
@@ -409,7 +409,7 @@ impl<'r, 's, 'm> Run<'r, 's, 'm> {
                 At::Inside(search, first, mut range) => {
                     let mut mm = system.mm().ok_or(Broken::NotOpen)?;
                     let result = range.give_up(&mut mm, &mut caller.journal, &mut caller.report);
-                    // Nothing is tried behind it.
+                    // The search tries no other candidate.
                     Some((search, first, result.map_err(|refused| Refused::NoMemory(refused.blocked()))))
                 }
             };

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Callers of areas that are in use: pages that have to be moved or dropped first.
+//! Callers of areas with pages in use, which have to be moved or dropped first.
 
 use super::{Broken, Report, Scheduler, Setup, run};
 use crate::pressure::latency::{Filling, fill_areas};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// As [`run`](super::run), in a system whose users of memory move in for it, fill the areas, and
-/// move out again afterwards. Contents are checked.
+/// Runs callers like [`run`](super::run), after it has opened the system's users of memory and
+/// filled the areas. Checks the pages' content, and closes the users.
 ///
 /// # Errors
 /// See [`Broken`].

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the callers do: each the same, or each what a task of a recording did.
+//! The operations of the callers: equal for all, or those of the tasks of a recording.
 
 use alloc::vec::Vec;
 
 use super::tally::WaitFor;
 use cma::Buffer;
 
-/// What a caller does next.
+/// An operation of a caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Op {
-    /// Which buffer.
+    /// Number of the buffer.
     pub tag: u32,
-    /// Pages that are allocated for it; 0: it is given back.
+    /// Pages to allocate; 0 releases the buffer.
     pub pages: u32,
     /// Order of the alignment.
     pub align_order: u8,
@@ -20,10 +20,10 @@ pub struct Op {
     pub area: u8,
 }
 
-/// What the callers do.
+/// The operations of all callers.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// Each makes the same requests, of the area of its number modulo their count.
+    /// Each makes equal requests, in the area of its number modulo the count of areas.
     Same {
         /// Pages of a request.
         pages: u32,
@@ -31,21 +31,21 @@ pub enum Plan {
         align_order: u32,
         /// Requests of a caller.
         requests: u32,
-        /// Buffers that a caller keeps; the oldest goes when it has more.
+        /// Buffers that a caller keeps; it releases the oldest if it has more.
         kept: usize,
     },
-    /// Each caller does what a task did. A buffer is given back when it is there, whoever
-    /// allocated it.
+    /// Each caller does the operations of a task. A release waits until its buffer is allocated, by
+    /// any caller.
     Tasks {
         /// The operations of each task, in their order.
         ops: Vec<Vec<Op>>,
-        /// Tags are below this.
+        /// Number of tags.
         tags: u32,
     },
 }
 
 impl Plan {
-    /// Pages of the largest request.
+    /// Returns the pages of the largest request.
     pub fn most_pages(&self) -> u32 {
         match self {
             Self::Same { pages, .. } => *pages,
@@ -54,22 +54,22 @@ impl Plan {
     }
 }
 
-/// A buffer of a plan.
+/// State of a buffer.
 pub(super) enum Held {
-    /// Its request was not made yet, or is under way.
+    /// Its request has not begun, or is running.
     NotYet,
-    /// It is there.
+    /// It is allocated.
     Here(Buffer),
-    /// Its request failed, or it was given back.
+    /// Its request failed, or it was released.
     Gone,
 }
 
-/// How far the callers have come, and what they hold.
+/// Progress of the callers, and their buffers.
 pub(super) struct Progress<'p> {
     plan: &'p Plan,
     /// Operations that each caller has begun.
     begun: Vec<u32>,
-    /// By tag.
+    /// Buffers, by tag.
     pub held: Vec<Held>,
 }
 
@@ -82,13 +82,13 @@ impl<'p> Progress<'p> {
         Self { plan, begun: alloc::vec![0; callers], held: (0..tags).map(|_| Held::NotYet).collect() }
     }
 
-    /// What a caller does next; `None` where it has done everything.
+    /// Returns the next operation of a caller; `None` if it has done all.
     pub(super) fn next(&self, caller: usize, areas: usize) -> Option<Op> {
         let begun = self.begun[caller];
         match *self.plan {
             Plan::Same { pages, align_order, requests, kept } => {
-                // It allocates kept + 1 buffers, and from then on gives the oldest back before
-                // each request and at the end.
+                // The first `kept` requests only allocate; each later one is followed by a release
+                // of the oldest buffer.
                 let slots = (kept as u32 + 1).min(requests);
                 let (area, align_order) = ((caller % areas) as u8, align_order as u8);
                 let releases = requests.saturating_sub(kept as u32);
@@ -107,13 +107,13 @@ impl<'p> Progress<'p> {
         }
     }
 
-    /// What the caller has to wait for before it does that.
+    /// Returns what an operation has to wait for.
     pub(super) fn waits_for(&self, op: Op) -> Option<WaitFor> {
         let not_yet = matches!(self.held[op.tag as usize], Held::NotYet);
         (op.pages == 0 && not_yet).then_some(WaitFor::Buffer)
     }
 
-    /// A caller begins its next operation.
+    /// Begins the next operation of a caller.
     pub(super) fn begin(&mut self, caller: usize, op: Op) {
         self.begun[caller] += 1;
         if op.pages > 0 {

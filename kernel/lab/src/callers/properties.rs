@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random schedules of random systems. What a run holds true by itself (accounting at every step,
-//! no page twice, none lost, nobody who waits for ever) ends it with an error; what is asked here
-//! is that every request ends, and that with a mutex nobody is told -EBUSY.
+//! Random schedules of random systems. A run itself fails if an invariant is violated (accounting
+//! at every step, no page twice, none lost, no deadlock). The tests check that every request ends,
+//! and that no request fails with -EBUSY under a mutex.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use super::*;
 use experiment::rng::Rng;
 use placements::PLACEMENTS;
 
-/// What many schedules came to.
+/// Sums over schedules.
 #[derive(Default)]
 struct Sums {
     schedules: u64,
@@ -36,7 +36,7 @@ impl Sums {
     }
 }
 
-/// Runs `schedules` schedules, of which `seed` says what they are.
+/// Runs `schedules` schedules, which `seed` determines.
 fn random_schedules(seed: u32, schedules: u64) -> Sums {
     let mut rng = Rng::seeded(seed);
     let mut sums = Sums::default();
@@ -97,8 +97,8 @@ fn random_schedules_hold() {
     assert!(sums.served > 0 && sums.busy > 0 && sums.failed > 0 && sums.lost > 0 && sums.waits > 0);
 }
 
-/// Runs every schedule of some callers who ask for 8 of the `free` pages of an area, one request
-/// each; returns how many there are.
+/// Runs every schedule of `callers` callers with one request each, for 8 of the `free` pages of an
+/// area; returns the number of schedules.
 fn every_schedule_of(placement: &placements::Entry, callers: usize, free: u32, lock: Lock, switches: usize) -> u64 {
     with_areas(1, 1, |system, areas| {
         let rest = leave(system, areas[0], free);
@@ -111,7 +111,7 @@ fn every_schedule_of(placement: &placements::Entry, callers: usize, free: u32, l
     })
 }
 
-/// Any number of switches.
+/// No limit of switches.
 const ALL: usize = usize::MAX;
 
 #[test]

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who goes on: at random, in turn, or as a list of switches says, of which all can be gone
-//! through.
+//! Schedulers: at random, in turn, or by a list of switches, of which all can be tried.
 
 use alloc::vec::Vec;
 
 use super::{Broken, Report};
 use experiment::rng::Rng;
 
-/// Chooses who goes on.
+/// Chooses the actor of a step.
 pub trait Scheduler {
-    /// One of the callers whose bit is set in `ready`, which has one at least, for the step of this
-    /// number; `last` made the step before.
+    /// Returns one of the actors in the mask `ready`, which is not 0, for step `step`; `last` did
+    /// the step before.
     fn choose(&mut self, step: u32, ready: u32, last: usize) -> usize;
 }
 
-/// Anybody, with the same probability.
+/// Chooses each actor that is ready with equal probability.
 pub struct Seeded(Rng);
 
 impl Seeded {
-    /// The choices of a seed.
+    /// Makes the scheduler of a seed.
     pub fn new(seed: u32) -> Self {
         Self(Rng::seeded(seed))
     }
@@ -33,7 +32,7 @@ impl Scheduler for Seeded {
     }
 }
 
-/// The next one after the last.
+/// Chooses the next ready actor after the last, by number.
 pub struct RoundRobin;
 
 impl Scheduler for RoundRobin {
@@ -43,17 +42,17 @@ impl Scheduler for RoundRobin {
     }
 }
 
-/// Before the step of this number another caller goes on.
+/// Before step `step` another actor continues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Switch {
     /// The step.
     pub step: u32,
-    /// The caller.
+    /// The actor.
     pub to: usize,
 }
 
-/// Whoever went last goes on as long as it can, except at these switches, in the order of their
-/// steps.
+/// Lets the last actor continue as long as it can, except at these switches, which are in the order
+/// of their steps.
 pub struct Forced<'a>(pub &'a [Switch]);
 
 impl Scheduler for Forced<'_> {
@@ -64,12 +63,12 @@ impl Scheduler for Forced<'_> {
     }
 }
 
-/// Runs every schedule with at most `switches` switches; returns how many there are.
+/// Runs every schedule with at most `switches` switches; returns the number of schedules.
 ///
-/// `run` makes a run by the switches and tells its story.
+/// `run` makes a run with the given switches, and has to record its steps.
 ///
 /// # Errors
-/// The first schedule that breaks something, and what it breaks.
+/// The first schedule that fails, and the error.
 pub fn every_schedule(
     switches: usize,
     mut run: impl FnMut(&[Switch]) -> Result<Report, Broken>,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What became of each caller: requests, ranges that were lost, and waits.
+//! Counts of each caller: requests, candidates that were lost, and waits.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What a caller waits for.
+/// The thing that a caller waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WaitFor {
     /// The mutex around `alloc_contig_range`: `cma_mutex`, or the area's.
@@ -15,12 +15,12 @@ pub enum WaitFor {
     Driver,
     /// The work item that `lru_add_drain_all` flushes.
     Work,
-    /// The buffer that another task has not allocated yet.
+    /// A buffer that another task has not allocated yet.
     Buffer,
 }
 
 impl WaitFor {
-    /// Everything that can be waited for.
+    /// All things that a caller can wait for.
     pub const ALL: [Self; 4] = [Self::Contig, Self::Driver, Self::Work, Self::Buffer];
 }
 
@@ -38,20 +38,20 @@ impl fmt::Display for WaitFor {
 /// The waits of a caller for one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Waits {
-    /// How often it waited: once for each time that it got, or still wants, what was not free.
+    /// Number of waits: one for each time that it needed something that was not free.
     pub times: u32,
-    /// Steps of others from when it could not go on to its own next step.
+    /// Steps of others, from when it could not run to its own next step.
     pub steps: u32,
     /// Steps of the longest wait.
     pub longest_steps: u32,
-    /// Nanoseconds that those steps took.
+    /// Nanoseconds of these steps.
     pub ns: u64,
     /// Nanoseconds of the longest wait.
     pub longest_ns: u64,
 }
 
 impl Waits {
-    /// Sums of two, and the longer one of the longest.
+    /// Adds the sums of another, and takes the maximum of the longest waits.
     pub fn add(&mut self, other: &Self) {
         self.times += other.times;
         self.steps += other.steps;
@@ -61,7 +61,7 @@ impl Waits {
     }
 }
 
-/// What became of one caller.
+/// Counts of one caller.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
     /// Requests that got a buffer.
@@ -70,13 +70,13 @@ pub struct Tally {
     pub busy: u32,
     /// Requests that ended with another error.
     pub failed: u32,
-    /// Candidates that were given up because another caller had isolated a pageblock, by caller.
+    /// Candidates given up because another caller had isolated a pageblock, by that caller.
     pub isolated_by: Vec<u32>,
-    /// Candidates that were given up for the next one.
+    /// Candidates given up for the next one.
     pub retries: u32,
-    /// Pages in use that were moved, also where they were moved back.
+    /// Pages in use that were moved, including those moved back.
     pub migrated: u32,
-    /// Clean pages that were dropped, also where they were brought back.
+    /// Clean pages that were dropped, including those restored.
     pub dropped: u32,
     /// Waits, in the order of [`WaitFor::ALL`].
     pub waits: [Waits; WaitFor::ALL.len()],
@@ -87,13 +87,13 @@ impl Tally {
         Self { isolated_by: vec![0; callers], ..Self::default() }
     }
 
-    /// The waits for one thing.
+    /// Returns the waits for one thing.
     pub const fn waits_for(&self, what: WaitFor) -> &Waits {
         &self.waits[what as usize]
     }
 }
 
-/// A wait under way.
+/// A wait that has not ended.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Waiting {
     what: Option<WaitFor>,
@@ -102,14 +102,13 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// A step of the caller itself is over: it has what it waited for.
+    /// Ends the wait, after a step of the caller itself.
     pub(super) fn end(&mut self) {
         *self = Self::default();
     }
 
-    /// A step of somebody else is over, and a caller cannot go on until it has `what`. A wait lasts
-    /// until the caller's own next step: also where what it waits for is free for a while, and
-    /// somebody else is chosen.
+    /// Counts a step of another actor for a caller that needs `what`. A wait lasts until the
+    /// caller's own next step, even if the thing is free for a while and another caller gets it.
     pub(super) fn count(&mut self, what: Option<WaitFor>, step_ns: u64, tally: &mut Tally) {
         if self.what.is_none()
             && let Some(what) = what

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The tasks of a recording as callers: each does what its task did, in its order, and the steps of
-//! different tasks interleave as the scheduler has it.
+//! The tasks of a recording as callers: each does the operations of its task in their order, and
+//! the scheduler interleaves the steps of different tasks.
 //!
-//! Only ftrace's text names tasks. What one task allocated and another released is released when it
-//! is there. A request that failed when it was recorded is made, and its buffer goes back at once.
+//! Only ftrace's text has tasks. To release another task's buffer, a task waits until it is
+//! allocated. A request that failed in the recording is made, and its buffer is released at once.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -22,28 +22,28 @@ use cma::AreaId;
 /// The tasks of a recording.
 #[derive(Debug)]
 pub struct Tasks {
-    /// What they do, of these areas.
+    /// The tasks' operations.
     pub plan: Plan,
-    /// The areas that they ask, in the order in which the recording comes to them.
+    /// The areas of their requests, in the order of the recording.
     pub areas: Vec<AreaId>,
-    /// Their names, with their numbers.
+    /// Names and PIDs of the tasks.
     pub names: Vec<String>,
-    /// Requests of areas that are not here, or of no wanted part.
+    /// Requests in areas that are not here, or outside of the wanted part.
     pub left_out: u64,
-    /// Releases of what was allocated before the recording began.
+    /// Releases of buffers without an allocation: from before the recording, or left out.
     pub unmatched: u64,
 }
 
-/// Why a recording's tasks cannot be callers.
+/// Reason why a recording's tasks cannot be callers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TasksError {
-    /// It does not name tasks.
+    /// The recording does not contain tasks.
     NoTasks,
-    /// It asks nothing of an area that is here.
+    /// It has no wanted request in an area that is here.
     Nothing,
-    /// It has more tasks than there can be callers.
+    /// It has more tasks than [`MAX_CALLERS`].
     TooMany,
-    /// A line of it is no good.
+    /// A line of it is invalid.
     Trace(TraceError),
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for TasksError {
     }
 }
 
-/// Reads the tasks of a recording. `area_of` says which area here a recorded one is.
+/// Reads the tasks of a recording. `area_of` maps a recorded area's name to an area here.
 ///
 /// # Errors
 /// See [`TasksError`].
@@ -102,7 +102,7 @@ pub fn tasks_of(
                 reader.tags += 1;
                 let held = pfn.and_then(|pfn| reader.held.insert((area, pfn), tag));
                 let ops = reader.ops_of(task)?;
-                // Pages that are allocated while they are held were released, and that was lost.
+                // Pages allocated while held were released before, in an event that was lost.
                 ops.extend(held.map(release));
                 ops.push(Op { tag, pages, align_order, area });
                 if pfn.is_none() {
@@ -122,12 +122,12 @@ pub fn tasks_of(
     Ok(Tasks { plan: Plan::Tasks { ops: reader.ops, tags: reader.tags }, areas, names, left_out, unmatched })
 }
 
-/// What was read so far.
+/// The tasks and operations read so far.
 #[derive(Default)]
 struct Reader<'t> {
     tasks: Vec<(&'t [u8], u32)>,
     ops: Vec<Vec<Op>>,
-    /// The tag of the buffer that begins at a page of an area.
+    /// Tag of a buffer, by its area and first page.
     held: BTreeMap<(u8, u64), u32>,
     tags: u32,
 }

@@ -18,7 +18,7 @@ use placements::PLACEMENTS;
 
 const START: Pfn = Pfn(0x60000);
 
-/// A system with two pageblocks of RAM and areas of `blocks` pageblocks each behind them.
+/// Calls `test` with two pageblocks of RAM, followed by areas of `blocks` pageblocks each.
 pub(super) fn with_areas<R>(areas: u32, blocks: u32, test: impl FnOnce(&mut System<'_>, Vec<AreaId>) -> R) -> R {
     with_ram(2, areas, blocks, |system, areas| {
         system.open_live(CmaUse::Half, Lend::None).unwrap();
@@ -26,7 +26,7 @@ pub(super) fn with_areas<R>(areas: u32, blocks: u32, test: impl FnOnce(&mut Syst
     })
 }
 
-/// As `with_areas`, with `ram` pageblocks of RAM in front, and nobody who uses memory.
+/// Makes a system like `with_areas`, with `ram` pageblocks of RAM, and no users of memory.
 fn with_ram<R>(ram: u32, areas: u32, blocks: u32, test: impl FnOnce(&mut System<'_>, Vec<AreaId>) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors((ram + areas * blocks) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);
@@ -40,7 +40,7 @@ fn with_ram<R>(ram: u32, areas: u32, blocks: u32, test: impl FnOnce(&mut System<
     test(&mut system, ids)
 }
 
-/// Leaves only the first `free` pages of an area.
+/// Leaves only the first `free` pages of an area free.
 pub(super) fn leave(system: &mut System<'_>, area: AreaId, free: u32) -> Buffer {
     let pages = system.area(area).pages();
     let all = system.cma_alloc(area, pages, 0).unwrap();
@@ -57,7 +57,7 @@ fn setup(areas: &[AreaId], callers: usize, pages: u32, lock: Lock) -> Setup {
     asking(areas, callers, lock, (pages, 0), (1, 1))
 }
 
-/// Each of the callers makes `requests` requests of `pages` pages, and keeps `kept` buffers.
+/// Makes a setup: each caller makes `requests` requests of `pages` pages, and keeps `kept` buffers.
 pub(super) fn asking(
     areas: &[AreaId],
     callers: usize,
@@ -83,14 +83,14 @@ fn every_order_of_small_systems_keeps_the_books() {
     for placement in PLACEMENTS.iter() {
         for (callers, free, switches) in [(2, 16, 2), (2, 64, 2), (3, 16, 1), (3, 64, 1)] {
             for lock in Lock::ALL {
-                // One switch more where it matters most.
+                // One switch more for the most important case.
                 let switches = switches
                     + usize::from(placement.name == "first-fit" && callers == 2 && free == 16 && lock == Lock::None);
                 with_areas(1, 1, |system, areas| {
                     let rest = leave(system, areas[0], free);
                     system.area_mut(areas[0]).set_placement((placement.make)(None).unwrap());
                     let area = system.area(areas[0]);
-                    // A placement may keep requests of this size elsewhere.
+                    // A placement may not use the free pages for requests of this size.
                     let fits = area.place(&area.request(8, 0).unwrap()).is_some();
                     let setup = setup(&areas, callers, 8, lock);
                     schedules += every_schedule(switches, |switches| {
@@ -135,7 +135,7 @@ fn random_orders_of_a_large_system_keep_the_books() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn eight_decoders_are_told_busy_only_without_a_lock() {
     with_areas(1, 80, |system, areas| {
-        // Pieces of 128 pages are free, and room for 148 only in the last two pageblocks.
+        // Pieces of 128 pages are free; only the last two pageblocks have room for 148.
         let area = areas[0];
         let pieces: Vec<_> = (0..78 * 8).map(|_| system.cma_alloc(area, 128, 0).unwrap()).collect();
         let mut give = |number: usize, pages| {
@@ -173,7 +173,7 @@ fn callers_of_two_areas_wait_for_each_other_only_under_the_global_lock() {
     });
 }
 
-/// Areas are full of pages in use, which the callers move or drop in turns.
+/// Areas are full of pages in use, which the callers take turns to move or drop.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn callers_of_full_areas_move_what_is_in_the_way_in_turns() {
@@ -193,8 +193,8 @@ fn callers_of_full_areas_move_what_is_in_the_way_in_turns() {
     });
 }
 
-/// Allocations that fail for want of a page to move to put back what they have moved, however
-/// their batches interleave.
+/// Allocations that fail for lack of a target page put back the pages that they have moved, in
+/// every interleaving of their batches.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn interleaved_failures_are_undone() {
@@ -226,8 +226,8 @@ fn interleaved_failures_are_undone() {
     });
 }
 
-/// The first caller's driver holds a mutex that a work item takes, too: every lock has an order
-/// that deadlocks, and it can be run again.
+/// The first caller's driver holds a mutex that a work item takes, too: under every lock some order
+/// deadlocks, and its schedule repeats it.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_lock_order_that_deadlocks_is_found_and_repeats() {
@@ -246,15 +246,15 @@ fn a_lock_order_that_deadlocks_is_found_and_repeats() {
             let (schedule, report) = found.expect("an order that deadlocks");
             assert!(report.deadlock.iter().any(|stuck| stuck.caller == 2 && stuck.holder == Some(0)), "{report:?}");
             assert_eq!(run(system, &setup, &mut Forced(&schedule), true).unwrap(), report);
-            // A driver that holds no such mutex is not stuck.
+            // Without such a mutex the driver is not stuck.
             let report = run(system, &Setup { work: 0, ..setup }, &mut Forced(&schedule), false).unwrap();
             assert!(report.deadlock.is_empty() && served(&report) + busy(&report) == 2, "{report:?}");
         }
     });
 }
 
-/// Who waits for a mutex waits once for each time that it takes it, however often others take it
-/// first.
+/// A wait for a mutex counts once each time that the caller takes it, regardless of how often
+/// others take it first.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_wait_lasts_until_the_caller_has_the_mutex() {
@@ -277,7 +277,7 @@ fn a_wait_lasts_until_the_caller_has_the_mutex() {
     });
 }
 
-/// Accounting that is found wrong ends the run, and what the callers had goes back.
+/// An accounting error ends the run, and the callers' buffers and journals are released.
 #[test]
 fn a_run_that_breaks_gives_its_journals_back() {
     with_areas(1, 1, |system, areas| {

@@ -40,8 +40,8 @@ fn quantiles_by_hand() {
     assert_eq!(quantile(&[0, u64::MAX], 2), u64::MAX / 2);
 }
 
-/// Allocations to the first failure of the published seed and the four behind it; the first is the
-/// article's own.
+/// Allocations to the first failure, for the published seed and the next four; the first is the
+/// article's.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn rows_hold_what_single_runs_hold() {
@@ -149,7 +149,7 @@ fn long_loads_run_in_parts() {
         system.area_mut(options.area).set_placement(parse("spare-heads").expect("a listed name"));
         let report = load::run_round(system, machine, &options, 1).expect("the accounting balances");
         assert_eq!(whole, report.allocs);
-        // A Ctrl-C between two parts gives everything back, too.
+        // A Ctrl-C between two parts releases everything, too.
         system.release_all(options.area);
         let mut comparison =
             Comparison::new(system, options.clone(), 1, vec![made("relocate")]).expect("the area is empty");

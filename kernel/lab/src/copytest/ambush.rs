@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The ambush: the disk is given pages, and before it is told to begin, the driver asks for exactly
-//! their frames.
+//! An ambush: requests are queued for the disk, and before the disk is notified, the driver
+//! allocates exactly their frames.
 //!
-//! Left to chance, it takes a slow disk for an allocation to meet a request in flight. Here the
-//! order of events is arranged and nothing else: the requests lie in the disk's queue, their pages
-//! are the disk's and pinned; the driver allocates, and writes to what it gets; then the disk is
-//! told, and does what it was asked to. With pins the driver is refused, and has the range once the
-//! disk has done. Without them it gets frames that the disk is about to fill, whose pages then lack
-//! what was read and whose new owner is written over, and frames that the disk is about to take, so
-//! that what the driver wrote goes to the disk in a file's place.
+//! By chance, an allocation would meet a request in flight only on a slow disk. Here the order of
+//! events is fixed: the requests are in the disk's queue, and their pages belong to the disk and
+//! are pinned; the driver allocates, and writes to the buffer; then the disk is notified, and does
+//! the requests. With pins the allocation fails, and succeeds once the disk has finished. Without
+//! pins the driver gets frames that the disk is about to fill: their pages then lack the data, and
+//! the disk overwrites the buffer. It also gets frames that the disk is about to write to a file:
+//! the file then gets the driver's data.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,30 +25,30 @@ use placement::{Placement, Request};
 use system::System;
 use units::Pfn;
 
-/// The longest range that is asked for is two to this, in pages.
+/// Order of the longest range that the driver requests.
 const MAX_ORDER: u32 = 4;
 
-/// What the ambushes came to.
+/// Counts of the ambushes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Ambushes {
-    /// Ranges that the driver asked for while a page of them waited for the disk to fill it.
+    /// Ranges that the driver requested while a page of them waited for the disk to fill it.
     pub wanted_filled: u64,
-    /// Of those, while one waited for the disk to take it.
+    /// Ranges that it requested while a page of them waited for the disk to write it.
     pub wanted_taken: u64,
-    /// Ranges that the driver was refused because of the pin.
+    /// Ranges that it did not get because of a pin.
     pub refused: u64,
-    /// Ranges that it got all the same, before the disk had done.
+    /// Ranges that it got before the disk had finished.
     pub robbed: u64,
 }
 
 impl Ambushes {
-    /// Ranges that the driver asked for.
+    /// Returns the number of ranges that the driver requested.
     pub const fn wanted(&self) -> u64 {
         self.wanted_filled + self.wanted_taken
     }
 }
 
-/// A placement that knows one place.
+/// A placement with a single candidate.
 struct At(u32);
 
 impl Placement for At {
@@ -77,7 +77,7 @@ struct Wanted {
     pages: u32,
 }
 
-/// Lays one, in the pages of a file from `next` on.
+/// Does an ambush, with the pages of a file from page `next` on.
 pub(super) fn lay(
     system: &mut System<'_>,
     driver: &mut Driver,
@@ -88,13 +88,13 @@ pub(super) fn lay(
     let mut waiting = [Vec::new(), Vec::new()];
     if let Some(mut mm) = system.mm() {
         mm.settle_disk();
-        // Whoever waited for a frame meanwhile has told the disk of what was queued by then.
+        // A wait for a free frame in between notifies the disk of the requests queued so far.
         let (first, pages) = (file.first + next, CHUNK.min(file.pages() - next));
         mm.drop_pages(first, pages);
         mm.read_ahead(first, pages);
         mm.write_some();
         waiting = [Operation::Read, Operation::Write].map(|kind| mm.frames_waiting_for_disk(kind).collect());
-        // Clean pages are not dropped but moved: more can go wrong.
+        // Clean pages are moved instead of dropped: that is the harder case.
         mm.live.faults.keep_clean_pages = true;
     }
     let mut refused = Vec::new();
@@ -133,8 +133,8 @@ pub(super) fn lay(
     Ok(())
 }
 
-/// A range around any of the frames that lie in an area, of any order up to [`MAX_ORDER`], none of
-/// whose pages a driver has.
+/// Returns a range around a random one of the frames that are in areas, of a random order up to
+/// [`MAX_ORDER`], lowered until no page of the range is allocated.
 fn choose(system: &System<'_>, driver: &mut Driver, frames: &[Pfn]) -> Option<Wanted> {
     let areas = || system.area_ids().map(|id| (id, system.area(id)));
     let in_areas: Vec<(AreaId, u32)> = frames
@@ -153,7 +153,7 @@ fn choose(system: &System<'_>, driver: &mut Driver, frames: &[Pfn]) -> Option<Wa
 }
 
 impl Wanted {
-    /// Does something while the area's placement is the one that knows this place.
+    /// Calls `act` while the area's placement is the one for this range.
     fn allocate<T>(&self, system: &mut System<'_>, act: impl FnOnce(&mut System<'_>) -> T) -> T {
         let usual = system.area_mut(self.area).set_placement(Box::new(At(self.bit)));
         let result = act(system);

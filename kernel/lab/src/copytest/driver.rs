@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The driver of the copy test: it allocates buffers of varied sizes from every area, writes to
-//! them as a device would, and gives them back.
+//! them as a device would, and releases them.
 
 use alloc::vec::Vec;
 
@@ -10,38 +10,38 @@ use cma::{AreaId, Buffer, CmaError, ReleaseError, align_order_of};
 use migration::contig_range::Why;
 use system::System;
 
-/// Most buffers that the driver has at a time.
+/// Maximum number of buffers that the driver holds.
 const MAX_BUFFERS: usize = 8;
-/// A buffer is at most this part of its area.
+/// Divisor of an area's pages that gives the maximum of a buffer.
 const SHARE: u32 = 4;
-/// Words between two that the driver writes: whatever a disk writes covers many.
+/// Words from one that the driver writes to the next: any write of the disk covers several.
 const STRIDE: usize = 16;
-/// An allocation that a pin refuses is tried so often again, each time after the disk has ended a
+/// Maximum number of retries of an allocation that a pin prevented, each after the disk has ended a
 /// request.
 const MAX_RETRIES: u32 = 8;
 
-/// What became of the driver's allocations.
+/// Counts of the driver's allocations.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct DriverCounts {
     /// Allocations that succeeded.
     pub allocs: u64,
     /// Allocations that failed, after the retries.
     pub failed: u64,
-    /// Pages that moved for them.
+    /// Pages that were moved for them.
     pub migrated: u64,
     /// Pages of the cache that were dropped for them.
     pub dropped: u64,
-    /// Ranges that were given up because a page of them was pinned.
+    /// Ranges given up because a page of them was pinned.
     pub refused_pinned: u64,
-    /// Allocations that were tried again after that.
+    /// Retries after that.
     pub retries: u64,
-    /// Batches of pages that were tried again.
+    /// Batches of pages that were retried.
     pub retried_batches: u64,
-    /// Pages of buffers that did not hold what the driver had written when it gave them back.
+    /// Pages of buffers that on release did not hold what the driver had written.
     pub damaged: u64,
 }
 
-/// The driver and what it holds.
+/// The driver and its buffers.
 pub struct Driver {
     areas: Vec<AreaId>,
     buffers: Vec<(Buffer, u32)>,
@@ -50,13 +50,13 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver that uses every area.
+    /// Makes a driver that uses every area.
     pub fn new(system: &System<'_>, seed: u32) -> Self {
         let areas = system.area_ids().collect();
         Self { areas, buffers: Vec::with_capacity(MAX_BUFFERS), rng: Rng::seeded(seed), last_word: 0 }
     }
 
-    /// One allocation, or one release.
+    /// Does one allocation, or one release.
     pub(super) fn step(&mut self, system: &mut System<'_>, counts: &mut DriverCounts) -> Result<(), ReleaseError> {
         if self.is_full() || !self.buffers.is_empty() && self.rng.below(2) == 0 {
             return self.give_one_back(system, counts);
@@ -65,12 +65,12 @@ impl Driver {
             return Ok(());
         }
         let area = self.areas[self.rng.below(self.areas.len() as u32) as usize];
-        // A large one, or one of any order of size.
+        // The size is up to the maximum, or up to a power of two of a random order.
         let most = (system.area(area).pages() / SHARE).max(1);
         let size_class = if self.rng.below(2) == 0 { most } else { 1 << self.rng.below(most.ilog2() + 1) };
         let pages = 1 + self.rng.below(size_class);
         if let Some(mm) = system.mm() {
-            // Every other time clean pages move, too, instead of being dropped: more can go wrong.
+            // Half of the time clean pages are moved instead of dropped: that is the harder case.
             mm.live.faults.keep_clean_pages = self.rng.below(2) == 0;
         }
         if let Some(buffer) = allocate(system, area, pages, counts) {
@@ -87,7 +87,7 @@ impl Driver {
         &mut self.rng
     }
 
-    /// Writes to all of a new buffer, and keeps it for a while.
+    /// Writes to all pages of a new buffer, and keeps it.
     pub(super) fn take(&mut self, system: &mut System<'_>, buffer: Buffer) {
         self.last_word = self.last_word.wrapping_add(0x0101_0001);
         if let Some(mut mm) = system.mm() {
@@ -96,7 +96,7 @@ impl Driver {
         self.buffers.push((buffer, self.last_word));
     }
 
-    /// Gives any of the buffers back; there is one.
+    /// Releases a random one of the buffers; there has to be one.
     pub(super) fn give_one_back(
         &mut self,
         system: &mut System<'_>,
@@ -107,7 +107,7 @@ impl Driver {
         give_back(system, buffer, word, counts)
     }
 
-    /// Gives everything back.
+    /// Releases all buffers.
     pub(super) fn finish(self, system: &mut System<'_>, counts: &mut DriverCounts) -> Result<(), ReleaseError> {
         self.buffers.into_iter().try_for_each(|(buffer, word)| give_back(system, buffer, word, counts))
     }
@@ -127,7 +127,7 @@ fn give_back(
     system.cma_release(buffer)
 }
 
-/// Allocates; after a refusal for a pin again, once the disk has ended a request.
+/// Allocates a buffer; if a pin prevents it, retries after the disk has ended a request.
 pub(super) fn allocate(system: &mut System<'_>, area: AreaId, pages: u32, counts: &mut DriverCounts) -> Option<Buffer> {
     for retry in 0..=MAX_RETRIES {
         match allocate_once(system, area, pages, counts) {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The copy that must come out right: a file is copied several times through the page cache while
-//! the areas are lent out, drivers allocate from them, and pages migrate.
+//! The copy test: a file is copied several times through the page cache while the areas are lent
+//! out, drivers allocate from them, and pages migrate.
 //!
 //! On a phone with CMA enabled, five copies of a 2.1 GB file had five wrong checksums, and the
-//! original's changed, too. Here each copy, and the original, is read twice before it is synced,
-//! twice after, and twice after the cache has dropped it; while all of it goes on, [`driver`]
-//! allocates and releases, always while the disk owns pages of the cache, and now and then wants
-//! exactly those ([`ambush`]). `pinning=off` lets migration ignore that they are pinned, and shows
-//! what the test is worth. Where the machine has no caches, as in QEMU, it does not show that
-//! caches and memory agree.
+//! original's changed, too. Here each copy, and the original, is read twice before the copy is
+//! synced, twice after, and twice after the cache has dropped it. Meanwhile [`driver`] allocates
+//! and releases while the disk owns pages of the cache, and at times requests exactly those
+//! ([`ambush`]). With `pinning=off` migration ignores pins, to show that the test finds errors. On
+//! a machine without caches, such as QEMU, it does not show that caches and memory agree.
 
 pub mod ambush;
 pub mod driver;
@@ -35,46 +34,46 @@ use page_alloc::policy::{CmaUse, Lend};
 pub use report::{Copied, CopyReport};
 use system::System;
 
-/// Most copies.
+/// Maximum number of copies.
 pub const MAX_COPIES: u32 = 16;
-/// Chunks between two turns of the driver.
+/// Chunks from one turn of the driver to the next.
 const CHUNKS_A_TURN: u32 = 3;
-/// Chunks of which the first is followed by an ambush.
+/// Chunks from one ambush to the next.
 const CHUNKS_AN_AMBUSH: u32 = 8;
-/// Chunks that are done at a time.
+/// Chunks of a step.
 const CHUNKS_A_STEP: u32 = 16;
-/// Checksums, of copy and original in turn, that are taken before the copy is synced, ...
+/// Checksums, alternating between copy and original, before the copy is synced.
 const SUMS_BEFORE_SYNC: u32 = 4;
-/// ... until the cache drops what is read, ...
+/// Checksums before those for which the cache first drops the file.
 const SUMS_BEFORE_DROP: u32 = 8;
-/// ... and all.
+/// All checksums.
 const SUMS: u32 = 12;
 
-/// What the keys of the command say.
+/// Parameters of the command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// The file that is copied; none: the first of the disk.
+    /// The file to copy; default: the first of the disk.
     pub source: Option<String>,
-    /// Copies.
+    /// Number of copies.
     pub copies: u32,
-    /// Bytes that are copied; none: all.
+    /// Bytes to copy; default: all.
     pub bytes: Option<u64>,
-    /// Seed of what the driver draws.
+    /// Seed of the driver's random numbers.
     pub seed: u32,
-    /// Pages that the disk owns stay where they are.
+    /// True if pages that the disk owns are pinned.
     pub pinning: bool,
 }
 
-/// Why there is no result.
+/// Reason why there is no result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CopyError {
-    /// Something went wrong with the files.
+    /// An operation on files failed.
     File(FileError),
-    /// The original is not what the table of files says, before anything happened to it.
+    /// The original differs from its entry in the table of files before the test begins.
     BadSource(String),
     /// The file to copy has the name of a copy, and would be replaced.
     CopyOfItself(String),
-    /// The disk takes no copies.
+    /// The disk is read-only.
     ReadOnly,
     /// A release was refused: the accounting is wrong.
     Release(ReleaseError),
@@ -100,47 +99,47 @@ impl<E: Into<FileError>> From<E> for CopyError {
     }
 }
 
-/// What those do who have a turn between the phases of an allocation.
+/// Work of the other users between the phases of an allocation.
 #[derive(Clone, Copy, Default)]
 enum Others {
-    /// Nothing: the disk is not to know yet what it was given.
+    /// Nothing: the disk must not be notified yet of its requests.
     #[default]
     Wait,
-    /// They read on in the file that is read just now, up to its end, and write.
+    /// Read-ahead in the file that is being read, up to its end, and writeback.
     ReadOn { next: u32, end: u32 },
 }
 
-/// What a copy is called.
+/// Returns the name of a copy.
 fn name_of(number: u32) -> String {
     format!("copy.{number}")
 }
 
-/// What a step came to.
+/// Result of a step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A copy is on the disk for good, under this name.
+    /// The copy of this name is permanently on the disk.
     Synced(String),
     /// All checksums of a copy were taken.
     Copied(Copied),
     /// There is more to do ([`CopyTest::progress`]).
     Running,
-    /// There is nothing left to do, or somebody wants out.
+    /// Nothing is left to do, or the user stopped the test.
     Finished,
 }
 
-/// A copy under way: first it is made, then checksums are taken.
+/// A copy in progress: first it is made, then checksums are taken.
 struct Work {
     copy: File,
     copied: Copied,
-    /// Checksums that were taken, once the copy is made.
+    /// Number of checksums taken, once the copy is made.
     taken: Option<u32>,
-    /// The chunk that is next begins with this page.
+    /// The first page of the next chunk.
     from: u32,
     hasher: crc32fast::Hasher,
 }
 
 impl Work {
-    /// The file that is read, and whether the cache drops it before.
+    /// Returns the file to read, and true if the cache drops it first.
     fn reads<'w>(&'w self, source: &'w File) -> (&'w File, bool) {
         match self.taken {
             None => (source, false),
@@ -149,14 +148,14 @@ impl Work {
     }
 }
 
-/// A test under way. Whoever lives in memory was let in by [`CopyTest::start`], and moves out at
-/// [`CopyTest::finish`].
+/// A copy test. [`CopyTest::start`] opens the users of memory, and [`CopyTest::finish`] closes
+/// them.
 pub struct CopyTest {
     copies: u32,
     volume: Volume,
     source: File,
     current: Option<Work>,
-    /// Copies that were begun.
+    /// Number of copies begun.
     begun: u32,
     driver: Driver,
     others: Rc<Cell<Others>>,
@@ -164,7 +163,7 @@ pub struct CopyTest {
     report: CopyReport,
 }
 
-/// Those who live in memory.
+/// Calls `act` with the users of memory.
 fn with_mm<T>(
     system: &mut System<'_>,
     act: impl FnOnce(&mut Mm<'_, '_>) -> Result<T, FileError>,
@@ -174,10 +173,10 @@ fn with_mm<T>(
 }
 
 impl CopyTest {
-    /// Lets a page cache live on the disk and begins.
+    /// Opens a page cache on the disk, and begins.
     ///
     /// # Errors
-    /// See [`CopyError`]; nobody lives in memory then.
+    /// See [`CopyError`]; the users of memory are then closed.
     pub fn start<M: Machine + ?Sized>(
         system: &mut System<'_>,
         machine: &M,
@@ -216,15 +215,15 @@ impl CopyTest {
         }
     }
 
-    /// The file that is copied, as long as it is copied.
+    /// Returns the file to copy, with the number of bytes to copy.
     pub fn source(&self) -> &File {
         &self.source
     }
 
-    /// Everybody moves out.
+    /// Closes the users of memory, and returns the report.
     ///
     /// # Errors
-    /// The driver could not give a buffer back.
+    /// A buffer of the driver could not be released.
     pub fn finish<M: Machine + ?Sized>(self, system: &mut System<'_>, machine: &M) -> Result<CopyReport, CopyError> {
         let Self { driver, mut report, .. } = self;
         if let Some(mut mm) = system.mm() {
@@ -235,7 +234,7 @@ impl CopyTest {
             let checker = system.dma_mut().checker_mut();
             report.finish_misuses(checker.errors());
             if provoked {
-                // They are in the report.
+                // The report has counted them.
                 checker.drop_provoked();
                 checker.set_quiet(false);
             }
@@ -246,11 +245,11 @@ impl CopyTest {
         Ok(report)
     }
 
-    /// Does a part of what there is to do: some pieces of a copy or a checksum.
+    /// Does the next part of the test: some chunks of a copy or of a checksum.
     ///
     /// # Errors
-    /// See [`CopyError`]; what was synced before is on the disk and whole. [`CopyTest::finish`] is
-    /// still to be called.
+    /// See [`CopyError`]; copies that were synced are complete on the disk. [`CopyTest::finish`]
+    /// still has to be called.
     pub fn step<M: Machine + ?Sized>(&mut self, system: &mut System<'_>, machine: &M) -> Result<Step, CopyError> {
         for _ in 0..CHUNKS_A_STEP {
             if self.report.interrupted {
@@ -268,7 +267,7 @@ impl CopyTest {
         Ok(Step::Running)
     }
 
-    /// How far it is, in a line.
+    /// Returns a line on the progress.
     pub fn progress(&self) -> String {
         let Some(work) = &self.current else { return format!("{} of {} copies done", self.begun, self.copies) };
         let (file, _) = work.reads(&self.source);
@@ -288,7 +287,7 @@ impl CopyTest {
         Ok(Work { copy, copied, taken: None, from: 0, hasher: crc32fast::Hasher::new() })
     }
 
-    /// Goes on with a copy by a chunk, and with what follows when that was the last of a file.
+    /// Does a chunk of a copy or checksum, and ends it after the last chunk of a file.
     fn advance<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -328,7 +327,7 @@ impl CopyTest {
         self.end_of_file(system, work)
     }
 
-    /// A file was read to its end.
+    /// Ends a copy or a checksum after the last chunk.
     fn end_of_file(&mut self, system: &mut System<'_>, mut work: Work) -> Result<Option<Step>, CopyError> {
         let taken = match work.taken {
             None => 0,
@@ -360,16 +359,16 @@ impl CopyTest {
         Ok(step)
     }
 
-    /// Who uses memory between the phases of the driver's allocations: reads on where the test
-    /// reads, and writes back.
+    /// Lets other users run between the phases of the driver's allocations: they read ahead where
+    /// the test reads, and write back.
     fn let_others_live(&self, system: &mut System<'_>, pinning: bool) {
         system.dma_mut().checker_mut().set_quiet(!pinning);
         let Some(mm) = system.mm() else { return };
         mm.live.faults.ignore_pins = !pinning;
         let others = Rc::clone(&self.others);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
-            // What was queued before the allocation is still the disk's when the first pages move,
-            // however fast it is.
+            // Requests queued before the allocation still belong to the disk when the first pages
+            // move, even if the disk is fast.
             if matches!(phase, Phase::Isolate | Phase::Drain) {
                 return;
             }
@@ -381,8 +380,8 @@ impl CopyTest {
         }));
     }
 
-    /// After a chunk: now and then the driver has its turn, while what was read ahead is the
-    /// disk's, and now and then it lies in wait. False where somebody wants out.
+    /// After some chunks gives the driver a turn while the disk owns the pages of read-ahead, and
+    /// after some does an ambush. Returns false if the user stops the test.
     fn turn<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -415,9 +414,9 @@ impl CopyTest {
     }
 }
 
-/// Reads the table of files, finds the file to copy and takes its checksum, while nothing else goes
-/// on, and takes the copies away that are made anew. Says, too, whether somebody wanted out, and
-/// nothing was taken away.
+/// Reads the table of files, finds the file to copy and takes its checksum before anything else
+/// runs, then removes the copies that will be made anew. Returns true as the last value if the user
+/// stopped it; then no copy was removed.
 fn prepare(
     mm: &mut Mm<'_, '_>,
     options: &Options,
@@ -440,7 +439,7 @@ fn prepare(
     if source.bytes == bytes && crc != crc_in_table {
         return Err(CopyError::BadSource(source.name));
     }
-    // The table says that they are gone before anything of them is written over.
+    // The table drops the old copies before any of their pages is overwritten.
     let earlier = copies.filter(|copy| volume.remove(copy).is_ok()).count();
     if earlier > 0 {
         files::commit(mm, &mut volume)?;

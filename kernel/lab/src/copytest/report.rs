@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a copy test came to: a line for each copy, a line for all of it, and a record.
+//! Results of a copy test: a line for each copy, the text of the whole test, and a record.
 
 use alloc::string::String;
 use core::fmt;
@@ -15,7 +15,7 @@ use migration::live::Mm;
 use migration::live::disk::DiskStats;
 use system::System;
 
-/// Checksums of a file: how many were taken, and how many were wrong.
+/// Counts of checksums of a file, and of wrong ones.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Sums {
     taken: u32,
@@ -39,13 +39,13 @@ impl fmt::Display for Sums {
     }
 }
 
-/// A copy that is done.
+/// Checksums of a copy and of the original.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Copied {
     name: String,
-    /// The copy's.
+    /// Checksums of the copy.
     pub copy: Sums,
-    /// The original's, taken at the same moments.
+    /// Checksums of the original, taken alternately with those of the copy.
     pub source: Sums,
 }
 
@@ -61,34 +61,34 @@ impl fmt::Display for Copied {
     }
 }
 
-/// The test as a whole.
+/// Result of a test.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CopyReport {
     disk_name: String,
     source: String,
     bytes: u64,
     pinning: bool,
-    /// Copies that are done.
+    /// Number of copies done.
     pub copies: u32,
     sums: Sums,
-    /// What the driver did.
+    /// Counts of the driver.
     pub driver: DriverCounts,
-    /// What became of the ranges that the driver wanted because the disk had pages of them.
+    /// Counts of the ambushes.
     pub ambushes: Ambushes,
-    /// What the disk did.
+    /// Counts of the disk.
     pub disk: DiskStats,
-    /// Pages that moved while the disk owned others.
+    /// Pages that were moved while the disk owned others.
     pub migrated_while_lent: u64,
-    /// Misuses of the DMA API that its checker saw, where it is on.
+    /// Misuses of the DMA API that its checker counted, if it is on.
     pub misuses: u64,
-    /// Those that it had seen before.
+    /// Misuses counted before the test.
     misuses_before: u64,
     reclaimed: u64,
     oom_kills: u64,
-    /// Somebody wanted out.
+    /// True if the user stopped the test.
     pub interrupted: bool,
     begin_ns: u64,
-    /// Time that copying took, without the checksums.
+    /// Time of copying, without the checksums.
     pub(super) copy_ns: u64,
     load_ns: u64,
 }
@@ -118,7 +118,7 @@ impl CopyReport {
         }
     }
 
-    /// Takes in the checksums of a copy, all of them or as many as were taken.
+    /// Adds the checksums of a copy, even if it is not complete.
     pub(super) fn add(&mut self, copied: &Copied) {
         for sums in [copied.copy, copied.source] {
             self.sums.taken += sums.taken;
@@ -126,7 +126,7 @@ impl CopyReport {
         }
     }
 
-    /// Takes in how many misuses of the DMA API there are.
+    /// Sets the number of misuses from the checker's count.
     pub(super) fn finish_misuses(&mut self, errors: u64) {
         self.misuses = errors - self.misuses_before;
     }
@@ -139,12 +139,12 @@ impl CopyReport {
         self.load_ns = now_ns.saturating_sub(self.begin_ns);
     }
 
-    /// Checksums that were wrong.
+    /// Returns the number of wrong checksums.
     pub fn differences(&self) -> u32 {
         self.sums.wrong
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let pages = self.bytes.div_ceil(4096) * u64::from(self.copies);
         Record::new("copytest")
@@ -185,7 +185,7 @@ impl CopyReport {
             .string("verdict", self.verdict())
     }
 
-    /// In a word: what the test has shown.
+    /// Returns the result of the test in one word.
     pub fn verdict(&self) -> &'static str {
         let wrong = u64::from(self.sums.wrong) + self.driver.damaged + self.disk.astray.iter().sum::<u64>();
         match wrong {
@@ -195,14 +195,14 @@ impl CopyReport {
         }
     }
 
-    /// Whether something could have gone wrong: a page moved while the disk owned others, or was
-    /// wanted while it was the disk's.
+    /// True if an error was possible: a page was moved while the disk owned others, or a page that
+    /// the disk owned was requested.
     fn was_tested(&self) -> bool {
         self.migrated_while_lent + self.driver.refused_pinned + self.ambushes.wanted() > 0
     }
 }
 
-/// `1 flush`, `2 flushes`.
+/// Formats as `1 flush`, `2 flushes`.
 struct Flushes(u64);
 
 impl fmt::Display for Flushes {
@@ -246,7 +246,7 @@ impl fmt::Display for CopyReport {
         let [filled, taken] = self.disk.astray;
         writeln!(
             f,
-            "  the disk filled {}, and took {taken}, that had become somebody else's; {} of the driver's buffers overwritten",
+            "  the disk filled {}, and took {taken}, that another user had got meanwhile; {} of the driver's buffers overwritten",
             Counted(filled, "page"),
             Counted(self.driver.damaged, "page")
         )?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The copy on a small board, over a disk of software.
+//! The copy test on a small board, with a disk in software.
 
 use alloc::rc::Rc;
 use alloc::vec;
@@ -23,8 +23,8 @@ fn options(copies: u32, pinning: bool) -> Options {
     Options { source: None, copies, bytes: None, seed: 1, pinning }
 }
 
-/// A system with an area of two pageblocks, and a disk with a file of `pages` pages and room for
-/// copies.
+/// Calls `test` with an area of two pageblocks, and a disk with a file of `file_pages` pages and
+/// room for `room_for` copies.
 fn with_file(
     pageblocks: u32,
     file_pages: u32,
@@ -60,8 +60,8 @@ fn run(system: &mut System<'_>, machine: &Mock, options: &Options) -> Result<(Co
     stepped.map(|()| (report, synced))
 }
 
-/// The CRC that the table says, and that of the contents, of every file that a power cut would
-/// leave.
+/// Returns the CRC in the table, and that of the content, for every file that would survive a power
+/// cut.
 fn durable(medium: &Rc<RefCell<Medium>>) -> Vec<(u32, u32)> {
     let bytes = medium.borrow().durable.clone();
     let table = |page: usize| -> &[u8; TABLE_BYTES] { bytes[page * 4096..][..4096].try_into().unwrap() };
@@ -73,7 +73,7 @@ fn durable(medium: &Rc<RefCell<Medium>>) -> Vec<(u32, u32)> {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn copies_come_out_right_while_pages_migrate() {
-    // Memory is full: the file and its copies are larger.
+    // The file and its copies are larger than memory, so memory is full.
     with_file(1, 2500, 2, |system, machine, medium| {
         let (report, synced) = run(system, machine, &options(2, true)).unwrap();
         assert_eq!((report.copies, synced, report.differences(), report.driver.damaged), (2, 2, 0, 0));
@@ -83,7 +83,7 @@ fn copies_come_out_right_while_pages_migrate() {
         assert_eq!((robbed, report.disk.astray, report.verdict()), (0, [0, 0], "right"));
         let files = durable(medium);
         assert!(files.len() == 3 && files.iter().all(|&(said, found)| said == found && said == files[0].0));
-        // Once more, in the same place: the other copy stays.
+        // A second run writes to the same place: the other copy stays.
         let (report, _) = run(system, machine, &options(1, true)).unwrap();
         assert_eq!((report.differences(), durable(medium).len()), (0, 3));
         let copy = Options { source: Some("copy.2".into()), ..options(2, true) };
@@ -95,7 +95,7 @@ fn copies_come_out_right_while_pages_migrate() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn without_pinning_the_checksums_are_wrong_each_time() {
-    // The same order of events as with pins, however fast the disk is, and for a single page, too.
+    // The order of events is the same as with pins, at any speed of the disk and even for one page.
     for (file_pages, slow) in [(2500, true), (2500, false), (40, true), (1, true), (1, false)] {
         with_file(1, file_pages, 1, |system, machine, medium| {
             medium.borrow_mut().slow = slow;
@@ -149,7 +149,7 @@ fn what_cannot_be_copied_is_refused() {
         assert_eq!(durable(medium).len(), 2, "the first copy had room");
         medium.borrow_mut().data[2 * 4096 + 5] ^= 1;
         assert_eq!(refused(system, &options(1, true)), CopyError::BadSource("data".into()));
-        // Who wants less gets what is there.
+        // A shorter copy succeeds: its content is not compared with the table's CRC.
         let short = Options { bytes: Some(5000), ..options(1, true) };
         assert_eq!(run(system, machine, &short).unwrap().0.differences(), 0);
         medium.borrow_mut().data[..8192].fill(0);
@@ -173,7 +173,7 @@ fn ctrl_c_stops_it_and_the_verdict_is_on_what_was_compared() {
             assert!(synced == 0 || durable(medium).iter().all(|(said, found)| said == found));
         });
     }
-    // What was found wrong before counts.
+    // Errors found before the stop count.
     with_file(1, 100, 1, |system, machine, _| {
         machine.interrupt_after.set(Some(40));
         let (report, _) = run(system, machine, &options(1, false)).unwrap();

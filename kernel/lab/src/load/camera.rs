@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A camera: a few large frames that come and go, and many small buffers (statistics, parameters,
-//! thumbnails) between.
+//! A camera: a few large frames and many small buffers (statistics, parameters, thumbnails),
+//! allocated and released in turn.
 //!
-//! Every `gap`-th step is a frame's: one of them, drawn, is given back or made. All other steps are
-//! those of a small buffer, drawn, of 1 to `most` pages. On average half of the frames and half of
-//! the small buffers are held.
+//! Every `gap`-th step allocates or releases a random frame. All other steps allocate or release a
+//! random small buffer, of 1 to `most` pages. On average half of the frames and half of the small
+//! buffers are held.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -32,29 +32,29 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     read: |keys, area_pages| Ok(Arc::new(Camera::read(keys, area_pages)?)),
 }];
 
-/// Most frames, and most small buffers.
+/// Maximum number of frames, and of small buffers.
 pub(super) const MAX_BUFFERS: u32 = 4096;
-/// Most steps from frame to frame.
+/// Maximum number of steps from frame to frame.
 const MAX_GAP: u32 = 1_000_000;
 
-/// The parameters.
+/// Parameters of the load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Camera {
-    /// How many frames, at least one.
+    /// Number of frames, at least one.
     pub frames: u32,
     /// Pages of a frame.
     pub frame: u32,
-    /// How many small buffers.
+    /// Number of small buffers.
     pub small: u32,
-    /// Pages of the largest of them.
+    /// Pages of the largest small buffer.
     pub most: u32,
     /// Steps from frame to frame.
     pub gap: u32,
 }
 
 impl Camera {
-    /// For an area of `area_pages` pages: four frames of an eighth of it, which are half of it
-    /// together, and 128 small buffers of up to 1/128 of it each, which are about the other half.
+    /// Returns the defaults for an area of `area_pages` pages: four frames, which take half of it,
+    /// and 128 small buffers of up to 1/128 of it, which take about the other half.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { frames: 4, frame: (area_pages / 8).max(1), small: 128, most: (area_pages / 128).max(1), gap: 16 }
     }
@@ -102,7 +102,7 @@ impl fmt::Display for Camera {
     }
 }
 
-/// A camera at work.
+/// A running camera load.
 struct Shooting {
     camera: Camera,
     rng: Rng,

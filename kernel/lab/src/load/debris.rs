@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The published experiment: any of 255 slots of fixed sizes, every time, or as many and as large
-//! ones as the scale says.
+//! The published experiment: each step draws any of 255 slots of fixed sizes. A scale may change
+//! the number and the size of slots.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     help: Help {
         name: "debris",
         usage: "[scale=none|slots|sizes|both] [slots=255]",
-        summary: "fills and empties 255 slots at random until the area is in ruins",
+        summary: "allocates and releases the buffers of 255 slots at random until a request fails",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
                   on after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: \
@@ -39,11 +39,11 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     read: |keys, _| Ok(Arc::new(Debris(scale_of(keys)?))),
 }];
 
-/// The parameters.
+/// Parameters of the load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Debris(pub Scale);
 
-/// The slots that `scale=` or `slots=` ask for.
+/// Returns the scale for `scale=` or `slots=`.
 fn scale_of(keys: &dyn Keys) -> Result<Scale, String> {
     let scale = Scale::named(keys.one_of("scale", Scale::NAMES)?).unwrap_or(Scale::None);
     match keys.key("slots") {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A video decoder: pools of equal buffers. When the resolution of a stream changes, its pool is
-//! re-made buffer by buffer, as the display lets go of the old ones: each is given back and made
+//! replaced buffer by buffer, as the display releases the old ones: each is released and allocated
 //! again at the new size.
 //!
-//! The sizes are to each other as frames of 1080, 720, 480 and 360 lines. A change draws the pool,
-//! a size that it does not have, and the buffer to begin with.
+//! The sizes have the ratios of frames of 1080, 720, 480 and 360 lines. A change draws the pool, a
+//! size different from its current one, and the first buffer to replace.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -34,18 +34,18 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     read: |keys, area_pages| Ok(Arc::new(Decoder::read(keys, area_pages)?)),
 }];
 
-/// Most pools, and most buffers of a pool.
+/// Maximum number of pools.
 pub(super) const MAX_POOLS: u32 = 64;
-/// Most buffers of a pool.
+/// Maximum number of buffers of a pool.
 pub(super) const MAX_BUFFERS: u32 = 64;
 
-/// Pages of an NV12 frame of 1920×1088, 1280×720, 720×480 and 640×360.
+/// Pages of NV12 frames of 1920×1088, 1280×720, 720×480 and 640×360.
 const FRAMES: [u32; 4] = [765, 338, 127, 85];
 
-/// The parameters.
+/// Parameters of the load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Decoder {
-    /// How many streams are decoded, at least one.
+    /// Number of streams, at least one.
     pub pools: u32,
     /// Buffers of a pool, at least one.
     pub buffers: u32,
@@ -54,8 +54,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// For an area of `pages` pages: two pools of eight buffers, which take three quarters of it at
-    /// the largest resolution.
+    /// Returns the defaults for an area of `area_pages` pages: two pools of eight buffers, which
+    /// take three quarters of it at the largest resolution.
     pub(super) fn usual(area_pages: u32) -> Self {
         Self { pools: 2, buffers: 8, frame: (area_pages / 64 * 3).max(1) }
     }
@@ -69,7 +69,7 @@ impl Decoder {
         })
     }
 
-    /// Pages of a buffer at a resolution.
+    /// Returns the pages of a buffer at a resolution.
     fn pages(self, resolution: usize) -> u32 {
         let pages = u64::from(self.frame) * u64::from(FRAMES[resolution]);
         pages.div_ceil(FRAMES[0].into()) as u32
@@ -104,29 +104,29 @@ impl fmt::Display for Decoder {
     }
 }
 
-/// A decoder at work.
+/// A running decoder load.
 struct Decoding {
     decoder: Decoder,
     rng: Rng,
-    /// Of each pool; as many as there are resolutions: none yet.
+    /// Resolution of each pool, by index; the number of resolutions stands for none yet.
     resolutions: Vec<usize>,
-    /// The pool that is re-made.
+    /// The pool that is being replaced.
     pool: u32,
-    /// Its buffer with which that began.
+    /// The first buffer of the pool to be replaced.
     begin: u32,
-    /// How many of its buffers are re-made.
+    /// Number of buffers of the pool replaced so far.
     done: u32,
-    /// The present buffer was given back.
+    /// True if the current buffer was released.
     given_back: bool,
 }
 
 impl Decoding {
-    /// The next change of a resolution.
+    /// Begins the next change of a resolution.
     fn change(&mut self) {
         let Decoder { pools, buffers, .. } = self.decoder;
         self.pool = self.rng.below(pools);
         let now = &mut self.resolutions[self.pool as usize];
-        // The first time any of all, later any of the others.
+        // The first time any resolution, later any of the others.
         let others = if *now == FRAMES.len() { FRAMES.len() } else { FRAMES.len() - 1 };
         let drawn = self.rng.below(others as u32) as usize;
         *now = if drawn >= *now { drawn + 1 } else { drawn };
@@ -145,7 +145,7 @@ impl Stream for Decoding {
         let slot = (self.pool * buffers + (self.begin + self.done) % buffers) as usize;
         self.given_back = !self.given_back && held.is_full(slot);
         if !self.given_back {
-            // It is empty: made now, or, where that fails, at the next change.
+            // It is empty: this step allocates it; if that fails, the next change of the pool does.
             self.done += 1;
         }
         Ask { slot, pages: self.decoder.pages(self.resolutions[self.pool as usize]) }

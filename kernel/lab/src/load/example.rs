@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A stack: buffers are made one after another, and given back in the opposite order.
+//! A stack: buffers are allocated one after another, and released in reverse order.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     read: |keys, _| Ok(Arc::new(Stack { depth: keys.count("depth", 64, 1, 4096)? })),
 }];
 
-/// The parameters.
+/// Parameters of the load.
 #[derive(Clone, Copy, Debug)]
 struct Stack {
     depth: u32,
@@ -53,7 +53,7 @@ impl fmt::Display for Stack {
     }
 }
 
-/// The load at work.
+/// A running stack load.
 struct Moves {
     depth: usize,
     steps: usize,
@@ -63,7 +63,7 @@ impl Stream for Moves {
     fn next(&mut self, _: &Held) -> Ask {
         let step = self.steps;
         self.steps = (step + 1) % (2 * self.depth);
-        // Up through all slots, and down again: an empty one is filled, a full one given back.
+        // Up through all slots, and down again: empty slots are filled, full ones released.
         Ask { slot: if step < self.depth { step } else { 2 * self.depth - 1 - step }, pages: 1 }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a load is: parameters that scale with the area, and what it asks next.
+//! The interface of loads: parameters that scale with the area, and the sequence of requests.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -19,22 +19,22 @@ use crate::record::Record;
 use crate::rng::Rng;
 use crate::scale::Scale;
 
-/// Reads a load's own parameters from keys, for an area of a number of pages.
+/// Reads a load's own parameters from keys, for an area of the given number of pages.
 pub(super) type ReadLoad = fn(&dyn Keys, u32) -> Result<Arc<dyn Load>, String>;
 
-/// A load as the monitor knows it: a command of its name that runs it, and `compare load=`.
+/// A load in the monitor: the command of its name runs it, and `compare load=` accepts it.
 pub struct Entry {
-    /// Its help. The usage is that of its own parameters; the keys of all loads come behind them.
+    /// The help. Its usage lists the load's own keys; those of all loads are added after them.
     pub help: Help,
-    /// Reads its parameters from keys, for an area of this many pages.
+    /// Reads the parameters from keys, for an area of the given number of pages.
     pub read: ReadLoad,
 }
 
 impl Entry {
-    /// The load that keys describe, for an area of `area_pages` pages.
+    /// Returns the load with the parameters in `keys`, for an area of `area_pages` pages.
     ///
     /// # Errors
-    /// A key of another load, or a bad value.
+    /// A key belongs to another load, or a value is invalid.
     pub fn load(&self, keys: &dyn Keys, area_pages: u32) -> Result<Arc<dyn Load>, String> {
         let others = LOADS.iter().flat_map(|entry| entry.help.keys());
         let Some(key) =
@@ -43,20 +43,20 @@ impl Entry {
             return (self.read)(keys, area_pages);
         };
         let own: Vec<&str> = self.help.keys().collect();
-        Err(format!("{key}= means nothing to {}; it takes {}", self.help.name, own.join("= ") + "="))
+        Err(format!("{key}= is not a key of {}; it takes {}", self.help.name, own.join("= ") + "="))
     }
 }
 
-/// A load with its parameters. Its text is its name and the parameters as they could be typed.
+/// A load with its parameters. `Display` writes its name and parameters as in a command.
 pub trait Load: fmt::Display + fmt::Debug + Send + Sync {
-    /// The word for commands and records.
+    /// Returns the name for commands and records.
     fn name(&self) -> &'static str;
 
-    /// How many slots it has on an area of `area_pages` pages.
+    /// Returns the number of slots on an area of `area_pages` pages.
     fn slots(&self, area_pages: u32) -> u32;
 
-    /// Begins it on an area of `area_pages` pages. `None`: there is no memory for what it has to
-    /// remember.
+    /// Begins the load on an area of `area_pages` pages. Returns `None` if there is no memory for
+    /// its state.
     fn start(&self, area_pages: u32, rng: Rng) -> Option<Box<dyn Stream>>;
 
     /// Adds its parameters to a record.
@@ -64,22 +64,22 @@ pub trait Load: fmt::Display + fmt::Debug + Send + Sync {
         record
     }
 
-    /// How it grows with its area, if it does not do so by its parameters.
+    /// Returns the scaling to the area, apart from that of the parameters.
     fn scale(&self) -> Scale {
         Scale::None
     }
 
-    /// How many times larger than published its buffers are; 1 if none is published.
+    /// Returns the factor of its buffers over the published sizes; 1 if there are none.
     fn times(&self, _area_pages: u32) -> u32 {
         1
     }
 }
 
-/// A load at work: it names slots, one a step. A slot that holds a buffer gives it back, an empty
-/// one is filled.
+/// A running load: it names a slot for each step. If the slot holds a buffer, the buffer is
+/// released; an empty slot is filled.
 ///
-/// Which of the two a step will be, and what became of earlier ones, a load sees from what is held.
+/// `held` shows a load if its step is a release, and if earlier allocations succeeded.
 pub trait Stream {
-    /// The next slot, and how many pages it shall have if it is empty.
+    /// Returns the next slot, and the pages to allocate if it is empty.
     fn next(&mut self, held: &Held) -> Ask;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random sizes and lifetimes: buffers are made one after another, and each is released after a
-//! random number of allocations.
+//! Random sizes and lifetimes: buffers are allocated one after another, and each is released after
+//! a random number of allocations.
 //!
-//! `lifetime=exponential`: every buffer is as likely to go as any other, whatever its age, and
-//! lives for `life` allocations on average; about `life` of them are held. `lifetime=fixed`: each
-//! lives for exactly `life` allocations, the oldest goes first.
+//! `lifetime=exponential`: all buffers are equally likely to be released, regardless of age; the
+//! mean lifetime is `life` allocations, and about `life` buffers are held. `lifetime=fixed`: each
+//! is released after exactly `life` allocations, the oldest first.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -35,29 +35,29 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     read: |keys, area_pages| Ok(Arc::new(Random::read(keys, area_pages)?)),
 }];
 
-/// Longest mean life, and so about the most buffers that are held.
+/// Maximum mean lifetime, which is about the number of buffers held.
 pub(super) const MAX_LIFE: u32 = 2048;
-/// More slots than a load with exponential lifetimes has buffers on average, which it hardly ever
-/// needs.
+/// Slots of a load with exponential lifetimes beyond twice the mean number of buffers; they are
+/// hardly ever needed.
 const SPARE_SLOTS: u32 = 64;
 
-/// How sizes are distributed.
+/// Distribution of sizes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sizes {
-    /// Each order is as likely as any other, and in it each size: small ones are frequent, large
-    /// ones rare.
+    /// Each order is equally likely, and each size in it: small sizes are frequent, large ones
+    /// rare.
     Orders,
-    /// Each size is as likely as any other.
+    /// Each size is equally likely.
     Uniform,
-    /// Powers of two, each as likely as any other.
+    /// Powers of two, each equally likely.
     Powers,
 }
 
 impl Sizes {
-    /// The words for them, the default first.
+    /// The names, the default first.
     pub(super) const NAMES: &'static [&'static str] = &["orders", "uniform", "powers"];
 
-    /// The one of that name.
+    /// Returns the distribution with this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Orders, Self::Uniform, Self::Powers].into_iter().find(|sizes| sizes.name() == name)
     }
@@ -71,20 +71,20 @@ impl Sizes {
     }
 }
 
-/// How lifetimes are distributed.
+/// Distribution of lifetimes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lifetime {
-    /// Without memory.
+    /// Independent of the buffer's age.
     Exponential,
-    /// All the same.
+    /// Equal for all buffers.
     Fixed,
 }
 
 impl Lifetime {
-    /// The words for them, the default first.
+    /// The names, the default first.
     pub(super) const NAMES: &'static [&'static str] = &["exponential", "fixed"];
 
-    /// The one of that name.
+    /// Returns the distribution with this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Exponential, Self::Fixed].into_iter().find(|lifetime| lifetime.name() == name)
     }
@@ -97,37 +97,37 @@ impl Lifetime {
     }
 }
 
-/// The parameters.
+/// Parameters of the load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Random {
-    /// How sizes are distributed.
+    /// Distribution of sizes.
     pub sizes: Sizes,
     /// Pages of the smallest buffer, at least 1.
     pub least: u32,
-    /// Pages of the largest, at least as many.
+    /// Pages of the largest buffer, not less than `least`.
     pub most: u32,
-    /// Allocations that a buffer lives for, on average; 1 to [`MAX_LIFE`].
+    /// Mean lifetime of a buffer in allocations; 1 to [`MAX_LIFE`].
     pub life: u32,
-    /// How lifetimes are distributed.
+    /// Distribution of lifetimes.
     pub lifetime: Lifetime,
 }
 
 impl Random {
-    /// For an area of `area_pages` pages: sizes from 1 page to 1/64 of it.
+    /// Returns the defaults for an area of `area_pages` pages: sizes from 1 page to 1/64 of it.
     pub(super) fn usual(area_pages: u32) -> Self {
         let most = (area_pages / 64).max(1);
         let usual = Self { sizes: Sizes::Orders, least: 1, most, life: 1, lifetime: Lifetime::Exponential };
         usual.filling(area_pages)
     }
 
-    /// With the lifetime that fills half of an area of `area_pages` pages.
+    /// Sets the lifetime that fills half of an area of `area_pages` pages.
     pub(super) fn filling(self, area_pages: u32) -> Self {
         let life = u64::from(area_pages / 2) * 2 / self.twice_the_mean().max(1);
         Self { life: life.clamp(1, MAX_LIFE.into()) as u32, ..self }
     }
 
-    /// The orders of the powers of two that sizes lie in: those that bound them from below, or that
-    /// they are.
+    /// Returns the lowest and the highest order of sizes: log2, rounded down (for powers of two
+    /// from the first one that is not less than `least`).
     fn orders(self) -> (u32, u32) {
         let first = match self.sizes {
             Sizes::Powers => self.least.next_power_of_two().min(self.most),
@@ -136,7 +136,7 @@ impl Random {
         (first.ilog2(), self.most.ilog2())
     }
 
-    /// The least and the most size of an order.
+    /// Returns the smallest and the largest size of an order.
     fn bounds(self, order: u32) -> (u32, u32) {
         let least = 1 << order;
         match self.sizes {
@@ -145,7 +145,7 @@ impl Random {
         }
     }
 
-    /// Twice the mean size, floored.
+    /// Returns twice the mean size, rounded down.
     pub(super) fn twice_the_mean(self) -> u64 {
         if self.sizes == Sizes::Uniform {
             return u64::from(self.least) + u64::from(self.most);
@@ -221,16 +221,16 @@ impl fmt::Display for Random {
     }
 }
 
-/// The load at work.
+/// A running load of random sizes.
 struct Living {
     random: Random,
     rng: Rng,
-    /// Slots that hold a buffer, in no order, and those that do not (exponential).
+    /// Slots that hold a buffer, unordered, and empty slots (exponential).
     live: Vec<usize>,
     empty: Vec<usize>,
-    /// The slot that was asked to be filled, until it is known whether it was.
+    /// The slot whose allocation was requested, until its result is checked.
     asked: Option<usize>,
-    /// The slot whose buffer is the oldest (fixed).
+    /// The slot with the oldest buffer (fixed).
     oldest: usize,
 }
 
@@ -247,8 +247,8 @@ impl Stream for Living {
         if let Some(slot) = self.asked.take() {
             if held.is_full(slot) { &mut self.live } else { &mut self.empty }.push(slot);
         }
-        // One allocation for each buffer's `life`-th chance to go: with L held, it is one of them L
-        // times in L + life.
+        // With L buffers held, a step releases one of them with probability L / (L + life), so that
+        // the mean lifetime of a buffer is `life` allocations.
         let drawn = self.rng.below(self.live.len() as u32 + self.random.life) as usize;
         let full = self.empty.is_empty();
         if drawn < self.live.len() || full {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Rounds of a load in a row, done in pieces of a given number of steps, so that whoever runs it
-//! can print, stop, or do something else in between: a command in the foreground, or the monitor
-//! with a job in the background.
+//! Rounds of a load in a row, run in parts of a given number of steps, so that the caller can
+//! print, stop, or do other work in between: a command in the foreground, or the monitor with a job
+//! in the background.
 
 use alloc::boxed::Box;
 
@@ -12,48 +12,48 @@ use cma::ReleaseError;
 use machine::Machine;
 use system::System;
 
-/// So many rounds in a row that make no allocation end a series, however many are left.
+/// Rounds in a row without an allocation that end a series early.
 pub(super) const MAX_EMPTY_ROUNDS: u64 = 10;
 
-/// What is to be run.
+/// Parameters of a series.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The first round; each further one takes the next seed.
+    /// Parameters of the first round; each further round takes the next seed.
     pub options: Options,
-    /// How many rounds at most; 0: until one makes no allocation.
+    /// Maximum number of rounds; 0: until one makes no allocation.
     pub rounds: u64,
     /// Steps from sample to sample.
     pub sample: Option<u64>,
-    /// The bitmap is wanted before and after each round.
+    /// True to report the bitmap before and after each round.
     pub bitmap: bool,
 }
 
-/// What there is to say, in the order in which it is to be said.
+/// Events of a series, in the order in which they are to be reported.
 #[derive(Debug)]
 pub enum News {
-    /// Nothing: the steps are done.
+    /// No event: the steps are done.
     Steps,
-    /// The area's bitmap is to be shown as it is now.
+    /// The current bitmap of the area is due.
     Bitmap,
-    /// So many steps are done again.
+    /// A sample is due.
     Sample(Record),
-    /// A round is over.
+    /// A round has ended.
     Round {
-        /// What it did.
+        /// Its result.
         report: Box<RoundReport>,
-        /// There is nothing more to say.
+        /// True if only [`News::Done`] follows.
         last: bool,
     },
-    /// The last rounds made no allocation, and nothing says that another would.
+    /// The last rounds made no allocation, and no later one is expected to.
     Ruins {
-        /// The number of the last one.
+        /// The number of the last round.
         round: u64,
-        /// How many there were in a row.
+        /// Number of such rounds in a row.
         empty: u64,
-        /// How many are left out.
+        /// Number of rounds not run.
         left: u64,
     },
-    /// All rounds are over.
+    /// All rounds have ended.
     Done,
 }
 
@@ -61,21 +61,21 @@ pub enum News {
 pub struct Series {
     plan: Plan,
     background: bool,
-    /// The round that is under way, or the last one.
+    /// The number of the running round, or of the last one.
     round: u64,
-    /// Rounds in a row that made no allocation, up to the last that is over.
+    /// Rounds in a row without an allocation, up to the last that has ended.
     empty: u64,
     state: State,
 }
 
 enum State {
-    /// A round is about to begin; its bitmap was shown.
+    /// A round is about to begin; `shown` is true if its bitmap was reported.
     Before {
         shown: bool,
     },
-    /// A round is under way; holds the steps to its next sample.
+    /// A round is running, with the steps to its next sample.
     Running(Box<Round>, u64),
-    /// A round is over; what comes then, and its bitmap was shown.
+    /// A round has ended; `shown` is true if its bitmap was reported.
     After {
         then: Then,
         shown: bool,
@@ -91,27 +91,27 @@ enum Then {
 }
 
 impl Series {
-    /// A series that has done nothing yet.
+    /// Makes a series that has not begun.
     pub const fn new(plan: Plan, background: bool) -> Self {
         Self { plan, background, round: 1, empty: 0, state: State::Before { shown: false } }
     }
 
-    /// What is run.
+    /// Returns the parameters.
     pub const fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The number of the present round, and the round, if it is under way.
+    /// Returns the number of the current round, and the round if it is running.
     pub fn round(&self) -> (u64, Option<&Round>) {
         let running = if let State::Running(round, _) = &self.state { Some(&**round) } else { None };
         (self.round, running)
     }
 
-    /// Goes on for at most `steps` steps, up to the next event.
+    /// Runs at most `steps` steps, up to the next event.
     ///
     /// # Errors
-    /// The area refused a buffer that it had given: the accounting is wrong. The series is over
-    /// then.
+    /// The area refused the release of a buffer that it had allocated: the accounting is wrong. The
+    /// series is over then.
     pub fn advance<M: Machine + ?Sized>(
         &mut self,
         system: &mut System<'_>,
@@ -168,7 +168,7 @@ impl Series {
                 }
                 State::After { then: Then::Next, shown } => {
                     self.round += 1;
-                    // What was shown behind one round stands before the next.
+                    // The bitmap after one round is that before the next.
                     self.state = State::Before { shown };
                 }
                 State::After { then: Then::Over, .. } | State::Over => return Ok(News::Done),
@@ -189,7 +189,7 @@ impl Series {
         }
     }
 
-    /// Ends it; returns what the round under way has done.
+    /// Ends the series; returns the result of the running round.
     pub fn stop(self, system: &mut System<'_>) -> Option<RoundReport> {
         if let State::Running(round, _) = self.state { Some(round.stop(system)) } else { None }
     }

@@ -34,8 +34,8 @@ fn the_published_run() {
             "16687 allocations, 16550 releases, then a request for 51 pages failed (fragmented): 664 pages free, \
              the longest free run is 44 pages."
         ));
-        // The clock steps by 10 a reading and calls take no time, so all that is measured is the
-        // clock itself.
+        // The clock advances by 10 ns on each reading and calls take no time, so only the clock's
+        // own cost is measured.
         assert_eq!(report.means_ns(), (0, 0));
         assert_eq!(system.kept(options.area).count(), 137);
         system.check().expect("the accounting balances");
@@ -99,7 +99,7 @@ fn which_calls_are_timed_changes_nothing_else() {
         let timed = |report: &RoundReport| (report.timings().alloc.calls(), report.timings().release.calls());
         assert_eq!((timed(&all), timed(&few)), ((16_688, 16_550), (1043, 1034)));
         assert!(few.to_string().contains(" ns a release (timed=16).\n"), "{few}");
-        // The clock steps by 10 a reading: two of each call that is timed, and the last of the
+        // The clock advances by 10 ns on each reading: two for each timed call, and the last of the
         // round.
         assert_eq!((all.load_ns, few.load_ns), ((2 * 33_238 + 1) * 10, (2 * 2077 + 1) * 10));
         assert!(all.to_string().contains("  33238 steps in 664770 ns, 49999247 a second.\n"), "{all}");
@@ -141,7 +141,7 @@ fn in_the_background_a_rate_waits_for_nobody() {
             let before = round.steps();
             assert!(round.run(system, machine, 1000).expect("the accounting balances"));
             idle += u32::from(round.steps() == before);
-            // Between its turns others have the processor.
+            // Between its turns others use the processor.
             (0..50).for_each(|_| assert!(machine.now_ns() > 0));
         }
         assert_eq!(round.steps(), 5);

@@ -4,10 +4,10 @@ use board_mock::with_board;
 use proptest::prelude::*;
 use std::vec::Vec;
 
-/// A window: its page, its cost, and the buffers in it.
+/// A window: its page, cost and buffers.
 type Emptied = (u32, u32, Vec<(u32, u32)>);
 
-/// Every aligned window, one by one: its page, the pages of the buffers in it, and which these are.
+/// Returns the cheapest windows by a plain search over every aligned page.
 fn plain(pages: u32, align_order: u32, area: (u32, u32), held: &[(u32, u32)]) -> Vec<Emptied> {
     let (base, area_pages) = area;
     let mut found: Vec<Emptied> = Vec::new();
@@ -44,7 +44,7 @@ proptest! {
                     held.push((buffer.first().0 - system.area(id).base().0, buffer, kind == 0, place));
                 }
             }
-            // Gaps; the rest stays with the registry.
+            // Some are released as gaps; the others stay in the registry.
             let mut kept = Vec::new();
             for (page, buffer, gap, _) in held {
                 if gap {

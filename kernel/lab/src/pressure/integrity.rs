@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Integrity: every page of every process carries its identity and a content that changes; does all
-//! of it survive?
+//! Integrity: checks that pages of processes, which carry their identity and a content that
+//! changes, keep both.
 //!
 //! Areas are filled with processes, some of whose pages are shared, and with clean and dirty cache
 //! pages. A driver allocates buffers of random sizes and writes to them, as a device would. Between
-//! the phases of each allocation readers and writers go on, and after each everything is verified:
-//! pages through their virtual addresses, and buffers word by word. `sabotage=` lets migration
-//! leave a step out; the bad pages it makes show that the check can fail.
+//! the phases of each allocation readers and writers continue. After it everything is verified:
+//! pages through their virtual addresses, and buffers word by word. `sabotage=` makes migration
+//! leave out a step; the resulting bad pages show that the check can fail.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -29,13 +29,13 @@ pub const ROUNDS: u32 = 16;
 const PROCESS_PAGES: u32 = 32;
 /// Uses of memory at each boundary between phases.
 const USES: u32 = 20;
-/// Pages of the small buffer for which pages have to move that were read just before: the TLB still
-/// knows them.
+/// Pages of the small buffer whose range has pages that were read just before: the TLB still has
+/// their translations.
 const HOT_PAGES: u32 = 8;
-/// What the driver writes.
+/// Word that the driver writes.
 const BUFFER_WORD: u32 = 0xb0ff_e12d;
 
-/// One run.
+/// Runs the experiment under a policy.
 pub(super) fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -96,8 +96,8 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// A small buffer where pages are that were read just before; returns how many of them, and of the
-/// buffer's, are bad.
+/// Allocates a small buffer at pages that were read just before; returns the number of bad pages
+/// among these and the buffer's.
 fn hot<M: Machine + ?Sized>(
     system: &mut System<'_>,
     options: &Options,
@@ -117,7 +117,7 @@ fn hot<M: Machine + ?Sized>(
     if let (Some(mut mm), Some(buffer)) = (system.mm(), &buffer) {
         mm.buffer_words(buffer, |words| words.fill(BUFFER_WORD));
         for &(id, page) in &residents {
-            // Gone only where its process was killed for the page it had to move to.
+            // A page is missing only if its process was killed to free a page for migration.
             bad += u32::from(mm.read(id, page) == Ok(false));
             let _ = mm.write(id, page);
         }
@@ -132,15 +132,15 @@ fn hot<M: Machine + ?Sized>(
     Ok(bad)
 }
 
-/// Pages of a buffer that do not hold what the driver wrote.
+/// Returns the number of pages of a buffer that do not hold what the driver wrote.
 fn damaged(mm: &mut Mm<'_, '_>, buffer: &Buffer) -> u32 {
     let mut damaged = 0;
     mm.buffer_words(buffer, |words| damaged += u32::from(words.iter().any(|&word| word != BUFFER_WORD)));
     damaged
 }
 
-/// Fills the areas: a process, one that shares some of its pages, cache pages of which some are
-/// written, and so on. Everybody from before is used, and some go.
+/// Fills the areas with processes, of which some share pages, and with cache pages, of which some
+/// are written. Half of the older processes end first.
 fn fill(
     mm: &mut Mm<'_, '_>,
     population: &mut Population,
@@ -166,8 +166,7 @@ fn fill(
             let with = mm.create(PROCESS_PAGES)?;
             population.processes.push(with);
             for page in (0..PROCESS_PAGES).step_by(4) {
-                // The process may have been killed for the other's pages: then there is nothing to
-                // share.
+                // Killed for the other's pages, the process has nothing to share.
                 let _ = mm.share((of, page), (with, page));
             }
         }
@@ -177,7 +176,7 @@ fn fill(
                 mm.cache_write(population.cache_pages - 1)?;
             }
         }
-        // Where nobody may enter the areas, or only the cache, this does not end by itself.
+        // If no page, or only cache, may enter the areas, they never become full.
         if mm.zone.nr_free_cma() == free && free == start || population.cache_pages == mm.cache_capacity() {
             break;
         }

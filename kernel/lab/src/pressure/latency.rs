@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Latency: what one allocation costs when its range is free, full of movable pages, full of clean
-//! cache pages, or half and half; and in which phase.
+//! Latency: cost of one allocation, by phase, when its range is free, full of movable pages, full
+//! of clean cache pages, or half and half.
 
 use alloc::vec::Vec;
 
@@ -12,14 +12,14 @@ use migration::live::Mm;
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// The sizes that are asked for, in pages, as far as they fit the area.
+/// Sizes of the requests in pages; only those that fit the area are used.
 pub const SIZES: [u32; 8] = [1, 16, 64, 256, 1024, 4096, 16_384, 32_000];
 /// Allocations of a size.
 pub const ROUNDS: u32 = 4;
 /// Pages of the processes that fill an area.
 const PROCESS_PAGES: u32 = 64;
 
-/// What fills the areas.
+/// Contents of the areas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Filling {
     /// Nothing: the system is idle.
@@ -28,7 +28,7 @@ pub enum Filling {
     Movable,
     /// Clean pages of the cache.
     Clean,
-    /// Half and half.
+    /// Movable and clean pages in turn.
     Mixed,
 }
 
@@ -36,7 +36,7 @@ impl Filling {
     /// Every filling.
     pub const ALL: [Self; 4] = [Self::Idle, Self::Movable, Self::Clean, Self::Mixed];
 
-    /// The word of `with=`.
+    /// Returns the value of `with=`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -47,7 +47,7 @@ impl Filling {
     }
 }
 
-/// Every filling with every size that fits the area, or the ones asked for.
+/// Returns all combinations of fillings and sizes that fit the area, or those of the options.
 pub(super) fn plan(options: &Options, area: u32) -> Vec<Run> {
     let fillings = Filling::ALL.into_iter().filter(|&filling| options.with.is_none_or(|with| with == filling));
     let own = options.pages;
@@ -59,7 +59,7 @@ pub(super) fn plan(options: &Options, area: u32) -> Vec<Run> {
         .collect()
 }
 
-/// One run.
+/// Runs one filling with one size.
 pub(super) fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -94,11 +94,11 @@ pub(super) fn run<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills the areas until nothing of them is free, or `most` pages are in use; returns how many are.
-/// What an allocation has moved out or dropped comes in again first.
+/// Fills the areas until they have no free page, or `most` pages are in use; returns the number of
+/// pages in use. Pages that an allocation has moved out or dropped come back first.
 ///
-/// In the mixture movable and clean pages take turns, so that a range of any length holds as many
-/// of either; which begins alternates from round to round.
+/// For `mixed`, movable and clean pages take turns, so that a range of any length has equal numbers
+/// of both; each round begins with the other kind.
 fn fill(
     mm: &mut Mm<'_, '_>,
     population: &mut Population,
@@ -120,14 +120,14 @@ fn fill(
             }
         }
     }
-    // Frames elsewhere that are free now must not come before the areas'.
+    // Frames outside the areas that became free must not be used before those of the areas.
     mm.drain_lists();
     let (mut movable, mut clean) = (Missing::default(), 0);
     let mut turn = round;
     loop {
         let is_full = |mm: &Mm<'_, '_>| mm.zone.nr_free_cma() == 0 || cma - mm.zone.nr_free_cma() >= wanted;
         if is_full(mm) {
-            // Free pages may hide on the per-CPU lists.
+            // The per-CPU lists may hold free pages.
             mm.drain_lists();
             if is_full(mm) {
                 break;
@@ -147,12 +147,12 @@ fn fill(
     Ok(cma - mm.zone.nr_free_cma())
 }
 
-/// Fills the areas once; returns how many of their pages are in use.
+/// Fills the areas once; returns the number of their pages in use.
 pub(crate) fn fill_areas(mm: &mut Mm<'_, '_>, filling: Filling) -> Result<u32, PressureError> {
     fill(mm, &mut Population::default(), filling, None, 0)
 }
 
-/// Goes through the pages of processes that are not there.
+/// Iterator over the pages of processes that are not mapped.
 #[derive(Default)]
 struct Missing {
     process: usize,
@@ -160,8 +160,8 @@ struct Missing {
 }
 
 impl Missing {
-    /// Lets the next one come, of a new process where all are there; false where there is no room
-    /// for one.
+    /// Maps the next page, of a new process if all pages are mapped. Returns false if there is no
+    /// room for one.
     fn comes_in(&mut self, mm: &mut Mm<'_, '_>, population: &mut Population) -> Result<bool, PressureError> {
         loop {
             if self.process == population.processes.len() {

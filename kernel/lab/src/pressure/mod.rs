@@ -2,11 +2,11 @@
 
 //! Pressure: movable and reclaimable memory fills the system while CMA allocates.
 //!
-//! Four experiments: [`latency`] asks what an allocation costs when its range is in use,
-//! [`underuse`] how much of CMA stands free when the system has to kill, [`reliability`] whether a
-//! driver gets its large buffer in a full system, and [`integrity`] whether every page survives.
-//! Each run opens the users of memory, and closes them whatever happens: areas and zone are then as
-//! before. A run gives a [`Row`]: a line of a table for people, and a record.
+//! Four experiments: [`latency`] measures the cost of an allocation whose range is in use,
+//! [`underuse`] the free CMA pages at the first OOM kill, [`reliability`] how often a driver gets
+//! its large buffer in a full system, and [`integrity`] whether every page keeps its content. Each
+//! run creates the users of memory and removes them in every case: areas and zone are then as
+//! before. A run returns a [`Row`]: a line of a table for people, and a record.
 
 pub mod integrity;
 pub mod latency;
@@ -28,37 +28,37 @@ use page_alloc::policy::{CmaUse, Lend};
 pub use row::{Refusal, Row, Totals};
 use system::System;
 
-/// What the keys of the command say; what is `None` is the experiment's to choose.
+/// Parameters from the command's keys; the experiment chooses those that are `None`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Where the driver's buffers come from.
+    /// Area of the driver's buffers.
     pub area: AreaId,
     /// Pages of a buffer.
     pub pages: Option<u32>,
-    /// Pages that fill memory.
+    /// Number of pages that fill memory.
     pub fill: Option<u32>,
     /// Allocations of a run.
     pub rounds: Option<u32>,
-    /// Seed of what is drawn at random.
+    /// Seed of the random generator.
     pub seed: u32,
-    /// When movable requests take CMA pages.
+    /// Policy for movable requests in CMA pages.
     pub cma_use: Option<CmaUse>,
-    /// Whose pages may enter the areas.
+    /// Pages that may enter the areas.
     pub lend: Option<Lend>,
-    /// What fills memory (`latency`).
+    /// Contents of filled memory (`latency`).
     pub with: Option<latency::Filling>,
-    /// Where the buffer comes from (`reliability`).
+    /// Source of the buffer (`reliability`).
     pub source: Option<reliability::Source>,
-    /// How many pages are pinned (`reliability`).
+    /// Number of pinned pages (`reliability`).
     pub pins: Option<u32>,
-    /// What migration leaves out (`integrity`).
+    /// Step that migration leaves out (`integrity`).
     pub sabotage: Option<Sabotage>,
 }
 
-/// Why an experiment could not be run, or not to its end.
+/// Reason why an experiment could not run, or not to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PressureError {
-    /// Nobody could move in.
+    /// The users of memory could not be created.
     Open(OpenError),
     /// The area has buffers already.
     NotEmpty {
@@ -72,18 +72,18 @@ pub enum PressureError {
         /// Pages of the area.
         area: u32,
     },
-    /// So much cannot be filled.
+    /// More pages to fill than are free.
     FillTooLarge {
-        /// Pages asked for.
+        /// Pages to fill.
         fill: u32,
-        /// Pages there are to fill.
+        /// Free pages.
         free: u32,
     },
-    /// Those who fill memory could not.
+    /// A user of memory failed.
     Live(LiveError),
-    /// A range could not be set aside.
+    /// The area refused to reserve the buffer in advance.
     Cma(CmaError),
-    /// A release was refused: the accounting is wrong.
+    /// A release was refused: the accounting is inconsistent.
     Release(ReleaseError),
 }
 
@@ -143,7 +143,7 @@ impl Experiment {
     /// Every experiment.
     pub const ALL: [Self; 4] = [Self::Latency, Self::Underuse, Self::Reliability, Self::Integrity];
 
-    /// The word that names it.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Latency => "latency",
@@ -153,12 +153,12 @@ impl Experiment {
         }
     }
 
-    /// True where the answer is about a system that is full: nobody else may hold memory meanwhile.
+    /// True if the experiment fills all memory, so that nothing else may hold memory meanwhile.
     pub const fn fills_all_memory(self) -> bool {
         matches!(self, Self::Underuse | Self::Reliability)
     }
 
-    /// The runs that the options ask for, after a look at whether they make sense.
+    /// Checks the options, then returns the runs that they select.
     ///
     /// # Errors
     /// See [`PressureError`].
@@ -191,18 +191,18 @@ impl Experiment {
 /// One run of an experiment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Run {
-    /// What fills the areas, and pages of a buffer.
+    /// The filling, and pages of a buffer.
     Latency(latency::Filling, u32),
-    /// Under which policy.
+    /// The policy.
     Underuse(CmaUse),
-    /// Under which arrangement.
+    /// The arrangement.
     Reliability(reliability::Arrangement),
-    /// Under which policy.
+    /// The policy.
     Integrity(CmaUse),
 }
 
 impl Run {
-    /// Runs it; whoever moved in for it has moved out again, whatever comes of it.
+    /// Runs the experiment; the users of memory that it created are removed, also after an error.
     ///
     /// # Errors
     /// See [`PressureError`].
@@ -223,9 +223,8 @@ impl Run {
     }
 }
 
-/// Runs something that opens the users of memory, and closes them again. It comes out the same
-/// whatever ran before: of that nothing is left but the types of pageblocks, and those are
-/// forgotten.
+/// Runs an experiment that opens the users of memory, and closes them. The result does not depend
+/// on earlier runs: only the types of pageblocks would remain from these, and they are reset first.
 fn closed<'m>(
     system: &mut System<'m>,
     run: impl FnOnce(&mut System<'m>) -> Result<Row, PressureError>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who fills memory in an experiment: processes and cache pages, made, used and ended.
+//! Users of memory in an experiment: processes and cache pages, created, used and ended.
 
 use alloc::vec::Vec;
 
@@ -13,25 +13,25 @@ use migration::live::processes::{MAX_PROCESSES, ProcessId};
 use migration::live::{LiveError, Mm};
 use system::System;
 
-/// Pages of a process for each page that the kernel needs for it: page tables, descriptors,
-/// buffers.
+/// Number of a process's pages for each kernel page (page tables, descriptors, buffers) that it
+/// needs.
 const PAGES_PER_KERNEL_PAGE: u32 = 16;
 
-/// The processes of an experiment, and how much of the source it uses.
+/// The processes of an experiment, and the pages of the cache's source that it uses.
 #[derive(Default)]
 pub(super) struct Population {
     pub(super) processes: Vec<ProcessId>,
     /// Pages of the source that are read and written.
     pub(super) cache_pages: u32,
-    /// Where [`Population::read_on`] is.
+    /// Page that [`Population::read_on`] read last.
     next_read: u32,
-    /// Contents that were not right when they were read.
+    /// Number of reads with wrong content.
     pub(super) bad_reads: u32,
 }
 
 impl Population {
-    /// Makes a process and touches all of its pages. A process that is killed meanwhile is no more;
-    /// who made it goes on.
+    /// Creates a process and touches all of its pages. It is not an error if the process is killed
+    /// meanwhile.
     pub(super) fn add_process(&mut self, mm: &mut Mm<'_, '_>, pages: u32, kernel: bool) -> Result<(), PressureError> {
         let id = mm.create(pages)?;
         self.processes.push(id);
@@ -47,7 +47,7 @@ impl Population {
         }
     }
 
-    /// Reads the next page of the source that is not used yet.
+    /// Reads the next page of the source that was not read before.
     pub(super) fn add_cache_page(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
         if self.cache_pages < mm.cache_capacity() {
             self.cache_pages += 1;
@@ -56,8 +56,8 @@ impl Population {
         Ok(())
     }
 
-    /// Reads on through the source, round and round, until memory is full again: background reclaim
-    /// would have to begin.
+    /// Reads the following pages of the source, from its end on from the first page, until memory
+    /// is full: background reclaim would have to begin.
     pub(super) fn read_on(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
         for _ in 0..mm.cache_capacity() {
             if !mm.has_room_for_cache() {
@@ -70,24 +70,24 @@ impl Population {
         Ok(())
     }
 
-    /// True where another process can be made.
+    /// True if another process can be created.
     pub(super) fn has_room(&self) -> bool {
         self.processes.len() < MAX_PROCESSES
     }
 
-    /// Forgets processes that were killed.
+    /// Removes processes that were killed from the list.
     pub(super) fn bury(&mut self, mm: &Mm<'_, '_>) {
         self.processes.retain(|&id| mm.process(id).is_some());
     }
 
-    /// A random process that lives.
+    /// Returns a random process, which may have been killed.
     pub(super) fn any(&self, rng: &mut Rng) -> Option<ProcessId> {
         let processes = self.processes.len() as u32;
         (processes > 0).then(|| self.processes[rng.below(processes) as usize])
     }
 
-    /// Uses memory `times` times, at random: reads and writes pages of processes and of the cache.
-    /// Counts contents that are not what was written last.
+    /// Reads and writes pages of processes and of the cache, `times` times at random. Counts
+    /// contents that are not what was written last.
     pub(super) fn use_memory(&mut self, mm: &mut Mm<'_, '_>, rng: &mut Rng, times: u32) -> Result<(), PressureError> {
         self.bury(mm);
         for _ in 0..times {
@@ -115,7 +115,7 @@ impl Population {
     }
 }
 
-/// One allocation, timed and accounted for.
+/// Makes one allocation, timed, and adds it to `totals`.
 pub(super) fn timed_alloc<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,

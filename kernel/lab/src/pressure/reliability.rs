@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reliability, and what CMA is for: a driver needs a large buffer every so often, in a full
+//! Reliability, the purpose of CMA: a driver needs a large buffer from time to time, in a full
 //! system.
 //!
-//! The memory can be set aside at boot, asked of the page allocator, or lent as a CMA area under
-//! each policy. What is compared: how often the driver gets its buffer and how long that takes, and
-//! how much memory stands unused meanwhile. With pins, that many random pages of processes cannot
-//! move; before each request other ones are drawn.
+//! The memory is either reserved in advance, requested from the page allocator, or a CMA area that
+//! lends its pages under one of the policies. Compared are the share of requests that succeed,
+//! their latency, and the memory that stands unused meanwhile. With pins, `pins` random pages of
+//! processes cannot move; before each request other pages are chosen.
 
 use alloc::vec::Vec;
 
@@ -23,7 +23,7 @@ use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::{Block, Migratetype};
 use system::System;
 
-/// A camera's buffer: 26 MiB, or the whole area where that is smaller.
+/// Pages of a camera's buffer: 26 MiB, or the whole area if that is smaller.
 pub const CAMERA_PAGES: u32 = 6656;
 /// Requests of a run.
 pub const ROUNDS: u32 = 16;
@@ -31,17 +31,17 @@ pub const ROUNDS: u32 = 16;
 const PROCESS_PAGES: u32 = 64;
 /// Uses of memory between two requests.
 const USES: u32 = 2000;
-/// Processes that end, and are made anew, between two requests.
+/// Processes that end, and are replaced, between two requests.
 const RENEWED: u32 = 8;
-/// The numbers of pins that are tried.
+/// Numbers of pins that are compared.
 pub const PINS: [u32; 3] = [0, 1, 100];
 
-/// Where the driver's buffer comes from.
+/// Source of the driver's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// Memory set aside at boot that nobody else may use.
+    /// Memory reserved before the run, which only the driver may use.
     Reserved,
-    /// The page allocator; it has blocks of up to 4 MiB.
+    /// The page allocator, which has blocks of up to 4 MiB.
     Buddy,
     /// A CMA area.
     Cma,
@@ -51,7 +51,7 @@ impl Source {
     /// Every source.
     pub const ALL: [Self; 3] = [Self::Reserved, Self::Buddy, Self::Cma];
 
-    /// The word of `source=`.
+    /// Returns the value of `source=`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
@@ -61,7 +61,7 @@ impl Source {
     }
 }
 
-/// One arrangement.
+/// One combination of source, policy, lending and pins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arrangement {
     source: Source,
@@ -70,8 +70,8 @@ pub struct Arrangement {
     pins: u32,
 }
 
-/// The arrangements that are compared: with a CMA area each policy, and each choice of whose pages
-/// may enter.
+/// Returns the arrangements that are compared. For a CMA area these are combinations of a policy
+/// and the kinds of pages that may enter.
 fn arrangements() -> impl Iterator<Item = Arrangement> {
     let lent = [
         (CmaUse::Fallback, Lend::Movable),
@@ -83,20 +83,20 @@ fn arrangements() -> impl Iterator<Item = Arrangement> {
     ];
     let others = [Source::Reserved, Source::Buddy].map(|source| (source, CmaUse::Half, Lend::Movable));
     let all = others.into_iter().chain(lent.into_iter().map(|(cma_use, lend)| (Source::Cma, cma_use, lend)));
-    // What nobody else lives in, pins do not touch.
+    // Pins have no effect on memory that no process uses.
     all.flat_map(|(source, cma_use, lend)| {
         let pins = if source == Source::Cma && lend != Lend::None { &PINS[..] } else { &PINS[..1] };
         pins.iter().map(move |&pins| Arrangement { source, cma_use, lend, pins })
     })
 }
 
-/// The arrangements that the options leave; one that is in no table can be had all the same.
+/// Returns the arrangements that the options select; if the table has none, a new one.
 pub(super) fn plan(options: &Options) -> Vec<Run> {
     let asked = |arrangement: &Arrangement| {
         options.source.is_none_or(|source| source == arrangement.source)
             && options.cma_use.is_none_or(|cma_use| cma_use == arrangement.cma_use)
             && options.lend.is_none_or(|lend| lend == arrangement.lend)
-            // A number of pins of one's own takes the place of all others.
+            // A number of pins in the options replaces those of the table.
             && (options.pins.is_none() || arrangement.pins == PINS[0])
     };
     let own_pins =
@@ -114,7 +114,7 @@ pub(super) fn plan(options: &Options) -> Vec<Run> {
     alloc::vec![Run::Reliability(alone)]
 }
 
-/// One run, with the buffer set aside before where that is the arrangement.
+/// Runs one arrangement; with [`Source::Reserved`], reserves the buffer first.
 pub(super) fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -134,7 +134,7 @@ pub(super) fn run<M: Machine + ?Sized>(
     result
 }
 
-/// What the driver holds.
+/// Memory that the driver holds.
 enum Held {
     Area(Buffer),
     Block(Block),
@@ -174,7 +174,7 @@ fn one<M: Machine + ?Sized>(
         unused += u64::from(mm.zone.nr_free_cma()) + if source == Source::Reserved { u64::from(pages) } else { 0 };
         samples += 1;
         let held = request(system, machine, (options.area, source), pages, &mut row.totals);
-        // The buffer is in use for a while, and the system goes on.
+        // The system continues while the buffer is in use.
         if let Some(mut mm) = system.mm() {
             mm.unpin_all();
             population.use_memory(&mut mm, &mut rng, USES)?;
@@ -195,9 +195,9 @@ fn one<M: Machine + ?Sized>(
     Ok(row)
 }
 
-/// Fills memory, processes and cache in turns, until the background would have to reclaim for
-/// either, and then with cache for as long as there is room for that; or until `most` pages are in
-/// use. Returns how many are.
+/// Fills memory alternately with processes and cache until pages are reclaimed or no process can be
+/// created, then with cache as long as there is room for it. Stops earlier if `most` pages are in
+/// use. Returns the number of pages in use.
 fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> Result<u32, PressureError> {
     let free = mm.zone.nr_free_pages();
     let wanted = most.unwrap_or(u32::MAX);
@@ -226,7 +226,7 @@ fn fill(mm: &mut Mm<'_, '_>, population: &mut Population, most: Option<u32>) -> 
     Ok(free - mm.zone.nr_free_pages())
 }
 
-/// What goes on between two requests: some processes end, others are made, memory is used.
+/// Does what happens between two requests: some processes end and are replaced, memory is used.
 fn churn(mm: &mut Mm<'_, '_>, population: &mut Population, rng: &mut Rng) -> Result<(), PressureError> {
     population.bury(mm);
     for _ in 0..RENEWED {
@@ -239,7 +239,7 @@ fn churn(mm: &mut Mm<'_, '_>, population: &mut Population, rng: &mut Rng) -> Res
     population.use_memory(mm, rng, USES)
 }
 
-/// Pins `pins` random pages of processes; returns how many were pinned.
+/// Pins `pins` random pages of processes; returns the number of pinned pages.
 fn pin(mm: &mut Mm<'_, '_>, population: &Population, rng: &mut Rng, pins: u32) -> u32 {
     let mut pinned: Vec<_> = Vec::new();
     for _ in 0..pins {
@@ -269,8 +269,8 @@ fn request<M: Machine + ?Sized>(
             let order = pages.next_power_of_two().ilog2();
             let (answer, span_ns) = span_ns_of(machine, || {
                 let mut answer = system.zone_mut().alloc_pages(order, Migratetype::Unmovable);
-                // As a driver's GFP_KERNEL: what can be reclaimed is, and then it is tried once
-                // more.
+                // Like a driver's GFP_KERNEL request: reclaims what can be reclaimed, and tries
+                // once more.
                 if answer.is_err()
                     && let Some(mut mm) = system.mm()
                 {

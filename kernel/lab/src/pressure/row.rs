@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a run came to: a line of a table, and a record.
+//! Result of a run: a line of a table, and a record.
 
 use alloc::string::String;
 use core::fmt;
@@ -17,17 +17,17 @@ use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 use units::Pfn;
 
-/// Why a driver did not get its buffer.
+/// Reason why a driver did not get its buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// An area had none.
+    /// The area failed.
     Cma(CmaError),
-    /// The page allocator had none.
+    /// The page allocator failed.
     Buddy(AllocError),
 }
 
 impl Refusal {
-    /// The word for records.
+    /// Returns the name for records.
     pub const fn cause(&self) -> &'static str {
         match self {
             Self::Cma(error) => error.cause(),
@@ -36,7 +36,7 @@ impl Refusal {
         }
     }
 
-    /// The page that was in the way, where one was.
+    /// Returns the page that blocked the allocation, if one did.
     pub const fn blocked(&self) -> Option<Pfn> {
         match self {
             Self::Cma(CmaError::Busy(blocked) | CmaError::NoMemory(blocked)) => Some(blocked.frame),
@@ -57,13 +57,13 @@ impl fmt::Display for Refusal {
 /// Sums over the allocations of a run.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Totals {
-    /// Calls, failures included.
+    /// Calls, including those that failed.
     pub calls: u32,
-    /// Those that failed.
+    /// Calls that failed.
     pub failed: u32,
     /// The first failure.
     pub failure: Option<Refusal>,
-    /// Shortest call, ns, with the clock's cost.
+    /// Shortest call in ns, including the cost of the clock.
     min_ns: u64,
     /// Longest call.
     max_ns: u64,
@@ -72,7 +72,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Takes in one call.
+    /// Adds one call.
     pub fn add(&mut self, span_ns: u64, report: &ContigReport, error: Option<Refusal>) {
         self.min_ns = if self.calls == 0 { span_ns } else { self.min_ns.min(span_ns) };
         self.max_ns = self.max_ns.max(span_ns);
@@ -87,7 +87,7 @@ impl Totals {
         }
     }
 
-    /// Time of all calls that went into a phase.
+    /// Returns the time that all calls spent in a phase.
     pub const fn phase_sum_ns(&self, phase: Phase) -> u64 {
         self.phase_ns[phase as usize]
     }
@@ -97,10 +97,10 @@ impl Totals {
     }
 }
 
-/// One run.
+/// Result of one run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Which experiment.
+    /// Name of the experiment.
     pub experiment: &'static str,
     /// The area's name.
     pub area: String,
@@ -108,9 +108,9 @@ pub struct Row {
     pub cma_use: &'static str,
     /// `lend=`
     pub lend: &'static str,
-    /// Where the buffer came from.
+    /// Source of the buffer.
     pub source: &'static str,
-    /// What filled memory.
+    /// Contents of filled memory.
     pub with: &'static str,
     /// Pages of a buffer.
     pub pages: u32,
@@ -118,30 +118,31 @@ pub struct Row {
     pub fill_pages: u32,
     /// Pinned pages.
     pub pins: u32,
-    /// The allocations.
+    /// Sums over the allocations.
     pub totals: Totals,
     /// Pages migrated.
     pub migrated: u64,
-    /// Pages reclaimed, by whomever.
+    /// Pages reclaimed, for allocations and in the background.
     pub reclaimed: u64,
     /// Processes killed.
     pub oom_kills: u64,
     /// Free CMA pages at the first kill.
     pub cma_free_at_kill: u32,
-    /// Pages that stood unused while no buffer was out, on average.
+    /// Mean free CMA pages before requests, with a reserved buffer's; in `underuse`, those at the
+    /// end.
     pub unused_pages: u32,
-    /// Contents that did not survive.
+    /// Pages whose content was wrong.
     pub bad_pages: u32,
-    /// Ctrl-C ended it early.
+    /// True if Ctrl-C ended the run early.
     pub interrupted: bool,
     /// Time of the whole run, ns.
     pub load_ns: u64,
-    /// What a reading of the clock costs, ns.
+    /// Cost of reading the clock, ns.
     pub clock_ns: u64,
 }
 
 impl Row {
-    /// What an experiment on an area begins with.
+    /// Makes the row of an experiment on an area, with all counts 0.
     pub fn begin<M: Machine + ?Sized>(
         experiment: &'static str,
         system: &System<'_>,
@@ -151,8 +152,8 @@ impl Row {
         Self::new(experiment, system.area(area).name().into(), ClockCost::measure(machine))
     }
 
-    /// What an experiment begins with in which processes and cache live in the area under a policy;
-    /// and what may enter it.
+    /// Makes the row of an experiment with processes and cache in the area, under `policy`. Returns
+    /// also the kinds of pages that may enter it.
     pub(super) fn begin_mixed<M: Machine + ?Sized>(
         experiment: &'static str,
         system: &System<'_>,
@@ -165,13 +166,13 @@ impl Row {
         (Self { cma_use: policy.name(), lend: lend.name(), with: "mixed", ..row }, lend)
     }
 
-    /// Takes in what happened to those who live in memory.
+    /// Copies the counters of the users of memory.
     pub fn take_in(&mut self, live: &Live) {
         let stats = &live.stats;
         (self.migrated, self.reclaimed, self.oom_kills) = (stats.migrated, stats.reclaimed(), stats.oom_kills);
     }
 
-    /// A row of zeroes.
+    /// Makes a row whose counts are 0.
     pub fn new(experiment: &'static str, area: String, cost: ClockCost) -> Self {
         Self {
             experiment,
@@ -196,23 +197,23 @@ impl Row {
         }
     }
 
-    /// Share of the run's time that went into migration.
+    /// Returns the share of the run's time that was spent in migration.
     pub fn migrate_permille(&self) -> u64 {
         (self.totals.phase_sum_ns(Phase::Migrate) * 1000).checked_div(self.load_ns).unwrap_or(0)
     }
 
-    /// Share of the calls that succeeded.
+    /// Returns the share of the calls that succeeded.
     pub fn success_permille(&self) -> u32 {
         permille(self.totals.calls - self.totals.failed, self.totals.calls)
     }
 
-    /// Shortest, mean and longest call, net of the clock.
+    /// Returns the shortest, mean and longest call, without the cost of the clock.
     pub fn latency_ns(&self) -> [u64; 3] {
         let totals = &self.totals;
         [totals.min_ns, totals.mean(totals.sum_ns), totals.max_ns].map(|ns| ns.saturating_sub(self.clock_ns))
     }
 
-    /// The record. Times of phases are means over all calls.
+    /// Returns the record. Times of phases are means over all calls.
     pub fn record(&self) -> Record {
         let totals = &self.totals;
         let [min_ns, mean_ns, max_ns] = self.latency_ns();
@@ -257,14 +258,14 @@ impl Row {
             .string("cause", self.totals.failure.as_ref().map_or("none", Refusal::cause))
     }
 
-    /// The heading that the lines stand under.
+    /// The heading of the table.
     pub const HEADING: &'static str =
         "experiment  source   cma_use  lend    with     pins  pages    ok/all    min ns    mean ns     max ns";
 }
 
 impl fmt::Display for Row {
-    /// A line of the table, one of what was moved, those of the phases where there are any, and one
-    /// for the first failure.
+    /// Writes a line of the table and a line of counts, then the phases if there are times, and the
+    /// first failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.totals;
         let [min_ns, mean_ns, max_ns] = self.latency_ns();
@@ -288,7 +289,7 @@ impl fmt::Display for Row {
         )?;
         if totals.phase_sum_ns(Phase::Isolate) > 0 {
             writeln!(f, "; {} permille of the run in migration", self.migrate_permille())?;
-            // Two lines: all of them are wider than a table may be.
+            // Two lines: one would be wider than a table may be.
             for (place, phase) in Phase::ALL.into_iter().enumerate() {
                 let before = match place {
                     0 => "  mean ns: ",

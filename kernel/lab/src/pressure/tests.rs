@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The experiments on small boards: what has to come out, and that everybody moves out again.
+//! The experiments on small boards: their results, and the removal of all users of memory.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -32,7 +32,7 @@ fn options(area: AreaId) -> Options {
     }
 }
 
-/// A system of `ram` pageblocks of RAM with an area of two behind them.
+/// Calls `test` with a system of `ram` pageblocks of RAM and an area of two after them.
 fn with_system<R>(ram: u32, test: impl FnOnce(&mut System<'_>, AreaId) -> R) -> R {
     let mut pages = vec![Page::default(); descriptors((ram + 2) * PAGEBLOCK_PAGES)];
     let mut zone = Zone::new(START, &mut pages);
@@ -43,7 +43,7 @@ fn with_system<R>(ram: u32, test: impl FnOnce(&mut System<'_>, AreaId) -> R) -> 
     test(&mut system, area)
 }
 
-/// Runs an experiment; afterwards nobody is there any more.
+/// Runs an experiment; checks that no user of memory remains.
 fn rows(experiment: Experiment, change: impl FnOnce(&mut Options)) -> Vec<Row> {
     rows_of(6, experiment, change)
 }
@@ -124,8 +124,8 @@ fn everything_survives_unless_migration_is_sabotaged() {
         assert_eq!((row.bad_pages, row.totals.failed), (0, 0), "{row:?}");
         assert!(row.migrated > 0 && row.reclaimed > 0);
     }
-    // Where only clean pages are let in, none has to move, also where they are written to while
-    // their pageblock is isolated.
+    // If only clean pages may enter, none has to move, even if they are written while their
+    // pageblock is isolated.
     for row in rows(Experiment::Integrity, |options| options.lend = Some(Lend::Clean)) {
         assert_eq!((row.bad_pages, row.totals.failed, row.migrated), (0, 0, 0), "{row:?}");
         assert!(row.reclaimed > 0);

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Underuse: processes come and go, more of them than fit, until the system has to kill; how much
-//! of CMA stood free then?
+//! Underuse: creates and ends processes, more of them than fit, until the system has to kill one,
+//! and counts the CMA pages that were free then.
 //!
-//! Each process has movable pages and, for every sixteen of them, one page of the kernel's that
-//! cannot move and cannot lie in an area; beside them a page cache is read and written. Where
-//! movable pages go to ordinary memory first, the kernel's requests find none left while CMA stands
-//! free.
+//! Each process has movable pages and, for every sixteen of them, one kernel page that cannot move
+//! and cannot be in an area; a page cache is read and written, too. If movable pages go to ordinary
+//! memory first, the kernel's requests fail while CMA pages are free.
 //!
-//! Under `fallback` everything depends on whether movable blocks run out before the kernel's
-//! watermark is reached. After boot, and with 256 MiB or more, they do not, and nobody enters an
-//! area. Where pageblocks are left to the kernel that it has claimed and given back, movable
-//! requests turn to the areas before they claim those (`__rmqueue`), and most of the areas is used.
-//! Hence every run begins with the types of pageblocks as after boot.
+//! Under `fallback` the result depends on whether movable blocks run out before the kernel's
+//! watermark is reached. After boot, and with 256 MiB or more, they do not, and no page enters an
+//! area. If there are pageblocks that the kernel has claimed and released, movable requests use the
+//! areas before they claim those (`__rmqueue`), and most of the areas is used. Hence every run
+//! begins with the types of pageblocks as after boot.
 
 use super::super::rng::Rng;
 use super::population::Population;
@@ -22,14 +21,14 @@ use migration::live::LiveError;
 use page_alloc::policy::CmaUse;
 use system::System;
 
-/// Steps after the system is full; in each a process comes, sometimes one goes, and memory is used.
+/// Steps after the system is full. A step creates a process, may end one, and uses memory.
 pub const ROUNDS: u32 = 64;
 /// Pages of a process, at least and at most.
 const PROCESS_PAGES: (u32, u32) = (16, 256);
 /// Pages of a process for each page of the cache.
 const CACHE_SHARE: u32 = 8;
 
-/// One run.
+/// Runs the experiment under a policy.
 pub(super) fn run<M: Machine + ?Sized>(
     system: &mut System<'_>,
     machine: &M,
@@ -61,7 +60,7 @@ pub(super) fn run<M: Machine + ?Sized>(
         population.bury(&mm);
         let pages = PROCESS_PAGES.0 + rng.below(PROCESS_PAGES.1 - PROCESS_PAGES.0);
         match population.add_process(&mut mm, pages, true) {
-            // The window is in pieces: a process goes, and the next one may fit.
+            // No range of virtual addresses is long enough: one process ends, and the next may fit.
             Err(PressureError::Live(LiveError::NoSlots)) => {
                 left -= 1;
                 if let Some(id) = population.any(&mut rng) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A recording under one of several placements and alignments (`compare load=replay`): how many of
-//! its requests fail there, and where the first one stands. The area is then as it was.
+//! A recording under one of several placements and alignments (`compare load=replay`): the number
+//! of requests that fail, and the line of the first. Afterwards the area is as before.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -14,7 +14,7 @@ use machine::Machine;
 use placement::Placement;
 use system::System;
 
-/// How `align=` calls an alignment of a replay; `None` is as recorded.
+/// Returns the name of a replay's alignment in `align=`; `None` is the recorded alignment.
 pub const fn align_name(align: Option<Align>) -> &'static str {
     match align {
         None => "asis",
@@ -24,15 +24,15 @@ pub const fn align_name(align: Option<Align>) -> &'static str {
     }
 }
 
-/// The recording under a placement and an alignment.
+/// Result of a replay under a placement and an alignment.
 #[derive(Clone, Debug)]
 pub struct Compared {
     align: &'static str,
-    /// What the replay says.
+    /// The report of the replay.
     pub report: ReplayReport,
 }
 
-/// Replays a recording under a placement, and gives back what it made.
+/// Replays a recording under a placement, and releases its buffers.
 ///
 /// # Errors
 /// See [`ReplayError`].
@@ -45,7 +45,7 @@ pub fn compare<'t, M: Machine + ?Sized>(
 ) -> Result<Compared, ReplayError> {
     let id = options.area;
     let own = system.area_mut(id).set_placement(placement);
-    // All are asked in the same way, whichever is Linux's.
+    // The same handling for all placements, also for Linux's.
     let options = Options { held: Some(options.held.unwrap_or(WhenHeld::Release)), ..options };
     let result = run_surveyed(system, machine, options, survey, trace, None);
     if result.is_ok() {
@@ -56,11 +56,11 @@ pub fn compare<'t, M: Machine + ?Sized>(
 }
 
 impl Compared {
-    /// The heading that rows stand under.
+    /// The heading of the table.
     pub const HEADING: &'static str =
         "placement       align    failed of allocs first at line    peak  used% longest  ns/alloc";
 
-    /// The record, of the kind that other loads have.
+    /// Returns the record, of the kind that other loads have.
     pub fn record(&self) -> Record {
         let Self { align, report } = self;
         let served = report.allocs - report.failed;

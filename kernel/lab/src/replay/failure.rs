@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A request of a replay that failed: what it was, and whose buffers were in its way.
+//! A failed request of a replay, and the buffers that blocked it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,11 +12,11 @@ use crate::record::Record;
 use crate::trace::Head;
 use cma::CmaError;
 
-/// Buffers of a window that are named in a record.
+/// Most buffers of a window in a record.
 pub(super) const MAX_BLOCKERS: usize = 16;
-/// Buffers of a window that are named in the text.
+/// Most buffers of a window in the text.
 const SHOWN_BLOCKERS: usize = 4;
-/// Characters of a task's name that are shown.
+/// Most characters of a task's name that are shown.
 const SHOWN_TASK: usize = 40;
 
 /// A request that failed.
@@ -26,48 +26,48 @@ pub struct Failure<'t> {
     pub area: &'t str,
     /// The line of the recording.
     pub line: u64,
-    /// Who asked, and when.
+    /// The task and the time of the request.
     pub head: Head<'t>,
-    /// What it asked for.
+    /// Pages of the request.
     pub pages: u32,
-    /// Under which alignment.
+    /// Order of its alignment.
     pub align_order: u32,
-    /// What it was told.
+    /// The error.
     pub error: CmaError,
-    /// Free pages then.
+    /// Free pages at that time.
     pub free: u32,
-    /// The longest run of them.
+    /// Length of the longest free run, in pages.
     pub longest: u32,
-    /// It failed when it was recorded, too.
+    /// True if the request failed in the recording, too.
     pub failed_there: bool,
-    /// The cheapest windows, the cheapest first.
+    /// The cheapest windows, in order of cost.
     pub in_the_way: Vec<InTheWay<'t>>,
 }
 
-/// A window, and whose buffers are in it.
+/// A window, and the buffers in it.
 #[derive(Clone, Debug)]
 pub struct InTheWay<'t> {
     /// The window.
     pub window: Window,
-    /// The first of its buffers.
+    /// The first buffers of the window.
     pub blockers: Vec<Blocker<'t>>,
 }
 
 /// A buffer in a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocker<'t> {
-    /// Its first page, from the area's first.
+    /// The first page, from the area's first.
     pub page: u32,
-    /// Its pages.
+    /// Number of pages.
     pub pages: u32,
-    /// The line that made it; 0: it was there when the replay began.
+    /// The line of the allocation; 0 if the buffer existed before the replay.
     pub line: u64,
-    /// Who made it, and when.
+    /// The task and the time of the allocation.
     pub head: Head<'t>,
 }
 
 impl Failure<'_> {
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let record = Record::new("failure")
             .number("line", self.line)
@@ -99,12 +99,12 @@ impl Failure<'_> {
     }
 }
 
-/// A task's name, empty where none is known.
+/// Returns a task's name; empty if it is unknown.
 fn task(head: &Head<'_>) -> String {
     String::from_utf8_lossy(head.task.unwrap_or_default()).chars().take(SHOWN_TASK).collect()
 }
 
-/// A time in seconds, as recordings print it.
+/// A time in nanoseconds, shown in seconds as in recordings.
 struct Seconds(u64);
 
 impl fmt::Display for Seconds {
@@ -119,7 +119,7 @@ impl fmt::Display for Seconds {
 }
 
 impl fmt::Display for Failure<'_> {
-    /// A line, and one for each window; ends in a newline.
+    /// Writes a line, and one for each window; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}", self.line)?;
         if let Some(time_ns) = self.head.time_ns {
@@ -168,22 +168,22 @@ impl fmt::Display for Blocker<'_> {
     }
 }
 
-/// Causes in the order in which they are listed.
+/// Causes in the order of the text.
 const CAUSES: [&str; 5] = ["fragmented", "full", "busy", "no-memory", "invalid"];
-/// Orders that a request's size can have: 2^32 pages are enough for any.
+/// Number of orders that a request's size can have, up to 2^32 pages.
 const ORDERS: usize = 33;
 
-/// The least order whose 2^order pages hold `pages` pages, as `get_order` of Linux's
-/// `include/asm-generic/getorder.h`; 0 for no page.
+/// Returns the smallest order whose 2^order pages hold `pages` pages, like `get_order` of Linux's
+/// `include/asm-generic/getorder.h`; 0 for 0 pages.
 pub fn size_order(pages: u32) -> u32 {
     u64::from(pages.max(1)).next_power_of_two().ilog2()
 }
 
-/// What failed, by cause and by size.
+/// Counts of failed requests, by cause and by size.
 #[derive(Clone, Debug)]
 pub struct Tally {
     causes: [u64; CAUSES.len()],
-    /// By [`size_order`]: how many, the smallest and the largest.
+    /// By [`size_order`]: the count, the smallest and the largest size.
     sizes: [(u64, u32, u32); ORDERS],
 }
 
@@ -212,14 +212,14 @@ impl Tally {
             .list("failed_orders", self.sizes[..last].iter().map(|size| size.0 as i64))
     }
 
-    /// How many there are.
+    /// Returns the number of failed requests.
     fn total(&self) -> u64 {
         self.causes.iter().sum()
     }
 }
 
 impl fmt::Display for Tally {
-    /// A line, without its end; nothing where nothing failed.
+    /// Writes a line without its end; nothing if no request failed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.total() == 0 {
             return Ok(());

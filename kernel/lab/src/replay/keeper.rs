@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How long a buffer is kept whose request failed on the board and succeeds here (`failed=keep`):
-//! nobody knows when its driver would have given it back, so it stays as long as the median of its
-//! task's buffers lived in the recording; where that task released none, of all tasks'; where
-//! nobody did, to the end. Lives are counted in time, or in lines where there are no times.
+//! Lifetimes of buffers whose requests failed on the board and succeed here (`failed=keep`). The
+//! time of their release is unknown, so each is kept for the median lifetime of its task's buffers
+//! in the recording. If that task released none, the median of all tasks counts; if no task did,
+//! the buffer is kept to the end. Lifetimes are times, or numbers of lines if there are no times.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,10 +14,10 @@ use crate::word_heap::{Key, WordHeap};
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// Tasks that are told apart; the lives of others count for all tasks only.
+/// Most tasks that are distinguished; the lifetimes of others count only for all tasks.
 const MAX_TASKS: usize = 256;
 
-/// When a line is: its time, or its number where lines have no times.
+/// The time of a line, or its number if lines have no times.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     format: Format,
@@ -30,17 +30,17 @@ impl Clock {
     }
 }
 
-/// The lives of a recording's buffers, as they are learned.
+/// The lifetimes of a recording's buffers, collected line by line.
 pub(super) struct Lives<'t> {
     clock: Clock,
-    /// By task: its name, how many lives, and their median.
+    /// For each task: its name, the number of lifetimes, and their median.
     tasks: Vec<(&'t [u8], usize, u64)>,
     all: Option<u64>,
     samples: WordHeap,
 }
 
 impl<'t> Lives<'t> {
-    /// Of no buffer. A recording has times if one of its lines, `any`, has one.
+    /// Makes an empty collection. A recording has times if one of its lines, `any`, has one.
     ///
     /// # Errors
     /// There is no memory.
@@ -55,7 +55,7 @@ impl<'t> Lives<'t> {
         Ok(Self { clock: Clock { format, timed }, tasks: Vec::new(), all: None, samples })
     }
 
-    /// Notes that a buffer that was allocated at a line was released at another.
+    /// Adds the lifetime of a buffer that was allocated at line `from` and released at line `to`.
     ///
     /// # Errors
     /// There is no memory.
@@ -83,7 +83,7 @@ impl<'t> Lives<'t> {
         self.samples.push(zone, machine, key, 0).map_err(|_| ReplayError::Memory { bytes })
     }
 
-    /// Finds the medians, once all lives are known: of an even number the lower of the middle ones.
+    /// Computes the medians from all lifetimes; of an even number, the lower middle one.
     ///
     /// # Errors
     /// There is no memory.
@@ -112,28 +112,28 @@ impl<'t> Lives<'t> {
         result.map_err(|_| ReplayError::Memory { bytes })
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.samples.release(zone);
     }
 }
 
-/// What is kept, and for how long.
+/// The buffers that are kept, and until when.
 pub(super) struct Keeper<'t> {
     lives: Lives<'t>,
-    /// What goes back when: the pages at which buffers begin.
+    /// First pages of buffers, ordered by the time of their release.
     due: WordHeap,
     used: Used,
 }
 
-/// How many buffers were kept by whose lives.
+/// Numbers of kept buffers, by the source of their lifetime.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Used {
-    /// Their task's.
+    /// The median of their task.
     pub task: u64,
-    /// All tasks'.
+    /// The median of all tasks.
     pub all: u64,
-    /// Nobody's: they stay.
+    /// No lifetime: they are kept to the end.
     pub none: u64,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for Used {
 }
 
 impl<'t> Keeper<'t> {
-    /// Of a recording whose lives are known.
+    /// Makes the keeper of a recording from its complete lifetimes.
     ///
     /// # Errors
     /// There is no memory.
@@ -164,12 +164,12 @@ impl<'t> Keeper<'t> {
         }
     }
 
-    /// How many were kept by whose lives.
+    /// Returns the numbers of buffers that were kept.
     pub(super) fn used(&self) -> Used {
         self.used
     }
 
-    /// Keeps the buffer that begins at a page and was asked for at a line.
+    /// Keeps the buffer that begins at page `page` and was requested at line `line`.
     ///
     /// # Errors
     /// There is no memory.
@@ -194,7 +194,7 @@ impl<'t> Keeper<'t> {
         self.due.push(zone, machine, key, page).map_err(|_| ReplayError::Memory { bytes })
     }
 
-    /// The page of a buffer that is due at a line.
+    /// Removes a buffer that is due at line `line`, and returns its page.
     pub(super) fn due<M: Machine + ?Sized>(&mut self, machine: &mut M, line: &Line<'t>) -> Option<u32> {
         let first = self.due.first(machine)?;
         let now = self.lives.clock.at(line)?;
@@ -204,7 +204,7 @@ impl<'t> Keeper<'t> {
         self.due.pop(machine).map(|(_, page)| page)
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.due.release(zone);
         self.lives.release(zone);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How long a recording's buffers lived: a pass over it before it is replayed, for `keeper`.
+//! Lifetimes of a recording's buffers, from a pass before the replay, for `keeper`.
 
 use super::ReplayError;
 use super::keeper::{Keeper, Lives};
@@ -17,11 +17,11 @@ use crate::words::NoRoom;
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// What an ID stands for that holds no buffer, in a table of lines.
+/// Line number in the tables of an ID that holds no buffer.
 const IDLE: u32 = u32::MAX;
 
-/// Of a recording whose pages are known. A buffer's life ends with the first release of any of its
-/// pages.
+/// Learns from a recording whose pages are known. The first release of any of a buffer's pages ends
+/// its lifetime.
 pub(super) fn by_pages<'t, M, I>(
     stage: &mut Stage<'_, '_, 't, M>,
     place: Place<'t>,
@@ -50,7 +50,7 @@ where
         for (line, event) in events().flatten() {
             let (first, pages, allocated) = match event {
                 Event::Alloc { area, pfn: Some(pfn), pages, .. } if area == place.name => (pfn, pages, true),
-                // A log may not say how many.
+                // A log may not contain the number of pages.
                 Event::Release { area, pfn, pages } if area == place.name => (pfn, pages.max(1), false),
                 _ => continue,
             };
@@ -61,7 +61,7 @@ where
             while let Some(held) = ledger.first_in(machine, first, pages) {
                 ledger.remove(machine, held.first);
                 let origin = origins.get(machine, held.first).line(trace);
-                // What is allocated again was released, and nobody knows when.
+                // Pages that are allocated again were released at an unknown time.
                 if let (false, Some(from)) = (allocated, origin)
                     && let Err(error) = lives.lived(zone, machine, &from, &line)
                 {
@@ -81,7 +81,7 @@ where
     Keeper::new(zone, machine, result?)
 }
 
-/// Of a log whose pointers only tell buffers apart.
+/// Learns from a log whose pointers only distinguish buffers.
 pub(super) fn by_pointers<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     name: &[u8],
@@ -113,7 +113,7 @@ pub(super) fn by_pointers<'t, M: Machine + ?Sized>(
     Keeper::new(zone, machine, result?)
 }
 
-/// The origins of buffers that have IDs: their lines, and where those begin.
+/// The origins of buffers with IDs: the numbers of their lines, and where those begin.
 struct Tables {
     lines: IdTable,
     starts: IdTable,
@@ -140,11 +140,11 @@ impl Tables {
     ) -> Result<(), OutOfMemory> {
         let (line, start) = origin.parts();
         self.lines.set(zone, machine, id, line)?;
-        // A value is never 0.
+        // No value may be 0.
         self.starts.set(zone, machine, id, start.saturating_add(1))
     }
 
-    /// The origin of an ID's buffer, which is then gone.
+    /// Removes an ID's buffer and returns its origin.
     fn take<M: Machine + ?Sized>(&mut self, machine: &mut M, id: u32) -> Option<Origin> {
         let line = self.lines.get(machine, id).filter(|&line| line != IDLE)?;
         let start = self.starts.get(machine, id)? - 1;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which pages of a recorded area are held, and what stands for them in the area that is replayed
-//! on.
+//! The held pages of a recorded area, and a value for each range of them: in the replay, the page
+//! offset of its buffer.
 //!
-//! Identity in a recording is the page's number, and a driver may give back a part of what it got,
-//! so ranges are found by any of their pages: one bit a page says where a range begins, and an
-//! entry a page holds, at the first page of a range, how long it is and what it stands for. Ranges
-//! do not overlap. What that takes depends on the recorded area, not on the length of the
-//! recording.
+//! A page's number identifies it in a recording, and a driver may release a part of a buffer, so a
+//! range is found by any of its pages: a mask has a bit for each page at which a range begins, and
+//! an array has, at the first page of a range, its length and its value. Ranges do not overlap. The
+//! memory for these depends on the recorded area, not on the length of the recording.
 
 use crate::words::{NoRoom, WordArray};
 use machine::Machine;
@@ -15,19 +14,19 @@ use page_alloc::zone::Zone;
 
 const WORD_BITS: u32 = u32::BITS;
 
-/// Pages that the recording holds.
+/// A range of pages that is held in the recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Held {
-    /// The first one, counted from the ledger's first page.
+    /// The first page, counted from the ledger's first page.
     pub first: u32,
-    /// How many, not 0.
+    /// Number of pages, not 0.
     pub pages: u32,
-    /// What they stand for; the ledger does not care.
+    /// The value; the ledger does not use it.
     pub value: u32,
 }
 
 impl Held {
-    /// Behind the last page.
+    /// Returns the page after the last one.
     pub(super) const fn end(self) -> u32 {
         self.first + self.pages
     }
@@ -37,14 +36,14 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Ledger {
     pages: u32,
-    /// No range is longer.
+    /// Length that no range exceeds.
     longest: u32,
     begins: WordArray,
     entries: WordArray,
 }
 
 impl Ledger {
-    /// An empty ledger of `pages` pages.
+    /// Makes an empty ledger of `pages` pages.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -59,18 +58,18 @@ impl Ledger {
         }
     }
 
-    /// Bytes that a ledger of `pages` pages takes.
+    /// Returns the bytes of a ledger of `pages` pages.
     pub(super) const fn bytes(pages: u32) -> u64 {
         pages as u64 * 8 + pages.div_ceil(WORD_BITS) as u64 * 4
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.entries.release(zone);
         self.begins.release(zone);
     }
 
-    /// Notes a range, which overlaps none that is held and lies in the ledger.
+    /// Adds a range, which must be inside the ledger and overlap no other range.
     pub(super) fn insert<M: Machine + ?Sized>(&mut self, machine: &mut M, held: Held) {
         debug_assert!(held.pages > 0 && held.first < self.pages && held.pages <= self.pages - held.first);
         *self.begins.word(machine, (held.first / WORD_BITS) as usize) |= 1 << (held.first % WORD_BITS);
@@ -78,12 +77,12 @@ impl Ledger {
         self.longest = self.longest.max(held.pages);
     }
 
-    /// Forgets the range that begins at a page, if there is one.
+    /// Removes the range that begins at page `first`, if there is one.
     pub(super) fn remove<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32) {
         *self.begins.word(machine, (first / WORD_BITS) as usize) &= !(1 << (first % WORD_BITS));
     }
 
-    /// The first range that has a page in common with these.
+    /// Returns the first range that overlaps `pages` pages from `first` on.
     pub(super) fn first_in<M: Machine + ?Sized>(&mut self, machine: &mut M, first: u32, pages: u32) -> Option<Held> {
         if first >= self.pages || pages == 0 {
             return None;
@@ -100,7 +99,7 @@ impl Ledger {
         Held { first, pages, value }
     }
 
-    /// The last page at or before this one at which a range begins that may reach it.
+    /// Returns the last begin of a range at or before `page`, if that range may reach `page`.
     fn last_begin<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Option<u32> {
         let lowest = page.saturating_sub(self.longest) / WORD_BITS;
         let mut word = page / WORD_BITS;
@@ -112,7 +111,7 @@ impl Ledger {
         Some(word * WORD_BITS + bits.ilog2())
     }
 
-    /// The first page behind this one and before `end` at which a range begins.
+    /// Returns the first begin of a range after `page` and before `end`.
     fn next_begin<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, end: u32) -> Option<u32> {
         let mut at = page + 1;
         while at < end {
@@ -137,7 +136,7 @@ mod tests {
     proptest! {
         #![proptest_config(property::config(64))]
 
-        /// Against one entry a page.
+        /// Compares the ledger with an array of one entry for each page.
         #[test]
         fn finds_what_a_plain_map_finds(
             pages in 1u32..5000,

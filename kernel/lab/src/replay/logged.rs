@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Replays what `CONFIG_CMA_DEBUG` wrote to the kernel's log.
+//! Replays the messages of `CONFIG_CMA_DEBUG` in the kernel's log.
 //!
-//! Where the pointers give page numbers, that is a recording as ftrace makes it, and `pages`
-//! replays it. Where they do not, a pointer is a buffer's ID: a release gives back all that was
-//! allocated at that pointer.
+//! If the pointers give page numbers, the log is like a recording of ftrace, and `pages` replays
+//! it. Otherwise a pointer is the ID of a buffer: a release at it releases the whole buffer.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -20,10 +19,10 @@ use crate::trace::ftrace::{Event, MAX_RECORDED_AREAS};
 use crate::trace::{Line, Reason, Step, TraceError};
 use machine::Machine;
 
-/// What an ID stands for that holds no buffer; otherwise 1 + its buffer's page offset in the area.
+/// Value of an ID without a buffer; otherwise 1 + its buffer's page offset in the area.
 const IDLE: u32 = u32::MAX;
 
-/// The first pass: every line is read, and what the pointers are worth is found.
+/// Does the first pass: reads every line, and finds out whether the pointers give page numbers.
 pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) -> Result<Survey<'t>, ReplayError> {
     let start_ns = machine.now_ns();
     let mut survey = Survey::default();
@@ -79,8 +78,8 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     Ok(survey)
 }
 
-/// The pointers of a log, with the pages and the alignment of those that were allocated. Ctrl-C
-/// ends them, and is noted.
+/// Returns the pointers of a log, with the pages and the alignment of those that were allocated.
+/// Ctrl-C ends the sequence and sets `stopped`.
 fn moves<'t, M: Machine + ?Sized>(
     log: &'t [u8],
     machine: &M,
@@ -102,8 +101,8 @@ fn moves<'t, M: Machine + ?Sized>(
     })
 }
 
-/// The log as a recording of ftrace, where pointers are page numbers. A release is one of the area
-/// in whose pages it is; one of 0 pages is one of all that begins there.
+/// Returns the log as events like ftrace's, with page numbers for pointers. A release belongs to
+/// the area that has its page; one of 0 pages releases the rest of the range there.
 pub(super) fn events<'t>(
     log: &'t [u8],
     scale: &Scale,
@@ -112,7 +111,7 @@ pub(super) fn events<'t>(
     steps(log, scale, places).filter_map(|step| step.map(|(line, event)| Some((line, event?))).transpose())
 }
 
-/// As [`events`], with the lines between them that say nothing.
+/// Returns the steps of [`events`], including lines without an operation.
 pub(super) fn steps<'t>(
     log: &'t [u8],
     scale: &Scale,
@@ -142,8 +141,8 @@ pub(super) fn steps<'t>(
     })
 }
 
-/// The second pass where pointers are no page numbers, over the areas of `places`, one for each
-/// player.
+/// Does the second pass for pointers that give no page numbers, over the areas of `places`, one for
+/// each player.
 pub(super) fn run<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     players: &mut [Player<'_, 't>],
@@ -168,17 +167,17 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     result
 }
 
-/// An area, and what the pointers stand for in it.
+/// An area, and its buffers by pointer.
 struct ByPointers<'p, 'n, 't> {
     player: &'p mut Player<'n, 't>,
     ids: IdTable,
     name: &'t [u8],
-    /// The log is of no other area.
+    /// True if the log has no other area.
     only: bool,
 }
 
 impl<'t> ByPointers<'_, '_, 't> {
-    /// A page was allocated on the board.
+    /// Replays the allocation of a page on the board.
     fn allocated<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -202,7 +201,7 @@ impl<'t> ByPointers<'_, '_, 't> {
         Ok(ids.set(stage.system.zone_mut(), stage.machine, id, value)?)
     }
 
-    /// A page was released on the board.
+    /// Replays the release of a page on the board.
     fn released<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -213,7 +212,7 @@ impl<'t> ByPointers<'_, '_, 't> {
             Page::At(pointer) => ids.get(stage.machine, id_of(pointer)).map(|value| (id_of(pointer), value)),
             Page::None | Page::Hidden => None,
         };
-        // A log of several areas does not say of which a page is that was not seen allocated.
+        // In a log of several areas, the area of a page without an allocation is unknown.
         if known.is_none() && !self.only {
             return Ok(());
         }
@@ -255,7 +254,7 @@ impl<'t, M: Machine + ?Sized> Follow<'t, M> for ByPointers<'_, '_, 't> {
     }
 }
 
-/// The offset of the buffer that an ID holds.
+/// Returns the offset of the buffer that an ID holds.
 fn offset_of(value: Option<u32>) -> Option<u32> {
     value.filter(|&value| value != IDLE).map(|value| value - 1)
 }

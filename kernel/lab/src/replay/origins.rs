@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which line of the recording each buffer is from, by the page at which it begins. Who made it and
-//! when stands in that line, and is read where somebody asks.
+//! The line of the recording that allocated each buffer, by the buffer's first page. The task and
+//! the time are in that line, and are parsed only when they are needed.
 //!
-//! What that takes goes with the pages of the area. Relocatable buffers are found by their tags.
+//! The memory depends on the area's pages. Relocatable buffers are found by their tags.
 
 use alloc::collections::BTreeMap;
 
@@ -12,40 +12,40 @@ use crate::words::{NoRoom, WordArray};
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// Where a buffer is from.
+/// The line that allocated a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Origin {
-    /// The line of its request; 0: it was there when the replay began.
+    /// The number of the line; 0 if the buffer existed before the replay.
     pub line: u32,
-    /// Where in the trace that line begins.
+    /// The byte of the trace at which the line begins.
     start: u32,
 }
 
 impl Origin {
-    /// From a line.
+    /// Makes the origin of a line.
     pub(super) fn of(line: &Line<'_>) -> Self {
         let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self { line: short(line.number), start: short(line.start as u64) }
     }
 
-    /// The line's number, and where it begins.
+    /// Returns the line's number, and the byte at which it begins.
     pub(super) const fn parts(self) -> (u32, u32) {
         (self.line, self.start)
     }
 
-    /// From what [`Origin::parts`] says.
+    /// Makes an origin from the values of [`Origin::parts`].
     pub(super) const fn from_parts(line: u32, start: u32) -> Self {
         Self { line, start }
     }
 
-    /// The line, where there is one.
+    /// Returns the line, if there is one.
     pub(super) fn line<'t>(&self, trace: &'t [u8]) -> Option<Line<'t>> {
         let Self { line: number @ 1.., start } = *self else { return None };
         Line::at(trace, number.into(), start as usize)
     }
 }
 
-/// Where all buffers of an area are from.
+/// The origins of all buffers of an area.
 #[derive(Debug)]
 pub(super) struct Origins {
     pages: WordArray,
@@ -53,7 +53,7 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// Nothing is known of any buffer.
+    /// Makes the table, in which no origin is known.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -61,38 +61,38 @@ impl Origins {
         Ok(Self { pages: WordArray::new(zone, machine, 2 * pages as usize)?, relocatable: BTreeMap::new() })
     }
 
-    /// Bytes that it takes for an area of a size.
+    /// Returns the bytes of the table for an area of `pages` pages.
     pub(super) const fn bytes(pages: u32) -> u64 {
         8 * pages as u64
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(super) fn release(self, zone: &mut Zone<'_>) {
         self.pages.release(zone);
     }
 
-    /// Notes where the buffer is from that begins at a page.
+    /// Sets the origin of the buffer that begins at page `page`.
     pub(super) fn set<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, origin: Origin) {
         *self.pages.pair(machine, page as usize) = [origin.line, origin.start];
     }
 
-    /// Where the buffer is from that begins at a page.
+    /// Returns the origin of the buffer that begins at page `page`.
     pub(super) fn get<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Origin {
         let [line, start] = *self.pages.pair(machine, page as usize);
         Origin { line, start }
     }
 
-    /// Notes where a relocatable buffer is from.
+    /// Sets the origin of the relocatable buffer with tag `tag`.
     pub(super) fn set_relocatable(&mut self, tag: u32, origin: Origin) {
         self.relocatable.insert(tag, origin);
     }
 
-    /// Where a relocatable buffer is from.
+    /// Returns the origin of the relocatable buffer with tag `tag`.
     pub(super) fn get_relocatable(&self, tag: u32) -> Origin {
         self.relocatable.get(&tag).copied().unwrap_or_default()
     }
 
-    /// As [`Origins::get_relocatable`], of one that is not relocatable any more.
+    /// Removes the origin of a buffer that is no longer relocatable, and returns it.
     pub(super) fn take_relocatable(&mut self, tag: u32) -> Option<Origin> {
         self.relocatable.remove(&tag)
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Replays what Linux recorded of an area whose pages are known: they name the buffers. That is
-//! ftrace's text, and a log whose pointers give page numbers (`logged`).
+//! Replays a recording of an area whose page numbers are known; these identify the buffers. This is
+//! ftrace's text, or a log whose pointers give page numbers (`logged`).
 //!
-//! A recording begins and ends at any time and may have lost events, so nothing in it but an
-//! unreadable line is an error. A release of pages that nobody was seen to allocate is counted and
-//! passed over. Pages that are allocated while they are held were released in between: what holds
-//! them is given back first. A request that failed when it was recorded is made, too; if it
-//! succeeds now, the buffer goes back at once, because its driver never had it.
+//! A recording begins and ends at any time and may have lost events, so only an unreadable line is
+//! an error. A release of pages whose allocation is not recorded is counted and skipped. Pages that
+//! are allocated while they are held were released in between: their buffer is released first, by
+//! default. A request that failed in the recording is made, too; if it succeeds here, the buffer is
+//! released at once, because its driver never had it, or kept (`keeper`).
 
 use alloc::vec::Vec;
 
@@ -21,11 +21,11 @@ use crate::trace::Reason;
 use crate::trace::ftrace::{self, Event};
 use machine::Machine;
 
-/// What recorded pages stand for whose request failed here; otherwise the buffer's page offset in
-/// the area.
+/// Value of recorded pages whose request failed here; otherwise the buffer's page offset in the
+/// area.
 const FAILED: u32 = u32::MAX;
 
-/// The second pass, over the areas of `places`, one for each player. A log has a scale.
+/// Does the second pass, over the areas of `places`, one for each player; a log has a scale.
 pub(super) fn run<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     players: &mut [Player<'_, 't>],
@@ -44,7 +44,7 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     }
     let mut followers = Vec::with_capacity(places.len());
     let made = players.iter_mut().zip(places).try_for_each(|(player, place)| {
-        // Alignments tell where the area of a log may begin.
+        // Alignments limit where the area of a log may begin.
         let first = scale.map_or(place.lowest, |scale| scale.base(place.lowest));
         followers.push(ByPages::new(stage, player, *place, first)?);
         Ok(())
@@ -59,21 +59,21 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     result
 }
 
-/// An area, and what the recorded pages stand for in it.
+/// An area, and its buffers by recorded page.
 struct ByPages<'p, 'n, 't> {
     player: &'p mut Player<'n, 't>,
     ledger: Ledger,
     place: Place<'t>,
-    /// The recorded page that is taken for the area's first.
+    /// The recorded page that counts as the area's first.
     base: u64,
-    /// The area's first page among the recorded ones, where that is known.
+    /// The area's first page in the recording, if it is known.
     known_base: Option<u64>,
     area_pages: u64,
 }
 
 impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
-    /// Nothing is held. The recorded area is taken to begin at `first`, unless it is known where it
-    /// does.
+    /// Makes a follower with no held pages. The recorded area is assumed to begin at `first`,
+    /// unless its begin is known.
     ///
     /// # Errors
     /// There is no memory for the table of its pages.
@@ -86,7 +86,7 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
         let pages = place.pages();
         let ledger = Ledger::new(stage.system.zone_mut(), stage.machine, pages)
             .map_err(|_| ReplayError::Memory { bytes: Ledger::bytes(pages) })?;
-        // Where the recorded pages are the area's own, offsets are known.
+        // If all recorded pages are in the area here, or in that of the state, offsets are known.
         let own = u64::from(player.base.0);
         let area_pages = u64::from(stage.system.area(player.area).pages());
         let told = player.loaded.and_then(|loaded| loaded.base_pfn).filter(|_| stage.has_page_numbers());
@@ -96,7 +96,7 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
         Ok(Self { player, ledger, place, base: known.unwrap_or(first), known_base, area_pages })
     }
 
-    /// Pages were allocated on the board.
+    /// Replays an allocation of pages on the board.
     fn allocated<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -130,7 +130,7 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
         Ok(())
     }
 
-    /// Pages were released on the board; of 0, all that begins there: a log may not say how many.
+    /// Replays a release of pages on the board; 0 pages, from a log, are the rest of the range.
     fn released<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -148,7 +148,7 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
             Some(offset) => self.release(stage, offset, pages)?,
             None => 0,
         };
-        // The recording may go on from a state, whose buffers it did not see allocated.
+        // The recording may begin in a loaded state, whose buffers it does not allocate.
         if let Some(offset) = self.known_base.and_then(|base| pfn.checked_sub(base)).filter(|_| matched < pages)
             && let Some(room) = self.area_pages.checked_sub(offset)
         {
@@ -160,8 +160,8 @@ impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
         Ok(())
     }
 
-    /// Releases what is held of these pages, which may be a part of what was allocated; returns how
-    /// many there were.
+    /// Releases the held ones of these pages, which may be a part of a buffer; returns their
+    /// number.
     fn release<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,

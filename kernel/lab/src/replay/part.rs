@@ -5,18 +5,18 @@
 
 use crate::trace::{Format, Line};
 
-/// Which requests are replayed. What they were given is released when the recording releases it,
-/// whoever does that.
+/// Selection of the requests that are replayed. Their buffers are released when the recording
+/// releases them, whichever task does that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part<'n> {
-    /// The task's name, in which `*` stands for any characters and `?` for one; behind a `!`, all
-    /// requests but that task's. `None`: any task, or none that is known.
+    /// Pattern for the task's name: `*` is any characters, `?` one character; a `!` in front
+    /// selects all requests except that task's. `None`: all requests, also without a known task.
     pub task: Option<&'n str>,
-    /// How many pages.
+    /// Range of the number of pages.
     pub pages: Sizes,
 }
 
-/// Which sizes of requests, in pages.
+/// Range of sizes of requests, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sizes {
     /// The smallest.
@@ -34,7 +34,7 @@ impl Part<'_> {
     /// All requests.
     pub const ALL: Self = Self { task: None, pages: Sizes::ALL };
 
-    /// Whether a request of that line is wanted.
+    /// True if the request of a line is selected.
     pub(crate) fn wants(&self, line: &Line<'_>, format: Format, pages: u32) -> bool {
         (self.pages.least..=self.pages.most).contains(&pages)
             && self.task.is_none_or(|pattern| {
@@ -45,9 +45,9 @@ impl Part<'_> {
     }
 }
 
-/// Whether a pattern is all of a text. After a `*` the shortest text that lets the rest match is
-/// taken, and a longer one where that fails: only the last `*` is ever tried again, so the work is
-/// at most the product of the lengths.
+/// True if a pattern matches the whole text. A `*` first matches as little as possible, and more if
+/// the rest does not match: only the last `*` is tried more than once, so the work is at most the
+/// product of the lengths.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut again: Option<(usize, usize)> = None;

@@ -9,19 +9,18 @@ use crate::ids::IdTable;
 use crate::trace::{Op, Reason, TraceError, plain};
 use machine::Machine;
 
-/// What an ID stands for while it holds no buffer; otherwise 1 + its buffer's page offset in the
-/// area.
+/// Value of an ID without a buffer; otherwise 1 + its buffer's page offset in the area.
 const IDLE: u32 = u32::MAX;
-/// What it stands for where its allocation failed, or was not made yet: there is nothing to
-/// release.
+/// Value of an ID whose allocation failed, was left out, or has not been made yet: there is nothing
+/// to release.
 const NOT_SERVED: u32 = IDLE - 1;
 
-/// The offset of the buffer that an ID holds.
+/// Returns the offset of the buffer that an ID holds.
 fn held_offset(value: Option<u32>) -> Option<u32> {
     value.filter(|&value| value < NOT_SERVED).map(|value| value - 1)
 }
 
-/// Both passes.
+/// Does both passes.
 pub(super) fn run<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     player: &mut Player<'_, 't>,
@@ -37,7 +36,7 @@ pub(super) fn run<'t, M: Machine + ?Sized>(
     result
 }
 
-/// The first pass.
+/// Does the first pass.
 fn validate<'t, M: Machine + ?Sized>(
     stage: &mut Stage<'_, '_, 't, M>,
     player: &mut Player<'_, 't>,
@@ -71,7 +70,7 @@ fn validate<'t, M: Machine + ?Sized>(
     if found == 0 { Err(TraceError { line: 0, reason: Reason::Empty }.into()) } else { Ok(()) }
 }
 
-/// An area, and what the IDs stand for in it.
+/// An area, and its buffers by ID.
 struct ById<'p, 'n, 't> {
     player: &'p mut Player<'n, 't>,
     ids: IdTable,

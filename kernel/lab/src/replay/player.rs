@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Asks an area what a trace asks of it, times it, and counts what the replay reports.
+//! Makes a trace's requests in an area, times them, and counts for the report.
 
 use super::failure::Tally;
 use super::keeper::Keeper;
@@ -19,32 +19,32 @@ use machine::Machine;
 use system::Kept;
 use units::Pfn;
 
-/// The tag of a buffer that no recorded pages stand for.
+/// The tag of buffers without recorded pages.
 const NOBODYS: u32 = u32::MAX;
 
-/// What answers for an area.
+/// The player of one area.
 pub(super) struct Player<'n, 't> {
     pub report: ReplayReport,
     pub area: AreaId,
     pub base: Pfn,
-    /// What is done with an allocation of what holds a buffer.
+    /// Handling of an allocation whose ID or pages hold a buffer.
     pub held: WhenHeld,
-    /// What is done with what failed on the board and succeeds here.
+    /// Handling of requests that failed on the board and succeed here.
     pub served: WhenServed,
-    /// Keeps it, where it is kept.
+    /// Keeps these buffers, with [`WhenServed::Keep`].
     pub keeper: Option<Keeper<'t>>,
-    /// What the area held when the replay began.
+    /// The state that the area was in when the replay began.
     pub loaded: Option<Loaded>,
     align: Option<Align>,
     part: Part<'n>,
     stop_at_failure: bool,
     owner: Option<BufferOwner>,
-    /// Where buffers are from, for whom failures are told.
+    /// The origins of buffers, if failures are reported.
     origins: Option<Origins>,
 }
 
 impl<'n, 't> Player<'n, 't> {
-    /// Of an area as it is.
+    /// Makes the player of an area in its present state.
     ///
     /// # Errors
     /// There is no memory.
@@ -119,7 +119,7 @@ impl<'n, 't> Player<'n, 't> {
         })
     }
 
-    /// Releases what was kept until the line that is answered next.
+    /// Releases the buffers that are due at the next line.
     pub(super) fn release_due<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -130,20 +130,20 @@ impl<'n, 't> Player<'n, 't> {
         Ok(())
     }
 
-    /// Whether the request of the line is of the part that is replayed; counts it where not.
+    /// True if the line's request is in the part that is replayed; otherwise counts it.
     pub(super) fn wants<M: Machine + ?Sized>(&mut self, stage: &Stage<'_, '_, 't, M>, pages: u32) -> bool {
         let wanted = self.part == Part::ALL || self.part.wants(&stage.line, stage.format, pages);
         self.report.left_out += u64::from(!wanted);
         wanted
     }
 
-    /// Whether all requests are replayed: only then it means something that a release matches none.
+    /// True if all requests are replayed; only then are unmatched releases counted.
     pub(super) fn is_whole(&self) -> bool {
         self.part == Part::ALL
     }
 
-    /// Allocates; the buffer stays registered. Returns its page offset in the area, by which it is
-    /// found together with its tag, which no other buffer has.
+    /// Allocates a buffer, which stays registered. Returns its page offset in the area. This and
+    /// the tag, which no other buffer has, identify it.
     pub(super) fn alloc<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -154,8 +154,8 @@ impl<'n, 't> Player<'n, 't> {
         self.ask(stage, Some(tag), pages, align_order, false)
     }
 
-    /// Asks for what failed when it was recorded. If it succeeds here, the buffer goes back at
-    /// once, because its driver never had it, or when the keeper says.
+    /// Makes a request that failed in the recording. If it succeeds here, the buffer is released at
+    /// once, because its driver never had it, or at the time that the keeper chooses.
     pub(super) fn alloc_failed<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -171,7 +171,7 @@ impl<'n, 't> Player<'n, 't> {
         }
     }
 
-    /// Allocates what nobody will release by its pages.
+    /// Allocates a buffer that no release of its pages will match.
     pub(super) fn alloc_for_good<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -181,7 +181,7 @@ impl<'n, 't> Player<'n, 't> {
         self.ask(stage, None, pages, align_order, false);
     }
 
-    /// Allocates; without a tag it is nobody's, and not relocatable.
+    /// Allocates a buffer; one without a tag has no recorded pages and is not relocatable.
     fn ask<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -222,7 +222,7 @@ impl<'n, 't> Player<'n, 't> {
         Some(offset)
     }
 
-    /// Notes a request that failed, and tells of it.
+    /// Records a failed request, and reports it.
     #[cold]
     fn fail<M: Machine + ?Sized>(
         &mut self,
@@ -247,7 +247,7 @@ impl<'n, 't> Player<'n, 't> {
         stage.failed(*area, (pages, align_order), error, failed_there, in_the_way);
     }
 
-    /// Releases a buffer, if there is one.
+    /// Releases the buffer with this tag and offset, if there is one.
     pub(super) fn release<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -260,8 +260,8 @@ impl<'n, 't> Player<'n, 't> {
         }
     }
 
-    /// Releases `pages` pages from `skip` pages into a buffer; what is left of it stays registered,
-    /// and is not moved any more. Returns the offset of where the buffer lay last.
+    /// Releases `pages` pages from page `skip` of a buffer. The rest stays registered, and is no
+    /// longer moved. Returns the last offset of the whole buffer.
     pub(super) fn release_part<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -284,9 +284,8 @@ impl<'n, 't> Player<'n, 't> {
         self.give_back(stage, buffer).map(|()| lay_at)
     }
 
-    /// Releases what the state that the replay began on holds of `pages` pages from `offset` of the
-    /// area; returns how many those are. The rest of the state's buffers stays under their
-    /// identifiers.
+    /// Releases those of `pages` pages from `offset` that buffers of the loaded state hold; returns
+    /// their number. The rest of these buffers keeps their identifiers.
     pub(super) fn release_loaded<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -318,14 +317,14 @@ impl<'n, 't> Player<'n, 't> {
         }
     }
 
-    /// Leaves a part of a buffer registered.
+    /// Registers the rest of a buffer.
     fn keep<M: Machine + ?Sized>(&mut self, stage: &mut Stage<'_, '_, 't, M>, buffer: Buffer, origin: Origin) {
         let offset = buffer.first().0 - self.base.0;
         self.origins.iter_mut().for_each(|origins| origins.set(stage.machine, offset, origin));
         stage.system.keep(buffer);
     }
 
-    /// Takes a buffer back, and says where it is from.
+    /// Takes a buffer out of the registry; returns it with its origin.
     fn take<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -358,7 +357,7 @@ impl<'n, 't> Player<'n, 't> {
         answer.map_err(|error| ReplayError::Release { area: self.area, error })
     }
 
-    /// The report, with the area as it is now; all buffers stay registered.
+    /// Returns the report on the area's final state; all buffers stay registered.
     pub(super) fn finish<M: Machine + ?Sized>(mut self, stage: &mut Stage<'_, '_, 't, M>) -> ReplayReport {
         self.report.kept = self.keeper.as_ref().map(Keeper::used);
         if let Some(keeper) = self.keeper {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What pointers of `struct page` tell of the pages: their distances, where the structure's size
-//! can be told, and where the pages lie modulo the largest alignment, where one place fits every
-//! alignment.
+//! Derives page positions from pointers to `struct page`: their distances, if the structure's size
+//! can be determined, and the first page's position modulo the largest alignment, if one position
+//! fits every alignment.
 //!
-//! Pointers may be hashed; then they tell buffers apart, and no more.
+//! Pointers may be hashed; then they only distinguish buffers.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,38 +12,38 @@ use core::fmt;
 use crate::trace::dmesg::Pointer;
 use crate::trace::ftrace::MAX_RECORDED_PAGES;
 
-/// Sizes that `struct page` has had, in bytes, the usual one first.
+/// Sizes that `struct page` has had, in bytes, the most common one first.
 const NARROW: [u64; 6] = [32, 36, 40, 44, 48, 64];
 const WIDE: [u64; 6] = [64, 56, 72, 80, 88, 96];
-/// Buffers by which the size is told: fewer prove nothing.
+/// Least number of buffers to determine the size.
 const LEAST: usize = 3;
-/// Buffers that are compared with each other.
+/// Number of buffers that are compared with each other.
 const COMPARED: usize = 256;
-/// The number of the first page of a recording, before what is known of its place: page numbers are
-/// never negative.
+/// Number of the first page of a recording before its position is known, so large that page numbers
+/// are never negative.
 const ORIGIN: u64 = 1 << 40;
 
-/// What the pointers of a recording are worth.
+/// Information that the pointers of a recording give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pointers {
-    /// They tell buffers apart.
+    /// They only distinguish buffers.
     Hashed,
     /// There are too few to tell the size of `struct page`.
     TooFew,
-    /// Pages were allocated, and no pointer is shown.
+    /// Pages were allocated, but no pointer is shown.
     Hidden,
     /// No size of `struct page` fits them.
     NoSize,
-    /// Distances are known, but no place fits every alignment.
+    /// Distances are known, but no position fits every alignment.
     NoAnchor {
         /// Size of `struct page` in bytes.
         bytes: u64,
     },
-    /// Distances and the place.
+    /// Distances and the position are known.
     Placed(Scale),
 }
 
-/// How pointers become page numbers.
+/// Conversion of pointers to page numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Scale {
     first: u64,
@@ -51,7 +51,7 @@ pub(super) struct Scale {
     anchor: Anchor,
 }
 
-/// Where the first page lies: at `bit` modulo 2^`order` pages.
+/// Position of the first page: `bit` modulo 2^`order` pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Anchor {
     order: u32,
@@ -59,8 +59,8 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// The anchor that also puts the page `distance` pages behind the first one on a multiple of
-    /// 2^`order` pages.
+    /// Returns the anchor that also puts the page `distance` pages after the first one on a
+    /// multiple of 2^`order` pages. Returns `None` if there is none.
     fn and(self, distance: u64, order: u32) -> Option<Self> {
         let bit = distance.wrapping_neg() & ((1 << order) - 1);
         let common = (1 << order.min(self.order)) - 1;
@@ -74,8 +74,8 @@ impl Scale {
         Self { first, bytes, anchor: Anchor::default() }
     }
 
-    /// Pages from the first page to this one, modulo 2^64; `None`: it does not begin a `struct
-    /// page`, or lies too far away.
+    /// Returns the pages from the first page to this one, modulo 2^64. Returns `None` if the
+    /// pointer is not that of a `struct page`, or is too far away.
     fn distance(&self, pointer: u64) -> Option<u64> {
         let away = pointer.abs_diff(self.first);
         let pages = away / self.bytes;
@@ -83,25 +83,25 @@ impl Scale {
         near.then_some(if pointer < self.first { pages.wrapping_neg() } else { pages })
     }
 
-    /// The number of a page, which lies as the page does modulo the anchor.
+    /// Returns the number of a page, which is equal to its position modulo the anchor.
     pub(super) fn page(&self, pointer: u64) -> Option<u64> {
         self.distance(pointer).map(|distance| (ORIGIN + self.anchor.bit).wrapping_add(distance))
     }
 
-    /// The last page at or before a page at which an area may begin.
+    /// Returns the last page at or before `page` at which an area may begin.
     pub(super) fn base(&self, page: u64) -> u64 {
         page & !((1 << self.anchor.order) - 1)
     }
 }
 
 impl Pointers {
-    /// Learns what pointers are worth from the allocations of a recording, which are asked for more
-    /// than once: the first page, pages, and the order of the alignment, in their order. Releases
-    /// have no pages.
+    /// Derives the information from the operations of a recording, in their order; `moves` is
+    /// called several times. Each has the first page; allocations also have the pages and the order
+    /// of the alignment.
     pub(super) fn learn<I: Iterator<Item = (Pointer, Option<(u32, u32)>)>>(moves: impl Fn() -> I) -> Self {
         let allocs = || moves().filter_map(|(pointer, asked)| Some((pointer, asked?)));
         let Some((first, _)) = allocs().next() else { return Self::TooFew };
-        // Pointers of 64 bits that lie in the first 4 GiB are no pointers.
+        // Values of 64 bits below 4 GiB are not pointers.
         if moves().any(|(pointer, _)| pointer.wide && pointer.value >> 32 == 0) {
             return Self::Hashed;
         }
@@ -126,7 +126,7 @@ impl Pointers {
         found
     }
 
-    /// How pointers become page numbers, where they do.
+    /// Returns the conversion to page numbers, if there is one.
     pub(super) const fn scale(&self) -> Option<&Scale> {
         match self {
             Self::Placed(scale) => Some(scale),
@@ -135,7 +135,7 @@ impl Pointers {
     }
 }
 
-/// Whether two of the first buffers have a page in common while both are held.
+/// True if two of the first buffers share a page while both are held.
 fn overlaps(scale: &Scale, moves: impl Iterator<Item = (Pointer, Option<(u32, u32)>)>) -> bool {
     let mut held: Vec<(u64, u64)> = Vec::new();
     for (pointer, asked) in moves.take(COMPARED) {
@@ -145,7 +145,7 @@ fn overlaps(scale: &Scale, moves: impl Iterator<Item = (Pointer, Option<(u32, u3
             continue;
         };
         let end = first + u64::from(pages);
-        // What is allocated where a buffer begins was released, and that line is lost.
+        // If a buffer is allocated where another begins, the release of that one was lost.
         held.retain(|held| held.0 != first);
         if held.iter().any(|held| held.0 < end && first < held.1) {
             return true;
@@ -155,7 +155,7 @@ fn overlaps(scale: &Scale, moves: impl Iterator<Item = (Pointer, Option<(u32, u3
     false
 }
 
-/// The ID of the buffer that begins at a pointer. Pointers of 64 bits are multiples of 4, and lie
+/// Returns the ID of the buffer that begins at a pointer. Pointers of 64 bits are multiples of 4
 /// within 16 GiB; hashed ones have 32 bits.
 pub(super) const fn id_of(pointer: Pointer) -> u32 {
     if pointer.value >> 32 == 0 { pointer.value as u32 } else { (pointer.value >> 2) as u32 }

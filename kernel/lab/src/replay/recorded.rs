@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a recording is of: its areas, their sizes, and what is known to be missing. That is learned
-//! in a pass of its own, before anything is replayed.
+//! The areas of a recording, their sizes, and the gaps that are known. A separate pass collects
+//! them before the replay.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use cma::AreaId;
 use machine::Machine;
 use system::System;
 
-/// Characters of an area's name that a message repeats.
+/// Most characters of an area's name in a message.
 const SHOWN: usize = 40;
 
 /// The areas of a recording, for a message.
@@ -25,7 +25,7 @@ const SHOWN: usize = 40;
 pub struct Areas(Vec<(String, u64, u64)>);
 
 impl Areas {
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -42,83 +42,82 @@ impl fmt::Display for Areas {
     }
 }
 
-/// What the first pass learns of a recording; of a plain trace, nothing.
+/// Result of the first pass over a recording; empty for a plain trace.
 #[derive(Debug, Default)]
 pub struct Survey<'t> {
     pub(super) areas: Vec<Recorded<'t>>,
     pub(super) lost: u64,
-    /// Ranges that were busy.
+    /// Number of ranges that were busy.
     pub(super) busy: u64,
-    /// Releases of areas that are not named.
+    /// Number of releases without the area's name.
     pub(super) releases: u64,
     pub(super) pointers: Option<Pointers>,
     pub(super) lines: u64,
     pub(super) checked_ns: u64,
 }
 
-/// What the first pass learns of an area.
+/// Result of the first pass for one area.
 #[derive(Debug)]
 pub(super) struct Recorded<'t> {
     name: &'t [u8],
     pub(super) allocs: u64,
     pub(super) releases: u64,
-    /// The lowest page that was allocated, and behind the highest.
+    /// The lowest page that was allocated, and the end of the highest range.
     pages: Option<(u64, u64)>,
-    /// The area's size in pages, where an event tells it.
+    /// The area's size in pages, if an event has it.
     size: Option<u64>,
     counts: Counts,
 }
 
-/// A recorded area, and the pages of it that were allocated.
+/// A recorded area, and the range of its pages that were allocated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'t> {
-    /// Its name.
+    /// The area's name.
     pub name: &'t [u8],
     /// The lowest page.
     pub lowest: u64,
-    /// Behind the highest page.
+    /// The page after the highest one.
     pub end: u64,
 }
 
 impl Place<'_> {
-    /// Pages between the two.
+    /// Returns the number of pages in the range.
     pub(super) const fn pages(&self) -> u32 {
         (self.end - self.lowest) as u32
     }
 
-    /// Whether a page lies between the two.
+    /// True if the range has the page.
     pub(super) fn has(&self, pfn: u64) -> bool {
         (self.lowest..self.end).contains(&pfn)
     }
 
-    /// Pages from the lowest to one that lies between the two.
+    /// Returns the offset of a page in the range from the lowest.
     pub(super) const fn offset(&self, pfn: u64) -> u32 {
         (pfn - self.lowest) as u32
     }
 }
 
-/// What the free pages that requests begin with tell of a recorded area, beside its events.
+/// Results of comparing free pages at the starts of requests with the events.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
-    /// Pages that were held when the recording began, by what it does not show.
+    /// Pages that were held when the recording began.
     pub held_before: Option<u64>,
-    /// Places where pages went or came without an event.
+    /// Number of places where held pages changed without an event.
     pub gaps: u64,
-    /// The line of the first.
+    /// The line of the first of these.
     pub first_gap: u64,
-    /// Pages that events took, less those that they gave back.
+    /// Pages that events allocated, minus those that they released.
     live: i64,
-    /// Pages that are held and not in `live`, as far as the counts and the events agree.
+    /// Held pages that are not in `live`, as long as the counts and the events agree.
     hidden: i64,
-    /// The counts and the events do not agree since this line: how many pages are hidden by the
-    /// counts.
+    /// The line since which counts and events differ, and the hidden pages by the counts.
     doubt: Option<(u64, i64)>,
 }
 
 impl Counts {
-    /// A request begins with this many pages free. Linux takes pages before it tells of them, so
-    /// one that does not agree may have met another under way; two in a row that say one thing are
-    /// believed.
+    /// Compares the free pages at the start of a request with the events. Linux takes pages before
+    /// it writes the event, so a single difference may be another request in progress; a difference
+    /// counts as a gap if two counts in a row give the same value.
     fn begin(&mut self, line: u64, free: u64, pages: u64) {
         let hidden = (pages - free) as i64 - self.live;
         if self.held_before.is_none() {
@@ -136,7 +135,7 @@ impl Counts {
 }
 
 impl<'t> Recorded<'t> {
-    /// The area of that name, which may be a new one; `None`: there would be too many.
+    /// Returns the area `name`, new if necessary; `None` if there would be too many.
     pub(super) fn named<'a>(areas: &'a mut Vec<Self>, name: &'t [u8]) -> Option<&'a mut Self> {
         let place = match areas.iter().position(|area| area.name == name) {
             Some(place) => place,
@@ -149,7 +148,7 @@ impl<'t> Recorded<'t> {
         Some(&mut areas[place])
     }
 
-    /// What is known of the area's size.
+    /// Returns the information about the area's size.
     fn size(&self) -> RecordedSize {
         let (lowest, end) = self.pages.unwrap_or_default();
         match (self.size, end - lowest) {
@@ -159,7 +158,7 @@ impl<'t> Recorded<'t> {
         }
     }
 
-    /// A request begins in it.
+    /// Processes the start of a request.
     fn begin(&mut self, line: u64, free: Option<u64>, pages: u64) {
         self.size = Some(pages);
         if let Some(free) = free {
@@ -167,13 +166,13 @@ impl<'t> Recorded<'t> {
         }
     }
 
-    /// Which it is, and where its pages lie.
+    /// Returns the area's name and page range.
     pub(super) fn place(&self) -> Place<'t> {
         let (lowest, end) = self.pages.unwrap_or_default();
         Place { name: self.name, lowest, end }
     }
 
-    /// Notes an allocation's pages; returns false if they are too far from the others.
+    /// Adds an allocation to the range; returns false if it is too far from the others.
     pub(super) fn spans(&mut self, pfn: u64, pages: u32) -> bool {
         let Some(end) = pfn.checked_add(pages.into()) else { return false };
         let (lowest, highest) = self.pages.unwrap_or((pfn, end));
@@ -186,13 +185,13 @@ impl<'t> Recorded<'t> {
     }
 }
 
-/// What is known of the size of the area that was recorded.
+/// Information about the size of a recorded area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RecordedSize {
-    /// No allocation was seen.
+    /// No allocation was recorded.
     #[default]
     Unknown,
-    /// The least number of pages that all allocations lie within.
+    /// Length of the smallest range that contains all allocations, in pages.
     AtLeast(u64),
     /// Exactly this many pages.
     Pages(u64),
@@ -209,9 +208,8 @@ impl fmt::Display for RecordedSize {
 }
 
 impl<'t> Survey<'t> {
-    /// The area here that the recording is of: the one called as the recorded one, or as the one of
-    /// several recorded ones that is here. `unnamed` where it is among several, or where there is
-    /// none.
+    /// Returns the area here on which to replay the recording: the area with the name of a recorded
+    /// one (`from`, or any). Returns `unnamed` if there are several of these, or none.
     pub fn area(&self, system: &System<'_>, from: Option<&str>, unnamed: AreaId) -> AreaId {
         let wanted = |name: &str| from.is_none_or(|from| from == name);
         let names = self.areas.iter().filter_map(|area| core::str::from_utf8(area.name).ok());
@@ -222,7 +220,7 @@ impl<'t> Survey<'t> {
         }
     }
 
-    /// What is known of the size of the recorded area `from`, or of the only one.
+    /// Returns the information about the size of the recorded area `from`, or of the only one.
     ///
     /// # Errors
     /// The recording has no such area, or several.
@@ -230,13 +228,13 @@ impl<'t> Survey<'t> {
         if self.areas.is_empty() { Ok(RecordedSize::Unknown) } else { self.chosen("", from).map(Recorded::size) }
     }
 
-    /// The recorded areas, as far as their names are text, with what is known of their sizes.
+    /// Returns the recorded areas whose names are text, with the information about their sizes.
     pub fn recorded(&self) -> impl Iterator<Item = (&'t str, RecordedSize)> {
         self.areas.iter().filter_map(|area| Some((core::str::from_utf8(area.name).ok()?, area.size())))
     }
 
-    /// The recorded areas that are here, where there are several, with where; and those that are
-    /// not.
+    /// Returns, if several areas were recorded, those that exist here, with their IDs, and those
+    /// that do not.
     pub fn several(&self, system: &System<'_>) -> (Vec<(AreaId, &'t str)>, Areas) {
         let here = |area: &Recorded<'t>| {
             let name = core::str::from_utf8(area.name).ok()?;
@@ -249,11 +247,11 @@ impl<'t> Survey<'t> {
         (self.areas.iter().filter_map(here).collect(), listed(missing))
     }
 
-    /// Writes into the report of a player what is known of the recorded area that it replays; says
-    /// which that is.
+    /// Writes the information about a player's recorded area into its report; returns the area's
+    /// place.
     ///
     /// # Errors
-    /// The recording has no such area, or several.
+    /// The recording does not have this area, or has several.
     pub(super) fn introduce(
         &self,
         player: &mut Player<'_, 't>,
@@ -270,8 +268,8 @@ impl<'t> Survey<'t> {
         Ok(chosen.place())
     }
 
-    /// The recorded area that is replayed: `from`, the only one, or the one called as the area
-    /// here.
+    /// Returns the recorded area that is replayed: `from`, the only one, or the one with the name
+    /// of the area here.
     fn chosen(&self, own_name: &str, from: Option<&str>) -> Result<&Recorded<'t>, ReplayError> {
         let named = |name: &str| self.areas.iter().find(|area| area.name == name.as_bytes());
         match (from, &self.areas[..]) {
@@ -287,14 +285,14 @@ fn listed<'a, 't: 'a>(areas: impl IntoIterator<Item = &'a Recorded<'t>>) -> Area
     Areas(areas.into_iter().map(|area| (shown(area.name), area.allocs, area.releases)).collect())
 }
 
-/// As a name is shown: a pointer is not one.
+/// Returns a name for people; a pointer gets a prefix.
 fn area_name(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name).into_owned();
     let pointer = name.len() >= 8 && name.iter().all(u8::is_ascii_hexdigit);
     if pointer { ["cma ", &text].concat() } else { text }
 }
 
-/// The first pass: every line is read, and every area's events are counted.
+/// Does the first pass: reads every line and counts every area's events.
 pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) -> Result<Survey<'t>, ReplayError> {
     let start_ns = machine.now_ns();
     let mut lost = 0u64;
@@ -316,13 +314,13 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                 lost = lost.saturating_add(events);
                 continue;
             }
-            // Kept for the next event of that area, by which the area is known.
+            // Kept until the next event of that area, which makes the area known.
             Event::Start { area, free, pages } => {
                 starts += 1;
                 let Some(pages) = pages else { continue };
                 match areas.iter_mut().find(|known| known.name == area) {
                     Some(known) => known.begin(line.number, free, pages),
-                    // The first one is as the recording began.
+                    // Only the first one shows the state when the recording began.
                     None if begun.iter().any(|begun| begun.0 == area) || begun.len() == MAX_RECORDED_AREAS => {}
                     None => begun.push((area, pages, free, line.number)),
                 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a replay reports of an area: counts, fingerprints and times, as text and as a record.
+//! The report of a replay on an area: counts, fingerprints and times, as text and as a record.
 
 use alloc::string::String;
 use core::fmt;
@@ -15,19 +15,19 @@ use crate::stopwatch::{ClockCost, Timing, Timings};
 use crate::trace::Format;
 use placement::{FirstFit, Placement};
 
-/// What the area answered.
+/// Result of a replay on one area.
 #[derive(Clone, Debug)]
 pub struct ReplayReport {
     pub(super) area: String,
     pub(super) placement: String,
     pub(super) format: Format,
     pub(super) area_pages: u32,
-    /// Name of the recorded area; empty where the format has none.
+    /// Name of the recorded area; empty if the format has none.
     pub(super) from: String,
     pub(super) recorded_size: RecordedSize,
-    /// What the pages of a log are worth; other formats have page numbers.
+    /// Information from a log's pointers; other formats have page numbers.
     pub(super) pointers: Option<Pointers>,
-    /// Ranges that were busy when they were recorded, where the format says so.
+    /// Ranges that were busy in the recording, if the format has this.
     pub busy: u64,
     /// Allocations and releases of the recorded area.
     pub(super) recorded_ops: u64,
@@ -35,7 +35,7 @@ pub struct ReplayReport {
     pub ops: u64,
     /// Allocations among them.
     pub allocs: u64,
-    /// How many of those failed.
+    /// Allocations that failed.
     pub failed: u64,
     /// Where each allocation was placed.
     pub placements: Fingerprint,
@@ -43,44 +43,44 @@ pub struct ReplayReport {
     pub bitmap: Fingerprint,
     /// The area at the end.
     pub metrics: Metrics,
-    /// Most pages that were used at a time.
+    /// Most pages in use at a time.
     pub peak: u32,
     /// The line of the first request that failed.
     pub first_failure: Option<u64>,
-    /// What failed, by cause and by size.
+    /// Failed requests, by cause and by size.
     pub failures: Tally,
-    /// Ctrl-C ended it early.
+    /// True if Ctrl-C ended the replay early.
     pub interrupted: bool,
-    /// The line of the failure that ended it early.
+    /// The line of the failure that ended the replay early.
     pub stopped: Option<u64>,
-    /// Events that the recording says were lost, at least.
+    /// Least number of events that the recording reports as lost.
     pub lost: u64,
     /// Releases of pages whose allocation was not recorded, or of an ID that was released already.
     pub unmatched: u64,
-    /// Buffers given back because what they stood for was allocated again.
+    /// Buffers released because their ID or pages were allocated again.
     pub held_released: u64,
-    /// Allocations that failed when they were recorded.
+    /// Allocations that failed in the recording.
     pub failed_recorded: u64,
-    /// How many of those succeeded now.
+    /// Allocations that failed in the recording and succeeded here.
     pub failed_served: u64,
-    /// For how long those were kept, where they were.
+    /// How long these were kept, with [`super::WhenServed::Keep`].
     pub kept: Option<Used>,
     /// Allocations whose place in the recording is known.
     pub compared: u64,
-    /// Allocations placed where they were when they were recorded.
+    /// Allocations with the same place as in the recording.
     pub as_recorded: u64,
-    /// The line of the first that was not.
+    /// The line of the first with another place.
     pub first_elsewhere: Option<u64>,
-    /// Requests that are of no part of the recording that was wanted.
+    /// Requests outside the part that is replayed.
     pub left_out: u64,
-    /// What the recording tells of the area beside its events.
+    /// Results from the counts of free pages in the recording.
     pub counts: Counts,
-    /// Behind the highest page of the area that was held.
+    /// The page after the highest one of the area that was held.
     pub highest_page: u32,
-    /// What was moved, where the placement moves anything.
+    /// Moved buffers, if the placement moves any.
     pub moves: Option<Moves>,
     pub(super) lines: u64,
-    /// What reading and checking the trace took.
+    /// Time for reading and checking the trace.
     pub(super) checked_ns: u64,
     pub(super) alloc: Timing,
     pub(super) release: Timing,
@@ -88,12 +88,12 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Timing of allocations and releases, and what of it is the clock's.
+    /// Returns the timing of allocations and releases, with the cost of the clock.
     pub fn timings(&self) -> Timings {
         Timings { alloc: self.alloc, release: self.release, cost: self.cost }
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn record(&self) -> Record {
         let record = Record::new("replay")
             .string("area", &self.area)
@@ -135,7 +135,7 @@ impl ReplayReport {
 }
 
 impl ReplayReport {
-    /// Why nothing was placed where the board placed it, where that is so.
+    /// Returns the reason why no buffer has the same place as on the board, if none has.
     fn why_elsewhere(&self) -> Option<&'static str> {
         if self.as_recorded > 0 || self.compared == 0 {
             return None;
@@ -143,12 +143,12 @@ impl ReplayReport {
         Some(match self.failed_served {
             1.. => "what failed there is in the way here",
             0 if self.placement != FirstFit.name() => "they were placed by another rule",
-            // In an empty area first-fit begins at its first page, as the board would have.
+            // In an empty area, first-fit begins at the first page, as on the board.
             0 => "what was in use in front of them there is not recorded",
         })
     }
 
-    /// What is said of a recording that was not written by hand.
+    /// Writes the information about a recording by Linux.
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
         if self.from != self.area || other_size {
@@ -212,7 +212,7 @@ impl ReplayReport {
 }
 
 impl fmt::Display for ReplayReport {
-    /// The text for people; ends in a newline.
+    /// Writes the text for people; ends in a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.interrupted {
             writeln!(f, "Stopped by Ctrl-C after {} operations.", self.ops)?;

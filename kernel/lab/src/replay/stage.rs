@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the areas of a replay have in common: the system, the machine, and the pass over the
-//! recording, whose lines are answered in their order whichever area they are of.
+//! The state that the areas of a replay share: the system, the machine, and the pass over the
+//! recording, which answers the lines of all areas in their order.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use cma::{AreaId, CmaError};
 use machine::Machine;
 use system::System;
 
-/// A replay under way.
+/// A running replay.
 pub(super) struct Stage<'p, 'm, 't, M: ?Sized> {
     pub system: &'p mut System<'m>,
     pub machine: &'p mut M,
@@ -23,25 +23,25 @@ pub(super) struct Stage<'p, 'm, 't, M: ?Sized> {
     pub format: Format,
     /// The line that is being answered.
     pub line: Line<'t>,
-    /// Ctrl-C ended it.
+    /// True if Ctrl-C ended it.
     pub interrupted: bool,
     /// The line of the failure that ended it.
     pub stopped: Option<u64>,
     tell: Tell<'p, M>,
 }
 
-/// What answers the lines that are of one area.
+/// A receiver of lines, which makes the requests of one area.
 pub(super) trait Follow<'t, M: Machine + ?Sized> {
-    /// What a line says.
+    /// The content of a line.
     type Said;
 
-    /// Does what is due in front of the line.
+    /// Releases what is due before the line.
     ///
     /// # Errors
     /// See [`ReplayError`].
     fn release_due(&mut self, stage: &mut Stage<'_, '_, 't, M>) -> Result<(), ReplayError>;
 
-    /// Answers what the line says, if it is of its area.
+    /// Answers a line, if it belongs to its area.
     ///
     /// # Errors
     /// See [`ReplayError`].
@@ -49,7 +49,7 @@ pub(super) trait Follow<'t, M: Machine + ?Sized> {
 }
 
 impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
-    /// In front of the first line. `tell` is told of each step.
+    /// Makes a stage before the first line; `tell` is called for each step.
     pub(super) fn new(
         system: &'p mut System<'m>,
         machine: &'p mut M,
@@ -60,8 +60,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
         Self { system, machine, trace, format, line, interrupted: false, stopped: None, tell }
     }
 
-    /// The pass: every line is shown to all that follow, up to Ctrl-C, or to the failure that ends
-    /// the replay.
+    /// Passes every line to all followers, up to Ctrl-C, or to the failure that ends the replay.
     ///
     /// # Errors
     /// See [`ReplayError`].
@@ -88,31 +87,31 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
         Ok(())
     }
 
-    /// Whether somebody is told of each step.
+    /// True if a callback gets each step.
     pub(super) fn is_told(&self) -> bool {
         self.tell.is_some()
     }
 
-    /// Whether pages are numbers of the board's page frames.
+    /// True if pages are numbers of the board's page frames.
     pub(super) fn has_page_numbers(&self) -> bool {
         self.format == Format::Ftrace
     }
 
-    /// Tells that the line's request was served.
+    /// Reports that the line's request succeeded.
     pub(super) fn placed(&mut self, area: AreaId, page: u32, pages: u32) {
         let Some(tell) = &mut self.tell else { return };
         let (line, head) = (self.line.number, self.line.head(self.format));
         tell(self.machine, Told::Placed { line, head, page, pages, area: self.system.area(area) });
     }
 
-    /// Tells of pages that were released.
+    /// Reports released pages.
     pub(super) fn released(&mut self, area: AreaId, page: u32, pages: u32) {
         let Some(tell) = &mut self.tell else { return };
         let line = self.line.number;
         tell(self.machine, Told::Released { line, page, pages, area: self.system.area(area) });
     }
 
-    /// What is in a window that a request could have.
+    /// Returns a window with the first buffers in it.
     pub(super) fn in_the_way(&mut self, window: Window, area: AreaId, origins: &mut Origins) -> InTheWay<'t> {
         let mut blockers = Vec::new();
         for buffer in window.obstacles(self.system, area).take(MAX_BLOCKERS) {
@@ -127,7 +126,7 @@ impl<'p, 'm, 't, M: Machine + ?Sized> Stage<'p, 'm, 't, M> {
         InTheWay { window, blockers }
     }
 
-    /// Tells that the line's request failed.
+    /// Reports that the line's request failed.
     pub(super) fn failed(
         &mut self,
         area: AreaId,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Finds the state of an area in a text: the list of free runs that Linux prints where an
-//! allocation fails (`number of available pages: N@P+N@P=> F free of T total pages`), or the words
-//! of debugfs's `bitmap`.
+//! Finds the state of an area in a text: the list of free runs that Linux prints if an allocation
+//! fails (`number of available pages: N@P+N@P=> F free of T total pages`), or the words of
+//! debugfs's `bitmap`.
 //!
-//! A list stands anywhere in a line, and other lines of the log may have come between its parts. A
+//! A list may begin anywhere in a line, and other lines of the log may be between its parts. A
 //! bitmap is lines of decimal numbers, or a line with its name
 //! (`/sys/kernel/debug/cma/NAME/bitmap:4294967295 0`, as `grep "" *` prints it), which may have
-//! neighbours of the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and no
-//! run is kept.
+//! neighbours with the names `order_per_bit`, `count` and `base_pfn`. The text is borrowed, and the
+//! runs are not stored.
 
 mod bitmap;
 
@@ -21,35 +21,35 @@ use bitmap::{BitmapRuns, WORD_BITS, words_of};
 use crate::keys::shown;
 use crate::trace::{Lines, decimal_u64};
 
-/// What Linux writes in front of a list.
+/// Text before a list.
 const HEADING: &[u8] = b"number of available pages:";
-/// What stands behind its runs.
+/// Text after the runs of a list.
 const TOTALS: &[u8] = b"=> ";
-/// Lines of others that may come between two parts of a list.
+/// Most unrelated lines between two parts of a list.
 const MAX_BETWEEN: usize = 256;
-/// Lines in front of a list in which the failure is looked for that it belongs to.
+/// Most lines between a failure and its list.
 const MAX_BEFORE: u64 = 16;
-/// log2 of the pages that a bit may stand for.
+/// The largest log2 of the pages of a bit.
 pub const MAX_ORDER_PER_BIT: u32 = 20;
-/// Pages of a state, at most: 16 GiB.
+/// Most pages of a state: 16 GiB.
 const MAX_PAGES: u64 = 1 << 22;
 
-/// A state in a text, which is sound.
+/// A valid state in a text.
 #[derive(Clone, Copy, Debug)]
 pub struct State<'t> {
     /// Line at which it begins, from 1.
     pub line: u64,
-    /// The area's name, where the text has it.
+    /// The area's name, if the text has it.
     pub name: Option<&'t str>,
-    /// All pages of the area. Of a bitmap without a count, those of its words.
+    /// Number of the area's pages; of a bitmap without a count, those of its words.
     pub pages: u32,
-    /// Pages that are free.
+    /// Number of free pages.
     pub free: u32,
-    /// Pages of the request that failed there.
+    /// Pages of the request that failed.
     pub wanted: Option<u32>,
-    /// How many states the text has.
+    /// Number of states in the text.
     pub states: u64,
-    /// The number of the area's first page there, where the text has it.
+    /// Page frame number of the area's first page on the board, if the text has it.
     pub base_pfn: Option<u64>,
     form: Form<'t>,
     order_per_bit: u32,
@@ -57,64 +57,64 @@ pub struct State<'t> {
 
 #[derive(Clone, Copy, Debug)]
 enum Form<'t> {
-    /// From behind the heading on.
+    /// The text after the heading.
     List(&'t [u8]),
-    /// From its first word on; further lines that are numbers belong to it.
+    /// The text from the first word on; following lines of numbers belong to it.
     Bitmap(&'t [u8]),
 }
 
-/// Why a text gives no state.
+/// Reason why a text has no usable state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StateError {
-    /// It has none.
+    /// The text has no state.
     None,
-    /// None begins at the line that was asked for; one begins at `last`.
+    /// No state begins at the requested line.
     NotThere {
-        /// The line that was asked for.
+        /// The requested line.
         line: u64,
-        /// Where the last one begins.
+        /// The line at which the last state begins.
         last: u64,
     },
-    /// One that is no good.
+    /// A state is invalid.
     Bad {
         /// The line at which it begins.
         line: u64,
-        /// Why.
+        /// The error.
         why: Why,
     },
 }
 
-/// What is wrong with a state.
+/// Error of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Why {
     /// A list has no end.
     Cut,
-    /// Something in a list is no run of free pages.
+    /// A part of a list is not a run of free pages.
     NoRun(alloc::string::String),
-    /// A run begins before the one in front of it ends.
+    /// A run begins before the previous one ends, or at its end.
     OutOfOrder(u64),
-    /// A run ends behind the area.
+    /// A run ends after the area.
     Beyond(u64),
-    /// A run is no multiple of what a bit stands for.
+    /// The length of a run is not a multiple of a bit's pages.
     NotWhole(u64),
-    /// The runs have other pages than the line says.
+    /// The runs have another number of pages than the line states.
     Sum {
-        /// In the runs.
+        /// Pages of the runs.
         listed: u64,
-        /// As the line says.
+        /// Pages that the line states.
         said: u64,
     },
     /// A word of a bitmap has more than 32 bits.
     Word(alloc::string::String),
-    /// Too large.
+    /// The area has this many pages, or bits, which is too large.
     TooLarge(u64),
-    /// No pages at all.
+    /// The area has no pages.
     Empty,
-    /// A bitmap has other bits than its `count` says.
+    /// The bits of a bitmap do not match its `count`.
     Count {
-        /// Pages of its words.
+        /// Pages of the words.
         words: u64,
-        /// As `count` says.
+        /// Pages by `count`.
         count: u64,
     },
 }
@@ -151,14 +151,14 @@ impl fmt::Display for Why {
     }
 }
 
-/// True where a line belongs to a state, and is nothing else.
+/// True if a line is part of a state and nothing else.
 pub fn is_state(text: &[u8]) -> bool {
     let list = heading(text).is_some() || part(text, false).is_some() || failed_request(text).is_some();
     list || words_of(text) > Some(1) || keyed(text).is_some()
 }
 
-/// Finds a state: the one that begins at a line, or the last one. A bit stands for
-/// 2^`order_per_bit` pages, as long as the text does not say otherwise.
+/// Finds a state: the one that begins at line `at`, or the last one. A bit stands for
+/// 2^`order_per_bit` pages; by default, the value in the text.
 ///
 /// # Errors
 /// See [`StateError`].
@@ -209,7 +209,7 @@ pub fn find(text: &[u8], at: Option<u64>, order_per_bit: Option<u32>) -> Result<
 }
 
 impl<'t> State<'t> {
-    /// `list` or `bitmap`.
+    /// Returns the form: `list` or `bitmap`.
     pub const fn form(&self) -> &'static str {
         match self.form {
             Form::List(_) => "list",
@@ -217,17 +217,17 @@ impl<'t> State<'t> {
         }
     }
 
-    /// The free runs, lowest first: the first page, and how many.
+    /// Returns the free runs, lowest first: the first page and the number of pages.
     pub fn free_runs(&self) -> impl Iterator<Item = (u32, u32)> + use<'t> {
         let state = *self;
         let pages = u64::from(self.pages);
         let runs = state.runs().filter_map(move |run| state.in_pages(run.ok()?).ok());
-        // Behind the last page of a bitmap there may be bits.
+        // A bitmap may have bits after the last page.
         let runs = runs.filter(move |&(start, _)| start < pages);
         runs.map(move |(start, length)| (start as u32, length.min(pages - start) as u32))
     }
 
-    /// The free runs as they stand in the text.
+    /// Returns the free runs in the text's units.
     fn runs(&self) -> Runs<'t> {
         match self.form {
             Form::List(text) => Runs::List(ListRuns { lines: Lines::new(text), rest: &[], first: true, totals: None }),
@@ -235,7 +235,7 @@ impl<'t> State<'t> {
         }
     }
 
-    /// A run in pages. A list counts pages from a bit, a bitmap bits.
+    /// Converts a run to pages. A list has the start in bits, a bitmap also the length.
     fn in_pages(&self, (start, length): (u64, u64)) -> Result<(u64, u64), Why> {
         let shift = |bits: u64| bits.checked_mul(1 << self.order_per_bit).ok_or(Why::TooLarge(bits));
         match self.form {
@@ -245,12 +245,12 @@ impl<'t> State<'t> {
         }
     }
 
-    /// Reads all of it, and learns how many pages there are.
+    /// Reads and checks the whole state; sets the numbers of pages.
     fn check(&mut self, count: Option<u64>) -> Result<(), Why> {
         let (mut runs, mut end, mut listed, mut last) = (self.runs(), 0, 0u64, None);
         for run in runs.by_ref() {
             let (start, length) = self.in_pages(run?)?;
-            // What lies side by side is one run.
+            // Adjacent runs would be one run.
             if length == 0 || last.is_some() && start <= end {
                 return Err(Why::OutOfOrder(start));
             }
@@ -288,7 +288,7 @@ impl<'t> State<'t> {
     }
 }
 
-/// The free runs of either form: first bit or page, and length.
+/// The free runs of either form: the first bit, and the length in the text's unit.
 enum Runs<'t> {
     List(ListRuns<'t>),
     Bitmap(BitmapRuns<'t>),
@@ -308,9 +308,9 @@ impl Iterator for Runs<'_> {
 struct ListRuns<'t> {
     lines: Lines<'t>,
     rest: &'t [u8],
-    /// The next line is the one that the heading stands in.
+    /// True if the next line is the one with the heading.
     first: bool,
-    /// Free pages, and all pages, once the end was read.
+    /// Free pages and all pages, after the end was read.
     totals: Option<(u64, u64)>,
 }
 
@@ -340,26 +340,26 @@ impl ListRuns<'_> {
     }
 }
 
-/// A number: at least one digit, and nothing else.
+/// Parses a number: at least one digit, and nothing else.
 fn decimal(digits: &[u8]) -> Option<u64> {
     decimal_u64(digits)
 }
 
-/// A part of a text as a message repeats it.
+/// Returns a part of a text for a message.
 fn quoted(text: &[u8]) -> alloc::string::String {
     shown(&alloc::string::String::from_utf8_lossy(&text[..text.len().min(256)]))
 }
 
-/// Where in a line a list begins: behind its heading.
+/// Returns the offset in a line at which a list begins: after its heading.
 fn heading(text: &[u8]) -> Option<usize> {
     memmem::find(text, HEADING).map(|at| at + HEADING.len())
 }
 
-/// The runs that a part of a list has, and the totals, if it ends there.
+/// The runs in a part of a list, and the totals if the list ends there.
 type Part<'t> = (&'t [u8], Option<(u64, u64)>);
 
-/// A part of a list: runs, or their end, behind a time and the like. Behind the heading it can be
-/// nothing else.
+/// Parses a part of a list: runs, or their end, after a time or another prefix. After the heading,
+/// any text is such a part.
 fn part(text: &[u8], behind_heading: bool) -> Option<Part<'_>> {
     let (runs, totals) = match memmem::find(text, TOTALS) {
         Some(at) => (&text[..at], Some(totals(&text[at + TOTALS.len()..])?)),
@@ -369,7 +369,7 @@ fn part(text: &[u8], behind_heading: bool) -> Option<Part<'_>> {
     if behind_heading {
         return Some((runs, totals));
     }
-    // What is in front ends in a blank, or is the level (`<c>`).
+    // The prefix ends in a blank, or is the level (`<c>`).
     let runs = &runs[runs.iter().rposition(|byte| b" \t>".contains(byte)).map_or(0, |blank| blank + 1)..];
     let numbers = runs.iter().all(|byte| byte.is_ascii_digit() || b"@+".contains(byte));
     match totals {
@@ -379,7 +379,7 @@ fn part(text: &[u8], behind_heading: bool) -> Option<Part<'_>> {
     }
 }
 
-/// `F free of T total pages`.
+/// Parses `F free of T total pages`.
 fn totals(text: &[u8]) -> Option<(u64, u64)> {
     let (free, rest) = text.split_at(memmem::find(text, b" free of ")?);
     let rest = rest.strip_prefix(b" free of ")?;
@@ -387,8 +387,8 @@ fn totals(text: &[u8]) -> Option<(u64, u64)> {
     Some((decimal(free.trim_ascii())?, decimal(pages.trim_ascii())?))
 }
 
-/// A line that a bitmap begins at: where, what stands in front of its name, and whether it has one.
-/// A single number without a name is none.
+/// Parses a line that begins a bitmap; returns its offset, the path before its name, and true if it
+/// has a name. A single number without a name is not a bitmap.
 fn bitmap(text: &[u8]) -> Option<(usize, &[u8], bool)> {
     if words_of(text).is_some_and(|words| words > 1) {
         return Some((0, &[], false));
@@ -397,7 +397,7 @@ fn bitmap(text: &[u8]) -> Option<(usize, &[u8], bool)> {
     (key == b"bitmap").then(|| (text.len() - value.len(), prefix, true))
 }
 
-/// A file of debugfs and what it holds: the path in front of its name, the name, and the numbers.
+/// Parses a file of debugfs with its content: the path before its name, the name, and the numbers.
 fn keyed(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let text = text.trim_ascii_start();
     let end = text.iter().position(|byte| b":= \t".contains(byte))?;
@@ -408,14 +408,14 @@ fn keyed(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (known && words_of(value).is_some()).then_some((prefix, key, value))
 }
 
-/// The number in a file beside another one.
+/// Returns the number in another file of the same directory.
 fn neighbour(text: &[u8], prefix: &[u8], key: &str) -> Option<u64> {
     let files = Lines::new(text).filter_map(|line| keyed(line.text));
     let mut values = files.filter(|file| file.0 == prefix && file.1 == key.as_bytes());
     values.next().and_then(|file| decimal(file.2.trim_ascii()))
 }
 
-/// The area whose files stand under a path: `/sys/kernel/debug/cma/NAME/`, with `cma-` in front
+/// Returns the area whose files have a path: `/sys/kernel/debug/cma/NAME/`, with the prefix `cma-`
 /// before Linux 6.1.
 fn name_of(prefix: &[u8]) -> Option<&str> {
     let path = core::str::from_utf8(prefix).ok()?.strip_suffix('/')?;
@@ -423,14 +423,14 @@ fn name_of(prefix: &[u8]) -> Option<&str> {
     Some(name.strip_prefix("cma-").unwrap_or(name)).filter(|name| !name.is_empty())
 }
 
-/// What a failure says of itself.
+/// Area and size of a failed request.
 #[derive(Clone, Copy, Debug)]
 struct Failure<'t> {
     area: &'t str,
     pages: u32,
 }
 
-/// `cma_alloc: NAME: alloc failed, req-size: N pages, ret: -12`.
+/// Parses `cma_alloc: NAME: alloc failed, req-size: N pages, ret: -12`.
 fn failed_request(text: &[u8]) -> Option<Failure<'_>> {
     const FAILED: &[u8] = b": alloc failed, req-size: ";
     let at = memmem::find(text, FAILED)?;

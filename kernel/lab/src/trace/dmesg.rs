@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `CONFIG_CMA_DEBUG` writes to the kernel's log: a line when a request begins, one when it
-//! returns, one a release.
+//! The messages of `CONFIG_CMA_DEBUG` in the kernel's log: a line when a request begins, one when
+//! it returns, one for each release.
 //!
-//! Read are all forms of Linux 3.5 to 7.x, wherever they stand in a line, so that any prefix
-//! (`<7>`, a time, a syslog's) may stand in front of them; all other lines say nothing. Pages are
-//! pointers of `struct page`, which may be hashed: what they are worth is found by `lab::replay`,
-//! not here.
+//! All forms of Linux 3.5 to 7.x are read, at any position in a line, so that any prefix (`<7>`, a
+//! time, syslog's) may precede them; other lines have no operation. Pages are pointers to `struct
+//! page`, which may be hashed: `lab::replay` derives page numbers from them, if possible.
 //!
-//! A line that returns does not say which request it answers. Where printk names its callers (`[
-//! T123]`), that one's request is answered. Otherwise as many of the latest requests are taken as
-//! returns follow each other, in their order: requests queue for a mutex, and Linux may leave a
+//! A returning line does not identify its request. If printk prints its callers (`[ T123]`), the
+//! caller's request returns. Otherwise the latest requests are matched, as many as there are
+//! returning lines in a row, in their order: requests queue for a mutex, and Linux may leave a
 //! request that can never fit without any answer.
 
 use alloc::collections::VecDeque;
@@ -23,12 +22,12 @@ use super::head::{Head, Line, time_ns};
 use super::{Field, Lines, Reason, SILENT_LINES, Step, TraceError, decimal, said};
 use cma::MAX_ALIGN_ORDER;
 
-/// Characters between the brackets of a line's time: printk writes `%5lu.%06lu`.
+/// Characters between the brackets of a line's time, at least: printk writes `%5lu.%06lu`.
 const STAMP_LENGTH: usize = 12;
-/// Requests that wait for an answer; the oldest of more is given up.
+/// Most requests without an answer; the oldest of more is given up.
 const MAX_OPEN: usize = 64;
 
-/// The page that a line names.
+/// The page in a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Page {
     /// No page: the request failed.
@@ -44,38 +43,38 @@ pub enum Page {
 pub struct Pointer {
     /// Its value.
     pub value: u64,
-    /// Printed with 16 digits.
+    /// True if printed with more than 8 digits.
     pub wide: bool,
 }
 
-/// What a line, or a pair of lines, tells.
+/// Content of a line, or of a pair of lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Said<'t> {
     /// A request returned.
     Alloc {
-        /// The area's name, or the pointer that stands for it.
+        /// The area's name, or the pointer in its place.
         area: &'t [u8],
-        /// What it returned.
+        /// The page that it returned.
         page: Page,
         /// Size in pages, not 0.
         pages: u32,
-        /// At most [`MAX_ALIGN_ORDER`].
+        /// Order of the alignment, at most [`MAX_ALIGN_ORDER`].
         align_order: u32,
     },
-    /// Pages were released, of an area that is not named.
+    /// Pages of an area without a name were released.
     Release {
         /// The first page.
         page: Page,
-        /// How many; `None`: the line does not say (before Linux 5.11).
+        /// Number of pages; `None` if the line does not contain it (before Linux 5.11).
         pages: Option<u32>,
     },
-    /// A range was busy, and the request tried the next.
+    /// A range was busy, and the request tried the next one.
     Busy,
     /// A request without an answer, or an answer without its request.
     Lost,
 }
 
-/// What a line of the log says by itself.
+/// Content of a single line of the log.
 enum Note<'t> {
     Start { area: &'t [u8], pages: u32, align_order: u32 },
     Returned(Page),
@@ -118,18 +117,18 @@ pub fn events(bytes: &[u8]) -> Events<'_> {
     }
 }
 
-/// Whether a line is one that is read.
+/// True if a line is one that is read.
 pub(super) fn is_line(line: &[u8]) -> bool {
     matches!(read(line), Ok(Some(_)))
 }
 
 impl<'t> Events<'t> {
-    /// How many lines were read so far.
+    /// Returns the number of lines read so far.
     pub const fn lines(&self) -> u64 {
         self.lines.read()
     }
 
-    /// Matches the returns that wait with the requests that are open.
+    /// Matches the waiting returns with the open requests.
     fn settle(&mut self) {
         let returns = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Returned(_, None))).count();
         let anonymous = self.open.iter().filter(|open| open.caller.is_none()).count();
@@ -164,7 +163,7 @@ impl<'t> Events<'t> {
             Some(Note::Start { area, pages, align_order }) => {
                 self.settle();
                 let caller = caller(line.text);
-                // A caller asks for one thing at a time.
+                // A caller makes one request at a time.
                 if let Some(place) = self.open.iter().position(|open| caller.is_some() && open.caller == caller) {
                     self.open.remove(place);
                     self.ready.push_back((line, Said::Lost));
@@ -193,12 +192,12 @@ impl<'t> Iterator for Events<'t> {
 }
 
 impl<'t> Events<'t> {
-    /// All steps.
+    /// Returns all steps.
     pub fn steps(mut self) -> impl Iterator<Item = Step<'t, Said<'t>>> {
         core::iter::from_fn(move || self.step())
     }
 
-    /// As [`super::Parsed::step`].
+    /// Returns the next step, like [`super::Parsed::step`].
     pub fn step(&mut self) -> Option<Step<'t, Said<'t>>> {
         for lines in 1.. {
             if let Some((line, said)) = self.ready.pop_front() {
@@ -218,7 +217,7 @@ impl<'t> Events<'t> {
                 self.ready.extend(unanswered);
                 continue;
             };
-            // A log begins and ends anywhere: half a line there is nothing.
+            // A log begins and ends anywhere: an error in a cut line there is a lost line.
             self.last = line;
             let cut = line.number == 1 || self.lines.unterminated;
             match self.take(line) {
@@ -234,7 +233,7 @@ impl<'t> Events<'t> {
     }
 }
 
-/// What a line says: a function's name, and in or behind its brackets what it was asked or answers.
+/// Parses a line: a function's name, and in or after its brackets its parameters or its result.
 fn read(line: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b'(', &line[at..]) {
@@ -263,14 +262,14 @@ fn read(line: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     Ok(None)
 }
 
-/// Whether a function's name is one of CMA's for this: `cma_alloc`, `__cma_alloc_frozen`,
+/// True if a function's name is one of CMA's with this verb: `cma_alloc`, `__cma_alloc_frozen`,
 /// `dma_alloc_from_contiguous`.
 fn is_named(function: &[u8], verb: &[u8]) -> bool {
     let has = |word: &[u8]| function.windows(word.len()).any(|part| part == word);
     has(verb) && (has(b"cma") || has(b"contiguous"))
 }
 
-/// `PTR, [name: NAME, ]count N, align A)`. A request for no pages is none.
+/// Parses `PTR, [name: NAME, ]count N, align A)`. A request for 0 pages has no operation.
 fn start(fields: &[u8]) -> Result<Option<Note<'_>>, Reason> {
     let end = find_last(fields, b", align ").ok_or(Reason::Missing(Field::Align))?;
     let align = &fields[end + b", align ".len()..];
@@ -298,8 +297,8 @@ fn is_hidden(pointer: &[u8]) -> bool {
     pointer.starts_with(b"(") && pointer.windows(6).any(|part| part == b"ptrval")
 }
 
-/// A pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`, `          (null)`,
-/// `(____ptrval____)`.
+/// Parses a pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`, `
+/// (null)`, `(____ptrval____)`.
 fn page_of(text: &[u8]) -> Result<Page, Reason> {
     let text = text.trim_ascii();
     let text = &text[..memchr(b' ', text).unwrap_or(text.len())];
@@ -310,7 +309,7 @@ fn page_of(text: &[u8]) -> Result<Page, Reason> {
     if is_hidden(text) {
         return Ok(Page::Hidden);
     }
-    // A line that was cut has fewer digits than pointers have.
+    // Pointers have at least 8 digits; fewer are left in a line that was cut.
     if digits.len() < 8 {
         return Err(Reason::Missing(Field::Page));
     }
@@ -322,18 +321,18 @@ fn page_of(text: &[u8]) -> Result<Page, Reason> {
     Ok(if value == 0 { Page::None } else { Page::At(Pointer { value, wide: digits.len() > 8 }) })
 }
 
-/// The time of a line, in the first brackets that hold one, and who wrote it, where printk says so.
+/// Returns the time of a line, in the first brackets with one, and its caller, if printed.
 pub(super) fn head(line: &[u8]) -> Head<'_> {
     let mut groups = line.split(|&byte| byte == b'[').skip(1);
     let time = groups.find_map(|group| {
         let end = memchr(b']', group)?;
-        // A daemon's number may stand in brackets in front of it.
+        // A daemon's number may be in brackets before it.
         time_ns(group[..end].trim_ascii()).filter(|_| group[..end].len() >= STAMP_LENGTH)
     });
     Head { task: caller(line), time_ns: time, ..Head::default() }
 }
 
-/// Who wrote a line, where printk says so: `[   29.222887][  T123] cma: …`.
+/// Returns the caller of a line, if printk prints it: `[   29.222887][  T123] cma: …`.
 fn caller(line: &[u8]) -> Option<&[u8]> {
     let begin = line.windows(2).position(|pair| pair == b"][")? + 2;
     let end = begin + memchr(b']', &line[begin..])?;

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The text of Linux's ftrace: what `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd
-//! report` print of CMA's tracepoints (`include/trace/events/cma.h`).
+//! The text of Linux's ftrace: CMA's tracepoints (`include/trace/events/cma.h`) in
+//! `/sys/kernel/tracing/trace`, `trace_pipe` and `trace-cmd report`.
 //!
-//! Read are `cma_alloc_finish` and `cma_release`, and the nameless `cma_alloc` and `cma_release` of
-//! Linux before 5.13; of `cma_alloc_start` the size of the area and how much of it is free, where
-//! Linux is new enough to print them (`total_count`, `available_count`). An allocation that failed
-//! has an `errorno` other than 0, or, where there is no such field (before 6.12), no page. Notes of
-//! lost events are read, and so is what the head says was overwritten. Comments, the heads of both
-//! programs, backtraces and all other events say nothing; whatever else stands in the text is an
+//! The parser reads `cma_alloc_finish` and `cma_release`, and the `cma_alloc` and `cma_release`
+//! without a name of Linux before 5.13; of `cma_alloc_start`, the size of the area and its free
+//! pages, if Linux is new enough to print them (`total_count`, `available_count`). An allocation
+//! that failed has an `errorno` other than 0, or, without that field (before 6.12), no page. Notes
+//! of lost events are read, and so is the number of overwritten events in the head. Comments, the
+//! heads of both programs, backtraces and all other events have no operation; any other text is an
 //! error.
-//!
-//! The name of a process may hold anything but cannot be as long as an event with its fields, so an
-//! event is found by those, wherever it stands in its line.
+//! The name of a process may contain any text, but cannot be as long as an event with its fields,
+//! so these identify an event at any position in its line.
 
 use memchr::memchr;
 
@@ -21,33 +20,33 @@ use super::{Field, NAMELESS, Parsed, Reason, Whole, decimal, decimal_u64};
 use crate::state::is_state;
 use cma::MAX_ALIGN_ORDER;
 
-/// Areas of a recording that are told apart.
+/// Most areas of a recording that are distinguished.
 pub const MAX_RECORDED_AREAS: usize = 32;
-/// Pages from the first to behind the last that a recorded area may have (16 GiB).
+/// Most pages from a recorded area's first to the end of its last (16 GiB).
 pub const MAX_RECORDED_PAGES: u32 = 1 << 22;
 
-/// The events that are read, up to the colon behind them.
+/// The events that are read, up to the colon after them.
 const NAMES: [(&[u8], EventKind); 3] = [
     (b"cma_alloc_finish:", EventKind::Alloc),
     (b"cma_release:", EventKind::Release),
     (b"cma_alloc:", EventKind::Alloc),
 ];
 
-/// The beginning of a request, up to the colon behind it.
+/// The start of a request, up to the colon after it.
 const START: &[u8] = b"cma_alloc_start:";
 
-/// What a line tells.
+/// Content of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'t> {
-    /// An allocation was made, or failed.
+    /// An allocation succeeded or failed.
     Alloc {
         /// The area's name.
         area: &'t [u8],
-        /// The first page; `None`: it failed.
+        /// The first page; `None` if it failed.
         pfn: Option<u64>,
         /// Size in pages, not 0.
         pages: u32,
-        /// At most [`MAX_ALIGN_ORDER`].
+        /// Order of the alignment, at most [`MAX_ALIGN_ORDER`].
         align_order: u32,
     },
     /// Pages were released.
@@ -56,16 +55,16 @@ pub enum Event<'t> {
         area: &'t [u8],
         /// The first page.
         pfn: u64,
-        /// How many, not 0.
+        /// Number of pages, not 0.
         pages: u32,
     },
     /// An allocation begins.
     Start {
-        /// The area's name; empty where Linux is too old to say more than that.
+        /// The area's name; empty if Linux is too old to print more.
         area: &'t [u8],
-        /// Pages of the area that are free, where the event tells it.
+        /// Free pages of the area, if the event has them.
         free: Option<u64>,
-        /// All pages of the area, where the event tells it.
+        /// All pages of the area, if the event has them.
         pages: Option<u64>,
     },
     /// The least number of events that were lost here.
@@ -78,20 +77,20 @@ enum EventKind {
     Release,
 }
 
-/// An event as it stands in its line.
+/// An event in its line.
 struct Found<'t> {
     kind: EventKind,
     fields: &'t [u8],
-    /// What stands in front of its name.
+    /// The text before its name.
     before: &'t [u8],
 }
 
-/// The events of a recording.
+/// Reads the events of a recording.
 pub fn events(bytes: &[u8]) -> Parsed<'_, Event<'_>> {
     Parsed::new(bytes, parse_line)
 }
 
-/// Whether a line is an event of CMA's, wherever it stands in the line.
+/// True if a line has an event of CMA, at any position.
 pub(super) fn is_event(line: &[u8]) -> bool {
     match find_event(line) {
         Ok(Some(_)) => true,
@@ -100,8 +99,8 @@ pub(super) fn is_event(line: &[u8]) -> bool {
     }
 }
 
-/// Whether a line is one that ftrace begins with: a head, a note of lost events, or any event with
-/// what stands in front of it. A line of a log may have a time and a colon, but no task.
+/// True if a line is one that ftrace begins with: a head, a note of lost events, or any event with
+/// its prefix. A line of a log may have a time and a colon, but no task.
 pub(super) fn is_head(line: &[u8]) -> bool {
     lost_note(line).is_some()
         || is_report_head(line)
@@ -111,7 +110,7 @@ pub(super) fn is_head(line: &[u8]) -> bool {
         })
 }
 
-/// Whether a line has a time in seconds and a colon, behind which an event may stand.
+/// True if a line has a time in seconds and a colon, which an event may follow.
 pub(super) fn is_stamped(line: &[u8]) -> bool {
     let event = other_event(line).ok().flatten();
     event.is_some_and(|event| {
@@ -119,14 +118,14 @@ pub(super) fn is_stamped(line: &[u8]) -> bool {
     })
 }
 
-/// One line: an event that is read, or `None` for all that says nothing. A recording that was cut
-/// off at an end has half a line there, which is an event that was lost.
+/// Parses a line: an event that is read, or `None` if it has none. A recording that was cut at an
+/// end has a cut line there, which counts as a lost event.
 fn parse_line(line: &[u8], whole: Whole) -> Result<Option<Event<'_>>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(overwritten(line).map(Event::Lost));
     }
-    // What is no text is no event, either, so only a bad line is searched for the byte that says
-    // why.
+    // A binary line is not an event, either, so only a bad line is searched for the byte that shows
+    // it.
     read_line(line).or_else(|reason| {
         let start_is_lost = !whole.start && matches!(reason, Reason::NotFtrace | Reason::Missing(_));
         match not_text(line) {
@@ -148,22 +147,22 @@ fn read_line(line: &[u8]) -> Result<Option<Event<'_>>, Reason> {
         return Ok(Some(Event::Lost(lost)));
     }
     let trimmed = line.trim_ascii();
-    // Somebody may have cut off all in front of the events.
+    // The prefix of all events may have been cut off.
     let bare = trimmed.starts_with(b"cma_") && trimmed.contains(&b':');
-    // Backtraces have a line a function, `=> cma_alloc`.
+    // Backtraces have one line for each function, `=> cma_alloc`.
     if trimmed.is_empty() || bare || trimmed.starts_with(b"=>") || is_report_head(line) || is_state(line) {
         return Ok(None);
     }
     Err(Reason::NotFtrace)
 }
 
-/// Why a line is no text, if it is none. Names of processes may be no ASCII, but nothing here is a
+/// Returns the error if a line is not text. Names of processes need not be ASCII, but no byte is a
 /// control character.
 fn not_text(line: &[u8]) -> Option<Reason> {
     line.iter().find(|&&byte| byte < b' ' && byte != b'\t').map(|&byte| Reason::Binary(byte))
 }
 
-/// The event of a line, if it is one of those that are read.
+/// Returns the event of a line, if it is one of those that are read.
 fn find_event(line: &[u8]) -> Result<Option<Found<'_>>, Reason> {
     let mut named = false;
     let mut at = 0;
@@ -187,10 +186,10 @@ fn find_event(line: &[u8]) -> Result<Option<Found<'_>>, Reason> {
     if named { Err(Reason::Missing(Field::Name)) } else { Ok(None) }
 }
 
-/// The fields, in the order in which they are printed. What comes behind those that are read has to
-/// look like fields, too.
+/// Parses the fields, in the order in which they are printed. The text after those that are read
+/// must consist of fields, too.
 fn parse_fields(kind: EventKind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
-    // A name ends where the next field begins, whatever it holds.
+    // A name may contain anything, and ends where the next field begins.
     let area = match rest.strip_prefix(b"name=") {
         Some(named) => {
             let (name, fields) = before_field(named, b"pfn=").ok_or(Reason::Missing(Field::Pfn))?;
@@ -204,7 +203,7 @@ fn parse_fields(kind: EventKind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
     }
     let pfn = hexadecimal(word(&mut rest, b"pfn=").ok_or(Reason::Missing(Field::Pfn))?)?;
     let page = rest.strip_prefix(b"page=").ok_or(Reason::Missing(Field::Page))?;
-    // Some print blanks in front of the pointer.
+    // Some versions print blanks before the pointer.
     let (page, fields) = before_field(page, b"count=").ok_or(Reason::Missing(Field::Count))?;
     let no_page = is_null(page.trim_ascii())?;
     rest = fields;
@@ -229,7 +228,7 @@ fn parse_fields(kind: EventKind, mut rest: &[u8]) -> Result<Event<'_>, Reason> {
     if others.all(|word| word.contains(&b'=')) { Ok(event) } else { Err(Reason::Extra) }
 }
 
-/// What stands in front of the first blank that a field follows, and what stands behind it.
+/// Splits a text at the first blank that a field follows.
 fn before_field<'t>(text: &'t [u8], field: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     let mut at = 0;
     loop {
@@ -241,8 +240,7 @@ fn before_field<'t>(text: &'t [u8], field: &[u8]) -> Option<(&'t [u8], &'t [u8])
     }
 }
 
-/// The value of a field that has to come next, up to a blank; `rest` then begins with what comes
-/// behind.
+/// Returns the value of a field that must come next, up to a blank; `rest` then begins after it.
 fn word<'t>(rest: &mut &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let value = rest.strip_prefix(name)?;
     let end = memchr(b' ', value).unwrap_or(value.len());
@@ -250,7 +248,7 @@ fn word<'t>(rest: &mut &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     Some(&value[..end])
 }
 
-/// A number of up to 64 bits with or without `0x`.
+/// Parses a number of up to 64 bits with or without `0x`.
 fn hexadecimal(word: &[u8]) -> Result<u64, Reason> {
     let digits = word.strip_prefix(b"0x").unwrap_or(word);
     if digits.is_empty() || digits.len() > 16 {
@@ -262,7 +260,7 @@ fn hexadecimal(word: &[u8]) -> Result<u64, Reason> {
     })
 }
 
-/// Whether a pointer is null; it may be hidden, as `(ptrval)`.
+/// True if a pointer is null; it may be hidden, as `(ptrval)`.
 fn is_null(pointer: &[u8]) -> Result<bool, Reason> {
     let digits = pointer.strip_prefix(b"0x").unwrap_or(pointer);
     match digits {
@@ -272,8 +270,8 @@ fn is_null(pointer: &[u8]) -> Result<bool, Reason> {
     }
 }
 
-/// What stands in front of a line's event: `TASK-PID [CPU] FLAGS TIME:`; `(TGID)` may follow the
-/// number.
+/// Parses the text before a line's event: `TASK-PID [CPU] FLAGS TIME:`; `(TGID)` may follow the
+/// PID.
 pub(super) fn head(line: &[u8]) -> Head<'_> {
     let Ok(Some(Found { before, .. })) = find_event(line) else { return Head::default() };
     let before = before.trim_ascii_end();
@@ -287,7 +285,7 @@ pub(super) fn head(line: &[u8]) -> Head<'_> {
     head
 }
 
-/// A task's name and number, `TASK-PID`; `(TGID)` may follow.
+/// Parses a task's name and PID, `TASK-PID`; `(TGID)` may follow.
 fn numbered(task: &[u8]) -> Option<(&[u8], u32)> {
     let mut task = task.trim_ascii();
     if let Some(open) = task.strip_suffix(b")").and_then(|task| task.iter().rposition(|&byte| byte == b'(')) {
@@ -297,7 +295,7 @@ fn numbered(task: &[u8]) -> Option<(&[u8], u32)> {
     Some((&task[..dash], u32::try_from(decimal_u64(&task[dash + 1..])?).ok()?))
 }
 
-/// The number in the last `[003]`, and what stands in front of it.
+/// Returns the number in the last `[003]`, and the text before it.
 fn processor(text: &[u8]) -> Option<(&[u8], u32)> {
     let close = text.iter().rposition(|&byte| byte == b']')?;
     let open = text[..close].iter().rposition(|&byte| byte == b'[')?;
@@ -305,8 +303,8 @@ fn processor(text: &[u8]) -> Option<(&[u8], u32)> {
     Some((&text[..open], u32::try_from(cpu).ok()?))
 }
 
-/// The events that the head says were written and are not in the buffer any more:
-/// `# entries-in-buffer/entries-written: 1024/5000   #P:1`.
+/// Returns the number of events that, according to the head, were written and then overwritten: `#
+/// entries-in-buffer/entries-written: 1024/5000   #P:1`.
 fn overwritten(line: &[u8]) -> Option<u64> {
     let counts = line.strip_prefix(b"# entries-in-buffer/entries-written:")?.trim_ascii_start();
     let slash = memchr(b'/', counts)?;
@@ -316,8 +314,8 @@ fn overwritten(line: &[u8]) -> Option<u64> {
     written.checked_sub(kept).filter(|&lost| lost > 0)
 }
 
-/// `CPU:0 [LOST 12 EVENTS]` of ftrace, `CPU:0 [12 EVENTS DROPPED]` of trace-cmd, and both without a
-/// number.
+/// Parses `CPU:0 [LOST 12 EVENTS]` of ftrace, `CPU:0 [12 EVENTS DROPPED]` of trace-cmd, and both
+/// without a number, which is then 1.
 fn lost_note(line: &[u8]) -> Option<u64> {
     let note = line.trim_ascii().strip_prefix(b"CPU:")?;
     let note = &note[memchr(b'[', note)? + 1..];
@@ -331,7 +329,7 @@ fn lost_note(line: &[u8]) -> Option<u64> {
     }
 }
 
-/// The first lines of `trace-cmd report`.
+/// True if a line is one of the first lines of `trace-cmd report`.
 fn is_report_head(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     line.starts_with(b"cpus=")
@@ -339,8 +337,8 @@ fn is_report_head(line: &[u8]) -> bool {
         || line.starts_with(b"CPU ") && line.ends_with(b" is empty")
 }
 
-/// The beginning of a request, with what it says of the area; whatever is wrong with its fields
-/// does no harm.
+/// Parses the start of a request, with the information about the area. Invalid fields are not
+/// errors.
 fn start(event: &[u8]) -> Option<Event<'_>> {
     let fields = event.strip_prefix(START)?.trim_ascii_start();
     let named = fields.strip_prefix(b"name=").and_then(|fields| before_field(fields, b"request_count="));
@@ -356,18 +354,18 @@ fn start(event: &[u8]) -> Option<Event<'_>> {
     Some(Event::Start { area, free: free.filter(|&free| pages.is_some_and(|pages| free <= pages)), pages })
 }
 
-/// An event of any name.
+/// An event with any name.
 struct OtherEvent<'l> {
-    /// What stands in front of its time.
+    /// The text before its time.
     front: &'l [u8],
-    /// Its name and fields, which stand behind the time and a colon.
+    /// Its name and fields, after the time and a colon.
     event: &'l [u8],
 }
 
-/// The event of a line; `None` where there is none.
+/// Returns the event of a line; `None` if there is none.
 ///
 /// # Errors
-/// It ends too soon to tell which.
+/// The line is cut before the event's name is complete.
 fn other_event(line: &[u8]) -> Result<Option<OtherEvent<'_>>, Reason> {
     let mut at = 0;
     while let Some(offset) = memchr(b':', &line[at..]) {
@@ -380,7 +378,7 @@ fn other_event(line: &[u8]) -> Result<Option<OtherEvent<'_>>, Reason> {
             continue;
         }
         let event = behind.trim_ascii();
-        // The beginning of a name of ours, and nothing behind it.
+        // The beginning of the name of an event that is read, with nothing after it.
         let cut = NAMES.iter().any(|(name, _)| name.starts_with(event));
         return if cut { Err(Reason::Missing(Field::Name)) } else { Ok(Some(OtherEvent { front, event })) };
     }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What stands in front of an event: which task it is of, on which processor, and when it was. Most
-//! readers need none of that, so a line is taken apart only where it is asked for.
+//! The text before an event: its task, its processor and its time. Most readers need none of it, so
+//! it is parsed only on request.
 
 use super::{Lines, Reason, TraceError, decimal_u64};
 
 /// A line of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Line<'t> {
-    /// Counted from 1.
+    /// The number, from 1.
     pub number: u64,
-    /// Byte of the trace at which it begins.
+    /// The byte of the trace at which it begins.
     pub start: usize,
-    /// What it says, without its end.
+    /// The text, without its end.
     pub text: &'t [u8],
 }
 
-/// Who wrote an event, where and when, as far as the line says so.
+/// Task, processor and time of an event, as far as the line contains them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Head<'t> {
-    /// The task's name (`comm`); in a log the caller that printk names (`T123`).
+    /// The task's name (`comm`); in a log, the caller that printk prints (`T123`).
     pub task: Option<&'t [u8]>,
     /// The task's number.
     pub pid: Option<u32>,
@@ -30,19 +30,19 @@ pub struct Head<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// That this line is no good.
+    /// Makes the error of this line.
     pub const fn error(&self, reason: Reason) -> TraceError {
         TraceError { line: self.number, reason }
     }
 
-    /// The line of a trace that begins at a byte; `None` where that is behind the trace.
+    /// Returns the line that begins at byte `start`; `None` if that is after the trace.
     pub fn at(trace: &'t [u8], number: u64, start: usize) -> Option<Self> {
         let line = Lines::new(trace.get(start..)?).next()?;
         Some(Self { number, start, ..line })
     }
 }
 
-/// A time as both print it, `29.222887`: seconds and up to nine digits of a fraction.
+/// Parses a time as both formats print it, `29.222887`; the fraction has up to nine digits.
 pub(super) fn time_ns(text: &[u8]) -> Option<u64> {
     let dot = memchr::memchr(b'.', text)?;
     let (seconds, fraction) = (&text[..dot], &text[dot + 1..]);
@@ -99,13 +99,13 @@ mod tests {
             ("          <idle>-0       [000] d.h..    41.300001: ", known("<idle>", 0, 0, 41_300_001_000)),
             ("  x-1  (    1) [003] ....   0.000001: ", known("x", 1, 3, 1_000)),
             ("  x-1  (-------) [003] ....   0.000001: ", known("x", 1, 3, 1_000)),
-            // `trace-cmd report` has no flags, and with -t nine digits.
+            // `trace-cmd report` prints no flags, and with -t nine digits.
             ("  gst-launch-1.0-88 [011]  5.123456789: ", known("gst-launch-1.0", 88, 11, 5_123_456_789)),
             // A name that looks like a processor.
             ("  [1] 2.0:-5 [004] ..... 1.5: ", known("[1] 2.0:", 5, 4, 1_500_000_000)),
-            // Clocks that count something else than seconds.
+            // Clocks with a unit other than seconds.
             ("  x-1 [000] .....  123456: ", Head { time_ns: None, ..known("x", 1, 0, 0) }),
-            // Somebody cut off what is in front.
+            // Lines without a part of the prefix.
             ("", Head::default()),
             ("1.5: ", Head { time_ns: Some(1_500_000_000), ..Head::default() }),
             ("x-1 .....  1.5: ", Head { time_ns: Some(1_500_000_000), ..Head::default() }),

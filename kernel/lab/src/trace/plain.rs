@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The laboratory's own format: `a ID PAGES ALIGN_ORDER` allocates, `r ID` releases; lines that
-//! start with `#`, empty lines and those of a state (`lab::state`) say nothing.
+//! start with `#`, empty lines and those of a state (`lab::state`) have no operation.
 
 use super::{Field, Parsed, Reason, Whole, decimal, text_only};
 use crate::state::is_state;
@@ -10,34 +10,34 @@ use cma::MAX_ALIGN_ORDER;
 /// One line of a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// Allocate `pages` aligned to 2^`align_order` pages, and remember them as `id`.
+    /// Allocates `pages` pages aligned to 2^`align_order` pages, as buffer `id`.
     Alloc {
         /// The trace's name for the buffer.
         id: u32,
         /// Size in pages, not 0.
         pages: u32,
-        /// At most [`MAX_ALIGN_ORDER`].
+        /// Order of the alignment, at most [`MAX_ALIGN_ORDER`].
         align_order: u32,
     },
-    /// Release what `id` holds.
+    /// Releases buffer `id`.
     Release {
         /// The trace's name for the buffer.
         id: u32,
     },
 }
 
-/// The operations of a trace.
+/// Reads the operations of a trace.
 pub fn ops(bytes: &[u8]) -> Parsed<'_, Op> {
     Parsed::new(bytes, parse_line)
 }
 
-/// Whether a line is an operation.
+/// True if a line is an operation.
 pub(super) fn is_line(line: &[u8]) -> bool {
     matches!(parse_line(line, Whole { start: true, end: true }), Ok(Some(_)))
 }
 
-/// One line: an operation, or `None` for a comment or nothing. Half a line is an error wherever it
-/// stands: its number could be another.
+/// Parses a line: an operation, or `None` for a comment, a state or an empty line. A cut line is an
+/// error also at the ends of a trace: its last number could be wrong.
 fn parse_line(line: &[u8], _whole: Whole) -> Result<Option<Op>, Reason> {
     if line.first() == Some(&b'#') {
         return Ok(None);
@@ -52,14 +52,14 @@ fn parse_line(line: &[u8], _whole: Whole) -> Result<Option<Op>, Reason> {
             align_order: number(words.next(), Field::AlignOrder, 0, MAX_ALIGN_ORDER)?,
         },
         Some(b"r") => Op::Release { id: number(words.next(), Field::Id, 0, u32::MAX)? },
-        // The state that the recording begins in, which `lab::state` reads.
+        // The state in which the recording begins, for `lab::state`.
         Some(_) if is_state(line) => return Ok(None),
         Some(_) => return Err(Reason::UnknownOp),
     };
     if words.next().is_some() { Err(Reason::Extra) } else { Ok(Some(op)) }
 }
 
-/// A decimal number between two bounds.
+/// Parses a decimal number from `least` to `most`.
 fn number(word: Option<&[u8]>, field: Field, least: u32, most: u32) -> Result<u32, Reason> {
     decimal(word.ok_or(Reason::Missing(field))?, field, least, most)
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page cache: pages over a source that can make them again.
+//! The page cache: pages that can be read from their source again.
 //!
-//! The source is a [`PageSource`], mostly a disk, or where there is none it is made up: it knows
-//! each page's identity (its place) and the version it was given last, and from these follows what
-//! the page holds. A clean page can be dropped at any time, a dirty one has to be written back
-//! first, which takes a disk its time (see `disk`). The kernel reads and writes these pages by
-//! frame; no address shows them.
+//! The source is a [`PageSource`], mostly a disk. If there is none, the content is made up: it
+//! follows from the page's index and its version, which the table keeps. A clean page can be
+//! dropped at any time; a dirty one has to be written back first, which takes a disk some time (see
+//! `disk`). The kernel reads and writes these pages by frame; they have no virtual address.
 
 use alloc::boxed::Box;
 
@@ -24,36 +23,36 @@ use units::Pfn;
 const ENTRY: usize = 2;
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
-/// The frame, 0 where the page is not in the cache.
+/// The frame, 0 if the page is not in the cache.
 const FRAME: usize = 0;
-/// Of a source that is made up: the version that was written last above, the one that the source
-/// has below.
+/// For a made-up source: the version written last in the upper half, the source's version in the
+/// lower.
 const VERSIONS: usize = 1;
-/// Of a disk: what the page waits for, and what went wrong; means something while there is a frame.
+/// For a disk: the request in flight and the last failure; unused while there is no frame.
 const STATE: usize = 1;
 /// A request is in flight that fills the page.
 pub(super) const READING: u32 = 1 << 0;
 /// A request is in flight that writes the page.
 pub(super) const WRITING: u32 = 1 << 1;
-/// It could not be read: the frame holds nothing.
+/// It could not be read: the frame has no valid content.
 pub(super) const FAILED: u32 = 1 << 2;
 /// It could not be written.
 pub(super) const UNWRITTEN: u32 = 1 << 3;
 
-/// The table of pages. A version counts to 65,535 and starts again.
+/// The table of pages. A version wraps after 65,535.
 pub(super) struct Cache {
     table: Table,
     pub(super) pages: u32,
     pub(super) cached: u32,
     pub(super) dirty: u32,
-    /// Where pages come from, unless they are made up.
+    /// Source of the pages; `None` if they are made up.
     pub(super) source: Option<Box<dyn PageSource>>,
-    /// Where writing dirty pages goes on.
+    /// Page at which the writing of dirty pages continues.
     pub(super) sweep: u32,
 }
 
 impl Cache {
-    /// Nothing cached; the table is zeroed.
+    /// Makes an empty cache over a zeroed `table`.
     pub(super) fn new(table: Table, pages: u32, mut source: Option<Box<dyn PageSource>>) -> Self {
         if let Some(source) = &mut source {
             source.restart();
@@ -84,7 +83,7 @@ impl Cache {
         self.set(page, FRAME, frame.map_or(0, |frame| frame.0));
     }
 
-    /// A disk's page's state, of [`READING`] and so on.
+    /// The state of a disk's page: a mask of [`READING`] to [`UNWRITTEN`].
     pub(super) fn state(&self, page: u32) -> u32 {
         self.get(page, STATE)
     }
@@ -93,12 +92,13 @@ impl Cache {
         self.set(page, STATE, state);
     }
 
-    /// What the page should hold; what a disk's holds is for its readers to judge.
+    /// The stamp of the page's expected content; `None` for a disk's page, which its readers
+    /// verify.
     pub(super) fn stamp(&self, page: u32) -> Option<u32> {
         self.source.is_none().then(|| content::of_cache_page(page, self.get(page, VERSIONS) >> 16))
     }
 
-    /// What the source would make of the page.
+    /// The stamp of the content that a made-up source has.
     fn source_stamp(&self, page: u32) -> u32 {
         content::of_cache_page(page, self.get(page, VERSIONS) & 0xffff)
     }
@@ -115,7 +115,7 @@ impl Cache {
 }
 
 impl Mm<'_, '_> {
-    /// How many pages the source has.
+    /// Number of pages that can be cached: the source's, at most [`super::MAX_SLOTS`].
     pub fn cache_capacity(&self) -> u32 {
         self.live.cache.pages
     }
@@ -130,7 +130,7 @@ impl Mm<'_, '_> {
         self.live.cache.dirty
     }
 
-    /// True where a page can be read in without waking background reclaim.
+    /// True if a page can be read in without waking background reclaim.
     pub fn has_room_for_cache(&self) -> bool {
         let low = self.zone.kept_watermarks().low;
         self.zone.watermark_ok(low, self.live.lend != Lend::None)
@@ -141,7 +141,8 @@ impl Mm<'_, '_> {
         if page < self.live.cache.pages { self.live.cache.frame(page) } else { None }
     }
 
-    /// Reads a page of the source through the cache; true where it holds what was written last.
+    /// Reads a page of the source through the cache; true if it holds what was written last. A
+    /// disk's page is not verified.
     ///
     /// # Errors
     /// There is no such page, no memory for it, or it cannot be read.
@@ -156,11 +157,11 @@ impl Mm<'_, '_> {
         Ok(holds)
     }
 
-    /// Writes a page of a source that is made up through the cache: it is dirty then. A disk is
-    /// given what to write ([`Mm::cache_put`]).
+    /// Writes a page of a made-up source through the cache and makes it dirty. For a disk's page,
+    /// use [`Mm::cache_put`].
     ///
-    /// Where only clean pages may be in an area (`lend=clean`) and the page is in one, the source
-    /// gets it at once.
+    /// If only clean pages may be in an area (`lend=clean`) and the page is in one, it is written
+    /// back at once.
     ///
     /// # Errors
     /// There is no such page, or no memory for it.
@@ -176,8 +177,7 @@ impl Mm<'_, '_> {
         let stamp = content::of_cache_page(page, self.live.cache.get(page, VERSIONS) >> 16);
         content::fill(self.live.space.frame_words(OwnedFrame::living(self.zone.pfn(index))), stamp);
         self.set_dirty(index);
-        // A pageblock that is being emptied is isolated for the moment, and an area's before and
-        // afterwards.
+        // An isolated pageblock is one of an area that is being emptied.
         let lent = matches!(self.zone.pageblock(index), Migratetype::Cma | Migratetype::Isolate);
         if self.live.lend == Lend::Clean && lent {
             self.write_back(index);
@@ -193,7 +193,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// The frame of a page of the source; it is read in if it is not there.
+    /// Returns the frame of a page of the source; reads it in if it is not cached.
     pub(super) fn bring_in(&mut self, page: u32) -> Result<Frame, LiveError> {
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);
@@ -210,7 +210,7 @@ impl Mm<'_, '_> {
         Ok(index)
     }
 
-    /// Makes a frame that was just allocated a page of the cache.
+    /// Puts a newly allocated frame into the cache as `page`, with the made-up source's content.
     fn fill_in(&mut self, page: u32, index: Frame, place: Place) {
         self.zone.bring_to_life(index, FILE, page, place);
         let frame = self.zone.pfn(index);
@@ -220,8 +220,7 @@ impl Mm<'_, '_> {
         self.live.stats.filled += 1;
     }
 
-    /// Notes that a page was used: the second time makes an inactive page active
-    /// (`mark_page_accessed`).
+    /// Marks a page used; the second use makes an inactive page active (`mark_page_accessed`).
     pub(super) fn mark_accessed(&mut self, index: Frame) {
         let tag = self.zone.tag(index);
         if tag.has(REFERENCED) && tag.place() == Place::Inactive {
@@ -232,8 +231,8 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Gives a dirty page to the source; false where the source refuses. A disk never has it at
-    /// once: it begins to write.
+    /// Writes a dirty page back; false if the source refuses. For a disk it starts the write and
+    /// returns false.
     pub(crate) fn write_back(&mut self, index: Frame) -> bool {
         if self.live.faults.refuse_write_back {
             return false;
@@ -249,7 +248,8 @@ impl Mm<'_, '_> {
         true
     }
 
-    /// Writes every dirty page back (`sync`); returns how many.
+    /// Writes every dirty page back (`sync`); returns their number, 0 for a disk: its writes only
+    /// start.
     pub fn sync(&mut self) -> u32 {
         let mut written = 0;
         for page in 0..self.live.cache.pages {
@@ -263,7 +263,7 @@ impl Mm<'_, '_> {
         written
     }
 
-    /// Drops a page that is clean and on no list; its frame is free then.
+    /// Drops a page that is clean and on no list, and frees its frame.
     #[inline]
     pub(crate) fn drop_clean(&mut self, index: Frame) {
         self.live.cache.set_frame(self.zone.owner(index), None);
@@ -272,8 +272,8 @@ impl Mm<'_, '_> {
         self.zone.free_page(index);
     }
 
-    /// As `drop_clean`, for a contiguous allocation, which may yet have to bring the page back and
-    /// frees its frame itself.
+    /// Drops a clean page for a contiguous allocation: records it in the journal, and leaves it to
+    /// the caller to free the frame.
     #[inline]
     pub(crate) fn drop_for_contig(&mut self, index: Frame, entry: u32) {
         let page = self.zone.owner(index);
@@ -283,11 +283,10 @@ impl Mm<'_, '_> {
         self.live.stats.dropped += 1;
     }
 
-    /// Makes a frame that was just taken a page of the cache again, which was dropped. It is on no
-    /// list.
+    /// Puts a newly allocated frame into the cache as `page`, which was dropped; it is on no list.
     ///
-    /// False where the page is a disk's, which would take too long: it stays dropped until somebody
-    /// reads it.
+    /// Returns `false` for a disk's page, which takes too long to read: it stays dropped until it
+    /// is read.
     pub(crate) fn refill(&mut self, page: u32, index: Frame) -> bool {
         let made_up = self.live.cache.source.is_none();
         if made_up {
@@ -296,14 +295,14 @@ impl Mm<'_, '_> {
         made_up
     }
 
-    /// Forgets everything cached, dirty pages too: the source goes away.
+    /// Drops all cached pages without writeback, because the source goes away.
     pub(super) fn forget_cache(&mut self) {
         for page in 0..self.live.cache.pages {
             self.forget_page(page);
         }
     }
 
-    /// Forgets a page, whatever it holds.
+    /// Drops a page without writeback.
     pub(super) fn forget_page(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
         let index = self.zone.frame(frame);
@@ -313,13 +312,13 @@ impl Mm<'_, '_> {
         self.let_go(index);
     }
 
-    /// A page of the cache is in another frame now.
+    /// Records the new frame of a cache page.
     pub(crate) fn move_cache_page(&mut self, page: u32, to: Pfn) {
         self.live.cache.set_frame(page, Some(to));
     }
 }
 
-/// What the checker and the pseudo files ask.
+/// Queries of the accounting checks and the pseudo files.
 impl super::Live {
     pub(super) fn cache_pages(&self) -> u32 {
         self.cache.pages

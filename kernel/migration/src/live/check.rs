@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The accounting of pages in use: every page is in exactly one place, and each mapping and its
-//! page know each other.
+//! page refer to each other.
 
 use super::processes::ProcessId;
 use super::space::OwnedFrame;
@@ -10,13 +10,13 @@ use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use page_alloc::zone::Zone;
 use page_alloc::{Frame, Imbalance, Migratetype, PAGEBLOCK_PAGES, Ring, balance};
 
-/// Living pages by place, as their tags say.
+/// Numbers of pages in use by place, counted by their tags.
 #[derive(Default)]
 struct Census {
     pages: u32,
     batch: u32,
     isolated: u32,
-    /// By the order of [`Ring::ALL`].
+    /// In the order of [`Ring::ALL`].
     rings: [u32; Ring::ALL.len()],
     file: u32,
     dirty: u32,
@@ -35,8 +35,8 @@ impl Live {
         balance("pages taken off the lists between allocations", None, 0, isolated)
     }
 
-    /// As [`Live::check`], between two steps of allocations: returns the pages that they have taken
-    /// off the LRU lists.
+    /// Checks as [`Live::check`] does, but between two steps of allocations: returns the number of
+    /// pages that they have taken off the LRU lists.
     ///
     /// # Errors
     /// The first disagreement.
@@ -82,7 +82,7 @@ impl Live {
         Ok(walked)
     }
 
-    /// Slots against pages; returns how many pages are shown.
+    /// Checks slots against pages; returns the number of pages that slots show.
     fn check_slots(&self, zone: &Zone<'_>) -> Result<u32, Imbalance> {
         let mut pages = 0;
         for slot in 0..self.slots.count() {
@@ -184,7 +184,7 @@ fn census(zone: &Zone<'_>) -> Census {
 }
 
 impl Mm<'_, '_> {
-    /// Checks zone and living against each other.
+    /// Checks the zone, and the users of memory against it.
     ///
     /// # Errors
     /// The first disagreement.
@@ -194,7 +194,8 @@ impl Mm<'_, '_> {
     }
 
     /// Verifies every page: mapped ones through their addresses, cached ones by frame (not a
-    /// disk's: its readers judge them). Returns how many do not hold what was written last.
+    /// disk's, which its readers verify). Returns the number of pages that do not hold what was
+    /// written last.
     pub fn verify_contents(&mut self) -> u32 {
         let mut bad = 0;
         for slot in 0..self.live.slots.count() {
@@ -212,10 +213,10 @@ impl Mm<'_, '_> {
         bad
     }
 
-    /// Everything that is to be the same after an allocation that failed: which blocks are free on
-    /// which list, every pageblock's type, counters; for every page in use where it is, all its
-    /// marks and what it holds; every LRU list in its order. Two states with the same figure are
-    /// the same.
+    /// Returns a hash of all that has to be the same after a failed allocation: the free blocks
+    /// with their lists, the types of pageblocks, counters; the frame, marks and content of every
+    /// page in use; the order of every LRU and per-CPU list. States that differ have different
+    /// hashes with near certainty.
     pub fn fingerprint(&mut self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |value: u32| hash = (hash ^ u64::from(value)).wrapping_mul(0x0100_0000_01b3);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The page cache over a source that takes its time: runs of neighbouring pages are read ahead and
-//! written back, several requests in flight.
+//! The page cache over a slow source: runs of neighbouring pages are read ahead and written back,
+//! with several requests in flight.
 //!
-//! What a page waits for stands in its entry of the cache (`READING`, `WRITING`); how a request
-//! failed, too, and whoever reads the page, or syncs it, is told ([`LiveError::Io`]). A page that
-//! could not be written stays dirty in the cache, and nothing but the next sync tries it again.
+//! A page's entry in the cache says which request is in flight (`READING`, `WRITING`), and if the
+//! last one failed (`FAILED`, `UNWRITTEN`); the cause is `PageSource::fault_of`, returned to the
+//! next reader or sync ([`LiveError::Io`]). A page that could not be written stays dirty, and is
+//! not written again before a sync or a new write to it.
 //!
-//! There is no other thread here: requests are started by whoever needs something, the source works
-//! meanwhile, and what it has finished is taken note of ([`Mm::poll_disk`]) whenever somebody looks
-//! or waits.
+//! There is no other thread: the user that needs a page starts the request, the source works
+//! meanwhile, and [`Mm::poll_disk`] records ended requests whenever a user polls or waits.
 
 use core::ops::Range;
 
@@ -23,7 +23,7 @@ use units::Pfn;
 
 pub use super::source::DiskStats;
 
-/// Managed pages for each that may be dirty; whoever dirties more starts writing them.
+/// Managed pages for each page that may be dirty; a writer that makes more dirty starts writeback.
 const DIRTY_SHARE: u32 = 8;
 
 impl Mm<'_, '_> {
@@ -31,7 +31,7 @@ impl Mm<'_, '_> {
         self.live.cache.source.as_deref_mut()
     }
 
-    /// Calls the source with all that it may need, itself taken out meanwhile.
+    /// Calls `call` with the source and the rest of `Mm`; the source is out of the cache meanwhile.
     fn with_disk<R>(&mut self, call: impl FnOnce(&mut dyn PageSource, &mut Self) -> R) -> Option<R> {
         let mut source = self.live.cache.source.take()?;
         let result = call(&mut *source, self);
@@ -39,28 +39,27 @@ impl Mm<'_, '_> {
         Some(result)
     }
 
-    /// What the disk under the cache says of itself.
+    /// The identity of the disk under the cache.
     pub fn disk_identity(&self) -> Option<&Identity> {
         self.live.cache.source.as_ref().map(|source| source.identity())
     }
 
-    /// What the disk has done.
+    /// The disk's counters.
     pub fn disk_stats(&self) -> DiskStats {
         self.live.cache.source.as_ref().map_or_else(DiskStats::default, |source| source.stats())
     }
 
-    /// Pages that the device owns just now.
+    /// Pages that the device owns at present.
     pub fn pages_lent_to_disk(&self) -> u32 {
         self.live.cache.source.as_ref().map_or(0, |source| source.owned())
     }
 
-    /// The frames that the device owns by requests of a kind that it was not told of yet
-    /// ([`Mm::kick_disk`]).
+    /// The frames of requests of a kind that were started since the last [`Mm::kick_disk`].
     pub fn frames_waiting_for_disk(&self, operation: Operation) -> impl Iterator<Item = Pfn> + '_ {
         self.live.cache.source.iter().flat_map(move |source| source.waiting(operation))
     }
 
-    /// Starts a request for pages that are in the cache and in nobody's hands, and marks them.
+    /// Marks cache pages that have no request in flight, and starts a request for them.
     fn start(&mut self, operation: Operation, first: u32, pages: u32) -> Result<(), LiveError> {
         let state = if operation == Operation::Read { READING } else { WRITING };
         (first..first + pages).for_each(|page| self.live.cache.set_state(page, state));
@@ -71,7 +70,7 @@ impl Mm<'_, '_> {
         })
     }
 
-    /// Takes note of the requests that have ended; returns how many.
+    /// Records the requests that have ended; returns their number.
     pub fn poll_disk(&mut self) -> u32 {
         let mut ended = 0;
         while let Some(Some(end)) = self.with_disk(|source, mm| source.poll(mm)) {
@@ -81,7 +80,7 @@ impl Mm<'_, '_> {
         ended
     }
 
-    /// The pages of a request that has ended know how it went.
+    /// Records in the entries of `pages` how their request ended.
     fn ended(&mut self, operation: Operation, pages: Range<u32>, well: bool) {
         for page in pages {
             let state = self.live.cache.state(page) & !(READING | WRITING);
@@ -97,7 +96,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// The disk has what a page holds.
+    /// Marks a page clean: the disk has its content.
     fn set_clean(&mut self, page: u32) {
         let Some(frame) = self.live.cache.frame(page) else { return };
         let index = self.zone.frame(frame);
@@ -108,7 +107,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Sleeps until a request has ended; false where none is in flight.
+    /// Sleeps until a request has ended; false if none is in flight.
     pub fn wait_for_disk(&mut self) -> bool {
         loop {
             let Some(disk) = self.disk() else { return false };
@@ -125,7 +124,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Tells the device to look at what was queued.
+    /// Notifies the device of the queued requests.
     pub fn kick_disk(&mut self) {
         if let Some(disk) = self.disk() {
             disk.kick();
@@ -137,24 +136,24 @@ impl Mm<'_, '_> {
         while self.wait_for_disk() {}
     }
 
-    /// Makes sure that a request can be started.
+    /// Waits until a request can be started, or none is in flight.
     fn make_room(&mut self) {
         while self.disk().is_some_and(|disk| !disk.has_room()) && self.wait_for_disk() {}
     }
 
-    /// Starts reading pages that are not in the cache: a run from `first` on, up to the first that
-    /// is there.
+    /// Starts reading a run of up to `most` pages from `first` on, up to the first that is in the
+    /// cache; returns the number of pages.
     ///
-    /// The device is not told yet ([`Mm::kick_disk`]; whoever waits does it, too).
+    /// The device may see the request only at the next [`Mm::kick_disk`], or wait.
     ///
     /// # Errors
-    /// Not even the first could be started.
+    /// No page could be allocated, or the request could not be started.
     pub(super) fn start_reading(&mut self, first: u32, most: u32) -> Result<u32, LiveError> {
         let end = first.saturating_add(most.min(MAX_SEGMENTS as u32)).min(self.live.cache.pages);
         let missing = (first..end).take_while(|&page| self.live.cache.frame(page).is_none()).count();
         let (mut frames, mut pages, mut result) = ([Frame(0); MAX_SEGMENTS], 0, Ok(()));
-        // This may write dirty pages, drop others, and wait: the new frames are nobody's until all
-        // of them are there.
+        // This may write dirty pages, drop others, and wait: the new frames enter the cache only
+        // after all of them are allocated.
         while pages < missing && result.is_ok() {
             match self.get_page(Migratetype::Movable, true) {
                 Ok(index) => {
@@ -175,11 +174,11 @@ impl Mm<'_, '_> {
         self.start(Operation::Read, first, pages).map(|()| pages)
     }
 
-    /// Makes a fresh frame the cache's place for a page that is to be read.
+    /// Puts a newly allocated frame into the cache, for a page that is to be read.
     fn adopt(&mut self, page: u32, index: Frame) {
         let bytes = self.disk_identity().map_or(0, |identity| identity.bytes_of_page(page));
         let frame = self.zone.pfn(index);
-        // What the disk's last page lacks.
+        // Zeroes what the disk's last page lacks.
         self.live.space.frame_words(OwnedFrame::living(frame))[bytes as usize / 4..].fill(0);
         self.zone.bring_to_life(index, FILE, page, Place::Batch);
         self.live.cache.set_frame(page, Some(frame));
@@ -188,9 +187,10 @@ impl Mm<'_, '_> {
         self.lru_batch_add(index);
     }
 
-    /// Starts reading ahead, as far as requests are free; returns how many pages were started.
+    /// Starts reading ahead while requests are free; returns the number of pages started.
     ///
-    /// Nobody waits, and nobody is told what fails: who reads the page finds out.
+    /// It does not wait for the reads, but may reclaim, wait and kill to get frames. It reports no
+    /// failure: the reader of the page gets it.
     pub fn read_ahead(&mut self, first: u32, pages: u32) -> u32 {
         let (mut at, mut started) = (first, 0);
         let end = first.saturating_add(pages).min(self.live.cache.pages);
@@ -209,16 +209,16 @@ impl Mm<'_, '_> {
         started
     }
 
-    /// True for a dirty page that is in nobody's hands; one that could not be written counts only
-    /// where it is tried again.
+    /// True for a dirty page without a request in flight; one that could not be written counts only
+    /// if `again` is set.
     fn is_writable(&self, page: u32, again: bool) -> bool {
         let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.frame(frame)).has(DIRTY));
         dirty
             && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
     }
 
-    /// Starts writing the run of dirty pages from `first` on; returns how many, 0 where the first
-    /// is none.
+    /// Starts writing the run of dirty pages from `first` on; returns their number, 0 if the first
+    /// is not writable.
     pub(super) fn start_writing(&mut self, first: u32, again: bool) -> u32 {
         if !self.is_writable(first, again) {
             return 0;
@@ -227,14 +227,13 @@ impl Mm<'_, '_> {
         let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
         let pages = (first..end).take_while(|&page| self.is_writable(page, again)).count() as u32;
         if pages > 0 {
-            // Where it could not be started, its pages know.
+            // A request that could not be started has marked its pages `UNWRITTEN`.
             let _ = self.start(Operation::Write, first, pages);
         }
         pages
     }
 
-    /// Starts writing one run of dirty pages, wherever the last one ended; returns how many pages
-    /// it is.
+    /// Starts writing the next run of dirty pages after the last one; returns its number of pages.
     pub fn write_some(&mut self) -> u32 {
         let pages = self.live.cache.pages;
         let from = self.live.cache.sweep;
@@ -247,8 +246,8 @@ impl Mm<'_, '_> {
         started
     }
 
-    /// Starts writing dirty pages where there are too many of them, and waits where there are twice
-    /// as many.
+    /// Starts writing dirty pages if there are too many of them, and waits while there are twice as
+    /// many.
     ///
     /// # Errors
     /// They do not become fewer, because they cannot be written.
@@ -269,11 +268,11 @@ impl Mm<'_, '_> {
     }
 
     /// Writes the dirty pages of a range and waits until the disk has made them permanent; returns
-    /// how many were dirty.
+    /// the number of pages written.
     ///
     /// # Errors
-    /// The first request that could not be written, or the flush. What may not be on
-    /// the disk is still cached, and dirty: the next sync tries it again.
+    /// The first request that could not be written, or the flush. Pages that may not be on the disk
+    /// are still cached, and dirty: the next sync writes them again.
     pub fn sync_pages(&mut self, first: u32, pages: u32) -> Result<u32, LiveError> {
         let end = first.saturating_add(pages).min(self.live.cache.pages);
         self.settle_disk();
@@ -291,14 +290,14 @@ impl Mm<'_, '_> {
             }
         }
         self.flush_disk().map_err(|error| {
-            // Nobody knows what the disk has of it: all of it is written again.
+            // It is unknown what the disk has of the range: the next sync writes all of it again.
             (first..end).for_each(|page| self.doubt(page));
             LiveError::Io(DiskFault { operation: Operation::Flush, first: 0, pages: 0, error })
         })?;
         Ok(written)
     }
 
-    /// Makes a page dirty that holds what the disk should have.
+    /// Makes a cached page dirty, unless it holds no content or has a request in flight.
     fn doubt(&mut self, page: u32) {
         let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
         if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
@@ -306,7 +305,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Makes permanent what was written.
+    /// Flushes the disk, if it has to be flushed, and waits.
     fn flush_disk(&mut self) -> Result<(), IoError> {
         if self.disk_identity().is_none_or(|identity| !identity.flushes) {
             return Ok(());
@@ -318,7 +317,7 @@ impl Mm<'_, '_> {
         self.disk().map_or(Ok(()), |disk| disk.flushed())
     }
 
-    /// What happened to a page whose entry says that it failed.
+    /// The error of a page whose request failed; a general one if the source has no record of it.
     pub(super) fn io_error(&mut self, operation: Operation, page: u32) -> LiveError {
         let unknown = DiskFault { operation, first: page, pages: 1, error: IoError::Failed };
         LiveError::Io(self.disk().and_then(|disk| disk.fault_of(operation, page)).unwrap_or(unknown))

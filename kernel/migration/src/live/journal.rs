@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a contiguous allocation has done so far to pages that live, so that a failed one can take
+//! Record of what a contiguous allocation has done to pages in use, so that a failed one can take
 //! it back.
 //!
-//! Every page that leaves its place on an LRU list gets an entry: where it was, beside whom, and
-//! with which marks; and what became of it. Taken back from the last entry to the first
-//! (`mm::undo`), each list comes to be what it was, because the list is then, entry by entry, in
-//! the state in which the entry was made.
+//! Every page that leaves its place on an LRU list gets an entry: its frame, its neighbour on the
+//! list, its marks, and what became of it. The entries are taken back from the last to the first
+//! (`undo`), so that each list is, entry by entry, in the state in which the entry was made, and at
+//! the end as it was before.
 
 use super::space::Table;
 use page_alloc::Frame;
@@ -17,32 +17,32 @@ const ENTRY: usize = 4;
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
 
-/// What became of a page that left its place.
+/// State of a page that left its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {
     /// It is on no list.
     Isolated,
     /// It was moved to this frame.
     Moved(Frame),
-    /// It was this page of the cache, and was dropped.
+    /// It was dropped; it was this page of the cache.
     Dropped(u32),
-    /// Reclaim has looked at it, and put it on another list or at the other end.
+    /// Reclaim has kept it, and put it on another list or at the other end.
     Rotated,
 }
 
 /// One page's entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
-    /// Where it was.
+    /// Its frame.
     pub(crate) from: Frame,
-    /// Where on its list.
+    /// Its place on its list.
     pub(crate) spot: LruSpot,
     /// What became of it.
     pub(crate) fate: Fate,
 }
 
-/// The entries, in the order in which they were made. There is room for one for each page of the
-/// zone; what would need more is not begun.
+/// The entries, in the order in which they were made. When `capacity` is reached, no further page
+/// is isolated for an allocation.
 pub(crate) struct Journal {
     table: Table,
     capacity: u32,
@@ -59,13 +59,13 @@ impl Journal {
         self.table
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
-    /// True where no entry fits any more.
+    /// True if there is no room for another entry.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.len == self.capacity
@@ -76,7 +76,7 @@ impl Journal {
         self.len = 0;
     }
 
-    /// A page is off its list; returns the entry's number. The journal must not be full.
+    /// Adds an entry for a page that is off its list; returns its number. There must be room.
     #[inline]
     pub(crate) fn isolated(&mut self, from: Frame, spot: LruSpot) -> u32 {
         let number = self.len;
@@ -85,7 +85,7 @@ impl Journal {
         number
     }
 
-    /// What became of the page of an entry.
+    /// Records what became of the page of an entry.
     #[inline]
     pub(crate) fn became(&mut self, number: u32, fate: Fate) {
         let (kind, of) = match fate {
@@ -97,14 +97,14 @@ impl Journal {
         self.words(number)[3] = of << 2 | kind;
     }
 
-    /// Where the page of an entry was moved, if it was.
+    /// The frame that the page of an entry was moved to, if it was.
     #[inline]
     pub(crate) fn moved_to(&self, number: u32) -> Option<Frame> {
         let fate = self.table.get().as_chunks::<ENTRY>().0[number as usize][3];
         (fate & 3 == 1).then_some(Frame(fate >> 2))
     }
 
-    /// An entry.
+    /// Returns an entry.
     #[inline]
     pub(crate) fn entry(&self, number: u32) -> Entry {
         let [from, neighbour, marks, fate] = self.table.get().as_chunks::<ENTRY>().0[number as usize];
@@ -117,7 +117,7 @@ impl Journal {
         Entry { from: Frame(from), spot: LruSpot { neighbour, marks: marks as u8 }, fate }
     }
 
-    /// Takes the last entry out.
+    /// Removes and returns the last entry.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         self.len = self.len.checked_sub(1)?;
         Some(self.entry(self.len))

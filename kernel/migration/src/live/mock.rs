@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! For host tests: ways to spoil the accounting, and an address space: frames in a map, translation
-//! tables, and a TLB that remembers what it was not told to forget.
+//! tables, and a TLB that keeps its entries until they are flushed.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -16,7 +16,7 @@ use page_alloc::Block;
 use page_alloc::lru::{DIRTY, PINNED};
 use units::Pfn;
 
-/// What stands in for page tables and memory.
+/// Replacement for page tables and memory.
 #[derive(Default)]
 pub struct MockSpace {
     tables: Option<Block>,
@@ -89,22 +89,22 @@ impl AddressSpace for MockSpace {
     }
 }
 
-/// Has the slot of a process's page show another frame, and tells nobody.
+/// Makes the slot of a process's page show another frame, and updates nothing else.
 pub fn show(mm: &mut Mm<'_, '_>, id: ProcessId, page: u32, frame: Pfn) {
     if let Ok(slot) = mm.slot(id, page) {
         mm.live.slots.set_frame(slot, Some(frame));
     }
 }
 
-/// Has the cache forget where a page is, and tells nobody.
+/// Clears the frame of a cache page, and updates nothing else.
 pub fn lose(mm: &mut Mm<'_, '_>, page: u32) {
     mm.live.cache.set_frame(page, None);
 }
 
-/// Drops a page from the cache, written back first where it is dirty.
+/// Drops a page from the cache; writes it back first if it is dirty.
 ///
 /// # Errors
-/// It is not there, pinned, or the source refuses it, or does not have it yet.
+/// It is not cached, is pinned, or is dirty and the source refuses it or is still writing it.
 pub fn cache_drop(mm: &mut Mm<'_, '_>, page: u32) -> Result<(), LiveError> {
     let frame = mm.cache_frame(page).ok_or(LiveError::NotThere)?;
     let index = mm.zone.frame(frame);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who lives in memory: processes with pages mapped in a window, a page cache, pins, and the
-//! machinery that finds pages for them, moves them and drops them.
+//! The users of memory: processes with pages mapped in a window, a page cache, pins, and the code
+//! that finds, moves and drops their pages.
 //!
-//! The way of the data: somebody touches a page of a process or of the cache → `supply` finds a
-//! page under the watermarks, reclaiming or killing where there is none → the page is mapped, or
-//! filled from its source → it waits in a batch and then stands on an LRU list →
-//! [`super::contig_range`] moves or drops it when a driver wants its frame. All of it is done by
-//! [`Mm`], which borrows the zone and the users of memory together.
+//! The data flow: a page of a process or of the cache is touched → `supply` finds a page under the
+//! watermarks, reclaiming or killing if there is none → the page is mapped, or filled from its
+//! source → it waits in the LRU batch and is then on an LRU list → [`super::contig_range`] moves or
+//! drops it when a driver wants its frame. All of it is done by [`Mm`], which borrows the zone and
+//! the users of memory together.
 //!
-//! What holds true: a process is read and written through its virtual address only; a page knows
-//! who shows it (its descriptor's owner: a slot of the window or a place in the cache), and they
-//! know the page; every page has contents that can be told from any other page's, and from its own
-//! of a moment ago (`content`). The tables that all this needs are taken from the page allocator at
-//! `open`, and given back at `close`.
+//! Invariants: a process's pages are read and written through their virtual addresses only; a
+//! page's descriptor leads to its users (its owner: a slot of the window, or an index in the
+//! cache), and they refer to the page; the contents of every page differ from those of any other
+//! page, and from its own earlier ones (`content`). The tables for all this are allocated from the
+//! page allocator at `open`, and freed at `close`.
 
 pub mod cache;
 mod check;
@@ -60,17 +60,16 @@ use watch::FrameWatch;
 
 /// Bytes of a slot's translation.
 const TRANSLATION_BYTES: u32 = 4;
-/// Pages on their way to the LRU lists (`PAGEVEC_SIZE`).
+/// Most pages of the LRU batch (`PAGEVEC_SIZE`).
 const LRU_BATCH: usize = 15;
-/// Most slots of the window, and most pages of the cache: their tables are then one block of the
+/// Most slots of the window, and most pages of the cache: each table then fits a block of the
 /// largest order.
 pub const MAX_SLOTS: u32 = 1 << 18;
 
-/// What is called at the boundaries between the phases of a contiguous allocation: other users of
-/// memory go on there.
+/// Callback after each phase of a contiguous allocation, in which other users of memory run.
 pub type Meanwhile = Box<dyn FnMut(&mut Mm<'_, '_>, Phase)>;
 
-/// A step that migration leaves out, to show that the checks notice.
+/// A step that migration leaves out, to show that the checks notice it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sabotage {
     /// The contents are not copied.
@@ -98,15 +97,15 @@ impl Sabotage {
 /// Faults that can be injected.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Faults {
-    /// Pages to move to that are left; `None` for no limit.
+    /// Target pages that can still be allocated; `None` for no limit.
     pub targets_left: Option<u32>,
     /// Clean pages are not dropped.
     pub keep_clean_pages: bool,
-    /// The source takes nothing back.
+    /// The source refuses writeback.
     pub refuse_write_back: bool,
     /// Pages move although they are pinned.
     pub ignore_pins: bool,
-    /// Migration leaves a step out.
+    /// Step that migration leaves out.
     pub sabotage: Option<Sabotage>,
 }
 
@@ -119,42 +118,42 @@ pub struct Live {
     /// No slot below this one is free.
     lowest_free_slot: u32,
     pins: Vec<Pin>,
-    /// What the contiguous allocation that runs has done.
+    /// What the running contiguous allocation has done.
     pub(super) journal: Journal,
     batch: [Frame; LRU_BATCH],
     batched: usize,
     /// Background reclaim has work.
     kswapd_awake: bool,
-    /// The stamp that was given out last.
+    /// The stamp that was used last.
     pub last_stamp: u32,
-    /// Whose pages may enter the areas.
+    /// Kinds of pages that may be in the areas.
     pub(super) lend: Lend,
-    /// What is counted.
+    /// The counters.
     pub stats: Stats,
-    /// What shall go wrong.
+    /// The injected faults.
     pub faults: Faults,
-    /// Who uses memory between the phases.
+    /// Callback that runs other users of memory between the phases.
     pub meanwhile: Option<Meanwhile>,
 }
 
-/// The zone and those who live in it, together.
+/// The zone and the users of its memory, together.
 pub struct Mm<'a, 'm> {
     /// The page allocator.
     pub zone: &'a mut Zone<'m>,
-    /// Who lives there.
+    /// The users of its memory.
     pub live: &'a mut Live,
-    /// Where events are written.
+    /// The ring of trace events.
     pub trace: &'a mut Trace,
-    /// Who has to know when the processor reads or writes pages.
+    /// Receiver of the processor's accesses to pages.
     pub watch: &'a mut dyn FrameWatch,
-    /// Whether they want to know it at present.
+    /// True if it checks accesses at present.
     pub watched: bool,
 }
 
-/// Why something that lives could not do what it wanted.
+/// Error of an operation of a user of memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LiveError {
-    /// No page could be had, though everything that may be dropped or killed was.
+    /// No page could be allocated, even after reclaim and kills.
     NoMemory,
     /// The process was killed to get memory.
     Killed,
@@ -168,14 +167,14 @@ pub enum LiveError {
     NotThere,
     /// The slot shows a page already.
     Occupied,
-    /// The disk did not do it.
+    /// A request of the disk failed.
     Io(DiskFault),
 }
 
 impl fmt::Display for LiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMemory => f.write_str("no page is left, and nobody to take one from"),
+            Self::NoMemory => f.write_str("no page is free or can be reclaimed, and there is no process to kill"),
             Self::Killed => f.write_str("the process was killed for its memory"),
             Self::NoSlots => f.write_str("the window has no room for the process"),
             Self::TooManyProcesses => write!(f, "there are {MAX_PROCESSES} processes (MAX_PROCESSES)"),
@@ -190,9 +189,9 @@ impl fmt::Display for LiveError {
 /// Why users of memory could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenError {
-    /// The machine has no address space to lend.
+    /// The machine has no address space.
     NoAddressSpace,
-    /// They are there already.
+    /// They are open already.
     Open,
     /// There is no disk for their page cache.
     NoDisk,
@@ -206,7 +205,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddressSpace => f.write_str("this machine has no window of mappings: it needs the image in QEMU"),
-            Self::Open => f.write_str("memory is lived in already"),
+            Self::Open => f.write_str("users of memory are open already"),
             Self::NoDisk => f.write_str("there is no disk: start with DISK=disk.img, which scripts/disk-image makes"),
             Self::NoTables(error) => write!(f, "no memory for the tables of the window: {error}"),
             Self::NoWindow(why) => write!(f, "no window of mappings: {why}"),
@@ -214,7 +213,8 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// A block of at least that many bytes for each table; where one cannot be had, none is taken.
+/// Allocates a block of at least `bytes` bytes for each table; frees them if one cannot be
+/// allocated.
 fn blocks_for<const N: usize>(zone: &mut Zone<'_>, bytes: [u32; N]) -> Result<[Block; N], OpenError> {
     let mut blocks = Vec::with_capacity(N);
     for bytes in bytes {
@@ -231,11 +231,11 @@ fn blocks_for<const N: usize>(zone: &mut Zone<'_>, bytes: [u32; N]) -> Result<[B
 }
 
 impl Live {
-    /// Opens users of memory over a zone; none is there yet. Their page cache is on the disk, if
+    /// Opens the users of memory over a zone: no process, and an empty page cache, on `disk` if
     /// there is one.
     ///
     /// # Errors
-    /// See [`OpenError`]; address space and disk are then given back, and the zone is as it was.
+    /// See [`OpenError`]; address space and disk are then given back, and the tables are freed.
     pub fn open(
         zone: &mut Zone<'_>,
         mut space: Box<dyn AddressSpace>,
@@ -285,7 +285,7 @@ impl Live {
         })
     }
 
-    /// True where no process and no page of the cache is in memory.
+    /// True if there are no processes and no cached pages.
     pub fn is_empty(&self) -> bool {
         self.cache.cached == 0 && self.processes.iter().all(Option::is_none)
     }
@@ -295,21 +295,22 @@ impl Live {
         self.space.now_ns()
     }
 
-    /// The machine's memory, for a device made of software that moves the data of its requests.
+    /// The machine's memory, for a simulated device that moves the data of its requests.
     pub fn space(&mut self) -> &mut dyn AddressSpace {
         &mut *self.space
     }
 }
 
 impl Mm<'_, '_> {
-    /// Everybody moves out: processes, cache, pins; their pages, and those on the per-CPU lists, go
-    /// back to the buddy. The disk has to be settled ([`Mm::settle_disk`]).
+    /// Ends all users: processes, cache, pins (not those of mappings); their pages, and those of
+    /// the per-CPU lists, go back to the buddy allocator. No disk request may be in flight
+    /// ([`Mm::settle_disk`]).
     pub fn evict_everybody(&mut self) {
         self.live.meanwhile = None;
         self.live.faults = Faults::default();
         self.unpin_all();
         for id in self.process_ids() {
-            // It is there: the list is of a moment ago, and nothing else destroys processes.
+            // This cannot fail: the list is current, and nothing else destroys processes.
             let _ = self.destroy(id);
         }
         self.forget_cache();
@@ -324,13 +325,13 @@ impl Mm<'_, '_> {
         self.live.space.now_ns()
     }
 
-    /// Empties the per-CPU lists and the batch on its way to the LRU.
+    /// Empties the LRU batch and the per-CPU lists.
     pub fn drain_lists(&mut self) {
         self.lru_add_drain();
         self.zone.drain_all_pages();
     }
 
-    /// Says that the processor is about to read or write a page that a device might own.
+    /// Reports that the processor is about to read or write a page that a device may own.
     #[inline]
     #[track_caller]
     pub(super) fn cpu_access(&mut self, frame: Pfn, write: bool) {
@@ -339,7 +340,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Shows a buffer's pages to its driver, one after the other.
+    /// Calls `driver` with the words of each page of a buffer.
     #[track_caller]
     pub fn buffer_words(&mut self, buffer: &Buffer, mut driver: impl FnMut(&mut [u32])) {
         for page in 0..buffer.pages() {
@@ -349,7 +350,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Changes when movable requests take CMA pages, and whose pages may enter the areas.
+    /// Changes when movable requests take CMA pages, and which kinds of pages may be in the areas.
     pub fn set_policy(&mut self, cma_use: CmaUse, lend: Lend) {
         self.zone.set_cma_use(cma_use);
         self.zone.bar_cma(lend == Lend::None);
@@ -357,10 +358,11 @@ impl Mm<'_, '_> {
     }
 }
 
-/// What users of memory borrow from the system.
+/// Address space and disk, which users of memory borrow from the system.
 pub type Belongings = (Box<dyn AddressSpace>, Option<Box<dyn PageSource>>);
 
-/// Gives back the tables of those who have moved out, and returns address space and disk.
+/// Closes the users of memory, which have ended: frees their tables and returns address space and
+/// disk.
 pub fn close(zone: &mut Zone<'_>, mut live: Live) -> Belongings {
     if let Some(block) = live.space.close() {
         zone.free_pages(block);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Pins: somebody with a name says that a page must not move for a while (`pin_user_pages`).
+//! Pins: a named user keeps a page from moving for a while (`pin_user_pages`).
 
 use super::processes::ProcessId;
 use super::{LiveError, Mm};
@@ -15,14 +15,14 @@ pub const MAX_PINS: usize = 1024;
 pub struct Pin {
     /// The page.
     pub frame: Pfn,
-    /// Who pinned it.
+    /// Name of the user that pinned it.
     pub by: &'static str,
-    /// A device has it mapped; the pin ends with the mapping and not before.
+    /// Taken for a device's mapping; the pin ends with the mapping.
     mapped: bool,
 }
 
 impl Mm<'_, '_> {
-    /// Pins a process's page where it is.
+    /// Pins a process's page in its frame.
     ///
     /// # Errors
     /// There is no such page, or too many pins.
@@ -40,8 +40,8 @@ impl Mm<'_, '_> {
         Ok(pin)
     }
 
-    /// Pins the page at a frame for as long as a device has it mapped; false where nothing lives
-    /// there that could move.
+    /// Pins the page in `frame` until [`Mm::unpin_for_device`]; false, and no pin, if the frame
+    /// holds no page in use that could move.
     ///
     /// # Errors
     /// There are too many pins.
@@ -52,13 +52,13 @@ impl Mm<'_, '_> {
         self.add_pin(Pin { frame, by, mapped: true }).map(|_| true)
     }
 
-    /// Lets a page go that [`Mm::pin_for_device`] pinned, if it did.
+    /// Releases the pin that [`Mm::pin_for_device`] took, if there is one.
     pub fn unpin_for_device(&mut self, frame: Pfn, by: &'static str) {
-        // A page that does not live was not pinned.
+        // A page that could not move was not pinned.
         let _ = self.unpin(Pin { frame, by, mapped: true });
     }
 
-    /// Lets a pinned page go. A page that nobody shows any more is free with its last pin.
+    /// Releases a pin. A page without mappings is freed with its last pin.
     ///
     /// # Errors
     /// There is no such pin.
@@ -75,10 +75,10 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Lets every pinned page go that no device has mapped.
+    /// Releases all pins that are not for a device's mapping.
     pub fn unpin_all(&mut self) {
         while let Some(&pin) = self.live.pins.iter().rfind(|pin| !pin.mapped) {
-            // It is in the list, and therefore there.
+            // This cannot fail: the pin is in the list.
             let _ = self.unpin(pin);
         }
     }
@@ -88,7 +88,7 @@ impl Mm<'_, '_> {
         &self.live.pins
     }
 
-    /// A pin of a page.
+    /// Returns the first pin of a page.
     pub(crate) fn pin_of(&self, frame: Pfn) -> Option<&Pin> {
         self.live.pins.iter().find(|pin| pin.frame == frame)
     }

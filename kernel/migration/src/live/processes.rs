@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Processes: runs of the window's slots whose pages come when they are touched, and are read and
-//! written through their virtual addresses only.
+//! Processes: runs of the window's slots. Their pages are allocated at the first write, and are
+//! read and written through their virtual addresses only.
 
 use alloc::vec::Vec;
 
@@ -12,12 +12,12 @@ use page_alloc::lru::{FILE, NO_OWNER, PINNED, Place, REFERENCED};
 use page_alloc::{Frame, Migratetype};
 use units::Pfn;
 
-/// Most processes at a time: their numbers fit the slots' entries.
+/// Most processes at a time: a limit of the process numbers in the slots' entries.
 pub const MAX_PROCESSES: usize = (1 << PROCESS_BITS) - 1;
-/// Slots are given out in multiples of this.
+/// Slots are allocated in multiples of this.
 pub(super) const PROCESS_GRAIN: u32 = 16;
 
-/// Which process.
+/// Number of a process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProcessId(pub u32);
 
@@ -26,28 +26,28 @@ pub struct ProcessId(pub u32);
 pub struct Process {
     /// Its first slot.
     first: u32,
-    /// How many pages it can have.
+    /// Most pages that it can have.
     pages: u32,
-    /// How many of them show a frame.
+    /// Number of its slots that show a frame.
     resident: u32,
-    /// Unmovable pages that the kernel needs for it, chained through their descriptors: the first
-    /// one's index + 1.
+    /// Unmovable pages that the kernel has for it, chained through their descriptors: frame index
+    /// of the first + 1, or 0.
     kernel_chain: u32,
     kernel_pages: u32,
 }
 
 impl Process {
-    /// How many pages it can have.
+    /// Most pages that it can have.
     pub fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// How many pages show a frame.
+    /// Number of pages that have a frame.
     pub fn resident(&self) -> u32 {
         self.resident
     }
 
-    /// How many unmovable pages the kernel has for it.
+    /// Number of unmovable pages that the kernel has for it.
     pub fn kernel_pages(&self) -> u32 {
         self.kernel_pages
     }
@@ -58,10 +58,10 @@ impl Process {
 }
 
 impl Mm<'_, '_> {
-    /// Makes a process of up to `pages` pages, none of which is there yet.
+    /// Makes a process of up to `pages` pages; allocates none of them.
     ///
     /// # Errors
-    /// There is no room for it; nothing was changed then.
+    /// There is no room for it; nothing is changed.
     pub fn create(&mut self, pages: u32) -> Result<ProcessId, LiveError> {
         let place = self.live.processes.iter().position(Option::is_none).unwrap_or(self.live.processes.len());
         if place >= MAX_PROCESSES {
@@ -80,9 +80,9 @@ impl Mm<'_, '_> {
         Ok(ProcessId(place as u32))
     }
 
-    /// The lowest run of free slots that is long enough, from a multiple of [`PROCESS_GRAIN`]. A
-    /// grain is taken where its first slot is, because a process has the first slot of each grain
-    /// that it reaches into.
+    /// Finds the lowest run of free slots that is long enough, from a multiple of
+    /// [`PROCESS_GRAIN`]. A grain is taken if its first slot is, because a process has the first
+    /// slot of each grain that it reaches into.
     fn find_slots(&mut self, pages: u32) -> Option<u32> {
         let count = self.live.slots.count();
         if pages == 0 || pages > count {
@@ -98,7 +98,7 @@ impl Mm<'_, '_> {
             }
             end += PROCESS_GRAIN;
             if end >= start + pages {
-                // What is below the first free slot seen need not be looked at again.
+                // The next search can start at the first free slot seen.
                 self.live.lowest_free_slot = lowest.unwrap_or(start);
                 return Some(start);
             }
@@ -106,29 +106,29 @@ impl Mm<'_, '_> {
         None
     }
 
-    /// The process of that number.
+    /// Returns a process, if it exists.
     pub fn process(&self, id: ProcessId) -> Option<&Process> {
         self.live.processes.get(id.0 as usize)?.as_ref()
     }
 
-    /// All processes.
+    /// Returns the numbers of all processes.
     pub fn process_ids(&self) -> Vec<ProcessId> {
         (0..self.live.processes.len() as u32).map(ProcessId).filter(|&id| self.process(id).is_some()).collect()
     }
 
-    /// The slot of a process's page.
+    /// Returns the slot of a process's page.
     pub(super) fn slot(&self, id: ProcessId, page: u32) -> Result<u32, LiveError> {
         let process = self.process(id).ok_or(LiveError::NotThere)?;
         if page < process.pages { Ok(process.first + page) } else { Err(LiveError::NotThere) }
     }
 
-    /// The frame that a process's page shows.
+    /// Returns the frame of a process's page.
     pub fn frame_of(&self, id: ProcessId, page: u32) -> Option<Pfn> {
         self.live.slots.frame(self.slot(id, page).ok()?)
     }
 
-    /// The process and the page of it that a frame is shown by, by the reverse mapping; the first
-    /// of several.
+    /// Returns the process and its page that a frame is mapped at, by the reverse mapping; the
+    /// first of several.
     pub fn mapped_at(&self, frame: Pfn) -> Option<(ProcessId, u32)> {
         let index = self.zone.frame(frame);
         if !self.zone.spans(index) || self.zone.living(index)?.has(FILE) {
@@ -142,7 +142,7 @@ impl Mm<'_, '_> {
         Some((id, slot - self.process(id)?.first))
     }
 
-    /// Gets a page of a process a frame, maps it, and writes its first contents.
+    /// Allocates the frame of a process's page, maps it, and writes its first contents.
     ///
     /// # Errors
     /// There is no memory, or the process was killed to get some.
@@ -165,7 +165,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Lets another slot show the page of a process as well.
+    /// Maps the page `of` at the slot of the page `with` as well.
     ///
     /// # Errors
     /// There is no such page, or the slot shows one already.
@@ -183,7 +183,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Takes a page away from a process; the frame is free where nobody else shows or pins it.
+    /// Unmaps a page of a process; frees the frame if no other slot shows it and it is not pinned.
     ///
     /// # Errors
     /// There is no such page.
@@ -213,11 +213,11 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Writes new contents to a process's page, through its address; the page comes if it is not
-    /// there.
+    /// Writes new contents to a process's page, through its address; allocates the page if it has
+    /// no frame.
     ///
     /// # Errors
-    /// As for [`Mm::populate`].
+    /// See [`Mm::populate`].
     #[track_caller]
     pub fn write(&mut self, id: ProcessId, page: u32) -> Result<(), LiveError> {
         let slot = self.slot(id, page)?;
@@ -228,7 +228,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Reads a process's page through its address; true where it holds what was written last.
+    /// Reads a process's page through its address; true if it holds what was written last.
     ///
     /// # Errors
     /// There is no such page.
@@ -241,8 +241,8 @@ impl Mm<'_, '_> {
         Ok(content::holds(self.live.space.words(slot), self.live.slots.stamp(slot)))
     }
 
-    /// Gives a process one more of the unmovable pages that the kernel needs for it (page tables,
-    /// descriptors).
+    /// Allocates one more unmovable page that stands for the kernel's needs of a process (page
+    /// tables, descriptors).
     ///
     /// # Errors
     /// There is no memory, or the process was killed to get some.
@@ -260,7 +260,7 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Ends a process: all its pages go.
+    /// Ends a process and unmaps all its pages.
     ///
     /// # Errors
     /// There is no such process.
@@ -292,7 +292,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Writes contents that no page ever had before, and remembers them for all who show the page.
+    /// Writes contents that no page had before; records their stamp in all slots of the page.
     fn renew(&mut self, slot: u32) {
         let stamp = content::next(self.live.last_stamp);
         self.live.last_stamp = stamp;
@@ -307,7 +307,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Frees the frame of a page that nobody shows any more.
+    /// Frees the frame of a page without users; takes it off the LRU batch or list.
     pub(super) fn let_go(&mut self, index: Frame) {
         let waiting = self.live.batch[..self.live.batched].iter().position(|&page| page == index);
         if let Some(place) = waiting {
@@ -318,7 +318,7 @@ impl Mm<'_, '_> {
         self.zone.free_page(index);
     }
 
-    /// Sends a new page on its way to the LRU lists (`folio_add_lru`).
+    /// Adds a new page to the LRU batch (`folio_add_lru`).
     pub(super) fn lru_batch_add(&mut self, index: Frame) {
         if self.live.batched == LRU_BATCH {
             self.lru_add_drain();
@@ -327,7 +327,7 @@ impl Mm<'_, '_> {
         self.live.batched += 1;
     }
 
-    /// Puts the pages that wait on the LRU lists (`lru_add_drain`); returns how many there were.
+    /// Puts the pages of the LRU batch on the LRU lists (`lru_add_drain`); returns their number.
     pub fn lru_add_drain(&mut self) -> u32 {
         let waiting = core::mem::take(&mut self.live.batched);
         for place in 0..waiting {
@@ -339,8 +339,8 @@ impl Mm<'_, '_> {
 
 /// The mappings of a page, changed when it moves.
 impl Mm<'_, '_> {
-    /// Moves a page that one slot shows: its translation, its contents and its mapping; false, and
-    /// nothing done, where more slots show it.
+    /// Moves a page that one slot shows: its translation, its contents and its mapping. Does
+    /// nothing and returns false if more slots show it.
     #[inline]
     pub(crate) fn move_sole_mapping(&mut self, slot: u32, from: Pfn, to: Pfn) -> bool {
         let sole = self.live.slots.move_sole(slot, to);
@@ -350,7 +350,7 @@ impl Mm<'_, '_> {
         sole
     }
 
-    /// Takes the translations away of all slots that show a page, and makes the TLB forget them.
+    /// Removes the translations of all slots that show a page, and flushes them from the TLB.
     #[inline]
     pub(crate) fn try_to_migrate(&mut self, first: u32) {
         let live = &mut *self.live;
@@ -369,7 +369,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Lets all slots that showed the page show it where it is now; returns how many they are.
+    /// Makes all slots that showed a page show its new frame `to`; returns their number.
     #[inline]
     pub(crate) fn remove_migration_entries(&mut self, first: u32, to: Pfn) -> u32 {
         let live = &mut *self.live;
@@ -387,7 +387,7 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// The process that a slot belongs to.
+    /// Returns the number of a slot's process.
     pub(crate) fn process_at(&self, slot: u32) -> Option<u32> {
         self.live.slots.process(slot)
     }

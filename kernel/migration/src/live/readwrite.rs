@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files' pages as their readers and writers see them: whole pages in and out of the cache, over a
-//! disk.
+//! Reading and writing files' pages: whole pages in and out of the cache, over a disk.
 
 use super::cache::{FAILED, READING, WRITING};
 use super::source::{DiskFault, IoError, MAX_SEGMENTS, Operation};
@@ -10,14 +9,13 @@ use super::{LiveError, Mm};
 use page_alloc::lru::{DIRTY, FILE, PINNED, Place};
 use page_alloc::{Frame, Migratetype};
 
-/// A page's worth of words.
+/// The words of a page.
 pub type PageWords = [u32; 1024];
 
 impl Mm<'_, '_> {
-    /// The frame of a page of the disk; waits until it is read if it is not there.
+    /// Returns the frame of a page of the disk; reads it and waits if it is not cached.
     pub(super) fn bring_in_from_disk(&mut self, page: u32) -> Result<Frame, LiveError> {
-        // It was there a moment ago each time it is not: as often as all others together could take
-        // it away again.
+        // A page that was brought in may be dropped before it can be used, when others need memory.
         for _ in 0..MAX_TRIES {
             let Some(frame) = self.live.cache.frame(page) else {
                 self.start_reading(page, MAX_SEGMENTS as u32)?;
@@ -50,10 +48,11 @@ impl Mm<'_, '_> {
         Ok(())
     }
 
-    /// Writes a page of the disk through the cache: it is dirty then.
+    /// Writes a page of the disk through the cache and makes it dirty.
     ///
     /// # Errors
-    /// There is no such page, no memory for it, or the disk is read-only.
+    /// There is no such page, no memory for it, the disk is read-only, or too many dirty pages
+    /// cannot be written.
     pub fn cache_put(&mut self, page: u32, words: &PageWords) -> Result<(), LiveError> {
         let identity = self.disk_identity().ok_or(LiveError::NotThere)?;
         if identity.read_only {
@@ -63,7 +62,7 @@ impl Mm<'_, '_> {
         if page >= self.live.cache.pages {
             return Err(LiveError::NotThere);
         }
-        // While a device has the page, nobody else writes to it.
+        // While a device owns the page, the processor must not write to it.
         while self.live.cache.frame(page).is_some() && self.live.cache.state(page) & (READING | WRITING) != 0 {
             self.wait_for_disk();
         }
@@ -90,7 +89,7 @@ impl Mm<'_, '_> {
         balanced
     }
 
-    /// Drops the pages of a range that are clean and in nobody's hands; returns how many.
+    /// Drops the pages of a range that are clean and not pinned; returns their number.
     pub fn drop_pages(&mut self, first: u32, pages: u32) -> u32 {
         let mut dropped = 0;
         for page in first..first.saturating_add(pages).min(self.live.cache.pages) {
@@ -105,5 +104,5 @@ impl Mm<'_, '_> {
     }
 }
 
-/// How often a page is brought in that others take away before it can be looked at.
+/// Most rounds of bringing in a page and waiting for it.
 const MAX_TRIES: u32 = 64;

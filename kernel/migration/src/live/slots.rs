@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The window's slots: what each shows, to whom it belongs, who else shows the same page, and what
-//! should be in it.
+//! The window's slots: for each, the frame that it shows, its process, the other slots that show
+//! the same page, and the expected content.
 
 use super::space::Table;
 use units::Pfn;
@@ -10,25 +10,25 @@ use units::Pfn;
 const ENTRY: usize = 3;
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: u32 = 4 * ENTRY as u32;
-/// Frame number above, process's number + 1 below.
+/// Frame number in the upper bits, process number + 1 in the lower ones.
 const FRAME_AND_PROCESS: usize = 0;
-/// The next slot of the ring of those that show the same page; itself where it is the only one.
+/// The next slot in the ring of slots that show the same page; itself if it is the only one.
 const NEXT: usize = 1;
-/// What the page should hold.
+/// Stamp of the page's expected content.
 const STAMP: usize = 2;
 
-/// Bits of a process's number.
+/// Bits of a process number.
 pub(super) const PROCESS_BITS: u32 = 12;
 const PROCESS_MASK: u32 = (1 << PROCESS_BITS) - 1;
 
-/// The table of slots. A frame number fits 20 bits, and 0 is none: page 0 is never RAM here.
+/// The table of slots. A frame number fits 20 bits; 0 is for no frame: page 0 is never RAM here.
 pub(super) struct Slots {
     table: Table,
     count: u32,
 }
 
 impl Slots {
-    /// All slots empty; the table is zeroed.
+    /// Makes a table of empty slots over a zeroed `table`.
     pub(super) fn new(table: Table, count: u32) -> Self {
         Self { table, count }
     }
@@ -37,7 +37,7 @@ impl Slots {
         self.table
     }
 
-    /// How many slots there are.
+    /// Number of slots.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
@@ -52,7 +52,7 @@ impl Slots {
         self.table.get_mut()[slot as usize * ENTRY + word] = value;
     }
 
-    /// The frame a slot shows.
+    /// The frame that a slot shows.
     #[inline]
     pub(super) fn frame(&self, slot: u32) -> Option<Pfn> {
         let frame = self.get(slot, FRAME_AND_PROCESS) >> PROCESS_BITS;
@@ -65,7 +65,7 @@ impl Slots {
         self.set(slot, FRAME_AND_PROCESS, frame.map_or(0, |frame| frame.0) << PROCESS_BITS | process);
     }
 
-    /// Notes that a slot shows another frame, if it is the only one that shows its page.
+    /// Makes a slot show another frame; false if other slots show its page, too.
     #[inline]
     pub(super) fn move_sole(&mut self, slot: u32, frame: Pfn) -> bool {
         let entry = &mut self.table.get_mut().as_chunks_mut::<ENTRY>().0[slot as usize];
@@ -76,7 +76,7 @@ impl Slots {
         sole
     }
 
-    /// The number of the process that a slot belongs to.
+    /// The number of a slot's process.
     pub(super) fn process(&self, slot: u32) -> Option<u32> {
         (self.get(slot, FRAME_AND_PROCESS) & PROCESS_MASK).checked_sub(1)
     }
@@ -95,7 +95,7 @@ impl Slots {
         self.set(slot, NEXT, next);
     }
 
-    /// The slot before one in its ring.
+    /// The previous slot in a slot's ring.
     pub(super) fn previous(&self, slot: u32) -> u32 {
         let mut at = slot;
         while self.next(at) != slot {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the page cache asks of the source under it, where pages take their time: to read and to
-//! write runs of neighbours, several of them in flight.
+//! The interface of the page cache to a slow source: it reads and writes runs of neighbouring
+//! pages, with several requests in flight.
 //!
-//! A disk's layer implements [`PageSource`]; the cache knows no device, no queue and no DMA.
+//! The disk layer implements [`PageSource`]; the cache has no device, queue or DMA of its own.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -19,14 +19,14 @@ pub const SECTORS_PER_PAGE: u64 = PAGE_SIZE / SECTOR_BYTES;
 /// Most pages of a request.
 pub const MAX_SEGMENTS: usize = 16;
 
-/// What a request does.
+/// Kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
     /// The device writes to memory.
     Read,
     /// The device reads from memory.
     Write,
-    /// What was written is made permanent; no data.
+    /// The device makes permanent what was written; no data.
     Flush,
 }
 
@@ -37,15 +37,15 @@ pub enum IoError {
     Failed,
     /// The pages could not be mapped for the device.
     Unmapped,
-    /// The device does not know how to do it.
+    /// The device does not support it.
     Unsupported,
     /// The disk is read-only.
     ReadOnly,
-    /// The disk is not that large.
+    /// It is beyond the end of the disk.
     OutOfRange,
     /// The device is gone.
     Gone,
-    /// The device did not answer, and was reset by whoever wanted out.
+    /// The device did not answer, and was reset when the user interrupted the wait.
     SwitchedOff,
 }
 
@@ -58,27 +58,26 @@ impl fmt::Display for IoError {
             Self::ReadOnly => "the disk is read-only",
             Self::OutOfRange => "beyond the end of the disk",
             Self::Gone => "the device is gone",
-            Self::SwitchedOff => "it did not answer, and was switched off by Ctrl-C, for good",
+            Self::SwitchedOff => "it did not answer, and is off since Ctrl-C",
         })
     }
 }
 
-/// What a disk did not do: the request, and why. Which of its pages it was, the device does not
-/// say.
+/// A failed request, and why it failed. The device does not say which of its pages failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskFault {
-    /// What it was to do.
+    /// Kind of the request.
     pub operation: Operation,
-    /// The first page of the disk that it was about.
+    /// Its first page on the disk.
     pub first: u32,
-    /// How many; none for a flush, which is about all.
+    /// Its number of pages; 0 for a flush, which is for the whole disk.
     pub pages: u32,
     /// Why.
     pub error: IoError,
 }
 
 impl DiskFault {
-    /// Whether a page was part of it.
+    /// True if `page` was part of a request of kind `operation`.
     pub fn is_about(&self, operation: Operation, page: u32) -> bool {
         self.operation == operation && page.wrapping_sub(self.first) < self.pages
     }
@@ -101,33 +100,33 @@ impl fmt::Display for DiskFault {
     }
 }
 
-/// What a device says of itself.
+/// Identity of a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
-    /// What it is called in messages, for example `virtio-blk at 0x10013600 (legacy)`.
+    /// Its name in messages, for example `virtio-blk at 0x10013600 (legacy)`.
     pub name: String,
-    /// Its size.
+    /// Its size in sectors.
     pub sectors: u64,
-    /// Whether it refuses to be written.
+    /// True if it cannot be written.
     pub read_only: bool,
-    /// Whether what was written is permanent at once only after a flush.
+    /// True if written data is permanent only after a flush.
     pub flushes: bool,
 }
 
 impl Identity {
-    /// Pages of the disk, the last of which may be a part of one.
+    /// Pages of the disk; the last one may be partial.
     pub fn pages(&self) -> u64 {
         self.sectors.div_ceil(SECTORS_PER_PAGE)
     }
 
-    /// Bytes of a page of the disk: less than a page only for the last.
+    /// Bytes of a page of the disk: less than [`PAGE_SIZE`] only for the last page.
     pub fn bytes_of_page(&self, page: u32) -> u32 {
         let before = u64::from(page) * SECTORS_PER_PAGE;
         (self.sectors.saturating_sub(before).min(SECTORS_PER_PAGE) * SECTOR_BYTES) as u32
     }
 }
 
-/// What a disk has done since `open`.
+/// Counters of a disk since `open`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct DiskStats {
     /// Requests that ended.
@@ -142,81 +141,81 @@ pub struct DiskStats {
     pub failed: u64,
     /// The most requests that were in flight together.
     pub most_in_flight: u32,
-    /// Pages that the device filled, or took, in frames that were theirs no longer. With pins there
-    /// are none.
+    /// Pages read, and pages written, whose frame held another page at the end of the request. With
+    /// pins there are none.
     pub astray: [u64; 2],
 }
 
-/// The end of a request.
+/// A request that has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// What it did.
+    /// Its kind.
     pub operation: Operation,
     /// Its first page.
     pub first: u32,
-    /// How many; none for a flush.
+    /// Its number of pages; 0 for a flush.
     pub pages: u32,
-    /// How it ended.
+    /// Its result.
     pub result: Result<(), IoError>,
 }
 
-/// Pages that can be read and written back, which takes a while.
+/// A source of pages that are slow to read and to write back.
 ///
-/// While a request is in flight its frames are the source's: it has pinned them, and nobody else
-/// touches them. Every request that was started ends exactly once.
+/// While a request is in flight, the source owns its frames: it has pinned them, and no one else
+/// accesses them. Every request that was started ends exactly once.
 pub trait PageSource {
-    /// What it says of itself; the same for ever.
+    /// Returns its identity, which never changes.
     fn identity(&self) -> &Identity;
 
-    /// Nobody has used it before: what was counted is forgotten.
+    /// Resets its counters and recorded failures, for a new user.
     fn restart(&mut self);
 
-    /// What it has done since [`PageSource::restart`].
+    /// Returns its counters since [`PageSource::restart`].
     fn stats(&self) -> DiskStats;
 
-    /// Pages that it owns just now.
+    /// Returns the number of pages that it owns at present.
     fn owned(&self) -> u32;
 
-    /// Requests in flight.
+    /// Returns the number of requests in flight.
     fn in_flight(&self) -> u32;
 
-    /// Whether a request can be started.
+    /// True if a request can be started.
     fn has_room(&self) -> bool;
 
-    /// Starts a request for pages that are in the cache and in nobody's hands. It begins at the
-    /// next [`PageSource::kick`] at the latest.
+    /// Starts a request for pages that are in the cache and have no other request. The device sees
+    /// it at the next [`PageSource::kick`] at the latest.
     ///
     /// # Errors
-    /// Nothing was started.
+    /// The request could not be started; nothing was.
     fn start(&mut self, mm: &mut Mm<'_, '_>, operation: Operation, first: u32, pages: u32) -> Result<(), IoError>;
 
-    /// The next request that has ended, whose frames are the cache's again; never waits.
+    /// Returns the next request that has ended, and gives its frames back; never waits.
     fn poll(&mut self, mm: &mut Mm<'_, '_>) -> Option<Ended>;
 
-    /// Tells it to look at what was started.
+    /// Notifies the device of the requests that were started.
     fn kick(&mut self);
 
-    /// Sleeps until a request may have ended, or gives up on all of them where somebody wants out.
+    /// Sleeps until a request may have ended; resets the device if the user interrupts the wait.
     fn wait(&mut self);
 
-    /// How the last flush ended.
+    /// Returns the result of the last flush.
     ///
     /// # Errors
-    /// Nobody knows whether what was written is permanent.
+    /// What was written may not be permanent.
     fn flushed(&self) -> Result<(), IoError>;
 
-    /// The latest failure that a page was part of.
+    /// Returns the latest failure that a page was part of.
     fn fault_of(&self, operation: Operation, page: u32) -> Option<DiskFault>;
 
-    /// The frames of requests of a kind that were started since the last [`PageSource::kick`].
+    /// Returns the frames of requests of a kind started since the last [`PageSource::kick`].
     fn waiting(&self, operation: Operation) -> Box<dyn Iterator<Item = Pfn> + '_>;
 
-    /// Whether it still works.
+    /// Returns an error if the device was stopped.
     ///
     /// # Errors
-    /// It was stopped, for this reason.
+    /// The reason why it was stopped.
     fn works(&self) -> Result<(), IoError>;
 
-    /// Interrupts taken from it.
+    /// Returns the number of interrupts taken from it.
     fn interrupts(&self) -> u64;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What users of memory ask of the machine: a window of 4 KiB mappings with real translation, and
-//! the memory behind frames.
+//! The interface of the users of memory to the machine: a window of 4 KiB mappings with real
+//! translation, and access to frames.
 //!
-//! `boot` implements [`AddressSpace`] over the page tables and the TLB, the host tests over an
-//! arena with tables and a TLB of their own, so that the same kernel code runs in both, and a step
-//! that migration leaves out shows in both.
+//! `boot` implements [`AddressSpace`] over the page tables and the TLB, host tests over simulated
+//! memory, tables and TLB. So the same kernel code runs in both, and a step that migration leaves
+//! out is noticed in both.
 
 #[cfg(feature = "mock")]
 use alloc::vec::Vec;
@@ -17,74 +17,73 @@ use units::Pfn;
 /// Slots that one second-level table of the processor maps; a window is made of whole tables.
 pub const SLOTS_PER_TABLE: u32 = 256;
 
-/// A frame, in the hands of whom it belongs to: of the users of memory, or of a buffer's holder.
-/// Nobody else can make one, and without one nobody gets at a frame's contents.
+/// A frame for its owner, a user of memory or the holder of a buffer. Frames' contents can be
+/// accessed only by one, and it can be made only for a page in use or a page of a buffer.
 #[derive(Debug)]
 pub struct OwnedFrame(Pfn);
 
 impl OwnedFrame {
-    /// A frame that somebody lives in, or is about to.
+    /// Makes one for a frame in use, or about to be.
     pub(crate) const fn living(frame: Pfn) -> Self {
         Self(frame)
     }
 
-    /// A page of a buffer.
+    /// Makes one for a page of a buffer.
     pub fn of_buffer(buffer: &Buffer, page: u32) -> Self {
         assert!(page < buffer.pages(), "a buffer's holder has its pages and no others");
         Self(buffer.first().add(page))
     }
 
-    /// For tests: the frame that a device of software reaches by its address.
+    /// For tests: makes one for a frame that a simulated device accesses by its address.
     #[cfg(feature = "mock")]
     pub const fn by_dma(frame: Pfn) -> Self {
         Self(frame)
     }
 
-    /// Which frame it is.
+    /// Its frame number.
     pub const fn frame(&self) -> Pfn {
         self.0
     }
 }
 
-/// A window of pages that frames can be put behind, and access to the contents of frames for those
-/// who own them.
+/// A window of virtual pages that frames can be mapped at, and access to frames for their owners.
 pub trait AddressSpace {
-    /// The most slots the window can have, a multiple of [`SLOTS_PER_TABLE`].
+    /// Returns the most slots the window can have, a multiple of [`SLOTS_PER_TABLE`].
     fn max_slots(&self) -> u32;
 
-    /// Makes a window of `slots` slots, all of them unmapped, with its translation tables (4 bytes
-    /// a slot) in a block.
+    /// Makes a window of `slots` unmapped slots, with its translation tables (4 bytes a slot) in
+    /// `tables`.
     ///
     /// # Errors
     /// The block, and why there is no window.
     fn open(&mut self, slots: u32, tables: Block) -> Result<(), (Block, &'static str)>;
 
-    /// Takes the window down; gives back the block of its tables.
+    /// Removes the window; returns the block of its tables.
     fn close(&mut self) -> Option<Block>;
 
-    /// Writes the translation of a slot. What the TLB holds of it, it keeps.
+    /// Writes the translation of a slot; does not flush the TLB.
     fn set_entry(&mut self, slot: u32, frame: Option<OwnedFrame>);
 
-    /// Makes the TLB forget a slot.
+    /// Flushes a slot from the TLB.
     fn flush(&mut self, slot: u32);
 
-    /// The page that a slot's virtual address shows, as words: whatever TLB and tables say. A slot
-    /// that shows nothing faults.
+    /// Returns the words of the page at a slot's virtual address, as TLB and tables translate it. A
+    /// slot without a translation faults.
     fn words(&mut self, slot: u32) -> &mut [u32];
 
-    /// A frame's memory, as the kernel reads and writes files' pages.
+    /// Returns the words of a frame, by which the kernel reads and writes files' pages.
     fn frame_words(&mut self, frame: OwnedFrame) -> &mut [u32];
 
     /// Copies a page, frame to frame.
     fn copy(&mut self, from: OwnedFrame, to: OwnedFrame);
 
-    /// Takes the translation of a slot away, and makes the TLB forget it.
+    /// Removes the translation of a slot, also from the TLB.
     fn unmap(&mut self, slot: u32) {
         self.set_entry(slot, None);
         self.flush(slot);
     }
 
-    /// Moves a page that one slot shows: a call for the four steps, which then know each other.
+    /// Moves a page that one slot shows: one dynamic call for its four steps.
     fn move_page(&mut self, slot: u32, from: OwnedFrame, to: OwnedFrame) {
         let shown = OwnedFrame(to.0);
         self.unmap(slot);
@@ -92,13 +91,13 @@ pub trait AddressSpace {
         self.set_entry(slot, Some(shown));
     }
 
-    /// The memory of a block, for a table.
+    /// Makes a table in the memory of a block.
     fn table(&mut self, block: Block) -> Table;
 
-    /// The virtual address of a slot, for reports.
+    /// Returns the virtual address of a slot, for reports.
     fn address(&self, slot: u32) -> u64;
 
-    /// Nanoseconds, from the start of the machine.
+    /// Returns nanoseconds since the start of the machine.
     fn now_ns(&self) -> u64;
 }
 
@@ -115,13 +114,13 @@ enum TableWords {
 }
 
 impl Table {
-    /// A table in a block, whose memory `words` is, and nobody else's while the table exists.
+    /// Makes a zeroed table in a block; `words` is the block's memory.
     pub fn new(block: Block, words: &'static mut [u32]) -> Self {
         words.fill(0);
         Self { block, words: TableWords::Frames(words) }
     }
 
-    /// For tests, a table that only pretends to lie in its block.
+    /// For tests: makes a table on the heap, in place of its block.
     #[cfg(feature = "mock")]
     pub(crate) fn on_the_heap(block: Block) -> Self {
         let words = alloc::vec![0; 1024 << block.order()];
@@ -138,7 +137,7 @@ impl Table {
         }
     }
 
-    /// The words, to be written.
+    /// The words, mutable.
     #[inline]
     pub(super) fn get_mut(&mut self) -> &mut [u32] {
         match &mut self.words {
@@ -148,7 +147,7 @@ impl Table {
         }
     }
 
-    /// Ends the table; its memory is the block's holder's again.
+    /// Ends the table and returns its block.
     pub(super) fn into_block(self) -> Block {
         self.block
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What users of memory have done, counted as `/proc/vmstat` counts it.
+//! Counters of the users of memory, as in `/proc/vmstat`.
 
 /// Counters since `open`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -19,21 +19,21 @@ pub struct Stats {
     pub stolen_direct: u64,
     /// Pages written back.
     pub written_back: u64,
-    /// Cache pages filled from their source (`pgpgin`, in pages).
+    /// Cache pages filled from their source, a disk's when the read starts (`pgpgin`, in pages).
     pub filled: u64,
     /// Processes killed for their memory (`oom_kill`).
     pub oom_kills: u64,
-    /// Free pages of CMA areas at the first of them.
+    /// Free pages of CMA areas at the first of these kills.
     pub cma_free_at_first_kill: Option<u32>,
 }
 
 impl Stats {
-    /// Pages dropped, by whomever.
+    /// Pages dropped, for contiguous allocations and by reclaim.
     pub const fn reclaimed(&self) -> u64 {
         self.dropped + self.stolen_background + self.stolen_direct
     }
 
-    /// Adds what others did who lived before.
+    /// Adds the counters of earlier users.
     pub fn add(&mut self, other: &Self) {
         self.migrated += other.migrated;
         self.migrated_while_lent += other.migrated_while_lent;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where pages come from: the free ones above the watermark, then reclaimed ones, then a killed
-//! process's (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
+//! Sources of pages: free pages above the watermark, then reclaimed ones, then those of a killed
+//! process (`__alloc_pages_slowpath`, `mm/page_alloc.c`).
 
 use super::processes::ProcessId;
 use super::{LiveError, Mm};
@@ -10,10 +10,10 @@ use page_alloc::{Frame, Migratetype};
 
 /// Pages that a request reclaims at a time (`SWAP_CLUSTER_MAX`).
 pub(crate) const SWAP_CLUSTER_MAX: u32 = 32;
-/// How often a request for a page to move to reclaims before it gives up (`MAX_RECLAIM_RETRIES`).
+/// Most tries of a request for a target page, each of which may reclaim (`MAX_RECLAIM_RETRIES`).
 const MAX_RECLAIM_RETRIES: u32 = 16;
 
-/// Pages to move others to.
+/// Target pages of a migration.
 pub(crate) struct Targets {
     pages: [Frame; COMPACT_CLUSTER_MAX],
     len: usize,
@@ -21,13 +21,13 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// The next one.
+    /// Takes the next target page.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Frame> {
         if self.used == self.len {
             return None;
         }
-        // No more than that are in it, which the compiler need not ask.
+        // `used` is less than that: the remainder only saves a bounds check.
         let page = self.pages[self.used % COMPACT_CLUSTER_MAX];
         self.used += 1;
         Some(page)
@@ -35,10 +35,10 @@ impl Targets {
 }
 
 impl Mm<'_, '_> {
-    /// Gets a page, whatever it takes.
+    /// Gets a page: a free one, or after reclaim, a wait for the disk, or the kill of a process.
     ///
     /// # Errors
-    /// [`LiveError::NoMemory`] when there is nothing left to reclaim and nobody to kill.
+    /// [`LiveError::NoMemory`] if there is nothing left to reclaim and no process to kill.
     pub(super) fn get_page(&mut self, migratetype: Migratetype, file: bool) -> Result<Frame, LiveError> {
         let may_use_cma = self.live.lend.admits(migratetype, file);
         let marks = self.zone.kept_watermarks();
@@ -58,7 +58,7 @@ impl Mm<'_, '_> {
             if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
                 continue;
             }
-            // Pages that the disk owns now can be dropped when it has done with them.
+            // Pages that the disk owns can be dropped after their requests have ended.
             if self.wait_for_disk() {
                 continue;
             }
@@ -67,10 +67,10 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Gets a page to move another to. It reclaims, but never kills (`alloc_migration_target`,
+    /// Gets a target page. It reclaims, but never kills (`alloc_migration_target`,
     /// `__GFP_RETRY_MAYFAIL`).
     ///
-    /// Isolated pageblocks serve nobody, so it never lies in the range that is being emptied.
+    /// Isolated pageblocks serve no request, so it is never in the range that is being emptied.
     #[inline]
     pub(crate) fn get_target(&mut self, clean: bool) -> Option<Frame> {
         if let Some(left) = &mut self.live.faults.targets_left {
@@ -91,7 +91,7 @@ impl Mm<'_, '_> {
         None
     }
 
-    /// Gets pages to move a batch to, as many as can be had without any effort.
+    /// Gets up to `wanted` target pages, without reclaim.
     pub(crate) fn get_targets(&mut self, wanted: usize) -> Targets {
         let mut targets = Targets { pages: [Frame(0); COMPACT_CLUSTER_MAX], len: 0, used: 0 };
         let left = self.live.faults.targets_left.map_or(wanted, |left| wanted.min(left as usize));
@@ -104,7 +104,7 @@ impl Mm<'_, '_> {
         targets
     }
 
-    /// Gives back what was not used of them.
+    /// Frees the target pages that were not used.
     pub(crate) fn give_back(&mut self, targets: &Targets) {
         for &index in &targets.pages[targets.used..targets.len] {
             self.zone.free_page(index);
@@ -114,14 +114,14 @@ impl Mm<'_, '_> {
         }
     }
 
-    /// Whether somebody has woken background reclaim; it is asleep again afterwards.
+    /// True if background reclaim was woken; clears that mark.
     pub(crate) fn kswapd_was_woken(&mut self) -> bool {
         core::mem::take(&mut self.live.kswapd_awake)
     }
 
-    /// Kills the process that has the most memory, mapped pages and the kernel's for it together,
-    /// and of several the one with the highest number (`oom_badness`, without adjustments). Returns
-    /// which.
+    /// Kills the process with the most memory, mapped pages and the kernel's pages for it together,
+    /// and of equals the one with the highest number (`oom_badness`, without adjustments). Returns
+    /// its ID.
     fn kill_largest(&mut self) -> Option<ProcessId> {
         let ids = (0..self.live.processes.len() as u32).map(ProcessId);
         let (_, victim) = ids

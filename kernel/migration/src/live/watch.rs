@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the users of memory ask of those above them who also use it: who has to know of an access.
+//! The interface to a layer above that has to be notified of accesses to pages.
 
 use core::any::Any;
 use core::panic::Location;
 
 use units::Pfn;
 
-/// Whoever keeps account of which pages a device owns for the moment (the DMA API).
+/// A record of the pages that devices own at present (the DMA API).
 ///
-/// A source of pages that works by DMA finds its own layer again by [`Any`].
+/// A page source that uses DMA gets its own layer from it by a downcast of [`Any`].
 pub trait FrameWatch: Any {
-    /// Whether it looks at accesses at all.
+    /// True if it checks accesses.
     fn is_watching(&self) -> bool;
 
-    /// The processor is about to read a page, or to write it; `at` is whoever asked for that.
+    /// Receives an access before the processor reads or writes a page; `at` is the code that asked
+    /// for it.
     fn on_access(&mut self, frame: Pfn, write: bool, at: &'static Location<'static>);
 }

@@ -74,7 +74,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                     name: "alloc",
                     usage: "AREA PAGES [ALIGN_ORDER]",
                     summary: "allocates contiguous pages by hand",
-                    details: "Aligned by the order of its size, capped at 8, unless told. Prints the ID for `release`. Where it fails, \
+                    details: "The default alignment is the order of its size, capped at 8. Prints the ID for `release`. Where it fails, \
                               the three places that are cheapest to empty are lines, with what is there.",
                     example: "alloc BiscuitOS_cma 64 0",
                 },
@@ -94,7 +94,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// The area of that name; without one, [`System::unnamed_area`].
+/// Returns the area called `name`; without a name, [`System::unnamed_area`].
 pub(crate) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<AreaId, Failure> {
     let Some(unnamed) = system.unnamed_area() else {
         return Err(Failure::bad("there is no CMA area; reserve one in the device tree, or boot with cma=16M"));
@@ -106,7 +106,7 @@ pub(crate) fn choose_area(system: &System<'_>, name: Option<&str>) -> Result<Are
     })
 }
 
-/// Whose the pages of an area are that is to be empty, and what empties it.
+/// Lists the users of an area that has to be empty, and the remedy for each.
 pub(super) fn in_the_way(system: &System<'_>, id: AreaId) -> String {
     let area = system.area(id);
     let name = area.name();
@@ -259,11 +259,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// Releases every buffer that is kept: of one area, or of all.
+    /// Releases every kept buffer: of the area called `name`, or of all areas.
     fn release_all(&mut self, name: Option<&str>) -> Result<(), Failure> {
         let one = choose_area(self.system, name)?;
         let ids: Vec<AreaId> = self.system.area_ids().filter(|&id| name.is_none() || id == one).collect();
-        // None of them is released if one cannot be.
+        // If a job runs on one of the areas, nothing is released.
         ids.iter().try_for_each(|&id| self.without_job(id))?;
         for id in ids {
             let used = self.system.area(id).used_pages();

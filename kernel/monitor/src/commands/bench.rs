@@ -93,7 +93,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         if let Some(place) = stopped_at.filter(|&place| place < wanted.len()) {
             writeln!(self.out, "Stopped by Ctrl-C before: {}.", wanted[place..].join(" "))?;
         }
-        // Asked for by name, a benchmark has to run; of all of them, those run that can.
+        // A benchmark that is named has to run; without a name, those run that can.
         match missing.first() {
             None => Ok(()),
             Some((name, error)) if !args.words.is_empty() => {
@@ -102,7 +102,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             }
             Some(_) => {
                 let names: Vec<&str> = missing.iter().map(|&(name, _)| name).collect();
-                writeln!(self.out, "Not run for want of an area, a trace or memory: {}.", names.join(" "))?;
+                writeln!(self.out, "Not run for lack of an area, a trace or memory: {}.", names.join(" "))?;
                 let used = self.used_areas(&missing);
                 if !used.is_empty() {
                     writeln!(self.out, "Areas in use: {used}.")?;
@@ -112,7 +112,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
     }
 
-    /// Who has the areas that would do for benchmarks if they were empty and nobody worked on them.
+    /// Lists the users of the areas that would do for `missing` benchmarks if they were free.
     fn used_areas(&self, missing: &[(&str, BenchError)]) -> String {
         let would_do = self.system.area_ids().filter(|&id| {
             let pages = self.system.area(id).pages();

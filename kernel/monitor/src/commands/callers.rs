@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `pressure callers=N`: several callers of `cma_alloc` at once, a row for each lock and number of
+//! `pressure callers=N`: concurrent callers of `cma_alloc`: a row for each lock and number of
 //! callers; every order of their steps; or one order, step by step.
 
 use alloc::format;
@@ -23,30 +23,30 @@ use lab::pressure::latency::Filling;
 use lab::record::Record;
 use machine::Machine;
 
-/// Callers unless told.
+/// Default of `callers=`.
 const CALLERS: &str = "8";
-/// The word of `lock=` for one row each.
+/// The value of `lock=` that stands for all locks, a row each.
 const ALL: &str = "all";
-/// Pages of a request unless told.
+/// Default of `pages=`.
 const PAGES: u32 = 64;
-/// Requests of a caller unless told, and at most.
+/// Requests of a caller: the default and the maximum.
 const REQUESTS: (u32, u64) = (4, 1000);
-/// Most switches of a schedule when all are tried.
+/// Maximum of `schedules=`: switches of a schedule if all are tried.
 const MAX_SWITCHES: u64 = 4;
-/// Most work items.
+/// Maximum of `work=`: work items.
 const MAX_WORK: u64 = 100;
-/// Steps of a story that are printed.
+/// Maximum of printed steps.
 const STORY: usize = 60;
 /// The keys of `pressure` that choose this experiment.
 pub(super) const KEYS: [&str; 6] = ["callers", "lock", "requests", "schedules", "schedule", "work"];
-/// The keys of `pressure` that mean nothing here.
+/// The keys of `pressure` that this experiment does not take.
 const OTHERS: [&str; 7] = ["fill", "rounds", "cma_use", "lend", "source", "pins", "sabotage"];
-/// What a schedule that is printed begins with, as it is typed.
+/// Prefix of a printed schedule, as typed.
 const SCHEDULE: &str = "schedule=";
 /// The head of the table of [`Session::callers_row`].
 pub(super) const HEAD: &str = "lock    callers  served  -EBUSY  no room  by isolation  retries  migrated  waits  steps waited  longest wait   ns waited  longest wait  steps";
 
-/// What is run, but for the lock and the number of callers.
+/// Options of all rows. Each row's setup is `setup` with one of `counts` and one of `locks`.
 struct Options {
     setup: Setup,
     counts: Vec<usize>,
@@ -56,14 +56,14 @@ struct Options {
 }
 
 impl Options {
-    /// The setup of each row.
+    /// Returns the setup of each row.
     fn rows(&self) -> Vec<Setup> {
         let row = |callers, lock| Setup { callers, lock, ..self.setup.clone() };
         self.counts.iter().flat_map(|&callers| self.locks.iter().map(move |&lock| row(callers, lock))).collect()
     }
 }
 
-/// Refuses a lock where nobody is there to hold it.
+/// Errs if `lock=` is given: without callers, it has no effect.
 pub(super) fn callers_only(args: &Args) -> Result<(), Failure> {
     if args.key("lock").is_some() { Err(Failure::bad("lock= goes with callers=tasks")) } else { Ok(()) }
 }
@@ -71,7 +71,7 @@ pub(super) fn callers_only(args: &Args) -> Result<(), Failure> {
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     pub(super) fn callers(&mut self, args: &Args) -> Result<(), Failure> {
         if let Some(key) = OTHERS.into_iter().find(|key| args.key(key).is_some()) {
-            return Err(Failure::bad(format!("{key}= means nothing to callers=")));
+            return Err(Failure::bad(format!("{key}= is not a key of callers=")));
         }
         if let Some(word) = args.word(0) {
             let key = KEYS.into_iter().find(|key| args.key(key).is_some()).unwrap_or("callers");
@@ -126,7 +126,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(Options { setup, counts, locks, filling, seed: whole("seed", 1, 0, u32::MAX.into())? })
     }
 
-    /// The locks that `lock=` names; unless told, the one of `linux=`.
+    /// Returns the locks that `lock=` names; the default is that of the version of `linux=`.
     pub(super) fn locks(&self, args: &Args) -> Result<Vec<Lock>, Failure> {
         Ok(match args.key("lock") {
             None => Vec::from([self.system.linux().differences().lock]),
@@ -139,7 +139,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    /// A row and a record for each number of callers and lock; of one row alone, the story, too.
+    /// Prints a row and a record for each number of callers and lock; for one row, also the steps.
     fn one_order_each(&mut self, options: &Options, schedule: Option<&[Switch]>) -> Result<(), Failure> {
         writeln!(self.out, "{HEAD}")?;
         let rows = options.rows();
@@ -172,7 +172,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// The row of a run, and its record as far as every plan has it.
+    /// Prints the row of a run; returns its record with the fields that all plans share.
     pub(super) fn callers_row(&mut self, setup: &Setup, report: &Report, more: &str) -> Result<Record, Failure> {
         let sum = |of: fn(&Tally) -> u32| report.tallies.iter().map(of).sum::<u32>();
         let isolated = sum(|tally| tally.isolated_by.iter().sum());
@@ -213,7 +213,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             .number("deadlock", u32::from(!report.deadlock.is_empty())))
     }
 
-    /// What each caller came to, and the first steps one by one.
+    /// Prints the results of each caller, the first steps, and a deadlock.
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
         self.tell_callers(report, |number| format!("caller {number}"))?;
         for (step, record) in report.story.iter().take(STORY).enumerate() {
@@ -225,7 +225,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         self.tell_deadlock(report)
     }
 
-    /// A line for each caller.
+    /// Prints a line for each caller.
     pub(super) fn tell_callers(&mut self, report: &Report, name: impl Fn(usize) -> String) -> Result<(), Failure> {
         for (number, tally) in report.tallies.iter().enumerate() {
             write!(self.out, "{}: {} served, {} -EBUSY", name(number), tally.served, tally.busy)?;
@@ -252,7 +252,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// Who waits for whom, where nobody can go on.
+    /// Prints which actor waits for what, if there is a deadlock.
     fn tell_deadlock(&mut self, report: &Report) -> Result<(), Failure> {
         for stuck in &report.deadlock {
             write!(self.out, "deadlock: {} waits for {}", actor(report, stuck.caller), stuck.what)?;
@@ -264,9 +264,9 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// Every schedule with at most `switches` switches: how many there are, in how many a request
-    /// ends with -EBUSY, in how many a range is lost to another caller's isolation, and how many
-    /// deadlock. A row and a record for each number of callers and lock.
+    /// Tries every schedule with at most `switches` switches. Prints a row and a record for each
+    /// number of callers and lock: the schedules, those in which a request ends with -EBUSY, those
+    /// in which a range is lost to another caller's isolation, and those that deadlock.
     fn every_order(&mut self, options: &Options, switches: usize) -> Result<(), Failure> {
         writeln!(
             self.out,
@@ -326,7 +326,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-/// What went wrong: too little memory, or the allocator.
+/// Returns a bad command if memory is short or its users cannot be opened, else a failed check.
 pub(super) fn broken(error: Broken) -> Failure {
     match error {
         Broken::Open(_) | Broken::NoMemory => Failure::bad(format!("{error}")),
@@ -334,7 +334,7 @@ pub(super) fn broken(error: Broken) -> Failure {
     }
 }
 
-/// Refuses a switch to a caller that there is not: the last actor is the worker, where it has work.
+/// Errs if a switch names an actor that does not exist. With work, the last actor is the worker.
 fn check_actors(schedule: &[Switch], options: &Options) -> Result<(), Failure> {
     let callers = options.counts.iter().copied().min().unwrap_or_default();
     let last = if options.setup.work == 0 { callers - 1 } else { callers };
@@ -347,12 +347,12 @@ fn check_actors(schedule: &[Switch], options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// A caller, or the worker behind the last one.
+/// Returns the name of an actor: a caller, or the worker, whose number follows the last caller's.
 fn actor(report: &Report, number: usize) -> String {
     if number == report.tallies.len() { String::from("the worker") } else { format!("caller {number}") }
 }
 
-/// A schedule as `schedule=` takes it: STEP:CALLER for each switch.
+/// Formats a schedule for `schedule=`: STEP:CALLER for each switch.
 fn words(schedule: &[Switch]) -> String {
     let mut text = String::from(SCHEDULE);
     for (number, Switch { step, to }) in schedule.iter().enumerate() {
@@ -362,7 +362,7 @@ fn words(schedule: &[Switch]) -> String {
     text
 }
 
-/// The switches of `schedule=`; none where it is empty.
+/// Parses the switches of `schedule=`; an empty text has none.
 fn schedule_of(text: &str) -> Result<Vec<Switch>, Failure> {
     let wrong = || {
         let line = format!("schedule is {}; it is STEP:CALLER for each switch, as in 3:1,7:0", shown(text));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `compare`: the same load under several placements.
+//! `compare`: one load under several placements.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -41,7 +41,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               test). Each seed is a record. Ctrl-C prints what is done. Without placements= all are \
                               compared: {placements}. scale=, slots=, relocatable= and timed= as for \
                               debris, and the parameters of the other loads as for those. load=replay: the recording in the initrd \
-                              under every placement and every alignment of align=asis,order,page (asis unless told); area=, \
+                              under every placement and every alignment of align=asis,order,page (default asis); area=, \
                               held=, failed=, from= and relocatable= as for replay; so are callers= and lock=.",
                 example: "compare placements=first-fit,zoned seeds=2 ops=20000",
             },
@@ -50,9 +50,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// Seeds, unless `seeds=` says otherwise.
+/// Default of `seeds=`.
 const DEFAULT_SEEDS: u64 = 10;
-/// So long nothing is printed before a progress line is.
+/// Time without output after which a progress line is printed.
 pub(super) const PROGRESS_NS: u64 = 5_000_000_000;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
@@ -98,7 +98,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    /// What is to be compared.
+    /// Returns the comparison that the keys describe.
     pub(crate) fn comparison(&self, args: &Args) -> Result<Comparison, Failure> {
         let name = args.key("load").unwrap_or(load::DEFAULT);
         only_for(args, name, &["held", "failed", "from"])?;
@@ -124,12 +124,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    /// The recording under placements and alignments.
+    /// Replays the recording under several placements and alignments.
     fn compare_replays(&mut self, args: &Args) -> Result<(), Failure> {
         let own = ["placements", "load", "area", "align", "held", "failed", "from", "relocatable"];
         let others: Vec<&str> = args.given().filter(|key| !own.contains(key)).collect();
         if let [key, ..] = others[..] {
-            return Err(Failure::bad(format!("{key}= means nothing to replay; it takes {}=", own.join("= "))));
+            return Err(Failure::bad(format!("{key}= is not a key of replay; it takes {}=", own.join("= "))));
         }
         let names = placement_names(args)?;
         let mut aligns = Vec::new();
@@ -173,15 +173,15 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-/// Refuses keys of replays for another load.
+/// Errs if another load than `replay` is given one of `keys`, which only replays take.
 fn only_for(args: &Args, load: &str, keys: &[&str]) -> Result<(), Failure> {
     match keys.iter().find(|key| args.key(key).is_some()) {
-        Some(key) => Err(Failure::bad(format!("{key}= means nothing to {load}; it is of load=replay"))),
+        Some(key) => Err(Failure::bad(format!("{key}= is not a key of {load}; it is of load=replay"))),
         None => Ok(()),
     }
 }
 
-/// A placement whose name was found good before.
+/// Returns the placement called `name`, which was checked before.
 fn made(name: &str) -> Box<dyn Placement> {
     placements::parse(name).unwrap_or_else(|_| Box::new(FirstFit))
 }

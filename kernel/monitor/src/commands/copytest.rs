@@ -15,7 +15,7 @@ use lab::keys::{Keys, shown};
 use machine::Machine;
 use reserved::cmdline::memparse;
 
-/// Copies, unless `files=` says otherwise.
+/// Default of `files=`.
 const DEFAULT_COPIES: u64 = 5;
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
@@ -106,7 +106,7 @@ fn failed(error: CopyError) -> Failure {
     }
 }
 
-/// A CMA area of a quarter of `managed` pages, at most 16 MiB, as `cma=` takes it.
+/// Returns a CMA area of a quarter of `managed` pages, at most 16 MiB, as `cma=` takes it.
 fn fitting_area(managed: u32) -> &'static str {
     match managed {
         0x4000.. => "16M",
@@ -115,7 +115,7 @@ fn fitting_area(managed: u32) -> &'static str {
     }
 }
 
-/// A size in bytes, with K, M or G behind it.
+/// Parses a size in bytes with an optional K, M or G.
 fn size(word: &str) -> Result<u64, Failure> {
     let parsed = memparse(word.as_bytes());
     if parsed.rest.is_empty() && parsed.value == 0 && word.starts_with('0') {

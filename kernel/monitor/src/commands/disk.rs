@@ -29,7 +29,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "[list|check|bench] [pages=1024]",
                 summary: "shows the disk and its files",
                 details: "check: reads every file and compares its CRC-32 with the table of files. bench: reads and writes \
-                              pages= pages in order, through the cache. Ctrl-C stops a disk, for good, that has not answered \
+                              pages= pages in order, through the cache. Ctrl-C switches off a disk that has not answered \
                               two seconds later. Needs DISK=disk.img; scripts/disk-image makes one.",
                 example: "disk check",
             },
@@ -38,14 +38,14 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// Pages that `disk bench` reads and writes, unless `pages=` says otherwise.
+/// Default of `pages=`, which `disk bench` reads and writes.
 const DEFAULT_PAGES: u64 = 1024;
-/// What can be said behind `disk`.
+/// The words that `disk` takes.
 const WORDS: [&str; 3] = ["list", "check", "bench"];
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
     fn disk(&mut self, args: &Args) -> Result<(), Failure> {
-        // Where there is no disk, the commands say so.
+        // Without a disk, the commands themselves fail.
         let most = self.system.disk().map_or(u64::from(MAX_SLOTS), |disk| disk.identity().pages());
         let most = most.clamp(1, MAX_SLOTS.into());
         let pages = args.whole("pages", DEFAULT_PAGES.min(most), 1, most)? as u32;
@@ -55,12 +55,12 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "bench" => self.disk_bench(pages),
             word => {
                 let meant = meant(word, WORDS.into_iter(), "there are");
-                Err(Failure::bad(format!("{} is nothing that it does; {meant}", shown(word))))
+                Err(Failure::bad(format!("disk has no command {}; {meant}", shown(word))))
             }
         }
     }
 
-    /// Does something with users of memory whose page cache is on the disk.
+    /// Runs `act` with users of memory whose page cache is on the disk.
     fn on_disk<T>(&mut self, act: impl FnOnce(&mut Mm<'_, '_>, &M) -> Result<T, FileError>) -> Result<T, Failure> {
         let opened = self.system.open_live_on_disk(CmaUse::default(), Lend::Movable);
         let result = match opened {

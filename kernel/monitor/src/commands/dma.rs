@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `dma`: who has which memory for a device, and buffers by hand.
+//! `dma`: the memory of each device, and buffers by hand.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -38,8 +38,7 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// The device of that name: one with a driver, or one that gets somebody at the prompt for a
-/// driver.
+/// Returns the device called `name`. One without a driver gets the prompt as its driver.
 fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
     if let Some((id, _)) = system.dma().devices().find(|(_, device)| device.name == name) {
         return Ok(id);
@@ -50,7 +49,7 @@ fn find(system: &mut System<'_>, name: &str) -> Result<DeviceId, Failure> {
     }
 }
 
-/// No device of that name: says what may be meant, or else what there is.
+/// Describes a missing device: the one that may be meant, or else the devices that there are.
 fn unknown(system: &System<'_>, name: &str) -> Failure {
     let known = || system.dma().known();
     let lower = name.to_lowercase();
@@ -88,7 +87,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             let [count, pages, mappings] = [count, pages, mappings as u32].map(|number| number.to_string());
             lines.push([device.name.into(), area.into(), count, pages, mappings]);
         }
-        // What the tree gives to devices that no driver has taken charge of.
+        // Areas that the tree gives to devices without a driver.
         for user in system.area_users() {
             let known = lines.iter().any(|line| line[0] == user.device);
             if !known && system.find_area(&user.area).is_some() {
@@ -146,7 +145,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             Ok(buffer) => self.system.dma_keep(buffer),
             Err(error) => {
                 self.forget_idle(device);
-                // As for `alloc`: that memory is refused is a result.
+                // As for `alloc`, a refusal is a result.
                 writeln!(self.out, "no {bytes} bytes for {name}: {error}")?;
                 return Ok(());
             }
@@ -189,19 +188,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         Ok(())
     }
 
-    /// A device that the prompt made up goes when it has nothing any more.
+    /// Removes a device that the prompt added, if it has no buffers and mappings.
     fn forget_idle(&mut self, device: DeviceId) {
         let dma = self.system.dma();
         let busy =
             dma.buffers().any(|buffer| buffer.device == device) || dma.mappings().any(|mapped| mapped.device == device);
         if !busy && dma.device(device).is_some_and(|device| !device.has_driver) {
-            // It is there, and has nothing to lose.
+            // The device exists and has nothing to leak.
             let _ = self.system.dma_remove_device(device);
         }
     }
 }
 
-/// A size in bytes, with K, M or G behind it as on the command line.
+/// Parses a size in bytes with an optional K, M or G, as on the command line.
 fn size_of_words(size: &str) -> Result<u32, Failure> {
     let parsed = memparse(size.as_bytes());
     match u32::try_from(parsed.value) {

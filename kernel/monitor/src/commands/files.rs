@@ -59,7 +59,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         let mut failed = None;
         for path in &args.words {
             let Err(failure) = self.print_file(path) else { continue };
-            // Like the others, the last one's line is printed, and those before it here.
+            // The last failure's line is printed as other commands' are, earlier ones here.
             if let Some(Failure { line, .. }) = failed.replace(failure) {
                 self.out.machine.write_str(&format!("cat: {line}\n"));
             }
@@ -106,7 +106,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         files::find(self.system, path).map_err(|why| Failure::bad(self.no_file(path, why)))
     }
 
-    /// A path and why it names no file, with what it may have meant.
+    /// Returns why `path` names no file, with the path that may be meant.
     fn no_file(&self, path: &str, why: NoFile) -> String {
         let near = if why == NoFile::Missing { files::nearest_path(self.system, path) } else { None };
         let near = near.map_or_else(String::new, |near| format!("; {}", did_you_mean(&near)));
@@ -115,7 +115,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-/// Characters of a path that a message repeats.
+/// Characters of a path that a message shows.
 const SHOWN_PATH: usize = 200;
 
 /// Errs at the first word that looks like an option.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `grep` as a command; behind a `|` it is the monitor's filter.
+//! `grep` as a command; after a `|` it is a filter of the monitor.
 
 use super::{Command, Session};
 use crate::Failure;

@@ -74,7 +74,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-/// Prints words in rows that fit a terminal, the first one and the others indented.
+/// Prints words in rows that fit a terminal, indented by `first`, then by `others` blanks.
 fn wrap(out: &mut dyn Write, text: &str, first: usize, others: usize) -> fmt::Result {
     let mut at = 0;
     for word in text.split_ascii_whitespace() {

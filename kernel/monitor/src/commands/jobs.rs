@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `jobs`, `stop` and `wait`, and what other commands ask before they touch an area.
+//! `jobs`, `stop` and `wait`, and checks of other commands before they use an area.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -46,8 +46,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 help: Help {
                     name: "wait",
                     usage: "[N|all] [steps=N]",
-                    summary: "lets the jobs go on until one, or all, is over",
-                    details: "With steps=N, for N steps at most. Ctrl-C ends the waiting, and the jobs go on.",
+                    summary: "continues the jobs until one has ended, or all have",
+                    details: "With steps=N, for N steps at most. Ctrl-C ends the wait; the jobs continue.",
                     example: "wait steps=5000",
                 },
                 run: |session, args| session.wait(args),
@@ -85,7 +85,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 return Ok(());
             }
             if self.out.machine.interrupted() {
-                writeln!(self.out, "Ctrl-C ended the waiting; the jobs go on.")?;
+                writeln!(self.out, "Ctrl-C ended the wait; the jobs continue.")?;
                 return Ok(());
             }
             let steps = left.map_or(JOB_STEPS, |left| left.min(JOB_STEPS));
@@ -95,7 +95,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
     }
 
-    /// The numbers of the jobs that a word names: one, or `all`. Without a word the only one.
+    /// Returns the jobs that `word` names by number or `all`; without a word, the only one.
     fn chosen_jobs(&self, word: Option<&str>) -> Result<Vec<u32>, Failure> {
         let numbers: Vec<u32> = self.jobs.all().iter().map(Job::number).collect();
         match (word, &numbers[..]) {
@@ -113,19 +113,19 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         }
     }
 
-    /// The job that runs on an area.
+    /// Returns the job that runs on `area`.
     pub(super) fn job_on(&self, area: AreaId) -> Option<&Job> {
         self.jobs.all().iter().find(|job| job.area() == area)
     }
 
-    /// Errs where a job runs on an area.
+    /// Errs if a job runs on `area`.
     pub(super) fn without_job(&self, area: AreaId) -> Result<(), Failure> {
         let Some(job) = self.job_on(area) else { return Ok(()) };
         let (number, command, name) = (job.number(), job.command(), self.system.area(area).name());
         Err(Failure::bad(format!("job {number} ({command}) runs on {name}: `wait {number}` or `stop {number}` first")))
     }
 
-    /// Errs where any job runs, with the reason why it would be in the way.
+    /// Errs if any job runs; `reason` begins the message.
     pub(crate) fn without_jobs(&self, reason: &str) -> Result<(), Failure> {
         let Some(job) = self.jobs.all().first() else { return Ok(()) };
         let (number, command, name) = (job.number(), job.command(), self.system.area(job.area()).name());

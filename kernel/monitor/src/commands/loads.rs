@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A load as a command: keys into a plan, which runs in the foreground here or becomes a job.
+//! A load as a command: keys into a plan, which runs in the foreground or becomes a job.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -19,9 +19,9 @@ use lab::rng::Rng;
 use machine::Machine;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    /// Runs a load, or leaves it as a job.
+    /// Runs a load, or starts it as a job.
     pub(super) fn load(&mut self, args: &Args) -> Result<(), Failure> {
-        let load = load::find(self.name).ok_or_else(|| Failure::bad("is no load"))?;
+        let load = load::find(self.name).ok_or_else(|| Failure::bad("is not a load"))?;
         let options = self.load_options(load, args, DEFAULT_OPS)?;
         let plan = Plan {
             rounds: args.whole("rounds", 1, 0, u64::MAX)?,
@@ -52,7 +52,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         })
     }
 
-    /// The load that the keys describe.
+    /// Returns the options of `load` that the keys describe.
     pub(super) fn load_options(&self, load: &load::Entry, args: &Args, default_ops: u64) -> Result<Options, Failure> {
         let until = args.one_of("until", &["failure", "ops"])?;
         if until == "ops" && args.key("ops").is_none() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What this is, and its end: `version`, `poweroff`, `reboot`.
+//! `version`, `poweroff` and `reboot`.
 
 use core::fmt::Write;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `placement=` and `placements=` name, and an area under it.
+//! Placements that `placement=` and `placements=` name, and their use for an area.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -17,7 +17,7 @@ use machine::Machine;
 use placement::Placement;
 use placements::{BadPlacement, PLACEMENTS};
 
-/// The placement that a text names.
+/// Returns the placement that `text` names.
 pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure> {
     placements::parse(text).map_err(|bad| {
         let name = shown(text);
@@ -34,12 +34,12 @@ pub(super) fn placement_named(text: &str) -> Result<Box<dyn Placement>, Failure>
     })
 }
 
-/// The placement that `placement=` names, if it is there.
+/// Returns the placement that `placement=` names, if given.
 pub(super) fn placement_of(args: &Args) -> Result<Option<Box<dyn Placement>>, Failure> {
     args.key("placement").map(placement_named).transpose()
 }
 
-/// The placements that `placements=` names; all where it is not given.
+/// Returns the placements that `placements=` names; all if it is not given.
 pub(super) fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
     let names: Vec<String> = match args.key("placements") {
         Some(list) => list.split(',').map(ToString::to_string).collect(),
@@ -55,7 +55,7 @@ pub(super) fn placement_names(args: &Args) -> Result<Vec<String>, Failure> {
 }
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    /// Does something while areas have other placements, and puts their own back.
+    /// Runs `load` while areas have other placements, and restores their own.
     pub(super) fn with_placements(
         &mut self,
         placements: impl IntoIterator<Item = (AreaId, Box<dyn Placement>)>,

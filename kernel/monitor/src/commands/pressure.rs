@@ -37,14 +37,14 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                               full system, by source=, cma_use=, lend= and pins=; pages= is 6656 (26 MiB), or the whole area \
                               where that is smaller; pins=, pages that cannot move, are 0, 1 and 100. integrity: whether every \
                               page survives; with sabotage= migration leaves a step out; pages= is the largest buffer, the whole \
-                              area unless told. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
+                              area by default. Without a key its values are tried in turn; rounds= are 4, 64, 16 and 16, and \
                               fill= is the pages that fill memory, all there are \
                               unless given. Where no page is left and none can be \
                               reclaimed, the process with the most memory is killed, its pages and the kernel's for it together, \
                               and of several the one made last. cat /sys/kernel/tracing/trace shows what was traced. callers= is an experiment of its own: \
                               N callers (or, as in callers=2,4,8, one number after the other) ask for pages= at once, requests= times each, and after each step of \
                               alloc_contig_range a scheduler chooses who goes on, by seed=; schedules= tries every order with \
-                              at most N switches, and schedule=STEP:CALLER,... runs one of them. lock= is that of linux= unless told. \
+                              at most N switches, and schedule=STEP:CALLER,... runs one of them. The default lock= is that of linux=. \
                               work=N: N work items need a mutex that the first caller's driver holds around its requests, and \
                               draining waits for the item that has begun.",
                 example: "pressure latency pages=64 with=movable",
@@ -54,9 +54,9 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// Most allocations of a run.
+/// Maximum of `rounds=`: allocations of a run.
 const MAX_ROUNDS: u64 = 100_000;
-/// Most pinned pages (`migration::live::MAX_PINS`).
+/// Maximum of pinned pages (`migration::live::pins::MAX_PINS`).
 const MAX_PINS: u64 = migration::live::pins::MAX_PINS as u64;
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
@@ -141,14 +141,14 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
     }
 }
 
-/// The value that a key names, if it is there.
+/// Returns the value that `key` names, if given.
 fn named<T: Copy>(args: &Args, key: &str, values: &[(&'static str, T)]) -> Result<Option<T>, Failure> {
     let Some(word) = args.key(key) else { return Ok(None) };
     let value = values.iter().find(|value| value.0 == word).map(|value| Some(value.1));
     value.ok_or_else(|| none_of(&format!("{key} is"), word, values.iter().map(|value| value.0), "it can be").into())
 }
 
-/// Errs where a key is given that means nothing to the experiment.
+/// Errs if a key is given that the experiment does not take.
 fn check_keys(args: &Args, experiment: Experiment) -> Result<(), Failure> {
     let others = match experiment {
         Experiment::Latency => &["lend", "source", "pins", "sabotage", "seed"][..],
@@ -157,7 +157,7 @@ fn check_keys(args: &Args, experiment: Experiment) -> Result<(), Failure> {
         Experiment::Integrity => &["with", "source", "pins"],
     };
     match others.iter().find(|key| args.key(key).is_some()) {
-        Some(key) => Err(Failure::bad(format!("{key}= means nothing to {}", experiment.name()))),
+        Some(key) => Err(Failure::bad(format!("{key}= is not a key of {}", experiment.name()))),
         None => Ok(()),
     }
 }

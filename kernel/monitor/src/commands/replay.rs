@@ -54,10 +54,10 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
     }
 }
 
-/// What `align=` can be, the usual one first.
+/// The values of `align=`, the default first.
 pub(super) const ALIGNS: &[&str] = &["asis", "order", "page"];
 
-/// The alignment that a word of [`ALIGNS`] names.
+/// Returns the alignment that a word of [`ALIGNS`] names; `None` for the recorded one.
 pub(super) fn align_named(name: &str) -> Option<Align> {
     match name {
         "order" => Some(Align::Order),
@@ -66,14 +66,14 @@ pub(super) fn align_named(name: &str) -> Option<Align> {
     }
 }
 
-/// A recording that was checked.
+/// A checked recording.
 pub(super) struct Recording<'a, 't> {
     pub(super) survey: Survey<'t>,
     pub(super) trace: &'t [u8],
     pub(super) options: replay::Options<'a>,
 }
 
-/// Failures that are lines, unless `failures=` says otherwise.
+/// Default of `failures=`: failures that are printed.
 const SHOWN_FAILURES: u64 = 20;
 
 impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
@@ -113,12 +113,12 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         Ok(())
     }
 
-    /// What `load` put into an area.
+    /// Returns the state that `load` put into `area`.
     fn loaded_in(&self, area: AreaId) -> Option<Loaded> {
         self.loaded.iter().find(|loaded| loaded.area == area).copied()
     }
 
-    /// Replays what was recorded of one area, or of several at once.
+    /// Replays the recording of one area, or of several at once.
     fn replay_on<'t>(
         &mut self,
         areas: &[replay::Options<'_>],
@@ -157,7 +157,7 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         Ok(())
     }
 
-    /// The recording in the initrd, checked, and what the keys say of it but for the alignment.
+    /// Checks the recording in the initrd; returns it with the options of all keys but `align=`.
     pub(super) fn recording<'a>(&mut self, args: &'a Args) -> Result<Recording<'a, 's>, Failure> {
         let named = args.key("area");
         let unnamed = choose_area(self.system, named)?;
@@ -199,7 +199,7 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
     }
 }
 
-/// The part of a recording that `task=` and `pages=` name.
+/// Returns the part of a recording that `task=` and `pages=` name.
 fn part_of(args: &Args) -> Result<Part<'_>, Failure> {
     let pages = match args.key("pages") {
         None => Sizes::ALL,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `replay callers=tasks` and `compare load=replay callers=tasks`: a recording whose tasks are
-//! callers at once.
+//! concurrent callers.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -22,21 +22,21 @@ use lab::pressure::latency::Filling;
 use machine::Machine;
 use placement::Placement;
 
-/// The only value of `callers=` here.
+/// The only value of `callers=` for a recording.
 const TASKS: &str = "tasks";
-/// The keys that go with it.
+/// The keys that `callers=tasks` takes.
 const OWN: [&str; 12] =
     ["callers", "lock", "seed", "area", "from", "task", "pages", "align", "placement", "placements", "load", "held"];
 
 impl<M: Machine + ?Sized> Session<'_, '_, M> {
-    /// The recording's tasks as callers: a row and a record for each placement and lock, and a line
-    /// for each task where there is one row.
+    /// Replays the recording with its tasks as callers. Prints a row and a record for each
+    /// placement and lock; if there is only one row, also a line for each task.
     pub(super) fn tasks_as_callers(&mut self, args: &Args, placements: Vec<String>) -> Result<(), Failure> {
         if let Some(word) = args.key("callers").filter(|&word| word != TASKS) {
             return Err(Failure::bad(none_of("callers is", word, [TASKS].into_iter(), "of a recording they are")));
         }
         if let Some(key) = args.given().find(|key| !OWN.contains(key)) {
-            return Err(Failure::bad(format!("{key}= means nothing to callers=tasks")));
+            return Err(Failure::bad(format!("{key}= is not a key of callers=tasks")));
         }
         let seed = args.key("seed").map_or(Ok(1), |seed| number("seed", seed, 0, u32::MAX.into()))? as u32;
         let align = align_named(args.one_of("align", ALIGNS)?);
@@ -104,7 +104,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         tasks_of(trace, options.part, align, area_of).map_err(|error| Failure::bad(format!("{error}")))
     }
 
-    /// `compare load=replay callers=tasks`
+    /// Executes `compare load=replay callers=tasks`.
     pub(super) fn compare_callers(&mut self, args: &Args) -> Result<(), Failure> {
         if args.key("load") != Some("replay") {
             return Err(Failure::bad("callers=tasks goes with load=replay: it is the recording that has tasks"));
@@ -113,7 +113,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
         self.tasks_as_callers(args, placements)
     }
 
-    /// `replay callers=tasks`
+    /// Executes `replay callers=tasks`.
     pub(super) fn replay_callers(&mut self, args: &Args) -> Result<(), Failure> {
         let placement = args.key("placement").unwrap_or_default().to_string();
         self.tasks_as_callers(args, Vec::from([placement]))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command `relocate`: what would have to move.
+//! The command `relocate`: a plan of the moves that make room for a request.
 
 use alloc::format;
 use core::fmt::Write;
@@ -23,8 +23,8 @@ pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
                 usage: "AREA PAGES [ALIGN_ORDER]",
                 summary: "says what would have to move so that a request fits",
                 details: "Nothing is moved. It is a plan as placement=relocate makes it, if every buffer that is registered could be moved. Each keeps \
-                  the alignment that it has, up to that of its size. The request is aligned by the order of its size, \
-                  capped at 8, unless told.",
+                  the alignment that it has, up to that of its size. The request's default alignment is the order \
+                  of its size, capped at 8.",
                 example: "relocate BiscuitOS_cma 64",
             },
             run: |session, args| session.relocate(args),

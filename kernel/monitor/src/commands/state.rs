@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command `load`: the state that the initrd describes, put into an area.
+//! The command `load`: puts the state that the initrd describes into an area.
 
 use alloc::format;
 use core::fmt::Write;

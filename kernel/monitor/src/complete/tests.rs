@@ -84,7 +84,7 @@ fn what_is_ambiguous_is_listed_by_its_last_part() {
     assert_eq!(listed("debris placement="), placements.join(" "));
     assert_eq!(listed("bench cma/2048/"), "");
     assert_eq!(listed("").split(' ').count(), help_of_all::<Mock>().count());
-    // What several have in common is put in first.
+    // The common text of several candidates is inserted first.
     assert_eq!(on_board("replay area=B; rep").0, "lay ");
     assert_eq!(on_board("cat /proc/b").0, "uddyinfo ");
     let begin_with_s = placements.iter().filter(|name| name.starts_with('s')).count();
@@ -144,7 +144,7 @@ fn every_usage_names_each_key_once() {
 proptest! {
     #![proptest_config(property::config(256))]
 
-    /// Whatever stands there, what is put in continues a candidate.
+    /// Whatever the line is, inserted text continues a candidate.
     #[test]
     fn anything_can_be_completed(before in prop_oneof![
         any::<String>(),

@@ -68,7 +68,7 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     },
 ];
 
-/// The words in decimal, separated by blanks. What lies behind the last bit is clear, as on Linux.
+/// Prints the words in decimal, separated by blanks. As on Linux, bits past the end are clear.
 fn bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     let bitmap = area.bitmap();
     let mut left = bitmap.bits();
@@ -81,7 +81,7 @@ fn bitmap(out: &mut dyn fmt::Write, area: &Area) -> fmt::Result {
     writeln!(out)
 }
 
-/// Allocates as a write to `alloc` does: aligned to a page, kept until `free` or `release`.
+/// Allocates like a write to `alloc`: aligned to a page, kept until `free` or `release`.
 fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure> {
     let buffer = system.cma_alloc(id, pages, 0).map_err(|error| {
         let area = system.area(id);
@@ -92,9 +92,8 @@ fn alloc(system: &mut System<'_>, id: AreaId, pages: u32) -> Result<(), Failure>
     Ok(())
 }
 
-/// Frees as a write to `free` does: `pages` pages of those allocated last, the front part of a
-/// buffer that is larger. Like Linux it stops where no buffer is left, or where a part of one
-/// cannot be released.
+/// Frees like a write to `free`: `pages` pages, the latest buffers first, of a larger buffer its
+/// front part. Like Linux, it stops if no buffer is left, or if a part of one cannot be released.
 fn free(system: &mut System<'_>, id: AreaId, mut pages: u32) -> Result<(), Failure> {
     while pages > 0 {
         let Some(last) = system.kept(id).max_by_key(|kept| kept.id) else { break };

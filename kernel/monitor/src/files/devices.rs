@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/sys/bus/platform/devices`: the bitmap of the area that a device has, as in the article.
+//! `/sys/bus/platform/devices`: the bitmap of a device's area, as in the article.
 
 use super::{PseudoFile, Read, Write};
 use lab::bitmap_view::write_bitmap;

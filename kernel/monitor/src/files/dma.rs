@@ -48,12 +48,12 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     },
 ];
 
-/// What the tables have room for, buffers and mappings together.
+/// Capacity of the tables of buffers and mappings together.
 const ENTRIES_IN_ALL: usize = MAX_BUFFERS + MAX_MAPPINGS;
 
-/// `dump_show`: driver, device, type, hash index, physical address, frame, device address, length,
-/// cache line number, direction, and whether the driver has looked at the mapping's error, which
-/// nothing here can return unseen.
+/// Prints like `dump_show`: driver, device, type, hash index, physical address, frame, device
+/// address, length, cache line number, direction, and if the driver has checked the mapping for
+/// errors, which cannot be left out here.
 fn dump(out: &mut dyn fmt::Write, dma: &Dma) -> fmt::Result {
     let mut line = |device, kind, start: DeviceAddress, bytes: u32, direction: &str, error: &str| {
         let address = start.bits();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/proc`: memory as `free`, `watch` and people's scripts read it (`fs/proc/meminfo.c`,
+//! `/proc`: memory in the format that `free`, `watch` and scripts read (`fs/proc/meminfo.c`,
 //! `mm/vmstat.c`).
 
 use core::fmt;
@@ -32,8 +32,8 @@ fn whole_lines(out: &mut dyn fmt::Write, text: &str) -> fmt::Result {
     if text.is_empty() || text.ends_with('\n') { Ok(()) } else { out.write_char('\n') }
 }
 
-/// The rows that mean something here, in Linux's order; there are neither buffers nor swap, and
-/// rows that every tool reads say so.
+/// Prints the rows that apply here, in Linux's order. Buffers and swap do not exist; their rows
+/// that every tool reads are 0.
 fn meminfo(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     let zone = system.zone();
     let cached = system.live().map_or(0, |live| live.cached_pages());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/sys/kernel/tracing`: the trace ring as ftrace prints it (`kernel/trace/trace_output.c`),
-//! events in the words of `include/trace/events/cma.h` and `page_isolation.h`.
+//! `/sys/kernel/tracing`: the trace ring in ftrace's format (`kernel/trace/trace_output.c`), the
+//! events in that of `include/trace/events/cma.h` and `page_isolation.h`.
 
 use alloc::format;
 use core::fmt;
@@ -30,7 +30,7 @@ pub(super) const ENTRIES: &[PseudoFile] = &[
     },
 ];
 
-/// What Linux prints as the frame of an allocation that had no candidate: all ones.
+/// Frame that Linux prints for an allocation without a candidate: all ones.
 const NO_PFN: u32 = u32::MAX;
 
 /// The head that ftrace prints over the events.
@@ -56,8 +56,8 @@ fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
         let micros = ns / 1000;
         match task {
             0 => out.write_str("         monitor-1      ")?,
-            // Linux's columns: the name to the right in 16 characters, the number in 7. Caller n is
-            // task n + 1 here.
+            // Linux's columns: the name right-aligned in 16 characters, the number left-aligned in
+            // 7. Caller n is task n + 1 here.
             _ => write!(out, "{:>16}-{:<7}", format!("caller{}", task - 1), 1 + u32::from(task))?,
         }
         write!(out, " [000] ..... {:>5}.{:06}: ", micros / 1_000_000, micros % 1_000_000)?;
@@ -72,8 +72,8 @@ fn trace(out: &mut dyn fmt::Write, system: &System<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Prints one event as the version of Linux does. `candidate` is the frame that the allocation
-/// tried last.
+/// Prints one event in the format of the emulated version of Linux. `candidate` is the frame that
+/// the allocation tried last.
 fn write_event(out: &mut dyn fmt::Write, system: &System<'_>, event: &Event, candidate: u32) -> fmt::Result {
     let linux = system.linux().differences();
     let name = |area: u8| system.areas().get(usize::from(area)).map_or("?", |area| area.name());
@@ -128,7 +128,7 @@ fn write_event(out: &mut dyn fmt::Write, system: &System<'_>, event: &Event, can
     }
 }
 
-/// A page as the events name it: its frame's number, and what stands in for the descriptor's
+/// A page as the events print it: its frame's number, and a number in place of the descriptor's
 /// address, which Linux hashes.
 struct Page(u32, u32);
 

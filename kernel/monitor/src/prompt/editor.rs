@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The line that is being typed: `editline` keeps its text, its cursor and the lines before it;
-//! this module says what each key does, and what the terminal is sent so that a person sees it.
+//! The line that is being typed: `editline` has its text, its cursor and the history; this module
+//! has the actions of the keys, and what is sent to the terminal to show them.
 //!
-//! A character at the line's end sends itself and nothing else, so that a pipe can type as well as
-//! a person. A line that goes over several rows can only be edited by who knows how long a row is,
-//! and a serial line does not say. So the first key that moves the cursor in a longer line asks the
-//! terminal, and keys are kept until it has answered or the line ends. What does not answer is no
-//! terminal, is taken to have rows of 80, and is not asked again.
+//! A character at the line's end sends only itself, so that a pipe can type, too. Editing a line of
+//! several rows needs the length of a row, which a serial line does not provide. So the first key
+//! that moves the cursor in a longer line asks the terminal, and keys are held until it has
+//! answered or the line ends. A terminal that does not answer keeps its assumed width (80 at first)
+//! and is not asked again.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -17,22 +17,22 @@ use editline::{History, LineBuffer};
 
 use super::keys::{Decoder, Key};
 
-/// What asks for a command.
+/// The text in front of each line.
 pub(super) const PROMPT: &str = "debris> ";
-/// Characters of the longest line.
+/// Maximum of characters of a line.
 pub(crate) const MAX_LINE: usize = 1024;
-/// Lines that the arrow keys bring back, at most; at least half of them.
+/// Capacity of the history. When it is full, its older half is removed.
 const HISTORY_LINES: usize = 100;
-/// Characters of a terminal's row, until it says otherwise.
+/// Assumed characters of a terminal's row, until it answers.
 const USUAL_COLUMNS: usize = 80;
-/// No terminal has fewer; where one says so, it is not believed.
+/// Minimum of a row's characters; a smaller answer is ignored.
 const LEAST_COLUMNS: usize = 40;
-/// Keys that wait for an answer; with one more, none is expected any more.
+/// Held keys at which the editor stops waiting for an answer.
 const MOST_HELD: usize = 64;
-/// Keep the cursor, go to the end of the row, ask where that is, and come back.
+/// Saves the cursor, moves to the end of the row, asks for the position, and restores the cursor.
 const ASK_FOR_COLUMNS: &str = "\x1b7\x1b[999C\x1b[6n\x1b8";
 
-/// What came of a byte.
+/// The result of a byte.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Typed {
     /// A line to execute.
@@ -45,26 +45,26 @@ pub(super) enum Typed {
     EndOfInput,
 }
 
-/// The line, and what the terminal shows of it.
+/// The line, and the state of the terminal that shows it.
 pub(super) struct Editor {
     line: LineBuffer,
     history: History,
-    /// Lines given to the history; it holds no more.
+    /// Lines added to the history; it holds at most this number.
     remembered: usize,
     keys: Decoder,
-    /// What the terminal is to be sent.
+    /// Output that is not yet sent to the terminal.
     out: String,
-    /// The terminal's cursor, in characters from the prompt's first.
+    /// Position of the terminal's cursor, in characters from the prompt's first.
     at: usize,
-    /// The last character sent may have filled its row: the terminal goes to the next one when
-    /// there is more.
+    /// The last character sent may have filled its row; the cursor then moves to the next row only
+    /// with more text.
     hangs: bool,
     columns: usize,
     /// The terminal was asked for its columns since the line began.
     asked: bool,
-    /// An answer may still come.
+    /// An answer may still arrive.
     due: bool,
-    /// No answer came when one was waited for.
+    /// The last question was not answered in time.
     deaf: bool,
     /// The keys that wait for the answer.
     held: Vec<Key>,
@@ -73,7 +73,7 @@ pub(super) struct Editor {
 }
 
 impl Editor {
-    /// An editor with a prompt and an empty line.
+    /// Creates an editor with a prompt and an empty line.
     pub(super) fn new() -> Self {
         let mut editor = Self {
             line: LineBuffer::new(MAX_LINE),
@@ -94,7 +94,7 @@ impl Editor {
         editor
     }
 
-    /// Takes what the terminal is to be sent; `\n` ends a line.
+    /// Takes the output for the terminal; `\n` ends a line.
     pub(super) fn take_output(&mut self) -> String {
         core::mem::take(&mut self.out)
     }
@@ -109,17 +109,17 @@ impl Editor {
         self.send(PROMPT);
     }
 
-    /// True where nothing is typed, and no key is held back.
+    /// True if nothing is typed, and no key is held.
     pub(super) fn is_empty(&self) -> bool {
         self.line.is_empty() && self.held.is_empty()
     }
 
-    /// The line in front of the cursor.
+    /// Returns the line in front of the cursor.
     pub(super) fn before_cursor(&self) -> &str {
         self.text().get(..self.line.cursor_pos()).unwrap_or_default()
     }
 
-    /// Takes a byte from the terminal.
+    /// Handles a byte from the terminal.
     pub(super) fn feed(&mut self, byte: u8) -> Option<Typed> {
         let key = self.keys.feed(byte)?;
         if let Key::Column(columns) = key {
@@ -147,7 +147,7 @@ impl Editor {
         self.press(key)
     }
 
-    /// Puts printable ASCII in at the cursor, as far as there is room.
+    /// Inserts printable ASCII at the cursor, if there is room.
     pub(super) fn insert(&mut self, text: &str) {
         let room = MAX_LINE - self.line.len();
         self.dropped += text.len().saturating_sub(room);
@@ -159,7 +159,7 @@ impl Editor {
         }
     }
 
-    /// Prints whole lines above the prompt, and the prompt and the line again below them.
+    /// Prints whole lines above the prompt, then the prompt and the line again.
     pub(super) fn print_above(&mut self, lines: &str) {
         self.move_to(self.end());
         self.out.push('\n');
@@ -167,12 +167,12 @@ impl Editor {
         self.show_anew();
     }
 
-    /// Rings.
+    /// Rings the terminal's bell.
     pub(super) fn ring(&mut self) {
         self.out.push('\x07');
     }
 
-    /// Presses the keys that were kept. Only the last of them can end a line.
+    /// Handles the held keys. Only the last of them can end a line.
     fn press_held(&mut self) -> Option<Typed> {
         core::mem::take(&mut self.held).into_iter().fold(None, |typed, key| self.press(key).or(typed))
     }
@@ -240,9 +240,9 @@ impl Editor {
         if self.dropped > 0 { Typed::TooLong(line.len() + self.dropped) } else { Typed::Line(line) }
     }
 
-    /// Puts a line into the history. A full one would compare it with a line of long ago instead of
-    /// the last, and leave it out where those two are equal; so before it is full, the older half
-    /// is forgotten.
+    /// Adds a line to the history. A full `History` compares it with an old line instead of the
+    /// last, and leaves it out if those two are equal; so before it is full, the older half is
+    /// removed.
     pub(super) fn remember(&mut self, line: &str) {
         if self.remembered + 1 == HISTORY_LINES {
             let mut newest = Vec::new();
@@ -270,11 +270,11 @@ impl Editor {
     }
 
     fn text(&self) -> &str {
-        // ASCII is all that is put in.
+        // The line holds only ASCII.
         self.line.as_str().unwrap_or_default()
     }
 
-    /// Where the line ends, and where its cursor is, in characters from the prompt's first.
+    /// Returns the position of the line's end, in characters from the prompt's first.
     fn end(&self) -> usize {
         PROMPT.len() + self.line.len()
     }
@@ -283,14 +283,14 @@ impl Editor {
         PROMPT.len() + self.line.cursor_pos()
     }
 
-    /// Shows the prompt and the line where the terminal's cursor is.
+    /// Prints the prompt and the line at the terminal's cursor.
     fn show_anew(&mut self) {
         self.at = 0;
         self.send(PROMPT);
         self.show_from(0);
     }
 
-    /// Shows the line from a character on.
+    /// Prints the line from character `from` on.
     fn show_from(&mut self, from: usize) {
         self.move_to(PROMPT.len() + from);
         let rest = self.text().get(from..).unwrap_or_default().to_string();
@@ -298,7 +298,7 @@ impl Editor {
         self.move_to(self.cursor());
     }
 
-    /// Shows the line from a character on, and nothing of what ended at `old_end` behind it.
+    /// Prints the line from `from` on, and clears the rest of one that ended at `old_end`.
     fn show_shorter(&mut self, old_end: usize, from: usize) {
         self.move_to(PROMPT.len() + from);
         let rest = self.text().get(from..).unwrap_or_default().to_string();
@@ -310,8 +310,8 @@ impl Editor {
         self.move_to(self.cursor());
     }
 
-    /// True where a key that ends no line moves the terminal's cursor in another way than by
-    /// writing on at the end.
+    /// True if `key` moves the terminal's cursor otherwise than by writing at the end, and does not
+    /// end the line.
     fn moves_back(&self, key: Key) -> bool {
         match key {
             Key::Enter | Key::Tab | Key::Cancel | Key::ClearScreen | Key::Column(_) => false,
@@ -327,7 +327,7 @@ impl Editor {
         self.hangs = !text.is_empty() || self.hangs;
     }
 
-    /// Behind a full row, goes to the next one: until then terminals differ in where they are.
+    /// After a full row, moves to the next one: until then, terminals differ in their position.
     fn settle(&mut self) {
         if self.hangs && self.at.is_multiple_of(self.columns) {
             self.out.push_str(" \r");
@@ -335,7 +335,7 @@ impl Editor {
         self.hangs = false;
     }
 
-    /// Moves the terminal's cursor.
+    /// Moves the terminal's cursor to position `to`.
     fn move_to(&mut self, to: usize) {
         if to == self.at {
             return;
@@ -352,7 +352,7 @@ impl Editor {
     }
 }
 
-/// True for keys that somebody waits for, whatever the terminal is.
+/// True for keys that are handled at once, even if the terminal has not answered.
 fn ends_waiting(key: Key) -> bool {
     matches!(key, Key::Enter | Key::Tab | Key::Cancel | Key::EndOfInput)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Keys: the bytes that a terminal sends, taken apart (ECMA-48 sequences as xterm sends them, and
-//! the control characters that shells give a meaning to). What is no key here says nothing.
+//! Keys: decodes the bytes that a terminal sends (ECMA-48 sequences as xterm sends them, and the
+//! control characters that shells use). Bytes that are not a key are ignored.
 
 /// A key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,29 +30,29 @@ pub(super) enum Key {
     ClearScreen,
     /// Ctrl-C.
     Cancel,
-    /// Ctrl-D: a character less, or in an empty line the end of input.
+    /// Ctrl-D: deletes a character, or ends the input in an empty line.
     EndOfInput,
-    /// No key: the terminal says in which column its cursor is, from 1.
+    /// Not a key: the terminal's answer, the column of its cursor, counted from 1.
     Column(usize),
 }
 
-/// Numbers that a sequence may carry; of more the last counts.
+/// Numbers of a sequence that are kept; the digits of further ones are appended to the last.
 const PARAMETERS: usize = 2;
-/// A parameter beyond this says nothing that a key or a column would.
+/// Maximum of a parameter; no key or column needs a larger one.
 const MOST_PARAMETER: usize = 9999;
 
-/// Where a sequence stands.
+/// The position in a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
     #[default]
     Ground,
     /// After ESC.
     Escape,
-    /// After ESC `[` or ESC `O`, with the numbers so far and which of them comes next.
+    /// After ESC `[` or ESC `O`: the numbers so far, and the index of the current one.
     Sequence([usize; PARAMETERS], usize),
 }
 
-/// Takes bytes, gives keys.
+/// Decodes bytes into keys.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     state: State,
@@ -60,7 +60,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// The key that ends with this byte.
+    /// Returns the key that `byte` completes.
     pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
         let last = core::mem::replace(&mut self.last, byte);
         match (core::mem::take(&mut self.state), byte) {
@@ -79,14 +79,14 @@ impl Decoder {
             // The second half of CR LF, or of LF CR.
             (_, b'\n') if last == b'\r' => self.last = 0,
             (_, b'\r') if last == b'\n' => self.last = 0,
-            // Any other byte ends a sequence that was begun.
+            // Any other byte ends an unfinished sequence.
             _ => return single(byte),
         }
         None
     }
 }
 
-/// A byte by itself.
+/// Returns the key of a single byte.
 fn single(byte: u8) -> Option<Key> {
     Some(match byte {
         b' '..=b'~' => Key::Char(byte.into()),
@@ -109,7 +109,7 @@ fn single(byte: u8) -> Option<Key> {
     })
 }
 
-/// Alt and a key.
+/// Returns the key of a byte after ESC (Alt).
 fn after_escape(byte: u8) -> Option<Key> {
     Some(match byte {
         b'b' => Key::WordLeft,
@@ -120,7 +120,7 @@ fn after_escape(byte: u8) -> Option<Key> {
     })
 }
 
-/// A sequence by its numbers and its last byte.
+/// Returns the key of a sequence with these numbers and this last byte.
 fn sequence(numbers: [usize; PARAMETERS], last: u8) -> Option<Key> {
     // The second number is the modifier: 3 is Alt, 5 is Ctrl.
     let by_word = matches!(numbers[1], 3 | 5);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the areas: random allocations, releases that are refused, the registry of kept
-//! buffers.
+//! Self-tests of the areas: random allocations, refused releases, and the registry of kept buffers.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -19,7 +18,7 @@ pub(super) const ENTRIES: &[Test] = &[
     on_areas("cma_registry", cma_registry),
 ];
 
-/// What can be seen of an area from outside.
+/// Returns the number of used bits and a fingerprint of the bitmap of an area.
 fn bitmap_of(system: &System<'_>, id: AreaId) -> (u32, Fingerprint) {
     let bitmap = system.area(id).bitmap();
     (bitmap.used(), Fingerprint::of_bits(bitmap.words(), bitmap.bits()))
@@ -38,7 +37,7 @@ fn cma_random(system: &mut System<'_>) -> Verdict {
                 continue;
             }
             let pages = 1 + rand.rand() % 100;
-            // A full or busy area may refuse; the check says whether it did so in order.
+            // A full or busy area may refuse; the check then covers the refusal.
             slots[slot] = system.cma_alloc(id, pages, align_order_of(pages)).ok();
         }
         let books = system.check();
@@ -58,8 +57,7 @@ fn cma_release_twice(system: &mut System<'_>) -> Verdict {
     for id in existing_areas(system)? {
         let Ok(buffer) = system.cma_alloc(id, 3, 0) else { continue };
         tried += 1;
-        // Nobody outside the kernel can make a second buffer of the same pages; here it can be
-        // done.
+        // A caller outside the kernel cannot make a second buffer of the same pages.
         let twin = Buffer::new(id, buffer.first(), buffer.pages());
         let longer = Buffer::new(id, buffer.first(), u32::MAX);
         let overlong = system.cma_release(longer);

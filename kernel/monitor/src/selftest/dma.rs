@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of the DMA API on the machine's own page tables and caches. A device is played by
-//! writing memory past the API; drivers that are broken on purpose show that the checker sees them.
+//! Self-tests of the DMA API on the machine's own page tables and caches. Writes that bypass the
+//! API stand for the device; drivers with deliberate errors show that the checker reports them.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -30,7 +30,7 @@ pub(super) const ENTRIES: &[Test] = &[
     on_areas("dma_pins", pins),
 ];
 
-/// The name that the tests' device has in reports and pins.
+/// The name of the tests' device in reports and pins.
 const NAME: &str = "selftest-device";
 const PAGE: u32 = PAGE_SIZE as u32;
 /// Steps of a random test.
@@ -40,8 +40,8 @@ fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
     result.map_err(Stop::fail)
 }
 
-/// Runs a test with a device that is watched and a page of the driver's own; nothing may be left
-/// afterwards.
+/// Runs `test` with a device under the checker and a page of its driver. Errs if memory is left
+/// allocated.
 fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, DeviceId, PhysAddr) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let was_on = system.dma().checker().is_enabled();
@@ -71,7 +71,7 @@ fn with_device(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>, Devic
     ensure(free == after, || format!("{free} pages were free, and {after} are"))
 }
 
-/// The window shows the frames that it should, and memory has one mapping at a time.
+/// Tests that the window shows the right frames, and that memory has one mapping at a time.
 fn window(system: &mut System<'_>) -> Verdict {
     if !system.has_window() {
         return Err(Stop::skip(OpenError::NoAddressSpace.to_string()));
@@ -121,7 +121,7 @@ fn one_window(system: &mut System<'_>, block: &Block) -> Verdict {
     ensure(back, || format!("{pages} pages did not come back with what the window was given"))
 }
 
-/// Buffers of all sizes come and go, zeroed, and keep what is in them.
+/// Tests that buffers of all sizes are zeroed, and keep their contents.
 fn coherent(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         let other = lines(system.dma_add_device_with_area("selftest-other", None))?;
@@ -159,7 +159,7 @@ fn coherent_step(
     let bytes = 1 + (rng.below(PAGE) << rng.below(9));
     let mut buffer = match system.dma_alloc_coherent(device, bytes) {
         Ok(buffer) => buffer,
-        // The areas may be full of what somebody has left there.
+        // Buffers that were there before may fill the areas.
         Err(DmaError::NoMemory { .. }) => return Ok(()),
         Err(error) => return Err(Stop::fail(error)),
     };
@@ -173,7 +173,7 @@ fn coherent_step(
     ensure(!cacheable, || format!("a buffer of {bytes} bytes is cacheable"))
 }
 
-/// Some words of each page of a buffer.
+/// Returns the offsets of some words of each page of a buffer.
 fn words_of(buffer: &Coherent) -> impl Iterator<Item = u32> + use<> {
     let bytes = buffer.bytes();
     (0..bytes).step_by(508).filter(move |offset| offset + 4 <= bytes)
@@ -184,12 +184,12 @@ fn verify(system: &mut System<'_>, buffer: &Coherent, stamp: u32) -> Verdict {
     ensure(intact, || format!("the buffer at {} does not hold what was written", buffer.device_address()))
 }
 
-/// The tests' device: memory, past the API.
+/// Writes to memory as the tests' device, without the API.
 fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Verdict {
     let hardware = lines(system.dma_mut().hardware())?;
     let address = hardware.cached(PhysAddr(at.bits().into()));
     hardware.store(address, bytes);
-    // What a device writes is in memory, and in no cache.
+    // A device writes to memory, not to a cache.
     let line = at.bits() / LINE_BYTES * LINE_BYTES;
     let length = (at.bits() + bytes.len() as u32).next_multiple_of(LINE_BYTES) - line;
     let first = hardware.cached(PhysAddr(line.into()));
@@ -199,26 +199,26 @@ fn device_writes(system: &mut System<'_>, at: DeviceAddress, bytes: &[u8]) -> Ve
     Ok(())
 }
 
-/// The transfers of `dma_streaming`: each one's offset in two pages, its bytes, and its direction.
+/// Returns the transfers of `dma_streaming`: the offset in two pages, the bytes, the direction.
 pub fn transfers() -> impl Iterator<Item = (u32, u32, Direction)> {
     let mut rng = Rng::seeded(12);
     (0..STEPS).map(move |_| (rng.below(PAGE), 1 + rng.below(PAGE), Direction::ALL[rng.below(3) as usize]))
 }
 
-/// The segments of its last transfer, which comes from the device: each one's offset, and its
-/// bytes.
+/// Returns the segments of the last transfer of `dma_streaming`, which comes from the device:
+/// offset and bytes.
 pub fn segments() -> impl Iterator<Item = (u32, u32)> {
     (0..16).map(|segment| (segment * 512, 100 + segment))
 }
 
-/// What memory holds at an aligned address: a device that writes the same changes nothing.
+/// Returns the byte at an aligned address, which a device can write back without a change.
 fn byte_at(system: &mut System<'_>, at: DeviceAddress) -> Verdict<u8> {
     let hardware = lines(system.dma_mut().hardware())?;
     let address = hardware.cached(PhysAddr(at.bits().into()));
     Ok(hardware.load_word(address) as u8)
 }
 
-/// Transfers of all sizes and alignments, both ways.
+/// Tests transfers of all sizes and alignments, in all directions.
 fn streaming(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
         for (offset, bytes, direction) in transfers() {
@@ -248,7 +248,7 @@ fn streaming(system: &mut System<'_>) -> Verdict {
     })
 }
 
-/// What a broken driver did has been reported once, with the device's name.
+/// Errs unless the checker has reported exactly `expected`, with the device's name.
 fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Verdict {
     let reports = system.dma_mut().checker_mut().take_reports();
     let found: Vec<Misuse> = reports.iter().map(|report| report.misuse).collect();
@@ -257,7 +257,7 @@ fn expect(system: &mut System<'_>, what: &str, expected: &[Misuse]) -> Verdict {
     ensure(named, || format!("{what}: the report names another device or call"))
 }
 
-/// Every mistake that the checker is there for.
+/// Tests every misuse that the checker reports.
 fn misuse(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, page| {
         let (to, from) = (Direction::ToDevice, Direction::FromDevice);
@@ -323,7 +323,7 @@ fn misuse(system: &mut System<'_>) -> Verdict {
     })
 }
 
-/// A driver that leaves a buffer, which was written behind its end, and a mapping behind.
+/// Tests a driver that leaks a mapping, and a buffer past whose end was written.
 fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     // The same name: it is the driver's second device.
     let device = lines(system.dma_add_device_with_area(NAME, None))?;
@@ -338,20 +338,20 @@ fn leaks(system: &mut System<'_>, page: PhysAddr) -> Verdict {
     ensure(left == Leaked { buffers: 1, mappings: 1 } && gone, || "what was left behind was not taken back".to_string())
 }
 
-/// A page that lives stays where it is while a device has it mapped, and the allocation that wants
-/// it is told who.
+/// Tests that a page in use is not moved while a device has it mapped, and that an allocation which
+/// needs its frame fails with the device's name.
 fn pins(system: &mut System<'_>) -> Verdict {
     with_device(system, |system, device, _| {
         with_living(system, |system| {
             empty_area(system)?;
-            let mut mm = system.mm().ok_or("nobody lives in memory")?;
+            let mut mm = system.mm().ok_or("memory has no users")?;
             lines(mm.cache_write(1))?;
             let frame = mm.cache_frame(1).ok_or("a cache page is not there")?;
             let mapping = lines(system.streaming().map(device, frame.addr(), PAGE, Direction::FromDevice))?;
-            let mut mm = system.mm().ok_or("nobody lives in memory")?;
+            let mut mm = system.mm().ok_or("memory has no users")?;
             lines(mm.cache_read(1))?;
             expect(system, "reading a cache page too early", &[Misuse::CpuRead { at: frame.addr() }])?;
-            let mut mm = system.mm().ok_or("nobody lives in memory")?;
+            let mut mm = system.mm().ok_or("memory has no users")?;
             mm.drain_lists();
             let area = empty_area_of(system, frame);
             let blocked = area.map(|area| (area, system.area(area).pages()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Self-tests of pages in use: pages that move, faults between the phases, sabotage that has to be
-//! noticed; on the machine's own page tables and TLB.
+//! Self-tests of pages in use, on the machine's own page tables and TLB: pages that move, faults
+//! between the phases, and omitted steps that have to be noticed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -27,17 +27,17 @@ pub(super) const ENTRIES: &[Test] = &[
 
 /// Pages of a process.
 const PROCESS_PAGES: u32 = 40;
-/// Processes that live in the first pages of an area.
+/// Processes of a test, which use the first pages of an area.
 const PROCESSES: u32 = 5;
-/// Steps of the random life, and after how many of them all is checked.
+/// Steps of the random test, and the number of steps between two checks.
 const STEPS: u32 = 240;
 const CHECKED_EVERY: u32 = 12;
 
-/// Where a pin can still come in the way of an allocation that has begun.
+/// Phases at which a pin can still make an allocation fail that has begun.
 const BOUNDARIES: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 
-/// Runs a test with users of memory opened, CMA pages first of all. If memory is too small for
-/// their tables, or there is no window for them, it is skipped.
+/// Runs `test` with users of memory, which take CMA pages first. Skips it if memory is too small
+/// for their tables, or if there is no window for them.
 pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System<'_>) -> Verdict) -> Verdict {
     let free = system.zone().nr_free_pages();
     let opened = system.open_live(CmaUse::First, Lend::Movable).map(|_| ());
@@ -52,14 +52,14 @@ pub(super) fn with_living(system: &mut System<'_>, test: impl FnOnce(&mut System
     ensure(free == after, || format!("{free} pages were free, and {after} are"))
 }
 
-/// The first area without buffers: nothing but what lives there is in the way. Without one, the
-/// test is skipped.
+/// Returns the first area without buffers, where only pages in use are in the way. Skips the test
+/// if there is none.
 pub(super) fn empty_area(system: &System<'_>) -> Verdict<AreaId> {
     let empty = existing_areas(system)?.into_iter().find(|&id| system.area(id).used_pages() == 0);
     empty.ok_or_else(|| Stop::skip("every area has buffers"))
 }
 
-/// The area without buffers that a frame lies in. If it lies in none, the test is skipped.
+/// Returns the area without buffers that contains `frame`. Skips the test if there is none.
 pub(super) fn empty_area_of(system: &System<'_>, frame: Pfn) -> Verdict<AreaId> {
     empty_area(system)?;
     let found = system.area_ids().find(|&id| {
@@ -69,9 +69,8 @@ pub(super) fn empty_area_of(system: &System<'_>, frame: Pfn) -> Verdict<AreaId> 
     found.ok_or_else(|| Stop::skip("the test's page is in no empty area"))
 }
 
-/// The area that a process's first page lies in, if that has no buffers, and if all that lives in
-/// it has room elsewhere without any reclaim, which could not be undone. Otherwise the test is
-/// skipped.
+/// Returns the area of a process's first page. Skips the test if that area has buffers, or if its
+/// pages in use have no room elsewhere without reclaim, which could not be undone.
 fn home(system: &mut System<'_>, id: ProcessId) -> Verdict<AreaId> {
     empty_area(system)?;
     let mut mm = living(system)?;
@@ -95,7 +94,7 @@ fn lines<T>(result: Result<T, impl ToString>) -> Verdict<T> {
     result.map_err(Stop::fail)
 }
 
-/// Processes with all their pages, in the areas where these are empty.
+/// Creates processes with all their pages, which are in the areas if these are empty.
 fn processes(mm: &mut Mm<'_, '_>) -> Verdict<Vec<ProcessId>> {
     (0..PROCESSES)
         .map(|_| {
@@ -107,17 +106,17 @@ fn processes(mm: &mut Mm<'_, '_>) -> Verdict<Vec<ProcessId>> {
 }
 
 fn living<'s, 'm>(system: &'s mut System<'m>) -> Verdict<Mm<'s, 'm>> {
-    system.mm().ok_or_else(|| Stop::fail("nobody lives in memory"))
+    system.mm().ok_or_else(|| Stop::fail("memory has no users"))
 }
 
-/// Books and contents.
+/// Checks the accounting and the contents.
 fn verify(system: &mut System<'_>) -> Verdict {
     lines(system.check())?;
     let bad = living(system)?.verify_contents();
     ensure(bad == 0, || format!("{bad} pages do not hold what was written last"))
 }
 
-/// Everything in an area moves or is dropped, and survives.
+/// Tests that all pages of an area are moved or dropped, with their contents.
 fn migration(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
@@ -141,7 +140,7 @@ fn migration(system: &mut System<'_>) -> Verdict {
     })
 }
 
-/// Faults between the phases leave everything as it was.
+/// Tests that faults between the phases leave everything unchanged.
 fn faults(system: &mut System<'_>) -> Verdict {
     with_living(system, |system| {
         let mut mm = living(system)?;
@@ -190,24 +189,23 @@ fn faults(system: &mut System<'_>) -> Verdict {
     })
 }
 
-/// A step that migration leaves out is noticed.
+/// Tests that a step which migration leaves out is noticed.
 fn sabotage(system: &mut System<'_>) -> Verdict {
     for sabotage in [None].into_iter().chain(Sabotage::ALL.map(Some)) {
         with_living(system, |system| {
             let mut mm = living(system)?;
-            // A TLB looks addresses up by their low bits. Without a gap, pages and the frames that
-            // they are in would have theirs in common, and copying a frame would push the page's
-            // translation out.
+            // A TLB looks addresses up by their low bits. Without a gap, pages and their frames
+            // would have these in common, and copying a frame would evict the page's translation.
             lines(mm.create(PROCESS_PAGES / 2 + 1))?;
             let ids = processes(&mut mm)?;
             mm.set_policy(CmaUse::Half, Lend::Movable);
             let area = home(system, ids[0])?;
-            // The next buffer is where the first process is.
+            // The next buffer is placed where the first process is.
             let frame = living(system)?.frame_of(ids[0], 0).ok_or("the process is gone")?;
             let before = frame.0 - system.area(area).base().0;
             let filler = if before > 0 { Some(lines(system.cma_alloc(area, before, 0))?) } else { None };
             let mut mm = living(system)?;
-            // A few pages, read just before, so that the TLB knows them.
+            // A few pages, read just before, so that their translations are in the TLB.
             let residents: Vec<_> = (0..4).filter_map(|page| mm.mapped_at(frame.add(page))).collect();
             for &(id, page) in &residents {
                 lines(mm.read(id, page))?;
@@ -233,7 +231,7 @@ fn sabotage(system: &mut System<'_>) -> Verdict {
     Ok(())
 }
 
-/// A random life: processes, cache, pins and buffers come and go.
+/// Tests random steps with processes, cache, pins and buffers.
 fn random(system: &mut System<'_>) -> Verdict {
     let area = empty_area(system)?;
     with_living(system, |system| {
@@ -273,7 +271,7 @@ fn random_step(
             lines(mm.destroy(id))?;
         }
         3 => {
-            // What is not mapped, or pinned enough, is refused; the check says whether in order.
+            // Unmapped pages and further pins are refused; the check covers the refusals.
             if let Some(id) = any(rng) {
                 let _ = mm.unmap(id, rng.below(PROCESS_PAGES));
                 let _ = mm.pin(id, rng.below(PROCESS_PAGES), "selftest");

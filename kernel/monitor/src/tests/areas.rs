@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which area a command works on.
+//! The area that a command works on.
 
 use super::*;
 use page_alloc::poison::{Damage, FreeRun, Poison};
@@ -102,8 +102,7 @@ fn a_recording_goes_to_the_area_that_it_is_of() {
         (default.clone(), "replay", "linux,cma"),
         (device.clone(), "replay", "BiscuitOS_cma"),
         (started("linux,cma", "2048") + &default, "replay", "linux,cma"),
-        // Of several recorded areas the one that is here, and of several of those the one that
-        // commands take.
+        // Of several recorded areas the one that exists here; of several of those the default one.
         (other.clone() + &default, "replay", "linux,cma"),
         (default.clone() + &device, "replay", "BiscuitOS_cma"),
         (default.clone() + &device, "replay from=linux,cma", "linux,cma"),
@@ -135,7 +134,7 @@ fn a_recording_of_another_area_says_of_which_and_how_large_it_is() {
             "dsp, an area of at least 261 pages; here it ran on BiscuitOS_cma",
         ),
         (failed("dsp"), "replay", "dsp, an area of unknown size; here it ran on BiscuitOS_cma"),
-        // What does not tell the size does no harm.
+        // A text that is not a size is ignored.
         (started("dsp", "many") + &failed("dsp"), "replay", "dsp, an area of unknown size; here"),
         (started("isp", "77") + &failed("dsp"), "replay", "dsp, an area of unknown size; here"),
         (
@@ -226,7 +225,7 @@ fn the_first_failure_of_several_areas_ends_all() {
     });
 }
 
-/// Free memory that somebody wrote to: the frames in the list.
+/// Free memory that was written to: the damaged frames.
 struct Written(alloc::rc::Rc<core::cell::RefCell<Vec<u32>>>);
 
 impl Poison for Written {

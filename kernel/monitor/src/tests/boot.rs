@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What stands in front of the first command: records, and what `strict=on` has against a run.
+//! Before the first command: records, and a run that `strict=on` refuses.
 
 use super::*;
 use std::format;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The commands `disk` and `copytest`, over a disk of software.
+//! The commands `disk` and `copytest`, with a disk in software.
 
 use super::*;
 use board_mock::disk::give_disk;
 
-/// Executes lines on a fresh board with a disk, on which there is a file.
+/// Executes `lines` on a fresh board with a disk that contains a file.
 pub(super) fn on_board_with_disk(lines: &[&str]) -> (Outcome, String) {
     with_board(44, |system, machine| {
         give_disk(system, 300_000, 400);
@@ -53,7 +53,7 @@ fn the_disk_and_its_files() {
     }
     let lines = [
         ("disk bench pages=99999999", "a number from 1 to 400"),
-        ("disk burn", "nothing that it does"),
+        ("disk burn", "disk has no command burn"),
         ("disk bench pages=0", "a number from 1"),
         ("copytest files=17", "a number from 1 to 16"),
         ("copytest size=0", "size is 0; it has to be at least one byte"),
@@ -85,7 +85,7 @@ fn ctrl_c_stops_between_two_pieces() {
     {
         with_board(44, |system, machine| {
             give_disk(system, 300_000, 400);
-            // A file, and a way through the disk, are several pieces.
+            // A file, and a pass over the disk, consist of several pieces.
             machine.interrupt_after.set(Some(2));
             let outcome = Monitor::new(system, machine, context(None)).execute(line);
             let text = machine.take();

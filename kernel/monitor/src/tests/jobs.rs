@@ -15,7 +15,7 @@ fn a_job_does_what_the_load_does_in_the_foreground() {
     let (outcome, text) = on_board(&["debris rounds=2 sample=4000 &", "wait"]);
     assert_eq!(outcome, Outcome::Ok);
     let foreground = printed("debris rounds=2 sample=4000");
-    // Its turns are shorter, so that it looks at the clock more often.
+    // A job has shorter turns, so that it reads the clock more often.
     assert_eq!(lines(&but_load_time(&text), "{"), lines(&but_load_time(&foreground), "{"));
     assert!(text.starts_with("[1] debris runs on BiscuitOS_cma: `jobs` shows it, `stop 1` ends it\n"), "{text}");
     assert_eq!(lines(&text, "[1] debris rounds=2 sample=4000 &:").len(), 2, "{text}");
@@ -40,11 +40,11 @@ fn an_area_is_watched_while_a_job_fills_it() {
         let text = monitor.machine.take();
         let free: Vec<&str> = text.lines().collect();
         assert!(free.len() == 2 && free[0] != free[1], "{text}");
-        // A Ctrl-C ends the waiting, not the job.
+        // Ctrl-C ends the wait, not the job.
         monitor.machine.interrupt_after.set(Some(3));
         assert_eq!(monitor.execute("wait"), Outcome::Ok);
         let text = monitor.machine.take();
-        assert!(text.contains("Ctrl-C ended the waiting; the jobs go on.\n"), "{text}");
+        assert!(text.contains("Ctrl-C ended the wait; the jobs continue.\n"), "{text}");
         assert_eq!(monitor.execute("stop"), Outcome::Ok);
         let text = monitor.machine.take();
         assert!(text.starts_with("[1] stopped: debris until=ops ops=100000 &\n"), "{text}");
@@ -97,7 +97,7 @@ fn other_experiments_keep_out_of_its_way() {
             assert_eq!(monitor.execute(line), Outcome::Failed(STATUS_BAD_COMMAND), "{line}");
             assert_eq!(monitor.machine.take(), expected, "{line}");
         }
-        // By hand, and on other areas, everything goes on, and one more job does.
+        // Commands by hand or on other areas work, and so does one more job.
         for line in [
             "alloc BiscuitOS_cma 3",
             "release 1",
@@ -154,7 +154,7 @@ fn only_loads_become_jobs() {
         ("camera frames=0 &", "camera: frames is \"0\""),
         (
             "compare load=camera life=3",
-            "compare: life= means nothing to camera; it takes frames= frame= small= most= gap=",
+            "compare: life= is not a key of camera; it takes frames= frame= small= most= gap=",
         ),
         ("random sizes=powers least=5 most=7", "random: sizes=powers, and no power of two from 5 to 7"),
         ("random least=9 most=8", "random: most is \"8\""),
@@ -172,8 +172,8 @@ fn only_loads_become_jobs() {
 fn nothing_is_printed_into_a_line_that_is_typed() {
     with_board(64, |system, machine| {
         machine.typed.extend(b"debris until=ops ops=3000 &\rver");
-        // While nothing is typed the job ends; the line that was begun stays alone, and the result
-        // comes behind it.
+        // The job ends while nothing is typed; the unfinished line stays whole, and the result
+        // follows it.
         machine.typed_later.extend(b"sion\r\rpoweroff\r");
         let end = Monitor::new(system, machine, context(None)).run_to_end(Some("version"));
         assert_eq!(end, End::PowerOff(0));
@@ -205,7 +205,7 @@ fn an_empty_line_is_no_reason_to_wait() {
     });
 }
 
-/// What lives in the area while a job has lent buffers of it goes around them, and they around it.
+/// A job that moves its buffers and a page cache that uses free pages avoid each other's pages.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_job_that_moves_its_buffers_and_a_page_cache_share_an_area() {

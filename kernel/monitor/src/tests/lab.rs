@@ -39,7 +39,7 @@ fn samples_are_records_on_the_way() {
     for field in ["used", "maxchunk", "runs", "unusable_permille", "fragindex_permille"] {
         assert!(samples[0].contains(&format!("\"{field}\":")), "{field}: {text}");
     }
-    // Looking on the way changes nothing.
+    // Samples do not change the result.
     let plain = printed("debris ops=1000 until=ops");
     assert_eq!(but_load_time(&text).lines().last(), but_load_time(&plain).lines().last());
     let text = printed("metrics");
@@ -131,10 +131,10 @@ fn a_recording_is_compared_under_placements_and_alignments() {
         // Linux's own answers.
         assert_eq!(field(&compared, "compare", "failed")[0], "2074");
         for (line, wrong) in [
-            ("compare load=replay seeds=3", "seeds= means nothing to replay; it takes placements="),
+            ("compare load=replay seeds=3", "seeds= is not a key of replay; it takes placements="),
             ("compare load=replay align=asis,8", "align is \"8\"; it can be asis order page"),
             ("compare load=replay placements=x", "no placement \"x\""),
-            ("compare failed=keep", "failed= means nothing to debris; it is of load=replay"),
+            ("compare failed=keep", "failed= is not a key of debris; it is of load=replay"),
             ("compare load=replays", "did you mean replay?"),
         ] {
             assert_eq!(monitor.execute(line), Outcome::Failed(2), "{line}");
@@ -144,7 +144,7 @@ fn a_recording_is_compared_under_placements_and_alignments() {
     });
 }
 
-/// A row of a table has columns, which blanks set apart; a sentence has none but in front.
+/// True for a row of a table: blanks separate columns. A sentence has several only in front.
 fn is_row(line: &str) -> bool {
     !line.starts_with('{') && line.trim_start().contains("  ")
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a reader of Linux's documentation types, and what a terminal shows.
+//! Commands as in Linux's documentation, and output as on a terminal.
 
 use super::*;
 

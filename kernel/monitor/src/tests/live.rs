@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the console shows of pages in use: traces, counters, refusals.
+//! The console's output for pages in use: traces, counters, refusals.
 
 use std::format;
 use std::vec::Vec;
@@ -11,8 +11,8 @@ use board_mock::with_board;
 use migration::trace::Event;
 use units::linux::LinuxVersion;
 
-/// The events of the same allocations in the words of each version: one that is served, one that is
-/// larger than the area, one that has no room.
+/// The events of the same allocations in the format of each version: one that is served, one that
+/// is larger than the area, one that has no room.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn allocations_are_traced_in_ftraces_words() {
@@ -76,8 +76,8 @@ fn allocations_are_traced_in_ftraces_words() {
     }
 }
 
-/// A request larger than the area counts as a failure but on 6.12, and the counters' files are the
-/// version's.
+/// A request larger than the area counts as a failure except on 6.12; the files of counters are
+/// those of the version.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn counters_and_their_files_are_the_versions() {
@@ -95,7 +95,7 @@ fn counters_and_their_files_are_the_versions() {
     }
 }
 
-/// A failure's frame is that of the candidate that was tried last, where the version prints one.
+/// The event of a failure has the frame of the last candidate, if the version prints it.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_failure_names_its_last_candidate() {
@@ -161,7 +161,7 @@ fn callers_are_told_busy_only_without_a_lock() {
     assert_eq!(records.iter().map(|record| lost(record)).collect::<Vec<_>>(), [true, false, false], "{orders}");
 }
 
-/// Unless told, the lock is that of the version, and there is a row for each number of callers.
+/// The default of `lock=` is the lock of the version; each number of callers has a row.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_lock_is_the_versions_unless_told() {
@@ -176,8 +176,8 @@ fn the_lock_is_the_versions_unless_told() {
     }
 }
 
-/// A driver's mutex that a work item takes, too: the order that deadlocks is printed, and can be
-/// run again.
+/// A driver's mutex that a work item takes, too: an order that deadlocks is printed, and can be
+/// repeated.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_deadlock_is_printed_so_that_it_can_be_run_again() {
@@ -196,7 +196,7 @@ fn a_deadlock_is_printed_so_that_it_can_be_run_again() {
     assert_eq!(story, printed(&command));
 }
 
-/// Areas full of pages in use, and callers whose events name them.
+/// Areas full of pages in use, and callers that the events name.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn callers_move_pages_in_use_and_are_named_in_the_trace() {
@@ -216,8 +216,8 @@ fn callers_move_pages_in_use_and_are_named_in_the_trace() {
     assert!(text.lines().any(|line| line.starts_with("         caller0-2       [000] .....")), "{text}");
 }
 
-/// Three tasks of a recording as callers: without a mutex a range is lost, with one nobody is told
-/// -EBUSY, and what one task releases for another is released.
+/// Three tasks of a recording as callers: without a mutex a range is lost; with one no caller gets
+/// -EBUSY; a buffer that another task releases is released.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn the_tasks_of_a_recording_are_callers() {
@@ -259,7 +259,7 @@ fn the_tasks_of_a_recording_are_callers() {
     assert_eq!(labels, ["first-fit", "best-fit"], "{text}");
     for (line, why) in [
         ("replay callers=3", "of a recording they are tasks"),
-        ("replay callers=tasks until=failure", "until= means nothing to callers=tasks"),
+        ("replay callers=tasks until=failure", "until= is not a key of callers=tasks"),
         ("compare callers=tasks", "callers=tasks goes with load=replay"),
     ] {
         assert!(run(line).1.contains(why), "{line}: {}", run(line).1);

@@ -60,7 +60,7 @@ fn long_lines_pastes_and_rubbish_are_survived() {
     assert!(text.contains("debris 1.2.3\n") && !text.contains("unknown"));
     let (_, text) = type_in(&b"version\r\n".repeat(500));
     assert_eq!(text.matches("\ndebris 1.2.3\n").count(), 500);
-    // EOT ends the machine, and is typed by another test.
+    // EOT ends the machine; another test types it.
     let all: Vec<u8> = (0..=255).chain((0..=255).rev()).filter(|&byte| byte != 4).collect();
     assert_eq!(type_in(&all).0, End::PowerOff(9));
 }
@@ -87,11 +87,10 @@ fn the_end_of_input_ends_the_machine_with_the_status_so_far() {
         ("version", &b"\x04"[..], 0),
         ("nonsense", b"\x04", 2),
         ("poweroff 300", b"\x04", 2),
-        // What was typed before it is executed, and a line that was begun keeps it from ending
-        // anything.
+        // Lines before it are executed; in a line with text it does nothing.
         ("version", b"vers\x04ion\rworse\r\x04poweroff 9\r", 0),
         ("version", b"begun\x03\x04", 0),
-        // No sequence that was begun hides it.
+        // An unfinished sequence does not hide it.
         ("version", b"\x1b[\x04", 0),
     ] {
         with_board(8, |system, machine| {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random commands at the prompt, each checked from outside.
+//! Random commands at the prompt, each checked by its effects.
 //!
-//! What holds true: the checker reads pseudo files and what commands print, and nothing else of the
-//! system; a script is lines of the monitor, so that what failed can be typed; what fails is
-//! shortened before it is shown.
+//! Invariants: the checker reads only pseudo files and what commands print; a script consists of
+//! lines that can be typed; a script that fails is shortened before it is shown.
 //!
 //! `make test-random COMMANDS=100000 SEED=7` runs more of them; `RANDOM_SCRIPT='LINE; LINE'` runs
 //! one script.
@@ -21,20 +20,20 @@ use std::collections::BTreeMap;
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Commands in `make test`.
+/// Commands of a run in `make test`.
 const COMMANDS: u64 = 1000;
-/// Commands on one board. Then everything is released, and memory has to be as after boot.
+/// Commands on one board, after which all is released, and memory has to be as after boot.
 const ON_A_BOARD: u64 = 50;
-/// Runs that are spent on making a script that fails shorter.
+/// Maximum of runs that shorten a script that fails.
 const SHORTER: usize = 300;
-/// What gives everything back.
+/// Commands that release everything.
 const CLEAN_UP: [&str; 3] = ["stop all", "dma free all", "release all"];
 
-/// Where the next command is from.
+/// The source of commands.
 enum Source<'a> {
     /// A script.
     Script(core::slice::Iter<'a, String>),
-    /// A generator, and how many it still makes.
+    /// A generator, and the number of commands that are left.
     Random(Rng, u64),
 }
 
@@ -50,23 +49,23 @@ impl Source<'_> {
     }
 }
 
-/// What was run.
+/// The commands of a run.
 #[derive(Default)]
 struct Log {
-    /// The commands, also that of a failure.
+    /// The commands, including one that failed.
     script: Vec<String>,
-    /// How often commands did what they should, by name.
+    /// Successes of commands, by name.
     done: BTreeMap<String, u32>,
 }
 
-/// Runs commands on a fresh board, and gives everything back.
+/// Runs commands on a fresh board, and releases everything.
 ///
 /// # Errors
-/// What the checker found, with the command that it found it after.
+/// The checker's finding, with the command before it.
 fn run(mut source: Source<'_>, log: &mut Log) -> Result<(), String> {
     let done = panic::catch_unwind(AssertUnwindSafe(|| {
         with_board(64, |system, machine| {
-            // It has all files of an area.
+            // This version has all files of an area.
             system.answer_like(LinuxVersion::V7_2);
             let mut monitor = Monitor::new(system, machine, context(Some(TRACE)));
             let boot = Files::read(&mut monitor)?;
@@ -89,7 +88,7 @@ fn run(mut source: Source<'_>, log: &mut Log) -> Result<(), String> {
     })
 }
 
-/// Executes a command, and checks what it did.
+/// Executes a command, and checks its effects.
 fn step(
     monitor: &mut Monitor<'_, '_, Mock>,
     model: &mut Model,
@@ -108,7 +107,7 @@ fn step(
     Ok(after)
 }
 
-/// The script without what is not needed for it to fail.
+/// Removes the lines that a script does not need to fail.
 fn shortened(mut script: Vec<String>) -> Vec<String> {
     let (mut tries, mut size) = (0, script.len().div_ceil(2));
     while size > 0 {

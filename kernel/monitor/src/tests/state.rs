@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command `load`, and replays that begin there.
+//! The command `load`, and replays that begin from a loaded state.
 
 use super::*;
 use std::format;
@@ -10,7 +10,7 @@ cma: cma_alloc: linux,cma: alloc failed, req-size: 256 pages, ret: -12
 cma: number of available pages: 4@572+7@585+7@601+8@632+38@730+166@1114+127@1921=> 357 free of 2048 total pages
 ";
 
-/// Executes lines on a fresh board with an initrd; returns what each printed.
+/// Executes `lines` on a fresh board with an initrd; returns the outcome and output of each.
 fn with_initrd(initrd: &str, lines: &[&str]) -> Vec<(Outcome, String)> {
     with_board(64, |system, machine| {
         let mut monitor = Monitor::new(system, machine, context(Some(initrd.as_bytes())));
@@ -88,7 +88,7 @@ fn sizes_are_held_against_the_area() {
     let told = with_initrd(&list(1500), &["load"; 1]);
     assert!(told[0].1.contains("548 pages behind the state's last page are held, too.\n"), "{}", told[0].1);
     assert!(told[0].1.contains("2023 pages used, 25 free in 2 runs"), "{}", told[0].1);
-    // A bitmap without a name goes where its size is; here to the area that nobody has to name.
+    // A bitmap without a name goes to an area of its size, here the default of commands.
     let bitmap = format!("{}\n", "4294967295 ".repeat(63) + "0");
     let told = with_initrd(&bitmap, &["load", "alloc BiscuitOS_cma 32 5", "alloc BiscuitOS_cma 1"]);
     assert!(told[0].1.starts_with("BiscuitOS_cma: the state of line 1, of 2048 pages; its used pages are 1 buffer.\n"));
@@ -100,7 +100,7 @@ fn sizes_are_held_against_the_area() {
         (FAILED, "load line=0", "load: line is \"0\"; it has to be a number from 1"),
         (FAILED, "load order_per_bit=21", "load: order_per_bit is \"21\""),
         (FAILED, "load nowhere", "load: no area \"nowhere\""),
-        ("bitmap:1 4294967296\n", "load", "load: the state at line 1: \"4294967296\" is no word of 32 bits"),
+        ("bitmap:1 4294967296\n", "load", "load: the state at line 1: \"4294967296\" is not a 32-bit word"),
     ] {
         let told = with_initrd(initrd, &[line]);
         assert!(told[0].0 == Outcome::Failed(2) && told[0].1.starts_with(wrong), "{line}: {}", told[0].1);
@@ -123,7 +123,7 @@ fn a_replay_begins_on_a_state_and_leaves_it() {
     );
     assert!(told[2].1.starts_with("replay: 166 pages of linux,cma are in use, and a replay begins on an empty"));
     assert!(told[3].1.starts_with("8 buffers, 1857 pages given back"), "{}", told[3].1);
-    // So may each of several, and all leave it.
+    // The replays of `compare` begin from the state, too, and leave it.
     let told = with_initrd(
         &trace,
         &[
@@ -140,7 +140,7 @@ fn a_replay_begins_on_a_state_and_leaves_it() {
             .is_some_and(|row| row.starts_with("worst-fit       asis          2         3             4"))
     );
     assert!(told[2].1.starts_with("7 buffers, 1691 pages given back"), "{}", told[2].1);
-    // A bad trace leaves the state alone.
+    // A bad trace does not change the state.
     let trace = format!("{FAILED}a 1 8 0\na 1 8 0\n");
     let told = with_initrd(&trace, &["load linux,cma", "replay linux,cma", "metrics linux,cma | grep used"]);
     assert!(told[1].1.contains("allocates ID 1, which holds a buffer already"), "{}", told[1].1);

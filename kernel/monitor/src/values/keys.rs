@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What every key means, for `help KEY` and for the reference page.
+//! The meanings of all keys, for `help KEY` and for the reference page.
 //!
-//! A usage says which keys a command takes; this table says of each what it sets, and a test holds
-//! the two against each other. A key that means one thing wherever it is taken has one row; a row
-//! of a command is that command's alone.
+//! A usage lists the keys of a command; this table explains each, and a test compares the two. A
+//! key that has one meaning for all commands has one row; a row with a command applies to that
+//! command alone.
 
-/// A key, and what it sets.
+/// A key and its meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Key {
-    /// The command that it is a key of; empty for all commands that have no row of their own.
+    /// The command that takes the key; empty for all commands that have no row of their own.
     pub of: &'static str,
     /// The key without its `=`.
     pub name: &'static str,
-    /// What it sets.
+    /// The meaning.
     pub meaning: &'static str,
 }
 
@@ -124,7 +124,7 @@ pub const KEYS: &[Key] = &[
     key("work", "work items that need a mutex which the first caller's driver holds around its requests"),
 ];
 
-/// What a key of a command means.
+/// Returns the row of key `name` for `command`.
 pub fn key_of_command(command: &str, name: &str) -> Option<&'static Key> {
     let rows = || KEYS.iter().filter(move |key| key.name == name);
     rows().find(|key| key.of == command).or_else(|| rows().find(|key| key.of.is_empty()))

@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use board_mock::Mock;
 
-/// What can be chosen in the usages: a key, or the command of a word, and the word. Numbers are
-/// none.
+/// Returns the choices in the usages: a key, or the command of a word, and the word. Numbers are
+/// left out.
 fn choices() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for command in commands::all::<Mock>().filter(|command| command.help.name != "total") {
@@ -38,7 +38,6 @@ fn every_choice_is_explained_and_nothing_else() {
     for (of, choice) in &choices {
         let is_load = of == "load" && lab::load::find(choice).is_some();
         let known = explained(of, choice) || is_capital(choice) && explained("", choice) || is_load;
-        // What a usage names as the usual value of a number or a name.
         assert!(known, "{of}={choice} is not explained");
     }
     for value in VALUES {

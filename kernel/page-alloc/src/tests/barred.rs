@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Areas that nobody may enter for a while, all of them or one.
+//! Areas that are barred for a while, all of them or one.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn nobody_enters_an_area_that_is_barred() {
     zone.bar_cma(true);
     assert_eq!((block(&mut zone), page(&mut zone), zone.alloc_pages_bulk(&mut [Frame(0); 4], 0, true)), (0, 0, 0));
     assert!(zone.alloc_pages(MAX_PAGE_ORDER, Movable).is_err(), "the areas alone have such blocks");
-    // One area by itself adds nothing to that, and takes nothing from it.
+    // Barring one area has no effect while all are barred, and unbarring it has none either.
     zone.bar_area(START.add(PAGEBLOCK_PAGES), PAGEBLOCK_PAGES);
     assert_eq!(page(&mut zone), 0);
     zone.unbar_area();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Free memory is filled with a word, and whoever wrote to it is found.
+//! Free memory is filled with a word, and a write to it is found.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -9,7 +9,7 @@ use core::cell::RefCell;
 use super::super::poison::{Damage, FreeRun, POISON_WORD, Poison};
 use super::*;
 
-/// Memory in a map, one word a page, for the poison.
+/// The memory to poison: a map with one word for each page.
 struct MemoryWords<'w>(&'w RefCell<BTreeMap<u32, u32>>);
 
 impl Poison for MemoryWords<'_> {
@@ -61,8 +61,8 @@ fn a_write_to_free_memory_fails_the_checks_until_it_is_told() {
     assert_eq!((zone.forget_damage(), zone.check()), (1, Ok(())));
 }
 
-/// Whoever hands pages out looks at them, and whoever takes them back fills them: each way in and
-/// out, tried with a word that somebody wrote to a page while it was free, and while it was in use.
+/// Allocating verifies pages and freeing fills them: each way of both is tried with a word that was
+/// written to a page while it was free, and while it was in use.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn every_way_out_verifies_the_poison_and_every_way_in_fills_it() {

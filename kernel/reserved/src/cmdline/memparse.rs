@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Numbers with a unit, as Linux's `memparse` reads them (lib/cmdline.c, lib/kstrtox.c).
+//! Parses numbers with a unit, as Linux's `memparse` does (lib/cmdline.c, lib/kstrtox.c).
 
-/// What [`memparse`] found at the start of a text.
+/// The number that [`memparse`] found at the start of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parsed<'a> {
-    /// The number, its unit applied; wraps at 64 bits as Linux's does.
+    /// The number multiplied by its unit; wraps at 64 bits as Linux's does.
     pub value: u64,
-    /// How many digits it had; 0: there was no number, and the value is 0.
+    /// Number of digits; 0: there was no number, and the value is 0.
     pub digits: usize,
-    /// The text behind the number and its unit.
+    /// The text after the number and its unit.
     pub rest: &'a [u8],
 }
 

@@ -134,7 +134,7 @@ fn cma_as_linux_reads_it() {
     assert_eq!(cma("cma=4G"), Some((0, 0, 0)));
     assert_eq!(cma("cma=0xffffffff"), None);
     assert_eq!(cma("loglevel=3"), None);
-    // The start of an earlier parameter outlives a later one that names none.
+    // The start of an earlier parameter survives a later one without a start.
     assert_eq!(cma("cma=16M@0x80000000 cma=32M"), Some((32 * M, 0x8000_0000, 0x8100_0000)));
     assert!(texts(&parse("cma=24M@0x70000000-0x78000000")).is_empty());
     assert!(texts(&parse("cma=24M@0x70000000-4G")).is_empty());

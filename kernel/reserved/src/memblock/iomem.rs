@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory map as people read it, in the form of Linux's `/proc/iomem`.
+//! The memory map as text, in the form of Linux's `/proc/iomem`.
 
 use core::fmt;
 
@@ -8,12 +8,12 @@ use super::{Memblock, RegionKind};
 use units::PhysRange;
 use units::notes::Words;
 
-/// How deep regions are shown inside each other; what nests deeper is shown at this depth.
+/// Maximum depth of nested regions; those deeper are shown at this depth.
 const MAX_DEPTH: usize = 4;
 
-/// [`Memblock`] in the form of `/proc/iomem`: RAM with the regions in it indented below it, and the
-/// regions outside of RAM between, in the order of their addresses. What is `no-map` is no System
-/// RAM (`request_standard_resources`). Addresses include the last byte.
+/// [`Memblock`] in the form of `/proc/iomem`: RAM with its regions indented below it, and the
+/// regions outside RAM between, in address order. A `no-map` region is not System RAM
+/// (`request_standard_resources`). Addresses include the last byte.
 pub struct Iomem<'a>(pub(super) &'a Memblock);
 
 impl fmt::Display for Iomem<'_> {
@@ -41,8 +41,8 @@ impl fmt::Display for Iomem<'_> {
 }
 
 impl Iomem<'_> {
-    /// The regions in a window, as far as they lie in it. A region inside another is indented below
-    /// it; two that cross stand side by side.
+    /// Writes the regions that overlap a window, cut to it. A region inside another is indented
+    /// below it; two that overlap in part have the same indent.
     fn regions(&self, f: &mut fmt::Formatter<'_>, indent: usize, window: PhysRange) -> fmt::Result {
         let mut ends = [0; MAX_DEPTH];
         let mut depth = 0;

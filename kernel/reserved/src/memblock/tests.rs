@@ -11,7 +11,7 @@ fn range(start: u64, end: u64) -> PhysRange {
     PhysRange { start, end }
 }
 
-/// 1 GiB of RAM at 0x60000000.
+/// Makes a map with 1 GiB of RAM at 0x60000000.
 fn board() -> Memblock {
     let mut memblock = Memblock::new();
     memblock.add_ram(range(0x6000_0000, 0xa000_0000)).unwrap();
@@ -112,9 +112,9 @@ d0000000-d0000000 : far
     assert_eq!(memblock.iomem().to_string(), expected);
 }
 
-/// The model: one flag a byte of a tiny memory.
+/// The model: one flag for each byte of a tiny memory.
 const MODEL_BYTES: usize = 96;
-/// Where the tiny memory starts; above the first page, which a search never returns.
+/// Start of the tiny memory; above the first page, which a search never returns.
 const MODEL_BASE: u64 = PAGE_SIZE;
 
 fn small_range() -> impl Strategy<Value = PhysRange> {
@@ -132,8 +132,8 @@ fn model(ram: &[PhysRange], reserved: &[PhysRange]) -> Vec<bool> {
     free
 }
 
-/// Every line lies in the line it is indented below, and starts no earlier than the line before it
-/// at its depth.
+/// Checks that every line is within the line it is indented below, and starts no earlier than the
+/// line before it at its depth.
 fn check_listing(text: &str) {
     let mut open: Vec<PhysRange> = Vec::new();
     for line in text.lines() {
@@ -187,7 +187,7 @@ proptest! {
         let best = (within.start..within.end).rev().find(|start| fits(*start));
         prop_assert_eq!(memblock.find(Search { size, align: 1 << order, within }), best);
 
-        // The listing never fails, whatever overlaps what.
+        // The listing is valid for any overlap.
         check_listing(&memblock.iomem().to_string());
         let mut memblock = Memblock::new();
         for range in &ram {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a node becomes that has its place: a CMA area, a pool of a device, or nothing, and its
-//! place is freed (`rmem_cma_setup`, `rmem_dma_setup`).
+//! Initialising a placed node: makes a CMA area or a device's pool of it, or frees its place
+//! (`rmem_cma_setup`, `rmem_dma_setup`).
 
 use alloc::format;
 use alloc::string::ToString;
@@ -14,8 +14,8 @@ use units::PhysRange;
 use units::notes::{Refused, Words};
 
 impl Attempt<'_> {
-    /// Makes a pool of a node that has its place, or frees the place: `__reserved_mem_init_node`.
-    /// True unless it was freed.
+    /// Makes a pool of a placed node, or frees its place: `__reserved_mem_init_node`. Returns false
+    /// if it was freed.
     pub(super) fn initialise(&mut self, entry: &Saved<'_>, range: PhysRange) -> bool {
         let node = entry.node;
         if !node.shared_dma_pool || self.is_plain(node) {
@@ -54,13 +54,13 @@ impl Attempt<'_> {
         false
     }
 
-    /// True for a default area that `cma=` replaces.
+    /// True if a node is a default area that `cma=` replaces.
     pub(super) fn is_bypassed(&self, node: &ReservedNode) -> bool {
         self.cma_given && node.cma_default
     }
 
-    /// Notes that a node became no pool. Why is the first line since the one with number `said`;
-    /// where that is its place, with the place.
+    /// Records that no pool was made of a node. The reason is the first line from number `said` on,
+    /// with the range appended if its alignment is the reason.
     fn refuse_pool(&mut self, node: &ReservedNode, range: PhysRange, said: usize) {
         let mut why = self.notes.line(said).unwrap_or_default().to_string();
         if !(range.start | range.end).is_multiple_of(CMA_MIN_ALIGNMENT) && node.reusable && !node.no_map {
@@ -69,7 +69,7 @@ impl Attempt<'_> {
         self.notes.refuse_because(Refused::Node, &node.name, why);
     }
 
-    /// `rmem_cma_setup`: true where the node became a CMA area.
+    /// `rmem_cma_setup`: makes a CMA area of the node; returns true if it did.
     fn set_up_cma(&mut self, node: &ReservedNode, range: PhysRange) -> bool {
         let name = Words(&node.name);
         if self.is_bypassed(node) {
@@ -103,7 +103,7 @@ impl Attempt<'_> {
         true
     }
 
-    /// `rmem_dma_setup`: true where the node became a device's pool.
+    /// `rmem_dma_setup`: makes a device's pool of the node; returns true if it did.
     fn set_up_dma(&mut self, node: &ReservedNode, range: PhysRange) -> bool {
         if node.reusable {
             return false;

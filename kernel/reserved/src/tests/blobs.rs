@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The device tree and the initrd in the middle of RAM, and regions that want to lie there.
+//! The device tree and the initrd in the middle of RAM, and regions that need their places.
 
 use super::*;
 
-/// As QEMU places them: an initrd of `initrd_bytes` in the middle of RAM, or 128 MiB into it, and
-/// the tree behind it.
+/// Places blobs as QEMU does: an initrd of `initrd_bytes` in the middle of RAM, or 128 MiB into it,
+/// and the tree after it.
 fn qemu(ram_mib: u64, initrd_bytes: u64, nodes: Vec<ReservedNode>, bootargs: &str) -> Case {
     let ram = PhysRange::sized(0x6000_0000, ram_mib * M);
     let middle = 0x6000_0000 + (ram_mib / 2 * M).min(128 * M);
@@ -34,12 +34,12 @@ fn an_initrd_of_64_mib_and_the_default_areas_fit_together() {
 
 #[test]
 fn what_has_another_choice_goes_where_linux_puts_it() {
-    // The second alloc-range is free, so the blob over the first stays.
+    // The second alloc-range is free, so the blob over the first does not move.
     let nodes = vec![cma(dynamic("pool", 8 * M, &[(0x6900_0000, 8 * M), (0x7000_0000, 64 * M)]))];
     let case = qemu(1024, 64 * M, nodes, "");
     assert_eq!(case.areas(), [("pool", 0x7380_0000, 8, false)]);
     assert!(case.placed.moves.is_empty());
-    // Even where another region has the blob moved away.
+    // That holds even if another region moves the blob.
     let mut nodes = default_areas();
     nodes.push(cma(dynamic("pool", 8 * M, &[(0x6400_0000, 128 * M)])));
     let case = qemu(1024, 64 * M, nodes, "");
@@ -137,7 +137,7 @@ fn a_blob_may_move_over_its_own_place() {
 
 #[test]
 fn little_ram() {
-    // The default areas lie beyond 128 MiB.
+    // The default areas are above 128 MiB.
     let case = qemu(128, 0, default_areas(), "");
     case.assert(
         &[],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cma=` beyond the cases that were measured.
+//! `cma=` beyond the cases that were measured on Linux.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn bounds() {
     );
     failed("cma=16M@0", &["cma: Failed to reserve 16 MiB"]);
     failed("cma=16M@0x10000000-0x20000000", &["cma: Failed to reserve 16 MiB"]);
-    // The end wraps over the top of 32 bits, past every check of Linux.
+    // The end wraps at the top of 32 bits and passes every check of Linux.
     failed("cma=2G@0x90000000", &["debris: Reserved memory: cma=: outside RAM", "cma: Failed to reserve 2048 MiB"]);
 }
 
@@ -66,7 +66,7 @@ fn sizes_at_the_top_of_32_bits() {
         ],
     );
     failed("cma=512M@0xf0000000", &["debris: Reserved memory: cma=: outside RAM", "cma: Failed to reserve 512 MiB"]);
-    // A size of -1 is no parameter: the default node stays.
+    // A size of -1 counts as absent: the default node stays.
     assert_eq!(Case::new(default_areas(), "cma=0xffffffff").areas().len(), 2);
 }
 

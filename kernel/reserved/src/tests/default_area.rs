@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The default area where neither a node nor `cma=` asks for one, and what stands in for areas that
-//! are not there.
+//! The default area that neither a node nor `cma=` requests, and the area that replaces missing
+//! ones.
 
 use super::*;
 use devicetree::AreaUser;
 
-/// All areas, the unasked one too.
+/// All areas, the one that was not requested included.
 fn all_areas(case: &Case) -> Vec<Area<'_>> {
     let areas = case.placed.areas.iter();
     areas.map(|area| (area.name.as_str(), area.range.start, area.range.size() / M, area.default)).collect()
 }
 
-/// A machine of `ram_mib` with an initrd of `initrd_bytes` in the middle of RAM, and the tree
-/// behind it.
+/// A machine with `ram_mib` MiB of RAM, an initrd of `initrd_bytes` in the middle of RAM, and the
+/// tree after it.
 fn small(ram_mib: u64, initrd_bytes: u64, nodes: Vec<ReservedNode>, bootargs: &str) -> Case {
     let initrd = PhysRange::sized(0x6000_0000 + ram_mib / 2 * M, initrd_bytes);
     let tree = PhysRange::sized(initrd.end.next_multiple_of(0x1000), 0x4000);
@@ -54,7 +54,7 @@ fn a_default_node_that_is_made_or_cma_zero_leaves_none() {
     assert_eq!(all_areas(&Case::new(default_areas(), "")).len(), 2);
     assert_eq!(all_areas(&Case::new(vec![], "cma=0")), []);
     assert_eq!(all_areas(&Case::new(default_areas(), "cma=0")).len(), 1);
-    // A size of -1 is no parameter.
+    // A size of -1 counts as absent.
     assert_eq!(all_areas(&Case::new(vec![], "cma=0xffffffff")), [("reserved", 0x9f00_0000, 16, true)]);
 }
 
@@ -90,8 +90,8 @@ fn small_memories_have_one_if_it_fits_and_room_for_the_page_frames_always() {
 
 #[test]
 fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
-    // 20 MiB: the area would leave 3,776 KiB in front of it. The page frames take 84 of them, the
-    // tree 16.
+    // 20 MiB: the area would leave 3,776 KiB below it. The page frames take 84 of them, the tree
+    // 16.
     for (initrd_kib, made) in [(3600, true), (3720, false), (3770, false)] {
         let case = small(20, initrd_kib << 10, vec![], "");
         assert!(holds_page_frames(&case), "{initrd_kib} KiB");
@@ -107,7 +107,7 @@ fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
             );
         }
     }
-    // Nor does it cost a node, which the initrd makes way for, its place.
+    // It does not take the place of a node for which the initrd moves, either.
     let nodes = || vec![fixed("low", 0x6040_0000, 16 * M), cma(fixed("pool", 0x6140_0000, 4 * M))];
     let case = small(40, 3770 << 10, nodes(), "");
     assert_eq!(all_areas(&case), [("pool", 0x6140_0000, 4, false)]);
@@ -116,7 +116,7 @@ fn it_takes_no_room_that_the_initrd_or_the_page_frames_need() {
     assert_eq!(all_areas(&small(40, 1 << 20, nodes(), "")).len(), 2);
 }
 
-/// With `ram_mib` of RAM, and devices that name the areas `named`.
+/// A case with `ram_mib` MiB of RAM and devices that name the areas `named`.
 fn with_users(ram_mib: u64, reserved: Vec<ReservedNode>, named: &[&str], bootargs: &str) -> Case {
     let area_users =
         named.iter().map(|&area| AreaUser { device: "camera".into(), area: area.into(), by_region: false }).collect();
@@ -141,7 +141,7 @@ fn an_area_that_a_device_names_and_that_does_not_fit_is_said() {
              the default area, reserved, stands in",
         ]
     );
-    // As much as the line says is enough, and less is not.
+    // The amount of RAM in the line is enough, and 1 MiB less is not.
     for (ram_mib, there) in [(159, false), (160, true)] {
         let case = with_users(ram_mib, default_areas(), &["BiscuitOS_cma"], "");
         assert_eq!(case.areas().iter().any(|area| area.0 == "BiscuitOS_cma"), there);
@@ -153,7 +153,7 @@ fn an_area_that_a_device_names_and_that_does_not_fit_is_said() {
         last(&case),
         "debris: Reserved memory: camera: no area BiscuitOS_cma, which needs 160 MiB of RAM or more"
     );
-    // Where more RAM would not help, or nobody knows, nothing is said of it.
+    // If more RAM would not help, or the amount is unknown, the line leaves it out.
     for nodes in [vec![], vec![cma(dynamic("pool", 9 * M, &[]))], vec![cma(fixed("pool", 0x6040_0000, 9 * M))]] {
         let case = with_users(128, nodes, &["pool"], "");
         assert_eq!(last(&case), "debris: Reserved memory: camera: no area pool; the default area, reserved, stands in");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a real Linux 6.1 made of the same trees: same areas, same bases, same words, same order.
+//! Checks against a real Linux 6.1 with the same trees: areas, bases, lines and their order.
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn a_pool_that_has_no_room_is_refused() {
 #[test]
 fn a_dynamic_pool_of_an_odd_size_is_refused() {
     let case = Case::new(vec![cma(dynamic("pool_a", 9 * M, &[])), cma(dynamic("pool_b", 8 * M, &[]))], "");
-    // It held its place while it was looked at, and was freed before the next one was placed.
+    // Its place was reserved until it was initialised, and freed before the next one was placed.
     case.assert(
         &[("pool_b", 0x9f80_0000, 8, false)],
         &[

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random trees of the kind of `tests/data/trees` against a plain model, where a rule is clear:
-//! where dynamic regions go among fixed ones, which fixed ones become pools, and what the log says
-//! in which order.
+//! Random trees like those of `tests/data/trees` against a plain model, where a rule is clear: the
+//! places of dynamic regions among fixed ones, the fixed ones that become pools, and the order of
+//! the log's lines.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::heap_order;
 
-/// A node, and what it becomes.
+/// A node, and its class.
 #[derive(Clone, Debug)]
 struct Made {
     node: ReservedNode,
-    /// A pool of the page allocator's pages.
+    /// A CMA area.
     is_cma: bool,
     /// A pool for one device.
     is_dma: bool,
 }
 
-/// Kinds of region: area, device's pool, no-map, kept free.
+/// Sets the kind of a region: area, device's pool, no-map or plain.
 fn of_kind(kind: usize, node: ReservedNode) -> Made {
     let node = match kind {
         0 | 1 => cma(node),
@@ -30,8 +30,8 @@ fn of_kind(kind: usize, node: ReservedNode) -> Made {
     Made { node, is_cma: kind < 2, is_dma: kind == 2 }
 }
 
-/// Nodes of which none is refused for its form: fixed ones that leave each other alone, dynamic
-/// ones with alignments and up to two alloc-ranges.
+/// Nodes that are all of valid form: fixed ones that do not overlap, and dynamic ones with
+/// alignments and up to two alloc-ranges.
 fn any_nodes() -> impl Strategy<Value = Vec<Made>> {
     let one = (0usize..5, 1u64..9, prop::option::weighted(0.5, 0u64..4), 20u32..27, ranges(), any::<bool>());
     (prop::collection::vec(one, 1..9), prop::collection::vec(any::<bool>(), 9), 0usize..12).prop_map(
@@ -40,14 +40,14 @@ fn any_nodes() -> impl Strategy<Value = Vec<Made>> {
             for (index, (kind, blocks, place, align, ranges, aligns)) in parts.into_iter().enumerate() {
                 let name = format!("r{index}");
                 let node = match place.filter(|_| is_fixed[index]) {
-                    // 64 MiB apart from each other, beside the image and the blobs.
+                    // 64 MiB apart, clear of the image and the blobs.
                     Some(offset) => fixed(&name, 0x7000_0000 + index as u64 * 64 * M + offset * 8 * M, blocks * 4 * M),
                     None if aligns => aligned(dynamic(&name, blocks * 4 * M, &ranges), 1 << align),
                     None => dynamic(&name, blocks * 4 * M, &ranges),
                 };
                 nodes.push(of_kind(kind, node));
             }
-            // Where two say that they are the default, the last in Linux's order is.
+            // Of two default nodes, the last in Linux's order becomes the default area.
             for index in [with_default, with_default / 2] {
                 if let Some(made) = nodes.get_mut(index).filter(|made| made.is_cma) {
                     made.node.cma_default = true;
@@ -64,7 +64,7 @@ fn ranges() -> impl Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec(one, 0..3)
 }
 
-/// The highest place of `size` bytes in `within` that is RAM and free, by looking at every one.
+/// Finds the highest place of `size` bytes in `within` that is free RAM, by trying every one.
 fn highest(free: impl Fn(&PhysRange) -> bool, size: u64, align: u64, within: &PhysRange) -> Option<u64> {
     let end = within.end.min(RAM.end);
     let lowest = within.start.max(RAM.start);
@@ -78,8 +78,8 @@ fn highest(free: impl Fn(&PhysRange) -> bool, size: u64, align: u64, within: &Ph
     None
 }
 
-/// Where the dynamic nodes go, in the order in which they are placed; `None` for one that has no
-/// place beside the blobs, behind which nothing is said.
+/// The places of the dynamic nodes, in the order of placement; ends with `None` for one without a
+/// place beside the blobs, after which the model predicts nothing.
 fn places(case: &Case, nodes: &[Made], version: LinuxVersion) -> Vec<(String, Option<u64>)> {
     let mut taken: Vec<PhysRange> = case.before.reserved().iter().map(|region| region.range).collect();
     let fixed = nodes.iter().filter_map(|made| made.node.reg.value()?.first().copied());
@@ -100,7 +100,7 @@ fn places(case: &Case, nodes: &[Made], version: LinuxVersion) -> Vec<(String, Op
         let anywhere = vec![PhysRange { start: 0, end: u64::MAX }];
         let ranges = node.alloc_ranges.value().cloned().filter(|ranges| !ranges.is_empty()).unwrap_or(anywhere);
         let free = |range: &PhysRange| taken.iter().all(|other| !other.overlaps(range));
-        // What is taken begins at multiples of 64 KiB, and so does what goes below it.
+        // Reservations begin at multiples of 64 KiB, and so do the regions placed below them.
         let step = align.max(0x1_0000);
         let place = ranges.iter().find_map(|range| highest(free, size, step, range));
         places.push((node.name.clone(), place));
@@ -121,7 +121,7 @@ proptest! {
         let mut nodes = nodes;
         nodes.iter_mut().for_each(|made| made.node.cma_default = false);
         if !version.differences().sorts_regions {
-            // Later versions fill a range from below where it begins at a region.
+            // Later versions fill a range upwards if it begins at a region.
             nodes.iter_mut().for_each(|made| made.node.alloc_ranges = Property::Absent);
         }
         let reserved = nodes.iter().map(|made| made.node.clone()).collect();
@@ -132,14 +132,14 @@ proptest! {
                 Some(start) => {
                     let Some(made) = nodes.iter().find(|made| made.node.name == name) else { continue };
                     let size = made.node.size.value().copied().unwrap_or(0);
-                    // The ninth area gives its place back.
+                    // The ninth area's place is freed.
                     let full = made.is_cma && case.placed.areas.len() == MAX_CMA_AREAS;
                     prop_assert!(found.is_some() || full, "{}: {:?}", name, case.placed);
                     if let Some(found) = found {
                         prop_assert_eq!(found.range, PhysRange::sized(start, size), "{}: {:?}", name, case.placed);
                     }
                 }
-                // A blob made way, or there is a line.
+                // A blob was moved, or there is a line.
                 None => {
                     let line = format!("failed to allocate memory for node '{name}'");
                     let moved = found.is_some() && !case.placed.moves.is_empty();
@@ -149,8 +149,7 @@ proptest! {
         }
     }
 
-    /// Fixed pools that nothing is in the way of lie where they say; a pool and its line belong
-    /// together.
+    /// Fixed pools that nothing overlaps are placed at their `reg`; each pool has its line.
     #[test]
     fn the_log_tells_of_each_pool_once_and_in_order(
         nodes in any_nodes(),
@@ -183,17 +182,17 @@ proptest! {
             prop_assert_eq!(area.map(|area| area.range.start), of.is_cma.then_some(start));
         }
         let areas = told.iter().filter(|name| nodes.iter().any(|made| made.node.name == **name && made.is_cma)).count();
-        // Later versions make the default area that nobody asked for before fixed pools, one of
+        // Later versions make a default area that was not requested before fixed pools, one of
         // which may replace it.
         let own = case.placed.areas.iter().filter(|area| area.name != DEFAULT_AREA);
         prop_assert_eq!(areas, own.clone().count());
-        // Names go up with addresses, in all orders that there are.
+        // Names ascend with addresses, in every order that occurs.
         prop_assert!(fixed_told.is_sorted(), "{lines:#?}");
         for made in nodes.iter().filter(|made| made.node.reg.is_present() && (made.is_cma || made.is_dma)) {
             let full = made.is_cma && case.placed.areas.len() == MAX_CMA_AREAS;
             prop_assert!(full || told.contains(&made.node.name.as_str()), "{:?}: {lines:#?}", made.node);
         }
-        // The last default one in the order of the log is the default.
+        // The last default node in the log's order is the default area.
         let is_default = |name: &&str| nodes.iter().any(|made| made.node.name == **name && made.node.cma_default);
         let last = told.iter().rfind(|name| is_default(name));
         let default = own.clone().find(|area| area.default).map(|area| area.name.as_str());

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random trees and command lines: nothing panics, and what holds for every placement holds.
+//! Random trees and command lines: nothing panics, and the invariants of every placement hold.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Addresses with a taste for edges: RAM's ends, the blobs, pageblocks, the end of 32 and of 64
-/// bits.
+/// Addresses, often at edges: RAM's ends, the blobs, pageblocks, the ends of 32 and of 64 bits.
 fn address() -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => (0x600u64..0xa08).prop_map(|mib| mib << 20),
@@ -31,7 +30,7 @@ fn size() -> impl Strategy<Value = u64> {
 fn some_range() -> impl Strategy<Value = PhysRange> {
     prop_oneof![
         20 => (address(), size()).prop_map(|(start, size)| PhysRange::sized(start, size)),
-        // Turned around: nobody should make one, and nobody may stumble over it.
+        // End before start: no code should make such a range, but all code has to accept one.
         1 => (address(), address()).prop_map(|(start, end)| PhysRange { start, end }),
     ]
 }
@@ -71,7 +70,7 @@ fn any_cma() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Ranges of RAM as the tree's reader gives them: whole pages below 4 GiB, not empty.
+/// Ranges of RAM as the tree's reader returns them: whole pages below 4 GiB, not empty.
 fn any_ram() -> impl Strategy<Value = Vec<PhysRange>> {
     let one = (0u64..0x10_0000, 1u64..0x4_0000)
         .prop_map(|(page, pages)| PhysRange { start: page << 12, end: (page + pages).min(0x10_0000) << 12 });
@@ -106,8 +105,7 @@ proptest! {
         Case::of(facts, tree, &bootargs);
     }
 
-    /// Where nothing has to move, the blobs change nothing but what they cover; without them all
-    /// goes as it did.
+    /// Dynamic pools without alloc-ranges are placed one below the other, from the end of RAM.
     #[test]
     fn dynamic_pools_avoid_each_other_and_fill_from_the_top(sizes in prop::collection::vec(1u64..9, 1..8)) {
         let nodes = sizes.iter().enumerate().map(|(index, blocks)| cma(dynamic(&format!("p{index}"), blocks * 4 * M, &[])));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What real trees contain, and what wrong ones do: placed, skipped or only kept free, with a line
-//! each.
+//! Nodes of real trees, and wrong ones: placed, skipped or only reserved, with a line for each.
 
 use super::*;
 
@@ -10,7 +9,7 @@ fn refused(nodes: Vec<ReservedNode>, lines: &[&str]) -> Case {
     let case = Case::new(nodes, "");
     case.assert(&[], lines);
     let named = case.placed.notes.iter().any(|note| note.refusal.is_some());
-    // Regions over each other that both stay are named, and not refused.
+    // Overlapping regions that both stay are reported, but not refused.
     let overlap = lines.first().is_some_and(|line| line.ends_with("OVERLAP DETECTED!"));
     assert_eq!(named, !lines.is_empty() && !overlap, "{:?}", case.placed.notes);
     case
@@ -42,12 +41,12 @@ fn outside_ram_wholly_or_in_part() {
         let case = refused(vec![cma(node.clone())], &["debris: Reserved memory: far: outside RAM"]);
         assert_eq!(case.placed.notes[0].level, log::Level::Error);
         assert!(case.memblock.reserved().iter().all(|region| region.name != "far"));
-        // What is only kept free does no harm there.
+        // A plain region is harmless there.
         if size <= 8 * M {
             refused(vec![node], &[]);
         }
     }
-    // A device's pool may lie there.
+    // A device's pool may be there.
     for start in [0x1000_0000, 0x9fc0_0000, 0x1_6000_0000] {
         let case = Case::new(vec![dma(fixed("far", start, 8 * M)), no_map(fixed("far", start + 8 * M, 8 * M))], "");
         let created = format!("Reserved memory: created DMA memory pool at {start:#010x}, size 8 MiB");
@@ -70,7 +69,7 @@ fn over_the_kernel() {
             ],
         );
     }
-    // One that stays mapped is only kept free, as Linux does.
+    // A mapped one is only reserved, as in Linux.
     let case = refused(vec![over(low)], &[]);
     assert!(case.memblock.reserved().iter().any(|region| region.kind == RegionKind::Reserved));
 }
@@ -91,9 +90,9 @@ fn over_each_other_the_first_in_the_tree_wins() {
     Case::new(vec![first.clone(), dma(second.clone())], "").assert(&areas, &[&[not_reserved][..], &lines].concat());
     let plain = fixed("second@70000000", 0x7000_0000, 8 * M);
     Case::new(vec![first.clone(), plain.clone()], "").assert(&areas, &lines);
-    // The other way round the region that is only kept free wins.
+    // In the other order, the plain region wins.
     refused(vec![plain, first.clone()], &["debris: Reserved memory: first@70400000: overlaps second@70000000"]);
-    // A pool that is refused anyway wins over nothing.
+    // A pool that is refused anyway does not win over another.
     let misaligned = cma(fixed("odd@70100000", 0x7010_0000, 8 * M));
     let case = Case::new(vec![misaligned, first], "");
     assert_eq!(case.areas(), areas);
@@ -120,7 +119,7 @@ fn regions_that_are_only_kept_free_may_overlap() {
             "ramoops@70000000 (0x70000000--0x70200000) overlaps with b@70100000 (0x70100000--0x70200000)",
         ],
     );
-    // Both are there, and the second is mapped like the first.
+    // Both are reserved, and the second stays mapped like the first.
     assert_eq!(case.memblock.reserved().iter().filter(|region| region.kind == RegionKind::Reserved).count(), 2);
     let nodes = vec![no_map(fixed("a@70000000", 0x7000_0000, 2 * M)), no_map(fixed("b@70100000", 0x7010_0000, M))];
     let case = refused(
@@ -169,7 +168,7 @@ fn sizes_of_zero() {
     refused(vec![empty], &["debris: Reserved memory: empty: reg is empty, skipped"]);
 }
 
-/// Linux 5.15 names the node alone.
+/// Linux 5.15 prints only the node.
 #[test]
 fn a_region_without_room_in_5_15() {
     let case = Case::new(vec![cma(dynamic("huge", 1 << 30, &[]))], "linux=5.15");
@@ -192,7 +191,7 @@ fn alignments() {
     assert_eq!(at(16 * M), Some(0x9f00_0000));
     assert_eq!(at(0x8000_0000), Some(0x8000_0000));
     assert_eq!(at(1 << 40), None);
-    // By the mask of what is not a power of two, as Linux: 0x9fc00000 & !0x5fffff.
+    // A value that is not a power of two is used as a mask, as in Linux: 0x9fc00000 & !0x5fffff.
     let case = Case::new(vec![aligned(cma(dynamic("pool", 4 * M, &[])), 6 * M)], "");
     assert_eq!(case.other_lines()[0], "debris: Reserved memory: pool: alignment 0x600000 is not a power of two");
     assert_eq!(case.areas(), [("pool", 0x9f80_0000, 4, false)]);
@@ -226,7 +225,7 @@ fn reusable_and_no_map_exclude_each_other() {
     let fail = "OF: reserved mem: node both compatible matching fail";
     let case = refused(vec![both(fixed("both", 0x7000_0000, 8 * M))], &[fail]);
     assert_eq!(case.memblock.reserved().len(), 4);
-    // Linux leaves a dynamic one reserved.
+    // Linux keeps a dynamic one reserved.
     let case = refused(vec![both(dynamic("both", 8 * M, &[]))], &[fail]);
     assert_eq!(case.memblock.find_kind(RegionKind::Reserved).unwrap().range, PhysRange::sized(0x9f80_0000, 8 * M));
 }
@@ -326,7 +325,7 @@ fn more_nodes_than_linux_looks_at() {
     );
     let case = refused(nodes, &lines);
     let kept = case.memblock.reserved().iter().filter(|region| region.range.start >> 24 == 0x70).count();
-    // Image and tree, 64 nodes that are looked at, the two fixed ones, and the default area.
+    // Image and tree, the 64 nodes that are scanned, the two fixed ones, and the default area.
     assert_eq!((kept, case.memblock.reserved().len()), (1, 2 + 64 + 2 + 1));
 }
 

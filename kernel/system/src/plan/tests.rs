@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Plans against a model, and what they cost.
+//! Plans against a model, and the share of the room that they miss.
 
 mod model;
 
@@ -13,12 +13,12 @@ use super::*;
 use model::fits_somehow;
 use placement::align_order_of;
 
-/// A request as drivers make them, or of page alignment.
+/// Makes a request of `bits` bits, aligned to 2^`order` bits.
 fn request(bits: u32, order: u32) -> Request {
     Request { bits, align_mask: (1 << order) - 1, align_offset: 0 }
 }
 
-/// Does the steps, all at once, on a map of owners, and checks each against what it promises.
+/// Does all steps together on a map of owners, and checks each of them.
 fn follow(owners: &mut [usize], steps: &[Step]) {
     let range = |start: u32, bits: u32| start as usize..(start + bits) as usize;
     let mut moved = vec![];
@@ -35,7 +35,7 @@ fn follow(owners: &mut [usize], steps: &[Step]) {
     assert!(steps.is_sorted_by(|a, b| a.to < b.to), "steps are sorted by target");
 }
 
-/// Whether requests fit in the free bits of a map of at most 64, by trying every arrangement.
+/// True if requests fit in the free bits of a map of at most 64 bits; tries every arrangement.
 fn fits_by_trial(bits: u32, taken: u64, requests: &mut [Request]) -> bool {
     fn rest_fits(bits: u32, taken: u64, requests: &[Request], seen: &mut HashSet<(usize, u64)>) -> bool {
         let Some((request, rest)) = requests.split_first() else { return true };
@@ -49,7 +49,7 @@ fn fits_by_trial(bits: u32, taken: u64, requests: &mut [Request]) -> bool {
     rest_fits(bits, taken, requests, &mut HashSet::new())
 }
 
-/// Buffers put into a map at random, where they fit.
+/// Puts buffers into a map at random places, if they fit.
 fn scatter(bits: u32, draws: &[(u32, u32, u32, bool)], own_order: bool) -> (Bitmap, Vec<Movable>, Vec<usize>) {
     let (mut taken, mut fixed) = (Bitmap::new(bits), Bitmap::new(bits));
     let mut movable = vec![];
@@ -75,8 +75,8 @@ fn draws(most: usize) -> impl Strategy<Value = Vec<(u32, u32, u32, bool)>> {
 proptest! {
     #![proptest_config(property::config(2000))]
 
-    /// Whatever stays, and whatever the alignments: every buffer arrives whole and aligned, and
-    /// there is room.
+    /// With any fixed bits and any alignments, every buffer arrives whole and aligned, and there is
+    /// room.
     #[test]
     fn plans_do_what_they_promise(
         draws in draws(80), own_order in any::<bool>(), bits in 1..60u32, order in 0..7u32, size in 200..800u32
@@ -102,7 +102,7 @@ proptest! {
         }
     }
 
-    /// Buffers aligned by their order, all of them movable: room is found wherever any arrangement
+    /// With buffers aligned by their order, all of them movable, room is found if any arrangement
     /// has it.
     #[test]
     fn room_is_found_where_there_is_any(draws in draws(80), bits in 1..60u32) {
@@ -116,7 +116,7 @@ proptest! {
         prop_assert_ne!(found, Err(NoRoom::NotFound), "it is known that there is none");
     }
 
-    /// Alignments are capped, as Linux caps them, and buffers may be longer: that changes nothing.
+    /// The same holds if alignments are capped, as Linux caps them, and buffers may be longer.
     #[test]
     fn room_is_found_under_a_cap(
         draws in draws(40), long in 1..4u32, cap in 3..7u32, bits in 1..250u32
@@ -138,7 +138,7 @@ proptest! {
         prop_assert_ne!(found, Err(NoRoom::NotFound), "it is known that there is none");
     }
 
-    /// Without alignment, and all of them movable: as many free pages as are wanted are enough.
+    /// Without alignment, and with all buffers movable, enough free pages suffice.
     #[test]
     fn without_alignment_free_pages_are_enough(draws in draws(80), bits in 1..60u32) {
         let draws: Vec<_> = draws.into_iter().map(|(size, _, start, _)| (size, 0, start, false)).collect();
@@ -151,8 +151,8 @@ proptest! {
 
 #[test]
 fn the_cheapest_window_is_chosen() {
-    // Three blocks of 8: the first holds 4 pages, the second 3, the third 1 that must stay. A pair
-    // is free in none.
+    // Three blocks of 8: the first holds 4 pages, the second 3, the third 1 that must stay. No
+    // block is free.
     let mut fixed = Bitmap::new(32);
     fixed.set(20, 1);
     let movable = vec![Movable::new(4, request(4, 2)), Movable::new(12, request(3, 2))];
@@ -161,14 +161,13 @@ fn the_cheapest_window_is_chosen() {
     let planner = Planner::new(all, movable.clone());
     let (bit, steps) = planner.make_room(&request(8, 3)).expect("there is room");
     assert_eq!((bit, steps), (8, vec![Step { from: 12, to: 16, bits: 3 }]));
-    // Where nothing needs to move, nothing does.
+    // If there is room, nothing moves.
     let planner = Planner::new(fixed, movable);
     assert_eq!(planner.make_room(&request(8, 3)), Ok((24, vec![])));
 }
 
-/// A map that `room_is_found_where_there_is_any` met, 464 of 512 pages full: the window of 18 pages
-/// is emptied only if two of the buffers change places, since what one of them needs is behind the
-/// other.
+/// A map that `room_is_found_where_there_is_any` generated, 464 of 512 pages full: a window of 18
+/// pages can be emptied only if two of the buffers exchange places.
 #[test]
 fn buffers_change_places_where_nothing_else_helps() {
     #[rustfmt::skip]
@@ -186,7 +185,7 @@ fn buffers_change_places_where_nothing_else_helps() {
     let (bit, steps) = Planner::new(Bitmap::new(512), movable).make_room(&request(18, 5)).expect("there is room");
     follow(&mut owners, &steps);
     assert!(bit % 32 == 0 && owners[bit as usize..bit as usize + 18].iter().all(|&owner| owner == 0));
-    // Whatever order they are done in, a step or more finds its target in use.
+    // In any order of the steps, at least one finds its target in use.
     let mut waiting = steps;
     let overlap = |step: &Step, other: &Step| step.to < other.from + other.bits && other.from < step.to + step.bits;
     while let Some(done) =
@@ -197,7 +196,7 @@ fn buffers_change_places_where_nothing_else_helps() {
     assert!(!waiting.is_empty());
 }
 
-/// A last block that the area cuts short is as good as a whole one for whoever is short enough.
+/// A last block that the end of the area cuts short serves a request that fits in it.
 #[test]
 fn the_last_block_may_be_short() {
     let movable = vec![Movable::new(0, request(40, 6)), Movable::new(64, request(2, 1))];
@@ -205,13 +204,13 @@ fn the_last_block_may_be_short() {
     assert_eq!(planner.make_room(&request(30, 6)), Ok((64, vec![Step { from: 64, to: 94, bits: 2 }])));
 }
 
-/// Of small areas with room for a request that finds no hole: in how many it is found, against
-/// trying every arrangement.
+/// In small areas with room for a request but no hole, room is mostly found; the model tries every
+/// arrangement.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn most_of_the_room_in_mixtures_is_found() {
-    // The alignment order of a size or at random, how many buffers in a hundred stay, and how many
-    // areas in a thousand are missed at most.
+    // The alignment order by size or at random, the percentage of buffers that stay, and the most
+    // areas of 1000 that are missed.
     let own = |size: u32, _: u32| align_order_of(size);
     let page = |_: u32, _: u32| 0;
     let any = |_: u32, order: u32| order;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Carrying out a plan: pages out of the allocator, contents, descriptors, pages back.
+//! Execution of a plan: target pages are taken, contents copied, descriptors set, old pages freed.
 //!
-//! A page is copied once what lay at its target has been copied on. So copies begin at the targets
-//! that were free, and go back from each to where its page comes from. What is left then goes round
-//! in circles; of each, one page waits outside.
+//! A page can be copied after the page at its target was copied. So copies begin at the targets
+//! that were free, and continue from each to the source of its page. The moves that are left form
+//! cycles; in each of them, one page waits in a separate buffer.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -19,13 +19,13 @@ use units::PAGE_SIZE;
 
 const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u32>();
 
-/// The first run of clear bits between two bits.
+/// Returns the first run of clear bits from `from` up to `end`.
 fn clear_run(map: &Bitmap, from: u32, end: u32) -> Option<Range<u32>> {
     let bit = map.next_clear(from).filter(|&bit| bit < end)?;
     Some(bit..map.next_set(bit).min(end))
 }
 
-/// Where the page comes from that goes to a bit, if one does. Steps are sorted by target.
+/// Returns the source of the page that moves to `to`, if one does. Steps are sorted by target.
 fn origin(steps: &[Step], to: u32) -> Option<u32> {
     let step = steps[..steps.partition_point(|step| step.to <= to)].last()?;
     let offset = to - step.to;
@@ -33,12 +33,12 @@ fn origin(steps: &[Step], to: u32) -> Option<u32> {
 }
 
 impl System<'_> {
-    /// Moves buffers whose owners have let go of them. Steps are sorted by target; `relocatable`
-    /// has a descriptor for each.
+    /// Moves buffers whose owners are quiesced. Steps are sorted by target; `relocatable` has a
+    /// descriptor for each.
     pub fn move_buffers(&mut self, id: AreaId, steps: &[Step], relocatable: Vec<RelocatableBuffer>) {
         let base = self.area(id).base();
         steps.iter().for_each(|step| self.zone.unhold(base.add(step.from)));
-        // Targets that hold what they shall.
+        // Targets whose page has been copied.
         let mut arrived = Bitmap::new(self.area(id).bitmap().bits());
         for step in steps {
             while let Some(run) = clear_run(self.area(id).bitmap(), step.to, step.to + step.bits) {
@@ -70,12 +70,12 @@ impl System<'_> {
         }
     }
 
-    /// The page of a bit that is reserved for a buffer of the plan.
+    /// Returns the page of a bit that is reserved for a buffer of the plan.
     fn page(&self, id: AreaId, bit: u32) -> OwnedFrame {
         OwnedFrame::of_buffer(&Buffer::new(id, self.area(id).frame(bit), 1), 0)
     }
 
-    /// Copies to a page that was free, then to the page that this came from, and so on.
+    /// Copies to a page that was free, then to the source of that copy, and so on.
     fn fill(&mut self, id: AreaId, steps: &[Step], mut to: u32, arrived: &mut Bitmap) {
         while let Some(from) = origin(steps, to) {
             self.copy_frame(self.page(id, from), self.page(id, to));
@@ -84,7 +84,7 @@ impl System<'_> {
         }
     }
 
-    /// Copies around the circle that a page is part of.
+    /// Copies the pages of the cycle that contains page `first`.
     #[inline(never)]
     fn turn(&mut self, id: AreaId, steps: &[Step], first: u32, arrived: &mut Bitmap) {
         // An address space may show fewer words of a page, but not more.

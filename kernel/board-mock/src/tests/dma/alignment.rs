@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Cache lines: every alignment of start and end in every direction, and random transfers over
-//! restless caches.
+//! caches that fill and evict lines at random.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ use dma::hardware::CacheOp;
 use dma::lines::Lines;
 
 const LINE: u32 = LINE_BYTES;
-/// The longest range whose ends are tried at every alignment.
+/// The longest range whose ends are tested at every alignment.
 const LONGEST: u32 = if cfg!(miri) { 34 } else { 4 * LINE };
 
 #[test]
@@ -38,7 +38,7 @@ fn parts_cover_a_range_and_only_edges_are_shared() {
     assert_eq!((top.all(), top.parts()), ((0xffff_ffe0, 32), (Some((0xffff_ffe0, 32)), None, None)));
 }
 
-/// What has to be done when a range is dropped, worked out line by line.
+/// The operations needed to drop a range, computed line by line.
 fn drop_of(first: u32, end: u32) -> Vec<(CacheOp, u32)> {
     let lines = (first / LINE..end.div_ceil(LINE)).map(|line| line * LINE);
     lines
@@ -49,8 +49,7 @@ fn drop_of(first: u32, end: u32) -> Vec<(CacheOp, u32)> {
         .collect()
 }
 
-/// The steps as single lines: of level 1, of level 2, and whether all of one level came before the
-/// other.
+/// The steps as single lines: those of level 1, then those of level 2, each sorted by line.
 fn by_line(steps: &[Step]) -> [Vec<(CacheOp, u32)>; 2] {
     let mut levels = [Vec::new(), Vec::new()];
     for step in steps {
@@ -65,7 +64,7 @@ fn by_line(steps: &[Step]) -> [Vec<(CacheOp, u32)>; 2] {
     levels
 }
 
-/// Where level 1, level 2 and the wait begin, in the order they were asked for.
+/// The order of the first operations on level 1 and on level 2, and of the wait.
 fn order(steps: &[Step]) -> Vec<char> {
     let mut order: Vec<char> = steps
         .iter()
@@ -148,7 +147,7 @@ fn data_survive_at_every_alignment_in_every_direction() {
     });
 }
 
-/// Bytes that the random transfers play with.
+/// Number of bytes that random transfers use.
 const ARENA: u32 = 512;
 
 #[derive(Clone, Debug)]
@@ -177,15 +176,14 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// A mapping with the side that has it.
+/// A mapping, by the side that owns it.
 enum Lent {
     Nobody,
     Device(Mapping<ForDevice>),
     Cpu(Mapping<ForCpu>),
 }
 
-/// What a plain memory would hold; nothing is known of bytes that a device was to write and did
-/// not.
+/// The contents of a plain memory; `None` for bytes that a device was to write but has not.
 struct Shadow {
     bytes: [Option<u8>; ARENA as usize],
     start: u32,
@@ -194,7 +192,7 @@ struct Shadow {
 }
 
 impl Shadow {
-    /// A device takes over: what only it may write is unknown until it has.
+    /// Hands the mapping to the device: bytes that only it may write are unknown until it has.
     fn given_to_device(&mut self) {
         if self.direction == Direction::FromDevice {
             self.bytes[self.start as usize..self.end as usize].fill(None);
@@ -205,7 +203,7 @@ impl Shadow {
         (self.start..self.end).contains(&at)
     }
 
-    /// Whether a byte is in a line that is lent.
+    /// True if a byte is in a line that is lent.
     fn in_lent_line(&self, at: u32) -> bool {
         (self.start / LINE * LINE..self.end.next_multiple_of(LINE)).contains(&at)
     }
@@ -214,7 +212,7 @@ impl Shadow {
 proptest! {
     #![proptest_config(property::config(300))]
 
-    /// A well-behaved driver over caches that fill and empty themselves sees a plain memory.
+    /// A correct driver sees a plain memory over caches that fill and evict lines at random.
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn restless_caches_lose_nothing(acts in prop::collection::vec(act(), 1..200), restless in 0..200_u32) {

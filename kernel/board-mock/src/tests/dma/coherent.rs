@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Coherent buffers: where their pages come from, who sees what, and what is left when they go.
+//! Coherent buffers: the source of their pages, what each side sees, and what remains afterwards.
 
 use super::*;
 use cma::CmaError;
@@ -77,7 +77,7 @@ fn which_area_serves_follows_linux() {
         for (device, bytes, expected) in [
             (own, 1, Some(cma)),
             (own, 4097, Some(cma)),
-            // A single page leaves the shared area to those who need it.
+            // A single page does not use the shared area.
             (other, 4096, None),
             (other, 4097, Some(default)),
             (other, 1 << 20, Some(default)),
@@ -89,7 +89,7 @@ fn which_area_serves_follows_linux() {
             assert!(buffer.device_address().bits().is_multiple_of(align), "aligned by the order, 1 MiB at most");
             buffers.push(buffer);
         }
-        // An area of one's own that refuses sends to the page allocator, and not to the shared one.
+        // If a device's own area refuses, the page allocator is tried, not the shared area.
         let used = system.area(default).used_pages();
         let rest = system.dma_alloc_coherent(own, 2000 * 4096).unwrap_err();
         assert!(matches!(
@@ -133,7 +133,7 @@ fn sizes_bounds_and_stale_values() {
         assert_eq!(system.dma().checker().errors(), (MAX_BUFFERS - checker::MAX_REPORTS) as u64);
         system.dma_mut().checker_mut().tell();
 
-        // The device is gone, and so are its buffers, whoever still has the values.
+        // The buffers end with the device, even if their values still exist.
         assert_eq!(system.dma_alloc_coherent(device, 1), Err(DmaError::NoDevice));
         let again = system.dma_add_device("BiscuitOS_CMA").unwrap();
         assert_ne!(again, device);

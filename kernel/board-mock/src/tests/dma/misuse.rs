@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Drivers, and devices, that are broken on purpose: each mistake is reported with the device, the
+//! Drivers and devices that are broken on purpose: each mistake is reported with the device, the
 //! address and the call.
 
 use super::*;
@@ -137,7 +137,7 @@ fn touching_what_the_device_owns() {
                 reads.then_some((mapping.device_address(), before))
             );
             system.dma_mut().cpu_access(start, 1, true);
-            // The last line's other bytes: reading them does no harm, writing them dirties the
+            // The other bytes of the last line: reading them is harmless, writing them dirties the
             // line.
             system.dma_mut().cpu_access(PhysAddr(page.0 + 150), 1, false);
             system.dma_mut().cpu_access(PhysAddr(page.0 + 150), 1, true);
@@ -181,8 +181,8 @@ fn a_device_that_writes_where_it_must_not() {
             for sync_first in [false, true] {
                 let mapping = system.streaming().map(device, start, 50, direction).unwrap();
                 hardware.device_write(at.offset(place as u32), !hardware.device_read(at.offset(place as u32)));
-                // What a device does to lines that it does not own shows when the processor has to
-                // look at memory.
+                // A device's write to lines that it does not own is visible when the processor
+                // reads from memory.
                 let line = (start.0 as u32).wrapping_add(place as u32) / LINE_BYTES * LINE_BYTES;
                 let mut forget = hardware.clone();
                 hardware::Caches::inner(&mut forget, hardware::CacheOp::Invalidate, CpuAddress::new(line), LINE_BYTES);
@@ -242,7 +242,7 @@ fn a_report_says_who_where_and_what() {
         )), "{text}");
         assert!(text.contains(", mapped at kernel/board-mock/src/tests/dma"), "{text}");
 
-        // Off, nothing is watched, and what cannot be right is refused all the same.
+        // When off, the checker watches nothing, but invalid calls are still refused.
         system.dma_mut().checker_mut().enable(false);
         let error = system.streaming().dma_unmap_single(device, at, 128, Direction::ToDevice);
         assert!(error.is_err());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who owns a mapping, what a pin keeps in place, and scatter lists.
+//! Ownership of mappings, pages that a pin keeps in place, and scatter lists.
 
 use super::*;
 use crate::dma::Step;
@@ -8,8 +8,8 @@ use migration::contig_range::{Owner, Why};
 use migration::live::Mm;
 use migration::live::processes::ProcessId;
 
-/// Fills the areas with a process's pages, and goes over to ordinary memory: the process, and how
-/// many pages it has.
+/// Fills the areas with a process's pages, then allocates from ordinary memory; returns the process
+/// and its number of pages.
 fn with_full_areas<'a, 'm>(system: &'a mut System<'m>) -> (Mm<'a, 'm>, ProcessId, u32) {
     let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
     let id = mm.create(8192).unwrap();
@@ -86,7 +86,7 @@ fn a_table_that_is_full_refuses_and_every_mapping_is_found_again() {
             .collect();
         assert_eq!(streaming.dma_map_single(device, page, 1, Direction::ToDevice), Err(DmaError::TooManyMappings));
         assert_eq!(streaming.dma.mapping_counts(), (MAX_MAPPINGS as u16, MAX_MAPPINGS as u16));
-        // In an order that takes entries from the middle of their chains.
+        // An order that removes entries from the middle of their chains.
         let order = (0..at.len()).map(|n| n * 367 % at.len());
         for n in order {
             assert_eq!(streaming.dma_unmap_single(device, at[n], 1, Direction::ToDevice), Ok(()));
@@ -145,14 +145,14 @@ fn whoever_lives_in_memory_asks_before_touching_it() {
             misuses(system),
             [Misuse::CpuWrite { at: file }, Misuse::CpuRead { at: anon }, Misuse::CpuWrite { at: anon }]
         );
-        // Pages that lose their owner meanwhile stay until the device has ended.
+        // Pages that lose their owner meanwhile stay until the device is done.
         let mut mm = system.mm().unwrap();
         assert!(migration::live::mock::cache_drop(&mut mm, 5).is_err());
         mm.destroy(id).unwrap();
         assert!(!mm.zone.is_free(anon.pfn()));
         streaming_of(&mut mm).unwrap().unmap(written).unwrap();
         assert!(mm.zone.is_free(anon.pfn()));
-        // The model's memory is not that of pages in use, so nothing is there to have changed.
+        // The model's memory is separate from the pages', so none of them has changed.
         streaming_of(&mut mm).unwrap().unmap(read).unwrap();
         system.close_live();
         assert_eq!(misuses(system), []);
@@ -230,7 +230,7 @@ fn a_scatter_list_is_maintained_level_by_level() {
         system.streaming().unmap_sg(mapping).unwrap();
         assert_eq!(hardware.cpu_read(page.0 as u32), 8);
 
-        // One that cannot be mapped as a whole is not mapped at all.
+        // A list that cannot be mapped as a whole is not mapped at all.
         list.push(PhysAddr(0x1000), 1).unwrap();
         let refused = system.streaming().map_sg(device, &list, Direction::ToDevice).unwrap_err();
         assert_eq!(refused, DmaError::NotMemory { at: PhysAddr(0x1000) });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What of an area is to be had by whom while a contiguous allocation runs in it, and what such an
-//! allocation traces.
+//! Access to an area while a contiguous allocation runs in it, and the trace of such an allocation.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -30,14 +29,14 @@ fn while_an_allocation_runs_only_its_own_area_is_closed() {
     let base = move |number: u32| START.add(4 * PAGEBLOCK_PAGES * (number + 1));
     let areas = [0, 1].map(|number| system.activate_area("area".into(), base(number), 4 * PAGEBLOCK_PAGES, false));
     let mut mm = system.open_live(CmaUse::First, Lend::Movable).unwrap();
-    // Both areas are lived in, and both have room.
+    // Both areas contain pages in use, and both have room.
     let ids: Vec<_> = (0..20).map(|_| process(&mut mm, 256)).collect();
     let of = move |frame: Pfn| {
         let inside = |&number: &usize| frame.0.wrapping_sub(base(number as u32).0) < 4 * PAGEBLOCK_PAGES;
         [0, 1].into_iter().find(inside)
     };
     let home = of(mm.frame_of(ids[0], 0).unwrap()).unwrap();
-    // Pages that are freed in the area that is to be closed must not be had from the per-CPU lists
+    // Pages that are freed in the area being barred must not be handed out from the per-CPU lists
     // either.
     let (gone, fresh) = (Rc::new(Cell::new(1)), Rc::new(Cell::new([0; 3])));
     let counts = Rc::clone(&fresh);
@@ -77,7 +76,7 @@ fn a_request_may_take_the_page_above_the_mark() {
     });
 }
 
-/// The events of an allocation, without those of its begin and end.
+/// The events of an allocation, without its start and its finish.
 fn events(system: &System<'_>) -> Vec<Event> {
     let inner = |event: &Event| !matches!(event, Event::AllocStart { .. } | Event::AllocFinish { .. });
     system.trace().events().map(|&(_, event)| event).filter(inner).collect()
@@ -109,7 +108,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
         expected.push(Event::TestIsolated { start, end, fin: end, success: true });
         assert_eq!(events(system), expected);
         system.cma_release(buffer).unwrap();
-        // A pin that comes later is found by moving, and by the test behind it.
+        // A pin that comes later is found by migration, and by the test after it.
         system.trace_mut().clear();
         let mut mm = system.mm().unwrap();
         mm.unpin_all();
@@ -127,7 +126,7 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
             panic!("{traced:?}")
         };
         assert!(!success && fin.0 <= base + 9, "{traced:?}");
-        // Where there is no page to move to, Linux does not come to the test.
+        // If there is no page to move to, Linux does not reach the test.
         system.trace_mut().clear();
         let mut mm = system.mm().unwrap();
         mm.unpin_all();
@@ -137,8 +136,8 @@ fn each_candidate_that_fails_is_traced_as_linux_traces_it() {
     });
 }
 
-/// The range that is emptied ends in the middle of a pageblock, in which a relocatable buffer lies
-/// before free pages: those are isolated, and made CMA again, like all others.
+/// The emptied range ends in the middle of a pageblock, where free pages follow a relocatable
+/// buffer: they are isolated, and made CMA afterwards, like all others.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn free_pages_behind_a_lent_buffer_are_isolated_too() {

@@ -19,13 +19,13 @@ use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// A system of ten pageblocks and an area of two whose memory is in use, over a disk of `sectors`
-/// sectors.
+/// Makes a system of ten pageblocks and an area of two whose memory is in use, over a disk of
+/// `sectors` sectors.
 fn with_disk(sectors: u64, read_only: bool, test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>)) {
     with_disk_and_memory(10, sectors, read_only, test);
 }
 
-/// As `with_disk`, with `pageblocks` pageblocks of RAM.
+/// Makes a system like that of `with_disk`, with `pageblocks` pageblocks of RAM.
 fn with_disk_and_memory(
     pageblocks: u32,
     sectors: u64,
@@ -51,7 +51,7 @@ fn with_disk_and_memory(
     });
 }
 
-/// What a page holds in a round of writing.
+/// The content of a page in a round of writing.
 fn words(page: u32, round: u32) -> PageWords {
     core::array::from_fn(|index| page << 16 ^ round << 12 ^ index as u32)
 }
@@ -136,7 +136,7 @@ fn who_owns_a_page_is_told_what_went_wrong() {
         put(&mut mm, 40..60, 2);
         medium.borrow_mut().bad[1] = Some(8 * 50..8 * 51);
         let result = mm.sync_pages(0, 100);
-        // The request that holds the bad page, and none of the others that were in flight.
+        // Only the request with the bad page fails, not the others in flight.
         let why = result.unwrap_err().to_string();
         assert_eq!(why, "writing pages 40 to 55 of the disk: an I/O error");
         assert!((40..60).all(|page| holds(&mut mm, page, 2)), "it is still in the cache");
@@ -212,7 +212,7 @@ fn who_moves_out_waits_for_what_the_disk_still_writes() {
         medium.borrow_mut().bad[0] = Some(0..8);
         let mut mm = system.mm().unwrap();
         mm.read_ahead(16, 84);
-        // Whoever is told of this gives up, with the others in flight.
+        // A caller that is interrupted gives up, with the other requests in flight.
         assert!(mm.cache_get(0, &mut [0; 1024]).is_err());
         assert!(mm.pages_lent_to_disk() > 0);
         system.close_live();
@@ -220,8 +220,8 @@ fn who_moves_out_waits_for_what_the_disk_still_writes() {
     });
 }
 
-/// Migrates the pages of the default area while the device owns some of them; returns whether all
-/// were right afterwards, and whether the allocation was refused for a pin.
+/// Migrates the pages of the default area while the device owns some of them; returns if all were
+/// right afterwards, and if the allocation was refused because of a pin.
 fn migrate_in_flight(ignore_pins: bool) -> (bool, bool) {
     let mut result = (true, false);
     with_disk(8 * 4000, false, |system, medium| {
@@ -287,7 +287,7 @@ fn after_a_flush_that_failed_everything_is_written_again() {
         medium.borrow_mut().bad_flush = true;
         assert_eq!(mm.sync_pages(2, 6).unwrap_err().to_string(), "flushing the disk: an I/O error");
         assert_eq!(stored(&medium.borrow().durable, 3), [0; 1024]);
-        // What the device had taken is lost, as a device may that says so.
+        // The data that the device had accepted is lost, as a failed flush allows.
         medium.borrow_mut().data.fill(0);
         medium.borrow_mut().bad_flush = false;
         assert_eq!((mm.dirty_pages(), mm.sync_pages(0, 8)), (8, Ok(8)));
@@ -306,7 +306,7 @@ fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
         mm.read_ahead(0, 32);
         medium.borrow_mut().stuck = true;
         let why = mm.cache_get(1, &mut [0; 1024]).unwrap_err().to_string();
-        let first = "reading pages 0 to 15 of the disk: it did not answer, and was switched off by Ctrl-C, for good";
+        let first = "reading pages 0 to 15 of the disk: it did not answer, and is off since Ctrl-C";
         assert_eq!(why, first);
         assert_eq!(mm.pages_lent_to_disk(), 0, "it owns nothing any more");
         medium.borrow_mut().stuck = false;
@@ -316,8 +316,8 @@ fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
     });
 }
 
-/// Random uses against what should be there: what is read is what was written last, and what was
-/// synced and not written since is what a power cut leaves, whatever fails and moves meanwhile.
+/// Random uses against the expected content: a read returns the last write, and a power cut keeps
+/// what was synced and not written since, with any failures and moves meanwhile.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn whatever_happens_nothing_synced_is_lost() {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Faults at every boundary between the phases: what a failed allocation leaves behind is, field
-//! for field, what was there before it, or what would be there if only the others had done what
-//! they did meanwhile.
+//! Faults at every boundary between phases: after a failed allocation the state is, field by field,
+//! the one before it, or the one that the other actors' operations alone would have led to.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -15,38 +14,38 @@ use migration::live::{Faults, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
-/// What goes wrong.
+/// The fault to inject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// From now on there are only this many pages to move to.
+    /// From this boundary on, there are only this many pages to move to.
     NoTarget(u32),
     /// The last page that has to move is pinned.
     Pin,
-    /// Clean pages are not dropped any more, dirty ones not written back, and targets run out.
+    /// Clean pages are not dropped, dirty ones are not written back, and targets run out.
     ReclaimGivesUp,
-    /// A process goes whose pages may have moved already, and then a pin is in the way.
+    /// A process whose pages may have moved already ends, and a pin then blocks the allocation.
     TargetFreed,
 }
 
 const FAULTS: [Fault; 5] =
     [Fault::NoTarget(0), Fault::NoTarget(7), Fault::Pin, Fault::ReclaimGivesUp, Fault::TargetFreed];
 
-/// Boundaries that have somebody in the range behind them, and those that have nobody.
+/// Boundaries before phases at which the range contains pages in use, and those after.
 const BEFORE_THE_TEST: [Phase; 4] = [Phase::Isolate, Phase::Drain, Phase::Reclaim, Phase::Migrate];
 const FROM_THE_TEST_ON: [Phase; 3] = [Phase::Test, Phase::Grab, Phase::Undo];
 
-/// Who lives in the area.
+/// The processes with pages in the area.
 #[derive(Clone, Copy)]
 struct Scene {
-    /// Lives at its start.
+    /// Has pages at its start.
     early: ProcessId,
-    /// Lives at its end.
+    /// Has pages at its end.
     late: ProcessId,
 }
 
 const LATE_PAGES: u32 = 200;
 
-/// Mapped, shared, clean, dirty, active, referenced pages, all on their lists.
+/// Makes mapped, shared, clean, dirty, active and referenced pages, all on their lists.
 fn move_in(mm: &mut Mm<'_, '_>) -> Scene {
     let early = process(mm, 40);
     for page in 0..150 {
@@ -87,8 +86,8 @@ impl Fault {
     }
 }
 
-/// Takes a whole area while a fault strikes at the n-th time that a boundary is passed, and lets
-/// everything else be as it was then.
+/// Allocates a whole area with faults injected at the n-th pass of a boundary, and then removes all
+/// faults and pins.
 fn alloc_with(
     system: &mut System<'_>,
     area: AreaId,
@@ -116,7 +115,7 @@ fn alloc_with(
     result
 }
 
-/// What is there if nobody allocates, and the others do the same.
+/// The state if there is no allocation, and the other actors do the same.
 fn expected(fault: Fault) -> u64 {
     with_system(4, 1, |system, _| {
         let mut mm = open(system);
@@ -197,7 +196,7 @@ fn what_happens_after_a_failure_happens_to_what_was_there_before() {
     });
 }
 
-/// Fills memory around the area, so that there is a page to move to only where the cache gives one.
+/// Fills memory around the area, so that only the cache can free a page to move to.
 fn fill_up(mm: &mut Mm<'_, '_>, dirty: bool) -> Scene {
     let scene = move_in(mm);
     mm.zone.set_cma_use(CmaUse::Fallback);
@@ -211,7 +210,7 @@ fn fill_up(mm: &mut Mm<'_, '_>, dirty: bool) -> Scene {
         }
         page += 1;
     }
-    // Some have a second chance, some are in use.
+    // Some pages have a second chance, some are in use.
     mm.drain_lists();
     (200..300).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
     for used in (400..page).step_by(7) {
@@ -270,7 +269,7 @@ fn a_pin_that_is_there_from_the_start_costs_nothing_but_a_look() {
             let scene = fill_up(&mut mm, false);
             mm.set_policy(policy, Lend::Movable);
             mm.pin(scene.late, 0, "camera0").unwrap();
-            // Pages wait on the per-CPU lists and in the batch, and stay there.
+            // Pages are on the per-CPU lists and in the batch, and stay there.
             assert_eq!(mm.cache_read(4900), Ok(true));
             let before = mm.fingerprint();
             assert!(matches!(system.cma_alloc(area, 1024, 0), Err(CmaError::Busy(_))));

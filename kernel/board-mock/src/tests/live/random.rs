@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random uses of memory, among buffers that stay and buffers that move: the check and all contents
-//! after every step.
+//! Random uses of memory, among fixed and relocatable buffers: the check and all contents after
+//! every step.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a driver knows of the relocatable buffers, by tag, and which of them it cannot do without.
+/// A driver's record of the relocatable buffers, by tag, and the ones that it cannot quiesce.
 #[derive(Default)]
 struct Driver {
     lie_at: BTreeMap<u32, Pfn>,
@@ -87,7 +87,7 @@ impl Relocatable for Owner {
     }
 }
 
-/// Who lives in a random mix.
+/// The users of memory in a random mix.
 struct Mix {
     processes: Vec<ProcessId>,
     pins: Vec<Pin>,
@@ -124,7 +124,7 @@ impl Mix {
         system.cma_release(buffer).unwrap();
     }
 
-    /// One of the relocatable buffers.
+    /// Returns one of the relocatable buffers.
     fn relocatable(&self, place: usize) -> Option<(u32, Pfn)> {
         let driver = self.driver.borrow();
         let number = place.checked_rem(driver.lie_at.len())?;
@@ -136,8 +136,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
     let mut mm = system.mm().unwrap();
     mix.processes.retain(|&id| mm.process(id).is_some());
     let pick = |place: usize| mix.processes.get(place % mix.processes.len().max(1)).copied();
-    // Much of what is asked for at random cannot be done; the check says whether it was refused in
-    // order.
+    // Many random steps are impossible; the check verifies that they were refused properly.
     match *step {
         Step::Create(pages) if mix.processes.len() < 12 => {
             let id = mm.create(pages).unwrap();
@@ -176,7 +175,7 @@ fn take_step(system: &mut System<'_>, area: AreaId, mix: &mut Mix, step: &Step) 
                     fill(system, &buffer);
                     mix.buffers.push(buffer);
                 }
-                // What was written back to be reclaimed is clean.
+                // Pages that were written back to be reclaimed are clean.
                 Err(_) if mm.live.stats.written_back == written => assert_eq!(mm.fingerprint(), before),
                 Err(_) => {}
             }

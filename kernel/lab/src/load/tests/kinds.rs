@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the loads ask, against what they say they ask.
+//! Tests of the loads' requests against their parameters.
 
 use super::*;
 use crate::keys::Keys;
@@ -27,8 +27,8 @@ fn options_of(system: &System<'_>, kind: impl Fn(u32) -> Arc<dyn Load>, ops: u64
     Options { load: kind(pages), stop_at_failure: false, ops, ..options }
 }
 
-/// Drives a load by hand; every allocation succeeds unless `fails` says otherwise. Returns `(slot,
-/// pages)` of each step, 0 pages for a release.
+/// Runs a load step by step; allocations succeed unless `fails` returns true. Returns `(slot,
+/// pages)` of each step, with 0 pages for a release.
 fn asked(kind: Arc<dyn Load>, steps: u64, mut fails: impl FnMut(u64) -> bool) -> Vec<(usize, u32)> {
     with_board(64, |system, _| {
         let area = system.find_area("BiscuitOS_cma").expect("the board has it");
@@ -44,7 +44,7 @@ fn asked(kind: Arc<dyn Load>, steps: u64, mut fails: impl FnMut(u64) -> bool) ->
                         (slot, 0)
                     }
                     None => {
-                        // One page stands for all, so that no request fails for want of room.
+                        // One page stands for the size, so that no request fails for lack of room.
                         if !fails(step) {
                             let buffer = system.cma_alloc(area, 1, 0).expect("there is room for one page a slot");
                             held.put(system, slot, buffer, 0);
@@ -74,7 +74,7 @@ fn camera_has_a_frame_every_so_many_steps() {
         assert!(steps.iter().any(|step| step.0 == slot), "slot {slot} is never drawn");
     }
     assert!((1..=9).all(|size| steps.iter().any(|step| step.1 == size)), "a size is never drawn");
-    // Without small ones every step is a frame's.
+    // Without small buffers every step is for a frame.
     let steps = asked(Arc::new(Camera { small: 0, ..camera }), 100, |_| false);
     assert!(steps.iter().all(|&(slot, pages)| slot < 3 && (pages == 0 || pages == 200)));
 }
@@ -128,12 +128,12 @@ fn random_lives_as_long_as_it_says() {
         if lifetime == Lifetime::Fixed {
             assert!(lives.iter().all(|&life| life == 50));
         } else {
-            // Without memory, one in e outlives the mean.
+            // In an exponential distribution, one in e outlives the mean.
             let long = lives.iter().filter(|&&life| life > 50).count() as f64 / lives.len() as f64;
             assert!((long - 0.368).abs() < 0.02, "{long}");
         }
     }
-    // Requests that fail cost nobody his place.
+    // Requests that fail do not lose slots.
     let steps = asked(Arc::new(Random { lifetime: Lifetime::Exponential, ..usual }), 20_000, |step| step % 3 == 0);
     assert!(steps.iter().filter(|step| step.1 == 0).count() > 5_000);
 }
@@ -159,7 +159,7 @@ fn sizes_are_distributed_as_they_say() {
             assert!(draws.iter().all(|draw| draw.is_power_of_two()));
         }
         if sizes == Sizes::Orders && most == 40 {
-            // Six orders from 1 to 32, each as likely: 1 is one of them, 32 to 40 another.
+            // Six orders from 1 to 32, equally likely: 1 is the first, 32 to 40 the last.
             for share in
                 [draws.iter().filter(|&&draw| draw == 1).count(), draws.iter().filter(|&&draw| draw >= 32).count()]
             {
@@ -222,7 +222,7 @@ fn a_series_in_pieces_is_the_series_at_once() {
                 Plan { options: Options { ops: 3_000, ..options(system) }, rounds: 2, sample: Some(700), bitmap: true };
             let mut series = Series::new(plan, true);
             let mut words = Vec::new();
-            // A Ctrl-C is not the job's.
+            // A Ctrl-C does not end a job.
             machine.interrupt_after.set(Some(0));
             loop {
                 match series.advance(system, machine, steps).expect("the accounting balances") {
@@ -237,8 +237,8 @@ fn a_series_in_pieces_is_the_series_at_once() {
         })
     };
     let whole = words(u64::MAX);
-    // Before the first round and behind each; a report each; samples, of which the first round has
-    // four.
+    // Bitmaps: before the first round and after each. One report for each round. The first round
+    // has four samples.
     assert_eq!(whole.iter().filter(|word| word.starts_with("Metrics")).count(), 3);
     assert!(whole.len() >= 3 + 2 + 4, "{whole:?}");
     for steps in [1, 64, 699, 700, 701] {

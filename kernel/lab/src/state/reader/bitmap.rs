@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The text of debugfs's `bitmap`: decimal words, read as the runs of bits that are clear.
+//! The text of debugfs's `bitmap`: decimal words, read as runs of clear bits.
 
 use super::{Why, decimal, quoted};
 use crate::trace::{Line, Lines};
@@ -44,7 +44,7 @@ impl<'t> Iterator for BitmapWords<'t> {
 pub(super) struct BitmapRuns<'t> {
     words: BitmapWords<'t>,
     word: u32,
-    /// Bits of the words that were read.
+    /// Number of bits in the words that were read.
     pub(super) bits: u64,
     at: u64,
 }
@@ -54,7 +54,7 @@ impl<'t> BitmapRuns<'t> {
         Self { words: BitmapWords::of(text), word: 0, bits: 0, at: 0 }
     }
 
-    /// The next bit that is set or clear, at or behind where the last one was.
+    /// Returns the next bit that is set, or clear, from the last one on.
     fn seek(&mut self, set: bool) -> Result<Option<u64>, Why> {
         loop {
             if self.at == self.bits {
@@ -73,7 +73,7 @@ impl<'t> BitmapRuns<'t> {
         }
     }
 
-    /// The next run: its first bit, and how many.
+    /// Returns the next run: its first bit, and the number of bits.
     pub(super) fn next(&mut self) -> Option<Result<(u64, u64), Why>> {
         let run = self.seek(false).and_then(|start| {
             let Some(start) = start else { return Ok(None) };
@@ -84,7 +84,7 @@ impl<'t> BitmapRuns<'t> {
     }
 }
 
-/// A line of words and nothing else: how many.
+/// Returns the number of words in a line; `None` if it has none, or anything else.
 pub(super) fn words_of(text: &[u8]) -> Option<usize> {
     let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);

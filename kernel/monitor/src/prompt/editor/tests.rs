@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a person sees: the editor's bytes go to a terminal's model, and its screen is looked at.
+//! The visible line: the editor's output goes to a model of a terminal, whose screen is checked.
 
 use core::num::NonZero;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use std::vec;
 
 use super::*;
 
-/// The editor, and a terminal that shows what it sends and answers what it asks.
+/// The editor, and a terminal that shows its output and answers its questions.
 struct Seen {
     editor: Editor,
     screen: vt100::Parser,
@@ -55,12 +55,12 @@ impl Seen {
         }
     }
 
-    /// What was sent since the last look.
+    /// Takes the output since the last call.
     fn sent(&mut self) -> String {
         core::mem::take(&mut self.sent)
     }
 
-    /// The screen, without the prompt that must be in front.
+    /// Returns the screen's text after the prompt.
     fn line(&self) -> String {
         let contents = self.screen.screen().contents();
         contents.strip_prefix(PROMPT).unwrap_or_else(|| panic!("{contents:?}")).to_string()
@@ -141,7 +141,7 @@ fn history_goes_both_ways_and_keeps_the_line() {
     assert_eq!(go(b"\x0e"), "second");
     assert_eq!(go(b"\x1b[B"), "unfinished");
     assert_eq!(go(b"\x1b[B"), "unfinished");
-    // A recalled line that is changed is what Down comes back to.
+    // Down returns to a recalled line that was changed.
     assert_eq!(go(b"\x1b[A!\x1b[A\x1b[B"), "second!");
 }
 
@@ -180,7 +180,7 @@ fn long_lines_wrap_and_are_edited_over_their_rows() {
         let mut seen = Seen::new(60, columns);
         let line = "0123456789".repeat(20);
         seen.keys(line.as_bytes());
-        // The end stands behind a full row where 200 + 8 is a multiple of it.
+        // The end is after a full row if 200 + 8 is a multiple of its length.
         seen.keys(b"\x01");
         assert_eq!(seen.screen.screen().cursor_position(), (0, PROMPT.len() as u16), "{columns}");
         seen.keys(b"xyz\x05\x7f\x7f");
@@ -203,12 +203,12 @@ fn what_does_not_answer_has_rows_of_80_and_is_asked_once() {
     seen.keys(b"\x1b[A\x1b[Dz");
     assert_eq!(seen.sent().matches(ASK_FOR_COLUMNS).count(), 0);
     assert_eq!(seen.editor.text(), format!("{}xzy", "y".repeat(149)));
-    // A late answer counts; one that nobody asked for does not.
+    // A late answer is used; an answer without a question is not.
     seen.keys(b"\x1b[1;132R");
     assert_eq!(seen.editor.columns, 132);
     seen.keys(b"\x1b[1;90R\x03");
     assert_eq!(seen.editor.columns, 132);
-    // Somebody who edits on and on is shown what came of it.
+    // Many keys without an answer end the wait, and the screen shows their effect.
     let mut seen = Seen::new(24, 80);
     seen.answers = false;
     seen.keys("y".repeat(50).as_bytes());
@@ -249,7 +249,7 @@ fn some_keys() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(property::config(256))]
 
-    /// Whatever is pressed, the screen shows the line, and the cursor where it is.
+    /// After any keys, the screen shows the line, and the cursor at its position.
     #[test]
     #[cfg_attr(miri, ignore = "too long for an interpreter")]
     fn the_screen_shows_the_line(

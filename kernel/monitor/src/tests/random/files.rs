@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the pseudo files say, read in one command, and that they say one thing.
+//! The contents of the pseudo files, read in one command, and a check that they agree.
 
 use super::*;
 
 /// Areas of the board, in their order.
 pub(super) const AREAS: [&str; 2] = ["linux,cma", "BiscuitOS_cma"];
-/// Files of all memory.
+/// Files of the system.
 const OF_ALL: [&str; 4] = ["/proc/meminfo", "/proc/vmstat", "/proc/buddyinfo", "/proc/pagetypeinfo"];
-/// Files of an area that have one number.
+/// Files of an area that contain one number.
 const OF_AN_AREA: [&str; 9] = [
     "debug/cma/AREA/base_pfn",
     "debug/cma/AREA/count",
@@ -21,7 +21,7 @@ const OF_AN_AREA: [&str; 9] = [
     "mm/cma/AREA/release_pages_success",
 ];
 
-/// What an area's files say.
+/// The contents of an area's files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct AreaFiles {
     pub(super) base: u32,
@@ -33,11 +33,11 @@ pub(super) struct AreaFiles {
     allocated: u32,
     failed: u32,
     released: u32,
-    /// A page each, in the order of addresses: whether it is used.
+    /// For each page, in the order of addresses: true if it is used.
     pub(super) bitmap: Vec<bool>,
 }
 
-/// What all files say at one time.
+/// The contents of all files at one time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Files {
     meminfo: Vec<(String, u32)>,
@@ -69,7 +69,7 @@ fn equal(what: &str, one: u32, other: u32) -> Result<(), String> {
 }
 
 impl Files {
-    /// Reads all in one command, so that no job goes on between two of them.
+    /// Reads all files in one command, so that no job runs between two of them.
     pub(super) fn read(monitor: &mut Monitor<'_, '_, Mock>) -> Result<Self, String> {
         let mut line = String::from("cat ") + &OF_ALL.join(" ");
         for area in AREAS {
@@ -79,7 +79,7 @@ impl Files {
         }
         let outcome = monitor.execute(&line);
         let text = monitor.machine.take();
-        // What a job has to say comes behind the files.
+        // News of jobs follow the files.
         Self::parse(&text).map_err(|what| format!("the files cannot be read ({outcome:?}): {what}\n{text}"))
     }
 
@@ -135,7 +135,7 @@ impl Files {
         number_of(&self.meminfo, "MemFree:")
     }
 
-    /// Each figure is the same in every file that has it.
+    /// Errs unless each figure is the same in every file that has it.
     pub(super) fn agree(&self) -> Result<(), String> {
         let (free, free_cma) = (self.free()?, number_of(&self.meminfo, "CmaFree:")?);
         equal("MemFree and nr_free_pages", free, number_of(&self.vmstat, "nr_free_pages")?)?;
@@ -150,8 +150,7 @@ impl Files {
         let total: u32 = self.areas.iter().map(|area| area.count).sum();
         equal("CmaTotal and the areas", number_of(&self.meminfo, "CmaTotal:")?, total)?;
         equal("CmaTotal and CMA's pageblocks", self.pageblocks[of_cma] * page_alloc::PAGEBLOCK_PAGES, total)?;
-        // No movable memory is left when a command is over, and so every page that no buffer has is
-        // free.
+        // After a command no movable memory is left, so that every page without a buffer is free.
         equal("CmaFree and available_pages", free_cma, self.areas.iter().map(|area| area.available).sum())?;
         for (name, area) in AREAS.iter().zip(&self.areas) {
             area.agree().map_err(|what| format!("{name}: {what}"))?;
@@ -159,7 +158,7 @@ impl Files {
         Ok(())
     }
 
-    /// Errs unless memory is as it was then. Counters of what happened only count up.
+    /// Errs unless memory is as it was after boot. Counters of events only grow.
     pub(super) fn is_as_after(&self, boot: &Self) -> Result<(), String> {
         let differs = |what: &str| Err(format!("{what} is not as after boot:\n{self:?}\n{boot:?}"));
         let of_cma = |files: &Self| files.types.iter().find(|(name, _)| name == "CMA").cloned();
@@ -192,7 +191,7 @@ impl AreaFiles {
         equal("pages allocated - released and used", self.allocated.wrapping_sub(self.released), self.used)
     }
 
-    /// Where a request goes first-fit.
+    /// Returns the page where first-fit places a request.
     pub(super) fn first_fit(&self, pages: u32, align_order: u32) -> Option<u32> {
         let step = 1 << align_order;
         let first = self.base.next_multiple_of(step) - self.base;

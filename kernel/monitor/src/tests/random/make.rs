@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Makes commands: what changes memory most often, and some of everything else, also what is
-//! refused.
+//! A generator of commands: mostly those that change memory, and some of all others, including
+//! refused ones.
 
 use super::files::AREAS;
 use super::model::Model;
 use super::*;
 use fastrand::Rng;
 
-/// Commands each of which has to work somewhere in a thousand.
+/// Commands of which each has to succeed at least once in a thousand.
 pub(super) const NAMES: [&str; 13] = [
     "alloc", "release", "echo", "debris", "camera", "decoder", "random", "dma", "pressure", "compare", "replay",
     "stop", "wait",
@@ -18,7 +18,7 @@ fn pick<'w>(rng: &mut Rng, words: &[&'w str]) -> &'w str {
     words[rng.usize(..words.len())]
 }
 
-/// A number of pages: small ones are frequent, some are larger than an area.
+/// Returns a number of pages: small ones are frequent, some are larger than an area.
 fn pages(rng: &mut Rng) -> u32 {
     let order = rng.u32(..12);
     rng.u32(1 << order..=(2 << order))
@@ -39,7 +39,7 @@ fn load(rng: &mut Rng) -> String {
     format!("{load} area={area} placement={placement} align={align} until={until} ops={ops} seed={seed}{job}")
 }
 
-/// What works on an empty area, and leaves it empty.
+/// Returns a command that needs an empty area, and leaves it empty.
 fn experiment(rng: &mut Rng, model: &Model) -> String {
     let empty = model.empty_area().filter(|_| rng.u32(..8) > 0);
     let area = empty.map_or_else(|| pick(rng, &AREAS), |place| AREAS[place]);
@@ -54,7 +54,7 @@ fn experiment(rng: &mut Rng, model: &Model) -> String {
     }
 }
 
-/// What changes nothing.
+/// Returns a command that changes nothing.
 fn look(rng: &mut Rng) -> String {
     let area = pick(rng, &AREAS);
     match rng.u32(..8) {
@@ -69,7 +69,7 @@ fn look(rng: &mut Rng) -> String {
     }
 }
 
-/// A command.
+/// Returns a random command.
 pub(super) fn command(rng: &mut Rng, model: &Model) -> String {
     let area = pick(rng, &AREAS);
     match rng.u32(..100) {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What an area has to look like, kept beside the system: it knows the commands, and where
-//! first-fit puts a buffer.
+//! A model of the areas beside the system: it follows the commands, and computes where first-fit
+//! places a buffer.
 //!
-//! Buffers of loads are placed by rules that the model does not know: it learns which pages they
-//! took, and that they took none of others.
+//! The placements of loads are not modelled: the model reads the pages of their buffers from the
+//! bitmap, and checks that they took none of others.
 
 use super::files::{AREAS, AreaFiles, Files};
 use super::*;
 
-/// Who has a page.
+/// The owner of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Owner {
-    /// A buffer of `alloc` or of a write to the file: its number, counted here.
+    /// A buffer of `alloc` or of a write to the file: its number in the model.
     Hand(u32),
     /// A buffer of `dma alloc`, by its address.
     Dma(u32),
@@ -20,7 +20,7 @@ enum Owner {
     Load,
 }
 
-/// A buffer that `alloc` printed an ID for.
+/// A buffer whose ID `alloc` printed.
 #[derive(Clone, Copy, Debug)]
 struct Named {
     id: u32,
@@ -29,11 +29,11 @@ struct Named {
     pages: u32,
 }
 
-/// What a line may do to an area's pages.
+/// Changes that a line may make to an area's pages.
 enum Change {
-    /// Nothing but what the model has done itself.
+    /// Only those that the model has made itself.
     Known,
-    /// A load took pages, or gave its own back.
+    /// A load took pages, or released its own.
     OfLoad(usize),
 }
 
@@ -53,7 +53,7 @@ fn area_of(name: &str) -> Option<usize> {
     AREAS.iter().position(|area| *area == name)
 }
 
-/// The number behind a word of what was printed.
+/// Returns the number that follows `before` in a printed text.
 fn behind(printed: &str, before: &str) -> Option<u32> {
     let rest = &printed[printed.find(before)? + before.len()..];
     let word = rest.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
@@ -75,17 +75,17 @@ impl Model {
         }
     }
 
-    /// IDs that `release` takes, for the generator.
+    /// Returns the IDs that `release` takes, for the generator.
     pub(super) fn ids(&self) -> Vec<u32> {
         self.named.iter().map(|named| named.id).collect()
     }
 
-    /// An area without a buffer, for the generator.
+    /// Returns an area without a buffer, for the generator.
     pub(super) fn empty_area(&self) -> Option<usize> {
         self.owners.iter().position(|owners| owners.iter().all(Option::is_none))
     }
 
-    /// Addresses that `dma free` takes.
+    /// Returns the addresses that `dma free` takes.
     pub(super) fn addresses(&self) -> Vec<u32> {
         let inside = self.owners.iter().flatten().filter_map(|owner| match owner {
             Some(Owner::Dma(address)) => Some(*address),
@@ -96,7 +96,7 @@ impl Model {
         all
     }
 
-    /// Follows a command, and compares with what the files say after it.
+    /// Applies a command, and compares the model with the files after it.
     pub(super) fn step(
         &mut self,
         line: &str,
@@ -120,8 +120,8 @@ impl Model {
         Ok(())
     }
 
-    /// Compares an area's bitmap with the model. With `learns`, what no hand has taken is the
-    /// loads'.
+    /// Compares an area's bitmap with the model. With `learns`, pages that are not held by hand
+    /// belong to loads if they are used.
     fn compare(&mut self, place: usize, area: &AreaFiles, learns: bool) -> Result<(), String> {
         for (page, (owner, &used)) in self.owners[place].iter_mut().zip(&area.bitmap).enumerate() {
             if learns && matches!(owner, None | Some(Owner::Load)) {
@@ -217,7 +217,7 @@ impl Model {
         Ok(Change::Known)
     }
 
-    /// Where new pages are used that nobody has in the model.
+    /// Returns the first used page that has no owner in the model.
     fn news(&self, place: usize, after: &Files) -> Option<u32> {
         let mut pages = self.owners[place].iter().zip(&after.areas[place].bitmap);
         pages.position(|(owner, &used)| used && owner.is_none()).map(|page| page as u32)
@@ -252,7 +252,7 @@ impl Model {
 
     fn release(&mut self, id: u32, ok: bool, printed: &str, after: &Files) -> Result<(), String> {
         let Some(at) = self.named.iter().position(|named| named.id == id) else {
-            // A buffer of a load, or of a write, or none: what was given back is what was said.
+            // A buffer of a load or of a write, or none: the printed pages are the released ones.
             return if ok { self.release_unnamed(printed, after) } else { Ok(()) };
         };
         if !ok {
@@ -279,12 +279,11 @@ impl Model {
         Ok(())
     }
 
-    /// Follows a write to `free`: the pages of the buffers that were made last, the front of one
-    /// that is longer.
+    /// Applies a write to `free`: the pages of the latest buffers, of a longer one its front.
     fn free_last(&mut self, place: usize, pages: u32, after: &Files) -> Result<(), String> {
         let kept = |owner: &Option<Owner>| matches!(owner, Some(Owner::Hand(_) | Owner::Load));
         if self.jobs[place] || self.owners[place].contains(&Some(Owner::Load)) {
-            // Whose buffers were made last, the model does not know.
+            // The model does not have the order of these buffers.
             let there = self.owners[place].iter().filter(|owner| kept(owner)).count() as u32;
             let mut gone = 0;
             for (owner, &used) in self.owners[place].iter_mut().zip(&after.areas[place].bitmap) {
@@ -312,13 +311,13 @@ impl Model {
                     left -= 1;
                 }
             }
-            // What is left of it has another ID.
+            // The rest of it has another ID.
             self.named.retain(|named| named.hand != last);
         }
         Ok(())
     }
 
-    /// Forgets the IDs of buffers that have lost a page: what is left of one has another.
+    /// Removes the IDs of buffers that have lost a page: the rest of one has another ID.
     fn forget_gone(&mut self, place: usize) {
         let owners = &self.owners[place];
         self.named.retain(|named| {
@@ -328,7 +327,7 @@ impl Model {
     }
 
     fn dma_alloc(&mut self, printed: &str) -> Result<(), String> {
-        // Memory that is refused is a result.
+        // A refusal is a result.
         let Some(address) = behind(printed, "device address ") else { return Ok(()) };
         let rest = printed.split("device address ").nth(1).unwrap_or_default();
         let pages = behind(rest, ", ").ok_or("no number of pages")?;
@@ -349,7 +348,7 @@ impl Model {
     }
 }
 
-/// The area that `area=` names.
+/// Returns the area that `area=` names.
 fn area_in(words: &[&str]) -> Option<usize> {
     words.iter().find_map(|word| word.strip_prefix("area=")).and_then(area_of)
 }

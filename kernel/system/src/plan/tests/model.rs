@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a plan can come to at most, said plainly. The tests of whoever moves buffers by plans
-//! include this file, too.
+//! A plain model of what a plan can reach at most. Other tests of moving buffers by plans include
+//! this file, too.
 
 use alloc::vec::Vec;
 
 use super::Request;
 
-/// Whether buffers fit in a free map of whole blocks at all, none longer than its alignment but
-/// those of the largest: highest order first, each takes blocks of its order, and leaves what of
-/// them lies behind it.
+/// True if buffers fit in a free map of whole blocks. None is longer than its alignment, except
+/// those of the largest order. Highest order first, each takes blocks of its order, and leaves
+/// their rest after it.
 pub(super) fn fits_somehow(bits: u32, requests: &[Request]) -> bool {
     let mut free: [u32; 12] = core::array::from_fn(|order| bits >> order & 1);
     for order in (0..12).rev() {
