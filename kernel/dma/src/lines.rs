@@ -8,9 +8,9 @@
 //! Maintenance follows the direction of the data. Before the device starts: level 1, then level 2.
 //! A dirty line that level 1 writes, by an operation or by eviction, enters level 2, and the level
 //! 2 operation that follows handles it; in the other order the line could enter level 2 afterwards,
-//! and be written over the device's data later. After the device has written: level 2, then level
-//! 1. A line that level 1 fills from level 2 before level 2 has dropped it is stale, and the level
-//! 1 operation that follows drops it; in the other order it would stay.
+//! and be written over the device's data later. After the device has written: first level 2, then
+//! level 1. A line that level 1 fills before level 2 has dropped it is stale, and the operation on
+//! level 1 that follows drops it; in the other order it would stay.
 
 use super::hardware::{CacheOp, Caches, Hardware};
 use super::{CpuAddress, Direction};
