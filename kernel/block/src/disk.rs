@@ -22,7 +22,7 @@ use units::Pfn;
 /// A request in flight.
 struct InFlight {
     operation: Operation,
-    /// Its first page on the disk. The next field is the number of pages.
+    /// The first page on the disk, and the number of pages.
     first: u32,
     pages: u32,
     /// True if the device was notified after the request was queued.
@@ -105,7 +105,7 @@ impl Disk {
         streaming_of(mm)?.map_sg(device, &list, direction).ok()
     }
 
-    /// Ends a request: the processor owns its pages again.
+    /// Ends a request, and returns its pages to the processor.
     fn end(&mut self, mm: &mut Mm<'_, '_>, mut request: InFlight, result: Result<(), IoError>) -> Ended {
         let astray = (request.first..).zip(request.frames()).filter(|&(page, at)| mm.cache_frame(page) != Some(at));
         let astray = astray.count() as u64;

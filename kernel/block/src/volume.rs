@@ -90,7 +90,7 @@ pub enum VolumeError {
     Damaged,
     /// The table is of another version of the layout.
     OtherVersion(u32),
-    /// The table has more pages than the disk.
+    /// The table states more pages than the disk has.
     LargerThanDisk {
         /// Pages in the table.
         pages: u32,
@@ -111,7 +111,7 @@ pub enum VolumeError {
     TooManyFiles,
     /// No run of free pages is long enough.
     Full {
-        /// Pages asked for.
+        /// Requested pages.
         pages: u64,
         /// The longest free run.
         longest: u32,

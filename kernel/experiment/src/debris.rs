@@ -89,6 +89,7 @@ pub struct Ruins {
 /// Runs the experiment on an area, aligned by size, with glibc's generator, until a request fails,
 /// or for `steps` steps. The buffers that are then held stay allocated.
 ///
+/// # Errors
 /// The area refused the release of a buffer that it had allocated: the accounting is inconsistent.
 pub fn run(areas: &mut Areas, zone: &mut Zone<'_>, id: AreaId, seed: u32, steps: u64) -> Result<Ruins, ReleaseError> {
     let mut draws = Draws::new(Slots::PUBLISHED, Rng::glibc(seed));

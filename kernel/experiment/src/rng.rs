@@ -47,7 +47,7 @@ impl Rng {
         }
     }
 
-    /// Returns the same number as [`Rng::below`], for a prepared limit.
+    /// Returns a number like [`Rng::below`], for a prepared limit.
     #[inline(always)]
     pub fn below_prepared(&mut self, limit: Limit) -> u32 {
         match self {

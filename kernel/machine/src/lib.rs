@@ -63,7 +63,7 @@ impl Fault {
         Self::Panic,
     ];
 
-    /// Returns the word on the command line.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stack => "stack",
@@ -100,8 +100,8 @@ pub trait Machine: 'static {
     /// Returns the nanoseconds of a step of [`Machine::ticks`], at least 1.
     fn tick_ns(&self) -> u32;
 
-    /// Takes `instructions` instructions, in addition to the fixed number of the call itself. Does
-    /// nothing if time is not counted in instructions.
+    /// Takes `instructions` instructions, in addition to the fixed number of the call itself. May
+    /// do nothing if time is not counted in instructions.
     fn pass(&self, _instructions: u32) {}
 
     /// True once after each Ctrl-C, also while a command runs. Removes that Ctrl-C, and the part of

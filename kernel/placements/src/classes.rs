@@ -25,7 +25,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// Places by first-fit from the beginning of the zone for the request's size to the end of the
+/// Places requests by first-fit from the beginning of the zone for their size to the end of the
 /// area, then once more from 0.
 pub struct Zoned(pub(super) Shares);
 
@@ -47,7 +47,7 @@ impl Placement for Zoned {
     }
 }
 
-/// Places by first-fit inside the zone for the request's size, and nowhere else.
+/// Places requests by first-fit inside the zone for their size, and nowhere else.
 pub struct SizeClasses(pub(super) Shares);
 
 impl Placement for SizeClasses {

@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "worst-fit", parameters: "", summary: "into the longest free run", make: plain::<WorstFit> },
 ];
 
-/// Places at the first place that fits after the last buffer, or from 0 if there is none.
+/// Places requests at the first place that fits after the last buffer; if there is none, from 0.
 #[derive(Default)]
 pub struct NextFit {
     /// End of the last buffer that was placed.
@@ -55,7 +55,8 @@ impl Placement for NextFit {
     }
 }
 
-/// Places in the lowest of the shortest free runs that hold the request, at its first aligned bit.
+/// Places requests in the lowest of the shortest free runs that hold them, at its first aligned
+/// bit.
 #[derive(Default)]
 pub struct BestFit;
 
@@ -73,7 +74,7 @@ impl Placement for BestFit {
     }
 }
 
-/// Places in the lowest of the longest free runs that hold the request, at its first aligned bit.
+/// Places requests in the lowest of the longest free runs that hold them, at its first aligned bit.
 #[derive(Default)]
 pub struct WorstFit;
 

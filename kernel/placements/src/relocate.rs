@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 /// The default rule for requests that find room.
 const USUAL: &str = "first-fit";
 
-/// Places by another rule; if that finds no room, the caller that manages the area moves buffers.
+/// Places requests by another rule; if that finds no room, the caller moves buffers.
 pub struct Relocate {
     rule: Box<dyn Placement>,
 }

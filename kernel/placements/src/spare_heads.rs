@@ -10,22 +10,22 @@
 //! placed after a free head costs the block nothing; one placed in it costs the block the pages
 //! from there on.
 //!
-//! The rule: of the places at which a request fits, choose the one where the aligned blocks around
-//! it, from its own up to a chunk of 64 pages, lose the fewest pages of free heads in sum; of equal
-//! ones the lowest, and a wholly free chunk only if it costs less than all others. In each chunk
-//! only the highest place that fits is examined. The search ends at the first place that costs only
-//! the buffer's own pages.
+//! The rule: a request goes to the place where the aligned blocks around it, from its own up to a
+//! chunk of 64 pages, lose the fewest pages of free heads in sum; to the lowest of equal places,
+//! and to a wholly free chunk only if that costs less than all others. In each chunk only the
+//! highest place that fits is examined. The search ends at the first place that costs only the
+//! buffer's own pages.
 //!
 //! # Why it works
 //!
 //! Sizes that do not fill their block (51 of 64, 34 of 64) leave tails (13 and 30 pages) that no
 //! request of that order can use. Small buffers cost nothing there, and gather there (13 = 8 + 4 +
-//! 1). Heads are broken only if nothing else is left, short ones first. Best-fit goes by the length
-//! of a run, wherever it begins, so it breaks the head of one block to spare the useless tail of
-//! another. The requests that fail in the end are those of the largest alignments, for lack of
-//! heads: of 30 failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were
-//! requests of 34 to 51 pages and the rest of 21 to 32, while 578, 539 and 474 of 2048 pages were
-//! free. So heads must be saved, not runs.
+//! 1). Heads are broken only if nothing else is left, short ones first. Best-fit compares only the
+//! lengths of runs, so it breaks the head of one block to spare the useless tail of another. The
+//! requests that fail in the end are those of the largest alignments, for lack of heads: of 30
+//! failures each under first-fit, best-fit and this rule (290 slots), 24 to 27 were requests of 34
+//! to 51 pages and the rest of 21 to 32, while 578, 539 and 474 of 2048 pages were free. So heads
+//! must be saved, not runs.
 //!
 //! # Costs and limits
 //!

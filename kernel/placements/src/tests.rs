@@ -115,7 +115,7 @@ fn map_of(bits: &[bool]) -> Bitmap {
     map
 }
 
-/// Bitmaps of runs of a few bits up to several words; shorter runs are more likely.
+/// Bitmaps of up to several nodes, with runs of 1 to 89 bits; shorter runs are more likely.
 fn bitmaps() -> impl Strategy<Value = Bitmap> {
     let run = (any::<bool>(), prop_oneof![1..5usize, 1..20usize, 1..90usize]);
     prop::collection::vec(run, 1..if cfg!(miri) { 6 } else { 60 })

@@ -166,7 +166,7 @@ fn fill(
             let with = mm.create(PROCESS_PAGES)?;
             population.processes.push(with);
             for page in (0..PROCESS_PAGES).step_by(4) {
-                // Killed for the other's pages, the process has nothing to share.
+                // Fails if the process was killed to free pages for the other.
                 let _ = mm.share((of, page), (with, page));
             }
         }
@@ -176,7 +176,7 @@ fn fill(
                 mm.cache_write(population.cache_pages - 1)?;
             }
         }
-        // If no page, or only cache, may enter the areas, they never become full.
+        // If no page, or only cache, may enter the areas, the loop does not end by itself.
         if mm.zone.nr_free_cma() == free && free == start || population.cache_pages == mm.cache_capacity() {
             break;
         }

@@ -19,7 +19,7 @@ pub const ROUNDS: u32 = 4;
 /// Pages of the processes that fill an area.
 const PROCESS_PAGES: u32 = 64;
 
-/// Contents of the areas.
+/// Kind of pages that fill the areas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Filling {
     /// Nothing: the system is idle.
@@ -152,7 +152,7 @@ pub(crate) fn fill_areas(mm: &mut Mm<'_, '_>, filling: Filling) -> Result<u32, P
     fill(mm, &mut Population::default(), filling, None, 0)
 }
 
-/// Iterator over the pages of processes that are not mapped.
+/// Search for the pages of processes that are not mapped.
 #[derive(Default)]
 struct Missing {
     process: usize,

@@ -41,11 +41,11 @@ pub struct Options {
     pub rounds: Option<u32>,
     /// Seed of the random generator.
     pub seed: u32,
-    /// Policy for movable requests in CMA pages.
+    /// Policy by which movable requests use CMA pages.
     pub cma_use: Option<CmaUse>,
-    /// Pages that may enter the areas.
+    /// Kinds of pages that may enter the areas.
     pub lend: Option<Lend>,
-    /// Contents of filled memory (`latency`).
+    /// Kind of pages that fill memory (`latency`).
     pub with: Option<latency::Filling>,
     /// Source of the buffer (`reliability`).
     pub source: Option<reliability::Source>,
@@ -67,16 +67,16 @@ pub enum PressureError {
     },
     /// A buffer does not fit the area.
     TooLarge {
-        /// Pages asked for.
+        /// Requested pages.
         pages: u32,
         /// Pages of the area.
         area: u32,
     },
-    /// More pages to fill than are free.
+    /// There are fewer free pages than `fill`.
     FillTooLarge {
         /// Pages to fill.
         fill: u32,
-        /// Free pages.
+        /// Free pages that can be filled.
         free: u32,
     },
     /// A user of memory failed.

@@ -56,8 +56,8 @@ impl Population {
         Ok(())
     }
 
-    /// Reads the following pages of the source, from its end on from the first page, until memory
-    /// is full: background reclaim would have to begin.
+    /// Continues to read the source, cyclically, until memory is full: background reclaim would
+    /// have to begin.
     pub(super) fn read_on(&mut self, mm: &mut Mm<'_, '_>) -> Result<(), PressureError> {
         for _ in 0..mm.cache_capacity() {
             if !mm.has_room_for_cache() {

@@ -110,7 +110,7 @@ pub struct Row {
     pub lend: &'static str,
     /// Source of the buffer.
     pub source: &'static str,
-    /// Contents of filled memory.
+    /// Kind of pages that filled memory.
     pub with: &'static str,
     /// Pages of a buffer.
     pub pages: u32,

@@ -17,7 +17,7 @@ use crate::words::NoRoom;
 use machine::Machine;
 use page_alloc::zone::Zone;
 
-/// Line number in the tables of an ID that holds no buffer.
+/// Line number of an ID that holds no buffer.
 const IDLE: u32 = u32::MAX;
 
 /// Learns from a recording whose pages are known. The first release of any of a buffer's pages ends
@@ -61,7 +61,7 @@ where
             while let Some(held) = ledger.first_in(machine, first, pages) {
                 ledger.remove(machine, held.first);
                 let origin = origins.get(machine, held.first).line(trace);
-                // Pages that are allocated again were released at an unknown time.
+                // Pages that are allocated while held were released at an unknown time.
                 if let (false, Some(from)) = (allocated, origin)
                     && let Err(error) = lives.lived(zone, machine, &from, &line)
                 {

@@ -36,7 +36,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Ledger {
     pages: u32,
-    /// Length that no range exceeds.
+    /// Upper bound of the ranges' lengths.
     longest: u32,
     begins: WordArray,
     entries: WordArray,
@@ -99,7 +99,7 @@ impl Ledger {
         Held { first, pages, value }
     }
 
-    /// Returns the last begin of a range at or before `page`, if that range may reach `page`.
+    /// Returns the last page at or before `page` at which a range begins that may reach `page`.
     fn last_begin<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32) -> Option<u32> {
         let lowest = page.saturating_sub(self.longest) / WORD_BITS;
         let mut word = page / WORD_BITS;
@@ -111,7 +111,7 @@ impl Ledger {
         Some(word * WORD_BITS + bits.ilog2())
     }
 
-    /// Returns the first begin of a range after `page` and before `end`.
+    /// Returns the first page after `page` and before `end` at which a range begins.
     fn next_begin<M: Machine + ?Sized>(&mut self, machine: &mut M, page: u32, end: u32) -> Option<u32> {
         let mut at = page + 1;
         while at < end {

@@ -73,7 +73,7 @@ struct ByPages<'p, 'n, 't> {
 
 impl<'p, 'n, 't> ByPages<'p, 'n, 't> {
     /// Makes a follower with no held pages. The recorded area is assumed to begin at `first`,
-    /// unless its begin is known.
+    /// unless its first page is known.
     ///
     /// # Errors
     /// There is no memory for the table of its pages.

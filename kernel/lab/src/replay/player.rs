@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Makes a trace's requests in an area, times them, and counts for the report.
+//! Makes a trace's requests in an area, times them, and counts the results for the report.
 
 use super::failure::Tally;
 use super::keeper::Keeper;
@@ -285,7 +285,7 @@ impl<'n, 't> Player<'n, 't> {
     }
 
     /// Releases those of `pages` pages from `offset` that buffers of the loaded state hold; returns
-    /// their number. The rest of these buffers keeps their identifiers.
+    /// their number. The remaining parts keep their buffers' IDs.
     pub(super) fn release_loaded<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -324,7 +324,7 @@ impl<'n, 't> Player<'n, 't> {
         stage.system.keep(buffer);
     }
 
-    /// Takes a buffer out of the registry; returns it with its origin.
+    /// Removes a buffer from those registered with the system; returns it with its origin.
     fn take<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,

@@ -83,7 +83,7 @@ impl Scale {
         near.then_some(if pointer < self.first { pages.wrapping_neg() } else { pages })
     }
 
-    /// Returns the number of a page, which is equal to its position modulo the anchor.
+    /// Returns a number for a page; it equals the page's position modulo the anchor.
     pub(super) fn page(&self, pointer: u64) -> Option<u64> {
         self.distance(pointer).map(|distance| (ORIGIN + self.anchor.bit).wrapping_add(distance))
     }

@@ -223,7 +223,7 @@ impl<'t> Survey<'t> {
     /// Returns the information about the size of the recorded area `from`, or of the only one.
     ///
     /// # Errors
-    /// The recording has no such area, or several.
+    /// The recording does not have this area, or has several.
     pub fn recorded_size(&self, from: Option<&str>) -> Result<RecordedSize, ReplayError> {
         if self.areas.is_empty() { Ok(RecordedSize::Unknown) } else { self.chosen("", from).map(Recorded::size) }
     }
@@ -233,8 +233,8 @@ impl<'t> Survey<'t> {
         self.areas.iter().filter_map(|area| Some((core::str::from_utf8(area.name).ok()?, area.size())))
     }
 
-    /// Returns, if several areas were recorded, those that exist here, with their IDs, and those
-    /// that do not.
+    /// Returns the recorded areas that exist here, with their IDs, and those that do not. Both
+    /// lists are empty if fewer than two were recorded.
     pub fn several(&self, system: &System<'_>) -> (Vec<(AreaId, &'t str)>, Areas) {
         let here = |area: &Recorded<'t>| {
             let name = core::str::from_utf8(area.name).ok()?;
@@ -314,7 +314,7 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                 lost = lost.saturating_add(events);
                 continue;
             }
-            // Kept until the next event of that area, which makes the area known.
+            // Stored until the next event of that area, which makes the area known.
             Event::Start { area, free, pages } => {
                 starts += 1;
                 let Some(pages) = pages else { continue };

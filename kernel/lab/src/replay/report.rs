@@ -37,9 +37,9 @@ pub struct ReplayReport {
     pub allocs: u64,
     /// Allocations that failed.
     pub failed: u64,
-    /// Where each allocation was placed.
+    /// Fingerprint of all placements.
     pub placements: Fingerprint,
-    /// The bitmap at the end.
+    /// Fingerprint of the bitmap at the end.
     pub bitmap: Fingerprint,
     /// The area at the end.
     pub metrics: Metrics,
@@ -57,13 +57,13 @@ pub struct ReplayReport {
     pub lost: u64,
     /// Releases of pages whose allocation was not recorded, or of an ID that was released already.
     pub unmatched: u64,
-    /// Buffers released because their ID or pages were allocated again.
+    /// Buffers released because their ID or pages were allocated while held.
     pub held_released: u64,
     /// Allocations that failed in the recording.
     pub failed_recorded: u64,
     /// Allocations that failed in the recording and succeeded here.
     pub failed_served: u64,
-    /// How long these were kept, with [`super::WhenServed::Keep`].
+    /// Numbers of these that were kept, with [`super::WhenServed::Keep`].
     pub kept: Option<Used>,
     /// Allocations whose place in the recording is known.
     pub compared: u64,

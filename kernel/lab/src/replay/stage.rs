@@ -21,7 +21,7 @@ pub(super) struct Stage<'p, 'm, 't, M: ?Sized> {
     pub machine: &'p mut M,
     pub trace: &'t [u8],
     pub format: Format,
-    /// The line that is being answered.
+    /// The current line.
     pub line: Line<'t>,
     /// True if Ctrl-C ended it.
     pub interrupted: bool,

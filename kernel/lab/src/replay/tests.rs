@@ -65,7 +65,7 @@ fn a_bad_trace_changes_nothing() {
         ("a 1 1 0\nr 2\n", 2, Reason::NeverAllocated(2)),
         ("r 1\na 1 1 0\n", 1, Reason::NeverAllocated(1)),
         ("a 1 1 0\na 2 2 1\na 1 1\n", 3, Reason::Missing(Field::AlignOrder)),
-        // Found only when the area has answered; what was done is undone.
+        // Found only in the second pass, whose requests are undone.
         ("a 1 1 0\na 2 2 1\na 1 1 0\n", 3, Reason::Held(1)),
     ];
     with_board(64, |system, machine| {
@@ -84,8 +84,8 @@ fn a_bad_trace_changes_nothing() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn failures_are_answers() {
     with_board(64, |system, machine| {
-        // Too large; an ID whose allocation failed may be released, or allocated again; releases
-        // may repeat.
+        // Too large requests; an ID whose allocation failed may be released, or allocated later;
+        // releases may repeat.
         let text = b"a 1 2049 0\nr 1\na 1 4294967295 20\na 1 2048 0\na 2 1 0\nr 1\nr 1\nr 2\na 1 1 3";
         let report = replay(system, machine, text).expect("a good trace");
         assert_eq!((report.ops, report.allocs, report.failed, report.metrics.used), (9, 5, 3, 1));
@@ -146,7 +146,7 @@ fn more_ids_than_the_heap_would_hold() {
     });
 }
 
-/// More than fits: where buffers move, fewer requests fail, and nobody loses what it holds.
+/// A load that does not fit: if buffers move, fewer requests fail, and all buffers remain.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn buffers_make_room_for_a_recorded_load() {

@@ -91,7 +91,7 @@ pub enum Why {
     Cut,
     /// A part of a list is not a run of free pages.
     NoRun(alloc::string::String),
-    /// A run begins before the previous one ends, or at its end.
+    /// A run is empty, or does not begin after the end of the previous one.
     OutOfOrder(u64),
     /// A run ends after the area.
     Beyond(u64),
@@ -158,7 +158,7 @@ pub fn is_state(text: &[u8]) -> bool {
 }
 
 /// Finds a state: the one that begins at line `at`, or the last one. A bit stands for
-/// 2^`order_per_bit` pages; by default, the value in the text.
+/// 2^`order_per_bit` pages; the default is the value in the text, or 0.
 ///
 /// # Errors
 /// See [`StateError`].

@@ -4,13 +4,13 @@
 //! it returns, one for each release.
 //!
 //! All forms of Linux 3.5 to 7.x are read, at any position in a line, so that any prefix (`<7>`, a
-//! time, syslog's) may precede them; other lines have no operation. Pages are pointers to `struct
-//! page`, which may be hashed: `lab::replay` derives page numbers from them, if possible.
+//! time, syslog's) may precede them; other lines have no operation. Pages are pointers to
+//! `struct page`, which may be hashed: `lab::replay` derives page numbers from them, if possible.
 //!
-//! A returning line does not identify its request. If printk prints its callers (`[ T123]`), the
-//! caller's request returns. Otherwise the latest requests are matched, as many as there are
-//! returning lines in a row, in their order: requests queue for a mutex, and Linux may leave a
-//! request that can never fit without any answer.
+//! A returning line does not identify its request. If printk prints its callers (`[ T123]`), it is
+//! the caller's request. Otherwise returning lines in a row are matched with the same number of the
+//! latest requests, in their order: requests queue for a mutex, and Linux may leave a request that
+//! can never fit without any answer.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -297,8 +297,8 @@ fn is_hidden(pointer: &[u8]) -> bool {
     pointer.starts_with(b"(") && pointer.windows(6).any(|part| part == b"ptrval")
 }
 
-/// Parses a pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`, `
-/// (null)`, `(____ptrval____)`.
+/// Parses a pointer as `%p` prints it: `b7eb8f80`, `ffffea0000a40000`, `(null)`,
+/// `          (null)`, `(____ptrval____)`.
 fn page_of(text: &[u8]) -> Result<Page, Reason> {
     let text = text.trim_ascii();
     let text = &text[..memchr(b' ', text).unwrap_or(text.len())];

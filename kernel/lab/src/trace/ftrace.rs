@@ -10,6 +10,7 @@
 //! of lost events are read, and so is the number of overwritten events in the head. Comments, the
 //! heads of both programs, backtraces and all other events have no operation; any other text is an
 //! error.
+//!
 //! The name of a process may contain any text, but cannot be as long as an event with its fields,
 //! so these identify an event at any position in its line.
 
@@ -303,8 +304,8 @@ fn processor(text: &[u8]) -> Option<(&[u8], u32)> {
     Some((&text[..open], u32::try_from(cpu).ok()?))
 }
 
-/// Returns the number of events that, according to the head, were written and then overwritten: `#
-/// entries-in-buffer/entries-written: 1024/5000   #P:1`.
+/// Returns the number of events that the head counts as written but no longer in the buffer:
+/// `# entries-in-buffer/entries-written: 1024/5000   #P:1`.
 fn overwritten(line: &[u8]) -> Option<u64> {
     let counts = line.strip_prefix(b"# entries-in-buffer/entries-written:")?.trim_ascii_start();
     let slash = memchr(b'/', counts)?;

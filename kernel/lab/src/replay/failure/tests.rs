@@ -5,8 +5,8 @@ use board_mock::{Mock, with_board};
 use std::format;
 use std::string::ToString;
 
-/// Replays a recording on an area; returns what was told of each failure, as text and as a record,
-/// and the report.
+/// Replays a recording on an area; returns each reported failure, as text and as a record, and the
+/// report.
 fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String)>, ReplayReport) {
     with_board(64, |system, machine| {
         let free = system.zone().nr_free_pages();
@@ -27,8 +27,8 @@ fn told(trace: &str, options: impl Fn(&mut Options<'_>)) -> (Vec<(String, String
     })
 }
 
-/// An event of a task at a millisecond: an allocation with its page, `None` where it failed, or a
-/// release.
+/// Makes an event of a task at a millisecond: an allocation with its page, `None` if it failed, or
+/// a release.
 fn event(task: &str, ms: u32, what: &str, pfn: Option<u32>, pages: u32, align: u32) -> String {
     let head = format!("  {task}-7 [000] ..... {}.{:03}000: ", ms / 1000, ms % 1000);
     let page = if pfn.is_some() { "00000000d2c00a51" } else { "0000000000000000" };
@@ -39,7 +39,8 @@ fn event(task: &str, ms: u32, what: &str, pfn: Option<u32>, pages: u32, align: u
     }
 }
 
-/// A camera's frame stays among a codec's buffers, and its next one finds no room.
+/// Returns a recording in which one frame of a camera stays among a codec's buffers, and its next
+/// one fails.
 fn camera() -> String {
     [
         event("camera", 1000, "alloc", Some(0x1000), 700, 8),
@@ -97,7 +98,7 @@ fn plain_traces_have_lines_and_parts_keep_theirs() {
                line 2\n"
     );
     assert_eq!((told.len(), report.peak), (2, 2000));
-    // A part of a buffer that was given back leaves two buffers of its line.
+    // The release of a part of a buffer leaves two buffers of its line.
     let trace = [
         event("a", 1, "alloc", Some(0x100), 2048, 0),
         event("a", 2, "release", Some(0x110), 16, 0),
@@ -123,7 +124,7 @@ fn the_first_failure_can_end_it() {
     assert!(report.to_string().starts_with("Stopped at line 5, the first request that failed.\n"));
 }
 
-/// The areas's pages that are used at the end, and the line of the text that says what was kept.
+/// Returns the area's used pages at the end, and the line of the text about kept buffers.
 fn kept(trace: &str) -> (u32, String) {
     let (_, report) = told(trace, |options| options.served = WhenServed::Keep);
     let text = report.to_string();
@@ -162,14 +163,14 @@ fn what_failed_there_is_kept_as_long_as_such_buffers_lived() {
     // 20 ms, to the line.
     assert_eq!(until(&[("camera", 1000)], 1019), (64, said(1, 0, 0)));
     assert_eq!(until(&[("camera", 1000)], 1020), (0, said(1, 0, 0)));
-    // Of two the lower.
+    // Of two lifetimes, the lower.
     assert_eq!(until(&[("codec", 1000)], 1001), (0, said(1, 0, 0)));
-    // All tasks': 1, 2, 10, 20, 300.
+    // Of all tasks: 1, 2, 10, 20, 300.
     assert_eq!(until(&[("display", 1000)], 1009), (64, said(0, 1, 0)));
     assert_eq!(until(&[("display", 1000), ("codec", 1000)], 1010), (0, said(1, 1, 0)));
     let (used, line) = kept(&(event("x", 1, "alloc", Some(0x1), 3, 0) + &event("camera", 2, "alloc", None, 64, 0)));
     assert_eq!((used, line), (67, said(0, 0, 1)));
-    // Without it, it goes back at once.
+    // Without `failed=keep`, the buffer is released at once.
     let (_, report) = told(&(lives + &event("camera", 1000, "alloc", None, 64, 0)), |_| {});
     assert!(
         report.metrics.used == 0 && report.to_string().contains("1 succeeded here and went back at once; failed=keep ")
@@ -182,20 +183,20 @@ fn without_times_lives_are_counted_in_lines() {
     let log = |pointers: [&str; 2], tail: usize| {
         let [one, other] = pointers;
         let ask = |page: &str| format!("cma: cma_alloc(cma 1, count 8, align 0)\ncma: cma_alloc(): returned {page}\n");
-        // Two lives of three lines.
+        // Two buffers with lifetimes of three lines.
         [one, other].map(|page| ask(page) + &format!("\n\ncma: cma_release(page {page}, count 8)\n")).concat()
             + &ask("(null)")
             + &"\n".repeat(tail)
             + &ask("b0000300")
             + "cma: cma_release(page b0000300, count 8)\n"
     };
-    // Pages that are known, and pointers that only tell buffers apart.
+    // Known pages, and pointers that only distinguish buffers.
     for pointers in [["b0000100", "b0000200"], ["00000001", "b0000203"]] {
         let trace = log(pointers, 0);
         let (used, line) = kept(&trace);
         assert_eq!(used, 0, "{trace}");
         assert!(line.contains("1 of all tasks'") || line.contains("kept: 1 for"), "{line}");
-        // To the end of the log it is not three lines.
+        // The log ends before the three lines have passed.
         let (used, _) = kept(&(trace.lines().take(12).collect::<Vec<_>>().join("\n") + "\n"));
         assert_eq!(used, 8, "{trace}");
     }

@@ -40,8 +40,8 @@ fn a_boards_log_is_replayed() {
     assert!(report.record().to_string().contains("\"format\":\"dmesg\",\"from\":\"cma 814923f8\""));
 }
 
-/// A log of requests in an area that begins at pointer `base`, of pages `bytes` apart, as an empty
-/// area answers them.
+/// Returns a log of requests in an empty area that begins at pointer `base`, with pages `bytes`
+/// apart.
 fn log(base: u64, bytes: u64, hash: impl Fn(u64) -> String) -> String {
     let mut text = String::from("Booting Linux on physical CPU 0x0\n");
     let mut alloc = |offset: u64, pages: u32, order: u32| {
@@ -73,7 +73,7 @@ fn distances_give_placements_where_the_size_of_a_page_can_be_told() {
             ))
         );
     }
-    // Hashed: what is released is still found, and placements are not compared.
+    // Hashed: releases still match, and placements are not compared.
     let scramble = |pointer: u64| (pointer as u32).wrapping_mul(0x9e37_79b9) ^ 0x55;
     let wide: fn(u32) -> String = |hash| format!("{hash:016x}");
     let narrow: fn(u32) -> String = |hash| format!("{hash:08x}");
@@ -115,8 +115,7 @@ fn what_is_held_may_be_refused() {
     });
 }
 
-/// Pairing hashed pointers takes passes of its own over the log, which heed a Ctrl-C as the others
-/// do.
+/// Separate passes over the log pair hashed pointers, and check for Ctrl-C as the others do.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn ctrl_c_is_heeded_while_pointers_are_paired() {
@@ -134,7 +133,7 @@ fn ctrl_c_is_heeded_while_pointers_are_paired() {
             (answer, machine.interrupt_after.get())
         })
     };
-    // Looks of the first pass; pairing looks at least as often.
+    // Checks of the first pass; pairing checks at least as often.
     let first = (text.lines().count() / 4096) as u64;
     let (mut checked, mut done) = (0, 0);
     for looks in 0.. {
@@ -157,7 +156,7 @@ fn ctrl_c_is_heeded_while_pointers_are_paired() {
     assert!(checked >= 2 * first && done > 0, "{checked} while it was checked, {done} while it ran");
 }
 
-/// A log of two areas is answered in its order by both, whether pointers give page numbers or not.
+/// A log of two areas is replayed in its order on both, whether pointers give page numbers or not.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_log_of_two_areas_goes_to_both_at_once() {

@@ -25,7 +25,7 @@ fn replay(system: &mut System<'_>, machine: &mut Mock, text: &str) -> Result<Rep
     result
 }
 
-/// Replays on a fresh board; returns the report and where buffers are left: offset and pages.
+/// Replays on a fresh board; returns the report and the remaining buffers: offset and pages.
 fn replayed(text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(64, |system, machine| {
         let free = system.zone().nr_free_pages();
@@ -55,7 +55,7 @@ fn release(pfn: u32, pages: u32) -> String {
     format!("    camera app-7  [000] .....  1.000002: cma_release: name=x pfn={pfn:#x} page=0000abcd count={pages}\n")
 }
 
-/// What ftrace would have recorded of a plain trace, in the words of 6.1.
+/// Returns the recording that ftrace of Linux 6.1 would have made of a plain trace.
 fn recorded(trace: &[u8]) -> String {
     with_board(64, |system, _| {
         let area = area(system);
@@ -119,8 +119,8 @@ fn under_another_placement_what_failed_may_succeed() {
         assert_eq!(told.failed_recorded, 1674);
         assert!(told.failed_served > 0 && told.as_recorded < told.allocs - told.failed_recorded, "{told}");
         system.release_all(area);
-        // The plain trace has no answers: an ID that is allocated again gives its buffer back
-        // first, and says so.
+        // The plain trace has no results: if an ID is allocated twice, its buffer is released
+        // first, and the report says so.
         let plain = run(system, machine, Options::new(area), CHURN).expect("usual is held=release here");
         assert!(plain.held_released > 0, "{plain}");
         assert!(plain.to_string().contains("given back because the ID was allocated again"), "{plain}");
@@ -138,9 +138,9 @@ fn under_another_placement_what_failed_may_succeed() {
 fn any_part_of_a_recording_is_replayed() {
     let text = recorded(CHURN);
     let lines: Vec<&str> = text.lines().skip(2).collect();
-    // From the middle on: what was allocated before is not known. Every seventh line is lost, too.
+    // From the middle on: earlier allocations are unknown. Every seventh line is lost, too.
     let mut part = String::new();
-    // The plain model: which buffer each page belongs to.
+    // The plain model: the buffer of each page.
     let mut held: HashMap<u32, u32> = HashMap::new();
     let (mut lost, mut unmatched, mut again, mut buffers) = (0, 0, 0, 0);
     for (number, line) in lines.iter().enumerate().skip(9_000) {
@@ -161,7 +161,7 @@ fn any_part_of_a_recording_is_replayed() {
             let before = held.len();
             held.retain(|page, _| !range.contains(page));
             unmatched += u64::from(before - held.len() < pages as usize);
-            // What is left behind the released part is a buffer of its own.
+            // The rest after the released part is a buffer of its own.
             for buffer in touched {
                 buffers += 1;
                 held.iter_mut()
@@ -193,11 +193,11 @@ fn parts_of_a_buffer_are_released() {
     // 0 and 1, then 4 to 6, then the end of one and the beginning of the other.
     assert_eq!(kept, [(2, 2), (7, 1), (12, 4)]);
     assert_eq!((report.ops, report.unmatched), (5, 0));
-    // Half known, and not at all.
+    // Ranges known in part, and unknown ones.
     let (report, kept) =
         replayed(&(text + &release(0x102, 4) + &release(0x105, 1) + &release(0x50, 1) + &release(0x110, 9)));
     assert_eq!((report.unmatched, kept), (4, [(7, 1), (12, 4)].to_vec()));
-    // What failed here can be released in parts, too.
+    // Requests that failed here can be released in parts, too.
     let text =
         [alloc(0x1000, 4000), release(0x1000, 5), alloc(0x1000, 5), release(0x1005, 3995), release(0x1005, 1)].concat();
     let (report, kept) = replayed(&text);
@@ -234,7 +234,7 @@ fn the_recorded_area_is_chosen() {
     let both = alloc(0x100, 2) + &other(alloc(0x69801, 3)) + &release(0x100, 2) + &other(alloc(0x69810, 4));
     let (report, kept) = replayed(&both);
     assert_eq!((kept.as_slice(), report.ops, report.from.as_str()), (&[(0, 3), (3, 4)][..], 2, "BiscuitOS_cma"));
-    // The recorded pages are the area's own: nothing lies where it lay.
+    // The recorded pages are in the area here: no buffer has its recorded place.
     assert_eq!(report.as_recorded, 0);
     with_board(64, |system, machine| {
         let id = area(system);
@@ -256,7 +256,7 @@ fn the_recorded_area_is_chosen() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_cannot_be_followed_is_refused() {
     with_board(64, |system, machine| {
-        // Nearly all memory is taken: the largest blocks, but for one.
+        // Nearly all memory is in use: all largest blocks except one.
         let blocks = core::iter::from_fn(|| system.zone_mut().alloc_pages(MAX_PAGE_ORDER, Migratetype::Unmovable).ok());
         let mut blocks: Vec<Block> = blocks.collect();
         system.zone_mut().free_pages(blocks.pop().expect("there was one"));
@@ -270,12 +270,12 @@ fn what_cannot_be_followed_is_refused() {
         assert_eq!(far, TraceError { line: 2, reason: Reason::TooFar(0x50_0000) }.into());
         let long = error(alloc(0x100, u32::MAX));
         assert_eq!(long, TraceError { line: 1, reason: Reason::TooFar(0x100) }.into());
-        // Pages that end behind the last number that there is.
+        // Pages that end after the largest number.
         for pfn in [u64::MAX, u64::MAX - 4] {
             let text = alloc(0x100, 1).replace("0x100", &format!("{pfn:#x}")).replace("count=1", "count=5");
             assert_eq!(error(text), TraceError { line: 1, reason: Reason::TooFar(pfn) }.into());
         }
-        // 12 GiB of recorded area: its table does not fit into the board's memory.
+        // The table for 12 GiB of recorded area does not fit into the board's memory.
         let much = error(alloc(0x100, 1) + &alloc(0x30_0000, 1));
         assert!(matches!(much, ReplayError::Memory { bytes } if bytes > 24 << 20), "{much}");
         let areas: String = (0..33).map(|number| release(1, 1).replace("name=x", &format!("name={number}"))).collect();
@@ -292,7 +292,7 @@ fn what_cannot_be_followed_is_refused() {
     });
 }
 
-/// A request that begins, as newer kernels print it.
+/// Makes the start of a request, as newer kernels print it.
 fn start(pages: u32, free: u32) -> String {
     format!(
         "    camera app-7  [000] .....  1.000000: cma_alloc_start: name=x request_count={pages} available_count={free} \
@@ -307,8 +307,7 @@ fn counts_tell_what_the_events_do_not() {
     let whole = start(2, 2000) + &alloc(0x100, 2) + &start(3, 1998) + &alloc(0x102, 3) + &release(0x100, 2);
     let told = counts(&(whole.clone() + &start(1, 1997) + &alloc(0x100, 1)));
     assert_eq!((told.held_before, told.gaps), (Some(48), 0));
-    // Another request is under way on another processor: its pages are taken, and its event comes
-    // later.
+    // Another processor has taken the pages of its request, but its event comes later.
     let crossed = start(2, 2048) + &start(5, 2046) + &alloc(0x102, 5) + &alloc(0x100, 2) + &start(1, 2041);
     let told = counts(&(crossed + &alloc(0x107, 1) + &start(1, 2040) + &alloc(0x108, 1)));
     assert_eq!((told.held_before, told.gaps), (Some(0), 0), "once is no gap");
@@ -381,13 +380,13 @@ fn lines_that_say_nothing_do_not_keep_ctrl_c_waiting() {
             }
         });
     }
-    // Empty lines count, and that is all.
+    // Empty lines only add to the number of lines.
     let (report, kept) = replayed(&("\n".repeat(50_000) + &"\r\n".repeat(1000) + &events));
     assert_eq!((report.lines, kept.len()), (51_001, 1));
 }
 
-/// Replays on what `load` makes of a state; returns the report, and what is left: page offset and
-/// pages of each buffer.
+/// Replays on a loaded state; returns the report, and page offset and pages of each remaining
+/// buffer.
 fn replayed_on(state: &str, text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
     with_board(64, |system, machine| {
         let id = area(system);
@@ -397,7 +396,7 @@ fn replayed_on(state: &str, text: &str) -> (ReplayReport, Vec<(u32, u32)>) {
         let report = run(system, machine, options, text.as_bytes()).expect("a good recording");
         system.check().expect("the accounting balances");
         let left = system.kept(id).map(|kept| (kept.first.0 - BASE.0, kept.pages)).collect();
-        // What is left of the state's buffers is still the state's.
+        // The remaining parts of the state's buffers still belong to the state.
         let own: u32 = system.kept(id).filter(|kept| loaded.has(kept.id)).map(|kept| kept.pages).sum();
         assert_eq!(own, loaded.pages(system));
         assert!(run(system, machine, options, text.as_bytes()).is_ok() || own < system.area(id).used_pages());
@@ -412,11 +411,11 @@ const HELD: &str = "number of available pages: 100@100+1748@300=> 1848 free of 2
 fn releases_of_what_a_loaded_state_holds_release_it() {
     let text = [
         alloc(BASE.0 + 100, 4),
-        // The middle of a buffer, the end of one, and one whole that ends in what is free.
+        // The middle of a buffer, the end of one, and a whole one with free pages after it.
         release(BASE.0 + 40, 20),
         release(BASE.0 + 90, 10),
         release(BASE.0 + 200, 100),
-        // Again, and of what nobody ever held.
+        // A second time, and of pages that were never held.
         release(BASE.0 + 40, 20),
         release(BASE.0 + 300, 5),
         release(BASE.0 + 100, 4),
@@ -424,7 +423,7 @@ fn releases_of_what_a_loaded_state_holds_release_it() {
     let (report, left) = replayed_on(HELD, &text.concat());
     assert_eq!(left, [(0, 40), (60, 30)]);
     assert_eq!((report.unmatched, report.ops), (2, 7));
-    // As debugfs has it, of a board whose area lies elsewhere.
+    // A bitmap of debugfs, of a board whose area has another address.
     let mut words = ["0"; 64];
     (words[0], words[1], words[63]) = ("4294967295", "7", "2147483648");
     let files = format!("/d/x/base_pfn:4096\n/d/x/bitmap:{}\n/d/x/count:2048\n", words.join(" "));
@@ -433,7 +432,7 @@ fn releases_of_what_a_loaded_state_holds_release_it() {
     let (report, left) = replayed_on(&files, &text.concat());
     assert_eq!(left, [(35, 2)], "the replay's own, where the state left room");
     assert_eq!(report.unmatched, 2);
-    // Without a base nobody knows which pages those are.
+    // Without a base the pages are unknown.
     let unknown = files.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
     let (report, _) = replayed_on(&unknown, &text.concat());
     assert_eq!(report.unmatched, 4);

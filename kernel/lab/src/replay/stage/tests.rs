@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Recordings of two areas, replayed at once.
+//! Recordings of two areas, replayed together.
 
 use std::format;
 use std::string::{String, ToString};
@@ -31,7 +31,7 @@ fn options(system: &System<'_>) -> [Options<'static>; 2] {
     })
 }
 
-/// Replays both areas, at once or one after the other.
+/// Replays both areas, together or one after the other.
 fn replayed(
     system: &mut System<'_>,
     machine: &mut Mock,
@@ -46,8 +46,8 @@ fn replayed(
     options.map(|options| run_surveyed(system, machine, options, &survey, text.as_bytes(), None)).into_iter().collect()
 }
 
-/// What is shared by the areas decides: pages in use leave the first area for the second, and that
-/// one for the rest of memory, unless the first one is free for them by then.
+/// The areas share memory: pages in use move from the first area to the second, and from there to
+/// the rest of memory, unless the first one is free for them by then.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_areas_share_sees_the_order_of_the_recording() {
@@ -90,7 +90,7 @@ fn steps_are_told_in_the_order_of_the_recording() {
         let lines: Vec<u64> = told.iter().map(|step| step.0).collect();
         assert_eq!(lines, (1..=80).filter(|line| line % 2 == 1 || *line > 12).collect::<Vec<_>>());
         assert!(told.windows(2).any(|pair| pair[0].1 != pair[1].1));
-        // Each area answers as it does alone.
+        // Each area has the results that it has alone.
         for (options, report) in options.iter().zip(reports.expect("a good recording")) {
             let used = report.metrics.used;
             options.release_own(system);
@@ -121,7 +121,7 @@ fn the_first_failure_of_any_area_ends_all() {
     });
 }
 
-/// What was not done, or not to its end, leaves nothing in any area.
+/// A replay that does not begin, or fails, leaves no buffer in any area.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn an_error_of_one_area_undoes_all() {
@@ -136,7 +136,7 @@ fn an_error_of_one_area_undoes_all() {
         let error = run_together(system, machine, &options, &survey, text.as_bytes(), None).expect_err("in use");
         assert_eq!(error, ReplayError::NotEmpty { area: options[1].area, used: 3 });
         system.cma_release(buffer).expect("it was held");
-        // A Ctrl-C leaves both where they are.
+        // Ctrl-C leaves the buffers of both.
         machine.interrupt_after.set(Some(1));
         let reports = run_together(system, machine, &options, &survey, text.as_bytes(), None).expect("stopped");
         assert!(reports.iter().all(|report| report.interrupted));
@@ -148,7 +148,7 @@ fn an_error_of_one_area_undoes_all() {
     });
 }
 
-/// What failed on the board and succeeds here is kept by each area for its own tasks' lives.
+/// Each area keeps buffers whose requests failed on the board for the lifetimes of its own tasks.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn each_area_keeps_by_its_own_lives() {
@@ -159,7 +159,7 @@ fn each_area_keeps_by_its_own_lives() {
                 AREAS[area].0
             )
         };
-        // Lives are of no time at all in one, and unknown in the other.
+        // Lifetimes are 0 in one area, and unknown in the other.
         let text = alloc(0, 0, 5) + &release(0, 0, 5) + &failed(0) + &failed(1) + &alloc(1, 3, 1) + &alloc(0, 0, 1);
         let survey = survey(machine, text.as_bytes()).expect("a good recording");
         let options = options(system).map(|options| Options { served: WhenServed::Keep, ..options });

@@ -5,7 +5,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// What a failure prints, as boards left it.
+/// Messages of failures, from boards.
 const FAILED: &str = "\
 cma: cma_alloc: linux,cma: alloc failed, req-size: 256 pages, ret: -12
 cma: number of available pages: 4@572+7@585+7@601+8@632+38@730+166@1114+127@1921=> 357 free of 2048 total pages
@@ -99,7 +99,7 @@ fn a_bitmap_is_words_with_or_without_a_name() {
     assert_eq!((bitmap.name, bitmap.pages, bitmap.free), (Some("camera"), 364, 340));
     assert_eq!((bitmap.base_pfn, state("15 3 0\n").base_pfn), (Some(458_752), None));
     assert_eq!(bitmap.free_runs().collect::<Vec<_>>(), [(16, 112), (136, 228)]);
-    // Of another area's files.
+    // The files of another area.
     let other = "/d/a/order_per_bit:3\n/d/b/bitmap:15 3 0\n";
     assert_eq!((state(other).pages, state(other).name), (96, Some("b")));
     let given = find(b"15 3", None, Some(1)).expect("good");
@@ -183,7 +183,7 @@ proptest! {
         }
     }
 
-    /// Both forms say the same, and so does a list that is cut anywhere between two runs.
+    /// Both forms give the same state, and so does a list that is cut anywhere between two runs.
     #[test]
     fn both_forms_agree(
         words in proptest::collection::vec(prop_oneof![Just(0), Just(u32::MAX), any::<u32>()], 2..40),

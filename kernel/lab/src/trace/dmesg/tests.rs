@@ -91,14 +91,14 @@ fn answers_find_their_requests() {
     let back = |page: u32| std::format!("cma_alloc(): returned {page:08x}\n");
     let pair = |pages: u32, page: u32| (pages, at(page.into()));
     let all = |parts: &[std::string::String]| "\n".to_owned() + &parts.concat();
-    // One never returns; the others are not shifted.
+    // One never returns; the matches of the others do not change.
     assert_eq!(pairs(&all(&[start(1), start(2), back(32), start(3), back(64)])), [pair(2, 32), pair(3, 64)]);
     // Two wait for the mutex.
     assert_eq!(pairs(&all(&[start(1), start(2), back(32), back(64)])), [pair(1, 32), pair(2, 64)]);
     let lost = |text: &str| read_all(text).into_iter().filter(|said| said.1 == Said::Lost).count();
     assert_eq!(lost(&all(&[start(1), start(2), back(32), back(64), back(96), start(1)])), 2);
     assert_eq!(lost(&all(&[start(1).repeat(200)])), 200);
-    // Where printk names its callers, their own.
+    // If printk prints its callers, returns match their own requests.
     let by = |caller: &str, line: std::string::String| std::format!("[    1.000000][ {caller}] cma: {line}");
     let text = all(&[by("  T12", start(1)), by("    T7", start(2)), by("T7", back(32)), by("T12", back(64))]);
     assert_eq!(pairs(&text), [pair(2, 32), pair(1, 64)]);

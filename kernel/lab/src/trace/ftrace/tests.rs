@@ -24,7 +24,7 @@ fn release(area: &str, pfn: u64, pages: u32) -> Event<'_> {
     Event::Release { area: area.as_bytes(), pfn, pages }
 }
 
-/// As Linux 6.12 and later print it.
+/// Output of Linux 6.12 and later.
 const NEW: &str = "\
 # tracer: nop
 #
@@ -63,7 +63,7 @@ fn the_newer_format() {
 
 #[test]
 fn before_6_12_a_failure_has_no_page() {
-    // The number of the last page that was tried stays, or is -1 where none was.
+    // The number is that of the last page that was tried, or -1 if none was.
     for (pfn, page, expected) in [
         ("0xffffffff", "00000000", None),
         ("0xffffffffffffffff", "0000000000000000", None),
@@ -120,7 +120,7 @@ fn every_error_has_its_line() {
         assert_eq!(line, 2, "{rest}");
         reason
     };
-    // Cut off, from the front of the event to its end.
+    // Events cut off between their start and their end.
     assert_eq!(at_2(""), Reason::Missing(Name));
     assert_eq!(at_2("cma_al"), Reason::Missing(Name));
     assert_eq!(at_2("cma_alloc_finish"), Reason::Missing(Name));
@@ -167,7 +167,7 @@ fn a_recording_is_cut_off_anywhere() {
         assert_eq!(events[0], (1, release), "{back}");
         assert!(events.len() == 1 || events[1] == (2, Event::Lost(1)), "{back}");
     }
-    // A line that begins and ends is not half of one.
+    // Complete lines are not taken for cut ones.
     assert_eq!(error(b"x-1 [000] 1.0: cma_release: name=a pfn=0x1 page=01 count=0\n"), (1, Reason::Bad(Field::Count)));
     assert_eq!(error(b"\x7fELF\x01\n"), (1, Reason::Binary(1)));
 }
