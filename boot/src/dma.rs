@@ -47,9 +47,7 @@ impl Board {
         let of = |compatible, name| {
             let base = Devices::base_of(facts, compatible).filter(|&base| is_mapped(base));
             if base.is_none() {
-                log::warn!(
-                    "no {name} ({compatible}) in the tree, or its registers cannot be mapped: not used"
-                );
+                log::warn!("no {name} ({compatible}) in the tree, or its registers cannot be mapped: not used");
             }
             base
         };

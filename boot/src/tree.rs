@@ -42,10 +42,7 @@ impl fmt::Display for TooLittleMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = (2 * (image::image_end() - RAM_BASE)).div_ceil(1 << 20);
         let end = image::image_end();
-        write!(
-            f,
-            "too little memory: the kernel ends at {end:#010x}, and the device tree must fit after it; start "
-        )?;
+        write!(f, "too little memory: the kernel ends at {end:#010x}, and the device tree must fit after it; start ")?;
         write!(f, "QEMU with -m {mib}M or more (MEM={mib}M)")
     }
 }

@@ -127,14 +127,14 @@ impl fmt::Display for VolumeError {
             ),
             Self::OtherVersion(version) => write!(
                 f,
-                "the disk's table of files has version {version} of the layout, and {VERSION} is known here; its files are \
-                 left alone"
+                "the disk's table of files has version {version} of the layout, and only {VERSION} is supported; its files \
+                 are not touched"
             ),
             Self::LargerThanDisk { pages, disk } => {
-                write!(f, "the table of files speaks of {pages} pages, and {disk} can be used (at most 262144, 1 GiB)")
+                write!(f, "the table of files states {pages} pages, and {disk} can be used (at most 262144, 1 GiB)")
             }
             Self::TooSmall => write!(f, "the disk has no room for files: it takes {LEAST_PAGES} pages of 4 KiB"),
-            Self::BadEntry(entry) => write!(f, "entry {entry} of the table of files makes no sense"),
+            Self::BadEntry(entry) => write!(f, "entry {entry} of the table of files is invalid"),
             Self::Exists(name) => write!(f, "there is a file {name} already"),
             Self::NoFile(name) => write!(f, "no file {name}"),
             Self::BadName(name) => write!(f, "{name:?} cannot be a file's name: 1 to 40 printable ASCII characters"),

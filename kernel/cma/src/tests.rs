@@ -242,7 +242,12 @@ fn errors_have_linux_s_numbers_and_words() {
         (CmaError::Full { free: 3 }, no_room, "full", "full: 3 pages free"),
         (CmaError::Fragmented { free: 3 }, no_room, "fragmented", "fragmented: 3 pages free"),
         (CmaError::Invalid { argument: "x" }, -22, "invalid", "invalid x"),
-        (CmaError::Busy(blocked), -16, "busy", "busy: the page at pfn 0x60400, of process 3, is in the way: it is pinned"),
+        (
+            CmaError::Busy(blocked),
+            -16,
+            "busy",
+            "busy: the page at pfn 0x60400, of process 3, is in the way: it is pinned",
+        ),
         (CmaError::NoMemory(blocked), -12, "no-memory", "no memory: the page at pfn 0x60400"),
     ] {
         assert_eq!((error.errno(linux), error.cause()), (errno, cause));

@@ -19,7 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "next-fit",
         parameters: "",
-        summary: "at the next place behind the last request's, round and round",
+        summary: "at the next place after the last buffer, from 0 after the end",
         make: plain::<NextFit>,
     },
     Entry {

@@ -136,14 +136,14 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cut => f.write_str("the list has no end (`=> F free of T total pages`); the log was cut"),
-            Self::NoRun(text) => write!(f, "{text} is no run of free pages (N@P: N pages from page P)"),
-            Self::OutOfOrder(at) => write!(f, "the run at page {at} begins before the one in front of it ends"),
-            Self::Beyond(at) => write!(f, "the run at page {at} ends behind the area"),
-            Self::NotWhole(at) => write!(f, "the run at bit {at} is no multiple of 2^order_per_bit pages"),
+            Self::NoRun(text) => write!(f, "{text} is not a run of free pages (N@P: N pages from page P)"),
+            Self::OutOfOrder(at) => write!(f, "the run at page {at} does not begin after the end of the run before it"),
+            Self::Beyond(at) => write!(f, "the run at page {at} ends outside the area"),
+            Self::NotWhole(at) => write!(f, "the run at bit {at} is not a multiple of 2^order_per_bit pages"),
             Self::Sum { listed, said } => {
                 write!(f, "{listed} pages are listed as free, and the line says {said}; a part of it is missing")
             }
-            Self::Word(text) => write!(f, "{text} is no word of 32 bits"),
+            Self::Word(text) => write!(f, "{text} is not a 32-bit word"),
             Self::TooLarge(pages) => write!(f, "{pages} pages are more than the {MAX_PAGES} that an area can have"),
             Self::Empty => f.write_str("it is of an area without pages"),
             Self::Count { words, count } => write!(f, "its words have {words} pages, and count says {count}"),

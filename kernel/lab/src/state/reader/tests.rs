@@ -117,26 +117,26 @@ fn what_is_wrong_is_said() {
         ("\0\u{1}\u{7f}", "there is no state: no line"),
         ("number of available pages: 4@5", "at line 1: the list has no end"),
         ("\nnumber of available pages: \nnumber of available pages: 1@1", "at line 3: the list has no end"),
-        ("number of available pages: x=> 1 free of 2 total pages", "\"x\" is no run of free pages"),
-        ("number of available pages: 4=> 4 free of 9 total pages", "\"4\" is no run of free pages"),
+        ("number of available pages: x=> 1 free of 2 total pages", "\"x\" is not a run of free pages"),
+        ("number of available pages: 4=> 4 free of 9 total pages", "\"4\" is not a run of free pages"),
         ("number of available pages: 4@=> 4 free of 9 total pages", "\"4@\" is no run"),
         ("number of available pages: 4@1++4@8=> 4 free of 9 total pages", "\"\" is no run"),
         (
             "number of available pages: 4@5+2@5=> 6 free of 9 total pages",
-            "page 5 begins before the one in front of it ends",
+            "page 5 does not begin after the end of the run before it",
         ),
-        ("number of available pages: 4@5+2@9=> 6 free of 19 total pages", "page 9 begins before"),
-        ("number of available pages: 0@5=> 0 free of 19 total pages", "page 5 begins before"),
+        ("number of available pages: 4@5+2@9=> 6 free of 19 total pages", "page 9 does not begin"),
+        ("number of available pages: 0@5=> 0 free of 19 total pages", "page 5 does not begin"),
         ("number of available pages: 4@5=> 3 free of 9 total pages", "4 pages are listed as free, and the line says 3"),
-        ("number of available pages: 4@6=> 4 free of 9 total pages", "the run at page 6 ends behind the area"),
-        ("number of available pages: 4@18446744073709551615=> 4 free of 9 total pages", "ends behind the area"),
-        ("number of available pages: 4@5=> 4 free of 0 total pages", "ends behind the area"),
+        ("number of available pages: 4@6=> 4 free of 9 total pages", "the run at page 6 ends outside the area"),
+        ("number of available pages: 4@18446744073709551615=> 4 free of 9 total pages", "ends outside the area"),
+        ("number of available pages: 4@5=> 4 free of 0 total pages", "ends outside the area"),
         ("number of available pages: => 0 free of 0 total pages", "an area without pages"),
         ("number of available pages: => 0 free of 4194305 total pages", "more than the 4194304"),
-        ("number of available pages: 1@1=> 1 free of many pages", "is no run of free pages"),
-        ("number of available pages: 99999999999999999999@1=> 1 free of 2 total pages", "is no run of free pages"),
-        ("4294967296 0", "\"4294967296\" is no word of 32 bits"),
-        ("0 99999999999999999999", "is no word of 32 bits"),
+        ("number of available pages: 1@1=> 1 free of many pages", "is not a run of free pages"),
+        ("number of available pages: 99999999999999999999@1=> 1 free of 2 total pages", "is not a run of free pages"),
+        ("4294967296 0", "\"4294967296\" is not a 32-bit word"),
+        ("0 99999999999999999999", "is not a 32-bit word"),
         ("count:2048\nbitmap:0 0", "its words have 64 pages, and count says 2048"),
         ("count:32\nbitmap:0 0", "its words have 64 pages, and count says 32"),
     ] {
@@ -144,7 +144,7 @@ fn what_is_wrong_is_said() {
         assert!(line.contains(reason), "{text}: {line}");
     }
     let odd = find(FAILED.as_bytes(), None, Some(1)).expect_err("odd runs");
-    assert!(odd.to_string().contains("bit 585 is no multiple of 2^order_per_bit pages"), "{odd}");
+    assert!(odd.to_string().contains("bit 585 is not a multiple of 2^order_per_bit pages"), "{odd}");
 }
 
 #[test]
