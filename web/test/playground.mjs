@@ -194,7 +194,7 @@ test("Stop ends a command, and a fault the board", async () => {
   await maps(page, ["camera: 64M, 0 buffers, 0 of 16384 pages used, longest free run 16384"]);
   await page.fill("#areas", "camera");
   await page.click("#boot");
-  await page.waitForFunction(() => document.querySelector("#said").textContent.includes("camera is no area; areas look like camera=64M"));
+  await page.waitForFunction(() => document.querySelector("#said").textContent.includes("camera is not an area; areas look like camera=64M"));
   assert.deepEqual(wrong, []);
   await close();
 });

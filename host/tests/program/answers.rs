@@ -17,7 +17,7 @@ fn compare_takes_a_recording() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("which holds every recorded page"), "{output:?}");
     }
     for (arguments, words) in [
-        (&["no.trace"][..], "no.trace is no file; it takes a recording, and KEY=VALUE"),
+        (&["no.trace"][..], "no.trace is not a file; it takes a recording, and KEY=VALUE"),
         (&["load=debris", "my.trace"], "my.trace is a recording, which load=debris does not read"),
     ] {
         let output = compare(arguments);

@@ -119,8 +119,8 @@ fn what_is_wrong_is_said() {
         ("\nnumber of available pages: \nnumber of available pages: 1@1", "at line 3: the list has no end"),
         ("number of available pages: x=> 1 free of 2 total pages", "\"x\" is not a run of free pages"),
         ("number of available pages: 4=> 4 free of 9 total pages", "\"4\" is not a run of free pages"),
-        ("number of available pages: 4@=> 4 free of 9 total pages", "\"4@\" is no run"),
-        ("number of available pages: 4@1++4@8=> 4 free of 9 total pages", "\"\" is no run"),
+        ("number of available pages: 4@=> 4 free of 9 total pages", "\"4@\" is not a run"),
+        ("number of available pages: 4@1++4@8=> 4 free of 9 total pages", "\"\" is not a run"),
         (
             "number of available pages: 4@5+2@5=> 6 free of 9 total pages",
             "page 5 does not begin after the end of the run before it",
