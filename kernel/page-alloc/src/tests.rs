@@ -16,6 +16,7 @@ use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
 use units::Pfn;
 
 mod barred;
+mod lru;
 mod poison;
 
 const START: Pfn = Pfn(0x60000);

@@ -88,6 +88,8 @@ fn the_ninth_area() {
         case.other_lines()[16..],
         ["cma: Not enough slots for CMA reserved regions!", "debris: 9th CMA area ignored: raise MAX_CMA_AREAS"]
     );
+    let refusal = case.placed.notes.last().unwrap().refusal.as_ref().unwrap();
+    assert_eq!(refusal.to_string(), "parameter cma: debris: 9th CMA area ignored: raise MAX_CMA_AREAS");
 }
 
 #[test]
