@@ -9,8 +9,10 @@ use std::rc::Rc;
 use super::{open, process, verify, with_system};
 use cma::{AreaId, Buffer, CmaError};
 use migration::contig_range::{ContigReport, Phase, Why};
+use migration::live::mock;
 use migration::live::processes::ProcessId;
 use migration::live::{Faults, Mm};
+use page_alloc::lru::Place;
 use page_alloc::policy::{CmaUse, Lend};
 use system::System;
 
@@ -242,6 +244,39 @@ fn what_was_reclaimed_for_a_failed_allocation_comes_back() {
             });
         }
     }
+}
+
+/// A page that reclaim has looked at is read in again by others, in the frame that it had: it waits
+/// to enter its list, and is not put where it was.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_others_have_read_in_again_is_not_put_back() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        let scene = fill_up(&mut mm, false);
+        mm.sync();
+        let again = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&again);
+        mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
+            if phase != Phase::Migrate || mm.live.stats.stolen_direct == 0 || counter.get() > 0 {
+                return;
+            }
+            for page in 400..mm.cache_capacity() {
+                let Some(frame) = mm.cache_frame(page) else { continue };
+                if mm.zone.is_at(mm.zone.frame(frame), Place::Inactive) && mock::cache_drop(mm, page).is_ok() {
+                    assert_eq!(mm.cache_read(page), Ok(true));
+                    counter.set(counter.get() + u32::from(mm.cache_frame(page) == Some(frame)));
+                }
+            }
+            Fault::Pin.strike(mm, scene);
+        }));
+        let (result, _) = system.cma_alloc_reported(area, 1024, 0);
+        assert!(result.is_err() && again.get() > 10, "{}", again.get());
+        let mut mm = system.mm().unwrap();
+        mm.live.meanwhile = None;
+        mm.unpin_all();
+        verify(system);
+    });
 }
 
 #[test]

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a contiguous allocation reports of itself, step by step, and what reclaim does for it.
+
+use core::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::{START, open, process, verify, with_system};
+use cma::{AreaId, CmaError};
+use migration::Undo;
+use migration::contig_range::{AreaFrames, Blocked, ContigRange, ContigReport, Owner, Phase, Refused, Why};
+use migration::live::mock;
+use migration::live::processes::ProcessId;
+use migration::live::{Mm, Sabotage};
+use migration::trace::Event;
+use page_alloc::policy::{CmaUse, Lend};
+use page_alloc::{Migratetype, PAGEBLOCK_PAGES};
+use system::System;
+use units::Pfn;
+use units::linux::LinuxVersion;
+
+/// The only area of a system with four pageblocks of RAM.
+const AREA: AreaFrames = AreaFrames { first: START.add(4 * PAGEBLOCK_PAGES), pages: PAGEBLOCK_PAGES };
+
+/// A process of 64 pages in the area, all on their LRU lists, and nothing on a per-CPU list.
+fn settled(mm: &mut Mm<'_, '_>) -> ProcessId {
+    let id = process(mm, 64);
+    mm.zone.set_cma_use(CmaUse::Half);
+    mm.drain_lists();
+    id
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_time_of_an_allocation_is_that_of_its_phases() {
+    with_system(4, 1, |system, area| {
+        settled(&mut open(system));
+        let (buffer, report) = system.cma_alloc_reported(area, 1024, 0);
+        let phases: u64 = Phase::ALL.iter().map(|&phase| report.ns(phase)).sum();
+        assert!(phases > 0 && report.total_ns() == phases, "{report:?}");
+        system.cma_release(buffer.unwrap()).unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn given_up_at_any_step_everything_is_as_it_was() {
+    let phases = [Phase::Isolate, Phase::Drain, Phase::Migrate, Phase::Test, Phase::Grab, Phase::Undo];
+    let mut seen = Vec::new();
+    for steps in 0.. {
+        let ended = with_system(4, 1, |system, _| {
+            let mut mm = open(system);
+            settled(&mut mm);
+            let mut own = mm.open_journal(AREA.pages).unwrap();
+            mm.drain_lists();
+            let before = mm.fingerprint();
+            let mut report = ContigReport::default();
+            let mut range = ContigRange::new(AREA, AREA.first, 64);
+            let result = (0..steps).find_map(|_| range.step(&mut mm, &mut own, &mut report));
+            if result.is_none() {
+                let phase = range.phase();
+                seen.push(phase);
+                let result = range.give_up(&mut mm, &mut own, &mut report);
+                let (frame, owner, why) = (AREA.first, Owner::Nobody, Why::StillInUse);
+                let blocked = Blocked { frame, owner, why, phase };
+                if phase == Phase::Undo {
+                    assert_eq!(result, Ok(()), "it was taken already");
+                    mm.zone.give_range(AREA.first, 64);
+                } else {
+                    assert_eq!(result, Err(Refused::Busy(blocked)));
+                    assert_eq!(mm.fingerprint(), before, "{phase:?}");
+                }
+            } else {
+                assert_eq!(result, Some(Ok(())));
+                mm.zone.give_range(AREA.first, 64);
+            }
+            mm.close_journal(own);
+            mm.check().unwrap();
+            result.is_some()
+        });
+        if ended {
+            break;
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen, phases);
+}
+
+/// Takes a whole area while a page is pinned behind `Drain`, and let go before the `let_go`th time
+/// that a batch was tried.
+fn alloc_while_pinned(system: &mut System<'_>, area: AreaId, let_go: u32) -> (bool, ContigReport) {
+    let id = settled(&mut open(system));
+    let tried = Rc::new(Cell::new(0));
+    system.mm().unwrap().live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| match phase {
+        Phase::Drain => drop(mm.pin(id, 40, "late").unwrap()),
+        Phase::Reclaim => {
+            tried.set(tried.get() + 1);
+            if mm.pins().len() == 1 && tried.get() == let_go {
+                mm.unpin_all();
+            }
+        }
+        _ => {}
+    }));
+    let (result, report) = system.cma_alloc_reported(area, 1024, 0);
+    let mut mm = system.mm().unwrap();
+    mm.live.meanwhile = None;
+    mm.unpin_all();
+    let taken = match result {
+        Ok(buffer) => {
+            system.cma_release(buffer).unwrap();
+            true
+        }
+        Err(CmaError::Busy(blocked)) => {
+            assert_eq!((blocked.owner, blocked.why), (Owner::Pin("late"), Why::Pinned));
+            false
+        }
+        Err(error) => panic!("{error}"),
+    };
+    verify(system);
+    (taken, report)
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_pinned_page_is_tried_five_times() {
+    // The batch with the pinned page is the second: the first goes without it.
+    for (let_go, taken) in [(6, true), (7, false)] {
+        with_system(4, 1, |system, area| {
+            let (was_taken, report) = alloc_while_pinned(system, area, let_go);
+            assert_eq!(was_taken, taken, "let go before try {}: {report:?}", let_go - 1);
+            assert_eq!((report.retried_batches, report.refused_pinned), (4, u32::from(!taken)));
+            assert_eq!(report.migrated, 63 + u32::from(taken));
+        });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn only_a_pin_counts_as_one() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        let id = settled(&mut mm);
+        let pin = mm.pin(id, 40, "camera0").unwrap();
+        let (result, report) = system.cma_alloc_reported(area, 1024, 0);
+        assert!(result.is_err());
+        assert_eq!((report.refused_pinned, report.ranges), (1, 1));
+        let mut mm = system.mm().unwrap();
+        mm.unpin(pin).unwrap();
+        mm.zone.set_cma_use(CmaUse::First);
+        let block = mm.zone.alloc_pages(0, Migratetype::Movable).unwrap();
+        let (result, report) = system.cma_alloc_reported(area, 1024, 0);
+        assert!(result.is_err());
+        assert_eq!((report.refused_pinned, report.ranges), (0, 1));
+        system.zone_mut().free_pages(block);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn each_range_is_traced_with_what_was_done_in_it() {
+    with_system(4, 1, |system, area| {
+        let id = settled(&mut open(system));
+        system.answer_like(LinuxVersion::V6_12);
+        system.trace_mut().enable(true);
+        let mut mm = system.mm().unwrap();
+        (0..8).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+        mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
+            if phase == Phase::Drain && mm.pins().is_empty() {
+                mm.pin(id, 5, "late").unwrap();
+            }
+        }));
+        let (result, report) = system.cma_alloc_reported(area, 16, 3);
+        system.mm().unwrap().live.meanwhile = None;
+        let done: Vec<_> = system
+            .trace()
+            .events()
+            .filter_map(|&(_, event)| match event {
+                Event::MigrateRange { start, end, migrated, reclaimed, mapped } => {
+                    Some((start.0 - AREA.first.0, end.0 - start.0, migrated, reclaimed, mapped))
+                }
+                _ => None,
+            })
+            .collect();
+        // In front of the pin 15 pages moved, which came back; behind it 16.
+        assert_eq!(done, [(0, 16, 15, 0, 15), (8, 16, 16, 0, 16)]);
+        assert_eq!((report.migrated, report.ranges), (31, 2));
+        system.mm().unwrap().unpin_all();
+        system.cma_release(result.unwrap()).unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn pages_to_move_to_are_taken_past_the_per_cpu_lists() {
+    with_system(4, 1, |system, area| {
+        settled(&mut open(system));
+        let buffer = system.cma_alloc(area, 1024, 0).unwrap();
+        assert_eq!((system.zone().pcp_pages(), system.mm().unwrap().live.stats.migrated), (0, 64));
+        system.cma_release(buffer).unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn where_every_page_was_used_each_loses_its_second_chance() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        (0..200).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+        assert_eq!((mm.direct_reclaim(32, Undo::No), mm.cached_pages()), (32, 168));
+        assert_eq!(mm.live.stats.stolen_direct, 32);
+        verify(system);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn memory_is_freed_ahead_until_there_is_somewhere_to_move_to() {
+    with_system(2, 1, |system, _| {
+        let mut mm = system.open_live(CmaUse::Fallback, Lend::Movable).unwrap();
+        let mut cached = 0;
+        while mm.zone.watermark_ok(mm.zone.kept_watermarks().high, false) {
+            assert_eq!(mm.cache_read(cached), Ok(true));
+            cached += 1;
+        }
+        let outside = |mm: &Mm<'_, '_>| mm.zone.nr_free_pages() - mm.zone.nr_free_cma();
+        let high = mm.zone.kept_watermarks().high;
+        mm.drain_lists();
+        let before = outside(&mm);
+        let freed = mm.free_ahead(200, Undo::No);
+        assert!(outside(&mm) > high + 200 && outside(&mm) <= high + 200 + 64, "{} free", outside(&mm));
+        assert_eq!((freed, mm.live.stats.stolen_direct), (cached - mm.cached_pages(), u64::from(freed)));
+        assert_eq!(freed, outside(&mm) - before + mm.zone.pcp_pages());
+        assert_eq!(mm.free_ahead(200, Undo::No), 0, "there is room already");
+        assert_eq!(mm.free_ahead(PAGEBLOCK_PAGES * 4, Undo::No), cached - freed, "as much as there is");
+        verify(system);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn memory_is_lived_in_by_processes_and_by_the_cache() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        assert!(mm.live.is_empty());
+        let id = mm.create(1).unwrap();
+        assert!(!mm.live.is_empty(), "a process without a page is one");
+        mm.destroy(id).unwrap();
+        assert!(mm.live.is_empty());
+        assert_eq!(mm.cache_read(7), Ok(true));
+        assert!(!mm.live.is_empty());
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_page_that_is_written_again_holds_something_else() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        // From the second time on the page has the same marks, and the same place.
+        let mut states: Vec<u64> = Vec::new();
+        for _ in 0..5 {
+            mm.cache_write(7).unwrap();
+            states.push(mm.fingerprint());
+        }
+        let states: BTreeSet<u64> = states[1..].iter().copied().collect();
+        assert_eq!((states.len(), mm.verify_contents()), (4, 0));
+        assert_eq!((mm.sync(), mm.dirty_pages()), (1, 0));
+        mock::cache_drop(&mut mm, 7).unwrap();
+        assert_eq!(mm.cache_read(7), Ok(true), "the source has what was written last");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn there_is_room_for_the_cache_until_reclaim_would_wake() {
+    for (lend, rest) in [(Lend::Movable, 0), (Lend::None, 1024)] {
+        with_system(2, 1, |system, _| {
+            let mut mm = system.open_live(CmaUse::Half, lend).unwrap();
+            let mut page = 0;
+            while mm.has_room_for_cache() {
+                assert_eq!(mm.cache_read(page), Ok(true));
+                page += 1;
+                assert_eq!(mm.live.stats.stolen_background, 0, "after {page} pages");
+            }
+            assert!(mm.zone.nr_free_cma() >= rest && mm.zone.nr_free_pages() < 1024 + rest, "{lend:?}");
+            assert_eq!(mm.cache_read(page), Ok(true));
+            assert!(mm.live.stats.stolen_background > 0);
+        });
+    }
+}
+
+#[test]
+fn sabotage_has_the_words_of_its_parameter() {
+    assert_eq!(Sabotage::ALL.map(Sabotage::name), ["copy", "tlb", "mapping"]);
+}
+
+#[test]
+fn the_ring_of_events_keeps_the_latest() {
+    use migration::trace::{TRACE_EVENTS, Trace};
+    let mut trace = Trace::default();
+    let event = |number: u32| Event::Release { area: 0, first: Pfn(number), count: 1 };
+    trace.add(0, event(0));
+    assert_eq!((trace.written(), trace.events().count()), (0, 0), "nobody wants them");
+    trace.enable(true);
+    for number in 0..2 * TRACE_EVENTS as u32 + 10 {
+        trace.set_task((number % 7) as u8);
+        trace.add(number.into(), event(number));
+        let written = number as usize + 1;
+        assert_eq!(trace.written(), written as u64);
+        if number % 100 == 9 || written.abs_diff(TRACE_EVENTS) < 3 {
+            let first = written.saturating_sub(TRACE_EVENTS) as u32;
+            let kept: Vec<_> = trace.events().copied().collect();
+            let expected: Vec<_> = (first..written as u32).map(|number| (number.into(), event(number))).collect();
+            assert_eq!(kept, expected);
+            assert!(trace.tasks().eq((first..written as u32).map(|number| (number % 7) as u8)));
+        }
+    }
+    trace.clear();
+    assert_eq!((trace.written(), trace.events().count(), trace.tasks().count()), (0, 0, 0));
+}
