@@ -427,13 +427,7 @@ impl Mm<'_, '_> {
             (None, None) if self.zone.is_on_pcp(index) || self.zone.tag(index).is_free() => Owner::Nobody,
             (None, None) => Owner::Kernel,
         };
-        let why = if pin.is_some() {
-            Why::Pinned
-        } else if self.zone.living(index).is_some() || owner == Owner::Nobody {
-            Why::StillInUse
-        } else {
-            Why::Unmovable
-        };
+        let why = if pin.is_some() { Why::Pinned } else { Why::Unmovable };
         Blocked { frame, owner, why, phase }
     }
 }

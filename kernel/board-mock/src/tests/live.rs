@@ -18,9 +18,10 @@ use migration::live::mock::{self, MockSpace};
 use migration::live::processes::ProcessId;
 use migration::live::space::OwnedFrame;
 use migration::live::{LiveError, Mm, Sabotage};
+use page_alloc::lru::{DIRTY, PINNED, Place};
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::zone::{Zone, descriptors};
-use page_alloc::{Migratetype, PAGEBLOCK_PAGES, Page};
+use page_alloc::{Frame, Migratetype, PAGEBLOCK_PAGES, Page};
 use system::System;
 use units::Pfn;
 
@@ -266,28 +267,46 @@ fn the_integrity_check_can_fail() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn books_of_the_living_can_fail_to_balance() {
-    let wrong: [fn(&mut Mm<'_, '_>, ProcessId); 5] = [
-        |mm, id| mock::show(mm, id, 3, Pfn(0x60001)),
-        |mm, id| mm.zone.set_owner(mm.zone.frame(mm.frame_of(id, 3).unwrap()), 9),
-        |mm, id| mm.zone.mark(mm.zone.frame(mm.frame_of(id, 3).unwrap()), page_alloc::lru::PINNED, true),
-        |mm, id| {
-            mm.zone.lru_isolate(mm.zone.frame(mm.frame_of(id, 3).unwrap()));
-        },
-        |mm, _| mock::lose(mm, 5),
+    type Spoil = fn(&mut Mm<'_, '_>, ProcessId, Frame);
+    let wrong: [(&str, Spoil); 10] = [
+        ("a slot shows a mapped page", |mm, id, _| mock::show(mm, id, 3, Pfn(0x60001))),
+        ("the ring of slots leads to the page", |mm, _, index| mm.zone.set_owner(index, 9)),
+        ("pinned pages", |mm, _, index| mm.zone.mark(index, PINNED, true)),
+        ("pages taken off the lists between allocations", |mm, _, index| {
+            mm.zone.lru_isolate(index);
+        }),
+        ("pages of the cache", |mm, _, _| mock::lose(mm, 5)),
+        // The first process has slot 0, which every ring that nobody has written leads to.
+        ("a process's pages", |mm, id, _| mock::show(mm, id, 20, mm.frame_of(id, 0).unwrap())),
+        ("pages that say they are on a list", |mm, _, index| {
+            mm.zone.lru_isolate(index);
+            mm.zone.set_place(index, Place::Inactive);
+        }),
+        ("a page on a list belongs there", |mm, _, index| mm.zone.set_place(index, Place::Active)),
+        ("pages on their way to the LRU", |mm, _, index| {
+            mm.zone.lru_isolate(index);
+            mm.zone.set_place(index, Place::Batch);
+        }),
+        ("dirty pages", |mm, _, _| {
+            let frame = mm.cache_frame(7).unwrap();
+            mm.zone.mark(mm.zone.frame(frame), DIRTY, true);
+        }),
     ];
-    for (number, spoil) in wrong.into_iter().enumerate() {
+    for (what, spoil) in wrong {
         let mut pages = vec![Page::default(); descriptors(3 * PAGEBLOCK_PAGES)];
         let mut zone = Zone::new(START, &mut pages);
         zone.free_range(START, 3 * PAGEBLOCK_PAGES);
         let mut system = System::new(zone, Vec::new());
         system.set_address_space(Box::new(MockSpace::default()));
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
-        let id = process(&mut mm, 20);
+        let id = mm.create(21).unwrap();
+        (0..20).for_each(|page| mm.populate(id, page).unwrap());
         (0..20).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         mm.lru_add_drain();
         mm.check().unwrap();
-        spoil(&mut mm, id);
-        assert!(mm.check().is_err(), "number {number}");
+        let index = mm.zone.frame(mm.frame_of(id, 3).unwrap());
+        spoil(&mut mm, id, index);
+        assert_eq!(mm.check().unwrap_err().what, what);
     }
 }
 

@@ -83,13 +83,12 @@ impl Mm<'_, '_> {
     /// Records in the entries of `pages` how their request ended.
     fn ended(&mut self, operation: Operation, pages: Range<u32>, well: bool) {
         for page in pages {
-            let state = self.live.cache.state(page) & !(READING | WRITING);
-            let failed = match operation {
+            let state = match operation {
                 Operation::Read if !well => FAILED,
                 Operation::Write if !well => UNWRITTEN,
                 _ => 0,
             };
-            self.live.cache.set_state(page, state | failed);
+            self.live.cache.set_state(page, state);
             if operation == Operation::Write && well {
                 self.set_clean(page);
             }

@@ -14,6 +14,7 @@ use migration::live::mock;
 use migration::live::processes::ProcessId;
 use migration::live::{Mm, Sabotage};
 use migration::trace::Event;
+use page_alloc::lru::REFERENCED;
 use page_alloc::policy::{CmaUse, Lend};
 use page_alloc::{Migratetype, PAGEBLOCK_PAGES};
 use system::System;
@@ -160,12 +161,14 @@ fn only_a_pin_counts_as_one() {
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn each_range_is_traced_with_what_was_done_in_it() {
     with_system(4, 1, |system, area| {
-        let id = settled(&mut open(system));
+        let mut mm = open(system);
+        let id = process(&mut mm, 12);
+        (0..12).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+        mm.zone.set_cma_use(CmaUse::Half);
+        mm.drain_lists();
         system.answer_like(LinuxVersion::V6_12);
         system.trace_mut().enable(true);
-        let mut mm = system.mm().unwrap();
-        (0..8).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-        mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
+        system.mm().unwrap().live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
             if phase == Phase::Drain && mm.pins().is_empty() {
                 mm.pin(id, 5, "late").unwrap();
             }
@@ -182,9 +185,11 @@ fn each_range_is_traced_with_what_was_done_in_it() {
                 _ => None,
             })
             .collect();
-        // In front of the pin 15 pages moved, which came back; behind it 16.
-        assert_eq!(done, [(0, 16, 15, 0, 15), (8, 16, 16, 0, 16)]);
-        assert_eq!((report.migrated, report.ranges), (31, 2));
+        // Twelve pages of a process, one of them pinned, and twelve of the cache. What the first
+        // range has done is taken back.
+        assert_eq!(done, [(0, 16, 11, 4, 11), (8, 16, 4, 12, 4)]);
+        assert_eq!((report.migrated, report.dropped, report.ranges), (15, 16, 2));
+        assert_eq!(system.mm().unwrap().live.stats.dropped, 16);
         system.mm().unwrap().unpin_all();
         system.cma_release(result.unwrap()).unwrap();
     });
@@ -193,7 +198,8 @@ fn each_range_is_traced_with_what_was_done_in_it() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn pages_to_move_to_are_taken_past_the_per_cpu_lists() {
-    with_system(4, 1, |system, area| {
+    // So large that a per-CPU list is filled with more than one page at a time.
+    with_system(16, 1, |system, area| {
         settled(&mut open(system));
         let buffer = system.cma_alloc(area, 1024, 0).unwrap();
         assert_eq!((system.zone().pcp_pages(), system.mm().unwrap().live.stats.migrated), (0, 64));
@@ -247,8 +253,12 @@ fn memory_is_lived_in_by_processes_and_by_the_cache() {
         assert!(!mm.live.is_empty(), "a process without a page is one");
         mm.destroy(id).unwrap();
         assert!(mm.live.is_empty());
-        assert_eq!(mm.cache_read(7), Ok(true));
+        (0..4).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
         assert!(!mm.live.is_empty());
+        mock::cache_drop(&mut mm, 2).unwrap();
+        assert_eq!((mm.cached_pages(), mm.live.is_empty()), (3, false));
+        (0..4).for_each(|page| _ = mock::cache_drop(&mut mm, page));
+        assert_eq!((mm.cached_pages(), mm.live.is_empty()), (0, true));
     });
 }
 
@@ -266,8 +276,43 @@ fn a_page_that_is_written_again_holds_something_else() {
         let states: BTreeSet<u64> = states[1..].iter().copied().collect();
         assert_eq!((states.len(), mm.verify_contents()), (4, 0));
         assert_eq!((mm.sync(), mm.dirty_pages()), (1, 0));
+        assert_eq!(mm.live.stats.written_back, 1);
         mock::cache_drop(&mut mm, 7).unwrap();
         assert_eq!(mm.cache_read(7), Ok(true), "the source has what was written last");
+        let id = process(&mut mm, 1);
+        let states: BTreeSet<u64> = (0..5).map(|_| mm.write(id, 0).map(|()| mm.fingerprint()).unwrap()).collect();
+        assert_eq!(states.len(), 5);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn cache_pages_that_were_not_copied_are_found() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        (0..10).for_each(|page| mm.cache_write(page).unwrap());
+        mm.zone.set_cma_use(CmaUse::Half);
+        mm.live.faults.sabotage = Some(Sabotage::Copy);
+        let buffer = system.cma_alloc(area, 1024, 0).unwrap();
+        assert_eq!(system.mm().unwrap().verify_contents(), 10);
+        system.cma_release(buffer).unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn one_mark_of_one_page_is_another_fingerprint() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let id = process(&mut mm, 60);
+        let mut states = BTreeSet::from([mm.fingerprint()]);
+        for page in 0..60 {
+            let index = mm.zone.frame(mm.frame_of(id, page).unwrap());
+            mm.zone.mark(index, REFERENCED, true);
+            states.insert(mm.fingerprint());
+            mm.zone.mark(index, REFERENCED, false);
+        }
+        assert_eq!(states.len(), 61);
     });
 }
 

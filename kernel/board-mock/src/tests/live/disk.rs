@@ -81,6 +81,7 @@ fn what_was_written_is_read_again_from_the_disk() {
             assert_eq!(mm.cache_capacity(), 200);
             put(&mut mm, 0..200, 1);
             assert_eq!((mm.dirty_pages(), mm.sync_pages(0, 200)), (200, Ok(200)));
+            assert_eq!(mm.live.stats.written_back, 200);
             assert_eq!((mm.dirty_pages(), mm.drop_pages(0, 200), mm.cached_pages()), (0, 200, 0));
             assert!((0..200).rev().all(|page| holds(&mut mm, page, 1)));
             assert_eq!(mm.sync_pages(0, 200), Ok(0), "nothing was written since");
