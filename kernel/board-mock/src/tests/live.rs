@@ -8,6 +8,7 @@ mod contig;
 mod disk;
 mod faults;
 mod random;
+mod writeback;
 
 use core::cell::RefCell;
 

@@ -21,12 +21,12 @@ use system::System;
 
 /// Makes a system of ten pageblocks and an area of two whose memory is in use, over a disk of
 /// `sectors` sectors.
-fn with_disk(sectors: u64, read_only: bool, test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>)) {
+pub(super) fn with_disk(sectors: u64, read_only: bool, test: impl FnOnce(&mut System<'_>, &Rc<RefCell<Medium>>)) {
     with_disk_and_memory(10, sectors, read_only, test);
 }
 
 /// Makes a system like that of `with_disk`, with `pageblocks` pageblocks of RAM.
-fn with_disk_and_memory(
+pub(super) fn with_disk_and_memory(
     pageblocks: u32,
     sectors: u64,
     read_only: bool,
@@ -52,21 +52,21 @@ fn with_disk_and_memory(
 }
 
 /// The content of a page in a round of writing.
-fn words(page: u32, round: u32) -> PageWords {
+pub(super) fn words(page: u32, round: u32) -> PageWords {
     core::array::from_fn(|index| page << 16 ^ round << 12 ^ index as u32)
 }
 
-fn put(mm: &mut Mm<'_, '_>, pages: core::ops::Range<u32>, round: u32) {
+pub(super) fn put(mm: &mut Mm<'_, '_>, pages: core::ops::Range<u32>, round: u32) {
     pages.into_iter().for_each(|page| mm.cache_put(page, &words(page, round)).unwrap());
 }
 
-fn holds(mm: &mut Mm<'_, '_>, page: u32, round: u32) -> bool {
+pub(super) fn holds(mm: &mut Mm<'_, '_>, page: u32, round: u32) -> bool {
     let mut read = [0; 1024];
     mm.cache_get(page, &mut read).unwrap();
     read == words(page, round)
 }
 
-fn stored(bytes: &[u8], page: u32) -> Vec<u32> {
+pub(super) fn stored(bytes: &[u8], page: u32) -> Vec<u32> {
     let page = &bytes[page as usize * 4096..][..4096];
     page.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
 }
