@@ -16,6 +16,7 @@ use Migratetype::{Cma, Movable, Reclaimable, Unmovable};
 use units::Pfn;
 
 mod barred;
+mod check;
 mod lru;
 mod poison;
 

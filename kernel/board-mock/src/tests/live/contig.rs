@@ -88,6 +88,28 @@ fn given_up_at_any_step_everything_is_as_it_was() {
     assert_eq!(seen, phases);
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_journal_of_its_own_has_room_for_every_page_of_the_range() {
+    with_system(4, 1, |system, _| {
+        let mut mm = open(system);
+        process(&mut mm, 1000);
+        mm.zone.set_cma_use(CmaUse::Half);
+        let mut own = mm.open_journal(AREA.pages).unwrap();
+        let mut report = ContigReport::default();
+        let mut range = ContigRange::new(AREA, AREA.first, AREA.pages);
+        let result = loop {
+            if let Some(result) = range.step(&mut mm, &mut own, &mut report) {
+                break result;
+            }
+        };
+        assert_eq!((result, report.migrated), (Ok(()), 1000));
+        mm.zone.give_range(AREA.first, AREA.pages);
+        mm.close_journal(own);
+        mm.check().unwrap();
+    });
+}
+
 /// Takes a whole area while a page is pinned behind `Drain`, and let go before the `let_go`th time
 /// that a batch was tried.
 fn alloc_while_pinned(system: &mut System<'_>, area: AreaId, let_go: u32) -> (bool, ContigReport) {
