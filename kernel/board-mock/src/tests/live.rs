@@ -7,6 +7,7 @@ mod areas;
 mod contig;
 mod disk;
 mod faults;
+mod processes;
 mod random;
 mod writeback;
 

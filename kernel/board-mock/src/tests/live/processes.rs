@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How many processes the window has room for, and which run of its slots each gets.
+
+use super::with_system;
+use migration::live::processes::MAX_PROCESSES;
+use migration::live::{LiveError, Mm};
+use page_alloc::policy::{CmaUse, Lend};
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn every_number_of_a_process_fits_its_slots() {
+    with_system(64, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let ids: Vec<_> = (0..MAX_PROCESSES).map(|_| mm.create(1).unwrap()).collect();
+        assert_eq!(mm.create(1), Err(LiveError::TooManyProcesses));
+        for &id in [&ids[0], &ids[1], &ids[MAX_PROCESSES - 1]] {
+            mm.populate(id, 0).unwrap();
+            assert_eq!(mm.mapped_at(mm.frame_of(id, 0).unwrap()), Some((id, 0)));
+        }
+        mm.check().unwrap();
+        mm.destroy(ids[7]).unwrap();
+        assert_eq!(mm.create(1), Ok(ids[7]), "the lowest number that is free");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        for pages in [0, 1 << 20, u32::MAX] {
+            assert_eq!(mm.create(pages), Err(LiveError::NoSlots), "{pages} pages");
+        }
+        // Slots are handed out by sixteen: 1, 3, 1 and 2 times.
+        let ids = [16, 33, 1, 32].map(|pages| mm.create(pages).unwrap());
+        mm.destroy(ids[1]).unwrap();
+        // The reverse mapping of a page is the first slot that shows it.
+        let first_slot = |mm: &mut Mm<'_, '_>, id| {
+            mm.populate(id, 0).unwrap();
+            mm.zone.owner(mm.zone.frame(mm.frame_of(id, 0).unwrap()))
+        };
+        let [first, third] = [ids[0], ids[2]].map(|id| first_slot(&mut mm, id));
+        assert_eq!(third - first, 4 * 16);
+        let long = mm.create(49).unwrap();
+        assert!(first_slot(&mut mm, long) > third, "too long for the gap");
+        let short = mm.create(48).unwrap();
+        assert_eq!(first_slot(&mut mm, short) - first, 16, "as long as the gap");
+        mm.check().unwrap();
+    });
+}
