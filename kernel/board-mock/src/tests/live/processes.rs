@@ -46,6 +46,10 @@ fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
         assert!(first_slot(&mut mm, long) > third, "too long for the gap");
         let short = mm.create(48).unwrap();
         assert_eq!(first_slot(&mut mm, short) - first, 16, "as long as the gap");
+        // The last slots are the window's, too: the check looks at no others.
+        let last = core::iter::from_fn(|| mm.create(16).ok()).last().unwrap();
+        (0..16).for_each(|page| mm.populate(last, page).unwrap());
+        assert_eq!(mm.create(1), Err(LiveError::NoSlots));
         mm.check().unwrap();
     });
 }
