@@ -18,6 +18,7 @@ use units::Pfn;
 mod barred;
 mod check;
 mod lru;
+mod pages;
 mod poison;
 
 const START: Pfn = Pfn(0x60000);
