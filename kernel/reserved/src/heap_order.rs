@@ -62,6 +62,7 @@ mod tests {
         assert_eq!(order(&[0, 0]), [1, 0]);
         assert_eq!(order(&[0; 3]), [1, 2, 0]);
         assert_eq!(order(&[0; 8]), [1, 2, 3, 4, 5, 6, 7, 0]);
+        assert_eq!(order(&[0, 1, 1]), [0, 2, 1], "the left of two children goes up first");
     }
 
     proptest! {

@@ -18,6 +18,7 @@ mod cmdline_area;
 mod default_area;
 mod linux_table;
 mod model;
+mod odd;
 mod properties;
 mod refused;
 

@@ -211,3 +211,41 @@ fn an_end_above_4_gib_is_said() {
     assert_eq!(notes("cma=64M@0x60000000-0x100000001"), 1);
     assert_eq!(notes("cma=64M@0x160000000-0x90000000"), 1);
 }
+
+#[test]
+fn a_value_that_is_none_changes_no_switch() {
+    for (word, is) in [("check", |line: &str| parse(line).check), ("records", |line: &str| !parse(line).quiet)]
+        as [(&str, fn(&str) -> bool); 2]
+    {
+        for (value, on) in [("on", true), ("off", false)] {
+            assert_eq!(is(&format!("{word}={value}")), on);
+            assert_eq!(is(&format!("{word}={value} {word}=maybe")), on, "{word}");
+        }
+    }
+}
+
+#[test]
+fn bits_above_32_are_dropped_and_said() {
+    let said = |line: &str| texts(&parse(line)).iter().filter(|line| line.contains("addresses have 32 bits")).count();
+    for line in ["cma=8M@0x160000000", "cma=8M@0x60000000-0x160000000", "cma=8M@0x160000000-0x60000000", "cma=1P"] {
+        assert_eq!(said(line), 1, "{line}");
+    }
+    assert_eq!(said("cma=8M@0x60000000-4G"), 0, "4 GiB is no limit");
+    assert_eq!(cma("cma=1P"), Some((0, 0, 0)));
+    let units = ["1", "1K", "1m", "1G", "1t", "1P", "1e"].map(|text| memparse(text.as_bytes()).value);
+    assert_eq!(units, [0, 10, 20, 30, 40, 50, 60].map(|bits| 1 << bits));
+}
+
+#[test]
+fn a_long_unknown_parameter_is_cut_between_characters() {
+    for before in 0..4 {
+        let line = format!("{}{}", "x".repeat(before), "\u{20ac}".repeat(100));
+        let cmdline = parse(&line);
+        let shown = texts(&cmdline)[0].split('"').nth(1).unwrap();
+        let kept = (MAX_UNKNOWN_BYTES / 2 - before) / 3;
+        assert_eq!(shown, format!("{}{}...", "x".repeat(before), "\u{20ac}".repeat(kept)));
+        assert_eq!(shown.len(), before + 3 * kept + 3);
+    }
+    let most = "x".repeat(199);
+    assert!(texts(&parse(&most))[0].contains(&format!("\"{most}\"")), "less than 200 bytes are shown whole");
+}

@@ -61,6 +61,64 @@ fn the_search_goes_from_the_top_down() {
 }
 
 #[test]
+fn the_search_from_below_takes_the_lowest_place_that_is_aligned() {
+    let mut memblock = board();
+    memblock.reserve(range(0x6000_0000, 0x6010_0001), RegionKind::Image).unwrap();
+    memblock.reserve(range(0x6080_0000, 0x6090_0000), RegionKind::Reserved).unwrap();
+    let search = Search { size: 0x40_0000, align: 0x40_0000, within: range(0, u64::MAX) };
+    assert_eq!(memblock.find_lowest(search), Some(0x6040_0000), "it fits exactly");
+    assert_eq!(memblock.find_lowest(Search { size: 0x40_0001, ..search }), Some(0x60c0_0000));
+    assert_eq!(memblock.find_lowest(Search { align: 0, ..search }), Some(0x6010_0001));
+    assert_eq!(memblock.find_lowest(Search { align: 0x8_0000, ..search }), Some(0x6018_0000));
+    assert_eq!(memblock.find_lowest(Search { within: range(0x6100_0000, 0x6140_0000), ..search }), Some(0x6100_0000));
+    assert_eq!(memblock.find_lowest(Search { within: range(0x6100_0001, 0x6140_0000), ..search }), None);
+    assert_eq!(memblock.find_lowest(Search { size: 1 << 31, ..search }), None);
+}
+
+#[test]
+fn ram_is_cut_where_a_section_is_mapped_in_part() {
+    let cut = |ram: PhysRange, no_map: &[(u64, u64)], used: Option<u64>| {
+        let mut memblock = Memblock::new();
+        memblock.add_ram(ram).unwrap();
+        for &(start, end) in no_map {
+            memblock.reserve(range(start, end), RegionKind::NoMap).unwrap();
+        }
+        if let Some(end) = used {
+            memblock.reserve(range(end - 1, end), RegionKind::Image).unwrap();
+        }
+        let gone = memblock.cut_to_sections();
+        (memblock.end_of_ram(), gone.size())
+    };
+    let ram = board().ram()[0];
+    let last = (0x9f00_0000, ram.end);
+    assert_eq!(cut(ram, &[], None), (ram.end, 0));
+    assert_eq!(cut(ram, &[(0x7010_0000, 0x7020_0000)], None), (ram.end, 0), "mapped up to its end");
+    assert_eq!(cut(ram, &[last], None), (0x9f00_0000, 0));
+    assert_eq!(cut(ram, &[(0x7000_0000, 0x7020_0000), last], None), (0x9f00_0000, 0), "on whole sections");
+    assert_eq!(cut(ram, &[(0x9f10_0000, ram.end)], None), (0x9f00_0000, 0x10_0000));
+    assert_eq!(cut(ram, &[(0x7010_0000, 0x7020_0000), last], None), (0x7000_0000, 0x2f00_0000));
+    assert_eq!(cut(ram, &[(0x7000_0000, 0x7010_0000), last], None), (0x7000_0000, 0x2f00_0000));
+    assert_eq!(cut(ram, &[(0x9f10_0000, ram.end)], Some(0x9f08_0001)), (0x9f08_1000, 0x7_f000), "in use");
+    let off = range(0x6010_0000, ram.end);
+    assert_eq!(cut(off, &[last], None), (0x9f00_0000, 0), "the start of RAM limits nothing");
+}
+
+#[test]
+fn a_region_that_ends_with_another_is_inside_it() {
+    let mut memblock = board();
+    for (start, name) in [(0x7000_0000, "outer"), (0x7000_1000, "inner"), (0x7000_2000, "innermost")] {
+        memblock.reserve_named(range(start, 0x7000_3000), RegionKind::Reserved, name).unwrap();
+    }
+    let expected = "\
+60000000-9fffffff : System RAM
+  70000000-70002fff : outer
+    70001000-70002fff : inner
+      70002000-70002fff : innermost
+";
+    assert_eq!(memblock.iomem().to_string(), expected);
+}
+
+#[test]
 fn allocating_reserves() {
     let mut memblock = board();
     let frames = memblock.allocate(Search::pages(0x40_0000), RegionKind::PageFrames).unwrap().unwrap();
