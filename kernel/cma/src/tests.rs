@@ -196,12 +196,25 @@ fn an_area_is_found_by_its_name_and_its_devices() {
 }
 
 #[test]
+fn behind_a_candidate_in_use_is_the_next_place_that_is_aligned() {
+    let mut area = area(0);
+    let single = Request { bits: 1, align_mask: 0, align_offset: 0 };
+    let aligned = Request { align_mask: 15, ..single };
+    let mut behind = |request, busy| area.place_behind(request, busy, &mut false);
+    assert_eq!((behind(&single, 0), behind(&single, 5), behind(&aligned, 16)), (Some(1), Some(6), Some(32)));
+    assert_eq!(behind(&single, 1023), None);
+    area.reserve(6, 10);
+    assert_eq!(area.place_behind(&single, 5, &mut false), Some(16));
+}
+
+#[test]
 fn relocations_add_up() {
     let one = Relocations { served: 1, in_vain: 2, moved_buffers: 3, moved_pages: 4, busy: 5, ns: 6 };
+    let other = Relocations { served: 10, in_vain: 20, moved_buffers: 30, moved_pages: 40, busy: 50, ns: 60 };
+    let both = Relocations { served: 11, in_vain: 22, moved_buffers: 33, moved_pages: 44, busy: 55, ns: 66 };
     let mut sum = one;
-    sum.include(&one);
-    let twice = Relocations { served: 2, in_vain: 4, moved_buffers: 6, moved_pages: 8, busy: 10, ns: 12 };
-    assert_eq!((sum, sum.since(&one)), (twice, one));
+    sum.include(&other);
+    assert_eq!((sum, both.since(&one), both.since(&other)), (both, other, one));
 }
 
 #[test]

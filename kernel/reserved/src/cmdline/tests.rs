@@ -71,6 +71,8 @@ fn what_is_refused_is_named() {
         ("cma", "cma"),
         ("cma=x", "cma"),
         ("cma=8M@x", "cma"),
+        ("cma=8M@", "cma"),
+        ("cma=8M@0x70000000-", "cma"),
         ("cma=8G", "cma"),
         ("cma=-1", "cma"),
         ("run", "run"),

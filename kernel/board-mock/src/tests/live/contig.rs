@@ -309,6 +309,42 @@ fn a_page_that_is_written_again_holds_something_else() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn each_mapping_of_a_shared_page_is_counted() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        let (id, other) = (process(&mut mm, 8), mm.create(8).unwrap());
+        (0..3).for_each(|page| mm.share((id, 4), (other, page)).unwrap());
+        mm.zone.set_cma_use(CmaUse::Half);
+        system.answer_like(LinuxVersion::V6_12);
+        system.trace_mut().enable(true);
+        let buffer = system.cma_alloc(area, 1024, 0).unwrap();
+        let mapped = system.trace().events().find_map(|&(_, event)| match event {
+            Event::MigrateRange { migrated, mapped, .. } => Some((migrated, mapped)),
+            _ => None,
+        });
+        assert_eq!(mapped, Some((8, 7 + 4)));
+        system.cma_release(buffer).unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn fifteen_new_pages_wait_for_the_sixteenth() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let listed: Vec<u32> = (0..32)
+            .map(|page| {
+                assert_eq!(mm.cache_read(page), Ok(true));
+                mm.zone.lru().inactive_file
+            })
+            .collect();
+        assert!(listed.iter().zip(0..).all(|(&listed, page)| listed == page / 15 * 15), "{listed:?}");
+        assert_eq!(mm.lru_add_drain(), 2);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn cache_pages_that_were_not_copied_are_found() {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
