@@ -176,6 +176,15 @@ impl Group {
         }
     }
 
+    /// As `node_lacks`, of each of the nodes `nodes`, a bit each.
+    #[inline(always)]
+    pub(super) fn lack(&self, mut nodes: u32, lane: usize, length: u32) {
+        while nodes != 0 {
+            self.node_lacks(nodes.trailing_zeros(), lane, length);
+            nodes &= nodes - 1;
+        }
+    }
+
     /// The bound of the group in a lane is the highest of its nodes'.
     pub(super) fn tighten(&self, lane: usize) {
         self.most.set(lane, self.nodes.iter().map(|bounds| bounds.of(lane)).max().unwrap_or(0));

@@ -2,13 +2,13 @@
 
 //! Last-fit: the highest place that a request fits at. In a large bitmap the search goes from the
 //! last node down, guided by the bounds that first-fit is guided by (see `summary`), and lowers
-//! those that led it to a node in vain.
+//! those that led it to a node in vain. It reads a word at most four times: for what reaches its
+//! node, leaves it, and fits, and as the end of a run that begins before it.
 
 use super::Request;
 use super::bitmap::Bitmap;
 use super::bounds::LANES;
-use super::group::GROUP_NODES;
-use super::node::{self, NODE_BITS, Node};
+use super::node::{self, NODE_BITS};
 use super::summary::Summary;
 use super::words::WORD_BITS;
 
@@ -26,7 +26,8 @@ impl Bitmap {
     fn last_fit_by_nodes(&self, summary: &Summary, request: &Request) -> Option<u32> {
         let (bits, order) = (request.bits, request.align_mask.trailing_ones() as usize);
         let lane = order.min(LANES - 1);
-        let runs = self.read_runs(summary);
+        let (nodes, runs) = (self.nodes(), self.read_runs(summary));
+        let mut behind = (0, 0);
         for (first, group) in summary.groups_back() {
             if group.open(lane) != 0 {
                 summary.close(group, first, lane);
@@ -37,24 +38,21 @@ impl Bitmap {
             if left == 0 {
                 continue;
             }
-            let nodes: &[Node; GROUP_NODES as usize] = self.nodes().get(first as usize..)?.first_chunk()?;
-            let runs = runs.as_ref().and_then(|runs| runs.of_group(first));
-            // No index tells of these.
-            let unread = if runs.is_some() { !group.touched() } else { u32::MAX };
-            while left != 0 {
-                let place = left.ilog2();
-                let bit = 1 << place;
-                left ^= bit;
-                let (node, words) = (first + place, &nodes[place as usize]);
-                if unread & bit != 0 || runs.as_ref().is_some_and(|runs| runs.may_hold(words, place, bits)) {
-                    let found = self.last_in_node(summary, request, words, node);
-                    if found.is_some() {
-                        return found;
-                    }
-                }
-                if order == lane {
-                    group.node_lacks(place, lane, bits);
-                }
+            // No index tells of free nodes.
+            let (free, begun) = (left & !group.touched(), left & group.touched());
+            let mut looked = runs.as_ref().map_or(left, |runs| free | runs.holding(nodes, first, begun, bits));
+            let mut found = None;
+            while looked != 0 && found.is_none() {
+                let place = looked.ilog2();
+                looked ^= 1 << place;
+                found = self.last_in_node(summary, request, first + place, &mut behind);
+                left &= found.map_or(left, |_| u32::MAX << place << 1);
+            }
+            if order == lane {
+                group.lack(left, lane, bits);
+            }
+            if found.is_some() {
+                return found;
             }
             if order == lane {
                 group.free_lack(bits);
@@ -64,14 +62,19 @@ impl Bitmap {
         None
     }
 
-    /// The highest bit of a node that the request fits at, wherever it ends. By itself, so that the
-    /// loop over nodes keeps its registers.
+    /// The highest bit of a node that the request fits at, wherever it ends; `behind` is the touched
+    /// node that the last run ended in, and where. By itself, so that the loop over nodes keeps its
+    /// registers.
     #[inline(never)]
-    fn last_in_node(&self, summary: &Summary, request: &Request, words: &Node, node: u32) -> Option<u32> {
-        let base = node * NODE_BITS;
+    fn last_in_node(&self, summary: &Summary, request: &Request, node: u32, behind: &mut (u32, u32)) -> Option<u32> {
+        let (base, words) = (node * NODE_BITS, self.nodes().get(node as usize)?);
         let leaves = node::run_start(words, NODE_BITS);
         if leaves < NODE_BITS {
-            let end = summary.run_end(self.nodes(), base + NODE_BITS);
+            let touched = node + 1 + summary.free_from(node + 1);
+            if touched != behind.0 {
+                *behind = (touched, summary.ends_from(self.nodes(), touched));
+            }
+            let end = behind.1;
             let last = end.checked_sub(request.bits).map(|bit| bit.min(base + NODE_BITS - 1));
             let bit = last.and_then(|last| request.align_down(last)).filter(|&bit| bit >= base + leaves);
             if bit.is_some() {

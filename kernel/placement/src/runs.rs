@@ -26,7 +26,7 @@ use super::Request;
 use super::group::GROUP_NODES;
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::summary::Summary;
-use super::words::WORD_BITS;
+use super::words::{WORD_BITS, read};
 
 /// Nodes that are noted before they are read.
 const PENDING: usize = 64;
@@ -238,10 +238,24 @@ impl Runs {
         }
     }
 
-    /// What is known of the runs of the group that node `first` begins. No node is pending.
-    pub(super) fn of_group(&self, first: u32) -> Option<GroupRuns<'_>> {
-        let longest = self.longest.get(first as usize..)?.first_chunk()?;
-        Some(GroupRuns { longest, border: self.border.get(first as usize..)?.first_chunk()? })
+    /// Of the nodes `left`, a bit each from node `first` on, those in which a free run of `length`
+    /// bits may begin, or which one reaches. No node is pending.
+    #[inline(always)]
+    pub(super) fn holding(&self, nodes: &[Node], first: u32, mut left: u32, length: u32) -> u32 {
+        let longest = self.longest.get(first as usize..).and_then(<[_]>::first_chunk::<{ GROUP_NODES as usize }>);
+        let border = self.border.get(first as usize..).and_then(<[_]>::first_chunk::<{ GROUP_NODES as usize + 1 }>);
+        let (Some(longest), Some(border)) = (longest, border) else { return left };
+        let mut holding = 0;
+        while left != 0 {
+            let place = left.trailing_zeros() as usize % GROUP_NODES as usize;
+            left &= left - 1;
+            let [(_, before), (_, behind)] = [border[place], border[place + 1]];
+            // A run that reaches the node over free ones belongs to a border before its own.
+            let reached = || before == 0 && read(&nodes[first as usize + place][0]) & 1 == 0;
+            let holds = u32::from(longest[place]) >= length || before >= length || behind >= length || reached();
+            holding |= u32::from(holds) << place;
+        }
+        holding
     }
 
     /// The words of a row up to the last that may have a slot, each with its first slot.
@@ -318,27 +332,6 @@ fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
 fn longest_of(lengths: &[u32; NODE_WORDS]) -> u32 {
     let word = lengths.iter().rposition(|&word| word != 0);
     word.map_or(0, |word| word as u32 * WORD_BITS + lengths[word].ilog2())
-}
-
-/// The runs of a group's nodes: the longest inner one of each, and those of the borders.
-pub(super) struct GroupRuns<'r> {
-    longest: &'r [u8; GROUP_NODES as usize],
-    border: &'r [(u32, u32); GROUP_NODES as usize + 1],
-}
-
-impl GroupRuns<'_> {
-    /// True where a free run of `length` bits may begin in a node, of which `words` are the words,
-    /// or reach it.
-    #[inline(always)]
-    pub(super) fn may_hold(&self, words: &Node, place: u32, length: u32) -> bool {
-        let place = place as usize % GROUP_NODES as usize;
-        let [(_, before), (_, behind)] = [self.border[place], self.border[place + 1]];
-        // A run that reaches the node over free ones belongs to a border before its own.
-        u32::from(self.longest[place]) >= length
-            || before >= length
-            || behind >= length
-            || before == 0 && words[0] & 1 == 0
-    }
 }
 
 /// A search for one request.
