@@ -168,6 +168,15 @@ impl Group {
         self.nodes.iter().rev().fold(0, |nodes, bounds| nodes << 1 | u32::from(bounds.of(lane) >= length))
     }
 
+    /// The first node from a node on that is free or has a bound that allows a run of `length` bits
+    /// on a bit aligned to the lane; [`GROUP_NODES`] for none.
+    #[inline(always)]
+    pub(super) fn next_node(&self, from: u32, lane: usize, length: u32) -> u32 {
+        let free = (!self.touched & u32::MAX << from).trailing_zeros();
+        let touched = self.nodes.get(from as usize..free as usize).unwrap_or_default();
+        touched.iter().position(|bounds| bounds.of(lane) >= length.min(LONG)).map_or(free, |place| from + place as u32)
+    }
+
     /// No run of `length` bits begins in the node on an aligned bit.
     #[inline(always)]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {

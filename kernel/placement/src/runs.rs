@@ -12,12 +12,12 @@
 //! What holds true, once no node is pending: a slot's bit is set in the row of a length just where
 //! it has a run of that length. Setting and clearing bits only notes the first and the last node
 //! that they touch; what lies between had no run that begins there, and has none. Pending nodes are
-//! read before the next search, or when [`PENDING`] of them are.
+//! read before the next search, or when [`PENDING`] of them are, each once: at most 51 words.
 //!
 //! At worst a search looks at each slot of the rows from the request's length on. A node has inner
-//! runs of at most 21 lengths (1 + 2 + … + 21 bits and what is between), and is in as many rows; it
-//! is read once for each of them that its bounds (see `bounds`) allow, and for no more where it has
-//! no fit at all. At page alignment the first slot has one.
+//! runs of at most 21 lengths (1 + 2 + … + 21 bits and what is between), and is in as many rows;
+//! its words are read once for each of them that its bounds (see `bounds`) allow, and for no more
+//! where it has no fit at all. At page alignment the first slot has one.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -30,6 +30,8 @@ use super::words::{WORD_BITS, read};
 
 /// Nodes that are noted before they are read.
 const PENDING: usize = 64;
+/// No inner run is as long.
+const NOTED: u8 = u8::MAX;
 /// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth
 /// a look.
 const MANY: u32 = 8;
@@ -58,7 +60,7 @@ pub(super) struct Runs {
     present: [u32; ROWS / WORD_BITS as usize],
     /// The lengths of each node's inner runs, one bit a length.
     inner: Vec<[u32; NODE_WORDS]>,
-    /// The length of each node's longest inner run.
+    /// The length of each node's longest inner run; [`NOTED`] while the node is pending.
     longest: Vec<u8>,
     /// The run that belongs to each border: its first bit and its length; 0 for none.
     border: Vec<(u32, u32)>,
@@ -110,7 +112,7 @@ impl Runs {
 
     #[inline(always)]
     fn note_node(&mut self, node: u32) {
-        if self.pending_count == 0 || self.pending[(self.pending_count - 1) % PENDING] != node {
+        if core::mem::replace(&mut self.longest[node as usize], NOTED) != NOTED {
             self.pending[self.pending_count % PENDING] = node;
             self.pending_count += 1;
         }
@@ -135,26 +137,23 @@ impl Runs {
         let before = core::mem::replace(&mut self.inner[node as usize], lengths);
         let (_, border) = self.border[node as usize];
         self.longest[node as usize] = longest_of(&lengths) as u8;
-        // Most changes make a run of a length that the node has already.
-        if before != lengths {
-            for (first, (before, lengths)) in (0..).step_by(WORD_BITS as usize).zip(before.into_iter().zip(lengths)) {
-                let mut changed = before ^ lengths;
-                while changed != 0 {
-                    let length = first + changed.trailing_zeros();
-                    changed &= changed - 1;
-                    if length != border {
-                        self.set_row(node, length, lengths >> (length % WORD_BITS) & 1 == 1);
-                    }
+        for (first, (before, now)) in (0..).step_by(WORD_BITS as usize).zip(before.iter().zip(&lengths)) {
+            let mut changed = before ^ now;
+            while changed != 0 {
+                let length = first + changed.trailing_zeros();
+                changed &= changed - 1;
+                if length != border {
+                    self.set_row(node, length, now >> (length % WORD_BITS) & 1 == 1);
                 }
             }
         }
         for slot in [node, node + 1] {
             let border = slot * NODE_BITS;
             // Most borders lie inside a buffer.
-            let free_before = slot > 0 && nodes[slot as usize - 1][NODE_WORDS - 1] >> (WORD_BITS - 1) == 0;
-            let free_behind = nodes.get(slot as usize).is_some_and(|words| words[0] & 1 == 0);
-            let from = if free_before { summary.run_start(nodes, border) } else { border };
-            let to = if free_behind { summary.run_end(nodes, border) } else { border };
+            let free_before = slot > 0 && read(&nodes[slot as usize - 1][NODE_WORDS - 1]) >> (WORD_BITS - 1) == 0;
+            let free_behind = nodes.get(slot as usize).is_some_and(|words| read(&words[0]) & 1 == 0);
+            let from = if free_before { summary.begins_before(nodes, slot) } else { border };
+            let to = if free_behind { summary.ends_from(nodes, slot) } else { border };
             let first = from.div_ceil(NODE_BITS);
             self.set_border(first, from, to - from);
             if first != slot {
@@ -223,17 +222,9 @@ impl Runs {
                 search.among_longer(wanted)
             }
             Wanted::Longest => search.among_longer(wanted).or_else(|| {
-                let mut row = ROWS - 1;
-                while let Some(last) = self.last_row_before(row)
-                    && last >= row_of(shortest)
-                {
-                    let found = search.in_row(last);
-                    if found.is_some() {
-                        return found;
-                    }
-                    row = last;
-                }
-                None
+                let mut rows = core::iter::successors(self.last_row_before(ROWS - 1), |&row| self.last_row_before(row))
+                    .take_while(|&row| row >= row_of(shortest));
+                rows.find_map(|row| search.in_row(row))
             }),
         }
     }
@@ -301,13 +292,13 @@ fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
     let (mut before, mut last) = (1, 0);
     let mut begins = None;
     for (place, word) in node.iter().enumerate() {
-        let free = !word;
+        let free = !read(word);
         // No run begins or ends in it.
         if free == 0u32.wrapping_sub(last) {
             before = last;
             continue;
         }
-        let behind = node.get(place + 1).map_or(1, |word| !word & 1);
+        let behind = node.get(place + 1).map_or(1, |word| !read(word) & 1);
         // Single free bits, which a full area has most of, are told all at once.
         let alone = free & !(free << 1 | before) & !(free >> 1 | behind << (WORD_BITS - 1));
         before = free >> (WORD_BITS - 1);
@@ -416,7 +407,8 @@ impl Search<'_> {
         if align_mask + 1 >= NODE_BITS {
             return None;
         }
-        let words = self.nodes.get(node as usize)?;
+        // Read once, however many of its runs are looked at.
+        let words = &self.nodes.get(node as usize)?.each_ref().map(read);
         let (mut any, mut behind) = (false, 0u32);
         for (base, fits) in (0..).step_by(WORD_BITS as usize).zip(node::fits(words, bits)) {
             let mut fits = fits & node::aligned(order, base);

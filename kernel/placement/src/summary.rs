@@ -73,13 +73,13 @@ impl Summary {
     /// node, begin in it.
     #[inline(never)]
     pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
-        self.groups_from(node).find_map(|(first, from, group)| {
-            let allows = |node: &u32| group.touched() >> node & 1 == 0 || group.node_allows(*node, lane, length);
-            if group.allows::<true>(lane, length) {
-                (from..GROUP_NODES).find(allows).map(|node| first + node)
-            } else {
-                None
+        let mut allowing = self.groups_from(node).filter(|(.., group)| group.allows::<true>(lane, length));
+        allowing.find_map(|(first, from, group)| {
+            let found = group.next_node(from, lane, length);
+            if found == GROUP_NODES && from == 0 {
+                group.touched_lack(lane, length);
             }
+            (found < GROUP_NODES).then_some(first + found)
         })
     }
 
@@ -309,7 +309,7 @@ impl Summary {
 
     /// Where the free run that reaches a node begins.
     #[inline(always)]
-    fn begins_before(&self, nodes: &[Node], node: u32) -> u32 {
+    pub(super) fn begins_before(&self, nodes: &[Node], node: u32) -> u32 {
         let touched = (node - self.free_before(node)).checked_sub(1);
         touched.map_or(0, |node| node * NODE_BITS + node::run_start(&nodes[node as usize], NODE_BITS))
     }

@@ -225,6 +225,15 @@ proptest! {
             } else {
                 let request = Request { bits: length, align_mask: (1 << order) - 1, align_offset: 0 };
                 let start = if which % 4 == 0 { which % (2 * bits + 5000) } else { 0 };
+                if map.has_summary() && length <= 1 << order && order <= 8 {
+                    let has_room = |node: &u32| plain.longest(*node, order as usize, u32::MAX) >= length;
+                    let mut next = if which % 3 == 0 { which / 3 % bits.div_ceil(256) } else { 0 };
+                    while let Some(node) = map.next_node(next, order, length) {
+                        prop_assert!(!(next..node).any(|node| has_room(&node)), "only nodes without room are left out");
+                        next = node + 1;
+                    }
+                    prop_assert!(!(next..bits.div_ceil(256)).any(|node| has_room(&node)), "so behind the last");
+                }
                 let (found, twice) = reads::during(|| map.first_fit(&request, start));
                 prop_assert_eq!(found, plain.first_fit(length, 1 << order, start));
                 let address = |bit: u32| core::ptr::from_ref(&map.words()[(bit / 32) as usize]).addr();
