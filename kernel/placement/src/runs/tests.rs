@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bitmap::Bitmap;
+use crate::tests::reads;
 
 /// A step of a history: at a share of the bitmap, a length, and whether the free run or the buffer
 /// there is taken to its end.
@@ -79,5 +80,96 @@ proptest! {
         prop_assert_eq!(all(&map.index()), all(&fresh.index()));
         prop_assert_eq!(&map.index().inner, &fresh.index().inner);
         prop_assert_eq!(&map.index().border, &fresh.index().border);
+    }
+}
+
+/// The lengths of inner runs that a node can have: 1 + 2 + … + 21 bits, and what is between.
+const MOST_LENGTHS: u32 = 21;
+/// Words that are read of a pending node: its own and the first bit behind each, what lies on both
+/// sides of its borders, and at each border the words of a node where the run there begins, and of
+/// one where it ends.
+const MOST_OF_A_NODE: u32 = 8 + 7 + 4 + 2 * (8 + 8);
+
+/// How often each word of the bitmap is read in a call, in order.
+fn reads_of<T>(map: &Bitmap, call: impl FnOnce(&Bitmap) -> T) -> (T, Vec<u32>) {
+    let (answer, reads) = reads::counted(|| call(map));
+    let times = |word: &u32| reads.get(&core::ptr::from_ref(word).addr()).copied().unwrap_or(0);
+    (answer, map.padded_words().iter().map(times).collect())
+}
+
+/// How many lengths from `least` on the inner runs of a node have.
+fn lengths_from(map: &Bitmap, node: usize, least: u32) -> u32 {
+    let index = map.index();
+    let has = |length: &u32| index.inner[node][(length / 32) as usize] >> (length % 32) & 1 == 1;
+    (least..NODE_BITS).filter(has).count() as u32
+}
+
+proptest! {
+    #![proptest_config(property::config(256))]
+
+    #[test]
+    fn words_are_read_as_often_as_the_module_says(
+        bits in prop_oneof![Just(8_192u32), 2_049..40_000u32],
+        history in steps(),
+        requests in prop::collection::vec((prop_oneof![1..6u32, 1..64u32, 1..300u32, 1..3_000u32], 0..11u32), 1..6),
+    ) {
+        let mut map = Bitmap::new(bits);
+        map.keep_runs(true);
+        for (number, step) in history.into_iter().enumerate() {
+            turn(&mut map, step);
+            if number % 5 != 0 {
+                continue;
+            }
+            let pending = map.index().pending_count;
+            let mut nodes = map.index().pending[..pending].to_vec();
+            nodes.sort_unstable();
+            nodes.dedup();
+            prop_assert_eq!(nodes.len(), pending, "a node is pending once");
+            let (_, reads) = reads_of(&map, |map| map.read_runs(map.summary.as_ref()?).map(|runs| runs.pending_count));
+            prop_assert!(reads.iter().sum::<u32>() <= MOST_OF_A_NODE * pending as u32, "{pending} nodes are read");
+            for &(bits, order) in &requests {
+                let request = Request { bits, align_mask: (1 << order) - 1, align_offset: 0 };
+                // Each on a copy: what is learnt in a search spares the next one reads.
+                for wanted in [Wanted::Shortest, Wanted::Longest] {
+                    let (_, reads) = reads_of(&map.clone(), |map| map.fit_by_length(&request, 0, wanted));
+                    for (node, reads) in reads.chunks(NODE_WORDS).enumerate() {
+                        let lengths = lengths_from(&map, node, bits);
+                        prop_assert!(lengths <= MOST_LENGTHS);
+                        prop_assert!(reads.iter().all(|&times| times <= lengths), "{:?} {:?} {:?}", wanted, request, reads);
+                    }
+                }
+                let (_, reads) = reads_of(&map.clone(), |map| map.last_fit(&request, 0));
+                for (word, times) in reads.into_iter().enumerate() {
+                    prop_assert!(times <= 3 + u32::from(word % NODE_WORDS == 0), "{:?}: word {} {} times", request, word, times);
+                }
+            }
+        }
+    }
+}
+
+/// A node in which the request fits into the longest run alone, and is tried for each length before.
+#[test]
+fn a_node_is_read_once_for_each_length_of_its_runs() {
+    let mut map = Bitmap::new(8_192);
+    map.keep_runs(true);
+    map.set(0, 8_192);
+    // No run but the last holds a multiple of 32.
+    for (block, lengths) in
+        [&[15, 14][..], &[13, 12, 3], &[11, 10, 7], &[9, 8, 6, 4], &[5, 2, 1]].into_iter().enumerate()
+    {
+        let mut at = 256 + block as u32 * 32 + 1;
+        for &length in lengths {
+            map.clear(at, length).expect("it is set");
+            at += length + 1;
+        }
+    }
+    map.clear(256 + 184, 17).expect("it is set");
+    let request = Request { bits: 2, align_mask: 31, align_offset: 0 };
+    map.fit_by_length(&Request { bits: 8_192, ..request }, 0, Wanted::Longest);
+    for (wanted, expected) in [(Wanted::Shortest, 15), (Wanted::Longest, 1)] {
+        let (found, reads) = reads_of(&map.clone(), |map| map.fit_by_length(&request, 0, wanted));
+        assert_eq!(found, Some(256 + 192));
+        assert_eq!(reads[8..16], [expected; 8], "{wanted:?}");
+        assert_eq!(reads.iter().sum::<u32>(), 8 * expected, "{wanted:?}");
     }
 }

@@ -18,10 +18,15 @@ pub(crate) fn note(word: &u32) {
     });
 }
 
-/// What a call does, and the addresses of the words that it reads more than once.
-pub(crate) fn during<T>(call: impl FnOnce() -> T) -> (T, std::vec::Vec<usize>) {
+/// What a call does, and how often it reads the word at each address.
+pub(crate) fn counted<T>(call: impl FnOnce() -> T) -> (T, BTreeMap<usize, u32>) {
     READS.set(Some(BTreeMap::new()));
     let answer = call();
-    let reads = READS.take().unwrap_or_default();
+    (answer, READS.take().unwrap_or_default())
+}
+
+/// What a call does, and the addresses of the words that it reads more than once.
+pub(crate) fn during<T>(call: impl FnOnce() -> T) -> (T, std::vec::Vec<usize>) {
+    let (answer, reads) = counted(call);
     (answer, reads.into_iter().filter(|&(_, times)| times > 1).map(|(word, _)| word).collect())
 }
