@@ -153,7 +153,8 @@ impl Bitmap {
                     left &= left - 1;
                     continue;
                 }
-                next = node + summary.free_from(node);
+                let run = (free >> place).trailing_ones();
+                next = node + if place + run < GROUP_NODES { run } else { summary.free_from(node) };
                 // How much of the node behind is needed; less than a node, where it can be enough.
                 let missing = bits.saturating_sub((next - node) * NODE_BITS);
                 let begins = || nodes.get(next as usize).is_some_and(|node| node::run_end(node, 0) >= missing);
