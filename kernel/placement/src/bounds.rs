@@ -43,17 +43,16 @@ impl Bounds {
         self.0[lane % Self::CELLS].set(bound as u16);
     }
 
-    /// A free run of `length` bits begins at bit `from` of the node, and none that it is a part of
-    /// does before. No bound of `most`, which are above those of all nodes, stays below it.
+    /// A free run of `length` bits, all of them in the node, begins at bit `from` of it, and none
+    /// that it is a part of does before. No bound of `most`, which are above those of all nodes,
+    /// stays below it.
     #[inline(always)]
     pub(super) fn raise(&self, from: u32, length: u32, most: &Self) {
-        let length = length.min(u16::MAX.into());
-        // Its lowest bits are the distance to the next aligned bit, which has to be in the run and
-        // in the node.
-        let (to_aligned, end) = (from.wrapping_neg(), length.min(NODE_BITS - from));
+        debug_assert!(length > 0 && from + length <= NODE_BITS);
         for lane in 0..LANES {
-            let skipped = to_aligned & ((1 << lane) - 1);
-            if skipped >= end {
+            // The distance to the next aligned bit, which has to be in the run.
+            let skipped = from.wrapping_neg() & ((1 << lane) - 1);
+            if lane > 0 && skipped >= length {
                 break;
             }
             let length = length - skipped;

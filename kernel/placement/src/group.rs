@@ -91,8 +91,8 @@ impl Group {
         &self.nodes[(node % GROUP_NODES) as usize]
     }
 
-    /// A free run of `length` bits begins at bit `from` of a touched node, and none that it is a
-    /// part of does before.
+    /// A free run of `length` bits, all of them in the node, begins at bit `from` of a touched one,
+    /// and none that it is a part of does before.
     #[inline(always)]
     pub(super) fn raise(&self, node: u32, from: u32, length: u32) {
         self.bounds(node).raise(from, length, &self.most);
