@@ -18,7 +18,7 @@ mod stream;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, IsTerminal, Read};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -113,6 +113,8 @@ fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Result<
         qemu.wait().map_err(waiting)?;
     }
     drain(printed);
+    // QEMU's own line speaks of a signal.
+    let _ = writeln!(io::stderr(), "TIMEOUT is over: QEMU was ended after {limit:?}");
     Ok(TIMED_OUT)
 }
 

@@ -195,7 +195,9 @@ fn what_ends_a_run_is_its_status() {
     assert_eq!(status("exit 0", &[]), Some(0));
     assert_eq!(status("exit 101", &[]), Some(101));
     assert_eq!(status("kill -SEGV $$", &[]), Some(128 + 11));
-    assert_eq!(status("exec sleep 60", &[("TIMEOUT", "0.1")]), Some(124));
+    let late = FakeQemu::new("exec sleep 60").run(&[("TIMEOUT", "0.1")]);
+    assert_eq!(late.status.code(), Some(124));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("TIMEOUT is over: QEMU was ended after 100ms"));
     assert_eq!(status("exit 3", &[("TIMEOUT", "0")]), Some(3), "0 is no limit");
     assert_eq!(status("exit 3", &[("TIMEOUT", "soon")]), Some(1));
 }
