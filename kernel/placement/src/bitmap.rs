@@ -2,11 +2,10 @@
 
 //! The bitmap of an area: one bit for 2^order_per_bit pages, set while they are allocated.
 //!
-//! What holds true: the bits behind the last one, up to the end of the words, are set, so that no
-//! search ever finds room there; the number of set bits is known without counting. A bitmap of more
-//! than 2048 bits has a summary, by which searches leave out what cannot hold a request and runs
-//! are measured in nodes; a smaller one is read word by word, which costs less than keeping a
-//! summary.
+//! Invariants: `used` is the number of set bits; the bits after the last one, up to the end of the
+//! words, are set, too, so that no search finds room there. A bitmap of more than 2048 bits has a
+//! summary, by which searches skip nodes that cannot hold a request, and runs are measured in
+//! nodes; a smaller one is read word by word, which costs less than keeping a summary.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,10 +19,10 @@ use super::runs::{Runs, Wanted};
 use super::summary::Summary;
 use super::words::{WORD_BITS, all_set, clear_bits, last_set_before, mask, next_where, set_bits};
 
-/// The largest bitmap that needs no summary: 64 words.
+/// Bits of the largest bitmap without a summary: 64 words.
 pub(super) const PLAIN_BITS: u32 = 2048;
 
-/// Which bits are allocated, lowest first.
+/// Allocated bits of an area, lowest first.
 ///
 /// ```
 /// use placement::bitmap::Bitmap;
@@ -38,7 +37,7 @@ pub(super) const PLAIN_BITS: u32 = 2048;
 pub struct Bitmap {
     words: Vec<u32>,
     pub(super) summary: Option<Summary>,
-    /// Kept for the rules that choose by the length of a run.
+    /// Index of the free runs, for rules that choose by their length.
     runs: Option<RefCell<Runs>>,
     bits: u32,
     used: u32,
@@ -56,32 +55,32 @@ impl Bitmap {
         Self { words, summary, runs: None, bits, used: 0 }
     }
 
-    /// How many bits there are.
+    /// Returns the number of bits.
     #[inline]
     pub fn bits(&self) -> u32 {
         self.bits
     }
 
-    /// How many are set.
+    /// Returns the number of set bits.
     #[inline]
     pub fn used(&self) -> u32 {
         self.used
     }
 
-    /// How many are clear.
+    /// Returns the number of clear bits.
     #[inline]
     pub fn free(&self) -> u32 {
         self.bits - self.used
     }
 
-    /// The words that hold the bits, bit 0 the lowest of the first; what lies behind the last bit
-    /// is set.
+    /// Returns the words that hold the bits, bit 0 the lowest of the first; bits after the last one
+    /// are set.
     #[inline]
     pub fn words(&self) -> &[u32] {
         &self.words[..self.bits.div_ceil(WORD_BITS) as usize]
     }
 
-    /// True for an allocated bit, and for every bit beyond the end.
+    /// True if `bit` is allocated or beyond the end.
     #[inline]
     pub fn is_set(&self, bit: u32) -> bool {
         self.words.get((bit / WORD_BITS) as usize).is_none_or(|word| word >> (bit % WORD_BITS) & 1 == 1)
@@ -100,8 +99,8 @@ impl Bitmap {
         }
     }
 
-    /// Keeps an index of the free runs by their length from here on, or gives it up, as `wanted`
-    /// says. A bitmap without a summary has none: its runs are few.
+    /// Keeps an index of the free runs by length if `wanted`, or drops it. A bitmap without a
+    /// summary keeps none: its runs are few.
     pub fn keep_runs(&mut self, wanted: bool) {
         if !wanted {
             self.runs = None;
@@ -112,14 +111,14 @@ impl Bitmap {
         }
     }
 
-    /// The lowest of the shortest, or the longest, free runs that hold the request, at its first
-    /// aligned bit. Of a run that `start` lies in, only what is behind it counts.
+    /// Returns the first aligned bit of the lowest of the shortest, or longest, free runs that hold
+    /// the request. A run that contains `start` counts from there on.
     pub fn fit_by_length(&self, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
         let indexed = if start == 0 { self.fit_by_index(request, wanted) } else { None };
         indexed.unwrap_or_else(|| self.fit_of_all_runs(request, start, wanted))
     }
 
-    /// As `fit_by_length` by reading every run.
+    /// Does what `fit_by_length` does by reading every run.
     fn fit_of_all_runs(&self, request: &Request, start: u32, wanted: Wanted) -> Option<u32> {
         let better = match wanted {
             Wanted::Shortest => Ordering::Less,
@@ -142,21 +141,22 @@ impl Bitmap {
         best.map(|(_, bit)| bit)
     }
 
-    /// As `fit_by_length` by the index of the runs; `None` where none is kept that could tell.
+    /// Does what `fit_by_length` does from bit 0 by the index of the runs; `None` if no index is
+    /// kept, or `align_offset` is not a multiple of a node.
     fn fit_by_index(&self, request: &Request, wanted: Wanted) -> Option<Option<u32>> {
         let summary = self.summary.as_ref().filter(|_| request.align_offset.is_multiple_of(NODE_BITS))?;
         Some(self.read_runs(summary)?.find(self.nodes(), summary, request, wanted))
     }
 
-    /// The index of the runs as the bitmap is, if one is kept.
+    /// Returns the index of the runs, brought up to date, if one is kept.
     pub(super) fn read_runs(&self, summary: &Summary) -> Option<RefMut<'_, Runs>> {
         let mut runs = self.runs.as_ref()?.try_borrow_mut().ok()?;
         runs.read_pending(self.nodes(), summary);
         Some(runs)
     }
 
-    /// Tells the index of the runs that the bits `start..end` were set or cleared. Out of line:
-    /// most areas keep none.
+    /// Records in the index of the runs that the bits `start..end` were set or cleared. Out of
+    /// line: most areas keep no index.
     #[cold]
     #[inline(never)]
     fn note_change(&mut self, start: u32, end: u32) {
@@ -169,22 +169,22 @@ impl Bitmap {
         }
     }
 
-    /// True where there is a summary, which tells nodes of [`NODE_BITS`] bits apart without reading
+    /// True if there is a summary, which rules out nodes of [`NODE_BITS`] bits without reading
     /// them.
     #[inline]
     pub fn has_summary(&self) -> bool {
         self.summary.is_some()
     }
 
-    /// The first node at or after `node` that may have room for `bits` bits aligned by 2^`order`;
-    /// `None` without a summary.
+    /// Returns the first node >= `node` that may have room for `bits` bits aligned by 2^`order`;
+    /// `None` if there is none, or no summary.
     #[inline]
     pub fn next_node(&self, node: u32, order: u32, bits: u32) -> Option<u32> {
         self.summary.as_ref()?.next_node(node, order as usize, bits)
     }
 
-    /// Notes that a node was read and has no room for `bits` bits aligned by 2^`order`, so that
-    /// [`Bitmap::next_node`] leaves it out until one of its bits is cleared.
+    /// Records that `node` was read and has no room for `bits` bits aligned by 2^`order`, so that
+    /// [`Bitmap::next_node`] skips it until one of its bits is cleared.
     #[inline]
     pub fn node_lacks(&self, node: u32, order: u32, bits: u32) {
         if let Some(summary) = &self.summary {
@@ -192,14 +192,14 @@ impl Bitmap {
         }
     }
 
-    /// Clears `count` bits from `start` that are all set, or none: the first clear one is then the
-    /// error.
+    /// Clears `count` bits from `start` if all of them are set. If not, changes nothing and returns
+    /// the first clear one as the error.
     #[inline(never)]
     pub fn clear(&mut self, start: u32, count: u32) -> Result<(), u32> {
         self.clear_inline(start, count)
     }
 
-    /// As `clear`, inlined for the path that is measured.
+    /// Does what `clear` does, inlined for the path that is measured.
     #[inline(always)]
     pub fn clear_inline(&mut self, start: u32, count: u32) -> Result<(), u32> {
         let from = start % WORD_BITS;
@@ -223,7 +223,7 @@ impl Bitmap {
         Ok(())
     }
 
-    /// As `clear` where there is a summary; `used` is left to the caller.
+    /// Clears the bits `start..end` if there is a summary; `used` is left to the caller.
     #[inline(always)]
     fn clear_summarized(&mut self, start: u32, end: u32) -> Result<(), u32> {
         let Some(summary) = &mut self.summary else { return Ok(()) };
@@ -233,7 +233,7 @@ impl Bitmap {
         Err(self.first_clear(start))
     }
 
-    /// The first clear bit of a range that has one.
+    /// Returns the first clear bit from `start` on, which the caller knows to exist.
     #[cold]
     #[inline(never)]
     fn first_clear(&self, start: u32) -> u32 {
@@ -250,7 +250,7 @@ impl Bitmap {
         Ok(())
     }
 
-    /// True where `count` bits from `start` are clear.
+    /// True if `count` bits from `start` are clear.
     #[inline]
     pub fn is_free(&self, start: u32, count: u32) -> bool {
         let shift = start % WORD_BITS;
@@ -265,8 +265,8 @@ impl Bitmap {
         end <= self.bits && next_where(words, start, |word| word).is_none_or(|set| set >= end)
     }
 
-    /// The words from the one that holds `first` to the one before `end`, each with the number of
-    /// its first bit.
+    /// Returns the words from the one that holds `first` to the one before `end`, each with the
+    /// number of its first bit.
     #[inline]
     pub(super) fn words_between(&self, first: u32, end: u32) -> impl Iterator<Item = (u32, &u32)> + '_ {
         let first = (first / WORD_BITS) as usize;
@@ -274,39 +274,39 @@ impl Bitmap {
         words.iter().enumerate().map(move |(n, word)| ((first + n) as u32 * WORD_BITS, word))
     }
 
-    /// The bits of the words, those behind the last bit included.
+    /// Returns the number of bits in the words, those after the last bit included.
     #[inline]
     pub(super) fn word_bits(&self) -> u32 {
         self.words.len() as u32 * WORD_BITS
     }
 
-    /// The words in pairs, those behind the last bit included; a node is four of them.
+    /// Returns the words in pairs, those after the last bit included; a node is four pairs.
     #[inline]
     pub fn word_pairs(&self) -> &[[u32; 2]] {
         self.words.as_chunks().0
     }
 
-    /// The first clear bit at or after `start`.
+    /// Returns the first clear bit >= `start`.
     #[inline]
     pub fn next_clear(&self, start: u32) -> Option<u32> {
         next_where(&self.words, start, |word| !word)
     }
 
-    /// The first clear bit of `start..end`; no word behind `end` is read.
+    /// Returns the first clear bit of `start..end`; reads no word after `end`.
     #[inline]
     pub(super) fn next_clear_before(&self, start: u32, end: u32) -> Option<u32> {
         let words = &self.words[..(end.div_ceil(WORD_BITS) as usize).min(self.words.len())];
         next_where(words, start, |word| !word).filter(|&clear| clear < end)
     }
 
-    /// The first set bit at or after `start`, or the number of bits where there is none.
+    /// Returns the first set bit >= `start`; the number of bits if there is none.
     #[inline]
     pub fn next_set(&self, start: u32) -> u32 {
         self.run_end(start).min(self.bits)
     }
 
-    /// Where the free run that goes on at `bit`, which lies in the bitmap or right behind it, ends:
-    /// the first set bit at or after it, or the end.
+    /// Returns the end of the free run at `bit`, which is in the bitmap or right after it: the
+    /// first set bit >= `bit`, or the number of bits.
     // Inlined, it would take registers from the loops of the searches that call it.
     #[inline(never)]
     pub(super) fn run_end(&self, bit: u32) -> u32 {
@@ -316,7 +316,7 @@ impl Bitmap {
         }
     }
 
-    /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
+    /// Returns the beginning of the free run before `bit`: after the last set bit before it, or 0.
     #[inline(never)]
     pub(super) fn run_start(&self, bit: u32) -> u32 {
         match &self.summary {
@@ -325,19 +325,19 @@ impl Bitmap {
         }
     }
 
-    /// The words by nodes, those behind the last bit included.
+    /// Returns the words by nodes, those after the last bit included.
     #[inline(always)]
     pub(super) fn nodes(&self) -> &[Node] {
         self.words.as_chunks().0
     }
 
-    /// The words, those behind the last bit included.
+    /// Returns the words, those after the last bit included.
     #[inline(always)]
     pub(super) fn padded_words(&self) -> &[u32] {
         &self.words
     }
 
-    /// The last clear bit before `end`, which is at most the number of bits.
+    /// Returns the last clear bit before `end`, which is at most the number of bits.
     pub(super) fn last_clear_before(&self, end: u32) -> Option<u32> {
         let mut word = (end.checked_sub(1)? / WORD_BITS) as usize;
         let mut clear = !self.words[word] & mask(0, (end - 1) % WORD_BITS + 1);
@@ -348,7 +348,7 @@ impl Bitmap {
         Some(word as u32 * WORD_BITS + clear.ilog2())
     }
 
-    /// The free runs from the lowest bit: where each begins and how long it is, in bits.
+    /// Returns the free runs from the lowest bit on: first bit and length of each, in bits.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         let mut at = 0;
         core::iter::from_fn(move || {
@@ -358,20 +358,20 @@ impl Bitmap {
         })
     }
 
-    /// Memory that the words, the summary and the index of the runs take, in bytes.
+    /// Returns the memory that the words, the summary and the index of the runs take, in bytes.
     pub fn size_bytes(&self) -> usize {
         let summary = self.summary.as_ref().map_or(0, Summary::size_bytes);
         let runs = self.runs.as_ref().map_or(0, |runs| runs.borrow().size_bytes());
         size_of_val(self.words.as_slice()) + summary + runs
     }
 
-    /// The index of the runs, for the tests.
+    /// Returns the index of the runs, for the tests.
     #[cfg(test)]
     pub(super) fn index(&self) -> core::cell::Ref<'_, Runs> {
         self.runs.as_ref().expect("it is kept").borrow()
     }
 
-    /// How many free runs there are.
+    /// Returns the number of free runs.
     pub fn free_runs(&self) -> u32 {
         self.runs().count() as u32
     }

@@ -3,23 +3,23 @@
 //! Upper bounds on the free runs that begin in a node: one for each alignment order from 0 to 8 (a
 //! lane).
 //!
-//! What holds true of a node that has any bit set: no free run that begins in it on a bit aligned
-//! to the lane, wherever it ends, is longer than the lane's bound. A bound of [`LONG`] or more
-//! allows every run.
+//! Invariants: no free run that begins in a touched node (one that is not free) on a bit aligned to
+//! the lane, wherever it ends, is longer than the lane's bound; while the node is open (see
+//! `group`), only the run's part in it counts. A bound >= [`LONG`] allows every run.
 
 use core::cell::Cell;
 
 use super::CMA_ALIGNMENT;
 use super::node::NODE_BITS;
 
-/// Alignment orders that have bounds of their own.
+/// Number of lanes.
 pub(super) const LANES: usize = CMA_ALIGNMENT as usize + 1;
-/// Bounds tell runs apart up to this length. What is lost of a longer one in front of its first
-/// aligned bit fits above.
+/// The greatest length that bounds tell apart. Between it and `u16::MAX` is room for what a longer
+/// run loses before its first aligned bit.
 pub(super) const LONG: u32 = u16::MAX as u32 - NODE_BITS;
 
-/// The bounds of a node. 32 bytes, so that those of many are found with a shift and without a check
-/// of the lane.
+/// The bounds of a node: 32 bytes, so that a shift finds those of a node, and a lane needs no
+/// check.
 #[derive(Clone, Debug)]
 #[repr(align(32))]
 pub(super) struct Bounds([Cell<u16>; Bounds::CELLS]);
@@ -27,12 +27,12 @@ pub(super) struct Bounds([Cell<u16>; Bounds::CELLS]);
 impl Bounds {
     const CELLS: usize = LANES.next_power_of_two();
 
-    /// Bounds that allow every run. What is behind the lanes means nothing.
+    /// Returns bounds that allow every run. The cells after the lanes are unused.
     pub(super) const fn full() -> Self {
         Self([const { Cell::new(u16::MAX) }; Self::CELLS])
     }
 
-    /// The bound of a lane.
+    /// Returns the bound of `lane`.
     #[inline(always)]
     pub(super) fn of(&self, lane: usize) -> u32 {
         self.0[lane % Self::CELLS].get().into()
@@ -43,9 +43,8 @@ impl Bounds {
         self.0[lane % Self::CELLS].set(bound as u16);
     }
 
-    /// A free run of `length` bits, all of them in the node, begins at bit `from` of it, and none
-    /// that it is a part of does before. No bound of `most`, which are above those of all nodes,
-    /// stays below it.
+    /// Raises the bounds to the free run of `length` bits at bit `from`, which is maximal in the
+    /// node. Keeps `most`, the bounds of the group, >= them.
     #[inline(always)]
     pub(super) fn raise(&self, from: u32, length: u32, most: &Self) {
         debug_assert!(length > 0 && from + length <= NODE_BITS);
@@ -65,8 +64,8 @@ impl Bounds {
         }
     }
 
-    /// A run that leaves the node goes on for at most as many bits behind it as `length` says,
-    /// which the bound of the lane did not know.
+    /// Raises the bound of `lane` by `length()`, the most bits that a run that leaves the node has
+    /// after it, unless it is 0 or allows every run. Keeps `most` >= it.
     #[inline(always)]
     pub(super) fn extend(&self, lane: usize, length: impl FnOnce() -> u32, most: &Self) {
         let bound = self.of(lane);
@@ -79,14 +78,14 @@ impl Bounds {
         }
     }
 
-    /// Every run is allowed.
+    /// Lets the bounds of `lane`, here and in `most`, allow every run.
     #[inline(always)]
     pub(super) fn allow(&self, lane: usize, most: &Self) {
         self.set(lane, u16::MAX.into());
         most.set(lane, u16::MAX.into());
     }
 
-    /// No run of `length` bits begins in the node on a bit that is aligned to the lane.
+    /// Lowers the bound of `lane` below `length`: no such run begins in the node on an aligned bit.
     #[inline(always)]
     pub(super) fn lower(&self, lane: usize, length: u32) {
         debug_assert!(length <= LONG);

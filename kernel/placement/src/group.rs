@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A group: 32 nodes of a bitmap, which of them are wholly free or wholly taken, and upper bounds
-//! on the runs that begin in each and in all of them (see `bounds`).
+//! A group: 32 nodes of a bitmap, masks of the free and the wholly taken ones, and upper bounds on
+//! the runs that begin in each node and in any of them (see `bounds`). A node that is not free is
+//! touched. It is open in a lane while its bound counts a run that leaves it only up to its end.
 //!
-//! What holds true: the bounds of a touched node are above the runs that begin in it, or above what
-//! lies in the node of these while it is open; those of the group are above those of its nodes, and
-//! `longest` above the runs that begin with a free node. The bounds of a free node mean nothing. A
-//! buffer leaves them all as they are, but for those of free nodes that it begins: these allow
-//! everything until a search learns better.
+//! Invariants: a touched node's bounds are >= the runs that begin in it, or, while it is open,
+//! their parts in it; the group's are >= those of all nodes; `longest` is >= the runs that begin
+//! with a free node. A free node's bounds are unused. Allocation changes only the bounds of free
+//! nodes that it takes in part, and the group's: they then allow every run, until a search lowers
+//! them.
 
 use core::cell::Cell;
 
@@ -15,37 +16,33 @@ use super::bounds::{Bounds, LANES, LONG};
 use super::node::NODE_BITS;
 use super::words::mask;
 
-/// Nodes in a group: as many as a word has bits.
+/// Nodes in a group: one for each bit of a word.
 pub(super) const GROUP_NODES: u32 = u32::BITS;
 /// Bits in a group.
 pub(super) const GROUP_BITS: u32 = GROUP_NODES * NODE_BITS;
 
-/// What is known of the nodes of a group.
+/// Masks and bounds of the nodes of a group.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Group {
-    /// One bit a node: set where any bit of the node is, and where it reaches beyond the last bit
-    /// of the bitmap.
+    /// Mask: nodes with a set bit, or that reach beyond the last bit of the bitmap.
     touched: u32,
-    /// One bit a node: set where a buffer took the whole of it, and only where all of its bits are
-    /// set.
+    /// Mask: nodes known to be wholly taken, because one buffer took all of each.
     taken: u32,
-    /// One bit a node: set where its bounds count a run that leaves the node up to its end alone,
-    /// in every lane.
+    /// Mask: nodes that are open in every lane.
     open: Cell<u32>,
-    /// No run that begins with a free node of the group is longer than this.
+    /// Bound on the runs that begin with a free node of the group.
     longest: Cell<u32>,
-    /// As `open`, in each lane by itself.
+    /// Masks: nodes that are open in each lane.
     open_in: [Cell<u32>; LANES],
-    /// No bound of a node is above these, whatever it means.
+    /// Bounds of the group: >= those of all nodes, the unused ones of free nodes included.
     most: Bounds,
-    /// On the runs that begin in each touched node.
+    /// Bounds of each node.
     nodes: [Bounds; GROUP_NODES as usize],
 }
 
 impl Group {
-    /// A group of which the lowest `bits` bits are the bitmap's, and clear, as all of the bitmap's
-    /// bits are.
+    /// Returns the group whose lowest `bits` bits are in the bitmap, all of whose bits are clear.
     pub(super) fn new(bits: u32) -> Self {
         let whole = bits / NODE_BITS;
         let touched = if whole == 0 { u32::MAX } else { !mask(0, whole.min(GROUP_NODES)) };
@@ -60,58 +57,57 @@ impl Group {
         }
     }
 
-    /// The nodes with set bits, a bit each.
+    /// Returns the mask of touched nodes.
     #[inline(always)]
     pub(super) fn touched(&self) -> u32 {
         self.touched
     }
 
-    /// The nodes `nodes`, a bit each, are free.
+    /// Marks the nodes of mask `nodes` free.
     #[inline(always)]
     pub(super) fn set_free(&mut self, nodes: u32) {
         self.touched &= !nodes;
         self.taken &= !nodes;
     }
 
-    /// Of the nodes `nodes`, a bit each, all are known to be wholly taken.
+    /// True if all nodes of mask `nodes` are known to be wholly taken.
     #[inline(always)]
     pub(super) fn are_taken(&self, nodes: u32) -> bool {
         !self.taken & nodes == 0
     }
 
-    /// A bit of the node is clear.
+    /// Marks `node`, of which a bit was cleared, not wholly taken.
     #[inline(always)]
     pub(super) fn set_begun(&mut self, node: u32) {
         self.taken &= !(1 << (node % GROUP_NODES));
     }
 
-    /// The bounds of a node.
+    /// Returns the bounds of `node`.
     #[inline(always)]
     fn bounds(&self, node: u32) -> &Bounds {
         &self.nodes[(node % GROUP_NODES) as usize]
     }
 
-    /// A free run of `length` bits, all of them in the node, begins at bit `from` of a touched one,
-    /// and none that it is a part of does before.
+    /// Raises the bounds of touched node `node` to the free run of `length` bits at its bit `from`,
+    /// which is maximal in the node.
     #[inline(always)]
     pub(super) fn raise(&self, node: u32, from: u32, length: u32) {
         self.bounds(node).raise(from, length, &self.most);
     }
 
-    /// A run that leaves the node may go on further than it did.
+    /// Marks `node` open in every lane: a run that leaves it may have become longer.
     #[inline(always)]
     pub(super) fn set_open(&self, node: u32) {
         self.open.set(self.open.get() | 1 << (node % GROUP_NODES));
     }
 
-    /// The nodes whose bound in a lane does not know how far the run that leaves them goes on, a
-    /// bit each.
+    /// Returns the mask of nodes that are open in `lane`.
     #[inline(always)]
     pub(super) fn open(&self, lane: usize) -> u32 {
         self.open.get() | self.open_in[lane].get()
     }
 
-    /// The nodes of `open`: their bounds in this lane are told next.
+    /// Returns and clears `open(lane)`; the caller closes these nodes in `lane`.
     #[inline(always)]
     pub(super) fn take_open(&self, lane: usize) -> u32 {
         let open = self.open.take();
@@ -121,44 +117,44 @@ impl Group {
         self.open_in[lane].take()
     }
 
-    /// A run that leaves the node goes on for at most as many bits behind it as `length` says: its
-    /// bound knows that, then.
+    /// Closes `node` in `lane`: raises its bound by `length()`, the most bits that a run that
+    /// leaves it has after it.
     #[inline(always)]
     pub(super) fn close(&self, node: u32, lane: usize, length: impl FnOnce() -> u32) {
         self.bounds(node).extend(lane, length, &self.most);
     }
 
-    /// The bound on the run at the beginning of a touched node, as far as it lies in the node.
+    /// Returns a bound on the free run at the first bit of touched node `node`, cut at its end.
     pub(super) fn first_run(&self, node: u32) -> u32 {
         self.bounds(node).of(LANES - 1).min(NODE_BITS - 1)
     }
 
-    /// A free run of `length` bits begins with a free node, or goes on with the first.
+    /// Raises `longest` to the `length` bits of a run from its first free node in the group on.
     #[inline(always)]
     pub(super) fn raise_longest(&self, length: u32) {
         self.longest.set(self.longest.get().max(length));
     }
 
-    /// True where a run of `length` bits may begin with a free node.
+    /// True if a run of `length` bits may begin with a free node.
     #[inline(always)]
     pub(super) fn free_allow(&self, length: u32) -> bool {
         self.longest.get() >= length
     }
 
-    /// True where a run of `length` bits may begin in a touched node, on a bit aligned to the lane.
+    /// True if a run of `length` bits may begin in any touched node on a bit aligned to `lane`.
     #[inline(always)]
     pub(super) fn touched_allow(&self, lane: usize, length: u32) -> bool {
         self.most.of(lane) >= length.min(LONG)
     }
 
-    /// True where a run of `length` bits may begin in a touched node on a bit aligned to the lane.
+    /// True if a run of `length` bits may begin in touched node `node` on a bit aligned to `lane`.
     #[inline(always)]
     pub(super) fn node_allows(&self, node: u32, lane: usize, length: u32) -> bool {
         self.bounds(node).of(lane) >= length.min(LONG)
     }
 
-    /// The nodes whose bounds allow a run of `length` bits on a bit aligned to the lane, a bit
-    /// each; those of free nodes mean nothing.
+    /// Returns the mask of nodes whose bounds in `lane` allow a run of `length` bits; the bits of
+    /// free nodes are unused.
     #[inline(always)]
     pub(super) fn allowing(&self, lane: usize, length: u32) -> u32 {
         if !self.touched_allow(lane, length) {
@@ -168,8 +164,8 @@ impl Group {
         self.nodes.iter().rev().fold(0, |nodes, bounds| nodes << 1 | u32::from(bounds.of(lane) >= length))
     }
 
-    /// The first node from a node on that is free or has a bound that allows a run of `length` bits
-    /// on a bit aligned to the lane; [`GROUP_NODES`] for none.
+    /// Returns the first node >= `from` that is free or whose bound in `lane` allows a run of
+    /// `length` bits; [`GROUP_NODES`] if there is none.
     #[inline(always)]
     pub(super) fn next_node(&self, from: u32, lane: usize, length: u32) -> u32 {
         let free = (!self.touched & u32::MAX << from).trailing_zeros();
@@ -177,7 +173,7 @@ impl Group {
         touched.iter().position(|bounds| bounds.of(lane) >= length.min(LONG)).map_or(free, |place| from + place as u32)
     }
 
-    /// No run of `length` bits begins in the node on an aligned bit.
+    /// Lowers `node`'s bound in `lane` below `length`: no such run begins in it on an aligned bit.
     #[inline(always)]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
         if length <= LONG {
@@ -185,7 +181,7 @@ impl Group {
         }
     }
 
-    /// As `node_lacks`, of each of the nodes `nodes`, a bit each.
+    /// Does what `node_lacks` does to each node of mask `nodes`.
     #[inline(always)]
     pub(super) fn lack(&self, mut nodes: u32, lane: usize, length: u32) {
         while nodes != 0 {
@@ -194,19 +190,18 @@ impl Group {
         }
     }
 
-    /// The bound of the group in a lane is the highest of its nodes'.
+    /// Lowers the bound of the group in `lane` to the highest of its nodes'.
     pub(super) fn tighten(&self, lane: usize) {
         self.most.set(lane, self.nodes.iter().map(|bounds| bounds.of(lane)).max().unwrap_or(0));
     }
 
-    /// No run of `length` bits begins with a free node.
+    /// Lowers `longest` below `length`: no such run begins with a free node.
     #[inline(always)]
     pub(super) fn free_lack(&self, length: u32) {
         self.longest.set(self.longest.get().min(length - 1));
     }
 
-    /// No run of `length` bits begins in any touched node on an aligned bit, and no bound of any
-    /// node allows one.
+    /// Lowers the bound of the group in `lane` below `length`, as the bounds of all nodes are.
     #[inline(always)]
     pub(super) fn touched_lack(&self, lane: usize, length: u32) {
         if length <= LONG {
@@ -214,19 +209,19 @@ impl Group {
         }
     }
 
-    /// True where a request that fits into every free node may find room. `LEAVES` where that may
+    /// True if a request that fits into every free node may find room. `LEAVES`: its place may
     /// reach into the next node.
     ///
-    /// Each run that begins on an aligned bit counts in the lowest lane, too, which may know of
-    /// none where the other lane knows nothing.
+    /// A run on an aligned bit counts in lane 0, too, whose bound may rule it out while that of
+    /// `lane` allows every run.
     #[inline(always)]
     pub(super) fn allows<const LEAVES: bool>(&self, lane: usize, length: u32) -> bool {
         let most = |lane| self.most.of(lane) >= length;
         self.touched != u32::MAX || most(lane) && (most(0) || LEAVES && self.open(0) != 0)
     }
 
-    /// First-fit of a request that fits into every free node, from a node on; `look` finds its
-    /// place in a node.
+    /// Does first-fit from node `from` on for a request that fits into every free node; `look`
+    /// finds its place in a node.
     #[inline(always)]
     pub(super) fn first_fit(
         &self,
@@ -237,7 +232,7 @@ impl Group {
     ) -> Option<u32> {
         let free = !self.touched & u32::MAX << (from % GROUP_NODES);
         if free != 0 {
-            // No search goes beyond the first free node.
+            // The search ends at the first free node: its bound has to let the loop look there.
             self.bounds(free.trailing_zeros()).allow(lane, &self.most);
         }
         let before = (1 << (from % GROUP_NODES)) - 1;
@@ -265,7 +260,7 @@ impl Group {
         None
     }
 
-    /// The bits `from..to` are set now.
+    /// Records that the bits `from..to` of the group were set.
     #[inline(always)]
     pub(super) fn allocated(&mut self, from: u32, to: u32) {
         let all = mask(from / NODE_BITS, (to - 1) / NODE_BITS + 1);
@@ -280,7 +275,7 @@ impl Group {
         }
     }
 
-    /// Nothing is known of the runs in these nodes, a bit each.
+    /// Lets the bounds of the nodes of mask `nodes`, and those of the group, allow every run.
     #[inline(never)]
     fn forget(&mut self, mut nodes: u32) {
         self.most = Bounds::full();
@@ -290,13 +285,13 @@ impl Group {
         }
     }
 
-    /// The bounds of a touched node and of the group, for the tests.
+    /// Returns the bounds of touched node `node` and of the group in `lane`, for the tests.
     #[cfg(test)]
     pub(super) fn of_node(&self, node: u32, lane: usize) -> (u32, u32) {
         (self.bounds(node).of(lane), self.most.of(lane))
     }
 
-    /// The bound on runs that begin with a free node, for the tests.
+    /// Returns the bound on runs that begin with a free node, for the tests.
     #[cfg(test)]
     pub(super) fn longest(&self) -> u32 {
         self.longest.get()

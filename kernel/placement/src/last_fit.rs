@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Last-fit: the highest place that a request fits at. In a large bitmap the search goes from the
-//! last node down, guided by the bounds that first-fit is guided by (see `summary`), and lowers
-//! those that led it to a node in vain. It reads a word at most four times: for what reaches its
-//! node, leaves it, and fits, and as the end of a run that begins before it.
+//! Last-fit: the highest place that a request fits at. In a large bitmap the search visits the
+//! nodes from the last one down that their bounds allow (see `summary`), and lowers the bounds of
+//! those visited in vain. It reads a word at most four times: for the run that reaches its node,
+//! the run that leaves it, the fits in it, and the end of a run that begins before it.
 
 use super::Request;
 use super::bitmap::Bitmap;
@@ -13,7 +13,7 @@ use super::summary::Summary;
 use super::words::WORD_BITS;
 
 impl Bitmap {
-    /// The highest aligned bit at or after `start` that `request.bits` clear bits follow.
+    /// Returns the highest aligned bit >= `start` that begins `request.bits` clear bits.
     pub fn last_fit(&self, request: &Request, start: u32) -> Option<u32> {
         match &self.summary {
             Some(summary) if start == 0 && request.align_offset.is_multiple_of(NODE_BITS) => {
@@ -33,12 +33,12 @@ impl Bitmap {
                 summary.close(group, first, lane);
             }
             let longer = if group.free_allow(bits) { !group.touched() } else { 0 };
-            // A free node's bound is lowered, too: none may be above the group's.
+            // A free node's bound is lowered, too: the group's has to be >= it.
             let mut left = longer | group.allowing(lane, bits);
             if left == 0 {
                 continue;
             }
-            // No index tells of free nodes.
+            // The index does not cover free nodes.
             let (free, begun) = (left & !group.touched(), left & group.touched());
             let mut looked = runs.as_ref().map_or(left, |runs| free | runs.holding(nodes, first, begun, bits));
             let mut found = None;
@@ -62,9 +62,9 @@ impl Bitmap {
         None
     }
 
-    /// The highest bit of a node that the request fits at, wherever it ends; `behind` is the touched
-    /// node that the last run ended in, and where. By itself, so that the loop over nodes keeps its
-    /// registers.
+    /// Returns the highest bit of `node` that the request fits at, wherever it ends; `behind` is
+    /// the touched node that the last run ended in, and that end. Not inlined, so that the loop
+    /// over nodes keeps its registers.
     #[inline(never)]
     fn last_in_node(&self, summary: &Summary, request: &Request, node: u32, behind: &mut (u32, u32)) -> Option<u32> {
         let (base, words) = (node * NODE_BITS, self.nodes().get(node as usize)?);
@@ -90,11 +90,11 @@ impl Bitmap {
         let (first, fits) =
             places.map(|(first, fits)| (first, fits & node::aligned(order, first))).find(|&(_, fits)| fits != 0)?;
         let bit = base + first + fits.ilog2();
-        // Only the first bit of a node is aligned higher than a node, if it is.
+        // Only the first bit of a node can have an alignment of more than a node.
         (request.align_down(bit) == Some(bit)).then_some(bit)
     }
 
-    /// Last-fit from run to run, for any request.
+    /// Does last-fit run by run, for any request.
     pub(super) fn last_fit_by_runs(&self, request: &Request, start: u32) -> Option<u32> {
         let mut before = self.bits();
         loop {

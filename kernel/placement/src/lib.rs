@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where a request goes: given the bitmap, a placement names the bit that a buffer shall begin at.
+//! Placements: given the bitmap and a request, a placement names the bit that the buffer begins at.
 //!
-//! A placement sees the bitmap and the request. First-fit is Linux's
-//! (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default; its peers are the crate
-//! `placements`.
+//! First-fit is Linux's (`bitmap_find_next_zero_area_off`, `lib/bitmap.c`) and the default; the
+//! crate `placements` has others.
 //!
-//! What holds true: a placement answers only bits that the request fits at, and with `start` at 0
-//! it finds one wherever its rule allows any. Above 0 it looks only from there: that is how a
-//! caller goes on behind a candidate that was busy.
+//! Invariants: a placement returns only bits that the request fits at. With `start` 0 it finds one
+//! if its rule allows any; with a higher `start` it searches only from there on, which is how a
+//! caller continues after a busy candidate.
 //!
-//! The way of the data: [`bitmap`] keeps which bits are taken, and for a large one a summary of
-//! where long runs can be → `search` finds the lowest place that fits, exactly, without reading
-//! what the summary rules out → a rule puts it to use ([`FirstFit`], or another [`Placement`]).
+//! Data flow: [`bitmap`] keeps which bits are taken and, if it is large, a summary of where long
+//! free runs can begin → `search` finds the lowest place that fits, exactly, without reading what
+//! the summary rules out → a rule uses it ([`FirstFit`], or another [`Placement`]).
 //!
-//! Nothing here knows a page, an area or an allocator: a bit stands for whatever the caller counts.
+//! A bit stands for whatever the caller counts: the crate has no notion of pages, areas or
+//! allocators.
 //!
 //! # Example
-//! Two requests in an empty area of 2048 pages, and the one that no longer fits behind them:
-//! ```
-//! use placement::bitmap::Bitmap;
-//! use placement::{FirstFit, Placement, Request};
+//! Two requests in an empty area of 2048 pages, and a third that does not fit after them:
 //!
 //! let mut map = Bitmap::new(2048);
 //! for (bits, align_mask, at) in [(51, 63, Some(0)), (300, 255, Some(256)), (1600, 0, None)] {
@@ -66,35 +63,33 @@ pub use words::SLOTS;
 /// The largest alignment order that a request gets from its size (Linux's `CONFIG_CMA_ALIGNMENT`).
 pub const CMA_ALIGNMENT: u32 = 8;
 
-/// The alignment a driver's request of `pages` pages gets: its order, capped at [`CMA_ALIGNMENT`]
-/// (`dma_alloc_contiguous`).
+/// Returns the alignment order of a driver's request for `pages` pages: their order, capped at
+/// [`CMA_ALIGNMENT`] (`dma_alloc_contiguous`).
 pub const fn align_order_of(pages: u32) -> u32 {
     let order = u32::BITS - pages.saturating_sub(1).leading_zeros();
     if order > CMA_ALIGNMENT { CMA_ALIGNMENT } else { order }
 }
 
-/// What is looked for, in bits of the area.
+/// A request for free bits of the area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// How many bits; at least 1.
+    /// Number of bits; at least 1.
     pub bits: u32,
     /// The alignment in bits less one: a power of two less one.
     pub align_mask: u32,
-    /// By how much the area's first bit lies above an aligned address, in bits.
+    /// Distance from an aligned address up to the area's first bit, in bits.
     pub align_offset: u32,
 }
 
 impl Request {
-    /// The first bit at or after `bit` that lies on an aligned address; `None` where that is beyond
-    /// any bitmap.
+    /// Returns the first bit >= `bit` on an aligned address; `None` if that is beyond any bitmap.
     #[inline]
     pub fn align_up(&self, bit: u32) -> Option<u32> {
         let address = bit.checked_add(self.align_offset)?.checked_add(self.align_mask)?;
         Some((address & !self.align_mask) - self.align_offset)
     }
 
-    /// The last bit at or before `bit` that lies on an aligned address; `None` where that is before
-    /// the bitmap.
+    /// Returns the last bit <= `bit` on an aligned address; `None` if that is before the bitmap.
     #[inline]
     pub fn align_down(&self, bit: u32) -> Option<u32> {
         let address = bit.checked_add(self.align_offset)?;
@@ -104,36 +99,36 @@ impl Request {
 
 /// A rule that places requests.
 pub trait Placement {
-    /// What `placement=` calls it.
+    /// Returns the rule's name in `placement=`.
     fn name(&self) -> &'static str;
 
-    /// Its name with its parameters, where they are not the usual ones.
+    /// Returns the name, with the rule's parameters if they are not the defaults.
     fn label(&self) -> String {
         self.name().into()
     }
 
-    /// The bit at or after `start` where the request goes, or `None` where the rule has no room for
-    /// it there.
+    /// Returns the bit >= `start` where the request goes; `None` if the rule has no room for it
+    /// there.
     fn place(&self, map: &Bitmap, request: &Request, start: u32) -> Option<u32>;
 
-    /// True for the rule that Linux has.
+    /// True for Linux's rule.
     fn is_linux(&self) -> bool {
         false
     }
 
-    /// True where a request that finds no room has others moved by whoever holds the area.
+    /// True if the holder of the area relocates buffers for a request that finds no room.
     fn relocates(&self) -> bool {
         false
     }
 
-    /// True where the length of free runs decides: the bitmap then keeps an index of them
+    /// True if the rule chooses by the length of free runs: the bitmap then keeps an index of them
     /// ([`Bitmap::keep_runs`]).
     fn by_length(&self) -> bool {
         false
     }
 
-    /// True where candidates come lowest first: once all from some bit on were busy, none before it
-    /// is left to try.
+    /// True if candidates come lowest first: once all from a bit on were busy, no candidate before
+    /// it is left to try.
     fn lowest_first(&self) -> bool {
         false
     }

@@ -3,7 +3,7 @@
 //! A node: 256 bits of a bitmap, the largest alignment that Linux gives a request
 //! (2^[`CMA_ALIGNMENT`] pages).
 //!
-//! What is asked of one is answered from its eight words alone, in bits counted from its first.
+//! The functions here read only the node's eight words, and count bits from its first.
 
 use super::CMA_ALIGNMENT;
 use super::words::{SLOTS, WORD_BITS, read};
@@ -15,8 +15,8 @@ pub(super) const NODE_WORDS: usize = (NODE_BITS / WORD_BITS) as usize;
 /// The words of a node.
 pub(super) type Node = [u32; NODE_WORDS];
 
-/// Turns the bits `first..=last` over. Where all of them were set, and are clear now, the free run
-/// around them is returned, as far as it lies in the node. Else they have to be turned back.
+/// Inverts the bits `first..=last`. If all of them were set, returns the free run around them, cut
+/// at the ends of the node; if not, returns `None`, and the caller has to turn them back.
 #[inline(always)]
 pub(super) fn turn_over(node: &mut Node, first: u32, last: u32) -> Option<(u32, u32)> {
     debug_assert!(first <= last && last < NODE_BITS);
@@ -43,14 +43,14 @@ pub(super) fn turn_over(node: &mut Node, first: u32, last: u32) -> Option<(u32, 
     Some((run_from, run_to))
 }
 
-/// Turns the bits `first..=last` over once more.
+/// Inverts the bits `first..=last` back.
 #[cold]
 #[inline(never)]
 pub(super) fn turn_back(node: &mut Node, first: u32, last: u32) {
     turn_over(node, first, last);
 }
 
-/// One past the last set bit before a word, or 0.
+/// Returns one past the last set bit before word `word`; 0 if there is none.
 #[inline(always)]
 fn last_set(node: &Node, mut word: usize) -> u32 {
     while let Some(before) = word.checked_sub(1) {
@@ -63,7 +63,7 @@ fn last_set(node: &Node, mut word: usize) -> u32 {
     0
 }
 
-/// The first set bit from a word on, or the node's bits.
+/// Returns the first set bit from word `word` on; the node's bits if there is none.
 #[inline(always)]
 fn first_set(node: &Node, mut word: usize) -> u32 {
     while let Some(hits) = node.get(word).map(read) {
@@ -75,8 +75,8 @@ fn first_set(node: &Node, mut word: usize) -> u32 {
     NODE_BITS
 }
 
-/// Where the free run in front of a bit, or of the node's end, begins; 0 where that may be before
-/// the node.
+/// Returns the beginning of the free run before `bit`, which may be the node's end; 0 if the run
+/// may begin before the node.
 #[inline(always)]
 pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
@@ -84,8 +84,8 @@ pub(super) fn run_start(node: &Node, bit: u32) -> u32 {
     if before != 0 { word as u32 * WORD_BITS + WORD_BITS - before.leading_zeros() } else { last_set(node, word) }
 }
 
-/// Where the free run that goes on at a bit, or at the node's end, ends; the node's bits where that
-/// may be behind it.
+/// Returns the end of the free run at `bit`, which may be the node's end; the node's bits if the
+/// run may leave the node.
 #[inline(always)]
 pub(super) fn run_end(node: &Node, bit: u32) -> u32 {
     let word = (bit / WORD_BITS) as usize;
@@ -93,8 +93,8 @@ pub(super) fn run_end(node: &Node, bit: u32) -> u32 {
     if behind != 0 { bit + behind.trailing_zeros() } else { first_set(node, word + 1) }
 }
 
-/// How long the free run at the node's beginning is, and the word that it ends in, which is where
-/// it lies and what it is.
+/// Returns the length of the free run at the node's beginning, and the index and the value of the
+/// word that it ends in.
 #[inline(always)]
 pub(super) fn first_run(node: &Node) -> (u32, Option<(usize, u32)>) {
     for (place, word) in node.iter().map(read).enumerate() {
@@ -105,8 +105,8 @@ pub(super) fn first_run(node: &Node) -> (u32, Option<(usize, u32)>) {
     (NODE_BITS, None)
 }
 
-/// Where the free run at the node's end begins; `seen` is what [`first_run`] read last of it, and
-/// is not read once more.
+/// Returns the beginning of the free run at the node's end; `seen` is the word that [`first_run`]
+/// returned, which is not read twice.
 #[inline(always)]
 pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
     let (place, word) = seen.unwrap_or((usize::MAX, 0));
@@ -119,8 +119,8 @@ pub(super) fn last_run_start(node: &Node, seen: Option<(usize, u32)>) -> u32 {
     0
 }
 
-/// The bits of a node that `bits` free bits of it follow, themselves counted, in words; `bits` is
-/// at least 1.
+/// Returns the mask, in words, of the node's bits from which on `bits` bits of it are free; `bits`
+/// is at least 1.
 pub(super) fn fits(node: &Node, bits: u32) -> Node {
     let mut fits = node.each_ref().map(|word| !read(word));
     let mut length = 1;
@@ -137,7 +137,8 @@ pub(super) fn fits(node: &Node, bits: u32) -> Node {
     fits
 }
 
-/// The bits of the word at bit `base` of a node that are aligned to 2^`order`, at most a node.
+/// Returns the mask of bits aligned to 2^`order`, at most a node, in the word at bit `base` of a
+/// node.
 pub(super) fn aligned(order: u32, base: u32) -> u32 {
     SLOTS.get(order as usize).copied().unwrap_or_else(|| u32::from(base.is_multiple_of(1 << order)))
 }

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An index of the free runs by their length, for the rules that choose by it: the lowest of the
-//! shortest, or of the longest, free runs that hold a request, without looking at every run.
+//! Index of the free runs by length, for rules that choose by it: finds the lowest of the shortest,
+//! or of the longest, free runs that hold a request without looking at every run.
 //!
 //! A run that touches no border of a node is an inner run of it; any other belongs to the first
-//! border of a node that it touches, the bitmap's beginning and end among them. Slot `n` stands for
-//! the border in front of node `n` and for the inner runs of node `n`, so that slots in order are
-//! runs in order of address. Each length up to a node has a row with one bit a slot; longer runs,
-//! of which a border has at most one, share the last row.
+//! border that it touches (the bitmap's beginning and end are borders, too). Slot `n` stands for
+//! the border before node `n` and for the inner runs of node `n`, so that slots are in order of
+//! address. Each length < 256 has a row with one bit a slot; longer runs, of which a border has at
+//! most one, share the last row.
 //!
-//! What holds true, once no node is pending: a slot's bit is set in the row of a length just where
-//! it has a run of that length. Setting and clearing bits only notes the first and the last node
-//! that they touch; what lies between had no run that begins there, and has none. Pending nodes are
-//! read before the next search, or when [`PENDING`] of them are, each once: at most 51 words.
+//! Invariants, while no node is pending: a slot's bit is set in the row of a length if and only if
+//! the slot has a run of that length. Setting and clearing bits makes their first and last node
+//! pending; the slots of nodes between have no run, before and after. Pending nodes are read before
+//! the next search, or when two more may not fit into [`PENDING`], each once: at most 51 words.
 //!
 //! At worst a search looks at each slot of the rows from the request's length on. A node has inner
-//! runs of at most 21 lengths (1 + 2 + … + 21 bits and what is between), and is in as many rows;
-//! its words are read once for each of them that its bounds (see `bounds`) allow, and for no more
-//! where it has no fit at all. At page alignment the first slot has one.
+//! runs of at most 21 lengths (1 + 2 + … + 21 bits and the bits between), each in a row. Its words
+//! are read once for each of these rows while its bounds (see `bounds`) allow the request; a node
+//! in which no fit can begin is read once, and its bound lowered. At page alignment the first slot
+//! fits.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -28,17 +29,16 @@ use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::summary::Summary;
 use super::words::{WORD_BITS, read};
 
-/// Nodes that are noted before they are read.
+/// Most nodes that can be pending.
 const PENDING: usize = 64;
-/// No inner run is as long.
+/// `longest` of a pending node; no inner run is that long.
 const NOTED: u8 = u8::MAX;
-/// From how many slots of a row on, all of one group and gone through in vain, its bounds are worth
-/// a look.
+/// If more slots of a row in one group were searched in vain, the bound of the group is tightened.
 const MANY: u32 = 8;
-/// A row for each length up to that of a node, and the last for all longer ones, too.
+/// Number of rows: one for each length < 256, and the last for all longer runs.
 const ROWS: usize = NODE_BITS as usize;
 
-/// Which of the runs that hold a request is wanted.
+/// Choice among the free runs that hold a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wanted {
     /// The shortest that holds the request.
@@ -47,29 +47,29 @@ pub enum Wanted {
     Longest,
 }
 
-/// See the module.
+/// The index; see the module.
 #[derive(Clone, Debug)]
 pub(super) struct Runs {
     /// Words of a row.
     row_words: usize,
     /// One bit a slot, row by row.
     rows: Vec<u32>,
-    /// Of each row, how many bits are set, and how many of its first words may have one.
+    /// For each row, the number of set bits, and of its first words that may have one.
     counts: Vec<(u16, u16)>,
-    /// One bit a row: set where its count is not 0.
+    /// Mask: rows whose count is not 0.
     present: [u32; ROWS / WORD_BITS as usize],
-    /// The lengths of each node's inner runs, one bit a length.
+    /// Mask of the lengths of each node's inner runs.
     inner: Vec<[u32; NODE_WORDS]>,
     /// The length of each node's longest inner run; [`NOTED`] while the node is pending.
     longest: Vec<u8>,
-    /// The run that belongs to each border: its first bit and its length; 0 for none.
+    /// Run of each border: its first bit, and its length or 0.
     border: Vec<(u32, u32)>,
     pending: [u32; PENDING],
     pending_count: usize,
 }
 
 impl Runs {
-    /// The index of a bitmap.
+    /// Returns the index of a bitmap.
     pub(super) fn new(nodes: &[Node], summary: &Summary) -> Self {
         let slots = nodes.len() + 1;
         let row_words = slots.div_ceil(WORD_BITS as usize);
@@ -90,7 +90,7 @@ impl Runs {
         runs
     }
 
-    /// Memory that it takes, in bytes.
+    /// Returns the memory that it takes, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         size_of_val(self.rows.as_slice())
             + size_of_val(self.counts.as_slice())
@@ -99,8 +99,8 @@ impl Runs {
             + size_of_val(self.border.as_slice())
     }
 
-    /// The bits `start..end` were set or cleared: their first and last node are to be read, once
-    /// [`Runs::is_full`] or before the next search.
+    /// Makes the first and last node of the bits `start..end`, which were set or cleared, pending:
+    /// they are read before the next search, or once [`Runs::is_full`].
     #[inline(always)]
     pub(super) fn note(&mut self, start: u32, end: u32) {
         let (first, last) = (start / NODE_BITS, (end - 1) / NODE_BITS);
@@ -118,7 +118,7 @@ impl Runs {
         }
     }
 
-    /// True where no two more nodes can be noted.
+    /// True if two more nodes may not fit into `pending`.
     #[inline(always)]
     pub(super) fn is_full(&self) -> bool {
         self.pending_count + 2 > PENDING
@@ -149,7 +149,7 @@ impl Runs {
         }
         for slot in [node, node + 1] {
             let border = slot * NODE_BITS;
-            // Most borders lie inside a buffer.
+            // Most borders are inside a buffer.
             let free_before = slot > 0 && read(&nodes[slot as usize - 1][NODE_WORDS - 1]) >> (WORD_BITS - 1) == 0;
             let free_behind = nodes.get(slot as usize).is_some_and(|words| read(&words[0]) & 1 == 0);
             let from = if free_before { summary.begins_before(nodes, slot) } else { border };
@@ -176,7 +176,7 @@ impl Runs {
         }
     }
 
-    /// True where node `slot` has an inner run of `length` bits.
+    /// True if node `slot` has an inner run of `length` bits.
     fn has_inner(&self, slot: u32, length: u32) -> bool {
         let lengths = self.inner.get(slot as usize);
         lengths
@@ -202,8 +202,8 @@ impl Runs {
         }
     }
 
-    /// The lowest of the shortest, or the longest, runs that hold the request, at its first aligned
-    /// bit. No node is pending.
+    /// Returns the first aligned bit of the lowest of the shortest, or longest, runs that hold the
+    /// request. No node may be pending.
     pub(super) fn find(&self, nodes: &[Node], summary: &Summary, request: &Request, wanted: Wanted) -> Option<u32> {
         let search = Search { runs: self, nodes, summary, request };
         let shortest = request.bits.max(1);
@@ -229,8 +229,8 @@ impl Runs {
         }
     }
 
-    /// Of the nodes `left`, a bit each from node `first` on, those in which a free run of `length`
-    /// bits may begin, or which one reaches. No node is pending.
+    /// Returns the mask of those nodes of mask `left`, from node `first` on, that a free run of
+    /// `length` bits may begin in or reach. No node may be pending.
     #[inline(always)]
     pub(super) fn holding(&self, nodes: &[Node], first: u32, mut left: u32, length: u32) -> u32 {
         let longest = self.longest.get(first as usize..).and_then(<[_]>::first_chunk::<{ GROUP_NODES as usize }>);
@@ -241,7 +241,7 @@ impl Runs {
             let place = left.trailing_zeros() as usize % GROUP_NODES as usize;
             left &= left - 1;
             let [(_, before), (_, behind)] = [border[place], border[place + 1]];
-            // A run that reaches the node over free ones belongs to a border before its own.
+            // A run that reaches the node over free nodes belongs to an earlier border.
             let reached = || before == 0 && read(&nodes[first as usize + place][0]) & 1 == 0;
             let holds = u32::from(longest[place]) >= length || before >= length || behind >= length || reached();
             holding |= u32::from(holds) << place;
@@ -249,14 +249,14 @@ impl Runs {
         holding
     }
 
-    /// The words of a row up to the last that may have a slot, each with its first slot.
+    /// Returns the words of `row` up to the last that may have a slot, each with its first slot.
     #[inline(always)]
     fn words_of(&self, row: usize) -> impl Iterator<Item = (u32, u32)> {
         let words = &self.rows[row * self.row_words..][..self.counts[row].1.into()];
         (0..).step_by(WORD_BITS as usize).zip(words.iter().copied())
     }
 
-    /// The first row from `row` on that has a slot.
+    /// Returns the first row >= `row` that has a slot.
     fn next_row(&self, row: usize) -> Option<usize> {
         let first = row / WORD_BITS as usize;
         let mut rows = self.present.get(first)? & u32::MAX << (row % WORD_BITS as usize);
@@ -268,7 +268,7 @@ impl Runs {
         Some(word * WORD_BITS as usize + rows.trailing_zeros() as usize)
     }
 
-    /// The last row before `row` that has a slot.
+    /// Returns the last row before `row` that has a slot.
     fn last_row_before(&self, row: usize) -> Option<usize> {
         let mut word = row.checked_sub(1)? / WORD_BITS as usize;
         let mut rows = self.present[word] & u32::MAX >> (WORD_BITS as usize - 1 - (row - 1) % WORD_BITS as usize);
@@ -280,26 +280,26 @@ impl Runs {
     }
 }
 
-/// The row of a length.
+/// Returns the row of `length`.
 fn row_of(length: u32) -> usize {
     (length as usize).min(ROWS) - 1
 }
 
-/// The lengths of a node's runs that touch none of its borders, one bit a length.
+/// Returns the mask of the lengths of a node's inner runs.
 fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
     let mut lengths = [0; NODE_WORDS];
-    // What is outside counts as free: a run that touches it is no inner one.
+    // Bits outside count as free: a run that touches them is not an inner one.
     let (mut before, mut last) = (1, 0);
     let mut begins = None;
     for (place, word) in node.iter().enumerate() {
         let free = !read(word);
-        // No run begins or ends in it.
+        // No run begins or ends in this word.
         if free == 0u32.wrapping_sub(last) {
             before = last;
             continue;
         }
         let behind = node.get(place + 1).map_or(1, |word| !read(word) & 1);
-        // Single free bits, which a full area has most of, are told all at once.
+        // Single free bits, the most common runs of a full area, are found all at once.
         let alone = free & !(free << 1 | before) & !(free >> 1 | behind << (WORD_BITS - 1));
         before = free >> (WORD_BITS - 1);
         lengths[0] |= u32::from(alone != 0) << 1;
@@ -319,7 +319,7 @@ fn inner_lengths(node: &Node) -> [u32; NODE_WORDS] {
     lengths
 }
 
-/// The largest of the lengths; 0 for none.
+/// Returns the largest length of the mask; 0 if it is empty.
 fn longest_of(lengths: &[u32; NODE_WORDS]) -> u32 {
     let word = lengths.iter().rposition(|&word| word != 0);
     word.map_or(0, |word| word as u32 * WORD_BITS + lengths[word].ilog2())
@@ -334,12 +334,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The lowest run of a row that holds the request aligned; not of the last row.
+    /// Returns the request's place in the lowest run of `row`, not the last row, that holds it.
     fn in_row(&self, row: usize) -> Option<u32> {
         let (length, lane) = (row as u32 + 1, self.request.align_mask.trailing_ones() as usize);
         for (first, word) in self.runs.words_of(row) {
             let mut slots = word;
-            // Of the group's own runs none fits; that of its first border begins in the group
+            // No run that begins in the group fits; that of its first border may begin in the group
             // before.
             if slots & !1 != 0 && !self.summary.group_allows(first, lane, self.request.bits) {
                 slots &= 1;
@@ -370,8 +370,8 @@ impl Search<'_> {
         None
     }
 
-    /// Of the runs that are longer than a node, the lowest of the shortest or longest that hold the
-    /// request.
+    /// Returns the request's place in the lowest of the shortest, or longest, runs that hold it, of
+    /// those of at least a node.
     fn among_longer(&self, wanted: Wanted) -> Option<u32> {
         let mut best: Option<(u32, u32)> = None;
         for (first, word) in self.runs.words_of(ROWS - 1) {
@@ -392,7 +392,7 @@ impl Search<'_> {
         best.map(|(_, bit)| bit)
     }
 
-    /// Where the request fits in the run from bit `from` on.
+    /// Returns the request's place in the run of `length` bits at bit `from`, if it fits.
     #[inline(always)]
     fn in_run(&self, from: u32, length: u32) -> Option<u32> {
         let Request { bits, align_mask, align_offset } = *self.request;
@@ -400,20 +400,21 @@ impl Search<'_> {
         (length.checked_sub(skipped)? >= bits).then_some(from + skipped)
     }
 
-    /// Where the request fits in the lowest inner run of a node that is `length` bits long.
+    /// Returns the request's place in the lowest inner run of `node` of `length` bits that holds
+    /// it.
     fn inside(&self, node: u32, length: u32) -> Option<u32> {
         let Request { bits, align_mask, .. } = *self.request;
         let order = align_mask.trailing_ones();
         if align_mask + 1 >= NODE_BITS {
             return None;
         }
-        // Read once, however many of its runs are looked at.
+        // Read once for all of the node's runs.
         let words = &self.nodes.get(node as usize)?.each_ref().map(read);
         let (mut any, mut behind) = (false, 0u32);
         for (base, fits) in (0..).step_by(WORD_BITS as usize).zip(node::fits(words, bits)) {
             let mut fits = fits & node::aligned(order, base);
             any |= fits != 0;
-            // Of each run the first place counts.
+            // Only the first place in each run counts.
             while let Some(left) = u32::MAX.checked_shl(behind.saturating_sub(base)).map(|from| fits & from)
                 && left != 0
             {
@@ -429,7 +430,7 @@ impl Search<'_> {
                 break;
             }
         }
-        // Of a run that leaves the node it is not known here how far it goes.
+        // The length of a run that leaves the node is unknown here.
         if !any && self.request.align_up(node::run_start(words, NODE_BITS)).is_none_or(|bit| bit >= NODE_BITS) {
             self.summary.node_lacks(node, order as usize, bits);
         }

@@ -1,43 +1,42 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Looks for a free run in words, at all positions of a word at once, and goes on into the words
-//! behind where a run does.
+//! Search for a free run in words: tests all positions of a word at once, and follows a run into
+//! the next words.
 //!
-//! A run inside a word is found by shifts: after steps of 1, 2, 4 … and what is left, a bit stands
-//! only where as many free bits follow. A run over the end of a word is counted by its zeros at
-//! either side. Each word is read once.
+//! A run inside a word is found by shifts: after shifts by 1, 2, 4 … and the rest, a bit is set
+//! only if it begins enough free bits. A run over the end of a word is measured by the zeros on
+//! both sides of it. Each word is read once.
 
 use super::Request;
 use super::node::{NODE_BITS, NODE_WORDS, Node};
 use super::words::{SLOTS, WORD_BITS, read};
 
-/// Requests of at least 2 and less than 32 bits need up to this many doublings; longer ones lie in
-/// no word.
+/// [`steps`] of requests of 32 bits or more, which do not fit into a part of a word. Shorter ones,
+/// of at least 2 bits, need fewer doublings.
 pub(super) const STEPS_LONG: u32 = 5;
 
-/// The doublings for a request that is longer than its alignment.
+/// Returns the doublings for a request of `bits` bits, which is longer than its alignment.
 pub(super) fn steps(bits: u32) -> u32 {
     bits.ilog2().min(STEPS_LONG)
 }
 
-/// Before a word that ends a run which was looked at from where it begins.
+/// `before` of a word that ends a run which was measured from its beginning.
 const SEEN: i32 = i32::MIN;
 
-/// What a search for one request asks of each word.
+/// Test of a search for one request on each word.
 #[derive(Clone, Copy)]
 pub(super) struct Scan {
     bits: i32,
     align_mask: i32,
-    /// The bits of a word that are aligned; the alignment is less than a word where it is asked
-    /// for.
+    /// Mask of the aligned bits of a word; used only if the alignment is less than a word.
     aligned: u32,
-    /// By how much is shifted last.
+    /// The last shift.
     rest: u32,
 }
 
 impl Scan {
-    /// For a request that is longer than its alignment, which is at most a node; `STEPS` is
-    /// [`steps`] of its length.
+    /// Returns the test for a request that is longer than its alignment, which is at most a node;
+    /// `STEPS` is [`steps`] of its length.
     #[inline(always)]
     pub(super) fn new<const STEPS: u32>(request: &Request) -> Self {
         let order = request.align_mask.trailing_ones() as usize;
@@ -49,14 +48,14 @@ impl Scan {
         }
     }
 
-    /// Looks at the word that begins at bit `base`; where a run of enough bits begins, counted from
+    /// Tests the word at bit `base`; returns the beginning of a run of enough bits, relative to
     /// `base`.
     ///
-    /// `before` is how many bits are free in front of the word, from the first aligned one on; less
-    /// than none where that lies in the word, or behind. It is told for the next word.
+    /// `before` is the number of free bits before the word, counted from the first aligned one; it
+    /// is negative if that one is after the word's beginning. It is updated for the next word.
     #[inline(always)]
     fn word<const STEPS: u32>(&self, before: &mut i32, base: u32, word: u32) -> Option<i32> {
-        // A word of free bits alone holds any request that is shorter.
+        // A free word holds any request of less than 32 bits.
         if STEPS == STEPS_LONG && word == 0 {
             *before += WORD_BITS as i32;
             return (*before >= self.bits).then(|| WORD_BITS as i32 - *before);
@@ -72,7 +71,7 @@ impl Scan {
                 free &= free >> step;
                 step *= 2;
             }
-            // Nothing comes around: the last 2^STEPS - 1 bits are clear.
+            // Nothing wraps around: the last 2^STEPS - 1 bits are clear.
             free &= free.rotate_right(self.rest);
             free &= self.aligned;
             if free != 0 {
@@ -90,7 +89,7 @@ impl Scan {
         None
     }
 
-    /// First-fit in all words, of which the first `start` bits count as set.
+    /// Does first-fit in all words; the first `start` bits count as set.
     #[inline(always)]
     pub(super) fn all<const STEPS: u32>(&self, words: &[u32], start: u32) -> Option<u32> {
         let mut before = (1 << (start % WORD_BITS)) - 1;
@@ -111,7 +110,7 @@ impl Scan {
 pub(super) struct NodeScan<'n> {
     nodes: &'n [Node],
     scan: Scan,
-    /// The first word that is not read yet, but for this one, in which the last run ended.
+    /// The first unread word; `seen` is the word before it, in which the last run ended.
     next: usize,
     seen: u32,
 }
@@ -122,8 +121,8 @@ impl<'n> NodeScan<'n> {
         Self { nodes, scan: Scan::new::<STEPS>(request), next: 0, seen: 0 }
     }
 
-    /// The lowest bit of the node that the request fits at, wherever it ends. By itself, so that
-    /// all it needs stays in registers.
+    /// Returns the lowest bit of `node` that the request fits at, wherever it ends. Not inlined, so
+    /// that all it needs stays in registers.
     #[inline(never)]
     pub(super) fn visit<const STEPS: u32>(&mut self, node: u32) -> Option<u32> {
         let (scan, base, first) = (self.scan, node * NODE_BITS, node as usize * NODE_WORDS);
@@ -161,7 +160,7 @@ impl<'n> NodeScan<'n> {
                 look!(place, read(word));
             }
         }
-        // A run that begins in the node may go on behind it.
+        // A run that begins in the node may leave it.
         if before <= 0 {
             return None;
         }
@@ -173,7 +172,8 @@ impl<'n> NodeScan<'n> {
         None
     }
 
-    /// So many bits are free before bit `base`, where a node begins, with the word `word`.
+    /// Measures the run of `before` bits before bit `base`, where a node with the first word `word`
+    /// begins; returns the place of the request if it fits.
     #[inline(never)]
     fn visit_behind(&mut self, mut base: u32, mut before: i32, mut word: u32) -> Option<u32> {
         loop {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! First-fit over a bitmap, exactly as trying every bit would find it; in a large one guided by its
-//! summary (see `summary`).
+//! First-fit over a bitmap: finds what trying every bit finds. In a large one its summary rules out
+//! groups and nodes (see `summary`).
 //!
-//! The bound of a search: a group is passed over where none of its bounds allows the request; of
-//! the others each node is looked at that its own bound allows, and no word of it is read twice. So
-//! at worst, whatever was done before, every word is read once: 768 nodes of eight words in 768
-//! MiB. A look that finds nothing lowers the bound that led there, so that the request that fails
-//! again, with nothing released between, visits the groups alone.
+//! Cost of a search from bit 0: a group is skipped if its bounds rule out the request; in the other
+//! groups each node is visited whose own bound allows it, and no word outside the place found is
+//! read twice. So at worst every word is read once: 768 nodes of eight words in 768 MiB. A visit
+//! that finds nothing lowers the bound that led there: a request that fails twice, with no release
+//! between, visits only groups the second time.
 
 use super::Request;
 use super::bitmap::Bitmap;
@@ -22,7 +22,7 @@ use super::words::{SLOTS, WORD_BITS, mask, read};
 const NODE_LANE: usize = LANES - 1;
 
 impl Bitmap {
-    /// The lowest aligned bit at or after `start` that `request.bits` clear bits follow
+    /// Returns the lowest aligned bit >= `start` that begins `request.bits` clear bits
     /// (`bitmap_find_next_zero_area_off`).
     #[inline]
     pub fn first_fit(&self, request: &Request, start: u32) -> Option<u32> {
@@ -39,8 +39,8 @@ impl Bitmap {
         }
     }
 
-    /// First-fit from anywhere: of the node that `start` lies in, what is behind it is looked at
-    /// run by run.
+    /// Does first-fit from any bit: searches the rest of the node that `start` is in run by run,
+    /// and then the nodes after it.
     #[cold]
     #[inline(never)]
     fn first_fit_after(&self, summary: &Summary, request: &Request, start: u32) -> Option<u32> {
@@ -49,7 +49,7 @@ impl Bitmap {
         found.or_else(|| self.first_fit_by_nodes::<true>(summary, request, from / NODE_BITS))
     }
 
-    /// First-fit from a node on, which is the first one where not `BEHIND`.
+    /// Does first-fit from node `from` on, which is 0 if not `BEHIND`.
     #[inline(always)]
     fn first_fit_by_nodes<const BEHIND: bool>(&self, summary: &Summary, request: &Request, from: u32) -> Option<u32> {
         let order = request.align_mask.trailing_ones() as usize;
@@ -75,8 +75,8 @@ impl Bitmap {
         }
     }
 
-    /// First-fit of a request that is no longer than its alignment, of a word at most. By itself,
-    /// as the next one is, so that all it needs stays in registers.
+    /// Does first-fit of a request that is no longer than its alignment, at most a word. Not
+    /// inlined, like the next one, so that all it needs stays in registers.
     #[inline(never)]
     fn first_fit_by_slots<const BEHIND: bool>(
         &self,
@@ -91,7 +91,7 @@ impl Bitmap {
         })
     }
 
-    /// As `first_fit_by_slots`, where the alignment is whole words, a node at most.
+    /// Does first-fit of a request no longer than its alignment, which is whole words, at most 8.
     #[inline(never)]
     fn first_fit_by_wide_slots<const WORDS: usize, const BEHIND: bool>(
         &self,
@@ -106,7 +106,7 @@ impl Bitmap {
         })
     }
 
-    /// First-fit of a request that is longer than its alignment, and shorter than a node.
+    /// Does first-fit of a request that is longer than its alignment, and shorter than a node.
     #[inline(never)]
     fn first_fit_by_scan<const STEPS: u32, const BEHIND: bool>(
         &self,
@@ -119,14 +119,14 @@ impl Bitmap {
         summary.first_fit::<true>(if BEHIND { from } else { 0 }, lane, request.bits, |node| scan.visit::<STEPS>(node))
     }
 
-    /// First-fit of a request that can only begin with a node, and is longer than one or aligned
-    /// higher.
+    /// Does first-fit of a request that can begin only with a node, and is at least a node long or
+    /// aligned to more than a node.
     #[inline(never)]
     fn first_fit_on_nodes(&self, summary: &Summary, request: &Request, from: u32) -> Option<u32> {
         let (bits, nodes) = (request.bits, self.nodes());
         let (apart, offset) = ((request.align_mask + 1) / NODE_BITS, request.align_offset / NODE_BITS);
         let aligned = SLOTS[(apart.trailing_zeros() as usize).min(SLOTS.len() - 1)];
-        // Nodes before this one were looked at as a part of a run that is too short.
+        // Nodes before this one are parts of a run that is too short.
         let mut next = from;
         for (first, _, group) in summary.groups_from(from) {
             let free = if group.free_allow(bits) { !group.touched() } else { 0 };
@@ -155,7 +155,8 @@ impl Bitmap {
                 }
                 let run = (free >> place).trailing_ones();
                 next = node + if place + run < GROUP_NODES { run } else { summary.free_from(node) };
-                // How much of the node behind is needed; less than a node, where it can be enough.
+                // Bits needed of the node after the free ones, which can be enough only if it is
+                // less than a node.
                 let missing = bits.saturating_sub((next - node) * NODE_BITS);
                 let begins = || nodes.get(next as usize).is_some_and(|node| node::run_end(node, 0) >= missing);
                 if missing == 0 || missing < NODE_BITS && begins() {
@@ -170,7 +171,8 @@ impl Bitmap {
         None
     }
 
-    /// First-fit of a request of at least a node that may begin inside one: it leaves it, then.
+    /// Does first-fit of a request of at least a node that may begin inside a node, and then leaves
+    /// it.
     #[inline(never)]
     fn first_fit_over_borders(&self, summary: &Summary, lane: usize, request: &Request, from: u32) -> Option<u32> {
         let (bits, nodes) = (request.bits, self.nodes());
@@ -182,7 +184,7 @@ impl Bitmap {
             }
             let free = !group.touched();
             let longer = if group.free_allow(bits) { free } else { 0 };
-            // A free node's bound is lowered, too: none may be above the group's.
+            // A free node's bound is lowered, too: the group's has to be >= it.
             let mut left = (longer | group.allowing(lane, bits)) & u32::MAX << from;
             while left != 0 {
                 let place = left.trailing_zeros();
@@ -194,7 +196,7 @@ impl Bitmap {
                     let seen = seen.filter(|_| node == next);
                     request.align_up(node * NODE_BITS + node::last_run_start(nodes.get(node as usize)?, seen))?
                 };
-                // Of the runs that begin in a node, only the last can be as long as one.
+                // Of the runs that begin in a node, only the last can be as long as a node.
                 let mut longest = NODE_BITS - 1;
                 if node >= next && begins < (node + 1) * NODE_BITS {
                     next = node + 1 + summary.free_from(node + 1);
@@ -215,7 +217,7 @@ impl Bitmap {
         None
     }
 
-    /// First-fit in a bitmap without a summary.
+    /// Does first-fit in a bitmap without a summary.
     #[inline]
     fn first_fit_by_words(&self, request: &Request, start: u32) -> Option<u32> {
         if let Some(slots) = Slots::of(request) {
@@ -238,7 +240,7 @@ impl Bitmap {
                 _ => self.first_fit_in_words::<5>(request, start),
             };
         }
-        // The alignment is whole words: most places are told by their first.
+        // The alignment is whole words: the first word of most places rules them out.
         let wanted = mask(0, request.bits.min(WORD_BITS));
         let behind = request.bits.saturating_sub(WORD_BITS);
         let mut bit = request.align_up(start)?;
@@ -256,7 +258,7 @@ impl Bitmap {
         Scan::new::<STEPS>(request).all::<STEPS>(self.padded_words(), start)
     }
 
-    /// First-fit from run to run among the bits `first..end`, for any request.
+    /// Does first-fit run by run for any request, of a place that begins in `first..end`.
     fn first_fit_by_runs(&self, request: &Request, first: u32, end: u32) -> Option<u32> {
         let end = end.min(self.bits());
         let mut at = first;
@@ -273,14 +275,14 @@ impl Bitmap {
         }
     }
 
-    /// The length of the longest free run, in bits: all runs are measured.
+    /// Returns the length of the longest free run, in bits: measures all runs.
     pub fn longest_free_run(&self) -> u32 {
         self.runs().map(|(_, length)| length).max().unwrap_or(0)
     }
 }
 
-/// The first bit of the first slot of `WORDS` words in a node whose first `bits` are clear. By
-/// itself, so that what calls it keeps its registers.
+/// Returns the first bit of the node's first slot of `WORDS` words whose first `bits` bits are
+/// clear. Not inlined, so that its caller keeps its registers.
 #[inline(never)]
 fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {
     let (whole, rest) = ((bits / u32::BITS) as usize, (1 << (bits % u32::BITS)) - 1);
@@ -294,20 +296,20 @@ fn first_wide_slot<const WORDS: usize>(node: &Node, bits: u32) -> Option<u32> {
 }
 
 /// A request that is no longer than its alignment, which is at most a word: a word is then a row of
-/// slots, and a buffer begins with one.
+/// slots, and a buffer begins with a slot.
 ///
-/// A slot fits where the bits that the buffer would take are clear. The lowest slot without any of
-/// them set is found for all slots of a word at once: taking one from each slot borrows into the
-/// top bit of the first that is empty.
+/// A slot is empty if the bits that the buffer would take are clear. The lowest empty slot is found
+/// for all slots of a word at once: subtracting one from each slot borrows into the top bit of the
+/// first empty one.
 #[derive(Clone, Copy)]
 struct Slots {
     bits: u32,
-    /// The first bit of each slot, and the last.
+    /// Masks of the first bit of each slot, and of the last.
     lowest: u32,
     highest: u32,
-    /// What the buffer would take of each.
+    /// Mask of the bits that a buffer would take of each slot.
     wanted: u32,
-    /// From a slot's last bit to its first.
+    /// Distance between a slot's first and last bit.
     reach: u32,
 }
 
@@ -325,7 +327,7 @@ impl Slots {
         })
     }
 
-    /// The lowest fit among the bits `first..end`; `end` is a multiple of the word's bits.
+    /// Returns the lowest fit in the bits `first..end`; `end` is a multiple of the word's bits.
     #[inline(always)]
     fn first_fit(&self, map: &Bitmap, first: u32, end: u32) -> Option<u32> {
         if first == 0 {
@@ -342,28 +344,28 @@ impl Slots {
         None
     }
 
-    /// The last bits of the slots of a word that are empty; only the first of them can be relied
-    /// on.
+    /// Returns the mask of the last bits of the word's empty slots; only its lowest bit is
+    /// reliable.
     #[inline(always)]
     const fn empty(&self, used: u32) -> u32 {
         self.borrowed(used) & self.highest
     }
 
-    /// As `empty`, with other bits beside them.
+    /// Returns `empty` with unrelated bits beside the last bits of slots.
     #[inline(always)]
     const fn borrowed(&self, used: u32) -> u32 {
         let taken = used & self.wanted;
         taken.wrapping_sub(self.lowest) & !taken
     }
 
-    /// The last bit of the first empty slot of a node. By itself, so that all it needs stays in
-    /// registers.
+    /// Returns the last bit of the node's first empty slot. Not inlined, so that all it needs stays
+    /// in registers.
     #[inline(never)]
     fn first_in_words(&self, node: &Node) -> Option<u32> {
         self.first_in(node.as_chunks().0)
     }
 
-    /// The last bit of the first empty slot: four words are asked at once.
+    /// Returns the last bit of the first empty slot; tests four words at once.
     #[inline(always)]
     fn first_in(&self, words: &[[u32; 4]]) -> Option<u32> {
         for (base, words) in (0..).step_by(4 * u32::BITS as usize).zip(words) {

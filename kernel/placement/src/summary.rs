@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is known of a large bitmap without reading it, by which a search leaves out what cannot
-//! hold a request.
+//! Summary of a large bitmap: bounds by which a search skips what cannot hold a request, without
+//! reading it.
 //!
-//! The nodes are kept in groups (see `group`), each with bounds on the runs that begin in it. What
-//! holds true of these is an upper bound. Allocating leaves it as it is; a release measures the run
-//! that it makes and raises the bounds of the nodes that the run begins in, or goes on in from one
-//! on that was a part of the buffer; a search that finds a bound to promise too much lowers it.
+//! The nodes are kept in groups (see `group`), each with upper bounds on the runs that begin in it.
+//! Allocation raises only bounds of free nodes that it takes in part; a release raises those of the
+//! nodes that its run begins or ends in, and opens a node that the run leaves; a search closes open
+//! nodes, and lowers the bounds of nodes visited in vain.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use super::group::{GROUP_BITS, GROUP_NODES, Group};
 use super::node::{self, NODE_BITS, NODE_WORDS, Node};
 use super::words::{WORD_BITS, mask};
 
-/// See the module.
+/// Groups of a large bitmap.
 #[derive(Clone, Debug)]
 pub(super) struct Summary {
     groups: Vec<Group>,
@@ -28,8 +28,8 @@ impl Summary {
         Self { groups: groups.collect() }
     }
 
-    /// The groups from the one of a node on: the number of the first node of each, the node of it
-    /// to begin with, and what is known.
+    /// Returns the groups from that of `node` on: the number of the first node of each, the place
+    /// in it to begin at, and the group.
     #[inline(always)]
     pub(super) fn groups_from(&self, node: u32) -> impl Iterator<Item = (u32, u32, &Group)> {
         let first = node / GROUP_NODES;
@@ -38,13 +38,13 @@ impl Summary {
         firsts.zip(groups).map(move |(first, group)| (first, node.saturating_sub(first), group))
     }
 
-    /// The groups from the last one on: the number of the first node of each, and what is known.
+    /// Returns the groups from the last one down, each with the number of its first node.
     pub(super) fn groups_back(&self) -> impl Iterator<Item = (u32, &Group)> {
         self.groups.iter().enumerate().rev().map(|(place, group)| (place as u32 * GROUP_NODES, group))
     }
 
-    /// First-fit of a request that fits into every free node, from a node on; `look` finds its
-    /// place in a node. `LEAVES` where that may reach into the next one.
+    /// Does first-fit from node `from` on for a request that fits into every free node; `look`
+    /// finds its place in a node. `LEAVES`: the place may reach into the next node.
     #[inline(always)]
     pub(super) fn first_fit<const LEAVES: bool>(
         &self,
@@ -69,8 +69,8 @@ impl Summary {
         None
     }
 
-    /// The first node at or after `node` that is free or may have a run of `length` bits, at most a
-    /// node, begin in it.
+    /// Returns the first node >= `node` that is free, or in which a run of `length` bits, at most a
+    /// node, may begin on a bit aligned to `lane`.
     #[inline(never)]
     pub(super) fn next_node(&self, node: u32, lane: usize, length: u32) -> Option<u32> {
         let mut allowing = self.groups_from(node).filter(|(.., group)| group.allows::<true>(lane, length));
@@ -83,24 +83,24 @@ impl Summary {
         })
     }
 
-    /// True where a run of `length` bits may begin in a touched node on a bit aligned to the lane,
-    /// as far as the node itself tells. Of a lane above those that there are, nothing is known.
+    /// True if touched node `node`'s own bound allows a run of `length` bits on a bit aligned to
+    /// `lane`, or there is no such lane.
     #[inline(always)]
     pub(super) fn node_allows(&self, node: u32, lane: usize, length: u32) -> bool {
         let group = self.groups.get((node / GROUP_NODES) as usize);
         group.is_some_and(|group| lane >= LANES || group.node_allows(node % GROUP_NODES, lane, length))
     }
 
-    /// True where a run of `length` bits may begin in any touched node of the group that begins
-    /// with a node, on a bit aligned to the lane.
+    /// True if a run of `length` bits may begin in any touched node of `node`'s group on a bit
+    /// aligned to `lane`, or there is no such lane.
     #[inline]
     pub(super) fn group_allows(&self, node: u32, lane: usize, length: u32) -> bool {
         let group = self.groups.get((node / GROUP_NODES) as usize);
         lane >= LANES || group.is_none_or(|group| group.open(lane) != 0 || group.touched_allow(lane, length))
     }
 
-    /// Lets the bound of a group without a free node be no higher in a lane than those of its
-    /// nodes.
+    /// If no node is free, lowers the bound of `node`'s group in `lane` to the highest of the
+    /// nodes'.
     pub(super) fn tighten(&self, node: u32, lane: usize) {
         if let Some(group) = self.groups.get((node / GROUP_NODES) as usize)
             && lane < LANES
@@ -110,19 +110,19 @@ impl Summary {
         }
     }
 
-    /// No run of `length` bits begins in the node on an aligned bit, though its bound allowed it.
+    /// Lowers `node`'s bound in `lane` below `length`: no such run begins in it on an aligned bit.
     #[inline]
     pub(super) fn node_lacks(&self, node: u32, lane: usize, length: u32) {
         self.group(node).node_lacks(node % GROUP_NODES, lane, length);
     }
 
-    /// The group of a node.
+    /// Returns the group of `node`.
     #[inline(always)]
     fn group(&self, node: u32) -> &Group {
         &self.groups[(node / GROUP_NODES) as usize]
     }
 
-    /// The bits `start..end` are set now.
+    /// Records that the bits `start..end` were set.
     #[inline(always)]
     pub(super) fn allocated(&mut self, start: u32, end: u32) {
         let group = start / GROUP_BITS;
@@ -141,7 +141,7 @@ impl Summary {
         }
     }
 
-    /// Clears the bits `start..end`, if all of them are set; true if they were.
+    /// Clears the bits `start..end` if all of them are set; true if they were.
     #[inline(always)]
     pub(super) fn release(&mut self, nodes: &mut [Node], start: u32, end: u32) -> bool {
         if start / NODE_BITS == (end - 1) / NODE_BITS {
@@ -173,7 +173,7 @@ impl Summary {
         true
     }
 
-    /// As `release`, of bits in several nodes.
+    /// Does what `release` does to bits in several nodes.
     #[inline(never)]
     fn release_over_nodes(&mut self, nodes: &mut [Node], start: u32, end: u32) -> bool {
         let (first, after) = (start.div_ceil(NODE_BITS), end / NODE_BITS);
@@ -199,8 +199,8 @@ impl Summary {
         true
     }
 
-    /// Clears bits of one node, if all of them are set; the free run around them, as far as it lies
-    /// in the node.
+    /// Clears the bits `start..end` of one node if all of them are set, and returns the free run
+    /// around them, cut at the ends of the node; `None` if any was clear.
     #[inline(always)]
     fn turn_over(&mut self, nodes: &mut [Node], start: u32, end: u32) -> Option<(u32, u32)> {
         let (node, first) = (start / NODE_BITS, start % NODE_BITS);
@@ -213,7 +213,7 @@ impl Summary {
         Some((start - first + from, start - first + to))
     }
 
-    /// True where nodes have no clear bit.
+    /// True if the nodes `first..after` have no clear bit.
     #[inline(always)]
     fn are_taken(&self, nodes: &[Node], first: u32, after: u32) -> bool {
         let is_set = |first: u32, after: u32| {
@@ -225,8 +225,9 @@ impl Summary {
         })
     }
 
-    /// The run `from..to`, told as far as it goes in its first and its last node, is free now. Bits
-    /// of both of these nodes, and all of those between, were released.
+    /// Marks the nodes in the run `from..to` free and raises bounds, after bits of its first and
+    /// its last node, and all bits between, were released. The run is cut at the outer ends of
+    /// these nodes.
     #[inline(never)]
     fn joined(&mut self, from: u32, to: u32) {
         let (begun, last) = (from / NODE_BITS, to / NODE_BITS);
@@ -261,8 +262,8 @@ impl Summary {
         });
     }
 
-    /// Lets the bounds of a group's nodes in a lane know how far the runs that leave them may go
-    /// on, without reading the bitmap.
+    /// Closes the open nodes of `group` in `lane`: raises their bounds by what the summary allows
+    /// the runs that leave them, without reading the bitmap.
     #[cold]
     #[inline(never)]
     pub(super) fn close(&self, group: &Group, first: u32, lane: usize) {
@@ -278,7 +279,7 @@ impl Summary {
         }
     }
 
-    /// How many nodes are free right before a node.
+    /// Returns the number of free nodes right before `node`.
     fn free_before(&self, node: u32) -> u32 {
         let mut from = node;
         while let Some(last) = from.checked_sub(1) {
@@ -292,7 +293,7 @@ impl Summary {
         node - from
     }
 
-    /// How many nodes are free from a node on.
+    /// Returns the number of free nodes from `node` on.
     #[inline(always)]
     pub(super) fn free_from(&self, node: u32) -> u32 {
         let groups = self.groups.get((node / GROUP_NODES) as usize..).unwrap_or_default();
@@ -307,21 +308,21 @@ impl Summary {
         first.saturating_sub(node)
     }
 
-    /// Where the free run that reaches a node begins.
+    /// Returns the beginning of the free run before `node`.
     #[inline(always)]
     pub(super) fn begins_before(&self, nodes: &[Node], node: u32) -> u32 {
         let touched = (node - self.free_before(node)).checked_sub(1);
         touched.map_or(0, |node| node * NODE_BITS + node::run_start(&nodes[node as usize], NODE_BITS))
     }
 
-    /// Where the free run that goes on at a node ends.
+    /// Returns the end of the free run at the first bit of `node`.
     #[inline(always)]
     pub(super) fn ends_from(&self, nodes: &[Node], node: u32) -> u32 {
         let touched = node + self.free_from(node);
         touched * NODE_BITS + nodes.get(touched as usize).map_or(0, |words| node::run_end(words, 0))
     }
 
-    /// Where the free run that reaches `bit` begins: behind the last set bit before it, or at 0.
+    /// Returns the beginning of the free run before `bit`: after the last set bit before it, or 0.
     #[inline(never)]
     pub(super) fn run_start(&self, nodes: &[Node], bit: u32) -> u32 {
         let Some(last) = bit.checked_sub(1) else { return 0 };
@@ -330,7 +331,7 @@ impl Summary {
         if start > 0 { node * NODE_BITS + start } else { self.begins_before(nodes, node) }
     }
 
-    /// Where the free run that goes on at `bit`, which is at most the number of bits, ends.
+    /// Returns the end of the free run at `bit`, which is at most the number of bits.
     #[inline(never)]
     pub(super) fn run_end(&self, nodes: &[Node], bit: u32) -> u32 {
         let node = bit / NODE_BITS;
@@ -339,20 +340,20 @@ impl Summary {
         if end < NODE_BITS { node * NODE_BITS + end } else { self.ends_from(nodes, node + 1) }
     }
 
-    /// Memory that it takes, in bytes.
+    /// Returns the memory that it takes, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         size_of_val(self.groups.as_slice())
     }
 
-    /// The group of a node, for the tests.
+    /// Returns the group of `node`, for the tests.
     #[cfg(test)]
     pub(super) fn group_of(&self, node: u32) -> &Group {
         self.group(node)
     }
 }
 
-/// Tells the nodes `first..after` by groups: which group, and which nodes of it, a bit each; true
-/// where all answers were.
+/// Calls `tell` with each group of the nodes `first..after` and the mask of these nodes in it,
+/// until a call returns false; true if none did.
 #[inline(always)]
 fn parts(first: u32, after: u32, mut tell: impl FnMut(u32, u32) -> bool) -> bool {
     if first >= after {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bits in words, the lowest first: ranges set, cleared and looked at a word at a time, and single
-//! ones looked for.
+//! Bits in words, the lowest first: sets, clears and tests ranges a word at a time, and finds
+//! single bits.
 
 /// Bits in a word.
 pub(super) const WORD_BITS: u32 = u32::BITS;
 
-/// The first bit of each slot of 2^index bits in a word.
+/// Masks of the first bit of each slot of 2^index bits in a word.
 pub const SLOTS: [u32; 6] = [u32::MAX, 0x5555_5555, 0x1111_1111, 0x0101_0101, 0x0001_0001, 1];
 
-/// A word of the bitmap, as a search reads it: the tests count how often.
+/// Reads a word of the bitmap for a search; the tests count these reads.
 #[inline(always)]
 pub(super) fn read(word: &u32) -> u32 {
     #[cfg(test)]
@@ -17,23 +17,23 @@ pub(super) fn read(word: &u32) -> u32 {
     *word
 }
 
-/// The bits `from..to` of one word, `from < to <= 32`.
+/// Returns the mask of the bits `from..to` of a word, `from < to <= 32`.
 #[inline]
 pub(super) const fn mask(from: u32, to: u32) -> u32 {
     (u32::MAX << from) & (u32::MAX >> (WORD_BITS - to))
 }
 
-/// A range of bits as words: a partial one, whole ones, and a partial one that may be missing.
+/// A range of bits as words: a partial one, whole ones, and a partial one that may be absent.
 struct Split {
     head: usize,
     head_mask: u32,
     whole: core::ops::Range<usize>,
-    /// 0 where the range ends in the first word.
+    /// 0 if the range ends in the first word.
     tail_mask: u32,
 }
 
 impl Split {
-    /// `count` bits from `start`, at least one.
+    /// Splits the `count` bits from `start`, at least one.
     #[inline]
     fn new(start: u32, count: u32) -> Self {
         let last_bit = start + count - 1;
@@ -73,7 +73,7 @@ pub(super) fn clear_bits(words: &mut [u32], start: u32, count: u32) {
     }
 }
 
-/// True where `count` bits from `start` are set.
+/// True if `count` bits from `start` are set.
 #[inline]
 pub(super) fn all_set(words: &[u32], start: u32, count: u32) -> bool {
     let Split { head, head_mask, whole, tail_mask } = Split::new(start, count);
@@ -88,7 +88,7 @@ pub(super) fn all_set(words: &[u32], start: u32, count: u32) -> bool {
     clear == 0
 }
 
-/// The first bit at or after `start` of which `wanted` makes a set one.
+/// Returns the first bit >= `start` that is set in the words as `wanted` maps them.
 #[inline]
 pub(super) fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32) -> Option<u32> {
     let mut word = (start / WORD_BITS) as usize;
@@ -101,7 +101,7 @@ pub(super) fn next_where(words: &[u32], start: u32, wanted: impl Fn(u32) -> u32)
     Some(word as u32 * WORD_BITS + hits.trailing_zeros())
 }
 
-/// The last set bit before `end`.
+/// Returns the last set bit before `end`.
 pub(super) fn last_set_before(words: &[u32], end: u32) -> Option<u32> {
     let last = end.checked_sub(1)?;
     let mut word = (last / WORD_BITS) as usize;

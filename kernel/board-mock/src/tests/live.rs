@@ -278,7 +278,7 @@ fn books_of_the_living_can_fail_to_balance() {
             mm.zone.lru_isolate(index);
         }),
         ("pages of the cache", |mm, _, _| mock::lose(mm, 5)),
-        // The first process has slot 0, which every ring that nobody has written leads to.
+        // The first process has slot 0, which every ring that was never written leads to.
         ("a process's pages", |mm, id, _| mock::show(mm, id, 20, mm.frame_of(id, 0).unwrap())),
         ("pages that say they are on a list", |mm, _, index| {
             mm.zone.lru_isolate(index);

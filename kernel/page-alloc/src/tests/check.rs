@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the check finds: each rule of the accounting, broken once.
+//! Findings of the check: each rule of the accounting, broken once.
 
 use super::super::page::Tag;
 use super::super::{AllocError, Imbalance};
 use super::*;
 
-/// What is found after a zone of two pageblocks of RAM and one of an area was spoiled.
+/// Returns what the check finds in a zone of 2 pageblocks of RAM and 1 of an area after `spoil`.
 fn found_after(spoil: fn(&mut Zone<'_>)) -> Imbalance {
     let mut pages = pages(3);
     let mut zone = zone(&mut pages, 2, 1);

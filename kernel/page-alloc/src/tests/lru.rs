@@ -63,14 +63,14 @@ fn a_place_changes_and_the_other_marks_stay() {
     }
 }
 
-/// A page that lives, with marks, and is on no list yet.
+/// Allocates a page in use with `marks`, which is on no LRU list yet.
 fn living(zone: &mut Zone<'_>, marks: u8) -> Frame {
     let page = zone.alloc_page(Movable, true).unwrap();
     zone.bring_to_life(page, marks, 5, Place::Batch);
     page
 }
 
-/// The pages of a list from its head, by their places in `pages`.
+/// Returns the pages of a list from its head, as indices in `pages`.
 fn places(zone: &Zone<'_>, pages: &[Frame], ring: Ring) -> Vec<usize> {
     let place = |page| pages.iter().position(|&other| other == page).unwrap();
     let found: Vec<usize> = zone.ring_pages(ring).map(place).collect();
@@ -78,7 +78,7 @@ fn places(zone: &Zone<'_>, pages: &[Frame], ring: Ring) -> Vec<usize> {
     found
 }
 
-/// A page of each kind, three of each list.
+/// Makes three pages of each kind, on the four LRU lists in turn.
 fn four_lists(zone: &mut Zone<'_>) -> Vec<Frame> {
     let kinds = [0, ACTIVE, FILE, FILE | ACTIVE];
     let pages: Vec<Frame> = (0..12).map(|number| living(zone, kinds[number % 4])).collect();
@@ -129,7 +129,7 @@ fn what_was_isolated_goes_back_to_where_it_was() {
 #[test]
 fn without_its_neighbour_it_goes_back_to_the_head() {
     for kind in 0..4 {
-        // Behind one that is free, of the other age, of the other kind, isolated or in use.
+        // The neighbour is freed, of the other age or kind, isolated, or in use and on no list.
         let fates: [fn(&mut Zone<'_>, Frame); 5] = [
             |zone, page| {
                 zone.lru_remove(page);

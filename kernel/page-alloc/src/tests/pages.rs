@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Watermarks, single pages through the per-CPU lists, what stands in the way of a range, and the
-//! ends of ranges.
+//! Watermarks, single pages through the per-CPU lists, pages that block a range, and the ends of
+//! ranges.
 
 use super::super::HeldBuffer;
 use super::super::free_list::Ring;
@@ -45,13 +45,13 @@ fn a_range_ends_where_it_ends() {
     let mut pages = pages(3);
     let mut zone = zone(&mut pages, 0, 3);
     let before = lists(&zone);
-    // Ends with a pageblock, and the next is free.
+    // The range ends with a pageblock, and the next one is free.
     zone.take_range(START, 2 * PAGEBLOCK_PAGES).unwrap();
     zone.check().unwrap();
     assert_eq!(zone.nr_free_pages(), PAGEBLOCK_PAGES);
     zone.give_range(START, 2 * PAGEBLOCK_PAGES);
     assert_eq!(lists(&zone), before);
-    // The first and the last page have the same place in their pageblocks.
+    // The first and the last page are at the same index in their pageblocks.
     zone.take_range(START.add(3), PAGEBLOCK_PAGES + 1).unwrap();
     zone.check().unwrap();
     zone.give_range(START.add(3), PAGEBLOCK_PAGES + 1);
@@ -98,7 +98,7 @@ fn each_type_has_its_per_cpu_list() {
         [(Unmovable, Ring::PcpUnmovable), (Movable, Ring::PcpMovable), (Reclaimable, Ring::PcpReclaimable)]
     {
         let page = zone.alloc_page(migratetype, false).unwrap();
-        // What goes past the list leaves it alone.
+        // A request that bypasses the list leaves it as it is.
         let left = if migratetype == Movable { 0 } else { batch - 1 };
         assert_eq!(zone.ring_count(ring), left, "{migratetype:?}");
         assert_eq!(zone.pageblock(page), migratetype);
@@ -195,7 +195,7 @@ fn only_what_lies_in_a_range_is_in_its_way() {
     assert_eq!(in_the_way(&zone, 4, 5), Some(Frame(8)));
     assert_eq!(in_the_way(&zone, 3, 4), Some(Frame(3)));
     assert_eq!(in_the_way(&zone, 12, 1012), None, "the last page of the zone");
-    // A page that lives is not in the way unless it is pinned, and that can be overlooked.
+    // A page in use blocks the range only if it is pinned, and pins can be ignored.
     assert!(zone.take_page(Frame(5)));
     zone.bring_to_life(Frame(5), 0, 1, Place::Isolated);
     assert_eq!(in_the_way(&zone, 4, 4), None);
@@ -210,7 +210,7 @@ fn only_what_lies_in_a_range_is_in_its_way() {
 fn an_isolated_range_is_tested_and_taken_as_far_as_it_goes() {
     let mut pages = pages(2);
     let mut zone = zone(&mut pages, 0, 2);
-    // Pages 4 to 7 are free between others in use.
+    // Pages 4 to 7 are free, between pages in use.
     zone.take_range(START, 4).unwrap();
     zone.take_range(START.add(8), 8).unwrap();
     zone.start_isolate_page_range(START.add(4), 4);
@@ -227,7 +227,7 @@ fn an_isolated_range_is_tested_and_taken_as_far_as_it_goes() {
     assert_eq!((zone.isolated_in(START, 2048), zone.pageblocks_of(Cma)), (None, 2));
     assert_eq!(zone.nr_free_pages(), 2048 - 14);
     zone.check().unwrap();
-    // The range of two pageblocks is isolated in both.
+    // A range in two pageblocks isolates both.
     zone.start_isolate_page_range(START.add(1020), 8);
     assert_eq!((zone.pageblocks_of(Migratetype::Isolate), zone.nr_free_pages()), (2, 0));
     zone.undo_isolate_page_range(START.add(1020), 8, false);

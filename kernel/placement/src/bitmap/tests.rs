@@ -9,7 +9,7 @@ use crate::bounds::{LANES, LONG};
 use crate::tests::reads;
 use crate::{FirstFit, Placement, Request, align_order_of};
 
-/// First-fit as obviously right as can be: every bit is tried.
+/// Finds first-fit by trying every bit.
 fn plain_first_fit(map: &Bitmap, request: &Request, start: u32) -> Option<u32> {
     (start..map.bits()).find(|&bit| {
         (bit + request.align_offset) & request.align_mask == 0
@@ -74,8 +74,8 @@ fn bits_behind_the_last_are_never_found() {
     assert!(map.is_set(40) && map.is_set(63) && map.is_set(64) && !map.is_set(39));
 }
 
-/// The first clear bit is told, in one word and in several, with a summary and without one, and
-/// nothing was changed.
+/// A release of clear bits returns the first one and changes nothing, in one word and in several,
+/// with a summary and without one.
 #[test]
 fn what_is_clear_is_not_cleared() {
     for bits in [100, 2048, 8192] {
@@ -96,9 +96,9 @@ fn what_is_clear_is_not_cleared() {
     }
 }
 
-/// What the words take; and, of a bitmap whose runs are indexed, what 32 nodes more take: their
-/// bits, what the index knows of each (the lengths of its inner runs, a bit each, the longest of
-/// them, and the run over its border), and a word in each of the index's 256 rows.
+/// Memory of the words; and what the index of the runs takes for 32 more nodes: for each node the
+/// mask of its inner runs' lengths, the longest of them and the run of its border, and a word in
+/// each of the 256 rows.
 #[test]
 fn memory_is_counted() {
     assert_eq!([0, 1, 2048].map(|bits| Bitmap::new(bits).size_bytes()), [0, 32, 256]);
@@ -119,10 +119,10 @@ fn order_of_a_request_is_capped() {
     assert_eq!(orders, [0, 0, 1, 2, 2, 3, 6, 6, 7, 8, 8, 8]);
 }
 
-/// A bitmap as plain as it gets, and what is true of it.
+/// A bitmap as a list of bits, to compare with.
 struct Plain {
     used: Vec<bool>,
-    /// For each bit the first one at or after it that is set, or the end.
+    /// For each bit the first set bit >= it, or the end.
     next_used: Vec<u32>,
 }
 
@@ -142,7 +142,7 @@ impl Plain {
         }
     }
 
-    /// The first clear bit of a range.
+    /// Returns the first clear bit of the `length` bits from `first`.
     fn first_clear(&self, first: u32, length: u32) -> Option<u32> {
         (first..first + length).find(|&bit| !self.used[bit as usize])
     }
@@ -152,14 +152,15 @@ impl Plain {
         aligned.into_iter().find(|&bit| self.next_used[bit as usize] - bit >= length)
     }
 
-    /// The longest free run that begins in a node on a bit of a lane, as far as `end`.
+    /// Returns the length of the longest free run, cut at `end`, that begins in `node` on a bit
+    /// aligned to `lane`.
     fn longest(&self, node: u32, lane: usize, end: u32) -> u32 {
         let bits = self.used.len() as u32;
         let aligned = (node * 256..((node + 1) * 256).min(bits)).step_by(1 << lane);
         aligned.map(|bit| self.next_used[bit as usize].min(end) - bit).max().unwrap_or(0)
     }
 
-    /// True where a whole node is free.
+    /// True if all of `node` is free.
     fn is_free(&self, node: u32) -> bool {
         let bits = self.used.get(node as usize * 256..(node as usize + 1) * 256);
         bits.is_some_and(|bits| !bits.contains(&true))
@@ -171,7 +172,7 @@ fn lengths() -> impl Strategy<Value = u32> {
     prop_oneof![1..60u32, 1..900u32, 1..9000u32, 1..60_000u32]
 }
 
-/// What a summary says against what is true.
+/// Compares a summary with the plain bitmap.
 fn check_summary(map: &Bitmap, plain: &Plain) -> Result<(), TestCaseError> {
     let Some(summary) = &map.summary else { return Ok(()) };
     for node in 0..map.bits().div_ceil(256) {
@@ -209,8 +210,7 @@ proptest! {
         let (mut map, mut plain) = (Bitmap::new(bits), Plain::new(bits));
         let mut held = Vec::<(u32, u32)>::new();
         for (kind, which, length, order) in steps {
-            // A buffer is released, or any bits, of which a part may be clear; else one is
-            // allocated.
+            // Releases a buffer, or any bits, of which some may be clear; else allocates a buffer.
             let released = match kind {
                 0 if !held.is_empty() => Some(held.swap_remove(which as usize % held.len())),
                 1 if order == 0 => Some((which % bits, length.min(bits - which % bits))),
@@ -256,8 +256,8 @@ proptest! {
     }
 }
 
-/// A free node that a failed search left behind is taken as a whole, and a part of it is released:
-/// the run there is found, which is longer than what failed.
+/// A node that is free in a failed search is then taken whole, and bits from inside it on are
+/// released: their run, which is longer than the failed request, is found.
 #[test]
 fn a_node_that_was_free_in_a_failed_search_is_searched_later() {
     for last in [false, true] {

@@ -7,11 +7,11 @@ use super::*;
 use crate::bitmap::Bitmap;
 use crate::tests::reads;
 
-/// A step of a history: at a share of the bitmap, a length, and whether the free run or the buffer
-/// there is taken to its end.
+/// A step of a history: a bit (modulo the bitmap's bits), a length, and true to change the free or
+/// set bits there up to their end instead.
 type Step = (u32, u32, bool);
 
-/// Bits that lie on both sides of the borders of nodes and groups, or anywhere.
+/// Steps at bits on both sides of the borders of nodes and groups, or anywhere.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at =
         prop_oneof![0..20_000u32, (0..80u32, 0..4u32).prop_map(|(node, bit)| (node * 256 + bit).saturating_sub(2))];
@@ -19,7 +19,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((at, length, any::<bool>()), 1..if cfg!(miri) { 6 } else { 90 })
 }
 
-/// Turns bits from `at` on over, `length` of them at most, which all are set or all are clear.
+/// Inverts the bits from `at` on that are all set or all clear: `length` of them at most, or all.
 fn turn(map: &mut Bitmap, (at, length, to_the_end): Step) {
     let at = at % map.bits();
     let end = if map.is_set(at) { map.next_clear(at).unwrap_or(map.bits()) } else { map.next_set(at) };
@@ -31,7 +31,7 @@ fn turn(map: &mut Bitmap, (at, length, to_the_end): Step) {
     }
 }
 
-/// What the index says, every run of every slot.
+/// Returns the rows of the index, the count of each, and the mask of rows that are not empty.
 fn all(runs: &Runs) -> (Vec<u32>, Vec<u16>, Vec<u32>) {
     (runs.rows.clone(), runs.counts.iter().map(|&(count, _)| count).collect(), runs.present.to_vec())
 }
@@ -83,21 +83,20 @@ proptest! {
     }
 }
 
-/// The lengths of inner runs that a node can have: 1 + 2 + … + 21 bits, and what is between.
+/// Most lengths of inner runs in a node: 1 + 2 + … + 21 bits, and the bits between.
 const MOST_LENGTHS: u32 = 21;
-/// Words that are read of a pending node: its own and the first bit behind each, what lies on both
-/// sides of its borders, and at each border the words of a node where the run there begins, and of
-/// one where it ends.
+/// Most words read for a pending node: its own and, for each, the next one; those on both sides of
+/// its borders; and for each border a node in which its run begins, and one in which it ends.
 const MOST_OF_A_NODE: u32 = 8 + 7 + 4 + 2 * (8 + 8);
 
-/// How often each word of the bitmap is read in a call, in order.
+/// Returns the answer of `call`, and how often it reads each word of the bitmap, in order.
 fn reads_of<T>(map: &Bitmap, call: impl FnOnce(&Bitmap) -> T) -> (T, Vec<u32>) {
     let (answer, reads) = reads::counted(|| call(map));
     let times = |word: &u32| reads.get(&core::ptr::from_ref(word).addr()).copied().unwrap_or(0);
     (answer, map.padded_words().iter().map(times).collect())
 }
 
-/// How many lengths from `least` on the inner runs of a node have.
+/// Returns the number of different lengths >= `least` of the inner runs of `node`.
 fn lengths_from(map: &Bitmap, node: usize, least: u32) -> u32 {
     let index = map.index();
     let has = |length: &u32| index.inner[node][(length / 32) as usize] >> (length % 32) & 1 == 1;
@@ -129,7 +128,7 @@ proptest! {
             prop_assert!(reads.iter().sum::<u32>() <= MOST_OF_A_NODE * pending as u32, "{pending} nodes are read");
             for &(bits, order) in &requests {
                 let request = Request { bits, align_mask: (1 << order) - 1, align_offset: 0 };
-                // Each on a copy: what is learnt in a search spares the next one reads.
+                // Each on a copy: the bounds that a search lowers save the next one reads.
                 for wanted in [Wanted::Shortest, Wanted::Longest] {
                     let (_, reads) = reads_of(&map.clone(), |map| map.fit_by_length(&request, 0, wanted));
                     for (node, reads) in reads.chunks(NODE_WORDS).enumerate() {
@@ -147,13 +146,14 @@ proptest! {
     }
 }
 
-/// A node in which the request fits into the longest run alone, and is tried for each length before.
+/// The request fits only into the longest run of a node, and is tried for each shorter length
+/// first.
 #[test]
 fn a_node_is_read_once_for_each_length_of_its_runs() {
     let mut map = Bitmap::new(8_192);
     map.keep_runs(true);
     map.set(0, 8_192);
-    // No run but the last holds a multiple of 32.
+    // Only the last run contains a multiple of 32.
     for (block, lengths) in
         [&[15, 14][..], &[13, 12, 3], &[11, 10, 7], &[9, 8, 6, 4], &[5, 2, 1]].into_iter().enumerate()
     {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Lines about what is odd in a tree or on the command line, and ranges at their limits.
+//! Lines about odd values in a tree or on the command line, and ranges at their limits.
 
 use super::*;
 use crate::addresses::{Shift, adapt};
 use crate::cmdline::MAX_RUN_BYTES;
 
-/// What is said of a tree's addresses, with RAM from 0x60000000 on.
+/// Returns the facts and the lines about a tree's addresses, with RAM from 0x60000000 on.
 fn said(nodes: Vec<ReservedNode>, bootargs: &str) -> (Facts, Vec<String>) {
     let mut facts = Facts { memory: vec![RAM], reserved: nodes, ..Facts::default() };
     let notes = adapt(&mut facts, &mut cmdline::parse(bootargs));
@@ -35,7 +35,7 @@ fn ram_ends_on_a_page() {
 fn only_of_an_area_is_a_size_odd() {
     let odd = || fixed("odd", 0x7010_0000, 5 * M);
     let half = cma(fixed("half", 0x7000_0000, 4 * M + (512 << 10)));
-    assert_eq!(said(vec![half], "").1, ["debris: Reserved memory: half: size 4608 KiB is no multiple of 4 MiB"]);
+    assert_eq!(said(vec![half], "").1, ["debris: Reserved memory: half: size 4608 KiB is not a multiple of 4 MiB"]);
     assert_eq!(said(vec![cma(odd())], "").1.len(), 2, "base and size");
     let reusable = ReservedNode { reusable: true, ..odd() };
     let both = no_map(cma(odd()));
@@ -70,7 +70,7 @@ fn a_base_that_is_refused_is_refused_before_the_size_is_rounded() {
         case.other_lines(),
         ["cma: Region at 0x70100000 must be aligned to 0x00400000 bytes", "cma: Failed to reserve 5 MiB"]
     );
-    // Refused later, it is rounded already.
+    // It is refused later: the size is already rounded.
     let case = Case::new(vec![], "cma=5M@0x4c000000");
     assert_eq!(case.other_lines().last(), Some(&"cma: Failed to reserve 8 MiB"));
 }
@@ -84,10 +84,10 @@ fn a_second_area_of_a_name_is_said_once() {
     assert_eq!(case.other_lines().iter().filter(|line| line.contains("a second area of this name")).count(), 1);
 }
 
-/// Where a dynamic pool of 4 MiB goes in an alloc-range, with a pool in front of the range, and one
-/// behind it.
+/// Returns the place of a dynamic pool of 4 MiB in an alloc-range, with a pool before the range
+/// and, if `behind`, one there.
 fn placed(bootargs: &str, range: (u64, u64), behind: Option<u64>) -> u64 {
-    // Fixed regions come later in these versions, and are nobody's neighbours yet.
+    // These versions place fixed regions later: such regions are not neighbours yet.
     let exactly = |name: &str, start| cma(dynamic(name, 8 * M, &[(start, 8 * M)]));
     let mut nodes = vec![exactly("front", 0x7000_0000)];
     nodes.extend(behind.map(|start| exactly("behind", start)));
@@ -104,7 +104,7 @@ fn a_pool_grows_from_its_neighbour_where_linux_has_it_so() {
     assert_eq!(placed("linux=6.12", (0x7090_0000, 64 * M), None), 0x7440_0000, "it does not");
     assert_eq!(placed("linux=6.12", range, Some(0x7480_0000)), 0x7440_0000, "it ends at another, too");
     assert_eq!(placed("linux=6.12", range, Some(0x7900_0000)), 0x7080_0000);
-    // In 32 bits an end of 4 GiB is 0, where no region lies.
+    // In 32 bits an end of 4 GiB is 0, where there is no region.
     assert_eq!(placed("linux=6.12", (0x7080_0000, (1 << 32) - 0x7080_0000), None), 0x7080_0000);
     let anywhere = Case::new(vec![cma(dynamic("pool", 4 * M, &[]))], "linux=6.12");
     assert_eq!(anywhere.areas()[0].1, 0x9fc0_0000, "without a range from the top");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a contiguous allocation reports of itself, step by step, and what reclaim does for it.
+//! Reports of a contiguous allocation, step by step, and what reclaim does for it.
 
 use core::cell::Cell;
 use std::collections::BTreeSet;
@@ -110,8 +110,8 @@ fn a_journal_of_its_own_has_room_for_every_page_of_the_range() {
     });
 }
 
-/// Takes a whole area while a page is pinned behind `Drain`, and let go before the `let_go`th time
-/// that a batch was tried.
+/// Allocates a whole area with a page that is pinned after `Drain` and unpinned before the
+/// `let_go`th try of a batch.
 fn alloc_while_pinned(system: &mut System<'_>, area: AreaId, let_go: u32) -> (bool, ContigReport) {
     let id = settled(&mut open(system));
     let tried = Rc::new(Cell::new(0));
@@ -147,7 +147,7 @@ fn alloc_while_pinned(system: &mut System<'_>, area: AreaId, let_go: u32) -> (bo
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_pinned_page_is_tried_five_times() {
-    // The batch with the pinned page is the second: the first goes without it.
+    // The second batch has the pinned page; the first is moved without it.
     for (let_go, taken) in [(6, true), (7, false)] {
         with_system(4, 1, |system, area| {
             let (was_taken, report) = alloc_while_pinned(system, area, let_go);
@@ -207,8 +207,8 @@ fn each_range_is_traced_with_what_was_done_in_it() {
                 _ => None,
             })
             .collect();
-        // Twelve pages of a process, one of them pinned, and twelve of the cache. What the first
-        // range has done is taken back.
+        // Twelve pages of a process, one of them pinned, and twelve of the cache. What was done in
+        // the first range is undone.
         assert_eq!(done, [(0, 16, 11, 4, 11), (8, 16, 4, 12, 4)]);
         assert_eq!((report.migrated, report.dropped, report.ranges), (15, 16, 2));
         assert_eq!(system.mm().unwrap().live.stats.dropped, 16);
@@ -220,7 +220,7 @@ fn each_range_is_traced_with_what_was_done_in_it() {
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn pages_to_move_to_are_taken_past_the_per_cpu_lists() {
-    // So large that a per-CPU list is filled with more than one page at a time.
+    // RAM so large that a per-CPU list is refilled with more than one page at a time.
     with_system(16, 1, |system, area| {
         settled(&mut open(system));
         let buffer = system.cma_alloc(area, 1024, 0).unwrap();
@@ -289,7 +289,7 @@ fn memory_is_lived_in_by_processes_and_by_the_cache() {
 fn a_page_that_is_written_again_holds_something_else() {
     with_system(2, 0, |system, _| {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
-        // From the second time on the page has the same marks, and the same place.
+        // From the second write on the page has the same marks and the same place.
         let mut states: Vec<u64> = Vec::new();
         for _ in 0..5 {
             mm.cache_write(7).unwrap();

@@ -246,8 +246,8 @@ fn what_was_reclaimed_for_a_failed_allocation_comes_back() {
     }
 }
 
-/// A page that reclaim has looked at is read in again by others, in the frame that it had: it waits
-/// to enter its list, and is not put where it was.
+/// Pages that reclaim has scanned are dropped and read in again in the same frames: they wait to
+/// enter their list, and undo does not put them back where they were.
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_others_have_read_in_again_is_not_put_back() {
@@ -259,7 +259,7 @@ fn what_others_have_read_in_again_is_not_put_back() {
         let counter = Rc::clone(&again);
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| match phase {
             Phase::Drain => Fault::Pin.strike(mm, scene),
-            // So few that they stay in the batch.
+            // Few enough to stay in the batch.
             Phase::Test => {
                 let pages = (400..mm.cache_capacity()).filter(|&page| {
                     let index = mm.cache_frame(page).map(|frame| mm.zone.frame(frame));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How many processes the window has room for, and which run of its slots each gets.
+//! Number of processes that fit into the window, and the run of slots that each gets.
 
 use super::with_system;
 use migration::live::processes::MAX_PROCESSES;
@@ -32,10 +32,10 @@ fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
         for pages in [0, 1 << 20, u32::MAX] {
             assert_eq!(mm.create(pages), Err(LiveError::NoSlots), "{pages} pages");
         }
-        // Slots are handed out by sixteen: 1, 3, 1 and 2 times.
+        // Slots are allocated sixteen at a time: 1, 3, 1 and 2 sixteens.
         let ids = [16, 33, 1, 32].map(|pages| mm.create(pages).unwrap());
         mm.destroy(ids[1]).unwrap();
-        // The reverse mapping of a page is the first slot that shows it.
+        // The reverse mapping of a page is the first slot that maps it.
         let first_slot = |mm: &mut Mm<'_, '_>, id| {
             mm.populate(id, 0).unwrap();
             mm.zone.owner(mm.zone.frame(mm.frame_of(id, 0).unwrap()))
@@ -46,7 +46,7 @@ fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
         assert!(first_slot(&mut mm, long) > third, "too long for the gap");
         let short = mm.create(48).unwrap();
         assert_eq!(first_slot(&mut mm, short) - first, 16, "as long as the gap");
-        // The last slots are the window's, too: the check looks at no others.
+        // The last slots belong to the window, too; the check reads no slots after them.
         let last = core::iter::from_fn(|| mm.create(16).ok()).last().unwrap();
         (0..16).for_each(|page| mm.populate(last, page).unwrap());
         assert_eq!(mm.create(1), Err(LiveError::NoSlots));

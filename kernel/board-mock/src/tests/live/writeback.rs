@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! When dirty pages are written to a disk, in which order, and who waits for it.
+//! Writeback of dirty pages to a disk: its times, its order, and which caller waits for it.
 
 use super::disk::{put, with_disk};
 
