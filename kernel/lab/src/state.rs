@@ -81,10 +81,11 @@ impl fmt::Display for LoadError {
             Self::NotEmpty { used } => write!(f, "{used} pages are in use, and a state is put into an empty area"),
             Self::Size { pages, area, area_pages } => write!(
                 f,
-                "the state is of an area of {}, and {area} has {}; boot with cma={}M for an area of its size",
+                "the state is of an area of {}, and {area} has {}; boot with cma={}M for an area of its size, \
+                 called reserved",
                 Size(*pages),
                 Size(*area_pages),
-                padded(*pages) / PAGES_PER_MIB
+                padded_mib((*pages).into())
             ),
             Self::Taken { page, error } => write!(f, "page {page} of the area cannot be taken: {error}"),
         }
@@ -126,6 +127,11 @@ pub struct LoadReport {
 /// Returns the pages of the smallest area with room for `pages`: an area is whole pageblocks.
 const fn padded(pages: u32) -> u32 {
     pages.next_multiple_of(PAGEBLOCK_PAGES)
+}
+
+/// Returns the size in MiB of the smallest area with room for `pages`.
+pub(crate) const fn padded_mib(pages: u64) -> u64 {
+    pages.next_multiple_of(PAGEBLOCK_PAGES as u64) / PAGES_PER_MIB as u64
 }
 
 impl State<'_> {

@@ -197,6 +197,16 @@ pub enum RecordedSize {
     Pages(u64),
 }
 
+impl RecordedSize {
+    /// Returns the pages that an area has to have; 0 if unknown.
+    pub const fn pages(self) -> u64 {
+        match self {
+            Self::Unknown => 0,
+            Self::AtLeast(pages) | Self::Pages(pages) => pages,
+        }
+    }
+}
+
 impl fmt::Display for RecordedSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,6 +11,7 @@ use crate::buffer_owner::Moves;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::{Counted, Metrics};
 use crate::record::Record;
+use crate::state::padded_mib;
 use crate::stopwatch::{ClockCost, Timing, Timings};
 use crate::trace::Format;
 use placement::{FirstFit, Placement};
@@ -152,11 +153,18 @@ impl ReplayReport {
     fn write_recording(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let other_size = matches!(self.recorded_size, RecordedSize::Pages(pages) if pages != self.area_pages.into());
         if self.from != self.area || other_size {
-            writeln!(
+            write!(
                 f,
-                "The recording is of {}, {}; here it ran on {}, which has {}.",
+                "The recording is of {}, {}; here it ran on {}, which has {}",
                 self.from, self.recorded_size, self.area, self.area_pages
             )?;
+            match self.recorded_size.pages() {
+                pages if pages > self.area_pages.into() => {
+                    let mib = padded_mib(pages);
+                    writeln!(f, "; boot with cma={mib}M and use area=reserved, or debris replay --area {mib}M.")?;
+                }
+                _ => writeln!(f, ".")?,
+            }
         }
         write!(f, "Recorded on {}: {}; ", self.from, Counted(self.recorded_ops, "operation"))?;
         if self.pointers.is_none_or(|pointers| pointers.scale().is_some()) {

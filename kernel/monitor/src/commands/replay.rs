@@ -18,7 +18,8 @@ use lab::help::Help;
 use lab::keys::{Keys, number, shown};
 use lab::replay::{self, Part, ReplayError, Sizes, Survey, Told, WhenHeld, WhenServed};
 use lab::request::Align;
-use lab::state::Loaded;
+use lab::state::{self, Loaded};
+use lab::trace::{Reason, TraceError};
 use machine::Machine;
 
 pub(super) const fn entries<M: Machine + ?Sized>() -> &'static [Command<M>] {
@@ -178,7 +179,7 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
         if named.is_some() {
             self.without_job(unnamed)?;
         }
-        let survey = replay::survey(self.out.machine, trace).map_err(|error| Failure::bad(format!("{error}")))?;
+        let survey = replay::survey(self.out.machine, trace).map_err(|error| self.replay_failure(error))?;
         let area = if named.is_some() { unnamed } else { survey.area(self.system, from, unnamed) };
         self.without_job(area)?;
         let (loaded, part) = (self.loaded_in(area), part_of(args)?);
@@ -193,6 +194,11 @@ impl<'s, M: Machine + ?Sized> Session<'s, '_, M> {
                 self.system.area(area).name(),
                 in_the_way(self.system, area)
             )),
+            ReplayError::Trace(TraceError { reason: Reason::Empty, .. })
+                if self.context.initrd.is_some_and(|text| state::find(text, None, None).is_ok()) =>
+            {
+                Failure::bad("no line allocates or releases anything; it has the state of an area: `load` reads it")
+            }
             ReplayError::Release { area, .. } => Failure::check(format!("{}: {error}", self.system.area(area).name())),
             _ => Failure::bad(format!("{error}")),
         }

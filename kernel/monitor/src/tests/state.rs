@@ -3,6 +3,7 @@
 //! The command `load`, and replays that begin from a loaded state.
 
 use super::*;
+use reserved::DEFAULT_AREA;
 use std::format;
 
 const FAILED: &str = "\
@@ -82,8 +83,9 @@ fn sizes_are_held_against_the_area() {
     assert_eq!(
         told[0].1,
         "load: the state is of an area of 6656 pages (26 MiB), and BiscuitOS_cma has 2048 pages (8 MiB); boot with \
-         cma=28M for an area of its size\n"
+         cma=28M for an area of its size, called reserved\n"
     );
+    assert!(told[0].1.ends_with(&format!("called {DEFAULT_AREA}\n")), "the area of cma=");
     assert_eq!(told[0].0, Outcome::Failed(2));
     let told = with_initrd(&list(1500), &["load"; 1]);
     assert!(told[0].1.contains("548 pages behind the state's last page are held, too.\n"), "{}", told[0].1);
@@ -100,6 +102,9 @@ fn sizes_are_held_against_the_area() {
         (FAILED, "load line=0", "load: line is \"0\"; it has to be a number from 1"),
         (FAILED, "load order_per_bit=21", "load: order_per_bit is \"21\""),
         (FAILED, "load nowhere", "load: no area \"nowhere\""),
+        (FAILED, "replay", "replay: no line allocates or releases anything; it has the state of an area: `load` reads"),
+        ("bitmap:1 0 7\n", "compare load=replay", "compare: no line allocates or releases anything; it has the state"),
+        ("# nothing\n", "replay", "replay: the trace is empty"),
         ("bitmap:1 4294967296\n", "load", "load: the state at line 1: \"4294967296\" is not a 32-bit word"),
     ] {
         let told = with_initrd(initrd, &[line]);
