@@ -119,6 +119,20 @@ fn what_the_kernel_recorded_by_itself_stays() {
 }
 
 #[test]
+fn help_is_given_and_a_bad_option_is_not() {
+    let run = |shell: &str, option: &str| {
+        Command::new(shell).arg(in_tree("scripts/cma-record")).arg(option).output().expect("a shell")
+    };
+    for (shell, option) in [("sh", "-h"), ("dash", "--help")] {
+        let output = run(shell, option);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        assert!(said.starts_with("usage: cma-record [-o DIRECTORY] [-b KIB]") && said.contains("4096"), "{said}");
+    }
+    assert_eq!(run("sh", "-x").status.code(), Some(1));
+}
+
+#[test]
 fn a_kernel_without_the_events_is_told() {
     let board = Board::new(0);
     fs::remove_dir_all(board.root().join("sys/kernel/tracing/events/cma")).unwrap();

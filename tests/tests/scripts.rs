@@ -58,6 +58,29 @@ fn missing_files_are_named() {
     }
 }
 
+#[test]
+fn of_a_directory_the_recording_is_named() {
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
+    let directory = TempDir::new().unwrap();
+    let initrd = directory.path().to_str().unwrap();
+    let said = || String::from_utf8(qemu.run(&[("INITRD", initrd)]).stderr).unwrap();
+    assert!(said().ends_with("is a directory, not a file\n"), "{}", said());
+    fs::write(directory.path().join("trace"), "").unwrap();
+    assert!(said().ends_with(&format!("is a directory: the recording is {initrd}/trace\n")), "{}", said());
+}
+
+#[test]
+fn the_source_of_a_tree_is_no_dtb() {
+    let qemu = FakeQemu::new(FakeQemu::PRINTS_ITS_ARGUMENTS);
+    let directory = TempDir::new().unwrap();
+    let source = directory.path().join("my.dtsi");
+    fs::write(&source, "/ { };\n").unwrap();
+    let output = qemu.run(&[("DTB", source.to_str().unwrap())]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("NODES= takes source, or dtc compiles it"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
 /// Returns the board's tree with `nodes`, decompiled.
 fn source_with(nodes: &str) -> String {
     let (output, file) = compile_nodes(nodes);
