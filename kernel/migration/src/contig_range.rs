@@ -424,7 +424,6 @@ impl Mm<'_, '_> {
                 NO_OWNER => Owner::Kernel,
                 slot => self.process_at(slot).map_or(Owner::Kernel, Owner::Process),
             },
-            (None, None) if self.zone.is_on_pcp(index) || self.zone.tag(index).is_free() => Owner::Nobody,
             (None, None) => Owner::Kernel,
         };
         let why = if pin.is_some() { Why::Pinned } else { Why::Unmovable };

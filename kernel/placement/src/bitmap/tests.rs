@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::Bitmap;
 use crate::bounds::{LANES, LONG};
+use crate::node::{self, NODE_BITS, NODE_WORDS};
 use crate::tests::reads;
 use crate::{FirstFit, Placement, Request, align_order_of};
 
@@ -30,6 +31,33 @@ fn map_of(bits: &[bool]) -> Bitmap {
 fn bitmaps() -> impl Strategy<Value = Bitmap> {
     prop::collection::vec((any::<bool>(), prop_oneof![1..4usize, 1..80usize]), 1..60)
         .prop_map(|runs| map_of(&runs.iter().flat_map(|&(used, n)| core::iter::repeat_n(used, n)).collect::<Vec<_>>()))
+}
+
+#[test]
+fn no_bit_behind_the_end_is_the_next_clear_one() {
+    let mut map = Bitmap::new(100);
+    map.set(0, 40);
+    assert_eq!([40, 41, 64].map(|end| map.next_clear_before(0, end)), [None, Some(40), Some(40)]);
+    assert_eq!([5, 50].map(|start| map.next_clear_before(start, 60)), [Some(40), Some(50)]);
+    assert_eq!(FirstFit.name(), "first-fit");
+}
+
+#[test]
+fn bits_that_are_turned_over_leave_the_run_around_them() {
+    let set = |bits: &[(u32, u32)]| {
+        let mut node = [0; NODE_WORDS];
+        bits.iter().for_each(|&(from, to)| (from..to).for_each(|bit| node[bit as usize / 32] |= 1 << (bit % 32)));
+        node
+    };
+    for (before, behind) in [((3, 4), (20, 21)), ((40, 70), (95, 96)), ((0, 1), (255, 256)), ((64, 65), (66, 256))] {
+        let mut node = set(&[before, (before.1, behind.0), behind]);
+        let run = node::turn_over(&mut node, before.1, behind.0 - 1);
+        assert_eq!((run, node), (Some((before.1, behind.0)), set(&[before, behind])));
+    }
+    let mut node = set(&[(10, 20)]);
+    assert_eq!(node::turn_over(&mut node, 10, 19), Some((0, NODE_BITS)));
+    let mut node = set(&[(10, 20)]);
+    assert_eq!(node::turn_over(&mut node, 10, 20), None, "one of them was clear");
 }
 
 proptest! {

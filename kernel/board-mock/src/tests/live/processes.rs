@@ -53,3 +53,22 @@ fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
         mm.check().unwrap();
     });
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_window_has_a_sixteenth_more_slots_than_pages() {
+    with_system(16, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let ids: Vec<_> = core::iter::from_fn(|| mm.create(256).ok()).collect();
+        assert_eq!(ids.len() as u32 * 256, 17 * 1024);
+        let (first, last) = (ids[0], ids[ids.len() - 1]);
+        mm.populate(first, 0).unwrap();
+        (0..3).for_each(|page| mm.share((first, 0), (last, 253 + page)).unwrap());
+        // Each page of the cache and each entry of the journal has its place, too.
+        assert_eq!(mm.cache_capacity(), mm.zone.managed_pages());
+        assert_eq!([0, mm.cache_capacity() - 1].map(|page| mm.cache_read(page)), [Ok(true); 2]);
+        mm.check().unwrap();
+        let before = mm.live.now_ns();
+        assert!(before > 0 && mm.live.now_ns() > before, "time goes by");
+    });
+}
