@@ -236,6 +236,8 @@ fn bits_above_32_are_dropped_and_said() {
     assert_eq!(cma("cma=1P"), Some((0, 0, 0)));
     let units = ["1", "1K", "1m", "1G", "1t", "1P", "1e"].map(|text| memparse(text.as_bytes()).value);
     assert_eq!(units, [0, 10, 20, 30, 40, 50, 60].map(|bits| 1 << bits));
+    let odd = memparse(b"0xg");
+    assert_eq!((odd.value, odd.digits, odd.rest), (0, 1, &b"xg"[..]), "no digit follows: an octal 0");
 }
 
 #[test]

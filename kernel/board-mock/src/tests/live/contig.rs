@@ -110,6 +110,30 @@ fn a_journal_of_its_own_has_room_for_every_page_of_the_range() {
     });
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_no_journal_had_room_for_is_still_in_use() {
+    with_system(6, 3, |system, _| {
+        let mut mm = open(system);
+        let id = process(&mut mm, 2500);
+        mm.zone.set_cma_use(CmaUse::Half);
+        let mut own = mm.open_journal(1).unwrap();
+        mm.drain_lists();
+        let before = mm.fingerprint();
+        let first = START.add(6 * PAGEBLOCK_PAGES);
+        let area = AreaFrames { first, pages: 3 * PAGEBLOCK_PAGES };
+        let mut range = ContigRange::new(area, first, area.pages);
+        let mut report = ContigReport::default();
+        let result = core::iter::repeat_with(|| range.step(&mut mm, &mut own, &mut report)).find_map(|result| result);
+        let Some(Err(Refused::Busy(blocked))) = result else { panic!("{result:?}") };
+        assert_eq!((blocked.owner, blocked.why), (Owner::Process(id.0), Why::StillInUse));
+        assert_eq!((blocked.phase, report.migrated), (Phase::Test, 2048));
+        assert_eq!(mm.fingerprint(), before);
+        mm.close_journal(own);
+        mm.check().unwrap();
+    });
+}
+
 /// Allocates a whole area with a page that is pinned after `Drain` and unpinned before the
 /// `let_go`th try of a batch.
 fn alloc_while_pinned(system: &mut System<'_>, area: AreaId, let_go: u32) -> (bool, ContigReport) {
@@ -243,6 +267,21 @@ fn where_every_page_was_used_each_loses_its_second_chance() {
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn active_pages_are_looked_at_until_the_lists_are_as_long() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        for _ in 0..2 {
+            (0..100).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+            mm.lru_add_drain();
+        }
+        assert_eq!(mm.zone.lru_pages(true, true), 100);
+        assert_eq!(mm.direct_reclaim(1, Undo::No), 1);
+        assert_eq!((mm.zone.lru_pages(true, false), mm.zone.lru_pages(true, true)), (49, 50));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn memory_is_freed_ahead_until_there_is_somewhere_to_move_to() {
     with_system(2, 1, |system, _| {
         let mut mm = system.open_live(CmaUse::Fallback, Lend::Movable).unwrap();
@@ -304,6 +343,20 @@ fn a_page_that_is_written_again_holds_something_else() {
         let id = process(&mut mm, 1);
         let states: BTreeSet<u64> = (0..5).map(|_| mm.write(id, 0).map(|()| mm.fingerprint()).unwrap()).collect();
         assert_eq!(states.len(), 5);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_first_page_without_a_target_ends_it() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        settled(&mut mm);
+        mm.live.faults.targets_left = Some(3);
+        let Err(CmaError::NoMemory(blocked)) = system.cma_alloc(area, 1024, 0) else { panic!("no target is left") };
+        assert_eq!((blocked.frame, blocked.why), (AREA.first.add(3), Why::NoTarget));
+        let stats = system.mm().unwrap().live.stats;
+        assert_eq!((stats.migrated, stats.migrate_failed, stats.migrated_while_lent), (3, 1, 0));
     });
 }
 

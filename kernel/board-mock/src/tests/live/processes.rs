@@ -66,6 +66,7 @@ fn the_window_has_a_sixteenth_more_slots_than_pages() {
         (0..3).for_each(|page| mm.share((first, 0), (last, 253 + page)).unwrap());
         // Each page of the cache and each entry of the journal has its place, too.
         assert_eq!(mm.cache_capacity(), mm.zone.managed_pages());
+        assert_eq!(mm.cache_frame(mm.cache_capacity()), None);
         assert_eq!([0, mm.cache_capacity() - 1].map(|page| mm.cache_read(page)), [Ok(true); 2]);
         mm.check().unwrap();
         let before = mm.live.now_ns();
