@@ -436,8 +436,8 @@ impl<'a> Attempt<'a> {
     fn find_in_alloc_range(&self, search: Search) -> Option<u64> {
         let touches = |address: u64| self.regions.iter().any(|(_, region)| touches(region, address));
         let PhysRange { start, end } = search.within;
-        // Without a range it starts at 0. An end of 4 GiB is 0 in 32 bits.
-        if self.linux.grows_from_neighbours && start > 0 && touches(start) && !touches(end % ADDRESS_LIMIT) {
+        // An end of 4 GiB is 0 in 32 bits, which without a range is the start, too.
+        if self.linux.grows_from_neighbours && touches(start) && !touches(end % ADDRESS_LIMIT) {
             self.memblock.find_lowest(search)
         } else {
             self.memblock.find(search)

@@ -120,6 +120,8 @@ fn why_a_pool_is_refused_names_its_place_where_that_is_why() {
     let odd = why(cma(fixed("odd", 0x7010_0000, 4 * M)));
     assert!(odd.starts_with("Reserved memory: incorrect alignment of CMA region ("), "{odd}");
     assert!(odd.ends_with(" is not on whole multiples of 4 MiB)"), "{odd}");
+    let long = why(cma(fixed("long", 0x7000_0000, 5 * M)));
+    assert!(long.ends_with(" is not on whole multiples of 4 MiB)"), "{long}");
     for other in [
         ReservedNode { no_map: false, ..dma(fixed("mapped", 0x7010_0000, 4 * M)) },
         no_map(cma(fixed("both", 0x7010_0000, 4 * M))),

@@ -2,8 +2,11 @@
 
 //! Number of processes that fit into the window, and the run of slots that each gets.
 
+use std::collections::BTreeSet;
+
 use super::with_system;
 use migration::live::processes::MAX_PROCESSES;
+use migration::live::space::OwnedFrame;
 use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 
@@ -71,5 +74,24 @@ fn the_window_has_a_sixteenth_more_slots_than_pages() {
         mm.check().unwrap();
         let before = mm.live.now_ns();
         assert!(before > 0 && mm.live.now_ns() > before, "time goes by");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn each_line_of_each_page_can_be_told_from_any_other() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let id = mm.create(4).unwrap();
+        (0..4).for_each(|page| mm.populate(id, page).unwrap());
+        (0..4).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+        mm.cache_write(3).unwrap();
+        let frames: Vec<_> = (0..4).flat_map(|page| [mm.frame_of(id, page), mm.cache_frame(page)]).collect();
+        let mut lines = BTreeSet::new();
+        for frame in frames {
+            let words = mm.live.space().frame_words(OwnedFrame::by_dma(frame.unwrap()));
+            lines.extend(words.iter().step_by(8).copied());
+        }
+        assert_eq!(lines.len(), 8 * 1024 / 8);
     });
 }

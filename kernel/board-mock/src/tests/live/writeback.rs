@@ -57,3 +57,14 @@ fn too_many_dirty_pages_are_written_and_twice_as_many_waited_for() {
         assert!(mm.disk_stats().pages_written >= limit.into());
     });
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn no_more_is_read_ahead_than_asked_for() {
+    with_disk(8 * 200, false, |system, _| {
+        let mut mm = system.mm().unwrap();
+        assert_eq!((mm.read_ahead(10, 4), mm.cached_pages()), (4, 4));
+        assert_eq!((mm.read_ahead(8, 8), mm.cached_pages()), (4, 8), "those that are not there");
+        assert_eq!((mm.read_ahead(198, 50), mm.read_ahead(200, 1)), (2, 0), "up to the disk's end");
+    });
+}
