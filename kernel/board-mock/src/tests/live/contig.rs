@@ -115,6 +115,7 @@ fn a_journal_of_its_own_has_room_for_every_page_of_the_range() {
 fn what_no_journal_had_room_for_is_still_in_use() {
     with_system(6, 3, |system, _| {
         let mut mm = open(system);
+        mm.create(1).unwrap();
         let id = process(&mut mm, 2500);
         mm.zone.set_cma_use(CmaUse::Half);
         let mut own = mm.open_journal(1).unwrap();

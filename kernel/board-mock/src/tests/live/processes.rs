@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::with_system;
 use migration::live::processes::MAX_PROCESSES;
 use migration::live::space::OwnedFrame;
+use migration::live::stats::Stats;
 use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
 
@@ -93,5 +94,19 @@ fn each_line_of_each_page_can_be_told_from_any_other() {
             lines.extend(words.iter().step_by(8).copied());
         }
         assert_eq!(lines.len(), 8 * 1024 / 8);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn what_is_counted_adds_up() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        let id = mm.create(1).unwrap();
+        (0..3).for_each(|_| mm.add_kernel_page(id).unwrap());
+        let process = mm.process(id).unwrap();
+        assert_eq!((process.kernel_pages(), process.resident(), process.pages()), (3, 0, 1));
+        let stats = Stats { dropped: 5, stolen_direct: 3, stolen_background: 4, ..Stats::default() };
+        assert_eq!(stats.reclaimed(), 12);
     });
 }

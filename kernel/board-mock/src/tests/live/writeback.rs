@@ -2,7 +2,7 @@
 
 //! Writeback of dirty pages to a disk: its times, its order, and which caller waits for it.
 
-use super::disk::{put, with_disk};
+use super::disk::{holds, put, with_disk};
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -34,6 +34,20 @@ fn what_is_being_written_is_not_written_once_more() {
         assert_eq!((mm.dirty_pages(), mm.pages_lent_to_disk()), (20, 20));
         mm.settle_disk();
         assert_eq!((mm.dirty_pages(), mm.disk_stats().pages_written), (0, 20));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn who_writes_a_page_waits_until_the_disk_has_done_with_it() {
+    with_disk(8 * 200, false, |system, medium| {
+        medium.borrow_mut().slow = true;
+        let mut mm = system.mm().unwrap();
+        put(&mut mm, 0..1, 1);
+        assert_eq!((mm.write_some(), mm.pages_lent_to_disk()), (1, 1));
+        put(&mut mm, 0..1, 2);
+        assert_eq!((mm.pages_lent_to_disk(), mm.dirty_pages(), holds(&mut mm, 0, 2)), (0, 1, true));
+        assert_eq!(mm.sync_pages(0, 1), Ok(1));
     });
 }
 
