@@ -232,6 +232,13 @@ fn an_isolated_range_is_tested_and_taken_as_far_as_it_goes() {
     assert_eq!((zone.pageblocks_of(Migratetype::Isolate), zone.nr_free_pages()), (2, 0));
     zone.undo_isolate_page_range(START.add(1020), 8, false);
     zone.check().unwrap();
+    // A range that is a block by itself leaves nothing in front and behind.
+    zone.start_isolate_page_range(START.add(1024), 1024);
+    zone.take_isolated_range(START.add(1024), 1024).unwrap();
+    zone.undo_isolate_page_range(START.add(1024), 1024, true);
+    assert_eq!(zone.nr_free_pages(), 1024 - 14);
+    zone.give_range(START.add(1024), 1024);
+    zone.check().unwrap();
 }
 
 #[test]
