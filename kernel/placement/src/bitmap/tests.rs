@@ -43,6 +43,21 @@ fn no_bit_behind_the_end_is_the_next_clear_one() {
 }
 
 #[test]
+fn a_node_that_is_free_again_is_found_whatever_was_known_of_it() {
+    let mut map = Bitmap::new(64 * NODE_BITS);
+    map.set(0, 64 * NODE_BITS);
+    let whole = Request { bits: NODE_BITS, align_mask: 0, align_offset: 0 };
+    let found = |map: &Bitmap| (map.last_fit(&whole, 0), map.first_fit(&whole, 0));
+    assert_eq!(found(&map), (None, None));
+    for node in [5, 40, 63] {
+        map.clear(node * NODE_BITS, NODE_BITS).unwrap();
+        assert_eq!(found(&map), (Some(node * NODE_BITS), Some(node * NODE_BITS)));
+        map.set(node * NODE_BITS, NODE_BITS);
+        assert_eq!(found(&map), (None, None));
+    }
+}
+
+#[test]
 fn bits_that_are_turned_over_leave_the_run_around_them() {
     let set = |bits: &[(u32, u32)]| {
         let mut node = [0; NODE_WORDS];
