@@ -181,6 +181,27 @@ fn pages_in_bulk_leave_the_mark_and_come_from_many_blocks() {
 }
 
 #[test]
+fn pages_in_bulk_are_as_many_as_were_asked_for() {
+    let mut pages = pages(1);
+    let mut zone = zone(&mut pages, 1, 0);
+    taken_block(&mut zone, 0, Movable);
+    // Blocks of 1, 2 and 4 pages follow, of the last of which one page is wanted.
+    let mut targets = [Frame(0); 4];
+    assert_eq!(zone.alloc_pages_bulk(&mut targets, 0, true), 4);
+    assert_eq!((targets, zone.nr_free_pages()), ([1, 2, 3, 4].map(Frame), 1019));
+    zone.check().unwrap();
+}
+
+#[test]
+fn who_may_enter_the_areas_is_as_lend_says() {
+    let admitted = |lend: Lend| [false, true].map(|clean| lend.admits(Movable, clean));
+    assert_eq!([Lend::Movable, Lend::Clean, Lend::None].map(admitted), [[true; 2], [false, true], [false; 2]]);
+    for migratetype in [Unmovable, Reclaimable] {
+        assert!(!Lend::Movable.admits(migratetype, true) && !Lend::Clean.admits(migratetype, true));
+    }
+}
+
+#[test]
 fn only_what_lies_in_a_range_is_in_its_way() {
     let mut pages = pages(1);
     let mut zone = zone(&mut pages, 0, 1);
