@@ -312,7 +312,7 @@ fn a_device_that_never_answers_is_given_up_when_somebody_wants_out() {
         assert_eq!(mm.pages_lent_to_disk(), 0, "it owns nothing any more");
         medium.borrow_mut().stuck = false;
         let again = mm.cache_get(1, &mut [0; 1024]).unwrap_err().to_string();
-        assert!(again.starts_with("reading page 1 of the disk: it did not answer, and was"), "{again}");
+        assert!(again.starts_with("reading page 1 of the disk: it did not answer, and is off"), "{again}");
         assert_eq!(stored(&medium.borrow().durable, 1), words(1, 1));
     });
 }
