@@ -200,7 +200,7 @@ fn behind_a_candidate_in_use_is_the_next_place_that_is_aligned() {
     let mut area = area(0);
     let single = Request { bits: 1, align_mask: 0, align_offset: 0 };
     let aligned = Request { align_mask: 15, ..single };
-    let mut behind = |request, busy| area.place_behind(request, busy, &mut false);
+    let behind = |request, busy| area.place_behind(request, busy, &mut false);
     assert_eq!((behind(&single, 0), behind(&single, 5), behind(&aligned, 16)), (Some(1), Some(6), Some(32)));
     assert_eq!(behind(&single, 1023), None);
     area.reserve(6, 10);
