@@ -42,7 +42,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| Failure::bad(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        // A directory that scripts/cma-record made.
+        let recording = Some(path.join("trace")).filter(|trace| trace.is_file());
+        let what = recording.map_or(", not a file".into(), |trace| format!(": the recording is {}", trace.display()));
+        return Err(Failure::bad(format!("{}: it is a directory{what}", path.display())));
+    }
+    let length = metadata.len();
     let mut text = Vec::new();
     if length <= most {
         file.take(most + 1).read_to_end(&mut text).map_err(failed)?;
@@ -101,6 +108,16 @@ mod tests {
         }
         std::fs::write(&path, "BZ\n").unwrap();
         assert!(read(&path).is_ok());
+    }
+
+    #[test]
+    fn of_a_directory_the_recording_is_named() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let why = || read(directory.path()).err().map(|failure| failure.line).unwrap_or_default();
+        assert!(why().ends_with(": it is a directory, not a file"), "{}", why());
+        std::fs::write(directory.path().join("trace"), "").unwrap();
+        let end = format!("it is a directory: the recording is {}/trace", directory.path().display());
+        assert!(why().ends_with(&end), "{}", why());
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl<'a> Verdict<'a> {
         }
         if answer.lost > 0 {
             caveats.push(format!(
-                "{} lost: what they held is not counted. Record with a larger buffer (buffer_size_kb).",
+                "{} lost: what they held is not counted. Record with a larger buffer (cma-record -b KIB, or \
+                 buffer_size_kb).",
                 Counted(answer.lost, "event")
             ));
         }
