@@ -32,7 +32,13 @@ impl<'t> Pseudonyms<'t> {
 /// Text in front of an area in a log.
 const BEFORE_AREA: &[u8] = b"(cma ";
 /// Calls whose lines of a log are kept.
-const CALLS: [&[u8]; 4] = [b"cma_", b"dma_alloc_from_contiguous", b"dma_release_from_contiguous", b"memory range at"];
+const CALLS: [&[u8]; 5] = [
+    b"cma_",
+    b"dma_alloc_from_contiguous",
+    b"dma_release_from_contiguous",
+    b"memory range at",
+    b"number of available pages: ",
+];
 
 /// Returns the recording without names.
 ///

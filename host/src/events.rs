@@ -93,6 +93,7 @@ fn of_dmesg<'t>(line: Line<'t>, said: dmesg::Said<'t>) -> Recorded<'t> {
         }
         dmesg::Said::Release { page, .. } => (b"", named(page), Happened::Release),
         dmesg::Said::Busy => (b"", None, Happened::Busy),
+        dmesg::Said::Free { area, pages, .. } => (area, None, Happened::AreaPages(pages.into())),
         dmesg::Said::Lost => (b"", None, Happened::Lost(1)),
     };
     Recorded { line, head: line.head(Format::Dmesg), area, names, happened }

@@ -51,7 +51,15 @@ pub fn sentence(answers: &[Answer], busy: u64) -> Option<String> {
         return Some(format!("What else helps: {}.", helps.join("; ")));
     }
     (usual.failed_recorded > 0).then(|| {
-        format!("Nothing else helps but fewer or smaller buffers: {} are held at once.", size(usual.peak_pages))
+        let held = size(usual.peak_pages);
+        match usual.partial {
+            // What is not recorded may be in the way.
+            true => format!(
+                "What else helps: fewer or smaller buffers (of those recorded, {held} are held at once), and fewer pinned \
+                 pages where requests failed with -16: `debris explain` says which did."
+            ),
+            false => format!("Nothing else helps but fewer or smaller buffers: {held} are held at once."),
+        }
     })
 }
 
@@ -92,6 +100,7 @@ mod tests {
             unmatched: 0,
             busy: 0,
             held_before: 0,
+            least_pages: 0,
             served: WhenServed::Release,
             otherwise_pages: None,
         }
@@ -117,6 +126,9 @@ mod tests {
             sentence(&[usual, page, moved.clone()], 0).as_deref(),
             Some("What else helps: 12M (3072 pages) under relocate.")
         );
+        let partial = Answer { failed_recorded: 2, partial: true, ..answer("first-fit", Alignment::Asis, 12) };
+        let said = sentence(&[partial], 0).expect("requests failed");
+        assert!(said.starts_with("What else helps: fewer or smaller buffers") && said.contains("with -16"), "{said}");
         // Without fragmentation there is nothing to gain.
         assert_eq!(sentence(&[answer("first-fit", Alignment::Asis, 12), moved.clone()], 0), None);
         let failed = Answer { failed_recorded: 2, ..answer("first-fit", Alignment::Asis, 12) };

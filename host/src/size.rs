@@ -12,7 +12,6 @@
 //! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size, too.
 //! 2. An ID that is allocated while it is held is released first, because a request that failed
 //!    when it was recorded may succeed here.
-//!    it was recorded may succeed here.
 
 use std::fmt;
 
@@ -167,6 +166,8 @@ pub struct Answer {
     pub busy: u64,
     /// Pages held when the recording began, if recorded.
     pub held_before: u64,
+    /// Pages that the area needs at least by what the board did, if the recording is partial; else 0.
+    pub least_pages: u32,
     /// Treatment of buffers whose requests failed when this was recorded.
     pub served: WhenServed,
     /// The smallest size under the other treatment, if both were tried.
@@ -176,7 +177,7 @@ pub struct Answer {
 impl Answer {
     /// Returns the record.
     pub fn record(&self, area: &str) -> Record {
-        Record::new("size")
+        let record = Record::new("size")
             .string("area", area)
             .string("placement", &self.rule.placement)
             .string("align", self.rule.alignment.name())
@@ -192,7 +193,8 @@ impl Answer {
             .number("lost", self.lost)
             .number("unmatched", self.unmatched)
             .number("busy", self.busy)
-            .number("held_before", self.held_before)
+            .number("held_before", self.held_before);
+        if self.least_pages > self.smallest_pages { record.number("least_pages", self.least_pages) } else { record }
     }
 }
 
@@ -312,6 +314,11 @@ impl<'t> Recording<'t> {
     ) -> Result<Answer, SizeError> {
         let (capacity, roomy) = self.without_end(rule, served)?;
         let held_before = roomy.counts.held_before.unwrap_or(0);
+        let partial = roomy.lost + roomy.unmatched + roomy.busy + held_before > 0;
+        let least_pages = match partial {
+            true => self.survey.least_pages(self.area, roomy.failed_recorded > 0)?.min(MAX_AREA_PAGES.into()) as u32,
+            false => 0,
+        };
         let answer = |smallest_pages, largest_failing_pages, tried_to_pages| Answer {
             rule: rule.clone(),
             requests: roomy.allocs,
@@ -321,11 +328,12 @@ impl<'t> Recording<'t> {
             smallest_pages,
             largest_failing_pages,
             tried_to_pages,
-            partial: roomy.lost + roomy.unmatched + roomy.busy + held_before > 0,
+            partial,
             lost: roomy.lost,
             unmatched: roomy.unmatched,
             busy: roomy.busy,
             held_before,
+            least_pages,
             served,
             otherwise_pages: None,
         };

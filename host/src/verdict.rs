@@ -29,7 +29,7 @@ pub struct Verdict<'a> {
 impl<'a> Verdict<'a> {
     /// Returns the verdict for an answer with a headroom.
     pub fn of(answer: &'a Answer, headroom_percent: u32) -> Self {
-        let with_headroom = u64::from(answer.smallest_pages) * u64::from(100 + headroom_percent);
+        let with_headroom = u64::from(Self::needed(answer)) * u64::from(100 + headroom_percent);
         let pages = with_headroom.div_ceil(100).next_multiple_of(answer.step_pages.into());
         Self {
             answer,
@@ -37,6 +37,14 @@ impl<'a> Verdict<'a> {
             pages: u32::try_from(pages).unwrap_or(u32::MAX),
             jitter: None,
             recorded: RecordedSize::Unknown,
+        }
+    }
+
+    /// Returns the pages that an answer's area needs: no fewer than by what the board did.
+    fn needed(answer: &Answer) -> u32 {
+        match answer.least_pages {
+            least if least > answer.smallest_pages => least.next_multiple_of(answer.step_pages),
+            _ => answer.smallest_pages,
         }
     }
 
@@ -53,7 +61,11 @@ impl<'a> Verdict<'a> {
         }
         let record = match self.headroom_percent {
             0 => record,
-            _ => record.number("headroom_percent", self.headroom_percent).number("verdict_pages", self.pages),
+            percent => record.number("headroom_percent", percent),
+        };
+        let record = match self.pages {
+            pages if pages == answer.smallest_pages => record,
+            pages => record.number("verdict_pages", pages),
         };
         match self.spread() {
             Some([min, median, max]) => {
@@ -70,9 +82,14 @@ impl<'a> Verdict<'a> {
         let mut text = format!("{least}{}", size(*pages));
         // Writing to a String cannot fail.
         if *headroom_percent > 0 {
-            let _ = write!(text, ", of which {headroom_percent}% is headroom over {}", size(answer.smallest_pages));
+            let _ = write!(text, ", of which {headroom_percent}% is headroom over {}", size(Self::needed(answer)));
         }
-        let _ = write!(text, ": no request fails under {}", answer.rule.placement);
+        if answer.least_pages > answer.smallest_pages {
+            let _ = write!(text, ", by what the board did. Replayed in {}", size(answer.smallest_pages));
+            let _ = write!(text, ", no request fails under {}", answer.rule.placement);
+        } else {
+            let _ = write!(text, ": no request fails under {}", answer.rule.placement);
+        }
         let _ = match answer.largest_failing_pages {
             Some(failing) => write!(text, ", and in {} one does.", size(failing)),
             None => write!(text, ", and nothing smaller was tried."),
@@ -100,6 +117,15 @@ impl<'a> Verdict<'a> {
                 "On the board they reached {}, of what is known of its area: there pages were in use that the recording \
                  does not show, in front of the first or in ranges that were busy.",
                 size(reached)
+            ));
+        }
+        if let RecordedSize::Pages(had) = self.recorded
+            && u64::from(answer.least_pages) > had
+        {
+            caveats.push(format!(
+                "On the board, requests failed in {}, and no range was busy: there pages were in use that the recording \
+                 does not show.",
+                size(u32::try_from(had).unwrap_or(u32::MAX))
             ));
         }
         if answer.unmatched > 0 {

@@ -129,3 +129,34 @@ fn of_several_areas_the_page_is_about_the_one_that_fails() {
     let (said, html) = page(&["--from", "x"]);
     assert!(!said.contains("--html") && html.contains("\"from\":\"x\"") && html.contains("no request fails"), "{said}");
 }
+
+/// A log that begins late: one request fails, and the list of free runs has the area's size.
+#[test]
+fn a_list_of_free_runs_gives_the_area_s_size_and_what_is_held() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let log = "\
+[  100.000000] cma: cma_alloc(cma 814923f8, count 2025, align 8)
+[  100.000001] cma: cma_alloc: linux,cma: alloc failed, req-size: 2025 pages, ret: -12
+[  100.000002] cma: number of available pages: 1407@100+2000@14000=> 3407 free of 16384 total pages
+[  100.000003] cma: cma_alloc(): returned 00000000
+";
+    std::fs::write(directory.path().join("late.log"), log).unwrap();
+    let debris =
+        |arguments: &[&str]| debris_in(directory.path(), &[&arguments[..1], &["late.log"], &arguments[1..]].concat());
+    for anonymous in [&[][..], &["--anonymous"]] {
+        let said = String::from_utf8(debris(&[&["size"], anonymous].concat()).stdout).unwrap();
+        assert!(
+            said.starts_with("late.log: at least 68M (17408 pages), by what the board did. Replayed in 8M "),
+            "{said}"
+        );
+        assert!(said.contains("\n12977 pages held when the recording began"), "{said}");
+        assert!(said.contains("requests failed in 64M (16384 pages), and no range was busy"), "{said}");
+        assert!(!said.contains("Nothing else helps") && said.contains("fewer pinned pages where requests"), "{said}");
+    }
+    let output = debris(&["size", "--assert", "<=8M"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let sizes = records(&String::from_utf8(debris(&["size", "--json"]).stdout).unwrap());
+    assert_eq!((&sizes[0]["least_pages"], &sizes[0]["verdict_pages"]), (&16385.into(), &17408.into()));
+    let output = debris(&["replay"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("an area of 64 MiB, as recorded"), "{output:?}");
+}

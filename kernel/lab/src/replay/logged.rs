@@ -10,7 +10,7 @@ use core::cell::Cell;
 
 use super::player::Player;
 use super::pointers::{Pointers, Scale, id_of};
-use super::recorded::{Place, Recorded, Survey};
+use super::recorded::{Counts, Place, Recorded, Survey};
 use super::stage::{Follow, Stage};
 use super::{OPS_BETWEEN_LOOKS, ReplayError, WhenHeld, WhenServed, learn};
 use crate::ids::IdTable;
@@ -29,6 +29,8 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
     let mut events = dmesg::events(log);
     let mut found = 0u64;
     let mut hidden = false;
+    // Before Linux 5.11, a release does not contain its pages; before a request, not its area.
+    let mut counted = true;
     while let Some(step) = events.step() {
         let (line, said) = step?;
         found += 1;
@@ -39,11 +41,26 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
         match event {
             Said::Lost => survey.lost += 1,
             Said::Busy => survey.busy += 1,
-            Said::Release { .. } => survey.releases += 1,
-            Said::Alloc { area, page, .. } => {
+            Said::Release { pages, .. } => {
+                survey.releases += 1;
+                counted &= pages.is_some() && !survey.areas.is_empty();
+                if let [only] = &mut survey.areas[..] {
+                    only.counts.released(pages.unwrap_or(0));
+                }
+            }
+            Said::Free { area, free, pages } => {
+                let most = line.error(Reason::TooManyAreas(MAX_RECORDED_AREAS));
+                let area = Recorded::named(&mut survey.areas, area).ok_or(most)?;
+                area.begin(line.number, counted.then_some(free.into()), pages.into());
+            }
+            Said::Alloc { area, page, pages, .. } => {
                 hidden |= page == Page::Hidden;
                 let most = line.error(Reason::TooManyAreas(MAX_RECORDED_AREAS));
-                Recorded::named(&mut survey.areas, area).ok_or(most)?.allocs += 1;
+                let area = Recorded::named(&mut survey.areas, area).ok_or(most)?;
+                area.allocs += 1;
+                if page != Page::None {
+                    area.counts.allocated(pages);
+                }
             }
         }
     }
@@ -70,8 +87,11 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, log: &'t [u8]) ->
             }
         }
     }
-    if let [only] = &mut survey.areas[..] {
-        only.releases = survey.releases;
+    match &mut survey.areas[..] {
+        [only] => only.releases = survey.releases,
+        // The area of a release is not known.
+        areas if survey.releases > 0 => areas.iter_mut().for_each(|area| area.counts = Counts::default()),
+        _ => {}
     }
     survey.pointers = Some(pointers);
     survey.checked_ns = machine.now_ns().saturating_sub(start_ns);
@@ -135,7 +155,7 @@ pub(super) fn steps<'t>(
                 });
                 release.unwrap_or(Event::Lost(0))
             }
-            Said::Busy | Said::Lost => Event::Lost(0),
+            Said::Busy | Said::Free { .. } | Said::Lost => Event::Lost(0),
         };
         Ok((line, Some(event)))
     })

@@ -66,7 +66,7 @@ pub(super) struct Recorded<'t> {
     pages: Option<(u64, u64)>,
     /// The area's size in pages, if an event has it.
     size: Option<u64>,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// A recorded area, and the range of its pages that were allocated.
@@ -102,6 +102,8 @@ impl Place<'_> {
 pub struct Counts {
     /// Pages that were held when the recording began.
     pub held_before: Option<u64>,
+    /// Maximum of pages in use at the starts of requests.
+    pub most_used: u64,
     /// Number of places where held pages changed without an event.
     pub gaps: u64,
     /// The line of the first of these.
@@ -115,11 +117,22 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Processes the allocation of `pages` pages.
+    pub(super) fn allocated(&mut self, pages: u32) {
+        self.live += i64::from(pages);
+    }
+
+    /// Processes the release of `pages` pages.
+    pub(super) fn released(&mut self, pages: u32) {
+        self.live -= i64::from(pages);
+    }
+
     /// Compares the free pages at the start of a request with the events. Linux takes pages before
     /// it writes the event, so a single difference may be another request in progress; a difference
     /// counts as a gap if two counts in a row give the same value.
     fn begin(&mut self, line: u64, free: u64, pages: u64) {
         let hidden = (pages - free) as i64 - self.live;
+        self.most_used = self.most_used.max(pages - free);
         if self.held_before.is_none() {
             (self.held_before, self.hidden) = (Some(hidden.max(0) as u64), hidden);
         } else if hidden == self.hidden {
@@ -159,7 +172,7 @@ impl<'t> Recorded<'t> {
     }
 
     /// Processes the start of a request.
-    fn begin(&mut self, line: u64, free: Option<u64>, pages: u64) {
+    pub(super) fn begin(&mut self, line: u64, free: Option<u64>, pages: u64) {
         self.size = Some(pages);
         if let Some(free) = free {
             self.counts.begin(line, free, pages);
@@ -236,6 +249,23 @@ impl<'t> Survey<'t> {
     /// The recording does not have this area, or has several.
     pub fn recorded_size(&self, from: Option<&str>) -> Result<RecordedSize, ReplayError> {
         if self.areas.is_empty() { Ok(RecordedSize::Unknown) } else { self.chosen("", from).map(Recorded::size) }
+    }
+
+    /// Returns the pages that the area `from`, or the only one, needs at least by the recording
+    /// itself: the length of the range of its allocations, the maximum in use at once, and one more
+    /// than the area's size in a log where requests `failed` and no range was busy.
+    ///
+    /// # Errors
+    /// The recording has no such area, or several.
+    pub fn least_pages(&self, from: Option<&str>, failed: bool) -> Result<u64, ReplayError> {
+        if self.areas.is_empty() {
+            return Ok(0);
+        }
+        let area = self.chosen("", from)?;
+        let (lowest, end) = area.pages.unwrap_or_default();
+        let no_room = failed && self.pointers.is_some() && self.busy == 0;
+        let whole = area.size.filter(|_| no_room).map_or(0, |pages| pages + 1);
+        Ok(whole.max(end - lowest).max(area.counts.most_used))
     }
 
     /// Returns the recorded areas whose names are text, with the information about their sizes.
@@ -348,11 +378,11 @@ pub(super) fn survey<'t, M: Machine + ?Sized>(machine: &mut M, trace: &'t [u8]) 
                     return Err(error(Reason::TooFar(pfn)));
                 }
                 area.allocs += 1;
-                area.counts.live += i64::from(pages);
+                area.counts.allocated(pages);
             }
             Event::Release { pages, .. } => {
                 area.releases += 1;
-                area.counts.live -= i64::from(pages);
+                area.counts.released(pages);
             }
             _ => area.allocs += 1,
         }

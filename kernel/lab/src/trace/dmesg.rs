@@ -70,6 +70,15 @@ pub enum Said<'t> {
     },
     /// A range was busy, and the request tried the next one.
     Busy,
+    /// End of the list of free runs that a failed request prints.
+    Free {
+        /// The area's name, or the pointer in its place.
+        area: &'t [u8],
+        /// Free pages of the area.
+        free: u32,
+        /// All pages of the area.
+        pages: u32,
+    },
     /// A request without an answer, or an answer without its request.
     Lost,
 }
@@ -157,9 +166,24 @@ impl<'t> Events<'t> {
         }
     }
 
+    /// Returns the area of the open requests of a caller, or of all; `None` if they have several.
+    fn failing(&self, caller: Option<&[u8]>) -> Option<&'t [u8]> {
+        let mut areas = self.open.iter().filter(|open| caller.is_none() || open.caller == caller).map(|open| open.area);
+        let area = areas.next()?;
+        areas.all(|other| other == area).then_some(area)
+    }
+
     fn take(&mut self, line: Line<'t>) -> Result<(), Reason> {
         match read(line.text)? {
-            None => {}
+            // Only a request that fails prints the list.
+            None if self.open.is_empty() => {}
+            None => {
+                if let Some((free, pages)) = totals(line.text)
+                    && let Some(area) = self.failing(caller(line.text))
+                {
+                    self.waiting.push_back((line, Waiting::Said(Said::Free { area, free, pages })));
+                }
+            }
             Some(Note::Start { area, pages, align_order }) => {
                 self.settle();
                 let caller = caller(line.text);
@@ -260,6 +284,15 @@ fn read(line: &[u8]) -> Result<Option<Note<'_>>, Reason> {
         }
     }
     Ok(None)
+}
+
+/// Returns F and T of `=> F free of T total pages`, if a line ends so and T is not below F.
+fn totals(line: &[u8]) -> Option<(u32, u32)> {
+    let front = line.trim_ascii_end().strip_suffix(b" total pages")?;
+    let (list, pages) = front.split_at(find_last(front, b" free of ")?);
+    let free = &list[find_last(list, b"=> ")? + b"=> ".len()..];
+    let pages = decimal(&pages[b" free of ".len()..], Field::Count, 1, u32::MAX).ok()?;
+    Some((decimal(free, Field::Count, 0, pages).ok()?, pages))
 }
 
 /// True if a function's name is one of CMA's with this verb: `cma_alloc`, `__cma_alloc_frozen`,

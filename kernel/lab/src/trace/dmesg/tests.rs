@@ -2,6 +2,7 @@
 use super::*;
 use crate::trace::Format;
 use std::borrow::ToOwned;
+use std::vec;
 use std::vec::Vec;
 
 fn read_all(text: &str) -> Vec<(u64, Said<'_>)> {
@@ -120,4 +121,27 @@ fn bad_lines_are_named_and_cut_ones_are_lost() {
         assert_eq!(read_all(&std::format!("{line}\nx\n")), [(1, Said::Lost)], "{line}");
     }
     assert_eq!(read_all("\ncma_alloc(cma 814923f8, count 0, align 0)\n"), []);
+}
+
+#[test]
+fn the_list_of_a_failed_request_has_the_area_s_pages() {
+    let failing = "cma: cma_alloc(cma 814923f8, count 9, align 0)\n";
+    let list = "cma: number of available pages: 4@1=> 4 free of 64 total pages\n";
+    let lists = |log: &str| -> Vec<_> {
+        let said = read_all(log).into_iter();
+        said.filter_map(|(line, said)| match said {
+            Said::Free { area, free, pages } => Some((line, area == b"814923f8", free, pages)),
+            _ => None,
+        })
+        .collect()
+    };
+    let lists = [
+        lists(&(failing.to_owned() + list)),
+        // Without a request, nothing names the area; with two, one of them may be the other's.
+        lists(list),
+        lists(&(failing.to_owned() + &failing.replace("814923f8", "81492400") + list)),
+        lists(&(failing.to_owned() + &list.replace("4 free", "65 free"))),
+        lists(&(failing.to_owned() + "cma: number of available pages: 4@1\n=> 4 free of 64 total pages\n")),
+    ];
+    assert_eq!(lists, [vec![(2, true, 4, 64)], vec![], vec![], vec![], vec![(3, true, 4, 64)]]);
 }
