@@ -9,10 +9,10 @@ use std::fmt::Write;
 
 use kernel::lab::replay::ReplayReport;
 
-use crate::picture;
 use crate::size::{Alignment, Answer, PAGEBLOCK_PAGES, Rule, mib, size};
 use crate::timeline::{Failed, Timeline};
 use crate::verdict::{Verdict, paste};
+use crate::{helps, picture};
 
 /// Maximum of rows of the table of failures.
 const SHOWN_FAILURES: usize = 20;
@@ -166,6 +166,14 @@ pub fn body(
         if diagnosis == Diagnosis::Enough { "good" } else { "bad" },
         diagnosis.name(),
         match diagnosis {
+            // Pages that the recording does not show may need more.
+            Diagnosis::Enough if verdict.answer.partial && usual.is_some() => {
+                format!(
+                    "no request that was recorded fails in {}; it takes at least {}",
+                    mib(run.pages),
+                    mib(verdict.pages)
+                )
+            }
             Diagnosis::Enough => format!("no request fails in {}", mib(run.pages)),
             _ => format!(
                 "{} of {} {} in {}",
@@ -183,7 +191,11 @@ pub fn body(
         let _ = write!(html, "<p class=\"note\">{}</p>", escaped(why));
     }
     html.push_str("</div>");
-    if !helps.is_empty() && diagnosis != Diagnosis::Enough {
+    if diagnosis == Diagnosis::Enough {
+        if let Some(sentence) = helps::sentence(answers, verdict.answer.busy) {
+            let _ = write!(html, "\n<p id=\"helps\">{}</p>", escaped(&sentence));
+        }
+    } else if !helps.is_empty() {
         html.push_str("\n<p><b>What would have helped</b></p><ul>");
         for line in helps {
             let _ = write!(html, "<li>{}</li>", escaped(line));
@@ -201,7 +213,8 @@ pub fn body(
         }
         let _ = write!(
             html,
-            "<p>On the kernel's command line, or in the area's node:</p><pre id=\"paste\">{}</pre>",
+            "<p>On the kernel's command line, or in the area's node{}:</p><pre id=\"paste\">{}</pre>",
+            if verdict.answer.partial { ", at least" } else { "" },
             escaped(&paste(verdict.pages))
         );
     }
@@ -375,7 +388,7 @@ mod tests {
     use kernel::lab::replay::{Part, WhenServed};
 
     use super::*;
-    use crate::size::{FIRST_FIT, Recording};
+    use crate::size::{FIRST_FIT, Recording, one_by_one};
 
     /// Returns the diagnosis of a recording in 1024 pages, and its sentences.
     fn diagnosis(text: &str) -> (Diagnosis, String) {
@@ -403,6 +416,24 @@ mod tests {
         );
         let (both, says) = diagnosis(&format!("{hole}a 4 600 0\na 5 500 0\na 6 500 0\n"));
         assert!(both == Diagnosis::TooSmall && says.contains("fragmented, too: for 1 of the"), "{says}");
+    }
+
+    #[test]
+    fn a_partial_answer_is_at_least_in_the_heading_and_beside_the_lines() {
+        let text = include_bytes!("../../tests/data/cases/cma-debug.log");
+        let recording = Recording::open(text, None, || 0).expect("a recording");
+        let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+        let answers = [recording.size(&rule, None, PAGEBLOCK_PAGES, &one_by_one).expect("an answer")];
+        let (report, timeline) = recording.course(&rule, (WhenServed::Release, Part::ALL), 56 << 8).expect("a replay");
+        let run = Run { rule: &rule, pages: 56 << 8, report: &report, timeline: &timeline };
+        let html = body(("x", ""), &run, (&answers, &[]), &Verdict::of(&answers[0], 0));
+        for words in [
+            "Large enough: no request that was recorded fails in 56M; it takes at least 56M</h1>",
+            "What else helps: fewer pinned pages: 2 ranges were busy",
+            "in the area's node, at least:</p><pre id=\"paste\">cma=56M\n",
+        ] {
+            assert!(html.contains(words), "{words}: {html}");
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl<'a> Verdict<'a> {
         if let Some(sentence) = helps::sentence(answers, self.answer.busy) {
             let _ = writeln!(text, "\n{sentence}");
         }
-        let _ = write!(text, "\n{}", paste(*pages));
+        let _ = write!(text, "\n{}{}", if answer.partial { "At least:\n" } else { "" }, paste(*pages));
         text
     }
 }
@@ -224,9 +224,29 @@ fn of_failed(answer: &Answer) -> String {
     }
 }
 
-/// Returns the kernel parameter and the node's property for an area of `pages` pages.
+/// Returns the kernel parameter for an area of `pages` pages, and the node's property for one and
+/// two cells.
 pub fn paste(pages: u32) -> String {
     // An area is whole pageblocks, for any step.
     let area = u64::from(pages).next_multiple_of(PAGEBLOCK_PAGES.into());
-    format!("cma={}M\nsize = <{:#x}>;\n", area / 256, area * 4096)
+    let (mib, bytes) = (area / 256, area * 4096);
+    let one = match u32::try_from(bytes) {
+        Ok(bytes) => format!("size = <{bytes:#x}>; // where #size-cells is 1\n"),
+        Err(_) => String::new(),
+    };
+    format!("cma={mib}M\n{one}size = <{:#x} {:#x}>; // where #size-cells is 2\n", bytes >> 32, bytes as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_to_paste_have_one_cell_or_two() {
+        assert_eq!(
+            paste(13000),
+            "cma=52M\nsize = <0x3400000>; // where #size-cells is 1\nsize = <0x0 0x3400000>; // where #size-cells is 2\n"
+        );
+        assert_eq!(paste((1 << 20) + 1024), "cma=4100M\nsize = <0x1 0x400000>; // where #size-cells is 2\n");
+    }
 }

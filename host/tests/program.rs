@@ -283,6 +283,9 @@ fn size_says_that_ranges_were_busy() {
         "{text}"
     );
     assert!(text.contains("\nOn the board they reached 54788K (13697 pages), of what is known"), "{text}");
+    assert!(text.ends_with(
+        "\n\nAt least:\ncma=56M\nsize = <0x3800000>; // where #size-cells is 1\nsize = <0x0 0x3800000>; // where #size-cells is 2\n"
+    ));
     let output = debris_in(Path::new(DATA), &["size", "cases/cma-debug.log", "--assert", "<=64M"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("passed over busy ranges"), "{said}");
