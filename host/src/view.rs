@@ -2,6 +2,7 @@
 
 //! `debris view`: the state in a log or in debugfs, as the laboratory's commands show it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::rc::Rc;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: &View) -> Result<(), Failure> {
     let printed = printed.take();
     let colours = io::stdout().is_terminal();
     for line in printed.lines().filter(|line| line.starts_with('{') == arguments.json && !line.starts_with("run=:")) {
+        let line = &*without_board(line);
         if colours { say(format_args!("{}\n", coloured(line))) } else { say(format_args!("{line}\n")) }?;
     }
     // A request that does not fit is the answer, not a failure of the tool.
@@ -98,6 +100,23 @@ fn record(system: &System<'_>, id: AreaId, pages: u32, align_order: u32) -> Reco
 /// Returns the characters of a name that the monitor's line takes between quotes.
 fn quotable(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control() && !"'\";|&".contains(*letter)).collect()
+}
+
+/// Returns a line without what is true only of the board here: the area's address in the picture's
+/// heading, and the prompt's command that empties the area.
+fn without_board(line: &str) -> Cow<'_, str> {
+    if line.starts_with('{') {
+        return line.into();
+    }
+    if let Some((front, _)) = line.split_once("; `release all ") {
+        return format!("{front}.").into();
+    }
+    let heading =
+        line.rsplit_once(", one character for ").and_then(|(front, rest)| Some((front.rsplit_once(" from 0x")?, rest)));
+    match heading {
+        Some(((pages, _), rest)) => format!("{pages}, one character for {rest}").into(),
+        None => line.into(),
+    }
 }
 
 /// Colours a picture's row for a terminal: used red, partly used yellow, longest free run green.

@@ -160,3 +160,21 @@ fn a_list_of_free_runs_gives_the_area_s_size_and_what_is_held() {
     let output = debris(&["replay"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("an area of 64 MiB, as recorded"), "{output:?}");
 }
+
+#[test]
+fn view_shows_the_board_that_the_state_is_of() {
+    let text = printed(&["view", "cases/free-list.log"]);
+    assert!(
+        text.contains("longest free run 166 pages (664 KiB).\nlinux,cma: 2048 pages, one character for 2 pages"),
+        "{text}"
+    );
+    assert!(!text.contains("0x") && !text.contains("release all"), "{text}");
+}
+
+#[test]
+fn a_run_that_is_long_enough_at_a_bad_place_names_the_multiple() {
+    let text = printed(&["view", "cases/free-list.log", "--pages", "166"]);
+    assert!(text.contains(", and none of that length begins at a multiple of 256 pages\n"), "{text}");
+    let text = printed(&["view", "cases/free-list.log", "--pages", "166", "--align", "3"]);
+    assert!(text.contains(", and none of that length begins at a multiple of 8 pages\n"), "{text}");
+}

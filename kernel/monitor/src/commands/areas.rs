@@ -223,8 +223,11 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
                 let wanted = Counted(pages.into(), "page");
                 write!(self.out, "no {wanted} of {}: {}", area.name(), area.explain(error))?;
                 let unaligned = matches!(error, CmaError::Fragmented { .. }) && area.longest_free_run() >= pages;
-                let unaligned = if unaligned { ", and none of that length begins on the alignment" } else { "" };
-                writeln!(self.out, "{unaligned}")?;
+                if unaligned {
+                    let align = 1u64 << align_order;
+                    write!(self.out, ", and none of that length begins at a multiple of {align} pages")?;
+                }
+                writeln!(self.out)?;
                 let windows = obstacles::windows(self.system, id, pages, align_order);
                 obstacles::write_windows(&mut self.out, self.system, id, &windows)?;
             }
