@@ -273,7 +273,8 @@ fn replay_areas(trace: &[u8], arguments: &cli::Replay) -> Result<Vec<AreaSpec>, 
         return Ok(vec![chosen_area((trace, &arguments.trace), (arguments.area.as_deref(), from), "--from NAME")?]);
     }
     let spec = |&(name, size): &(&str, RecordedSize)| {
-        Ok(AreaSpec { name: name.into(), pages: recorded_pages(Some(name), size)? })
+        let peak = || held_at_once(trace, &arguments.trace, Some(name));
+        Ok(AreaSpec { name: name.into(), pages: recorded_pages(Some(name), size, peak)? })
     };
     recorded.iter().map(spec).collect()
 }
@@ -288,7 +289,13 @@ fn chosen_area(
     let bad = |error: ReplayError| Failure::bad(format!("{}: {}", file.display(), chosen_by(&error, choose)));
     let survey = replay::survey(&mut Host::new(now_ns, Box::new(|_| {})), trace).map_err(bad)?;
     let pages = match area {
-        None => recorded_pages(None, survey.recorded_size(from).map_err(bad)?)?,
+        None => {
+            let peak = || match survey.recorded().next() {
+                Some(_) => held_at_once(trace, file, from),
+                None => Ok(None),
+            };
+            recorded_pages(None, survey.recorded_size(from).map_err(bad)?, peak)?
+        }
         Some(area) => {
             let pages = cli::pages(area).map_err(|why| match survey.recorded().any(|(name, _)| name == area) {
                 true => {
@@ -319,13 +326,29 @@ fn chosen_by(error: &ReplayError, choose: &str) -> String {
     }
 }
 
+/// Returns the maximum of pages of a recorded area that are held at once.
+fn held_at_once(trace: &[u8], file: &Path, from: Option<&str>) -> Result<Option<u32>, Failure> {
+    let peak = Recording::open(trace, from, now_ns).and_then(|recording| recording.peak_pages());
+    peak.map(Some).map_err(|error| Failure::bad(format!("{}: {error}", file.display())))
+}
+
 /// Returns the size of a recorded area; if unknown, the smallest that holds all its pages; without
-/// known pages, 8 MiB.
-fn recorded_pages(area: Option<&str>, size: RecordedSize) -> Result<u32, Failure> {
+/// known pages, the smallest that holds `peak`; without areas, 8 MiB.
+fn recorded_pages(
+    area: Option<&str>,
+    size: RecordedSize,
+    peak: impl FnOnce() -> Result<Option<u32>, Failure>,
+) -> Result<u32, Failure> {
     let (pages, why) = match size {
         RecordedSize::Pages(pages) => (pages, "as recorded"),
         RecordedSize::AtLeast(pages) => (pages, "which holds every recorded page"),
-        RecordedSize::Unknown => (USUAL_PAGES.into(), "because the recording names no pages"),
+        RecordedSize::Unknown => match peak()? {
+            Some(peak) => (
+                peak.max(1).into(),
+                "because the recording names no pages: as much as is held at once; `debris size` says what is enough",
+            ),
+            None => (USUAL_PAGES.into(), "because the recording names no pages"),
+        },
     };
     let pages = pages.next_multiple_of(PAGEBLOCK_PAGES.into());
     let pages = u32::try_from(pages).ok().filter(|&pages| pages <= MAX_AREA_PAGES);

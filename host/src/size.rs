@@ -247,6 +247,15 @@ impl<'t> Recording<'t> {
         Ok(self.survey.recorded_size(self.area)?)
     }
 
+    /// Returns the maximum of pages held at once in an area in which nothing fails.
+    ///
+    /// # Errors
+    /// See [`SizeError`].
+    pub fn peak_pages(&self) -> Result<u32, SizeError> {
+        let rule = Rule { placement: FIRST_FIT.into(), alignment: Alignment::Asis };
+        Ok(self.without_end(&rule, WhenServed::Release)?.1.peak)
+    }
+
     fn run_part(
         &self,
         rule: &Rule,

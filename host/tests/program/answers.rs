@@ -178,3 +178,23 @@ fn a_run_that_is_long_enough_at_a_bad_place_names_the_multiple() {
     let text = printed(&["view", "cases/free-list.log", "--pages", "166", "--align", "3"]);
     assert!(text.contains(", and none of that length begins at a multiple of 8 pages\n"), "{text}");
 }
+
+/// Hidden pointers give no pages, and the area has room for all that is held at once.
+#[test]
+fn where_pointers_are_hidden_the_area_holds_the_peak() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let log = std::fs::read_to_string(format!("{DATA}cases/cma-debug.log")).unwrap();
+    let hidden = log.lines().map(|line| match line.split_once("returned ") {
+        Some((front, _)) => format!("{front}returned (____ptrval____)\n"),
+        None => format!("{line}\n"),
+    });
+    std::fs::write(directory.path().join("hidden.log"), hidden.collect::<String>()).unwrap();
+    for command in ["replay", "compare"] {
+        let output = debris_in(directory.path(), &[command, "hidden.log"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("an area of 52 MiB, because the recording names no pages: as much as is held at once; "),
+            "{said}"
+        );
+    }
+}
