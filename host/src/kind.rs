@@ -53,6 +53,8 @@ impl Kind {
             Self::TreeBlob
         } else if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
             Self::Utf16
+        } else if is_binary(text) {
+            Self::Binary
         } else if census(text).is_ok_and(|census| !census.areas.is_empty()) {
             Self::Recording
         } else if state::find(text, None, None).is_ok() {
@@ -98,6 +100,12 @@ impl Kind {
     }
 }
 
+/// True if a program begins here, or a tenth of the first bytes are 0. A log may have a few.
+fn is_binary(text: &[u8]) -> bool {
+    let front = &text[..text.len().min(4096)];
+    text.starts_with(b"\x7fELF") || 10 * front.iter().filter(|&&byte| byte == 0).count() > front.len()
+}
+
 /// Returns why a command does not take a file, with the file's kind if it is not `wanted`.
 pub fn unfit(text: &[u8], why: &str, wanted: Kind) -> String {
     match Kind::of(text) {
@@ -124,7 +132,9 @@ mod tests {
             (b"\xd0\x0d\xfe\xed\0\0\0\0", Kind::TreeBlob),
             (b"\xff\xfea\0 \0", Kind::Utf16),
             (b"a 1 5 0\rr 1\r", Kind::CrLines),
-            (b"\x7fELF\0", Kind::Binary),
+            (b"\x7fELF\0 reserved-memory { shared-dma-pool", Kind::Binary),
+            (b"\0\0\0\0 /dts-v1/\n", Kind::Binary),
+            (b"[    0.0] cma: Reserved 16 MiB at 0x9f000000\n\0\n", Kind::Log),
             (b"a letter\n", Kind::Text),
         ] {
             assert_eq!(Kind::of(text), kind, "{}", String::from_utf8_lossy(text));
