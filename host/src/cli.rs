@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use host::size::Alignment;
 use kernel::units::linux::LinuxVersion;
@@ -387,6 +388,22 @@ pub(crate) enum FailedWord {
     Release,
     /// Keeps it as long as the median of its task's buffers
     Keep,
+}
+
+/// Replaces the tip that an unknown option could be a value. The keys of the prompt's commands are
+/// no options.
+pub(crate) fn with_fitting_tip(mut error: clap::Error, command: Option<String>) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return error };
+    let key = option.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+    error.remove(ContextKind::Suggested);
+    if let Some(command @ ("replay" | "compare")) = command.as_deref() {
+        let tip = format!("a key of the prompt's `{command}` stands behind the file, without dashes: {key}=...");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// The arguments, for completions and the manual page.

@@ -62,7 +62,7 @@ impl From<io::Error> for Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| cli::with_fitting_tip(error, std::env::args().nth(1)).exit());
     match interrupt::heeded_by(cli.command, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

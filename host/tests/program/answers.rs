@@ -198,3 +198,16 @@ fn where_pointers_are_hidden_the_area_holds_the_peak() {
         );
     }
 }
+
+#[test]
+fn an_unknown_option_may_be_a_key() {
+    for (arguments, words) in [
+        (&["replay", "x.trace", "--until=failure"][..], "stands behind the file, without dashes: until=..."),
+        (&["size", "x.trace", "--pages", "9"], "unexpected argument '--pages'"),
+    ] {
+        let output = debris_in(Path::new(DATA), arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words) && !said.contains("as a value"), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
