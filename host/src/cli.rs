@@ -48,7 +48,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Runs a load with the same seeds under several placements, as the prompt's `compare`
     Compare(Compare),
-    /// Explains every line of a kernel's log that is about CMA
+    /// Explains the lines of a kernel's log that are about CMA: areas, failures, busy ranges; counts
+    /// the requests of CONFIG_CMA_DEBUG
     Explain {
         /// A log: dmesg, a file of syslog, the serial console
         log: PathBuf,

@@ -22,6 +22,8 @@ use lines::other;
 
 /// Maximum of characters of a line that are repeated.
 const SHOWN: usize = 160;
+/// Maximum of busy ranges that are explained one by one.
+const SHOWN_BUSY: u64 = 8;
 /// Maximum of bytes of a list of free runs.
 const MAX_LIST: usize = 1 << 16;
 /// KiB of a page.
@@ -99,6 +101,10 @@ pub fn explain(log: &[u8]) -> Story {
             story.recorded += 1;
         } else if line.contains("memory range at ") && line.contains("busy, retrying") {
             story.busy += 1;
+            if story.busy <= SHOWN_BUSY {
+                let says = "A page of this range was in use and could not be moved: the search went on after it.";
+                story.add(number, &line, says.into(), Some(BUSY_HELPS.into()));
+            }
         } else if let Some((says, helps)) = other(&line) {
             story.add(number, &line, says, helps.map(str::to_owned));
         }
@@ -400,6 +406,17 @@ mod tests {
         }
         assert_eq!(said("usb 1-1: new device\n\nrandom: crng init done"), [""; 0]);
         assert!(explain(b"").to_string().starts_with("No line says anything of CMA."));
+    }
+
+    #[test]
+    fn busy_ranges_are_explained_up_to_a_number() {
+        let log = include_str!("../../tests/data/cases/cma-debug.log");
+        let lines = explain(log.as_bytes()).lines;
+        assert_eq!(lines.iter().map(|line| line.line).collect::<Vec<_>>(), [6, 7]);
+        assert!(lines.iter().all(|line| line.says.contains("could not be moved")), "{lines:?}");
+        let busy = "cma: cma_alloc(): memory range at b7ec8000 is busy, retrying\n".repeat(100);
+        let story = explain(busy.as_bytes());
+        assert_eq!((story.lines.len(), story.busy), (8, 100));
     }
 
     #[test]
