@@ -89,11 +89,15 @@ pub enum State {
     Relocatable,
 }
 
-/// A descriptor's tag: byte 0 holds state and order, so that one comparison recognises a buddy;
-/// byte 1 the alignment of a relocatable buffer; byte 2 the migratetype; byte 3 the marks (see
-/// `lru`).
+/// A descriptor's tag.
 ///
-/// Walks over blocks step by the order in every state: it is 0 unless a block begins here.
+/// | bits | content |
+/// |---|---|
+/// | 0–3 | order of the block; 0 unless a block begins here, so that walks can step by it |
+/// | 4–7 | [`State`]; with the order, one comparison recognises a buddy |
+/// | 8–15 | alignment order of a relocatable buffer |
+/// | 16–23 | [`Migratetype`] of a free or allocated block |
+/// | 24–31 | marks of an allocated page (see `lru`) |
 #[repr(transparent)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Tag(u32);
