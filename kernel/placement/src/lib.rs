@@ -18,6 +18,9 @@
 //!
 //! # Example
 //! Two requests in an empty area of 2048 pages, and a third that does not fit after them:
+//! ```
+//! use placement::bitmap::Bitmap;
+//! use placement::{FirstFit, Placement, Request};
 //!
 //! let mut map = Bitmap::new(2048);
 //! for (bits, align_mask, at) in [(51, 63, Some(0)), (300, 255, Some(256)), (1600, 0, None)] {
