@@ -175,7 +175,7 @@ fn bad_lines_get_one_line_and_status_2() {
         ("compare lock=none", "goes with callers=tasks"),
         ("pressure callers=2 pins=1", "pins= is not a key of callers="),
         ("pressure latency area=nowhere", "no area \"nowhere\""),
-        ("pressure latency seed=1", "means nothing to latency"),
+        ("pressure latency seed=1", "seed= is not a key of latency"),
         ("pressure integrity rounds=0", "it has to be a number"),
         ("echo 2 > /sys/kernel/tracing/events/cma/enable", "it has to be a number from 0 to 1"),
         ("echo 1 > /sys/kernel/tracing/trace", "it has to be a number from 0 to 0"),

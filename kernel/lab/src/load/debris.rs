@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     help: Help {
         name: "debris",
         usage: "[scale=none|slots|sizes|both] [slots=255]",
-        summary: "allocates and releases the buffers of 255 slots at random until a request fails",
+        summary: "fills and empties 255 slots at random until a request fails",
         details: "The published experiment. Its live buffers are leaked on purpose and stay until `release all`. A \
                   round ends at the first request that fails, or after ops= steps; until=ops, which needs ops=, goes \
                   on after failures. rounds=0: again with the next seed, until a round makes no allocation; rounds=N: \

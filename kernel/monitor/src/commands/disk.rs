@@ -55,7 +55,7 @@ impl<M: Machine + ?Sized> Session<'_, '_, M> {
             "bench" => self.disk_bench(pages),
             word => {
                 let meant = meant(word, WORDS.into_iter(), "there are");
-                Err(Failure::bad(format!("disk has no command {}; {meant}", shown(word))))
+                Err(Failure::bad(format!("no command {}; {meant}", shown(word))))
             }
         }
     }

@@ -53,7 +53,7 @@ fn the_disk_and_its_files() {
     }
     let lines = [
         ("disk bench pages=99999999", "a number from 1 to 400"),
-        ("disk burn", "disk has no command burn"),
+        ("disk burn", "disk: no command \"burn\"; there are list"),
         ("disk bench pages=0", "a number from 1"),
         ("copytest files=17", "a number from 1 to 16"),
         ("copytest size=0", "size is 0; it has to be at least one byte"),
