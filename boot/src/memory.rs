@@ -3,8 +3,8 @@
 //! Builds a page allocator with areas from the tree's facts: the memory map, the areas in it, the
 //! page frames.
 //!
-//! The portable crates decide the layout; it is carried out here: RAM is mapped, blobs that are in
-//! an area's range are moved, and the page descriptors get their memory.
+//! The portable crates decide the layout; it is carried out here: blobs under placed regions are
+//! moved, RAM is mapped, and the page descriptors get their memory.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -113,8 +113,8 @@ fn carry_out(step: &Move) {
     unsafe { core::ptr::copy(source, target, step.from.size() as usize) };
 }
 
-/// Allocates the descriptors of all frames from the lowest to the highest RAM address, zeroed;
-/// returns the first frame and the descriptors.
+/// Allocates the descriptors of the frames from the lowest to the highest RAM address, in whole
+/// pageblocks, zeroed; returns the first frame and the descriptors.
 fn allocate_descriptors(memblock: &mut Memblock) -> Result<(Pfn, &'static mut [Page]), String> {
     let wanted = PageFrames::of(memblock, zone::descriptor_bytes);
     let range = memblock

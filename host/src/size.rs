@@ -5,11 +5,11 @@
 //! Under first-fit, the place of a request does not depend on the area's size: one run in an area
 //! that is never full gives the answer, the highest page that was used. A run in that size and one
 //! in a step less confirm it. Under other rules it does depend, and failures are not monotone in
-//! the size: sizes are tried downwards from a limit, at least twice the peak, and the answer is the
-//! smallest from which on nothing failed up to that limit.
+//! the size: sizes are tried downwards from a limit (twice the peak, if there is room for it, or
+//! more), and the answer is the smallest from which on nothing failed up to that limit.
 //!
 //! Invariants:
-//! 1. Every run is `lab::replay` on a board with an area of that size: the smallest size, too.
+//! 1. Every size that is tried, the answer included, is a run of `lab::replay` on its own board.
 //! 2. An ID that is allocated while it is held is released first, because a request that failed
 //!    when it was recorded may succeed here.
 
@@ -147,13 +147,13 @@ pub struct Answer {
     pub failed_recorded: u64,
     /// Maximum of pages held at once.
     pub peak_pages: u32,
-    /// Sizes are multiples of this.
+    /// Distance of tried sizes.
     pub step_pages: u32,
     /// The smallest tried size for which nothing failed in it and in all larger ones.
     pub smallest_pages: u32,
     /// The largest tried multiple of the step in which a request failed.
     pub largest_failing_pages: Option<u32>,
-    /// The largest size that was tried.
+    /// The size that the answer holds up to.
     pub tried_to_pages: u32,
     /// Pages allocated before the recording or in lost events are unknown, or ranges were busy: the
     /// area has to be larger by what these take.
@@ -404,7 +404,7 @@ impl<'t> Recording<'t> {
 
 /// A function that tries each size, in any order or at once; results are in the sizes' order.
 pub type Each<'a> = &'a (dyn Fn(&[u32], &Try<'_>) -> Vec<Result<u64, SizeError>> + Sync);
-/// A function that returns the number of requests that fail in an area of a size.
+/// A function that returns 0 if no request fails in an area of a size.
 pub type Try<'a> = dyn Fn(u32) -> Result<u64, SizeError> + Sync + 'a;
 
 /// Tries the sizes one after the other.
@@ -416,7 +416,7 @@ pub fn one_by_one(sizes: &[u32], run: &Try<'_>) -> Vec<Result<u64, SizeError>> {
 const BATCH: usize = 8;
 /// Linux's placement.
 pub const FIRST_FIT: &str = "first-fit";
-/// Placements whose answers are in a page.
+/// Placements in the table of an HTML page.
 pub const USUAL_PLACEMENTS: [&str; 4] = [FIRST_FIT, "best-fit", "two-ended", "spare-heads"];
 /// The size that is tried first: 1 GiB.
 const FIRST_CAPACITY_PAGES: u32 = 1 << 18;

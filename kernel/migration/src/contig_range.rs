@@ -3,11 +3,11 @@
 //! The steps of `alloc_contig_range` (`mm/page_alloc.c`): a range of an area is emptied of pages in
 //! use, and taken.
 //!
-//! Isolate the pageblocks → drain the per-CPU lists and the LRU batch → migrate and reclaim what is
+//! Isolate the pageblocks → drain the LRU batch and the per-CPU lists → migrate and reclaim what is
 //! still in use, in batches of `COMPACT_CLUSTER_MAX`, at most `MAX_TRIES` times each → find the
 //! free block that covers the start → test that the whole range is isolated and free → take it off
 //! the free lists → give back what extends beyond the range on both sides → undo the isolation.
-//! These are the steps of a [`ContigRange`], between which others may run. A range that is all free
+//! A [`ContigRange`] does this in six steps, between which others may run. A range that is all free
 //! does not come here: `page_alloc` takes it directly (`Zone::take_range`).
 //!
 //! After a failure what was done is taken back: see `undo`. Linux leaves moved pages in their new
@@ -40,9 +40,9 @@ pub struct ContigReport {
     pub dropped: u32,
     /// Pages freed ahead (`cma_use=first`).
     pub freed_ahead: u32,
-    /// Batches that were tried again.
+    /// Repeated tries of batches.
     pub retried_batches: u32,
-    /// Ranges that failed because of a pin.
+    /// Ranges that a pin kept from moving.
     pub refused_pinned: u32,
     /// Ranges that were tried.
     pub ranges: u32,
@@ -165,7 +165,7 @@ impl ContigRange {
     /// taken already.
     ///
     /// # Errors
-    /// [`Refused::Busy`] with the phase of the step that was not taken.
+    /// The error under way, else [`Refused::Busy`] with the next phase.
     pub fn give_up(
         &mut self,
         mm: &mut Mm<'_, '_>,

@@ -114,9 +114,8 @@ impl Zone<'_> {
         Ok(index)
     }
 
-    /// Takes `pages` pages from `first`, which were tested to be isolated and free, off their
-    /// lists, and frees the rest of the first and the last block (`isolate_freepages_range`,
-    /// `free_contig_range`).
+    /// Unlinks the blocks of a range that was tested to be isolated and free, and frees what the
+    /// first and the last one have outside it (`isolate_freepages_range`, `free_contig_range`).
     ///
     /// After the test, others may have freed pages around the range, but cannot have allocated any:
     /// it is isolated.
@@ -153,7 +152,7 @@ pub struct FreedRun {
 }
 
 impl FreedRun {
-    /// Adds a frame of an isolated pageblock that has no user.
+    /// Adds a frame without a user, in an isolated pageblock.
     #[inline]
     pub fn add(&mut self, zone: &mut Zone<'_>, index: Frame) {
         if index != self.first + self.pages {

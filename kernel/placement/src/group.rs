@@ -2,7 +2,7 @@
 
 //! A group: 32 nodes of a bitmap, masks of the free and the wholly taken ones, and upper bounds on
 //! the runs that begin in each node and in any of them (see `bounds`). A node that is not free is
-//! touched. It is open in a lane while its bound counts a run that leaves it only up to its end.
+//! touched; it is open in a lane while its bound there counts leaving runs only up to its end.
 //!
 //! Invariants: a touched node's bounds are >= the runs that begin in it, or, while it is open,
 //! their parts in it; the group's are >= those of all nodes; `longest` is >= the runs that begin

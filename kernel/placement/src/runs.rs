@@ -33,7 +33,7 @@ use super::words::{WORD_BITS, read};
 const PENDING: usize = 64;
 /// `longest` of a pending node; no inner run is that long.
 const NOTED: u8 = u8::MAX;
-/// If more slots of a row in one group were searched in vain, the bound of the group is tightened.
+/// Slots of a row in one group: a vain search of more tightens the group's bound.
 const MANY: u32 = 8;
 /// Number of rows: one for each length < 256, and the last for all longer runs.
 const ROWS: usize = NODE_BITS as usize;

@@ -48,7 +48,7 @@ pub(super) struct Saved<'n> {
     range: PhysRange,
     /// The kind under which the place is reserved.
     kind: RegionKind,
-    /// False for a place that is not reserved in this kernel's memory map.
+    /// False for a place that this memory map never reserves.
     reserved: bool,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Attempt<'a> {
                 saved.len()
             ));
         }
-        // Only after all others, because a refused pool must not win over an accepted one.
+        // After all accepted fixed ones, over which a refused pool must not win.
         for entry in &saved {
             if entry.class == Class::Refused && entry.reserved && !entry.range.is_empty() {
                 self.reserve(entry.range, entry.kind, &entry.node.name);
@@ -245,8 +245,8 @@ impl<'a> Attempt<'a> {
         saved
     }
 
-    /// Reserves one range of a fixed node and returns its kind. Returns `None`, with a line, if the
-    /// range is outside RAM, overlaps a region that cannot move, or the map is full.
+    /// Reserves a range of a fixed node, unless refused; returns its kind. `None`, with a line, if
+    /// a CMA range is not RAM, a region that cannot move is in its way, or the map is full.
     fn claim(&mut self, node: &ReservedNode, class: Class, range: PhysRange) -> Option<RegionKind> {
         let name = Words(&node.name);
         let mut kind = kind(node, class);
@@ -264,8 +264,8 @@ impl<'a> Attempt<'a> {
             self.say_not_reserved(node, &range);
             kind = RegionKind::Reserved;
         }
-        // Plain regions may overlap each other, and a mapped one may even overlap the kernel; a
-        // node may reserve memory that the tree's header has reserved.
+        // Plain regions may overlap each other and the tree's header's, and a mapped one even the
+        // kernel; a CMA area may overlap nothing that cannot move.
         let other = self.in_the_way(&range, |region| match class {
             Class::Cma => true,
             _ if node.no_map => {
@@ -290,7 +290,7 @@ impl<'a> Attempt<'a> {
             })
     }
 
-    /// Keeps the place of a fixed node that gets no further step reserved, as a plain region.
+    /// Keeps reserved, as a plain region, the place of a fixed node with no further step.
     fn keep_free(&mut self, entry: &Saved<'_>) {
         if matches!(entry.class, Class::Cma | Class::Refused) && !entry.range.is_empty() {
             self.memblock.release(entry.range, RegionKind::Cma);

@@ -39,7 +39,7 @@ impl System<'_> {
         self.owners.add(owner)
     }
 
-    /// Removes an owner. Its buffers are not moved afterwards, until they are taken back.
+    /// Removes an owner. Its buffers stay where they are, and can be taken back.
     pub fn remove_owner(&mut self, id: OwnerId) {
         self.owners.remove(id);
     }
@@ -84,7 +84,7 @@ impl System<'_> {
     /// Moves buffers to make room for a request; returns the bit where it then fits.
     ///
     /// # Errors
-    /// [`NoRoom::Full`] if it is known that no arrangement has room. No buffer is moved.
+    /// [`NoRoom`]: `Full` only if the planner counted it. No buffer is moved.
     #[cold]
     pub(crate) fn make_room(&mut self, id: AreaId, request: &Request) -> Result<u32, NoRoom> {
         let area = self.area(id);

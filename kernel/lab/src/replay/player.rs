@@ -119,7 +119,7 @@ impl<'n, 't> Player<'n, 't> {
         })
     }
 
-    /// Releases the buffers that are due at the next line.
+    /// Releases the buffers that are due at the stage's line.
     pub(super) fn release_due<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
@@ -260,8 +260,8 @@ impl<'n, 't> Player<'n, 't> {
         }
     }
 
-    /// Releases `pages` pages from page `skip` of a buffer. The rest stays registered, and is no
-    /// longer moved. Returns the last offset of the whole buffer.
+    /// Releases `pages` pages from page `skip` of a buffer. The rest stays registered, and is not
+    /// moved afterwards. Returns the offset at which the whole buffer was last.
     pub(super) fn release_part<M: Machine + ?Sized>(
         &mut self,
         stage: &mut Stage<'_, '_, 't, M>,
