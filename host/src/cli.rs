@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Runs a load with the same seeds under several placements, as the prompt's `compare`
     Compare(Compare),
-    /// Explains the lines of a kernel's log that are about CMA: areas, failures, busy ranges; counts
+    /// Explains what a kernel's log says of CMA: areas, failures, busy ranges; counts
     /// the requests of CONFIG_CMA_DEBUG
     Explain {
         /// A log: dmesg, a file of syslog, the serial console

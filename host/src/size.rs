@@ -166,7 +166,7 @@ pub struct Answer {
     pub busy: u64,
     /// Pages held when the recording began, if recorded.
     pub held_before: u64,
-    /// Pages that the area needs at least by what the board did, if the recording is partial; else 0.
+    /// Least pages of the area by what the board did, if the recording is partial; else 0.
     pub least_pages: u32,
     /// Treatment of buffers whose requests failed when this was recorded.
     pub served: WhenServed,

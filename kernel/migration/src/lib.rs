@@ -25,7 +25,8 @@
 //! use units::Pfn;
 //!
 //! let blocked = Blocked { frame: Pfn(0x69900), owner: Owner::Pin("camera"), why: Why::Pinned, phase: Phase::Isolate };
-//! assert_eq!(blocked.to_string(), "the page at pfn 0x69900, of camera, is in the way: it is pinned (isolate)");
+//! let said = "the page at pfn 0x69900, of camera, is in the way: it is pinned (isolate)";
+//! assert_eq!(blocked.to_string(), said);
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

@@ -45,7 +45,7 @@ pub fn compare<'t, M: Machine + ?Sized>(
 ) -> Result<Compared, ReplayError> {
     let id = options.area;
     let own = system.area_mut(id).set_placement(placement);
-    // The same handling for all placements, also for Linux's.
+    // First-fit alone may refuse an ID that holds a buffer; every placement here releases it first.
     let options = Options { held: Some(options.held.unwrap_or(WhenHeld::Release)), ..options };
     let result = run_surveyed(system, machine, options, survey, trace, None);
     if result.is_ok() {

@@ -116,7 +116,7 @@ proptest! {
         prop_assert_ne!(found, Err(NoRoom::NotFound), "it is known that there is none");
     }
 
-    /// The same holds if alignments are capped, as Linux caps them, and buffers may be longer.
+    /// Room is also found if alignments are capped, as in Linux, and buffers may be longer.
     #[test]
     fn room_is_found_under_a_cap(
         draws in draws(40), long in 1..4u32, cap in 3..7u32, bits in 1..250u32
