@@ -6,14 +6,19 @@
 //! NODES names a file with reserved memory in one of its published forms: nodes, children of
 //! `/reserved-memory` alone, fragments by path or label, overlays. dtc reads the values;
 //! [`preprocess`] runs cpp, [`source`] finds each node in the text, [`paste`] chooses its place in
-//! the board's tree and what is left out, [`cells`] finds the number of cells of its numbers.
+//! the board's tree, [`editor`] leaves out what that cannot use, [`cells`] finds the number of cells
+//! of its numbers.
 //!
 //! Invariants:
 //! 1. Everything left out or replaced is a line on standard error. Nothing is guessed.
 //! 2. dtc reports a mistake with its file and line.
 //! 3. The output is written at once, or not at all.
 
+mod board;
 mod cells;
+mod editor;
+mod input;
+mod labels;
 mod paste;
 mod preprocess;
 #[cfg(test)]
@@ -31,8 +36,8 @@ use std::process::ExitCode;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 
+use board::Board;
 use cells::{Cells, ONE};
-use paste::Board;
 
 /// The board without areas.
 const BOARD: &str = "/dts-v1/;\n/include/ \"board.dtsi\"\n";
@@ -117,8 +122,8 @@ fn with_nodes(dts: &Path, file: &Path) -> Result<Vec<u8>, String> {
     }
     let board_blob = tools::dtc("dts", "dtb", true, &include, BOARD.as_bytes())?;
     let board = parsed(&board_blob, "the board's tree")?;
-    let labels = Board::new(board);
-    let pasted = paste::paste(&paste::own_labels(&text, &labels), &labels, &mut say)?;
+    let names = Board::new(board);
+    let pasted = paste::paste(&labels::own_labels(&text, &names), &names, &mut say)?;
     let moved = env::var_os("RAM_BASE").is_some_and(|base| !base.is_empty());
     let vram = match moved {
         true => WITHOUT_VRAM,
@@ -136,7 +141,7 @@ fn with_overlay(include: &[&Path], text: &str) -> Result<Vec<u8>, String> {
     let overlay_blob = tools::dtc("dts", "dtb", true, include, text.as_bytes())?;
     let board = parsed(&board_blob, "the board's tree")?;
     let overlay = parsed(&overlay_blob, "the overlay")?;
-    let missing = paste::missing_targets(overlay, &Board::new(board));
+    let missing = Board::new(board).missing_targets(overlay);
     if !missing.is_empty() {
         return Err(format!(
             "an overlay for {}, which this board's tree does not have: give its nodes as a fragment, such as / {{ \

@@ -63,7 +63,19 @@ pub(crate) struct Directive {
     pub span: Range<usize>,
 }
 
+impl Item {
+    /// Returns the node, if the item is one.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        if let Self::Node(node) = self { Some(node) } else { None }
+    }
+}
+
 impl Node {
+    /// Returns the name without a unit address.
+    pub(crate) fn kind(&self) -> &str {
+        self.name.split('@').next().unwrap_or_default()
+    }
+
     /// Returns the properties.
     pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.items.iter().filter_map(|item| if let Item::Property(property) = item { Some(property) } else { None })
@@ -71,7 +83,7 @@ impl Node {
 
     /// Returns the direct children.
     pub(crate) fn children(&self) -> impl Iterator<Item = &Node> {
-        self.items.iter().filter_map(|item| if let Item::Node(node) = item { Some(node) } else { None })
+        self.items.iter().filter_map(Item::node)
     }
 
     /// True if the node has a property `name`.
