@@ -2,9 +2,12 @@
 
 //! Describes a machine, and starts it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 use crate::in_tree;
 use crate::outcome::Outcome;
@@ -173,6 +176,13 @@ impl Boot {
     /// Runs the machine until it ends by itself.
     pub fn run(self) -> Outcome {
         self.start().finish()
+    }
+
+    /// Runs the machine with these bytes as its initial RAM disk.
+    pub fn run_on(self, initrd: impl AsRef<[u8]>) -> Outcome {
+        let file = NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), initrd).expect("it can be written");
+        self.initrd(file.path()).run()
     }
 
     /// Returns the command that starts the machine, with more `options` for QEMU, and the tree,

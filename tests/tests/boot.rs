@@ -3,10 +3,7 @@
 //! All entries and exits of the kernel: memory sizes, trees, image formats, processors, exit
 //! statuses.
 
-use std::fs::File;
-
 use boot_tests::{Boot, Entry, Outcome, Tree, compile_fragments};
-use tempfile::TempDir;
 
 /// Boots `boot`, asserts status 0, and returns the outcome.
 fn areas_of(boot: Boot) -> Outcome {
@@ -186,12 +183,10 @@ fn four_processors() {
 
 #[test]
 fn large_initrd_and_areas_fit_together() {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("initrd");
-    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let initrd = vec![0; 64 << 20];
     // QEMU loads it at 0x68000000, over the areas.
     for memory in ["512M", "1024M"] {
-        let outcome = Boot::commands("debris").memory(memory).initrd(&path).run();
+        let outcome = Boot::commands("debris").memory(memory).run_on(&initrd);
         outcome.ended_with(0).has_line("Reserved memory: created CMA memory pool at 0x69800000, size 8 MiB");
         assert_eq!(outcome.record("boot")["areas"], 2, "{outcome}");
         assert_eq!(outcome.record("debris")["allocs"], 16687, "{outcome}");

@@ -5,15 +5,11 @@
 use std::fs;
 
 use boot_tests::{Boot, Outcome, Tree, in_tree};
-use tempfile::TempDir;
 
 /// Runs `commands` with `text` as the initrd, with an area `linux,cma` of `pages` pages, or with
 /// the board's own areas.
 fn with_initrd(text: &str, pages: Option<u32>, commands: &str, status: i32) -> Outcome {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("dmesg");
-    fs::write(&path, text).unwrap();
-    let mut boot = Boot::commands(commands).initrd(&path);
+    let mut boot = Boot::commands(commands);
     if let Some(pages) = pages {
         let size = u64::from(pages) << 12;
         boot = boot.tree(Tree::Nodes(format!(
@@ -21,7 +17,7 @@ fn with_initrd(text: &str, pages: Option<u32>, commands: &str, status: i32) -> O
              reg = <0x68000000 {size:#x}>; }};"
         )));
     }
-    let outcome = boot.run();
+    let outcome = boot.run_on(text);
     outcome.ended_with(status);
     outcome
 }
