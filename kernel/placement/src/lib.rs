@@ -80,7 +80,7 @@ pub struct Request {
     pub bits: u32,
     /// The alignment in bits less one: a power of two less one.
     pub align_mask: u32,
-    /// Distance from an aligned address up to the area's first bit, in bits.
+    /// Distance from an aligned address up to the area's first bit, in bits; at most `align_mask`.
     pub align_offset: u32,
 }
 

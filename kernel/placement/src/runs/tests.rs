@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bitmap::Bitmap;
+use crate::group::GROUP_BITS;
 use crate::tests::reads;
 
 /// A step of a history: a bit (modulo the bitmap's bits), a length, and true to change the free or
@@ -171,5 +172,22 @@ fn a_node_is_read_once_for_each_length_of_its_runs() {
         assert_eq!(found, Some(256 + 192));
         assert_eq!(reads[8..16], [expected; 8], "{wanted:?}");
         assert_eq!(reads.iter().sum::<u32>(), 8 * expected, "{wanted:?}");
+    }
+}
+
+/// There are as many groups as a mistaken multiple of a node's number can name.
+#[test]
+#[cfg_attr(miri, ignore = "eight million bits")]
+fn a_run_is_looked_for_by_the_bounds_of_its_own_group() {
+    let mut map = Bitmap::new((GROUP_NODES * GROUP_NODES + 1) * GROUP_BITS);
+    map.keep_runs(true);
+    map.set(0, map.bits());
+    let request = Request { bits: 2, align_mask: 0, align_offset: 0 };
+    // A search in vain lowers the bounds of all groups.
+    assert_eq!(map.first_fit(&request, 0), None);
+    let bit = GROUP_BITS + NODE_BITS + 10;
+    map.clear(bit, 2).expect("they are set");
+    for wanted in [Wanted::Shortest, Wanted::Longest] {
+        assert_eq!(map.fit_by_length(&request, 0, wanted), Some(bit), "{wanted:?}");
     }
 }
