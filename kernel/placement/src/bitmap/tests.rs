@@ -142,6 +142,29 @@ fn what_is_clear_is_not_cleared() {
 /// Memory of the words; and what the index of the runs takes for 32 more nodes: for each node the
 /// mask of its inner runs' lengths, the longest of them and the run of its border, and a word in
 /// each of the 256 rows.
+/// The nodes between the first and the last are known to be taken, or are read; nothing changes
+/// where a bit is clear.
+#[test]
+fn what_is_clear_in_several_nodes_is_not_cleared() {
+    let whole = 32 * NODE_BITS;
+    let mut taken = Bitmap::new(2 * whole);
+    taken.set(0, 2 * whole);
+    for (clear, start, end) in [
+        // A node between, the only one of its group that is not known to be taken.
+        (5 * NODE_BITS + 7, 5 * NODE_BITS - 1, 6 * NODE_BITS + 1),
+        (5 * NODE_BITS + 7, 5 * NODE_BITS, 6 * NODE_BITS),
+        // The last node, from a node's first bit on.
+        (7 * NODE_BITS + 3, 5 * NODE_BITS, 7 * NODE_BITS + 10),
+        (whole + 3, 0, whole + 10),
+    ] {
+        let mut map = taken.clone();
+        map.clear(clear, 1).expect("it is set");
+        let words = map.words().to_vec();
+        assert_eq!(map.clear(start, end - start), Err(clear), "{start}..{end}");
+        assert_eq!(map.words(), words, "{start}..{end}");
+    }
+}
+
 #[test]
 fn memory_is_counted() {
     assert_eq!([0, 1, 2048].map(|bits| Bitmap::new(bits).size_bytes()), [0, 32, 256]);
