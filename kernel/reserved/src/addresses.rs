@@ -317,6 +317,7 @@ mod tests {
         let capped = |usable: &[PhysRange], bootargs: &str| {
             let mut facts = Facts { memory: vec![RAM], usable_memory: usable.to_vec(), ..Facts::default() };
             let notes = adapt(&mut facts, &mut cmdline::parse(bootargs));
+            assert!(notes.iter().all(|note| note.refusal.is_none()), "{notes:?}");
             (facts.memory, notes.len())
         };
         let half = PhysRange { start: 0x6000_0000, end: 0x8000_0000 };
@@ -329,7 +330,17 @@ mod tests {
         let quarter = PhysRange { start: 0x6000_0000, end: 0x7000_0000 };
         assert_eq!(capped(&[half], "mem=256M"), (vec![quarter], 2), "each says what it cuts");
         assert_eq!(capped(&[half], "mem=2G"), (vec![half], 1), "mem= cuts nothing");
+        let before = PhysRange { start: 0x5000_0000, end: 0x6000_0000 };
+        assert_eq!(capped(&[before, half], ""), (vec![half], 1), "RAM has no empty range");
         assert_eq!(capped(&[PhysRange::sized(0x1000, 0x1000)], "mem=512M"), (vec![half], 2), "one of them is ignored");
+    }
+
+    #[test]
+    fn a_mem_that_leaves_no_ram_is_refused() {
+        let mut facts = Facts { memory: vec![RAM], ..Facts::default() };
+        let notes = adapt(&mut facts, &mut cmdline::parse("mem=4095"));
+        let refused: Vec<_> = notes.iter().filter_map(|note| note.refusal.as_ref()).collect();
+        assert_eq!((facts.memory, refused.len(), &*refused[0].name), (vec![RAM], 1, "mem"));
     }
 
     #[test]

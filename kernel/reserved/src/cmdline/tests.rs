@@ -66,6 +66,9 @@ fn what_is_refused_is_named() {
         ("loglevel=8", "loglevel"),
         ("linux=5", "linux"),
         ("mem=x", "mem"),
+        ("mem=64Mx", "mem"),
+        ("mem=", "mem"),
+        ("mem=0", "mem"),
         ("ram_base=1M", "ram_base"),
         ("ram_base=x", "ram_base"),
         ("cma", "cma"),
@@ -252,4 +255,5 @@ fn a_long_unknown_parameter_is_cut_between_characters() {
     }
     let most = "x".repeat(199);
     assert!(texts(&parse(&most))[0].contains(&format!("\"{most}\"")), "less than 200 bytes are shown whole");
+    assert!(texts(&parse(&"x".repeat(200)))[0].contains(&format!("\"{}...\"", "x".repeat(100))));
 }

@@ -73,6 +73,9 @@ fn the_search_from_below_takes_the_lowest_place_that_is_aligned() {
     assert_eq!(memblock.find_lowest(Search { within: range(0x6100_0000, 0x6140_0000), ..search }), Some(0x6100_0000));
     assert_eq!(memblock.find_lowest(Search { within: range(0x6100_0001, 0x6140_0000), ..search }), None);
     assert_eq!(memblock.find_lowest(Search { size: 1 << 31, ..search }), None);
+    // Even of nothing there is no place at the end of free RAM.
+    let nothing = Search { size: 0, align: 0x80_0000, within: range(0x6020_0000, u64::MAX) };
+    assert_eq!(memblock.find_lowest(nothing), Some(0x6100_0000));
 }
 
 #[test]
