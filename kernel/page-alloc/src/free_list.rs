@@ -52,7 +52,7 @@ impl Ring {
     ];
 
     /// The per-CPU lists (`MIGRATE_PCPTYPES`).
-    pub(super) const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
+    pub const PCP: [Self; 3] = [Self::PcpUnmovable, Self::PcpMovable, Self::PcpReclaimable];
 
     /// Returns the descriptor of the list's head in a zone of `frames` frames.
     pub(super) const fn head(self, frames: u32) -> u32 {

@@ -9,6 +9,7 @@ mod disk;
 mod faults;
 mod processes;
 mod random;
+mod supply;
 mod writeback;
 
 use core::cell::RefCell;

@@ -8,7 +8,7 @@ use super::space::OwnedFrame;
 use super::{Live, Mm, content};
 use page_alloc::lru::{DIRTY, FILE, NO_OWNER, PINNED, Place};
 use page_alloc::zone::Zone;
-use page_alloc::{Frame, Imbalance, Migratetype, PAGEBLOCK_PAGES, Ring, balance};
+use page_alloc::{Frame, Imbalance, PAGEBLOCK_PAGES, Ring, balance};
 
 /// Numbers of pages in use by place, counted by their tags.
 #[derive(Default)]
@@ -16,7 +16,9 @@ struct Census {
     pages: u32,
     batch: u32,
     isolated: u32,
-    /// In the order of [`Ring::ALL`].
+    /// Free pages on per-CPU lists.
+    pcp: u32,
+    /// On LRU lists, in the order of [`Ring::ALL`].
     rings: [u32; Ring::ALL.len()],
     file: u32,
     dirty: u32,
@@ -45,8 +47,11 @@ impl Live {
         for ring in Ring::ALL {
             let walked = self.check_ring(zone, ring)?;
             balance("pages on a list", None, zone.ring_count(ring), walked)?;
-            balance("pages that say they are on a list", None, walked, census.rings[ring as usize])?;
+            if !Ring::PCP.contains(&ring) {
+                balance("pages that say they are on a list", None, walked, census.rings[ring as usize])?;
+            }
         }
+        balance("pages that say they are on a per-CPU list", None, zone.pcp_pages(), census.pcp)?;
         balance("pages on their way to the LRU", None, self.batched as u32, census.batch)?;
         for &index in &self.batch[..self.batched] {
             let waits = zone.living(index).is_some_and(|tag| tag.place() == Place::Batch);
@@ -73,7 +78,10 @@ impl Live {
         let mut walked = 0;
         for index in zone.ring_pages(ring) {
             let at = Some(zone.pfn(index));
-            balance("a page on a list belongs there", at, ring as u32, ring_of(zone, index).map_or(99, |r| r as u32))?;
+            // The pageblock of a page on a per-CPU list may be of another type than the list.
+            let belongs =
+                if Ring::PCP.contains(&ring) { zone.is_on_pcp(index) } else { lru_list(zone, index) == Some(ring) };
+            balance("a page on a list belongs there", at, 1, u32::from(belongs))?;
             walked += 1;
             if walked > zone.spanned_pages() {
                 return balance("pages on a list that ends", at, 0, walked).map(|()| walked);
@@ -143,14 +151,8 @@ impl Live {
     }
 }
 
-fn ring_of(zone: &Zone<'_>, index: Frame) -> Option<Ring> {
-    if zone.is_on_pcp(index) {
-        return Some(match zone.pageblock(index) {
-            Migratetype::Unmovable => Ring::PcpUnmovable,
-            Migratetype::Reclaimable => Ring::PcpReclaimable,
-            _ => Ring::PcpMovable,
-        });
-    }
+/// The LRU list that a page is on, by its tag.
+fn lru_list(zone: &Zone<'_>, index: Frame) -> Option<Ring> {
     let tag = zone.living(index)?;
     match (tag.place(), tag.has(FILE)) {
         (Place::Inactive, false) => Some(Ring::InactiveAnon),
@@ -166,7 +168,8 @@ fn census(zone: &Zone<'_>) -> Census {
     let mut index = Frame(0);
     while zone.spans(index) {
         let tag = zone.tag(index);
-        if let Some(ring) = ring_of(zone, index) {
+        census.pcp += u32::from(zone.is_on_pcp(index));
+        if let Some(ring) = lru_list(zone, index) {
             census.rings[ring as usize] += 1;
         }
         if let Some(tag) = zone.living(index) {
