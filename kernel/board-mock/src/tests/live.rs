@@ -9,6 +9,7 @@ mod disk;
 mod faults;
 mod processes;
 mod random;
+mod requests;
 mod supply;
 mod writeback;
 

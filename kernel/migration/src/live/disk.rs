@@ -209,11 +209,11 @@ impl Mm<'_, '_> {
     }
 
     /// True for a dirty page without a request in flight; one that could not be written counts only
-    /// if `again` is set.
+    /// if `again` is set, with which the caller says that the page has no request.
     fn is_writable(&self, page: u32, again: bool) -> bool {
+        // A page that is being read is not dirty.
         let dirty = self.live.cache.frame(page).is_some_and(|frame| self.zone.tag(self.zone.frame(frame)).has(DIRTY));
-        dirty
-            && self.live.cache.state(page) & if again { READING | WRITING } else { READING | WRITING | UNWRITTEN } == 0
+        dirty && (again || self.live.cache.state(page) & (WRITING | UNWRITTEN) == 0)
     }
 
     /// Starts writing the run of dirty pages from `first` on; returns their number, 0 if the first
@@ -225,10 +225,8 @@ impl Mm<'_, '_> {
         self.make_room();
         let end = (first + MAX_SEGMENTS as u32).min(self.live.cache.pages);
         let pages = (first..end).take_while(|&page| self.is_writable(page, again)).count() as u32;
-        if pages > 0 {
-            // A request that could not be started has marked its pages `UNWRITTEN`.
-            let _ = self.start(Operation::Write, first, pages);
-        }
+        // A request that could not be started has marked its pages `UNWRITTEN`.
+        let _ = self.start(Operation::Write, first, pages);
         pages
     }
 
@@ -255,7 +253,7 @@ impl Mm<'_, '_> {
         if self.live.cache.dirty <= limit {
             return Ok(());
         }
-        while self.live.cache.dirty > limit && self.write_some() > 0 {}
+        while self.write_some() > 0 {}
         self.kick_disk();
         while self.live.cache.dirty > 2 * limit {
             if !self.wait_for_disk() {
@@ -296,9 +294,9 @@ impl Mm<'_, '_> {
         Ok(written)
     }
 
-    /// Makes a cached page dirty, unless it holds no content or has a request in flight.
+    /// Makes a cached page dirty, unless it holds no content. It has no request in flight.
     fn doubt(&mut self, page: u32) {
-        let holds = self.live.cache.state(page) & (READING | WRITING | FAILED) == 0;
+        let holds = self.live.cache.state(page) & FAILED == 0;
         if let Some(frame) = self.live.cache.frame(page).filter(|_| holds) {
             self.set_dirty(self.zone.frame(frame));
         }
