@@ -38,6 +38,7 @@ impl AddressSpace for MockSpace {
     }
 
     fn open(&mut self, slots: u32, tables: Block) -> Result<(), (Block, &'static str)> {
+        assert!(1024 << tables.order() >= slots, "a word for each slot");
         self.entries = vec![None; slots as usize];
         self.tlb = vec![None; slots as usize];
         self.tables = Some(tables);

@@ -250,7 +250,7 @@ impl Live {
         let cached = source.min(MAX_SLOTS.into()) as u32;
         let wanted = [
             slots * slots::ENTRY_BYTES,
-            cached.max(1) * cache::ENTRY_BYTES,
+            cached * cache::ENTRY_BYTES,
             frames * journal::ENTRY_BYTES,
             slots * TRANSLATION_BYTES,
         ];

@@ -10,6 +10,7 @@ use migration::live::space::OwnedFrame;
 use migration::live::stats::Stats;
 use migration::live::{LiveError, Mm};
 use page_alloc::policy::{CmaUse, Lend};
+use units::Pfn;
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -94,6 +95,36 @@ fn each_line_of_each_page_can_be_told_from_any_other() {
             lines.extend(words.iter().step_by(8).copied());
         }
         assert_eq!(lines.len(), 8 * 1024 / 8);
+    });
+}
+
+/// The first word of a page's frame.
+fn first_word(mm: &mut Mm<'_, '_>, frame: Option<Pfn>) -> u32 {
+    mm.live.space().frame_words(OwnedFrame::by_dma(frame.unwrap()))[0]
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_page_written_many_times_is_still_no_other_page() {
+    with_system(2, 0, |system, _| {
+        let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
+        assert_eq!([0, 1].map(|page| mm.cache_read(page)), [Ok(true); 2]);
+        let (frame, id) = (mm.cache_frame(1), mm.create(1).unwrap());
+        let other = first_word(&mut mm, frame);
+        for _ in 0..4096 {
+            mm.cache_write(0).unwrap();
+            let frame = mm.cache_frame(0);
+            assert_ne!(first_word(&mut mm, frame), other, "a cache page and a cache page");
+        }
+        mm.live.last_stamp = 4090;
+        for _ in 0..10 {
+            mm.write(id, 0).unwrap();
+            let frame = mm.frame_of(id, 0);
+            assert_ne!(first_word(&mut mm, frame), other, "a mapped page and a cache page");
+        }
+        mm.live.last_stamp = u32::MAX >> 1;
+        mm.write(id, 0).unwrap();
+        assert_eq!(mm.live.last_stamp, 1, "neither 0, nor a cache page's");
     });
 }
 
