@@ -97,6 +97,14 @@ fn nothing_moves_for_a_region_that_will_not_stay() {
 }
 
 #[test]
+fn a_pool_of_size_0_gets_no_place_over_a_blob() {
+    // The only multiple of 4 MiB in the alloc-range is in the middle of the tree.
+    let tree = PhysRange { start: 0x67ff_e000, end: 0x6800_2000 };
+    let case = Case::with(RAM, tree, None, vec![cma(dynamic("pool", 0, &[(0x67ff_f000, 0x2000)]))], "cma=0");
+    case.assert(&[], &["OF: reserved mem: failed to allocate memory for node 'pool': size 0 MiB"]);
+}
+
+#[test]
 fn both_move_and_neither_destroys_the_other() {
     let nodes = vec![cma(dynamic("pool", 160 * M, &[]))];
     let case = qemu(256, 32 * M, nodes, "");
