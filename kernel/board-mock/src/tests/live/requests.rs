@@ -2,14 +2,17 @@
 
 //! Requests of the page cache to a disk: which pages each is for, and who is told how it ended.
 
+use core::ops::Range;
+use std::collections::BTreeSet;
+
 use super::disk::{holds, put, with_disk};
 use super::process;
 use block::{DiskFault, IoError, MAX_REQUESTS, MAX_SEGMENTS, Operation};
-use migration::live::LiveError;
+use migration::live::{LiveError, Mm};
 use page_alloc::policy::CmaUse;
 
 /// Most pages that can be in flight together.
-const IN_FLIGHT: u32 = (MAX_REQUESTS * MAX_SEGMENTS) as u32;
+pub(super) const IN_FLIGHT: u32 = (MAX_REQUESTS * MAX_SEGMENTS) as u32;
 
 #[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter")]
@@ -52,6 +55,23 @@ fn reading_ahead_ends_where_it_would_have_to_wait() {
         medium.borrow_mut().slow = true;
         let mut mm = system.mm().unwrap();
         assert_eq!((mm.read_ahead(0, 200), mm.disk_stats().requests), (IN_FLIGHT, 0));
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn frames_wait_for_the_disk_until_it_is_told() {
+    with_disk(8 * 64, false, |system, medium| {
+        medium.borrow_mut().slow = true;
+        let mut mm = system.mm().unwrap();
+        put(&mut mm, 40..43, 1);
+        assert_eq!((mm.read_ahead(0, 20), mm.write_some()), (20, 3));
+        let frames = |mm: &Mm<'_, '_>, pages: Range<u32>| pages.filter_map(|page| mm.cache_frame(page)).collect();
+        let waiting = |mm: &Mm<'_, '_>, operation| mm.frames_waiting_for_disk(operation).collect::<BTreeSet<_>>();
+        assert_eq!(waiting(&mm, Operation::Read), frames(&mm, 0..20));
+        assert_eq!(waiting(&mm, Operation::Write), frames(&mm, 40..43));
+        mm.kick_disk();
+        assert!([Operation::Read, Operation::Write].iter().all(|&operation| waiting(&mm, operation).is_empty()));
     });
 }
 

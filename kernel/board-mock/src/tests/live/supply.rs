@@ -80,27 +80,35 @@ fn outside_the_areas_pages_stay_dirty_where_only_clean_ones_may_be_inside() {
     });
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn a_lack_of_targets_counts_more_than_a_pin() {
+/// Lets a process have 20 pages in a row in an area, pins the `pinned` once its allocation has
+/// begun, and returns its error and the frames of the pages.
+fn error_with_late_pins(pinned: &'static [u32], targets_left: Option<u32>) -> (CmaError, Vec<units::Pfn>) {
     with_system(4, 1, |system, area| {
         let mut mm = open(system);
         let id = process(&mut mm, 20);
         mm.zone.set_cma_use(CmaUse::Half);
         mm.drain_lists();
-        let frames = [0, 4].map(|page| mm.frame_of(id, page).unwrap());
-        assert_eq!(frames[1].0 - frames[0].0, 4);
-        mm.live.faults.targets_left = Some(3);
+        let frames = (0..20).map(|page| mm.frame_of(id, page).unwrap()).collect();
+        mm.live.faults.targets_left = targets_left;
         mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
             if phase == Phase::Drain {
-                mm.pin(id, 0, "late").unwrap();
+                pinned.iter().for_each(|&page| _ = mm.pin(id, page, "late").unwrap());
             }
         }));
-        let result = system.cma_alloc(area, 1024, 0);
-        let Err(CmaError::NoMemory(blocked)) = result else { panic!("{result:?}") };
-        assert_eq!((blocked.frame, blocked.why), (frames[1], Why::NoTarget));
+        let error = system.cma_alloc(area, 1024, 0).unwrap_err();
         system.mm().unwrap().live.meanwhile = None;
-    });
+        (error, frames)
+    })
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn the_first_pinned_page_is_named_and_the_lack_of_a_target_before_it() {
+    let (error, frames) = error_with_late_pins(&[3, 7, 11], None);
+    assert!(matches!(error, CmaError::Busy(blocked) if blocked.frame == frames[3] && blocked.why == Why::Pinned));
+    // Three pages move, the pinned one stays, and the next has no target.
+    let (error, frames) = error_with_late_pins(&[0], Some(3));
+    assert!(matches!(error, CmaError::NoMemory(blocked) if blocked.frame == frames[4] && blocked.why == Why::NoTarget));
 }
 
 #[test]
