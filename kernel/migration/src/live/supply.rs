@@ -45,7 +45,6 @@ impl Mm<'_, '_> {
         if !self.zone.watermark_ok(marks.low, may_use_cma) {
             self.live.kswapd_awake = true;
         }
-        let mut may_drain = true;
         loop {
             if self.zone.watermark_ok(marks.min, may_use_cma)
                 && let Some(index) = self.zone.alloc_page(migratetype, may_use_cma)
@@ -55,7 +54,8 @@ impl Mm<'_, '_> {
             if self.direct_reclaim(SWAP_CLUSTER_MAX, Undo::No) > 0 {
                 continue;
             }
-            if core::mem::take(&mut may_drain) && self.zone.drain_all_pages() > 0 {
+            // Pages on the per-CPU lists do not count as free; those just reclaimed may be there.
+            if self.zone.drain_all_pages() > 0 {
                 continue;
             }
             // Pages that the disk owns can be dropped after their requests have ended.
@@ -63,7 +63,6 @@ impl Mm<'_, '_> {
                 continue;
             }
             self.kill_largest().ok_or(LiveError::NoMemory)?;
-            may_drain = true;
         }
     }
 
