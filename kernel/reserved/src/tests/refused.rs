@@ -3,6 +3,7 @@
 //! Nodes of real trees, and wrong ones: placed, skipped or only reserved, with a line for each.
 
 use super::*;
+use units::linux::LinuxVersion;
 
 #[track_caller]
 fn refused(nodes: Vec<ReservedNode>, lines: &[&str]) -> Case {
@@ -217,6 +218,20 @@ fn alloc_ranges() {
     let wraps = "debris: Reserved memory: pool: alloc-range [mem 0x90000000-0x10fffffff] reaches above 4 GiB, ignored";
     assert_eq!(pool(&[(0x9000_0000, 0x8000_0000)]), (None, wraps.to_string()));
     assert_eq!(pool(&[(u64::MAX, u64::MAX), (0x7000_0000, 8 * M)]).0, Some(0x7000_0000));
+}
+
+/// A pool without reusable and no-map, and pools with an odd base, an odd size, or both alike.
+#[test]
+fn what_gets_no_area_takes_no_place_from_one() {
+    let area = cma(fixed("area@70400000", 0x7040_0000, 8 * M));
+    let mapped = ReservedNode { no_map: false, ..dma(fixed("pool", 0x7000_0000, 8 * M)) };
+    let odd = |start, size| cma(fixed("pool", start, size));
+    for node in [mapped, odd(0x7010_0000, 8 * M), odd(0x7000_0000, 5 * M), odd(0x7010_0000, 5 * M)] {
+        for linux in LinuxVersion::ALL {
+            let case = Case::new(vec![node.clone(), area.clone()], &format!("linux={linux}"));
+            assert_eq!(case.areas(), [("area@70400000", 0x7040_0000, 8, false)], "linux={linux}: {node:?}");
+        }
+    }
 }
 
 #[test]

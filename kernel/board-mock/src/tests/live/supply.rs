@@ -156,9 +156,10 @@ fn a_request_reclaims_as_often_as_it_frees_something() {
         let mut mm = system.open_live(CmaUse::Half, Lend::Movable).unwrap();
         let victim = process(&mut mm, 20);
         (0..200).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-        let blocks = exhaust(&mut mm, 100);
+        let blocks = exhaust(&mut mm, 120);
         let id = process(&mut mm, 1);
-        assert!(mm.live.stats.stolen_direct >= 100 && mm.live.stats.oom_kills == 0);
+        // 121 pages would be enough, but some of them stay on the per-CPU list.
+        assert_eq!((mm.live.stats.stolen_direct, mm.live.stats.oom_kills), (5 * 32, 0));
         assert!(mm.process(victim).is_some() && mm.process(id).is_some());
         give_back(&mut mm, blocks);
         verify(system);
