@@ -476,3 +476,48 @@ fn the_ring_of_events_keeps_the_latest() {
     trace.clear();
     assert_eq!((trace.written(), trace.events().count(), trace.tasks().count()), (0, 0, 0));
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn clean_pages_that_are_to_be_kept_move() {
+    for (keep, counts) in [(false, (0, 64)), (true, (64, 0))] {
+        with_system(4, 1, |system, area| {
+            let mut mm = open(system);
+            (0..64).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+            mm.zone.set_cma_use(CmaUse::Half);
+            mm.live.faults.keep_clean_pages = keep;
+            let (buffer, report) = system.cma_alloc_reported(area, 1024, 0);
+            assert_eq!((report.migrated, report.dropped), counts, "keep={keep}");
+            system.cma_release(buffer.unwrap()).unwrap();
+            verify(system);
+        });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_driver_gets_the_words_of_each_page_of_its_buffer() {
+    with_system(4, 1, |system, area| {
+        open(system);
+        let buffer = system.cma_alloc(area, 3, 0).unwrap();
+        let mut mm = system.mm().unwrap();
+        let mut page = 0;
+        mm.buffer_words(&buffer, |words| {
+            page += 1;
+            words.fill(page);
+        });
+        let mut found = Vec::new();
+        mm.buffer_words(&buffer, |words| found.push((words.len(), words[0], words[1023])));
+        assert_eq!(found, [(1024, 1, 1), (1024, 2, 2), (1024, 3, 3)]);
+        system.cma_release(buffer).unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    with_system(4, 1, |system, _| {
+        open(system);
+        let open = system.open_live(CmaUse::Half, Lend::Movable).err().unwrap();
+        assert_eq!(open.to_string(), "users of memory are open already");
+    });
+}
