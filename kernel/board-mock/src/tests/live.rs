@@ -4,6 +4,7 @@
 //! tests have to detect.
 
 mod areas;
+mod cache;
 mod contig;
 mod disk;
 mod faults;

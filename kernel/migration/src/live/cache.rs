@@ -133,7 +133,7 @@ impl Mm<'_, '_> {
     /// True if a page can be read in without waking background reclaim.
     pub fn has_room_for_cache(&self) -> bool {
         let low = self.zone.kept_watermarks().low;
-        self.zone.watermark_ok(low, self.live.lend != Lend::None)
+        self.zone.watermark_ok(low, self.live.lend.admits(Migratetype::Movable, true))
     }
 
     /// The frame that holds a page of the source.

@@ -429,25 +429,6 @@ fn one_mark_of_one_page_is_another_fingerprint() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn there_is_room_for_the_cache_until_reclaim_would_wake() {
-    for (lend, rest) in [(Lend::Movable, 0), (Lend::None, 1024)] {
-        with_system(2, 1, |system, _| {
-            let mut mm = system.open_live(CmaUse::Half, lend).unwrap();
-            let mut page = 0;
-            while mm.has_room_for_cache() {
-                assert_eq!(mm.cache_read(page), Ok(true));
-                page += 1;
-                assert_eq!(mm.live.stats.stolen_background, 0, "after {page} pages");
-            }
-            assert!(mm.zone.nr_free_cma() >= rest && mm.zone.nr_free_pages() < 1024 + rest, "{lend:?}");
-            assert_eq!(mm.cache_read(page), Ok(true));
-            assert!(mm.live.stats.stolen_background > 0);
-        });
-    }
-}
-
-#[test]
 fn sabotage_has_the_words_of_its_parameter() {
     assert_eq!(Sabotage::ALL.map(Sabotage::name), ["copy", "tlb", "mapping"]);
 }
@@ -475,23 +456,6 @@ fn the_ring_of_events_keeps_the_latest() {
     }
     trace.clear();
     assert_eq!((trace.written(), trace.events().count(), trace.tasks().count()), (0, 0, 0));
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter")]
-fn clean_pages_that_are_to_be_kept_move() {
-    for (keep, counts) in [(false, (0, 64)), (true, (64, 0))] {
-        with_system(4, 1, |system, area| {
-            let mut mm = open(system);
-            (0..64).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
-            mm.zone.set_cma_use(CmaUse::Half);
-            mm.live.faults.keep_clean_pages = keep;
-            let (buffer, report) = system.cma_alloc_reported(area, 1024, 0);
-            assert_eq!((report.migrated, report.dropped), counts, "keep={keep}");
-            system.cma_release(buffer.unwrap()).unwrap();
-            verify(system);
-        });
-    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use page_alloc::{Block, Migratetype, PAGEBLOCK_PAGES};
 
 /// Allocates the free pages outside the areas, past all reclaim, until `lack` of them are missing
 /// below the min watermark.
-fn exhaust(mm: &mut Mm<'_, '_>, lack: u32) -> Vec<Block> {
+pub(super) fn exhaust(mm: &mut Mm<'_, '_>, lack: u32) -> Vec<Block> {
     mm.drain_lists();
     let mark = mm.zone.kept_watermarks().min - lack;
     let mut blocks = Vec::new();
@@ -23,7 +23,7 @@ fn exhaust(mm: &mut Mm<'_, '_>, lack: u32) -> Vec<Block> {
     blocks
 }
 
-fn give_back(mm: &mut Mm<'_, '_>, blocks: Vec<Block>) {
+pub(super) fn give_back(mm: &mut Mm<'_, '_>, blocks: Vec<Block>) {
     blocks.into_iter().for_each(|block| mm.zone.free_pages(block));
 }
 
