@@ -321,3 +321,33 @@ fn a_pin_that_is_there_from_the_start_costs_nothing_but_a_look() {
         });
     }
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_failure_takes_back_nothing_of_the_allocation_before() {
+    with_system(4, 1, |system, area| {
+        let mut mm = open(system);
+        let early = process(&mut mm, 64);
+        (0..64).for_each(|page| assert_eq!(mm.cache_read(page), Ok(true)));
+        let frames = |mm: &Mm<'_, '_>, id| (0..64).map(|page| mm.frame_of(id, page).unwrap()).collect::<Vec<_>>();
+        for _ in 0..2 {
+            let buffer = system.cma_alloc(area, 1024, 0).unwrap();
+            system.cma_release(buffer).unwrap();
+            verify(system);
+        }
+        let mut mm = system.mm().unwrap();
+        let moved = frames(&mm, early);
+        mm.zone.set_cma_use(CmaUse::First);
+        let late = process(&mut mm, 64);
+        let there = frames(&mm, late);
+        mm.live.meanwhile = Some(Box::new(move |mm: &mut Mm<'_, '_>, phase| {
+            if phase == Phase::Drain {
+                mm.pin(late, 7, "camera0").unwrap();
+            }
+        }));
+        assert!(system.cma_alloc(area, 1024, 0).is_err());
+        let mm = system.mm().unwrap();
+        assert_eq!((frames(&mm, early), frames(&mm, late), mm.cached_pages()), (moved, there, 0));
+        verify(system);
+    });
+}
