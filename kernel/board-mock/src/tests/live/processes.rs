@@ -56,7 +56,35 @@ fn a_process_gets_the_lowest_run_of_slots_that_is_long_enough() {
         (0..16).for_each(|page| mm.populate(last, page).unwrap());
         assert_eq!(mm.create(1), Err(LiveError::NoSlots));
         mm.check().unwrap();
+        // One process can have all of them.
+        mm.evict_everybody();
+        let sixteens = core::iter::from_fn(|| mm.create(16).ok()).count() as u32;
+        mm.evict_everybody();
+        assert_eq!(mm.create(16 * sixteens + 1), Err(LiveError::NoSlots));
+        assert!(mm.create(16 * sixteens).is_ok());
     });
+}
+
+/// What was counted before users of memory are closed is added to what is counted later.
+#[test]
+fn counters_are_added() {
+    let counted = |times: u64, cma_free_at_first_kill| Stats {
+        migrated: times,
+        migrated_while_lent: 2 * times,
+        migrate_failed: 3 * times,
+        dropped: 4 * times,
+        stolen_background: 5 * times,
+        stolen_direct: 6 * times,
+        written_back: 7 * times,
+        filled: 8 * times,
+        oom_kills: 9 * times,
+        cma_free_at_first_kill,
+    };
+    let mut sum = counted(10, Some(1));
+    sum.add(&counted(3, None));
+    assert_eq!(sum, counted(13, Some(1)));
+    sum.add(&counted(4, Some(2)));
+    assert_eq!(sum, counted(17, Some(2)));
 }
 
 #[test]

@@ -152,3 +152,11 @@ fn pages_that_move_while_the_disk_has_others_are_counted() {
         system.cma_release(buffer).unwrap();
     });
 }
+
+#[test]
+fn a_failed_request_is_about_its_own_pages() {
+    let fault = DiskFault { operation: Operation::Read, first: 8, pages: 4, error: IoError::Failed };
+    let about = |operation, pages: [u32; 4]| pages.map(|page| fault.is_about(operation, page));
+    assert_eq!(about(Operation::Read, [7, 8, 11, 12]), [false, true, true, false]);
+    assert_eq!(about(Operation::Write, [7, 8, 11, 12]), [false; 4]);
+}
