@@ -478,6 +478,7 @@ fn a_driver_gets_the_words_of_each_page_of_its_buffer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn what_cannot_be_opened_says_why() {
     with_system(4, 1, |system, _| {
         open(system);
