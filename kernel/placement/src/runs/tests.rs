@@ -191,3 +191,18 @@ fn a_run_is_looked_for_by_the_bounds_of_its_own_group() {
         assert_eq!(map.fit_by_length(&request, 0, wanted), Some(bit), "{wanted:?}");
     }
 }
+
+/// Two free nodes among used ones: the bounds of the first one's group say nothing of it.
+#[test]
+fn the_lower_of_two_free_nodes_is_the_shortest_run() {
+    let mut map = Bitmap::new(2 * GROUP_BITS);
+    map.keep_runs(true);
+    map.set(0, map.bits());
+    let request = |bits| Request { bits, align_mask: 0, align_offset: 0 };
+    // Searches in vain lower the bounds of touched nodes, and close the node before the free one.
+    assert_eq!(map.first_fit(&request(1), 0), None);
+    map.clear(5 * NODE_BITS, NODE_BITS).expect("they are set");
+    assert_eq!(map.first_fit(&request(300), 0), None);
+    map.clear(40 * NODE_BITS, NODE_BITS).expect("they are set");
+    assert_eq!(map.fit_by_length(&request(200), 0, Wanted::Shortest), Some(5 * NODE_BITS));
+}
